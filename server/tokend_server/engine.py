@@ -1,0 +1,88 @@
+"""The port between the contract and what stands behind it."""
+
+from typing import Protocol
+
+from tokend_server.clock import Deadline
+from tokend_server.model import (
+    DeveloperIdentity,
+    IssuedToken,
+    LookupRequest,
+    MergeRequest,
+    TokenRequest,
+    UnlinkRequest,
+)
+
+
+class Engine(Protocol):
+    """Cognito's developer-identity operations for one identity pool.
+
+    Every engine gives the same guarantees and fails in the same ways, with the errors of `tokend_server.errors`:
+
+    * What a returned value says has been made durable before the call returns.
+    * Requests are within the limits of the contract; an engine checks what only its pool can know.
+    * `deadline` bounds all work. An engine raises `DeadlineExceeded` rather than begin what nobody waits for.
+    * Any operation may raise `EngineUnavailable`, `EngineCredentialsRejected` and `TooManyRequests`.
+    * Calls may come from many threads at once.
+
+    Dates are wall-clock seconds since the Unix epoch.
+    """
+
+    def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        """Registers or retrieves an identity and issues a token for it.
+
+        Repeating a call gives the same identity. Concurrent first calls for one user agree on one identity.
+
+        Raises:
+            InvalidParameter: The developer login is missing, doubled or of another provider; a login provider is not
+                supported.
+            NotAuthorized: A login token does not verify, the logins do not belong to the identity, or the identity
+                is disabled.
+            ResourceNotFound: The pool has no identity of the given id.
+            ResourceConflict: Logins belong to different identities, or the identity has another user of a provider.
+            DeveloperUserAlreadyRegistered: The developer user belongs to another identity than the given one.
+            LimitExceeded: The identity would hold too many logins.
+            LoginProviderUnavailable: A login token cannot be verified now.
+        """
+        ...
+
+    def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
+        """Finds an identity by its developer user, or the developer users of an identity.
+
+        Raises:
+            InvalidParameter: Neither is given, or `next_token` is not one that this pool handed out.
+            ResourceNotFound: There is no such identity or user.
+            ResourceConflict: Both are given and do not belong together.
+        """
+        ...
+
+    def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
+        """Moves all logins of the source user's identity to the destination's, and disables the source identity.
+
+        Returns:
+            The destination's identity id, also when both users share it already.
+
+        Raises:
+            InvalidParameter: The developer provider is not the pool's.
+            ResourceNotFound: One of the users is not known.
+            ResourceConflict: Both identities have a user of the same public provider.
+            LimitExceeded: The merged identity would hold too many logins.
+        """
+        ...
+
+    def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
+        """Unlinks a developer user; an identity that loses its last login is disabled.
+
+        Raises:
+            InvalidParameter: The developer provider is not the pool's.
+            ResourceNotFound: There is no such identity, or the user is not linked to any.
+            ResourceConflict: The user is linked to another identity.
+        """
+        ...
+
+    def check(self) -> None:
+        """Makes sure that the engine could serve a call now.
+
+        Raises:
+            EngineUnavailable: It could not, for the reason in the text, which is for operators.
+        """
+        ...

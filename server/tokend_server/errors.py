@@ -1,0 +1,218 @@
+"""What can go wrong, in the terms of Cognito and of the contract; no transport is known here.
+
+    TokendError
+    ├── ValidationFailed                 fields break their limits
+    ├── InvalidParameter                 well formed, but the pool cannot accept it
+    ├── NotAuthorized                    the logins do not give access to the identity
+    ├── ResourceNotFound                 no such pool, identity or developer user
+    ├── ResourceConflict                 a login is linked elsewhere
+    ├── DeveloperUserAlreadyRegistered   the developer user has another identity
+    ├── LimitExceeded                    too many linked logins
+    ├── TooManyRequests                  throttled
+    ├── LoginProviderUnavailable         a public login provider does not answer
+    ├── EngineUnavailable                the engine, its store or Cognito does not answer
+    ├── EngineCredentialsRejected        the service's own AWS credentials are missing or refused
+    ├── CallerUnauthenticated            who calls is not known
+    ├── CallerNotAllowed                 who calls is known and may not
+    ├── UnsupportedByEngine              the engine lacks the operation
+    ├── MetadataTooLarge                 the call carries too much metadata
+    └── DeadlineExceeded                 the caller's time is spent
+
+An error's text is written for the caller: it never holds a login value, a token or a key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class TokendError(Exception):
+    """A call failed for a reason that the contract knows.
+
+    Attributes:
+        reason: The name of the `ErrorReason` value, without its prefix; None for the one failure that has no reason.
+        aws_error_code: The Cognito exception with the same meaning, if there is one.
+        text: What the caller is told.
+    """
+
+    reason: ClassVar[str | None] = None
+    aws_error_code: ClassVar[str | None] = None
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class RetryableError(TokendError):
+    """A failure that the same call may not meet again a little later.
+
+    Attributes:
+        retry_after: Seconds that the caller should wait before it tries again.
+    """
+
+    def __init__(self, text: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field that breaks its limit.
+
+    Attributes:
+        field: The path of the field in the request message, such as `logins.key`.
+        constraint: What the field must satisfy, in AWS's words.
+    """
+
+    field: str
+    constraint: str
+
+
+class ValidationFailed(TokendError):
+    """Raised when fields of a request break their limits."""
+
+    reason = "VALIDATION_FAILED"
+    aws_error_code = "ValidationException"
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        count = len(violations)
+        details = "; ".join(f"Value at '{v.field}' failed to satisfy constraint: {v.constraint}" for v in violations)
+        super().__init__(f"{count} validation error{'s' * (count != 1)} detected: {details}")
+        self.violations = tuple(violations)
+
+
+class InvalidParameter(TokendError):
+    """Raised when a well-formed request cannot be accepted by its pool."""
+
+    reason = "INVALID_PARAMETER"
+    aws_error_code = "InvalidParameterException"
+
+
+class NotAuthorized(TokendError):
+    """Raised when the logins do not give access to the identity, or a login token does not verify."""
+
+    reason = "NOT_AUTHORIZED"
+    aws_error_code = "NotAuthorizedException"
+
+
+class ResourceNotFound(TokendError):
+    """Raised when a pool, an identity or a developer user does not exist.
+
+    Attributes:
+        resource_type: `IdentityPool`, `Identity` or `DeveloperUser`.
+        resource_name: Its id; empty for a developer user, whose identifier is not repeated.
+    """
+
+    reason = "RESOURCE_NOT_FOUND"
+    aws_error_code = "ResourceNotFoundException"
+
+    def __init__(self, text: str, *, resource_type: str, resource_name: str = "") -> None:
+        super().__init__(text)
+        self.resource_type = resource_type
+        self.resource_name = resource_name
+
+    @classmethod
+    def identity_pool(cls, identity_pool_id: str) -> "ResourceNotFound":
+        """The pool is not declared here."""
+        return cls(
+            f"IdentityPool '{identity_pool_id}' not found.",
+            resource_type="IdentityPool",
+            resource_name=identity_pool_id,
+        )
+
+    @classmethod
+    def identity(cls, identity_id: str) -> "ResourceNotFound":
+        """The pool has no such identity."""
+        return cls(f"Identity '{identity_id}' not found.", resource_type="Identity", resource_name=identity_id)
+
+    @classmethod
+    def developer_user(cls) -> "ResourceNotFound":
+        """The pool has no such user of its developer provider."""
+        return cls("Developer user not found in this identity pool.", resource_type="DeveloperUser")
+
+
+class ResourceConflict(TokendError):
+    """Raised when a login is linked to another identity than the one it would have to be linked to."""
+
+    reason = "RESOURCE_CONFLICT"
+    aws_error_code = "ResourceConflictException"
+
+
+class DeveloperUserAlreadyRegistered(TokendError):
+    """Raised when the developer user is registered under another identity id than the one given."""
+
+    reason = "DEVELOPER_USER_ALREADY_REGISTERED"
+    aws_error_code = "DeveloperUserAlreadyRegisteredException"
+
+
+class LimitExceeded(TokendError):
+    """Raised when an identity would hold more linked logins than it may.
+
+    Attributes:
+        subject: The id of the identity.
+    """
+
+    reason = "LIMIT_EXCEEDED"
+    aws_error_code = "LimitExceededException"
+
+    def __init__(self, text: str, *, subject: str) -> None:
+        super().__init__(text)
+        self.subject = subject
+
+
+class TooManyRequests(RetryableError):
+    """Raised when a call is refused because there are too many."""
+
+    reason = "TOO_MANY_REQUESTS"
+    aws_error_code = "TooManyRequestsException"
+
+
+class LoginProviderUnavailable(RetryableError):
+    """Raised when a login token cannot be verified because its provider does not answer."""
+
+    reason = "LOGIN_PROVIDER_UNAVAILABLE"
+    aws_error_code = "ExternalServiceException"
+
+
+class EngineUnavailable(RetryableError):
+    """Raised when the engine, its store or Cognito does not answer."""
+
+    reason = "ENGINE_UNAVAILABLE"
+    aws_error_code = "InternalErrorException"
+
+
+class EngineCredentialsRejected(TokendError):
+    """Raised when the service's own AWS credentials are missing or refused."""
+
+    reason = "ENGINE_CREDENTIALS_REJECTED"
+
+
+class CallerUnauthenticated(TokendError):
+    """Raised when the service does not know who calls."""
+
+    reason = "CALLER_UNAUTHENTICATED"
+
+
+class CallerNotAllowed(TokendError):
+    """Raised when the service's policy does not allow the caller to make the call."""
+
+    reason = "CALLER_NOT_ALLOWED"
+
+
+class UnsupportedByEngine(TokendError):
+    """Raised when the pool's engine does not have the operation."""
+
+    reason = "UNSUPPORTED_BY_ENGINE"
+
+
+class MetadataTooLarge(TokendError):
+    """Raised when a call carries more metadata than the service accepts."""
+
+    reason = "METADATA_TOO_LARGE"
+
+
+class DeadlineExceeded(TokendError):
+    """Raised when the caller's deadline is spent."""
+
+    def __init__(self) -> None:
+        super().__init__("The deadline was exceeded before the call was done.")

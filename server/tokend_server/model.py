@@ -1,0 +1,194 @@
+"""The nouns of the service: plain values that know neither a transport nor a store."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from types import MappingProxyType
+from typing import NoReturn, TypeAlias
+
+#: Whole seconds since the Unix epoch (RFC 7519, section 2).
+NumericDate: TypeAlias = int
+
+DEFAULT_TOKEN_DURATION = timedelta(seconds=900)
+
+#: How many logins may be linked to one identity (Cognito's quota).
+MAX_LINKED_LOGINS = 20
+
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+class Secret:
+    """A text that must not be seen: a login value or a token.
+
+    It compares and hashes like its text, and shows itself as `Secret(***)` wherever it is printed, logged or formatted.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that has to send, store or verify it."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __format__(self, _spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not serialized")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request to register or retrieve an identity and to issue a token for it.
+
+    Attributes:
+        identity_pool_id: REGION:GUID.
+        logins: Provider names to what proves or names the user there.
+        identity_id: The identity to link the logins to; None creates or finds one.
+        principal_tags: Session tags for the token.
+        token_duration: Whole seconds that the token is to be valid.
+    """
+
+    identity_pool_id: str
+    logins: Mapping[str, Secret]
+    identity_id: str | None = None
+    principal_tags: Mapping[str, str] = field(default=_NO_TAGS)
+    token_duration: timedelta = DEFAULT_TOKEN_DURATION
+
+
+class IdentityOutcome(Enum):
+    """What a call did to identities; the value is the metric label."""
+
+    CREATED = "created"
+    LINKED = "linked"
+    RETRIEVED = "retrieved"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token and the identity that it speaks for.
+
+    Attributes:
+        identity_id: REGION:GUID.
+        token: The JWT in compact form.
+        expire_time: The token's `exp`.
+        refresh_time: When to fetch the next token.
+        algorithm: The JWS algorithm that signed it, such as RS512.
+        outcome: Whether the identity was created, linked to or only retrieved.
+    """
+
+    identity_id: str
+    token: Secret
+    expire_time: NumericDate
+    refresh_time: NumericDate
+    algorithm: str
+    outcome: IdentityOutcome
+
+
+def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDate:
+    """When to replace a token: at half its life, so that an outage of as long again goes unnoticed."""
+    return issued_at + (expire_time - issued_at) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class LookupRequest:
+    """A request to find an identity by its user, or users by their identity; at least one of the two is given."""
+
+    identity_pool_id: str
+    identity_id: str | None = None
+    developer_user_identifier: Secret | None = None
+    max_results: int = 60
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeveloperIdentity:
+    """An identity with a page of its users of the developer provider; `next_token` leads to the page after it."""
+
+    identity_id: str
+    developer_user_identifiers: tuple[Secret, ...]
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """A request to move all logins of one user's identity to another user's identity."""
+
+    identity_pool_id: str
+    developer_provider_name: str
+    source_user_identifier: Secret
+    destination_user_identifier: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkRequest:
+    """A request to unlink a developer user from an identity."""
+
+    identity_pool_id: str
+    identity_id: str
+    developer_provider_name: str
+    developer_user_identifier: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user of a provider: a developer user identifier, or the verified subject of a public login."""
+
+    provider_name: str
+    user_identifier: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An identity of a pool as it stands in the store.
+
+    Attributes:
+        identity_id: REGION:GUID.
+        identity_pool_id: The pool that it belongs to, for ever.
+        creation_date: When it was created.
+        last_modified_date: When its logins or its state last changed.
+        logins: The logins linked to it. None of them: a guest, or a disabled identity.
+        disabled: It lost its logins, by a merge or by unlinking, and cannot be used again.
+        revision: Counts its changes, so that a change based on an older reading is noticed.
+    """
+
+    identity_id: str
+    identity_pool_id: str
+    creation_date: NumericDate
+    last_modified_date: NumericDate
+    logins: frozenset[Login] = frozenset()
+    disabled: bool = False
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The public keys that verifiers may meet, ready to be served.
+
+    Attributes:
+        jwks: The JWK Set (RFC 7517, section 5) as JSON.
+        max_age: How long a verifier may keep it.
+    """
+
+    jwks: bytes
+    max_age: timedelta
+
+    @property
+    def etag(self) -> str:
+        """A strong entity tag of the document (RFC 9110, section 8.8.3)."""
+        return f'"{base64.urlsafe_b64encode(hashlib.sha256(self.jwks).digest()[:18]).decode()}"'
