@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from types import MappingProxyType
 from typing import NoReturn, TypeAlias
 
 #: Whole seconds since the Unix epoch (RFC 7519, section 2).
@@ -16,8 +15,6 @@ DEFAULT_TOKEN_DURATION = timedelta(seconds=900)
 
 #: How many logins may be linked to one identity (Cognito's quota).
 MAX_LINKED_LOGINS = 20
-
-_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Secret:
@@ -66,7 +63,7 @@ class TokenRequest:
     identity_pool_id: str
     logins: Mapping[str, Secret]
     identity_id: str | None = None
-    principal_tags: Mapping[str, str] = field(default=_NO_TAGS)
+    principal_tags: Mapping[str, str] = field(default_factory=dict)
     token_duration: timedelta = DEFAULT_TOKEN_DURATION
 
 

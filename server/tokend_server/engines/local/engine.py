@@ -1,0 +1,219 @@
+"""The local engine: Cognito's developer identities on a store of our own, with tokens of our own issuer.
+
+Each operation reads what the store holds, decides on that alone, and commits a change that the store refuses if what
+was read has moved on since. Then it reads and decides again.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.claims import token_claims
+from tokend_server.engines.local.logins import sort_logins
+from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.paging import page_of_users
+from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.resolution import PresentedLogins, check_linkable, resolve, settled_identity
+from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.store import Change, IdentityStore, StaleReading
+from tokend_server.errors import EngineUnavailable, ResourceConflict, ResourceNotFound
+from tokend_server.model import (
+    DeveloperIdentity,
+    Identity,
+    IdentityOutcome,
+    IssuedToken,
+    Login,
+    LookupRequest,
+    MergeRequest,
+    Secret,
+    TokenRequest,
+    UnlinkRequest,
+    refresh_time,
+)
+
+#: How often an operation reads and decides before it gives up. Each time, somebody else has made progress.
+MAX_ATTEMPTS = 20
+
+_Result = TypeVar("_Result")
+
+
+class LocalEngine:
+    """The `Engine` of one pool.
+
+    Args:
+        pool: The pool.
+        store: Where its identities are kept.
+        signer: What signs its tokens.
+        clock: The time.
+        new_guid: Makes the second half of a new identity id.
+    """
+
+    def __init__(
+        self, pool: LocalPool, store: IdentityStore, signer: TokenSigner, clock: Clock, new_guid: Callable[[], str]
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._new_guid = new_guid
+
+    def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        presented = self._verify_logins(request, deadline)
+        identity_id, outcome = _until_committed(lambda: self._identity_for(presented, request.identity_id), deadline)
+        deadline.check()
+        return self._issue(request, presented, identity_id, outcome)
+
+    def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
+        deadline.check()
+        identity = self._looked_up(request, deadline)
+        if request.identity_id and request.developer_user_identifier:
+            return _checked_pair(identity, self._developer_login(request.developer_user_identifier))
+        users = [login for login in identity.logins if login.provider_name == self._pool.developer_provider_name]
+        page, next_token = page_of_users(self._pool.identity_pool_id, users, request.max_results, request.next_token)
+        return DeveloperIdentity(identity.identity_id, page, next_token)
+
+    def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
+        self._check_developer_provider(request.developer_provider_name)
+        source = self._developer_login(request.source_user_identifier)
+        destination = self._developer_login(request.destination_user_identifier)
+        return _until_committed(lambda: self._merge(source, destination), deadline)
+
+    def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
+        self._check_developer_provider(request.developer_provider_name)
+        user = self._developer_login(request.developer_user_identifier)
+        _until_committed(lambda: self._unlink(request.identity_id, user), deadline)
+
+    def check(self) -> None:
+        self._signer.refresh()
+        self._signer.check(self._pool.signing_algorithm)
+
+    def _verify_logins(self, request: TokenRequest, deadline: Deadline) -> PresentedLogins:
+        logins = sort_logins(self._pool, request.logins)
+        public = tuple(
+            Login(name, Secret(self._pool.login_providers[name].verify(token, deadline)))
+            for name, token in logins.public_tokens.items()
+        )
+        return PresentedLogins(self._developer_login(logins.developer_user_identifier), public)
+
+    def _identity_for(self, presented: PresentedLogins, named_id: str | None) -> tuple[str, IdentityOutcome]:
+        owner_ids = self._store.owners(self._pool.identity_pool_id, presented.all)
+        if settled := settled_identity(presented, owner_ids, named_id):
+            return settled, IdentityOutcome.RETRIEVED
+        named = self._identity_by_id(named_id) if named_id else None
+        owners = {login: self._reread(identity_id) for login, identity_id in owner_ids.items()}
+        identity = resolve(presented, owners, named)
+        if identity is None:
+            return self._create(presented), IdentityOutcome.CREATED
+        linked = replace(identity, logins=identity.logins.union(presented.all), last_modified_date=self._today())
+        self._store.commit(Change(identity, linked))
+        return identity.identity_id, IdentityOutcome.LINKED
+
+    def _create(self, presented: PresentedLogins) -> str:
+        now = self._today()
+        identity = Identity(
+            identity_id=f"{self._pool.region}:{self._new_guid()}",
+            identity_pool_id=self._pool.identity_pool_id,
+            creation_date=now,
+            last_modified_date=now,
+            logins=frozenset(presented.all),
+        )
+        self._store.commit(Change(None, identity))
+        return identity.identity_id
+
+    def _issue(
+        self, request: TokenRequest, presented: PresentedLogins, identity_id: str, outcome: IdentityOutcome
+    ) -> IssuedToken:
+        issued_at = self._today()
+        expire_time = issued_at + int(request.token_duration.total_seconds())
+        claims = token_claims(self._pool, request, identity_id, presented, (issued_at, expire_time))
+        return IssuedToken(
+            identity_id=identity_id,
+            token=self._signer.sign(claims, self._pool.signing_algorithm),
+            expire_time=expire_time,
+            refresh_time=refresh_time(issued_at, expire_time),
+            algorithm=self._pool.signing_algorithm.value,
+            outcome=outcome,
+        )
+
+    def _merge(self, source_user: Login, destination_user: Login) -> str:
+        source = self._identity_of_user(source_user)
+        destination = self._identity_of_user(destination_user)
+        if source.identity_id == destination.identity_id:
+            return destination.identity_id
+        check_linkable(
+            destination,
+            source.logins,
+            developer_provider_name=self._pool.developer_provider_name,
+            second_user=Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER,
+        )
+        now = self._today()
+        self._store.commit(
+            Change(source, replace(source, logins=frozenset(), disabled=True, last_modified_date=now)),
+            Change(
+                destination, replace(destination, logins=destination.logins | source.logins, last_modified_date=now)
+            ),
+        )
+        return destination.identity_id
+
+    def _unlink(self, identity_id: str, user: Login) -> None:
+        identity = self._identity_by_id(identity_id)
+        if user not in identity.logins:
+            if self._store.owners(self._pool.identity_pool_id, [user]):
+                raise refuse(Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY, identity_id)
+            raise ResourceNotFound.developer_user()
+        remaining = identity.logins - {user}
+        unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
+        self._store.commit(Change(identity, unlinked))
+
+    def _looked_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
+        if request.identity_id:
+            return self._identity_by_id(request.identity_id)
+        if request.developer_user_identifier is None:
+            raise refuse(Situation.LOOKUP_OF_NOTHING, "")
+        user = self._developer_login(request.developer_user_identifier)
+        return _until_committed(lambda: self._identity_of_user(user), deadline)
+
+    def _identity_of_user(self, user: Login) -> Identity:
+        owner_id = self._store.owners(self._pool.identity_pool_id, [user]).get(user)
+        if owner_id is None:
+            raise ResourceNotFound.developer_user()
+        return self._reread(owner_id)
+
+    def _identity_by_id(self, identity_id: str) -> Identity:
+        identity = self._store.identity(self._pool.identity_pool_id, identity_id)
+        if identity is None:
+            raise refuse(Situation.NAMED_IDENTITY_UNKNOWN, identity_id)
+        return identity
+
+    def _reread(self, identity_id: str) -> Identity:
+        identity = self._store.identity(self._pool.identity_pool_id, identity_id)
+        if identity is None:
+            raise StaleReading
+        return identity
+
+    def _check_developer_provider(self, developer_provider_name: str) -> None:
+        if developer_provider_name != self._pool.developer_provider_name:
+            raise refuse(Situation.DEVELOPER_PROVIDER_UNSUPPORTED, developer_provider_name)
+
+    def _developer_login(self, user_identifier: Secret) -> Login:
+        return Login(self._pool.developer_provider_name, user_identifier)
+
+    def _today(self) -> int:
+        return int(self._clock.now())
+
+
+def _checked_pair(identity: Identity, user: Login) -> DeveloperIdentity:
+    if user not in identity.logins:
+        raise ResourceConflict("The identity and the developer user do not belong together.")
+    return DeveloperIdentity(identity.identity_id, (user.user_identifier,))
+
+
+def _until_committed(attempt: Callable[[], _Result], deadline: Deadline) -> _Result:
+    for _ in range(MAX_ATTEMPTS):
+        deadline.check()
+        try:
+            return attempt()
+        except StaleReading:
+            continue
+    raise EngineUnavailable("The identity is being changed by too many calls at once.")

@@ -1,0 +1,61 @@
+"""The states of signing keys: pure functions of the keys and the time.
+
+A key is published from the moment that it is kept. It signs from `signs_from` on, until a newer generation of its
+algorithm does. It stays published after that, for the tokens that it has signed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from tokend_server.model import NumericDate, Secret
+
+
+class SigningAlgorithm(Enum):
+    """The JWS algorithms (RFC 7518, section 3.1) that a pool may sign with."""
+
+    RS512 = "RS512"
+    RS256 = "RS256"
+    ES256 = "ES256"
+
+
+class KeyState(Enum):
+    """What a key does at a moment."""
+
+    PUBLISHED = "published"
+    SIGNING = "signing"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key and its place in the succession of keys.
+
+    Attributes:
+        kid: The key's RFC 7638 thumbprint, so that two keys never share a name.
+        algorithm: The one algorithm that it signs with.
+        generation: 1 for the algorithm's first key, and so on; unique for an algorithm.
+        private_key: PKCS #8, PEM.
+        creation_date: When it was made.
+        signs_from: When it begins to sign.
+    """
+
+    kid: str
+    algorithm: SigningAlgorithm
+    generation: int
+    private_key: Secret
+    creation_date: NumericDate
+    signs_from: NumericDate
+
+
+def signing_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, now: float) -> SigningKey | None:
+    """The key that signs now: the newest generation of the algorithm whose time has come."""
+    due = [key for key in keys if key.algorithm is algorithm and key.signs_from <= now]
+    return max(due, key=lambda key: key.generation, default=None)
+
+
+def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeyState:
+    """What one of the keys does now."""
+    if key.signs_from > now:
+        return KeyState.PUBLISHED
+    return KeyState.SIGNING if signing_key(keys, key.algorithm, now) == key else KeyState.RETIRED

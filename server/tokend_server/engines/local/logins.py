@@ -1,0 +1,65 @@
+"""Sorts the Logins map of a call into the developer user and the public logins, by provider name alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.providers import OPAQUE_PROVIDERS
+from tokend_server.errors import InvalidParameter, TokendError
+from tokend_server.model import Secret
+
+#: Providers that have their own place in Cognito, so that their names are never developer providers.
+_WELL_KNOWN_PROVIDERS = frozenset({"accounts.google.com", "appleid.apple.com"})
+_USER_POOL_PREFIX = "cognito-idp."
+_COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class SortedLogins:
+    """A Logins map that fits its pool.
+
+    Attributes:
+        developer_user_identifier: The value under the pool's developer provider.
+        public_tokens: ID tokens by provider name, in the order of the names.
+    """
+
+    developer_user_identifier: Secret
+    public_tokens: Mapping[str, Secret]
+
+
+def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> SortedLogins:
+    """Tells the developer user from the public logins.
+
+    Raises:
+        InvalidParameter: The developer login is missing, a key is no provider of the pool, or a provider is not
+            supported by the local engine; the text names every such problem.
+        NotAuthorized: All problems are public providers that the pool does not accept.
+    """
+    developer_user_identifier = logins.get(pool.developer_provider_name)
+    public_tokens = {name: logins[name] for name in sorted(logins) if name != pool.developer_provider_name}
+    problems = [refuse(situation, name) for name in public_tokens if (situation := _unacceptable(pool, name))]
+    if developer_user_identifier is None:
+        problems.insert(0, refuse(Situation.DEVELOPER_PROVIDER_MISSING, pool.developer_provider_name))
+    if problems or developer_user_identifier is None:
+        raise _together(problems)
+    return SortedLogins(developer_user_identifier, public_tokens)
+
+
+def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
+    if provider_name in pool.login_providers:
+        return None
+    if provider_name in OPAQUE_PROVIDERS:
+        return Situation.PUBLIC_PROVIDER_OPAQUE
+    if provider_name == _COGNITO_IDENTITY:
+        return Situation.COGNITO_TOKEN_AS_LOGIN
+    if provider_name in _WELL_KNOWN_PROVIDERS or provider_name.startswith(_USER_POOL_PREFIX):
+        return Situation.PUBLIC_PROVIDER_NOT_CONFIGURED
+    return Situation.DEVELOPER_PROVIDER_UNSUPPORTED
+
+
+def _together(problems: list[TokendError]) -> TokendError:
+    invalid = [problem.text for problem in problems if isinstance(problem, InvalidParameter)]
+    if not invalid:
+        return problems[0]
+    return InvalidParameter(" ".join(dict.fromkeys(text if text.endswith(".") else f"{text}." for text in invalid)))

@@ -1,0 +1,223 @@
+"""The policy table: what the local engine does where AWS does not say, or where it could not be checked.
+
+Each situation has one row with the outcome, how sure we are that Cognito does the same, and why this one was taken.
+Learning more about Cognito changes a row here, and nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from tokend_server.errors import (
+    DeveloperUserAlreadyRegistered,
+    InvalidParameter,
+    LimitExceeded,
+    NotAuthorized,
+    ResourceConflict,
+    ResourceNotFound,
+    TokendError,
+)
+from tokend_server.model import MAX_LINKED_LOGINS
+
+
+class Certainty(Enum):
+    """How sure we are that Cognito does the same."""
+
+    LIKELY = "seen in independent public reports"
+    INFERRED = "our reading of the documentation"
+    UNKNOWN = "no evidence; a reasoned choice"
+
+
+class Situation(Enum):
+    """What a call may meet; A is the identity that it names, B another one."""
+
+    NAMED_IDENTITY_UNKNOWN = auto()
+    NAMED_IDENTITY_DISABLED = auto()
+    DEVELOPER_USER_OF_ANOTHER_IDENTITY = auto()
+    DEVELOPER_USER_OF_ANOTHER_IDENTITY_THAN_GUEST = auto()
+    PUBLIC_LOGIN_OF_ANOTHER_IDENTITY = auto()
+    NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS = auto()
+    NAMED_IDENTITY_HAS_ONLY_PUBLIC_LOGINS_NOT_PRESENTED = auto()
+    DEVELOPER_USER_AND_PUBLIC_LOGIN_APART = auto()
+    PUBLIC_LOGINS_APART = auto()
+    SECOND_USER_OF_PUBLIC_PROVIDER = auto()
+    TOO_MANY_LINKED_LOGINS = auto()
+    DEVELOPER_PROVIDER_MISSING = auto()
+    DEVELOPER_PROVIDER_UNSUPPORTED = auto()
+    PUBLIC_PROVIDER_NOT_CONFIGURED = auto()
+    PUBLIC_PROVIDER_OPAQUE = auto()
+    COGNITO_TOKEN_AS_LOGIN = auto()
+    MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER = auto()
+    UNLINKED_USER_OF_ANOTHER_IDENTITY = auto()
+    LOOKUP_OF_NOTHING = auto()
+    FOREIGN_NEXT_TOKEN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row: what is done, how sure we are, and why.
+
+    Attributes:
+        refusal: Makes the error from the subject, an identity id or a provider name; None lets the call go on and link.
+        certainty: How sure we are that Cognito does the same.
+        why: The reason for this outcome.
+    """
+
+    refusal: Callable[[str], TokendError] | None
+    certainty: Certainty
+    why: str
+
+
+def _logins_do_not_match(_subject: str) -> TokendError:
+    return NotAuthorized(
+        "Logins don't match. Please include at least one valid login for this identity or identity pool."
+    )
+
+
+def _already_registered(_subject: str) -> TokendError:
+    return DeveloperUserAlreadyRegistered("The developer user is registered under another identity.")
+
+
+def _linked_elsewhere(_subject: str) -> TokendError:
+    return ResourceConflict("A login is already linked to another identity.")
+
+
+def _logins_apart(_subject: str) -> TokendError:
+    return ResourceConflict("The logins are linked to different identities.")
+
+
+def _second_user(provider_name: str) -> TokendError:
+    return ResourceConflict(f"The identity is already linked to another user of {provider_name}.")
+
+
+OUTCOMES: Mapping[Situation, Outcome] = {
+    Situation.NAMED_IDENTITY_UNKNOWN: Outcome(
+        ResourceNotFound.identity,
+        Certainty.INFERRED,
+        "The class is declared for the operation; an identity of another pool must look like none at all.",
+    ),
+    Situation.NAMED_IDENTITY_DISABLED: Outcome(
+        lambda identity_id: NotAuthorized(f"Access to Identity '{identity_id}' is forbidden."),
+        Certainty.LIKELY,
+        "Seen for GetOpenIdToken and GetCredentialsForIdentity.",
+    ),
+    Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY: Outcome(
+        _already_registered,
+        Certainty.LIKELY,
+        "It is the exception's own definition.",
+    ),
+    Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY_THAN_GUEST: Outcome(
+        _already_registered,
+        Certainty.UNKNOWN,
+        "The guide also speaks of implicit merging, but a guest may be cached on a device: disabling it must be asked "
+        "for, not a side effect.",
+    ),
+    Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY: Outcome(
+        _linked_elsewhere,
+        Certainty.INFERRED,
+        "The exception's definition; merging would disable an identity that the caller did not name.",
+    ),
+    Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS: Outcome(
+        None,
+        Certainty.UNKNOWN,
+        "Lookup returns a list of users, so an identity may have several, and linking by id is how they come together.",
+    ),
+    Situation.NAMED_IDENTITY_HAS_ONLY_PUBLIC_LOGINS_NOT_PRESENTED: Outcome(
+        _logins_do_not_match,
+        Certainty.LIKELY,
+        "Reported for backends that link a developer user to a social identity without the user's live token.",
+    ),
+    Situation.DEVELOPER_USER_AND_PUBLIC_LOGIN_APART: Outcome(
+        _logins_apart,
+        Certainty.INFERRED,
+        "Which identity would survive a merge is not documented; MergeDeveloperIdentities says it explicitly.",
+    ),
+    Situation.PUBLIC_LOGINS_APART: Outcome(
+        _logins_apart,
+        Certainty.INFERRED,
+        "As for a developer user and a public login.",
+    ),
+    Situation.SECOND_USER_OF_PUBLIC_PROVIDER: Outcome(
+        _second_user,
+        Certainty.LIKELY,
+        "The guide allows one login for each public provider and identity.",
+    ),
+    Situation.TOO_MANY_LINKED_LOGINS: Outcome(
+        lambda identity_id: LimitExceeded(
+            f"An identity can have at most {MAX_LINKED_LOGINS} linked logins.", subject=identity_id
+        ),
+        Certainty.INFERRED,
+        "The quota is documented; the operation declares no exception for it, and this one says what is wrong.",
+    ),
+    Situation.DEVELOPER_PROVIDER_MISSING: Outcome(
+        lambda provider_name: InvalidParameter(
+            f"Logins must contain the developer provider of this identity pool, {provider_name}."
+        ),
+        Certainty.INFERRED,
+        "The reference requires the entry; a wrong parameter is what its absence is.",
+    ),
+    Situation.DEVELOPER_PROVIDER_UNSUPPORTED: Outcome(
+        lambda _provider_name: InvalidParameter("This identity pool does not support the specified developer provider"),
+        Certainty.LIKELY,
+        "The text was seen in a report, its class was not.",
+    ),
+    Situation.PUBLIC_PROVIDER_NOT_CONFIGURED: Outcome(
+        lambda _provider_name: NotAuthorized("Token is not from a supported provider of this identity pool."),
+        Certainty.LIKELY,
+        "Reported for user pools that the identity pool does not know.",
+    ),
+    Situation.PUBLIC_PROVIDER_OPAQUE: Outcome(
+        lambda provider_name: InvalidParameter(
+            f"The local engine does not support the login provider {provider_name}."
+        ),
+        Certainty.UNKNOWN,
+        "A gap of the local engine: only the provider itself can tell what its opaque access tokens mean.",
+    ),
+    Situation.COGNITO_TOKEN_AS_LOGIN: Outcome(
+        lambda _provider_name: NotAuthorized("Invalid login token. Can't pass in a Cognito token."),
+        Certainty.LIKELY,
+        "Reported for GetId; a token that the pool issued proves no login to a backend.",
+    ),
+    Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER: Outcome(
+        _second_user,
+        Certainty.INFERRED,
+        "The reference says that such a merge fails, and ResourceConflict is the declared class that fits.",
+    ),
+    Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY: Outcome(
+        _linked_elsewhere,
+        Certainty.UNKNOWN,
+        "The answer that LookupDeveloperIdentity documents for an identity and a user that do not belong together.",
+    ),
+    Situation.LOOKUP_OF_NOTHING: Outcome(
+        lambda _subject: InvalidParameter("Either IdentityId or DeveloperUserIdentifier must be given."),
+        Certainty.INFERRED,
+        "The reference requires one of them; the class is the declared one that fits.",
+    ),
+    Situation.FOREIGN_NEXT_TOKEN: Outcome(
+        lambda _subject: InvalidParameter("NextToken is not one that this operation returned."),
+        Certainty.INFERRED,
+        "The class that AWS uses for page tokens in general.",
+    ),
+}
+
+
+def meet(situation: Situation, subject: str) -> None:
+    """Does what the table says: returns where the call may go on and link, raises where it is refused.
+
+    Args:
+        situation: What the call met.
+        subject: The identity id or the provider name that it is about.
+
+    Raises:
+        TokendError: The row's refusal.
+    """
+    if refusal := OUTCOMES[situation].refusal:
+        raise refusal(subject)
+
+
+def refuse(situation: Situation, subject: str) -> TokendError:
+    """The refusal of a situation in which a call can never go on."""
+    refusal = OUTCOMES[situation].refusal
+    if refusal is None:
+        raise ValueError(f"{situation} has no way to go on, so it needs a refusal")
+    return refusal(subject)

@@ -1,0 +1,32 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.providers import LoginProvider
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPool:
+    """An identity pool that the local engine serves.
+
+    Attributes:
+        identity_pool_id: REGION:GUID.
+        developer_provider_name: The Logins key under which backends name their users.
+        login_providers: The public providers whose ID tokens are accepted, by Logins key.
+        signing_algorithm: What its tokens are signed with.
+        account_id: The AWS account in ARNs, 12 digits.
+        identity_pool_arn_claim: Whether tokens carry the pool's ARN.
+        issuer: The `iss` of its tokens.
+    """
+
+    identity_pool_id: str
+    developer_provider_name: str
+    login_providers: Mapping[str, LoginProvider]
+    signing_algorithm: SigningAlgorithm
+    account_id: str
+    identity_pool_arn_claim: bool
+    issuer: str
+
+    @property
+    def region(self) -> str:
+        return self.identity_pool_id.partition(":")[0]

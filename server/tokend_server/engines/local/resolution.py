@@ -1,0 +1,128 @@
+"""Which identity a call means: pure decisions on the logins presented and the identities that hold them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tokend_server.engines.local.outcomes import Situation, meet, refuse
+from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedLogins:
+    """The logins of one call after their tokens were verified."""
+
+    developer: Login
+    public: tuple[Login, ...] = ()
+
+    @property
+    def all(self) -> tuple[Login, ...]:
+        return (self.developer, *self.public)
+
+
+def settled_identity(
+    presented: PresentedLogins, owners: Mapping[Login, str], named_identity_id: str | None
+) -> str | None:
+    """The identity id, where nothing is to be decided: all logins are linked to one identity, and it is the named one.
+
+    Args:
+        presented: The call's logins.
+        owners: The identity ids of those that are linked.
+        named_identity_id: The identity that the call names.
+
+    Returns:
+        The identity id; None when there is something to decide.
+    """
+    owner = owners.get(presented.developer)
+    if owner is None or named_identity_id not in {None, owner}:
+        return None
+    return owner if all(owners.get(login) == owner for login in presented.public) else None
+
+
+def resolve(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity | None) -> Identity | None:
+    """Decides which identity the logins are to be linked to.
+
+    Args:
+        presented: The call's logins.
+        owners: The identities of those that are linked.
+        named: The identity that the call names.
+
+    Returns:
+        The identity, to which those of the logins that it lacks are to be linked; None for a new one.
+
+    Raises:
+        TokendError: The logins cannot be linked to one identity.
+    """
+    identity = _found(presented, owners) if named is None else _named(presented, owners, named)
+    if identity is not None:
+        check_linkable(
+            identity,
+            presented.all,
+            developer_provider_name=presented.developer.provider_name,
+            second_user=Situation.SECOND_USER_OF_PUBLIC_PROVIDER,
+        )
+    return identity
+
+
+def check_linkable(
+    identity: Identity, logins: Iterable[Login], *, developer_provider_name: str, second_user: Situation
+) -> None:
+    """Makes sure that an identity may hold these logins beside its own.
+
+    Args:
+        identity: The identity that they are to be linked to.
+        logins: The logins; those that it holds already do not count twice.
+        developer_provider_name: The one provider of which an identity may have several users.
+        second_user: The situation when it has another user of a public provider.
+
+    Raises:
+        ResourceConflict: It has another user of a public provider.
+        LimitExceeded: It would hold too many logins.
+    """
+    together = identity.logins | set(logins)
+    public_providers = [login.provider_name for login in together if login.provider_name != developer_provider_name]
+    for provider_name in sorted(set(public_providers)):
+        if public_providers.count(provider_name) > 1:
+            raise refuse(second_user, provider_name)
+    if len(together) > MAX_LINKED_LOGINS:
+        raise refuse(Situation.TOO_MANY_LINKED_LOGINS, identity.identity_id)
+
+
+def _found(presented: PresentedLogins, owners: Mapping[Login, Identity]) -> Identity | None:
+    found = {owner.identity_id: owner for owner in owners.values()}
+    if len(found) > 1:
+        apart = (
+            Situation.DEVELOPER_USER_AND_PUBLIC_LOGIN_APART
+            if presented.developer in owners
+            else Situation.PUBLIC_LOGINS_APART
+        )
+        raise refuse(apart, presented.developer.provider_name)
+    return next(iter(found.values()), None)
+
+
+def _named(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity) -> Identity:
+    if named.disabled:
+        raise refuse(Situation.NAMED_IDENTITY_DISABLED, named.identity_id)
+    _check_owners(presented, owners, named)
+    if presented.developer not in named.logins and not named.logins.intersection(presented.public):
+        _check_association(presented.developer, named)
+    return named
+
+
+def _check_owners(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity) -> None:
+    elsewhere = {login for login, owner in owners.items() if owner.identity_id != named.identity_id}
+    if presented.developer in elsewhere:
+        situation = (
+            Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY
+            if named.logins
+            else Situation.DEVELOPER_USER_OF_ANOTHER_IDENTITY_THAN_GUEST
+        )
+        raise refuse(situation, named.identity_id)
+    if elsewhere:
+        raise refuse(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, named.identity_id)
+
+
+def _check_association(developer: Login, named: Identity) -> None:
+    if any(login.provider_name == developer.provider_name for login in named.logins):
+        meet(Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS, named.identity_id)
+    elif named.logins:
+        meet(Situation.NAMED_IDENTITY_HAS_ONLY_PUBLIC_LOGINS_NOT_PRESENTED, named.identity_id)

@@ -1,0 +1,89 @@
+"""The port to what the local engine keeps: identities with their logins, and signing keys."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tokend_server.engines.local.keyring import SigningKey
+from tokend_server.model import Identity, Login
+
+#: The length of a `login_key`.
+LOGIN_KEY_BYTES = 32
+
+
+class StaleReading(Exception):
+    """Raised when a change is refused because the store has moved on since it was read: read again and decide anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One identity as it was read and as it is to be; `before` is None for an identity that is to be created."""
+
+    before: Identity | None
+    after: Identity
+
+
+class IdentityStore(Protocol):
+    """Identities and the logins linked to them.
+
+    The store keeps two promises by itself, against any number of concurrent processes: a login of a pool is linked to
+    one identity at most, and a change applies only to the identity as it was read. Logins are compared byte by byte.
+    Any method may raise `EngineUnavailable`.
+    """
+
+    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
+        """The identity id of each of the logins that is linked; the others are left out."""
+        ...
+
+    def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
+        """The identity with all its logins, or None when the pool has none of that id."""
+        ...
+
+    def identities(
+        self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
+    ) -> list[Identity]:
+        """Up to `max_results` identities in order of their ids, from the first one behind `after`."""
+        ...
+
+    def commit(self, *changes: Change) -> None:
+        """Applies all the changes durably, or none.
+
+        Raises:
+            StaleReading: An identity changed since `before` was read, or a login got linked meanwhile.
+        """
+        ...
+
+    def delete(self, identity_id: str) -> bool:
+        """Removes an identity and its logins for good; tells whether there was one."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Signing keys. Any method may raise `EngineUnavailable`."""
+
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        """All keys, oldest generation first."""
+        ...
+
+    def add_signing_key(self, key: SigningKey) -> None:
+        """Keeps a new key durably.
+
+        Raises:
+            StaleReading: Another process added a key of the same algorithm and generation first.
+        """
+        ...
+
+
+def login_key(identity_pool_id: str, login: Login) -> bytes:
+    """The 32 bytes that stand for one login of one pool.
+
+    A digest is compared byte by byte in every database, whatever its collation, and is short whatever the length of
+    the identifier. Each part is prefixed by its length, so that no two different logins make the same input.
+    """
+    digest = hashlib.sha256()
+    for part in (identity_pool_id, login.provider_name, login.user_identifier.reveal()):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4))
+        digest.update(encoded)
+    return digest.digest()

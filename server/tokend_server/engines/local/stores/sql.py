@@ -1,0 +1,195 @@
+"""The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.stores.connections import ThreadConnections
+from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import Identity, Login, Secret
+
+_OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
+    linked_logins.c.login_key.in_(bindparam("login_keys", expanding=True))
+)
+_OWNER = select(linked_logins.c.identity_id).where(linked_logins.c.login_key == bindparam("login_key"))
+_IDENTITY = (
+    select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier)
+    .outerjoin_from(identities, linked_logins)
+    .where(identities.c.identity_id == bindparam("identity_id"))
+)
+
+
+class SqlStore:
+    """Identities and signing keys in one SQL database.
+
+    Args:
+        reads: A pool of connections in autocommit, so that a read never waits for a writer.
+        writes: A pool of connections whose transactions are durable when they are committed.
+    """
+
+    def __init__(self, reads: Engine, writes: Engine) -> None:
+        self._readers = ThreadConnections(reads)
+        self._writes = writes
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._readers.close()
+        self._writes.dispose()
+
+    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
+        by_key = {login_key(identity_pool_id, login): login for login in logins}
+        with self._reading() as connection:
+            if len(by_key) == 1:
+                ((key, login),) = by_key.items()
+                owner = connection.execute(_OWNER, {"login_key": key}).scalar()
+                return {} if owner is None else {login: owner}
+            rows = connection.execute(_OWNERS, {"login_keys": list(by_key)})
+            return {by_key[key]: identity_id for key, identity_id in rows}
+
+    def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
+        with self._reading() as connection:
+            rows = connection.execute(_IDENTITY, {"identity_id": identity_id}).all()
+        if not rows or rows[0].identity_pool_id != identity_pool_id:
+            return None
+        return _identity(rows)
+
+    def identities(
+        self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
+    ) -> list[Identity]:
+        page = select(identities.c.identity_id).where(identities.c.identity_pool_id == identity_pool_id)
+        if after is not None:
+            page = page.where(identities.c.identity_id > after)
+        if hide_disabled:
+            page = page.where(identities.c.disabled.is_(False))
+        page = page.order_by(identities.c.identity_id).limit(max_results)
+        with self._reading() as connection:
+            return [
+                _identity(rows)
+                for identity_id in connection.execute(page).scalars()
+                if (rows := connection.execute(_IDENTITY, {"identity_id": identity_id}).all())
+            ]
+
+    def commit(self, *changes: Change) -> None:
+        with self._writing() as connection:
+            for change in changes:
+                _write_identity(connection, change)
+            for change in changes:
+                _unlink(connection, change)
+            for change in changes:
+                _link(connection, change)
+
+    def delete(self, identity_id: str) -> bool:
+        with self._writing() as connection:
+            deleted = connection.execute(delete(identities).where(identities.c.identity_id == identity_id))
+            return deleted.rowcount == 1
+
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(signing_keys).order_by(signing_keys.c.algorithm, signing_keys.c.generation)
+            )
+            return tuple(_signing_key(row) for row in rows)
+
+    def add_signing_key(self, key: SigningKey) -> None:
+        row = {
+            "kid": key.kid,
+            "algorithm": key.algorithm.value,
+            "generation": key.generation,
+            "private_key": key.private_key.reveal().encode(),
+            "creation_date": key.creation_date,
+            "signs_from": key.signs_from,
+        }
+        with self._writing() as connection:
+            connection.execute(insert(signing_keys), row)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            yield self._readers.of_this_thread()
+        except SQLAlchemyError as error:
+            self._readers.drop()
+            raise _unavailable(error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._writes.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise StaleReading from error
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+
+def _unavailable(error: SQLAlchemyError) -> EngineUnavailable:
+    return EngineUnavailable(f"The identity store does not answer ({type(error).__name__}).")
+
+
+def _identity(rows: Sequence[Row[Any]]) -> Identity:
+    first = rows[0]
+    return Identity(
+        identity_id=first.identity_id,
+        identity_pool_id=first.identity_pool_id,
+        creation_date=first.creation_date,
+        last_modified_date=first.last_modified_date,
+        logins=frozenset(
+            Login(row.provider_name, Secret(row.user_identifier.decode())) for row in rows if row.provider_name
+        ),
+        disabled=first.disabled,
+        revision=first.revision,
+    )
+
+
+def _signing_key(row: Row[Any]) -> SigningKey:
+    return SigningKey(
+        kid=row.kid,
+        algorithm=SigningAlgorithm(row.algorithm),
+        generation=row.generation,
+        private_key=Secret(row.private_key.decode()),
+        creation_date=row.creation_date,
+        signs_from=row.signs_from,
+    )
+
+
+def _write_identity(connection: Connection, change: Change) -> None:
+    after = change.after
+    state = {"last_modified_date": after.last_modified_date, "disabled": after.disabled}
+    if change.before is None:
+        fixed = {"identity_id": after.identity_id, "identity_pool_id": after.identity_pool_id}
+        connection.execute(
+            insert(identities), {**fixed, **state, "creation_date": after.creation_date, "revision": after.revision}
+        )
+        return
+    as_read = (identities.c.identity_id == after.identity_id) & (identities.c.revision == change.before.revision)
+    updated = connection.execute(update(identities).where(as_read).values(**state, revision=change.before.revision + 1))
+    if updated.rowcount != 1:
+        raise StaleReading
+
+
+def _unlink(connection: Connection, change: Change) -> None:
+    if change.before and (gone := change.before.logins - change.after.logins):
+        keys = [login_key(change.after.identity_pool_id, login) for login in gone]
+        connection.execute(delete(linked_logins).where(linked_logins.c.login_key.in_(keys)))
+
+
+def _link(connection: Connection, change: Change) -> None:
+    new = change.after.logins - (change.before.logins if change.before else frozenset())
+    if new:
+        connection.execute(
+            insert(linked_logins),
+            [
+                {
+                    "login_key": login_key(change.after.identity_pool_id, login),
+                    "identity_id": change.after.identity_id,
+                    "provider_name": login.provider_name,
+                    "user_identifier": login.user_identifier.reveal().encode(),
+                }
+                for login in new
+            ],
+        )

@@ -1,0 +1,52 @@
+"""How the store connects to SQLite."""
+
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool, QueuePool
+
+#: Seconds that a statement waits for another process's write before it fails.
+BUSY_TIMEOUT = 5.0
+
+# WAL lets reads go on beside a write; FULL makes each commit reach the disk before it returns.
+_ON_CONNECT = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
+
+
+def connect(path: Path, *, writers: int) -> tuple[Engine, Engine]:
+    """Opens a database file, which is created if there is none, for reads and for writes.
+
+    Args:
+        path: The database file.
+        writers: How many calls may be writing, or waiting for it, at once.
+
+    Returns:
+        Connections in autocommit for reads, and a pool of durable transactions for writes.
+    """
+    reads = _engine(path, poolclass=NullPool)
+    writes = _engine(path, poolclass=QueuePool, pool_size=writers, max_overflow=0)
+    event.listen(writes, "begin", _begin_immediate)
+    return reads, writes
+
+
+def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        # Without an isolation level the driver begins no transactions of its own.
+        connect_args={"timeout": BUSY_TIMEOUT, "isolation_level": None},
+        hide_parameters=True,
+        **pooling,
+    )
+    event.listen(engine, "connect", _on_connect)
+    return engine
+
+
+def _on_connect(connection: SqliteConnection, _record: object) -> None:
+    for statement in _ON_CONNECT:
+        connection.execute(statement)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that read first and locked later could not be upgraded once another one has written.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,54 @@
+"""The tables of the SQL store."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from tokend_server.engines.local.store import LOGIN_KEY_BYTES
+
+metadata = MetaData()
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("identity_id", String(55), primary_key=True),
+    Column("identity_pool_id", String(55), nullable=False),
+    Column("creation_date", BigInteger, nullable=False),
+    Column("last_modified_date", BigInteger, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Index("identities_by_pool", "identity_pool_id", "identity_id"),
+)
+
+linked_logins = Table(
+    "linked_logins",
+    metadata,
+    Column("login_key", LargeBinary(LOGIN_KEY_BYTES), primary_key=True),
+    Column("identity_id", ForeignKey("identities.identity_id", ondelete="CASCADE"), nullable=False),
+    Column("provider_name", String(128), nullable=False),
+    Column("user_identifier", LargeBinary, nullable=False),
+    Index("linked_logins_by_identity", "identity_id"),
+    sqlite_with_rowid=False,
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", String(64), primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("private_key", LargeBinary, nullable=False),
+    Column("creation_date", BigInteger, nullable=False),
+    Column("signs_from", BigInteger, nullable=False),
+    UniqueConstraint("algorithm", "generation", name="signing_keys_one_per_generation"),
+)
