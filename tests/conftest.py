@@ -1,1 +1,21 @@
 """Fixtures that the tests share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.server_process import ServerProcess, write_config
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TOKEND_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def tokend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of its own process, on a fresh store."""
+    with ServerProcess(write_config(tmp_path_factory.mktemp("tokend"))) as server:
+        yield server

@@ -1,1 +1,4 @@
-def main() -> None: ...
+from tokend_server.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,5 @@
 """The nouns of the service: plain values that know neither a transport nor a store."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -184,8 +182,3 @@ class KeySet:
 
     jwks: bytes
     max_age: timedelta
-
-    @property
-    def etag(self) -> str:
-        """A strong entity tag of the document (RFC 9110, section 8.8.3)."""
-        return f'"{base64.urlsafe_b64encode(hashlib.sha256(self.jwks).digest()[:18]).decode()}"'

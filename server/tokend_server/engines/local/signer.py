@@ -98,6 +98,14 @@ class TokenSigner:
         """The keys of the last reading."""
         return self._loaded.records
 
+    def key_age(self, algorithm: SigningAlgorithm) -> float:
+        """Seconds since the key that signs now was made.
+
+        Raises:
+            EngineUnavailable: No key of the algorithm signs now.
+        """
+        return self._clock.now() - self._signing_key(self._loaded, algorithm).creation_date
+
     def _signing_key(self, loaded: _LoadedKeys, algorithm: SigningAlgorithm) -> SigningKey:
         key = signing_key(loaded.records, algorithm, self._clock.now())
         if key is None:

@@ -75,6 +75,10 @@ class KeyStore(Protocol):
         ...
 
 
+class Store(IdentityStore, KeyStore, Protocol):
+    """Both in one place, as the local engine needs them."""
+
+
 def login_key(identity_pool_id: str, login: Login) -> bytes:
     """The 32 bytes that stand for one login of one pool.
 

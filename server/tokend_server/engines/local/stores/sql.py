@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.stores import migrations
 from tokend_server.engines.local.stores.connections import ThreadConnections
 from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
 from tokend_server.errors import EngineUnavailable
@@ -41,6 +42,24 @@ class SqlStore:
         """Closes all connections."""
         self._readers.close()
         self._writes.dispose()
+
+    def migrate(self) -> list[str]:
+        """Applies the migrations that the schema lacks, and returns their names.
+
+        Raises:
+            EngineUnavailable: The database does not answer.
+        """
+        with self._writing() as connection:
+            return migrations.upgrade(connection)
+
+    def missing_migrations(self) -> list[str]:
+        """The names of the migrations that the schema lacks.
+
+        Raises:
+            EngineUnavailable: The database does not answer.
+        """
+        with self._reading() as connection:
+            return migrations.missing(connection)
 
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
         by_key = {login_key(identity_pool_id, login): login for login in logins}

@@ -1,4 +1,4 @@
-"""How the store connects to SQLite."""
+"""The store on SQLite, the embedded default."""
 
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
@@ -7,6 +7,9 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, QueuePool
 
+from tokend_server.config import ConfigError
+from tokend_server.engines.local.stores.sql import SqlStore
+
 #: Seconds that a statement waits for another process's write before it fails.
 BUSY_TIMEOUT = 5.0
 
@@ -14,20 +17,25 @@ BUSY_TIMEOUT = 5.0
 _ON_CONNECT = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
 
-def connect(path: Path, *, writers: int) -> tuple[Engine, Engine]:
-    """Opens a database file, which is created if there is none, for reads and for writes.
+def open_store(path: Path, *, writers: int) -> SqlStore:
+    """Opens a database file; if there is none, it is created, for its owner's eyes only.
 
     Args:
         path: The database file.
         writers: How many calls may be writing, or waiting for it, at once.
 
-    Returns:
-        Connections in autocommit for reads, and a pool of durable transactions for writes.
+    Raises:
+        ConfigError: The file cannot be made.
     """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
     reads = _engine(path, poolclass=NullPool)
     writes = _engine(path, poolclass=QueuePool, pool_size=writers, max_overflow=0)
     event.listen(writes, "begin", _begin_immediate)
-    return reads, writes
+    return SqlStore(reads, writes)
 
 
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options

@@ -1,0 +1,95 @@
+"""The composition root: from a configuration to a running service, and back."""
+
+import logging
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from time import sleep
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from tokend_server.clock import Clock, SystemClock
+from tokend_server.config import Config
+from tokend_server.engines.build import build_engines
+from tokend_server.metrics import Metrics
+from tokend_server.readiness import Readiness
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.server import GrpcServer
+from tokend_server.web.discovery import issuer_routes
+from tokend_server.web.listener import BoundAddress, HttpListener
+from tokend_server.web.probes import ops_routes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service.
+
+    Attributes:
+        grpc_addresses: Where it takes calls, with the ports that were taken.
+        issuer: The `iss` of local tokens.
+        ops_address: Where metrics and probes are.
+    """
+
+    grpc_addresses: tuple[str, ...]
+    issuer: str
+    ops_address: str
+    _config: Config
+    _grpc_server: GrpcServer
+    _readiness: Readiness
+    _undo: ExitStack
+
+    def stop(self, *, announced_for: float = 0.0) -> None:
+        """Stops in good order: tell health checks, finish the calls in flight, then give up listeners and engines.
+
+        Args:
+            announced_for: Seconds during which calls are still taken while health says NOT_SERVING, so that load
+                balancers turn away before calls would be refused.
+        """
+        self._grpc_server.announce_shutdown()
+        self._readiness.stop()
+        sleep(announced_for)
+        self._grpc_server.stop(self._config.grpc.drain_grace_seconds)
+        self._undo.close()
+
+
+def start(config: Config, clock: Clock | None = None) -> Service:
+    """Builds the service and starts it; it serves when this returns.
+
+    Raises:
+        ConfigError: The configuration asks for what cannot be had, such as an address that is taken.
+        EngineUnavailable: An engine's store does not answer.
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics(CollectorRegistry())
+    ProcessCollector(registry=metrics.registry)
+    PlatformCollector(registry=metrics.registry)
+    with ExitStack() as undo:
+        issuer_address = undo.enter_context(closing(BoundAddress("issuer.listen", config.issuer.listen)))
+        ops_address = undo.enter_context(closing(BoundAddress("ops.listen", config.ops.listen)))
+        issuer = config.issuer.url or f"http://{issuer_address.address}"
+
+        engines = build_engines(config, issuer, metrics, clock)
+        undo.callback(engines.close)
+        grpc_server = GrpcServer(config.grpc, DeveloperIdentityService(engines.by_pool, clock), metrics, clock)
+        undo.callback(grpc_server.stop, 0)
+        readiness = Readiness(engines.by_pool, grpc_server.set_serving)
+        undo.callback(readiness.stop)
+
+        for address, routes in (
+            (issuer_address, issuer_routes(issuer, engines.algorithms, engines.key_set)),
+            (ops_address, ops_routes(metrics.registry, readiness.problems)),
+        ):
+            listener = HttpListener(address, routes)
+            listener.start()
+            undo.callback(listener.stop)
+        readiness.start()
+        grpc_server.start()
+        service = Service(
+            grpc_server.addresses, issuer, ops_address.address, config, grpc_server, readiness, undo.pop_all()
+        )
+    _log.info(
+        "serving",
+        extra={"grpc": service.grpc_addresses, "issuer": issuer, "ops": service.ops_address},
+    )
+    return service

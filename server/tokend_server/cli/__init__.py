@@ -1,0 +1,37 @@
+"""The command line of the service and of those who operate it."""
+
+import sys
+
+import click
+
+from tokend_server.cli.check_config import check_config
+from tokend_server.cli.identities import identities
+from tokend_server.cli.keys import keys
+from tokend_server.cli.migrate import migrate
+from tokend_server.cli.quickstart import quickstart
+from tokend_server.cli.serve import serve
+from tokend_server.config import ConfigError
+from tokend_server.errors import TokendError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tokend-server", prog_name="tokend")
+def tokend() -> None:
+    """A gRPC token service with the developer identities of Amazon Cognito."""
+
+
+for command in (serve, quickstart, check_config, migrate, keys, identities):
+    tokend.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
+    try:
+        tokend()
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"configuration: {problem}", err=True)
+        sys.exit(1)
+    except TokendError as error:
+        click.echo(error.text, err=True)
+        sys.exit(1)

@@ -1,0 +1,60 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from tokend_server.cli.options import config_option
+from tokend_server.config import Config, OpenIdConnectProvider, Pool, Section, load_config
+
+
+@click.command("check-config")
+@config_option
+@click.option(
+    "--reference", is_flag=True, help="Print all settings with their defaults, as Markdown, and check nothing."
+)
+def check_config(config_path: Path | None, *, reference: bool) -> None:
+    """Check the configuration and name every problem in it."""
+    if reference:
+        click.echo("\n".join(reference_table()))
+        return
+    config = load_config(config_path)
+    click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}, store {config.store_file}")
+
+
+def reference_table() -> Iterator[str]:
+    """The configuration reference: a Markdown table row for every setting."""
+    yield "| setting | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _rows(f"{name}.", field.annotation)
+        elif field.description:
+            yield _row(name, field)
+    yield from _rows('pools."ID".', Pool)
+    yield from _rows('pools."ID".open_id_connect_providers."NAME".', OpenIdConnectProvider)
+
+
+def _rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield _row(prefix + name, field)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    return f"| `{name}` | {_default(field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default: Any = field.default
+    if default is None or default is PydanticUndefined:
+        return "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, list):
+        return ", ".join(f"`{each}`" for each in default)
+    return f"`{default}`" if default != {} else "none"

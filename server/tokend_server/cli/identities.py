@@ -1,0 +1,108 @@
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tokend_server.cli.options import config_option, echo_json
+from tokend_server.clock import SystemClock
+from tokend_server.config import load_config
+from tokend_server.engines.local.administration import IdentityAdministration
+from tokend_server.engines.local.build import open_configured_store
+from tokend_server.errors import ResourceNotFound
+from tokend_server.model import Identity
+
+
+@click.group()
+def identities() -> None:
+    """Identities of the pools of the local engine."""
+
+
+_pool_option = click.option("--identity-pool-id", required=True, help="The pool, as REGION:GUID.")
+
+
+@identities.command()
+@config_option
+@_pool_option
+def create(config_path: Path | None, identity_pool_id: str) -> None:
+    """Create an unauthenticated (guest) identity."""
+    with _administration(config_path, identity_pool_id) as administration:
+        echo_json({"IdentityId": administration.create().identity_id})
+
+
+@identities.command()
+@config_option
+@_pool_option
+@click.argument("identity_id")
+def describe(config_path: Path | None, identity_pool_id: str, identity_id: str) -> None:
+    """Show an identity with the names of its login providers."""
+    with _administration(config_path, identity_pool_id) as administration:
+        echo_json(_described(administration.describe(identity_id)))
+
+
+@identities.command("list")
+@config_option
+@_pool_option
+@click.option("--max-results", type=click.IntRange(1, 60), default=60, show_default=True, help="Identities on a page.")
+@click.option("--next-token", help="NextToken of the page before.")
+@click.option("--hide-disabled", is_flag=True, help="Leave out disabled identities.")
+def list_identities(
+    config_path: Path | None, identity_pool_id: str, max_results: int, next_token: str | None, *, hide_disabled: bool
+) -> None:
+    """List the identities of a pool, a page at a time."""
+    with _administration(config_path, identity_pool_id) as administration:
+        page = administration.list(max_results=max_results, next_token=next_token, hide_disabled=hide_disabled)
+    listed: dict[str, Any] = {
+        "IdentityPoolId": identity_pool_id,
+        "Identities": [_described(identity) for identity in page.identities],
+    }
+    echo_json(listed | ({"NextToken": page.next_token} if page.next_token else {}))
+
+
+@identities.command()
+@config_option
+@_pool_option
+@click.argument("identity_ids", nargs=-1, required=True)
+def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[str, ...]) -> None:
+    """Delete identities for good: their users get new identities when they come again."""
+    with _administration(config_path, identity_pool_id) as administration:
+        missing = [identity_id for identity_id in identity_ids if not _deleted(administration, identity_id)]
+    if missing:
+        raise click.ClickException(f"not found: {', '.join(missing)}")
+
+
+def _deleted(administration: IdentityAdministration, identity_id: str) -> bool:
+    try:
+        administration.delete(identity_id)
+    except ResourceNotFound:
+        return False
+    return True
+
+
+@contextmanager
+def _administration(config_path: Path | None, identity_pool_id: str) -> Iterator[IdentityAdministration]:
+    config = load_config(config_path)
+    if identity_pool_id not in config.pools:
+        raise ResourceNotFound.identity_pool(identity_pool_id)
+    store = open_configured_store(config)
+    try:
+        yield IdentityAdministration(identity_pool_id, store, SystemClock(), lambda: str(uuid.uuid4()))
+    finally:
+        store.close()
+
+
+def _described(identity: Identity) -> dict[str, Any]:
+    return {
+        "IdentityId": identity.identity_id,
+        "Logins": sorted({login.provider_name for login in identity.logins}),
+        "CreationDate": _iso(identity.creation_date),
+        "LastModifiedDate": _iso(identity.last_modified_date),
+        "Disabled": identity.disabled,
+    }
+
+
+def _iso(date: int) -> str:
+    return datetime.fromtimestamp(date, UTC).isoformat()

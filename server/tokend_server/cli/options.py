@@ -1,0 +1,26 @@
+"""What several commands have in common."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def config_option(command: _Command) -> _Command:
+    """The option `--config`, handed on as `config_path`."""
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="TOKEND_CONFIG",
+        help="tokend.toml; without it, the embedded default.",
+    )(command)
+
+
+def echo_json(document: object) -> None:
+    """Prints a document as the AWS CLI does."""
+    click.echo(json.dumps(document, indent=4, ensure_ascii=False))

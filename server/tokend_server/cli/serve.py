@@ -1,0 +1,28 @@
+import logging
+import signal
+from pathlib import Path
+
+import click
+
+from tokend_server import app, logs
+from tokend_server.cli.options import config_option
+from tokend_server.cli.stopping import StopSignal
+from tokend_server.config import load_config
+
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@config_option
+def serve(config_path: Path | None) -> None:
+    """Serve until SIGTERM, which drains: health says NOT_SERVING, calls in flight finish, exit 0."""
+    config = load_config(config_path)
+    logs.configure(level=config.log.level, as_json=config.log.format == "json")
+    stop = StopSignal()
+    service = app.start(config)
+    if config.grpc.insecure:
+        _log.warning("insecure = true: calls and tokens may cross the network in the clear")
+    # Whoever presses Ctrl-C has no load balancer to wait for.
+    delay = config.grpc.drain_delay_seconds if stop.wait() == signal.SIGTERM else 0.0
+    _log.info("draining", extra={"delay_seconds": delay})
+    service.stop(announced_for=delay)

@@ -1,0 +1,70 @@
+"""What operators do with identities beyond the contract: Cognito's identity operations of the same names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tokend_server.clock import Clock
+from tokend_server.engines.local.store import Change, IdentityStore
+from tokend_server.errors import ResourceNotFound
+from tokend_server.model import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPage:
+    """Identities of a pool; `next_token` leads to the page after them."""
+
+    identities: tuple[Identity, ...]
+    next_token: str | None
+
+
+class IdentityAdministration:
+    """Creates, shows and removes identities of one pool.
+
+    Args:
+        identity_pool_id: The pool.
+        store: Where its identities are kept.
+        clock: The time.
+        new_guid: Makes the second half of a new identity id.
+    """
+
+    def __init__(self, identity_pool_id: str, store: IdentityStore, clock: Clock, new_guid: Callable[[], str]) -> None:
+        self._identity_pool_id = identity_pool_id
+        self._store = store
+        self._clock = clock
+        self._new_guid = new_guid
+
+    def create(self) -> Identity:
+        """Creates a guest, which becomes authenticated when a login is linked to it."""
+        now = int(self._clock.now())
+        region = self._identity_pool_id.partition(":")[0]
+        guest = Identity(f"{region}:{self._new_guid()}", self._identity_pool_id, now, now)
+        self._store.commit(Change(None, guest))
+        return guest
+
+    def describe(self, identity_id: str) -> Identity:
+        """The identity.
+
+        Raises:
+            ResourceNotFound: The pool has none of that id.
+        """
+        identity = self._store.identity(self._identity_pool_id, identity_id)
+        if identity is None:
+            raise ResourceNotFound.identity(identity_id)
+        return identity
+
+    def list(self, *, max_results: int, next_token: str | None, hide_disabled: bool) -> IdentityPage:
+        """A page of the pool's identities, in order of their ids; the page token is the last id of the page before."""
+        found = self._store.identities(
+            self._identity_pool_id, max_results=max_results + 1, after=next_token, hide_disabled=hide_disabled
+        )
+        page = tuple(found[:max_results])
+        return IdentityPage(page, page[-1].identity_id if len(found) > max_results else None)
+
+    def delete(self, identity_id: str) -> None:
+        """Removes the identity for good; its users are new ones from then on.
+
+        Raises:
+            ResourceNotFound: The pool has none of that id.
+        """
+        self.describe(identity_id)
+        self._store.delete(identity_id)

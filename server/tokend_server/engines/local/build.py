@@ -1,0 +1,96 @@
+"""Builds the local engine's parts from the configuration."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from urllib3 import PoolManager
+
+from tokend_server.clock import Clock
+from tokend_server.config import Config, ConfigError, Pool
+from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
+from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.providers import open_id_connect_provider
+from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.stores.observed import ObservedStore
+from tokend_server.engines.local.stores.sql import SqlStore
+from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngines:
+    """The local engines of all local pools, on one store and one set of keys."""
+
+    by_pool: Mapping[str, LocalEngine]
+    signer: TokenSigner
+    store: SqlStore
+
+
+def open_configured_store(config: Config) -> SqlStore:
+    """Opens the store with its schema up to date.
+
+    Raises:
+        ConfigError: The store cannot be opened, or its schema lacks migrations that serve may not apply.
+        EngineUnavailable: The store does not answer.
+    """
+    store = open_store(config.store_file, writers=config.grpc.threads)
+    if config.store.migrate_on_start:
+        store.migrate()
+    elif missing := store.missing_migrations():
+        store.close()
+        raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
+    return store
+
+
+def build_local_engines(
+    config: Config, pools: Mapping[str, Pool], issuer: str, metrics: Metrics, clock: Clock
+) -> LocalEngines:
+    """Opens the store, makes sure of the keys, and builds an engine for each pool.
+
+    Args:
+        config: The configuration.
+        pools: The pools of it that are local.
+        issuer: The `iss` of their tokens.
+        metrics: Where the store is measured.
+        clock: The time.
+
+    Raises:
+        ConfigError: The store cannot be used.
+        EngineUnavailable: The store does not answer.
+    """
+    sql_store = open_configured_store(config)
+    store = ObservedStore(sql_store, metrics, clock)
+    signer = TokenSigner(store, clock)
+    http = PoolManager()
+    local_pools = [_local_pool(pool_id, pool, issuer, http, clock) for pool_id, pool in pools.items()]
+    algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
+    signer.ensure_keys(algorithms)
+    for algorithm in algorithms:
+        metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
+    by_pool = {pool.identity_pool_id: LocalEngine(pool, store, signer, clock, _new_guid) for pool in local_pools}
+    return LocalEngines(by_pool, signer, sql_store)
+
+
+def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: PoolManager, clock: Clock) -> LocalPool:
+    region = identity_pool_id.partition(":")[0]
+    with_arn = pool.identity_pool_arn_claim
+    return LocalPool(
+        identity_pool_id=identity_pool_id,
+        developer_provider_name=pool.developer_provider_name,
+        login_providers={
+            name: open_id_connect_provider(name, tuple(provider.client_ids), provider.issuer, http=http, clock=clock)
+            for name, provider in pool.open_id_connect_providers.items()
+        },
+        signing_algorithm=SigningAlgorithm(pool.signing_algorithm),
+        account_id=pool.account_id,
+        identity_pool_arn_claim=region not in REGIONS_WITHOUT_IDENTITY_POOL_ARN if with_arn is None else with_arn,
+        issuer=issuer,
+    )
+
+
+def _new_guid() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,229 @@
+"""Public logins: the verification of the ID tokens that OpenID Connect providers issue to users.
+
+The rules are those of OpenID Connect Core 1.0, section 3.1.3.7, and of the Cognito Developer Guide's pages on OpenID
+Connect providers; the texts are Cognito's.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NewType, NoReturn, Protocol
+
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError, UnsupportedHeaderError
+from joserfc.jwa import JWSAlgModel
+from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
+from joserfc.jwt import JWTClaimsRegistry
+from urllib3 import PoolManager
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.provider_documents import VerificationKey
+from tokend_server.engines.local.provider_keys import ProviderKeys
+from tokend_server.errors import NotAuthorized
+from tokend_server.model import NumericDate, Secret
+
+#: Providers whose tokens are no ID tokens: only the provider itself could say whether one is good.
+OPAQUE_PROVIDERS = frozenset({"graph.facebook.com", "www.amazon.com", "api.twitter.com", "www.digits.com"})
+
+ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"})
+
+#: Seconds that a provider's clock may differ from this one's.
+SKEW = 300
+
+COGNITO_IDENTITY_ISSUER = "https://cognito-identity.amazonaws.com"
+GOOGLE = "accounts.google.com"
+
+_USER_POOL = re.compile(r"cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
+
+UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
+VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
+
+
+class _Registry(JWSRegistry):
+    max_header_length = 8192  # room for a certificate chain (x5c)
+
+
+# Unknown header members are ignored, as RFC 7515, section 4, asks.
+_REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
+
+
+class LoginProvider(Protocol):
+    """A public provider whose login tokens prove who a user is there."""
+
+    def verify(self, token: Secret, deadline: Deadline) -> str:
+        """Verifies a login token.
+
+        Returns:
+            The subject: the provider's own name for the user, unique within the provider.
+
+        Raises:
+            NotAuthorized: The token proves nothing to this pool, for the reason in the text.
+            LoginProviderUnavailable: The provider's keys are not known and cannot be had now.
+            DeadlineExceeded: They did not come before the deadline.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIdConnectProvider:
+    """An OpenID Connect provider.
+
+    Attributes:
+        provider_name: Its key in `Logins`.
+        issuers: What its tokens may call it in `iss`.
+        client_ids: The applications, at least one, whose users may log in.
+        keys: Its keys.
+        clock: The time that tokens are judged by.
+
+    Raises:
+        ValueError: There is no client id.
+    """
+
+    provider_name: str
+    issuers: tuple[str, ...]
+    client_ids: tuple[str, ...]
+    keys: ProviderKeys
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        if not self.client_ids:
+            raise ValueError("an OpenID Connect provider needs a client id")
+
+    def verify(self, token: Secret, deadline: Deadline) -> str:
+        jws, unverified = _parse(token)
+        _check_issuer(unverified, self.issuers)
+        claims = self._verify_signature(jws, unverified, deadline)
+        _check_claims(claims, NumericDate(self.clock.now()))
+        if _USER_POOL.fullmatch(self.provider_name) and claims.get("token_use", "id") != "id":
+            raise _malformed()
+        if not _is_meant_for(self.client_ids, claims):
+            raise NotAuthorized("Token is not from a supported provider of this identity pool.")
+        return str(claims["sub"])
+
+    def _verify_signature(
+        self, jws: CompactSignature, unverified: UnverifiedClaims, deadline: Deadline
+    ) -> VerifiedClaims:
+        try:
+            algorithm = _algorithm(jws)
+            keys = [key for key in self.keys.find(jws.headers().get("kid"), deadline) if _fits(key, algorithm)]
+            if len(keys) == 1 and validate_compact(jws, keys[0], registry=_REGISTRY):
+                return VerifiedClaims(unverified)
+        except JoseError:
+            pass
+        raise _invalid("Couldn't verify signed token.")
+
+
+def open_id_connect_provider(
+    provider_name: str, client_ids: tuple[str, ...], issuer: str | None = None, *, http: PoolManager, clock: Clock
+) -> OpenIdConnectProvider:
+    """Builds a provider from what an identity pool declares.
+
+    Args:
+        provider_name: Its key in `Logins`.
+        client_ids: The applications, at least one, whose users may log in.
+        issuer: The URL that its tokens and its discovery document name; not given: the provider's name behind https://.
+        http: Fetches its keys.
+        clock: The time that its tokens and keys are judged by.
+
+    Raises:
+        ValueError: There is no client id, or the issuer is neither an https URL nor an http URL of this host.
+    """
+    issuer = issuer or f"https://{provider_name}"
+    return OpenIdConnectProvider(
+        provider_name=provider_name,
+        # Google issues both forms: https://developers.google.com/identity/openid-connect/openid-connect#validatinganidtoken
+        issuers=(issuer, GOOGLE) if provider_name == GOOGLE else (issuer,),
+        client_ids=client_ids,
+        keys=ProviderKeys(provider_name, issuer, http, clock),
+        clock=clock,
+    )
+
+
+def _parse(token: Secret) -> tuple[CompactSignature, UnverifiedClaims]:
+    try:
+        jws = extract_compact(token.reveal().encode(), registry=_REGISTRY)
+        claims = json.loads(jws.payload, object_pairs_hook=_unique_members, parse_constant=_no_constant)
+    except (JoseError, TypeError, ValueError, RecursionError):
+        raise _malformed() from None
+    # joserfc takes any JSON value that has an "alg" in it for a header.
+    if not isinstance(jws.headers(), dict) or not isinstance(claims, dict):
+        raise _malformed()
+    return jws, UnverifiedClaims(claims)
+
+
+def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    claims = dict(members)
+    if len(claims) != len(members):
+        raise ValueError("a claim is given twice")
+    return claims
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def _check_issuer(claims: UnverifiedClaims, issuers: tuple[str, ...]) -> None:
+    issuer = claims.get("iss")
+    if issuer is None:
+        raise _missing("iss")
+    if issuer == COGNITO_IDENTITY_ISSUER:
+        raise _invalid("Can't pass in a Cognito token.")
+    if issuer not in issuers:
+        raise _invalid("Issuer doesn't match providerName")
+
+
+def _algorithm(jws: CompactSignature) -> JWSAlgModel:
+    """Decides on the header alone, so that a token that cannot verify never makes a provider work."""
+    header = jws.headers()
+    if "crit" in header:
+        raise UnsupportedHeaderError
+    _REGISTRY.check_header(header)
+    return _REGISTRY.get_alg(header["alg"])
+
+
+def _fits(key: VerificationKey, algorithm: JWSAlgModel) -> bool:
+    """Whether the key's type, curve, `use` and `alg` allow the algorithm."""
+    try:
+        algorithm.check_key(key)
+    except JoseError:
+        return False
+    return True
+
+
+def _check_claims(claims: VerifiedClaims, now: NumericDate) -> None:
+    rules = JWTClaimsRegistry(
+        now=now,
+        leeway=SKEW,
+        exp={"essential": True},
+        sub={"essential": True},
+        aud={"essential": True, "allow_blank": True},
+    )
+    try:
+        rules.validate(claims)
+    except MissingClaimError as error:
+        raise _missing(error.claim.partition(",")[0]) from None
+    except ExpiredTokenError:
+        raise _invalid(f"Token expired: {now} >= {NumericDate(claims['exp'])}") from None
+    except InvalidClaimError as error:
+        raise _invalid(f"Invalid claim: {error.claim}") from None
+    # OpenID Connect Core 1.0, section 2, has it in ASCII; what no database stores is refused here.
+    if not claims["sub"].isprintable():
+        raise _invalid("Invalid claim: sub")
+
+
+def _is_meant_for(client_ids: tuple[str, ...], claims: VerifiedClaims) -> bool:
+    authorized_party, audience = claims.get("azp"), claims["aud"]
+    if authorized_party is not None:
+        return authorized_party in client_ids
+    return any(client_id in client_ids for client_id in ([audience] if isinstance(audience, str) else audience))
+
+
+def _missing(claim: str) -> NotAuthorized:
+    return _invalid(f"Missing a required claim: {claim}")
+
+
+def _malformed() -> NotAuthorized:
+    return _invalid("Not a valid OpenId Connect identity token.")
+
+
+def _invalid(text: str) -> NotAuthorized:
+    return NotAuthorized(f"Invalid login token. {text}")

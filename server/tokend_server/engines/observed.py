@@ -1,0 +1,99 @@
+"""An engine that measures another one, so that engines need not know of metrics."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engine import Engine
+from tokend_server.errors import TokendError
+from tokend_server.metrics import Metrics
+from tokend_server.model import (
+    DeveloperIdentity,
+    IdentityOutcome,
+    IssuedToken,
+    LookupRequest,
+    MergeRequest,
+    TokenRequest,
+    UnlinkRequest,
+)
+
+_Request = TypeVar("_Request")
+_Result = TypeVar("_Result")
+
+
+class ObservedEngine:
+    """The `Engine` of one pool, with its time, outcomes and failures in the metrics.
+
+    Args:
+        engine: What does the work.
+        kind: `local` or `cognito`, the label of its metrics.
+        identity_pool_id: The pool, the other label.
+        metrics: Where it is counted.
+        clock: What the time is measured with.
+    """
+
+    def __init__(self, engine: Engine, kind: str, identity_pool_id: str, metrics: Metrics, clock: Clock) -> None:
+        self._engine = engine
+        self._kind = kind
+        self._clock = clock
+        self._failures = metrics.engine_failures
+        self._tokens_issued = metrics.tokens_issued
+        self._pool = identity_pool_id
+        self._seconds = {
+            operation: metrics.engine_seconds.labels(kind, operation)
+            for operation in (
+                "GetOpenIdTokenForDeveloperIdentity",
+                "LookupDeveloperIdentity",
+                "MergeDeveloperIdentities",
+                "UnlinkDeveloperIdentity",
+            )
+        }
+        self._outcomes = {
+            outcome: metrics.identities.labels(kind, identity_pool_id, outcome.value) for outcome in IdentityOutcome
+        }
+
+    def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        issued = self._measure(
+            "GetOpenIdTokenForDeveloperIdentity",
+            self._engine.get_open_id_token_for_developer_identity,
+            request,
+            deadline,
+        )
+        self._outcomes[issued.outcome].inc()
+        self._tokens_issued.labels(self._kind, self._pool, issued.algorithm).inc()
+        return issued
+
+    def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
+        return self._measure("LookupDeveloperIdentity", self._engine.lookup_developer_identity, request, deadline)
+
+    def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
+        identity_id = self._measure(
+            "MergeDeveloperIdentities", self._engine.merge_developer_identities, request, deadline
+        )
+        self._outcomes[IdentityOutcome.MERGED].inc()
+        return identity_id
+
+    def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
+        self._measure("UnlinkDeveloperIdentity", self._engine.unlink_developer_identity, request, deadline)
+
+    def check(self) -> None:
+        self._engine.check()
+
+    def _measure(
+        self,
+        operation: str,
+        call: Callable[[_Request, Deadline], _Result],
+        request: _Request,
+        deadline: Deadline,
+    ) -> _Result:
+        started = self._clock.monotonic()
+        try:
+            return call(request, deadline)
+        except TokendError as error:
+            self._failures.labels(self._kind, operation, error.reason or "DEADLINE_EXCEEDED").inc()
+            raise
+        except Exception:
+            self._failures.labels(self._kind, operation, "INTERNAL").inc()
+            raise
+        finally:
+            self._seconds[operation].observe(self._clock.monotonic() - started)

@@ -1,0 +1,26 @@
+"""The service's log: one JSON object a line, or text for people."""
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
+
+
+def configure(*, level: str, as_json: bool) -> None:
+    """Sends everything that is logged to standard error.
+
+    Args:
+        level: The least severity that is written, such as `info`.
+        as_json: Whether to write JSON rather than text.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_json_formatter() if as_json else logging.Formatter(_TEXT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _json_formatter() -> logging.Formatter:
+    names = {"asctime": "time", "levelname": "level", "name": "logger"}
+    return JsonFormatter(_JSON_MEMBERS, style="{", rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,80 @@
+"""Between the messages of the contract and the values of the service."""
+
+from datetime import timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.model import (
+    DEFAULT_TOKEN_DURATION,
+    DeveloperIdentity,
+    IssuedToken,
+    LookupRequest,
+    MergeRequest,
+    Secret,
+    TokenRequest,
+    UnlinkRequest,
+)
+
+DEFAULT_MAX_RESULTS = 60
+
+
+def token_request(message: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> TokenRequest:
+    return TokenRequest(
+        identity_pool_id=message.identity_pool_id,
+        logins={name: Secret(value) for name, value in message.logins.items()},
+        identity_id=message.identity_id or None,
+        principal_tags=dict(message.principal_tags),
+        token_duration=(
+            timedelta(seconds=message.token_duration.seconds)
+            if message.HasField("token_duration")
+            else DEFAULT_TOKEN_DURATION
+        ),
+    )
+
+
+def token_response(issued: IssuedToken) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+    return pb.GetOpenIdTokenForDeveloperIdentityResponse(
+        identity_id=issued.identity_id,
+        token=issued.token.reveal(),
+        expire_time=Timestamp(seconds=issued.expire_time),
+        refresh_time=Timestamp(seconds=issued.refresh_time),
+    )
+
+
+def lookup_request(message: pb.LookupDeveloperIdentityRequest) -> LookupRequest:
+    return LookupRequest(
+        identity_pool_id=message.identity_pool_id,
+        identity_id=message.identity_id or None,
+        developer_user_identifier=(
+            Secret(message.developer_user_identifier) if message.developer_user_identifier else None
+        ),
+        max_results=message.max_results or DEFAULT_MAX_RESULTS,
+        next_token=message.next_token or None,
+    )
+
+
+def lookup_response(identity: DeveloperIdentity) -> pb.LookupDeveloperIdentityResponse:
+    return pb.LookupDeveloperIdentityResponse(
+        identity_id=identity.identity_id,
+        developer_user_identifier_list=[user.reveal() for user in identity.developer_user_identifiers],
+        next_token=identity.next_token or "",
+    )
+
+
+def merge_request(message: pb.MergeDeveloperIdentitiesRequest) -> MergeRequest:
+    return MergeRequest(
+        identity_pool_id=message.identity_pool_id,
+        developer_provider_name=message.developer_provider_name,
+        source_user_identifier=Secret(message.source_user_identifier),
+        destination_user_identifier=Secret(message.destination_user_identifier),
+    )
+
+
+def unlink_request(message: pb.UnlinkDeveloperIdentityRequest) -> UnlinkRequest:
+    return UnlinkRequest(
+        identity_pool_id=message.identity_pool_id,
+        identity_id=message.identity_id,
+        developer_provider_name=message.developer_provider_name,
+        developer_user_identifier=Secret(message.developer_user_identifier),
+    )

@@ -1,0 +1,106 @@
+"""The layer that counts and times calls."""
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from tokend_server.clock import Clock
+from tokend_server.metrics import Metrics
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, method_kind
+
+#: What stands for every method that does not exist, so that callers cannot make new time series.
+UNKNOWN_METHOD = Method("unknown", "unknown", "unary")
+
+
+def code_label(code: grpc.StatusCode) -> str:
+    """The `grpc_code` of go-grpc-middleware: `OK`, else CamelCase such as `NotFound`; one L in `Canceled`."""
+    if code is grpc.StatusCode.OK:
+        return "OK"
+    if code is grpc.StatusCode.CANCELLED:
+        return "Canceled"
+    return code.name.title().replace("_", "")
+
+
+def create_series(services: Iterable[ServiceDescriptor], metrics: Metrics) -> None:
+    """Makes the series of every method and code, so that a rate is right from the first call on."""
+    for service in services:
+        for method in service.methods:
+            kind = method_kind(request_streaming=method.client_streaming, response_streaming=method.server_streaming)
+            _Recorder(Method(service.full_name, method.name, kind), metrics)
+    _Recorder(UNKNOWN_METHOD, metrics)
+
+
+def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
+    """What counts a call to a method that does not exist."""
+    recorder = _Recorder(UNKNOWN_METHOD, metrics)
+
+    def count() -> None:
+        recorder.started.inc()
+        recorder.handled[grpc.StatusCode.UNIMPLEMENTED].inc()
+
+    return count
+
+
+def observing(metrics: Metrics, clock: Clock) -> Layer:
+    """A layer that records each call when it is over."""
+
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        recorder = _Recorder(method, metrics)
+        observe = _observe_unary if method.kind == "unary" else _observe_stream
+        return observe(recorder, behavior, clock)
+
+    return layer
+
+
+class _Recorder:
+    """The series of one method."""
+
+    def __init__(self, method: Method, metrics: Metrics) -> None:
+        labels = (method.kind, method.service, method.name)
+        self.started = metrics.grpc_server_started.labels(*labels)
+        self.seconds = metrics.grpc_server_handling_seconds.labels(*labels)
+        self.handled = {code: metrics.grpc_server_handled.labels(*labels, code_label(code)) for code in grpc.StatusCode}
+
+    def finish(self, code: grpc.StatusCode, seconds: float) -> None:
+        self.handled[code].inc()
+        self.seconds.observe(seconds)
+
+
+def _observe_unary(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Behavior:
+    @wraps(behavior)
+    def observed(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+        recorder.started.inc()
+        started = clock.monotonic()
+        code = grpc.StatusCode.UNKNOWN
+        try:
+            response = behavior(request, context)
+            code = _code(context)
+        except Exception:
+            # An abort has set the code before it raised.
+            code = _code(context, otherwise=grpc.StatusCode.UNKNOWN)
+            raise
+        finally:
+            recorder.finish(code, clock.monotonic() - started)
+        return response
+
+    return observed
+
+
+def _observe_stream(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Behavior:
+    @wraps(behavior)
+    def observed(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+        recorder.started.inc()
+        started = clock.monotonic()
+        # A stream goes on after its behavior has returned, and ends in many ways: its context knows of all of them.
+        context.add_callback(lambda: recorder.finish(_code(context), clock.monotonic() - started))
+        return behavior(request, context, *rest)
+
+    return observed
+
+
+def _code(context: grpc.ServicerContext, otherwise: grpc.StatusCode = grpc.StatusCode.OK) -> grpc.StatusCode:
+    code: grpc.StatusCode | None = context.code()  # type: ignore[attr-defined] # missing in the stubs
+    return otherwise if code is None else code

@@ -1,0 +1,111 @@
+"""The gRPC server: services, layers, limits and listeners."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from tokend.v1 import developer_identity_service_pb2
+from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
+from tokend_server.clock import Clock
+from tokend_server.config import ConfigError, Grpc
+from tokend_server.metrics import Metrics
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.errors import translating_errors
+from tokend_server.rpc.interceptors.layers import LayeredInterceptor
+from tokend_server.rpc.interceptors.metadata_limit import limiting_metadata
+from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
+
+SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
+
+#: Who may use a unix socket: the server's user and group.
+_SOCKET_MODE = 0o660
+
+
+class GrpcServer:
+    """The service on its listeners.
+
+    Args:
+        config: Addresses and limits.
+        service: The developer-identity operations.
+        metrics: Where calls are counted.
+        clock: What they are timed with.
+
+    Raises:
+        ConfigError: An address cannot be listened on.
+    """
+
+    def __init__(self, config: Grpc, service: DeveloperIdentityService, metrics: Metrics, clock: Clock) -> None:
+        layers = [observing(metrics, clock), translating_errors, limiting_metadata(config.max_metadata_bytes)]
+        self._server = grpc.server(
+            ThreadPoolExecutor(config.threads, thread_name_prefix="grpc"),
+            interceptors=[LayeredInterceptor(layers, counting_unknown_methods(metrics))],
+            options=_options(config),
+        )
+        # Watching health must not take threads from the calls that it is about.
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health")
+        )
+        add_DeveloperIdentityServiceServicer_to_server(service, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [SERVICE_NAME, health.SERVICE_NAME]
+        if config.reflection:
+            names.append(reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
+        self.addresses = tuple(self._listen(address, _credentials(config)) for address in config.listen)
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._server.start()
+
+    def set_serving(self, serving: bool, /) -> None:
+        """Says by grpc.health.v1 whether calls are welcome."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in ("", SERVICE_NAME):
+            self._health.set(service, status)
+
+    def announce_shutdown(self) -> None:
+        """Says by grpc.health.v1 that calls are not welcome any more, for good."""
+        self._health.enter_graceful_shutdown()
+
+    def stop(self, grace: float) -> None:
+        """Takes no more calls, and returns when those in flight are done or `grace` seconds have passed."""
+        self._server.stop(grace).wait()
+
+    def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> str:
+        """Listens on an address, and returns it with the port that was taken."""
+        try:
+            if credentials is None or address.startswith("unix:"):
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise ConfigError([f"grpc.listen: cannot listen on {address}; is another server using it?"]) from error
+        if address.startswith("unix:"):
+            Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _options(config: Grpc) -> Sequence[tuple[str, int]]:
+    return (
+        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake to be told, not half of the calls
+        ("grpc.max_receive_message_length", config.max_receive_message_bytes),
+        ("grpc.max_metadata_size", config.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.max_connection_age_ms", 1000 * config.max_connection_age_seconds),
+        ("grpc.max_connection_age_grace_ms", 1000 * config.max_connection_age_grace_seconds),
+    )
+
+
+def _credentials(config: Grpc) -> grpc.ServerCredentials | None:
+    if config.tls_certificate_file is None or config.tls_private_key_file is None:
+        return None
+    pair = (config.tls_private_key_file.read_bytes(), config.tls_certificate_file.read_bytes())
+    return grpc.ssl_server_credentials([pair])

@@ -1,0 +1,138 @@
+"""How each failure reaches the caller: status code, google.rpc details and trailers, in one table."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    QuotaFailure,
+    RequestInfo,
+    ResourceInfo,
+    RetryInfo,
+)
+from google.rpc.status_pb2 import Status as StatusMessage
+
+from tokend_server import errors
+from tokend_server.errors import TokendError
+
+DOMAIN = "tokend"
+
+#: The trailer of the gRPC wire format that carries google.rpc.Status.
+DETAILS_TRAILER = "grpc-status-details-bin"
+
+#: Milliseconds that a gRPC client's retry policy must wait (gRFC A6).
+PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
+
+INTERNAL_TEXT = "Internal error. The request id leads to the service's log."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What becomes of one class of errors.
+
+    Attributes:
+        code: The status code.
+        details: The details that stand beside ErrorInfo.
+        pushes_back: Whether the trailer tells clients when to retry.
+    """
+
+    code: grpc.StatusCode
+    details: Callable[[Any], Iterable[Message]] = lambda _error: ()
+    pushes_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status(grpc.Status):
+    """A status as `ServicerContext.abort_with_status` takes it."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def _bad_request(error: errors.ValidationFailed) -> Iterable[Message]:
+    violations = [
+        BadRequest.FieldViolation(field=violation.field, description=violation.constraint)
+        for violation in error.violations
+    ]
+    return [BadRequest(field_violations=violations)]
+
+
+def _resource_info(error: errors.ResourceNotFound) -> Iterable[Message]:
+    return [ResourceInfo(resource_type=error.resource_type, resource_name=error.resource_name, description=error.text)]
+
+
+def _quota_failure(error: errors.LimitExceeded) -> Iterable[Message]:
+    return [QuotaFailure(violations=[QuotaFailure.Violation(subject=error.subject, description=error.text)])]
+
+
+def _retry_info(error: errors.RetryableError) -> Iterable[Message]:
+    return [RetryInfo(retry_delay=_duration(error.retry_after))]
+
+
+STATUS: Mapping[type[TokendError], Row] = {
+    errors.ValidationFailed: Row(grpc.StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.InvalidParameter: Row(grpc.StatusCode.INVALID_ARGUMENT),
+    errors.NotAuthorized: Row(grpc.StatusCode.PERMISSION_DENIED),
+    errors.ResourceNotFound: Row(grpc.StatusCode.NOT_FOUND, _resource_info),
+    errors.ResourceConflict: Row(grpc.StatusCode.FAILED_PRECONDITION),
+    errors.DeveloperUserAlreadyRegistered: Row(grpc.StatusCode.ALREADY_EXISTS),
+    errors.LimitExceeded: Row(grpc.StatusCode.FAILED_PRECONDITION, _quota_failure),
+    errors.TooManyRequests: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info, pushes_back=True),
+    errors.LoginProviderUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
+    errors.EngineUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
+    errors.EngineCredentialsRejected: Row(grpc.StatusCode.UNAVAILABLE),
+    errors.CallerUnauthenticated: Row(grpc.StatusCode.UNAUTHENTICATED),
+    errors.CallerNotAllowed: Row(grpc.StatusCode.PERMISSION_DENIED),
+    errors.UnsupportedByEngine: Row(grpc.StatusCode.UNIMPLEMENTED),
+    errors.MetadataTooLarge: Row(grpc.StatusCode.RESOURCE_EXHAUSTED),
+    errors.DeadlineExceeded: Row(grpc.StatusCode.DEADLINE_EXCEEDED),
+}
+
+
+def to_status(error: TokendError) -> Status:
+    """The status of an error that the contract knows."""
+    row = STATUS[type(error)]
+    details = [*_error_info(error), *row.details(error)]
+    trailers: list[tuple[str, str | bytes]] = []
+    if row.pushes_back and isinstance(error, errors.RetryableError):
+        trailers.append((PUSHBACK_TRAILER, str(round(error.retry_after * 1000))))
+    return _status(row.code, error.text, details, trailers)
+
+
+def internal_status(request_id: str) -> Status:
+    """The status of a defect: nothing of it but the id under which the log tells the story."""
+    details = [ErrorInfo(reason="INTERNAL", domain=DOMAIN), RequestInfo(request_id=request_id)]
+    return _status(grpc.StatusCode.INTERNAL, INTERNAL_TEXT, details, [])
+
+
+def _error_info(error: TokendError) -> Iterable[Message]:
+    if error.reason is None:
+        return []
+    metadata = {"aws_error_code": error.aws_error_code, "aws_request_id": error.aws_request_id}
+    given = {name: value for name, value in metadata.items() if value}
+    return [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=given)]
+
+
+def _status(
+    code: grpc.StatusCode, text: str, details: Iterable[Message], trailers: list[tuple[str, str | bytes]]
+) -> Status:
+    message = StatusMessage(code=code.value[0], message=text)
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        message.details.append(packed)
+    return Status(code, text, (*trailers, (DETAILS_TRAILER, message.SerializeToString())))
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=seconds))
+    return duration

@@ -1,0 +1,17 @@
+"""A clock that only moves when it is told to."""
+
+
+class FakeClock:
+    def __init__(self, now: float = 1_800_000_000.0, monotonic: float = 1000.0) -> None:
+        self._now = now
+        self._monotonic = monotonic
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+        self._monotonic += seconds

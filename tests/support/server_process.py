@@ -1,0 +1,115 @@
+"""A `tokend serve` of its own process, as operators run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+STOP_TIMEOUT = 30
+
+POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
+DEVELOPER_PROVIDER = "login.example.test"
+
+
+def write_config(directory: Path, extra: str = "", grpc: str = "") -> Path:
+    """A configuration on free ports with one pool; `extra` is more TOML, `grpc` more of its [grpc] table."""
+    path = directory / "tokend.toml"
+    path.write_text(
+        f"""
+[grpc]
+listen = ["127.0.0.1:0"]
+drain_delay_seconds = 0
+{grpc}
+[issuer]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:///{directory}/tokend.db"
+[pools."{POOL_ID}"]
+developer_provider_name = "{DEVELOPER_PROVIDER}"
+{extra}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+class ServerProcess:
+    """A server that serves when `__init__` returns, and stops when the `with` block ends.
+
+    Attributes:
+        endpoint: Where it takes calls.
+        issuer: The issuer of its tokens.
+        ops: The URL of its metrics and probes.
+        log: What it has logged so far, a record a line.
+    """
+
+    def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.identity_pool_id = POOL_ID
+        self.developer_provider_name = DEVELOPER_PROVIDER
+        self.log: list[dict[str, Any]] = []
+        self.output: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+            encoding="utf-8",
+        )
+        self._serving = threading.Event()
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        self._serving.wait()
+        started = [record for record in self.log if record["message"] == "serving"]
+        if not started:
+            raise RuntimeError(f"the server did not start: {self.output}")
+        self.endpoint: str = started[0]["grpc"][0]
+        self.issuer: str = started[0]["issuer"]
+        self.ops = f"http://{started[0]['ops']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def terminate(self) -> None:
+        """Asks it to drain and end, without waiting."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Waits for its end and returns its exit code."""
+        code = self._process.wait(STOP_TIMEOUT)
+        self._reader.join()
+        return code
+
+    def stop(self) -> int:
+        """Drains it, and returns its exit code."""
+        if self._process.poll() is None:
+            self.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self._process.kill()
+        self.wait()
+
+    def _read_log(self) -> None:
+        assert self._process.stderr
+        with self._process.stderr as lines:
+            for line in lines:
+                self.output.append(line)
+                if line.startswith("{"):
+                    self.log.append(json.loads(line))
+                    if self.log[-1]["message"] == "serving":
+                        self._serving.set()
+        self._serving.set()
