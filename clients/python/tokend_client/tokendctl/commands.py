@@ -1,0 +1,114 @@
+"""The commands, under the names of the AWS CLI."""
+
+import json
+from functools import partial
+from typing import IO, Any
+
+import click
+import grpc
+
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_client.tokendctl import cli_input
+from tokend_client.tokendctl.channel import create_channel
+from tokend_client.tokendctl.errors import InvalidInput
+from tokend_client.tokendctl.failure import describe
+from tokend_client.tokendctl.operations import Fields, Operation, Output, operations
+from tokend_client.tokendctl.options import common_options, member_options
+
+
+def main() -> None:
+    """Runs tokendctl with the arguments of the process, and ends it.
+
+    The exit code is 0 when the call is done, 1 when it failed or its output is lost, 2 for wrong usage.
+    """
+    tokendctl()(prog_name="tokendctl")
+
+
+def tokendctl() -> click.Group:
+    """The command line: one subcommand for each operation."""
+    return click.Group(
+        "tokendctl",
+        commands=[_command(operation) for operation in operations()],
+        help="Call a tokend service with the commands, options and output of `aws cognito-identity`.",
+    )
+
+
+class CallFailed(click.ClickException):
+    """Raised when the service refuses a call or cannot be reached; its text is shown as it is."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file=file, err=file is None)
+
+
+class _Command(click.Command):
+    """A command that does not repeat stray arguments: half of a badly quoted --logins is one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        if ctx.args:
+            ctx.fail(f"Got {len(ctx.args)} unexpected extra argument(s). Is the value of an option in need of quotes?")
+        return rest
+
+
+def _command(operation: Operation) -> click.Command:
+    return _Command(
+        operation.command,
+        params=[*member_options(operation), *common_options()],
+        callback=partial(_run, operation),
+        help=operation.text,
+        short_help=operation.text,
+        context_settings={"allow_extra_args": True},
+    )
+
+
+def _run(  # noqa: PLR0913 - click hands over each option by its name
+    operation: Operation,
+    *,
+    cli_input_json: str | None,
+    generate_cli_skeleton: bool,
+    endpoint: str,
+    ca_file: bytes | None,
+    tls: bool,
+    timeout: float,
+    **options: str | None,
+) -> None:
+    if generate_cli_skeleton:
+        _print(cli_input.skeleton(operation.members))
+        return
+    fields = _input(operation, options, cli_input_json)
+    with _channel(endpoint, tls=tls, root_certificates=ca_file) as channel:
+        output = _call(operation, DeveloperIdentityServiceStub(channel), fields, timeout)
+    if output is not None:
+        _print(output)
+
+
+def _channel(endpoint: str, *, tls: bool, root_certificates: bytes | None) -> grpc.Channel:
+    try:
+        return create_channel(endpoint, tls=tls or root_certificates is not None, root_certificates=root_certificates)
+    except OSError as error:
+        raise click.FileError(str(error.filename), error.strerror) from None
+
+
+def _input(operation: Operation, options: dict[str, str | None], cli_input_json: str | None) -> Fields:
+    try:
+        return cli_input.merge(operation.members, options, cli_input_json)
+    except InvalidInput as invalid:
+        click.get_current_context().fail("\n  ".join(["the input cannot be used:", *invalid.problems]))
+
+
+def _call(operation: Operation, stub: DeveloperIdentityServiceStub, fields: Fields, timeout: float) -> Output:
+    try:
+        return operation.call(stub, fields, timeout)
+    except grpc.RpcError as error:
+        raise CallFailed(describe(error)) from None
+
+
+def _print(document: object) -> None:
+    try:
+        # As bytes, since JSON is UTF-8 (RFC 8259, section 8.1) whatever the locale says.
+        click.echo(json.dumps(document, indent=4, ensure_ascii=False).encode())
+    except BrokenPipeError:
+        # click ends quietly when nobody reads any more.
+        raise
+    except OSError as error:
+        raise click.ClickException(f"cannot write the output: {error.strerror}") from None

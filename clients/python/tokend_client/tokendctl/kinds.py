@@ -1,0 +1,127 @@
+"""The types of request members, under the names of the AWS service model: string, integer, long and map."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from tokend_client.tokendctl import json_document, paramfile, shorthand
+from tokend_client.tokendctl.errors import InvalidInput
+
+Value: TypeAlias = str | int | dict[str, str]
+
+
+class Kind(Protocol):
+    """A type of request members: how it is read, and the sample that stands for it in a skeleton."""
+
+    @property
+    def sample(self) -> Value:
+        """What `--generate-cli-skeleton` shows."""
+        ...
+
+    @property
+    def metavar(self) -> str:
+        """What the help shows in place of a value."""
+        ...
+
+    def from_text(self, text: str) -> Value:
+        """Reads the value of an option.
+
+        Raises:
+            InvalidInput: It is of another type.
+        """
+        ...
+
+    def from_json(self, value: object) -> Value:
+        """Reads a member of a JSON document.
+
+        Raises:
+            InvalidInput: It is of another type.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    """Text."""
+
+    sample: str = ""
+    metavar: str = "TEXT"
+
+    def from_text(self, text: str) -> str:
+        if not _is_unicode(text):
+            raise InvalidInput("not valid Unicode")
+        return text
+
+    def from_json(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise InvalidInput(f"expected a string, found {json_document.type_name(value)}")
+        return self.from_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number of the given width: 32 bits are AWS's integer, 64 its long."""
+
+    bits: int
+    sample: int = 0
+    metavar: str = "INTEGER"
+
+    def from_text(self, text: str) -> int:
+        # No signed number of 64 bits has more than 19 digits.
+        match = re.fullmatch(r"\s*([+-]?[0-9]{1,19})\s*", text)
+        if match is None:
+            raise InvalidInput(self._expected)
+        return self.from_json(int(match[1]))
+
+    def from_json(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidInput(f"{self._expected}, found {json_document.type_name(value)}")
+        if not -(1 << self.bits - 1) <= value < 1 << self.bits - 1:
+            raise InvalidInput(self._expected)
+        return value
+
+    @property
+    def _expected(self) -> str:
+        return f"expected an integer of {self.bits} bits"
+
+
+@dataclass(frozen=True, slots=True)
+class StringMap:
+    """A map from text to text, as an option in shorthand or JSON."""
+
+    metavar: str = "KEY=VALUE,..."
+
+    @property
+    def sample(self) -> dict[str, str]:
+        return {"KeyName": ""}
+
+    def from_text(self, text: str) -> dict[str, str]:
+        if text.lstrip().startswith(("{", "[")):
+            return _string_map(json_document.parse_object(text).members)
+        entries = shorthand.parse(text)
+        return _string_map((key, paramfile.load(value) if loads else value) for key, value, loads in entries)
+
+    def from_json(self, value: object) -> dict[str, str]:
+        return _string_map(json_document.to_object(value).members)
+
+
+def _string_map(entries: Iterable[tuple[str, object]]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    problems: list[str] = []
+    keys: Counter[str] = Counter()
+    for key, value in entries:
+        keys[key] += 1
+        try:
+            values[String().from_text(key)] = String().from_json(value)
+        except InvalidInput as invalid:
+            problems += invalid.within(f"key {key!r}").problems
+    problems += [f"key {key!r}: given {count} times" for key, count in keys.items() if count > 1]
+    if problems:
+        raise InvalidInput(*problems)
+    return values
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
