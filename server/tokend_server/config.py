@@ -20,6 +20,7 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 ENVIRONMENT_PREFIX = "TOKEND_"
@@ -90,6 +91,8 @@ def _issuer_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise ValueError("must be a URL, such as https://tokens.example.internal")
+    if parts.username is not None or parts.port == 0:  # reading the port raises ValueError when it is none
+        raise ValueError("must name a host and, where it is not the scheme's own, a port, and no user")
     if parts.query or parts.fragment or url.endswith("/"):
         raise ValueError("must have no query, no fragment and no slash at its end")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -296,6 +299,8 @@ def load_config(path: Path | None) -> Config:
         config = Config(**file)
     except ValidationError as error:
         problems += [_problem(details["loc"], details["msg"]) for details in error.errors(include_url=False)]
+    except SettingsError as error:  # a variable that must be JSON, such as TOKEND_POOLS, is not
+        problems.append(f"environment: {error}")
     if problems:
         raise ConfigError(problems)
     return config

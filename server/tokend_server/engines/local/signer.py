@@ -9,6 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
+from joserfc.util import json_b64encode, urlsafe_b64encode
 
 from tokend_server.clock import Clock
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key
@@ -20,6 +21,23 @@ from tokend_server.model import KeySet, Secret
 JWKS_MAX_AGE = timedelta(minutes=5)
 
 _REGISTRY = jws.JWSRegistry(algorithms=[algorithm.value for algorithm in SigningAlgorithm])
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class _JwsSigner:
+    """Makes JWSs with one key. What does not depend on the claims is done once."""
+
+    def __init__(self, record: SigningKey) -> None:
+        key_type = ECKey if record.algorithm is SigningAlgorithm.ES256 else RSAKey
+        self.key = key_type.import_key(record.private_key.reveal())
+        self._algorithm = _REGISTRY.get_alg(record.algorithm.value)
+        self._header = json_b64encode({"kid": record.kid, "typ": "JWS", "alg": record.algorithm.value})
+
+    def sign(self, claims: Mapping[str, Any]) -> Secret:
+        """The claims as a JWS in compact form (RFC 7515, section 7.1)."""
+        signing_input = self._header + b"." + urlsafe_b64encode(_to_json(claims).encode())
+        signature = self._algorithm.sign(signing_input, self.key)
+        return Secret((signing_input + b"." + urlsafe_b64encode(signature)).decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +45,7 @@ class _LoadedKeys:
     """One reading of the key store; replaced whole, never changed."""
 
     records: tuple[SigningKey, ...]
-    private: Mapping[str, RSAKey | ECKey]
+    signers: Mapping[str, _JwsSigner]
     key_set: KeySet
 
 
@@ -79,16 +97,13 @@ class TokenSigner:
         self._signing_key(self._loaded, algorithm)
 
     def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm) -> Secret:
-        """The claims as a JWS in compact form (RFC 7515, section 7.1), with Cognito's header.
+        """The claims, in the order given, as a signed JWT with Cognito's header.
 
         Raises:
             EngineUnavailable: No key of the algorithm signs now.
         """
         loaded = self._loaded
-        key = self._signing_key(loaded, algorithm)
-        header = {"kid": key.kid, "typ": "JWS", "alg": algorithm.value}
-        payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
-        return Secret(jws.serialize_compact(header, payload, loaded.private[key.kid], registry=_REGISTRY))
+        return loaded.signers[self._signing_key(loaded, algorithm).kid].sign(claims)
 
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them."""
@@ -131,14 +146,9 @@ def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, create
 
 
 def _load(records: tuple[SigningKey, ...]) -> _LoadedKeys:
-    private = {record.kid: _private_key(record) for record in records}
-    jwks = {"keys": [_public_jwk(record, private[record.kid]) for record in records]}
-    return _LoadedKeys(records, private, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
-
-
-def _private_key(record: SigningKey) -> RSAKey | ECKey:
-    key_type = ECKey if record.algorithm is SigningAlgorithm.ES256 else RSAKey
-    return key_type.import_key(record.private_key.reveal())
+    signers = {record.kid: _JwsSigner(record) for record in records}
+    jwks = {"keys": [_public_jwk(record, signers[record.kid].key) for record in records]}
+    return _LoadedKeys(records, signers, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
 
 
 def _public_jwk(record: SigningKey, key: RSAKey | ECKey) -> dict[str, Any]:

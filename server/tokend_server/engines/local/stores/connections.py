@@ -1,6 +1,11 @@
-import threading
+"""How the store talks to the database where it matters how long that takes."""
 
-from sqlalchemy import Connection, Engine
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine, Select
+from sqlalchemy.exc import DBAPIError
 
 
 class ThreadConnections:
@@ -44,3 +49,31 @@ class ThreadConnections:
             while self._open:
                 self._open.pop().close()
         self._engine.dispose()
+
+
+class DriverStatement:
+    """A statement that is rendered once and then run by the driver itself.
+
+    It is for the one read that every call makes: there SQLAlchemy's handling of a statement would cost several times
+    the statement. The dialect must take its parameters by name.
+    """
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        self._sql = str(statement.compile(dialect=dialect))
+        self._error = dialect.loaded_dbapi.Error
+
+    def first(self, connection: Connection, parameters: Mapping[str, object]) -> tuple[Any, ...] | None:
+        """The first row, or None.
+
+        Raises:
+            DBAPIError: The database does not answer.
+        """
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(self._sql, parameters)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+        except self._error as error:
+            raise DBAPIError(self._sql, None, error) from error
+        finally:
+            cursor.close()
+        return row

@@ -10,14 +10,11 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, StaleReading, login_key
 from tokend_server.engines.local.stores import migrations
-from tokend_server.engines.local.stores.connections import ThreadConnections
+from tokend_server.engines.local.stores.connections import DriverStatement, ThreadConnections
 from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 
-_OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
-    linked_logins.c.login_key.in_(bindparam("login_keys", expanding=True))
-)
 _OWNER = select(linked_logins.c.identity_id).where(linked_logins.c.login_key == bindparam("login_key"))
 _IDENTITY = (
     select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier)
@@ -36,6 +33,7 @@ class SqlStore:
 
     def __init__(self, reads: Engine, writes: Engine) -> None:
         self._readers = ThreadConnections(reads)
+        self._owner = DriverStatement(_OWNER, reads.dialect)
         self._writes = writes
 
     def close(self) -> None:
@@ -62,14 +60,12 @@ class SqlStore:
             return migrations.missing(connection)
 
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
-        by_key = {login_key(identity_pool_id, login): login for login in logins}
+        owners = {}
         with self._reading() as connection:
-            if len(by_key) == 1:
-                ((key, login),) = by_key.items()
-                owner = connection.execute(_OWNER, {"login_key": key}).scalar()
-                return {} if owner is None else {login: owner}
-            rows = connection.execute(_OWNERS, {"login_keys": list(by_key)})
-            return {by_key[key]: identity_id for key, identity_id in rows}
+            for login in logins:
+                if row := self._owner.first(connection, {"login_key": login_key(identity_pool_id, login)}):
+                    owners[login] = str(row[0])
+        return owners
 
     def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
         with self._reading() as connection:
