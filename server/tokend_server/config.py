@@ -292,9 +292,9 @@ def load_config(path: Path | None) -> Config:
         ConfigError: Anything in them is wrong.
     """
     file, problems = _read(path)
-    problems += _unknown_variables()
-    if path is not None and "pools" not in file and "TOKEND_POOLS" not in os.environ:
+    if path is not None and not problems and "pools" not in file and "TOKEND_POOLS" not in os.environ:
         problems.append('pools: declare at least one pool, as [pools."REGION:GUID"]')
+    problems += _unknown_variables()
     try:
         config = Config(**file)
     except ValidationError as error:

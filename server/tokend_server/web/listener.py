@@ -46,8 +46,10 @@ class HttpListener:
     """Serves routes on a bound address until it is stopped."""
 
     def __init__(self, bound: BoundAddress, routes: Sequence[Route]) -> None:
+        application = Starlette(routes=routes)
+        application.router.redirect_slashes = False  # a redirect would name whatever host the request claims
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            application,
             http="httptools",
             ws="none",
             lifespan="off",

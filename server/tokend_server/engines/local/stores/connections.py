@@ -12,7 +12,8 @@ class ThreadConnections:
     """A connection for each thread that it keeps, since taking one from a pool costs more than the read it is for.
 
     Args:
-        engine: What makes the connections. It must be in autocommit, so that no read holds a snapshot open.
+        engine: What makes the connections, without a pool. It must be in autocommit, so that no read holds a snapshot
+            open.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -40,7 +41,6 @@ class ThreadConnections:
         if connection is not None:
             with self._lock:
                 self._open.discard(connection)
-            connection.invalidate()
             connection.close()
 
     def close(self) -> None:

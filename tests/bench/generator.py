@@ -1,0 +1,155 @@
+"""The load generator, a Go program of its own (load/), and what it measures at a server process."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from tests.bench.processes import cpu_seconds
+
+SOURCE = Path(__file__).parent / "load"
+CONNECTIONS = 4
+STREAMS = 8
+
+
+@dataclass(frozen=True)
+class Call:
+    """The call that a case repeats.
+
+    Attributes:
+        url: Where it is posted.
+        headers: Its headers.
+        body: The template of its body, with the placeholder for the user's number.
+        answer_bytes: The size of the answer's body, which is the same for all users.
+        grpc: Over cleartext HTTP/2 and successful with grpc-status 0; else over HTTP/1.1, and with 200.
+        new_users: Each call names a user for the first time; else a random one of the known.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    answer_bytes: int
+    grpc: bool = True
+    new_users: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one case gave in one round."""
+
+    calls: int
+    calls_per_second: float
+    server_cpu_microseconds: float
+    p50_milliseconds: float
+    p99_milliseconds: float
+    load_cpu_share: float
+
+
+class Report(TypedDict):
+    """What the load generator writes."""
+
+    calls: int
+    failures: dict[str, int]
+    seconds: float
+    cpu_seconds: float
+    p50_milliseconds: float
+    p99_milliseconds: float
+    smallest_body_bytes: int
+    largest_body_bytes: int
+
+
+def build(directory: Path) -> Path:
+    """Builds the load generator.
+
+    Raises:
+        RuntimeError: There is no Go, or it does not build.
+    """
+    go = shutil.which("go")
+    if go is None:
+        raise RuntimeError("The benchmark needs Go 1.24 or later (https://go.dev/dl) to build its load generator.")
+    binary = directory / "load"
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    built = subprocess.run(
+        [go, "build", "-o", binary, "."], cwd=SOURCE, env=environment, check=False, capture_output=True, text=True
+    )
+    if built.returncode:
+        raise RuntimeError(f"The load generator does not build:\n{built.stderr}")
+    return binary
+
+
+def check(report: Report, call: Call) -> None:
+    """Makes sure that every call succeeded: a benchmark of errors would be worth nothing.
+
+    Raises:
+        RuntimeError: A call failed, or an answer has not the size that it ought to have.
+    """
+    if report["failures"] or not report["calls"]:
+        raise RuntimeError(f"{report['calls']} calls to {call.url} succeeded; failures: {report['failures']}")
+    sizes = report["smallest_body_bytes"], report["largest_body_bytes"]
+    if sizes != (call.answer_bytes, call.answer_bytes):
+        raise RuntimeError(f"{call.url} answered with {sizes} bytes at least and most, not {call.answer_bytes}")
+
+
+@dataclass
+class Generator:
+    """Loads servers with calls.
+
+    Attributes:
+        binary: The built program.
+        directory: Where to put bodies for it.
+        known_users: Users 0 to this are known to all servers.
+    """
+
+    binary: Path
+    directory: Path
+    known_users: int
+
+    def __post_init__(self) -> None:
+        self._next_new_user = self.known_users
+        self._runs = 0
+
+    def sample(self, call: Call, server: int, seconds: float) -> Sample:
+        """Loads a server process for some seconds.
+
+        Raises:
+            RuntimeError: A call failed, or an answer has not the size that it ought to have.
+        """
+        before = cpu_seconds(server)
+        report = self._run(call, seconds)
+        cpu = cpu_seconds(server) - before
+        check(report, call)
+        if call.new_users:
+            self._next_new_user += report["calls"]
+        return Sample(
+            calls=report["calls"],
+            calls_per_second=report["calls"] / report["seconds"],
+            server_cpu_microseconds=cpu / report["calls"] * 1e6,
+            p50_milliseconds=report["p50_milliseconds"],
+            p99_milliseconds=report["p99_milliseconds"],
+            load_cpu_share=report["cpu_seconds"] / report["seconds"],
+        )
+
+    def _run(self, call: Call, seconds: float) -> Report:
+        self._runs += 1
+        body = self.directory / "body"
+        body.write_bytes(call.body)
+        users = ["-in-order", f"-first={self._next_new_user}"] if call.new_users else [f"-count={self.known_users}"]
+        command = [
+            str(self.binary),
+            f"-url={call.url}",
+            f"-body={body}",
+            f"-grpc={str(call.grpc).lower()}",
+            f"-seed={self._runs}",
+            f"-connections={CONNECTIONS}",
+            f"-streams={STREAMS}",
+            f"-duration={seconds}s",
+            *(f"-header={name}: {value}" for name, value in call.headers.items()),
+            *users,
+        ]
+        finished = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        report: Report = json.loads(finished.stdout)
+        return report

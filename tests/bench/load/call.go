@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+const placeholder = "##########"
+
+// bodies makes request bodies from a template.
+type bodies struct {
+	template []byte
+	offset   int
+}
+
+func newBodies(template []byte) (bodies, error) {
+	if bytes.Count(template, []byte(placeholder)) != 1 {
+		return bodies{}, errors.New("the body has to contain ten number signs, once")
+	}
+	return bodies{template, bytes.Index(template, []byte(placeholder))}, nil
+}
+
+// forUser is the body that names the user of the number.
+func (b bodies) forUser(number uint64) []byte {
+	body := bytes.Clone(b.template)
+	copy(body[b.offset:], fmt.Sprintf("%0*d", len(placeholder), number))
+	return body
+}
+
+// newClient has one HTTP/2 connection, or as many HTTP/1.1 connections as it has calls in flight.
+func newClient(grpc bool, streams int) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(grpc)
+	protocols.SetHTTP1(!grpc)
+	return &http.Client{Transport: &http.Transport{
+		Protocols:           protocols,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: streams,
+	}}
+}
+
+// call posts one body. It returns the size of the response's body and, if the call failed, what to count it as.
+func call(client *http.Client, s settings, body []byte) (size int64, failure string) {
+	request, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return 0, err.Error()
+	}
+	request.Header = s.header
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	if size, err = io.Copy(io.Discard, response.Body); err != nil {
+		return size, err.Error()
+	}
+	if response.StatusCode != http.StatusOK {
+		return size, "HTTP status " + response.Status
+	}
+	if s.grpc {
+		return size, grpcFailure(response)
+	}
+	return size, ""
+}
+
+// grpcFailure reads the status from the trailers, or from the headers of a response that has only trailers.
+func grpcFailure(response *http.Response) string {
+	status := response.Trailer.Get("grpc-status")
+	if status == "" {
+		status = response.Header.Get("grpc-status")
+	}
+	if status == "0" {
+		return ""
+	}
+	return fmt.Sprintf("grpc-status %q", status)
+}

@@ -1,0 +1,3 @@
+module tokend.internal/bench/load
+
+go 1.24

@@ -1,0 +1,92 @@
+"""The processes of the benchmark: each on its core, each with an account of the CPU time it took. Linux only."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Of every gRPC server, for its calls.
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Where to run: the servers on one core, the load generator and all the rest on another, if there are two."""
+
+    server: int
+    load: int
+
+    @classmethod
+    def available(cls) -> "Cores":
+        cores = sorted(os.sched_getaffinity(0))
+        return cls(server=cores[0], load=cores[min(1, len(cores) - 1)])
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads so far (proc_pid_stat(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(command: Sequence[str], cores: Cores, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process on the servers' core, terminated at the end. What it writes goes to the file `log`."""
+    with log.open("wb") as output:
+        os.sched_setaffinity(0, {cores.server})  # a child inherits it, with every thread it will have
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=_environment()
+            )
+        finally:
+            os.sched_setaffinity(0, {cores.load})
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings that would change what is measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("TOKEND_", "MOTO_"))}
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
+    """Waits for a server to be ready.
+
+    Raises:
+        RuntimeError: It ended, or took too long; with the last lines of its log.
+    """
+    end = time.monotonic() + seconds
+    while not ready():
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{log.stem} did not start:\n" + log.read_text(errors="replace")[-2000:])
+        time.sleep(0.05)  # another process gives no event to await
+
+
+def accepts_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

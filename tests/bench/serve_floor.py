@@ -1,0 +1,24 @@
+"""The floor as a process on the servers' core."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tests.bench.generator import Call
+from tests.bench.messages import METHOD, SERVICE
+from tests.bench.processes import THREADS, Cores, accepts_connections, free_port, running, wait_until
+
+
+@contextmanager
+def serving(directory: Path, cores: Cores, algorithm: str, call: Call, answer: bytes) -> Iterator[tuple[int, Call]]:
+    """The process id of a floor that gives tokend's answer, and tokend's call made to it."""
+    port = free_port()
+    log = directory / f"floor-{algorithm}.log"
+    answer_file = directory / f"floor-{algorithm}.answer"
+    answer_file.write_bytes(answer)
+    command = [sys.executable, "-m", "tests.bench.floor", f"--algorithm={algorithm}", f"--threads={THREADS}"]
+    with running([*command, f"--port={port}", f"--answer={answer_file}"], cores, log) as process:
+        wait_until(lambda: accepts_connections(port), process, log)
+        yield process.pid, replace(call, url=f"http://127.0.0.1:{port}/{SERVICE}/{METHOD}")

@@ -1,0 +1,48 @@
+"""moto's HTTP server, as `python -m moto.server` runs it, with an identity pool."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from tests.bench.generator import Call
+from tests.bench.messages import METHOD, PROVIDER, aws_body, aws_headers
+from tests.bench.processes import Cores, accepts_connections, free_port, running, wait_until
+
+
+@contextmanager
+def serving(directory: Path, cores: Cores) -> Iterator[tuple[int, Call]]:
+    """The server's process id, and the call that moto takes for ours."""
+    port = free_port()
+    log = directory / "moto.log"
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, cores, log) as process:
+        wait_until(lambda: accepts_connections(port), process, log)
+        url = f"http://127.0.0.1:{port}/"
+        body = aws_body(create_pool(url))
+        yield process.pid, Call(url, aws_headers(METHOD), body, answer_bytes(url, body), grpc=False)
+
+
+def answer_bytes(url: str, body: bytes) -> int:
+    """The size of an answer that holds a token; moto answers 200 to calls that it takes for S3's, too."""
+    answer = post(url, METHOD, body)
+    if not json.loads(answer)["Token"]:
+        raise RuntimeError("moto gave no token")
+    return len(answer)
+
+
+def create_pool(url: str) -> str:
+    pool = {
+        "IdentityPoolName": "bench",
+        "AllowUnauthenticatedIdentities": False,
+        "DeveloperProviderName": PROVIDER,
+    }
+    identity_pool_id: str = json.loads(post(url, "CreateIdentityPool", json.dumps(pool).encode()))["IdentityPoolId"]
+    return identity_pool_id
+
+
+def post(url: str, operation: str, body: bytes) -> bytes:
+    response = httpx.post(url, headers=aws_headers(operation), content=body, timeout=30, trust_env=False)
+    return response.raise_for_status().content

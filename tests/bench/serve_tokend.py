@@ -1,0 +1,109 @@
+"""tokend itself: the local engine on SQLite, with two pools of known users."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import jwt
+from prometheus_client.parser import text_string_to_metric_families
+from tests.bench.generator import Call
+from tests.bench.messages import GRPC_HEADERS, METHOD, PROVIDER, SERVICE, grpc_body, grpc_request, length_prefixed, user
+from tests.bench.processes import THREADS, Cores, free_port, running, wait_until
+
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+#: The pool of each signing algorithm.
+POOLS = {
+    "RS512": "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21",
+    "ES256": "local:7d0e3b58-6c2a-4f19-8a44-51c9e2f7b603",
+}
+
+
+@dataclass(frozen=True)
+class Tokend:
+    """A running tokend.
+
+    Attributes:
+        pid: Its process.
+        grpc_address: Where it takes calls.
+        issuer_url: Where its keys are.
+        ops_url: Where its metrics are.
+    """
+
+    pid: int
+    grpc_address: str
+    issuer_url: str
+    ops_url: str
+
+    def answer(self, algorithm: str) -> bytes:
+        """A serialized response as any client gets it, its token verified with the served keys."""
+        pool = POOLS[algorithm]
+        with grpc.insecure_channel(self.grpc_address, [("grpc.enable_http_proxy", 0)]) as channel:
+            stub = DeveloperIdentityServiceStub(channel)
+            response = stub.GetOpenIdTokenForDeveloperIdentity(grpc_request(pool, user(0)), timeout=10)
+        jwks = jwt.PyJWKSet.from_json(_get(f"{self.issuer_url}/.well-known/jwks.json"))
+        key = jwks[jwt.get_unverified_header(response.token)["kid"]]
+        claims = jwt.decode(response.token, key, algorithms=[algorithm], audience=pool, leeway=5)
+        if claims["sub"] != response.identity_id:
+            raise RuntimeError("The token speaks for another identity.")
+        return response.SerializeToString()
+
+    def call(self, algorithm: str, answer: bytes) -> Call:
+        """The call of a known user, answered in the size of an answer."""
+        url = f"http://{self.grpc_address}/{SERVICE}/{METHOD}"
+        return Call(url, GRPC_HEADERS, grpc_body(POOLS[algorithm]), len(length_prefixed(answer)))
+
+    def outcomes(self) -> dict[str, int]:
+        """How many calls have created, linked and retrieved identities so far."""
+        counts: dict[str, int] = {}
+        for family in text_string_to_metric_families(_get(f"{self.ops_url}/metrics")):
+            for sample in family.samples:
+                if sample.name == "tokend_identities_total":
+                    outcome = sample.labels["outcome"]
+                    counts[outcome] = counts.get(outcome, 0) + int(sample.value)
+        return counts
+
+
+@contextmanager
+def serving(directory: Path, cores: Cores, database: Path) -> Iterator[Tokend]:
+    """tokend on a filled database, as `tokend serve` runs it, ready for calls."""
+    grpc_address, issuer_address, ops_address = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    config = directory / "tokend.toml"
+    config.write_text(
+        f"""
+        grpc = {{ listen = ["{grpc_address}"], threads = {THREADS}, drain_delay_seconds = 0 }}
+        issuer = {{ listen = "{issuer_address}" }}
+        ops = {{ listen = "{ops_address}" }}
+        store = {{ url = "sqlite:///{database}" }}
+        """
+        + "".join(_pool(pool, algorithm) for algorithm, pool in POOLS.items())
+    )
+    log = directory / "tokend.log"
+    command = [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)]
+    with running(command, cores, log) as process:
+        wait_until(lambda: _ready(f"http://{ops_address}/readyz"), process, log)
+        yield Tokend(process.pid, grpc_address, f"http://{issuer_address}", f"http://{ops_address}")
+
+
+def _pool(identity_pool_id: str, algorithm: str) -> str:
+    return f"""
+        [pools."{identity_pool_id}"]
+        engine = "local"
+        developer_provider_name = "{PROVIDER}"
+        signing_algorithm = "{algorithm}"
+        """
+
+
+def _get(url: str) -> str:
+    return httpx.get(url, trust_env=False).raise_for_status().text
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,117 @@
+"""An Engine that records what it is asked, and answers, fails or waits as it is told."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from tokend_server.clock import Deadline
+from tokend_server.model import (
+    DeveloperIdentity,
+    IdentityOutcome,
+    IssuedToken,
+    LookupRequest,
+    MergeRequest,
+    Secret,
+    TokenRequest,
+    UnlinkRequest,
+)
+
+IDENTITY_ID = "us-east-1:11111111-2222-4333-8444-555555555555"
+
+ISSUED = IssuedToken(
+    identity_id=IDENTITY_ID,
+    token=Secret("header.claims.signature"),
+    expire_time=1_800_000_900,
+    refresh_time=1_800_000_450,
+    algorithm="RS512",
+    outcome=IdentityOutcome.RETRIEVED,
+)
+
+FOUND = DeveloperIdentity(IDENTITY_ID, (Secret("alice"), Secret("alice-2")), next_token="page-2")
+
+Request: TypeAlias = TokenRequest | LookupRequest | MergeRequest | UnlinkRequest
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call: its request, and the seconds that its caller had left when it arrived."""
+
+    request: Request
+    remaining: float
+
+
+@dataclass
+class Hold:
+    """A gate in which calls wait.
+
+    Attributes:
+        entered: Is set when a call waits in it.
+        release: Lets calls through when it is set.
+    """
+
+    entered: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+
+class ScriptedEngine:
+    """Answers every call alike until it is told otherwise.
+
+    Attributes:
+        asked: The calls that reached it, in order.
+        failure: What every call raises, if anything.
+        problem: What `check` raises, if anything.
+        answers: What the operations return: an IssuedToken, a DeveloperIdentity and an identity id, or else.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.failure: Exception | None = None
+        self.problem: Exception | None = None
+        self.answers: dict[str, Any] = {"get": ISSUED, "lookup": FOUND, "merge": IDENTITY_ID}
+        self._hold: Hold | None = None
+
+    @property
+    def requests(self) -> list[Request]:
+        return [each.request for each in self.asked]
+
+    @contextmanager
+    def holding(self) -> Iterator[Hold]:
+        """Lets calls wait until the gate is opened, at the latest when the block ends."""
+        self._hold = hold = Hold()
+        try:
+            yield hold
+        finally:
+            self._hold = None
+            hold.release.set()
+
+    def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        self._take(request, deadline)
+        issued: IssuedToken = self.answers["get"]
+        return issued
+
+    def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
+        self._take(request, deadline)
+        found: DeveloperIdentity = self.answers["lookup"]
+        return found
+
+    def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
+        self._take(request, deadline)
+        identity_id: str = self.answers["merge"]
+        return identity_id
+
+    def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
+        self._take(request, deadline)
+
+    def check(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+
+    def _take(self, request: Request, deadline: Deadline) -> None:
+        self.asked.append(Asked(request, deadline.remaining()))
+        if (hold := self._hold) is not None:
+            hold.entered.set()
+            hold.release.wait()
+        if self.failure is not None:
+            raise self.failure

@@ -1,0 +1,40 @@
+"""Calls of the contract in a line."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import grpc
+
+from tokend.v1.developer_identity_service_pb2 import (
+    GetOpenIdTokenForDeveloperIdentityRequest,
+    GetOpenIdTokenForDeveloperIdentityResponse,
+)
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+
+class Endpoint(Protocol):
+    endpoint: str
+    identity_pool_id: str
+    developer_provider_name: str
+
+
+class Caller:
+    """A backend with a channel to one server."""
+
+    def __init__(self, server: Endpoint) -> None:
+        self._server = server
+        # A channel of its own: gRPC would otherwise share one connection among all that look alike.
+        self.channel = grpc.insecure_channel(server.endpoint, options=[("grpc.use_local_subchannel_pool", 1)])
+        self.stub = DeveloperIdentityServiceStub(self.channel)
+
+    def get_token(
+        self, user: str, public: Mapping[str, str] | None = None, *, timeout: float = 30
+    ) -> GetOpenIdTokenForDeveloperIdentityResponse:
+        request = GetOpenIdTokenForDeveloperIdentityRequest(
+            identity_pool_id=self._server.identity_pool_id,
+            logins={self._server.developer_provider_name: user, **(public or {})},
+        )
+        return self.stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=timeout)
+
+    def close(self) -> None:
+        self.channel.close()

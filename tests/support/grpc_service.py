@@ -1,0 +1,173 @@
+"""The gRPC face in this process, on a free port, with a scripted engine behind it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from prometheus_client import CollectorRegistry
+from tests.fakes.scripted_engine import ScriptedEngine
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.clock import SystemClock
+from tokend_server.config import Grpc
+from tokend_server.metrics import Metrics
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
+
+POOL_ID = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+
+#: The longest and the shortest id that a pool can have.
+LONGEST_POOL_ID = f"A_b-9{'r' * 13}:{'0123456789abcdef-' * 2}ab"
+SHORTEST_POOL_ID = "r:0"
+
+POOL_IDS = (POOL_ID, LONGEST_POOL_ID, SHORTEST_POOL_ID)
+
+#: How long a test waits for what has to come.
+PATIENCE = 30
+
+#: The request message of each method, with values that are within all limits.
+VALID: Mapping[str, Message] = MappingProxyType(
+    {
+        "GetOpenIdTokenForDeveloperIdentity": pb.GetOpenIdTokenForDeveloperIdentityRequest(
+            identity_pool_id=POOL_ID, logins={"login.example.test": "alice"}
+        ),
+        "LookupDeveloperIdentity": pb.LookupDeveloperIdentityRequest(
+            identity_pool_id=POOL_ID, developer_user_identifier="alice"
+        ),
+        "MergeDeveloperIdentities": pb.MergeDeveloperIdentitiesRequest(
+            identity_pool_id=POOL_ID,
+            developer_provider_name="login.example.test",
+            source_user_identifier="alice",
+            destination_user_identifier="bob",
+        ),
+        "UnlinkDeveloperIdentity": pb.UnlinkDeveloperIdentityRequest(
+            identity_pool_id=POOL_ID,
+            identity_id=POOL_ID,
+            developer_provider_name="login.example.test",
+            developer_user_identifier="alice",
+        ),
+    }
+)
+
+METHODS = tuple(VALID)
+
+
+@dataclass(frozen=True)
+class GrpcService:
+    """A running service and a channel to it.
+
+    Attributes:
+        address: The first address that it listens on.
+        server: The server.
+        engine: The engine of every pool in `POOL_IDS`.
+        registry: The metrics.
+        channel: A channel to `address`.
+        stub: The service's methods on that channel.
+    """
+
+    address: str
+    server: GrpcServer
+    engine: ScriptedEngine
+    registry: CollectorRegistry
+    channel: grpc.Channel
+    stub: DeveloperIdentityServiceStub
+
+    def call(
+        self,
+        method: str,
+        request: Message | None = None,
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = PATIENCE,
+    ) -> Message:
+        """Calls a method of DeveloperIdentityService by its name, by default with its valid request."""
+        send: Callable[..., Message] = getattr(self.stub, method)
+        return send(VALID[method] if request is None else request, metadata=metadata, timeout=timeout)
+
+    def send_bytes(self, method: str, serialized: bytes) -> bytes:
+        """Calls a method of DeveloperIdentityService with the bytes of a request, and returns those of the response."""
+        return self.send_to(f"/{SERVICE_NAME}/{method}", serialized)
+
+    def send_to(self, path: str, serialized: bytes = b"") -> bytes:
+        """Calls the unary method of a path, whether or not there is one."""
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(path, None, None)
+        return call(serialized, timeout=PATIENCE)
+
+
+@contextmanager
+def grpc_service(**settings: object) -> Iterator[GrpcService]:
+    """Serves until the block ends; `settings` are those of [grpc]."""
+    engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), SystemClock()
+    config = Grpc.model_validate({"listen": ["127.0.0.1:0"], "threads": 4, **settings})
+    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), clock)
+    server = GrpcServer(config, service, metrics, clock)
+    server.start()
+    try:
+        with insecure_channel(server.addresses[0]) as channel:
+            stub = DeveloperIdentityServiceStub(channel)
+            yield GrpcService(server.addresses[0], server, engine, metrics.registry, channel, stub)
+    finally:
+        server.stop(0)
+
+
+def insecure_channel(address: str) -> grpc.Channel:
+    """A channel with a connection of its own."""
+    return grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a call failed, as its client sees it.
+
+    Attributes:
+        code: The status code.
+        text: The status message.
+        details: The google.rpc details, in order.
+        trailers: All trailers.
+    """
+
+    code: grpc.StatusCode
+    text: str
+    details: tuple[Message, ...]
+    trailers: Mapping[str, str | bytes]
+
+    @property
+    def reason(self) -> str | None:
+        """The reason of the ErrorInfo, if there is one."""
+        reasons = [detail.reason for detail in self.details if isinstance(detail, ErrorInfo)]
+        return reasons[0] if reasons else None
+
+    @property
+    def violations(self) -> list[tuple[str, str]]:
+        """The fields of the BadRequest with what is wrong with them."""
+        bad_requests = [detail for detail in self.details if isinstance(detail, BadRequest)]
+        return [(each.field, each.description) for bad in bad_requests for each in bad.field_violations]
+
+
+def failure(call: Callable[[], object], *kinds: type[Message]) -> Failure:
+    """Makes a call that has to fail; `kinds` are the details that it may carry, besides ErrorInfo and BadRequest."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error = caught.value
+    code, text = error.code(), error.details() or ""
+    trailers = {str(item.key): item.value for item in error.trailing_metadata() or ()}
+    status = Status.FromString(trailers.get("grpc-status-details-bin", b""))
+    if status.code:
+        assert (status.code, status.message) == (code.value[0], text)
+    return Failure(code, text, tuple(_unpack(detail, (ErrorInfo, BadRequest, *kinds)) for detail in status.details), trailers)
+
+
+def _unpack(packed: Any, kinds: tuple[type[Message], ...]) -> Message:
+    for kind in kinds:
+        message = kind()
+        if packed.Unpack(message):
+            return message
+    raise AssertionError(f"an unexpected detail: {packed.type_url}")

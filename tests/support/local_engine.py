@@ -1,0 +1,125 @@
+"""A local engine on a SQLite file of its own, with the clock and the identity ids in the test's hands."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+from tests.fakes.clock import FakeClock
+from tests.fakes.login_provider import FakeLoginProvider
+
+from tokend_server.clock import Deadline
+from tokend_server.engines.local.administration import IdentityAdministration
+from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.model import Identity, IssuedToken, LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
+
+POOL = "eu-west-1:11111111-2222-3333-4444-555555555555"
+OTHER_POOL = "eu-west-1:99999999-2222-3333-4444-555555555555"
+DEVELOPER = "login.example.test"
+ISSUER = "https://tokens.example.test"
+PUBLIC_PROVIDERS = ("accounts.google.com", "idp.example.test")
+NOW = 1_800_000_000
+
+
+class LocalEngineUnderTest:
+    """The engine, and short words for what tests do with it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        algorithm: SigningAlgorithm = SigningAlgorithm.ES256,
+        identity_pool_id: str = POOL,
+        identity_pool_arn_claim: bool = False,
+    ) -> None:
+        self.clock = FakeClock(now=NOW)
+        self.store = open_store(directory / "tokend.db", writers=4)
+        self.store.migrate()
+        self.signer = TokenSigner(self.store, self.clock)
+        self.signer.ensure_keys(frozenset({algorithm}))
+        self.providers = {name: FakeLoginProvider() for name in PUBLIC_PROVIDERS}
+        self.pool = LocalPool(
+            identity_pool_id=identity_pool_id,
+            developer_provider_name=DEVELOPER,
+            login_providers=self.providers,
+            signing_algorithm=algorithm,
+            account_id="123456789012",
+            identity_pool_arn_claim=identity_pool_arn_claim,
+            issuer=ISSUER,
+        )
+        numbers = itertools.count(1)
+        self.engine = LocalEngine(self.pool, self.store, self.signer, self.clock, lambda: f"{next(numbers):08x}")
+        guests = itertools.count(1)
+        self.administration = IdentityAdministration(
+            identity_pool_id, self.store, self.clock, lambda: f"{next(guests):08x}-fe"
+        )
+        self.deadline = Deadline(self.clock)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def issue(
+        self,
+        logins: Mapping[str, str] | str,
+        identity_id: str | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> IssuedToken:
+        """A token for these logins, or for one developer user."""
+        given = {DEVELOPER: logins} if isinstance(logins, str) else logins
+        request = TokenRequest(
+            self.pool.identity_pool_id, {name: Secret(value) for name, value in given.items()}, identity_id, **options
+        )
+        return self.engine.get_open_id_token_for_developer_identity(request, self.deadline)
+
+    def identity_of(self, logins: Mapping[str, str] | str, identity_id: str | None = None) -> str:
+        return self.issue(logins, identity_id).identity_id
+
+    def merge(self, source: str, destination: str) -> str:
+        request = MergeRequest(self.pool.identity_pool_id, DEVELOPER, Secret(source), Secret(destination))
+        return self.engine.merge_developer_identities(request, self.deadline)
+
+    def unlink(self, identity_id: str, user: str) -> None:
+        request = UnlinkRequest(self.pool.identity_pool_id, identity_id, DEVELOPER, Secret(user))
+        self.engine.unlink_developer_identity(request, self.deadline)
+
+    def users_of(self, identity_id: str) -> set[str]:
+        request = LookupRequest(self.pool.identity_pool_id, identity_id)
+        found = self.engine.lookup_developer_identity(request, self.deadline)
+        return {user.reveal() for user in found.developer_user_identifiers}
+
+    def guest(self) -> str:
+        return self.administration.create().identity_id
+
+    def stored(self, identity_id: str) -> Identity:
+        return self.administration.describe(identity_id)
+
+    def claims(self, issued: IssuedToken) -> dict[str, Any]:
+        """The claims of a token, verified with the published keys by another library than the one that signed."""
+        keys = jwt.PyJWKSet.from_json(self.signer.key_set().jwks.decode())
+        key = keys[jwt.get_unverified_header(issued.token.reveal())["kid"]]
+        claims: dict[str, Any] = jwt.decode(
+            issued.token.reveal(),
+            key,
+            algorithms=[self.pool.signing_algorithm.value],
+            audience=self.pool.identity_pool_id,
+            issuer=ISSUER,
+            options={"verify_exp": False, "verify_iat": False},
+        )
+        return claims
+
+
+def parts_of(token: Secret) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and the claims of a token as they are written, members in their order."""
+    header, payload, _signature = token.reveal().split(".")
+    return _decoded(header), _decoded(payload)
+
+
+def _decoded(part: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = json.loads(jwt.utils.base64url_decode(part))
+    return decoded

@@ -1,0 +1,141 @@
+"""A gRPC call by a client that speaks no more HTTP/2 than it must, and never acknowledges the server's SETTINGS.
+
+Frames are those of RFC 9113, header blocks those of RFC 7541 with literal fields only.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.support.grpc_service import PATIENCE
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x7, 0x9
+_END_STREAM, _END_HEADERS = 0x1, 0x4
+
+#: The largest frame that every server takes (RFC 9113, section 6.5.2).
+_MAX_FRAME = 16_384
+
+#: gRPC's own setting: the client takes binary metadata as it is, not in base64.
+_ALLOW_TRUE_BINARY_METADATA = struct.pack(">HI", 0xFE03, 1)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a call ended.
+
+    Attributes:
+        fields: The response's header and trailer fields with literal names; status is in `grpc-status`.
+        reset: Whether the server reset the stream or the connection instead of answering.
+    """
+
+    fields: dict[bytes, bytes]
+    reset: bool = False
+
+
+def call(address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]) -> Ending:
+    """Makes a unary call with these header fields besides those that gRPC demands."""
+    host, _, port = address.rpartition(":")
+    block = b"".join(_literal(name, value) for name, value in (*_required_fields(path, address), *metadata))
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, _ALLOW_TRUE_BINARY_METADATA))
+        connection.sendall(b"".join(_header_frames(block)))
+        connection.sendall(_frame(_DATA, _END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message))
+        return _ending(connection)
+
+
+def _required_fields(path: str, authority: str) -> Sequence[tuple[str, str]]:
+    return (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    )
+
+
+def _ending(connection: socket.socket) -> Ending:
+    fields: dict[bytes, bytes] = {}
+    for kind, flags, payload in _frames(connection):
+        if kind in {_RST_STREAM, _GOAWAY}:
+            break
+        if kind in {_HEADERS, _CONTINUATION}:
+            fields |= _fields(payload)
+            if kind == _HEADERS and flags & _END_STREAM:
+                return Ending(fields)
+    return Ending(fields, reset=True)
+
+
+def _frames(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    """The server's frames, as type, flags and payload, until it closes the connection."""
+    with connection.makefile("rb") as stream:
+        while len(header := stream.read(9)) == 9:
+            kind, flags = header[3:5]
+            yield kind, flags, stream.read(int.from_bytes(header[:3]))
+
+
+def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream_id) + payload
+
+
+def _header_frames(block: bytes) -> Iterator[bytes]:
+    parts = [block[start : start + _MAX_FRAME] for start in range(0, len(block), _MAX_FRAME)]
+    for number, part in enumerate(parts):
+        flags = _END_HEADERS if number == len(parts) - 1 else 0
+        yield _frame(_CONTINUATION if number else _HEADERS, flags, 1, part)
+
+
+def _literal(name: str, value: str) -> bytes:
+    """A field without indexing, with a new name."""
+    return b"\x00" + _string(name.encode("ascii")) + _string(value.encode("ascii"))
+
+
+def _string(octets: bytes) -> bytes:
+    """A string without Huffman coding: its length with a prefix of 7 bits, then itself."""
+    length = len(octets)
+    if length < 0x7F:
+        return bytes([length]) + octets
+    rest, encoded = length - 0x7F, b"\x7f"
+    while rest >= 0x80:
+        encoded += bytes([rest & 0x7F | 0x80])
+        rest >>= 7
+    return encoded + bytes([rest]) + octets
+
+
+def _fields(block: bytes) -> dict[bytes, bytes]:
+    """The fields of a block that have literal names; gRPC's servers use no Huffman coding for them."""
+    fields, at = {}, 0
+    while at < len(block):
+        first = block[at]
+        prefix = 7 if first & 0x80 else 6 if first & 0x40 else 5 if first & 0x20 else 4
+        index, at = _integer(block, at, prefix)
+        if first & 0x80 or prefix == 5:  # an indexed field, or a new size of the table
+            continue
+        name, at = _read_string(block, at) if index == 0 else (b"", at)
+        value, at = _read_string(block, at)
+        if name:
+            fields[name] = value
+    return fields
+
+
+def _read_string(block: bytes, at: int) -> tuple[bytes, int]:
+    length, at = _integer(block, at, 7)
+    return block[at : at + length], at + length
+
+
+def _integer(block: bytes, at: int, prefix: int) -> tuple[int, int]:
+    """An integer whose first octet has `prefix` bits of it, and where it ends (RFC 7541, section 5.1)."""
+    most = (1 << prefix) - 1
+    value, at = block[at] & most, at + 1
+    if value < most:
+        return value, at
+    shift = 0
+    while True:
+        octet, at = block[at], at + 1
+        value += (octet & 0x7F) << shift
+        shift += 7
+        if octet < 0x80:
+            return value, at

@@ -1,0 +1,26 @@
+import pytest
+
+from tokend_server.engines.local.outcomes import OUTCOMES, Situation, meet, refuse
+from tokend_server.errors import TokendError
+
+
+def test_every_situation_has_a_row_with_a_reason() -> None:
+    assert set(OUTCOMES) == set(Situation)
+    assert all(outcome.why.endswith(".") for outcome in OUTCOMES.values())
+
+
+@pytest.mark.parametrize("situation", Situation)
+def test_a_row_either_refuses_or_lets_the_call_link(situation: Situation) -> None:
+    if OUTCOMES[situation].refusal is None:
+        meet(situation, "subject")
+        with pytest.raises(ValueError, match="needs a refusal"):
+            refuse(situation, "subject")
+    else:
+        assert isinstance(refuse(situation, "subject"), TokendError)
+        with pytest.raises(TokendError):
+            meet(situation, "subject")
+
+
+def test_only_linking_a_further_developer_user_goes_on() -> None:
+    going_on = {situation for situation, outcome in OUTCOMES.items() if outcome.refusal is None}
+    assert going_on == {Situation.NAMED_IDENTITY_HAS_OTHER_DEVELOPER_USERS}

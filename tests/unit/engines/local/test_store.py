@@ -1,0 +1,136 @@
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
+
+from tokend_server.config import ConfigError
+from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import Identity, IdentityOutcome, Login, Secret
+
+
+def login(user: str, provider: str = "p") -> Login:
+    return Login(provider, Secret(user))
+
+
+def identity(name: str, *users: str, pool: str = POOL) -> Identity:
+    return Identity(f"eu-west-1:{name}", pool, 1, 1, frozenset(login(user) for user in users))
+
+
+def test_what_is_committed_is_read_again_as_it_was(local: LocalEngineUnderTest) -> None:
+    kept = identity("a", "x", "\u0000", "ü" * 1000)
+    local.store.commit(Change(None, kept))
+    assert local.store.identity(POOL, kept.identity_id) == kept
+    assert local.store.owners(POOL, [login("x"), login("y")]) == {login("x"): kept.identity_id}
+
+
+def test_an_identity_belongs_to_its_pool_alone(local: LocalEngineUnderTest) -> None:
+    local.store.commit(Change(None, identity("a", "x")))
+    assert local.store.identity(OTHER_POOL, "eu-west-1:a") is None
+    assert local.store.owners(OTHER_POOL, [login("x")]) == {}
+    local.store.commit(Change(None, identity("b", "x", pool=OTHER_POOL)))
+    assert local.store.owners(OTHER_POOL, [login("x")]) == {login("x"): "eu-west-1:b"}
+
+
+def test_a_login_is_linked_once(local: LocalEngineUnderTest) -> None:
+    local.store.commit(Change(None, identity("a", "x")))
+    with pytest.raises(StaleReading):
+        local.store.commit(Change(None, identity("b", "x", "y")))
+    assert local.store.identity(POOL, "eu-west-1:b") is None
+    assert local.store.owners(POOL, [login("y")]) == {}
+
+
+def test_a_change_of_an_outdated_reading_is_refused(local: LocalEngineUnderTest) -> None:
+    read = identity("a", "x")
+    local.store.commit(Change(None, read))
+    local.store.commit(Change(read, replace(read, logins=read.logins | {login("y")})))
+    with pytest.raises(StaleReading):
+        local.store.commit(Change(read, replace(read, logins=read.logins | {login("z")})))
+    assert set(local.store.owners(POOL, [login("x"), login("y"), login("z")])) == {login("x"), login("y")}
+
+
+def test_all_changes_or_none(local: LocalEngineUnderTest) -> None:
+    a, b = identity("a", "x"), identity("b", "y")
+    local.store.commit(Change(None, a), Change(None, b))
+    outdated = replace(b, revision=7)
+    with pytest.raises(StaleReading):
+        local.store.commit(
+            Change(a, replace(a, logins=frozenset(), disabled=True)),
+            Change(outdated, replace(b, logins=a.logins | b.logins)),
+        )
+    assert local.store.identity(POOL, a.identity_id) == a
+
+
+def test_a_change_of_a_deleted_identity_is_refused(local: LocalEngineUnderTest) -> None:
+    read = identity("a", "x")
+    local.store.commit(Change(None, read))
+    assert local.store.delete(read.identity_id)
+    assert not local.store.delete(read.identity_id)
+    with pytest.raises(StaleReading):
+        local.store.commit(Change(read, replace(read, disabled=True)))
+    assert local.store.owners(POOL, [login("x")]) == {}
+
+
+def test_pages_of_identities(local: LocalEngineUnderTest) -> None:
+    for name in ("c", "a", "b"):
+        local.store.commit(Change(None, identity(name, name)))
+    disabled = replace(identity("d"), disabled=True)
+    local.store.commit(Change(None, disabled), Change(None, identity("e", pool=OTHER_POOL)))
+
+    def page(after: str | None, *, hide_disabled: bool = False) -> list[str]:
+        found = local.store.identities(POOL, max_results=2, after=after, hide_disabled=hide_disabled)
+        return [each.identity_id.removeprefix("eu-west-1:") for each in found]
+
+    assert page(None) == ["a", "b"]
+    assert page("eu-west-1:b") == ["c", "d"]
+    assert page("eu-west-1:b", hide_disabled=True) == ["c"]
+
+
+def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+    local.issue("u")
+    with sqlite3.connect(tmp_path / "tokend.db") as operator:
+        operator.execute("ALTER TABLE linked_logins RENAME TO aside")
+        operator.execute("ALTER TABLE signing_keys RENAME TO aside_too")
+    for call in (lambda: local.issue("u"), lambda: local.issue("new"), local.engine.check):
+        with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
+            call()
+    with sqlite3.connect(tmp_path / "tokend.db") as operator:
+        operator.execute("ALTER TABLE aside RENAME TO linked_logins")
+        operator.execute("ALTER TABLE aside_too RENAME TO signing_keys")
+    operator.close()
+    local.engine.check()
+    assert local.issue("u").outcome is IdentityOutcome.RETRIEVED
+
+
+def test_a_directory_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"store\.url"):
+        open_store(tmp_path / "file" / "tokend.db", writers=1)
+
+
+def test_migrations_are_applied_once(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "tokend.db", writers=1)
+    assert store.missing_migrations() == ["0001"]
+    assert store.migrate() == ["0001"]
+    assert store.migrate() == []
+    assert store.missing_migrations() == []
+    store.close()
+
+
+@given(
+    left=st.tuples(st.text(max_size=6), st.text(max_size=6), st.text(max_size=6)),
+    right=st.tuples(st.text(max_size=6), st.text(max_size=6), st.text(max_size=6)),
+)
+def test_different_logins_have_different_keys(left: tuple[str, str, str], right: tuple[str, str, str]) -> None:
+    keys = [login_key(pool, Login(provider, Secret(user))) for pool, provider, user in (left, right)]
+    assert (keys[0] == keys[1]) == (left == right)
+
+
+@pytest.mark.parametrize(("left", "right"), [(("ab", "c"), ("a", "bc")), (("a:b", "c"), ("a", "b:c"))])
+def test_parts_of_a_login_do_not_run_together(left: tuple[str, str], right: tuple[str, str]) -> None:
+    assert login_key(POOL, login(left[1], left[0])) != login_key(POOL, login(right[1], right[0]))

@@ -1,0 +1,79 @@
+"""The tokens of the local engine, against Cognito's shape."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest, parts_of
+
+from tokend_server.engines.local.keyring import SigningAlgorithm
+
+TAGS = "https://aws.amazon.com/tags"
+ARN = "https://cognito-identity.amazonaws.com/identity-pool-arn"
+
+
+@pytest.mark.parametrize("algorithm", SigningAlgorithm)
+def test_every_algorithm_verifies_with_another_library(tmp_path: Path, algorithm: SigningAlgorithm) -> None:
+    local = LocalEngineUnderTest(tmp_path, algorithm=algorithm)
+    issued = local.issue("u")
+    assert local.claims(issued)["sub"] == issued.identity_id
+    assert issued.algorithm == algorithm.value
+    local.close()
+
+
+def test_header_members_and_their_order(local: LocalEngineUnderTest) -> None:
+    header, _ = parts_of(local.issue("u").token)
+    assert list(header.items()) == [("kid", local.signer.keys()[0].kid), ("typ", "JWS"), ("alg", "ES256")]
+
+
+def test_claims_and_their_order(local: LocalEngineUnderTest) -> None:
+    issued = local.issue("u@x|1_ü")
+    _, claims = parts_of(issued.token)
+    assert list(claims.items()) == [
+        ("sub", issued.identity_id),
+        ("aud", POOL),
+        ("amr", ["authenticated", DEVELOPER, f"{DEVELOPER}:{POOL}:u@x|1_ü"]),
+        ("iss", ISSUER),
+        ("exp", NOW + 900),
+        ("iat", NOW),
+    ]
+
+
+def test_optional_claims_stand_around_the_issuer(tmp_path: Path) -> None:
+    local = LocalEngineUnderTest(tmp_path, identity_pool_arn_claim=True)
+    _, claims = parts_of(local.issue("u", principal_tags={"team": "blue", "tier": "1"}).token)
+    assert list(claims) == ["sub", "aud", "amr", TAGS, "iss", ARN, "exp", "iat"]
+    assert claims[TAGS] == {"principal_tags": {"team": ["blue"], "tier": ["1"]}}
+    assert claims[ARN] == f"arn:aws:cognito-identity:eu-west-1:123456789012:identitypool/{POOL}"
+    local.close()
+
+
+@pytest.mark.parametrize("seconds", [1, 900, 86_400])
+def test_a_token_lives_exactly_as_long_as_asked(local: LocalEngineUnderTest, seconds: int) -> None:
+    local.clock.advance(0.75)
+    issued = local.issue("u", token_duration=timedelta(seconds=seconds))
+    claims = local.claims(issued)
+    assert (claims["iat"], claims["exp"]) == (NOW, NOW + seconds)
+    assert (issued.expire_time, issued.refresh_time) == (NOW + seconds, NOW + seconds // 2)
+
+
+def test_amr_tells_the_logins_presented_and_no_others(local: LocalEngineUnderTest) -> None:
+    identity_id = local.identity_of({DEVELOPER: "u", "idp.example.test": "user i"})
+    local.issue("v", identity_id)
+    entry = f"{DEVELOPER}:{POOL}:v"
+    assert local.claims(local.issue("v"))["amr"] == ["authenticated", DEVELOPER, entry]
+    assert local.claims(local.issue({DEVELOPER: "v", "idp.example.test": "user i"}))["amr"] == [
+        "authenticated",
+        DEVELOPER,
+        entry,
+        "idp.example.test",
+        "arn:aws:iam::123456789012:oidc-provider/idp.example.test:OIDC:i",
+    ]
+
+
+def test_a_token_of_one_pool_does_not_pass_for_another(local: LocalEngineUnderTest) -> None:
+    token = local.issue("u").token.reveal()
+    key = jwt.PyJWKSet.from_json(local.signer.key_set().jwks.decode()).keys[0]
+    with pytest.raises(jwt.InvalidAudienceError):
+        jwt.decode(token, key, algorithms=["ES256"], audience="another pool", options={"verify_iat": False})
