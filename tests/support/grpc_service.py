@@ -16,7 +16,7 @@ from tests.fakes.scripted_engine import ScriptedEngine
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.clock import SystemClock
+from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Grpc
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
@@ -92,6 +92,11 @@ class GrpcService:
         send: Callable[..., Message] = getattr(self.stub, method)
         return send(VALID[method] if request is None else request, metadata=metadata, timeout=timeout)
 
+    def begin(self, method: str, *, timeout: float | None = PATIENCE) -> "grpc.Future[Message]":
+        """Begins a call of a method of DeveloperIdentityService with its valid request."""
+        send: Callable[..., grpc.Future[Message]] = getattr(self.stub, method).future
+        return send(VALID[method], timeout=timeout)
+
     def send_bytes(self, method: str, serialized: bytes) -> bytes:
         """Calls a method of DeveloperIdentityService with the bytes of a request, and returns those of the response."""
         return self.send_to(f"/{SERVICE_NAME}/{method}", serialized)
@@ -103,9 +108,9 @@ class GrpcService:
 
 
 @contextmanager
-def grpc_service(**settings: object) -> Iterator[GrpcService]:
+def grpc_service(clock: Clock | None = None, /, **settings: object) -> Iterator[GrpcService]:
     """Serves until the block ends; `settings` are those of [grpc]."""
-    engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), SystemClock()
+    engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), clock or SystemClock()
     config = Grpc.model_validate({"listen": ["127.0.0.1:0"], "threads": 4, **settings})
     service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), clock)
     server = GrpcServer(config, service, metrics, clock)
@@ -162,7 +167,9 @@ def failure(call: Callable[[], object], *kinds: type[Message]) -> Failure:
     status = Status.FromString(trailers.get("grpc-status-details-bin", b""))
     if status.code:
         assert (status.code, status.message) == (code.value[0], text)
-    return Failure(code, text, tuple(_unpack(detail, (ErrorInfo, BadRequest, *kinds)) for detail in status.details), trailers)
+    return Failure(
+        code, text, tuple(_unpack(detail, (ErrorInfo, BadRequest, *kinds)) for detail in status.details), trailers
+    )
 
 
 def _unpack(packed: Any, kinds: tuple[type[Message], ...]) -> Message:

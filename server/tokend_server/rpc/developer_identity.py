@@ -1,3 +1,4 @@
+import math
 from collections.abc import Mapping
 
 import grpc
@@ -10,6 +11,9 @@ from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
 from tokend_server.rpc import convert
 from tokend_server.rpc.validation import check_limits
+
+#: Seconds (some thirty years) above which a caller has no deadline: gRPC gives a caller who set none 10^18 or more.
+_LONGEST_WAIT = 10**9
 
 
 class DeveloperIdentityService(DeveloperIdentityServiceServicer):
@@ -57,7 +61,9 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         return pb.UnlinkDeveloperIdentityResponse()
 
     def _admit(self, request: Message, context: grpc.ServicerContext) -> Deadline:
-        deadline = Deadline(self._clock, self._clock.monotonic() + context.time_remaining())
+        remaining = context.time_remaining()
+        waits_for_ever = remaining > _LONGEST_WAIT
+        deadline = Deadline(self._clock, math.inf if waits_for_ever else self._clock.monotonic() + remaining)
         deadline.check()
         check_limits(request)
         return deadline

@@ -1,6 +1,6 @@
 """The layer that counts and times calls."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -49,7 +49,7 @@ def observing(metrics: Metrics, clock: Clock) -> Layer:
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         recorder = _Recorder(method, metrics)
-        observe = _observe_unary if method.kind == "unary" else _observe_stream
+        observe = _observe_stream if method.kind in {"server_stream", "bidi_stream"} else _observe_unary
         return observe(recorder, behavior, clock)
 
     return layer
@@ -94,9 +94,18 @@ def _observe_stream(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Be
     def observed(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
         recorder.started.inc()
         started = clock.monotonic()
-        # A stream goes on after its behavior has returned, and ends in many ways: its context knows of all of them.
-        context.add_callback(lambda: recorder.finish(_code(context), clock.monotonic() - started))
-        return behavior(request, context, *rest)
+        # A stream goes on after its behavior has returned, and ends without its doing when the caller turns away.
+        ending = grpc.StatusCode.CANCELLED
+
+        def until_the_end(responses: Iterable[Any]) -> Iterator[Any]:
+            nonlocal ending
+            yield from responses
+            ending = grpc.StatusCode.OK
+
+        context.add_callback(lambda: recorder.finish(_code(context, otherwise=ending), clock.monotonic() - started))
+        responses = behavior(request, context, *rest)
+        # None: the behavior does not wait, and sends its responses by a callback until the caller turns away.
+        return None if responses is None else until_the_end(responses)
 
     return observed
 

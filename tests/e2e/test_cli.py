@@ -1,0 +1,413 @@
+"""`python -m tokend_server` as operators run it."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+
+from tokend.v1.developer_identity_service_pb2 import (
+    GetOpenIdTokenForDeveloperIdentityRequest,
+    GetOpenIdTokenForDeveloperIdentityResponse,
+    UnlinkDeveloperIdentityRequest,
+)
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, environment_variables
+from tokend_server.engines.local.stores.sqlite import open_store
+
+UNKNOWN_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000ff"
+UNKNOWN_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000dead"
+
+TIMEOUT = 120
+
+Ended = subprocess.CompletedProcess[str]
+
+
+def start(*words: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tokend_server", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | environment,
+        encoding="utf-8",
+    )
+
+
+def end(process: subprocess.Popen[str]) -> Ended:
+    try:
+        out, err = process.communicate(timeout=TIMEOUT)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run(*words: str, **environment: str) -> Ended:
+    return end(start(*words, **environment))
+
+
+def printed(ended: Ended) -> Any:  # noqa: ANN401 - whatever JSON it is
+    """What a command that is done prints."""
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    return json.loads(ended.stdout)
+
+
+def refused(ended: Ended) -> str:
+    """What a command that is refused says."""
+    assert (ended.stdout, ended.returncode) == ("", 1)
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def done(*words: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
+    return printed(run(*words))
+
+
+def failed(*words: str, **environment: str) -> str:
+    return refused(run(*words, **environment))
+
+
+def documents(output: str) -> list[Any]:
+    """The JSON documents of quickstart's output, which stand between titles."""
+    found = []
+    decoder = json.JSONDecoder()
+    position = output.find("\n{\n")
+    while position != -1:
+        document, position = decoder.raw_decode(output, position + 1)
+        found.append(document)
+        position = output.find("\n{\n", position)
+    return found
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+class Quickstart:
+    """What a quickstart has shown."""
+
+    def __init__(self, ended: Ended) -> None:
+        assert (ended.stderr, ended.returncode) == ("", 0)
+        self.serving, self.issued, self.verified = documents(ended.stdout)
+
+
+def private_keys(database: Path) -> dict[str, Any]:
+    """The signing keys of a store, by kid."""
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT kid, private_key FROM signing_keys").fetchall()
+    return {kid: load_pem_private_key(pem, None) for kid, pem in rows}
+
+
+def get_token(
+    channel: grpc.Channel, identity_pool_id: str, logins: dict[str, str], identity_id: str = ""
+) -> GetOpenIdTokenForDeveloperIdentityResponse:
+    request = GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=identity_pool_id, logins=logins, identity_id=identity_id
+    )
+    return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("quickstart") / "data"
+
+
+@pytest.fixture(scope="module")
+def shown(data_dir: Path) -> Sequence[Quickstart]:
+    """Two at once on a data directory that is not there yet, while the customary ports are taken."""
+    with ExitStack() as taken:
+        for port in (50051, 8080, 9090):
+            try:
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue  # taken by somebody else, which is as good
+        both = [start("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir)) for _ in range(2)]
+        return [Quickstart(end(each)) for each in both]
+
+
+def test_quickstart_shows_a_token_that_verifies_as_it_says(shown: Sequence[Quickstart]) -> None:
+    for each in shown:
+        token = each.issued["token"]
+        assert each.verified["header"] == jwt.get_unverified_header(token)
+        claims = jwt.decode(token, audience=EMBEDDED_POOL_ID, options={"verify_signature": False})
+        assert each.verified["claims"] == claims
+        assert claims["sub"] == each.issued["identity_id"]
+        assert claims["iss"] == each.serving["issuer"]
+        assert claims["amr"][1] == EMBEDDED_DEVELOPER_PROVIDER
+
+
+def test_quickstart_s_token_verifies_offline_with_the_key_in_the_store(
+    shown: Sequence[Quickstart], data_dir: Path
+) -> None:
+    keys = private_keys(data_dir / "tokend.db")
+    for each in shown:
+        key = keys[each.verified["header"]["kid"]].public_key()
+        verified = jwt.decode(each.issued["token"], key, algorithms=["RS512"], audience=EMBEDDED_POOL_ID)
+        assert verified == each.verified["claims"]
+
+
+def test_two_quickstarts_at_once_agree_on_the_identity_and_on_the_key(
+    shown: Sequence[Quickstart], data_dir: Path
+) -> None:
+    assert len({each.issued["identity_id"] for each in shown}) == 1
+    assert len({each.verified["header"]["kid"] for each in shown}) == 1
+    assert len(private_keys(data_dir / "tokend.db")) == 1
+
+
+def test_quickstart_has_the_same_identity_the_next_time(shown: Sequence[Quickstart], data_dir: Path) -> None:
+    again = Quickstart(run("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir)))
+    assert again.issued["identity_id"] == shown[0].issued["identity_id"]
+    assert again.verified["header"] == shown[0].verified["header"]
+
+
+def test_what_quickstart_keeps_is_for_its_owner_alone(shown: Sequence[Quickstart], data_dir: Path) -> None:
+    assert shown[0].serving["store"] == str(data_dir / "tokend.db")
+    assert mode(data_dir) == 0o700
+    assert {mode(file) for file in data_dir.iterdir()} == {0o600}
+
+
+def test_quickstart_stays_up_until_it_is_stopped(shown: Sequence[Quickstart], data_dir: Path) -> None:
+    process = start("quickstart", TOKEND_DATA_DIR=str(data_dir), PYTHONUNBUFFERED="1")
+    assert process.stdout
+    lines: list[str] = []
+    while not any("Ctrl-C" in line for line in lines):
+        line = process.stdout.readline()
+        assert line, end(process).stderr
+        lines.append(line)
+    serving, issued, _ = documents("".join(lines))
+    with grpc.insecure_channel(serving["gRPC"]) as channel:
+        again = get_token(channel, EMBEDDED_POOL_ID, {EMBEDDED_DEVELOPER_PROVIDER: "quickstart-user"})
+    assert again.identity_id == issued["identity_id"] == shown[0].issued["identity_id"]
+    process.send_signal(signal.SIGINT)
+    ended = end(process)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with one pool, on free ports and a store that is not there yet."""
+    return write_config(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def served_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def channel(served_config: Path) -> Iterator[grpc.Channel]:
+    """A server on a store that operators' commands use at the same time."""
+    with ServerProcess(served_config) as server, grpc.insecure_channel(server.endpoint) as opened:
+        yield opened
+
+
+def test_check_config_says_what_would_be_served(config: Path) -> None:
+    ended = run("check-config", TOKEND_CONFIG=str(config))
+    store = config.parent / "tokend.db"
+    assert ended.stdout == f"ok: 1 pool(s), gRPC on 127.0.0.1:0, store {store}\n"
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert not store.exists()
+
+
+def test_check_config_names_every_problem(config: Path) -> None:
+    config.write_text('[grpc]\nthreads = 0\nlisten = ["0.0.0.0:1"]\n[log]\nlevel = "loud"\n', encoding="utf-8")
+    said = failed("check-config", "--config", str(config), TOKEND_TYPO="1")
+    assert [line.split(": ")[:2] for line in said.splitlines()] == [
+        ["configuration", "pools"],
+        ["configuration", "TOKEND_TYPO"],
+        ["configuration", "grpc.threads"],
+        ["configuration", "log.level"],
+    ]
+
+
+def test_the_reference_has_a_row_for_every_setting() -> None:
+    ended = run("check-config", "--reference", TOKEND_LOG_LEVEL="wrong but not looked at")
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    header, rule, *rows = (line.strip("| ").split(" | ") for line in ended.stdout.splitlines())
+    assert (header, rule) == (["setting", "default", "meaning"], ["---|---|---"])
+    settings = [section + "." + name if section else name for section, name in environment_variables().values()]
+    assert {f"`{name}`" for name in settings if name != "pools"} <= {row[0] for row in rows}
+    assert ['`pools."ID".signing_algorithm`', "`RS512`", "JWS algorithm of its tokens"] in rows
+    assert all(len(row) == 3 and all(row) for row in rows)
+
+
+def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
+    for expected in ("applied: 0001\n", "up to date\n"):
+        ended = run("migrate", "--config", str(config))
+        assert (ended.stdout, ended.stderr, ended.returncode) == (expected, "", 0)
+
+
+def test_serve_does_not_migrate_when_told_so(config: Path) -> None:
+    said = failed("serve", "--config", str(config), TOKEND_STORE_MIGRATE_ON_START="false", TOKEND_LOG_LEVEL="error")
+    assert said == "configuration: store: the schema lacks the migrations 0001; run `tokend migrate`\n"
+
+
+def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
+    (config.parent / "tokend.db").write_bytes(b"This is no database. " * 100)
+    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
+    assert said == "The identity store does not answer (DatabaseError).\n"
+
+
+@pytest.mark.parametrize("section", ["grpc", "issuer", "ops"])
+def test_serve_says_which_address_is_taken(section: str, config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        variable = f"TOKEND_{section.upper()}_LISTEN"
+        said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
+    # gRPC's own library may have its say before.
+    (line,) = [line for line in said.splitlines() if not line.startswith("E")]
+    assert line.startswith(f"configuration: {section}.listen: cannot listen on {address}")
+
+
+@pytest.mark.parametrize(
+    ("number", "delay", "announced"), [(signal.SIGTERM, "0.25", 0.25), (signal.SIGINT, "600", 0.0)]
+)
+def test_a_signal_ends_serve_in_good_order(number: int, delay: str, announced: float, config: Path) -> None:
+    with ServerProcess(config, {"TOKEND_GRPC_DRAIN_DELAY_SECONDS": delay}) as server:
+        os.kill(server.pid, number)
+        assert server.wait() == 0
+    assert server.log[-1] | {"time": ""} == {
+        "time": "",
+        "level": "INFO",
+        "logger": "tokend_server.cli.serve",
+        "message": "draining",
+        "delay_seconds": announced,
+    }
+    assert all(line.startswith("{") for line in server.output)
+
+
+def test_what_serve_keeps_is_for_its_owner_alone(served_config: Path, channel: grpc.Channel) -> None:
+    get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: "cli-alice"})
+    files = list(served_config.parent.glob("tokend.db*"))
+    assert len(files) == 3  # the database, its log, and the log's index
+    assert {mode(file) for file in files} == {0o600}
+
+
+def test_keys_are_listed_with_their_states_and_without_their_secrets(config: Path) -> None:
+    database = config.parent / "tokend.db"
+    with closing(open_store(database, writers=1)) as store:
+        store.migrate()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO signing_keys VALUES (?, ?, ?, CAST('canary-4715' AS BLOB), 1000000000, ?)",
+            [
+                ("old", "RS512", 1, 1_000_000_000),
+                ("now", "RS512", 2, 1_500_000_000),
+                ("next", "RS512", 3, 9_000_000_000),
+                ("other", "ES256", 1, 1_000_000_000),
+            ],
+        )
+    ended = run("keys", "list", "--config", str(config))
+    keys = printed(ended)["Keys"]
+    assert [(key["KeyId"], key["Algorithm"], key["State"]) for key in keys] == [
+        ("other", "ES256", "signing"),
+        ("old", "RS512", "retired"),
+        ("now", "RS512", "signing"),
+        ("next", "RS512", "published"),
+    ]
+    assert {frozenset(key) for key in keys} == {frozenset({"KeyId", "Algorithm", "State", "CreationDate", "SignsFrom"})}
+    assert keys[2]["SignsFrom"] == "2017-07-14T02:40:00+00:00"
+    assert "canary-4715" not in ended.stdout
+
+
+@pytest.fixture(scope="module")
+def pool(served_config: Path, channel: grpc.Channel) -> Sequence[str]:
+    """The options that name the pool of the server, which runs."""
+    assert channel
+    return ("--config", str(served_config), "--identity-pool-id", POOL_ID)
+
+
+def test_a_guest_becomes_authenticated_when_a_login_is_linked(pool: Sequence[str], channel: grpc.Channel) -> None:
+    guest = done("identities", "create", *pool)["IdentityId"]
+    before = done("identities", "describe", *pool, guest)
+    assert list(before) == ["IdentityId", "Logins", "CreationDate", "LastModifiedDate", "Disabled"]
+    assert (before["IdentityId"], before["Logins"], before["Disabled"]) == (guest, [], False)
+
+    logins = {DEVELOPER_PROVIDER: "cli-guest"}
+    issued = get_token(channel, POOL_ID, logins, guest)
+    assert issued.identity_id == guest == get_token(channel, POOL_ID, logins).identity_id
+    claims = jwt.decode(issued.token, options={"verify_signature": False})
+    assert (claims["sub"], claims["amr"][0]) == (guest, "authenticated")
+
+    after = done("identities", "describe", *pool, guest)
+    assert after["Logins"] == [DEVELOPER_PROVIDER]
+    assert after["CreationDate"] == before["CreationDate"] <= after["LastModifiedDate"]
+    assert datetime.fromisoformat(after["CreationDate"]).tzinfo
+    assert "cli-guest" not in str(after)
+
+
+def test_identities_are_listed_a_page_at_a_time(pool: Sequence[str], channel: grpc.Channel) -> None:
+    ids = [get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: f"cli-{name}"}).identity_id for name in ("bob", "carol")]
+    DeveloperIdentityServiceStub(channel).UnlinkDeveloperIdentity(
+        UnlinkDeveloperIdentityRequest(
+            identity_pool_id=POOL_ID,
+            identity_id=ids[0],
+            developer_provider_name=DEVELOPER_PROVIDER,
+            developer_user_identifier="cli-bob",
+        ),
+        timeout=30,
+    )
+    both = [start("identities", "list", *pool, *option) for option in ([], ["--hide-disabled"])]
+    listed, without_disabled = (printed(end(each)) for each in both)
+    assert list(listed) == ["IdentityPoolId", "Identities"]
+    everyone = listed["Identities"]
+    assert {each["IdentityId"]: each["Disabled"] for each in everyone if each["IdentityId"] in ids} == {
+        ids[0]: True,
+        ids[1]: False,
+    }
+
+    size = str(len(everyone) - 1)
+    first = done("identities", "list", *pool, "--max-results", size)
+    second = done("identities", "list", *pool, "--max-results", size, "--next-token", first["NextToken"])
+    assert first["Identities"] + second["Identities"] == everyone
+    assert len(second["Identities"]) == 1
+    assert "NextToken" not in second
+
+    assert without_disabled["Identities"] == [each for each in everyone if not each["Disabled"]]
+
+
+def test_deleted_identities_are_gone_for_good(pool: Sequence[str], channel: grpc.Channel) -> None:
+    users = [{DEVELOPER_PROVIDER: f"cli-{name}"} for name in ("dave", "erin", "frank")]
+    dave, erin, frank = (get_token(channel, POOL_ID, user).identity_id for user in users)
+    ended = run("identities", "delete", *pool, dave, erin)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+    assert failed("identities", "describe", *pool, dave) == f"Identity '{dave}' not found.\n"
+    assert failed("identities", "delete", *pool, dave, frank, UNKNOWN_ID) == f"Error: not found: {dave}, {UNKNOWN_ID}\n"
+    again = [get_token(channel, POOL_ID, user).identity_id for user in users]
+    assert not set(again) & {dave, erin, frank}
+
+
+def test_an_unknown_pool_is_told(config: Path) -> None:
+    options = ("--config", str(config), "--identity-pool-id", UNKNOWN_POOL)
+    commands = [("create",), ("list",), ("describe", UNKNOWN_ID), ("delete", UNKNOWN_ID)]
+    for process in [start("identities", *words, *options) for words in commands]:
+        assert refused(end(process)) == f"IdentityPool '{UNKNOWN_POOL}' not found.\n"
+
+
+def test_wrong_usage_is_told_apart_from_failure(config: Path) -> None:
+    pool_options = ("--config", str(config), "--identity-pool-id", POOL_ID)
+    usages = {
+        ("nothing-like-it",): "No such command",
+        ("check-config", "--config", str(config.parent)): "is a directory",
+        ("identities", "create"): "Missing option '--identity-pool-id'",
+        ("identities", "describe", *pool_options): "Missing argument",
+        ("identities", "delete", *pool_options): "Missing argument",
+        ("identities", "list", *pool_options, "--max-results", "61"): "1<=x<=60",
+    }
+    processes = [start(*words) for words in usages]
+    for process, expected in zip(processes, usages.values(), strict=True):
+        ended = end(process)
+        assert (ended.stdout, ended.returncode) == ("", 2)
+        assert expected in ended.stderr

@@ -1,0 +1,38 @@
+"""What an engine returns, as its caller gets it."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from tests.fakes.scripted_engine import FOUND, IDENTITY_ID
+from tests.support.grpc_service import GrpcService
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.model import DeveloperIdentity
+
+
+def test_a_token(service: GrpcService) -> None:
+    assert service.call("GetOpenIdTokenForDeveloperIdentity") == pb.GetOpenIdTokenForDeveloperIdentityResponse(
+        identity_id=IDENTITY_ID,
+        token="header.claims.signature",
+        expire_time=Timestamp(seconds=1_800_000_900),
+        refresh_time=Timestamp(seconds=1_800_000_450),
+    )
+
+
+def test_a_page_of_users(service: GrpcService) -> None:
+    assert service.call("LookupDeveloperIdentity") == pb.LookupDeveloperIdentityResponse(
+        identity_id=IDENTITY_ID, developer_user_identifier_list=["alice", "alice-2"], next_token="page-2"
+    )
+
+
+def test_the_last_page_of_users(service: GrpcService) -> None:
+    service.engine.answers["lookup"] = DeveloperIdentity(IDENTITY_ID, FOUND.developer_user_identifiers)
+    assert service.call("LookupDeveloperIdentity") == pb.LookupDeveloperIdentityResponse(
+        identity_id=IDENTITY_ID, developer_user_identifier_list=["alice", "alice-2"]
+    )
+
+
+def test_a_merge_tells_the_identity_that_stays(service: GrpcService) -> None:
+    assert service.call("MergeDeveloperIdentities") == pb.MergeDeveloperIdentitiesResponse(identity_id=IDENTITY_ID)
+
+
+def test_an_unlink_tells_nothing(service: GrpcService) -> None:
+    assert service.call("UnlinkDeveloperIdentity") == pb.UnlinkDeveloperIdentityResponse()

@@ -1,0 +1,87 @@
+"""grpc.health.v1: what load balancers are told, and that asking costs no call its thread."""
+
+import grpc
+import pytest
+from tests.support.grpc_service import POOL_ID, GrpcService, failure, grpc_service
+from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
+
+from tokend_server.errors import EngineUnavailable
+from tokend_server.readiness import Readiness
+
+NAMES = ("", "tokend.v1.DeveloperIdentityService")
+
+
+@pytest.fixture
+def readiness(service: GrpcService) -> Readiness:
+    return Readiness({POOL_ID: service.engine}, service.server.set_serving)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("problem", [EngineUnavailable("The store does not answer."), ValueError("unforeseen")])
+def test_health_follows_readiness(name: str, problem: Exception, service: GrpcService, readiness: Readiness) -> None:
+    readiness.problems()
+    assert check_health(service.channel, name) == SERVING
+    service.engine.problem = problem
+    readiness.problems()
+    assert check_health(service.channel, name) == NOT_SERVING
+    service.engine.problem = None
+    readiness.problems()
+    assert check_health(service.channel, name) == SERVING
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_watch_sees_each_change(name: str, service: GrpcService) -> None:
+    readiness = Readiness({POOL_ID: service.engine}, service.server.set_serving, interval=0.01)
+    readiness.start()
+    try:
+        watch = watch_health(service.channel, name)
+        wait_for(watch, SERVING)
+        service.engine.problem = EngineUnavailable("The store does not answer.")
+        wait_for(watch, NOT_SERVING)
+        service.engine.problem = None
+        wait_for(watch, SERVING)
+    finally:
+        readiness.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, readiness: Readiness) -> None:
+    readiness.problems()
+    watch = watch_health(service.channel, name)
+    assert next(watch).status == SERVING
+    service.server.announce_shutdown()
+    assert next(watch).status == NOT_SERVING
+    readiness.problems()
+    assert check_health(service.channel, name) == NOT_SERVING
+
+
+@pytest.mark.parametrize("name", ["x", "tokend.v1", "tokend.v1.DeveloperIdentityService/", "grpc.health.v1.Health"])
+def test_another_service_is_not_found(name: str, service: GrpcService) -> None:
+    assert failure(lambda: check_health(service.channel, name)).code is grpc.StatusCode.NOT_FOUND
+
+
+def test_open_watches_take_no_thread_from_calls() -> None:
+    with grpc_service(threads=1) as service:
+        service.server.set_serving(True)
+        watches = [watch_health(service.channel, name) for name in NAMES * 3]
+        for watch in watches:
+            next(watch)
+        service.call("LookupDeveloperIdentity")
+        assert len(service.engine.asked) == 1
+        service.server.announce_shutdown()
+        assert {next(watch).status for watch in watches} == {NOT_SERVING}
+
+
+def test_a_watch_is_answered_while_every_thread_is_busy() -> None:
+    with grpc_service(threads=1) as service, service.engine.holding() as hold:
+        call = service.begin("LookupDeveloperIdentity")
+        hold.entered.wait()
+        service.server.set_serving(True)
+        assert next(watch_health(service.channel)).status == SERVING
+        hold.release.set()
+        call.result()
+
+
+def test_what_is_no_health_request_is_refused(service: GrpcService) -> None:
+    seen = failure(lambda: service.send_to("/grpc.health.v1.Health/Check", b"\xff"))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")

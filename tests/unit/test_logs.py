@@ -1,0 +1,99 @@
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NoReturn
+
+import pytest
+
+from tokend_server import logs
+from tokend_server.model import Login, Secret
+
+CANARY = "canary-4712"
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Tells what went to standard error; afterwards logging is as it was."""
+    root = logging.getLogger()
+    level = root.level
+    yield lambda: capsys.readouterr().err
+    root.setLevel(level)
+    root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
+
+
+def records(written: Callable[[], str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in written().splitlines()]
+
+
+def fail(value: object) -> NoReturn:
+    raise LookupError(value)
+
+
+def test_a_json_record_is_a_line_with_its_extras(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    logging.getLogger("tokend_server.part").warning("not %s\nnow", "ready", extra={"pool": "p:1", "count": 2})
+    (record,) = records(written)
+    assert datetime.strptime(record.pop("time"), "%Y-%m-%dT%H:%M:%S%z").tzinfo
+    assert record == {
+        "level": "WARNING",
+        "logger": "tokend_server.part",
+        "message": "not ready\nnow",
+        "pool": "p:1",
+        "count": 2,
+    }
+
+
+def test_a_json_record_tells_the_exception(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    try:
+        fail("gone")
+    except LookupError:
+        logging.getLogger("part").exception("failed")
+    (record,) = records(written)
+    assert record["level"] == "ERROR"
+    assert "LookupError: gone" in record["exc_info"]
+
+
+def test_text_is_for_people(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=False)
+    logging.getLogger("part").error("failed %d times", 3)
+    assert written().endswith(" ERROR part: failed 3 times\n")
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_only_what_is_severe_enough_is_written(written: Callable[[], str], level: str, expected: list[str]) -> None:
+    logs.configure(level=level, as_json=True)
+    for name in ("debug", "info", "warning", "error"):
+        logging.getLogger("part").log(getattr(logging, name.upper()), name)
+    assert [record["message"] for record in records(written)] == expected
+
+
+def test_the_last_configuration_holds(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=False)
+    logs.configure(level="info", as_json=True)
+    logging.getLogger("part").info("once")
+    assert [record["message"] for record in records(written)] == ["once"]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_secret_is_never_written(written: Callable[[], str], *, as_json: bool) -> None:
+    logs.configure(level="debug", as_json=as_json)
+    secret = Secret(CANARY)
+    extra = {"login": secret, "logins": {"provider": [secret]}, "noun": Login("provider", secret)}
+    logging.getLogger("part").info("got %s, %r and %s", secret, secret, Login("provider", secret), extra=extra)
+    try:
+        fail(secret)
+    except LookupError:
+        logging.getLogger("part").exception("failed")
+    text = written()
+    assert "Secret(***)" in text
+    assert CANARY not in text

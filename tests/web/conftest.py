@@ -1,0 +1,51 @@
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import grpc
+import httpx
+import pytest
+from tests.support.server_process import ServerProcess
+from tests.web.in_process import PROVIDER, GetToken, start_service
+
+from tokend.v1.developer_identity_service_pb2 import (
+    GetOpenIdTokenForDeveloperIdentityRequest,
+    GetOpenIdTokenForDeveloperIdentityResponse,
+)
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.app import Service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = start_service(tmp_path_factory.mktemp("service"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def get_token() -> Iterator[GetToken]:
+    with ExitStack() as channels:
+        stubs: dict[str, DeveloperIdentityServiceStub] = {}
+
+        def get(endpoint: str, identity_pool_id: str, user: str) -> GetOpenIdTokenForDeveloperIdentityResponse:
+            if endpoint not in stubs:
+                channel = channels.enter_context(grpc.insecure_channel(endpoint))
+                stubs[endpoint] = DeveloperIdentityServiceStub(channel)
+            return stubs[endpoint].GetOpenIdTokenForDeveloperIdentity(
+                GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=identity_pool_id, logins={PROVIDER: user}),
+                timeout=30,
+            )
+
+        yield get
+
+
+@pytest.fixture(params=["at the root", "below a path"])
+def issuer(request: pytest.FixtureRequest, service: Service, tokend: ServerProcess) -> str:
+    """The issuer's URL: of the server with none set, and of the one with a path in it."""
+    return tokend.issuer if request.param == "at the root" else service.issuer

@@ -1,0 +1,42 @@
+"""A service in this process, with an issuer below a path and a pool for each signing algorithm."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
+from tokend_server import app
+from tokend_server.app import Service
+from tokend_server.config import Config, Grpc, Issuer, Ops, Pool, Store
+
+PROVIDER = "login.example.test"
+
+#: The pool of each algorithm.
+POOLS = {"ES256": "us-east-1:0e", "RS256": "us-east-1:0a", "RS512": "us-east-1:0b"}
+
+#: Names an endpoint, a pool and a user; gets the answer for them.
+GetToken = Callable[[str, str, str], GetOpenIdTokenForDeveloperIdentityResponse]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for what has to be written down before it is listened on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def start_service(directory: Path) -> Service:
+    """Starts a service; the caller stops it."""
+    port = free_port()
+    config = Config(
+        data_dir=directory,
+        grpc=Grpc(listen=["127.0.0.1:0"], threads=2),
+        issuer=Issuer(listen=f"127.0.0.1:{port}", url=f"http://127.0.0.1:{port}/tenants/a"),
+        ops=Ops(listen="127.0.0.1:0"),
+        store=Store(),
+        pools={
+            pool_id: Pool.model_validate({"developer_provider_name": PROVIDER, "signing_algorithm": algorithm})
+            for algorithm, pool_id in POOLS.items()
+        },
+    )
+    return app.start(config)

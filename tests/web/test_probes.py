@@ -1,0 +1,120 @@
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.support.server_process import ServerProcess
+from tests.web.in_process import POOLS, start_service
+
+from tokend_server.app import Service
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+#: For how long a service that stops says so before it does; the test does not wait for its end to see it.
+ANNOUNCED_FOR = 2.0
+
+
+class Probed:
+    """A service of the test's own, with its probes and its store."""
+
+    def __init__(self, service: Service, database: Path, http: httpx.Client) -> None:
+        self.service = service
+        self._database = database
+        self._http = http
+
+    def get(self, probe: str) -> httpx.Response:
+        return self._http.get(f"http://{self.service.ops_address}{probe}")
+
+    def health(self) -> set[int]:
+        """What grpc.health.v1 says of the server and of the service."""
+        with grpc.insecure_channel(self.service.grpc_addresses[0]) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            names = ("", "tokend.v1.DeveloperIdentityService")
+            return {stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30).status for name in names}
+
+    def execute(self, statement: str) -> None:
+        """Changes the store behind the service's back."""
+        with closing(sqlite3.connect(self._database, timeout=30)) as connection, connection:
+            connection.execute(statement)
+
+
+@pytest.fixture
+def probed(tmp_path: Path, http: httpx.Client) -> Iterator[Probed]:
+    service = start_service(tmp_path)
+    yield Probed(service, tmp_path / "tokend.db", http)
+    service.stop()
+
+
+def lines_for_every_pool(text: str) -> str:
+    return "".join(f"{pool_id}: {text}\n" for pool_id in POOLS.values())
+
+
+@pytest.mark.parametrize("probe", ["/livez", "/readyz"])
+def test_a_server_that_serves_is_live_and_ready(probe: str, tokend: ServerProcess, http: httpx.Client) -> None:
+    answer = http.get(tokend.ops + probe)
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("probe", ["/livez", "/readyz", "/metrics"])
+def test_probes_are_only_read(probe: str, tokend: ServerProcess, http: httpx.Client) -> None:
+    assert http.post(tokend.ops + probe).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/readyz/", "/health", "/.well-known/jwks.json"])
+def test_the_ops_listener_has_nothing_else(path: str, tokend: ServerProcess, http: httpx.Client) -> None:
+    assert http.get(tokend.ops + path).status_code == 404
+
+
+def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Probed) -> None:
+    assert (probed.get("/readyz").status_code, probed.health()) == (200, {SERVING})
+
+    probed.execute("ALTER TABLE signing_keys RENAME TO lost")
+    broken = probed.get("/readyz")
+    assert broken.status_code == 503
+    assert broken.text == lines_for_every_pool("The identity store does not answer (OperationalError).")
+    assert probed.health() == {NOT_SERVING}
+    assert probed.get("/livez").status_code == 200
+
+    probed.execute("ALTER TABLE lost RENAME TO signing_keys")
+    repaired = probed.get("/readyz")
+    assert (repaired.status_code, repaired.text) == (200, "ok\n")
+    assert probed.health() == {SERVING}
+
+
+def test_without_a_key_only_the_pools_that_need_it_are_not_ready(probed: Probed) -> None:
+    probed.execute("UPDATE signing_keys SET signs_from = signs_from + 1000000 WHERE algorithm = 'ES256'")
+    unready = probed.get("/readyz")
+    assert unready.status_code == 503
+    assert unready.text == f"{POOLS['ES256']}: There is no ES256 signing key.\n"
+
+
+def test_a_key_that_cannot_be_read_is_told_without_the_key(probed: Probed, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    probed.execute("UPDATE signing_keys SET private_key = CAST('canary-4713' AS BLOB) WHERE algorithm = 'ES256'")
+    unready = probed.get("/readyz")
+    assert unready.status_code == 503
+    assert unready.text == lines_for_every_pool("internal error")
+    assert "the check of an engine failed" in caplog.text
+    assert "canary-4713" not in caplog.text
+
+
+def test_a_service_that_stops_is_live_and_not_ready(probed: Probed) -> None:
+    stopping = threading.Thread(target=probed.service.stop, kwargs={"announced_for": ANNOUNCED_FOR})
+    stopping.start()
+    while (answer := probed.get("/readyz")).status_code == 200:
+        assert stopping.is_alive()
+    assert (answer.status_code, answer.text) == (503, "shutting down\n")
+    assert probed.get("/livez").status_code == 200
+    assert probed.health() == {NOT_SERVING}
+    stopping.join()
+    with pytest.raises(httpx.ConnectError):
+        probed.get("/livez")
