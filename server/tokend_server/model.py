@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import Enum
+from enum import StrEnum
 from typing import NoReturn, TypeAlias
 
 #: Whole seconds since the Unix epoch (RFC 7519, section 2).
@@ -65,7 +65,7 @@ class TokenRequest:
     token_duration: timedelta = DEFAULT_TOKEN_DURATION
 
 
-class IdentityOutcome(Enum):
+class IdentityOutcome(StrEnum):
     """What a call did to identities; the value is the metric label."""
 
     CREATED = "created"

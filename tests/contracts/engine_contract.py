@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from tests.fakes.clock import FakeClock
@@ -240,7 +240,7 @@ class EngineContract:
         subject.engine.check()
 
 
-def _token(subject: Subject, user: str, identity_id: str | None = None, **options: timedelta) -> IssuedToken:
+def _token(subject: Subject, user: str, identity_id: str | None = None, **options: Any) -> IssuedToken:  # noqa: ANN401
     request = TokenRequest(
         subject.identity_pool_id, {subject.developer_provider_name: Secret(user)}, identity_id, **options
     )

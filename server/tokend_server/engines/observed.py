@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from prometheus_client import Counter
+
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import TokendError
@@ -37,8 +39,7 @@ class ObservedEngine:
         self._kind = kind
         self._clock = clock
         self._failures = metrics.engine_failures
-        self._tokens_issued = metrics.tokens_issued
-        self._pool = identity_pool_id
+        self._tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, identity_pool_id, alg))
         self._seconds = {
             operation: metrics.engine_seconds.labels(kind, operation)
             for operation in (
@@ -60,7 +61,7 @@ class ObservedEngine:
             deadline,
         )
         self._outcomes[issued.outcome].inc()
-        self._tokens_issued.labels(self._kind, self._pool, issued.algorithm).inc()
+        self._tokens_issued[issued.algorithm].inc()
         return issued
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
@@ -97,3 +98,14 @@ class ObservedEngine:
             raise
         finally:
             self._seconds[operation].observe(self._clock.monotonic() - started)
+
+
+class _Children(dict[str, Counter]):
+    """The children of a counter by their last label; each is looked up once."""
+
+    def __init__(self, child: Callable[[str], Counter]) -> None:
+        super().__init__()
+        self._child = child
+
+    def __missing__(self, label: str) -> Counter:
+        return self.setdefault(label, self._child(label))

@@ -19,6 +19,7 @@ from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import LayeredInterceptor
 from tokend_server.rpc.interceptors.metadata_limit import limiting_metadata
 from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
+from tokend_server.rpc.worker_pool import WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
 
@@ -41,8 +42,9 @@ class GrpcServer:
 
     def __init__(self, config: Grpc, service: DeveloperIdentityService, metrics: Metrics, clock: Clock) -> None:
         layers = [observing(metrics, clock), translating_errors, limiting_metadata(config.max_metadata_bytes)]
+        self._workers = WorkerPool(config.threads)
         self._server = grpc.server(
-            ThreadPoolExecutor(config.threads, thread_name_prefix="grpc"),
+            self._workers,
             interceptors=[LayeredInterceptor(layers, counting_unknown_methods(metrics))],
             options=_options(config),
         )
@@ -76,6 +78,7 @@ class GrpcServer:
     def stop(self, grace: float) -> None:
         """Takes no more calls, and returns when those in flight are done or `grace` seconds have passed."""
         self._server.stop(grace).wait()
+        self._workers.shutdown()
 
     def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> str:
         """Listens on an address, and returns it with the port that was taken."""

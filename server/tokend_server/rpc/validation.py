@@ -5,7 +5,7 @@ of Cognito's ValidationException, without the values.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -19,27 +19,34 @@ from tokend.v1.developer_identity_service_pb2 import (
 )
 from tokend_server.errors import FieldViolation, ValidationFailed
 
-Check = Callable[[Any], Iterator[FieldViolation]]
+Violations = tuple[FieldViolation, ...]
+Check = Callable[[Any], Violations]
 
 _ID_PATTERN = r"[\w-]+:[0-9a-f-]+"
 _PROVIDER_NAME_PATTERN = r"[\w._-]+"
 
+_NONE: Violations = ()
 
-def text(field: str, longest: int, *, pattern: str | None = None, required: bool = False) -> Check:
+
+def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool = False) -> Check:
     """A string of 1 to `longest` characters; empty means not given."""
     value_of = attrgetter(field)
-    matches = re.compile(pattern or r"[\s\S]*", re.ASCII).fullmatch
+    matches = re.compile(pattern, re.ASCII).fullmatch
+    absent = _broken(field, {"Member must not be null": required})
 
-    def check(request: Message) -> Iterator[FieldViolation]:
+    def check(request: Message) -> Violations:
         value = value_of(request)
         if not value:
-            if required:
-                yield FieldViolation(field, "Member must not be null")
-            return
-        if len(value) > longest:
-            yield FieldViolation(field, f"Member must have length less than or equal to {longest}")
-        if not matches(value):
-            yield FieldViolation(field, f"Member must satisfy regular expression pattern: {pattern}")
+            return absent
+        if len(value) <= longest and matches(value):
+            return _NONE
+        return _broken(
+            field,
+            {
+                f"Member must have length less than or equal to {longest}": len(value) > longest,
+                f"Member must satisfy regular expression pattern: {pattern}": not matches(value),
+            },
+        )
 
     return check
 
@@ -47,41 +54,46 @@ def text(field: str, longest: int, *, pattern: str | None = None, required: bool
 def mapping(field: str, most: int, *, longest_key: int, longest_value: int, required: bool = False) -> Check:
     """A map of at most `most` entries, whose keys and values have 1 character up to the given number."""
     value_of = attrgetter(field)
+    absent = _broken(field, {"Member must not be null": required})
 
-    def check(request: Message) -> Iterator[FieldViolation]:
+    def check(request: Message) -> Violations:
         entries = value_of(request)
-        if required and not entries:
-            yield FieldViolation(field, "Member must not be null")
-        if len(entries) > most:
-            yield FieldViolation(field, f"Map must have length less than or equal to {most}")
-        yield from _lengths(f"{field}.key", entries.keys(), longest_key)
-        yield from _lengths(f"{field}.value", entries.values(), longest_value)
+        if not entries:
+            return absent
+        keys, values = zip(*entries.items(), strict=True)
+        too_many = len(entries) > most
+        return (
+            *(_broken(field, {f"Map must have length less than or equal to {most}": True}) if too_many else _NONE),
+            *_lengths(f"{field}.key", keys, longest_key),
+            *_lengths(f"{field}.value", values, longest_value),
+        )
 
     return check
 
 
-def _lengths(field: str, values: Any, longest: int) -> Iterator[FieldViolation]:  # noqa: ANN401 - protobuf's map views
-    lengths = [len(value) for value in values]
-    if lengths and min(lengths) < 1:
-        yield FieldViolation(field, "Member must have length greater than or equal to 1")
-    if lengths and max(lengths) > longest:
-        yield FieldViolation(field, f"Member must have length less than or equal to {longest}")
+def _lengths(field: str, values: Iterable[str], longest: int) -> Violations:
+    lengths = sorted(map(len, values))
+    if lengths[0] >= 1 and lengths[-1] <= longest:
+        return _NONE
+    return _broken(
+        field,
+        {
+            "Member must have length greater than or equal to 1": lengths[0] < 1,
+            f"Member must have length less than or equal to {longest}": lengths[-1] > longest,
+        },
+    )
 
 
 def whole_seconds(field: str, least: int, most: int) -> Check:
     """A Duration of whole seconds, or not given."""
     value_of = attrgetter(field)
 
-    def check(request: Message) -> Iterator[FieldViolation]:
+    def check(request: Message) -> Violations:
         if not request.HasField(field):
-            return
+            return _NONE
         duration = value_of(request)
-        if duration.nanos:
-            yield FieldViolation(field, "Member must be a whole number of seconds")
-        if duration.seconds < least:
-            yield FieldViolation(field, f"Member must have value greater than or equal to {least}")
-        if duration.seconds > most:
-            yield FieldViolation(field, f"Member must have value less than or equal to {most}")
+        whole = {"Member must be a whole number of seconds": bool(duration.nanos)}
+        return _broken(field, whole | _outside(duration.seconds, least, most))
 
     return check
 
@@ -90,14 +102,23 @@ def number(field: str, least: int, most: int) -> Check:
     """An integer; 0 means not given."""
     value_of = attrgetter(field)
 
-    def check(request: Message) -> Iterator[FieldViolation]:
+    def check(request: Message) -> Violations:
         value = value_of(request)
-        if value and value < least:
-            yield FieldViolation(field, f"Member must have value greater than or equal to {least}")
-        if value > most:
-            yield FieldViolation(field, f"Member must have value less than or equal to {most}")
+        return _broken(field, _outside(value, least, most)) if value else _NONE
 
     return check
+
+
+def _outside(value: int, least: int, most: int) -> dict[str, bool]:
+    return {
+        f"Member must have value greater than or equal to {least}": value < least,
+        f"Member must have value less than or equal to {most}": value > most,
+    }
+
+
+def _broken(field: str, constraints: Mapping[str, bool]) -> Violations:
+    """The violations of those constraints that are told to be broken."""
+    return tuple(FieldViolation(field, constraint) for constraint, is_broken in constraints.items() if is_broken)
 
 
 LIMITS: Mapping[type[Message], tuple[Check, ...]] = {

@@ -89,19 +89,20 @@ class LocalEngine:
         self._signer.check(self._pool.signing_algorithm)
 
     def _verify_logins(self, request: TokenRequest, deadline: Deadline) -> PresentedLogins:
-        logins = sort_logins(self._pool, request.logins)
+        user_identifier, public_tokens = sort_logins(self._pool, request.logins)
         public = tuple(
             Login(name, Secret(self._pool.login_providers[name].verify(token, deadline)))
-            for name, token in logins.public_tokens.items()
+            for name, token in public_tokens.items()
         )
-        return PresentedLogins(self._developer_login(logins.developer_user_identifier), public)
+        return PresentedLogins(self._developer_login(user_identifier), public)
 
     def _identity_for(self, presented: PresentedLogins, named_id: str | None) -> tuple[str, IdentityOutcome]:
-        owner_ids = self._store.owners(self._pool.identity_pool_id, presented.all)
-        if settled := settled_identity(presented, owner_ids, named_id):
+        logins = presented.all
+        owner_ids = self._store.owners(self._pool.identity_pool_id, logins)
+        if settled := settled_identity(owner_ids, named_id):
             return settled, IdentityOutcome.RETRIEVED
         named = self._identity_by_id(named_id) if named_id else None
-        owners = {login: self._reread(identity_id) for login, identity_id in owner_ids.items()}
+        owners = {login: self._reread(owner_id) for login, owner_id in zip(logins, owner_ids, strict=True) if owner_id}
         identity = resolve(presented, owners, named)
         if identity is None:
             return self._create(presented), IdentityOutcome.CREATED
@@ -159,7 +160,7 @@ class LocalEngine:
     def _unlink(self, identity_id: str, user: Login) -> None:
         identity = self._identity_by_id(identity_id)
         if user not in identity.logins:
-            if self._store.owners(self._pool.identity_pool_id, [user]):
+            if self._owner_id(user):
                 raise refuse(Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY, identity_id)
             raise ResourceNotFound.developer_user()
         remaining = identity.logins - {user}
@@ -175,10 +176,13 @@ class LocalEngine:
         return _until_committed(lambda: self._identity_of_user(user), deadline)
 
     def _identity_of_user(self, user: Login) -> Identity:
-        owner_id = self._store.owners(self._pool.identity_pool_id, [user]).get(user)
+        owner_id = self._owner_id(user)
         if owner_id is None:
             raise ResourceNotFound.developer_user()
         return self._reread(owner_id)
+
+    def _owner_id(self, user: Login) -> str | None:
+        return self._store.owners(self._pool.identity_pool_id, [user])[0]
 
     def _identity_by_id(self, identity_id: str) -> Identity:
         identity = self._store.identity(self._pool.identity_pool_id, identity_id)

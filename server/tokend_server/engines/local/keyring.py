@@ -6,12 +6,13 @@ algorithm does. It stays published after that, for the tokens that it has signed
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
+from operator import attrgetter
 
 from tokend_server.model import NumericDate, Secret
 
 
-class SigningAlgorithm(Enum):
+class SigningAlgorithm(StrEnum):
     """The JWS algorithms (RFC 7518, section 3.1) that a pool may sign with."""
 
     RS512 = "RS512"
@@ -48,10 +49,14 @@ class SigningKey:
     signs_from: NumericDate
 
 
+def succession(keys: Iterable[SigningKey], algorithm: SigningAlgorithm) -> list[SigningKey]:
+    """The keys of an algorithm, newest generation first: the first of them whose time has come signs."""
+    return sorted((key for key in keys if key.algorithm is algorithm), key=attrgetter("generation"), reverse=True)
+
+
 def signing_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, now: float) -> SigningKey | None:
-    """The key that signs now: the newest generation of the algorithm whose time has come."""
-    due = [key for key in keys if key.algorithm is algorithm and key.signs_from <= now]
-    return max(due, key=lambda key: key.generation, default=None)
+    """The key of an algorithm that signs now."""
+    return next((key for key in succession(keys, algorithm) if key.signs_from <= now), None)
 
 
 def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeyState:

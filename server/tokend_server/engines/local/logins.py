@@ -1,7 +1,6 @@
 """Sorts the Logins map of a call into the developer user and the public logins, by provider name alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.pool import LocalPool
@@ -15,21 +14,11 @@ _USER_POOL_PREFIX = "cognito-idp."
 _COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 
-@dataclass(frozen=True, slots=True)
-class SortedLogins:
-    """A Logins map that fits its pool.
-
-    Attributes:
-        developer_user_identifier: The value under the pool's developer provider.
-        public_tokens: ID tokens by provider name, in the order of the names.
-    """
-
-    developer_user_identifier: Secret
-    public_tokens: Mapping[str, Secret]
-
-
-def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> SortedLogins:
+def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, Mapping[str, Secret]]:
     """Tells the developer user from the public logins.
+
+    Returns:
+        The developer user's identifier, and the ID tokens by provider name in the order of the names.
 
     Raises:
         InvalidParameter: The developer login is missing, a key is no provider of the pool, or a provider is not
@@ -43,7 +32,7 @@ def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> SortedLogins:
         problems.insert(0, refuse(Situation.DEVELOPER_PROVIDER_MISSING, pool.developer_provider_name))
     if problems or developer_user_identifier is None:
         raise _together(problems)
-    return SortedLogins(developer_user_identifier, public_tokens)
+    return developer_user_identifier, public_tokens
 
 
 def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:

@@ -1,6 +1,6 @@
 """Which identity a call means: pure decisions on the logins presented and the identities that hold them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokend_server.engines.local.outcomes import Situation, meet, refuse
@@ -19,23 +19,20 @@ class PresentedLogins:
         return (self.developer, *self.public)
 
 
-def settled_identity(
-    presented: PresentedLogins, owners: Mapping[Login, str], named_identity_id: str | None
-) -> str | None:
+def settled_identity(owners: Sequence[str | None], named_identity_id: str | None) -> str | None:
     """The identity id, where nothing is to be decided: all logins are linked to one identity, and it is the named one.
 
     Args:
-        presented: The call's logins.
-        owners: The identity ids of those that are linked.
+        owners: The identity ids that the call's logins are linked to.
         named_identity_id: The identity that the call names.
 
     Returns:
         The identity id; None when there is something to decide.
     """
-    owner = owners.get(presented.developer)
-    if owner is None or named_identity_id not in {None, owner}:
+    owner = owners[0]
+    if named_identity_id and named_identity_id != owner:
         return None
-    return owner if all(owners.get(login) == owner for login in presented.public) else None
+    return owner if owners.count(owner) == len(owners) else None
 
 
 def resolve(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity | None) -> Identity | None:

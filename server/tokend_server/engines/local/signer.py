@@ -1,18 +1,17 @@
 """Signs tokens with the keys of the store, and publishes them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
-from joserfc.util import json_b64encode, urlsafe_b64encode
 
 from tokend_server.clock import Clock
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key
+from tokend_server.engines.local.jws import JwsSigner
+from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, succession
 from tokend_server.engines.local.store import KeyStore, StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import KeySet, Secret
@@ -20,32 +19,13 @@ from tokend_server.model import KeySet, Secret
 #: How long verifiers may keep the key set: well below the hour that a key is published before it signs.
 JWKS_MAX_AGE = timedelta(minutes=5)
 
-_REGISTRY = jws.JWSRegistry(algorithms=[algorithm.value for algorithm in SigningAlgorithm])
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class _JwsSigner:
-    """Makes JWSs with one key. What does not depend on the claims is done once."""
-
-    def __init__(self, record: SigningKey) -> None:
-        key_type = ECKey if record.algorithm is SigningAlgorithm.ES256 else RSAKey
-        self.key = key_type.import_key(record.private_key.reveal())
-        self._algorithm = _REGISTRY.get_alg(record.algorithm.value)
-        self._header = json_b64encode({"kid": record.kid, "typ": "JWS", "alg": record.algorithm.value})
-
-    def sign(self, claims: Mapping[str, Any]) -> Secret:
-        """The claims as a JWS in compact form (RFC 7515, section 7.1)."""
-        signing_input = self._header + b"." + urlsafe_b64encode(_to_json(claims).encode())
-        signature = self._algorithm.sign(signing_input, self.key)
-        return Secret((signing_input + b"." + urlsafe_b64encode(signature)).decode())
-
 
 @dataclass(frozen=True, slots=True)
 class _LoadedKeys:
     """One reading of the key store; replaced whole, never changed."""
 
     records: tuple[SigningKey, ...]
-    signers: Mapping[str, _JwsSigner]
+    successions: Mapping[SigningAlgorithm, Sequence[tuple[SigningKey, JwsSigner]]]
     key_set: KeySet
 
 
@@ -94,7 +74,7 @@ class TokenSigner:
         Raises:
             EngineUnavailable: None does.
         """
-        self._signing_key(self._loaded, algorithm)
+        self._current(algorithm)
 
     def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm) -> Secret:
         """The claims, in the order given, as a signed JWT with Cognito's header.
@@ -102,8 +82,7 @@ class TokenSigner:
         Raises:
             EngineUnavailable: No key of the algorithm signs now.
         """
-        loaded = self._loaded
-        return loaded.signers[self._signing_key(loaded, algorithm).kid].sign(claims)
+        return self._current(algorithm)[1].sign(claims)
 
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them."""
@@ -119,13 +98,14 @@ class TokenSigner:
         Raises:
             EngineUnavailable: No key of the algorithm signs now.
         """
-        return self._clock.now() - self._signing_key(self._loaded, algorithm).creation_date
+        return self._clock.now() - self._current(algorithm)[0].creation_date
 
-    def _signing_key(self, loaded: _LoadedKeys, algorithm: SigningAlgorithm) -> SigningKey:
-        key = signing_key(loaded.records, algorithm, self._clock.now())
-        if key is None:
-            raise EngineUnavailable(f"There is no {algorithm.value} signing key.")
-        return key
+    def _current(self, algorithm: SigningAlgorithm) -> tuple[SigningKey, JwsSigner]:
+        now = self._clock.now()
+        for key, signer in self._loaded.successions.get(algorithm, ()):
+            if key.signs_from <= now:
+                return key, signer
+        raise EngineUnavailable(f"There is no {algorithm.value} signing key.")
 
 
 def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, created: int) -> SigningKey:
@@ -146,9 +126,18 @@ def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, create
 
 
 def _load(records: tuple[SigningKey, ...]) -> _LoadedKeys:
-    signers = {record.kid: _JwsSigner(record) for record in records}
-    jwks = {"keys": [_public_jwk(record, signers[record.kid].key) for record in records]}
-    return _LoadedKeys(records, signers, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
+    keys = {record.kid: _key(record) for record in records}
+    successions = {
+        algorithm: [(record, JwsSigner(record, keys[record.kid])) for record in succession(records, algorithm)]
+        for algorithm in SigningAlgorithm
+    }
+    jwks = {"keys": [_public_jwk(record, keys[record.kid]) for record in records]}
+    return _LoadedKeys(records, successions, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
+
+
+def _key(record: SigningKey) -> RSAKey | ECKey:
+    key_type = ECKey if record.algorithm is SigningAlgorithm.ES256 else RSAKey
+    return key_type.import_key(record.private_key.reveal())
 
 
 def _public_jwk(record: SigningKey, key: RSAKey | ECKey) -> dict[str, Any]:

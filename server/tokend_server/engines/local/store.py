@@ -1,7 +1,7 @@
 """The port to what the local engine keeps: identities with their logins, and signing keys."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,8 +32,8 @@ class IdentityStore(Protocol):
     Any method may raise `EngineUnavailable`.
     """
 
-    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
-        """The identity id of each of the logins that is linked; the others are left out."""
+    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+        """The identity id that each of the logins is linked to, in their order; None for those that are not."""
         ...
 
     def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:

@@ -18,7 +18,9 @@ def limiting_metadata(most_bytes: int) -> Layer:
     def layer(_method: Method, behavior: Behavior) -> Behavior:
         @wraps(behavior)
         def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            size = sum(len(key) + len(value) + FIELD_OVERHEAD for key, value in context.invocation_metadata())
+            size = 0
+            for key, value in context.invocation_metadata():
+                size += len(key) + len(value) + FIELD_OVERHEAD
             if size > most_bytes:
                 raise MetadataTooLarge(f"The metadata of a call may have at most {most_bytes} bytes.")
             return behavior(request, context, *rest)

@@ -1,13 +1,15 @@
 """A store that measures another one."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from tokend_server.clock import Clock
 from tokend_server.engines.local.keyring import SigningKey
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login
+
+_Result = TypeVar("_Result")
 
 
 class ObservedStore:
@@ -35,42 +37,37 @@ class ObservedStore:
             )
         }
 
-    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
-        with self._measured("owners"):
-            return self._store.owners(identity_pool_id, logins)
+    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+        return self._measured("owners", lambda: self._store.owners(identity_pool_id, logins))
 
     def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
-        with self._measured("identity"):
-            return self._store.identity(identity_pool_id, identity_id)
+        return self._measured("identity", lambda: self._store.identity(identity_pool_id, identity_id))
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:
-        with self._measured("identities"):
-            return self._store.identities(
+        return self._measured(
+            "identities",
+            lambda: self._store.identities(
                 identity_pool_id, max_results=max_results, after=after, hide_disabled=hide_disabled
-            )
+            ),
+        )
 
     def commit(self, *changes: Change) -> None:
-        with self._measured("commit"):
-            self._store.commit(*changes)
+        self._measured("commit", lambda: self._store.commit(*changes))
 
     def delete(self, identity_id: str) -> bool:
-        with self._measured("delete"):
-            return self._store.delete(identity_id)
+        return self._measured("delete", lambda: self._store.delete(identity_id))
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
-        with self._measured("signing_keys"):
-            return self._store.signing_keys()
+        return self._measured("signing_keys", self._store.signing_keys)
 
     def add_signing_key(self, key: SigningKey) -> None:
-        with self._measured("add_signing_key"):
-            self._store.add_signing_key(key)
+        self._measured("add_signing_key", lambda: self._store.add_signing_key(key))
 
-    @contextmanager
-    def _measured(self, operation: str) -> Iterator[None]:
+    def _measured(self, operation: str, call: Callable[[], _Result]) -> _Result:
         started = self._clock.monotonic()
         try:
-            yield
+            return call()
         finally:
             self._seconds[operation].observe(self._clock.monotonic() - started)

@@ -1,6 +1,6 @@
 """The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,13 +59,16 @@ class SqlStore:
         with self._reading() as connection:
             return migrations.missing(connection)
 
-    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Mapping[Login, str]:
-        owners = {}
-        with self._reading() as connection:
-            for login in logins:
-                if row := self._owner.first(connection, {"login_key": login_key(identity_pool_id, login)}):
-                    owners[login] = str(row[0])
-        return owners
+    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+        try:
+            connection = self._readers.of_this_thread()
+            rows = [
+                self._owner.first(connection, {"login_key": login_key(identity_pool_id, login)}) for login in logins
+            ]
+        except SQLAlchemyError as error:
+            self._readers.drop()
+            raise _unavailable(error) from error
+        return [None if row is None else row[0] for row in rows]
 
     def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
         with self._reading() as connection:
