@@ -23,6 +23,7 @@ class Readiness:
         self._engines = engines
         self._tell = tell
         self._interval = interval
+        self._looking = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="readiness", daemon=True)
 
@@ -32,11 +33,13 @@ class Readiness:
         Returns:
             What keeps the service from serving, a line for each pool; nothing when it could serve.
         """
-        if self._stopped.is_set():
-            return ["shutting down"]
-        found = [problem for pool_id, engine in self._engines.items() if (problem := _problem(pool_id, engine))]
-        self._tell(not found)
-        return found
+        # One look at a time, so that what is told last is what was seen last.
+        with self._looking:
+            if self._stopped.is_set():
+                return ["shutting down"]
+            found = [problem for pool_id, engine in self._engines.items() if (problem := _problem(pool_id, engine))]
+            self._tell(not found)
+            return found
 
     def start(self) -> None:
         """Looks now, and from then on every interval."""

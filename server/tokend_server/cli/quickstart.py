@@ -50,7 +50,9 @@ def quickstart(*, once: bool) -> None:
 def _on_free_ports(config: Config) -> Config:
     return config.model_copy(
         update={
-            "grpc": config.grpc.model_copy(update={"listen": [_FREE]}),
+            "grpc": config.grpc.model_copy(
+                update={"listen": [_FREE], "tls_certificate_file": None, "tls_private_key_file": None}
+            ),
             "issuer": config.issuer.model_copy(update={"listen": _FREE, "url": None}),
             "ops": config.ops.model_copy(update={"listen": _FREE}),
         }

@@ -1,12 +1,11 @@
 """The gRPC server: services, layers, limits and listeners."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
@@ -15,6 +14,7 @@ from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import LayeredInterceptor
 from tokend_server.rpc.interceptors.metadata_limit import limiting_metadata
@@ -48,10 +48,7 @@ class GrpcServer:
             interceptors=[LayeredInterceptor(layers, counting_unknown_methods(metrics))],
             options=_options(config),
         )
-        # Watching health must not take threads from the calls that it is about.
-        self._health = health.HealthServicer(
-            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health")
-        )
+        self._health = HealthService(SERVICE_NAME)
         add_DeveloperIdentityServiceServicer_to_server(service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [SERVICE_NAME, health.SERVICE_NAME]
@@ -67,9 +64,7 @@ class GrpcServer:
 
     def set_serving(self, serving: bool, /) -> None:
         """Says by grpc.health.v1 whether calls are welcome."""
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", SERVICE_NAME):
-            self._health.set(service, status)
+        self._health.tell(serving=serving)
 
     def announce_shutdown(self) -> None:
         """Says by grpc.health.v1 that calls are not welcome any more, for good."""
@@ -77,7 +72,9 @@ class GrpcServer:
 
     def stop(self, grace: float) -> None:
         """Takes no more calls, and returns when those in flight are done or `grace` seconds have passed."""
-        self._server.stop(grace).wait()
+        stopped = self._server.stop(grace)
+        self._health.end_watches()
+        stopped.wait()
         self._workers.shutdown()
 
     def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> str:

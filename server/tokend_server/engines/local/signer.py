@@ -1,6 +1,7 @@
 """Signs tokens with the keys of the store, and publishes them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,12 +94,11 @@ class TokenSigner:
         return self._loaded.records
 
     def key_age(self, algorithm: SigningAlgorithm) -> float:
-        """Seconds since the key that signs now was made.
-
-        Raises:
-            EngineUnavailable: No key of the algorithm signs now.
-        """
-        return self._clock.now() - self._current(algorithm)[0].creation_date
+        """Seconds since the key that signs now was made; not a number while none does."""
+        try:
+            return self._clock.now() - self._current(algorithm)[0].creation_date
+        except EngineUnavailable:
+            return math.nan
 
     def _current(self, algorithm: SigningAlgorithm) -> tuple[SigningKey, JwsSigner]:
         now = self._clock.now()
