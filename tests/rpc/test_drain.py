@@ -64,6 +64,14 @@ def test_a_call_that_takes_too_long_is_ended(service: GrpcService, thread: Threa
         stopped.result(PATIENCE)
 
 
+def test_an_open_watch_does_not_hold_up_the_end(service: GrpcService, thread: ThreadPoolExecutor) -> None:
+    service.server.set_serving(True)
+    watch = watch_health(service.channel)
+    wait_for(watch, SERVING)
+    thread.submit(service.server.stop, 10 * PATIENCE).result(PATIENCE)
+    assert list(watch) == []
+
+
 def test_sigterm_is_announced_and_calls_still_succeed(tmp_path: Path) -> None:
     config, environment = write_config(tmp_path), {"TOKEND_GRPC_DRAIN_DELAY_SECONDS": "2"}
     with ServerProcess(config, environment) as server, insecure_channel(server.endpoint) as channel:
@@ -78,6 +86,5 @@ def test_sigterm_is_announced_and_calls_still_succeed(tmp_path: Path) -> None:
         wait_for(watch, NOT_SERVING)
         after = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
         assert after.identity_id == before.identity_id
-        watch.cancel()
         assert server.wait() == 0
         assert failure(lambda: check_health(channel)).code is grpc.StatusCode.UNAVAILABLE

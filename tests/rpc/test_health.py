@@ -55,6 +55,16 @@ def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, rea
     assert check_health(service.channel, name) == NOT_SERVING
 
 
+def test_a_watch_hears_of_changes_alone(service: GrpcService, readiness: Readiness) -> None:
+    readiness.problems()
+    watch = watch_health(service.channel)
+    assert next(watch).status == SERVING
+    for _ in range(3):
+        readiness.problems()
+    service.server.announce_shutdown()
+    assert next(watch).status == NOT_SERVING
+
+
 @pytest.mark.parametrize("name", ["x", "tokend.v1", "tokend.v1.DeveloperIdentityService/", "grpc.health.v1.Health"])
 def test_another_service_is_not_found(name: str, service: GrpcService) -> None:
     assert failure(lambda: check_health(service.channel, name)).code is grpc.StatusCode.NOT_FOUND

@@ -1,5 +1,6 @@
 """A client of grpc.health.v1."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import grpc
@@ -12,6 +13,8 @@ NOT_SERVING = HealthCheckResponse.NOT_SERVING
 
 class Watch(Protocol):
     """A watch under way: each answer is waited for."""
+
+    def __iter__(self) -> Iterator[HealthCheckResponse]: ...
 
     def __next__(self) -> HealthCheckResponse: ...
 

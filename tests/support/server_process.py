@@ -50,13 +50,16 @@ class ServerProcess:
         log: What it has logged so far, a record a line.
     """
 
-    def __init__(self, config: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Path, environment: Mapping[str, str] | None = None, directory: Path | None = None
+    ) -> None:
         self.identity_pool_id = POOL_ID
         self.developer_provider_name = DEVELOPER_PROVIDER
         self.log: list[dict[str, Any]] = []
         self.output: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
+            cwd=directory,
             stderr=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
             encoding="utf-8",

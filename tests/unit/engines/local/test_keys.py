@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,10 @@ def test_the_age_of_a_key_grows(local: LocalEngineUnderTest) -> None:
     assert local.signer.key_age(SigningAlgorithm.ES256) == 0
     local.clock.advance(60)
     assert local.signer.key_age(SigningAlgorithm.ES256) == 60
+
+
+def test_without_a_key_its_age_is_no_number(local: LocalEngineUnderTest) -> None:
+    assert math.isnan(local.signer.key_age(SigningAlgorithm.RS256))
 
 
 def test_private_keys_do_not_show(local: LocalEngineUnderTest) -> None:

@@ -100,8 +100,11 @@ def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnder
         with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
             call()
     with sqlite3.connect(tmp_path / "tokend.db") as operator:
-        operator.execute("ALTER TABLE aside RENAME TO linked_logins")
         operator.execute("ALTER TABLE aside_too RENAME TO signing_keys")
+    with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
+        local.engine.check()
+    with sqlite3.connect(tmp_path / "tokend.db") as operator:
+        operator.execute("ALTER TABLE aside RENAME TO linked_logins")
     operator.close()
     local.engine.check()
     assert local.issue("u").outcome is IdentityOutcome.RETRIEVED

@@ -1,0 +1,96 @@
+"""README.md followed to the letter, but for ports and directories of the test's own."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.server_process import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FREE = "127.0.0.1:0"
+PORTS = {"TOKEND_GRPC_LISTEN": FREE, "TOKEND_ISSUER_LISTEN": FREE, "TOKEND_OPS_LISTEN": FREE}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+
+
+def run(command: str, directory: Path, **environment: str) -> str:
+    program, *arguments = shlex.split(command.removeprefix("uv run "))
+    path = Path(sys.executable).parent / program
+    finished = subprocess.run(
+        [path, *arguments],
+        cwd=directory,
+        env={**os.environ, **environment},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return finished.stdout
+
+
+def command(start: str) -> str:
+    (found,) = [line for line in commands() if line.startswith(start)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("readme")
+    (directory / "tokend.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[ServerProcess]:
+    assert command("uv run tokend serve") == "uv run tokend serve --config tokend.toml"
+    with ServerProcess(Path("tokend.toml"), PORTS, directory=directory) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def answer(directory: Path, server: ServerProcess) -> dict[str, Any]:
+    output = run(command("uv run tokendctl"), directory, TOKEND_ENDPOINT=server.endpoint)
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+def test_every_command_is_followed_here_or_in_ci() -> None:
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    elsewhere = [line for line in commands() if line.startswith("pip install uv")]
+    assert all(line in ci for line in elsewhere)
+    assert len(commands()) == len(elsewhere) + 3
+
+
+def test_the_configuration_is_good(directory: Path) -> None:
+    assert run(command("uv run tokend check-config"), directory).startswith("ok")
+
+
+def test_the_call_is_answered_in_the_shown_form(answer: dict[str, Any]) -> None:
+    shown = json.loads(blocks("json")[0])
+    assert list(answer) == list(shown)
+    assert answer["IdentityId"].split(":")[0] == shown["IdentityId"].split(":")[0]
+
+
+def test_the_python_snippet_verifies_the_token(answer: dict[str, Any], server: ServerProcess) -> None:
+    namespace: dict[str, Any] = {}
+    exec(blocks("python")[0].replace("http://127.0.0.1:8080", server.issuer), namespace)
+    assert namespace["verify"](answer["Token"])["sub"] == answer["IdentityId"]
+
+
+def test_the_pool_with_public_logins_is_good(directory: Path) -> None:
+    config = directory / "public.toml"
+    config.write_text("\n".join(blocks("toml")), encoding="utf-8")
+    assert run(f"tokend check-config --config {config}", directory).startswith("ok")
