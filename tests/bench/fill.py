@@ -16,7 +16,7 @@ from tokend_server.model import Login, Secret
 
 def fill(database: Path, identity_pool_ids: Iterable[str], users: int) -> None:
     """Makes the database, with an identity for each of the users 0 to `users` in each of the pools."""
-    store = open_store(database, writers=1)
+    store = open_store(database)
     store.migrate()
     store.close()
     engine = create_engine(f"sqlite:///{database}")

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Of every gRPC server, for its calls.
-THREADS = 8
+from tokend_server.config import Grpc
+
+#: Of every gRPC server, for its calls: tokend's default.
+THREADS = Grpc().threads
 
 
 @dataclass(frozen=True)

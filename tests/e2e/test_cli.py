@@ -297,7 +297,7 @@ def test_what_serve_keeps_is_for_its_owner_alone(served_config: Path, channel: g
 
 def test_keys_are_listed_with_their_states_and_without_their_secrets(config: Path) -> None:
     database = config.parent / "tokend.db"
-    with closing(open_store(database, writers=1)) as store:
+    with closing(open_store(database)) as store:
         store.migrate()
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executemany(

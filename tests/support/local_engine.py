@@ -39,7 +39,7 @@ class LocalEngineUnderTest:
         identity_pool_arn_claim: bool = False,
     ) -> None:
         self.clock = FakeClock(now=NOW)
-        self.store = open_store(directory / "tokend.db", writers=4)
+        self.store = open_store(directory / "tokend.db")
         self.store.migrate()
         self.signer = TokenSigner(self.store, self.clock)
         self.signer.ensure_keys(frozenset({algorithm}))

@@ -12,7 +12,7 @@ from tokend_server.engines.local.stores.sqlite import open_store
 def migrate(config_path: Path | None) -> None:
     """Bring the store's schema to the version that this release needs."""
     config = load_config(config_path)
-    store = open_store(config.store_file, writers=1)
+    store = open_store(config.store_file)
     try:
         applied = store.migrate()
     finally:

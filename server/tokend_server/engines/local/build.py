@@ -37,7 +37,7 @@ def open_configured_store(config: Config) -> SqlStore:
         ConfigError: The store cannot be opened, or its schema lacks migrations that serve may not apply.
         EngineUnavailable: The store does not answer.
     """
-    store = open_store(config.store_file, writers=config.grpc.threads)
+    store = open_store(config.store_file)
     if config.store.migrate_on_start:
         store.migrate()
     elif missing := store.missing_migrations():

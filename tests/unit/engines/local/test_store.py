@@ -113,11 +113,11 @@ def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnder
 def test_a_directory_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"store\.url"):
-        open_store(tmp_path / "file" / "tokend.db", writers=1)
+        open_store(tmp_path / "file" / "tokend.db")
 
 
 def test_migrations_are_applied_once(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "tokend.db", writers=1)
+    store = open_store(tmp_path / "tokend.db")
     assert store.missing_migrations() == ["0001"]
     assert store.migrate() == ["0001"]
     assert store.migrate() == []

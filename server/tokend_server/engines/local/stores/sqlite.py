@@ -13,16 +13,19 @@ from tokend_server.engines.local.stores.sql import SqlStore
 #: Seconds that a statement waits for another process's write before it fails.
 BUSY_TIMEOUT = 5.0
 
-# WAL lets reads go on beside a write; FULL makes each commit reach the disk before it returns.
-_ON_CONNECT = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
+_ON_CONNECT = (
+    "PRAGMA journal_mode = WAL",  # reads go on beside a write
+    "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA mmap_size = 268435456",  # threads share the pages of the file, instead of each copying its own
+)
 
 
-def open_store(path: Path, *, writers: int) -> SqlStore:
+def open_store(path: Path) -> SqlStore:
     """Opens a database file; if there is none, it is created, for its owner's eyes only.
 
     Args:
         path: The database file.
-        writers: How many calls may be writing, or waiting for it, at once.
 
     Raises:
         ConfigError: The file cannot be made.
@@ -33,7 +36,8 @@ def open_store(path: Path, *, writers: int) -> SqlStore:
     except OSError as error:
         raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
     reads = _engine(path, poolclass=NullPool)
-    writes = _engine(path, poolclass=QueuePool, pool_size=writers, max_overflow=0)
+    # SQLite has one writer at a time: threads wait here for their turn, which is fairer and cheaper than to try again.
+    writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=BUSY_TIMEOUT)
     event.listen(writes, "begin", _begin_immediate)
     return SqlStore(reads, writes)
 
