@@ -5,6 +5,7 @@ A setting comes from the environment (`TOKEND_` + section + `_` + name), else fr
 
 import ipaddress
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,12 @@ EMBEDDED_DEVELOPER_PROVIDER = "login.example.internal"
 _OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT"})
 
 _SQLITE = "sqlite:///"
+
+#: A host name, an IPv4 address, or an IPv6 address without its brackets.
+_HOST = r"[A-Za-z0-9_.:-]+"
+
+#: The most that gRPC holds in a number of its settings.
+_MOST = 2**31 - 1
 
 
 class ConfigError(Exception):
@@ -87,17 +94,23 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _issuer_url(url: str) -> str:
+def _provider_issuer(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
+    if parts.scheme not in {"https", "http"} or not re.fullmatch(_HOST, parts.hostname or ""):
         raise ValueError("must be a URL, such as https://tokens.example.internal")
     if parts.username is not None or parts.port == 0:  # reading the port raises ValueError when it is none
         raise ValueError("must name a host and, where it is not the scheme's own, a port, and no user")
-    if parts.query or parts.fragment or url.endswith("/"):
-        raise ValueError("must have no query, no fragment and no slash at its end")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if parts.query or parts.fragment:
+        raise ValueError("must have no query and no fragment")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ValueError("must be https, except on a loopback host")
     return url
+
+
+def _issuer_url(url: str) -> str:
+    if url.endswith("/"):
+        raise ValueError("must have no slash at its end")
+    return _provider_issuer(url)
 
 
 def _store_url(url: str) -> str:
@@ -111,6 +124,8 @@ TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
 GrpcAddress = Annotated[str, AfterValidator(_grpc_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
+ProviderIssuer = Annotated[str, AfterValidator(_provider_issuer)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
 
 
@@ -136,16 +151,23 @@ class Grpc(Section):
     insecure: bool = Field(False, description="Allow addresses that others can reach without TLS")
     reflection: bool = Field(True, description="Serve gRPC reflection")
     max_receive_message_bytes: int = Field(
-        2_621_440, ge=1024, description="Largest request; the default holds every request within the contract's limits"
+        2_621_440,
+        ge=1024,
+        le=_MOST,
+        description="Largest request; the default holds every request within the contract's limits",
     )
-    max_metadata_bytes: int = Field(8192, ge=1024, description="Most metadata of a call, counted as HTTP/2 counts it")
-    max_concurrent_streams: int = Field(100, ge=1, description="Most calls at once on a connection")
-    max_connection_age_seconds: int = Field(180, ge=1, description="Age at which a connection is asked to end")
-    max_connection_age_grace_seconds: int = Field(10, ge=1, description="Time that its calls then have to finish")
-    drain_delay_seconds: float = Field(
-        5.0, ge=0, description="On SIGTERM: time to be seen as NOT_SERVING before stopping"
+    max_metadata_bytes: int = Field(
+        8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
     )
-    drain_grace_seconds: float = Field(10.0, ge=0, description="Then: time that calls in flight have to finish")
+    max_concurrent_streams: int = Field(100, ge=1, le=_MOST, description="Most calls at once on a connection")
+    max_connection_age_seconds: int = Field(
+        180, ge=1, le=86_400, description="Age at which a connection is asked to end"
+    )
+    max_connection_age_grace_seconds: int = Field(
+        10, ge=1, le=86_400, description="Time that its calls then have to finish"
+    )
+    drain_delay_seconds: Seconds = Field(5.0, description="On SIGTERM: time to be seen as NOT_SERVING before stopping")
+    drain_grace_seconds: Seconds = Field(10.0, description="Then: time that calls in flight have to finish")
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
@@ -210,7 +232,7 @@ class OpenIdConnectProvider(Section):
     """A public login provider of a pool."""
 
     client_ids: list[str] = Field(min_length=1, description="Accepted `aud` or `azp` values")
-    issuer: IssuerUrl | None = Field(None, description="The provider's issuer; default https:// + its name")
+    issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
 
 
 class Pool(Section):
@@ -236,6 +258,15 @@ class Pool(Section):
     def _providers_are_distinct(self) -> Self:
         if self.developer_provider_name in self.open_id_connect_providers:
             raise ValueError("developer_provider_name must not be one of open_id_connect_providers")
+        return self
+
+    @model_validator(mode="after")
+    def _names_lead_to_issuers(self) -> Self:
+        for number, (name, provider) in enumerate(self.open_id_connect_providers.items(), start=1):
+            try:
+                _provider_issuer(provider.issuer or f"https://{name}")
+            except ValueError as error:
+                raise ValueError(f"open_id_connect_providers: https:// + name {number} {error}") from None
         return self
 
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -17,7 +18,7 @@ def configure(*, level: str, as_json: bool) -> None:
         as_json: Whether to write JSON rather than text.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_json_formatter() if as_json else logging.Formatter(_TEXT))
+    handler.setFormatter(_json_formatter() if as_json else _TextFormatter(_TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
@@ -25,3 +26,11 @@ def configure(*, level: str, as_json: bool) -> None:
 def _json_formatter() -> logging.Formatter:
     names = {"asctime": "time", "levelname": "level", "name": "logger"}
     return JsonFormatter(_JSON_MEMBERS, style="{", rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z")
+
+
+class _TextFormatter(logging.Formatter):
+    """Text with the members that JSON would have, behind the message."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        members = {name: value for name, value in vars(record).items() if name not in {*RESERVED_ATTRS, "asctime"}}
+        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in members.items())])

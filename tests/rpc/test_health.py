@@ -1,8 +1,13 @@
 """grpc.health.v1: what load balancers are told, and that asking costs no call its thread."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import grpc
 import pytest
-from tests.support.grpc_service import POOL_ID, GrpcService, failure, grpc_service
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+from tests.support.grpc_service import PATIENCE, POOL_ID, GrpcService, failure, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 
 from tokend_server.errors import EngineUnavailable
@@ -80,6 +85,38 @@ def test_open_watches_take_no_thread_from_calls() -> None:
         assert len(service.engine.asked) == 1
         service.server.announce_shutdown()
         assert {next(watch).status for watch in watches} == {NOT_SERVING}
+
+
+def test_open_reflection_streams_take_no_thread_from_calls() -> None:
+    with grpc_service(threads=1) as service, ExitStack() as streams:
+        for _ in range(3):
+            streams.enter_context(open_reflection(service.channel))
+        service.call("LookupDeveloperIdentity")
+        assert len(service.engine.asked) == 1
+        assert next(watch_health(service.channel)).status == NOT_SERVING
+
+
+@contextmanager
+def open_reflection(channel: grpc.Channel) -> Iterator[None]:
+    """A reflection stream that a client has asked once and then leaves open."""
+    asked = threading.Event()
+    closed = threading.Event()
+
+    def requests() -> Iterator[ServerReflectionRequest]:
+        yield ServerReflectionRequest(list_services="")
+        asked.set()
+        closed.wait()
+
+    inquire = channel.stream_stream(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        ServerReflectionRequest.SerializeToString,
+        ServerReflectionResponse.FromString,
+    )
+    stream = inquire(requests())
+    assert asked.wait(PATIENCE)
+    yield
+    closed.set()
+    stream.cancel()
 
 
 def test_a_watch_is_answered_while_every_thread_is_busy() -> None:

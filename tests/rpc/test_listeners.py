@@ -157,3 +157,20 @@ def test_the_largest_request_of_the_contract_gets_through_by_default(method: str
     with grpc_service() as service:
         service.call(method, LARGEST[method])
         assert len(service.engine.asked) == 1
+
+
+def test_a_unix_socket_that_another_server_uses_is_named(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    with grpc_service(listen=[address]) as first:
+        with pytest.raises(ConfigError) as refused, grpc_service(listen=[address]):
+            pass
+        assert refused.value.problems == [f"grpc.listen: another server is using {address}"]
+        first.call("LookupDeveloperIdentity")
+
+
+def test_a_unix_socket_that_was_left_behind_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(path))
+    with grpc_service(listen=[f"unix:{path}"]) as service:
+        service.call("LookupDeveloperIdentity")

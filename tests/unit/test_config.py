@@ -244,6 +244,14 @@ signing_algorithm = "HS256"
             f"pools.{POOL_ID}: developer_provider_name must not be one of open_id_connect_providers",
         ),
         (f'{POOL}open_id_connect_providers."x" = {{ client_ids = [] }}', "x.client_ids: "),
+        (f'{POOL}open_id_connect_providers."a b" = {{ client_ids = ["a"] }}', "https:// + name 1 must be a URL"),
+        (
+            f'{POOL}open_id_connect_providers."h:99999" = {{ client_ids = ["a"] }}',
+            "https:// + name 1 Port out of range",
+        ),
+        (f"{POOL}[grpc]\nmax_receive_message_bytes = 3000000000", "grpc.max_receive_message_bytes: "),
+        (f"{POOL}[grpc]\nmax_connection_age_seconds = 3000000", "grpc.max_connection_age_seconds: "),
+        (f"{POOL}[grpc]\ndrain_delay_seconds = inf", "grpc.drain_delay_seconds: "),
         (f"{POOL}[grpc]\nlisten = []", "grpc.listen: "),
         (f'{POOL}[grpc]\nlisten = ["unix:"]', "grpc.listen.0: must name the socket"),
         (f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "127.0.0.1"]', "grpc.listen.1: must be HOST:PORT"),
@@ -336,6 +344,13 @@ def test_tls_files_that_do_not_work_are_a_problem(
 def test_one_tls_file_needs_the_other(given: str, problems: Problems) -> None:
     (problem,) = problems(f'{POOL}[grpc]\ntls_{given}_file = "/x.pem"')
     assert problem == "grpc: tls_certificate_file and tls_private_key_file must be given together"
+
+
+def test_a_provider_may_end_its_issuer_in_a_slash(load: Load) -> None:
+    provider = load(
+        f'{POOL}open_id_connect_providers."t.example" = {{ client_ids = ["a"], issuer = "https://t.example/" }}'
+    ).pools[POOL_ID]
+    assert provider.open_id_connect_providers["t.example"].issuer == "https://t.example/"
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,12 @@ def test_text_is_for_people(written: Callable[[], str]) -> None:
     assert written().endswith(" ERROR part: failed 3 times\n")
 
 
+def test_text_has_the_members_too(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=False)
+    logging.getLogger("part").error("failed", extra={"request_id": "r-1", "reasons": ["a", "b"]})
+    assert written().endswith(" ERROR part: failed request_id=r-1 reasons=['a', 'b']\n")
+
+
 @pytest.mark.parametrize(
     ("level", "expected"),
     [

@@ -80,7 +80,7 @@ def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Pro
     probed.execute("ALTER TABLE signing_keys RENAME TO lost")
     broken = probed.get("/readyz")
     assert broken.status_code == 503
-    assert broken.text == lines_for_every_pool("The identity store does not answer (OperationalError).")
+    assert broken.text == lines_for_every_pool("The identity store does not answer (SQLITE_ERROR).")
     assert probed.health() == {NOT_SERVING}
     assert probed.get("/livez").status_code == 200
 
@@ -91,7 +91,7 @@ def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Pro
 
 
 def test_without_a_key_only_the_pools_that_need_it_are_not_ready(probed: Probed) -> None:
-    probed.execute("UPDATE signing_keys SET signs_from = signs_from + 1000000 WHERE algorithm = 'ES256'")
+    probed.execute("DELETE FROM signing_keys WHERE algorithm = 'ES256'")
     unready = probed.get("/readyz")
     assert unready.status_code == 503
     assert unready.text == f"{POOLS['ES256']}: There is no ES256 signing key.\n"

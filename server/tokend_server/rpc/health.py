@@ -18,7 +18,7 @@ class HealthService(health.HealthServicer):
     """
 
     def __init__(self, *services: str) -> None:
-        # Watching health must not take threads from the calls that it is about.
+        # Watches wait for nothing, so one thread begins them all.
         super().__init__(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health"))
         self._services = ("", *services)
         self._serving: bool | None = None

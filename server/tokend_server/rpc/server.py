@@ -1,6 +1,8 @@
 """The gRPC server: services, layers, limits and listeners."""
 
+import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -23,6 +25,9 @@ from tokend_server.rpc.worker_pool import WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
 
+#: Reflection holds one for as long as a client keeps its stream open; health watches hold none.
+_STREAMING_THREADS = 2
+
 #: Who may use a unix socket: the server's user and group.
 _SOCKET_MODE = 0o660
 
@@ -43,9 +48,10 @@ class GrpcServer:
     def __init__(self, config: Grpc, service: DeveloperIdentityService, metrics: Metrics, clock: Clock) -> None:
         layers = [observing(metrics, clock), translating_errors, limiting_metadata(config.max_metadata_bytes)]
         self._workers = WorkerPool(config.threads)
+        self._streams = ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream")
         self._server = grpc.server(
             self._workers,
-            interceptors=[LayeredInterceptor(layers, counting_unknown_methods(metrics))],
+            interceptors=[LayeredInterceptor(layers, counting_unknown_methods(metrics), self._streams)],
             options=_options(config),
         )
         self._health = HealthService(SERVICE_NAME)
@@ -71,14 +77,17 @@ class GrpcServer:
         self._health.enter_graceful_shutdown()
 
     def stop(self, grace: float) -> None:
-        """Takes no more calls, and returns when those in flight are done or `grace` seconds have passed."""
+        """Takes no more calls, and returns when those in flight are done, or ended after `grace` seconds."""
         stopped = self._server.stop(grace)
         self._health.end_watches()
         stopped.wait()
         self._workers.shutdown()
+        self._streams.shutdown(wait=False)
 
     def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> str:
         """Listens on an address, and returns it with the port that was taken."""
+        if address.startswith("unix:") and _is_served(address.removeprefix("unix:")):
+            raise ConfigError([f"grpc.listen: another server is using {address}"])
         try:
             if credentials is None or address.startswith("unix:"):
                 port = self._server.add_insecure_port(address)
@@ -90,6 +99,12 @@ class GrpcServer:
             Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)
             return address
         return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _is_served(path: str) -> bool:
+    """Tells whether somebody listens on a unix socket, which gRPC would take away without a word."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def _options(config: Grpc) -> Sequence[tuple[str, int]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tokend_server.clock import Clock
+from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import Identity
@@ -38,7 +38,7 @@ class IdentityAdministration:
         now = int(self._clock.now())
         region = self._identity_pool_id.partition(":")[0]
         guest = Identity(f"{region}:{self._new_guid()}", self._identity_pool_id, now, now)
-        self._store.commit(Change(None, guest))
+        self._store.commit(Change(None, guest), deadline=Deadline(self._clock))
         return guest
 
     def describe(self, identity_id: str) -> Identity:
@@ -67,4 +67,5 @@ class IdentityAdministration:
             ResourceNotFound: The pool has none of that id.
         """
         self.describe(identity_id)
-        self._store.delete(identity_id)
+        if not self._store.delete(identity_id):
+            raise ResourceNotFound.identity(identity_id)

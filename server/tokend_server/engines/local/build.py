@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,12 +38,13 @@ def open_configured_store(config: Config) -> SqlStore:
         ConfigError: The store cannot be opened, or its schema lacks migrations that serve may not apply.
         EngineUnavailable: The store does not answer.
     """
-    store = open_store(config.store_file)
-    if config.store.migrate_on_start:
-        store.migrate()
-    elif missing := store.missing_migrations():
-        store.close()
-        raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
+    with ExitStack() as undo:
+        store = undo.enter_context(closing(open_store(config.store_file)))
+        if config.store.migrate_on_start:
+            store.migrate()
+        elif missing := store.missing_migrations():
+            raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
+        undo.pop_all()
     return store
 
 
@@ -62,13 +64,15 @@ def build_local_engines(
         ConfigError: The store cannot be used.
         EngineUnavailable: The store does not answer.
     """
-    sql_store = open_configured_store(config)
-    store = ObservedStore(sql_store, metrics, clock)
-    signer = TokenSigner(store, clock)
     http = PoolManager()
     local_pools = [_local_pool(pool_id, pool, issuer, http, clock) for pool_id, pool in pools.items()]
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
-    signer.ensure_keys(algorithms)
+    with ExitStack() as undo:
+        sql_store = undo.enter_context(closing(open_configured_store(config)))
+        store = ObservedStore(sql_store, metrics, clock)
+        signer = TokenSigner(store, clock)
+        signer.ensure_keys(algorithms)
+        undo.pop_all()
     for algorithm in algorithms:
         metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
     by_pool = {pool.identity_pool_id: LocalEngine(pool, store, signer, clock, _new_guid) for pool in local_pools}

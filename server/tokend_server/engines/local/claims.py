@@ -1,13 +1,11 @@
 """The claims of a token, in the order and shape of Cognito's own."""
 
-import re
 from typing import Any
 
 from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.providers import is_user_pool
 from tokend_server.engines.local.resolution import PresentedLogins
 from tokend_server.model import Login, NumericDate, TokenRequest
-
-_USER_POOL = re.compile(r"cognito-idp\.[\w-]+\.amazonaws\.com/[\w-]+")
 
 #: Regions whose tokens were seen without the claim of the pool's ARN.
 REGIONS_WITHOUT_IDENTITY_POOL_ARN = frozenset({"us-east-1"})
@@ -43,8 +41,10 @@ def token_claims(
         claims["https://aws.amazon.com/tags"] = {"principal_tags": tags}
     claims["iss"] = pool.issuer
     if pool.identity_pool_arn_claim:
-        arn = f"arn:aws:cognito-identity:{pool.region}:{pool.account_id}:identitypool/{pool.identity_pool_id}"
-        claims["https://cognito-identity.amazonaws.com/identity-pool-arn"] = arn
+        claims["https://cognito-identity.amazonaws.com/identity-pool-arn"] = (
+            f"arn:{pool.partition}:cognito-identity:{pool.region}:{pool.account_id}"
+            f":identitypool/{pool.identity_pool_id}"
+        )
     claims["exp"] = expire_time
     claims["iat"] = issued_at
     return claims
@@ -62,6 +62,6 @@ def authentication_methods(pool: LocalPool, presented: PresentedLogins) -> list[
 
 def _public_user(pool: LocalPool, login: Login) -> str:
     subject = login.user_identifier.reveal()
-    if _USER_POOL.fullmatch(login.provider_name):
+    if is_user_pool(login.provider_name):
         return f"{login.provider_name}:CognitoSignIn:{subject}"
-    return f"arn:aws:iam::{pool.account_id}:oidc-provider/{login.provider_name}:OIDC:{subject}"
+    return f"arn:{pool.partition}:iam::{pool.account_id}:oidc-provider/{login.provider_name}:OIDC:{subject}"

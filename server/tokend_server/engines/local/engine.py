@@ -60,7 +60,9 @@ class LocalEngine:
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         presented = self._verify_logins(request, deadline)
-        identity_id, outcome = _until_committed(lambda: self._identity_for(presented, request.identity_id), deadline)
+        identity_id, outcome = _until_committed(
+            lambda: self._identity_for(presented, request.identity_id, deadline), deadline
+        )
         deadline.check()
         return self._issue(request, presented, identity_id, outcome)
 
@@ -77,12 +79,12 @@ class LocalEngine:
         self._check_developer_provider(request.developer_provider_name)
         source = self._developer_login(request.source_user_identifier)
         destination = self._developer_login(request.destination_user_identifier)
-        return _until_committed(lambda: self._merge(source, destination), deadline)
+        return _until_committed(lambda: self._merge(source, destination, deadline), deadline)
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         self._check_developer_provider(request.developer_provider_name)
         user = self._developer_login(request.developer_user_identifier)
-        _until_committed(lambda: self._unlink(request.identity_id, user), deadline)
+        _until_committed(lambda: self._unlink(request.identity_id, user, deadline), deadline)
 
     def check(self) -> None:
         self._signer.refresh()
@@ -98,7 +100,9 @@ class LocalEngine:
         )
         return PresentedLogins(self._developer_login(user_identifier), public)
 
-    def _identity_for(self, presented: PresentedLogins, named_id: str | None) -> tuple[str, IdentityOutcome]:
+    def _identity_for(
+        self, presented: PresentedLogins, named_id: str | None, deadline: Deadline
+    ) -> tuple[str, IdentityOutcome]:
         logins = presented.all
         owner_ids = self._store.owners(self._pool.identity_pool_id, logins)
         if settled := settled_identity(owner_ids, named_id):
@@ -107,12 +111,12 @@ class LocalEngine:
         owners = {login: self._reread(owner_id) for login, owner_id in zip(logins, owner_ids, strict=True) if owner_id}
         identity = resolve(presented, owners, named)
         if identity is None:
-            return self._create(presented), IdentityOutcome.CREATED
+            return self._create(presented, deadline), IdentityOutcome.CREATED
         linked = replace(identity, logins=identity.logins.union(presented.all), last_modified_date=self._today())
-        self._store.commit(Change(identity, linked))
+        self._store.commit(Change(identity, linked), deadline=deadline)
         return identity.identity_id, IdentityOutcome.LINKED
 
-    def _create(self, presented: PresentedLogins) -> str:
+    def _create(self, presented: PresentedLogins, deadline: Deadline) -> str:
         now = self._today()
         identity = Identity(
             identity_id=f"{self._pool.region}:{self._new_guid()}",
@@ -121,7 +125,7 @@ class LocalEngine:
             last_modified_date=now,
             logins=frozenset(presented.all),
         )
-        self._store.commit(Change(None, identity))
+        self._store.commit(Change(None, identity), deadline=deadline)
         return identity.identity_id
 
     def _issue(
@@ -139,7 +143,7 @@ class LocalEngine:
             outcome=outcome,
         )
 
-    def _merge(self, source_user: Login, destination_user: Login) -> str:
+    def _merge(self, source_user: Login, destination_user: Login, deadline: Deadline) -> str:
         source = self._identity_of_user(source_user)
         destination = self._identity_of_user(destination_user)
         if source.identity_id == destination.identity_id:
@@ -156,10 +160,11 @@ class LocalEngine:
             Change(
                 destination, replace(destination, logins=destination.logins | source.logins, last_modified_date=now)
             ),
+            deadline=deadline,
         )
         return destination.identity_id
 
-    def _unlink(self, identity_id: str, user: Login) -> None:
+    def _unlink(self, identity_id: str, user: Login, deadline: Deadline) -> None:
         identity = self._identity_by_id(identity_id)
         if user not in identity.logins:
             if self._owner_id(user):
@@ -167,7 +172,7 @@ class LocalEngine:
             raise ResourceNotFound.developer_user()
         remaining = identity.logins - {user}
         unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
-        self._store.commit(Change(identity, unlinked))
+        self._store.commit(Change(identity, unlinked), deadline=deadline)
 
     def _looked_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
         if request.identity_id:

@@ -4,7 +4,7 @@ A key is published from the moment that it is kept. It signs from `signs_from` o
 algorithm does. It stays published after that, for the tokens that it has signed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from operator import attrgetter
@@ -50,17 +50,23 @@ class SigningKey:
 
 
 def succession(keys: Iterable[SigningKey], algorithm: SigningAlgorithm) -> list[SigningKey]:
-    """The keys of an algorithm, newest generation first: the first of them whose time has come signs."""
+    """The keys of an algorithm, newest generation first."""
     return sorted((key for key in keys if key.algorithm is algorithm), key=attrgetter("generation"), reverse=True)
 
 
-def signing_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, now: float) -> SigningKey | None:
-    """The key of an algorithm that signs now."""
-    return next((key for key in succession(keys, algorithm) if key.signs_from <= now), None)
+def signing_key(candidates: Sequence[SigningKey], now: float) -> SigningKey | None:
+    """The key of a succession that signs now: the newest whose time has come.
+
+    While none has, as after a clock was set back, the first of all goes on: verifiers have known it longest.
+    """
+    for key in candidates:
+        if key.signs_from <= now:
+            return key
+    return candidates[-1] if candidates else None
 
 
 def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeyState:
     """What one of the keys does now."""
-    if key.signs_from > now:
-        return KeyState.PUBLISHED
-    return KeyState.SIGNING if signing_key(keys, key.algorithm, now) == key else KeyState.RETIRED
+    if signing_key(succession(keys, key.algorithm), now) == key:
+        return KeyState.SIGNING
+    return KeyState.PUBLISHED if key.signs_from > now else KeyState.RETIRED

@@ -30,3 +30,9 @@ class LocalPool:
     @property
     def region(self) -> str:
         return self.identity_pool_id.partition(":")[0]
+
+    @property
+    def partition(self) -> str:
+        """The second word of ARNs, by region."""
+        prefix = self.region.split("-")[0]
+        return {"cn": "aws-cn"}.get(prefix, "aws-us-gov" if self.region.startswith("us-gov-") else "aws")

@@ -34,6 +34,12 @@ GOOGLE = "accounts.google.com"
 
 _USER_POOL = re.compile(r"cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
 
+
+def is_user_pool(provider_name: str) -> bool:
+    """Tells whether a key in `Logins` is that of a Cognito user pool: its issuer without https://."""
+    return _USER_POOL.fullmatch(provider_name) is not None
+
+
 UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
@@ -93,7 +99,7 @@ class OpenIdConnectProvider:
         _check_issuer(unverified, self.issuers)
         claims = self._verify_signature(jws, unverified, deadline)
         _check_claims(claims, NumericDate(self.clock.now()))
-        if _USER_POOL.fullmatch(self.provider_name) and claims.get("token_use", "id") != "id":
+        if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
             raise _malformed()
         if not _is_meant_for(self.client_ids, claims):
             raise NotAuthorized("Token is not from a supported provider of this identity pool.")

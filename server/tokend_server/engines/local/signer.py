@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Clock
 from tokend_server.engines.local.jws import JwsSigner
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, succession
+from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key, succession
 from tokend_server.engines.local.store import KeyStore, StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import KeySet, Secret
@@ -26,7 +26,8 @@ class _LoadedKeys:
     """One reading of the key store; replaced whole, never changed."""
 
     records: tuple[SigningKey, ...]
-    successions: Mapping[SigningAlgorithm, Sequence[tuple[SigningKey, JwsSigner]]]
+    successions: Mapping[SigningAlgorithm, Sequence[SigningKey]]
+    signers: Mapping[str, JwsSigner]
     key_set: KeySet
 
 
@@ -101,11 +102,11 @@ class TokenSigner:
             return math.nan
 
     def _current(self, algorithm: SigningAlgorithm) -> tuple[SigningKey, JwsSigner]:
-        now = self._clock.now()
-        for key, signer in self._loaded.successions.get(algorithm, ()):
-            if key.signs_from <= now:
-                return key, signer
-        raise EngineUnavailable(f"There is no {algorithm.value} signing key.")
+        loaded = self._loaded
+        key = signing_key(loaded.successions[algorithm], self._clock.now())
+        if key is None:
+            raise EngineUnavailable(f"There is no {algorithm.value} signing key.")
+        return key, loaded.signers[key.kid]
 
 
 def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, created: int) -> SigningKey:
@@ -127,12 +128,10 @@ def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, create
 
 def _load(records: tuple[SigningKey, ...]) -> _LoadedKeys:
     keys = {record.kid: _key(record) for record in records}
-    successions = {
-        algorithm: [(record, JwsSigner(record, keys[record.kid])) for record in succession(records, algorithm)]
-        for algorithm in SigningAlgorithm
-    }
+    successions = {algorithm: succession(records, algorithm) for algorithm in SigningAlgorithm}
+    signers = {record.kid: JwsSigner(record, keys[record.kid]) for record in records}
     jwks = {"keys": [_public_jwk(record, keys[record.kid]) for record in records]}
-    return _LoadedKeys(records, successions, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
+    return _LoadedKeys(records, successions, signers, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
 
 
 def _key(record: SigningKey) -> RSAKey | ECKey:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningKey
 from tokend_server.model import Identity, Login
 
@@ -46,11 +47,12 @@ class IdentityStore(Protocol):
         """Up to `max_results` identities in order of their ids, from the first one behind `after`."""
         ...
 
-    def commit(self, *changes: Change) -> None:
+    def commit(self, *changes: Change, deadline: Deadline) -> None:
         """Applies all the changes durably, or none.
 
         Raises:
             StaleReading: An identity changed since `before` was read, or a login got linked meanwhile.
+            DeadlineExceeded: The deadline was spent before the changes could begin; none is applied.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor  # noqa: TC003 - it is what it looks like
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -40,11 +41,15 @@ class LayeredInterceptor(grpc.ServerInterceptor):
     Args:
         layers: The layers, the outermost first.
         unknown_method: What is told of each call to a method that does not exist.
+        streams: The threads for methods that stream, so that open streams take none from other calls.
     """
 
-    def __init__(self, layers: Sequence[Layer], unknown_method: Callable[[], None]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], unknown_method: Callable[[], None], streams: ThreadPoolExecutor
+    ) -> None:
         self._layers = layers
         self._unknown_method = unknown_method
+        self._streams = streams
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(
@@ -59,7 +64,7 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         if handler is None:
             self._unknown_method()
             return None
-        return self._handlers.setdefault(path, _wrap(path, handler, self._layers))
+        return self._handlers.setdefault(path, _wrap(path, handler, self._layers, self._streams))
 
 
 def method_kind(*, request_streaming: bool, response_streaming: bool) -> str:
@@ -79,7 +84,7 @@ _HANDLERS = {
 
 
 def _wrap(
-    path: str, handler: grpc.RpcMethodHandler[Any, Any], layers: Sequence[Layer]
+    path: str, handler: grpc.RpcMethodHandler[Any, Any], layers: Sequence[Layer], streams: ThreadPoolExecutor
 ) -> grpc.RpcMethodHandler[Any, Any]:
     _, service, name = path.split("/")
     kind = method_kind(request_streaming=handler.request_streaming, response_streaming=handler.response_streaming)
@@ -89,6 +94,9 @@ def _wrap(
         behavior, deserializer = _deserializing(behavior, deserializer), None
     for layer in reversed(layers):
         behavior = layer(Method(service, name, kind), behavior)
+    if kind != "unary":
+        # The attribute is what gRPC looks for; a service may have set it already.
+        behavior.experimental_thread_pool = getattr(behavior, "experimental_thread_pool", None) or streams
     return make_handler(behavior, deserializer, handler.response_serializer)
 
 

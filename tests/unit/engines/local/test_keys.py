@@ -6,7 +6,14 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest
 
-from tokend_server.engines.local.keyring import KeyState, SigningAlgorithm, SigningKey, key_state, signing_key
+from tokend_server.engines.local.keyring import (
+    KeyState,
+    SigningAlgorithm,
+    SigningKey,
+    key_state,
+    signing_key,
+    succession,
+)
 from tokend_server.engines.local.signer import TokenSigner, generate_signing_key
 from tokend_server.engines.local.store import StaleReading
 from tokend_server.errors import EngineUnavailable
@@ -20,15 +27,16 @@ def key(generation: int, signs_from: int, algorithm: SigningAlgorithm = SigningA
 @pytest.mark.parametrize(
     ("now", "signing", "states"),
     [
-        (0, None, [KeyState.PUBLISHED, KeyState.PUBLISHED, KeyState.PUBLISHED]),
+        (0, 1, [KeyState.SIGNING, KeyState.PUBLISHED, KeyState.PUBLISHED]),
         (10, 1, [KeyState.SIGNING, KeyState.PUBLISHED, KeyState.PUBLISHED]),
         (20, 2, [KeyState.RETIRED, KeyState.SIGNING, KeyState.PUBLISHED]),
         (30, 3, [KeyState.RETIRED, KeyState.RETIRED, KeyState.SIGNING]),
     ],
 )
-def test_the_newest_key_whose_time_has_come_signs(now: int, signing: int | None, states: list[KeyState]) -> None:
+def test_the_newest_key_whose_time_has_come_signs(now: int, signing: int, states: list[KeyState]) -> None:
     keys = [key(1, 10), key(2, 20), key(3, 30)]
-    chosen = signing_key([*keys, key(9, 0, SigningAlgorithm.RS512)], SigningAlgorithm.ES256, now)
+    everything = [*keys, key(9, 0, SigningAlgorithm.RS512)]
+    chosen = signing_key(succession(everything, SigningAlgorithm.ES256), now)
     assert (chosen.generation if chosen else None) == signing
     assert [key_state(each, keys, now) for each in keys] == states
 

@@ -1,4 +1,8 @@
+import gc
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
+from tokend_server.clock import Deadline, SystemClock
 from tokend_server.config import ConfigError
 from tokend_server.engines.local.store import Change, StaleReading, login_key
 from tokend_server.engines.local.stores.sqlite import open_store
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.model import Identity, IdentityOutcome, Login, Secret
 
 
@@ -24,63 +29,64 @@ def identity(name: str, *users: str, pool: str = POOL) -> Identity:
 
 def test_what_is_committed_is_read_again_as_it_was(local: LocalEngineUnderTest) -> None:
     kept = identity("a", "x", "\u0000", "ü" * 1000)
-    local.store.commit(Change(None, kept))
+    local.store.commit(Change(None, kept), deadline=local.deadline)
     assert local.store.identity(POOL, kept.identity_id) == kept
     assert local.store.owners(POOL, [login("x"), login("y")]) == [kept.identity_id, None]
 
 
 def test_an_identity_belongs_to_its_pool_alone(local: LocalEngineUnderTest) -> None:
-    local.store.commit(Change(None, identity("a", "x")))
+    local.store.commit(Change(None, identity("a", "x")), deadline=local.deadline)
     assert local.store.identity(OTHER_POOL, "eu-west-1:a") is None
     assert local.store.owners(OTHER_POOL, [login("x")]) == [None]
-    local.store.commit(Change(None, identity("b", "x", pool=OTHER_POOL)))
+    local.store.commit(Change(None, identity("b", "x", pool=OTHER_POOL)), deadline=local.deadline)
     assert local.store.owners(OTHER_POOL, [login("x")]) == ["eu-west-1:b"]
 
 
 def test_a_login_is_linked_once(local: LocalEngineUnderTest) -> None:
-    local.store.commit(Change(None, identity("a", "x")))
+    local.store.commit(Change(None, identity("a", "x")), deadline=local.deadline)
     with pytest.raises(StaleReading):
-        local.store.commit(Change(None, identity("b", "x", "y")))
+        local.store.commit(Change(None, identity("b", "x", "y")), deadline=local.deadline)
     assert local.store.identity(POOL, "eu-west-1:b") is None
     assert local.store.owners(POOL, [login("y")]) == [None]
 
 
 def test_a_change_of_an_outdated_reading_is_refused(local: LocalEngineUnderTest) -> None:
     read = identity("a", "x")
-    local.store.commit(Change(None, read))
-    local.store.commit(Change(read, replace(read, logins=read.logins | {login("y")})))
+    local.store.commit(Change(None, read), deadline=local.deadline)
+    local.store.commit(Change(read, replace(read, logins=read.logins | {login("y")})), deadline=local.deadline)
     with pytest.raises(StaleReading):
-        local.store.commit(Change(read, replace(read, logins=read.logins | {login("z")})))
+        local.store.commit(Change(read, replace(read, logins=read.logins | {login("z")})), deadline=local.deadline)
     assert local.store.owners(POOL, [login("x"), login("y"), login("z")]) == ["eu-west-1:a", "eu-west-1:a", None]
 
 
 def test_all_changes_or_none(local: LocalEngineUnderTest) -> None:
     a, b = identity("a", "x"), identity("b", "y")
-    local.store.commit(Change(None, a), Change(None, b))
+    local.store.commit(Change(None, a), Change(None, b), deadline=local.deadline)
     outdated = replace(b, revision=7)
     with pytest.raises(StaleReading):
         local.store.commit(
             Change(a, replace(a, logins=frozenset(), disabled=True)),
             Change(outdated, replace(b, logins=a.logins | b.logins)),
+            deadline=local.deadline,
         )
     assert local.store.identity(POOL, a.identity_id) == a
 
 
 def test_a_change_of_a_deleted_identity_is_refused(local: LocalEngineUnderTest) -> None:
     read = identity("a", "x")
-    local.store.commit(Change(None, read))
+    local.store.commit(Change(None, read), deadline=local.deadline)
     assert local.store.delete(read.identity_id)
     assert not local.store.delete(read.identity_id)
     with pytest.raises(StaleReading):
-        local.store.commit(Change(read, replace(read, disabled=True)))
+        local.store.commit(Change(read, replace(read, disabled=True)), deadline=local.deadline)
     assert local.store.owners(POOL, [login("x")]) == [None]
 
 
 def test_pages_of_identities(local: LocalEngineUnderTest) -> None:
     for name in ("c", "a", "b"):
-        local.store.commit(Change(None, identity(name, name)))
+        local.store.commit(Change(None, identity(name, name)), deadline=local.deadline)
     disabled = replace(identity("d"), disabled=True)
-    local.store.commit(Change(None, disabled), Change(None, identity("e", pool=OTHER_POOL)))
+    local.store.commit(Change(None, disabled), Change(None, identity("e", pool=OTHER_POOL)), deadline=local.deadline)
 
     def page(after: str | None, *, hide_disabled: bool = False) -> list[str]:
         found = local.store.identities(POOL, max_results=2, after=after, hide_disabled=hide_disabled)
@@ -137,3 +143,66 @@ def test_different_logins_have_different_keys(left: tuple[str, str, str], right:
 @pytest.mark.parametrize(("left", "right"), [(("ab", "c"), ("a", "bc")), (("a:b", "c"), ("a", "b:c"))])
 def test_parts_of_a_login_do_not_run_together(left: tuple[str, str], right: tuple[str, str]) -> None:
     assert login_key(POOL, login(left[1], left[0])) != login_key(POOL, login(right[1], right[0]))
+
+
+def test_a_spent_deadline_changes_nothing(local: LocalEngineUnderTest) -> None:
+    spent = Deadline(local.clock, local.clock.monotonic())
+    with pytest.raises(DeadlineExceeded):
+        local.store.commit(Change(None, identity("a", "x")), deadline=spent)
+    assert local.store.identity(POOL, "eu-west-1:a") is None
+
+
+@pytest.mark.parametrize("locked_by", ["another process", "another thread"])
+def test_a_write_waits_for_others_no_longer_than_its_deadline(
+    local: LocalEngineUnderTest, tmp_path: Path, locked_by: str
+) -> None:
+    clock = SystemClock()
+    deadline = Deadline(clock, clock.monotonic() + 0.1)
+    with ExitStack() as locked:
+        if locked_by == "another process":
+            writer = locked.enter_context(closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)))
+            writer.execute("BEGIN IMMEDIATE")
+        else:
+            locked.enter_context(local.store._writing())  # noqa: SLF001 - what another thread would be in the middle of
+        with pytest.raises(DeadlineExceeded):
+            local.store.commit(Change(None, identity("a", "x")), deadline=deadline)
+    assert local.store.identity(POOL, "eu-west-1:a") is None
+
+
+def test_connections_end_with_their_threads(local: LocalEngineUnderTest) -> None:
+    def read() -> None:
+        local.store.signing_keys()
+
+    for _ in range(5):
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+    local.store.signing_keys()
+    gc.collect()
+    assert len(local.store._readers._open) == 1  # noqa: SLF001 - a leak shows nowhere else
+
+
+def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
+    for number in range(20):
+        path = tmp_path / f"{number}.db"
+        start = threading.Barrier(4)
+
+        def open_and_migrate(path: Path = path, start: threading.Barrier = start) -> None:
+            start.wait()
+            with closing(open_store(path)) as store:
+                store.migrate()
+
+        with ThreadPoolExecutor(4) as pool:
+            for opened in [pool.submit(open_and_migrate) for _ in range(4)]:
+                opened.result()
+
+
+def test_a_newer_schema_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "tokend.db")) as store:
+        store.migrate()
+        with sqlite3.connect(tmp_path / "tokend.db") as newer:
+            newer.execute("UPDATE alembic_version SET version_num = '9999'")
+        newer.close()
+        for call in (store.migrate, store.missing_migrations):
+            with pytest.raises(ConfigError, match="newer than this release"):
+                call()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError
@@ -20,7 +21,8 @@ class ThreadConnections:
         self._engine = engine
         self._thread = threading.local()
         self._lock = threading.Lock()
-        self._open: set[Connection] = set()
+        # Weak, so that a thread that ends takes its connection along.
+        self._open: WeakSet[Connection] = WeakSet()
 
     def of_this_thread(self) -> Connection:
         """The connection of the calling thread; made when it has none.

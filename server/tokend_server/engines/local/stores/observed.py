@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from tokend_server.clock import Clock
+from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keyring import SigningKey
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.metrics import Metrics
@@ -53,8 +53,8 @@ class ObservedStore:
             ),
         )
 
-    def commit(self, *changes: Change) -> None:
-        self._measured("commit", lambda: self._store.commit(*changes))
+    def commit(self, *changes: Change, deadline: Deadline) -> None:
+        self._measured("commit", lambda: self._store.commit(*changes, deadline=deadline))
 
     def delete(self, identity_id: str) -> bool:
         return self._measured("delete", lambda: self._store.delete(identity_id))

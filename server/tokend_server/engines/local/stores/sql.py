@@ -1,5 +1,6 @@
 """The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, StaleReading, login_key
 from tokend_server.engines.local.stores import migrations
@@ -22,6 +24,12 @@ _IDENTITY = (
     .where(identities.c.identity_id == bindparam("identity_id"))
 )
 
+#: Seconds that a write waits for other writes before it fails.
+LOCK_TIMEOUT = 5.0
+
+#: The execution option that tells a database how many seconds a transaction may wait for its lock.
+LOCK_TIMEOUT_OPTION = "tokend_lock_timeout"
+
 
 class SqlStore:
     """Identities and signing keys in one SQL database.
@@ -35,6 +43,8 @@ class SqlStore:
         self._readers = ThreadConnections(reads)
         self._owner = DriverStatement(_OWNER, reads.dialect)
         self._writes = writes
+        # Waiting for a turn in the process is fairer than to try SQLite's lock again and again.
+        self._writing_turn = threading.Lock()
 
     def close(self) -> None:
         """Closes all connections."""
@@ -93,8 +103,8 @@ class SqlStore:
                 if (rows := connection.execute(_IDENTITY, {"identity_id": identity_id}).all())
             ]
 
-    def commit(self, *changes: Change) -> None:
-        with self._writing() as connection:
+    def commit(self, *changes: Change, deadline: Deadline) -> None:
+        with self._writing(deadline) as connection:
             for change in changes:
                 _write_identity(connection, change)
             for change in changes:
@@ -135,18 +145,43 @@ class SqlStore:
             raise _unavailable(error) from error
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self, deadline: Deadline | None = None) -> Iterator[Connection]:
         try:
-            with self._writes.begin() as connection:
-                yield connection
+            with self._turn(deadline) as timeout, self._writes.connect() as unset:
+                connection = unset.execution_options(**{LOCK_TIMEOUT_OPTION: timeout})
+                with connection.begin():
+                    _check(deadline)
+                    yield connection
         except IntegrityError as error:
             raise StaleReading from error
         except SQLAlchemyError as error:
+            _check(deadline)
             raise _unavailable(error) from error
+
+    @contextmanager
+    def _turn(self, deadline: Deadline | None) -> Iterator[float]:
+        """Waits for this thread's turn to write; yields the seconds that it may then wait for other processes."""
+        timeout = LOCK_TIMEOUT if deadline is None else min(deadline.remaining(), LOCK_TIMEOUT)
+        if not self._writing_turn.acquire(timeout=timeout):
+            _check(deadline)
+            raise EngineUnavailable("The identity store is busy with other writes.")
+        try:
+            yield timeout if deadline is None else min(deadline.remaining(), timeout)
+        finally:
+            self._writing_turn.release()
+
+
+def _check(deadline: Deadline | None) -> None:
+    if deadline is not None:
+        deadline.check()
 
 
 def _unavailable(error: SQLAlchemyError) -> EngineUnavailable:
-    return EngineUnavailable(f"The identity store does not answer ({type(error).__name__}).")
+    # The driver's text may hold values; its name for the error says as much.
+    cause = getattr(error, "orig", error)
+    return EngineUnavailable(
+        f"The identity store does not answer ({getattr(cause, 'sqlite_errorname', type(cause).__name__)})."
+    )
 
 
 def _identity(rows: Sequence[Row[Any]]) -> Identity:

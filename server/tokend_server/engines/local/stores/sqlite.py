@@ -1,20 +1,20 @@
 """The store on SQLite, the embedded default."""
 
+import fcntl
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.config import ConfigError
-from tokend_server.engines.local.stores.sql import SqlStore
-
-#: Seconds that a statement waits for another process's write before it fails.
-BUSY_TIMEOUT = 5.0
+from tokend_server.engines.local.stores.sql import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore
+from tokend_server.errors import EngineUnavailable
 
 _ON_CONNECT = (
-    "PRAGMA journal_mode = WAL",  # reads go on beside a write
     "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
     "PRAGMA foreign_keys = ON",
     "PRAGMA mmap_size = 268435456",  # threads share the pages of the file, instead of each copying its own
@@ -29,15 +29,16 @@ def open_store(path: Path) -> SqlStore:
 
     Raises:
         ConfigError: The file cannot be made.
+        EngineUnavailable: It is no database, or it is locked.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
         raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
+    _switch_to_wal(path)
     reads = _engine(path, poolclass=NullPool)
-    # SQLite has one writer at a time: threads wait here for their turn, which is fairer and cheaper than to try again.
-    writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=BUSY_TIMEOUT)
+    writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0)
     event.listen(writes, "begin", _begin_immediate)
     return SqlStore(reads, writes)
 
@@ -46,7 +47,7 @@ def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy'
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         # Without an isolation level the driver begins no transactions of its own.
-        connect_args={"timeout": BUSY_TIMEOUT, "isolation_level": None},
+        connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None},
         hide_parameters=True,
         paramstyle="named",
         **pooling,
@@ -55,11 +56,26 @@ def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy'
     return engine
 
 
-def _on_connect(connection: SqliteConnection, _record: object) -> None:
+def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
     for statement in _ON_CONNECT:
         connection.execute(statement)
 
 
 def _begin_immediate(connection: Connection) -> None:
+    timeout: float = connection.get_execution_options().get(LOCK_TIMEOUT_OPTION, LOCK_TIMEOUT)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
     # A transaction that read first and locked later could not be upgraded once another one has written.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _switch_to_wal(path: Path) -> None:
+    """Lets reads go on beside a write, once for the file: SQLite itself lets processes that try together fail."""
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise EngineUnavailable(f"The identity store does not answer ({error.sqlite_errorname}).") from error
+    finally:
+        os.close(directory)

@@ -6,7 +6,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
 from sqlalchemy import Connection
+
+from tokend_server.config import ConfigError
 
 
 def upgrade(connection: Connection) -> list[str]:
@@ -20,11 +23,18 @@ def upgrade(connection: Connection) -> list[str]:
 
 
 def missing(connection: Connection) -> list[str]:
-    """The names of the migrations that are not yet applied, oldest first."""
+    """The names of the migrations that are not yet applied, oldest first.
+
+    Raises:
+        ConfigError: The schema is that of a newer release.
+    """
     current = MigrationContext.configure(connection).get_current_heads()
     script = ScriptDirectory.from_config(_config())
-    pending = script.iterate_revisions(tuple(script.get_heads()), current or "base")
-    return [revision.revision for revision in pending][::-1]
+    try:
+        pending = list(script.iterate_revisions(tuple(script.get_heads()), current or "base"))
+    except ResolutionError:
+        raise ConfigError([f"store: its schema ({', '.join(current)}) is newer than this release"]) from None
+    return [revision.revision for revision in reversed(pending)]
 
 
 def _config() -> Config:
