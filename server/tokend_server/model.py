@@ -1,10 +1,11 @@
 """The nouns of the service: plain values that know neither a transport nor a store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import NoReturn, TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, NoReturn, TypeAlias
 
 #: Whole seconds since the Unix epoch (RFC 7519, section 2).
 NumericDate: TypeAlias = int
@@ -46,8 +47,7 @@ class Secret:
         raise TypeError("a Secret is not serialized")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(NamedTuple):
     """A request to register or retrieve an identity and to issue a token for it.
 
     Attributes:
@@ -61,7 +61,7 @@ class TokenRequest:
     identity_pool_id: str
     logins: Mapping[str, Secret]
     identity_id: str | None = None
-    principal_tags: Mapping[str, str] = field(default_factory=dict)
+    principal_tags: Mapping[str, str] = MappingProxyType({})
     token_duration: timedelta = DEFAULT_TOKEN_DURATION
 
 
@@ -74,8 +74,7 @@ class IdentityOutcome(StrEnum):
     MERGED = "merged"
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedToken:
+class IssuedToken(NamedTuple):
     """A token and the identity that it speaks for.
 
     Attributes:

@@ -60,26 +60,27 @@ def mapping(field: str, most: int, *, longest_key: int, longest_value: int, requ
         entries = value_of(request)
         if not entries:
             return absent
-        keys, values = zip(*entries.items(), strict=True)
-        too_many = len(entries) > most
+        within = len(entries) <= most
+        for key, value in entries.items():
+            within = within and 0 < len(key) <= longest_key and 0 < len(value) <= longest_value
+        if within:
+            return _NONE
         return (
-            *(_broken(field, {f"Map must have length less than or equal to {most}": True}) if too_many else _NONE),
-            *_lengths(f"{field}.key", keys, longest_key),
-            *_lengths(f"{field}.value", values, longest_value),
+            *_broken(field, {f"Map must have length less than or equal to {most}": len(entries) > most}),
+            *_lengths(f"{field}.key", entries.keys(), longest_key),
+            *_lengths(f"{field}.value", entries.values(), longest_value),
         )
 
     return check
 
 
 def _lengths(field: str, values: Iterable[str], longest: int) -> Violations:
-    lengths = sorted(map(len, values))
-    if lengths[0] >= 1 and lengths[-1] <= longest:
-        return _NONE
+    lengths = [len(value) for value in values]
     return _broken(
         field,
         {
-            "Member must have length greater than or equal to 1": lengths[0] < 1,
-            f"Member must have length less than or equal to {longest}": lengths[-1] > longest,
+            "Member must have length greater than or equal to 1": min(lengths) < 1,
+            f"Member must have length less than or equal to {longest}": max(lengths) > longest,
         },
     )
 

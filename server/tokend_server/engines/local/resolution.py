@@ -1,14 +1,13 @@
 """Which identity a call means: pure decisions on the logins presented and the identities that hold them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokend_server.engines.local.outcomes import Situation, meet, refuse
 from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
 
 
-@dataclass(frozen=True, slots=True)
-class PresentedLogins:
+class PresentedLogins(NamedTuple):
     """The logins of one call after their tokens were verified."""
 
     developer: Login

@@ -1,7 +1,6 @@
 """How the store talks to the database where it matters how long that takes."""
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -54,28 +53,36 @@ class ThreadConnections:
 
 
 class DriverStatement:
-    """A statement that is rendered once and then run by the driver itself.
+    """A statement that is rendered once and then run by the driver itself, on a cursor of each thread.
 
     It is for the one read that every call makes: there SQLAlchemy's handling of a statement would cost several times
-    the statement. The dialect must take its parameters by name.
+    the statement. Parameters are positional.
+
+    Args:
+        statement: The statement.
+        dialect: Whose words it is rendered in.
+        connections: Where it runs.
     """
 
-    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+    def __init__(self, statement: Select[Any], dialect: Dialect, connections: ThreadConnections) -> None:
         self._sql = str(statement.compile(dialect=dialect))
         self._error = dialect.loaded_dbapi.Error
+        self._connections = connections
+        self._thread = threading.local()
 
-    def first(self, connection: Connection, parameters: Mapping[str, object]) -> tuple[Any, ...] | None:
+    def first(self, *parameters: object) -> tuple[Any, ...] | None:
         """The first row, or None.
 
         Raises:
-            DBAPIError: The database does not answer.
+            SQLAlchemyError: The database does not answer.
         """
-        cursor = connection.connection.cursor()
+        cursor = getattr(self._thread, "cursor", None)
+        if cursor is None:
+            cursor = self._thread.cursor = self._connections.of_this_thread().connection.cursor()
         try:
             cursor.execute(self._sql, parameters)
             row: tuple[Any, ...] | None = cursor.fetchone()
         except self._error as error:
+            del self._thread.cursor
             raise DBAPIError(self._sql, None, error) from error
-        finally:
-            cursor.close()
         return row

@@ -41,7 +41,7 @@ class SqlStore:
 
     def __init__(self, reads: Engine, writes: Engine) -> None:
         self._readers = ThreadConnections(reads)
-        self._owner = DriverStatement(_OWNER, reads.dialect)
+        self._owner = DriverStatement(_OWNER, reads.dialect, self._readers)
         self._writes = writes
         # Waiting for a turn in the process is fairer than to try SQLite's lock again and again.
         self._writing_turn = threading.Lock()
@@ -71,10 +71,7 @@ class SqlStore:
 
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
         try:
-            connection = self._readers.of_this_thread()
-            rows = [
-                self._owner.first(connection, {"login_key": login_key(identity_pool_id, login)}) for login in logins
-            ]
+            rows = [self._owner.first(login_key(identity_pool_id, login)) for login in logins]
         except SQLAlchemyError as error:
             self._readers.drop()
             raise _unavailable(error) from error

@@ -49,7 +49,6 @@ def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy'
         # Without an isolation level the driver begins no transactions of its own.
         connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None},
         hide_parameters=True,
-        paramstyle="named",
         **pooling,
     )
     event.listen(engine, "connect", _on_connect)
