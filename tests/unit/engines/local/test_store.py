@@ -116,6 +116,17 @@ def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnder
     assert local.issue("u").outcome is IdentityOutcome.RETRIEVED
 
 
+def test_a_read_that_fails_spoils_no_other(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+    identity_id = local.identity_of("u")
+    with closing(sqlite3.connect(tmp_path / "tokend.db")) as operator:
+        operator.execute("ALTER TABLE identities RENAME TO aside")
+        with pytest.raises(EngineUnavailable):
+            local.users_of(identity_id)
+        assert local.identity_of("u") == identity_id
+        operator.execute("ALTER TABLE aside RENAME TO identities")
+    assert local.users_of(identity_id) == {"u"}
+
+
 def test_a_directory_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"store\.url"):

@@ -36,8 +36,20 @@ class ThreadConnections:
                 self._open.add(connection)
         return connection
 
+    def cursor_of_this_thread(self) -> Any:  # noqa: ANN401 - the driver's own, which has no common type
+        """A cursor of the driver on the calling thread's connection, kept as long.
+
+        Raises:
+            SQLAlchemyError: The database does not answer.
+        """
+        cursor = getattr(self._thread, "cursor", None)
+        if cursor is None:
+            cursor = self._thread.cursor = self.of_this_thread().connection.cursor()
+        return cursor
+
     def drop(self) -> None:
         """Gives up the calling thread's connection after it has failed."""
+        self._thread.__dict__.pop("cursor", None)
         connection: Connection | None = self._thread.__dict__.pop("connection", None)
         if connection is not None:
             with self._lock:
@@ -53,7 +65,7 @@ class ThreadConnections:
 
 
 class DriverStatement:
-    """A statement that is rendered once and then run by the driver itself, on a cursor of each thread.
+    """A statement that is rendered once and then run by the driver itself, on the cursor that each thread keeps.
 
     It is for the one read that every call makes: there SQLAlchemy's handling of a statement would cost several times
     the statement. Parameters are positional.
@@ -68,7 +80,6 @@ class DriverStatement:
         self._sql = str(statement.compile(dialect=dialect))
         self._error = dialect.loaded_dbapi.Error
         self._connections = connections
-        self._thread = threading.local()
 
     def first(self, *parameters: object) -> tuple[Any, ...] | None:
         """The first row, or None.
@@ -76,13 +87,10 @@ class DriverStatement:
         Raises:
             SQLAlchemyError: The database does not answer.
         """
-        cursor = getattr(self._thread, "cursor", None)
-        if cursor is None:
-            cursor = self._thread.cursor = self._connections.of_this_thread().connection.cursor()
+        cursor = self._connections.cursor_of_this_thread()
         try:
             cursor.execute(self._sql, parameters)
             row: tuple[Any, ...] | None = cursor.fetchone()
         except self._error as error:
-            del self._thread.cursor
             raise DBAPIError(self._sql, None, error) from error
         return row
