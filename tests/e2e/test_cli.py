@@ -257,7 +257,7 @@ def test_serve_does_not_migrate_when_told_so(config: Path) -> None:
 def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
     (config.parent / "tokend.db").write_bytes(b"This is no database. " * 100)
     said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
-    assert said == "The identity store does not answer (DatabaseError).\n"
+    assert said == "The identity store does not answer (SQLITE_NOTADB).\n"
 
 
 @pytest.mark.parametrize("section", ["grpc", "issuer", "ops"])

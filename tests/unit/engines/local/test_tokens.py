@@ -7,7 +7,11 @@ import jwt
 import pytest
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest, parts_of
 
+from tokend_server.engines.local.claims import authentication_methods
 from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.resolution import PresentedLogins
+from tokend_server.model import Login, Secret
 
 TAGS = "https://aws.amazon.com/tags"
 ARN = "https://cognito-identity.amazonaws.com/identity-pool-arn"
@@ -77,3 +81,20 @@ def test_a_token_of_one_pool_does_not_pass_for_another(local: LocalEngineUnderTe
     key = jwt.PyJWKSet.from_json(local.signer.key_set().jwks.decode()).keys[0]
     with pytest.raises(jwt.InvalidAudienceError):
         jwt.decode(token, key, algorithms=["ES256"], audience="another pool", options={"verify_iat": False})
+
+
+@pytest.mark.parametrize(
+    ("region", "provider", "arn"),
+    [
+        ("eu-west-1", "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_A", None),
+        ("cn-north-1", "cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_A", None),
+        ("eu-west-1", "idp.example.test", "arn:aws:iam"),
+        ("cn-north-1", "idp.example.test", "arn:aws-cn:iam"),
+        ("us-gov-west-1", "idp.example.test", "arn:aws-us-gov:iam"),
+    ],
+)
+def test_a_public_login_is_told_in_its_own_form(region: str, provider: str, arn: str | None) -> None:
+    pool = LocalPool(f"{region}:1", DEVELOPER, {}, SigningAlgorithm.ES256, "123456789012", False, ISSUER)  # noqa: FBT003
+    presented = PresentedLogins(Login(DEVELOPER, Secret("u")), (Login(provider, Secret("s")),))
+    expected = f"{arn}::123456789012:oidc-provider/{provider}:OIDC:s" if arn else f"{provider}:CognitoSignIn:s"
+    assert authentication_methods(pool, presented)[-2:] == [provider, expected]
