@@ -1,4 +1,3 @@
-import gc
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -99,26 +98,25 @@ def test_pages_of_identities(local: LocalEngineUnderTest) -> None:
 
 def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnderTest, tmp_path: Path) -> None:
     local.issue("u")
-    with sqlite3.connect(tmp_path / "tokend.db") as operator:
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
         operator.execute("ALTER TABLE linked_logins RENAME TO aside")
         operator.execute("ALTER TABLE signing_keys RENAME TO aside_too")
     for call in (lambda: local.issue("u"), lambda: local.issue("new"), local.engine.check):
         with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
             call()
-    with sqlite3.connect(tmp_path / "tokend.db") as operator:
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
         operator.execute("ALTER TABLE aside_too RENAME TO signing_keys")
     with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
         local.engine.check()
-    with sqlite3.connect(tmp_path / "tokend.db") as operator:
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
         operator.execute("ALTER TABLE aside RENAME TO linked_logins")
-    operator.close()
     local.engine.check()
     assert local.issue("u").outcome is IdentityOutcome.RETRIEVED
 
 
 def test_a_read_that_fails_spoils_no_other(local: LocalEngineUnderTest, tmp_path: Path) -> None:
     identity_id = local.identity_of("u")
-    with closing(sqlite3.connect(tmp_path / "tokend.db")) as operator:
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
         operator.execute("ALTER TABLE identities RENAME TO aside")
         with pytest.raises(EngineUnavailable):
             local.users_of(identity_id)
@@ -189,7 +187,6 @@ def test_connections_end_with_their_threads(local: LocalEngineUnderTest) -> None
         thread.start()
         thread.join()
     local.store.signing_keys()
-    gc.collect()
     assert len(local.store._readers._open) == 1  # noqa: SLF001 - a leak shows nowhere else
 
 
@@ -211,9 +208,8 @@ def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
 def test_a_newer_schema_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "tokend.db")) as store:
         store.migrate()
-        with sqlite3.connect(tmp_path / "tokend.db") as newer:
+        with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as newer:
             newer.execute("UPDATE alembic_version SET version_num = '9999'")
-        newer.close()
         for call in (store.migrate, store.missing_migrations):
             with pytest.raises(ConfigError, match="newer than this release"):
                 call()

@@ -2,14 +2,25 @@
 
 import threading
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from sqlalchemy import Connection, Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError
 
 
+class _Held:
+    """What a thread holds: a connection, and a cursor of the driver on it. It closes with its last reference."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.cursor = connection.connection.cursor()
+        finalize(self, connection.close)
+
+
 class ThreadConnections:
     """A connection for each thread that it keeps, since taking one from a pool costs more than the read it is for.
+
+    A connection is closed when its thread ends.
 
     Args:
         engine: What makes the connections, without a pool. It must be in autocommit, so that no read holds a snapshot
@@ -20,8 +31,7 @@ class ThreadConnections:
         self._engine = engine
         self._thread = threading.local()
         self._lock = threading.Lock()
-        # Weak, so that a thread that ends takes its connection along.
-        self._open: WeakSet[Connection] = WeakSet()
+        self._open: WeakSet[_Held] = WeakSet()
 
     def of_this_thread(self) -> Connection:
         """The connection of the calling thread; made when it has none.
@@ -29,39 +39,34 @@ class ThreadConnections:
         Raises:
             SQLAlchemyError: The database does not answer.
         """
-        connection: Connection | None = getattr(self._thread, "connection", None)
-        if connection is None:
-            connection = self._thread.connection = self._engine.connect()
-            with self._lock:
-                self._open.add(connection)
-        return connection
+        return self._held().connection
 
     def cursor_of_this_thread(self) -> Any:  # noqa: ANN401 - the driver's own, which has no common type
-        """A cursor of the driver on the calling thread's connection, kept as long.
+        """A cursor of the driver on the calling thread's connection.
 
         Raises:
             SQLAlchemyError: The database does not answer.
         """
-        cursor = getattr(self._thread, "cursor", None)
-        if cursor is None:
-            cursor = self._thread.cursor = self.of_this_thread().connection.cursor()
-        return cursor
+        return self._held().cursor
 
     def drop(self) -> None:
         """Gives up the calling thread's connection after it has failed."""
-        self._thread.__dict__.pop("cursor", None)
-        connection: Connection | None = self._thread.__dict__.pop("connection", None)
-        if connection is not None:
-            with self._lock:
-                self._open.discard(connection)
-            connection.close()
+        self._thread.__dict__.pop("held", None)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
         with self._lock:
             while self._open:
-                self._open.pop().close()
+                self._open.pop().connection.close()
         self._engine.dispose()
+
+    def _held(self) -> _Held:
+        held: _Held | None = getattr(self._thread, "held", None)
+        if held is None:
+            held = self._thread.held = _Held(self._engine.connect())
+            with self._lock:
+                self._open.add(held)
+        return held
 
 
 class DriverStatement:
