@@ -1,17 +1,15 @@
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tokend_server.cli.options import config_option, echo_json
+from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.administration import IdentityAdministration
-from tokend_server.engines.local.build import open_configured_store
+from tokend_server.engines.local.build import new_guid, open_configured_store
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import Identity
 
@@ -89,7 +87,7 @@ def _administration(config_path: Path | None, identity_pool_id: str) -> Iterator
         raise ResourceNotFound.identity_pool(identity_pool_id)
     store = open_configured_store(config)
     try:
-        yield IdentityAdministration(identity_pool_id, store, SystemClock(), lambda: str(uuid.uuid4()))
+        yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
     finally:
         store.close()
 
@@ -98,11 +96,7 @@ def _described(identity: Identity) -> dict[str, Any]:
     return {
         "IdentityId": identity.identity_id,
         "Logins": sorted({login.provider_name for login in identity.logins}),
-        "CreationDate": _iso(identity.creation_date),
-        "LastModifiedDate": _iso(identity.last_modified_date),
+        "CreationDate": iso(identity.creation_date),
+        "LastModifiedDate": iso(identity.last_modified_date),
         "Disabled": identity.disabled,
     }
-
-
-def _iso(date: int) -> str:
-    return datetime.fromtimestamp(date, UTC).isoformat()

@@ -1,10 +1,9 @@
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from tokend_server.cli.options import config_option, echo_json
+from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.build import open_configured_store
@@ -30,14 +29,10 @@ def list_keys(config_path: Path | None) -> None:
                     "KeyId": key.kid,
                     "Algorithm": key.algorithm.value,
                     "State": key_state(key, held, now).value,
-                    "CreationDate": _iso(key.creation_date),
-                    "SignsFrom": _iso(key.signs_from),
+                    "CreationDate": iso(key.creation_date),
+                    "SignsFrom": iso(key.signs_from),
                 }
                 for key in held
             ]
         }
     )
-
-
-def _iso(date: int) -> str:
-    return datetime.fromtimestamp(date, UTC).isoformat()

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from tokend_server.model import NumericDate
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -24,3 +27,8 @@ def config_option(command: _Command) -> _Command:
 def echo_json(document: object) -> None:
     """Prints a document as the AWS CLI does."""
     click.echo(json.dumps(document, indent=4, ensure_ascii=False))
+
+
+def iso(date: NumericDate) -> str:
+    """A date as ISO 8601 writes it, in UTC."""
+    return datetime.fromtimestamp(date, UTC).isoformat()

@@ -75,7 +75,7 @@ def build_local_engines(
         undo.pop_all()
     for algorithm in algorithms:
         metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
-    by_pool = {pool.identity_pool_id: LocalEngine(pool, store, signer, clock, _new_guid) for pool in local_pools}
+    by_pool = {pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid) for pool in local_pools}
     return LocalEngines(by_pool, signer, sql_store)
 
 
@@ -96,5 +96,6 @@ def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: PoolManage
     )
 
 
-def _new_guid() -> str:
+def new_guid() -> str:
+    """The second half of a new identity id: a random UUID."""
     return str(uuid.uuid4())

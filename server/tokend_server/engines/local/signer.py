@@ -90,10 +90,6 @@ class TokenSigner:
         """The public keys of the last reading, as verifiers fetch them."""
         return self._loaded.key_set
 
-    def keys(self) -> tuple[SigningKey, ...]:
-        """The keys of the last reading."""
-        return self._loaded.records
-
     def key_age(self, algorithm: SigningAlgorithm) -> float:
         """Seconds since the key that signs now was made; not a number while none does."""
         try:

@@ -43,10 +43,10 @@ def test_the_newest_key_whose_time_has_come_signs(now: int, signing: int, states
 
 def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     first = LocalEngineUnderTest(tmp_path)
-    made = first.signer.keys()
+    made = first.store.signing_keys()
     first.close()
     second = LocalEngineUnderTest(tmp_path)
-    assert second.signer.keys() == made
+    assert second.store.signing_keys() == made
     second.close()
 
 
@@ -58,7 +58,7 @@ def test_a_process_that_comes_second_uses_the_first_ones_key(local: LocalEngineU
 
 def test_a_key_that_another_process_adds_is_published_after_a_refresh(local: LocalEngineUnderTest) -> None:
     published = generate_signing_key(SigningAlgorithm.ES256, generation=2, created=int(local.clock.now()) + 3600)
-    signing = local.signer.keys()[0].kid
+    signing = local.store.signing_keys()[0].kid
     local.store.add_signing_key(published)
     assert kids(local.signer) == [signing]
     local.engine.check()
@@ -95,7 +95,7 @@ def test_without_a_key_its_age_is_no_number(local: LocalEngineUnderTest) -> None
 
 
 def test_private_keys_do_not_show(local: LocalEngineUnderTest) -> None:
-    record = local.signer.keys()[0]
+    record = local.store.signing_keys()[0]
     assert "PRIVATE KEY" in record.private_key.reveal()
     assert "PRIVATE" not in repr(record)
 
@@ -107,5 +107,5 @@ def kids(signer: TokenSigner) -> list[str]:
 def test_the_fake_clock_is_the_signers_clock(tmp_path: Path) -> None:
     local = LocalEngineUnderTest(tmp_path)
     assert isinstance(local.clock, FakeClock)
-    assert local.signer.keys()[0].creation_date == int(local.clock.now())
+    assert local.store.signing_keys()[0].creation_date == int(local.clock.now())
     local.close()

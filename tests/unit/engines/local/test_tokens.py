@@ -28,7 +28,7 @@ def test_every_algorithm_verifies_with_another_library(tmp_path: Path, algorithm
 
 def test_header_members_and_their_order(local: LocalEngineUnderTest) -> None:
     header, _ = parts_of(local.issue("u").token)
-    assert list(header.items()) == [("kid", local.signer.keys()[0].kid), ("typ", "JWS"), ("alg", "ES256")]
+    assert list(header.items()) == [("kid", local.store.signing_keys()[0].kid), ("typ", "JWS"), ("alg", "ES256")]
 
 
 def test_claims_and_their_order(local: LocalEngineUnderTest) -> None:
