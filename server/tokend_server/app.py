@@ -1,11 +1,13 @@
 """The composition root: from a configuration to a running service, and back."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import sleep
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from starlette.routing import Route
 
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
@@ -27,7 +29,7 @@ class Service:
 
     Attributes:
         grpc_addresses: Where it takes calls, with the ports that were taken.
-        issuer: The `iss` of local tokens.
+        issuer: The `iss` of local tokens; empty when there are no local pools.
         ops_address: Where metrics and probes are.
     """
 
@@ -65,9 +67,11 @@ def start(config: Config, clock: Clock | None = None) -> Service:
     ProcessCollector(registry=metrics.registry)
     PlatformCollector(registry=metrics.registry)
     with ExitStack() as undo:
-        issuer_address = undo.enter_context(closing(BoundAddress("issuer.listen", config.issuer.listen)))
         ops_address = undo.enter_context(closing(BoundAddress("ops.listen", config.ops.listen)))
-        issuer = config.issuer.url or f"http://{issuer_address.address}"
+        issuer_address, issuer = None, ""
+        if config.pools_of("local"):
+            issuer_address = undo.enter_context(closing(BoundAddress("issuer.listen", config.issuer.listen)))
+            issuer = config.issuer.url or f"http://{issuer_address.address}"
 
         engines = build_engines(config, issuer, metrics, clock)
         undo.callback(engines.close)
@@ -76,13 +80,9 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         readiness = Readiness(engines.by_pool, grpc_server.set_serving)
         undo.callback(readiness.stop)
 
-        for address, routes in (
-            (issuer_address, issuer_routes(issuer, engines.algorithms, engines.key_set)),
-            (ops_address, ops_routes(metrics.registry, readiness.problems)),
-        ):
-            listener = HttpListener(address, routes)
-            listener.start()
-            undo.callback(listener.stop)
+        _serve_http(ops_address, ops_routes(metrics.registry, readiness.look), undo)
+        if issuer_address and (keys := engines.local_keys):
+            _serve_http(issuer_address, issuer_routes(issuer, keys.algorithms, keys.key_set), undo)
         readiness.start()
         grpc_server.start()
         service = Service(
@@ -93,3 +93,9 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         extra={"grpc": service.grpc_addresses, "issuer": issuer, "ops": service.ops_address},
     )
     return service
+
+
+def _serve_http(address: BoundAddress, routes: Sequence[Route], undo: ExitStack) -> None:
+    listener = HttpListener(address, routes)
+    listener.start()
+    undo.callback(listener.stop)

@@ -38,6 +38,9 @@ _SQLITE = "sqlite:///"
 #: A host name, an IPv4 address, or an IPv6 address without its brackets.
 _HOST = r"[A-Za-z0-9_.:-]+"
 
+#: The beginning of a pool id of Cognito's.
+_AWS_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+:")
+
 #: The most that gRPC holds in a number of its settings.
 _MOST = 2**31 - 1
 
@@ -113,6 +116,10 @@ def _issuer_url(url: str) -> str:
     return _provider_issuer(url)
 
 
+def _endpoint_url(url: str) -> str:
+    return _provider_issuer(url.removesuffix("/"))
+
+
 def _store_url(url: str) -> str:
     path = url.removeprefix(_SQLITE)
     if path == url or not path or path.startswith(":"):
@@ -124,8 +131,10 @@ TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
 GrpcAddress = Annotated[str, AfterValidator(_grpc_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
+EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
 ProviderIssuer = Annotated[str, AfterValidator(_provider_issuer)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
 
 
@@ -219,6 +228,61 @@ class Store(Section):
     migrate_on_start: bool = Field(True, description="Let serve create and upgrade the schema")
 
 
+class Cognito(Section):
+    """Amazon Cognito, behind the pools of `engine = "cognito"`."""
+
+    endpoint_url: EndpointUrl | None = Field(
+        None, description="Where Cognito's API is; default AWS's endpoint of each pool's region"
+    )
+    profile: str | None = Field(
+        None, min_length=1, description="Profile of the AWS configuration files; default as boto3 finds credentials"
+    )
+    role_arn: str | None = Field(
+        None,
+        pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$",
+        description="Role to assume for the calls, and to assume again before it expires",
+    )
+    timeout_seconds: PositiveSeconds = Field(
+        5.0, description="Longest that a call waits for Cognito, retries included, whatever its caller's deadline"
+    )
+    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Longest that a connection takes")
+    max_attempts: int = Field(3, ge=1, le=10, description="Requests for one call; 1 retries nothing")
+    requests_per_second: float = Field(
+        40.0,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        description="Requests for an operation in a region, retries included, above which calls are refused; 0: none",
+    )
+    burst: int = Field(
+        10,
+        ge=1,
+        le=100_000,
+        description="Requests that may come at once after a pause; with the rate at most the quota",
+    )
+    max_calls: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Calls that may wait for a region; default all threads or, beside others, part of three quarters",
+    )
+    single_flight: bool = Field(True, description="Let identical calls in flight share one")
+    reuse_tokens: bool = Field(
+        False, description="Answer an identical request with the last token until its refresh_time"
+    )
+    reuse_max_tokens: int = Field(10_000, ge=1, le=10_000_000, description="Tokens that are kept for each pool")
+    serve_stale: bool = Field(
+        False, description="With reuse_tokens: past its refresh_time too, while Cognito fails or throttles"
+    )
+    stale_margin_seconds: Seconds = Field(60.0, description="Time before its expire_time from when it is not")
+
+    @model_validator(mode="after")
+    def _stale_tokens_are_kept(self) -> Self:
+        if self.serve_stale and not self.reuse_tokens:
+            raise ValueError("serve_stale needs reuse_tokens = true")
+        return self
+
+
 class Log(Section):
     """The service's log, on standard error."""
 
@@ -238,20 +302,25 @@ class OpenIdConnectProvider(Section):
 class Pool(Section):
     """An identity pool."""
 
-    engine: Literal["local"] = Field("local", description="What stands behind the pool")
+    engine: Literal["local", "cognito"] = Field("local", description="What stands behind the pool")
     developer_provider_name: str = Field(
         max_length=128,
         pattern=r"^[A-Za-z0-9_.-]+$",
         description="The Logins key under which your backends name their users",
     )
-    signing_algorithm: Literal["RS512", "RS256", "ES256"] = Field("RS512", description="JWS algorithm of its tokens")
-    account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="AWS account in the ARNs of its tokens")
+    signing_algorithm: Literal["RS512", "RS256", "ES256"] = Field(
+        "RS512", description="Local engine: JWS algorithm of its tokens"
+    )
+    account_id: str = Field(
+        "000000000000", pattern=r"^\d{12}$", description="Local engine: AWS account in the ARNs of its tokens"
+    )
     identity_pool_arn_claim: bool | None = Field(
-        None, description="Put the pool's ARN into its tokens; default as Cognito does: everywhere but in us-east-1"
+        None,
+        description="Local engine: put the pool's ARN into its tokens; default as Cognito: everywhere but in us-east-1",
     )
     open_id_connect_providers: dict[str, OpenIdConnectProvider] = Field(
         {},
-        description="Public providers by Logins key, with `client_ids` and, where it is not https:// + key, `issuer`",
+        description="Local engine: public providers by Logins key: `client_ids` and, if not https:// + key, `issuer`",
     )
 
     @model_validator(mode="after")
@@ -294,8 +363,24 @@ class Config(BaseSettings):
     issuer: Issuer = Issuer()
     ops: Ops = Ops()
     store: Store = Store()
+    cognito: Cognito = Cognito()
     log: Log = Log()
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
+
+    @model_validator(mode="after")
+    def _cognito_has_the_regions(self) -> Self:
+        odd = [
+            identity_pool_id
+            for identity_pool_id, pool in self.pools.items()
+            if pool.engine == "cognito" and not _AWS_REGION.match(identity_pool_id)
+        ]
+        if odd:
+            raise ValueError(f"pools: the ids of Cognito's pools begin with an AWS region, unlike {', '.join(odd)}")
+        return self
+
+    def pools_of(self, engine: str) -> Mapping[str, Pool]:
+        """The pools behind which an engine stands."""
+        return {identity_pool_id: pool for identity_pool_id, pool in self.pools.items() if pool.engine == engine}
 
     @property
     def store_file(self) -> Path:

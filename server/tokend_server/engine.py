@@ -84,5 +84,6 @@ class Engine(Protocol):
 
         Raises:
             EngineUnavailable: It could not, for the reason in the text, which is for operators.
+            EngineCredentialsRejected: It could not, for want of credentials that its upstream accepts.
         """
         ...

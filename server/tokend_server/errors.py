@@ -31,13 +31,13 @@ class TokendError(Exception):
 
     Attributes:
         reason: The name of the `ErrorReason` value, without its prefix; None for the one failure that has no reason.
-        aws_error_code: The Cognito exception with the same meaning, if there is one.
+        aws_error_code: The code that AWS sent, or the Cognito exception with the same meaning, if there is one.
         aws_request_id: The id of the request to Cognito that failed, if there was one.
         text: What the caller is told.
     """
 
     reason: ClassVar[str | None] = None
-    aws_error_code: ClassVar[str | None] = None
+    aws_error_code: str | None = None
     aws_request_id: str | None = None
 
     def __init__(self, text: str) -> None:

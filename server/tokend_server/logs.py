@@ -7,6 +7,9 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+#: The AWS SDK shows requests with all that is in them when it is asked for more.
+_LEAST = {"alembic": logging.WARNING, "boto3": logging.INFO, "botocore": logging.INFO, "urllib3": logging.INFO}
+
 _JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
 
 
@@ -20,7 +23,8 @@ def configure(*, level: str, as_json: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter() if as_json else _TextFormatter(_TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name, least in _LEAST.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
 
 
 def _json_formatter() -> logging.Formatter:

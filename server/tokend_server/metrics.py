@@ -63,6 +63,37 @@ class Metrics:
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
+        self.cognito_request_seconds = Histogram(
+            "tokend_cognito_request_seconds",
+            "Time from a request to Cognito to its answer; each retry is a request.",
+            ("region", "operation"),
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self.cognito_request_failures = Counter(
+            "tokend_cognito_request_failures_total",
+            "Requests to Cognito that failed, by AWS's error code or by what kept the answer away.",
+            ("region", "operation", "code"),
+            registry=registry,
+        )
+        self.cognito_answers = Counter(
+            "tokend_cognito_answers_total",
+            "Answers of Cognito pools by where they came from: cognito, shared, reused or stale.",
+            ("pool", "source"),
+            registry=registry,
+        )
+        self.cognito_refused = Counter(
+            "tokend_cognito_refused_total",
+            "Calls that were not made, to keep below the quota or the most calls that may wait.",
+            ("region", "limit"),
+            registry=registry,
+        )
+        self.cognito_credentials_rejected = Gauge(
+            "tokend_cognito_credentials_rejected",
+            "1 while AWS refuses the service's own credentials for a pool, or there are none.",
+            ("pool",),
+            registry=registry,
+        )
         self._signing_key_age = Gauge(
             "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
         )

@@ -56,6 +56,7 @@ class TokenRequest(NamedTuple):
         identity_id: The identity to link the logins to; None creates or finds one.
         principal_tags: Session tags for the token.
         token_duration: Whole seconds that the token is to be valid.
+        caller: Who asks, as the listener knows them; empty where callers are not told apart.
     """
 
     identity_pool_id: str
@@ -63,6 +64,7 @@ class TokenRequest(NamedTuple):
     identity_id: str | None = None
     principal_tags: Mapping[str, str] = MappingProxyType({})
     token_duration: timedelta = DEFAULT_TOKEN_DURATION
+    caller: str = ""
 
 
 class IdentityOutcome(StrEnum):
@@ -83,7 +85,7 @@ class IssuedToken(NamedTuple):
         expire_time: The token's `exp`.
         refresh_time: When to fetch the next token.
         algorithm: The JWS algorithm that signed it, such as RS512.
-        outcome: Whether the identity was created, linked to or only retrieved.
+        outcome: Whether the identity was created, linked to or only retrieved; None where the engine is not told.
     """
 
     identity_id: str
@@ -91,7 +93,7 @@ class IssuedToken(NamedTuple):
     expire_time: NumericDate
     refresh_time: NumericDate
     algorithm: str
-    outcome: IdentityOutcome
+    outcome: IdentityOutcome | None
 
 
 def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDate:
@@ -101,13 +103,17 @@ def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDat
 
 @dataclass(frozen=True, slots=True)
 class LookupRequest:
-    """A request to find an identity by its user, or users by their identity; at least one of the two is given."""
+    """A request to find an identity by its user, or users by their identity; at least one of the two is given.
+
+    `caller` is who asks, as in `TokenRequest`.
+    """
 
     identity_pool_id: str
     identity_id: str | None = None
     developer_user_identifier: Secret | None = None
     max_results: int = 60
     next_token: str | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

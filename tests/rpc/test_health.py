@@ -24,13 +24,13 @@ def readiness(service: GrpcService) -> Readiness:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("problem", [EngineUnavailable("The store does not answer."), ValueError("unforeseen")])
 def test_health_follows_readiness(name: str, problem: Exception, service: GrpcService, readiness: Readiness) -> None:
-    readiness.problems()
+    readiness.look()
     assert check_health(service.channel, name) == SERVING
     service.engine.problem = problem
-    readiness.problems()
+    readiness.look()
     assert check_health(service.channel, name) == NOT_SERVING
     service.engine.problem = None
-    readiness.problems()
+    readiness.look()
     assert check_health(service.channel, name) == SERVING
 
 
@@ -51,21 +51,21 @@ def test_a_watch_sees_each_change(name: str, service: GrpcService) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_watch_sees_the_shutdown_for_good(name: str, service: GrpcService, readiness: Readiness) -> None:
-    readiness.problems()
+    readiness.look()
     watch = watch_health(service.channel, name)
     assert next(watch).status == SERVING
     service.server.announce_shutdown()
     assert next(watch).status == NOT_SERVING
-    readiness.problems()
+    readiness.look()
     assert check_health(service.channel, name) == NOT_SERVING
 
 
 def test_a_watch_hears_of_changes_alone(service: GrpcService, readiness: Readiness) -> None:
-    readiness.problems()
+    readiness.look()
     watch = watch_health(service.channel)
     assert next(watch).status == SERVING
     for _ in range(3):
-        readiness.problems()
+        readiness.look()
     service.server.announce_shutdown()
     assert next(watch).status == NOT_SERVING
 

@@ -48,6 +48,23 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_OPS_LISTEN": ("[::1]:4", "[::1]:4"),
     "TOKEND_STORE_URL": ("sqlite:////var/lib/other.db", "sqlite:////var/lib/other.db"),
     "TOKEND_STORE_MIGRATE_ON_START": ("false", False),
+    "TOKEND_COGNITO_ENDPOINT_URL": ("https://cognito.example/", "https://cognito.example"),
+    "TOKEND_COGNITO_PROFILE": ("tokens", "tokens"),
+    "TOKEND_COGNITO_ROLE_ARN": (
+        "arn:aws:iam::123456789012:role/path/tokend",
+        "arn:aws:iam::123456789012:role/path/tokend",
+    ),
+    "TOKEND_COGNITO_TIMEOUT_SECONDS": ("2.5", 2.5),
+    "TOKEND_COGNITO_CONNECT_TIMEOUT_SECONDS": ("0.5", 0.5),
+    "TOKEND_COGNITO_MAX_ATTEMPTS": ("1", 1),
+    "TOKEND_COGNITO_REQUESTS_PER_SECOND": ("0", 0.0),
+    "TOKEND_COGNITO_BURST": ("5", 5),
+    "TOKEND_COGNITO_MAX_CALLS": ("8", 8),
+    "TOKEND_COGNITO_SINGLE_FLIGHT": ("false", False),
+    "TOKEND_COGNITO_REUSE_TOKENS": ("true", True),
+    "TOKEND_COGNITO_REUSE_MAX_TOKENS": ("5", 5),
+    "TOKEND_COGNITO_SERVE_STALE": ("true", True),
+    "TOKEND_COGNITO_STALE_MARGIN_SECONDS": ("30", 30.0),
     "TOKEND_LOG_LEVEL": ("debug", "debug"),
     "TOKEND_LOG_FORMAT": ("text", "text"),
 }
@@ -168,6 +185,8 @@ def test_a_variable_sets_its_setting(
 ) -> None:
     default = setting_of(load_config(None), variable)
     given, expected = SETTINGS[variable]
+    if variable == "TOKEND_COGNITO_SERVE_STALE":  # which is nothing without the tokens
+        monkeypatch.setenv("TOKEND_COGNITO_REUSE_TOKENS", "true")
     if expected is None:  # one TLS file is nothing without the other
         monkeypatch.setenv("TOKEND_GRPC_TLS_CERTIFICATE_FILE", str(tls_files["certificate"]))
         monkeypatch.setenv("TOKEND_GRPC_TLS_PRIVATE_KEY_FILE", str(tls_files["key"]))
@@ -256,6 +275,12 @@ signing_algorithm = "HS256"
         (f'{POOL}[grpc]\nlisten = ["unix:"]', "grpc.listen.0: must name the socket"),
         (f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "127.0.0.1"]', "grpc.listen.1: must be HOST:PORT"),
         (f"{POOL}[grpc]\nthreads = 0", "grpc.threads: "),
+        (f"{POOL}[cognito]\nserve_stale = true", "cognito: serve_stale needs reuse_tokens = true"),
+        (f'{POOL}[cognito]\nendpoint_url = "http://cognito.example"', "cognito.endpoint_url: must be https"),
+        (f'{POOL}[cognito]\nrole_arn = "arn:aws:iam::1:role/x"', "cognito.role_arn: "),
+        (f"{POOL}[cognito]\nmax_attempts = 0", "cognito.max_attempts: "),
+        (f"{POOL}[cognito]\ntimeout_seconds = 0", "cognito.timeout_seconds: "),
+        ('[pools."local:0a"]\nengine = "cognito"\ndeveloper_provider_name = "d"', "AWS region, unlike local:0a"),
         (f'{POOL}[store]\nurl = "sqlite://"', "store.url: must be sqlite:///PATH"),
         (f'{POOL}[store]\nurl = "sqlite:///:memory:"', "store.url: must be sqlite:///PATH"),
         (f'{POOL}[issuer]\nlisten = "0.0.0.0:8080"', "issuer: url must say how verifiers reach the listener"),
@@ -264,6 +289,13 @@ signing_algorithm = "HS256"
 def test_a_problem_is_named(problems: Problems, text: str, expected: str) -> None:
     (problem,) = problems(text)
     assert expected in problem
+
+
+def test_one_word_takes_a_pool_from_one_engine_to_the_other(load: Load) -> None:
+    settings = 'signing_algorithm = "ES256"\nopen_id_connect_providers."login.test" = { client_ids = ["a"] }\n'
+    local, cognito = (load(f'{POOL}{settings}engine = "{engine}"') for engine in ("local", "cognito"))
+    assert (local.pools_of("local").keys(), local.pools_of("cognito").keys()) == ({POOL_ID}, set())
+    assert (cognito.pools_of("local").keys(), cognito.pools_of("cognito").keys()) == (set(), {POOL_ID})
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tokend.v1.developer_identity_service_pb2 import (
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server import app, logs
 from tokend_server.cli.stopping import StopSignal
-from tokend_server.config import Config, load_config
+from tokend_server.config import Config, ConfigError, load_config
 from tokend_server.web.discovery import DISCOVERY_PATH
 
 _USER = "quickstart-user"
@@ -35,6 +35,8 @@ def quickstart(*, once: bool) -> None:
     config = _on_free_ports(load_config(None))
     service = app.start(config)
     try:
+        if not service.issuer:
+            raise ConfigError(["pools: quickstart shows the local engine, and no pool has it"])
         _show("serving", _overview(config, service))
         issued = _get_token(config, service.grpc_addresses[0])
         _show(f"GetOpenIdTokenForDeveloperIdentity for {_USER}", _response(issued))

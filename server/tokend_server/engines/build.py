@@ -1,6 +1,7 @@
 """Chooses the engine of each pool: the only place that tells the kinds apart."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tokend_server.clock import Clock
@@ -12,38 +13,65 @@ from tokend_server.model import KeySet
 
 
 @dataclass(frozen=True, slots=True)
+class LocalKeys:
+    """What verifiers need for local tokens.
+
+    Attributes:
+        key_set: The keys, as of now.
+        algorithms: What tokens are signed with.
+    """
+
+    key_set: Callable[[], KeySet]
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Engines:
     """The engines of all pools.
 
     Attributes:
         by_pool: The engines, by identity pool id.
-        key_set: The keys that verify local tokens, as of now.
-        algorithms: What local tokens are signed with.
+        local_keys: The keys of the local pools; None when there are none.
         close: Gives up what the engines hold.
     """
 
     by_pool: Mapping[str, Engine]
-    key_set: Callable[[], KeySet]
-    algorithms: tuple[str, ...]
+    local_keys: LocalKeys | None
     close: Callable[[], None]
 
 
 def build_engines(config: Config, issuer: str, metrics: Metrics, clock: Clock) -> Engines:
     """Builds the engine of every pool.
 
+    Args:
+        config: The configuration.
+        issuer: The `iss` of local tokens.
+        metrics: Where engines are measured.
+        clock: The time.
+
     Raises:
         ConfigError: An engine's means cannot be used as configured.
         EngineUnavailable: An engine's means do not answer.
     """
-    from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
+    by_pool: dict[str, Engine] = {}
+    local_keys = None
+    with ExitStack() as undo:
+        if pools := config.pools_of("local"):
+            from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
-    local = build_local_engines(config, config.pools, issuer, metrics, clock)
-    return Engines(
-        by_pool={
+            local = build_local_engines(config, pools, issuer, metrics, clock)
+            undo.callback(local.store.close)
+            by_pool |= local.by_pool
+            algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
+            local_keys = LocalKeys(local.signer.key_set, algorithms)
+        if pools := config.pools_of("cognito"):
+            from tokend_server.engines.cognito.build import build_cognito_engines  # noqa: PLC0415 - as above
+
+            cognito = build_cognito_engines(config, pools, metrics, clock)
+            undo.callback(cognito.close)
+            by_pool |= cognito.by_pool
+        observed = {
             pool_id: ObservedEngine(engine, config.pools[pool_id].engine, pool_id, metrics, clock)
-            for pool_id, engine in local.by_pool.items()
-        },
-        key_set=local.signer.key_set,
-        algorithms=tuple(sorted({pool.signing_algorithm for pool in config.pools.values()})),
-        close=local.store.close,
-    )
+            for pool_id, engine in by_pool.items()
+        }
+        return Engines(observed, local_keys, undo.pop_all().close)

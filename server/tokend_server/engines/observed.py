@@ -60,7 +60,8 @@ class ObservedEngine:
             request,
             deadline,
         )
-        self._outcomes[issued.outcome].inc()
+        if issued.outcome is not None:
+            self._outcomes[issued.outcome].inc()
         self._tokens_issued[issued.algorithm].inc()
         return issued
 

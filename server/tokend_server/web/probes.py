@@ -9,12 +9,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 
-def ops_routes(registry: CollectorRegistry, problems: Callable[[], list[str]]) -> list[Route]:
+def ops_routes(registry: CollectorRegistry, look: Callable[[], tuple[bool, list[str]]]) -> list[Route]:
     """The routes of the ops listener.
 
     Args:
         registry: The metrics to show.
-        problems: Finds out why the service could not serve a call now; nothing when it could.
+        look: Finds out whether the service could serve a call now, and what keeps it from serving some or all.
     """
 
     def metrics(request: Request) -> Response:
@@ -25,7 +25,8 @@ def ops_routes(registry: CollectorRegistry, problems: Callable[[], list[str]]) -
         return PlainTextResponse("ok\n")
 
     def readyz(_request: Request) -> Response:
-        found = problems()
-        return PlainTextResponse("".join(f"{line}\n" for line in found or ["ok"]), 503 if found else 200)
+        ready, problems = look()
+        lines = ["ok", *problems] if ready else problems
+        return PlainTextResponse("".join(f"{line}\n" for line in lines), 200 if ready else 503)
 
     return [Route("/metrics", metrics), Route("/livez", livez), Route("/readyz", readyz)]

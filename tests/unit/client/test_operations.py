@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from botocore import xform_name  # type: ignore[import-untyped]  # botocore has no types
-from botocore.loaders import Loader  # type: ignore[import-untyped]  # as above
-from botocore.model import ServiceModel  # type: ignore[import-untyped]  # as above
-from botocore.utils import ArgumentGenerator  # type: ignore[import-untyped]  # as above
+from botocore import xform_name
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.utils import ArgumentGenerator
 
 from tokend_client.tokendctl import cli_input
 from tokend_client.tokendctl.kinds import Integer, Kind, String, StringMap

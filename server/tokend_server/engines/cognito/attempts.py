@@ -1,0 +1,77 @@
+"""What happens around each request of a call, by botocore's events: is there time for it, how long did it take."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.retries import standard
+
+from tokend_server.clock import Clock
+from tokend_server.engines.cognito.client import CognitoClient
+from tokend_server.engines.cognito.faults import failure_label
+from tokend_server.engines.cognito.quota import Quota
+from tokend_server.engines.cognito.transport import CURRENT_CALL
+from tokend_server.errors import TokendError
+from tokend_server.metrics import Metrics
+
+_SERVICE = "cognito-identity"
+
+
+class Attempts:
+    """Follows the requests of a client's calls.
+
+    Args:
+        client: The client, made with botocore's standard retries.
+        region: The label of its metrics.
+        quota: What a retry takes from, as a first attempt does.
+        max_attempts: Requests for one call, the first included.
+        metrics: Where requests are measured.
+        clock: The time.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self, client: CognitoClient, region: str, quota: Quota, *, max_attempts: int, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._region = region
+        self._quota = quota
+        self._metrics = metrics
+        self._clock = clock
+        self._standard = _take_over_retries(client, max_attempts)
+        events = client.meta.events
+        events.register(f"needs-retry.{_SERVICE}", self._needs_retry)
+        events.register(f"before-send.{_SERVICE}", self._before_send)
+        events.register(f"response-received.{_SERVICE}", self._response_received)
+
+    def _needs_retry(self, **event: Any) -> float | None:  # noqa: ANN401 - as botocore calls it
+        """The seconds that botocore is to sleep before it tries again; None ends the call with what it met."""
+        delay: float | None = self._standard.needs_retry(**event)
+        call = CURRENT_CALL.get()
+        if delay is None or call is None:
+            return delay
+        in_time = delay < call.deadline.remaining()
+        return delay if in_time and not self._quota.take(call.operation) else None
+
+    def _before_send(self, **_: object) -> None:
+        if call := CURRENT_CALL.get():
+            call.deadline.check()
+            call.sent_at = self._clock.monotonic()
+
+    def _response_received(
+        self, parsed_response: Mapping[str, Any] | None, exception: Exception | None, **_: object
+    ) -> None:
+        call = CURRENT_CALL.get()
+        if call is None or isinstance(exception, TokendError):
+            return
+        labels = (self._region, call.operation)
+        self._metrics.cognito_request_seconds.labels(*labels).observe(self._clock.monotonic() - call.sent_at)
+        failure = exception or (parsed_response or {}).get("Error", {}).get("Code")
+        if failure:
+            self._metrics.cognito_request_failures.labels(*labels, failure_label(failure)).inc()
+
+
+def _take_over_retries(client: CognitoClient, max_attempts: int) -> standard.RetryHandler:
+    """Leaves botocore's standard retries to be asked, rather than to act on their own."""
+    handler_id = f"retry-config-{_SERVICE}"
+    client.meta.events.unregister(f"needs-retry.{_SERVICE}", unique_id=handler_id)
+    handler = standard.register_retry_handler(client, max_attempts)
+    client.meta.events.unregister(f"needs-retry.{_SERVICE}", unique_id=handler_id)
+    return handler

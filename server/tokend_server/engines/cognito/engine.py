@@ -1,0 +1,213 @@
+"""The Cognito engine: Amazon Cognito's own developer identities, asked for as seldom as may be.
+
+Each operation becomes one call to Cognito, or takes part in one that is under way. Tokens may be reused where the
+configuration says so; what a change makes doubtful is never reused.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+from botocore.credentials import Credentials
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.cognito.credential_watch import CredentialWatch
+from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.gateway import CognitoGateway, Response
+from tokend_server.engines.cognito.operation import Operation
+from tokend_server.engines.cognito.parameters import (
+    lookup_parameters,
+    merge_parameters,
+    token_parameters,
+    unlink_parameters,
+)
+from tokend_server.engines.cognito.request_key import request_key
+from tokend_server.engines.cognito.responses import developer_identity, identity_id, issued_token
+from tokend_server.engines.cognito.token_cache import TokenCache
+from tokend_server.errors import (
+    DeadlineExceeded,
+    EngineCredentialsRejected,
+    EngineUnavailable,
+    TooManyRequests,
+)
+from tokend_server.model import (
+    DeveloperIdentity,
+    IssuedToken,
+    LookupRequest,
+    MergeRequest,
+    NumericDate,
+    Secret,
+    TokenRequest,
+    UnlinkRequest,
+)
+
+#: Seconds that a call waits for Cognito while it has a token at hand that is past its refresh time.
+STALE_PATIENCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a call is about, for the errors that it may meet.
+
+    Attributes:
+        identity_id: The identity that it names.
+        secrets: The login values that no text may repeat.
+    """
+
+    identity_id: str | None = None
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How an engine spares Cognito.
+
+    Attributes:
+        single_flight: Identical calls in flight share one.
+        cache: Where tokens are kept to be reused; None reuses none.
+        serve_stale: A kept token is good past its refresh time while Cognito fails.
+    """
+
+    single_flight: bool
+    cache: TokenCache | None
+    serve_stale: bool
+
+
+class CognitoEngine:
+    """The `Engine` of one pool.
+
+    Args:
+        identity_pool_id: The pool.
+        gateway: Cognito in the pool's region.
+        credentials: The service's own.
+        sharing: How Cognito is spared.
+        watch: Remembers whether AWS takes the credentials.
+        count_answer: Counts an answer by where it came from: `cognito`, `shared`, `reused` or `stale`.
+        clock: The time.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        identity_pool_id: str,
+        gateway: CognitoGateway,
+        credentials: Credentials,
+        sharing: Sharing,
+        *,
+        watch: CredentialWatch,
+        count_answer: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self._identity_pool_id = identity_pool_id
+        self._gateway = gateway
+        self._credentials = credentials
+        self._sharing = sharing
+        self._watch = watch
+        self._count_answer = count_answer
+        self._clock = clock
+        self._epochs = count()
+        self._epoch = next(self._epochs)
+        self._ask_again_at = clock.monotonic()
+
+    def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        deadline.check()
+        cache = self._sharing.cache
+        key = request_key(self._epoch, request)
+        if cache is None:
+            return self._fetch_token(request, key, deadline)[0]
+        if fresh := cache.fresh(key):
+            self._count_answer("reused")
+            return fresh
+        held = cache.usable(key) if self._sharing.serve_stale else None
+        if held is not None and self._clock.monotonic() < self._ask_again_at:
+            self._count_answer("stale")
+            return held
+        try:
+            issued, issued_at = self._fetch_token(request, key, self._patience(deadline) if held else deadline)
+        except (EngineUnavailable, TooManyRequests, DeadlineExceeded):
+            deadline.check()
+            if held is None:
+                raise
+            self._ask_again_at = self._clock.monotonic() + STALE_PATIENCE
+            self._count_answer("stale")
+            return held
+        cache.put(key, issued, issued_at)
+        return issued
+
+    def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
+        deadline.check()
+        user = request.developer_user_identifier
+        about = Subject(request.identity_id, (user,) if user else ())
+        key = request_key(self._epoch, request)
+        return developer_identity(
+            self._call("LookupDeveloperIdentity", lookup_parameters(request), about, deadline, key)
+        )
+
+    def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
+        deadline.check()
+        about = Subject(None, (request.source_user_identifier, request.destination_user_identifier))
+        with self._changing():
+            response = self._call("MergeDeveloperIdentities", merge_parameters(request), about, deadline)
+        return identity_id(response)
+
+    def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
+        deadline.check()
+        about = Subject(request.identity_id, (request.developer_user_identifier,))
+        with self._changing():
+            self._call("UnlinkDeveloperIdentity", unlink_parameters(request), about, deadline)
+
+    def check(self) -> None:
+        self._watch.check()
+        try:
+            self._credentials.get_frozen_credentials()
+        except Exception as error:  # noqa: BLE001 - what boto3 raises is told apart in the table of faults
+            raise self._known(error, Subject()) from None
+
+    def _fetch_token(self, request: TokenRequest, key: bytes, deadline: Deadline) -> tuple[IssuedToken, NumericDate]:
+        about = Subject(request.identity_id, tuple(request.logins.values()))
+        return issued_token(
+            request,
+            self._call("GetOpenIdTokenForDeveloperIdentity", token_parameters(request), about, deadline, key),
+        )
+
+    def _call(
+        self,
+        operation: Operation,
+        parameters: Mapping[str, object],
+        about: Subject,
+        deadline: Deadline,
+        key: bytes | None = None,
+    ) -> Response:
+        response, shared = self._gateway.call(
+            operation,
+            parameters,
+            deadline,
+            lambda error: self._known(error, about),
+            key if self._sharing.single_flight else None,
+        )
+        self._watch.accepted()
+        self._count_answer("shared" if shared else "cognito")
+        return response
+
+    def _known(self, error: Exception, about: Subject) -> Exception:
+        """What the contract calls an error of boto3; the error itself if it is a defect of ours."""
+        known = to_domain(error, about.secrets, self._identity_pool_id, about.identity_id)
+        if known is None:
+            return error
+        if isinstance(known, EngineCredentialsRejected):
+            self._watch.rejected(known)
+        elif not isinstance(known, EngineUnavailable):
+            self._watch.accepted()
+        return known
+
+    def _patience(self, deadline: Deadline) -> Deadline:
+        wait = min(STALE_PATIENCE, deadline.remaining() / 2)
+        return Deadline(self._clock, self._clock.monotonic() + wait)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Whatever became of a change: what was asked before it is not what is asked after it."""
+        try:
+            yield
+        finally:
+            self._epoch = next(self._epochs)

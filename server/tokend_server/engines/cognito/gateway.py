@@ -1,0 +1,125 @@
+"""Cognito in one region: the boto3 calls that are used, kept within their time, their quota and their threads."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.cognito.client import CognitoClient
+from tokend_server.engines.cognito.operation import Operation
+from tokend_server.engines.cognito.quota import Quota
+from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight
+from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
+from tokend_server.errors import EngineUnavailable, TooManyRequests
+from tokend_server.metrics import Metrics
+
+Response: TypeAlias = Mapping[str, Any]
+
+#: Makes the contract's error of what boto3 raised.
+Explain: TypeAlias = Callable[[Exception], Exception]
+
+
+class CognitoGateway:
+    """The calls of all pools of a region.
+
+    Args:
+        client: boto3's client of the region.
+        region: The region, the label of its metrics.
+        quota: What keeps its operations below Cognito's quotas.
+        max_calls: How many callers may wait at once.
+        timeout: Seconds after which nobody waits any more, whatever their deadlines.
+        metrics: Where refusals are counted.
+        clock: The time.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        client: CognitoClient,
+        region: str,
+        quota: Quota,
+        *,
+        max_calls: int,
+        timeout: float,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._region = region
+        self._quota = quota
+        self._admission = threading.BoundedSemaphore(max_calls)
+        self._flights = SingleFlight()
+        self._timeout = timeout
+        self._metrics = metrics
+        self._clock = clock
+        self._methods: Mapping[Operation, Callable[..., Response]] = {
+            "GetOpenIdTokenForDeveloperIdentity": client.get_open_id_token_for_developer_identity,
+            "LookupDeveloperIdentity": client.lookup_developer_identity,
+            "MergeDeveloperIdentities": client.merge_developer_identities,
+            "UnlinkDeveloperIdentity": client.unlink_developer_identity,
+        }
+
+    def call(
+        self,
+        operation: Operation,
+        parameters: Mapping[str, object],
+        deadline: Deadline,
+        explain: Explain,
+        key: bytes | None = None,
+    ) -> tuple[Response, bool]:
+        """Calls an operation, or waits for the same call that is under way.
+
+        Args:
+            operation: The operation.
+            parameters: Its members, as AWS names them.
+            deadline: Until when the caller waits.
+            explain: Makes the contract's error of what boto3 raises.
+            key: What makes calls the same; None shares it with nobody.
+
+        Returns:
+            The members of the response, and whether another caller's call brought it.
+
+        Raises:
+            DeadlineExceeded: The deadline passed.
+            EngineUnavailable: The call took longer than any may.
+            TooManyRequests: Too many callers wait already, or the quota of the region is used up.
+            Exception: What `explain` made.
+        """
+        limit = Deadline(self._clock, min(deadline.expires_at, self._clock.monotonic() + self._timeout))
+
+        def make() -> Response:
+            return self._make(UpstreamCall(operation, limit), parameters, explain)
+
+        with self._admitted():
+            try:
+                return (make(), False) if key is None else self._flights.fly(key, make, limit)
+            except OutOfTime:
+                deadline.check()
+                raise EngineUnavailable("Cognito did not answer in time.") from None
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _make(self, call: UpstreamCall, parameters: Mapping[str, object], explain: Explain) -> Response:
+        if wait := self._quota.take(call.operation):
+            self._metrics.cognito_refused.labels(self._region, "quota").inc()
+            raise TooManyRequests("Rate exceeded", retry_after=wait)
+        token = CURRENT_CALL.set(call)
+        try:
+            return self._methods[call.operation](**parameters)
+        except Exception as error:  # noqa: BLE001 - told apart by `explain`
+            # Whatever went wrong, want of time may have been the cause.
+            raise (explain(error) if call.deadline.remaining() else OutOfTime()) from None
+        finally:
+            CURRENT_CALL.reset(token)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if not self._admission.acquire(blocking=False):
+            self._metrics.cognito_refused.labels(self._region, "calls").inc()
+            raise TooManyRequests("Too many calls are waiting for Cognito.")
+        try:
+            yield
+        finally:
+            self._admission.release()

@@ -1,0 +1,126 @@
+"""How a call to Cognito is kept within its deadline, beyond what botocore's own settings can do.
+
+botocore has one timeout for connecting and one for each piece of an answer, the same for all calls. Here each piece
+may only take what is left of the call's own time, so that an answer that comes byte by byte ends in time too.
+"""
+
+import io
+import socket
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from typing import Any, Literal
+
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
+
+from tokend_server.clock import Deadline
+from tokend_server.engines.cognito.operation import Operation
+
+
+@dataclass(slots=True)
+class UpstreamCall:
+    """A call of an operation, with its retries.
+
+    Attributes:
+        operation: The operation.
+        deadline: When it must have ended.
+        sent_at: Monotonic reading of the clock when its latest request was sent; 0 before that.
+    """
+
+    operation: Operation
+    deadline: Deadline
+    sent_at: float = 0.0
+
+
+#: The call that the current thread makes.
+CURRENT_CALL: ContextVar[UpstreamCall | None] = ContextVar("current call", default=None)
+
+
+def bound_connections(client: Any) -> None:  # noqa: ANN401 - boto3's clients have no types
+    """Lets the connections of a boto3 client end their work at the deadline of the call that they serve."""
+    # botocore has no public way to choose the classes of its connections.
+    client._endpoint.http_session._pool_classes_by_scheme.update(  # noqa: SLF001
+        http=_HttpConnectionPool, https=_HttpsConnectionPool
+    )
+
+
+def _within(seconds: float | None) -> float | None:
+    """A timeout, shortened to what is left of the current call.
+
+    Raises:
+        TimeoutError: Nothing is left.
+    """
+    call = CURRENT_CALL.get()
+    if call is None:
+        return seconds
+    remaining = call.deadline.remaining()
+    if not remaining:
+        raise TimeoutError
+    return remaining if seconds is None else min(seconds, remaining)
+
+
+class _Bounded:
+    """Mixed into a connection of botocore's."""
+
+    sock: socket.socket | None
+    timeout: float | None
+
+    def connect(self) -> None:
+        self.timeout = _within(self.timeout)
+        super().connect()  # type: ignore[misc]
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if self.sock is not None:
+            self.sock.settimeout(_within(self.timeout))
+        return super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+class _BoundedSocketIO(io.RawIOBase):
+    """Reads from a socket, each time with no more than the time that is left."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._sock = sock
+        self._timeout = sock.gettimeout()
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - a writable buffer
+        self._sock.settimeout(_within(self._timeout))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedSocket:
+    """As much of a socket as a response takes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
+        return io.BufferedReader(_BoundedSocketIO(self._sock, self._sock.makefile(mode, buffering=0)))
+
+
+class _BoundedResponse(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+
+class _HttpConnection(_Bounded, AWSHTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _HttpsConnection(_Bounded, AWSHTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _HttpConnectionPool(AWSHTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsConnectionPool(AWSHTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
