@@ -34,11 +34,13 @@ class TokendError(Exception):
         aws_error_code: The code that AWS sent, or the Cognito exception with the same meaning, if there is one.
         aws_request_id: The id of the request to Cognito that failed, if there was one.
         text: What the caller is told.
+        advice: What the service's operator should do about it; not for the caller.
     """
 
     reason: ClassVar[str | None] = None
     aws_error_code: str | None = None
     aws_request_id: str | None = None
+    advice: str = ""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

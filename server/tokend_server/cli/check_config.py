@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tokend_server.cli.options import config_option
+from tokend_server.clock import SystemClock
 from tokend_server.config import Config, OpenIdConnectProvider, Pool, Section, load_config
 
 
@@ -16,13 +17,31 @@ from tokend_server.config import Config, OpenIdConnectProvider, Pool, Section, l
 @click.option(
     "--reference", is_flag=True, help="Print all settings with their defaults, as Markdown, and check nothing."
 )
-def check_config(config_path: Path | None, *, reference: bool) -> None:
+@click.option("--online", is_flag=True, help="Also ask Amazon Cognito about its pools; this changes nothing there.")
+def check_config(config_path: Path | None, *, reference: bool, online: bool) -> None:
     """Check the configuration and name every problem in it."""
     if reference:
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
-    click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}, store {config.store_file}")
+    store = f", store {config.store_file}" if config.pools_of("local") else ""
+    click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
+    if online and config.pools_of("cognito"):
+        _check_online(config)
+    elif online:
+        click.echo('no pool has engine = "cognito": there is nothing to ask')
+
+
+def _check_online(config: Config) -> None:
+    from tokend_server.engines.cognito.online_check import check_online  # noqa: PLC0415 - loads boto3
+
+    problems = dict(check_online(config, SystemClock()))
+    for identity_pool_id, problem in problems.items():
+        click.echo(f"{identity_pool_id}: {problem or 'ok, Cognito answers'}", err=bool(problem))
+    if not problems:
+        click.echo('no pool has engine = "cognito": there is nothing to ask')
+    if any(problems.values()):
+        raise click.exceptions.Exit(1)
 
 
 def reference_table() -> Iterator[str]:

@@ -45,7 +45,7 @@ def to_domain(
 ) -> TokendError | None:
     """The contract's error for what a call of boto3's raised.
 
-    It carries AWS's code and request id where AWS answered, and as a note what an operator should do. AWS's text is
+    It carries AWS's code and request id where AWS answered, and what an operator should do. AWS's text is
     passed on where it is about the request, without secrets; what is about the service's own standing with AWS is told
     in a text of its own.
 
@@ -63,7 +63,7 @@ def to_domain(
     if isinstance(error, ClientError):
         return _of_answer(error, secrets, ids)
     fault = _fault_of_exception(error)
-    return None if fault is None else _noted(fault.error(fault.text or _NO_TEXT), fault)
+    return None if fault is None else _advised(fault.error(fault.text or _NO_TEXT), fault)
 
 
 def failure_label(error: Exception | str) -> str:
@@ -85,15 +85,14 @@ def plain_words(error: TokendError | str) -> str:
     """
     if isinstance(error, str):
         return ANSWERS.get(error, UNKNOWN).advice or _CALLERS_BUSINESS
-    notes: list[str] = getattr(error, "__notes__", [])
-    return notes[0] if notes else error.text
+    return error.advice or error.text
 
 
 def _of_answer(error: ClientError, secrets: tuple[Secret, ...], ids: tuple[str, str]) -> TokendError:
     code = _code(error)
     fault = _fault_of_answer(code, _metadata(error).get("HTTPStatusCode"), error.operation_name)
     said = safe_text(error.response.get("Error", {}).get("Message"), secrets, ids)
-    domain_error = _noted(_built(fault, said or _NO_TEXT, ids), fault)
+    domain_error = _advised(_built(fault, said or _NO_TEXT, ids), fault)
     if code in ANSWERS or (_CODE.fullmatch(code) and safe_text(code, secrets, ()) == code):
         domain_error.aws_error_code = code
     domain_error.aws_request_id = _request_id(error, secrets)
@@ -148,9 +147,8 @@ def _built(fault: Fault, said: str, ids: tuple[str, str]) -> TokendError:
     return fault.error(text)
 
 
-def _noted(error: TokendError, fault: Fault) -> TokendError:
-    if fault.advice:
-        error.add_note(fault.advice)
+def _advised(error: TokendError, fault: Fault) -> TokendError:
+    error.advice = fault.advice
     return error
 
 

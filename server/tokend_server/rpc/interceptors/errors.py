@@ -40,7 +40,15 @@ def _log_failure(method: Method, error: TokendError) -> None:
     # A caller's mistake is the caller's to log; a failure on this side is ours.
     ours = isinstance(error, (RetryableError, EngineCredentialsRejected))
     level = logging.WARNING if ours else logging.DEBUG
-    _log.log(level, "call failed", extra={"method": method.name, "reason": error.reason, "text": error.text})
+    known = {
+        "reason": error.reason,
+        "aws_error_code": error.aws_error_code,
+        "aws_request_id": error.aws_request_id,
+        "text": error.text,
+        "advice": error.advice,
+    }
+    members = {name: value for name, value in known.items() if value}
+    _log.log(level, "call failed", extra={"method": method.name, **members})
 
 
 def _log_defect(method: Method, error: Exception, request_id: str) -> None:

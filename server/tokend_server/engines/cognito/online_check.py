@@ -1,0 +1,50 @@
+"""Whether Cognito would serve the configured pools, in words for those who set them up."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.config import Config
+from tokend_server.engine import Engine
+from tokend_server.engines.cognito.build import build_cognito_engines, region_of
+from tokend_server.engines.cognito.faults import plain_words
+from tokend_server.errors import ResourceNotFound, TokendError
+from tokend_server.metrics import Metrics
+from tokend_server.model import LookupRequest, Secret
+
+#: A user that need not exist: Cognito looks for the pool, and at the caller's rights, before it looks for users.
+_NOBODY = Secret("tokend-check-config")
+
+
+def check_online(config: Config, clock: Clock) -> Iterator[tuple[str, str]]:
+    """Looks up a user in each of Cognito's pools, which changes nothing there.
+
+    Returns:
+        For each pool its id and what is wrong; empty when nothing is.
+
+    Raises:
+        ConfigError: The profile or the endpoint cannot be used.
+    """
+    engines = build_cognito_engines(config, config.pools_of("cognito"), Metrics(CollectorRegistry()), clock)
+    try:
+        for identity_pool_id, engine in engines.by_pool.items():
+            yield identity_pool_id, _problem(identity_pool_id, engine, Deadline(clock))
+    finally:
+        engines.close()
+
+
+def _problem(identity_pool_id: str, engine: Engine, deadline: Deadline) -> str:
+    try:
+        engine.lookup_developer_identity(LookupRequest(identity_pool_id, developer_user_identifier=_NOBODY), deadline)
+    except ResourceNotFound as error:
+        if error.resource_type != "IdentityPool":
+            return ""
+        return (
+            f"There is no such pool in {region_of(identity_pool_id)} for the account of these credentials. "
+            "Check the id, and whose credentials they are."
+        )
+    except TokendError as error:
+        said_by_aws = f" (AWS says {error.aws_error_code}.)" if error.aws_request_id else ""
+        return plain_words(error) + said_by_aws
+    return ""
