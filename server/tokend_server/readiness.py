@@ -95,4 +95,4 @@ def _failure(pool_id: str, engine: Engine) -> Exception | None:
 
 
 def _text(error: Exception) -> str:
-    return error.text if isinstance(error, TokendError) else "internal error"
+    return f"{error.text} {error.advice}".rstrip() if isinstance(error, TokendError) else "internal error"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import serve_floor, serve_moto, serve_tokend
+from tests.bench import cognito, serve_floor, serve_moto, serve_tokend
 from tests.bench.fill import fill
 from tests.bench.generator import CONNECTIONS, STREAMS, Call, Generator, Sample, build
 from tests.bench.machine import describe
@@ -114,9 +114,12 @@ def main() -> None:
         with TemporaryDirectory(prefix="tokend-bench-") as directory, prepared(Path(directory)) as bench:
             machine = describe(Path(directory))
             samples = measure(bench, options.rounds, options.seconds)
+        with TemporaryDirectory(prefix="tokend-bench-") as directory:
+            _say("the Cognito engine beside boto3")
+            calls = cognito.measure(Path(directory), options.rounds)
     except RuntimeError as error:
         sys.exit(str(error))
-    text = results(samples, machine, options.seconds)
+    text = f"{results(samples, machine, options.seconds)}\n{cognito.table(calls)}\n"
     RESULTS.write_text(text)
     sys.stdout.write(text)
 

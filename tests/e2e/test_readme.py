@@ -6,12 +6,17 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
+from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.server_process import ServerProcess
+
+from tokend_server.engines.cognito.operation import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,11 +76,46 @@ def test_every_command_is_followed_here_or_in_ci() -> None:
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     elsewhere = [line for line in commands() if line.startswith("pip install uv")]
     assert all(line in ci for line in elsewhere)
-    assert len(commands()) == len(elsewhere) + 3
+    assert len(commands()) == len(elsewhere) + 4
 
 
 def test_the_configuration_is_good(directory: Path) -> None:
-    assert run(command("uv run tokend check-config"), directory).startswith("ok")
+    assert run(command("uv run tokend check-config --config tokend.toml"), directory).startswith("ok")
+
+
+def test_cognito_is_asked_for_its_pool(directory: Path) -> None:
+    (directory / "cognito.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    with CognitoUpstream() as upstream:
+        output = run(
+            command("uv run tokend check-config --config cognito.toml"),
+            directory,
+            TOKEND_COGNITO_ENDPOINT_URL=upstream.url,
+            AWS_ACCESS_KEY_ID=ACCESS_KEY.aws_access_key_id,
+            AWS_SECRET_ACCESS_KEY=ACCESS_KEY.aws_secret_access_key,
+        )
+    assert output.splitlines()[-1].endswith(": ok, Cognito answers")
+
+
+def test_the_policy_allows_what_is_called_and_no_more() -> None:
+    (statement,) = json.loads(blocks("json")[1])["Statement"]
+    assert statement["Action"] == [f"cognito-identity:{operation}" for operation in OPERATIONS]
+    (identity_pool_id,) = tomllib.loads(blocks("toml")[2])["pools"]
+    assert statement["Resource"].endswith(f":identitypool/{identity_pool_id}")
+
+
+def test_the_aws_command_creates_the_pool_of_the_configuration() -> None:
+    (line,) = "".join(blocks("console")).replace("\\\n", " ").splitlines()
+    prompt, aws, service, operation, *options = shlex.split(line)
+    members = Loader().load_service_model(service, "service-2")["shapes"]["CreateIdentityPoolInput"]["members"]
+    named = {
+        "".join(map(str.capitalize, re.split("-", option[2:].removeprefix("no-"))))
+        for option in options
+        if option.startswith("--")
+    }
+    assert (prompt, aws, operation) == ("$", "aws", "create-identity-pool")
+    assert named - {"Region"} <= members.keys()
+    (pool,) = tomllib.loads(blocks("toml")[2])["pools"].values()
+    assert pool["developer_provider_name"] in options
 
 
 def test_the_call_is_answered_in_the_shown_form(answer: dict[str, Any]) -> None:
@@ -92,5 +132,5 @@ def test_the_python_snippet_verifies_the_token(answer: dict[str, Any], server: S
 
 def test_the_pool_with_public_logins_is_good(directory: Path) -> None:
     config = directory / "public.toml"
-    config.write_text("\n".join(blocks("toml")), encoding="utf-8")
+    config.write_text("\n".join(blocks("toml")[:2]), encoding="utf-8")
     assert run(f"tokend check-config --config {config}", directory).startswith("ok")

@@ -1,0 +1,90 @@
+"""The `Authorization` header of AWS Signature Version 4."""
+
+import re
+from typing import NamedTuple
+
+from tokend_server.aws_json.errors import AwsError
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+TERMINATOR = "aws4_request"
+
+_PARAMETERS = ("Credential", "SignedHeaders", "Signature")
+
+
+class Credential(NamedTuple):
+    """Who signed, and what the signature is good for.
+
+    Attributes:
+        access_key_id: The signer's access key.
+        date: The day of the signature in UTC, YYYYMMDD.
+        region: The AWS Region.
+        service: The service name.
+    """
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+
+
+class Authorization(NamedTuple):
+    """What the header says.
+
+    Attributes:
+        credential: Who signed.
+        signed_headers: The names of the headers that were signed.
+        signature: 64 hexadecimal digits.
+    """
+
+    credential: Credential
+    signed_headers: tuple[str, ...]
+    signature: str
+
+
+def parse_authorization(header: str | None) -> Authorization:
+    """Reads the header's value, canonical as `folded` makes it; None is no header.
+
+    Raises:
+        AwsError: MissingAuthenticationTokenException, or IncompleteSignatureException for a header of another form.
+    """
+    if not header:
+        raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    algorithm, _, rest = header.partition(" ")
+    if algorithm != ALGORITHM:
+        raise _incomplete(f"Authorization header requires the algorithm '{ALGORITHM}'.")
+    given = [part.strip(" ").partition("=")[::2] for part in rest.split(",")]
+    parameters = dict(given)
+    missing = [name for name in _PARAMETERS if not parameters.get(name)]
+    if missing:
+        raise _incomplete(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
+    if len(given) != len(_PARAMETERS):
+        raise _incomplete("Authorization header has a parameter too many.")
+    return Authorization(
+        _credential(parameters["Credential"]),
+        tuple(parameters["SignedHeaders"].split(";")),
+        _signature(parameters["Signature"]),
+    )
+
+
+def _credential(text: str) -> Credential:
+    parts = text.split("/")
+    if len(parts) != 5 or not all(parts):  # noqa: PLR2004 - what the text below says
+        raise _incomplete(
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
+        )
+    access_key_id, date, region, service, terminator = parts
+    if terminator != TERMINATOR:
+        raise AwsError(
+            "InvalidSignatureException", f"Credential should be scoped with a valid terminator: '{TERMINATOR}'."
+        )
+    return Credential(access_key_id, date, region, service)
+
+
+def _signature(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise _incomplete("Signature must be 64 hexadecimal digits.")
+    return text
+
+
+def _incomplete(text: str) -> AwsError:
+    return AwsError("IncompleteSignatureException", text)

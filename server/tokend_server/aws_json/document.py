@@ -1,0 +1,108 @@
+"""Request bodies: strict JSON, read member by member into fields of the contract's messages."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeAlias
+
+from google.protobuf.duration_pb2 import Duration
+
+from tokend_server.aws_json.errors import AwsError
+
+#: Reads a JSON value that is not null into the value of a message's field.
+Reader: TypeAlias = Callable[[Any], Any]
+
+#: What AWS calls the kinds of JSON values in its texts.
+_KINDS: Mapping[type, str] = {
+    str: "STRING_VALUE",
+    int: "NUMBER_VALUE",
+    float: "NUMBER_VALUE",
+    bool: "BOOLEAN_VALUE",
+    list: "LIST_VALUE",
+    dict: "STRUCTURE_VALUE",
+    type(None): "NULL_VALUE",
+}
+
+
+def parse_document(body: bytes) -> dict[str, Any]:
+    """The members of a JSON object, without those that are null.
+
+    Raises:
+        AwsError: SerializationException: the body is no JSON in UTF-8 (RFC 8259), no object, nested too deeply, or an
+            object in it names a member twice.
+    """
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise _serialization("The request is no valid JSON.") from None
+    if not isinstance(document, dict):
+        raise _serialization("Start of structure expected.")
+    return document
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is used twice")
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def text(value: object) -> str:
+    """A string of Unicode characters.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    if not isinstance(value, str):
+        raise _wrong_kind(value, "a String")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _serialization("A string holds half a surrogate pair.") from None
+    return value
+
+
+def text_map(value: object) -> dict[str, str]:
+    """A map of strings to strings.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    if not isinstance(value, dict):
+        raise _wrong_kind(value, "a Map")
+    return {text(name): text(entry) for name, entry in value.items()}
+
+
+def integer(value: object) -> int:
+    """A number that a protobuf int32 holds.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    return _whole(value, 31, "an Integer")
+
+
+def seconds(value: object) -> Duration:
+    """A number of seconds that an int64 holds.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    return Duration(seconds=_whole(value, 63, "a Long"))
+
+
+def _whole(value: object, bits: int, kind: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**bits) <= value < 2**bits:
+        raise _wrong_kind(value, kind)
+    return value
+
+
+def _wrong_kind(value: object, expected: str) -> AwsError:
+    return _serialization(f"{_KINDS[type(value)]} can not be converted to {expected}")
+
+
+def _serialization(text: str) -> AwsError:
+    return AwsError("SerializationException", text)

@@ -1,0 +1,149 @@
+"""AWS Signature Version 4 of AWS JSON requests, checked ("Create a signed AWS API request", IAM User Guide).
+
+Refusals bear AWS's own names.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from tokend_server.aws_json.authorization import ALGORITHM, TERMINATOR, Credential, parse_authorization
+from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.wire import Headers, folded
+from tokend_server.clock import Clock
+from tokend_server.model import Secret
+
+_LARGEST_SKEW = timedelta(minutes=5)
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+_ALWAYS_SIGNED = frozenset({"host"})
+
+_MISMATCH = "The signature does not match the request. Check the secret access key and how the request is signed."
+
+
+class SignatureVerifier:
+    """Tells who signed a request, for the access keys that it knows.
+
+    Args:
+        credentials: Secret access keys by access key id.
+        clock: What the date of a signature is compared with.
+        service: The service name that signatures must be scoped to.
+        session_tokens: For temporary credentials, the session token that goes with the access key id.
+    """
+
+    def __init__(
+        self,
+        credentials: Mapping[str, Secret],
+        clock: Clock,
+        service: str = "cognito-identity",
+        session_tokens: Mapping[str, Secret] = MappingProxyType({}),
+    ) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._service = service
+        self._session_tokens = session_tokens
+
+    def verify(self, method: str, headers: Headers, body: bytes) -> Credential:
+        """Checks the signature of a request to the path `/` without a query, which every AWS JSON request is.
+
+        Args:
+            method: The HTTP method.
+            headers: All headers as they arrived.
+            body: The body as it arrived.
+
+        Returns:
+            Who signed, for which day, Region and service. The Region is for the caller to check.
+
+        Raises:
+            AwsError: MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException
+                or InvalidSignatureException.
+        """
+        values = folded(headers)
+        authorization = parse_authorization(values.get("authorization"))
+        stamp = values.get("x-amz-date", "")
+        signed_at = _date(stamp)
+        self._check_scope(authorization.credential, stamp)
+        _check_signed_headers(authorization.signed_headers, values)
+        self._check_time(signed_at)
+        secret_key = self._secret_key(authorization.credential.access_key_id, values.get("x-amz-security-token"))
+        request = _canonical_request(method, values, authorization.signed_headers, body)
+        expected = _signature(secret_key, authorization.credential, stamp, request)
+        if not hmac.compare_digest(expected, authorization.signature):
+            raise AwsError("InvalidSignatureException", _MISMATCH)
+        return authorization.credential
+
+    def _check_scope(self, credential: Credential, stamp: str) -> None:
+        if credential.date != stamp[:8]:
+            raise AwsError(
+                "InvalidSignatureException",
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
+            )
+        if credential.service != self._service:
+            raise AwsError(
+                "InvalidSignatureException", f"Credential should be scoped to correct service: '{self._service}'."
+            )
+
+    def _check_time(self, signed_at: datetime) -> None:
+        now = datetime.fromtimestamp(int(self._clock.now()), UTC)
+        earliest, latest = now - _LARGEST_SKEW, now + _LARGEST_SKEW
+        if signed_at < earliest:
+            raise AwsError(
+                "InvalidSignatureException",
+                f"Signature expired: {signed_at:{_DATE_FORMAT}} is now earlier than "
+                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - 5 min.)",
+            )
+        if signed_at > latest:
+            raise AwsError(
+                "InvalidSignatureException",
+                f"Signature not yet current: {signed_at:{_DATE_FORMAT}} is still later than "
+                f"{latest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} + 5 min.)",
+            )
+
+    def _secret_key(self, access_key_id: str, session_token: str | None) -> Secret:
+        secret_key = self._credentials.get(access_key_id)
+        expected = self._session_tokens.get(access_key_id)
+        if secret_key is None or not _same(expected, session_token):
+            raise AwsError("UnrecognizedClientException", "The security token included in the request is invalid.")
+        return secret_key
+
+
+def _same(expected: Secret | None, given: str | None) -> bool:
+    if expected is None or given is None:
+        return expected is None and given is None
+    return hmac.compare_digest(expected.reveal().encode(), given.encode())
+
+
+def _date(stamp: str) -> datetime:
+    try:
+        date = datetime.strptime(stamp, _DATE_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        date = None
+    if date is None or f"{date:{_DATE_FORMAT}}" != stamp:  # a date can be read that is not written in full
+        raise AwsError(
+            "IncompleteSignatureException",
+            "Authorization header requires existence of a 'X-Amz-Date' header in ISO-8601 'basic format'.",
+        )
+    return date
+
+
+def _check_signed_headers(signed: tuple[str, ...], values: Mapping[str, str]) -> None:
+    required = {name for name in values if name.startswith("x-amz-")} | _ALWAYS_SIGNED
+    for name in sorted(required.difference(signed)):
+        raise AwsError("InvalidSignatureException", f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+    if not values.keys() >= set(signed):
+        raise AwsError("InvalidSignatureException", _MISMATCH)
+
+
+def _canonical_request(method: str, values: Mapping[str, str], signed: Iterable[str], body: bytes) -> bytes:
+    lines = [method, "/", "", *(f"{name}:{values[name]}" for name in signed), "", ";".join(signed)]
+    return "\n".join([*lines, hashlib.sha256(body).hexdigest()]).encode("latin-1")
+
+
+def _signature(secret_key: Secret, credential: Credential, stamp: str, canonical_request: bytes) -> str:
+    scope = (credential.date, credential.region, credential.service, TERMINATOR)
+    text = "\n".join([ALGORITHM, stamp, "/".join(scope), hashlib.sha256(canonical_request).hexdigest()])
+    key = f"AWS4{secret_key.reveal()}".encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, text.encode(), "sha256").hex()

@@ -1,0 +1,60 @@
+"""Requests and responses as AWS JSON 1.1 has them on the wire."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import orjson
+
+from tokend_server.aws_json.errors import AwsError
+
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+#: Names and values in the order of the wire, decoded as Latin-1, which keeps every byte.
+Headers: TypeAlias = Sequence[tuple[str, str]]
+
+#: What fits into a header as it is (RFC 9110, section 5.5).
+_HEADER_TEXT = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
+class AwsResponse(NamedTuple):
+    """A response; whoever sends it adds `content-length` and `date`.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names in lower case, and values.
+        body: JSON, or nothing for an operation without output.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def folded(headers: Headers) -> dict[str, str]:
+    """The headers by name in lower case, in the canonical form of Signature Version 4.
+
+    Values are trimmed, white space within them is one space, and a header that is repeated has all its values,
+    separated by commas (RFC 9110, section 5.2).
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name.lower(), []).append(" ".join(re.findall(r"[^ \t]+", value)))
+    return {name: ",".join(parts) for name, parts in values.items()}
+
+
+def success_response(output: Mapping[str, object] | None, request_id: str) -> AwsResponse:
+    """The response with an operation's output; None is no output."""
+    body = b"" if output is None else orjson.dumps(output)
+    return AwsResponse(200, {"content-type": CONTENT_TYPE, "x-amzn-requestid": request_id}, body)
+
+
+def error_response(error: AwsError, request_id: str) -> AwsResponse:
+    """The response of a failure.
+
+    The text is in the body, and in the header `x-amzn-errormessage` where a header can hold it.
+    """
+    headers = {"content-type": CONTENT_TYPE, "x-amzn-requestid": request_id, "x-amzn-errortype": f"{error.code}:"}
+    if _HEADER_TEXT.fullmatch(error.message):
+        headers["x-amzn-errormessage"] = error.message
+    return AwsResponse(error.status, headers, orjson.dumps({"__type": error.code, "message": error.message}))

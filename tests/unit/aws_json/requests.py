@@ -1,0 +1,84 @@
+"""Requests signed by botocore, the AWS SDK's own signer, and a service to answer them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from tests.fakes.clock import FakeClock
+
+from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.engine import Engine
+from tokend_server.model import Secret
+
+HOST = "cognito-identity.us-east-1.amazonaws.com"
+KEY_ID = "AKIDEXAMPLE"
+SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A request with its signature, as it arrives."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    method: str = "POST"
+    target: str = "/"
+
+    def header(self, name: str) -> str:
+        return dict(self.headers)[name]
+
+    def with_header(self, name: str, value: str) -> Self:
+        """The request with another value of one header, or one more header."""
+        others = tuple(each for each in self.headers if each[0] != name)
+        return replace(self, headers=(*others, (name, value)))
+
+    def without_header(self, name: str) -> Self:
+        return replace(self, headers=tuple(each for each in self.headers if each[0] != name))
+
+    @property
+    def signed_at(self) -> float:
+        return datetime.strptime(self.header("X-Amz-Date"), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+
+
+def signed(
+    body: bytes = b"{}",
+    headers: Mapping[str, str] | None = None,
+    *,
+    credentials: tuple[str, str, str | None] = (KEY_ID, SECRET_KEY, None),
+    region: str = "us-east-1",
+    service: str = "cognito-identity",
+) -> Signed:
+    """A request that botocore has signed now."""
+    request = AWSRequest(method="POST", url=f"https://{HOST}/", headers=dict(headers or {}), data=body)
+    SigV4Auth(Credentials(*credentials), service, region).add_auth(request)
+    return Signed((("host", HOST), *request.headers.items()), body)
+
+
+def call(operation: str, document: object, *, raw: bytes | None = None, target: str | None = None) -> Signed:
+    """A request for an operation, in order but for what is given."""
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": target or f"AWSCognitoIdentityService.{operation}",
+    }
+    return signed(json.dumps(document).encode() if raw is None else raw, headers)
+
+
+def answer(engines: Mapping[str, Engine], request: Signed, **options: Any) -> AwsResponse:  # noqa: ANN401
+    """What a service answers that knows one access key, at the moment of the signature."""
+    clock = FakeClock(now=request.signed_at)
+    verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
+    service = AwsJsonService(engines, verifier, clock, **options)
+    return service.answer(request.method, request.target, request.headers, request.body)
+
+
+def error_of(response: AwsResponse) -> tuple[int, str, str]:
+    """Status, code and text of an answer that is an error."""
+    error = json.loads(response.body)
+    return response.status, error["__type"], error["message"]

@@ -1,0 +1,130 @@
+"""The AWS JSON face over HTTP, with a scripted engine behind it."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import httpx
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.scripted_engine import ScriptedEngine
+from tests.support.grpc_service import PATIENCE, POOL_ID
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call
+
+from tokend_server.aws_json.routes import aws_json_routes
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.model import Secret
+from tokend_server.web.listener import BoundAddress, HttpListener
+
+MOST = 4096
+
+REQUEST = call(
+    "GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
+)
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+@contextmanager
+def serving(engine: ScriptedEngine) -> Iterator[str]:
+    """The face on a port of its own; HOST:PORT of it."""
+    clock = FakeClock(now=REQUEST.signed_at)
+    routes = aws_json_routes(
+        {POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock, max_body_bytes=MOST
+    )
+    with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
+        listener = HttpListener(bound, routes).start()
+        yield bound.address
+        listener.stop()
+
+
+@pytest.fixture
+def address(engine: ScriptedEngine) -> Iterator[str]:
+    with serving(engine) as running:
+        yield running
+
+
+@pytest.fixture
+def http(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=PATIENCE) as client:
+        yield client
+
+
+@contextmanager
+def half_a_request(address: str, length: int, sent: int) -> Iterator[socket.socket]:
+    """A connection on which a request of that many bytes has begun, and the server waits for more."""
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        lines = [
+            "POST / HTTP/1.1",
+            *(f"{name}: {value}" for name, value in REQUEST.headers if name != "Content-Length"),
+        ]
+        head = "".join(f"{line}\r\n" for line in [*lines, f"content-length: {length}", "expect: 100-continue", ""])
+        connection.sendall(head.encode())
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"x" * sent)
+        yield connection
+
+
+def send(http: httpx.Client, request: Signed, path: str = "/") -> httpx.Response:
+    return http.request(request.method, path, headers=list(request.headers), content=request.body)
+
+
+def test_a_signed_request_is_answered(http: httpx.Client) -> None:
+    response = send(http, REQUEST)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/x-amz-json-1.1")
+    assert response.headers["x-amzn-requestid"]
+    assert response.json()["Token"] == "header.claims.signature"
+
+
+@pytest.mark.parametrize("path", ["/x", "/.well-known/jwks.json", "/?a=b", "/x/", "/%2f"])
+def test_another_path_is_refused_in_awss_form(path: str, http: httpx.Client, engine: ScriptedEngine) -> None:
+    response = send(http, REQUEST, path)
+    assert (response.status_code, response.json()["__type"]) == (404, "UnknownOperationException")
+    assert response.headers["x-amzn-errortype"] == "UnknownOperationException:"
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "PURGE"])
+def test_another_method_is_refused_in_awss_form(method: str, http: httpx.Client) -> None:
+    response = http.request(method, "/", headers=list(REQUEST.headers))
+    assert (response.status_code, response.json()["__type"]) == (404, "UnknownOperationException")
+
+
+def test_a_body_that_is_too_large_is_refused(http: httpx.Client) -> None:
+    headers = [(name, value) for name, value in REQUEST.headers if name.lower() != "content-length"]
+    for content in (b"x" * (MOST + 1), b"x" * (100 * MOST), iter([b"x" * MOST] * 100)):
+        response = http.post("/", headers=headers, content=content)
+        assert (response.status_code, response.json()["__type"]) == (413, "RequestEntityTooLargeException")
+    assert send(http, REQUEST).status_code == 200
+
+
+def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
+    with half_a_request(address, 100 * MOST, MOST + 1) as connection:
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_that_leaves_early_is_no_defect(engine: ScriptedEngine, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(engine) as address, half_a_request(address, MOST, 1):
+        pass
+    assert caplog.records == []
+    assert engine.asked == []
+
+
+def test_a_signed_header_that_changes_on_the_way_is_noticed(http: httpx.Client) -> None:
+    response = send(http, REQUEST.with_header("host", "other.example.test"))
+    assert (response.status_code, response.json()["__type"]) == (400, "InvalidSignatureException")
+
+
+def test_a_call_that_waits_holds_up_no_other(http: httpx.Client, engine: ScriptedEngine) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        with engine.holding() as hold:
+            waiting = [threads.submit(send, http, REQUEST) for _ in range(2)]
+            assert hold.entered.wait(PATIENCE)
+            assert send(http, REQUEST, "/x").status_code == 404
+            assert not any(each.done() for each in waiting)
+        assert [each.result().status_code for each in waiting] == [200, 200]

@@ -1,0 +1,221 @@
+"""The order of the checks, what is no request at all, and what defects leave behind."""
+
+import json
+import logging
+import math
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.fakes.scripted_engine import ScriptedEngine
+from tests.support.grpc_service import METHODS, POOL_ID
+from tests.unit.aws_json.requests import Signed, answer, call, error_of
+
+from tokend_server import errors
+
+OPERATION = "GetOpenIdTokenForDeveloperIdentity"
+CANARY = "canary-7f3a9c"
+DOCUMENT = {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": CANARY}}
+
+UNKNOWN = "There is no such operation."
+ELSEWHERE = "Requests are a POST of application/x-amz-json-1.1 to /."
+
+#: The attributes that every log record has.
+COMMON_ATTRIBUTES = vars(logging.makeLogRecord({})).keys()
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        OPERATION,
+        f".{OPERATION}",
+        "AWSCognitoIdentityService.",
+        "AWSCognitoIdentityService.GetId",
+        f"AWSCognitoIdentityService.{OPERATION.lower()}",
+        f"AWSCognitoIdentityService.x.{OPERATION}",
+        f"awscognitoidentityservice.{OPERATION}",
+        f"AWSCognitoIdentityProviderService.{OPERATION}",
+        f"AWSCognitoIdentityService.{OPERATION},AWSCognitoIdentityService.{OPERATION}",
+    ],
+)
+def test_an_operation_that_there_is_not(target: str, engine: ScriptedEngine) -> None:
+    response = answer({POOL_ID: engine}, call(OPERATION, DOCUMENT).with_header("X-Amz-Target", target))
+    assert error_of(response) == (400, "UnknownOperationException", UNKNOWN)
+
+
+def test_no_target_at_all(engine: ScriptedEngine) -> None:
+    response = answer({POOL_ID: engine}, call(OPERATION, DOCUMENT).without_header("X-Amz-Target"))
+    assert error_of(response) == (400, "UnknownOperationException", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda request: replace(request, method="GET"),
+        lambda request: replace(request, method="post"),
+        lambda request: replace(request, target="/x"),
+        lambda request: replace(request, target="//"),
+        lambda request: replace(request, target="/?x=y"),
+        lambda request: replace(request, target=""),
+        lambda request: request.without_header("Content-Type"),
+        lambda request: request.with_header("Content-Type", "application/json"),
+        lambda request: request.with_header("Content-Type", "application/x-amz-json-1.0"),
+        lambda request: request.with_header("Content-Type", "application/x-amz-json-1.1, text/plain"),
+    ],
+)
+def test_what_is_no_aws_json_is_not_routed(change: Callable[[Signed], Signed], engine: ScriptedEngine) -> None:
+    response = answer({POOL_ID: engine}, change(call(OPERATION, DOCUMENT)))
+    assert error_of(response) == (404, "UnknownOperationException", ELSEWHERE)
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize("media_type", ["application/x-amz-json-1.1; charset=utf-8", "Application/X-AMZ-JSON-1.1 ;a=b"])
+def test_a_content_type_may_have_parameters(media_type: str, engine: ScriptedEngine) -> None:
+    request = call(OPERATION, DOCUMENT).with_header("Content-Type", media_type)
+    status, code, _text = error_of(answer({POOL_ID: engine}, request))
+    assert (status, code) == (400, "InvalidSignatureException")  # routed, and found not to be what was signed
+
+
+BAD_JSON = b'{"IdentityPoolId": 1, '
+OVER_LIMIT = {"IdentityPoolId": "no pool", "Logins": {"login.example.test": "alice"}}
+NO_POOL = {"IdentityPoolId": "eu-west-1:0", "Logins": {"login.example.test": "alice"}}
+
+
+def unsigned(request: Signed) -> Signed:
+    return request.without_header("Authorization")
+
+
+def test_the_target_is_checked_before_the_signature(engine: ScriptedEngine) -> None:
+    request = unsigned(call("GetId", None, raw=BAD_JSON))
+    assert error_of(answer({POOL_ID: engine}, request))[1] == "UnknownOperationException"
+
+
+def test_the_size_is_checked_before_the_signature(engine: ScriptedEngine) -> None:
+    request = unsigned(call(OPERATION, DOCUMENT))
+    response = answer({POOL_ID: engine}, request, max_body_bytes=len(request.body) - 1)
+    expected = (413, "RequestEntityTooLargeException", "The request body is too large.")
+    assert error_of(response) == expected
+    signed = call(OPERATION, DOCUMENT)
+    assert answer({POOL_ID: engine}, signed, max_body_bytes=len(signed.body)).status == 200
+
+
+@pytest.mark.parametrize("request_body", [{"raw": BAD_JSON}, {"document": OVER_LIMIT}, {"document": NO_POOL}])
+def test_the_signature_is_checked_before_the_body(request_body: dict[str, Any], engine: ScriptedEngine) -> None:
+    request = unsigned(call(OPERATION, **{"document": None, **request_body}))
+    expected = (400, "MissingAuthenticationTokenException", "Missing Authentication Token")
+    assert error_of(answer({POOL_ID: engine}, request)) == expected
+
+
+def test_json_is_checked_before_limits(engine: ScriptedEngine) -> None:
+    request = call(OPERATION, {"IdentityPoolId": "no pool", "Logins": 1})
+    assert error_of(answer({POOL_ID: engine}, request))[1] == "SerializationException"
+
+
+def test_limits_are_checked_before_the_pool(engine: ScriptedEngine) -> None:
+    assert error_of(answer({POOL_ID: engine}, call(OPERATION, OVER_LIMIT)))[1] == "ValidationException"
+
+
+def test_a_pool_that_is_not_declared_is_not_found(engine: ScriptedEngine) -> None:
+    response = answer({POOL_ID: engine}, call(OPERATION, NO_POOL))
+    assert error_of(response) == (400, "ResourceNotFoundException", "IdentityPool 'eu-west-1:0' not found.")
+    assert engine.asked == []
+
+
+def test_a_caller_waits_for_ever(engine: ScriptedEngine) -> None:
+    answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
+    assert engine.asked[0].remaining == math.inf
+
+
+@pytest.mark.parametrize("failure", [None, errors.NotAuthorized("no"), RuntimeError("no")])
+def test_every_answer_has_an_id_of_its_own(failure: Exception | None, engine: ScriptedEngine) -> None:
+    engine.failure = failure
+    request = call(OPERATION, DOCUMENT)
+    ids = [answer({POOL_ID: engine}, request).headers["x-amzn-requestid"] for _ in range(2)]
+    assert len({uuid.UUID(each) for each in ids}) == 2
+
+
+def test_success_has_no_headers_of_errors(engine: ScriptedEngine) -> None:
+    response = answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
+    assert set(response.headers) == {"content-type", "x-amzn-requestid"}
+    assert response.headers["content-type"] == "application/x-amz-json-1.1"
+
+
+class UnforeseenError(Exception):
+    """Quotes what the caller sent, as exceptions of libraries do."""
+
+
+@pytest.mark.parametrize("failure", [UnforeseenError(CANARY), KeyError(CANARY)])
+def test_a_defect_tells_the_log_where_but_not_what(
+    failure: Exception, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "tokend_server")
+    engine.failure = failure
+    response = answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
+    text = "Internal error. The request id leads to the service's log."
+    assert error_of(response) == (500, "InternalErrorException", text)
+    [record] = caplog.records
+    extra = {name: value for name, value in vars(record).items() if name not in COMMON_ATTRIBUTES}
+    assert "raise self.failure" in extra.pop("traceback")
+    assert extra == {
+        "method": OPERATION,
+        "exception": type(failure).__qualname__,
+        "request_id": response.headers["x-amzn-requestid"],
+        "message": "internal error",
+    }
+    assert CANARY not in f"{response} {vars(record)} {logging.Formatter().format(record)}"
+
+
+@pytest.mark.parametrize(
+    ("failure", "level"),
+    [
+        (errors.NotAuthorized("why"), logging.DEBUG),
+        (errors.EngineUnavailable("why"), logging.WARNING),
+        (errors.EngineCredentialsRejected("why"), logging.WARNING),
+    ],
+)
+def test_failures_on_this_side_are_warnings(
+    failure: errors.TokendError, level: int, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "tokend_server")
+    engine.failure = failure
+    answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
+    [record] = caplog.records
+    extra = {name: value for name, value in vars(record).items() if name not in COMMON_ATTRIBUTES}
+    assert record.levelno == level
+    aws = {"aws_error_code": failure.aws_error_code} if failure.aws_error_code else {}
+    assert extra == {"method": OPERATION, "reason": failure.reason, "text": "why", "message": "call failed", **aws}
+
+
+@pytest.mark.parametrize("operation", METHODS)
+def test_no_login_is_seen_in_an_answer_or_the_log(
+    operation: str, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "tokend_server")
+    fields = dict.fromkeys(
+        ("IdentityId", "DeveloperProviderName", "DeveloperUserIdentifier", "SourceUserIdentifier"), CANARY * 1000
+    )
+    document = {"IdentityPoolId": POOL_ID, "Logins": {"a": CANARY * 10_000, CANARY * 100: ""}, **fields}
+    for body in (document, {"IdentityPoolId": CANARY, "Logins": CANARY, **fields}):
+        response = answer({POOL_ID: engine}, call(operation, body))
+        assert response.status == 400
+        assert CANARY not in f"{response} {[vars(record) for record in caplog.records]}"
+
+
+def test_an_answer_that_json_cannot_hold_is_a_defect(engine: ScriptedEngine) -> None:
+    engine.answers["merge"] = object()
+    document = {
+        "IdentityPoolId": POOL_ID,
+        "DeveloperProviderName": "p",
+        "SourceUserIdentifier": "a",
+        "DestinationUserIdentifier": "b",
+    }
+    response = answer({POOL_ID: engine}, call("MergeDeveloperIdentities", document))
+    assert (response.status, json.loads(response.body)["__type"]) == (500, "InternalErrorException")

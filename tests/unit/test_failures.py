@@ -1,0 +1,46 @@
+import logging
+
+import pytest
+
+from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, NotAuthorized, TokendError
+from tokend_server.failures import log_defect, log_failure
+from tokend_server.model import Secret
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (NotAuthorized("no"), logging.DEBUG),
+        (EngineUnavailable("down"), logging.WARNING),
+        (EngineCredentialsRejected("refused"), logging.WARNING),
+    ],
+)
+def test_what_is_on_this_side_is_a_warning(error: TokendError, level: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    log_failure("Method", error)
+    assert [record.levelno for record in caplog.records] == [level]
+
+
+def test_the_operator_is_told_what_aws_said_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    error = EngineCredentialsRejected("refused")
+    error.aws_error_code, error.aws_request_id, error.advice = "AccessDeniedException", "id-1", "Allow the action."
+    log_failure("Method", error)
+    told = vars(caplog.records[0])
+    assert (told["aws_error_code"], told["aws_request_id"], told["advice"]) == (
+        "AccessDeniedException",
+        "id-1",
+        "Allow the action.",
+    )
+
+
+def test_of_a_defect_the_place_is_told_and_not_the_message(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(login: Secret) -> None:
+        raise ValueError(login.reveal())
+
+    with pytest.raises(ValueError, match="canary") as failed:
+        fail(Secret("canary"))
+    log_defect("Method", failed.value, "id-1")
+    told = vars(caplog.records[0])
+    assert (told["method"], told["request_id"], told["exception"]) == ("Method", "id-1", "ValueError")
+    assert "in fail" in told["traceback"]
+    assert "canary" not in str(told)
