@@ -9,6 +9,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials, Re
 from botocore.exceptions import NoCredentialsError
 
 from tokend_server.clock import Clock
+from tokend_server.engines.cognito.transport import bound_connections
 
 _ROLE_SESSION_NAME = "tokend"
 
@@ -75,6 +76,7 @@ def role_credentials(
             aws_session_token=by.token,
             config=sts_config,
         )
+        bound_connections(sts)
         try:
             assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName=_ROLE_SESSION_NAME)["Credentials"]
         finally:

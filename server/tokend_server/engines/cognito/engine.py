@@ -23,7 +23,12 @@ from tokend_server.engines.cognito.parameters import (
     unlink_parameters,
 )
 from tokend_server.engines.cognito.request_key import request_key
-from tokend_server.engines.cognito.responses import developer_identity, identity_id, issued_token
+from tokend_server.engines.cognito.responses import (
+    check_acknowledged,
+    developer_identity,
+    identity_id,
+    issued_token,
+)
 from tokend_server.engines.cognito.token_cache import TokenCache
 from tokend_server.errors import (
     DeadlineExceeded,
@@ -154,7 +159,8 @@ class CognitoEngine:
         deadline.check()
         about = Subject(request.identity_id, (request.developer_user_identifier,))
         with self._changing():
-            self._call("UnlinkDeveloperIdentity", unlink_parameters(request), about, deadline)
+            response = self._call("UnlinkDeveloperIdentity", unlink_parameters(request), about, deadline)
+        check_acknowledged(response)
 
     def check(self) -> None:
         self._watch.check()

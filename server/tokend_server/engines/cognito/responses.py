@@ -57,6 +57,16 @@ def identity_id(response: Mapping[str, Any]) -> str:
     return _text(response, "IdentityId")
 
 
+def check_acknowledged(response: Mapping[str, Any]) -> None:
+    """Makes sure that a response without members is Cognito's: whatever answers with success would look like it.
+
+    Raises:
+        EngineUnavailable: It has no request id.
+    """
+    if not response.get("ResponseMetadata", {}).get("RequestId"):
+        raise _not_understood()
+
+
 def _text(response: Mapping[str, Any], member: str) -> str:
     value = response.get(member)
     if not isinstance(value, str) or not value:

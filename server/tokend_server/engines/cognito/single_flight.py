@@ -37,14 +37,14 @@ class SingleFlight:
             OutOfTime: The deadline passed.
             Exception: What the call raised; all who share it are told the same.
         """
-        while True:
+        while deadline.remaining():
             flight, is_mine = self._board(key)
             if is_mine:
                 return self._make(key, flight, make), False
-            if not flight.landed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX)):
-                raise OutOfTime
-            if not isinstance(flight.error, OutOfTime):
+            landed = flight.landed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX))
+            if landed and not isinstance(flight.error, OutOfTime):
                 return flight.answer(), True
+        raise OutOfTime
 
     def _board(self, key: bytes) -> tuple["_Flight", bool]:
         with self._lock:
