@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from math import ceil
 from typing import Any
 
 import grpc
@@ -74,7 +74,14 @@ def _quota_failure(error: errors.LimitExceeded) -> Iterable[Message]:
 
 
 def _retry_info(error: errors.RetryableError) -> Iterable[Message]:
-    return [RetryInfo(retry_delay=_duration(error.retry_after))]
+    duration = Duration()
+    duration.FromMilliseconds(_milliseconds(error))
+    return [RetryInfo(retry_delay=duration)]
+
+
+def _milliseconds(error: errors.RetryableError) -> int:
+    """The wait in whole milliseconds: never shorter than it has to be."""
+    return ceil(error.retry_after * 1000)
 
 
 STATUS: Mapping[type[TokendError], Row] = {
@@ -103,7 +110,7 @@ def to_status(error: TokendError) -> Status:
     details = [*_error_info(error), *row.details(error)]
     trailers: list[tuple[str, str | bytes]] = []
     if row.pushes_back and isinstance(error, errors.RetryableError):
-        trailers.append((PUSHBACK_TRAILER, str(round(error.retry_after * 1000))))
+        trailers.append((PUSHBACK_TRAILER, str(_milliseconds(error))))
     return _status(row.code, error.text, details, trailers)
 
 
@@ -130,9 +137,3 @@ def _status(
         packed.Pack(detail)
         message.details.append(packed)
     return Status(code, text, (*trailers, (DETAILS_TRAILER, message.SerializeToString())))
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(timedelta(seconds=seconds))
-    return duration

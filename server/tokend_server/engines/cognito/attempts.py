@@ -7,10 +7,11 @@ from botocore.retries import standard
 
 from tokend_server.clock import Clock
 from tokend_server.engines.cognito.client import CognitoClient
+from tokend_server.engines.cognito.fault_rows import ANSWERS
 from tokend_server.engines.cognito.faults import failure_label
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.transport import CURRENT_CALL
-from tokend_server.errors import TokendError
+from tokend_server.errors import RetryableError, TokendError
 from tokend_server.metrics import Metrics
 
 _SERVICE = "cognito-identity"
@@ -43,6 +44,8 @@ class Attempts:
 
     def _needs_retry(self, **event: Any) -> float | None:  # noqa: ANN401 - as botocore calls it
         """The seconds that botocore is to sleep before it tries again; None ends the call with what it met."""
+        if _is_final(event["response"]):
+            return None
         delay: float | None = self._standard.needs_retry(**event)
         call = CURRENT_CALL.get()
         if delay is None or call is None:
@@ -63,9 +66,19 @@ class Attempts:
             return
         labels = (self._region, call.operation)
         self._metrics.cognito_request_seconds.labels(*labels).observe(self._clock.monotonic() - call.sent_at)
-        failure = exception or (parsed_response or {}).get("Error", {}).get("Code")
+        failure = exception or _error_code(parsed_response)
         if failure:
             self._metrics.cognito_request_failures.labels(*labels, failure_label(failure)).inc()
+
+
+def _error_code(parsed_response: Mapping[str, Any] | None) -> str:
+    return str((parsed_response or {}).get("Error", {}).get("Code", ""))
+
+
+def _is_final(response: tuple[Any, Mapping[str, Any]] | None) -> bool:
+    """Whether the same call would be answered alike, as botocore does not know of LimitExceededException."""
+    fault = ANSWERS.get(_error_code(response[1])) if response else None
+    return fault is not None and not issubclass(fault.error, RetryableError)
 
 
 def _take_over_retries(client: CognitoClient, max_attempts: int) -> standard.RetryHandler:

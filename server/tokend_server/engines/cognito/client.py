@@ -55,9 +55,11 @@ def cognito_client(
         user_agent=f"tokend/{version('tokend-server')} Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
     )
     source = botocore.session.Session(profile=settings.profile)
-    credentials: Credentials = chain_credentials(source, clock)
-    if settings.role_arn:
-        credentials = role_credentials(source, settings.role_arn, region, config, credentials)
+    credentials = (
+        role_credentials(source, settings.role_arn, region, config, clock)
+        if settings.role_arn
+        else chain_credentials(source, clock)
+    )
     session = botocore.session.Session(profile=settings.profile)
     session.register_component("credential_provider", _CredentialProvider(credentials))
     client: CognitoClient = boto3.Session(botocore_session=session, region_name=region).client(

@@ -2,25 +2,38 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 
 import botocore.session
 from botocore.config import Config as BotoConfig
-from botocore.credentials import Credentials, DeferredRefreshableCredentials, ReadOnlyCredentials
+from botocore.credentials import (
+    Credentials,
+    DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
+    RefreshableCredentials,
+)
 from botocore.exceptions import NoCredentialsError
 
 from tokend_server.clock import Clock
-from tokend_server.engines.cognito.transport import bound_connections
+from tokend_server.engines.cognito.transport import CURRENT_CALL
 
 _ROLE_SESSION_NAME = "tokend"
 
 #: Seconds before a search that found nothing is repeated: some places where credentials may be answer slowly.
 _SEARCH_PAUSE = 5.0
 
+#: Seconds before their end when credentials are not used any more. They are renewed long before.
+_TOO_OLD = 60
+
+#: Seconds that somebody waits for credentials who makes no call.
+_PATIENCE = 1.0
+
 
 class SoughtCredentials(Credentials):
-    """Credentials that are looked for when they are needed, and looked for again until they are found.
+    """Credentials that are looked for and renewed in a thread of their own.
 
-    boto3 itself looks when a client is made, and never again if there was nothing.
+    boto3 looks when a client is made, and never again if there was nothing; and it renews in the thread of a call, so
+    that a call may wait for STS beyond its deadline. Here nobody waits while the old ones are good.
 
     Args:
         search: Looks for them; None when there are none.
@@ -33,27 +46,58 @@ class SoughtCredentials(Credentials):
         self._clock = clock
         self._lock = threading.Lock()
         self._found: Credentials | None = None
+        self._held: ReadOnlyCredentials | None = None
+        self._fetching: Future[ReadOnlyCredentials] | None = None
         self._search_again_at = clock.monotonic()
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """The credentials as of now, refreshed if need be.
+        """The credentials as of now. Waits for them, within the current call's time, if there are none that are good.
 
         Raises:
             botocore.exceptions.BotoCoreError: There are none, or they cannot be had.
+            TimeoutError: They cannot be had in time.
         """
-        found = self._found or self._look()
-        if found is None:
-            raise NoCredentialsError
-        return found.get_frozen_credentials()
+        held = self._held
+        if held is not None and not _needs_renewal(self._found):
+            return held
+        fetching = self._fetch()
+        if held is not None and not _needs_renewal(self._found, _TOO_OLD):
+            return held
+        call = CURRENT_CALL.get()
+        return fetching.result(call.deadline.remaining() if call else _PATIENCE)
 
-    def _look(self) -> Credentials | None:
+    def _fetch(self) -> Future[ReadOnlyCredentials]:
         with self._lock:
-            if self._found is None and self._clock.monotonic() >= self._search_again_at:
-                try:
-                    self._found = self._search()
-                finally:
-                    self._search_again_at = self._clock.monotonic() + _SEARCH_PAUSE
-            return self._found
+            if self._fetching is None:
+                self._fetching = Future()
+                threading.Thread(target=self._run, args=(self._fetching,), name="credentials", daemon=True).start()
+            return self._fetching
+
+    def _run(self, fetching: Future[ReadOnlyCredentials]) -> None:
+        fetched: ReadOnlyCredentials | BaseException
+        try:
+            fetched = self._held = self._look().get_frozen_credentials()
+        except BaseException as error:  # noqa: BLE001 - those who wait are told
+            fetched = error
+        with self._lock:
+            self._fetching = None
+        if isinstance(fetched, BaseException):
+            fetching.set_exception(fetched)
+        else:
+            fetching.set_result(fetched)
+
+    def _look(self) -> Credentials:
+        if self._found is None and self._clock.monotonic() >= self._search_again_at:
+            self._found = self._search()
+            self._search_again_at = self._clock.monotonic() + _SEARCH_PAUSE
+        if self._found is None:
+            raise NoCredentialsError
+        return self._found
+
+
+def _needs_renewal(found: Credentials | None, within: int | None = None) -> bool:
+    """Whether credentials end within so many seconds; within botocore's own margin if none are given."""
+    return isinstance(found, RefreshableCredentials) and found.refresh_needed(within)
 
 
 def chain_credentials(session: botocore.session.Session, clock: Clock) -> SoughtCredentials:
@@ -62,21 +106,12 @@ def chain_credentials(session: botocore.session.Session, clock: Clock) -> Sought
 
 
 def role_credentials(
-    session: botocore.session.Session, role_arn: str, region: str, sts_config: BotoConfig, source: SoughtCredentials
-) -> Credentials:
-    """The credentials of a role, assumed by those of `source` and assumed again before they expire."""
+    session: botocore.session.Session, role_arn: str, region: str, sts_config: BotoConfig, clock: Clock
+) -> SoughtCredentials:
+    """The credentials of a role, assumed by those of the default chain."""
 
     def assume() -> Mapping[str, str]:
-        by = source.get_frozen_credentials()
-        sts = session.create_client(
-            "sts",
-            region,
-            aws_access_key_id=by.access_key,
-            aws_secret_access_key=by.secret_key,
-            aws_session_token=by.token,
-            config=sts_config,
-        )
-        bound_connections(sts)
+        sts = session.create_client("sts", region, config=sts_config)
         try:
             assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName=_ROLE_SESSION_NAME)["Credentials"]
         finally:
@@ -88,4 +123,5 @@ def role_credentials(
             "expiry_time": assumed["Expiration"].isoformat(),
         }
 
-    return DeferredRefreshableCredentials(assume, "assume-role")
+    role = DeferredRefreshableCredentials(assume, "assume-role")
+    return SoughtCredentials(lambda: role, clock)

@@ -29,11 +29,13 @@ from tokend_server.engines.cognito.responses import (
     identity_id,
     issued_token,
 )
+from tokend_server.engines.cognito.single_flight import Terms
 from tokend_server.engines.cognito.token_cache import TokenCache
 from tokend_server.errors import (
     DeadlineExceeded,
     EngineCredentialsRejected,
     EngineUnavailable,
+    TokendError,
     TooManyRequests,
 )
 from tokend_server.model import (
@@ -119,33 +121,16 @@ class CognitoEngine:
         cache = self._sharing.cache
         key = request_key(self._epoch, request)
         if cache is None:
-            return self._fetch_token(request, key, deadline)[0]
-        if fresh := cache.fresh(key):
-            self._count_answer("reused")
-            return fresh
-        held = cache.usable(key) if self._sharing.serve_stale else None
-        if held is not None and self._clock.monotonic() < self._ask_again_at:
-            self._count_answer("stale")
-            return held
-        try:
-            issued, issued_at = self._fetch_token(request, key, self._patience(deadline) if held else deadline)
-        except (EngineUnavailable, TooManyRequests, DeadlineExceeded):
-            deadline.check()
-            if held is None:
-                raise
-            self._ask_again_at = self._clock.monotonic() + STALE_PATIENCE
-            self._count_answer("stale")
-            return held
-        cache.put(key, issued, issued_at)
-        return issued
+            return self._fetch_token(request, Terms(key), deadline)[0]
+        return self._kept_token(cache, request, key, deadline)
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
         deadline.check()
         user = request.developer_user_identifier
         about = Subject(request.identity_id, (user,) if user else ())
-        key = request_key(self._epoch, request)
+        terms = Terms(request_key(self._epoch, request))
         return developer_identity(
-            self._call("LookupDeveloperIdentity", lookup_parameters(request), about, deadline, key)
+            self._call("LookupDeveloperIdentity", lookup_parameters(request), about, deadline, terms)
         )
 
     def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
@@ -167,14 +152,35 @@ class CognitoEngine:
         try:
             self._credentials.get_frozen_credentials()
         except Exception as error:  # noqa: BLE001 - what boto3 raises is told apart in the table of faults
-            raise self._known(error, Subject()) from None
+            raise self._without_credentials(error) from None
 
-    def _fetch_token(self, request: TokenRequest, key: bytes, deadline: Deadline) -> tuple[IssuedToken, NumericDate]:
+    def _kept_token(self, cache: TokenCache, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
+        if fresh := cache.fresh(key):
+            self._count_answer("reused")
+            return fresh
+        if not (self._sharing.serve_stale and cache.usable(key)):
+            return self._renewed_token(cache, request, Terms(key), deadline)
+        if self._clock.monotonic() >= self._ask_again_at:
+            try:
+                return self._renewed_token(cache, request, Terms(key, insistent=False), self._patience(deadline))
+            except (EngineUnavailable, TooManyRequests, DeadlineExceeded):
+                deadline.check()
+                self._ask_again_at = self._clock.monotonic() + STALE_PATIENCE
+        stale = cache.usable(key)
+        if stale is None:  # its time has come meanwhile
+            raise EngineUnavailable("Cognito did not answer in time.")
+        self._count_answer("stale")
+        return stale
+
+    def _renewed_token(self, cache: TokenCache, request: TokenRequest, terms: Terms, deadline: Deadline) -> IssuedToken:
+        issued, issued_at = self._fetch_token(request, terms, deadline)
+        cache.put(terms.key, issued, issued_at)
+        return issued
+
+    def _fetch_token(self, request: TokenRequest, terms: Terms, deadline: Deadline) -> tuple[IssuedToken, NumericDate]:
         about = Subject(request.identity_id, tuple(request.logins.values()))
-        return issued_token(
-            request,
-            self._call("GetOpenIdTokenForDeveloperIdentity", token_parameters(request), about, deadline, key),
-        )
+        response = self._call("GetOpenIdTokenForDeveloperIdentity", token_parameters(request), about, deadline, terms)
+        return issued_token(request, response)
 
     def _call(
         self,
@@ -182,14 +188,14 @@ class CognitoEngine:
         parameters: Mapping[str, object],
         about: Subject,
         deadline: Deadline,
-        key: bytes | None = None,
+        terms: Terms | None = None,
     ) -> Response:
         response, shared = self._gateway.call(
             operation,
             parameters,
             deadline,
             lambda error: self._known(error, about),
-            key if self._sharing.single_flight else None,
+            terms if self._sharing.single_flight else None,
         )
         self._watch.accepted()
         self._count_answer("shared" if shared else "cognito")
@@ -205,6 +211,12 @@ class CognitoEngine:
         elif not isinstance(known, EngineUnavailable):
             self._watch.accepted()
         return known
+
+    def _without_credentials(self, error: Exception) -> EngineCredentialsRejected:
+        known = self._known(error, Subject())
+        rejection = EngineCredentialsRejected("The service's own AWS credentials cannot be had now.")
+        rejection.advice = known.advice if isinstance(known, TokendError) else ""
+        return rejection
 
     def _patience(self, deadline: Deadline) -> Deadline:
         wait = min(STALE_PATIENCE, deadline.remaining() / 2)

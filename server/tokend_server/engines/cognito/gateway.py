@@ -9,7 +9,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.operation import Operation
 from tokend_server.engines.cognito.quota import Quota
-from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight
+from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
 from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
@@ -65,7 +65,7 @@ class CognitoGateway:
         parameters: Mapping[str, object],
         deadline: Deadline,
         explain: Explain,
-        key: bytes | None = None,
+        terms: Terms | None = None,
     ) -> tuple[Response, bool]:
         """Calls an operation, or waits for the same call that is under way.
 
@@ -74,7 +74,7 @@ class CognitoGateway:
             parameters: Its members, as AWS names them.
             deadline: Until when the caller waits.
             explain: Makes the contract's error of what boto3 raises.
-            key: What makes calls the same; None shares it with nobody.
+            terms: On which it is shared; None shares it with nobody.
 
         Returns:
             The members of the response, and whether another caller's call brought it.
@@ -92,7 +92,7 @@ class CognitoGateway:
 
         with self._admitted():
             try:
-                return (make(), False) if key is None else self._flights.fly(key, make, limit)
+                return (make(), False) if terms is None else self._flights.fly(terms, make, limit)
             except OutOfTime:
                 deadline.check()
                 raise EngineUnavailable("Cognito did not answer in time.") from None

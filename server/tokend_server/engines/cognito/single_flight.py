@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tokend_server.clock import Deadline
 
@@ -13,6 +13,18 @@ class OutOfTime(Exception):
     """Raised when a caller's deadline passes before there is an answer."""
 
 
+class Terms(NamedTuple):
+    """On which terms a caller shares.
+
+    Attributes:
+        key: What makes calls the same.
+        insistent: It has nothing else to go by: a call that its maker gave up for want of time is made again.
+    """
+
+    key: bytes
+    insistent: bool = True
+
+
 class SingleFlight:
     """The calls that are under way, by their keys."""
 
@@ -20,13 +32,11 @@ class SingleFlight:
         self._lock = threading.Lock()
         self._flights: dict[bytes, _Flight] = {}
 
-    def fly(self, key: bytes, make: Callable[[], _Result], deadline: Deadline) -> tuple[_Result, bool]:
+    def fly(self, terms: Terms, make: Callable[[], _Result], deadline: Deadline) -> tuple[_Result, bool]:
         """Makes a call, or waits for the same call that is under way.
 
-        A call that its maker gave up for want of time is made again by one of those who have time left.
-
         Args:
-            key: What makes calls the same.
+            terms: The caller's.
             make: Makes the call in this thread, and raises `OutOfTime` when the deadline passes.
             deadline: Until when this caller waits.
 
@@ -38,11 +48,11 @@ class SingleFlight:
             Exception: What the call raised; all who share it are told the same.
         """
         while deadline.remaining():
-            flight, is_mine = self._board(key)
+            flight, is_mine = self._board(terms.key)
             if is_mine:
-                return self._make(key, flight, make), False
+                return self._make(terms.key, flight, make), False
             landed = flight.landed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX))
-            if landed and not isinstance(flight.error, OutOfTime):
+            if landed and not (terms.insistent and isinstance(flight.error, OutOfTime)):
                 return flight.answer(), True
         raise OutOfTime
 

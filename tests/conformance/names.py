@@ -1,0 +1,118 @@
+"""The placeholders of a scenario: filled in before a call, and put back into what the call showed."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any
+
+_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
+_REPETITION = re.compile(r"(.)\*(\d+)", re.DOTALL)
+_RANGE = re.compile(r"\$\{(\d+)\.\.(\d+)\}")
+_LONG_REPETITION = re.compile(r"(.)\1{31,}", re.DOTALL)
+_IDENTITY_ID = re.compile(r"[\w-]+:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+#: What an id is shown as that no step has remembered.
+UNKNOWN_ID = "(another id)"
+
+
+class Names:
+    """What the placeholders of one run stand for.
+
+    Args:
+        given: The values that there are before the first step: texts of which no other text is a part by chance.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._values: dict[str, Json] = dict(given)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __getitem__(self, name: str) -> Json:
+        return self._values[name]
+
+    def remember(self, name: str, value: Json) -> None:
+        """Names a text or a list of texts."""
+        self._values[name] = value
+
+    def filled(self, value: Json) -> Json:
+        """The value with its placeholders replaced."""
+        return mapped(value, lambda text: _PLACEHOLDER.sub(self._value, text))
+
+    def shown(self, value: Json) -> Json:
+        """The value with placeholders in the place of what they stand for; the first name of a text counts."""
+        texts = {text: name for name, text in reversed(self._values.items()) if isinstance(text, str)}
+        longest_first = sorted(texts.items(), key=lambda item: -len(item[0]))
+
+        def show(text: str) -> str:
+            for known, name in longest_first:
+                text = text.replace(known, f"${{{name}}}")
+            text = _LONG_REPETITION.sub(lambda match: f"${{{match[1]}*{len(match[0])}}}", text)
+            return _IDENTITY_ID.sub(UNKNOWN_ID, text)
+
+        return mapped(value, show, keys=False)
+
+    def listed(self, value: Json) -> Json:
+        """The value with the remembered lists in the place of their placeholders."""
+        if isinstance(value, dict):
+            return {name: self.listed(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [each for item in value for each in self._items(item)]
+        return value
+
+    def _items(self, item: Json) -> list[Json]:
+        match = isinstance(item, str) and _PLACEHOLDER.fullmatch(item)
+        value = self._values.get(match[1]) if match else None
+        return self.shown(value) if isinstance(value, list) else [self.listed(item)]
+
+    def _value(self, match: re.Match[str]) -> str:
+        if repetition := _REPETITION.fullmatch(match[1]):
+            return repetition[1] * int(repetition[2])
+        return str(self._values[match[1]])
+
+
+def names_in(value: Json) -> set[str]:
+    """The names that the placeholders of a value need."""
+    return {name for text in _texts(value) for name in _PLACEHOLDER.findall(text) if not _REPETITION.fullmatch(name)}
+
+
+def with_ranges(value: Json) -> Json:
+    """The value with each key and item that has a range such as `${1..20}` once for every number."""
+    if isinstance(value, dict):
+        return {name: with_ranges(each) for key, each in value.items() for name in numbered(key)}
+    if isinstance(value, list):
+        return [each for item in value for each in (numbered(item) if isinstance(item, str) else [with_ranges(item)])]
+    return value
+
+
+def numbered(text: str) -> list[str]:
+    """The text once for every number of its range; itself if it has none."""
+    return [text] if (match := _RANGE.search(text)) is None else [text.replace(match[0], n) for n in numbers_in(text)]
+
+
+def numbers_in(text: str) -> list[str]:
+    """The numbers of the range that a text has."""
+    match = _RANGE.search(text)
+    return [] if match is None else [str(number) for number in range(int(match[1]), int(match[2]) + 1)]
+
+
+def mapped(value: Json, change: Callable[[str], str], *, keys: bool = True) -> Json:
+    """The value with every text in it changed, and with `keys` the names of members too."""
+    if isinstance(value, dict):
+        return {change(name) if keys else name: mapped(each, change, keys=keys) for name, each in value.items()}
+    if isinstance(value, list):
+        return [mapped(each, change, keys=keys) for each in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, str):
+        yield value

@@ -1,0 +1,45 @@
+"""Answers without what is another one at every call: keys, times and the order of lists."""
+
+import base64
+import json
+
+from tests.conformance.names import Json
+
+#: Stands for a text or a date that says nothing.
+SOME = "…"
+
+
+def shaped(answer: Json) -> Json:
+    """An answer by its shape.
+
+    Args:
+        answer: The members of a response under AWS's names, with ExpireTime and RefreshTime as dates; or an error.
+    """
+    shape = dict(answer)
+    if "DeveloperUserIdentifierList" in answer:
+        shape["DeveloperUserIdentifierList"] = sorted(answer["DeveloperUserIdentifierList"])
+    if "NextToken" in answer:
+        shape["NextToken"] = SOME
+    if "Token" in answer:
+        header, claims = (_decoded(part) for part in answer["Token"].split(".")[:2])
+        exp, iat = claims.get("exp"), claims.get("iat")
+        shape["Token"] = {
+            "header": _with(header, kid=SOME if isinstance(header.get("kid"), str) else None),
+            "claims": _with(claims, exp=_since("iat", iat, exp), iat=SOME if isinstance(iat, int) else None),
+        }
+        shape["ExpireTime"] = _since("exp", exp, answer["ExpireTime"])
+        shape["RefreshTime"] = _since("iat", iat, answer["RefreshTime"])
+    return shape
+
+
+def _with(members: dict[str, Json], **shapes: str | None) -> dict[str, Json]:
+    return {name: shapes.get(name) or value for name, value in members.items()}
+
+
+def _since(name: str, begin: Json, end: Json) -> str | None:
+    return f"{name} + {end - begin}" if isinstance(begin, int) and isinstance(end, int) else None
+
+
+def _decoded(part: str) -> dict[str, Json]:
+    decoded: dict[str, Json] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return decoded

@@ -1,0 +1,150 @@
+"""Where a scenario is played: a tokend in this process, before the local engine or before Cognito or its stand-in."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+from prometheus_client import CollectorRegistry
+from tests.conformance.names import Names
+from tests.conformance.over_grpc import grpc_caller
+from tests.conformance.play import Caller, CreateGuest
+from tests.fakes.cognito_engine import ISSUER
+from tests.fakes.cognito_upstream import CognitoUpstream
+
+from tokend_server import app
+from tokend_server.clock import SystemClock
+from tokend_server.config import Config
+from tokend_server.engines.build import build_engines
+from tokend_server.engines.local.administration import IdentityAdministration
+from tokend_server.engines.local.build import new_guid, open_configured_store
+from tokend_server.metrics import Metrics
+
+#: Letters that no id has, so that what a run made is told from everything else.
+_RUN_LETTERS = "ghjkmnpqrstvwyz"
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The pools of a run, which have the same developer provider.
+
+    Attributes:
+        pool: The one that is tried.
+        other_pool: Another one of the region; empty if there is none.
+        developer_provider_name: Their developer provider.
+    """
+
+    pool: str
+    other_pool: str
+    developer_provider_name: str
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.pool, self.other_pool)))
+
+    def names(self, issuer: str, run: str) -> Names:
+        """What the scenario's placeholders stand for at the beginning of a run."""
+        region = self.pool.partition(":")[0]
+        other = {"other pool": self.other_pool} if self.other_pool else {}
+        return Names(
+            {
+                "pool": self.pool,
+                **other,
+                "provider": self.developer_provider_name,
+                "issuer": issuer,
+                "run": run,
+                "unknown identity": f"{region}:ffffffff-0000-4000-8000-00000000000f",
+                "unknown pool": f"{region}:ffffffff-0000-4000-8000-00000000000e",
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running tokend, and what `play` needs of it.
+
+    Attributes:
+        caller: Calls it.
+        create_guest: Makes guests in its pools.
+        issuer: The `iss` of its tokens.
+        metrics: Its metrics, as of now.
+    """
+
+    caller: Caller
+    create_guest: CreateGuest
+    issuer: str
+    metrics: Callable[[], str]
+
+
+def new_run() -> str:
+    """A text of eight letters that no other run has."""
+    return "".join(random.SystemRandom().choices(_RUN_LETTERS, k=8))
+
+
+@contextmanager
+def local_stage(directory: Path, pools: Pools) -> Iterator[Stage]:
+    """The local engine on a store in a directory."""
+    config = _config(directory, pools, "local")
+    with _serving(config) as (service, caller), _guests(config) as create_guest:
+        yield Stage(caller, create_guest, service.issuer, lambda: _metrics(service))
+
+
+@contextmanager
+def cognito_stage(
+    directory: Path, pools: Pools, create_guest: CreateGuest, settings: Mapping[str, object]
+) -> Iterator[Stage]:
+    """The Cognito engine; `settings` are those of [cognito]. Credentials come from boto3's chain."""
+    with _serving(_config(directory, pools, "cognito", settings)) as (service, caller):
+        yield Stage(caller, create_guest, ISSUER, lambda: _metrics(service))
+
+
+@contextmanager
+def upstream(directory: Path, pools: Pools) -> Iterator[tuple[CognitoUpstream, CreateGuest]]:
+    """Cognito's stand-in with local engines behind it, and what makes guests in them."""
+    config, clock = _config(directory, pools, "local"), SystemClock()
+    engines = build_engines(config, ISSUER, Metrics(CollectorRegistry()), clock)
+    try:
+        with CognitoUpstream(clock, engines=engines.by_pool) as running, _guests(config) as create_guest:
+            yield running, create_guest
+    finally:
+        engines.close()
+
+
+def _config(directory: Path, pools: Pools, engine: str, settings: Mapping[str, object] | None = None) -> Config:
+    pool = {"engine": engine, "developer_provider_name": pools.developer_provider_name}
+    return Config.model_validate(
+        {
+            "data_dir": directory,
+            "grpc": {"listen": ["127.0.0.1:0"], "threads": 4},
+            "issuer": {"listen": "127.0.0.1:0"},
+            "ops": {"listen": "127.0.0.1:0"},
+            "cognito": settings or {},
+            "pools": dict.fromkeys(pools.ids, pool),
+        }
+    )
+
+
+@contextmanager
+def _serving(config: Config) -> Iterator[tuple[app.Service, Caller]]:
+    service = app.start(config)
+    try:
+        with grpc.insecure_channel(service.grpc_addresses[0], [("grpc.enable_http_proxy", 0)]) as channel:
+            yield service, grpc_caller(channel)
+    finally:
+        service.stop()
+
+
+@contextmanager
+def _guests(config: Config) -> Iterator[CreateGuest]:
+    store = open_configured_store(config)
+    try:
+        yield lambda pool: IdentityAdministration(pool, store, SystemClock(), new_guid).create().identity_id
+    finally:
+        store.close()
+
+
+def _metrics(service: app.Service) -> str:
+    return httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
