@@ -7,8 +7,9 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-#: The AWS SDK shows requests with all that is in them when it is asked for more.
-_LEAST = {"alembic": logging.WARNING, "boto3": logging.INFO, "botocore": logging.INFO, "urllib3": logging.INFO}
+#: The AWS SDK shows requests with all that is in them when it is asked for more, and urllib3 warns of headers that it
+#: cannot read by showing them.
+_LEAST = {"alembic": logging.WARNING, "boto3": logging.INFO, "botocore": logging.INFO, "urllib3": logging.ERROR}
 
 _JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
 

@@ -11,7 +11,7 @@ from tokend_server.engines.cognito.fault_rows import ANSWERS
 from tokend_server.engines.cognito.faults import failure_label
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.transport import CURRENT_CALL
-from tokend_server.errors import RetryableError, TokendError
+from tokend_server.errors import RetryableError
 from tokend_server.metrics import Metrics
 
 _SERVICE = "cognito-identity"
@@ -41,6 +41,8 @@ class Attempts:
         events.register(f"needs-retry.{_SERVICE}", self._needs_retry)
         events.register(f"before-send.{_SERVICE}", self._before_send)
         events.register(f"response-received.{_SERVICE}", self._response_received)
+        # An answer that botocore stumbles over is not received.
+        events.register(f"after-call-error.{_SERVICE}", self._call_failed)
 
     def _needs_retry(self, **event: Any) -> float | None:  # noqa: ANN401 - as botocore calls it
         """The seconds that botocore is to sleep before it tries again; None ends the call with what it met."""
@@ -61,14 +63,20 @@ class Attempts:
     def _response_received(
         self, parsed_response: Mapping[str, Any] | None, exception: Exception | None, **_: object
     ) -> None:
+        self._observe(exception or _error_code(parsed_response))
+
+    def _call_failed(self, exception: Exception, **_: object) -> None:
+        self._observe(exception)
+
+    def _observe(self, failure: Exception | str) -> None:
         call = CURRENT_CALL.get()
-        if call is None or isinstance(exception, TokendError):
+        if call is None or not call.sent_at:
             return
         labels = (self._region, call.operation)
         self._metrics.cognito_request_seconds.labels(*labels).observe(self._clock.monotonic() - call.sent_at)
-        failure = exception or _error_code(parsed_response)
         if failure:
             self._metrics.cognito_request_failures.labels(*labels, failure_label(failure)).inc()
+        call.sent_at = 0.0
 
 
 def _error_code(parsed_response: Mapping[str, Any] | None) -> str:

@@ -24,7 +24,7 @@ class UpstreamCall:
     Attributes:
         operation: The operation.
         deadline: When it must have ended.
-        sent_at: Monotonic reading of the clock when its latest request was sent; 0 before that.
+        sent_at: Monotonic reading of the clock when the request was sent that is under way; 0 when none is.
     """
 
     operation: Operation

@@ -1,0 +1,78 @@
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.cognito.rig import PATIENCE, Rig, Rigs
+from tests.fakes.cognito_script import Success
+from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
+from tests.support.aws_environment import give_credentials, without_aws_settings
+
+from tokend_server.engines.cognito.single_flight import SingleFlight
+
+WaitForBoarding = Callable[[int], None]
+
+
+@pytest.fixture(autouse=True)
+def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """The credentials that the upstream knows, and nothing else of AWS's."""
+    without_aws_settings(monkeypatch, tmp_path)
+    give_credentials(monkeypatch, ACCESS_KEY)
+    return monkeypatch
+
+
+@pytest.fixture
+def upstream() -> Iterator[CognitoUpstream]:
+    with CognitoUpstream() as running:
+        yield running
+
+
+@pytest.fixture
+def rigs(tmp_path: Path) -> Iterator[Rigs]:
+    with Rigs(tmp_path) as made:
+        yield made
+
+
+class Pair(NamedTuple):
+    """A service that tries everything once, and the upstream that it is on."""
+
+    rig: Rig
+    upstream: CognitoUpstream
+
+
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    directory = tmp_path_factory.mktemp("cognito")
+    with pytest.MonkeyPatch.context() as environment, Rigs(directory) as made, CognitoUpstream() as running:
+        without_aws_settings(environment, directory)
+        give_credentials(environment, ACCESS_KEY)
+        rig = made.start(running.url, max_attempts=1, requests_per_second=0)
+        rig.get_token()
+        yield Pair(rig, running)
+
+
+@pytest.fixture
+def shared(_shared: Pair) -> Iterator[Pair]:
+    """The same for all tests; whatever the upstream was told to do, it does what it should afterwards."""
+    yield _shared
+    _shared.upstream.always(Success())
+
+
+@pytest.fixture
+def wait_for_boarding(monkeypatch: pytest.MonkeyPatch) -> WaitForBoarding:
+    """Waits until so many more calls are under way or wait for those that are: nothing shows it from outside."""
+    boarded = threading.Semaphore(0)
+    board = SingleFlight._board  # noqa: SLF001
+
+    def boarding(flights: SingleFlight, key: bytes) -> object:
+        found = board(flights, key)
+        boarded.release()
+        return found
+
+    def wait(count: int) -> None:
+        for _ in range(count):
+            assert boarded.acquire(timeout=PATIENCE)
+
+    monkeypatch.setattr(SingleFlight, "_board", boarding)
+    return wait

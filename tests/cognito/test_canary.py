@@ -1,0 +1,266 @@
+"""No login value, token or key of AWS's shows anywhere, whatever goes wrong."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import httpx
+import pytest
+from google.protobuf.message import Message
+from tests.cognito.rig import COGNITO_POOL, GET, IDENTITY, LOOKUP, MERGE, METHODS, PROVIDER, UNLINK, Rig, Rigs
+from tests.fakes.cognito_engine import unsigned_jwt
+from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS
+from tests.fakes.cognito_script import AwsFailure, Body, Close, Drip, Hang, NoHttp, Reset, Sent, Step, Success
+from tests.fakes.cognito_upstream import AccessKey, CognitoUpstream
+from tests.support.aws_environment import give_credentials
+from tests.support.grpc_service import insecure_channel
+from tests.support.server_process import ServerProcess, write_config
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server import logs
+from tokend_server.engines.cognito.faults import to_domain
+
+KEY = AccessKey("AKIACANARY", "canary-secret-key", "canary-session-token")
+USER, OTHER_USER, PUBLIC = "canary-user", "canary-other-user", "canary.public.login"
+
+#: A token that faults let out, and the part of it that no other has.
+TOKEN = unsigned_jwt(IDENTITY, "canary-audience", 1_800_000_000, 1_800_000_900, 4711)
+CLAIMS = TOKEN.split(".")[1]
+
+CANARIES = (KEY.aws_secret_access_key, "canary-session-token", USER, OTHER_USER, PUBLIC, CLAIMS)
+
+#: What no error should say, and would not be believed if it did.
+SAID_OF_KEYS = " ".join((f"canonical request: x-amz-security-token:{KEY.aws_session_token}", TOKEN, *CANARIES))
+
+REQUESTS: Mapping[str, Message] = {
+    GET: pb.GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=COGNITO_POOL,
+        identity_id=IDENTITY,
+        logins={PROVIDER: USER, "other.example.test": OTHER_USER, "accounts.google.com": PUBLIC},
+    ),
+    LOOKUP: pb.LookupDeveloperIdentityRequest(
+        identity_pool_id=COGNITO_POOL, identity_id=IDENTITY, developer_user_identifier=USER
+    ),
+    MERGE: pb.MergeDeveloperIdentitiesRequest(
+        identity_pool_id=COGNITO_POOL,
+        developer_provider_name=PROVIDER,
+        source_user_identifier=USER,
+        destination_user_identifier=OTHER_USER,
+    ),
+    UNLINK: pb.UnlinkDeveloperIdentityRequest(
+        identity_pool_id=COGNITO_POOL,
+        identity_id=IDENTITY,
+        developer_provider_name=PROVIDER,
+        developer_user_identifier=USER,
+    ),
+}
+
+#: The login values of each, which AWS's text may repeat.
+LOGINS: Mapping[str, Sequence[str]] = {
+    GET: (USER, OTHER_USER, PUBLIC),
+    LOOKUP: (USER,),
+    MERGE: (USER, OTHER_USER),
+    UNLINK: (USER,),
+}
+
+#: The errors whose text is AWS's.
+ABOUT_THE_REQUEST = (
+    "InvalidParameterException",
+    "ValidationException",
+    "NotAuthorizedException",
+    "ResourceNotFoundException",
+    "ResourceConflictException",
+    "DeveloperUserAlreadyRegisteredException",
+    "LimitExceededException",
+)
+
+WITH_TOKEN = json.dumps({"IdentityId": IDENTITY, "Token": TOKEN, "More": [USER]}).encode()
+
+NOISY: Sequence[Step] = (
+    *AWS_FAILURES.values(),
+    *SERVER_FAULTS.values(),
+    *GARBAGE.values(),
+    *(AwsFailure(code, SAID_OF_KEYS) for code in AWS_FAILURES if code not in ABOUT_THE_REQUEST),
+    *(AwsFailure(code, SAID_OF_KEYS) for code in ("InvalidSignatureException", "ExpiredTokenException", "Unheard")),
+    AwsFailure(USER, USER),
+    AwsFailure("InternalErrorException", SAID_OF_KEYS, 500),
+    *(end(sent) for end in (Reset, Close) for sent in Sent),
+    Body(WITH_TOKEN[:-40]),
+    Body(WITH_TOKEN, 500),
+    Body(WITH_TOKEN, 400),
+    Body(b"<html>" + SAID_OF_KEYS.encode(), 502, "text/html"),
+    NoHttp(SAID_OF_KEYS.encode() + b"\r\n\r\n"),
+    NoHttp(b"HTTP/1.1 200 OK\r\n" + WITH_TOKEN + b"\r\n\r\n"),
+    NoHttp(b"HTTP/1.1 200 OK\r\n" + TOKEN.encode() + b"\r\n\r\n"),
+    NoHttp(b"HTTP/1.1 " + SAID_OF_KEYS.encode() + b"\r\n\r\n"),
+    NoHttp(b"HTTP/1.1 200 OK\r\ncontent-length: " + USER.encode() + b"\r\n\r\n"),
+    NoHttp(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + USER.encode() + b"\r\n"),
+)
+DELAYS: Sequence[Step] = (Hang(), Drip(0.2, Sent.HALF_OF_HEAD), Drip(0.2, Sent.HALF_OF_BODY))
+
+
+class Told(NamedTuple):
+    """What callers got.
+
+    Attributes:
+        refusals: Everything that came with the failures, as text.
+        answers: How many calls succeeded.
+        tokens: What of each token no other text has.
+    """
+
+    refusals: list[str]
+    answers: int
+    tokens: list[str]
+
+
+Call = Callable[[str, Message], Any]
+
+
+def found(text: str, canaries: Sequence[str]) -> list[str]:
+    """The canaries that are in a text."""
+    return [canary for canary in canaries if canary in text]
+
+
+def talkative(logins: Sequence[str]) -> Iterator[Step]:
+    """Errors that say what was in the request."""
+    for code in ABOUT_THE_REQUEST:
+        yield AwsFailure(code, f"'{IDENTITY}' {' '.join(logins)} {':'.join(logins)} {TOKEN}.")
+    for login in logins:
+        constraint = f"Member must not be {login}"
+        yield AwsFailure(
+            "ValidationException", f"Value '{login}' at 'logins' failed to satisfy constraint: {constraint}"
+        )
+
+
+def go_through_every_fault(upstream: CognitoUpstream, call: Call) -> Told:
+    told = Told([], 0, [])
+    for method in METHODS:
+        for step in (*NOISY, *talkative(LOGINS[method])):
+            upstream.script([step])
+            told = _called(told, method, call)
+    for step in (*DELAYS, Success()):
+        upstream.always(step)
+        told = _called(told, GET, call)
+    return told
+
+
+def _called(told: Told, method: str, call: Call) -> Told:
+    try:
+        answer = call(method, REQUESTS[method])
+    except grpc.RpcError as error:
+        trailers = [part for item in error.trailing_metadata() or () for part in (item.key, item.value)]
+        return told._replace(refusals=[*told.refusals, f"{error} {error.details()} {trailers}"])
+    tokens = [answer.token.split(".")[1]] if method == GET else []
+    return told._replace(answers=told.answers + 1, tokens=told.tokens + tokens)
+
+
+@pytest.fixture
+def canary_upstream(aws_environment: pytest.MonkeyPatch) -> Iterator[CognitoUpstream]:
+    give_credentials(aws_environment, KEY)
+    with CognitoUpstream(access_key=KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def everything_logged() -> Iterator[Callable[[str], None]]:
+    """Logs as the service does, at its lowest level; afterwards logging is as it was."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield lambda form: logs.configure(level="debug", as_json=form == "json")
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_nothing_shows_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
+    rigs: Rigs,
+    canary_upstream: CognitoUpstream,
+    form: str,
+    everything_logged: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = _remember_errors(monkeypatch)
+    everything_logged(form)
+    rig = rigs.start(
+        canary_upstream.url,
+        max_attempts=1,
+        timeout_seconds=0.3,
+        requests_per_second=0,
+        reuse_tokens=True,
+        reuse_max_tokens=1,
+    )
+    told = go_through_every_fault(canary_upstream, rig.call)
+    written = "".join(capfd.readouterr())
+    assert_everything_was_tried(told, written)
+    shown = [written, rig.metrics_text(), rig.readyz()[1], *told.refusals, *errors]
+    assert found("\n".join(shown), (*CANARIES, *told.tokens)) == []
+    assert any("***" in text for text in told.refusals)
+
+
+def test_nothing_shows_in_a_process_of_its_own(
+    canary_upstream: CognitoUpstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    extra = f"""
+[cognito]
+endpoint_url = "{canary_upstream.url}"
+max_attempts = 1
+timeout_seconds = 0.3
+requests_per_second = 0
+[log]
+level = "debug"
+[pools."{COGNITO_POOL}"]
+engine = "cognito"
+developer_provider_name = "{PROVIDER}"
+"""
+    with ServerProcess(write_config(tmp_path, extra)) as server, insecure_channel(server.endpoint) as channel:
+        stub = DeveloperIdentityServiceStub(channel)
+        told = go_through_every_fault(canary_upstream, lambda method, request: getattr(stub, method)(request))
+        with httpx.Client(trust_env=False) as http:
+            pages = [http.get(f"{server.ops}/{page}").text for page in ("metrics", "readyz")]
+        server.stop()
+        written = "".join((*server.output, *capfd.readouterr()))
+    assert_everything_was_tried(told, written)
+    assert found("\n".join([written, *pages, *told.refusals]), (*CANARIES, *told.tokens)) == []
+
+
+def assert_everything_was_tried(told: Told, written: str) -> None:
+    """The search would have found something: every fault was met, and what may be told of it was logged."""
+    assert len(told.refusals) > 3 * len(NOISY)
+    assert told.tokens
+    assert "call failed" in written
+    assert "NOT_AUTHORIZED" in written
+    assert found(written, [IDENTITY]) == [IDENTITY]
+
+
+def test_the_search_finds_what_shows(
+    everything_logged: Callable[[str], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for form in ("json", "text"):
+        everything_logged(form)
+        logging.getLogger("part").debug("planted", extra={"login": USER, "more": [PUBLIC]})
+        assert found("".join(capfd.readouterr()), CANARIES) == [USER, PUBLIC]
+
+
+def test_the_search_finds_what_comes_in_trailers(rigs: Rigs, canary_upstream: CognitoUpstream) -> None:
+    rig: Rig = rigs.start(canary_upstream.url, max_attempts=1)
+    canary_upstream.always(AwsFailure("NotAuthorizedException", "canary-that-is-no-login"))
+    told = _called(Told([], 0, []), GET, rig.call)
+    assert found(told.refusals[0].partition("grpc-status-details-bin")[2], ["canary-that-is-no-login"])
+
+
+def _remember_errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything of each error of the contract, notes included, as soon as it is made."""
+    errors: list[str] = []
+
+    def remembering(*args: Any) -> Any:  # noqa: ANN401 - as it is
+        known = to_domain(*args)
+        errors.append(f"{known!r} {known} {vars(known) if known else ''}")
+        return known
+
+    monkeypatch.setattr("tokend_server.engines.cognito.engine.to_domain", remembering)
+    return errors

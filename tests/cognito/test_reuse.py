@@ -1,0 +1,314 @@
+"""Tokens that are given out again: to whom they belong, as long as they are good, and no longer."""
+
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from tests.cognito.conftest import WaitForBoarding
+from tests.cognito.rig import (
+    COGNITO_POOL,
+    GET,
+    IDENTITY,
+    LOOKUP,
+    MERGE,
+    PATIENCE,
+    PROVIDER,
+    UNLINK,
+    Rig,
+    Rigs,
+    ShiftedClock,
+    claims_of,
+    code_of,
+    token_request,
+)
+from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS, THROTTLED
+from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, Reset, Step, Success
+from tests.fakes.cognito_upstream import CognitoUpstream
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+
+#: Of a token of 900 seconds.
+UNTIL_REFRESH = 450
+UNTIL_MARGIN = 840
+
+FAILED = AwsFailure("InternalErrorException", "Internal error", 500)
+
+NOT_ANSWERED: dict[str, Step] = {
+    "throttled": THROTTLED,
+    **SERVER_FAULTS,
+    **GARBAGE,
+    "closed": Close(),
+    "reset": Reset(),
+    "unknown error": AwsFailure("NewException"),
+}
+
+ABOUT_THE_CALL = [
+    code
+    for code in AWS_FAILURES
+    if code
+    not in {
+        "TooManyRequestsException",
+        "InternalErrorException",
+        "ConcurrentModificationException",
+        "InvalidIdentityPoolConfigurationException",
+    }
+]
+
+DELAYS: dict[str, Step] = {"hangs": Hang(), "does not read": HangBeforeReading(), "drips": Drip(0.2)}
+
+#: Requests of different answers.
+DIFFERENT = [
+    token_request("bob"),
+    token_request("alice", identity_id=IDENTITY),
+    token_request("alice", token_duration=Duration(seconds=60)),
+    token_request("alice", principal_tags={"team": "blue"}),
+    token_request("alice", principal_tags={"team": "red"}),
+    token_request("alice", principal_tags={"blue": "team"}),
+    pb.GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=COGNITO_POOL, logins={PROVIDER: "alice", "accounts.google.com": "a.b.c"}
+    ),
+]
+
+Serve = Callable[..., Rig]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def dated(clock: FakeClock) -> Iterator[CognitoUpstream]:
+    """An upstream that dates its tokens by the service's clock."""
+    with CognitoUpstream(clock) as running:
+        yield running
+
+
+@pytest.fixture
+def reusing(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> Serve:
+    return lambda **cognito: rigs.start(dated.url, clock, max_attempts=1, reuse_tokens=True, **cognito)
+
+
+def test_the_same_again_costs_nothing(reusing: Serve, dated: CognitoUpstream) -> None:
+    rig = reusing()
+    first = rig.get_token()
+    assert [rig.get_token() for _ in range(5)] == [first] * 5
+    assert len(dated.requests) == 1
+    assert rig.metric("tokend_cognito_answers_total", source="cognito") == 1
+    assert rig.metric("tokend_cognito_answers_total", source="reused") == 5
+
+
+def test_it_is_off_unless_asked_for(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> None:
+    rig = rigs.start(dated.url, clock)
+    assert rig.get_token().token != rig.get_token().token
+    assert len(dated.requests) == 2
+
+
+def test_no_token_is_reused_past_its_refresh_time(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
+    rig = reusing()
+    first = rig.get_token()
+    clock.advance(UNTIL_REFRESH - 1)
+    assert rig.get_token() == first
+    clock.advance(1)
+    assert first.refresh_time.seconds == clock.now()
+    second = rig.get_token()
+    assert second.token != first.token
+    assert second.refresh_time.seconds == clock.now() + UNTIL_REFRESH
+    assert rig.get_token() == second
+    assert len(dated.requests) == 2
+
+
+def test_whatever_differs_is_asked_for(reusing: Serve, dated: CognitoUpstream) -> None:
+    rig = reusing()
+    alice = rig.get_token()
+    answers = [rig.call(GET, request) for request in DIFFERENT]
+    assert len({answer.token for answer in [alice, *answers]}) == len(dated.requests) == 1 + len(DIFFERENT)
+    assert [rig.call(GET, request) for request in DIFFERENT] == answers
+    assert rig.get_token() == alice
+    assert len(dated.requests) == 1 + len(DIFFERENT)
+
+
+@pytest.mark.parametrize("change", [MERGE, UNLINK])
+@pytest.mark.parametrize("outcome", [Success(), FAILED, AwsFailure("ResourceNotFoundException")])
+def test_a_change_through_this_service_makes_it_forget(
+    reusing: Serve, dated: CognitoUpstream, change: str, outcome: Step
+) -> None:
+    rig = reusing()
+    first = rig.get_token()
+    dated.script([outcome])
+    rig.begin(change).exception()
+    assert rig.get_token().token != first.token
+    assert [request.operation for request in dated.requests] == [GET, change, GET]
+
+
+def test_a_token_that_was_asked_for_before_a_change_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
+    rig = reusing()
+    dated.script([Hang(then=Success())])
+    before = rig.begin()
+    dated.wait_for_held(1)
+    rig.call(UNLINK)
+    dated.release()
+    assert rig.get_token().token != before.result().token
+    assert len(dated.requests) == 3
+
+
+def test_lookups_are_asked_every_time(reusing: Serve, dated: CognitoUpstream) -> None:
+    rig = reusing()
+    rig.call(LOOKUP)
+    rig.call(LOOKUP)
+    assert len(dated.requests) == 2
+
+
+def test_a_failure_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
+    rig = reusing()
+    dated.script([FAILED, AwsFailure("NotAuthorizedException")])
+    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
+    assert rig.refused().reason == "NOT_AUTHORIZED"
+    assert rig.get_token().token
+
+
+def test_only_so_many_are_kept(reusing: Serve, dated: CognitoUpstream) -> None:
+    rig = reusing(reuse_max_tokens=2)
+    for user in ("a", "b", "a", "c", "a", "b"):
+        rig.get_token(user)
+    assert [request.body["Logins"][PROVIDER] for request in dated.requests] == ["a", "b", "c", "b"]
+
+
+def test_reuse_changes_no_identity_and_no_claim(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> None:
+    requests = [token_request("alice"), *DIFFERENT] * 2
+    seen = []
+    for reuse in (False, True):
+        rig = rigs.start(dated.url, clock, reuse_tokens=reuse, requests_per_second=0)
+        answers = [rig.call(GET, request) for request in requests]
+        seen.append([(each.identity_id, each.expire_time, claims_of(each.token)) for each in answers])
+    assert seen[0] == seen[1]
+    assert len(dated.requests) == len(requests) * 1.5
+
+
+def test_without_serve_stale_a_failure_is_told(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
+    rig = reusing()
+    rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    dated.always(FAILED)
+    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("name", NOT_ANSWERED)
+def test_a_held_token_bridges_an_outage(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, name: str) -> None:
+    rig = reusing(serve_stale=True)
+    held = rig.get_token()
+    dated.always(NOT_ANSWERED[name])
+    clock.advance(UNTIL_REFRESH)
+    assert rig.get_token() == held
+    clock.advance(UNTIL_MARGIN - UNTIL_REFRESH - 1)
+    assert rig.get_token() == held
+    assert rig.metric("tokend_cognito_answers_total", source="stale") == 2
+    assert rig.refused(GET, token_request("bob")).reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
+    clock.advance(1)
+    assert rig.refused().reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
+    dated.always(Success())
+    assert rig.get_token().token != held.token
+
+
+def test_a_held_token_bridges_an_upstream_that_is_gone(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock
+) -> None:
+    rig = reusing(serve_stale=True)
+    held = rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    dated.stop_listening()
+    assert rig.get_token() == held
+
+
+def test_a_held_token_bridges_the_services_own_quota(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
+    rig = reusing(serve_stale=True, requests_per_second=0.002, burst=1)
+    held = rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    assert rig.get_token() == held
+    assert len(dated.requests) == 1
+
+
+def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock
+) -> None:
+    rig = reusing(serve_stale=True)
+    held = rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    dated.always(FAILED)
+    assert [rig.get_token() for _ in range(5)] == [held] * 5
+    assert len(dated.requests) == 2
+    clock.advance(1)
+    assert [rig.get_token() for _ in range(5)] == [held] * 5
+    assert len(dated.requests) == 3
+    dated.always(Success())
+    clock.advance(1)
+    assert rig.get_token().token != held.token
+    assert len(dated.requests) == 4
+
+
+@pytest.mark.parametrize("code", ABOUT_THE_CALL)
+def test_no_held_token_hides_a_mistake_or_missing_credentials(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock, code: str
+) -> None:
+    rig = reusing(serve_stale=True)
+    rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    dated.always(AWS_FAILURES[code])
+    assert rig.refused().reason not in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
+    assert rig.metric("tokend_cognito_answers_total", source="stale") == 0
+
+
+@pytest.mark.parametrize("change", [MERGE, UNLINK])
+def test_no_held_token_outlives_a_change(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, change: str) -> None:
+    rig = reusing(serve_stale=True)
+    rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    rig.call(change)
+    dated.always(FAILED)
+    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
+
+
+def test_what_comes_to_its_margin_while_cognito_is_asked_is_not_given_out(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock
+) -> None:
+    rig = reusing(serve_stale=True, stale_margin_seconds=0)
+    held = rig.get_token()
+    clock.advance(899.5)
+    dated.always(Hang(then=FAILED))
+    call = rig.begin()
+    dated.wait_for_held(1)
+    clock.advance(0.5)
+    assert held.expire_time.seconds == clock.now()
+    dated.release()
+    assert code_of(call) == grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("name", DELAYS)
+@pytest.mark.parametrize("deadline", [PATIENCE, None, 1.5])
+def test_who_has_a_token_at_hand_does_not_wait_long(rigs: Rigs, name: str, deadline: float | None) -> None:
+    clock = ShiftedClock()
+    with CognitoUpstream(clock) as upstream:
+        rig = rigs.start(upstream.url, clock, reuse_tokens=True, serve_stale=True, timeout_seconds=60)
+        held = rig.get_token()
+        clock.advance(UNTIL_REFRESH)
+        upstream.always(DELAYS[name])
+        assert rig.call(GET, timeout=deadline) == held
+        assert rig.metric("tokend_cognito_answers_total", source="stale") == 1
+
+
+def test_many_with_the_same_token_at_hand_ask_once(
+    reusing: Serve, dated: CognitoUpstream, clock: FakeClock, wait_for_boarding: WaitForBoarding
+) -> None:
+    rig = reusing(serve_stale=True)
+    held = rig.get_token()
+    clock.advance(UNTIL_REFRESH)
+    dated.always(Hang(then=FAILED))
+    calls = [rig.begin() for _ in range(4)]
+    wait_for_boarding(1 + len(calls))
+    dated.wait_for_held(1)
+    dated.release()
+    assert [call.result() for call in calls] == [held] * len(calls)
+    assert rig.get_token() == held
+    assert len(dated.requests) == 2

@@ -1,0 +1,195 @@
+"""Identical calls in flight cost Cognito one request, and nobody gets another's answer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from tests.cognito.conftest import WaitForBoarding
+from tests.cognito.rig import (
+    COGNITO_POOL,
+    GET,
+    IDENTITY,
+    LOOKUP,
+    MERGE,
+    PROVIDER,
+    UNLINK,
+    Rig,
+    Rigs,
+    claims_of,
+    code_of,
+    token_request,
+)
+from tests.fakes.cognito_engine import identity_id_of
+from tests.fakes.cognito_script import AwsFailure, Hang, Step, Success
+from tests.fakes.cognito_upstream import CognitoUpstream
+from tests.support.grpc_service import failure
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+
+THREADS = 8
+HELD = Hang(then=Success())
+
+
+@pytest.fixture
+def rig(rigs: Rigs, upstream: CognitoUpstream) -> Iterator[Rig]:
+    yield rigs.start(upstream.url, threads=THREADS, timeout_seconds=60)
+    upstream.release()
+
+
+@pytest.mark.parametrize("method", [GET, LOOKUP])
+def test_as_many_identical_calls_as_are_admitted_cost_one_request(
+    rig: Rig, upstream: CognitoUpstream, method: str, wait_for_boarding: WaitForBoarding
+) -> None:
+    upstream.always(HELD)
+    calls = [rig.begin(method) for _ in range(THREADS)]
+    wait_for_boarding(THREADS)
+    upstream.wait_for_held(1)
+    upstream.release()
+    answers = [call.result() for call in calls]
+    assert answers == [answers[0]] * THREADS
+    assert len(upstream.requests) == 1
+    assert rig.metric("tokend_cognito_answers_total", source="cognito") == 1
+    assert rig.metric("tokend_cognito_answers_total", source="shared") == THREADS - 1
+
+
+def test_a_refusal_is_shared_too(rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding) -> None:
+    upstream.always(Hang(then=AwsFailure("NotAuthorizedException")))
+    calls = [rig.begin() for _ in range(THREADS)]
+    wait_for_boarding(THREADS)
+    upstream.wait_for_held(1)
+    upstream.release()
+    told = [failure(call.result) for call in calls]
+    assert {(each.code, each.text) for each in told} == {(grpc.StatusCode.PERMISSION_DENIED, "What went wrong.")}
+    assert len(upstream.requests) == 1
+
+
+def test_each_caller_gets_the_answer_for_its_own_user(
+    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+) -> None:
+    upstream.always(HELD)
+    users = ["a", "b", "ab", ""] * 2
+    users = [f"user {name}" for name in users]
+    calls = [rig.begin(GET, token_request(user)) for user in users]
+    wait_for_boarding(len(users))
+    upstream.wait_for_held(4)
+    upstream.release()
+    for user, call in zip(users, calls, strict=True):
+        answer = call.result()
+        assert answer.identity_id == identity_id_of(COGNITO_POOL, user)
+        assert claims_of(answer.token)["sub"] == answer.identity_id
+    assert len(upstream.requests) == 4
+
+
+DIFFERENT = {
+    "no difference": token_request("alice"),
+    "user": token_request("bob"),
+    "identity": token_request("alice", identity_id=IDENTITY),
+    "duration": token_request("alice", token_duration=Duration(seconds=60)),
+    "tag": token_request("alice", principal_tags={"team": "blue"}),
+    "other tag": token_request("alice", principal_tags={"team": "red"}),
+    "another login": pb.GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=COGNITO_POOL, logins={PROVIDER: "alice", "accounts.google.com": "a.b.c"}
+    ),
+}
+
+
+def test_whatever_differs_goes_its_own_way(
+    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+) -> None:
+    upstream.always(HELD)
+    calls = {name: rig.begin(GET, request) for name, request in DIFFERENT.items()}
+    wait_for_boarding(len(calls))
+    upstream.wait_for_held(len(calls))
+    upstream.release()
+    answers = {name: call.result() for name, call in calls.items()}
+    assert len({answer.token for answer in answers.values()}) == len(DIFFERENT)
+    lives = {name: _life(answer.token) for name, answer in answers.items()}
+    assert lives == dict.fromkeys(DIFFERENT, 900) | {"duration": 60}
+    assert answers["identity"].identity_id == IDENTITY
+
+
+def test_what_was_said_by_default_is_no_difference(
+    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+) -> None:
+    upstream.always(HELD)
+    calls = [rig.begin(), rig.begin(GET, token_request("alice", token_duration=Duration(seconds=900)))]
+    wait_for_boarding(2)
+    upstream.wait_for_held(1)
+    upstream.release()
+    assert calls[0].result() == calls[1].result()
+    assert len(upstream.requests) == 1
+
+
+def test_without_it_every_call_costs_a_request(rigs: Rigs, upstream: CognitoUpstream) -> None:
+    rig = rigs.start(upstream.url, threads=THREADS, single_flight=False, timeout_seconds=60)
+    upstream.always(HELD)
+    calls = [rig.begin() for _ in range(THREADS)]
+    upstream.wait_for_held(THREADS)
+    upstream.release()
+    assert len({call.result().token for call in calls}) == THREADS
+    assert len(upstream.requests) == THREADS
+    assert rig.metric("tokend_cognito_answers_total", source="cognito") == THREADS
+
+
+@pytest.mark.parametrize("method", [MERGE, UNLINK])
+def test_changes_are_never_shared(rig: Rig, upstream: CognitoUpstream, method: str) -> None:
+    upstream.always(HELD)
+    calls = [rig.begin(method) for _ in range(3)]
+    upstream.wait_for_held(3)
+    upstream.release()
+    assert [call.exception() for call in calls] == [None] * 3
+    assert len(upstream.requests) == 3
+
+
+@pytest.mark.parametrize("method", [GET, LOOKUP])
+@pytest.mark.parametrize("change", [MERGE, UNLINK])
+@pytest.mark.parametrize("outcome", [Success(), AwsFailure("InternalErrorException", status=500)], ids=["done", "lost"])
+def test_what_is_asked_after_a_change_is_not_answered_from_before_it(
+    rigs: Rigs, upstream: CognitoUpstream, method: str, change: str, outcome: Step
+) -> None:
+    rig = rigs.start(upstream.url, max_attempts=1, timeout_seconds=60)
+    upstream.script([HELD, outcome])
+    before = rig.begin(method)
+    upstream.wait_for_held(1)
+    rig.begin(change).exception()
+    rig.call(method)
+    assert not before.done()
+    assert [request.operation for request in upstream.requests] == [method, change, method]
+    upstream.release()
+    before.result()
+
+
+def test_a_caller_in_a_hurry_spoils_it_for_nobody(
+    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+) -> None:
+    upstream.script([HELD])
+    hurried = rig.begin(timeout=0.5)
+    upstream.wait_for_held(1)
+    patient = [rig.begin() for _ in range(3)]
+    wait_for_boarding(4)
+    assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
+    answers = [call.result() for call in patient]
+    assert answers == [answers[0]] * 3
+    assert len(upstream.requests) == 2
+
+
+def test_a_follower_in_a_hurry_leaves_alone(
+    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+) -> None:
+    upstream.always(HELD)
+    patient = rig.begin()
+    upstream.wait_for_held(1)
+    hurried = rig.begin(timeout=0.5)
+    wait_for_boarding(2)
+    assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
+    upstream.release()
+    assert patient.result().token
+    assert len(upstream.requests) == 1
+
+
+def _life(token: str) -> int:
+    claims: dict[str, Any] = claims_of(token)
+    life: int = claims["exp"] - claims["iat"]
+    return life

@@ -1,0 +1,216 @@
+"""No call outlives its deadline, on this side of the wire as on the caller's."""
+
+from collections.abc import Callable
+
+import grpc
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+from tests.cognito.rig import GET, LOCAL_POOL, METHODS, PATIENCE, Rig, Rigs, code_of, retry_delay_of, token_request
+from tests.fakes.cognito_faults import THROTTLED
+from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, Reset, Sent, Step, Success
+from tests.fakes.cognito_upstream import CognitoUpstream
+
+#: The deadline of a caller in a hurry. Nothing else here ends before a test's patience does.
+HURRY = 0.5
+
+#: Longer than a test's patience.
+FOR_EVER = 60.0
+
+THREADS = 2
+
+DELAYS: dict[str, Step] = {
+    "hangs before it reads": HangBeforeReading(),
+    "hangs before it answers": Hang(),
+    "hangs in the headers": Drip(3600, Sent.HALF_OF_HEAD),
+    "hangs in the body": Drip(3600, Sent.HALF_OF_BODY),
+    "drips from the start": Drip(0.2),
+    "drips in the headers": Drip(0.2, Sent.HALF_OF_HEAD),
+    "drips in the body": Drip(0.2, Sent.HALF_OF_BODY),
+    "drips an error": Drip(0.2, answer=AwsFailure("InternalErrorException", "x" * 1000, 500)),
+}
+
+FAILED = AwsFailure("InternalErrorException", "Internal error", 500)
+
+Patient = Callable[[str], Rig]
+BackOff = Callable[[float], None]
+
+
+@pytest.fixture
+def patient(rigs: Rigs) -> Patient:
+    """Starts a service that itself would wait longer than any test."""
+    return lambda url: rigs.start(
+        url,
+        threads=THREADS,
+        beside_local=True,
+        max_calls=THREADS,
+        timeout_seconds=FOR_EVER,
+        connect_timeout_seconds=FOR_EVER,
+    )
+
+
+@pytest.fixture
+def back_off(monkeypatch: pytest.MonkeyPatch) -> BackOff:
+    """Sets the time between two attempts, which botocore leaves to chance."""
+    return lambda seconds: monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: seconds)
+
+
+def assert_threads_come_back(rig: Rig) -> None:
+    """Every thread of the server works again, though the upstream does not."""
+    calls = [rig.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(THREADS)]
+    assert all(call.result().token for call in calls)
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+def test_a_call_ends_at_its_deadline_wherever_the_upstream_stops(
+    patient: Patient, upstream: CognitoUpstream, delay: str
+) -> None:
+    rig = patient(upstream.url)
+    rig.get_token()
+    upstream.always(DELAYS[delay])
+    calls = [rig.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
+    upstream.wait_for_held(THREADS)
+    assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * THREADS
+    assert_threads_come_back(rig)
+    upstream.wait_for_held(1)
+    upstream.always(Success())
+    assert rig.get_token().token
+
+
+def test_a_call_ends_at_its_deadline_when_nobody_takes_its_connection(
+    patient: Patient, upstream: CognitoUpstream
+) -> None:
+    rig = patient(upstream.url)
+    upstream.stop_accepting()
+    calls = [rig.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
+    assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * THREADS
+    assert_threads_come_back(rig)
+    upstream.accept_again()
+    assert rig.get_token().token
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_operation_ends_at_its_deadline(patient: Patient, upstream: CognitoUpstream, method: str) -> None:
+    rig = patient(upstream.url)
+    upstream.always(Hang())
+    failed = rig.refused(method, timeout=HURRY)
+    assert (failed.code, failed.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, None)
+    assert_threads_come_back(rig)
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+@pytest.mark.parametrize("deadline", [None, PATIENCE])
+def test_the_service_does_not_wait_for_ever_either(
+    rigs: Rigs, upstream: CognitoUpstream, delay: str, deadline: float | None
+) -> None:
+    rig = rigs.start(upstream.url, timeout_seconds=0.3)
+    upstream.always(DELAYS[delay])
+    failed = rig.refused(timeout=deadline)
+    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    assert failed.text == "Cognito did not answer in time."
+    assert retry_delay_of(failed) == 1.0
+
+
+def test_a_connection_that_is_not_taken_is_given_up_in_time(rigs: Rigs, upstream: CognitoUpstream) -> None:
+    rig = rigs.start(upstream.url, timeout_seconds=FOR_EVER, connect_timeout_seconds=0.1)
+    upstream.stop_accepting()
+    failed = rig.refused()
+    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("failures", [[THROTTLED], [FAILED], [FAILED, FAILED], [THROTTLED, FAILED]])
+def test_what_passes_is_tried_again(
+    rigs: Rigs, upstream: CognitoUpstream, method: str, failures: list[Step], back_off: BackOff
+) -> None:
+    back_off(0)
+    rig = rigs.start(upstream.url)
+    upstream.script(failures)
+    rig.call(method)
+    assert len(upstream.requests) == len(failures) + 1
+
+
+def test_the_back_off_of_botocore_itself(rigs: Rigs, upstream: CognitoUpstream) -> None:
+    rig = rigs.start(upstream.url)
+    upstream.script([THROTTLED])
+    rig.get_token()
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("max_attempts", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("failure", "reason"), [(THROTTLED, "TOO_MANY_REQUESTS"), (FAILED, "ENGINE_UNAVAILABLE")], ids=["throttle", "fault"]
+)
+def test_there_are_no_more_attempts_than_allowed(  # noqa: PLR0913, PLR0917 - fixtures
+    rigs: Rigs, upstream: CognitoUpstream, max_attempts: int, failure: Step, reason: str, back_off: BackOff
+) -> None:
+    back_off(0)
+    rig = rigs.start(upstream.url, max_attempts=max_attempts)
+    upstream.always(failure)
+    assert rig.refused().reason == reason
+    assert len(upstream.requests) == max_attempts
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        AwsFailure("NotAuthorizedException"),
+        AwsFailure("LimitExceededException"),
+        AwsFailure("ResourceNotFoundException"),
+        AwsFailure("ValidationException"),
+        AwsFailure("AccessDeniedException"),
+    ],
+    ids=lambda failure: failure.code,
+)
+def test_what_does_not_pass_is_not_tried_again(rigs: Rigs, upstream: CognitoUpstream, failure: Step) -> None:
+    rig = rigs.start(upstream.url)
+    upstream.always(failure)
+    rig.refused()
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "reason"),
+    [
+        (THROTTLED, grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS"),
+        (FAILED, grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE"),
+    ],
+    ids=["throttle", "fault"],
+)
+@pytest.mark.parametrize("limit", ["the caller's", "the service's"])
+def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PLR0917 - fixtures
+    rigs: Rigs,
+    upstream: CognitoUpstream,
+    failure: Step,
+    code: grpc.StatusCode,
+    reason: str,
+    limit: str,
+    back_off: BackOff,
+) -> None:
+    back_off(20)
+    rig = rigs.start(upstream.url, timeout_seconds=10 if limit == "the service's" else FOR_EVER)
+    upstream.always(failure)
+    failed = rig.refused(timeout=PATIENCE if limit == "the service's" else 10)
+    assert (failed.code, failed.reason) == (code, reason)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "end", [Close(), *map(Reset, Sent)], ids=["closed", *(f"reset after {sent.name}" for sent in Sent)]
+)
+def test_a_kept_connection_that_ends_costs_no_call(rigs: Rigs, upstream: CognitoUpstream, end: Step) -> None:
+    rig = rigs.start(upstream.url)
+    upstream.script([Success(), end])
+    rig.get_token("alice")
+    rig.get_token("bob")
+    first, broken, second = upstream.requests
+    assert first.connection == broken.connection != second.connection
+
+
+def test_a_connection_that_ended_while_nobody_used_it_costs_nothing(rigs: Rigs, upstream: CognitoUpstream) -> None:
+    rig = rigs.start(upstream.url, max_attempts=1)
+    rig.get_token("alice")
+    upstream.stop_listening()
+    upstream.listen_again()
+    rig.get_token("bob")
+    assert len(upstream.requests) == 2

@@ -1,0 +1,106 @@
+"""AWS STS on the loopback, as far as AssumeRole goes: the Query protocol over real HTTP."""
+
+import datetime as dt
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qs
+
+from tests.fakes.cognito_upstream import PATIENCE, AccessKey
+from tests.fakes.http_connections import Listener, read_request
+
+_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """Credentials of a role that expire so many seconds from now."""
+
+    key: AccessKey
+    life: float = 3600.0
+
+    def answer(self) -> tuple[int, str]:
+        expiration = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.life)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        members = {
+            "AccessKeyId": self.key.aws_access_key_id,
+            "SecretAccessKey": self.key.aws_secret_access_key,
+            "SessionToken": self.key.aws_session_token,
+            "Expiration": expiration,
+        }
+        credentials = "".join(f"<{name}>{value}</{name}>" for name, value in members.items())
+        result = f"<AssumeRoleResult><Credentials>{credentials}</Credentials></AssumeRoleResult>"
+        return 200, (
+            f'<AssumeRoleResponse xmlns="{_NAMESPACE}">{result}<ResponseMetadata><RequestId>r-1</RequestId>'
+            "</ResponseMetadata></AssumeRoleResponse>"
+        )
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An error of STS."""
+
+    code: str
+    status: int = 403
+    message: str = "Said of the role."
+
+    def answer(self) -> tuple[int, str]:
+        error = f"<Error><Type>Sender</Type><Code>{self.code}</Code><Message>{self.message}</Message></Error>"
+        return self.status, f'<ErrorResponse xmlns="{_NAMESPACE}">{error}<RequestId>r-1</RequestId></ErrorResponse>'
+
+
+class StsDouble:
+    """Serves while it is entered as a context manager.
+
+    Attributes:
+        url: Where it is.
+        answer: What it answers from now on; None leaves requests without an answer until it ends.
+    """
+
+    def __init__(self, answer: Assumed | Refused | None) -> None:
+        self.answer = answer
+        self._requests: list[tuple[dict[str, str], str]] = []
+        self._changed = threading.Condition()
+        self._ended = threading.Event()
+        self._listener = Listener(self._serve)
+        self.url = f"http://127.0.0.1:{self._listener.port}"
+
+    def __enter__(self) -> Self:
+        self._listener.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        self._listener.stop()
+
+    def end(self) -> None:
+        """Closes the connections of the requests that have had no answer, now and from now on."""
+        self._ended.set()
+
+    @property
+    def requests(self) -> list[tuple[dict[str, str], str]]:
+        """The parameters and the `Authorization` header of each request."""
+        with self._changed:
+            return list(self._requests)
+
+    def wait_for_requests(self, count: int) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, PATIENCE):
+                raise TimeoutError(f"{len(self._requests)} of {count} requests have come")
+
+    def _serve(self, connection: socket.socket, _number: int) -> None:
+        with suppress(ConnectionError):
+            while connection.recv(1, socket.MSG_PEEK):
+                request = read_request(connection)
+                parameters = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+                signature = next(value for name, value in request.headers if name.lower() == "authorization")
+                with self._changed:
+                    self._requests.append((parameters, signature))
+                    self._changed.notify_all()
+                if self.answer is None:
+                    self._ended.wait()
+                    return
+                status, body = self.answer.answer()
+                head = f"HTTP/1.1 {status} -\r\ncontent-type: text/xml\r\ncontent-length: {len(body.encode())}\r\n\r\n"
+                connection.sendall((head + body).encode())

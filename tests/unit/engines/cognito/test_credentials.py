@@ -1,0 +1,253 @@
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError, ProfileNotFound
+from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_upstream import ACCESS_KEY, PATIENCE, AccessKey
+from tests.fakes.sts import Assumed, Refused, StsDouble
+from tests.support.aws_environment import give_credentials, without_aws_settings
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.engines.cognito.credentials import SoughtCredentials, chain_credentials, role_credentials
+from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
+from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, TokendError
+
+ROLE = "arn:aws:iam::123456789012:role/tokend"
+ROLE_KEY = AccessKey("ASIAIOSFODNN7EXAMPLE", "role-secret", "role-session")
+
+#: Seconds between two searches.
+PAUSE = 5.0
+
+
+class Chain:
+    """Where credentials may be found one day."""
+
+    def __init__(self) -> None:
+        self.found: Credentials | None = None
+        self.problem: Exception | None = None
+        self.searches = 0
+
+    def __call__(self) -> Credentials | None:
+        self.searches += 1
+        if self.problem:
+            raise self.problem
+        return self.found
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+@pytest.fixture
+def sought(chain: Chain, clock: FakeClock) -> SoughtCredentials:
+    return SoughtCredentials(chain, clock)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    without_aws_settings(monkeypatch, tmp_path)
+    return monkeypatch
+
+
+@pytest.fixture
+def sts(environment: pytest.MonkeyPatch) -> Iterator[StsDouble]:
+    with StsDouble(Assumed(ROLE_KEY)) as running:
+        environment.setenv("AWS_ENDPOINT_URL_STS", running.url)
+        give_credentials(environment, ACCESS_KEY)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _in_a_patient_call() -> Iterator[None]:
+    with a_call(PATIENCE):
+        yield
+
+
+@contextmanager
+def a_call(seconds: float) -> Iterator[None]:
+    """Does what it does as a call with so much time."""
+    clock = SystemClock()
+    deadline = Deadline(clock, clock.monotonic() + seconds)
+    token = CURRENT_CALL.set(UpstreamCall("LookupDeveloperIdentity", deadline))
+    try:
+        yield
+    finally:
+        CURRENT_CALL.reset(token)
+
+
+def of_role(clock: FakeClock) -> Credentials:
+    session = botocore.session.Session()
+    config = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    return role_credentials(session, ROLE, "us-east-1", config, clock)
+
+
+def told(credentials: Credentials) -> TokendError | None:
+    """What the contract says of credentials that cannot be had."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - told apart by the table of faults
+        credentials.get_frozen_credentials()
+    return to_domain(caught.value, (), "us-east-1:0")
+
+
+def test_nothing_is_looked_for_before_it_is_needed(chain: Chain, clock: FakeClock) -> None:
+    SoughtCredentials(chain, clock)
+    assert chain.searches == 0
+
+
+def test_what_is_found_is_kept(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+    chain.found = Credentials("id", "secret", "session")
+    for _ in range(3):
+        found = sought.get_frozen_credentials()
+        assert (found.access_key, found.secret_key, found.token) == ("id", "secret", "session")
+        clock.advance(1000)
+    assert chain.searches == 1
+
+
+def test_what_is_found_later_is_found(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+    with pytest.raises(NoCredentialsError):
+        sought.get_frozen_credentials()
+    chain.found = Credentials("id", "secret")
+    clock.advance(PAUSE)
+    assert sought.get_frozen_credentials().access_key == "id"
+
+
+def test_nobody_searches_again_at_once(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+    for step in (0.0, PAUSE - 0.5, 0.5, 0.0):
+        clock.advance(step)
+        with pytest.raises(NoCredentialsError):
+            sought.get_frozen_credentials()
+    assert chain.searches == 2
+
+
+def test_a_search_that_fails_is_told_until_it_does_not(
+    sought: SoughtCredentials, chain: Chain, clock: FakeClock
+) -> None:
+    chain.problem = ProfileNotFound(profile="p")
+    with pytest.raises(ProfileNotFound):
+        sought.get_frozen_credentials()
+    chain.problem, chain.found = None, Credentials("id", "secret")
+    clock.advance(PAUSE)
+    assert sought.get_frozen_credentials().access_key == "id"
+
+
+def test_many_threads_search_once(chain: Chain, clock: FakeClock) -> None:
+    searching, go_on = threading.Event(), threading.Event()
+    chain.found = Credentials("id", "secret")
+
+    def search() -> Credentials | None:
+        searching.set()
+        assert go_on.wait(PATIENCE)
+        return chain()
+
+    sought = SoughtCredentials(search, clock)
+    with ThreadPoolExecutor(5) as threads:
+        found = [threads.submit(sought.get_frozen_credentials) for _ in range(5)]
+        assert searching.wait(PATIENCE)
+        go_on.set()
+        assert {each.result(PATIENCE).access_key for each in found} == {"id"}
+    assert chain.searches == 1
+
+
+def test_boto3s_own_chain_is_asked_again(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    credentials = chain_credentials(botocore.session.Session(), clock)
+    assert isinstance(told(credentials), EngineCredentialsRejected)
+    give_credentials(environment, ACCESS_KEY)
+    clock.advance(PAUSE)
+    assert credentials.get_frozen_credentials().access_key == ACCESS_KEY.aws_access_key_id
+
+
+def test_a_role_is_assumed_by_the_credentials_that_there_are(sts: StsDouble, clock: FakeClock) -> None:
+    found = of_role(clock).get_frozen_credentials()
+    assert (found.access_key, found.secret_key, found.token) == ROLE_KEY
+    ((parameters, signature),) = sts.requests
+    assert (parameters["Action"], parameters["RoleArn"]) == ("AssumeRole", ROLE)
+    assert parameters["RoleSessionName"] == "tokend"
+    assert f"Credential={ACCESS_KEY.aws_access_key_id}/" in signature
+    assert "/us-east-1/sts/aws4_request" in signature
+
+
+def test_a_role_is_assumed_again_only_before_it_expires(sts: StsDouble, clock: FakeClock) -> None:
+    credentials = of_role(clock)
+    sts.answer = Assumed(ROLE_KEY, life=30)
+    credentials.get_frozen_credentials()
+    sts.answer = Assumed(AccessKey("ASIASECOND", "second", "second"))
+    for _ in range(3):
+        assert credentials.get_frozen_credentials().access_key == "ASIASECOND"
+    assert len(sts.requests) == 2
+
+
+@pytest.mark.parametrize("answer", [Refused("AccessDenied"), Refused("ServiceUnavailable", 503), None])
+def test_nobody_waits_for_sts_while_the_role_is_good(sts: StsDouble, clock: FakeClock, answer: Refused | None) -> None:
+    credentials = of_role(clock)
+    sts.answer = Assumed(ROLE_KEY, life=300)
+    credentials.get_frozen_credentials()
+    sts.answer = answer
+    for _ in range(3):
+        assert credentials.get_frozen_credentials().access_key == ROLE_KEY.aws_access_key_id
+    sts.wait_for_requests(2)
+
+
+def test_nobody_waits_for_sts_beyond_its_own_time(sts: StsDouble, clock: FakeClock) -> None:
+    sts.answer = None
+    credentials = of_role(clock)
+    for _ in range(2):
+        with a_call(0.05):
+            assert isinstance(told(credentials), EngineUnavailable)
+    sts.wait_for_requests(1)
+    with a_call(0.05):
+        assert isinstance(told(credentials), EngineUnavailable)
+    assert len(sts.requests) == 1
+
+
+def test_a_role_that_is_about_to_end_is_not_used(sts: StsDouble, clock: FakeClock) -> None:
+    credentials = of_role(clock)
+    sts.answer = Assumed(ROLE_KEY, life=30)
+    credentials.get_frozen_credentials()
+    sts.answer = Refused("AccessDenied")
+    assert isinstance(told(credentials), EngineCredentialsRejected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Refused("AccessDenied"), EngineCredentialsRejected),
+        (Refused("InvalidClientTokenId"), EngineCredentialsRejected),
+        (Refused("ValidationError", 400), EngineCredentialsRejected),
+        (Refused("NewError", 400), EngineCredentialsRejected),
+        (Refused("Throttling", 400), EngineUnavailable),
+        (Refused("ServiceUnavailable", 503), EngineUnavailable),
+        (Assumed(ROLE_KEY, life=-60), EngineCredentialsRejected),
+    ],
+    ids=lambda each: getattr(each, "code", None) or type(each).__name__,
+)
+def test_what_keeps_a_role_away_is_told(
+    sts: StsDouble, clock: FakeClock, answer: Refused | Assumed, error: type[TokendError]
+) -> None:
+    sts.answer = answer
+    assert type(told(of_role(clock))) is error
+
+
+def test_a_refused_role_is_assumed_when_it_may_be(sts: StsDouble, clock: FakeClock) -> None:
+    credentials = of_role(clock)
+    sts.answer = Refused("AccessDenied")
+    assert isinstance(told(credentials), EngineCredentialsRejected)
+    sts.answer = Assumed(ROLE_KEY)
+    assert credentials.get_frozen_credentials().access_key == ROLE_KEY.aws_access_key_id
+
+
+def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    del environment
+    assert isinstance(told(of_role(clock)), EngineCredentialsRejected)
