@@ -239,7 +239,7 @@ def test_the_reference_has_a_row_for_every_setting() -> None:
     assert (header, rule) == (["setting", "default", "meaning"], ["---|---|---"])
     settings = [section + "." + name if section else name for section, name in environment_variables().values()]
     assert {f"`{name}`" for name in settings if name != "pools"} <= {row[0] for row in rows}
-    assert ['`pools."ID".signing_algorithm`', "`RS512`", "JWS algorithm of its tokens"] in rows
+    assert ['`pools."ID".signing_algorithm`', "`RS512`", "Local engine: JWS algorithm of its tokens"] in rows
     assert all(len(row) == 3 and all(row) for row in rows)
 
 

@@ -52,7 +52,7 @@ def cognito_client(
         retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
         max_pool_connections=connections,
         parameter_validation=False,  # requests are within the contract's limits, which are AWS's
-        user_agent=f"tokend/{version('tokend-server')} Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
+        user_agent=f"tokend/{version('tokend-server')} Boto3/{boto3.__version__}",  # boto3 adds botocore's
     )
     source = botocore.session.Session(profile=settings.profile)
     credentials = (
