@@ -1,0 +1,39 @@
+"""The client of tokend: typed calls, and tokens that stay fresh by themselves."""
+
+from tokend_client.async_cache import AsyncTokenCache
+from tokend_client.async_client import AsyncTokendClient
+from tokend_client.async_source import AsyncTokenSource
+from tokend_client.auth import TokenAuthMetadataPlugin, token_call_credentials
+from tokend_client.aws import web_identity_token_loader
+from tokend_client.cache import TokenCache
+from tokend_client.channel import service_config, tls_credentials
+from tokend_client.client import TokendClient
+from tokend_client.clock import Clock
+from tokend_client.errors import Closed, ErrorReason, FieldViolation, Resource, TokendError
+from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.policy import CachingPolicy
+from tokend_client.source import TokenSource
+
+__all__ = [
+    "AsyncTokenCache",
+    "AsyncTokenSource",
+    "AsyncTokendClient",
+    "CachingPolicy",
+    "Clock",
+    "Closed",
+    "DeveloperIdentity",
+    "ErrorReason",
+    "FieldViolation",
+    "OpenIdToken",
+    "Resource",
+    "TokenAuthMetadataPlugin",
+    "TokenCache",
+    "TokenRequest",
+    "TokenSource",
+    "TokendClient",
+    "TokendError",
+    "service_config",
+    "tls_credentials",
+    "token_call_credentials",
+    "web_identity_token_loader",
+]

@@ -5,11 +5,11 @@ from functools import partial
 from typing import IO, Any
 
 import click
-import grpc
 
-from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_client.channel import tls_credentials
+from tokend_client.client import TokendClient
+from tokend_client.errors import TokendError
 from tokend_client.tokendctl import cli_input
-from tokend_client.tokendctl.channel import create_channel
 from tokend_client.tokendctl.errors import InvalidInput
 from tokend_client.tokendctl.failure import describe
 from tokend_client.tokendctl.operations import Fields, Operation, Output, operations
@@ -76,15 +76,23 @@ def _run(  # noqa: PLR0913 - click hands over each option by its name
         _print(cli_input.skeleton(operation.members))
         return
     fields = _input(operation, options, cli_input_json)
-    with _channel(endpoint, tls=tls, root_certificates=ca_file) as channel:
-        output = _call(operation, DeveloperIdentityServiceStub(channel), fields, timeout)
+    with _client(endpoint, tls=tls, root_certificates=ca_file, timeout=timeout) as client:
+        output = _call(operation, client, fields)
     if output is not None:
         _print(output)
 
 
-def _channel(endpoint: str, *, tls: bool, root_certificates: bytes | None) -> grpc.Channel:
+def _client(endpoint: str, *, tls: bool, root_certificates: bytes | None, timeout: float) -> TokendClient:
     try:
-        return create_channel(endpoint, tls=tls or root_certificates is not None, root_certificates=root_certificates)
+        credentials = tls_credentials(root_certificates) if tls or root_certificates is not None else None
+        return TokendClient(
+            endpoint,
+            credentials=credentials,
+            insecure=credentials is None,
+            timeout=timeout,
+            # One call has no use for a watch of the service's health, and gRPC would complain where there is none.
+            options=[("grpc.inhibit_health_checking", 1)],
+        )
     except OSError as error:
         raise click.FileError(str(error.filename), error.strerror) from None
 
@@ -96,10 +104,10 @@ def _input(operation: Operation, options: dict[str, str | None], cli_input_json:
         click.get_current_context().fail("\n  ".join(["the input cannot be used:", *invalid.problems]))
 
 
-def _call(operation: Operation, stub: DeveloperIdentityServiceStub, fields: Fields, timeout: float) -> Output:
+def _call(operation: Operation, client: TokendClient, fields: Fields) -> Output:
     try:
-        return operation.call(stub, fields, timeout)
-    except grpc.RpcError as error:
+        return operation.call(client, fields)
+    except TokendError as error:
         raise CallFailed(describe(error)) from None
 
 

@@ -2,17 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeAlias
 
-from google.protobuf.duration_pb2 import Duration
-
-from tokend.v1.developer_identity_service_pb2 import (
-    GetOpenIdTokenForDeveloperIdentityRequest,
-    LookupDeveloperIdentityRequest,
-    MergeDeveloperIdentitiesRequest,
-    UnlinkDeveloperIdentityRequest,
-)
-from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_client.client import TokendClient
 from tokend_client.tokendctl.kinds import Integer, Kind, String, StringMap
 
 #: Request fields under their names in the contract, each of the Python type that its kind reads.
@@ -57,13 +50,13 @@ class Operation:
         command: Its name in the AWS CLI.
         text: What it does, for the help.
         members: The members of its request, in AWS's order.
-        call: Calls it with the given fields and deadline in seconds. Raises `grpc.RpcError`.
+        call: Calls it with the given fields. Raises `TokendError`.
     """
 
     command: str
     text: str
     members: tuple[Member, ...]
-    call: Callable[[DeveloperIdentityServiceStub, Fields, float], Output]
+    call: Callable[[TokendClient, Fields], Output]
 
 
 def operations() -> tuple[Operation, ...]:
@@ -120,30 +113,31 @@ def operations() -> tuple[Operation, ...]:
     )
 
 
-def _get_open_id_token_for_developer_identity(
-    stub: DeveloperIdentityServiceStub, fields: Fields, timeout: float
-) -> Output:
-    request = GetOpenIdTokenForDeveloperIdentityRequest(**{k: v for k, v in fields.items() if k != "token_duration"})
-    if "token_duration" in fields:
-        request.token_duration.CopyFrom(Duration(seconds=fields["token_duration"]))
-    response = stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=timeout)
-    return {"IdentityId": response.identity_id, "Token": response.token}
+def _get_open_id_token_for_developer_identity(client: TokendClient, fields: Fields) -> Output:
+    duration = {"token_duration": _seconds(fields["token_duration"])} if "token_duration" in fields else {}
+    issued = client.get_open_id_token_for_developer_identity(**{**fields, **duration})
+    return {"IdentityId": issued.identity_id, "Token": issued.token}
 
 
-def _lookup_developer_identity(stub: DeveloperIdentityServiceStub, fields: Fields, timeout: float) -> Output:
-    response = stub.LookupDeveloperIdentity(LookupDeveloperIdentityRequest(**fields), timeout=timeout)
+def _lookup_developer_identity(client: TokendClient, fields: Fields) -> Output:
+    found = client.lookup_developer_identity(**fields)
     output: dict[str, str | list[str]] = {
-        "IdentityId": response.identity_id,
-        "DeveloperUserIdentifierList": list(response.developer_user_identifier_list),
+        "IdentityId": found.identity_id,
+        "DeveloperUserIdentifierList": list(found.developer_user_identifiers),
     }
-    return output | ({"NextToken": response.next_token} if response.next_token else {})
+    return output | ({"NextToken": found.next_token} if found.next_token else {})
 
 
-def _merge_developer_identities(stub: DeveloperIdentityServiceStub, fields: Fields, timeout: float) -> Output:
-    response = stub.MergeDeveloperIdentities(MergeDeveloperIdentitiesRequest(**fields), timeout=timeout)
-    return {"IdentityId": response.identity_id}
+def _merge_developer_identities(client: TokendClient, fields: Fields) -> Output:
+    return {"IdentityId": client.merge_developer_identities(**fields)}
 
 
-def _unlink_developer_identity(stub: DeveloperIdentityServiceStub, fields: Fields, timeout: float) -> Output:
-    stub.UnlinkDeveloperIdentity(UnlinkDeveloperIdentityRequest(**fields), timeout=timeout)
+def _unlink_developer_identity(client: TokendClient, fields: Fields) -> Output:
+    client.unlink_developer_identity(**fields)
     return None
+
+
+def _seconds(seconds: int) -> timedelta:
+    # What no timedelta can hold is refused by the service just as the nearest one is.
+    longest = timedelta.max // timedelta(seconds=1)
+    return timedelta(seconds=max(-longest, min(seconds, longest)))

@@ -1,0 +1,43 @@
+import asyncio
+from typing import Self
+
+from tokend_client.async_client import AsyncTokendClient
+from tokend_client.async_source import AsyncTokenSource
+from tokend_client.cache import DEFAULT_MAX_SOURCES
+from tokend_client.keyed_sources import KeyedSources
+from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.policy import CachingPolicy
+
+
+class AsyncTokenCache:
+    """Keeps fresh tokens for many users at hand: the twin of `TokenCache` for the event loop that it is used in."""
+
+    def __init__(
+        self,
+        client: AsyncTokendClient,
+        *,
+        policy: CachingPolicy | None = None,
+        max_sources: int = DEFAULT_MAX_SOURCES,
+    ) -> None:
+        self._sources = KeyedSources(lambda request: AsyncTokenSource(client, request, policy=policy), max_sources)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    async def token(self, request: TokenRequest, timeout: float | None = None) -> OpenIdToken:  # noqa: ASYNC109 - the twin's argument
+        """As `TokenCache.token`."""
+        return await self.source(request).token(timeout)
+
+    def source(self, request: TokenRequest) -> AsyncTokenSource:
+        """As `TokenCache.source`."""
+        return self._sources.get(request)
+
+    async def close(self) -> None:
+        """Closes all its sources."""
+        await asyncio.gather(*(source.close() for source in self._sources.close()))

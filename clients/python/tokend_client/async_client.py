@@ -1,0 +1,167 @@
+"""The asyncio client: the twin of `TokendClient`, which documents what both do."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_client import messages
+from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_options, check_plaintext
+from tokend_client.errors import Closed
+from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.status import to_error
+
+_Response = TypeVar("_Response")
+
+
+class AsyncTokendClient:
+    """A client of one tokend service for one event loop, in which it is made and used.
+
+    Arguments, operations and errors are those of `TokendClient`; interceptors are those of `grpc.aio`.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has its default
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
+        timeout: float = DEFAULT_TIMEOUT,
+        options: Options = (),
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+    ) -> None:
+        if credentials is None and not insecure:
+            check_plaintext(target)
+        arguments = channel_options(timeout, options)
+        self._channel = (
+            grpc.aio.secure_channel(target, credentials, arguments, interceptors=interceptors)
+            if credentials
+            else grpc.aio.insecure_channel(target, arguments, interceptors=interceptors)
+        )
+        self._stub = DeveloperIdentityServiceStub(self._channel)
+        self._timeout = timeout
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Gives up the connection; calls in flight fail."""
+        self._closed = True
+        await self._channel.close()
+
+    async def get_open_id_token_for_developer_identity(  # noqa: PLR0913 - the fields of the request
+        self,
+        *,
+        identity_pool_id: str,
+        logins: Mapping[str, str],
+        identity_id: str | None = None,
+        principal_tags: Mapping[str, str] | None = None,
+        token_duration: timedelta | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is sent to the service as the call's deadline
+    ) -> OpenIdToken:
+        """As `TokendClient.get_open_id_token_for_developer_identity`."""
+        request = TokenRequest(
+            identity_pool_id=identity_pool_id,
+            logins=logins,
+            identity_id=identity_id,
+            principal_tags=principal_tags or {},
+            token_duration=token_duration,
+        )
+        return await self.get_token(request, timeout=timeout)
+
+    async def get_token(
+        self,
+        request: TokenRequest,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> OpenIdToken:
+        """As `TokendClient.get_token`."""
+        call = self._stub.GetOpenIdTokenForDeveloperIdentity
+        return messages.open_id_token(await self._call(call, messages.token_request(request), timeout))
+
+    async def lookup_developer_identity(  # noqa: PLR0913 - the fields of the request
+        self,
+        *,
+        identity_pool_id: str,
+        identity_id: str | None = None,
+        developer_user_identifier: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> DeveloperIdentity:
+        """As `TokendClient.lookup_developer_identity`."""
+        request = pb.LookupDeveloperIdentityRequest(
+            identity_pool_id=identity_pool_id,
+            identity_id=identity_id or "",
+            developer_user_identifier=developer_user_identifier or "",
+            max_results=max_results or 0,
+            next_token=next_token or "",
+        )
+        return messages.developer_identity(await self._call(self._stub.LookupDeveloperIdentity, request, timeout))
+
+    async def merge_developer_identities(
+        self,
+        *,
+        identity_pool_id: str,
+        developer_provider_name: str,
+        source_user_identifier: str,
+        destination_user_identifier: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> str:
+        """As `TokendClient.merge_developer_identities`."""
+        request = pb.MergeDeveloperIdentitiesRequest(
+            identity_pool_id=identity_pool_id,
+            developer_provider_name=developer_provider_name,
+            source_user_identifier=source_user_identifier,
+            destination_user_identifier=destination_user_identifier,
+        )
+        response = await self._call(self._stub.MergeDeveloperIdentities, request, timeout)
+        return response.identity_id
+
+    async def unlink_developer_identity(
+        self,
+        *,
+        identity_pool_id: str,
+        identity_id: str,
+        developer_provider_name: str,
+        developer_user_identifier: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> None:
+        """As `TokendClient.unlink_developer_identity`."""
+        request = pb.UnlinkDeveloperIdentityRequest(
+            identity_pool_id=identity_pool_id,
+            identity_id=identity_id,
+            developer_provider_name=developer_provider_name,
+            developer_user_identifier=developer_user_identifier,
+        )
+        await self._call(self._stub.UnlinkDeveloperIdentity, request, timeout)
+
+    async def _call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Any, _Response]",
+        request: object,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+    ) -> _Response:
+        if self._closed:
+            raise Closed
+        try:
+            return await method(request, timeout=self._timeout if timeout is None else timeout)
+        except grpc.RpcError as failed:
+            raise to_error(failed) from failed
+        except asyncio.CancelledError:
+            if self._was_closed_meanwhile():
+                raise Closed from None
+            raise
+
+    def _was_closed_meanwhile(self) -> bool:
+        # Closing a channel cancels its calls, which must not look like a cancellation of the one who waits.
+        task = asyncio.current_task()
+        return self._closed and task is not None and not task.cancelling()

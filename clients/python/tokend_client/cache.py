@@ -1,0 +1,60 @@
+from typing import Self
+
+from tokend_client.client import TokendClient
+from tokend_client.keyed_sources import KeyedSources
+from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.policy import CachingPolicy
+from tokend_client.source import TokenSource
+
+#: How many users a cache holds, if nothing else is said.
+DEFAULT_MAX_SOURCES = 10_000
+
+
+class TokenCache:
+    """Keeps fresh tokens for many users at hand, by the policy of `clients/README.md`; safe to share between threads.
+
+    Args:
+        client: Where tokens come from; it is not closed with the cache.
+        policy: Times, clock and randomness.
+        max_sources: For how many different requests tokens are kept; the least recently used makes room.
+    """
+
+    def __init__(
+        self,
+        client: TokendClient,
+        *,
+        policy: CachingPolicy | None = None,
+        max_sources: int = DEFAULT_MAX_SOURCES,
+    ) -> None:
+        self._sources = KeyedSources(lambda request: TokenSource(client, request, policy=policy), max_sources)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def token(self, request: TokenRequest, timeout: float | None = None) -> OpenIdToken:
+        """A token for a request, as `TokenSource.token`.
+
+        Raises:
+            Closed: The cache was closed.
+            TokendError: There is no token.
+        """
+        return self.source(request).token(timeout)
+
+    def source(self, request: TokenRequest) -> TokenSource:
+        """The source for a request: the same one for every request that is the same in all its fields.
+
+        Raises:
+            Closed: The cache was closed.
+        """
+        return self._sources.get(request)
+
+    def close(self) -> None:
+        """Closes all its sources."""
+        for source in self._sources.close():
+            source.close()

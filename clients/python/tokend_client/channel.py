@@ -1,0 +1,110 @@
+"""How to reach a tokend service: addresses, TLS, retries and deadlines (`clients/README.md`)."""
+
+import ipaddress
+import json
+import re
+import ssl
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+#: gRPC channel arguments.
+Options: TypeAlias = Sequence[tuple[str, Any]]
+
+#: Seconds that a call may take whose caller says nothing.
+DEFAULT_TIMEOUT = 3.0
+
+_SERVICE = "tokend.v1.DeveloperIdentityService"
+
+#: Milliseconds between attempts to connect, at the most: an outage should not outlast itself by gRPC's two minutes.
+_MAX_RECONNECT_BACKOFF = 1000
+
+
+def service_config(timeout: float = DEFAULT_TIMEOUT) -> str:
+    """The service config (gRFC A2) that all clients of tokend share, as JSON.
+
+    Args:
+        timeout: Seconds that a call may take with its retries; a caller's deadline only shortens it.
+    """
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=timeout))
+    return json.dumps(
+        {
+            "loadBalancingConfig": [{"round_robin": {}}],
+            "healthCheckConfig": {"serviceName": _SERVICE},
+            "methodConfig": [
+                {
+                    "name": [{"service": _SERVICE}],
+                    "timeout": duration.ToJsonString(),
+                    "retryPolicy": {
+                        "maxAttempts": 4,
+                        "initialBackoff": "0.05s",
+                        "maxBackoff": "1s",
+                        "backoffMultiplier": 2,
+                        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+                    },
+                }
+            ],
+            "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        }
+    )
+
+
+def channel_options(timeout: float, options: Options) -> list[tuple[str, Any]]:
+    """The channel arguments of a client: its defaults under the given ones.
+
+    No proxy that the environment names is used: login values must not pass one by accident.
+    """
+    defaults = {
+        "grpc.enable_http_proxy": 0,
+        "grpc.max_reconnect_backoff_ms": _MAX_RECONNECT_BACKOFF,
+        "grpc.service_config": service_config(timeout),
+    }
+    return list((defaults | dict(options)).items())
+
+
+def tls_credentials(root_certificates: bytes | None = None) -> grpc.ChannelCredentials:
+    """Credentials that speak TLS.
+
+    Args:
+        root_certificates: PEM of the certificates to trust; None trusts those of the system.
+    """
+    return grpc.ssl_channel_credentials(root_certificates or _system_root_certificates())
+
+
+def check_plaintext(target: str) -> None:
+    """Refuses to send login values over a network in the clear.
+
+    Raises:
+        ValueError: The target is not this machine.
+    """
+    if not _is_local(target):
+        raise ValueError(
+            "without credentials a client speaks plaintext, and only to this machine: "
+            "give credentials=tls_credentials(), or insecure=True"
+        )
+
+
+def _is_local(target: str) -> bool:
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    # dns:///HOST:PORT, ipv4:A:PORT,B:PORT, ipv6:[A]:PORT, HOST:PORT
+    addresses = re.sub(r"^(dns:(///?)?|ipv4:|ipv6:)", "", target).split(",")
+    return all(_is_loopback(re.sub(r":\d+$", "", address).strip("[]")) for address in addresses)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _system_root_certificates() -> bytes | None:
+    # Left to itself, grpcio trusts the certificates in its own wheel and not those that the system was given.
+    cafile = ssl.get_default_verify_paths().cafile
+    return Path(cafile).read_bytes() if cafile else None

@@ -1,0 +1,247 @@
+"""The synchronous client."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Self, TypeAlias, TypeVar
+
+import grpc
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_client import messages
+from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_options, check_plaintext
+from tokend_client.errors import Closed, TokendError
+from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.status import to_error
+
+_Response = TypeVar("_Response")
+
+#: What a call comes to.
+Outcome: TypeAlias = OpenIdToken | TokendError
+
+
+class TokendClient:
+    """A client of one tokend service. It is safe to share between threads, and connects with its first call.
+
+    It balances load, watches the service's health and retries what may be repeated, as `clients/README.md` says.
+
+    Args:
+        target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT`, or what else gRPC knows.
+        credentials: How to speak TLS, such as `tls_credentials()`. None speaks plaintext, to this machine alone.
+        insecure: Speak plaintext to other machines, too.
+        timeout: Seconds that a call may take with its retries; the `timeout` of a call can only shorten it.
+        options: gRPC channel arguments, over the client's own.
+        interceptors: gRPC interceptors, the outermost first.
+
+    Raises:
+        ValueError: Plaintext would leave this machine, and `insecure` is not given.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has its default
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool = False,
+        timeout: float = DEFAULT_TIMEOUT,
+        options: Options = (),
+        interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
+    ) -> None:
+        if credentials is None and not insecure:
+            check_plaintext(target)
+        arguments = channel_options(timeout, options)
+        self._channel = (
+            grpc.secure_channel(target, credentials, arguments)
+            if credentials
+            else grpc.insecure_channel(target, arguments)
+        )
+        self._stub = DeveloperIdentityServiceStub(grpc.intercept_channel(self._channel, *interceptors))
+        self._timeout = timeout
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives up the connection; calls in flight fail."""
+        self._closed = True
+        self._channel.close()
+
+    def get_open_id_token_for_developer_identity(  # noqa: PLR0913 - the fields of the request
+        self,
+        *,
+        identity_pool_id: str,
+        logins: Mapping[str, str],
+        identity_id: str | None = None,
+        principal_tags: Mapping[str, str] | None = None,
+        token_duration: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> OpenIdToken:
+        """Registers or retrieves a user's identity and gets a new token for it.
+
+        Args:
+            identity_pool_id: REGION:GUID.
+            logins: Provider names to the user's identifier or ID token there.
+            identity_id: The identity to link the logins to; None creates or finds one.
+            principal_tags: Session tags for the token.
+            token_duration: How long the token is to be valid, in whole seconds; None for 900 s.
+            timeout: Seconds to wait at the most.
+
+        Raises:
+            TokendError: The call failed.
+        """
+        request = TokenRequest(
+            identity_pool_id=identity_pool_id,
+            logins=logins,
+            identity_id=identity_id,
+            principal_tags=principal_tags or {},
+            token_duration=token_duration,
+        )
+        return self.get_token(request, timeout=timeout)
+
+    def get_token(self, request: TokenRequest, *, timeout: float | None = None) -> OpenIdToken:
+        """As `get_open_id_token_for_developer_identity`, for a request that is at hand.
+
+        Raises:
+            TokendError: The call failed.
+        """
+        call = self._stub.GetOpenIdTokenForDeveloperIdentity
+        return messages.open_id_token(self._call(call, messages.token_request(request), timeout))
+
+    def start_get_token(
+        self, request: TokenRequest, timeout: float, done: Callable[[Outcome], None]
+    ) -> Callable[[], object]:
+        """As `get_token`, without waiting: for token sources.
+
+        Args:
+            request: What to ask for.
+            timeout: Seconds that the call may take.
+            done: Is told the outcome, once, on a thread of gRPC or on this one.
+
+        Returns:
+            What cancels the call.
+
+        Raises:
+            Closed: The client was closed.
+        """
+        with self._telling_closed():
+            method = self._stub.GetOpenIdTokenForDeveloperIdentity
+            call = method.future(messages.token_request(request), timeout=min(timeout, self._timeout))
+        call.add_done_callback(lambda ended: done(_outcome(ended)))
+        return call.cancel
+
+    def lookup_developer_identity(  # noqa: PLR0913 - the fields of the request
+        self,
+        *,
+        identity_pool_id: str,
+        identity_id: str | None = None,
+        developer_user_identifier: str | None = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+        timeout: float | None = None,
+    ) -> DeveloperIdentity:
+        """Finds the identity of a user of the developer provider, or the users of an identity, a page at a time.
+
+        Args:
+            identity_pool_id: REGION:GUID.
+            identity_id: The identity.
+            developer_user_identifier: The user; at least one of the two is required.
+            max_results: How many users a page has at the most, 1 to 60; None for 60.
+            next_token: The `next_token` of the page before.
+            timeout: Seconds to wait at the most.
+
+        Raises:
+            TokendError: The call failed.
+        """
+        request = pb.LookupDeveloperIdentityRequest(
+            identity_pool_id=identity_pool_id,
+            identity_id=identity_id or "",
+            developer_user_identifier=developer_user_identifier or "",
+            max_results=max_results or 0,
+            next_token=next_token or "",
+        )
+        return messages.developer_identity(self._call(self._stub.LookupDeveloperIdentity, request, timeout))
+
+    def merge_developer_identities(
+        self,
+        *,
+        identity_pool_id: str,
+        developer_provider_name: str,
+        source_user_identifier: str,
+        destination_user_identifier: str,
+        timeout: float | None = None,
+    ) -> str:
+        """Moves all logins of the source user's identity to the destination user's, and disables the former.
+
+        Returns:
+            The identity id that both users now share.
+
+        Raises:
+            TokendError: The call failed.
+        """
+        request = pb.MergeDeveloperIdentitiesRequest(
+            identity_pool_id=identity_pool_id,
+            developer_provider_name=developer_provider_name,
+            source_user_identifier=source_user_identifier,
+            destination_user_identifier=destination_user_identifier,
+        )
+        return self._call(self._stub.MergeDeveloperIdentities, request, timeout).identity_id
+
+    def unlink_developer_identity(
+        self,
+        *,
+        identity_pool_id: str,
+        identity_id: str,
+        developer_provider_name: str,
+        developer_user_identifier: str,
+        timeout: float | None = None,
+    ) -> None:
+        """Unlinks a user from an identity; its next token request creates a new one.
+
+        Raises:
+            TokendError: The call failed.
+        """
+        request = pb.UnlinkDeveloperIdentityRequest(
+            identity_pool_id=identity_pool_id,
+            identity_id=identity_id,
+            developer_provider_name=developer_provider_name,
+            developer_user_identifier=developer_user_identifier,
+        )
+        self._call(self._stub.UnlinkDeveloperIdentity, request, timeout)
+
+    def _call(
+        self, method: "grpc.UnaryUnaryMultiCallable[Any, _Response]", request: object, timeout: float | None
+    ) -> _Response:
+        with self._telling_closed():
+            try:
+                return method(request, timeout=self._timeout if timeout is None else timeout)
+            except grpc.RpcError as failed:
+                raise to_error(failed) from failed
+
+    @contextmanager
+    def _telling_closed(self) -> Iterator[None]:
+        # With interceptors, a call on a closed channel crashes the process in grpcio 1.85: it must not get there.
+        if self._closed:
+            raise Closed
+        try:
+            yield
+        except ValueError as error:
+            # This is how gRPC tells a channel that was closed a moment ago, but also a request that cannot be sent.
+            if self._closed:
+                raise Closed from error
+            raise
+
+
+def _outcome(call: Any) -> Outcome:  # noqa: ANN401 - a future and the status of its call in one
+    try:
+        return messages.open_id_token(call.result())
+    except grpc.FutureCancelledError:
+        return Closed()
+    except grpc.RpcError as failed:
+        return to_error(failed)
+    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to be told
+        return TokendError(f"The answer cannot be read: {type(error).__name__}", grpc.StatusCode.INTERNAL)

@@ -1,0 +1,102 @@
+"""The state of one token source: what an ask gets, and what a refresh changes. It neither locks nor calls."""
+
+import copy
+from dataclasses import dataclass
+
+import grpc
+
+from tokend_client.errors import Closed, TokendError
+from tokend_client.model import OpenIdToken
+from tokend_client.policy import Backoff, CachingPolicy, Freshness, Held, hold
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an ask gets: a token, else an error, else the result of the refresh that runs.
+
+    Attributes:
+        token: The token to hand out at once.
+        error: The failure to tell at once.
+        starts_refresh: Whether the one who asked has to start the refresh.
+    """
+
+    token: OpenIdToken | None = None
+    error: TokendError | None = None
+    starts_refresh: bool = False
+
+
+class TokenKeeping:
+    """Keeps the token of one request; its owner sees to it that the methods do not overlap.
+
+    Only `fresh_token` and `snapshot` may be called at any time, from any thread.
+    """
+
+    def __init__(self, policy: CachingPolicy) -> None:
+        self._policy = policy
+        self._held: Held | None = None
+        self._backoff = Backoff()
+        self._refreshing = False
+        self._closed = False
+
+    @property
+    def snapshot(self) -> OpenIdToken | None:
+        """The last token, whatever its age."""
+        held = self._held
+        return held.token if held else None
+
+    def fresh_token(self) -> OpenIdToken | None:
+        """The token, if it is fresh."""
+        held = self._held
+        if held is not None and held.freshness(self._policy.clock) is Freshness.FRESH:
+            return held.token
+        return None
+
+    def ask(self) -> Answer:
+        """Decides what an ask gets, and counts a refresh as running if it is to be started."""
+        if self._closed:
+            return Answer(error=Closed())
+        freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
+        starts = freshness is not Freshness.FRESH and not self._refreshing and self._may_refresh()
+        self._refreshing |= starts
+        if self._held and freshness is not Freshness.EXPIRED:
+            return Answer(self._held.token, starts_refresh=starts)
+        return Answer(starts_refresh=starts) if self._refreshing else Answer(error=self._backoff.error)
+
+    def settle(self, outcome: OpenIdToken | TokendError) -> None:
+        """Takes in what the refresh brought; a failure keeps the token that there is."""
+        self._refreshing = False
+        if isinstance(outcome, TokendError):
+            self._backoff = self._backoff.after(outcome, self._policy)
+        elif not self._closed:
+            self._held = hold(outcome, self._policy)
+            self._backoff = Backoff()
+
+    def close(self) -> None:
+        """Ends it: from now on there is no token."""
+        self._closed = True
+        self._held = None
+
+    def _may_refresh(self) -> bool:
+        return self._policy.clock.monotonic() >= self._backoff.until
+
+
+def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:
+    """The token, or the failure raised.
+
+    Many may be told the same failure; each raises one of its own, with its own traceback.
+    """
+    if isinstance(outcome, TokendError):
+        raise copy.copy(outcome)
+    return outcome
+
+
+def out_of_time() -> TokendError:
+    """What a caller is told whose own time is spent while a refresh runs."""
+    return TokendError("The token did not come in time.", grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def cannot_refresh(error: BaseException) -> TokendError:
+    """What callers are told of a refresh that could not even be asked for; the error's own text may hold a login."""
+    if isinstance(error, TokendError):
+        return error
+    return TokendError(f"The refresh cannot be made: {type(error).__name__}", grpc.StatusCode.UNKNOWN)

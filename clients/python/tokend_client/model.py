@@ -1,0 +1,74 @@
+"""What is asked for and what is answered: frozen values that do not show secrets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from functools import cached_property
+from types import MappingProxyType
+
+from tokend_client.request_key import digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRequest:
+    """A request to register or retrieve a user's identity, with a token for it.
+
+    The limits of the fields are those of the contract, and the service checks them.
+
+    Attributes:
+        identity_pool_id: REGION:GUID.
+        logins: Provider names to the user's identifier or ID token there; never shown.
+        identity_id: The identity to link the logins to; None creates or finds one.
+        principal_tags: Session tags for the token.
+        token_duration: How long the token is to be valid, in whole seconds; None leaves it to the service (900 s).
+    """
+
+    identity_pool_id: str
+    logins: Mapping[str, str] = field(repr=False)
+    identity_id: str | None = None
+    principal_tags: Mapping[str, str] = field(default_factory=dict)
+    token_duration: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("logins", "principal_tags"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @cached_property
+    def key(self) -> bytes:
+        """What a cache knows it by: the same for requests that are the same in all their fields."""
+        return digest(getattr(self, each.name) for each in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIdToken:
+    """A signed OpenID Connect token and the identity that it speaks for.
+
+    Attributes:
+        identity_id: REGION:GUID.
+        token: The JWT in compact form; never shown.
+        expire_time: Its `exp`, in UTC.
+        refresh_time: When to fetch the next one, in UTC; never after `expire_time`.
+    """
+
+    identity_id: str
+    token: str = field(repr=False)
+    expire_time: datetime
+    refresh_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeveloperIdentity:
+    """An identity with a page of its users.
+
+    Attributes:
+        identity_id: REGION:GUID.
+        developer_user_identifiers: Users of the pool's developer provider; never shown.
+        next_token: Leads to the next page; None on the last one.
+    """
+
+    identity_id: str
+    developer_user_identifiers: tuple[str, ...] = field(repr=False)
+    next_token: str | None = None

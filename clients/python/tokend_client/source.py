@@ -1,0 +1,144 @@
+import copy
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Self
+
+from tokend_client.client import Outcome, TokendClient
+from tokend_client.errors import Closed, TokendError
+from tokend_client.keeping import Answer, TokenKeeping, cannot_refresh, out_of_time, unwrap
+from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.policy import CachingPolicy
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A refresh that callers may wait for; a failure is a value of it, since nobody need be there to hear it."""
+
+    landed: Future[Outcome] = field(default_factory=Future)
+    cancel: Callable[[], object] = lambda: None
+
+
+class TokenSource:
+    """Keeps a fresh token for one request at hand, by the policy of `clients/README.md`.
+
+    It is safe to share between threads. It has no thread of its own: refreshes run on gRPC's.
+
+    Args:
+        client: Where tokens come from; it is not closed with the source.
+        request: What to ask for.
+        policy: Times, clock and randomness.
+    """
+
+    def __init__(self, client: TokendClient, request: TokenRequest, *, policy: CachingPolicy | None = None) -> None:
+        self._client = client
+        self._request = request
+        self._policy = policy or CachingPolicy()
+        self._keeping = TokenKeeping(self._policy)
+        self._lock = threading.Lock()
+        self._flight: _Flight | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def snapshot(self) -> OpenIdToken | None:
+        """The last token, whatever its age; nothing is fetched."""
+        return self._keeping.snapshot
+
+    def token(self, timeout: float | None = None) -> OpenIdToken:
+        """A token that can be used; it waits only where there is none.
+
+        Args:
+            timeout: Seconds to wait at the most; None waits as long as the refresh takes.
+
+        Raises:
+            Closed: The source was closed.
+            TokendError: There is no token, and the refresh failed (or failed a moment ago); or the time is spent,
+                with the code DEADLINE_EXCEEDED.
+        """
+        fresh = self._keeping.fresh_token()
+        if fresh is not None:
+            return fresh
+        answer, flight = self._ask()
+        at_once = answer.token or answer.error
+        try:
+            return unwrap(at_once or flight.landed.result(timeout))
+        except TimeoutError:
+            raise out_of_time() from None
+
+    def token_future(self) -> Future[OpenIdToken]:
+        """As `token`, without waiting: the future is done at once, or on a thread of gRPC."""
+        future: Future[OpenIdToken] = Future()
+        answer, flight = self._ask()
+        at_once = answer.token or answer.error
+        if at_once is not None:
+            _resolve(future, at_once)
+        else:
+            flight.landed.add_done_callback(lambda landed: _resolve(future, landed.result()))
+        return future
+
+    def wait_for_refresh(self, timeout: float | None = None) -> None:
+        """Waits until the refresh that runs now has ended, well or not; returns at once if none does.
+
+        Raises:
+            TimeoutError: It still runs after so many seconds.
+        """
+        flight = self._flight
+        if flight is not None:
+            flight.landed.result(timeout)
+
+    def close(self) -> None:
+        """Ends the refresh that runs, and tells those who wait for it; from now on asking fails."""
+        with self._lock:
+            self._keeping.close()
+            flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.landed.set_result(Closed())
+            flight.cancel()
+
+    def _ask(self) -> tuple[Answer, _Flight]:
+        with self._lock:
+            answer = self._keeping.ask()
+            flight = self._flight or _Flight()
+            if answer.starts_refresh:
+                self._flight = flight
+        if answer.starts_refresh:
+            self._start(flight)
+        return answer, flight
+
+    def _start(self, flight: _Flight) -> None:
+        try:
+            flight.cancel = self._client.start_get_token(
+                self._request, self._policy.refresh_timeout, lambda outcome: self._land(flight, outcome)
+            )
+        except BaseException as error:
+            # Such as a login that is no Unicode text. Whatever it is, nobody may wait for this refresh for ever.
+            self._land(flight, cannot_refresh(error))
+            if not isinstance(error, Exception):
+                raise
+        if flight is not self._flight:
+            # Closed in the meantime, or done.
+            flight.cancel()
+
+    def _land(self, flight: _Flight, outcome: Outcome) -> None:
+        with self._lock:
+            if flight is not self._flight:
+                return
+            self._flight = None
+            self._keeping.settle(outcome)
+        # Not under the lock: whoever hears of it may ask again.
+        flight.landed.set_result(outcome)
+
+
+def _resolve(future: Future[OpenIdToken], outcome: Outcome) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, TokendError):
+        future.set_exception(copy.copy(outcome))
+    else:
+        future.set_result(outcome)

@@ -1,0 +1,60 @@
+"""From the status of a failed call to the error that tells of it."""
+
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, ResourceInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from tokend_client.errors import FieldViolation, Resource, TokendError
+
+DOMAIN = "tokend"
+
+#: The trailer that carries google.rpc.Status.
+DETAILS_TRAILER = "grpc-status-details-bin"
+
+_Detail = TypeVar("_Detail", bound=Message)
+
+
+def to_error(failed: grpc.RpcError) -> TokendError:
+    """The error of a call that ended with a status, whatever its API: synchronous, future or asyncio."""
+    error = TokendError(failed.details() or "", failed.code())
+    status = _status(failed)
+    info = _first(status, ErrorInfo())
+    if info.domain == DOMAIN:
+        error.reason = info.reason
+        error.aws_error_code = info.metadata.get("aws_error_code")
+        error.aws_request_id = info.metadata.get("aws_request_id")
+    retry, resource = _first(status, RetryInfo()), _first(status, ResourceInfo())
+    if retry.HasField("retry_delay"):
+        error.retry_delay = retry.retry_delay.ToTimedelta()
+    if resource.resource_type:
+        error.resource = Resource(resource.resource_type, resource.resource_name)
+    violations = _first(status, BadRequest()).field_violations
+    error.violations = tuple(FieldViolation(each.field, each.description) for each in violations)
+    error.request_id = _first(status, RequestInfo()).request_id or None
+    return error
+
+
+def _status(failed: grpc.RpcError) -> Status:
+    trailers: Any = failed.trailing_metadata() or ()  # pairs, of one type or another for each API
+    for name, value in trailers:
+        if name == DETAILS_TRAILER and isinstance(value, bytes):
+            try:
+                return Status.FromString(value)
+            except DecodeError:
+                # Details that are damaged must not hide the status itself.
+                break
+    return Status()
+
+
+def _first(status: Status, detail: _Detail) -> _Detail:
+    for packed in status.details:
+        if packed.Is(detail.DESCRIPTOR):
+            try:
+                packed.Unpack(detail)
+            except DecodeError:
+                detail.Clear()
+            break
+    return detail

@@ -1,0 +1,5 @@
+"""A tokend service in the process of a test. It needs the extra `tokend-client[testing]`."""
+
+from tokend_client.testing.server import FakeTokendServer
+
+__all__ = ["FakeTokendServer"]

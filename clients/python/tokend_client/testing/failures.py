@@ -1,0 +1,86 @@
+"""Failures as the service tells them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, ResourceInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from tokend_client.errors import ErrorReason, FieldViolation, Resource
+from tokend_client.status import DETAILS_TRAILER, DOMAIN
+
+#: The status code and, where there is one, the Cognito exception of each reason.
+REASONS: Mapping[ErrorReason, tuple[grpc.StatusCode, str | None]] = MappingProxyType(
+    {
+        ErrorReason.VALIDATION_FAILED: (grpc.StatusCode.INVALID_ARGUMENT, "ValidationException"),
+        ErrorReason.INVALID_PARAMETER: (grpc.StatusCode.INVALID_ARGUMENT, "InvalidParameterException"),
+        ErrorReason.NOT_AUTHORIZED: (grpc.StatusCode.PERMISSION_DENIED, "NotAuthorizedException"),
+        ErrorReason.RESOURCE_NOT_FOUND: (grpc.StatusCode.NOT_FOUND, "ResourceNotFoundException"),
+        ErrorReason.RESOURCE_CONFLICT: (grpc.StatusCode.FAILED_PRECONDITION, "ResourceConflictException"),
+        ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED: (
+            grpc.StatusCode.ALREADY_EXISTS,
+            "DeveloperUserAlreadyRegisteredException",
+        ),
+        ErrorReason.LIMIT_EXCEEDED: (grpc.StatusCode.FAILED_PRECONDITION, "LimitExceededException"),
+        ErrorReason.TOO_MANY_REQUESTS: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TooManyRequestsException"),
+        ErrorReason.LOGIN_PROVIDER_UNAVAILABLE: (grpc.StatusCode.UNAVAILABLE, "ExternalServiceException"),
+        ErrorReason.ENGINE_UNAVAILABLE: (grpc.StatusCode.UNAVAILABLE, "InternalErrorException"),
+        ErrorReason.ENGINE_CREDENTIALS_REJECTED: (grpc.StatusCode.UNAVAILABLE, None),
+        ErrorReason.CALLER_UNAUTHENTICATED: (grpc.StatusCode.UNAUTHENTICATED, None),
+        ErrorReason.CALLER_NOT_ALLOWED: (grpc.StatusCode.PERMISSION_DENIED, None),
+        ErrorReason.UNSUPPORTED_BY_ENGINE: (grpc.StatusCode.UNIMPLEMENTED, None),
+        ErrorReason.INTERNAL: (grpc.StatusCode.INTERNAL, None),
+        ErrorReason.METADATA_TOO_LARGE: (grpc.StatusCode.RESOURCE_EXHAUSTED, None),
+    }
+)
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """A refusal with its details."""
+
+    reason: ErrorReason
+    text: str = "As the test wants it."
+    retry_delay: timedelta | None = None
+    violations: tuple[FieldViolation, ...] = ()
+    resource: Resource | None = None
+    request_id: str | None = None
+    aws_request_id: str | None = None
+
+
+def abort(context: grpc.ServicerContext, failure: Failure) -> NoReturn:
+    """Ends a call with a failure."""
+    code, _ = REASONS[failure.reason]
+    status = Status(code=code.value[0], message=failure.text, details=map(_pack, _details(failure)))
+    context.set_trailing_metadata(((DETAILS_TRAILER, status.SerializeToString()),))
+    context.abort(code, failure.text)
+
+
+def _details(failure: Failure) -> Iterable[Message]:
+    metadata = {"aws_error_code": REASONS[failure.reason][1], "aws_request_id": failure.aws_request_id}
+    given = {name: value for name, value in metadata.items() if value}
+    yield ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=given)
+    if failure.retry_delay is not None:
+        delay = Duration()
+        delay.FromTimedelta(failure.retry_delay)
+        yield RetryInfo(retry_delay=delay)
+    if failure.violations:
+        violations = [BadRequest.FieldViolation(field=v.field, description=v.description) for v in failure.violations]
+        yield BadRequest(field_violations=violations)
+    if failure.resource:
+        yield ResourceInfo(resource_type=failure.resource.type, resource_name=failure.resource.name)
+    if failure.request_id:
+        yield RequestInfo(request_id=failure.request_id)
+
+
+def _pack(detail: Message) -> Any:
+    packed = Any()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,123 @@
+"""The four operations on `FakeIdentities`."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_client.clock import Clock
+from tokend_client.errors import ErrorReason, FieldViolation, Resource
+from tokend_client.testing.failures import Failure
+from tokend_client.testing.identities import FakeIdentities
+from tokend_client.testing.signer import FakeSigner
+
+_DEFAULT_TOKEN_DURATION = 900
+_LONGEST_TOKEN_DURATION = 86_400
+_LARGEST_PAGE = 60
+
+
+class FakeOperations:
+    """Answers requests as the service would, one at a time. All refusals are raised as `Failure`."""
+
+    def __init__(self, identity_pool_id: str, developer_provider_name: str, issuer: str, clock: Clock) -> None:
+        self._identity_pool_id = identity_pool_id
+        self._developer_provider_name = developer_provider_name
+        self._issuer = issuer
+        self._clock = clock
+        self._identities = FakeIdentities(identity_pool_id, developer_provider_name)
+        self._lock = threading.Lock()
+        self.signer = FakeSigner()
+
+    def get_open_id_token(
+        self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest
+    ) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+        duration = request.token_duration.seconds if request.HasField("token_duration") else _DEFAULT_TOKEN_DURATION
+        problems = {} if 1 <= duration <= _LONGEST_TOKEN_DURATION else {"token_duration": "Member must be 1 to 86400"}
+        self._check(request, "logins", problems=problems)
+        with self._lock:
+            identity_id = self._identities.register_or_retrieve(request.logins, request.identity_id or None)
+        issued_at = int(self._clock.now())
+        response = pb.GetOpenIdTokenForDeveloperIdentityResponse(
+            identity_id=identity_id,
+            token=self.signer.sign(self._claims(request, identity_id, issued_at, issued_at + duration)),
+        )
+        response.expire_time.FromSeconds(issued_at + duration)
+        response.refresh_time.FromSeconds(issued_at + duration // 2)
+        return response
+
+    def lookup(self, request: pb.LookupDeveloperIdentityRequest) -> pb.LookupDeveloperIdentityResponse:
+        self._check(request)
+        user = request.developer_user_identifier
+        if not user and not request.identity_id:
+            _refuse("Either IdentityId or DeveloperUserIdentifier must be given.")
+        with self._lock:
+            identity_id = request.identity_id or self._identities.identity_of(user)
+            users = self._identities.users_of(identity_id)
+        if user and request.identity_id:
+            if user not in users:
+                text = "The identity and the developer user do not belong together."
+                raise Failure(ErrorReason.RESOURCE_CONFLICT, text)
+            users = [user]
+        start = self._page(request.next_token, len(users))
+        end = start + (request.max_results or _LARGEST_PAGE)
+        return pb.LookupDeveloperIdentityResponse(
+            identity_id=identity_id,
+            developer_user_identifier_list=users[start:end],
+            next_token=str(end) if end < len(users) else "",
+        )
+
+    def merge(self, request: pb.MergeDeveloperIdentitiesRequest) -> pb.MergeDeveloperIdentitiesResponse:
+        self._check(request, "source_user_identifier", "destination_user_identifier", "developer_provider_name")
+        self._check_provider(request.developer_provider_name)
+        with self._lock:
+            kept = self._identities.merge(request.source_user_identifier, request.destination_user_identifier)
+        return pb.MergeDeveloperIdentitiesResponse(identity_id=kept)
+
+    def unlink(self, request: pb.UnlinkDeveloperIdentityRequest) -> pb.UnlinkDeveloperIdentityResponse:
+        self._check(request, "identity_id", "developer_provider_name", "developer_user_identifier")
+        self._check_provider(request.developer_provider_name)
+        with self._lock:
+            self._identities.unlink(request.identity_id, request.developer_user_identifier)
+        return pb.UnlinkDeveloperIdentityResponse()
+
+    def _check(self, request: Any, *required: str, problems: Mapping[str, str] | None = None) -> None:  # noqa: ANN401
+        missing = [name for name in ("identity_pool_id", *required) if not getattr(request, name)]
+        violations = dict.fromkeys(missing, "Member must not be null") | dict(problems or {})
+        if violations:
+            text = f"{len(violations)} validation errors detected"
+            details = tuple(FieldViolation(name, problem) for name, problem in violations.items())
+            raise Failure(ErrorReason.VALIDATION_FAILED, text, violations=details)
+        pool_id = request.identity_pool_id
+        if pool_id != self._identity_pool_id:
+            text = f"IdentityPool '{pool_id}' not found."
+            raise Failure(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("IdentityPool", pool_id))
+
+    def _check_provider(self, developer_provider_name: str) -> None:
+        if developer_provider_name != self._developer_provider_name:
+            _refuse("This identity pool does not support the specified developer provider")
+
+    def _claims(
+        self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest, identity_id: str, iat: int, exp: int
+    ) -> Mapping[str, Any]:
+        provider = self._developer_provider_name
+        user = f"{provider}:{self._identity_pool_id}:{request.logins[provider]}"
+        claims: dict[str, Any] = {
+            "sub": identity_id,
+            "aud": self._identity_pool_id,
+            "amr": ["authenticated", provider, user],
+        }
+        tags = {name: [value] for name, value in request.principal_tags.items()}
+        if tags:
+            claims |= {"https://aws.amazon.com/tags": {"principal_tags": tags}}
+        return {**claims, "iss": self._issuer, "exp": exp, "iat": iat}
+
+    def _page(self, next_token: str, users: int) -> int:
+        if not next_token:
+            return 0
+        if not next_token.isdecimal() or not 0 < int(next_token) < users:
+            _refuse("NextToken is not one that this operation returned.")
+        return int(next_token)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise Failure(ErrorReason.INVALID_PARAMETER, text)

@@ -1,0 +1,221 @@
+"""Plays a conformance case with a client."""
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import Any
+
+import httpx
+import jwt
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from tests.clients import cases
+from tests.clients.cases import Case, ExpectedError
+from tests.clients.conductor import Harness
+from tests.clients.matching import expanded, mismatch
+from tests.clients.python.twins import Twin
+from tests.fakes.clock import FakeClock
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_client import CachingPolicy, DeveloperIdentity, OpenIdToken, TokendError, TokenRequest
+
+GET_TOKEN = "GetOpenIdTokenForDeveloperIdentity"
+ALGORITHMS = ["ES256", "RS256", "RS512"]
+
+#: Arguments of a client's method without a default; those of the others are all fields of their requests.
+_REQUIRED: Mapping[type[Message], Mapping[str, Any]] = {
+    pb.GetOpenIdTokenForDeveloperIdentityRequest: {"identity_pool_id": "", "logins": {}},
+    pb.LookupDeveloperIdentityRequest: {"identity_pool_id": ""},
+}
+
+
+class Player:
+    """Plays the steps of one case, on a clock that the case moves.
+
+    Args:
+        case: The case.
+        harness: The server that it runs against.
+        twin: Which client plays.
+    """
+
+    def __init__(self, case: Case, harness: Harness, twin: type[Twin]) -> None:
+        self._case = case
+        self._harness = harness
+        self._clock = FakeClock(now=time.time())
+        self._make_twin = twin
+        self._variables = {**harness.variables, "run": secrets.token_hex(8)}
+        self._variables |= expanded(case.variables, self._variables)
+        self._requests: dict[str, TokenRequest] = {}
+        self._tokens: dict[str, str] = {}
+        self._marks: dict[str, int] = {}
+        self._keys = jwt.PyJWKClient(f"{harness.issuer}/.well-known/jwks.json", cooldown_duration=0)
+
+    def play(self) -> None:
+        self._conduct(cases.Conduct("/reset"))
+        with self._make_twin(self._harness.endpoint, CachingPolicy(clock=self._clock)) as self._twin:
+            for number, step in enumerate(self._case.steps, 1):
+                try:
+                    self._play(step)
+                except (AssertionError, TokendError) as failed:
+                    raise AssertionError(f"{self._case.name}, step {number}: {failed}") from failed
+
+    def _play(self, step: cases.Step) -> None:
+        match step:
+            case cases.Call():
+                self._call(step)
+            case cases.AskToken():
+                self._ask(step)
+            case cases.Advance():
+                self._advance(step)
+            case cases.AwaitRefresh():
+                self._twin.wait_for_refresh(self._requests[step.source])
+            case cases.Conduct():
+                self._conduct(step)
+            case cases.Verify():
+                self._verify(step)
+            case cases.Mark():
+                self._marks[step.name] = self._calls()
+            case cases.CountCalls():
+                self._count(step)
+
+    def _call(self, step: cases.Call) -> None:
+        message = self._message(step.operation, step.request)
+        fields = _fields(message)
+        if step.timeout_ms is not None:
+            fields["timeout"] = step.timeout_ms / 1000
+        operation = re.sub(r"(?<!^)([A-Z])", r"_\1", step.operation).lower()
+        answer, error = _attempt(lambda: self._twin.call(operation, **fields))
+        self._check_error(step.error, error)
+        if error is None:
+            response = _as_json(answer)
+            assert mismatch(expanded(step.response, self._variables), response) is None, step.response
+            self._variables |= {name: response[member] for name, member in step.remember.items()}
+
+    def _ask(self, step: cases.AskToken) -> None:
+        if step.request is not None:
+            fields = _fields(self._message(GET_TOKEN, step.request))
+            self._requests[step.source] = TokenRequest(**fields)
+        request = self._requests[step.source]
+        timeout = None if step.timeout_ms is None else step.timeout_ms / 1000
+        outcomes = _at_once(step.parallel, lambda: _attempt(lambda: self._twin.ask(request, timeout).token))
+        for token, error in outcomes:
+            self._check_error(step.error, error)
+            if token is not None:
+                self._check_token(step, token)
+
+    def _check_token(self, step: cases.AskToken, token: str) -> None:
+        if step.other_than is not None:
+            assert step.remember
+            assert token != self._tokens[step.other_than], f"the token is {step.other_than}"
+            self._tokens[step.remember] = token
+        else:
+            assert step.token
+            assert self._tokens.setdefault(step.token, token) == token, f"the token is not {step.token}"
+
+    def _check_error(self, expected: ExpectedError | None, error: TokendError | None) -> None:
+        assert (error is None) == (expected is None), error or "no error came"
+        if expected is None or error is None:
+            return
+        assert (error.code.name, error.reason) == (expected.code, expected.reason)
+        assert expected.aws_error_code in {None, error.aws_error_code}, error.aws_error_code
+        assert expected.aws_request_id in {None, bool(error.aws_request_id)}, error.aws_request_id
+        assert expected.retry_delay in {None, error.retry_delay is not None}, error.retry_delay
+        if expected.violations is not None:
+            assert {violation.field for violation in error.violations} == set(expected.violations)
+        if expected.resource_type is not None:
+            assert error.resource
+            assert error.resource.type == expected.resource_type
+
+    def _advance(self, step: cases.Advance) -> None:
+        target = self._clock.now()
+        if step.source is not None and step.to is not None:
+            target = getattr(self._twin.snapshot(self._requests[step.source]), step.to).timestamp()
+        self._clock.advance(target + step.seconds - self._clock.now())
+
+    def _conduct(self, step: cases.Conduct) -> None:
+        with httpx.Client(trust_env=False, timeout=60) as http:
+            answer = http.post(self._harness.conductor + step.path)
+        assert answer.status_code == httpx.codes.OK, answer.text
+
+    def _verify(self, step: cases.Verify) -> None:
+        token = self._tokens[step.token] if step.token in self._tokens else self._variables[step.token]
+        expected = expanded(step.claims, self._variables)
+        claims = jwt.decode(
+            token,
+            self._keys.get_signing_key_from_jwt(token),
+            algorithms=ALGORITHMS,
+            issuer=self._harness.issuer,
+            options={"verify_aud": False},
+        )
+        assert mismatch(expected, claims) is None, claims
+
+    def _count(self, step: cases.CountCalls) -> None:
+        count = self._calls() - self._marks[step.since]
+        assert step.exactly in {None, count}, count
+        assert step.at_most is None or count <= step.at_most, count
+
+    def _calls(self) -> int:
+        return self._twin.calls.count(GET_TOKEN)
+
+    def _message(self, operation: str, request: Mapping[str, Any]) -> Message:
+        message: Message = getattr(pb, f"{operation}Request")()
+        return json_format.ParseDict(expanded(request, self._variables), message)
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    fields = {descriptor.name: value for descriptor, value in message.ListFields()}
+    if "token_duration" in fields:
+        fields["token_duration"] = fields["token_duration"].ToTimedelta()
+    # What a client's method requires can be left out in a case: the service then says what it lacks.
+    required = _REQUIRED.get(type(message), dict.fromkeys(message.DESCRIPTOR.fields_by_name, ""))
+    return {**required, **fields}
+
+
+def _as_json(answer: object) -> dict[str, Any]:
+    match answer:
+        case OpenIdToken():
+            response: Message = pb.GetOpenIdTokenForDeveloperIdentityResponse(
+                identity_id=answer.identity_id,
+                token=answer.token,
+                expire_time=Timestamp(seconds=int(answer.expire_time.astimezone(UTC).timestamp())),
+                refresh_time=Timestamp(seconds=int(answer.refresh_time.astimezone(UTC).timestamp())),
+            )
+        case DeveloperIdentity():
+            response = pb.LookupDeveloperIdentityResponse(
+                identity_id=answer.identity_id,
+                developer_user_identifier_list=answer.developer_user_identifiers,
+                next_token=answer.next_token or "",
+            )
+        case str():
+            response = pb.MergeDeveloperIdentitiesResponse(identity_id=answer)
+        case _:
+            response = pb.UnlinkDeveloperIdentityResponse()
+    return json_format.MessageToDict(response)
+
+
+def _attempt(act: Callable[[], Any]) -> tuple[Any, TokendError | None]:
+    try:
+        return act(), None
+    except TokendError as error:
+        return None, error
+
+
+def _at_once(count: int, act: Callable[[], Any]) -> list[Any]:
+    outcomes: list[Any] = []
+    barrier = threading.Barrier(count)
+
+    def wait_and_act() -> None:
+        barrier.wait()
+        outcomes.append(act())
+
+    threads = [threading.Thread(target=wait_and_act) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == count
+    return outcomes

@@ -1,0 +1,149 @@
+"""The token on calls of other services: over real TLS, within this machine, and never in plaintext."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import pytest
+from tests.clients.python.bearer_server import METHOD, BearerServer, bearer_server, begin, call
+from tests.clients.python.twins import PATIENCE, AsyncTwin, Twin
+from tests.fakes.clock import FakeClock
+from tests.support.certificates import write_certificate
+
+from tokend_client import (
+    AsyncTokenSource,
+    ErrorReason,
+    TokenAuthMetadataPlugin,
+    TokenRequest,
+    TokenSource,
+    token_call_credentials,
+)
+from tokend_client.testing import FakeTokendServer
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """PEM of a key and of its certificate."""
+    files = write_certificate(tmp_path_factory.mktemp("tls"))
+    return files.private_key_file.read_bytes(), files.certificate_file.read_bytes()
+
+
+@pytest.fixture
+def orders(tls: tuple[bytes, bytes]) -> Iterator[BearerServer]:
+    with bearer_server(credentials=grpc.ssl_server_credentials([tls])) as running:
+        yield running
+
+
+def credentials(tls: tuple[bytes, bytes], source: TokenSource | AsyncTokenSource) -> grpc.ChannelCredentials:
+    return grpc.composite_channel_credentials(grpc.ssl_channel_credentials(tls[1]), token_call_credentials(source))
+
+
+@pytest.fixture
+def channel(orders: BearerServer, tls: tuple[bytes, bytes], twin: Twin, alice: TokenRequest) -> Iterator[grpc.Channel]:
+    with grpc.secure_channel(orders.address, credentials(tls, twin.source(alice))) as channel:
+        yield channel
+
+
+def test_each_call_bears_the_token(
+    orders: BearerServer, channel: grpc.Channel, twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    assert [call(channel), call(channel)] == [b"done", b"done"]
+    assert orders.seen == [f"Bearer {twin.ask(alice).token}"] * 2
+    assert len(server.requests) == 1
+
+
+def test_the_next_token_is_sent_when_it_is_there(
+    orders: BearerServer, channel: grpc.Channel, twin: Twin, clock: FakeClock, alice: TokenRequest
+) -> None:
+    call(channel)
+    old = twin.ask(alice)
+    clock.advance(450)
+    call(channel)
+    twin.wait_for_refresh(alice)
+    call(channel)
+    new = twin.ask(alice)
+    assert old.token != new.token
+    assert orders.seen == [f"Bearer {each.token}" for each in (old, old, new)]
+
+
+def test_nobody_is_blocked_while_the_token_is_fetched(
+    orders: BearerServer, channel: grpc.Channel, server: FakeTokendServer
+) -> None:
+    server.pause()
+    calls = [begin(channel) for _ in range(8)]
+    server.wait_for_calls(1)
+    assert not any(each.done() for each in calls)
+    assert orders.seen == []
+    server.resume()
+    assert [each.result(PATIENCE) for each in calls] == [b"done"] * 8
+    assert len(server.requests) == 1
+
+
+def test_the_plugin_returns_before_there_is_a_token(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    answers: SimpleQueue[Any] = SimpleQueue()
+    plugin: Any = TokenAuthMetadataPlugin(twin.source(alice))
+    server.pause()
+    plugin(None, lambda *answer: answers.put(answer))
+    server.wait_for_calls(1)
+    assert answers.empty()
+    server.resume()
+    expected = ((("authorization", f"Bearer {twin.ask(alice).token}"),), None)
+    assert answers.get(timeout=PATIENCE) == expected
+
+
+def test_a_call_without_a_token_fails_and_does_not_arrive(
+    orders: BearerServer, channel: grpc.Channel, server: FakeTokendServer
+) -> None:
+    server.fail(ErrorReason.NOT_AUTHORIZED, text="No such user.")
+    with pytest.raises(grpc.RpcError, match="NOT_AUTHORIZED: No such user") as caught:
+        call(channel)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert orders.seen == []
+
+
+def test_a_closed_source_fails_the_call(orders: BearerServer, channel: grpc.Channel, twin: Twin) -> None:
+    twin.close_cache()
+    with pytest.raises(grpc.RpcError, match="Closed by its user"):
+        call(channel)
+    assert orders.seen == []
+
+
+def test_an_asyncio_channel_bears_it_as_well(
+    orders: BearerServer, tls: tuple[bytes, bytes], twin: Twin, alice: TokenRequest
+) -> None:
+    async def scenario() -> bytes:
+        async with grpc.aio.secure_channel(orders.address, credentials(tls, source)) as channel:
+            send: Any = channel.unary_unary(METHOD)
+            return bytes(await send(b"", timeout=PATIENCE))
+
+    source = twin.source(alice)
+    with AsyncTwin("127.0.0.1:1") as other:
+        assert other.run(scenario()) == b"done"
+    assert orders.seen == [f"Bearer {twin.ask(alice).token}"]
+
+
+@pytest.mark.parametrize("kind", grpc.LocalConnectionType)
+def test_it_may_go_to_this_machine(
+    kind: grpc.LocalConnectionType, tmp_path: Path, twin: Twin, alice: TokenRequest
+) -> None:
+    address = f"unix:{tmp_path}/s" if kind is grpc.LocalConnectionType.UDS else "127.0.0.1:0"
+    bearer = token_call_credentials(twin.source(alice))
+    both = grpc.composite_channel_credentials(grpc.local_channel_credentials(kind), bearer)
+    with (
+        bearer_server(address, grpc.local_server_credentials(kind)) as orders,
+        grpc.secure_channel(orders.address, both) as channel,
+    ):
+        call(channel)
+        assert orders.seen == [f"Bearer {twin.ask(alice).token}"]
+
+
+def test_it_is_never_sent_in_plaintext(twin: Twin, alice: TokenRequest) -> None:
+    bearer = token_call_credentials(twin.source(alice))
+    with bearer_server() as orders, grpc.insecure_channel(orders.address) as channel:
+        send: Any = channel.unary_unary(METHOD)
+        with pytest.raises(grpc.RpcError) as caught:
+            send(b"", timeout=PATIENCE, credentials=bearer)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert orders.seen == []

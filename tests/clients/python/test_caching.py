@@ -1,0 +1,319 @@
+"""The caching policy of clients/README.md, by both clients, over real gRPC and on a clock that only moves when told."""
+
+import asyncio
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from datetime import timedelta
+
+import grpc
+import pytest
+from tests.clients.python.conftest import Draws
+from tests.clients.python.twins import PATIENCE, AsyncTwin, Twin
+from tests.fakes.clock import FakeClock
+
+from tokend_client import AsyncTokenSource, CachingPolicy, Closed, ErrorReason, OpenIdToken, TokendError, TokenRequest
+from tokend_client.testing import FakeTokendServer
+
+LIFE = 900
+HALF_LIFE = 450
+
+
+def warm(twin: Twin, request: TokenRequest, clock: FakeClock, seconds: float) -> OpenIdToken:
+    """A token that is then so many seconds old."""
+    token = twin.ask(request)
+    clock.advance(seconds)
+    return token
+
+
+def failure(future: "Future[OpenIdToken]") -> TokendError:
+    with pytest.raises(TokendError) as caught:
+        future.result(PATIENCE)
+    return caught.value
+
+
+def refused(twin: Twin, request: TokenRequest) -> TokendError:
+    return failure(twin.begin(request))
+
+
+def test_a_fresh_token_is_the_same_snapshot_and_costs_no_call(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    first = warm(twin, alice, clock, HALF_LIFE - 1)
+    assert [twin.ask(alice) is first for _ in range(3)] == [True] * 3
+    assert len(server.requests) == 1
+
+
+def test_a_refresh_is_brought_forward_by_what_is_drawn(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, draws: Draws
+) -> None:
+    draws.next = 0.5
+    warm(twin, alice, clock, 427.49)
+    for calls in (1, 2):
+        twin.ask(alice)
+        twin.wait_for_refresh(alice)
+        assert len(server.requests) == calls
+        clock.advance(0.02)
+
+
+def test_a_stale_token_is_given_at_once_while_one_refresh_runs(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    old = warm(twin, alice, clock, HALF_LIFE)
+    server.pause()
+    assert [future.result(PATIENCE) for future in [twin.begin(alice) for _ in range(64)]] == [old] * 64
+    server.wait_for_calls(2)
+    server.resume()
+    twin.wait_for_refresh(alice)
+    new = twin.ask(alice)
+    assert new.token != old.token
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("age", [None, LIFE - 60, LIFE + 1000])
+def test_without_a_token_that_can_be_used_all_wait_for_one_refresh(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, age: float | None
+) -> None:
+    if age is not None:
+        warm(twin, alice, clock, age)
+    calls = len(server.requests)
+    server.pause()
+    futures = [twin.begin(alice) for _ in range(64)]
+    server.wait_for_calls(calls + 1)
+    assert not any(future.done() for future in futures)
+    server.resume()
+    tokens = {future.result(PATIENCE).token for future in futures}
+    assert tokens == {twin.ask(alice).token}
+    assert len(server.requests) == calls + 1
+
+
+def test_a_stale_token_is_given_until_the_skew_before_its_end(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    old = warm(twin, alice, clock, LIFE - 60.01)
+    server.pause()
+    assert twin.ask(alice) is old
+    clock.advance(0.02)
+    waiting = twin.begin(alice)
+    server.wait_for_calls(2)
+    assert not waiting.done()
+    server.resume()
+    assert waiting.result(PATIENCE) is not old
+
+
+def test_who_stops_waiting_takes_nothing_from_the_others(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    server.pause()
+    impatient, patient = twin.begin(alice, timeout=0.05), twin.begin(alice)
+    assert failure(impatient).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    server.resume()
+    assert patient.result(PATIENCE).token == twin.ask(alice).token
+    assert len(server.requests) == 1
+
+
+def test_a_cancelled_future_takes_nothing_from_the_others(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    server.pause()
+    source = twin.source(alice)
+    cancelled, other = source.token_future(), source.token_future()
+    server.wait_for_calls(1)
+    assert cancelled.cancel()
+    server.resume()
+    assert other.result(PATIENCE).identity_id
+    assert len(server.requests) == 1
+    with pytest.raises(CancelledError):
+        cancelled.result(PATIENCE)
+
+
+def test_a_cancelled_task_takes_nothing_from_the_others(
+    server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    async def scenario(source: AsyncTokenSource) -> OpenIdToken:
+        starter, other = asyncio.create_task(source.token()), asyncio.create_task(source.token())
+        await asyncio.to_thread(server.wait_for_calls, 1)
+        starter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starter
+        server.resume()
+        return await other
+
+    server.pause()
+    with AsyncTwin(server.endpoint, CachingPolicy(clock=clock)) as twin:
+        assert twin.run(scenario(twin.source(alice))) is twin.ask(alice)
+    assert len(server.requests) == 1
+
+
+def test_a_failed_refresh_keeps_the_token_and_backs_off(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, draws: Draws
+) -> None:
+    old = warm(twin, alice, clock, HALF_LIFE)
+    server.fail(ErrorReason.INTERNAL)
+    # Each from the upper half of 1, 2, 4, 8 s.
+    for calls, (draw, delay) in enumerate([(0.0, 0.5), (0.5, 1.5), (0.0, 2.0), (0.999, 7.996)], 2):
+        draws.next = draw
+        assert twin.ask(alice) is old
+        twin.wait_for_refresh(alice)
+        clock.advance(delay - 0.01)
+        assert twin.ask(alice) is old
+        twin.wait_for_refresh(alice)
+        assert len(server.requests) == calls
+        clock.advance(0.02)
+    server.recover()
+    twin.ask(alice)
+    twin.wait_for_refresh(alice)
+    assert twin.ask(alice) is not old
+
+
+def test_a_success_ends_the_back_off(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    server.fail(ErrorReason.NOT_AUTHORIZED)
+    for _ in range(3):
+        refused(twin, alice)
+        clock.advance(60)
+    server.recover()
+    warm(twin, alice, clock, LIFE)
+    server.fail(ErrorReason.NOT_AUTHORIZED)
+    refused(twin, alice)
+    clock.advance(0.5)
+    server.recover()
+    assert twin.ask(alice)
+
+
+def test_the_servers_retry_delay_counts(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    server.fail(ErrorReason.TOO_MANY_REQUESTS, retry_delay=timedelta(seconds=7.5))
+    error = refused(twin, alice)
+    assert (error.reason, error.retry_delay) == (ErrorReason.TOO_MANY_REQUESTS, timedelta(seconds=7.5))
+    server.recover()
+    clock.advance(7.49)
+    again = refused(twin, alice)
+    assert again is not error
+    assert (again.reason, again.text) == (error.reason, error.text)
+    assert len(server.requests) == 1
+    clock.advance(0.01)
+    assert twin.ask(alice)
+
+
+def test_all_who_wait_are_told_the_failure(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    server.fail(ErrorReason.INVALID_PARAMETER)
+    server.pause()
+    futures = [twin.begin(alice) for _ in range(8)]
+    server.wait_for_calls(1)
+    server.resume()
+    errors = [failure(future) for future in futures]
+    assert {error.reason for error in errors} == {ErrorReason.INVALID_PARAMETER}
+    assert len(set(map(id, errors))) == 8
+    assert len(server.requests) == 1
+
+
+def test_an_outage_is_invisible_for_as_long_as_the_token_can_be_used(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    old = warm(twin, alice, clock, HALF_LIFE)
+    server.stop()
+    for _ in range(3):
+        assert twin.ask(alice) is old
+        twin.wait_for_refresh(alice)
+        clock.advance(100)
+    clock.advance(LIFE)
+    assert refused(twin, alice).code is grpc.StatusCode.UNAVAILABLE
+    server.start()
+    twin.wait_until_connected()
+    clock.advance(60)
+    assert twin.ask(alice).token != old.token
+
+
+def test_a_clock_that_is_set_back_makes_no_token_younger(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = twin.ask(alice)
+    monkeypatch.setattr(clock, "_monotonic", clock.monotonic() + LIFE)
+    assert twin.ask(alice) is not old
+    monkeypatch.setattr(clock, "_now", clock.now() + LIFE)
+    assert twin.ask(alice) is not old
+    assert len(server.requests) == 3
+
+
+def test_what_a_refresh_brings_is_handed_out_even_if_it_is_expired_by_this_clock(
+    twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    ahead = FakeClock(now=clock.now() + 10 * LIFE)
+    with twin_type(server.endpoint, CachingPolicy(clock=ahead)) as twin:
+        assert twin.ask(alice).identity_id == twin.ask(alice).identity_id
+    assert len(server.requests) == 2
+
+
+def test_closing_wakes_those_who_wait(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    server.pause()
+    waiting = [twin.begin(alice) for _ in range(3)]
+    source = twin.source(alice)
+    server.wait_for_calls(1)
+    twin.close_cache()
+    assert {type(failure(future)) for future in waiting} == {Closed}
+    assert isinstance(failure(source.token_future()), Closed)
+    assert isinstance(refused(twin, alice), Closed)
+    twin.close_cache()
+
+
+def test_closing_takes_the_token_away(twin: Twin, alice: TokenRequest) -> None:
+    source = twin.source(alice)
+    twin.ask(alice)
+    twin.close_cache()
+    assert isinstance(failure(source.token_future()), Closed)
+    assert source.snapshot is None
+
+
+def test_a_closed_client_is_told_as_closed(twin: Twin, alice: TokenRequest) -> None:
+    if isinstance(twin, AsyncTwin):
+        twin.run(twin.client.close())
+    else:
+        twin.client.close()
+    assert isinstance(refused(twin, alice), Closed)
+    with pytest.raises(Closed):
+        twin.call("get_token", request=alice)
+
+
+def test_a_request_that_cannot_be_sent_leaves_nobody_waiting(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    request = replace(alice, principal_tags={"tag": "\udcff"})
+    with pytest.raises(UnicodeEncodeError):
+        twin.source(request)
+    source = twin.source(alice)
+    object.__setattr__(alice, "logins", {"login": "\udcff"})
+    error = failure(source.token_future())
+    assert error.code is grpc.StatusCode.UNKNOWN
+    assert "udcff" not in str(error)
+    assert server.requests == []
+
+
+def test_the_least_recently_used_makes_room(
+    twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    users = [replace(alice, logins={server.developer_provider_name: name}) for name in ("a", "b", "c")]
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_sources=2) as twin:
+        first, second, _ = twin.ask(users[0]), twin.ask(users[1]), twin.ask(users[0])
+        held = twin.source(users[1])
+        twin.ask(users[0])
+        twin.ask(users[2])
+        assert len(twin.cache) == 2
+        assert twin.ask(users[0]) is first
+        assert held.token_future().result(PATIENCE) is second
+        assert twin.ask(users[1]) is not second
+        assert len(server.requests) == 4
+        twin.close_cache()
+        assert isinstance(failure(held.token_future()), Closed)
+
+
+def test_a_future_is_done_at_once_where_there_is_a_token(
+    twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    source = twin.source(alice)
+    first = source.token_future().result(PATIENCE)
+    clock.advance(HALF_LIFE)
+    server.pause()
+    assert source.token_future().result(PATIENCE) is first
+    server.wait_for_calls(2)

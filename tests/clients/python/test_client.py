@@ -1,0 +1,177 @@
+"""Single calls: what a user of the client meets, with both clients."""
+
+import copy
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from tests.clients.python.twins import SyncTwin, Twin
+from tests.fakes.clock import FakeClock
+from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
+
+from tokend.v1.error_reason_pb2 import ErrorReason as ContractReason
+from tokend_client import (
+    Closed,
+    DeveloperIdentity,
+    ErrorReason,
+    FieldViolation,
+    OpenIdToken,
+    Resource,
+    TokenCache,
+    TokendClient,
+    TokendError,
+    TokenRequest,
+    TokenSource,
+)
+from tokend_client.testing import FakeTokendServer
+from tokend_client.testing.failures import REASONS
+from tokend_server import errors as server_errors
+from tokend_server.rpc.status import STATUS
+
+LOGIN = "s3cret-login"
+
+
+@pytest.fixture
+def scripted() -> Iterator[FakeDeveloperIdentityService]:
+    with serving() as service:
+        yield service
+
+
+def failed(twin: Twin, request: TokenRequest, timeout: float | None = None) -> TokendError:
+    with pytest.raises(TokendError) as caught:
+        twin.call("get_token", request=request, timeout=timeout)
+    return caught.value
+
+
+def test_reasons_are_those_of_the_contract() -> None:
+    names = {name.removeprefix("ERROR_REASON_") for name in ContractReason.keys()}  # noqa: SIM118 - an enum wrapper
+    assert {str(reason) for reason in ErrorReason} == names - {"UNSPECIFIED"}
+
+
+def test_the_fake_knows_each_reason_as_the_service_does() -> None:
+    service = {error.reason: (row.code, error.aws_error_code) for error, row in STATUS.items() if error.reason}
+    internal = {"INTERNAL": (grpc.StatusCode.INTERNAL, None)}
+    assert {str(reason): row for reason, row in REASONS.items()} == service | internal
+    assert server_errors.TokendError.aws_error_code is None
+
+
+@pytest.mark.parametrize("reason", ErrorReason)
+def test_every_reason_arrives(twin: Twin, server: FakeTokendServer, alice: TokenRequest, reason: ErrorReason) -> None:
+    server.fail(reason)
+    error = failed(twin, alice)
+    assert (error.code, error.aws_error_code) == REASONS[reason]
+    assert error.reason == reason
+    attempts = 4 if error.code is grpc.StatusCode.UNAVAILABLE else 1
+    assert len(server.requests) == attempts
+
+
+def test_every_detail_arrives(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    violations = (FieldViolation("logins", "too many"), FieldViolation("token_duration", "too long"))
+    server.fail(
+        ErrorReason.VALIDATION_FAILED,
+        text="Everything is wrong.",
+        retry_delay=timedelta(seconds=1.5),
+        violations=violations,
+        resource=Resource("IdentityPool", "r:0"),
+        aws_request_id="aws-1",
+        request_id="r-1",
+    )
+    error = failed(twin, alice)
+    assert error.violations == violations
+    assert (error.retry_delay, error.resource) == (timedelta(seconds=1.5), Resource("IdentityPool", "r:0"))
+    assert (error.aws_request_id, error.request_id, error.text) == ("aws-1", "r-1", "Everything is wrong.")
+    assert str(error) == "INVALID_ARGUMENT VALIDATION_FAILED: Everything is wrong."
+
+
+def test_an_error_without_details_has_none(
+    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+) -> None:
+    scripted.fail(grpc.StatusCode.ABORTED, "no details")
+    with twin_type(scripted.endpoint) as twin:
+        error = failed(twin, alice)
+    assert (error.code, error.reason, error.text) == (grpc.StatusCode.ABORTED, None, "no details")
+    assert (error.retry_delay, error.violations, error.resource, error.aws_error_code) == (None, (), None, None)
+
+
+def test_damaged_details_do_not_hide_the_status(
+    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+) -> None:
+    scripted.fail_with_damaged_details(grpc.StatusCode.NOT_FOUND, "gone")
+    with twin_type(scripted.endpoint) as twin:
+        assert failed(twin, alice).code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_reason_of_another_domain_is_none_of_ours(
+    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+) -> None:
+    scripted.fail(
+        grpc.StatusCode.PERMISSION_DENIED, "the mesh says no", ErrorInfo(reason="NOT_AUTHORIZED", domain="mesh")
+    )
+    with twin_type(scripted.endpoint) as twin:
+        assert failed(twin, alice).reason is None
+
+
+def test_a_call_ends_at_its_callers_deadline(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    server.pause()
+    assert failed(twin, alice, timeout=0.05).code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_call_has_the_clients_deadline_if_its_caller_sets_none(
+    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+) -> None:
+    clients: list[dict[str, Any]] = [{}, {"timeout": 50.0}]
+    for settings in clients:
+        with twin_type(scripted.endpoint, **settings) as twin:
+            twin.call("get_token", request=alice)
+    # gRPC sends a deadline with two or three digits, rounded up.
+    assert scripted.times_remaining == [pytest.approx(3, abs=1), pytest.approx(50, abs=2)]
+
+
+def test_a_server_that_is_gone_has_no_reason(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    server.stop()
+    error = failed(twin, alice)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, None)
+
+
+def test_times_are_those_of_the_server(twin: Twin, clock: FakeClock, alice: TokenRequest) -> None:
+    issued = twin.call("get_token", request=alice)
+    assert issued.expire_time == datetime.fromtimestamp(clock.now() + 900, UTC)
+    assert issued.refresh_time == datetime.fromtimestamp(clock.now() + 450, UTC)
+
+
+@pytest.mark.parametrize("make", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_can_be_copied_and_sent_to_other_processes(make: object) -> None:
+    error = TokendError("text", grpc.StatusCode.ABORTED)
+    error.reason, error.retry_delay = "X", timedelta(seconds=1)
+    assert callable(make)
+    for each in (error, Closed()):
+        again = make(each)
+        assert type(again) is type(each)
+        assert (str(again), vars(again)) == (str(each), vars(each))
+
+
+def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
+    request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: LOGIN})
+    with TokendClient(server.endpoint) as client, TokenCache(client) as cache, TokenSource(client, request) as source:
+        token = source.token()
+        found = client.lookup_developer_identity(
+            identity_pool_id=server.identity_pool_id, developer_user_identifier=LOGIN
+        )
+        server.fail(ErrorReason.NOT_AUTHORIZED)
+        with pytest.raises(TokendError) as caught:
+            client.get_token(request)
+        shown = [f"{value} {value!r}" for value in (request, token, found, cache, source, client, caught.value)]
+    assert found.developer_user_identifiers == (LOGIN,)
+    assert not [text for text in shown if LOGIN in text or token.token in text]
+
+
+def test_results_are_frozen(server: FakeTokendServer, alice: TokenRequest) -> None:
+    with SyncTwin(server.endpoint) as twin:
+        token: OpenIdToken = twin.call("get_token", request=alice)
+    for value in (token, DeveloperIdentity("r:0", ()), alice):
+        with pytest.raises(AttributeError):
+            value.identity_id = "other"  # type: ignore[misc]

@@ -1,0 +1,149 @@
+"""clients/python/README.md: every snippet is run as it stands, but for the port of the server."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from tests.clients.python.bearer_server import bearer_server, call
+from tests.clients.python.sts import WebIdentitySts
+from tests.clients.python.twins import OPTIONS
+from tests.fakes.clock import FakeClock
+from tests.support.certificates import write_certificate
+
+import tokend_client
+from tokend_client import CachingPolicy, ErrorReason, TokendClient, TokendError, TokenRequest, TokenSource
+from tokend_client.testing import FakeTokendServer
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "clients" / "python" / "README.md").read_text(encoding="utf-8")
+ROLE = "arn:aws:iam::123456789012:role/reader"
+
+
+def snippets() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def names(server: FakeTokendServer) -> SimpleNamespace:
+    """What each snippet defines, after it has run; they run in order, each by itself."""
+    defined: dict[str, Any] = {}
+    for number, snippet in enumerate(snippets(), 1):
+        namespace: dict[str, Any] = {"__name__": "readme"}
+        code = compile(snippet.replace("127.0.0.1:50051", server.endpoint), f"README.md, snippet {number}", "exec")
+        exec(code, namespace)
+        defined |= namespace
+    return SimpleNamespace(**defined)
+
+
+@pytest.fixture
+def source(server: FakeTokendServer, clock: FakeClock, alice: TokenRequest) -> Iterator[TokenSource]:
+    with (
+        TokendClient(server.endpoint, options=OPTIONS) as client,
+        TokenSource(client, alice, policy=CachingPolicy(clock=clock)) as source,
+    ):
+        yield source
+
+
+def test_the_first_snippet_is_ten_lines_to_the_first_token(
+    server: FakeTokendServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = snippets()[0]
+    assert len([line for line in first.splitlines() if line]) <= 10
+    exec(first.replace("127.0.0.1:50051", server.endpoint), {})
+    assert server.identity_pool_id.partition(":")[0] in capsys.readouterr().out
+
+
+def test_every_snippet_is_tested_here(names: SimpleNamespace) -> None:
+    defined = {name for name, value in vars(names).items() if getattr(value, "__module__", None) == "readme"}
+    used = {"connect", "channel_with_token", "aws_session", "identity_of", "test_a_known_user_and_a_throttled_one"}
+    ran = {"user", "main", "TokendProvider"}
+    assert defined - ran == used
+
+
+def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    pair = (files.private_key_file.read_bytes(), files.certificate_file.read_bytes())
+    with FakeTokendServer(credentials=grpc.ssl_server_credentials([pair])) as server:
+        logins = {server.developer_provider_name: "alice"}
+        request = TokenRequest(identity_pool_id=server.identity_pool_id, logins=logins)
+        with names.connect(server.endpoint, files.certificate_file) as client:
+            assert client.get_token(request).identity_id
+        with TokendClient(server.endpoint) as plain, pytest.raises(TokendError):
+            plain.get_token(request)
+
+
+def test_the_channel_bears_the_token(names: SimpleNamespace, source: TokenSource, tmp_path: Path) -> None:
+    files = write_certificate(tmp_path)
+    certificate = files.certificate_file.read_bytes()
+    keys = grpc.ssl_server_credentials([(files.private_key_file.read_bytes(), certificate)])
+    with bearer_server(credentials=keys) as orders:
+        tls = grpc.ssl_channel_credentials(certificate)
+        with names.channel_with_token(orders.address, tls, source) as channel:
+            call(channel)
+        assert orders.seen == [f"Bearer {source.token().token}"]
+
+
+def test_aws_credentials_come_from_tokens_that_can_still_be_used(
+    names: SimpleNamespace, source: TokenSource, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with WebIdentitySts(life=60) as sts:  # so short that botocore comes back each time
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        credentials = names.aws_session(source, ROLE).get_credentials()
+        assert sts.requests == []
+        first, first_token = credentials.get_frozen_credentials(), source.token()
+        clock.advance(10_000)
+        second, second_token = credentials.get_frozen_credentials(), source.token()
+    assert [first.access_key, second.access_key] == ["AKIA1", "AKIA2"]
+    assert [request["WebIdentityToken"] for request in sts.requests] == [first_token.token, second_token.token]
+    assert first_token.token != second_token.token
+    assert {(each["Action"], each["RoleArn"]) for each in sts.requests} == {("AssumeRoleWithWebIdentity", ROLE)}
+
+
+def test_errors_are_told_apart(names: SimpleNamespace, server: FakeTokendServer, alice: TokenRequest) -> None:
+    with TokendClient(server.endpoint, options=OPTIONS) as client:
+        assert names.identity_of(client, alice)
+        server.fail(ErrorReason.RESOURCE_NOT_FOUND)
+        assert names.identity_of(client, alice) is None
+        server.fail(ErrorReason.NOT_AUTHORIZED)
+        with pytest.raises(TokendError):
+            names.identity_of(client, alice)
+
+
+def test_the_users_test_passes(names: SimpleNamespace) -> None:
+    names.test_a_known_user_and_a_throttled_one()
+
+
+def test_the_documented_settings_are_those_of_the_policy() -> None:
+    documented = set(re.findall(r"(\w+)=…", " ".join(re.findall(r"CachingPolicy\(.*?\)", README))))
+    assert documented == {field.name for field in fields(CachingPolicy)}
+
+
+def test_the_documented_attributes_are_those_of_the_error() -> None:
+    section = README.split("### Errors\n", 1)[1].split("### ", 1)[0]
+    documented = {
+        name for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
+    error = TokendError("text", grpc.StatusCode.ABORTED)
+    attributes = {name for name in dir(error) if not name.startswith("_")} - set(dir(Exception()))
+    assert documented == attributes - {"text"}
+
+
+def test_every_public_name_is_there() -> None:
+    missing = [name for name in tokend_client.__all__ if not hasattr(tokend_client, name)]
+    assert missing == []
+
+
+def test_the_commands_install_what_is_there() -> None:
+    commands = [line for block in re.findall(r"```sh\n(pip.*?)```", README, re.DOTALL) for line in block.splitlines()]
+    paths = [word for line in commands for word in line.split() if word.startswith("./")]
+    assert paths
+    assert all((ROOT / path / "pyproject.toml").is_file() for path in paths)

@@ -1,0 +1,170 @@
+"""The synchronous and the asyncio client behind one face, so that one test serves both."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self, TypeAlias, TypeVar
+
+import grpc
+
+from tokend_client import (
+    AsyncTokenCache,
+    AsyncTokendClient,
+    AsyncTokenSource,
+    CachingPolicy,
+    OpenIdToken,
+    TokenCache,
+    TokendClient,
+    TokenRequest,
+    TokenSource,
+)
+
+#: Seconds that a test waits for what has to come.
+PATIENCE = 30
+
+#: A connection of the client's own, whatever other clients have.
+OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
+
+_Result = TypeVar("_Result")
+
+
+class SyncTwin:
+    """A client with a cache.
+
+    Attributes:
+        calls: The methods that the client's stub was asked for, in order.
+    """
+
+    def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
+        self.calls: list[str] = []
+        max_sources = settings.pop("max_sources", 10_000)
+        self.client = TokendClient(
+            target, **{"options": OPTIONS, "interceptors": [_SyncCounter(self.calls)], **settings}
+        )
+        self.cache = TokenCache(self.client, policy=policy, max_sources=max_sources)
+        self._threads = ThreadPoolExecutor(max_workers=80)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cache.close()
+        self.client.close()
+        self._threads.shutdown()
+
+    def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
+        return getattr(self.client, operation)(**fields)
+
+    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> OpenIdToken:
+        return self.cache.token(request, timeout)
+
+    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[OpenIdToken]":
+        return self._threads.submit(self.ask, request, timeout)
+
+    def source(self, request: TokenRequest) -> TokenSource:
+        return self.cache.source(request)
+
+    def snapshot(self, request: TokenRequest) -> OpenIdToken:
+        snapshot = self.source(request).snapshot
+        assert snapshot
+        return snapshot
+
+    def wait_for_refresh(self, request: TokenRequest) -> None:
+        self.source(request).wait_for_refresh(PATIENCE)
+
+    def wait_until_connected(self) -> None:
+        grpc.channel_ready_future(self.client._channel).result(PATIENCE)  # noqa: SLF001 - no caller needs it
+
+    def close_cache(self) -> None:
+        self.cache.close()
+
+
+class AsyncTwin:
+    """As `SyncTwin`, with an event loop on a thread of its own."""
+
+    def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
+        self.calls: list[str] = []
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        max_sources = settings.pop("max_sources", 10_000)
+        options = {"options": OPTIONS, "interceptors": [_AsyncCounter(self.calls)], **settings}
+        self.client = self.on_loop(lambda: AsyncTokendClient(target, **options))
+        self.cache = AsyncTokenCache(self.client, policy=policy, max_sources=max_sources)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self.cache.close())
+        self.run(self.client.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+
+    def on_loop(self, make: Callable[[], _Result]) -> _Result:
+        async def made() -> _Result:
+            return make()
+
+        return self.run(made())
+
+    def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
+        return self.run(getattr(self.client, operation)(**fields))
+
+    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> OpenIdToken:
+        return self.begin(request, timeout).result(PATIENCE)
+
+    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[OpenIdToken]":
+        return asyncio.run_coroutine_threadsafe(self.cache.token(request, timeout), self.loop)
+
+    def source(self, request: TokenRequest) -> AsyncTokenSource:
+        return self.on_loop(lambda: self.cache.source(request))
+
+    def snapshot(self, request: TokenRequest) -> OpenIdToken:
+        snapshot = self.source(request).snapshot
+        assert snapshot
+        return snapshot
+
+    def wait_for_refresh(self, request: TokenRequest) -> None:
+        self.run(self.source(request).wait_for_refresh())
+
+    def wait_until_connected(self) -> None:
+        self.run(self.client._channel.channel_ready())  # noqa: SLF001 - as above
+
+    def close_cache(self) -> None:
+        self.run(self.cache.close())
+
+
+Twin: TypeAlias = SyncTwin | AsyncTwin
+
+TWINS: tuple[type[Twin], ...] = (SyncTwin, AsyncTwin)
+
+
+class _SyncCounter(grpc.UnaryUnaryClientInterceptor):
+    def __init__(self, calls: list[str]) -> None:
+        self._calls = calls
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - what goes on
+        self._calls.append(client_call_details.method.rpartition("/")[2])
+        return continuation(client_call_details, request)
+
+
+class _AsyncCounter(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, calls: list[str]) -> None:
+        self._calls = calls
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[..., Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: object,
+    ) -> Any:  # noqa: ANN401 - what goes on
+        method: Any = client_call_details.method  # bytes, whatever its type says
+        self._calls.append(method.decode().rpartition("/")[2])
+        return await continuation(client_call_details, request)
