@@ -1,0 +1,50 @@
+package tokend
+
+import (
+	"context"
+
+	"golang.org/x/oauth2"
+)
+
+// OAuth2TokenSource makes a source fit for golang.org/x/oauth2. Its Token waits, if it must, until ctx is done.
+//
+// Give it to an [oauth2.Transport] as it is. Wrapped in [oauth2.ReuseTokenSource], as [oauth2.NewClient] does, it is
+// asked only 10 seconds before a token expires.
+func OAuth2TokenSource(ctx context.Context, source TokenSource) oauth2.TokenSource {
+	return oauth2Source{ctx, source}
+}
+
+type oauth2Source struct {
+	ctx    context.Context
+	source TokenSource
+}
+
+// Token implements [oauth2.TokenSource].
+func (s oauth2Source) Token() (*oauth2.Token, error) {
+	token, err := s.source.Token(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &oauth2.Token{AccessToken: token.Value.Reveal(), TokenType: "Bearer", Expiry: token.ExpireTime}, nil
+}
+
+// IdentityTokenRetriever makes a source fit for the AWS SDK for Go v2: it has the shape of stscreds'
+// IdentityTokenRetriever, so that AssumeRoleWithWebIdentity exchanges the source's token for AWS credentials.
+// GetIdentityToken waits, if it must, until ctx is done.
+func IdentityTokenRetriever(ctx context.Context, source TokenSource) interface{ GetIdentityToken() ([]byte, error) } {
+	return identityTokenRetriever{ctx, source}
+}
+
+type identityTokenRetriever struct {
+	ctx    context.Context
+	source TokenSource
+}
+
+// GetIdentityToken returns the token.
+func (r identityTokenRetriever) GetIdentityToken() ([]byte, error) {
+	token, err := r.source.Token(r.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(token.Value.Reveal()), nil
+}

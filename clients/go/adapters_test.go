@@ -1,0 +1,62 @@
+package tokend_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"tokend.internal/go"
+)
+
+func TestAnOAuth2TransportSendsTheToken(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("seen", r.Header.Get("authorization"))
+	}))
+	defer api.Close()
+	source := tokend.OAuth2TokenSource(t.Context(), newSource(t, &scriptedIssuer{}))
+	client := &http.Client{Transport: &oauth2.Transport{Source: source}}
+	response, err := client.Get(api.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if got := response.Header.Get("seen"); got != "Bearer 1" {
+		t.Errorf("sent %q", got)
+	}
+}
+
+func TestTheOAuth2TokenExpiresWithTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token, err := tokend.OAuth2TokenSource(t.Context(), newSource(t, &scriptedIssuer{})).Token()
+		if err != nil || time.Until(token.Expiry) != life || !token.Valid() {
+			t.Errorf("token %v, error %v", token.Expiry, err)
+		}
+	})
+}
+
+func TestTheIdentityTokenIsTheToken(t *testing.T) {
+	token, err := tokend.IdentityTokenRetriever(t.Context(), newSource(t, &scriptedIssuer{})).GetIdentityToken()
+	if err != nil || string(token) != "1" {
+		t.Errorf("token %q, error %v", token, err)
+	}
+}
+
+func TestAdaptersWaitUntilTheirContextIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newSource(t, &scriptedIssuer{answer: held(nil)})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := tokend.OAuth2TokenSource(ctx, source).Token(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if _, err := tokend.IdentityTokenRetriever(ctx, source).GetIdentityToken(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	})
+}

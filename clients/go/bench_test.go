@@ -1,0 +1,80 @@
+//go:build unix
+
+package tokend_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"tokend.internal/go"
+)
+
+// callers is how many goroutines ask at once.
+const callers = 64
+
+func BenchmarkFreshSource(b *testing.B) {
+	source := tokend.NewSource(&scriptedIssuer{}, request("alice"))
+	defer source.Close()
+	benchmarkReads(b, source.Token)
+}
+
+func BenchmarkFreshSourceOfACache(b *testing.B) {
+	cache := tokend.NewCache(&scriptedIssuer{})
+	defer cache.Close()
+	benchmarkReads(b, cache.Source(request("alice")).Token)
+}
+
+func BenchmarkFreshCache(b *testing.B) {
+	cache := tokend.NewCache(&scriptedIssuer{})
+	defer cache.Close()
+	asked := request("alice")
+	benchmarkReads(b, func(ctx context.Context) (tokend.Token, error) { return cache.Token(ctx, asked) })
+}
+
+// BenchmarkStaleSource reads while a refresh runs that does not end.
+func BenchmarkStaleSource(b *testing.B) {
+	issuer := &scriptedIssuer{}
+	var offset atomic.Int64
+	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(func() time.Time {
+		return time.Now().Add(time.Duration(offset.Load()))
+	}))
+	defer source.Close()
+	if _, err := source.Token(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	issuer.set(held(nil))
+	offset.Store(int64(untilStale))
+	benchmarkReads(b, source.Token)
+}
+
+func benchmarkReads(b *testing.B, read func(context.Context) (tokend.Token, error)) {
+	if _, err := read(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.SetParallelism(max(callers/runtime.GOMAXPROCS(0), 1))
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processorTime(b)
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := context.Background()
+		for pb.Next() {
+			if _, err := read(ctx); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+}
+
+// processorTime is what this process has used, whatever else runs on the machine.
+func processorTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

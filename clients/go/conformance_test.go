@@ -1,0 +1,186 @@
+package tokend_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"google.golang.org/grpc"
+
+	"tokend.internal/go"
+)
+
+// leftOut are cases that this client cannot pass, with the reasons.
+var leftOut = map[string]string{}
+
+type conformanceCase struct {
+	Name      string            `json:"name"`
+	Why       string            `json:"why"`
+	Variables map[string]any    `json:"variables"`
+	Steps     []json.RawMessage `json:"steps"`
+}
+
+func TestConformance(t *testing.T) {
+	harness := newHarness(t)
+	files, err := filepath.Glob(filepath.Join(harness.cases, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in %s, error %v", harness.cases, err)
+	}
+	provider, err := oidc.NewProvider(t.Context(), harness.issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+			var c conformanceCase
+			if err := strictly(content, &c); err != nil {
+				t.Fatal(err)
+			}
+			if reason := leftOut[c.Name]; reason != "" {
+				t.Skip(reason)
+			}
+			newPlay(t, harness, provider, c).run(c.Steps)
+		})
+	}
+}
+
+// play is a case that is being played.
+type play struct {
+	t         *testing.T
+	harness   harness
+	client    *tokend.Client
+	cache     *tokend.Cache
+	verifier  *oidc.IDTokenVerifier
+	clock     *clock
+	calls     *atomic.Int64
+	variables map[string]string
+	tokens    map[string]string
+	sources   map[string]tokend.TokenSource
+	marks     map[string]int64
+}
+
+func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conformanceCase) *play {
+	p := &play{
+		t: t, harness: harness, clock: &clock{now: time.Now()}, calls: &atomic.Int64{},
+		verifier:  provider.Verifier(&oidc.Config{SkipClientIDCheck: true}), // the cases name the audience
+		variables: maps.Clone(harness.variables), tokens: map[string]string{},
+		sources: map[string]tokend.TokenSource{}, marks: map[string]int64{},
+	}
+	p.client = harness.client(t, tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(p.count)))
+	p.cache = newCache(t, p.client, tokend.WithClock(p.clock.Now))
+	p.conduct("/reset")
+	p.variables["run"] = randomWord()
+	expanded := map[string]string{}
+	for name, value := range c.Variables {
+		expanded[name] = p.expand(value).(string)
+	}
+	maps.Copy(p.variables, expanded)
+	return p
+}
+
+func randomWord() string {
+	word := make([]byte, 8)
+	_, _ = rand.Read(word) // it never fails
+	return hex.EncodeToString(word)
+}
+
+func (p *play) count(
+	ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
+	if strings.HasSuffix(method, "/"+getToken) {
+		p.calls.Add(1)
+	}
+	return invoke(ctx, method, request, reply, connection, opts...)
+}
+
+func (p *play) conduct(path string) {
+	response, err := http.Post(p.harness.conductor+path, "", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		p.t.Fatalf("%s: status %d", path, response.StatusCode)
+	}
+}
+
+// kinds are the steps by the member that names them.
+var kinds = []struct {
+	member string
+	play   func(p *play, step []byte)
+}{
+	{"call", played((*play).call)},
+	{"token", played((*play).ask)},
+	{"advance", played((*play).advance)},
+	{"await_refresh", played((*play).awaitRefresh)},
+	{"conductor", played((*play).conductor)},
+	{"verify", played((*play).verify)},
+	{"mark", played((*play).mark)},
+	{"count_calls", played((*play).countCalls)},
+}
+
+func (p *play) run(steps []json.RawMessage) {
+	for i, raw := range steps {
+		p.t.Logf("step %d", i+1)
+		var written any
+		if err := json.Unmarshal(raw, &written); err != nil {
+			p.t.Fatal(err)
+		}
+		step, _ := p.expand(written).(map[string]any)
+		expanded, err := json.Marshal(step)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.step(step, expanded)
+		if p.t.Failed() {
+			return
+		}
+	}
+}
+
+func (p *play) step(step map[string]any, expanded []byte) {
+	for _, kind := range kinds {
+		if _, is := step[kind.member]; is {
+			kind.play(p, expanded)
+			return
+		}
+	}
+	p.t.Fatalf("no such step: %s", expanded)
+}
+
+// played decodes a step into what its kind takes, and nothing else.
+func played[S any](how func(*play, S)) func(*play, []byte) {
+	return func(p *play, step []byte) {
+		var decoded S
+		if err := strictly(step, &decoded); err != nil {
+			p.t.Fatalf("%v in %.200s", err, step)
+		}
+		how(p, decoded)
+	}
+}
+
+func strictly(document []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("%T: %w", into, err)
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package tokend
+
+import (
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"tokend.internal/go/tokendv1"
+)
+
+func (r TokenRequest) message() *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest {
+	message := &tokendv1.GetOpenIdTokenForDeveloperIdentityRequest{
+		IdentityPoolId: r.IdentityPoolID,
+		IdentityId:     r.IdentityID,
+		Logins:         make(map[string]string, len(r.Logins)),
+		PrincipalTags:  r.PrincipalTags,
+	}
+	for provider, login := range r.Logins {
+		message.Logins[provider] = login.Reveal()
+	}
+	if r.TokenDuration != nil {
+		message.TokenDuration = durationpb.New(*r.TokenDuration)
+	}
+	return message
+}
+
+func (r LookupRequest) message() *tokendv1.LookupDeveloperIdentityRequest {
+	return &tokendv1.LookupDeveloperIdentityRequest{
+		IdentityPoolId:          r.IdentityPoolID,
+		IdentityId:              r.IdentityID,
+		DeveloperUserIdentifier: r.DeveloperUserIdentifier.Reveal(),
+		MaxResults:              r.MaxResults,
+		NextToken:               r.NextToken,
+	}
+}
+
+func (r MergeRequest) message() *tokendv1.MergeDeveloperIdentitiesRequest {
+	return &tokendv1.MergeDeveloperIdentitiesRequest{
+		SourceUserIdentifier:      r.SourceUserIdentifier.Reveal(),
+		DestinationUserIdentifier: r.DestinationUserIdentifier.Reveal(),
+		DeveloperProviderName:     r.DeveloperProviderName,
+		IdentityPoolId:            r.IdentityPoolID,
+	}
+}
+
+func (r UnlinkRequest) message() *tokendv1.UnlinkDeveloperIdentityRequest {
+	return &tokendv1.UnlinkDeveloperIdentityRequest{
+		IdentityId:              r.IdentityID,
+		IdentityPoolId:          r.IdentityPoolID,
+		DeveloperProviderName:   r.DeveloperProviderName,
+		DeveloperUserIdentifier: r.DeveloperUserIdentifier.Reveal(),
+	}
+}
+
+func tokenOf(message *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse) Token {
+	return Token{
+		IdentityID:  message.GetIdentityId(),
+		Value:       NewSecret(message.GetToken()),
+		ExpireTime:  message.GetExpireTime().AsTime(),
+		RefreshTime: message.GetRefreshTime().AsTime(),
+	}
+}
+
+func developerIdentityOf(message *tokendv1.LookupDeveloperIdentityResponse) DeveloperIdentity {
+	identity := DeveloperIdentity{IdentityID: message.GetIdentityId(), NextToken: message.GetNextToken()}
+	for _, user := range message.GetDeveloperUserIdentifierList() {
+		identity.DeveloperUserIdentifiers = append(identity.DeveloperUserIdentifiers, NewSecret(user))
+	}
+	return identity
+}

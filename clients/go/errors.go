@@ -1,0 +1,117 @@
+package tokend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// errorDomain marks the google.rpc.ErrorInfo that is tokend's own.
+const errorDomain = "tokend"
+
+// ErrClosed is what a source or a cache answers after its Close.
+var ErrClosed = errors.New("tokend: the token source is closed")
+
+// Error is a failed call, as [errors.As] finds it. [errors.Is] finds its [Reason] and, where the call ran out of time
+// or was cancelled by its caller, [context.DeadlineExceeded] or [context.Canceled].
+type Error struct {
+	// Code is the gRPC status code.
+	Code codes.Code
+	// Reason is why the call failed. Empty where the service did not say: it was not reached, or the time was spent.
+	Reason Reason
+	// Message is the text for people.
+	Message string
+	// RetryDelay is how long the service asks to wait before the next try (google.rpc.RetryInfo). Zero: it does not ask.
+	RetryDelay time.Duration
+	// AWSErrorCode is the Cognito exception of the same meaning, if there is one.
+	AWSErrorCode string
+	// AWSRequestID is the id of the request to Cognito that failed, if there was one.
+	AWSRequestID string
+	// RequestID leads to the service's log, where the failure is a defect of the service.
+	RequestID string
+	// Violations are the fields that break their limits, all of them.
+	Violations []FieldViolation
+	// ResourceType is what does not exist: IdentityPool, Identity or DeveloperUser.
+	ResourceType string
+	// ResourceName is the id of what does not exist, where it is no secret.
+	ResourceName string
+
+	status *status.Status
+	cause  error
+}
+
+// FieldViolation is a field of a request that breaks a limit.
+type FieldViolation struct {
+	// Field is the field's name in the contract, such as logins.value.
+	Field string
+	// Constraint is the limit that it breaks.
+	Constraint string
+}
+
+// Error implements error. It holds no login value and no token.
+func (e *Error) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("tokend: %s: %s", e.Code, e.Message)
+	}
+	return fmt.Sprintf("tokend: %s %s: %s", e.Code, string(e.Reason), e.Message)
+}
+
+// GRPCStatus returns the status as it came, for [status.FromError] and [status.Code].
+func (e *Error) GRPCStatus() *status.Status { return e.status }
+
+// Is tells [errors.Is] about the reason.
+func (e *Error) Is(target error) bool {
+	reason, ok := target.(Reason)
+	return ok && reason == e.Reason
+}
+
+// Unwrap returns the error of the context that ended the call, if one did.
+func (e *Error) Unwrap() error { return e.cause }
+
+// newError makes the typed error of a failed call.
+func newError(ctx context.Context, err error) *Error {
+	failed := status.Convert(err)
+	e := &Error{Code: failed.Code(), Message: failed.Message(), status: failed}
+	for _, detail := range failed.Details() {
+		e.add(detail)
+	}
+	switch failed.Code() {
+	case codes.DeadlineExceeded:
+		e.cause = context.DeadlineExceeded
+	case codes.Canceled: // a server that drains cancels calls, too
+		e.cause = ctx.Err()
+	default:
+	}
+	return e
+}
+
+// newContextError is the error of a caller who does not wait any longer.
+func newContextError(ctx context.Context) *Error {
+	return newError(ctx, status.FromContextError(ctx.Err()).Err())
+}
+
+func (e *Error) add(detail any) {
+	switch detail := detail.(type) {
+	case *errdetails.ErrorInfo:
+		if detail.GetDomain() == errorDomain {
+			e.Reason = Reason(detail.GetReason())
+			e.AWSErrorCode = detail.GetMetadata()["aws_error_code"]
+			e.AWSRequestID = detail.GetMetadata()["aws_request_id"]
+		}
+	case *errdetails.RetryInfo:
+		e.RetryDelay = detail.GetRetryDelay().AsDuration()
+	case *errdetails.RequestInfo:
+		e.RequestID = detail.GetRequestId()
+	case *errdetails.ResourceInfo:
+		e.ResourceType, e.ResourceName = detail.GetResourceType(), detail.GetResourceName()
+	case *errdetails.BadRequest:
+		for _, violation := range detail.GetFieldViolations() {
+			e.Violations = append(e.Violations, FieldViolation{violation.GetField(), violation.GetDescription()})
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package tokend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tokend.internal/go"
+	"tokend.internal/go/tokendtest"
+	"tokend.internal/go/tokendv1"
+)
+
+func TestAFailureIsATypedError(t *testing.T) {
+	server := newServer(t)
+	server.Fail(tokendtest.Failure{
+		Reason: tokend.TooManyRequests, Message: "Slow down.", RetryDelay: 2 * time.Second, AWSRequestID: "request-1",
+		Violations:   []tokend.FieldViolation{{Field: "logins", Constraint: "too many"}},
+		ResourceType: "Identity", ResourceName: "local:1",
+	})
+	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	failed, ok := errors.AsType[*tokend.Error](fmt.Errorf("wrapped: %w", err))
+	if !ok {
+		t.Fatalf("error %T", err)
+	}
+	want := tokend.Error{
+		Code: codes.ResourceExhausted, Reason: tokend.TooManyRequests, Message: "Slow down.", RetryDelay: 2 * time.Second,
+		AWSErrorCode: "TooManyRequestsException", AWSRequestID: "request-1",
+		Violations:   []tokend.FieldViolation{{Field: "logins", Constraint: "too many"}},
+		ResourceType: "Identity", ResourceName: "local:1",
+	}
+	if got := exported(*failed); got != exported(want) {
+		t.Errorf("%s, want %s", got, exported(want))
+	}
+	if got := err.Error(); got != "tokend: ResourceExhausted TOO_MANY_REQUESTS: Slow down." {
+		t.Errorf("text %q", got)
+	}
+	if status.Code(err) != codes.ResourceExhausted || len(status.Convert(err).Details()) != 4 {
+		t.Errorf("the status is not kept: %v", status.Convert(err).Details())
+	}
+}
+
+func exported(e tokend.Error) string {
+	value, text := reflect.ValueOf(e), strings.Builder{}
+	for i := range value.NumField() {
+		if value.Type().Field(i).IsExported() {
+			fmt.Fprintf(&text, "%s: %v; ", value.Type().Field(i).Name, value.Field(i))
+		}
+	}
+	return text.String()
+}
+
+func TestErrorsIsFindsTheReasonAndNoOther(t *testing.T) {
+	server := newServer(t)
+	server.Fail(tokendtest.Failure{Reason: tokend.ResourceConflict})
+	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	if !errors.Is(err, tokend.ResourceConflict) {
+		t.Errorf("%v is no RESOURCE_CONFLICT", err)
+	}
+	if errors.Is(err, tokend.ResourceNotFound) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v is too much", err)
+	}
+}
+
+func TestEveryReasonOfTheContractHasAConstantAndAFailure(t *testing.T) {
+	server := newServer(t)
+	client := server.Client(tokend.WithServiceConfig(`{}`)) // without retries
+	for number, name := range tokendv1.ErrorReason_name {
+		if number == 0 {
+			continue
+		}
+		reason := tokend.Reason(strings.TrimPrefix(name, "ERROR_REASON_"))
+		if !constants[reason] {
+			t.Errorf("no constant for %s", string(reason))
+		}
+		server.Fail(tokendtest.Failure{Reason: reason})
+		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+		if !errors.Is(err, reason) {
+			t.Errorf("error %v, want %s", err, string(reason))
+		}
+	}
+	if len(constants) != len(tokendv1.ErrorReason_name)-1 {
+		t.Errorf("%d constants for %d reasons", len(constants), len(tokendv1.ErrorReason_name)-1)
+	}
+}
+
+var constants = map[tokend.Reason]bool{
+	tokend.ValidationFailed: true, tokend.InvalidParameter: true, tokend.NotAuthorized: true,
+	tokend.ResourceNotFound: true, tokend.ResourceConflict: true, tokend.DeveloperUserAlreadyRegistered: true,
+	tokend.LimitExceeded: true, tokend.TooManyRequests: true, tokend.LoginProviderUnavailable: true,
+	tokend.EngineUnavailable: true, tokend.EngineCredentialsRejected: true, tokend.CallerUnauthenticated: true,
+	tokend.CallerNotAllowed: true, tokend.UnsupportedByEngine: true, tokend.Internal: true, tokend.MetadataTooLarge: true,
+}
+
+func TestACancelledCallIsTheCallersCancellation(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := newServer(t).Client().GetOpenIdTokenForDeveloperIdentity(ctx, request("alice"))
+	if !errors.Is(err, context.Canceled) || status.Code(err) != codes.Canceled {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestACancellationByTheServerIsNotTheCallers(t *testing.T) {
+	server := newServer(t)
+	server.Fail(tokendtest.Failure{Code: codes.Canceled})
+	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	if errors.Is(err, context.Canceled) || status.Code(err) != codes.Canceled {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestReasonsOfOtherDomainsAreNotTokends(t *testing.T) {
+	failed := status.New(codes.PermissionDenied, "RBAC: access denied")
+	failed, err := failed.WithDetails(errorInfo("NOT_AUTHORIZED", "mesh.example.internal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := newServer(t, tokendtest.WithInterceptor(answer(failed.Err()))).Client()
+	_, got := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	if errors.Is(got, tokend.NotAuthorized) || status.Code(got) != codes.PermissionDenied {
+		t.Errorf("error %v", got)
+	}
+}

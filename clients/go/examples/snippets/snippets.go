@@ -1,0 +1,75 @@
+// Package snippets holds the code of the client's page.
+package snippets
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"golang.org/x/oauth2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	tokend "tokend.internal/go"
+)
+
+const pool = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+
+func oneUser(ctx context.Context, client *tokend.Client) (tokend.Token, error) {
+	source := tokend.NewSource(client, tokend.TokenRequest{
+		IdentityPoolID: pool,
+		Logins:         tokend.Logins{"login.example.internal": tokend.NewSecret("billing-service")},
+		TokenDuration:  new(15 * time.Minute),
+	})
+	defer source.Close()
+
+	return source.Token(ctx) // as often as you like
+}
+
+func manyUsers(ctx context.Context, client *tokend.Client, user string) (tokend.Token, error) {
+	cache := tokend.NewCache(client, tokend.WithMaxUsers(50_000))
+	defer cache.Close()
+
+	return cache.Token(ctx, tokend.TokenRequest{
+		IdentityPoolID: pool,
+		Logins:         tokend.Logins{"login.example.internal": tokend.NewSecret(user)},
+	})
+}
+
+func attach(source tokend.TokenSource) (*grpc.ClientConn, error) {
+	return grpc.NewClient("dns:///billing.example.internal:443",
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{})),
+		grpc.WithPerRPCCredentials(tokend.PerRPCCredentials(source)))
+}
+
+func overHTTP(ctx context.Context, source tokend.TokenSource) *http.Client {
+	return &http.Client{Transport: &oauth2.Transport{Source: tokend.OAuth2TokenSource(ctx, source)}}
+}
+
+func exchange(ctx context.Context, source tokend.TokenSource, client *sts.Client) *aws.CredentialsCache {
+	return aws.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(client,
+		"arn:aws:iam::123456789012:role/billing", tokend.IdentityTokenRetriever(ctx, source)))
+}
+
+func decide(err error) {
+	if errors.Is(err, tokend.DeveloperUserAlreadyRegistered) {
+		log.Print("the user has another identity")
+	}
+	if failed, ok := errors.AsType[*tokend.Error](err); ok {
+		log.Print(failed.Code, failed.Reason, failed.RetryDelay, failed.AWSErrorCode, failed.AWSRequestID, failed.Violations)
+	}
+}
+
+func observed() (*tokend.Client, error) {
+	return tokend.New("dns:///tokend.example.internal:443",
+		tokend.WithCallLogger(slog.Default()),
+		tokend.WithDialOptions(grpc.WithStatsHandler(otelgrpc.NewClientHandler())))
+}

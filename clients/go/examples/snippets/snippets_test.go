@@ -1,0 +1,97 @@
+package snippets
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	tokend "tokend.internal/go"
+	"tokend.internal/go/tokendtest"
+)
+
+const credentialsOfSTS = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>s</SecretAccessKey>
+<SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`
+
+func newSource(t *testing.T) *tokend.Source {
+	server := tokendtest.NewServer()
+	t.Cleanup(server.Close)
+	source := tokend.NewSource(server.Client(), tokend.TokenRequest{
+		IdentityPoolID: tokendtest.IdentityPoolID,
+		Logins:         tokend.Logins{tokendtest.DeveloperProviderName: tokend.NewSecret("user-4711")},
+	})
+	t.Cleanup(func() { _ = source.Close() })
+	return source
+}
+
+func TestTheAWSSDKExchangesTheSourcesToken(t *testing.T) {
+	source := newSource(t)
+	var action, role, webIdentityToken string
+	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		action, role, webIdentityToken = r.FormValue("Action"), r.FormValue("RoleArn"), r.FormValue("WebIdentityToken")
+		_, _ = fmt.Fprintf(w, credentialsOfSTS, "AKIDEXAMPLE")
+	}))
+	defer fake.Close()
+	client := sts.New(sts.Options{Region: "eu-west-1", BaseEndpoint: aws.String(fake.URL)})
+	exchanged, err := exchange(t.Context(), source, client).Retrieve(t.Context())
+	if err != nil || exchanged.AccessKeyID != "AKIDEXAMPLE" {
+		t.Fatalf("credentials %s, error %v", exchanged.AccessKeyID, err)
+	}
+	token, err := source.Token(t.Context())
+	if err != nil || webIdentityToken != token.Value.Reveal() {
+		t.Errorf("STS got another token than the source's, error %v", err)
+	}
+	if action != "AssumeRoleWithWebIdentity" || role != "arn:aws:iam::123456789012:role/billing" {
+		t.Errorf("STS was asked for %s of %s", action, role)
+	}
+}
+
+func TestTheHTTPClientSendsTheToken(t *testing.T) {
+	source := newSource(t)
+	var authorization string
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		authorization = r.Header.Get("authorization")
+	}))
+	defer api.Close()
+	response, err := overHTTP(t.Context(), source).Get(api.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	token, err := source.Token(t.Context())
+	if err != nil || authorization != "Bearer "+token.Value.Reveal() {
+		t.Errorf("sent %d characters, error %v", len(authorization), err)
+	}
+}
+
+func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
+	server := tokendtest.NewServer()
+	defer server.Close()
+	one, err := oneUser(t.Context(), server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := manyUsers(t.Context(), server.Client(), "billing-service")
+	if err != nil || many.IdentityID != one.IdentityID {
+		t.Errorf("identities %s and %s, error %v", one.IdentityID, many.IdentityID, err)
+	}
+	decide(err)
+}
+
+func TestClientsOfThePageAreMade(t *testing.T) {
+	client, err := observed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	connection, err := attach(newSource(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+}

@@ -1,0 +1,21 @@
+package tokend
+
+// AwaitRefresh waits until the refresh of a source that runs has ended; at once if none does.
+func AwaitRefresh(source TokenSource) {
+	inner := behind(source)
+	inner.mu.Lock()
+	flight := inner.flight
+	inner.mu.Unlock()
+	if flight != nil {
+		<-flight.done
+	}
+}
+
+// HeldToken is the token of a source's snapshot.
+func HeldToken(source TokenSource) Token {
+	return behind(source).held.Load().token
+}
+
+func behind(source TokenSource) *Source {
+	return source.(*cachedSource).entry.Load().source
+}

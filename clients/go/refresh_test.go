@@ -1,0 +1,28 @@
+package tokend
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+type countingIssuer struct{ calls int }
+
+func (i *countingIssuer) GetOpenIdTokenForDeveloperIdentity(context.Context, TokenRequest) (Token, error) {
+	i.calls++
+	return tokenOfLife(time.Hour), nil
+}
+
+func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testing.T) {
+	issuer := &countingIssuer{}
+	now := func() time.Time { return arrival }
+	source := NewSource(issuer, TokenRequest{}, WithClock(now))
+	defer source.Close()
+	if _, err := source.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// What Token does when it has found the snapshot before this one.
+	if _, err := source.await(t.Context(), arrival); err != nil || issuer.calls != 1 {
+		t.Errorf("error %v, %d calls", err, issuer.calls)
+	}
+}

@@ -1,0 +1,373 @@
+package tokend_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tokend.internal/go"
+	"tokend.internal/go/tokendtest"
+)
+
+const (
+	untilStale   = life / 2
+	untilExpired = life - time.Minute
+)
+
+func TestAFreshTokenIsHandedOutWithoutACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer)
+		demand(t, source, "1")
+		time.Sleep(untilStale - 1)
+		demand(t, source, "1")
+		synctest.Wait()
+		if issuer.calls() != 1 {
+			t.Errorf("%d calls, want 1", issuer.calls())
+		}
+	})
+}
+
+func TestAStaleTokenIsHandedOutAtOnceWhileOneRefreshRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer)
+		demand(t, source, "1")
+		release := make(chan struct{})
+		issuer.set(held(release))
+		time.Sleep(untilStale)
+		begin := time.Now()
+		parallel(64, func() { demand(t, source, "1") })
+		if waited := time.Since(begin); waited != 0 {
+			t.Errorf("callers waited %v", waited)
+		}
+		synctest.Wait()
+		if issuer.calls() != 2 {
+			t.Errorf("%d calls, want 2", issuer.calls())
+		}
+		close(release)
+		synctest.Wait()
+		demand(t, source, "2")
+	})
+}
+
+func TestWithoutAUsableTokenAllWaitForOneCall(t *testing.T) {
+	for name, age := range map[string]time.Duration{"cold": 0, "expired": untilExpired} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := &scriptedIssuer{}
+				source := newSource(t, issuer)
+				want := "1"
+				if age > 0 {
+					demand(t, source, "1")
+					want = "2"
+				}
+				time.Sleep(age)
+				issuer.set(func(context.Context) error { time.Sleep(time.Second); return nil })
+				parallel(64, func() { demand(t, source, want) })
+			})
+		})
+	}
+}
+
+func TestOneCallersCancellationFailsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		release := make(chan struct{})
+		issuer.set(held(release))
+		source := newSource(t, issuer)
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		waiting.Go(func() { // the one whose call started the refresh
+			if _, err := source.Token(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v, want Canceled", err)
+			}
+		})
+		synctest.Wait()
+		waiting.Go(func() { demand(t, source, "1") })
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(release)
+		waiting.Wait()
+	})
+}
+
+func TestEachCallerWaitsUntilItsOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{answer: func(context.Context) error { time.Sleep(2 * time.Second); return nil }}
+		source := newSource(t, issuer)
+		begin := time.Now()
+		var waiting sync.WaitGroup
+		waiting.Go(func() { demand(t, source, "1") })
+		waiting.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := source.Token(ctx)
+			if failed, ok := errors.AsType[*tokend.Error](err); !ok || !errors.Is(failed, context.DeadlineExceeded) {
+				t.Errorf("error %v, want a typed DeadlineExceeded", err)
+			}
+			if waited := time.Since(begin); waited != time.Second {
+				t.Errorf("it waited %v, want 1s", waited)
+			}
+		})
+		waiting.Wait()
+	})
+}
+
+func TestARefreshHasADeadlineOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{answer: held(nil)}
+		source := newSource(t, issuer)
+		begin := time.Now()
+		refuse(t, source, context.DeadlineExceeded)
+		if waited := time.Since(begin); waited != 3*time.Second {
+			t.Errorf("it waited %v, want 3s", waited)
+		}
+	})
+}
+
+func TestWithRefreshTimeoutSetsTheDeadlineOfARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{answer: held(nil)}
+		source := newSource(t, issuer, tokend.WithRefreshTimeout(10*time.Second))
+		begin := time.Now()
+		refuse(t, source, context.DeadlineExceeded)
+		if waited := time.Since(begin); waited != 10*time.Second {
+			t.Errorf("it waited %v, want 10s", waited)
+		}
+	})
+}
+
+func TestWithSkewSetsHowLongATokenIsHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer, tokend.WithSkew(10*time.Second))
+		demand(t, source, "1")
+		issuer.set(down)
+		time.Sleep(life - 10*time.Second - 1)
+		demand(t, source, "1")
+		time.Sleep(time.Nanosecond)
+		refuse(t, source, errDown)
+	})
+}
+
+func TestAnExpiredTokenIsNotHandedOutWhenTheRefreshFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer)
+		demand(t, source, "1")
+		issuer.set(down)
+		time.Sleep(untilExpired)
+		refuse(t, source, errDown)
+	})
+}
+
+func TestDuringTheBackoffCallersWithoutATokenAreToldTheLastFailureAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{answer: down}
+		source := newSource(t, issuer) // whose first back-off is half a second
+		refuse(t, source, errDown)
+		issuer.set(nil)
+		time.Sleep(500*time.Millisecond - 1)
+		refuse(t, source, errDown)
+		if issuer.calls() != 1 {
+			t.Errorf("%d calls, want 1", issuer.calls())
+		}
+		time.Sleep(time.Nanosecond)
+		demand(t, source, "2")
+	})
+}
+
+func TestRetryInfoIsHonoured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer)
+		demand(t, source, "1")
+		issuer.set(func(context.Context) error { return &tokend.Error{RetryDelay: 30 * time.Second} })
+		time.Sleep(untilStale)
+		for range 60 {
+			demand(t, source, "1")
+			time.Sleep(time.Second)
+		}
+		if issuer.calls() != 3 {
+			t.Errorf("%d calls, want the first and two in 60 s", issuer.calls())
+		}
+	})
+}
+
+func TestASuccessEndsTheBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{answer: down}
+		source := newSource(t, issuer)
+		for range 5 {
+			refuse(t, source, errDown)
+			time.Sleep(time.Minute)
+		}
+		issuer.set(nil)
+		demand(t, source, "6")
+		issuer.set(down)
+		time.Sleep(life)
+		refuse(t, source, errDown)
+		time.Sleep(500 * time.Millisecond)
+		issuer.set(nil)
+		demand(t, source, "8")
+	})
+}
+
+func TestAClosedSourceAnswersErrClosedAndWakesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{answer: held(nil)}
+		source := newSource(t, issuer)
+		var waiting sync.WaitGroup
+		for range 8 {
+			waiting.Go(func() { refuse(t, source, tokend.ErrClosed) })
+		}
+		synctest.Wait()
+		begin := time.Now()
+		_ = source.Close()
+		waiting.Wait()
+		if waited := time.Since(begin); waited != 0 {
+			t.Errorf("they waited %v more", waited)
+		}
+		_ = source.Close()
+		refuse(t, source, tokend.ErrClosed)
+	})
+}
+
+func TestAClosedSourceHandsOutNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer)
+		demand(t, source, "1")
+		_ = source.Close()
+		refuse(t, source, tokend.ErrClosed)
+	})
+}
+
+func TestCloseEndsTheRefreshInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		source := newSource(t, issuer)
+		demand(t, source, "1")
+		ended := make(chan error, 1)
+		issuer.set(func(ctx context.Context) error { <-ctx.Done(); ended <- ctx.Err(); return ctx.Err() })
+		time.Sleep(untilStale)
+		demand(t, source, "1")
+		synctest.Wait()
+		_ = source.Close()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v", err)
+			}
+		default:
+			t.Error("Close returned before the refresh ended")
+		}
+	})
+}
+
+func TestCloseWakesThoseWhoWaitForARefreshThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		issuer := &scriptedIssuer{answer: func(context.Context) error { <-release; return nil }}
+		source := newSource(t, issuer)
+		var waiting, closing sync.WaitGroup
+		waiting.Go(func() { refuse(t, source, tokend.ErrClosed) })
+		synctest.Wait()
+		closing.Go(func() { _ = source.Close() })
+		waiting.Wait()
+		close(release)
+		closing.Wait()
+	})
+}
+
+func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
+	issuer := &scriptedIssuer{}
+	asked := request("alice")
+	asked.PrincipalTags = map[string]string{"team": "blue"}
+	asked.TokenDuration = new(time.Minute)
+	source := tokend.NewSource(issuer, asked)
+	defer source.Close()
+	asked.Logins[tokendtest.DeveloperProviderName] = tokend.NewSecret("mallory")
+	asked.PrincipalTags["team"] = "red"
+	*asked.TokenDuration = time.Hour
+	demand(t, source, "1")
+	sent := issuer.requests[0]
+	if user := sent.Logins[tokendtest.DeveloperProviderName].Reveal(); user != "alice" ||
+		sent.PrincipalTags["team"] != "blue" || *sent.TokenDuration != time.Minute {
+		t.Errorf("asked for %s of team %s for %v", user, sent.PrincipalTags["team"], *sent.TokenDuration)
+	}
+}
+
+func TestAFreshReadAllocatesNothing(t *testing.T) {
+	issuer := &scriptedIssuer{}
+	cache := tokend.NewCache(issuer)
+	defer cache.Close()
+	for name, source := range map[string]tokend.TokenSource{
+		"source": newSource(t, issuer), "source of a cache": cache.Source(request("alice")),
+	} {
+		ask := func() { _, _ = source.Token(t.Context()) }
+		ask()
+		if allocations := testing.AllocsPerRun(1000, ask); allocations != 0 {
+			t.Errorf("%s: %v allocations", name, allocations)
+		}
+	}
+}
+
+func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
+	issuer := &scriptedIssuer{}
+	clock := &clock{now: time.Now()}
+	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(clock.Now))
+	var running sync.WaitGroup
+	for range 16 {
+		running.Go(func() {
+			for range 200 {
+				clock.advance(time.Minute)
+				if _, err := source.Token(t.Context()); err != nil && !errors.Is(err, tokend.ErrClosed) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Go(func() {
+		for issuer.calls() < 5 {
+			if _, err := source.Token(t.Context()); err != nil {
+				return
+			}
+		}
+		_ = source.Close()
+	})
+	running.Wait()
+	_ = source.Close()
+	refuse(t, source, tokend.ErrClosed)
+}
+
+// clock only moves when it is told to.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(by)
+}
+
+func parallel(callers int, call func()) {
+	var running sync.WaitGroup
+	for range callers {
+		running.Go(call)
+	}
+	running.Wait()
+}

@@ -1,0 +1,131 @@
+package tokendtest
+
+import (
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"tokend.internal/go"
+)
+
+// Failure is how a call is to fail.
+type Failure struct {
+	// Reason is the contract's reason. Empty: none, as when the service is not reached.
+	Reason tokend.Reason
+	// Code is the status code. Zero: that of the reason.
+	Code codes.Code
+	// Message is the text for people.
+	Message string
+	// RetryDelay is how long the caller is asked to wait. Zero: it is not asked.
+	RetryDelay time.Duration
+	// AWSRequestID is the id of a request to Cognito. Empty: there was none.
+	AWSRequestID string
+	// Violations are fields that break their limits.
+	Violations []tokend.FieldViolation
+	// ResourceType is what does not exist.
+	ResourceType string
+	// ResourceName is the id of what does not exist.
+	ResourceName string
+}
+
+// Fail makes all calls fail from now on, until Recover. The client retries those that fail with UNAVAILABLE.
+func (s *Server) Fail(failure Failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing = &failure
+}
+
+// FailNext makes one call fail, the next one that is not to fail already.
+func (s *Server) FailNext(failure Failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failNext = append(s.failNext, failure)
+}
+
+// Recover takes Fail and FailNext back.
+func (s *Server) Recover() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing, s.failNext = nil, nil
+}
+
+// reasons are the status code and the Cognito exception of each reason of the contract.
+var reasons = map[tokend.Reason]struct {
+	code         codes.Code
+	awsErrorCode string
+}{
+	tokend.ValidationFailed:               {codes.InvalidArgument, "ValidationException"},
+	tokend.InvalidParameter:               {codes.InvalidArgument, "InvalidParameterException"},
+	tokend.NotAuthorized:                  {codes.PermissionDenied, "NotAuthorizedException"},
+	tokend.ResourceNotFound:               {codes.NotFound, "ResourceNotFoundException"},
+	tokend.ResourceConflict:               {codes.FailedPrecondition, "ResourceConflictException"},
+	tokend.DeveloperUserAlreadyRegistered: {codes.AlreadyExists, "DeveloperUserAlreadyRegisteredException"},
+	tokend.LimitExceeded:                  {codes.FailedPrecondition, "LimitExceededException"},
+	tokend.TooManyRequests:                {codes.ResourceExhausted, "TooManyRequestsException"},
+	tokend.LoginProviderUnavailable:       {codes.Unavailable, "ExternalServiceException"},
+	tokend.EngineUnavailable:              {codes.Unavailable, "InternalErrorException"},
+	tokend.EngineCredentialsRejected:      {codes.Unavailable, ""},
+	tokend.CallerUnauthenticated:          {codes.Unauthenticated, ""},
+	tokend.CallerNotAllowed:               {codes.PermissionDenied, ""},
+	tokend.UnsupportedByEngine:            {codes.Unimplemented, ""},
+	tokend.Internal:                       {codes.Internal, ""},
+	tokend.MetadataTooLarge:               {codes.ResourceExhausted, ""},
+}
+
+// Err is the failure as a gRPC handler returns it.
+func (f Failure) Err() error {
+	code := f.Code
+	if code == codes.OK {
+		code = reasons[f.Reason].code
+	}
+	if code == codes.OK {
+		code = codes.Unavailable
+	}
+	failed, err := status.New(code, f.Message).WithDetails(f.details()...)
+	if err != nil {
+		panic(err) // the details are of our own making
+	}
+	return failed.Err()
+}
+
+func (f Failure) details() []protoadapt.MessageV1 {
+	var details []protoadapt.MessageV1
+	if f.Reason != "" {
+		details = append(details, f.errorInfo())
+	}
+	if f.RetryDelay > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryDelay)})
+	}
+	if f.ResourceType != "" {
+		details = append(details, &errdetails.ResourceInfo{ResourceType: f.ResourceType, ResourceName: f.ResourceName})
+	}
+	if len(f.Violations) > 0 {
+		details = append(details, f.badRequest())
+	}
+	return details
+}
+
+func (f Failure) errorInfo() *errdetails.ErrorInfo {
+	info := &errdetails.ErrorInfo{Reason: string(f.Reason), Domain: "tokend", Metadata: map[string]string{}}
+	if name := reasons[f.Reason].awsErrorCode; name != "" {
+		info.Metadata["aws_error_code"] = name
+	}
+	if f.AWSRequestID != "" {
+		info.Metadata["aws_request_id"] = f.AWSRequestID
+	}
+	return info
+}
+
+func (f Failure) badRequest() *errdetails.BadRequest {
+	request := &errdetails.BadRequest{}
+	for _, violation := range f.Violations {
+		request.FieldViolations = append(request.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field: violation.Field, Description: violation.Constraint,
+		})
+	}
+	return request
+}

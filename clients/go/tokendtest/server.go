@@ -1,0 +1,164 @@
+// Package tokendtest runs a tokend service within the process, for tests of code that uses one.
+//
+// A [Server] registers or retrieves identities, looks them up, merges and unlinks them as tokend does, and signs real
+// tokens with a key of its own. It fails as it is told to. It knows developer users only: logins of public providers
+// are refused.
+package tokendtest
+
+import (
+	"context"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/test/bufconn"
+
+	"tokend.internal/go"
+	"tokend.internal/go/tokendv1"
+)
+
+// The pool that every server has.
+const (
+	IdentityPoolID        = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+	DeveloperProviderName = "login.example.internal"
+)
+
+const bufferBytes = 1 << 20
+
+// Server is a tokend service within the process. It is safe for concurrent use.
+type Server struct {
+	settings settings
+	listener *bufconn.Listener
+	server   *grpc.Server
+
+	mu       sync.Mutex
+	pools    map[string]*pool
+	calls    map[string]int
+	failing  *Failure
+	failNext []Failure
+	keys     []signingKey // the last one signs
+	issuer   string
+	web      *httptest.Server
+	clients  []*tokend.Client
+}
+
+// Option is a setting of a [Server].
+type Option func(*settings)
+
+type settings struct {
+	now          func() time.Time
+	interceptors []grpc.UnaryServerInterceptor
+	pools        map[string]string
+}
+
+// WithClock sets what tells the time of tokens, [time.Now] by default.
+func WithClock(now func() time.Time) Option {
+	return func(s *settings) { s.now = now }
+}
+
+// WithPool adds an identity pool.
+func WithPool(identityPoolID, developerProviderName string) Option {
+	return func(s *settings) { s.pools[identityPoolID] = developerProviderName }
+}
+
+// WithInterceptor puts a handler around all calls, which may wait, answer on its own, or look at what is asked and
+// answered.
+func WithInterceptor(interceptor grpc.UnaryServerInterceptor) Option {
+	return func(s *settings) { s.interceptors = append(s.interceptors, interceptor) }
+}
+
+// NewServer starts a server. Close it when it is not needed any more.
+func NewServer(opts ...Option) *Server {
+	s := &Server{
+		settings: settings{now: time.Now, pools: map[string]string{IdentityPoolID: DeveloperProviderName}},
+		listener: bufconn.Listen(bufferBytes),
+		pools:    map[string]*pool{},
+		calls:    map[string]int{},
+		issuer:   "https://tokend.example.internal",
+	}
+	for _, opt := range opts {
+		opt(&s.settings)
+	}
+	for id, provider := range s.settings.pools {
+		s.pools[id] = newPool(id, provider)
+	}
+	s.RotateKey()
+	s.serve()
+	return s
+}
+
+func (s *Server) serve() {
+	interceptors := append([]grpc.UnaryServerInterceptor{s.countAndFail}, s.settings.interceptors...)
+	s.server = grpc.NewServer(grpc.ChainUnaryInterceptor(interceptors...))
+	tokendv1.RegisterDeveloperIdentityServiceServer(s.server, service{server: s})
+	serving := health.NewServer()
+	serving.SetServingStatus(tokendv1.DeveloperIdentityService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	healthv1.RegisterHealthServer(s.server, serving)
+	go func() { _ = s.server.Serve(s.listener) }() // it returns when Close stops it
+}
+
+// Client makes a client of the server, which Close closes. It panics when the options are wrong.
+func (s *Server) Client(opts ...tokend.Option) *tokend.Client {
+	dial := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		return s.listener.DialContext(ctx)
+	})
+	opts = append([]tokend.Option{tokend.WithInsecure(), tokend.WithDialOptions(dial)}, opts...)
+	client, err := tokend.New("passthrough:///tokendtest", opts...)
+	if err != nil {
+		panic(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients = append(s.clients, client)
+	return client
+}
+
+// Calls tells how many calls of an operation have come, those included that failed. The operation is named as in the
+// contract, such as "GetOpenIdTokenForDeveloperIdentity".
+func (s *Server) Calls(operation string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[operation]
+}
+
+// Close stops the server and closes its clients.
+func (s *Server) Close() {
+	s.mu.Lock()
+	clients, web := s.clients, s.web
+	s.clients, s.web = nil, nil
+	s.mu.Unlock()
+	for _, client := range clients {
+		_ = client.Close() // it may have been closed by its user
+	}
+	s.server.Stop()
+	if web != nil {
+		web.Close()
+	}
+}
+
+func (s *Server) countAndFail(
+	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (any, error) {
+	_, operation, _ := strings.Cut(strings.TrimPrefix(info.FullMethod, "/"), "/")
+	if failure := s.count(operation); failure != nil {
+		return nil, failure.Err()
+	}
+	return handle(ctx, request)
+}
+
+func (s *Server) count(operation string) *Failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[operation]++
+	if len(s.failNext) > 0 {
+		next := s.failNext[0]
+		s.failNext = s.failNext[1:]
+		return &next
+	}
+	return s.failing
+}

@@ -1,0 +1,183 @@
+package tokendtest
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"tokend.internal/go"
+	"tokend.internal/go/tokendv1"
+)
+
+const (
+	defaultDuration = 900 * time.Second
+	maxPage         = 60
+)
+
+// service is the four operations of the contract.
+type service struct {
+	tokendv1.UnimplementedDeveloperIdentityServiceServer
+
+	server *Server
+}
+
+// GetOpenIdTokenForDeveloperIdentity implements the contract.
+func (s service) GetOpenIdTokenForDeveloperIdentity(
+	_ context.Context, request *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest,
+) (*tokendv1.GetOpenIdTokenForDeveloperIdentityResponse, error) {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	pool, err := s.pool(request.GetIdentityPoolId(), checkToken(request))
+	if err != nil {
+		return nil, err
+	}
+	user, err := pool.developerUser(request.GetLogins())
+	if err != nil {
+		return nil, err
+	}
+	identity, err := pool.identityFor(user, request.GetIdentityId())
+	if err != nil {
+		return nil, err
+	}
+	return s.issue(pool, identity, user, request), nil
+}
+
+func (s service) issue(
+	pool *pool, identity *identity, user string, request *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest,
+) *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse {
+	duration := defaultDuration
+	if request.GetTokenDuration() != nil {
+		duration = request.GetTokenDuration().AsDuration()
+	}
+	issued := s.server.settings.now().Truncate(time.Second)
+	expire := issued.Add(duration)
+	claims := claims{
+		Subject: identity.id, Audience: pool.id, Issuer: s.server.issuer, Expiry: expire.Unix(), IssuedAt: issued.Unix(),
+		Methods: []string{"authenticated", pool.provider, pool.provider + ":" + pool.id + ":" + user},
+		Tags:    newTags(request.GetPrincipalTags()),
+	}
+	return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{
+		IdentityId:  identity.id,
+		Token:       s.server.keys[len(s.server.keys)-1].sign(claims),
+		ExpireTime:  timestamppb.New(expire),
+		RefreshTime: timestamppb.New(issued.Add((duration / 2).Truncate(time.Second))),
+	}
+}
+
+// LookupDeveloperIdentity implements the contract.
+func (s service) LookupDeveloperIdentity(
+	_ context.Context, request *tokendv1.LookupDeveloperIdentityRequest,
+) (*tokendv1.LookupDeveloperIdentityResponse, error) {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	pool, err := s.pool(request.GetIdentityPoolId(), checkLookup(request))
+	if err != nil {
+		return nil, err
+	}
+	user := request.GetDeveloperUserIdentifier()
+	if request.GetIdentityId() == "" && user == "" {
+		return nil, failure(tokend.InvalidParameter, "Either IdentityId or DeveloperUserIdentifier must be given.")
+	}
+	identity, err := pool.lookup(request.GetIdentityId(), user)
+	if err != nil {
+		return nil, err
+	}
+	if request.GetIdentityId() != "" && user != "" {
+		return &tokendv1.LookupDeveloperIdentityResponse{IdentityId: identity.id, DeveloperUserIdentifierList: []string{user}}, nil
+	}
+	return page(identity, int(request.GetMaxResults()), request.GetNextToken())
+}
+
+// page is the users after the one that nextToken names.
+func page(identity *identity, size int, nextToken string) (*tokendv1.LookupDeveloperIdentityResponse, error) {
+	after, err := base64.RawURLEncoding.DecodeString(nextToken)
+	if err != nil {
+		return nil, failure(tokend.InvalidParameter, "NextToken is not one that this operation returned.")
+	}
+	if size == 0 {
+		size = maxPage
+	}
+	users := slices.DeleteFunc(slices.Sorted(maps.Keys(identity.users)), func(user string) bool {
+		return nextToken != "" && user <= string(after)
+	})
+	response := &tokendv1.LookupDeveloperIdentityResponse{IdentityId: identity.id, DeveloperUserIdentifierList: users}
+	if len(users) > size {
+		response.DeveloperUserIdentifierList = users[:size]
+		response.NextToken = base64.RawURLEncoding.EncodeToString([]byte(users[size-1]))
+	}
+	return response, nil
+}
+
+// MergeDeveloperIdentities implements the contract.
+func (s service) MergeDeveloperIdentities(
+	_ context.Context, request *tokendv1.MergeDeveloperIdentitiesRequest,
+) (*tokendv1.MergeDeveloperIdentitiesResponse, error) {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	pool, err := s.poolOf(request.GetIdentityPoolId(), request.GetDeveloperProviderName(), checkMerge(request))
+	if err != nil {
+		return nil, err
+	}
+	identity, err := pool.merge(request.GetSourceUserIdentifier(), request.GetDestinationUserIdentifier())
+	if err != nil {
+		return nil, err
+	}
+	return &tokendv1.MergeDeveloperIdentitiesResponse{IdentityId: identity.id}, nil
+}
+
+// UnlinkDeveloperIdentity implements the contract.
+func (s service) UnlinkDeveloperIdentity(
+	_ context.Context, request *tokendv1.UnlinkDeveloperIdentityRequest,
+) (*tokendv1.UnlinkDeveloperIdentityResponse, error) {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	pool, err := s.poolOf(request.GetIdentityPoolId(), request.GetDeveloperProviderName(), checkUnlink(request))
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.unlink(request.GetIdentityId(), request.GetDeveloperUserIdentifier()); err != nil {
+		return nil, err
+	}
+	return &tokendv1.UnlinkDeveloperIdentityResponse{}, nil
+}
+
+// pool finds the pool of a request that breaks no limits.
+func (s service) pool(id string, violations []tokend.FieldViolation) (*pool, error) {
+	if len(violations) > 0 {
+		return nil, Failure{
+			Reason: tokend.ValidationFailed, Message: "Fields of the request break their limits.", Violations: violations,
+		}.Err()
+	}
+	if found := s.server.pools[id]; found != nil {
+		return found, nil
+	}
+	return nil, Failure{
+		Reason: tokend.ResourceNotFound, Message: fmt.Sprintf("IdentityPool '%s' not found.", id),
+		ResourceType: "IdentityPool", ResourceName: id,
+	}.Err()
+}
+
+func (s service) poolOf(id, provider string, violations []tokend.FieldViolation) (*pool, error) {
+	found, err := s.pool(id, violations)
+	if err == nil && found.provider != provider {
+		return nil, failure(tokend.InvalidParameter, "This identity pool does not support the specified developer provider")
+	}
+	return found, err
+}
+
+func (p *pool) developerUser(logins map[string]string) (string, error) {
+	user, given := logins[p.provider]
+	switch {
+	case !given:
+		return "", failure(tokend.InvalidParameter,
+			"Logins must contain the developer provider of this identity pool, %s.", p.provider)
+	case len(logins) > 1:
+		return "", failure(tokend.InvalidParameter, "This fake service supports developer users only.")
+	}
+	return user, nil
+}
