@@ -1,0 +1,238 @@
+"""The conformance cases of clients: what the files in tests/conformance/cases may say, read and checked."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+CASES = Path(__file__).parents[1] / "conformance" / "cases"
+
+OPERATIONS = (
+    "GetOpenIdTokenForDeveloperIdentity",
+    "LookupDeveloperIdentity",
+    "MergeDeveloperIdentities",
+    "UnlinkDeveloperIdentity",
+)
+CONDUCTOR_PATHS = ("/release", "/reset", "/stop", "/start", "/rotate")
+
+Json: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class ExpectedError:
+    """What the typed error of a client has to show; None, except for `reason`, asks nothing.
+
+    Attributes:
+        code: The name of the status code.
+        reason: The reason; None: it has none.
+        aws_error_code: The Cognito exception.
+        aws_request_id: Whether it carries the id of a request to Cognito.
+        retry_delay: Whether it says when to retry.
+        violations: The fields of the BadRequest, as a set.
+        resource_type: The type of the ResourceInfo.
+    """
+
+    code: str
+    reason: str | None
+    aws_error_code: str | None = None
+    aws_request_id: bool | None = None
+    retry_delay: bool | None = None
+    violations: list[str] | None = None
+    resource_type: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A single call: `response` is what its message in protobuf's JSON must contain, unless it is to fail."""
+
+    operation: str
+    request: Mapping[str, Json]
+    timeout_ms: int | None
+    response: Json
+    error: ExpectedError | None
+    remember: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AskToken:
+    """Asks a token source, from `parallel` threads at once.
+
+    Attributes:
+        source: Its name; the first time it comes with `request`.
+        token: The name of the token that has to come: the first time any token, which then has the name.
+        other_than: The name of a token that must not come; what comes gets the name `remember`.
+        error: What has to go wrong instead.
+    """
+
+    source: str
+    request: Mapping[str, Json] | None
+    timeout_ms: int | None
+    parallel: int
+    token: str | None
+    other_than: str | None
+    remember: str | None
+    error: ExpectedError | None
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Sets the case's clock to a time of a source's snapshot plus `seconds`, or moves it by them."""
+
+    seconds: float
+    source: str | None = None
+    to: Literal["refresh_time", "expire_time"] | None = None
+
+
+@dataclass(frozen=True)
+class AwaitRefresh:
+    source: str
+
+
+@dataclass(frozen=True)
+class Conduct:
+    path: str
+
+
+@dataclass(frozen=True)
+class Verify:
+    token: str
+    claims: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Mark:
+    name: str
+
+
+@dataclass(frozen=True)
+class CountCalls:
+    """How many token calls were made since a mark."""
+
+    since: str
+    at_most: int | None = None
+    exactly: int | None = None
+
+
+Step: TypeAlias = Call | AskToken | Advance | AwaitRefresh | Conduct | Verify | Mark | CountCalls
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case; its texts, and those of its steps, hold variables as `${name}`."""
+
+    name: str
+    why: str
+    variables: Mapping[str, Json]
+    steps: tuple[Step, ...]
+
+
+def load_cases(directory: Path = CASES) -> list[Case]:
+    """The cases, in order of their names.
+
+    Raises:
+        ValueError: A file says what no case can.
+    """
+    return [_case(path) for path in sorted(directory.glob("*.json"))]
+
+
+def _case(path: Path) -> Case:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        _only(document, "name", "why", "variables", "steps")
+        case = Case(document["name"], document["why"], document.get("variables", {}), tuple(_steps(document["steps"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path.name}: {error!r}") from error
+    if case.name != path.stem:
+        raise ValueError(f"{path.name}: the name must be that of the file")
+    return case
+
+
+def _steps(steps: list[dict[str, Json]]) -> Iterator[Step]:
+    for step in steps:
+        kind = next((kind for kind in _STEPS if kind in step), None)
+        if kind is None:
+            raise ValueError(f"no such step: {step}")
+        yield _STEPS[kind](step)
+
+
+def _call(step: dict[str, Json]) -> Call:
+    _only(step, "call", "request", "timeout_ms", "expect", "remember")
+    expect = _only(step["expect"], "response", "error")
+    if len(expect) != 1:
+        raise ValueError(f"expects one of response and error: {step}")
+    return Call(
+        _one_of(step["call"], *OPERATIONS),
+        step["request"],
+        step.get("timeout_ms"),
+        expect.get("response"),
+        _error(expect),
+        step.get("remember", {}),
+    )
+
+
+def _ask(step: dict[str, Json]) -> AskToken:
+    _only(step, "token", "request", "timeout_ms", "parallel", "expect", "remember")
+    expect = _only(step["expect"], "token", "error")
+    token = expect.get("token")
+    other_than = _only(token, "not")["not"] if isinstance(token, dict) else None
+    if len(expect) != 1 or (other_than is None) != ("remember" not in step):
+        raise ValueError(f"expects a token, another token under a name of its own, or an error: {step}")
+    return AskToken(
+        step["token"],
+        step.get("request"),
+        step.get("timeout_ms"),
+        step.get("parallel", 1),
+        token if isinstance(token, str) else None,
+        other_than,
+        step.get("remember"),
+        _error(expect),
+    )
+
+
+def _advance(step: dict[str, Json]) -> Advance:
+    advance = Advance(**_only(step, "advance")["advance"])
+    if (advance.source is None) != (advance.to is None) or advance.to not in {None, "refresh_time", "expire_time"}:
+        raise ValueError(f"advances to a time of a source: {step}")
+    return advance
+
+
+def _verify(step: dict[str, Json]) -> Verify:
+    _only(step, "verify", "expect")
+    return Verify(step["verify"], _only(step["expect"], "claims")["claims"])
+
+
+def _count_calls(step: dict[str, Json]) -> CountCalls:
+    count = CountCalls(**_only(step, "count_calls")["count_calls"])
+    if (count.at_most is None) == (count.exactly is None):
+        raise ValueError(f"counts at_most or exactly: {step}")
+    return count
+
+
+def _error(expect: dict[str, Json]) -> ExpectedError | None:
+    error = expect.get("error")
+    return None if error is None else ExpectedError(**_only(error, *(field.name for field in fields(ExpectedError))))
+
+
+_STEPS: Mapping[str, Callable[[dict[str, Json]], Step]] = {
+    "call": _call,
+    "token": _ask,
+    "advance": _advance,
+    "await_refresh": lambda step: AwaitRefresh(_only(step, "await_refresh")["await_refresh"]),
+    "conductor": lambda step: Conduct(_one_of(_only(step, "conductor")["conductor"], *CONDUCTOR_PATHS)),
+    "verify": _verify,
+    "mark": lambda step: Mark(_only(step, "mark")["mark"]),
+    "count_calls": _count_calls,
+}
+
+
+def _only(members: dict[str, Json], *known: str) -> dict[str, Json]:
+    if unknown := members.keys() - set(known):
+        raise ValueError(f"unknown members: {sorted(unknown)}")
+    return members
+
+
+def _one_of(value: str, *known: str) -> str:
+    if value not in known:
+        raise ValueError(f"{value!r} is none of {known}")
+    return value

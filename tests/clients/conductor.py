@@ -1,0 +1,198 @@
+"""What stands around a run of the conformance cases: the server, its upstreams, and the conductor that moves them.
+
+The conductor takes POST requests on the loopback interface, one at a time, and answers when what they ask for is done:
+/stop ends the server, /start serves again, /rotate has it sign with new keys, /release lets go of a call that hangs as
+soon as there is one, /reset makes everything normal.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.clients.cases import CASES
+from tests.clients.pools import POOL_IDS, PROVIDER, Gate, upstream_engines
+from tests.clients.served import Served
+from tests.fakes.cognito_upstream import CognitoUpstream
+from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
+
+from tokend_server.clock import SystemClock
+
+#: A public provider that answers, and two that do not.
+LOGIN_PROVIDER = "id.example.test"
+LOGIN_PROVIDERS_DOWN = ("down.example.test", "also-down.example.test")
+
+_TOKEN_LIFE = 3600
+
+
+@dataclass(frozen=True)
+class Harness:
+    """What a runner of the cases is told.
+
+    Attributes:
+        endpoint: HOST:PORT of the server, without TLS.
+        conductor: The conductor's URL.
+        cases: The directory of the cases.
+        issuer: The issuer of the server's tokens.
+        variables: What the cases' texts may name.
+    """
+
+    endpoint: str
+    conductor: str
+    cases: Path
+    issuer: str
+    variables: Mapping[str, str]
+
+    @property
+    def case_names(self) -> list[str]:
+        """The names of the cases, in order."""
+        return sorted(path.stem for path in self.cases.glob("*.json"))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a runner's process: those of this one, and what it is told."""
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("TOKEND_")}
+        return outside | {
+            "TOKEND_ENDPOINT": self.endpoint,
+            "TOKEND_CONDUCTOR": self.conductor,
+            "TOKEND_CASES": str(self.cases),
+            "TOKEND_ISSUER": self.issuer,
+            "TOKEND_VARIABLES": json.dumps(dict(self.variables)),
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+
+
+class Conductor:
+    """Conducts while it is entered as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._undo = ExitStack()
+        self._gate = Gate()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            upstream = undo.enter_context(
+                CognitoUpstream(engines=upstream_engines(SystemClock(), self._gate), signature_clock=SystemClock())
+            )
+            undo.callback(self._gate.release)
+            provider = undo.enter_context(OidcProvider())
+            closed = undo.enter_context(_closed_port())
+            down = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            providers = {LOGIN_PROVIDER: provider.issuer, **dict.fromkeys(LOGIN_PROVIDERS_DOWN, down)}
+            self._served = Served(self._directory, upstream.url, providers)
+            undo.callback(self._served.stop)
+            undo.callback(self._gate.release)
+            self._served.start()
+            http = _HttpServer(
+                {
+                    "/release": self._release,
+                    "/reset": self._reset,
+                    "/stop": self._served.stop,
+                    "/start": self._served.start,
+                    "/rotate": self._served.rotate,
+                }
+            )
+            undo.callback(http.stop)
+            self.harness = Harness(
+                self._served.endpoint,
+                http.url,
+                CASES,
+                self._served.issuer,
+                _variables(self._served.issuer, provider.issuer, down),
+            )
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def _release(self) -> None:
+        self._gate.wait_for_somebody()
+        self._gate.release()
+
+    def _reset(self) -> None:
+        self._gate.release()
+        self._served.start()
+
+
+def _variables(issuer: str, provider: str, provider_down: str) -> dict[str, str]:
+    return {
+        **POOL_IDS,
+        "issuer": issuer,
+        "developer_provider_name": PROVIDER,
+        "login_provider": LOGIN_PROVIDER,
+        "login_provider_down": LOGIN_PROVIDERS_DOWN[0],
+        "other_login_provider_down": LOGIN_PROVIDERS_DOWN[1],
+        "id_token_of_anna": _id_token(provider, "anna", _TOKEN_LIFE),
+        "id_token_of_bert": _id_token(provider, "bert", _TOKEN_LIFE),
+        "expired_id_token": _id_token(provider, "anna", -_TOKEN_LIFE),
+        "unverifiable_id_token": _id_token(provider_down, "anna", _TOKEN_LIFE),
+    }
+
+
+def _id_token(issuer: str, subject: str, seconds: int) -> str:
+    claims = {"iss": issuer, "aud": "portal", "sub": subject, "exp": int(time.time()) + seconds}
+    return sign({"alg": "RS256", "kid": "1"}, claims, rsa_key("1"))
+
+
+def _closed_port() -> socket.socket:
+    """A port that is taken and refuses connections."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    return taken
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.actions = actions
+        self.acting = threading.Lock()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _HttpServer
+
+    def do_POST(self) -> None:
+        action = self.server.actions.get(self.path)
+        if action is None:
+            self._answer(404, f"no such action: {self.path}")
+            return
+        with self.server.acting:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
+                self._answer(500, repr(error))
+            else:
+                self._answer(200, "done")
+
+    def _answer(self, status: int, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
+        """Says nothing."""

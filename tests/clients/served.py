@@ -1,0 +1,149 @@
+"""The one server that conformance cases are run against: stopped, started again and given new keys at will."""
+
+import json
+import random
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+from tests.clients.in_flight import calls_in_flight
+from tests.clients.pools import COGNITO_POOLS, LOCAL_POOLS, POOL_IDS, PROVIDER
+from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.support.server_process import ServerProcess
+
+from tokend_server.clock import SystemClock
+from tokend_server.config import load_config
+from tokend_server.engines.local.build import open_configured_store
+from tokend_server.engines.local.keyring import SigningAlgorithm, succession
+from tokend_server.engines.local.signer import generate_signing_key
+
+#: Seconds that clients have to come back to a server that was started again. Those that were gone never do.
+RETURN_TIMEOUT = 6
+
+_HTTP_TIMEOUT = 30
+
+_LOOK_AGAIN = 0.02
+
+#: Below the ports that the kernel gives to clients: one of those could take the port while nobody listens on it.
+_PORTS = range(15_000, 32_000)
+
+
+class Served:
+    """A `tokend serve` on ports that stay the same.
+
+    Args:
+        directory: Where its configuration and its database are.
+        cognito_url: Where Cognito is.
+        login_providers: The issuers of the pools' public providers by name; their client id is `portal`.
+
+    Attributes:
+        endpoint: Where it takes calls.
+        issuer: The issuer of its tokens.
+    """
+
+    def __init__(self, directory: Path, cognito_url: str, login_providers: Mapping[str, str]) -> None:
+        grpc_port, issuer_port, ops_port = free_ports(3)
+        self.endpoint = f"127.0.0.1:{grpc_port}"
+        self._ops_url = f"http://127.0.0.1:{ops_port}"
+        self.issuer = f"http://127.0.0.1:{issuer_port}"
+        self._config = directory / "tokend.toml"
+        self._config.write_text(
+            f"""
+[grpc]
+listen = ["{self.endpoint}"]
+drain_delay_seconds = 0
+[issuer]
+listen = "127.0.0.1:{issuer_port}"
+[ops]
+listen = "127.0.0.1:{ops_port}"
+[store]
+url = "sqlite:///{directory}/tokend.db"
+[cognito]
+endpoint_url = "{cognito_url}"
+requests_per_second = 0
+max_attempts = 1
+{_pools(login_providers)}
+""",
+            encoding="utf-8",
+        )
+        self._environment = aws_environment(directory)
+        self._server: ServerProcess | None = None
+        self._watches_before = 0
+
+    def start(self) -> None:
+        """Serves, and waits until as many clients as before watch the server's health again."""
+        if self._server is None:
+            self._server = ServerProcess(self._config, self._environment)
+            deadline = time.monotonic() + RETURN_TIMEOUT
+            while self._watches() < self._watches_before and time.monotonic() < deadline:
+                time.sleep(_LOOK_AGAIN)
+
+    def stop(self) -> None:
+        """Ends the process in good order."""
+        if self._server is not None:
+            self._watches_before = self._watches()
+            self._server.stop()
+            self._server = None
+
+    def rotate(self) -> None:
+        """Has it sign with new keys, and publish them, from now on."""
+        with closing(open_configured_store(load_config(self._config))) as store:
+            keys = store.signing_keys()
+            for algorithm in SigningAlgorithm:
+                generation = succession(keys, algorithm)[0].generation + 1
+                store.add_signing_key(
+                    generate_signing_key(algorithm, generation=generation, created=int(SystemClock.now()))
+                )
+            expected = {key.kid for key in store.signing_keys()}
+        _get(f"{self._ops_url}/readyz")  # a look at the engines, which reads the keys
+        published = {key["kid"] for key in json.loads(_get(f"{self.issuer}/.well-known/jwks.json"))["keys"]}
+        if published != expected:
+            raise RuntimeError("the new keys are not published")
+
+    def _watches(self) -> int:
+        return calls_in_flight(self._ops_url, "Watch")
+
+
+def aws_environment(directory: Path) -> dict[str, str]:
+    """The credentials that the upstream knows, and nothing else of AWS's; proxies are for nobody."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY.aws_secret_access_key,
+        "AWS_CONFIG_FILE": str(directory / "no-aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(directory / "no-aws-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().choice(_PORTS)
+        with socket.socket() as probe:
+            if port not in found and probe.connect_ex(("127.0.0.1", port)):
+                found.append(port)
+    return found
+
+
+def _pools(login_providers: Mapping[str, str]) -> str:
+    lines = []
+    for name, algorithm in LOCAL_POOLS.items():
+        table = f'pools."{POOL_IDS[name]}"'
+        lines += [f"[{table}]", f'developer_provider_name = "{PROVIDER}"', f'signing_algorithm = "{algorithm}"']
+        for provider_name, issuer in login_providers.items():
+            lines += [f'[{table}.open_id_connect_providers."{provider_name}"]']
+            lines += [f'issuer = "{issuer}"', 'client_ids = ["portal"]']
+    for name in COGNITO_POOLS:
+        lines += [f'[pools."{POOL_IDS[name]}"]', 'engine = "cognito"', f'developer_provider_name = "{PROVIDER}"']
+    return "\n".join(lines)
+
+
+def _get(url: str) -> str:
+    with httpx.Client(trust_env=False, timeout=_HTTP_TIMEOUT) as client:
+        return client.get(url).raise_for_status().text

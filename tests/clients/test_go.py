@@ -1,0 +1,42 @@
+"""The Go client in its own toolchain, its tests, conformance cases and verifiers against the real server."""
+
+from pathlib import Path
+
+import pytest
+from tests.clients.conductor import Harness
+from tests.clients.go_tests import passed_go_tests
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
+
+CLIENT = ROOT / "clients" / "go"
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
+
+
+@pytest.fixture(scope="module")
+def go() -> str:
+    return need("go", "the Go client")
+
+
+def test_vet(go: str) -> None:
+    run([go, "vet", "./..."], CLIENT)
+
+
+def test_staticcheck(go: str) -> None:
+    run([go, "tool", "staticcheck", "./..."], CLIENT)
+
+
+@pytest.mark.usefixtures("go")
+def test_the_generated_code_is_that_of_the_contract(tmp_path: Path) -> None:
+    run(["sh", "generate.sh", str(tmp_path)], CLIENT)
+    assert _files(tmp_path) == _files(CLIENT / "tokendv1")
+
+
+def test_tests_and_conformance(go: str, harness: Harness) -> None:
+    need("gcc", "the race detector of Go")
+    passed = passed_go_tests([go, "test", "-race", "-count=1", "-json", "./..."], CLIENT, harness.environment)
+    cases = {name.rpartition("/")[2] for name in passed}
+    assert [name for name in harness.case_names if name not in cases] == [], "conformance cases that did not pass"
+
+
+def _files(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in directory.glob("*.go")}

@@ -1,0 +1,63 @@
+"""Toolchains of other languages, which a machine may lack, and runs of their tools."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds for a build and its tests on a machine that has to fetch everything first.
+BUILD_TIMEOUT = 1500
+
+_SHOWN_LINES = 150
+
+
+def need(tool: str, what: str) -> str:
+    """The path of a tool; without it `what` is left out, which in CI (CI=true) is a failure."""
+    path = shutil.which(tool)
+    if path is None:
+        leave_out(f"{tool} is not installed, so {what} is left out")
+    return path
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Skips the test loudly, and fails it in CI, where nothing may be left out."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}; in CI nothing may be", pytrace=False)
+    pytest.skip(reason)
+
+
+def ended(
+    command: list[str], directory: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end."""
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        timeout=BUILD_TIMEOUT,
+    )
+
+
+def run(command: list[str], directory: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Runs a command, and fails the test with its output if the command fails."""
+    process = ended(command, directory, environment)
+    if process.returncode:
+        fail(command, process.stdout)
+
+
+def fail(command: list[str], text: str) -> NoReturn:
+    """Fails the test with the end of what a command has printed."""
+    lines = text.splitlines()
+    before = [f"... {len(lines) - _SHOWN_LINES} lines before"] if len(lines) > _SHOWN_LINES else []
+    pytest.fail("\n".join([f"`{' '.join(command)}` failed:", *before, *lines[-_SHOWN_LINES:]]), pytrace=False)
