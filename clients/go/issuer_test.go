@@ -14,7 +14,7 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-// life is that of the tokens of a scriptedIssuer: refreshed at half of it, handed out until a minute before its end.
+// life is that of the tokens of a scriptedIssuer: refreshed at a third of it, handed out until a minute before its end.
 const life = 900 * time.Second
 
 var errDown = tokendError(tokendtest.Failure{Reason: tokend.EngineUnavailable})
@@ -43,7 +43,7 @@ func (i *scriptedIssuer) GetOpenIdTokenForDeveloperIdentity(
 	now := time.Now()
 	return tokend.Token{
 		IdentityID: "local:1", Value: tokend.NewSecret(strconv.Itoa(number)),
-		ExpireTime: now.Add(life), RefreshTime: now.Add(life / 2),
+		ExpireTime: now.Add(life), RefreshTime: now.Add(life / 3),
 	}, nil
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	untilStale   = life / 2
+	untilStale   = life / 3
 	untilExpired = life - time.Minute
 )
 

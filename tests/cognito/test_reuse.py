@@ -30,7 +30,7 @@ from tests.fakes.cognito_upstream import CognitoUpstream
 from tokend.v1 import developer_identity_service_pb2 as pb
 
 #: Of a token of 900 seconds.
-UNTIL_REFRESH = 450
+UNTIL_REFRESH = 300
 UNTIL_MARGIN = 840
 
 FAILED = AwsFailure("InternalErrorException", "Internal error", 500)

@@ -84,9 +84,9 @@ class EngineContract:
         long = _token(subject, "patient", token_duration=timedelta(seconds=86_400))
         assert 86_400 - 60 <= long.expire_time - short.expire_time <= 86_400
 
-    def test_a_token_is_to_be_replaced_half_way(self, subject: Subject) -> None:
+    def test_a_token_is_to_be_replaced_at_a_third_of_its_life(self, subject: Subject) -> None:
         issued = _token(subject, "fresh", token_duration=timedelta(seconds=900))
-        assert issued.expire_time - issued.refresh_time == 450
+        assert issued.expire_time - issued.refresh_time == 600
 
     def test_a_guest_becomes_the_user_and_keeps_its_id(self, subject: Subject) -> None:
         guest = subject.create_guest()

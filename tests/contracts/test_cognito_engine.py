@@ -75,7 +75,7 @@ GAPS: Mapping[str, Sequence[str]] = {
         "test_users_are_told_apart_to_the_letter",
         "test_any_text_names_a_user",
         "test_a_token_expires_after_the_requested_time",
-        "test_a_token_is_to_be_replaced_half_way",
+        "test_a_token_is_to_be_replaced_at_a_third_of_its_life",
         "test_a_guest_becomes_the_user_and_keeps_its_id",
         "test_an_identity_can_have_several_users",
         "test_a_user_may_name_its_own_identity",

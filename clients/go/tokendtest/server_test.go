@@ -267,7 +267,7 @@ func TestTimesFollowTheClockAndTheDuration(t *testing.T) {
 			asked := request("alice")
 			asked.TokenDuration = duration
 			token := issue(t, client, asked)
-			if token.ExpireTime.Unix() != 1_800_000_000+life || token.RefreshTime.Unix() != 1_800_000_000+life/2 {
+			if token.ExpireTime.Unix() != 1_800_000_000+life || token.RefreshTime.Unix() != 1_800_000_000+life/3 {
 				t.Errorf("expires %v, refresh %v", token.ExpireTime.Unix(), token.RefreshTime.Unix())
 			}
 		}

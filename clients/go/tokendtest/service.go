@@ -65,7 +65,7 @@ func (s service) issue(
 		IdentityId:  identity.id,
 		Token:       s.server.keys[len(s.server.keys)-1].sign(claims),
 		ExpireTime:  timestamppb.New(expire),
-		RefreshTime: timestamppb.New(issued.Add((duration / 2).Truncate(time.Second))),
+		RefreshTime: timestamppb.New(issued.Add((duration / 3).Truncate(time.Second))),
 	}
 }
 

@@ -59,7 +59,7 @@ def test_the_next_token_is_sent_when_it_is_there(
 ) -> None:
     call(channel)
     old = twin.ask(alice)
-    clock.advance(450)
+    clock.advance(300)
     call(channel)
     twin.wait_for_refresh(alice)
     call(channel)

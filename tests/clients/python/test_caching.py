@@ -15,7 +15,7 @@ from tokend_client import AsyncTokenSource, CachingPolicy, Closed, ErrorReason, 
 from tokend_client.testing import FakeTokendServer
 
 LIFE = 900
-HALF_LIFE = 450
+UNTIL_REFRESH = 300
 
 
 def warm(twin: Twin, request: TokenRequest, clock: FakeClock, seconds: float) -> OpenIdToken:
@@ -38,7 +38,7 @@ def refused(twin: Twin, request: TokenRequest) -> TokendError:
 def test_a_fresh_token_is_the_same_snapshot_and_costs_no_call(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
-    first = warm(twin, alice, clock, HALF_LIFE - 1)
+    first = warm(twin, alice, clock, UNTIL_REFRESH - 1)
     assert [twin.ask(alice) is first for _ in range(3)] == [True] * 3
     assert len(server.requests) == 1
 
@@ -47,7 +47,7 @@ def test_a_refresh_is_brought_forward_by_what_is_drawn(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, draws: Draws
 ) -> None:
     draws.next = 0.5
-    warm(twin, alice, clock, 427.49)
+    warm(twin, alice, clock, 284.99)
     for calls in (1, 2):
         twin.ask(alice)
         twin.wait_for_refresh(alice)
@@ -58,7 +58,7 @@ def test_a_refresh_is_brought_forward_by_what_is_drawn(
 def test_a_stale_token_is_given_at_once_while_one_refresh_runs(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
-    old = warm(twin, alice, clock, HALF_LIFE)
+    old = warm(twin, alice, clock, UNTIL_REFRESH)
     server.pause()
     assert [future.result(PATIENCE) for future in [twin.begin(alice) for _ in range(64)]] == [old] * 64
     server.wait_for_calls(2)
@@ -147,7 +147,7 @@ def test_a_cancelled_task_takes_nothing_from_the_others(
 def test_a_failed_refresh_keeps_the_token_and_backs_off(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, draws: Draws
 ) -> None:
-    old = warm(twin, alice, clock, HALF_LIFE)
+    old = warm(twin, alice, clock, UNTIL_REFRESH)
     server.fail(ErrorReason.INTERNAL)
     # Each from the upper half of 1, 2, 4, 8 s.
     for calls, (draw, delay) in enumerate([(0.0, 0.5), (0.5, 1.5), (0.0, 2.0), (0.999, 7.996)], 2):
@@ -212,7 +212,7 @@ def test_all_who_wait_are_told_the_failure(twin: Twin, server: FakeTokendServer,
 def test_an_outage_is_invisible_for_as_long_as_the_token_can_be_used(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
-    old = warm(twin, alice, clock, HALF_LIFE)
+    old = warm(twin, alice, clock, UNTIL_REFRESH)
     server.stop()
     for _ in range(3):
         assert twin.ask(alice) is old
@@ -313,7 +313,7 @@ def test_a_future_is_done_at_once_where_there_is_a_token(
 ) -> None:
     source = twin.source(alice)
     first = source.token_future().result(PATIENCE)
-    clock.advance(HALF_LIFE)
+    clock.advance(UNTIL_REFRESH)
     server.pause()
     assert source.token_future().result(PATIENCE) is first
     server.wait_for_calls(2)

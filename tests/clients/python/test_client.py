@@ -140,7 +140,7 @@ def test_a_server_that_is_gone_has_no_reason(twin: Twin, server: FakeTokendServe
 def test_times_are_those_of_the_server(twin: Twin, clock: FakeClock, alice: TokenRequest) -> None:
     issued = twin.call("get_token", request=alice)
     assert issued.expire_time == datetime.fromtimestamp(clock.now() + 900, UTC)
-    assert issued.refresh_time == datetime.fromtimestamp(clock.now() + 450, UTC)
+    assert issued.refresh_time == datetime.fromtimestamp(clock.now() + 300, UTC)
 
 
 @pytest.mark.parametrize("make", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])

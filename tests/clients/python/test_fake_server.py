@@ -120,12 +120,12 @@ def test_tokens_verify_and_say_what_was_asked_for(tokend: Tokend) -> None:
     assert claims["https://aws.amazon.com/tags"] == {"principal_tags": {"team": ["red"]}}
     assert claims["exp"] - claims["iat"] == 60
     assert issued.expire_time.timestamp() == claims["exp"]
-    assert issued.expire_time - issued.refresh_time == timedelta(seconds=30)
+    assert issued.expire_time - issued.refresh_time == timedelta(seconds=40)
 
 
 def test_a_token_lives_for_fifteen_minutes_if_nothing_is_said(tokend: Tokend) -> None:
     issued = tokend.token("default")
-    assert issued.expire_time - issued.refresh_time == timedelta(seconds=450)
+    assert issued.expire_time - issued.refresh_time == timedelta(seconds=600)
 
 
 def test_users_are_linked_by_identity_and_looked_up(tokend: Tokend) -> None:

@@ -42,7 +42,7 @@ class FakeOperations:
             token=self.signer.sign(self._claims(request, identity_id, issued_at, issued_at + duration)),
         )
         response.expire_time.FromSeconds(issued_at + duration)
-        response.refresh_time.FromSeconds(issued_at + duration // 2)
+        response.refresh_time.FromSeconds(issued_at + duration // 3)
         return response
 
     def lookup(self, request: pb.LookupDeveloperIdentityRequest) -> pb.LookupDeveloperIdentityResponse:

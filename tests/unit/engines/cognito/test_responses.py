@@ -28,14 +28,14 @@ RESPONSES = st.dictionaries(st.sampled_from(MEMBERS), JSON | st.just(TOKEN) | st
 def test_the_dates_of_a_token_are_its_own() -> None:
     issued, issued_at = issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": TOKEN})
     assert (issued.identity_id, issued.token) == (IDENTITY, Secret(TOKEN))
-    assert (issued_at, issued.refresh_time, issued.expire_time) == (1_800_000_000, 1_800_000_450, 1_800_000_900)
+    assert (issued_at, issued.refresh_time, issued.expire_time) == (1_800_000_000, 1_800_000_300, 1_800_000_900)
     assert (issued.algorithm, issued.outcome) == ("RS512", None)
 
 
 def test_a_token_without_a_date_of_issue_was_issued_its_duration_ago() -> None:
     no_iat = "eyJhbGciOiJSUzUxMiJ9.eyJleHAiOjE4MDAwMDA5MDB9.c2ln"
     issued, issued_at = issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": no_iat})
-    assert (issued_at, issued.refresh_time) == (1_800_000_300, 1_800_000_600)
+    assert (issued_at, issued.refresh_time) == (1_800_000_300, 1_800_000_500)
 
 
 def test_an_identity_with_its_users() -> None:

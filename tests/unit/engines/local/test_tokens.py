@@ -59,7 +59,7 @@ def test_a_token_lives_exactly_as_long_as_asked(local: LocalEngineUnderTest, sec
     issued = local.issue("u", token_duration=timedelta(seconds=seconds))
     claims = local.claims(issued)
     assert (claims["iat"], claims["exp"]) == (NOW, NOW + seconds)
-    assert (issued.expire_time, issued.refresh_time) == (NOW + seconds, NOW + seconds // 2)
+    assert (issued.expire_time, issued.refresh_time) == (NOW + seconds, NOW + seconds // 3)
 
 
 def test_amr_tells_the_logins_presented_and_no_others(local: LocalEngineUnderTest) -> None:
