@@ -1,0 +1,60 @@
+"""The load program, which calls by the Go client until it is told to end."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.clients.toolchains import need, run
+
+SOURCE = Path(__file__).parent / "load"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of the calls: their number, and of those that failed the number by error."""
+
+    calls: int
+    failures: Mapping[str, int]
+
+
+class Load:
+    """Calls from the beginning of its `with` block on; `end` says what came of it.
+
+    Args:
+        program: The built program.
+        options: Its options.
+    """
+
+    def __init__(self, program: Path, *options: str) -> None:
+        self._command = [str(program), *options]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._process:
+            self._process.kill()
+
+    def wait_until_calling(self) -> None:
+        """Returns when every caller has had an answer."""
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "calling\n"
+
+    def end(self) -> Report:
+        """Ends the calls, those in flight last."""
+        printed, _ = self._process.communicate()
+        return Report(**json.loads(printed))
+
+
+def build(directory: Path) -> Path:
+    """Builds the program; without Go the test is left out."""
+    program = directory / "load"
+    run([need("go", "the load by the Go client"), "build", "-o", str(program), "."], SOURCE)
+    return program

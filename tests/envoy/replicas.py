@@ -1,0 +1,90 @@
+"""Replicas of tokend on one database, each with an address that stays the same."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.clients.in_flight import calls_in_flight
+from tests.clients.served import aws_environment, free_ports
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
+
+#: Seconds for which a replica says NOT_SERVING before it stops: longer than the example takes to see it.
+DRAIN_DELAY = 2
+
+COGNITO_POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
+
+
+class Replica:
+    """A server that can be ended and started again at its address.
+
+    Args:
+        directory: Where the database is.
+        cognito_url: Where the Cognito of its second pool is.
+
+    Attributes:
+        port: Where it takes calls.
+    """
+
+    def __init__(self, directory: Path, cognito_url: str) -> None:
+        self.port, issuer_port, ops_port = free_ports(3)
+        self._ops = f"http://127.0.0.1:{ops_port}"
+        self._environment = aws_environment(directory)
+        self._config = directory / f"{self.port}.toml"
+        self._config.write_text(
+            f"""
+[grpc]
+listen = ["127.0.0.1:{self.port}"]
+drain_delay_seconds = {DRAIN_DELAY}
+[issuer]
+listen = "127.0.0.1:{issuer_port}"
+url = "https://tokens.example.test"
+[ops]
+listen = "127.0.0.1:{ops_port}"
+[store]
+url = "sqlite:///{directory}/tokend.db"
+[cognito]
+endpoint_url = "{cognito_url}"
+max_attempts = 1
+[pools."{POOL_ID}"]
+developer_provider_name = "{DEVELOPER_PROVIDER}"
+signing_algorithm = "ES256"
+[pools."{COGNITO_POOL_ID}"]
+engine = "cognito"
+developer_provider_name = "{DEVELOPER_PROVIDER}"
+""",
+            encoding="utf-8",
+        )
+        self.start()
+
+    def start(self) -> None:
+        self._server = ServerProcess(self._config, self._environment)
+
+    def stop(self, *, announced: bool) -> int:
+        """Has it finish its calls and end, and returns its exit code; Ctrl-C is not announced to health checks."""
+        os.kill(self._server.pid, signal.SIGTERM if announced else signal.SIGINT)
+        return self._server.wait()
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self._server.kill()
+
+    def end(self) -> None:
+        """Ends it if it still runs."""
+        self._server.stop()
+
+    def is_busy(self) -> bool:
+        """Tells whether it works on a call for a token."""
+        return calls_in_flight(self._ops, "GetOpenIdTokenForDeveloperIdentity") > 0
+
+
+@contextmanager
+def replicas(directory: Path, cognito_url: str) -> Iterator[list[Replica]]:
+    """Two of them, until the block ends."""
+    with ExitStack() as undo:
+        both = []
+        for _ in range(2):
+            both.append(Replica(directory, cognito_url))
+            undo.callback(both[-1].end)
+        yield both

@@ -1,0 +1,83 @@
+"""clients/envoy: its page and its files say what is true."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # it has no types
+from tests.clients.toolchains import run
+from tests.envoy.examples import EXAMPLES, example, find_envoy
+from tests.support.certificates import write_certificate
+
+PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
+SNIPPETS: list[Any] = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+
+
+def snippet(kind: str) -> dict[str, Any]:
+    """The spec of the Kubernetes resource of a kind."""
+    (found,) = [each for each in SNIPPETS if each.get("kind") == kind]
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+def validate(configuration: object, directory: Path) -> None:
+    path = directory / "envoy.yaml"
+    path.write_text(
+        configuration if isinstance(configuration, str) else yaml.safe_dump(configuration), encoding="utf-8"
+    )
+    run([find_envoy(), "--mode", "validate", "-c", str(path), "--log-level", "error"], directory)
+
+
+def test_the_page_names_every_file() -> None:
+    assert sorted(set(re.findall(r"\]\((\w+\.yaml)\)", PAGE))) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_valid_as_it_is(name: str, tmp_path: Path) -> None:
+    validate(example(name, {}), tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_begins_with_every_value_to_set(name: str) -> None:
+    text = example(name, {})
+    head, _, body = text.partition("admin:")
+    assert set(re.findall(r"port_value: \d+", body)) == set(re.findall(r"port_value: \d+", head))
+
+
+@pytest.mark.parametrize(("name", "cluster"), [("jwt_authn.yaml", "tokend_issuer"), ("sidecar.yaml", "tokend")])
+def test_the_tls_of_the_page_fits_the_files(name: str, cluster: str, tmp_path: Path) -> None:
+    (tls,) = [each for each in SNIPPETS if "transport_socket" in each]
+    context = tls["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
+    context["trusted_ca"]["filename"] = str(write_certificate(tmp_path).certificate_file)
+    configuration = yaml.safe_load(example(name, {}))
+    (found,) = [each for each in configuration["static_resources"]["clusters"] if each["name"] == cluster]
+    found.update(tls)
+    validate(configuration, tmp_path)
+
+
+def test_istio_is_told_what_envoy_is() -> None:
+    (rule,) = snippet("RequestAuthentication")["jwtRules"]
+    configuration = yaml.safe_load(
+        example("jwt_authn.yaml", {"http://127.0.0.1:8080": "https://tokens.example.internal"})
+    )
+    manager = configuration["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    provider = manager["http_filters"][0]["typed_config"]["providers"]["tokend"]
+    assert rule == {
+        "issuer": provider["issuer"],
+        "jwksUri": provider["remote_jwks"]["http_uri"]["uri"],
+        "audiences": provider["audiences"],
+        "forwardOriginalToken": provider["forward"],
+        "outputClaimToHeaders": [
+            {"header": each["header_name"], "claim": each["claim_name"]} for each in provider["claim_to_headers"]
+        ],
+    }
+
+
+def test_istio_lets_nobody_pass_without_a_token() -> None:
+    authentication, policy = snippet("RequestAuthentication"), snippet("AuthorizationPolicy")
+    assert policy["selector"] == authentication["selector"]
+    assert policy["action"] == "ALLOW"
+    issuer = authentication["jwtRules"][0]["issuer"]
+    assert policy["rules"] == [{"from": [{"source": {"requestPrincipals": [f"{issuer}/*"]}}]}]
