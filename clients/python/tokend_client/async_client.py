@@ -36,7 +36,7 @@ class AsyncTokendClient:
     ) -> None:
         if credentials is None and not insecure:
             check_plaintext(target)
-        arguments = channel_options(timeout, options)
+        arguments = channel_options(options)
         self._channel = (
             grpc.aio.secure_channel(target, credentials, arguments, interceptors=interceptors)
             if credentials

@@ -5,12 +5,10 @@ import json
 import re
 import ssl
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 
 #: gRPC channel arguments.
 Options: TypeAlias = Sequence[tuple[str, Any]]
@@ -24,14 +22,11 @@ _SERVICE = "tokend.v1.DeveloperIdentityService"
 _MAX_RECONNECT_BACKOFF = 1000
 
 
-def service_config(timeout: float = DEFAULT_TIMEOUT) -> str:
-    """The service config (gRFC A2) that all clients of tokend share, as JSON.
+def service_config() -> str:
+    """The service config (gRFC A2) that all clients of tokend share, as JSON, but for its `timeout`.
 
-    Args:
-        timeout: Seconds that a call may take with its retries; a caller's deadline only shortens it.
+    grpcio ends a call well before that `timeout` is over, so the client sets the deadline of each call instead.
     """
-    duration = Duration()
-    duration.FromTimedelta(timedelta(seconds=timeout))
     return json.dumps(
         {
             "loadBalancingConfig": [{"round_robin": {}}],
@@ -39,7 +34,6 @@ def service_config(timeout: float = DEFAULT_TIMEOUT) -> str:
             "methodConfig": [
                 {
                     "name": [{"service": _SERVICE}],
-                    "timeout": duration.ToJsonString(),
                     "retryPolicy": {
                         "maxAttempts": 4,
                         "initialBackoff": "0.05s",
@@ -54,7 +48,7 @@ def service_config(timeout: float = DEFAULT_TIMEOUT) -> str:
     )
 
 
-def channel_options(timeout: float, options: Options) -> list[tuple[str, Any]]:
+def channel_options(options: Options) -> list[tuple[str, Any]]:
     """The channel arguments of a client: its defaults under the given ones.
 
     No proxy that the environment names is used: login values must not pass one by accident.
@@ -62,7 +56,7 @@ def channel_options(timeout: float, options: Options) -> list[tuple[str, Any]]:
     defaults = {
         "grpc.enable_http_proxy": 0,
         "grpc.max_reconnect_backoff_ms": _MAX_RECONNECT_BACKOFF,
-        "grpc.service_config": service_config(timeout),
+        "grpc.service_config": service_config(),
     }
     return list((defaults | dict(options)).items())
 

@@ -30,7 +30,7 @@ class TokendClient:
         target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT`, or what else gRPC knows.
         credentials: How to speak TLS, such as `tls_credentials()`. None speaks plaintext, to this machine alone.
         insecure: Speak plaintext to other machines, too.
-        timeout: Seconds that a call may take with its retries; the `timeout` of a call can only shorten it.
+        timeout: Seconds that a call may take with its retries, unless the call says otherwise.
         options: gRPC channel arguments, over the client's own.
         interceptors: gRPC interceptors, the outermost first.
 
@@ -50,7 +50,7 @@ class TokendClient:
     ) -> None:
         if credentials is None and not insecure:
             check_plaintext(target)
-        arguments = channel_options(timeout, options)
+        arguments = channel_options(options)
         self._channel = (
             grpc.secure_channel(target, credentials, arguments)
             if credentials
@@ -130,7 +130,7 @@ class TokendClient:
         """
         with self._telling_closed():
             method = self._stub.GetOpenIdTokenForDeveloperIdentity
-            call = method.future(messages.token_request(request), timeout=min(timeout, self._timeout))
+            call = method.future(messages.token_request(request), timeout=timeout)
         call.add_done_callback(lambda ended: done(_outcome(ended)))
         return call.cancel
 

@@ -6,19 +6,16 @@ import pytest
 from tests.clients.python.twins import Twin
 
 from tokend_client import service_config
-from tokend_client.channel import check_plaintext
+from tokend_client.channel import DEFAULT_TIMEOUT, check_plaintext
 
 CLIENTS_README = Path(__file__).parents[3] / "clients" / "README.md"
 
 
 def test_the_service_config_is_that_of_all_clients() -> None:
     (documented,) = re.findall(r"```json\n(.*?)```", CLIENTS_README.read_text(encoding="utf-8"), re.DOTALL)
-    assert json.loads(service_config()) == json.loads(documented)
-
-
-def test_the_clients_timeout_is_that_of_the_service_config() -> None:
-    (method,) = json.loads(service_config(0.25))["methodConfig"]
-    assert method["timeout"] == "0.250s"
+    expected = json.loads(documented)
+    assert float(expected["methodConfig"][0].pop("timeout").removesuffix("s")) == DEFAULT_TIMEOUT
+    assert json.loads(service_config()) == expected
 
 
 LOCAL = (
