@@ -1,0 +1,167 @@
+package tokend.client;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Keeps the token of one user: fetches it when it is first asked for, and the next one ahead of its end.
+ *
+ * <p>While the token is fresh, asking costs one volatile read and a look at the clock. From {@code refreshTime} on the
+ * caller who comes first starts a refresh, and everybody gets the old token at once, until it expires. Only then do
+ * callers wait, all for the same refresh. A refresh that fails keeps the token that there is; the next one is not
+ * started before a back-off.
+ *
+ * <p>There are no threads and no timers: a source that nobody asks does nothing.
+ */
+public final class CachedTokenSource implements TokenSource, AutoCloseable {
+  private static final AtomicReferenceFieldUpdater<CachedTokenSource, SourceState> STATE =
+      AtomicReferenceFieldUpdater.newUpdater(CachedTokenSource.class, SourceState.class, "state");
+
+  private final Supplier<CompletableFuture<TokenSnapshot>> fetch;
+  private final CachingPolicy policy;
+  private volatile SourceState state = SourceState.EMPTY;
+
+  /**
+   * Makes an empty source.
+   *
+   * @param fetch starts a call of its own, which depends on nothing of the thread that starts it and ends by itself
+   */
+  CachedTokenSource(Supplier<CompletableFuture<TokenSnapshot>> fetch, CachingPolicy policy) {
+    this.fetch = fetch;
+    this.policy = policy;
+  }
+
+  @Override
+  public TokenSnapshot token() {
+    TokenSnapshot fresh = fresh(policy.clock().millis());
+    return fresh != null ? fresh : Waiting.await(ask());
+  }
+
+  @Override
+  public TokenSnapshot token(Duration timeout) {
+    TokenSnapshot fresh = fresh(policy.clock().millis());
+    return fresh != null ? fresh : Waiting.await(ask(), timeout);
+  }
+
+  @Override
+  public CompletableFuture<TokenSnapshot> tokenAsync() {
+    // A future of their own, which they may end as they like; copy() would wrap the failure.
+    CompletableFuture<TokenSnapshot> token = new CompletableFuture<>();
+    ask().whenComplete((snapshot, failure) -> end(token, snapshot, failure));
+    return token;
+  }
+
+  /**
+   * The token that the source holds, fresh or not. Fetches nothing.
+   *
+   * @return the token; empty before the first one arrives, and when the source is closed
+   */
+  public Optional<TokenSnapshot> current() {
+    Holding holding = state.holding();
+    return holding == null ? Optional.empty() : Optional.of(holding.snapshot());
+  }
+
+  /**
+   * Tells when no refresh is running, for tests and for orderly shutdown.
+   *
+   * @return has ended if none runs, or else ends when the one that runs does, well or not
+   */
+  public CompletableFuture<@Nullable Void> idle() {
+    CompletableFuture<TokenSnapshot> refresh = state.refresh();
+    return refresh == null ? CompletableFuture.completedFuture(null) : refresh.handle((snapshot, failure) -> null);
+  }
+
+  /** Forgets the token, ends the refresh that runs, and tells all who wait, and whoever asks later, that it is closed. */
+  @Override
+  public void close() {
+    SourceState closed = SourceState.closedState();
+    CompletableFuture<TokenSnapshot> refresh = STATE.getAndSet(this, closed).refresh();
+    TokendException failure = closed.failure();
+    if (refresh != null && failure != null) {
+      refresh.completeExceptionally(failure);
+    }
+  }
+
+  /** The token if it is fresh: the path that nearly all callers take. */
+  @Nullable TokenSnapshot fresh(long now) {
+    Holding holding = state.holding();
+    return holding != null && holding.isFresh(now) ? holding.snapshot() : null;
+  }
+
+  /** What the caller is given, who must not end it. Starts a refresh where one is due. */
+  CompletableFuture<TokenSnapshot> ask() {
+    while (true) {
+      SourceState seen = state;
+      long now = policy.clock().millis();
+      if (!seen.mayStartRefresh(now)) {
+        return seen.answer(now);
+      }
+      CompletableFuture<TokenSnapshot> refresh = new CompletableFuture<>();
+      SourceState refreshing = seen.refreshing(refresh);
+      if (STATE.compareAndSet(this, seen, refreshing)) {
+        start(refresh);
+        return refreshing.answer(now);
+      }
+    }
+  }
+
+  private void start(CompletableFuture<TokenSnapshot> refresh) {
+    CompletableFuture<TokenSnapshot> call = startCall();
+    call.whenComplete((snapshot, failure) -> learn(refresh, snapshot, failure));
+    // Closing the source ends the refresh; the call must not outlive it.
+    refresh.whenComplete((snapshot, failure) -> call.cancel(false));
+  }
+
+  private CompletableFuture<TokenSnapshot> startCall() {
+    try {
+      return fetch.get();
+    } catch (Throwable failure) {
+      // Whatever it is, those who wait must be told, and the next refresh must be able to start.
+      return CompletableFuture.failedFuture(failure);
+    }
+  }
+
+  /** The state changes before the refresh ends: who is woken and asks again must find what was brought. */
+  private void learn(
+      CompletableFuture<TokenSnapshot> refresh, @Nullable TokenSnapshot snapshot, @Nullable Throwable thrown) {
+    TokendException failure = thrown == null ? null : Failures.toTokendException(thrown);
+    try {
+      change(snapshot, failure);
+      end(refresh, snapshot, failure);
+    } catch (Throwable defect) {
+      // Of the injected clock or randomness, say. As above, nobody may be left waiting.
+      TokendException told = Failures.toTokendException(defect);
+      STATE.updateAndGet(this, seen -> seen.failed(told, Long.MIN_VALUE));
+      end(refresh, null, told);
+    }
+  }
+
+  private void change(@Nullable TokenSnapshot snapshot, @Nullable TokendException failure) {
+    Instant now = policy.clock().instant();
+    double draw = policy.random().nextDouble();
+    if (failure != null) {
+      STATE.updateAndGet(this, seen -> seen.failed(failure, retryAt(now, failure, seen.failures() + 1, draw)));
+    } else if (snapshot != null) {
+      Holding arrived = Holding.of(snapshot, now, policy.skew(), draw);
+      STATE.updateAndGet(this, seen -> seen.refreshed(arrived));
+    }
+  }
+
+  private static void end(
+      CompletableFuture<TokenSnapshot> future, @Nullable TokenSnapshot snapshot, @Nullable Throwable failure) {
+    if (failure != null) {
+      future.completeExceptionally(failure);
+    } else if (snapshot != null) {
+      future.complete(snapshot);
+    }
+  }
+
+  private static long retryAt(Instant now, TokendException failure, int failures, double draw) {
+    return now.plus(Backoff.after(failure, failures, draw)).toEpochMilli();
+  }
+}

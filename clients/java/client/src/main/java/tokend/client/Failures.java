@@ -1,0 +1,42 @@
+package tokend.client;
+
+import io.grpc.Metadata;
+import io.grpc.Status;
+import io.grpc.StatusException;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.util.concurrent.CompletionException;
+import org.jspecify.annotations.Nullable;
+
+/** From what gRPC throws to what this client throws. */
+final class Failures {
+  private Failures() {}
+
+  static TokendException toTokendException(Throwable thrown) {
+    Throwable failure = thrown instanceof CompletionException && thrown.getCause() != null ? thrown.getCause() : thrown;
+    if (failure instanceof TokendException known) {
+      return known;
+    }
+    if (failure instanceof StatusRuntimeException || failure instanceof StatusException) {
+      return ofStatus(Status.fromThrowable(failure), Status.trailersFromThrowable(failure), failure);
+    }
+    return TokendException.local(Status.Code.UNKNOWN, failure.getClass().getSimpleName(), failure);
+  }
+
+  private static TokendException ofStatus(Status status, @Nullable Metadata trailers, Throwable cause) {
+    FailureDetails details = details(status, trailers);
+    String reason = details.reason() == null ? "" : " " + details.reason();
+    String description = status.getDescription() == null ? "" : ": " + status.getDescription();
+    return new TokendException(status.getCode(), status.getCode() + reason + description, details, cause);
+  }
+
+  private static FailureDetails details(Status status, @Nullable Metadata trailers) {
+    try {
+      com.google.rpc.Status message = StatusProto.fromStatusAndTrailers(status, trailers);
+      return FailureDetails.of(message.getDetailsList());
+    } catch (IllegalArgumentException e) {
+      // A trailer that holds no google.rpc.Status: the code still tells what happened.
+      return FailureDetails.NONE;
+    }
+  }
+}

@@ -1,0 +1,42 @@
+package tokend.client;
+
+import java.math.BigDecimal;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import tokend.v1.DeveloperIdentityServiceGrpc;
+
+/** The gRPC service config that every client of tokend ships with, in the form that gRPC for Java takes: JSON's. */
+final class ServiceConfig {
+  private static final String SERVICE = DeveloperIdentityServiceGrpc.SERVICE_NAME;
+
+  private ServiceConfig() {}
+
+  static Map<String, Object> withTimeout(Duration timeout) {
+    return Map.of(
+        "loadBalancingConfig", List.of(Map.of("round_robin", Map.of())),
+        "healthCheckConfig", Map.of("serviceName", SERVICE),
+        "methodConfig", List.of(methodConfig(timeout)),
+        "retryThrottling", Map.of("maxTokens", 10.0, "tokenRatio", 0.1));
+  }
+
+  private static Map<String, Object> methodConfig(Duration timeout) {
+    return Map.of(
+        "name", List.of(Map.of("service", SERVICE)),
+        "timeout", seconds(timeout),
+        "retryPolicy", retryPolicy());
+  }
+
+  private static Map<String, Object> retryPolicy() {
+    return Map.of(
+        "maxAttempts", 4.0,
+        "initialBackoff", "0.05s",
+        "maxBackoff", "1s",
+        "backoffMultiplier", 2.0,
+        "retryableStatusCodes", List.of("UNAVAILABLE", "CANCELLED"));
+  }
+
+  private static String seconds(Duration duration) {
+    return BigDecimal.valueOf(duration.toNanos(), 9).stripTrailingZeros().toPlainString() + "s";
+  }
+}

@@ -1,0 +1,159 @@
+package tokend.client;
+
+import java.time.Duration;
+import java.util.Comparator;
+import java.util.PriorityQueue;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import java.util.function.Function;
+
+/**
+ * Keeps the tokens of many users, a {@link CachedTokenSource} each. The key is the whole {@link TokenRequest}. When it is
+ * full, the user whose token was asked for longest ago makes room. Safe to use by many threads at once.
+ */
+public final class TokenCache implements AutoCloseable {
+  /** How many users a cache holds if nothing else is said. */
+  public static final int DEFAULT_MAXIMUM_SIZE = 10_000;
+
+  private final Function<TokenRequest, CachedTokenSource> newSource;
+  private final CachingPolicy policy;
+  private final int maximumSize;
+  private final ConcurrentMap<TokenRequest, Entry> entries = new ConcurrentHashMap<>();
+  private final Set<CachedTokenSource> leaving = ConcurrentHashMap.newKeySet();
+
+  // Guarded by `this`, as is every change of `entries`.
+  private final Queue<Entry> leastRecentlyUsed = new PriorityQueue<>(Comparator.comparingLong(entry -> entry.queuedAt));
+  private boolean closed;
+
+  TokenCache(Function<TokenRequest, CachedTokenSource> newSource, CachingPolicy policy, int maximumSize) {
+    if (maximumSize < 1) {
+      throw new IllegalArgumentException("maximumSize must be 1 or more");
+    }
+    this.newSource = newSource;
+    this.policy = policy;
+    this.maximumSize = maximumSize;
+  }
+
+  /**
+   * A token that is valid now, as {@link TokenSource#token()} gives it.
+   *
+   * @param request names the user
+   * @return the token
+   * @throws TokendException when there is no token and the refresh failed
+   */
+  public TokenSnapshot token(TokenRequest request) {
+    long now = policy.clock().millis();
+    CachedTokenSource source = source(request, now);
+    TokenSnapshot fresh = source.fresh(now);
+    return fresh != null ? fresh : source.token();
+  }
+
+  /**
+   * A token that is valid now, as {@link TokenSource#token(Duration)} gives it.
+   *
+   * @param request names the user
+   * @param timeout how long to wait at the longest
+   * @return the token
+   * @throws TokendException when there is no token and the refresh failed, or took longer
+   */
+  public TokenSnapshot token(TokenRequest request, Duration timeout) {
+    return source(request).token(timeout);
+  }
+
+  /**
+   * A token that is valid when the future ends, as {@link TokenSource#tokenAsync()} gives it.
+   *
+   * @param request names the user
+   * @return ends with the token or with a {@link TokendException}
+   */
+  public CompletableFuture<TokenSnapshot> tokenAsync(TokenRequest request) {
+    return source(request).tokenAsync();
+  }
+
+  /**
+   * The source of one user, which is made if there is none. It goes on to work when it has made room for another user;
+   * the cache then makes a new one for whoever asks it.
+   *
+   * @param request names the user
+   * @return the source
+   * @throws TokendException when the cache is closed
+   */
+  public CachedTokenSource source(TokenRequest request) {
+    return source(request, policy.clock().millis());
+  }
+
+  /** Closes the sources of all users. */
+  @Override
+  public synchronized void close() {
+    closed = true;
+    entries.values().forEach(entry -> entry.source.close());
+    leaving.forEach(CachedTokenSource::close);
+    entries.clear();
+    leastRecentlyUsed.clear();
+  }
+
+  private CachedTokenSource source(TokenRequest request, long now) {
+    Entry found = entries.get(request);
+    Entry entry = found != null ? found : add(request, now);
+    if (entry.usedAt < now) {
+      entry.usedAt = now;
+    }
+    return entry.source;
+  }
+
+  private synchronized Entry add(TokenRequest request, long now) {
+    if (closed) {
+      throw SourceState.closedFailure();
+    }
+    Entry found = entries.get(request);
+    if (found != null) {
+      return found;
+    }
+    while (entries.size() >= maximumSize) {
+      makeRoom();
+    }
+    Entry entry = new Entry(request, newSource.apply(request), now);
+    entries.put(request, entry);
+    leastRecentlyUsed.add(entry);
+    return entry;
+  }
+
+  /**
+   * Drops the least recently used entry, or finds that the first of the queue is not the one. Uses do not touch the
+   * queue, so that they need no lock: an entry that was used since it was queued is queued again.
+   */
+  private void makeRoom() {
+    Entry entry = leastRecentlyUsed.remove();
+    long usedAt = entry.usedAt;
+    if (usedAt > entry.queuedAt) {
+      entry.queuedAt = usedAt;
+      leastRecentlyUsed.add(entry);
+      return;
+    }
+    entries.remove(entry.request);
+    leave(entry.source);
+  }
+
+  /** Lets a source finish the refresh that others may wait for; until then closing must find it. */
+  private void leave(CachedTokenSource source) {
+    leaving.add(source);
+    source.idle().whenComplete((nothing, failure) -> leaving.remove(source));
+  }
+
+  private static final class Entry {
+    final TokenRequest request;
+    final CachedTokenSource source;
+    volatile long usedAt;
+    long queuedAt;
+
+    Entry(TokenRequest request, CachedTokenSource source, long now) {
+      this.request = request;
+      this.source = source;
+      this.usedAt = now;
+      this.queuedAt = now;
+    }
+  }
+}

@@ -1,0 +1,135 @@
+package tokend.client;
+
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The input of GetOpenIdTokenForDeveloperIdentity, which names a user. Two requests are equal if, and only if, every
+ * input of theirs is: they are the keys of {@link TokenCache}.
+ *
+ * @param identityPoolId the identity pool, as {@code REGION:GUID}
+ * @param identityId an identity of the pool to link the logins to; empty: create or find
+ * @param logins provider names to logins: the pool's developer provider with the user's identifier, and public providers
+ *     with their ID tokens; the values are sensitive, and not in {@link #toString()}
+ * @param principalTags session tags for the token
+ * @param tokenDuration how long the token is to be valid, in whole seconds; null: 900
+ */
+public record TokenRequest(
+    String identityPoolId,
+    String identityId,
+    Map<String, String> logins,
+    Map<String, String> principalTags,
+    @Nullable Duration tokenDuration) {
+
+  /**
+   * Makes a request of all inputs, with copies of the maps.
+   *
+   * @param identityPoolId the identity pool
+   * @param identityId an identity, or empty
+   * @param logins provider names to logins; sensitive
+   * @param principalTags session tags
+   * @param tokenDuration whole seconds, or null
+   */
+  public TokenRequest {
+    logins = Map.copyOf(logins);
+    principalTags = Map.copyOf(principalTags);
+  }
+
+  /**
+   * A request for a user of the developer provider, and nothing else.
+   *
+   * @param identityPoolId the identity pool
+   * @param developerProviderName the pool's developer provider
+   * @param developerUserIdentifier the user's identifier; sensitive
+   * @return the request
+   */
+  public static TokenRequest of(String identityPoolId, String developerProviderName, String developerUserIdentifier) {
+    return builder(identityPoolId).login(developerProviderName, developerUserIdentifier).build();
+  }
+
+  /**
+   * Starts a request with more inputs.
+   *
+   * @param identityPoolId the identity pool
+   * @return a builder
+   */
+  public static Builder builder(String identityPoolId) {
+    return new Builder(identityPoolId);
+  }
+
+  @Override
+  public String toString() {
+    return "TokenRequest[identityPoolId=%s, identityId=%s, logins=REDACTED%s, principalTags=REDACTED%s, tokenDuration=%s]"
+        .formatted(identityPoolId, identityId, logins.keySet(), principalTags.keySet(), tokenDuration);
+  }
+
+  /** Gathers the inputs of a request. */
+  public static final class Builder {
+    private final String identityPoolId;
+    private final Map<String, String> logins = new HashMap<>();
+    private final Map<String, String> principalTags = new HashMap<>();
+    private String identityId = "";
+    private @Nullable Duration tokenDuration;
+
+    private Builder(String identityPoolId) {
+      this.identityPoolId = identityPoolId;
+    }
+
+    /**
+     * Links the logins to an identity.
+     *
+     * @param value the identity id
+     * @return this
+     */
+    public Builder identityId(String value) {
+      identityId = value;
+      return this;
+    }
+
+    /**
+     * Adds a login.
+     *
+     * @param providerName the developer provider, or a public one
+     * @param login the user's identifier, or the ID token of the public provider; sensitive
+     * @return this
+     */
+    public Builder login(String providerName, String login) {
+      logins.put(providerName, login);
+      return this;
+    }
+
+    /**
+     * Adds a session tag.
+     *
+     * @param name the tag's name
+     * @param value its value
+     * @return this
+     */
+    public Builder principalTag(String name, String value) {
+      principalTags.put(name, value);
+      return this;
+    }
+
+    /**
+     * Sets how long the token is to be valid.
+     *
+     * @param value whole seconds, 1 to 86,400
+     * @return this
+     */
+    public Builder tokenDuration(Duration value) {
+      tokenDuration = value;
+      return this;
+    }
+
+    /**
+     * Builds the request.
+     *
+     * @return the request
+     */
+    public TokenRequest build() {
+      return new TokenRequest(identityPoolId, identityId, logins, principalTags, tokenDuration);
+    }
+  }
+}

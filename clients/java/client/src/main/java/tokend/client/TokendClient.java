@@ -1,0 +1,225 @@
+package tokend.client;
+
+import io.grpc.CallOptions;
+import io.grpc.Context;
+import io.grpc.ManagedChannel;
+import io.grpc.MethodDescriptor;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+import tokend.v1.DeveloperIdentityServiceGrpc;
+
+/**
+ * Calls tokend. Each operation has a blocking form and one that returns a future; both fail with a {@link
+ * TokendException}. Safe to use by many threads at once; make one for a process, and close it at its end.
+ *
+ * <p>Calls are balanced over all addresses of the target that are healthy, retried where that is safe, and have a
+ * deadline. Nothing is cached here: {@link #tokenSource} and {@link #tokenCache} make what keeps tokens.
+ */
+public final class TokendClient implements AutoCloseable {
+  private final ManagedChannel channel;
+  private final Reconnection reconnection;
+  private final Duration deadline;
+
+  TokendClient(ManagedChannel channel, Duration deadline) {
+    this(channel, new Reconnection(channel), deadline);
+  }
+
+  private TokendClient(ManagedChannel channel, Reconnection reconnection, Duration deadline) {
+    this.channel = channel;
+    this.reconnection = reconnection;
+    this.deadline = deadline;
+  }
+
+  /**
+   * Starts a client that speaks TLS and trusts the certificates that the JVM does.
+   *
+   * @param target where tokend is, as gRPC writes it: {@code HOST:PORT}, {@code dns:///HOST:PORT} or {@code unix:PATH}
+   * @return a builder
+   */
+  public static TokendClientBuilder builder(String target) {
+    return new TokendClientBuilder(target);
+  }
+
+  /**
+   * Gives calls another deadline.
+   *
+   * @param value the deadline; the builder's is the upper bound
+   * @return a client on the same connections: closing either closes both
+   */
+  public TokendClient withDeadline(Duration value) {
+    return new TokendClient(channel, reconnection, value);
+  }
+
+  /**
+   * Registers or retrieves the identity of a user, and issues a token for it.
+   *
+   * @param request names the user
+   * @return a new token at every call
+   * @throws TokendException when the call fails
+   */
+  public TokenSnapshot getOpenIdTokenForDeveloperIdentity(TokenRequest request) {
+    return await(getOpenIdTokenForDeveloperIdentityAsync(request));
+  }
+
+  /**
+   * Registers or retrieves the identity of a user, and issues a token for it.
+   *
+   * @param request names the user
+   * @return ends with a new token, or with a {@link TokendException}; cancelling it ends the call
+   */
+  public CompletableFuture<TokenSnapshot> getOpenIdTokenForDeveloperIdentityAsync(TokenRequest request) {
+    return call(
+        DeveloperIdentityServiceGrpc.getGetOpenIdTokenForDeveloperIdentityMethod(),
+        Conversions.toMessage(request),
+        Conversions::toSnapshot);
+  }
+
+  /**
+   * Finds the identity id of a user, or the users of an identity id.
+   *
+   * @param request names the user, the identity, or both
+   * @return what was found
+   * @throws TokendException when the call fails
+   */
+  public LookupResult lookupDeveloperIdentity(LookupRequest request) {
+    return await(lookupDeveloperIdentityAsync(request));
+  }
+
+  /**
+   * Finds the identity id of a user, or the users of an identity id.
+   *
+   * @param request names the user, the identity, or both
+   * @return ends with what was found, or with a {@link TokendException}; cancelling it ends the call
+   */
+  public CompletableFuture<LookupResult> lookupDeveloperIdentityAsync(LookupRequest request) {
+    return call(
+        DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod(),
+        Conversions.toMessage(request),
+        Conversions::toResult);
+  }
+
+  /**
+   * Merges two users: all logins of the source user's identity move to the destination user's.
+   *
+   * @param request names both users
+   * @return the identity id that they now share
+   * @throws TokendException when the call fails
+   */
+  public String mergeDeveloperIdentities(MergeRequest request) {
+    return await(mergeDeveloperIdentitiesAsync(request));
+  }
+
+  /**
+   * Merges two users: all logins of the source user's identity move to the destination user's.
+   *
+   * @param request names both users
+   * @return ends with the identity id that they now share, or with a {@link TokendException}; cancelling it ends the call
+   */
+  public CompletableFuture<String> mergeDeveloperIdentitiesAsync(MergeRequest request) {
+    return call(
+        DeveloperIdentityServiceGrpc.getMergeDeveloperIdentitiesMethod(),
+        Conversions.toMessage(request),
+        response -> response.getIdentityId());
+  }
+
+  /**
+   * Unlinks a user from an identity.
+   *
+   * @param request names both
+   * @throws TokendException when the call fails; a repeated call fails with {@link ErrorReason#RESOURCE_NOT_FOUND}
+   */
+  public void unlinkDeveloperIdentity(UnlinkRequest request) {
+    await(unlinkDeveloperIdentityAsync(request));
+  }
+
+  /**
+   * Unlinks a user from an identity.
+   *
+   * @param request names both
+   * @return ends when it is done, or with a {@link TokendException}; cancelling it ends the call
+   */
+  public CompletableFuture<@Nullable Void> unlinkDeveloperIdentityAsync(UnlinkRequest request) {
+    return call(
+        DeveloperIdentityServiceGrpc.getUnlinkDeveloperIdentityMethod(),
+        Conversions.toMessage(request),
+        response -> null);
+  }
+
+  /**
+   * Makes what keeps the token of one user.
+   *
+   * @param request names the user
+   * @return a source, to be closed before this client
+   */
+  public CachedTokenSource tokenSource(TokenRequest request) {
+    return tokenSource(request, CachingPolicy.defaults());
+  }
+
+  /**
+   * Makes what keeps the token of one user.
+   *
+   * @param request names the user
+   * @param policy how the token is kept
+   * @return a source, to be closed before this client
+   */
+  public CachedTokenSource tokenSource(TokenRequest request, CachingPolicy policy) {
+    TokendClient refreshing = withDeadline(policy.refreshDeadline());
+    return new CachedTokenSource(() -> refreshing.detachedToken(request), policy);
+  }
+
+  /**
+   * Makes what keeps the tokens of many users.
+   *
+   * @return a cache, to be closed before this client
+   */
+  public TokenCache tokenCache() {
+    return tokenCache(CachingPolicy.defaults(), TokenCache.DEFAULT_MAXIMUM_SIZE);
+  }
+
+  /**
+   * Makes what keeps the tokens of many users.
+   *
+   * @param policy how tokens are kept
+   * @param maximumSize how many users it holds, 1 or more
+   * @return a cache, to be closed before this client
+   */
+  public TokenCache tokenCache(CachingPolicy policy, int maximumSize) {
+    return new TokenCache(request -> tokenSource(request, policy), policy, maximumSize);
+  }
+
+  /** Ends all calls and connections. */
+  @Override
+  public void close() {
+    channel.shutdownNow();
+  }
+
+  /** A call that the deadline and the cancellation of the current gRPC context, the first caller's, do not reach. */
+  private CompletableFuture<TokenSnapshot> detachedToken(TokenRequest request) {
+    Context caller = Context.ROOT.attach();
+    try {
+      return getOpenIdTokenForDeveloperIdentityAsync(request);
+    } finally {
+      Context.ROOT.detach(caller);
+    }
+  }
+
+  private <Q, R, T> CompletableFuture<T> call(MethodDescriptor<Q, R> method, Q request, Function<R, T> conversion) {
+    reconnection.hurry();
+    CallOptions options =
+        CallOptions.DEFAULT
+            .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS)
+            .withStreamTracerFactory(PushbackFilter.INSTANCE);
+    return UnaryCall.start(channel, method, options, request, conversion);
+  }
+
+  private static <T> T await(CompletableFuture<T> answer) {
+    try {
+      return Waiting.await(answer);
+    } finally {
+      answer.cancel(false);
+    }
+  }
+}

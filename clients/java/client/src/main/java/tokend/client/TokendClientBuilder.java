@@ -1,0 +1,102 @@
+package tokend.client;
+
+import io.grpc.ChannelCredentials;
+import io.grpc.ClientInterceptor;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.TlsChannelCredentials;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BiFunction;
+
+/** Gathers what a {@link TokendClient} needs. */
+public final class TokendClientBuilder {
+  // The failure of a request with very many violations is told in headers that outgrow gRPC's default of 8 KiB.
+  private static final int MOST_INBOUND_METADATA = 64 * 1024;
+
+  // A request that is as large as it may be must fit, or else it is not retried.
+  private static final long RETRY_BUFFER = 4 * 1024 * 1024;
+
+  private final String target;
+  private final List<ClientInterceptor> interceptors = new ArrayList<>();
+  private BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> transport = Grpc::newChannelBuilder;
+  private ChannelCredentials credentials = TlsChannelCredentials.create();
+  private Duration deadline = Duration.ofSeconds(3);
+
+  TokendClientBuilder(String target) {
+    this.target = target;
+  }
+
+  /**
+   * Speaks without TLS: for the loopback, for unix sockets, and for a sidecar that adds TLS.
+   *
+   * @return this
+   */
+  public TokendClientBuilder plaintext() {
+    return channelCredentials(InsecureChannelCredentials.create());
+  }
+
+  /**
+   * Sets how connections are secured, such as TLS with a CA or a client certificate of one's own.
+   *
+   * @param value the credentials
+   * @return this
+   */
+  public TokendClientBuilder channelCredentials(ChannelCredentials value) {
+    credentials = value;
+    return this;
+  }
+
+  /**
+   * Sets how long a call may take, with its retries.
+   *
+   * @param value the deadline; 3 seconds by default
+   * @return this
+   */
+  public TokendClientBuilder deadline(Duration value) {
+    deadline = value;
+    return this;
+  }
+
+  /**
+   * Adds interceptors, such as those that trace or count calls. They see a call once, however often it is retried.
+   *
+   * @param values the interceptors; the last one sees a call first
+   * @return this
+   */
+  public TokendClientBuilder intercept(ClientInterceptor... values) {
+    interceptors.addAll(List.of(values));
+    return this;
+  }
+
+  /**
+   * Replaces the transport, for example by one within the process. All other settings hold for it, too.
+   *
+   * @param value makes a channel builder from the target and the credentials
+   * @return this
+   */
+  public TokendClientBuilder transport(BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> value) {
+    transport = value;
+    return this;
+  }
+
+  /**
+   * Builds the client. It connects when the first call needs it.
+   *
+   * @return the client
+   */
+  public TokendClient build() {
+    ManagedChannelBuilder<?> channel =
+        transport
+            .apply(target, credentials)
+            // Transports differ in whether they retry by themselves; the service config is to hold for all.
+            .enableRetry()
+            .perRpcBufferLimit(RETRY_BUFFER)
+            .defaultServiceConfig(ServiceConfig.withTimeout(deadline))
+            .maxInboundMetadataSize(MOST_INBOUND_METADATA)
+            .intercept(interceptors);
+    return new TokendClient(channel.build(), deadline);
+  }
+}

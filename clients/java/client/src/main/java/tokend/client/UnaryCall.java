@@ -1,0 +1,51 @@
+package tokend.client;
+
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.MethodDescriptor;
+import io.grpc.stub.ClientCalls;
+import io.grpc.stub.StreamObserver;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Function;
+
+/** A call with one answer, as a future that ends with it or with a {@link TokendException}. Cancelling ends the call. */
+final class UnaryCall<R, T> implements StreamObserver<R> {
+  private final CompletableFuture<T> future = new CompletableFuture<>();
+  private final Function<R, T> conversion;
+
+  private UnaryCall(Function<R, T> conversion) {
+    this.conversion = conversion;
+  }
+
+  static <Q, R, T> CompletableFuture<T> start(
+      Channel channel, MethodDescriptor<Q, R> method, CallOptions options, Q request, Function<R, T> conversion) {
+    ClientCall<Q, R> call = channel.newCall(method, options);
+    UnaryCall<R, T> unary = new UnaryCall<>(conversion);
+    ClientCalls.asyncUnaryCall(call, request, unary);
+    unary.cancelWith(call);
+    return unary.future;
+  }
+
+  private void cancelWith(ClientCall<?, ?> call) {
+    future.whenComplete(
+        (answer, failure) -> {
+          if (future.isCancelled()) {
+            call.cancel("nobody waits for the answer", null);
+          }
+        });
+  }
+
+  @Override
+  public void onNext(R response) {
+    future.complete(conversion.apply(response));
+  }
+
+  @Override
+  public void onError(Throwable failure) {
+    future.completeExceptionally(Failures.toTokendException(failure));
+  }
+
+  @Override
+  public void onCompleted() {}
+}

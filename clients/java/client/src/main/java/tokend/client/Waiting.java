@@ -1,0 +1,55 @@
+package tokend.client;
+
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/** How a thread waits for what comes later. */
+final class Waiting {
+  private Waiting() {}
+
+  /**
+   * Waits for the end of a future that ends by itself.
+   *
+   * @throws TokendException its failure, or CANCELLED when the thread is interrupted, which stays marked so
+   */
+  static <T> T await(CompletableFuture<T> future) {
+    try {
+      return future.get();
+    } catch (ExecutionException e) {
+      throw told(e);
+    } catch (InterruptedException e) {
+      throw interrupted(e);
+    }
+  }
+
+  /**
+   * Waits for the end of a future, until the timeout at the longest.
+   *
+   * @throws TokendException its failure, DEADLINE_EXCEEDED, or CANCELLED when the thread is interrupted, which stays
+   *     marked so
+   */
+  static <T> T await(CompletableFuture<T> future, Duration timeout) {
+    try {
+      return future.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (ExecutionException e) {
+      throw told(e);
+    } catch (TimeoutException e) {
+      throw TokendException.local(Status.Code.DEADLINE_EXCEEDED, "no token within " + timeout, e);
+    } catch (InterruptedException e) {
+      throw interrupted(e);
+    }
+  }
+
+  private static TokendException told(ExecutionException e) {
+    return Failures.toTokendException(e.getCause() == null ? e : e.getCause()).again();
+  }
+
+  private static TokendException interrupted(InterruptedException e) {
+    Thread.currentThread().interrupt();
+    return TokendException.local(Status.Code.CANCELLED, "the waiting thread was interrupted", e);
+  }
+}

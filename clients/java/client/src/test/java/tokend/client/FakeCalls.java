@@ -1,0 +1,32 @@
+package tokend.client;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Supplier;
+
+/** Calls for tokens that end when a test says so. */
+final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
+  private final List<CompletableFuture<TokenSnapshot>> started = new CopyOnWriteArrayList<>();
+
+  static TokenSnapshot snapshot(String token, Instant issued, Duration life) {
+    return new TokenSnapshot("us-east-1:id", token, issued.plus(life), issued.plus(life.dividedBy(2)));
+  }
+
+  @Override
+  public CompletableFuture<TokenSnapshot> get() {
+    CompletableFuture<TokenSnapshot> call = new CompletableFuture<>();
+    started.add(call);
+    return call;
+  }
+
+  int count() {
+    return started.size();
+  }
+
+  CompletableFuture<TokenSnapshot> last() {
+    return started.get(started.size() - 1);
+  }
+}

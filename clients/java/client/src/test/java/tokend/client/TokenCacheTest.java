@@ -1,0 +1,160 @@
+package tokend.client;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static tokend.client.FakeCalls.snapshot;
+
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.Test;
+
+class TokenCacheTest {
+  private static final Duration LIFE = Duration.ofMinutes(15);
+
+  private final ManualClock clock = new ManualClock();
+  private final CachingPolicy policy = CachingPolicy.defaults().withClock(clock).withRandom(new Draws(0));
+  private final Map<String, FakeCalls> calls = new HashMap<>();
+
+  private static TokenRequest user(String name) {
+    return TokenRequest.of("pool", "provider", name);
+  }
+
+  private TokenCache cache(int maximumSize) {
+    return new TokenCache(
+        request -> new CachedTokenSource(callsOf(request.logins().values().iterator().next()), policy),
+        policy,
+        maximumSize);
+  }
+
+  private FakeCalls callsOf(String name) {
+    return calls.computeIfAbsent(name, key -> new FakeCalls());
+  }
+
+  private TokenSnapshot warm(TokenCache cache, String name) {
+    clock.advance(Duration.ofMillis(1));
+    cache.tokenAsync(user(name));
+    TokenSnapshot token = snapshot(name + callsOf(name).count(), clock.instant(), LIFE);
+    callsOf(name).last().complete(token);
+    return cache.token(user(name));
+  }
+
+  private void use(TokenCache cache, String name) {
+    clock.advance(Duration.ofMillis(1));
+    cache.token(user(name));
+  }
+
+  @Test
+  void everyUserHasATokenOfTheirOwn() {
+    TokenCache cache = cache(10);
+    TokenSnapshot alice = warm(cache, "alice");
+    TokenSnapshot bob = warm(cache, "bob");
+
+    assertThat(cache.token(user("alice"))).isSameAs(alice).isNotEqualTo(bob);
+    assertThat(cache.token(user("bob"), Duration.ZERO)).isSameAs(bob);
+    assertThat(cache.tokenAsync(user("alice"))).isCompletedWithValue(alice);
+    assertThat(callsOf("alice").count()).isEqualTo(1);
+    assertThat(callsOf("bob").count()).isEqualTo(1);
+  }
+
+  @Test
+  void theSourceOfAUserIsTheOneOfTheCache() {
+    TokenCache cache = cache(10);
+    TokenSnapshot alice = warm(cache, "alice");
+
+    assertThat(cache.source(user("alice"))).isSameAs(cache.source(user("alice")));
+    assertThat(cache.source(user("alice")).current()).contains(alice);
+  }
+
+  @Test
+  void theLeastRecentlyUsedMakesRoom() {
+    TokenCache cache = cache(3);
+    warm(cache, "alice");
+    warm(cache, "bob");
+    warm(cache, "carol");
+    use(cache, "alice");
+    use(cache, "carol");
+
+    warm(cache, "dave");
+    use(cache, "alice");
+    warm(cache, "erin");
+
+    for (String kept : new String[] {"alice", "dave", "erin"}) {
+      assertThat(cache.tokenAsync(user(kept))).as(kept).isDone();
+    }
+    for (String gone : new String[] {"bob", "carol"}) {
+      assertThat(cache.source(user(gone)).current()).as(gone).isEmpty();
+    }
+  }
+
+  @Test
+  void aCacheNeverHoldsMoreThanItsBound() {
+    TokenCache cache = cache(100);
+    for (int i = 0; i < 1000; i++) {
+      warm(cache, "user" + i);
+    }
+
+    long held = 0;
+    for (int i = 999; i >= 0; i--) {
+      // Asking for one that is gone takes the room of another, so that only the newest hundred are looked at twice.
+      held += i >= 900 && cache.source(user("user" + i)).current().isPresent() ? 1 : 0;
+    }
+    assertThat(held).isEqualTo(100);
+    assertThat(cache.source(user("user0")).current()).isEmpty();
+  }
+
+  @Test
+  void aClockThatGoesBackDoesNotKeepNewUsersOut() {
+    TokenCache cache = cache(2);
+    warm(cache, "alice");
+    warm(cache, "bob");
+    clock.advance(Duration.ofHours(-1));
+
+    warm(cache, "carol");
+
+    assertThat(cache.source(user("carol")).current()).isPresent();
+  }
+
+  @Test
+  void whoWaitsForAUserThatMadeRoomStillGetsTheToken() {
+    TokenCache cache = cache(1);
+    CompletableFuture<TokenSnapshot> waiting = cache.tokenAsync(user("alice"));
+    warm(cache, "bob");
+
+    TokenSnapshot token = snapshot("late", clock.instant(), LIFE);
+    callsOf("alice").last().complete(token);
+
+    assertThat(waiting).isCompletedWithValue(token);
+  }
+
+  @Test
+  void closingWakesAllWhoWait() {
+    TokenCache cache = cache(1);
+    CompletableFuture<TokenSnapshot> leaving = cache.tokenAsync(user("alice"));
+    CompletableFuture<TokenSnapshot> held = cache.tokenAsync(user("bob"));
+
+    cache.close();
+
+    assertThat(leaving).isCompletedExceptionally();
+    assertThat(held).isCompletedExceptionally();
+    assertThat(callsOf("alice").last()).isCancelled();
+    assertThat(callsOf("bob").last()).isCancelled();
+  }
+
+  @Test
+  void aClosedCacheGivesNothing() {
+    TokenCache cache = cache(10);
+    warm(cache, "alice");
+    cache.close();
+
+    assertThatExceptionOfType(TokendException.class).isThrownBy(() -> cache.token(user("alice")));
+    assertThatExceptionOfType(TokendException.class).isThrownBy(() -> cache.source(user("bob")));
+  }
+
+  @Test
+  void aCacheForNobodyIsAMistake() {
+    assertThatIllegalArgumentException().isThrownBy(() -> cache(0));
+  }
+}

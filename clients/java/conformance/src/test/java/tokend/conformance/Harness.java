@@ -1,0 +1,54 @@
+package tokend.conformance;
+
+import com.google.gson.Gson;
+import com.google.gson.reflect.TypeToken;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.Assumptions;
+import tokend.client.TokendClient;
+import tokend.client.TokendClientBuilder;
+
+/** The real server and what stands around it, as the environment tells of them. */
+record Harness(String endpoint, URI conductor, Path cases, String issuer, Map<String, String> variables) {
+
+  /** Reads the environment, or skips the test where it tells of no server; in CI that is a failure. */
+  static Harness find() {
+    Map<String, String> environment = System.getenv();
+    boolean mustRun = environment.containsKey("TOKEND_CASES") || "true".equals(environment.get("CI"));
+    Assumptions.assumeTrue(
+        mustRun, "TOKEND_CASES is not set: this test needs the real server, which `uv run poe test` starts");
+    return new Harness(
+        given(environment, "TOKEND_ENDPOINT"),
+        URI.create(given(environment, "TOKEND_CONDUCTOR")),
+        Path.of(given(environment, "TOKEND_CASES")),
+        given(environment, "TOKEND_ISSUER"),
+        new Gson().fromJson(given(environment, "TOKEND_VARIABLES"), new TypeToken<Map<String, String>>() {}.getType()));
+  }
+
+  private static String given(Map<String, String> environment, String name) {
+    String value = environment.get(name);
+    if (value == null) {
+      throw new AssertionError(name + " has to be set");
+    }
+    return value;
+  }
+
+  TokendClientBuilder client() {
+    return TokendClient.builder(endpoint).plaintext();
+  }
+
+  /** Has the conductor do something, and waits until it is done. */
+  void conduct(String path) throws IOException, InterruptedException {
+    HttpRequest request =
+        HttpRequest.newBuilder(conductor.resolve(path)).POST(HttpRequest.BodyPublishers.noBody()).build();
+    int status = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding()).statusCode();
+    if (status != 200) {
+      throw new AssertionError(path + " answered " + status);
+    }
+  }
+}

@@ -1,0 +1,251 @@
+package tokend.conformance;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ThreadLocalRandom;
+import org.jspecify.annotations.Nullable;
+import tokend.client.CachedTokenSource;
+import tokend.client.CachingPolicy;
+import tokend.client.TokenCache;
+import tokend.client.TokenSnapshot;
+import tokend.client.TokendClient;
+import tokend.client.TokendException;
+
+/** One case that is being played. */
+final class Play implements AutoCloseable {
+  private final Harness harness;
+  private final Verifier verifier;
+  private final Variables variables;
+  private final CallCounter counter = new CallCounter();
+  private final TokendClient client;
+  private final TokenCache cache;
+  private final Map<String, CachedTokenSource> sources = new HashMap<>();
+  private final Map<String, String> tokens = new HashMap<>();
+  private final Map<String, Integer> marks = new HashMap<>();
+  private volatile Instant now = Instant.now();
+
+  Play(Harness harness, Verifier verifier) {
+    this.harness = harness;
+    this.verifier = verifier;
+    variables = new Variables(harness.variables());
+    variables.put("run", HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextLong()));
+    client = harness.client().intercept(counter).build();
+    cache = client.tokenCache(CachingPolicy.defaults().withClock(() -> now), TokenCache.DEFAULT_MAXIMUM_SIZE);
+  }
+
+  private interface Step {
+    void play(Members members) throws Exception;
+  }
+
+  private final Map<String, Step> kinds =
+      Map.of(
+          "call", this::call,
+          "token", this::ask,
+          "advance", this::advance,
+          "await_refresh", step -> sourceOf(step.text("await_refresh")).idle().get(),
+          "conductor", step -> harnessConduct(step.text("conductor")),
+          "verify", this::verify,
+          "mark", step -> marks.put(step.text("mark"), counter.calls()),
+          "count_calls", this::countCalls);
+
+  void play(JsonElement written) throws Exception {
+    Members document = new Members(written);
+    document.text("name");
+    document.text("why");
+    Map<String, String> expanded = new HashMap<>();
+    document
+        .find("variables")
+        .ifPresent(own -> variables.expand(own).getAsJsonObject().asMap().forEach((name, value) -> expanded.put(name, value.getAsString())));
+    expanded.forEach(variables::put);
+    int number = 0;
+    for (JsonElement step : document.take("steps").getAsJsonArray()) {
+      number++;
+      try {
+        step(new Members(variables.expand(step)));
+      } catch (AssertionError | Exception e) {
+        throw new AssertionError("step " + number + ": " + e.getMessage(), e);
+      }
+    }
+    document.end();
+  }
+
+  private void step(Members members) throws Exception {
+    List<String> kind = kinds.keySet().stream().filter(members::has).toList();
+    assertThat(kind).as("the kind of the step").hasSize(1);
+    Step step = kinds.get(kind.get(0));
+    if (step != null) {
+      step.play(members);
+    }
+    members.end();
+  }
+
+  private void harnessConduct(String path) throws Exception {
+    harness.conduct(path);
+  }
+
+  private void call(Members step) throws Exception {
+    String operation = step.text("call");
+    JsonElement request = step.take("request");
+    TokendClient caller = timeout(step).map(client::withDeadline).orElse(client);
+    Members expect = step.members("expect");
+    JsonObject response = new JsonObject();
+    TokendException failure = null;
+    try {
+      response = Operations.call(caller, operation, request);
+    } catch (TokendException e) {
+      failure = e;
+    }
+    if (expect.has("error")) {
+      Expectations.assertFailed(expect.members("error"), failure);
+    } else {
+      assertThat(failure).isNull();
+      Expectations.assertMatches(expect.take("response"), response, "response");
+    }
+    expect.end();
+    remember(step, response);
+  }
+
+  private void remember(Members step, JsonObject response) {
+    step.find("remember")
+        .ifPresent(
+            names ->
+                names
+                    .getAsJsonObject()
+                    .asMap()
+                    .forEach((name, member) -> variables.put(name, response.get(member.getAsString()).getAsString())));
+  }
+
+  private void ask(Members step) throws Exception {
+    String name = step.text("token");
+    Optional<JsonElement> request = step.find("request");
+    assertThat(request.isPresent()).as("the request of " + name + " comes with its first use").isEqualTo(!sources.containsKey(name));
+    if (request.isPresent()) {
+      sources.put(name, cache.source(Operations.tokenRequest(request.get())));
+    }
+    int callers = step.find("parallel").map(JsonElement::getAsInt).orElse(1);
+    JsonElement expect = step.take("expect");
+    Optional<String> remember = step.find("remember").map(JsonElement::getAsString);
+    for (Answer answer : askAtOnce(sourceOf(name), callers, timeout(step))) {
+      check(answer, new Members(expect), remember);
+    }
+  }
+
+  private record Answer(@Nullable TokenSnapshot snapshot, @Nullable TokendException failure) {}
+
+  private static List<Answer> askAtOnce(CachedTokenSource source, int callers, Optional<Duration> timeout)
+      throws Exception {
+    Callable<Answer> ask =
+        () -> {
+          try {
+            return new Answer(timeout.isPresent() ? source.token(timeout.get()) : source.token(), null);
+          } catch (TokendException e) {
+            return new Answer(null, e);
+          }
+        };
+    ExecutorService threads = Executors.newFixedThreadPool(callers);
+    try {
+      List<Answer> answers = new ArrayList<>();
+      for (Future<Answer> answer : threads.invokeAll(Collections.nCopies(callers, ask))) {
+        answers.add(answer.get());
+      }
+      return answers;
+    } finally {
+      threads.shutdown();
+    }
+  }
+
+  private void check(Answer answer, Members expect, Optional<String> remember) {
+    if (expect.has("error")) {
+      Expectations.assertFailed(expect.members("error"), answer.failure());
+    } else {
+      assertThat(answer.failure()).isNull();
+      String token = answer.snapshot() == null ? "" : answer.snapshot().token();
+      checkToken(token, expect.take("token"), remember);
+    }
+    expect.end();
+  }
+
+  private void checkToken(String token, JsonElement expected, Optional<String> remember) {
+    if (expected.isJsonPrimitive()) {
+      assertThat(tokens.computeIfAbsent(expected.getAsString(), name -> token).equals(token))
+          .as("the token is " + expected)
+          .isTrue();
+      return;
+    }
+    Members other = new Members(expected);
+    String known = tokenOf(other.text("not"));
+    other.end();
+    assertThat(known.equals(token)).as("the token is not " + expected).isFalse();
+    tokens.put(remember.orElseThrow(), token);
+  }
+
+  private void advance(Members step) {
+    Members advance = step.members("advance");
+    Duration by = Duration.ofNanos((long) (advance.take("seconds").getAsDouble() * 1e9));
+    Optional<String> source = advance.find("source").map(JsonElement::getAsString);
+    if (source.isPresent()) {
+      TokenSnapshot snapshot = sourceOf(source.get()).current().orElseThrow();
+      now =
+          switch (advance.text("to")) {
+            case "refresh_time" -> snapshot.refreshTime().plus(by);
+            case "expire_time" -> snapshot.expireTime().plus(by);
+            default -> throw new AssertionError("no such time");
+          };
+    } else {
+      now = now.plus(by);
+    }
+    advance.end();
+  }
+
+  private void verify(Members step) throws Exception {
+    String claims = verifier.verify(tokenOf(step.text("verify"))).toString();
+    Members expect = step.members("expect");
+    Expectations.assertMatches(expect.take("claims"), JsonParser.parseString(claims), "claims");
+    expect.end();
+  }
+
+  private void countCalls(Members step) {
+    Members count = step.members("count_calls");
+    Integer mark = marks.get(count.text("since"));
+    assertThat(mark).isNotNull();
+    int calls = counter.calls() - (mark == null ? 0 : mark);
+    assertThat(count.has("at_most")).isNotEqualTo(count.has("exactly"));
+    count.find("at_most").ifPresent(most -> assertThat(calls).isLessThanOrEqualTo(most.getAsInt()));
+    count.find("exactly").ifPresent(exactly -> assertThat(calls).isEqualTo(exactly.getAsInt()));
+    count.end();
+  }
+
+  private static Optional<Duration> timeout(Members step) {
+    return step.find("timeout_ms").map(value -> Duration.ofMillis(value.getAsLong()));
+  }
+
+  private CachedTokenSource sourceOf(String name) {
+    return Optional.ofNullable(sources.get(name)).orElseThrow(() -> new AssertionError("no source " + name));
+  }
+
+  private String tokenOf(String name) {
+    return Optional.ofNullable(tokens.get(name)).orElseThrow(() -> new AssertionError("no token " + name));
+  }
+
+  @Override
+  public void close() {
+    cache.close();
+    client.close();
+  }
+}

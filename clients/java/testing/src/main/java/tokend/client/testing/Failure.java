@@ -1,0 +1,144 @@
+package tokend.client.testing;
+
+import static java.util.Map.entry;
+
+import com.google.protobuf.Any;
+import com.google.rpc.BadRequest;
+import com.google.rpc.ErrorInfo;
+import com.google.rpc.ResourceInfo;
+import com.google.rpc.RetryInfo;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import tokend.client.ErrorReason;
+import tokend.client.FieldViolation;
+
+/**
+ * How a call is to fail.
+ *
+ * @param code the status code
+ * @param reason the contract's reason; null: none, as when tokend is not reached
+ * @param message the text for people
+ * @param retryDelay how long the caller is asked to wait; null: it is not asked
+ * @param awsRequestId the id of a request to Cognito; empty: there was none
+ * @param violations fields that break their limits
+ * @param resourceType what does not exist; empty: no such detail
+ */
+public record Failure(
+    Status.Code code,
+    @Nullable ErrorReason reason,
+    String message,
+    @Nullable Duration retryDelay,
+    String awsRequestId,
+    List<FieldViolation> violations,
+    String resourceType) {
+
+  private record Row(Status.Code code, String awsErrorCode) {}
+
+  private static final Map<ErrorReason, Row> ROWS =
+      Map.ofEntries(
+          entry(ErrorReason.UNKNOWN, new Row(Status.Code.UNKNOWN, "")),
+          entry(ErrorReason.VALIDATION_FAILED, new Row(Status.Code.INVALID_ARGUMENT, "ValidationException")),
+          entry(ErrorReason.INVALID_PARAMETER, new Row(Status.Code.INVALID_ARGUMENT, "InvalidParameterException")),
+          entry(ErrorReason.NOT_AUTHORIZED, new Row(Status.Code.PERMISSION_DENIED, "NotAuthorizedException")),
+          entry(ErrorReason.RESOURCE_NOT_FOUND, new Row(Status.Code.NOT_FOUND, "ResourceNotFoundException")),
+          entry(ErrorReason.RESOURCE_CONFLICT, new Row(Status.Code.FAILED_PRECONDITION, "ResourceConflictException")),
+          entry(
+              ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED,
+              new Row(Status.Code.ALREADY_EXISTS, "DeveloperUserAlreadyRegisteredException")),
+          entry(ErrorReason.LIMIT_EXCEEDED, new Row(Status.Code.FAILED_PRECONDITION, "LimitExceededException")),
+          entry(ErrorReason.TOO_MANY_REQUESTS, new Row(Status.Code.RESOURCE_EXHAUSTED, "TooManyRequestsException")),
+          entry(ErrorReason.LOGIN_PROVIDER_UNAVAILABLE, new Row(Status.Code.UNAVAILABLE, "ExternalServiceException")),
+          entry(ErrorReason.ENGINE_UNAVAILABLE, new Row(Status.Code.UNAVAILABLE, "InternalErrorException")),
+          entry(ErrorReason.ENGINE_CREDENTIALS_REJECTED, new Row(Status.Code.UNAVAILABLE, "")),
+          entry(ErrorReason.CALLER_UNAUTHENTICATED, new Row(Status.Code.UNAUTHENTICATED, "")),
+          entry(ErrorReason.CALLER_NOT_ALLOWED, new Row(Status.Code.PERMISSION_DENIED, "")),
+          entry(ErrorReason.UNSUPPORTED_BY_ENGINE, new Row(Status.Code.UNIMPLEMENTED, "")),
+          entry(ErrorReason.INTERNAL, new Row(Status.Code.INTERNAL, "")),
+          entry(ErrorReason.METADATA_TOO_LARGE, new Row(Status.Code.RESOURCE_EXHAUSTED, "")));
+
+  /**
+   * A failure for a reason, with the status code that tokend gives it.
+   *
+   * @param reason the reason
+   * @return the failure
+   */
+  public static Failure of(ErrorReason reason) {
+    return new Failure(row(reason).code(), reason, "as the test asked for", null, "", List.of(), "");
+  }
+
+  /**
+   * A failure without a reason, as of a connection that broke.
+   *
+   * @param code the status code
+   * @return the failure
+   */
+  public static Failure of(Status.Code code) {
+    return new Failure(code, null, "as the test asked for", null, "", List.of(), "");
+  }
+
+  /**
+   * Asks the caller to wait.
+   *
+   * @param value how long
+   * @return the changed failure
+   */
+  public Failure withRetryDelay(Duration value) {
+    return new Failure(code, reason, message, value, awsRequestId, violations, resourceType);
+  }
+
+  StatusRuntimeException toException() {
+    com.google.rpc.Status.Builder status =
+        com.google.rpc.Status.newBuilder().setCode(code.value()).setMessage(message);
+    if (reason != null) {
+      status.addDetails(Any.pack(errorInfo(reason)));
+    }
+    if (retryDelay != null) {
+      status.addDetails(Any.pack(retryInfo(retryDelay)));
+    }
+    if (!resourceType.isEmpty()) {
+      status.addDetails(Any.pack(ResourceInfo.newBuilder().setResourceType(resourceType).build()));
+    }
+    if (!violations.isEmpty()) {
+      status.addDetails(Any.pack(badRequest()));
+    }
+    return StatusProto.toStatusRuntimeException(status.build());
+  }
+
+  private ErrorInfo errorInfo(ErrorReason because) {
+    ErrorInfo.Builder info = ErrorInfo.newBuilder().setDomain("tokend").setReason(because.name());
+    if (!row(because).awsErrorCode().isEmpty()) {
+      info.putMetadata("aws_error_code", row(because).awsErrorCode());
+    }
+    if (!awsRequestId.isEmpty()) {
+      info.putMetadata("aws_request_id", awsRequestId);
+    }
+    return info.build();
+  }
+
+  private BadRequest badRequest() {
+    BadRequest.Builder bad = BadRequest.newBuilder();
+    for (FieldViolation violation : violations) {
+      bad.addFieldViolationsBuilder().setField(violation.field()).setDescription(violation.description());
+    }
+    return bad.build();
+  }
+
+  private static RetryInfo retryInfo(Duration delay) {
+    RetryInfo.Builder retry = RetryInfo.newBuilder();
+    retry.getRetryDelayBuilder().setSeconds(delay.getSeconds()).setNanos(delay.getNano());
+    return retry.build();
+  }
+
+  private static Row row(ErrorReason reason) {
+    Row row = ROWS.get(reason);
+    if (row == null) {
+      throw new IllegalArgumentException("no status code for " + reason);
+    }
+    return row;
+  }
+}

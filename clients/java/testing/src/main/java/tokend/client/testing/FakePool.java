@@ -1,0 +1,116 @@
+package tokend.client.testing;
+
+import io.grpc.StatusRuntimeException;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedSet;
+import java.util.TreeSet;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+import tokend.client.ErrorReason;
+
+/** The identities of the one pool, in the small: developer users alone. */
+final class FakePool {
+  private static final int MOST_LINKED_LOGINS = 20;
+
+  private final Map<String, SortedSet<String>> usersById = new HashMap<>();
+  private final Map<String, String> idByUser = new HashMap<>();
+
+  synchronized String getOrCreate(String user, String namedId) {
+    String owner = idByUser.get(user);
+    if (namedId.isEmpty()) {
+      return owner != null ? owner : link(user, newId());
+    }
+    if (users(namedId).isEmpty()) {
+      throw refusal(ErrorReason.NOT_AUTHORIZED, "Access to Identity '" + namedId + "' is forbidden.");
+    }
+    if (owner != null && !owner.equals(namedId)) {
+      throw refusal(
+          ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, "The developer user is registered under another identity.");
+    }
+    return link(user, namedId);
+  }
+
+  /** The identity that is named, or the named user's; both given have to belong together. */
+  synchronized String find(String id, String user) {
+    if (id.isEmpty()) {
+      return owner(user);
+    }
+    if (!user.isEmpty() && !users(id).contains(user)) {
+      throw refusal(
+          ErrorReason.RESOURCE_CONFLICT, "The identity and the developer user do not belong together.");
+    }
+    users(id);
+    return id;
+  }
+
+  synchronized List<String> usersOf(String id) {
+    return List.copyOf(users(id));
+  }
+
+  synchronized String merge(String source, String destination) {
+    String from = owner(source);
+    String to = owner(destination);
+    if (!from.equals(to)) {
+      List<String> moving = usersOf(from);
+      users(from).clear();
+      moving.forEach(user -> link(user, to));
+    }
+    return to;
+  }
+
+  synchronized void unlink(String id, String user) {
+    if (!users(id).contains(user)) {
+      // Another identity's user is a conflict; nobody's user is not found.
+      owner(user);
+      throw refusal(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.");
+    }
+    users(id).remove(user);
+    idByUser.remove(user);
+  }
+
+  private String newId() {
+    String id = FakeTokendServer.IDENTITY_POOL_ID.replaceFirst(":.*", ":") + UUID.randomUUID();
+    usersById.put(id, new TreeSet<>());
+    return id;
+  }
+
+  private String link(String user, String id) {
+    users(id).add(user);
+    if (users(id).size() > MOST_LINKED_LOGINS) {
+      users(id).remove(user);
+      throw refusal(
+          ErrorReason.LIMIT_EXCEEDED, "An identity can have at most " + MOST_LINKED_LOGINS + " linked logins.");
+    }
+    idByUser.put(user, id);
+    return id;
+  }
+
+  private SortedSet<String> users(String id) {
+    return found(usersById.get(id), "Identity");
+  }
+
+  private String owner(String user) {
+    return found(idByUser.get(user), "DeveloperUser");
+  }
+
+  private static <T> T found(@Nullable T sought, String type) {
+    if (sought == null) {
+      throw notFound(type);
+    }
+    return sought;
+  }
+
+  static StatusRuntimeException notFound(String type) {
+    Failure failure = Failure.of(ErrorReason.RESOURCE_NOT_FOUND);
+    return new Failure(
+            failure.code(), failure.reason(), type + " not found.", null, "", List.of(), type)
+        .toException();
+  }
+
+  static StatusRuntimeException refusal(ErrorReason reason, String message) {
+    Failure failure = Failure.of(reason);
+    return new Failure(failure.code(), reason, message, null, "", List.of(), "").toException();
+  }
+}

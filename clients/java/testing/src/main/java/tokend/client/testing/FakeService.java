@@ -1,0 +1,178 @@
+package tokend.client.testing;
+
+import com.google.protobuf.Timestamp;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.StreamObserver;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Supplier;
+import tokend.client.ErrorReason;
+import tokend.client.FieldViolation;
+import tokend.v1.DeveloperIdentityServiceGrpc;
+import tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest;
+import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
+import tokend.v1.LookupDeveloperIdentityRequest;
+import tokend.v1.LookupDeveloperIdentityResponse;
+import tokend.v1.MergeDeveloperIdentitiesRequest;
+import tokend.v1.MergeDeveloperIdentitiesResponse;
+import tokend.v1.UnlinkDeveloperIdentityRequest;
+import tokend.v1.UnlinkDeveloperIdentityResponse;
+
+/** The four operations on one pool, with the checks that tests of callers meet. */
+final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentityServiceImplBase {
+  private static final Duration DEFAULT_DURATION = Duration.ofMinutes(15);
+  private static final Duration LONGEST_DURATION = Duration.ofDays(1);
+  private static final int LARGEST_PAGE = 60;
+
+  private final FakePool pool = new FakePool();
+  private final FakeIssuer issuer;
+  private final InstantSource clock;
+
+  FakeService(FakeIssuer issuer, InstantSource clock) {
+    this.issuer = issuer;
+    this.clock = clock;
+  }
+
+  @Override
+  public void getOpenIdTokenForDeveloperIdentity(
+      GetOpenIdTokenForDeveloperIdentityRequest request,
+      StreamObserver<GetOpenIdTokenForDeveloperIdentityResponse> observer) {
+    answer(observer, () -> issue(request));
+  }
+
+  @Override
+  public void lookupDeveloperIdentity(
+      LookupDeveloperIdentityRequest request, StreamObserver<LookupDeveloperIdentityResponse> observer) {
+    answer(observer, () -> lookUp(request));
+  }
+
+  @Override
+  public void mergeDeveloperIdentities(
+      MergeDeveloperIdentitiesRequest request, StreamObserver<MergeDeveloperIdentitiesResponse> observer) {
+    answer(
+        observer,
+        () -> {
+          checkPool(request.getIdentityPoolId());
+          checkProvider(request.getDeveloperProviderName());
+          String id = pool.merge(request.getSourceUserIdentifier(), request.getDestinationUserIdentifier());
+          return MergeDeveloperIdentitiesResponse.newBuilder().setIdentityId(id).build();
+        });
+  }
+
+  @Override
+  public void unlinkDeveloperIdentity(
+      UnlinkDeveloperIdentityRequest request, StreamObserver<UnlinkDeveloperIdentityResponse> observer) {
+    answer(
+        observer,
+        () -> {
+          checkPool(request.getIdentityPoolId());
+          checkProvider(request.getDeveloperProviderName());
+          pool.unlink(request.getIdentityId(), request.getDeveloperUserIdentifier());
+          return UnlinkDeveloperIdentityResponse.getDefaultInstance();
+        });
+  }
+
+  private static <R> void answer(StreamObserver<R> observer, Supplier<R> operation) {
+    R response;
+    try {
+      response = operation.get();
+    } catch (StatusRuntimeException refusal) {
+      observer.onError(refusal);
+      return;
+    }
+    observer.onNext(response);
+    observer.onCompleted();
+  }
+
+  private GetOpenIdTokenForDeveloperIdentityResponse issue(GetOpenIdTokenForDeveloperIdentityRequest request) {
+    Duration duration = checkedDuration(request);
+    checkPool(request.getIdentityPoolId());
+    String user = developerUser(request);
+    String id = pool.getOrCreate(user, request.getIdentityId());
+    Instant now = clock.instant().truncatedTo(ChronoUnit.SECONDS);
+    Instant expireTime = now.plus(duration);
+    return GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
+        .setIdentityId(id)
+        .setToken(issuer.token(id, user, request.getPrincipalTagsMap(), now, expireTime))
+        .setExpireTime(timestamp(expireTime))
+        .setRefreshTime(timestamp(now.plus(duration.dividedBy(3))))
+        .build();
+  }
+
+  private LookupDeveloperIdentityResponse lookUp(LookupDeveloperIdentityRequest request) {
+    checkPool(request.getIdentityPoolId());
+    String user = request.getDeveloperUserIdentifier();
+    if (request.getIdentityId().isEmpty() && user.isEmpty()) {
+      throw FakePool.refusal(
+          ErrorReason.INVALID_PARAMETER, "Either IdentityId or DeveloperUserIdentifier must be given.");
+    }
+    String id = pool.find(request.getIdentityId(), user);
+    boolean isCheck = !request.getIdentityId().isEmpty() && !user.isEmpty();
+    List<String> users = isCheck ? List.of(user) : pool.usersOf(id);
+    int from = request.getNextToken().isEmpty() ? 0 : Integer.parseInt(request.getNextToken());
+    int size = request.getMaxResults() == 0 ? LARGEST_PAGE : request.getMaxResults();
+    int to = Math.min(users.size(), from + size);
+    return LookupDeveloperIdentityResponse.newBuilder()
+        .setIdentityId(id)
+        .addAllDeveloperUserIdentifierList(users.subList(Math.min(from, to), to))
+        .setNextToken(to < users.size() ? String.valueOf(to) : "")
+        .build();
+  }
+
+  private static String developerUser(GetOpenIdTokenForDeveloperIdentityRequest request) {
+    String user = request.getLoginsOrDefault(FakeTokendServer.DEVELOPER_PROVIDER_NAME, "");
+    if (user.isEmpty()) {
+      throw FakePool.refusal(
+          ErrorReason.INVALID_PARAMETER, "Logins must contain the developer provider of this identity pool.");
+    }
+    if (request.getLoginsCount() > 1) {
+      throw FakePool.refusal(
+          ErrorReason.NOT_AUTHORIZED, "Token is not from a supported provider of this identity pool.");
+    }
+    return user;
+  }
+
+  private static Duration checkedDuration(GetOpenIdTokenForDeveloperIdentityRequest request) {
+    List<FieldViolation> violations = new ArrayList<>();
+    if (request.getIdentityPoolId().isEmpty()) {
+      violations.add(new FieldViolation("identity_pool_id", "Member must not be empty"));
+    }
+    if (request.getLoginsMap().isEmpty()) {
+      violations.add(new FieldViolation("logins", "Member must not be empty"));
+    }
+    com.google.protobuf.Duration asked = request.getTokenDuration();
+    Duration duration =
+        request.hasTokenDuration() ? Duration.ofSeconds(asked.getSeconds(), asked.getNanos()) : DEFAULT_DURATION;
+    boolean isWhole = duration.toNanosPart() == 0;
+    if (!isWhole || duration.isZero() || duration.isNegative() || duration.compareTo(LONGEST_DURATION) > 0) {
+      violations.add(new FieldViolation("token_duration", "Member must be whole seconds from 1 to 86400"));
+    }
+    if (!violations.isEmpty()) {
+      Failure failure = Failure.of(ErrorReason.VALIDATION_FAILED);
+      throw new Failure(failure.code(), failure.reason(), "Fields break their limits.", null, "", violations, "")
+          .toException();
+    }
+    return duration;
+  }
+
+  private static void checkPool(String identityPoolId) {
+    if (!identityPoolId.equals(FakeTokendServer.IDENTITY_POOL_ID)) {
+      throw FakePool.notFound("IdentityPool");
+    }
+  }
+
+  private static void checkProvider(String developerProviderName) {
+    if (!developerProviderName.equals(FakeTokendServer.DEVELOPER_PROVIDER_NAME)) {
+      throw FakePool.refusal(
+          ErrorReason.INVALID_PARAMETER, "This identity pool does not support the specified developer provider");
+    }
+  }
+
+  private static Timestamp timestamp(Instant instant) {
+    return Timestamp.newBuilder().setSeconds(instant.getEpochSecond()).setNanos(instant.getNano()).build();
+  }
+}

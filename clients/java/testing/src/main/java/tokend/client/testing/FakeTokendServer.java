@@ -1,0 +1,148 @@
+package tokend.client.testing;
+
+import io.grpc.Server;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.inprocess.InProcessChannelBuilder;
+import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.protobuf.services.HealthStatusManager;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.time.InstantSource;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.CopyOnWriteArrayList;
+import tokend.client.TokendClient;
+import tokend.client.TokendClientBuilder;
+import tokend.v1.DeveloperIdentityServiceGrpc;
+
+/**
+ * A tokend within the process. It registers or retrieves identities, looks them up, merges and unlinks them, signs real
+ * tokens (RS512) with a key of its own, and fails as it is told to. It opens no port, keeps nothing, and knows one pool
+ * and developer users alone: logins of public providers are refused.
+ */
+public final class FakeTokendServer implements AutoCloseable {
+  /** The pool. */
+  public static final String IDENTITY_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21";
+
+  /** The pool's developer provider. */
+  public static final String DEVELOPER_PROVIDER_NAME = "login.example.internal";
+
+  /** The {@code iss} of its tokens. Nothing is served there: {@link #jwks()} gives the keys. */
+  public static final String ISSUER = "https://tokend.example.internal";
+
+  private final String name = UUID.randomUUID().toString();
+  private final FakeIssuer issuer = new FakeIssuer();
+  private final FakeFailures failures = new FakeFailures();
+  private final List<TokendClient> clients = new CopyOnWriteArrayList<>();
+  private final Server server;
+
+  private FakeTokendServer(InstantSource clock) {
+    HealthStatusManager health = new HealthStatusManager();
+    health.setStatus(DeveloperIdentityServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
+    server =
+        InProcessServerBuilder.forName(name)
+            .addService(new FakeService(issuer, clock))
+            .addService(health.getHealthService())
+            .intercept(failures)
+            .build();
+  }
+
+  /**
+   * Starts a server.
+   *
+   * @return the server, to be closed
+   */
+  public static FakeTokendServer start() {
+    return start(InstantSource.system());
+  }
+
+  /**
+   * Starts a server whose tokens have the times of a clock.
+   *
+   * @param clock the clock
+   * @return the server, to be closed
+   */
+  public static FakeTokendServer start(InstantSource clock) {
+    FakeTokendServer started = new FakeTokendServer(clock);
+    try {
+      started.server.start();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return started;
+  }
+
+  /**
+   * Makes a client of the server.
+   *
+   * @return the client, which closes with the server
+   */
+  public TokendClient client() {
+    TokendClient client = clientBuilder().build();
+    clients.add(client);
+    return client;
+  }
+
+  /**
+   * Starts a client of the server with settings of its own.
+   *
+   * @return the builder; who builds the client closes it
+   */
+  public TokendClientBuilder clientBuilder() {
+    return TokendClient.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
+  }
+
+  /**
+   * Makes all calls fail from now on. The client retries those that fail with UNAVAILABLE.
+   *
+   * @param failure how they fail
+   */
+  public void fail(Failure failure) {
+    failures.fail(failure);
+  }
+
+  /**
+   * Makes one call fail: the next that comes, or the one after those that are to fail already.
+   *
+   * @param failure how it fails
+   */
+  public void failNext(Failure failure) {
+    failures.failNext(failure);
+  }
+
+  /** Lets calls succeed again. */
+  public void recover() {
+    failures.recover();
+  }
+
+  /**
+   * Counts the calls that came, with those that failed and the retries.
+   *
+   * @param operation the name of the operation in the contract, such as {@code LookupDeveloperIdentity}
+   * @return how many
+   */
+  public int calls(String operation) {
+    return failures.calls(operation);
+  }
+
+  /** Signs with a new key from now on; the keys before stay published. */
+  public void rotateKey() {
+    issuer.rotateKey();
+  }
+
+  /**
+   * The public keys.
+   *
+   * @return a JWK set (RFC 7517) in JSON
+   */
+  public String jwks() {
+    return issuer.jwks();
+  }
+
+  /** Stops the server, and closes the clients that it made. */
+  @Override
+  public void close() {
+    clients.forEach(TokendClient::close);
+    server.shutdownNow();
+  }
+}
