@@ -109,7 +109,7 @@ def test_every_noun_with_a_secret_is_looked_at() -> None:
 
 @pytest.mark.parametrize(
     ("issued_at", "expire_time", "expected"),
-    [(1000, 1900, 1450), (1000, 1001, 1000), (1000, 1003, 1001), (1000, 87400, 44200)],
+    [(1000, 1900, 1300), (1000, 1001, 1000), (1000, 1005, 1001), (1000, 87400, 29800)],
 )
-def test_a_token_is_refreshed_at_half_its_life(issued_at: int, expire_time: int, expected: int) -> None:
+def test_a_token_is_refreshed_at_a_third_of_its_life(issued_at: int, expire_time: int, expected: int) -> None:
     assert refresh_time(issued_at, expire_time) == expected

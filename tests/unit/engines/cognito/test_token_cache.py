@@ -9,7 +9,7 @@ from tokend_server.engines.cognito.token_cache import TokenCache
 from tokend_server.model import IssuedToken, Secret, refresh_time
 
 IAT, EXP = 1_800_000_000, 1_800_000_900
-REFRESH = 1_800_000_450
+REFRESH = 1_800_000_300
 MARGIN = 60
 
 
@@ -53,8 +53,8 @@ def test_what_was_never_put_is_not_there(cache: TokenCache) -> None:
     ("age", "fresh", "usable"),
     [
         (0, True, True),
-        (449, True, True),
-        (450, False, True),
+        (299, True, True),
+        (300, False, True),
         (839, False, True),
         (840, False, False),
         (900, False, False),
@@ -72,7 +72,7 @@ def test_a_wall_clock_set_back_makes_no_token_younger(cache: TokenCache, clocks:
     cache.put(b"k", token(), IAT)
     clocks.wall -= 86_400
     assert cache.fresh(b"k")
-    clocks.advance(450)
+    clocks.advance(300)
     assert not cache.fresh(b"k")
     assert cache.usable(b"k")
     clocks.advance(390)
@@ -91,7 +91,7 @@ def test_a_wall_clock_set_ahead_ends_a_token(cache: TokenCache, clocks: Clocks) 
 def test_a_wall_clock_that_runs_behind_makes_no_token_live_longer(cache: TokenCache, clocks: Clocks) -> None:
     clocks.wall = IAT - 3600
     cache.put(b"k", token(), IAT)
-    clocks.steady += 450
+    clocks.steady += 300
     assert not cache.fresh(b"k")
 
 
