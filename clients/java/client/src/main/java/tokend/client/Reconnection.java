@@ -4,6 +4,7 @@ import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 
 /**
  * Puts a lower ceiling on gRPC's back-off of connections, which grows to two minutes and would make an outage longer by
@@ -13,10 +14,13 @@ final class Reconnection {
   private static final long CEILING = TimeUnit.SECONDS.toNanos(5);
 
   private final ManagedChannel channel;
-  private final AtomicLong last = new AtomicLong(System.nanoTime());
+  private final LongSupplier nanoTime;
+  private final AtomicLong last;
 
-  Reconnection(ManagedChannel channel) {
+  Reconnection(ManagedChannel channel, LongSupplier nanoTime) {
     this.channel = channel;
+    this.nanoTime = nanoTime;
+    last = new AtomicLong(nanoTime.getAsLong());
   }
 
   /** Tries at once to connect, if that has failed, and this was not done a moment ago. */
@@ -24,7 +28,7 @@ final class Reconnection {
     if (channel.getState(false) != ConnectivityState.TRANSIENT_FAILURE) {
       return;
     }
-    long now = System.nanoTime();
+    long now = nanoTime.getAsLong();
     long before = last.get();
     if (now - before >= CEILING && last.compareAndSet(before, now)) {
       channel.resetConnectBackoff();

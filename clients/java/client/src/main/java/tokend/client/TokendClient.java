@@ -24,7 +24,7 @@ public final class TokendClient implements AutoCloseable {
   private final Duration deadline;
 
   TokendClient(ManagedChannel channel, Duration deadline) {
-    this(channel, new Reconnection(channel), deadline);
+    this(channel, new Reconnection(channel, System::nanoTime), deadline);
   }
 
   private TokendClient(ManagedChannel channel, Reconnection reconnection, Duration deadline) {

@@ -96,7 +96,7 @@ class FakeTokendServerTest {
         .containsEntry("iat", NOW.getEpochSecond())
         .containsEntry("exp", NOW.getEpochSecond() + 60);
     assertThat(snapshot.expireTime()).isEqualTo(NOW.plusSeconds(60));
-    assertThat(snapshot.refreshTime()).isEqualTo(NOW.plusSeconds(30));
+    assertThat(snapshot.refreshTime()).isEqualTo(NOW.plusSeconds(20));
     assertThat(server.jwks()).doesNotContain("\"d\"");
   }
 

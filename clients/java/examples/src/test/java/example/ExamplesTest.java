@@ -1,0 +1,117 @@
+package example;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.net.httpserver.HttpServer;
+import io.grpc.ManagedChannelBuilder;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import software.amazon.awssdk.auth.credentials.AnonymousCredentialsProvider;
+import software.amazon.awssdk.auth.credentials.AwsCredentials;
+import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
+import software.amazon.awssdk.regions.Region;
+import software.amazon.awssdk.services.sts.StsClient;
+import tokend.client.CachedTokenSource;
+import tokend.client.ErrorReason;
+import tokend.client.TokenCache;
+import tokend.client.TokenRequest;
+import tokend.client.TokendClient;
+import tokend.client.testing.Failure;
+import tokend.client.testing.FakeTokendServer;
+import tokend.v1.DeveloperIdentityServiceGrpc;
+
+/** The examples, run. */
+class ExamplesTest {
+  private static final TokenRequest ALICE =
+      TokenRequest.of(FakeTokendServer.IDENTITY_POOL_ID, FakeTokendServer.DEVELOPER_PROVIDER_NAME, "alice");
+
+  private final FakeTokendServer server = FakeTokendServer.start();
+  private final TokendClient client = server.client();
+
+  @AfterEach
+  void stop() {
+    server.close();
+  }
+
+  @Test
+  void tokensAreKeptFresh() {
+    assertThat(Fresh.one(client)).contains(".");
+    assertThat(Fresh.many(client, "alice")).isNotEqualTo(Fresh.many(client, "bob"));
+    try (TokenCache cache = Fresh.tuned(client)) {
+      assertThat(cache.token(ALICE)).isSameAs(cache.token(ALICE));
+    }
+  }
+
+  @Test
+  void errorsAreToldApart() {
+    assertThat(Errors.outcome(client, ALICE)).startsWith("local:");
+    server.failNext(Failure.of(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED));
+    assertThat(Errors.outcome(client, ALICE)).isEqualTo("the user has another identity");
+    server.failNext(Failure.of(ErrorReason.TOO_MANY_REQUESTS).withRetryDelay(Duration.ofSeconds(2)));
+    assertThat(Errors.outcome(client, ALICE)).isEqualTo("later: PT2S");
+  }
+
+  @Test
+  void stubsTakeTheCredentials() {
+    var channel = ManagedChannelBuilder.forTarget("localhost:1").build();
+    try (CachedTokenSource source = client.tokenSource(ALICE)) {
+      var stub = Calls.withToken(DeveloperIdentityServiceGrpc.newBlockingStub(channel), source);
+      assertThat(stub.getCallOptions().getCredentials()).isNotNull();
+      assertThat(Calls.toSidecar(source)).isNotNull();
+    } finally {
+      channel.shutdownNow();
+    }
+  }
+
+  @Test
+  void stsGetsTheTokenAndItsCredentialsComeBack() throws Exception {
+    CompletableFuture<String> asked = new CompletableFuture<>();
+    HttpServer sts = fakeSts(asked);
+    try (StsClient stsClient =
+            StsClient.builder()
+                .endpointOverride(URI.create("http://127.0.0.1:" + sts.getAddress().getPort()))
+                .region(Region.US_EAST_1)
+                .credentialsProvider(AnonymousCredentialsProvider.create())
+                .httpClientBuilder(UrlConnectionHttpClient.builder())
+                .build();
+        CachedTokenSource source = client.tokenSource(ALICE);
+        var provider = Aws.credentials(stsClient, source)) {
+      AwsCredentials credentials = provider.resolveCredentials();
+
+      assertThat(credentials.accessKeyId()).isEqualTo("ASIAEXAMPLE");
+      assertThat(asked.join())
+          .contains("Action=AssumeRoleWithWebIdentity", "WebIdentityToken=" + source.token().token());
+    } finally {
+      sts.stop(0);
+    }
+  }
+
+  private static HttpServer fakeSts(CompletableFuture<String> asked) throws Exception {
+    HttpServer sts = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    sts.createContext(
+        "/",
+        exchange -> {
+          asked.complete(new String(exchange.getRequestBody().readAllBytes(), StandardCharsets.UTF_8));
+          byte[] answer =
+              ("<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+                      + "<AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>"
+                      + "<SessionToken>session</SessionToken><Expiration>"
+                      + Instant.now().plus(Duration.ofHours(1))
+                      + "</Expiration></Credentials></AssumeRoleWithWebIdentityResult>"
+                      + "</AssumeRoleWithWebIdentityResponse>")
+                  .getBytes(StandardCharsets.UTF_8);
+          exchange.sendResponseHeaders(200, answer.length);
+          exchange.getResponseBody().write(answer);
+          exchange.close();
+        });
+    sts.start();
+    return sts;
+  }
+}
