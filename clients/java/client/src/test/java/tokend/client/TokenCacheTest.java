@@ -43,7 +43,7 @@ class TokenCacheTest {
 
   private void use(TokenCache cache, String name) {
     clock.advance(Duration.ofMillis(1));
-    cache.token(user(name));
+    assertThat(cache.tokenAsync(user(name))).as(name).isDone();
   }
 
   @Test
