@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
+from tokend_server.door import Door, build_door
 from tokend_server.engines.build import build_engines
 from tokend_server.metrics import Metrics
 from tokend_server.readiness import Readiness
@@ -38,8 +39,17 @@ class Service:
     ops_address: str
     _config: Config
     _grpc_server: GrpcServer
+    _door: Door
     _readiness: Readiness
     _undo: ExitStack
+
+    def reload(self) -> None:
+        """Takes up TLS files that have changed, and opens an audit log anew that was renamed.
+
+        Both happen by themselves: the former at the next connection, the latter within a second of the next record.
+        """
+        self._grpc_server.look_at_files()
+        self._door.reopen_audit_log()
 
     def stop(self, *, announced_for: float = 0.0) -> None:
         """Stops in good order: tell health checks, finish the calls in flight, then give up listeners and engines.
@@ -73,9 +83,13 @@ def start(config: Config, clock: Clock | None = None) -> Service:
             issuer_address = undo.enter_context(closing(BoundAddress("issuer.listen", config.issuer.listen)))
             issuer = config.issuer.url or f"http://{issuer_address.address}"
 
-        engines = build_engines(config, issuer, metrics, clock)
+        door = build_door(config, metrics, clock)
+        if door.audit_log:
+            undo.callback(door.audit_log.close)
+        engines = build_engines(config, issuer, metrics, clock, door.limits.new_identity)
         undo.callback(engines.close)
-        grpc_server = GrpcServer(config.grpc, DeveloperIdentityService(engines.by_pool, clock), metrics, clock)
+        developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)
+        grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock)
         undo.callback(grpc_server.stop, 0)
         readiness = Readiness(engines.by_pool, grpc_server.set_serving)
         undo.callback(readiness.stop)
@@ -86,7 +100,7 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         readiness.start()
         grpc_server.start()
         service = Service(
-            grpc_server.addresses, issuer, ops_address.address, config, grpc_server, readiness, undo.pop_all()
+            grpc_server.addresses, issuer, ops_address.address, config, grpc_server, door, readiness, undo.pop_all()
         )
     _log.info(
         "serving",

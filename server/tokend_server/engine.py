@@ -1,6 +1,8 @@
 """The port between the contract and what stands behind it."""
 
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeAlias
 
 from tokend_server.clock import Deadline
 from tokend_server.model import (
@@ -11,6 +13,10 @@ from tokend_server.model import (
     TokenRequest,
     UnlinkRequest,
 )
+
+#: Holds the right of a caller, by its name, to create an identity, and takes it back if the block fails; raises
+#: `TooManyRequests` where the caller has created too many.
+NewIdentity: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 
 class Engine(Protocol):

@@ -11,6 +11,7 @@
     ├── TooManyRequests                  throttled
     ├── LoginProviderUnavailable         a public login provider does not answer
     ├── EngineUnavailable                the engine, its store or Cognito does not answer
+    ├── AuditUnavailable                 the record of the call cannot be written
     ├── EngineCredentialsRejected        the service's own AWS credentials are missing or refused
     ├── CallerUnauthenticated            who calls is not known
     ├── CallerNotAllowed                 who calls is known and may not
@@ -180,6 +181,13 @@ class LoginProviderUnavailable(RetryableError):
 
 class EngineUnavailable(RetryableError):
     """Raised when the engine, its store or Cognito does not answer."""
+
+    reason = "ENGINE_UNAVAILABLE"
+    aws_error_code = "InternalErrorException"
+
+
+class AuditUnavailable(RetryableError):
+    """Raised when what a call did cannot be recorded, and nothing may go unrecorded."""
 
     reason = "ENGINE_UNAVAILABLE"
     aws_error_code = "InternalErrorException"

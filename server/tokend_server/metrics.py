@@ -94,6 +94,36 @@ class Metrics:
             ("pool",),
             registry=registry,
         )
+        self.calls_refused = Counter(
+            "tokend_calls_refused_total",
+            "Calls and new identities that were refused because there were too many, by limit.",
+            ("limit",),
+            registry=registry,
+        )
+        self.caller_tokens_refused = Counter(
+            "tokend_caller_tokens_refused_total",
+            "Callers' JWTs that proved nothing, by why.",
+            ("why",),
+            registry=registry,
+        )
+        self.audit_failures = Counter(
+            "tokend_audit_failures_total",
+            "Calls whose audit record could not be written, by the operating system's error.",
+            ("error",),
+            registry=registry,
+        )
+        self.tls_certificate_expiry = Gauge(
+            "tokend_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that a listener serves with expires.",
+            ("listen",),
+            registry=registry,
+        )
+        self.tls_files_stale = Gauge(
+            "tokend_tls_files_stale",
+            "1 while a listener's TLS files cannot be used and those before them still serve.",
+            ("listen",),
+            registry=registry,
+        )
         self._signing_key_age = Gauge(
             "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
         )

@@ -12,6 +12,9 @@ NumericDate: TypeAlias = int
 
 DEFAULT_TOKEN_DURATION = timedelta(seconds=900)
 
+#: Who calls where callers are not told apart.
+ANONYMOUS = "anonymous"
+
 #: How many logins may be linked to one identity (Cognito's quota).
 MAX_LINKED_LOGINS = 20
 
@@ -56,7 +59,7 @@ class TokenRequest(NamedTuple):
         identity_id: The identity to link the logins to; None creates or finds one.
         principal_tags: Session tags for the token.
         token_duration: Whole seconds that the token is to be valid.
-        caller: Who asks, as the listener knows them; empty where callers are not told apart.
+        caller: Who asks, as the listener knows them; `anonymous` where callers are not told apart.
     """
 
     identity_pool_id: str
@@ -64,7 +67,7 @@ class TokenRequest(NamedTuple):
     identity_id: str | None = None
     principal_tags: Mapping[str, str] = MappingProxyType({})
     token_duration: timedelta = DEFAULT_TOKEN_DURATION
-    caller: str = ""
+    caller: str = ANONYMOUS
 
 
 class IdentityOutcome(StrEnum):
@@ -116,7 +119,7 @@ class LookupRequest:
     developer_user_identifier: Secret | None = None
     max_results: int = 60
     next_token: str | None = None
-    caller: str = ""
+    caller: str = ANONYMOUS
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,3 +36,8 @@ class TokenBucket:
                 return (1.0 - self._level) / self._rate
             self._level -= 1.0
             return 0.0
+
+    def put_back(self) -> None:
+        """Gives back what was taken for nothing."""
+        with self._lock:
+            self._level = min(self._burst, self._level + 1.0)

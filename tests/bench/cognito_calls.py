@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import count
 
 import boto3
@@ -76,7 +77,7 @@ def main() -> None:
     pool = {"engine": "cognito", "developer_provider_name": PROVIDER}
     settings = {"endpoint_url": options.endpoint_url, "requests_per_second": 0}
     config = Config.model_validate({"cognito": settings, "pools": {POOL_ID: pool}})
-    engines = build_engines(config, "", Metrics(CollectorRegistry()), SystemClock())
+    engines = build_engines(config, "", Metrics(CollectorRegistry()), SystemClock(), nullcontext)
     kinds = {"boto3": bare_call(options.endpoint_url), "engine": engine_call(engines.by_pool[POOL_ID])}
     for call in kinds.values():
         cpu_microseconds(call, max(CALLERS), options.calls)  # warms up

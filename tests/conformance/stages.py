@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def cognito_stage(
 def upstream(directory: Path, pools: Pools) -> Iterator[tuple[CognitoUpstream, CreateGuest]]:
     """Cognito's stand-in with local engines behind it, and what makes guests in them."""
     config, clock = _config(directory, pools, "local"), SystemClock()
-    engines = build_engines(config, ISSUER, Metrics(CollectorRegistry()), clock)
+    engines = build_engines(config, ISSUER, Metrics(CollectorRegistry()), clock, nullcontext)
     try:
         with CognitoUpstream(clock, engines=engines.by_pool) as running, _guests(config) as create_guest:
             yield running, create_guest

@@ -103,6 +103,13 @@ TABLE = (
         "InternalErrorException",
         (retry_in(1),),
     ),
+    Expected(
+        errors.AuditUnavailable(TEXT),
+        grpc.StatusCode.UNAVAILABLE,
+        "ENGINE_UNAVAILABLE",
+        "InternalErrorException",
+        (retry_in(1),),
+    ),
     Expected(errors.EngineCredentialsRejected(TEXT), grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED"),
     Expected(errors.CallerUnauthenticated(TEXT), grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED"),
     Expected(errors.CallerNotAllowed(TEXT), grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_ALLOWED"),

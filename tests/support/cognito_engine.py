@@ -1,7 +1,7 @@
 """A Cognito engine in front of a test's upstream, built as the service builds it."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -22,7 +22,7 @@ def cognito_engine(
     config = Config.model_validate(
         {"cognito": {"endpoint_url": endpoint_url, **settings}, "pools": {identity_pool_id: pool}}
     )
-    engines = build_engines(config, "", Metrics(CollectorRegistry()), clock)
+    engines = build_engines(config, "", Metrics(CollectorRegistry()), clock, nullcontext)
     try:
         yield engines.by_pool[identity_pool_id]
     finally:

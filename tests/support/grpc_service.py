@@ -17,7 +17,8 @@ from tests.fakes.scripted_engine import ScriptedEngine
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.clock import Clock, SystemClock
-from tokend_server.config import Grpc
+from tokend_server.config import Config, Grpc, Pool
+from tokend_server.door import build_door
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
@@ -108,12 +109,16 @@ class GrpcService:
 
 
 @contextmanager
-def grpc_service(clock: Clock | None = None, /, **settings: object) -> Iterator[GrpcService]:
-    """Serves until the block ends; `settings` are those of [grpc]."""
+def grpc_service(
+    clock: Clock | None = None, sections: Mapping[str, object] | None = None, /, **settings: object
+) -> Iterator[GrpcService]:
+    """Serves until the block ends; `settings` are those of [grpc], `sections` the other tables."""
     engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), clock or SystemClock()
     config = Grpc.model_validate({"listen": ["127.0.0.1:0"], "threads": 4, **settings})
-    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), clock)
-    server = GrpcServer(config, service, metrics, clock)
+    pools = dict.fromkeys(POOL_IDS, Pool(developer_provider_name="login.example.test"))
+    door = build_door(Config.model_validate({"grpc": config, "pools": pools, **(sections or {})}), metrics, clock)
+    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), door.policy, clock)
+    server = GrpcServer(config, service, door, metrics, clock)
     server.start()
     try:
         with insecure_channel(server.addresses[0]) as channel:

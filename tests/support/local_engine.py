@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ class LocalEngineUnderTest:
             issuer=ISSUER,
         )
         numbers = itertools.count(1)
-        self.engine = LocalEngine(self.pool, self.store, self.signer, self.clock, lambda: f"{next(numbers):08x}")
+        self.engine = LocalEngine(
+            self.pool, self.store, self.signer, self.clock, lambda: f"{next(numbers):08x}", nullcontext
+        )
         guests = itertools.count(1)
         self.administration = IdentityAdministration(
             identity_pool_id, self.store, self.clock, lambda: f"{next(guests):08x}-fe"

@@ -11,6 +11,7 @@ from tokend_server.aws_json.document import Reader, integer, seconds, text, text
 from tokend_server.clock import Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.model import ANONYMOUS, DEFAULT_TOKEN_DURATION
 from tokend_server.rpc import convert
 from tokend_server.rpc.validation import check_limits
 
@@ -67,12 +68,13 @@ def _broken_limits(message: Message, but_for: Iterable[str]) -> list[FieldViolat
 
 
 def _get(engine: Engine, message: pb.GetOpenIdTokenForDeveloperIdentityRequest, deadline: Deadline) -> Output:
-    issued = engine.get_open_id_token_for_developer_identity(convert.token_request(message), deadline)
+    request = convert.token_request(message, ANONYMOUS, DEFAULT_TOKEN_DURATION)
+    issued = engine.get_open_id_token_for_developer_identity(request, deadline)
     return {"IdentityId": issued.identity_id, "Token": issued.token.reveal()}
 
 
 def _lookup(engine: Engine, message: pb.LookupDeveloperIdentityRequest, deadline: Deadline) -> Output:
-    found = engine.lookup_developer_identity(convert.lookup_request(message), deadline)
+    found = engine.lookup_developer_identity(convert.lookup_request(message, ANONYMOUS), deadline)
     users = [user.reveal() for user in found.developer_user_identifiers]
     output = {"IdentityId": found.identity_id, "DeveloperUserIdentifierList": users}
     return output | {"NextToken": found.next_token} if found.next_token else output

@@ -4,10 +4,12 @@ import sys
 
 import click
 
+from tokend_server.cli.callers import callers
 from tokend_server.cli.check_config import check_config
 from tokend_server.cli.identities import identities
 from tokend_server.cli.keys import keys
 from tokend_server.cli.migrate import migrate
+from tokend_server.cli.policy import policy
 from tokend_server.cli.quickstart import quickstart
 from tokend_server.cli.serve import serve
 from tokend_server.config import ConfigError
@@ -20,7 +22,7 @@ def tokend() -> None:
     """A gRPC token service with the developer identities of Amazon Cognito."""
 
 
-for command in (serve, quickstart, check_config, migrate, keys, identities):
+for command in (serve, quickstart, check_config, migrate, keys, callers, policy, identities):
     tokend.add_command(command)
 
 

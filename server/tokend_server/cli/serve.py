@@ -15,14 +15,17 @@ _log = logging.getLogger(__name__)
 @click.command()
 @config_option
 def serve(config_path: Path | None) -> None:
-    """Serve until SIGTERM, which drains: health says NOT_SERVING, calls in flight finish, exit 0."""
+    """Serve until SIGTERM, which drains: health says NOT_SERVING, calls in flight finish, exit 0.
+
+    SIGHUP opens the audit log anew and looks at the TLS files.
+    """
     config = load_config(config_path)
     logs.configure(level=config.log.level, as_json=config.log.format == "json")
-    stop = StopSignal()
+    stop = StopSignal(hangup=True)
     service = app.start(config)
     if config.grpc.insecure:
         _log.warning("insecure = true: calls and tokens may cross the network in the clear")
     # Whoever presses Ctrl-C has no load balancer to wait for.
-    delay = config.grpc.drain_delay_seconds if stop.wait() == signal.SIGTERM else 0.0
+    delay = config.grpc.drain_delay_seconds if stop.wait(service.reload) == signal.SIGTERM else 0.0
     _log.info("draining", extra={"delay_seconds": delay})
     service.stop(announced_for=delay)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
-from tokend_server.engine import Engine
+from tokend_server.engine import Engine, NewIdentity
 from tokend_server.engines.observed import ObservedEngine
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet
@@ -40,7 +40,13 @@ class Engines:
     close: Callable[[], None]
 
 
-def build_engines(config: Config, issuer: str, metrics: Metrics, clock: Clock) -> Engines:
+def build_engines(
+    config: Config,
+    issuer: str,
+    metrics: Metrics,
+    clock: Clock,
+    new_identity: NewIdentity,
+) -> Engines:
     """Builds the engine of every pool.
 
     Args:
@@ -48,6 +54,7 @@ def build_engines(config: Config, issuer: str, metrics: Metrics, clock: Clock) -
         issuer: The `iss` of local tokens.
         metrics: Where engines are measured.
         clock: The time.
+        new_identity: Asked before an identity is created.
 
     Raises:
         ConfigError: An engine's means cannot be used as configured.
@@ -59,7 +66,7 @@ def build_engines(config: Config, issuer: str, metrics: Metrics, clock: Clock) -
         if pools := config.pools_of("local"):
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
-            local = build_local_engines(config, pools, issuer, metrics, clock)
+            local = build_local_engines(config, pools, issuer, metrics, clock, new_identity)
             undo.callback(local.store.close)
             by_pool |= local.by_pool
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))

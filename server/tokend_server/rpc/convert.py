@@ -19,7 +19,9 @@ from tokend_server.model import (
 DEFAULT_MAX_RESULTS = 60
 
 
-def token_request(message: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> TokenRequest:
+def token_request(
+    message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, longest: timedelta
+) -> TokenRequest:
     return TokenRequest(
         identity_pool_id=message.identity_pool_id,
         logins={name: Secret(value) for name, value in message.logins.items()},
@@ -28,8 +30,9 @@ def token_request(message: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> Toke
         token_duration=(
             timedelta(seconds=message.token_duration.seconds)
             if message.HasField("token_duration")
-            else DEFAULT_TOKEN_DURATION
+            else min(DEFAULT_TOKEN_DURATION, longest)
         ),
+        caller=caller,
     )
 
 
@@ -42,7 +45,7 @@ def token_response(issued: IssuedToken) -> pb.GetOpenIdTokenForDeveloperIdentity
     )
 
 
-def lookup_request(message: pb.LookupDeveloperIdentityRequest) -> LookupRequest:
+def lookup_request(message: pb.LookupDeveloperIdentityRequest, caller: str) -> LookupRequest:
     return LookupRequest(
         identity_pool_id=message.identity_pool_id,
         identity_id=message.identity_id or None,
@@ -51,6 +54,7 @@ def lookup_request(message: pb.LookupDeveloperIdentityRequest) -> LookupRequest:
         ),
         max_results=message.max_results or DEFAULT_MAX_RESULTS,
         next_token=message.next_token or None,
+        caller=caller,
     )
 
 

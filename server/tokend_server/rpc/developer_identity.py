@@ -1,15 +1,17 @@
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceServicer
+from tokend_server.call import current_call
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
-from tokend_server.rpc import convert
+from tokend_server.policy import Policy, Row
+from tokend_server.rpc import admission, convert, facts
 from tokend_server.rpc.validation import check_limits
 
 #: Seconds (some thirty years) above which a caller has no deadline: gRPC gives a caller who set none 10^18 or more.
@@ -17,56 +19,66 @@ _LONGEST_WAIT = 10**9
 
 
 class DeveloperIdentityService(DeveloperIdentityServiceServicer):
-    """Checks requests, finds the engine of their pool, and speaks protobuf on its behalf.
+    """Asks the policy, checks requests, finds the engine of their pool, and speaks protobuf on its behalf.
 
     Args:
         engines: The engines by identity pool id; a pool that is not here does not exist.
+        policy: Who may do what.
         clock: What callers' deadlines are measured with.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], clock: Clock) -> None:
+    def __init__(self, engines: Mapping[str, Engine], policy: Policy, clock: Clock) -> None:
         self._engines = engines
+        self._policy = policy
         self._clock = clock
 
     def GetOpenIdTokenForDeveloperIdentity(  # noqa: N802 - the contract's name
         self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest, context: grpc.ServicerContext
     ) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
-        deadline = self._admit(request, context)
+        deadline, row = self._admit(request, context)
+        admission.check_token(row, request)
+        asked = convert.token_request(request, current_call().caller, row.max_token_duration)
         engine = self._engine(request.identity_pool_id)
-        return convert.token_response(
-            engine.get_open_id_token_for_developer_identity(convert.token_request(request), deadline)
-        )
+        issued = engine.get_open_id_token_for_developer_identity(asked, deadline)
+        facts.add_issued(current_call().facts, issued)
+        return convert.token_response(issued)
 
     def LookupDeveloperIdentity(  # noqa: N802 - the contract's name
         self, request: pb.LookupDeveloperIdentityRequest, context: grpc.ServicerContext
     ) -> pb.LookupDeveloperIdentityResponse:
-        deadline = self._admit(request, context)
-        engine = self._engine(request.identity_pool_id)
-        return convert.lookup_response(engine.lookup_developer_identity(convert.lookup_request(request), deadline))
+        deadline, _ = self._admit(request, context)
+        asked = convert.lookup_request(request, current_call().caller)
+        found = self._engine(request.identity_pool_id).lookup_developer_identity(asked, deadline)
+        current_call().facts.result_identity_id = found.identity_id
+        return convert.lookup_response(found)
 
     def MergeDeveloperIdentities(  # noqa: N802 - the contract's name
         self, request: pb.MergeDeveloperIdentitiesRequest, context: grpc.ServicerContext
     ) -> pb.MergeDeveloperIdentitiesResponse:
-        deadline = self._admit(request, context)
+        deadline, _ = self._admit(request, context)
         engine = self._engine(request.identity_pool_id)
         identity_id = engine.merge_developer_identities(convert.merge_request(request), deadline)
+        current_call().facts.result_identity_id = identity_id
         return pb.MergeDeveloperIdentitiesResponse(identity_id=identity_id)
 
     def UnlinkDeveloperIdentity(  # noqa: N802 - the contract's name
         self, request: pb.UnlinkDeveloperIdentityRequest, context: grpc.ServicerContext
     ) -> pb.UnlinkDeveloperIdentityResponse:
-        deadline = self._admit(request, context)
+        deadline, _ = self._admit(request, context)
         engine = self._engine(request.identity_pool_id)
         engine.unlink_developer_identity(convert.unlink_request(request), deadline)
         return pb.UnlinkDeveloperIdentityResponse()
 
-    def _admit(self, request: Message, context: grpc.ServicerContext) -> Deadline:
+    def _admit(self, request: Any, context: grpc.ServicerContext) -> tuple[Deadline, Row]:  # noqa: ANN401 - any of the requests
+        call = current_call()
+        facts.add_request(call.facts, request)
         remaining = context.time_remaining()
         waits_for_ever = remaining > _LONGEST_WAIT
         deadline = Deadline(self._clock, math.inf if waits_for_ever else self._clock.monotonic() + remaining)
         deadline.check()
+        row = admission.granting_row(self._policy, call, request.identity_pool_id)
         check_limits(request)
-        return deadline
+        return deadline, row
 
     def _engine(self, identity_pool_id: str) -> Engine:
         engine = self._engines.get(identity_pool_id)

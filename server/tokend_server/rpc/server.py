@@ -1,7 +1,7 @@
 """The gRPC server: services, layers, limits and listeners."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,14 +13,21 @@ from grpc_reflection.v1alpha import reflection
 from tokend.v1 import developer_identity_service_pb2
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
 from tokend_server.clock import Clock
-from tokend_server.config import ConfigError, Grpc
+from tokend_server.config import ConfigError, Grpc, Listener
+from tokend_server.door import Door
 from tokend_server.metrics import Metrics
+from tokend_server.rpc.calls_in_flight import CallsInFlight
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.health import HealthService
+from tokend_server.rpc.interceptors.auditing import auditing
+from tokend_server.rpc.interceptors.callers import identifying, limiting
 from tokend_server.rpc.interceptors.errors import translating_errors
-from tokend_server.rpc.interceptors.layers import LayeredInterceptor
-from tokend_server.rpc.interceptors.metadata_limit import limiting_metadata
+from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor, Threads
+from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
+from tokend_server.rpc.message_wait import MessageWait
+from tokend_server.rpc.policy import rules
+from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
 from tokend_server.rpc.worker_pool import WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
@@ -35,42 +42,59 @@ _SOCKET_MODE = 0o660
 class GrpcServer:
     """The service on its listeners.
 
+    gRPC does not tell by which port a call came, so each listener is a server of its own; all share their threads.
+
     Args:
         config: Addresses and limits.
         service: The developer-identity operations.
+        door: What stands before it.
         metrics: Where calls are counted.
         clock: What they are timed with.
 
     Raises:
-        ConfigError: An address cannot be listened on.
+        ConfigError: An address cannot be listened on, or its files cannot be used.
     """
 
-    def __init__(self, config: Grpc, service: DeveloperIdentityService, metrics: Metrics, clock: Clock) -> None:
-        layers = [observing(metrics, clock), translating_errors, limiting_metadata(config.max_metadata_bytes)]
+    def __init__(
+        self, config: Grpc, service: DeveloperIdentityService, door: Door, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._config = config
+        self._metrics = metrics
         self._workers = WorkerPool(config.threads)
-        self._streams = ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream")
-        self._server = grpc.server(
-            self._workers,
-            interceptors=[LayeredInterceptor(layers, counting_unknown_methods(metrics), self._streams)],
-            options=_options(config),
+        self._threads = Threads(
+            ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream"), ThreadPoolExecutor(1, "grpc-refusal")
         )
+        self._message_wait = MessageWait(config.message_timeout_seconds, self._workers.replace, clock)
+        self._in_flight = CallsInFlight(door.concurrent_calls, metrics.calls_refused.labels("server_calls").inc)
         self._health = HealthService(SERVICE_NAME)
-        add_DeveloperIdentityServiceServicer_to_server(service, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [SERVICE_NAME, health.SERVICE_NAME]
-        if config.reflection:
-            names.append(reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+        self._servers: list[grpc.Server] = []
+        self._following: list[FollowingCredentials] = []
+        names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
-        self.addresses = tuple(self._listen(address, _credentials(config)) for address in config.listen)
+        addresses = []
+        for listener in config.guarded:
+            server = self._server(_layers(config, listener, door, metrics, clock))
+            add_DeveloperIdentityServiceServicer_to_server(service, server)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            if config.reflection:
+                reflection.enable_server_reflection(names, server)
+            self._servers.append(server)
+            addresses.append(self._listen(server, listener))
+        self.addresses = tuple(addresses)
 
     def start(self) -> None:
         """Begins to serve."""
-        self._server.start()
+        for server in self._servers:
+            server.start()
 
     def set_serving(self, serving: bool, /) -> None:
         """Says by grpc.health.v1 whether calls are welcome."""
         self._health.tell(serving=serving)
+
+    def look_at_files(self) -> None:
+        """Takes up TLS files that have changed, as new connections do."""
+        for following in self._following:
+            following.look()
 
     def announce_shutdown(self) -> None:
         """Says by grpc.health.v1 that calls are not welcome any more, for good."""
@@ -78,27 +102,66 @@ class GrpcServer:
 
     def stop(self, grace: float) -> None:
         """Takes no more calls, and returns when those in flight are done, or ended after `grace` seconds."""
-        stopped = self._server.stop(grace)
+        stopped = [server.stop(grace) for server in self._servers]
         self._health.end_watches()
-        stopped.wait()
+        for each in stopped:
+            each.wait()
+        self._message_wait.stop()
         self._workers.shutdown()
-        self._streams.shutdown(wait=False)
+        self._threads.streams.shutdown(wait=False)
+        self._threads.refusals.shutdown(wait=False)
 
-    def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> str:
+    def _server(self, layers: Sequence[Layer]) -> grpc.Server:
+        interceptor = LayeredInterceptor(
+            layers, counting_unknown_methods(self._metrics), self._in_flight, self._message_wait, self._threads
+        )
+        return grpc.server(self._workers, interceptors=[interceptor], options=_options(self._config))
+
+    def _listen(self, server: grpc.Server, listener: Listener) -> str:
         """Listens on an address, and returns it with the port that was taken."""
-        if address.startswith("unix:") and _is_served(address.removeprefix("unix:")):
+        address = listener.address
+        if listener.is_unix_socket and _is_served(address.removeprefix("unix:")):
             raise ConfigError([f"grpc.listen: another server is using {address}"])
+        credentials = self._credentials(listener)
         try:
-            if credentials is None or address.startswith("unix:"):
-                port = self._server.add_insecure_port(address)
+            if credentials is None:
+                port = server.add_insecure_port(address)
             else:
-                port = self._server.add_secure_port(address, credentials)
+                port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise ConfigError([f"grpc.listen: cannot listen on {address}; is another server using it?"]) from error
-        if address.startswith("unix:"):
+        if listener.is_unix_socket:
             Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)
             return address
         return f"{address.rpartition(':')[0]}:{port}"
+
+    def _credentials(self, listener: Listener) -> grpc.ServerCredentials | None:
+        files, address = listener.tls_files, listener.address
+        if files is None:
+            return None
+        gauges = TlsGauges(
+            self._metrics.tls_certificate_expiry.labels(address).set, self._metrics.tls_files_stale.labels(address).set
+        )
+        try:
+            following = FollowingCredentials(files, address, gauges)
+        except ValueError as error:
+            raise ConfigError([f"grpc: the TLS files cannot be used: {error}"]) from error
+        self._following.append(following)
+        return following.port_credentials
+
+
+def _layers(config: Grpc, listener: Listener, door: Door, metrics: Metrics, clock: Clock) -> Sequence[Layer]:
+    by_path = rules(config)
+    certificates = listener.tls_files is not None and listener.tls_client_ca_file is not None
+    return [
+        observing(metrics, clock),
+        beginning(unix_socket=listener.is_unix_socket),
+        translating_errors,
+        auditing(door.auditor, clock, by_path),
+        limiting_metadata(config.max_metadata_bytes),
+        identifying(door.ways(listener), by_path, certificates=certificates),
+        limiting(door.limits),
+    ]
 
 
 def _is_served(path: str) -> bool:
@@ -108,19 +171,18 @@ def _is_served(path: str) -> bool:
 
 
 def _options(config: Grpc) -> Sequence[tuple[str, int]]:
+    seconds: Mapping[str, int] = {
+        "grpc.server_handshake_timeout_ms": config.handshake_timeout_seconds,
+        "grpc.max_connection_idle_ms": config.max_connection_idle_seconds,
+        "grpc.max_connection_age_ms": config.max_connection_age_seconds,
+        "grpc.max_connection_age_grace_ms": config.max_connection_age_grace_seconds,
+    }
     return (
         ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake to be told, not half of the calls
         ("grpc.max_receive_message_length", config.max_receive_message_bytes),
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
-        ("grpc.max_connection_age_ms", 1000 * config.max_connection_age_seconds),
-        ("grpc.max_connection_age_grace_ms", 1000 * config.max_connection_age_grace_seconds),
+        ("grpc.max_allowed_incoming_connections", config.max_connections),
+        *((name, 1000 * value) for name, value in seconds.items()),
     )
-
-
-def _credentials(config: Grpc) -> grpc.ServerCredentials | None:
-    if config.tls_certificate_file is None or config.tls_private_key_file is None:
-        return None
-    pair = (config.tls_private_key_file.read_bytes(), config.tls_certificate_file.read_bytes())
-    return grpc.ssl_server_credentials([pair])

@@ -95,6 +95,7 @@ STATUS: Mapping[type[TokendError], Row] = {
     errors.TooManyRequests: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info, pushes_back=True),
     errors.LoginProviderUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
     errors.EngineUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
+    errors.AuditUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
     errors.EngineCredentialsRejected: Row(grpc.StatusCode.UNAVAILABLE),
     errors.CallerUnauthenticated: Row(grpc.StatusCode.UNAUTHENTICATED),
     errors.CallerNotAllowed: Row(grpc.StatusCode.PERMISSION_DENIED),

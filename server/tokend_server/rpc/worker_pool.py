@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,11 +24,25 @@ class WorkerPool(ThreadPoolExecutor):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._workers = [
-            threading.Thread(target=self._work, name=f"grpc-{number}", daemon=True) for number in range(workers)
-        ]
-        for worker in self._workers:
-            worker.start()
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._workers: set[threading.Thread] = set()
+        self._extra = 0
+        for _ in range(workers):
+            self._start_worker()
+
+    def replace(self, idle: int) -> None:
+        """Sees to it that as many threads work as ever, although some of them only wait for something.
+
+        Args:
+            idle: How many of them do.
+        """
+        with self._lock:
+            change, self._extra = idle - self._extra, idle
+        for _ in range(change):
+            self._start_worker()
+        for _ in range(-change):
+            self._tasks.put(None)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         task = _Task(lambda: fn(*args, **kwargs))
@@ -36,16 +51,26 @@ class WorkerPool(ThreadPoolExecutor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
-        for _ in self._workers:
+        with self._lock:
+            workers = tuple(self._workers)
+        for _ in workers:
             self._tasks.put(None)
         if wait:
-            for worker in self._workers:
+            for worker in workers:
                 worker.join()
+
+    def _start_worker(self) -> None:
+        worker = threading.Thread(target=self._work, name=f"grpc-{next(self._numbers)}", daemon=True)
+        with self._lock:
+            self._workers.add(worker)
+        worker.start()
 
     def _work(self) -> None:
         while task := self._tasks.get():
             task.run()
             del task  # a call must not live on until the next one comes
+        with self._lock:
+            self._workers.discard(threading.current_thread())
 
 
 class _Task(Future[Any]):

@@ -10,6 +10,7 @@ from urllib3 import PoolManager
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config, ConfigError, Pool
+from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.keyring import SigningAlgorithm
@@ -48,8 +49,13 @@ def open_configured_store(config: Config) -> SqlStore:
     return store
 
 
-def build_local_engines(
-    config: Config, pools: Mapping[str, Pool], issuer: str, metrics: Metrics, clock: Clock
+def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
+    config: Config,
+    pools: Mapping[str, Pool],
+    issuer: str,
+    metrics: Metrics,
+    clock: Clock,
+    new_identity: NewIdentity,
 ) -> LocalEngines:
     """Opens the store, makes sure of the keys, and builds an engine for each pool.
 
@@ -59,6 +65,7 @@ def build_local_engines(
         issuer: The `iss` of their tokens.
         metrics: Where the store is measured.
         clock: The time.
+        new_identity: Asked before an identity is created.
 
     Raises:
         ConfigError: The store cannot be used.
@@ -75,7 +82,9 @@ def build_local_engines(
         undo.pop_all()
     for algorithm in algorithms:
         metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
-    by_pool = {pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid) for pool in local_pools}
+    by_pool = {
+        pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
+    }
     return LocalEngines(by_pool, signer, sql_store)
 
 

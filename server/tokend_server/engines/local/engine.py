@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import token_claims
 from tokend_server.engines.local.logins import sort_logins
 from tokend_server.engines.local.outcomes import Situation, refuse
@@ -47,22 +48,28 @@ class LocalEngine:
         signer: What signs its tokens.
         clock: The time.
         new_guid: Makes the second half of a new identity id.
+        new_identity: Asked before an identity is created.
     """
 
-    def __init__(
-        self, pool: LocalPool, store: IdentityStore, signer: TokenSigner, clock: Clock, new_guid: Callable[[], str]
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
+        self,
+        pool: LocalPool,
+        store: IdentityStore,
+        signer: TokenSigner,
+        clock: Clock,
+        new_guid: Callable[[], str],
+        new_identity: NewIdentity,
     ) -> None:
         self._pool = pool
         self._store = store
         self._signer = signer
         self._clock = clock
         self._new_guid = new_guid
+        self._new_identity = new_identity
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         presented = self._verify_logins(request, deadline)
-        identity_id, outcome = _until_committed(
-            lambda: self._identity_for(presented, request.identity_id, deadline), deadline
-        )
+        identity_id, outcome = _until_committed(lambda: self._identity_for(presented, request, deadline), deadline)
         deadline.check()
         return self._issue(request, presented, identity_id, outcome)
 
@@ -101,9 +108,9 @@ class LocalEngine:
         return PresentedLogins(self._developer_login(user_identifier), public)
 
     def _identity_for(
-        self, presented: PresentedLogins, named_id: str | None, deadline: Deadline
+        self, presented: PresentedLogins, request: TokenRequest, deadline: Deadline
     ) -> tuple[str, IdentityOutcome]:
-        logins = presented.all
+        logins, named_id = presented.all, request.identity_id
         owner_ids = self._store.owners(self._pool.identity_pool_id, logins)
         if settled := settled_identity(owner_ids, named_id):
             return settled, IdentityOutcome.RETRIEVED
@@ -111,7 +118,8 @@ class LocalEngine:
         owners = {login: self._reread(owner_id) for login, owner_id in zip(logins, owner_ids, strict=True) if owner_id}
         identity = resolve(presented, owners, named)
         if identity is None:
-            return self._create(presented, deadline), IdentityOutcome.CREATED
+            with self._new_identity(request.caller):
+                return self._create(presented, deadline), IdentityOutcome.CREATED
         linked = replace(identity, logins=identity.logins.union(presented.all), last_modified_date=self._today())
         self._store.commit(Change(identity, linked), deadline=deadline)
         return identity.identity_id, IdentityOutcome.LINKED

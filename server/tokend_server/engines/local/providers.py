@@ -4,27 +4,33 @@ The rules are those of OpenID Connect Core 1.0, section 3.1.3.7, and of the Cogn
 Connect providers; the texts are Cognito's.
 """
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any, NewType, NoReturn, Protocol
+from typing import Protocol
 
-from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError, UnsupportedHeaderError
-from joserfc.jwa import JWSAlgModel
-from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
 from joserfc.jwt import JWTClaimsRegistry
 from urllib3 import PoolManager
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.provider_documents import VerificationKey
-from tokend_server.engines.local.provider_keys import ProviderKeys
-from tokend_server.errors import NotAuthorized
+from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import NumericDate, Secret
+from tokend_server.oidc.documents import KeySource
+from tokend_server.oidc.keys import KeysUnavailable, ProviderKeys
+from tokend_server.oidc.tokens import (
+    MalformedToken,
+    NotVerified,
+    SignedToken,
+    TokenVerifier,
+    UnverifiedClaims,
+    VerifiedClaims,
+    read_token,
+)
 
 #: Providers whose tokens are no ID tokens: only the provider itself could say whether one is good.
 OPAQUE_PROVIDERS = frozenset({"graph.facebook.com", "www.amazon.com", "api.twitter.com", "www.digits.com"})
 
-ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"})
+_VERIFIER = TokenVerifier(frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}))
 
 #: Seconds that a provider's clock may differ from this one's.
 SKEW = 300
@@ -38,18 +44,6 @@ _USER_POOL = re.compile(r"cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
 def is_user_pool(provider_name: str) -> bool:
     """Tells whether a key in `Logins` is that of a Cognito user pool: its issuer without https://."""
     return _USER_POOL.fullmatch(provider_name) is not None
-
-
-UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
-VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
-
-
-class _Registry(JWSRegistry):
-    max_header_length = 8192  # room for a certificate chain (x5c)
-
-
-# Unknown header members are ignored, as RFC 7515, section 4, asks.
-_REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 
 
 class LoginProvider(Protocol):
@@ -95,9 +89,9 @@ class OpenIdConnectProvider:
             raise ValueError("an OpenID Connect provider needs a client id")
 
     def verify(self, token: Secret, deadline: Deadline) -> str:
-        jws, unverified = _parse(token)
-        _check_issuer(unverified, self.issuers)
-        claims = self._verify_signature(jws, unverified, deadline)
+        signed = _read(token)
+        _check_issuer(signed.claims, self.issuers)
+        claims = self._verify_signature(signed, deadline)
         _check_claims(claims, NumericDate(self.clock.now()))
         if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
             raise _malformed()
@@ -105,17 +99,15 @@ class OpenIdConnectProvider:
             raise NotAuthorized("Token is not from a supported provider of this identity pool.")
         return str(claims["sub"])
 
-    def _verify_signature(
-        self, jws: CompactSignature, unverified: UnverifiedClaims, deadline: Deadline
-    ) -> VerifiedClaims:
+    def _verify_signature(self, token: SignedToken, deadline: Deadline) -> VerifiedClaims:
         try:
-            algorithm = _algorithm(jws)
-            keys = [key for key in self.keys.find(jws.headers().get("kid"), deadline) if _fits(key, algorithm)]
-            if len(keys) == 1 and validate_compact(jws, keys[0], registry=_REGISTRY):
-                return VerifiedClaims(unverified)
-        except JoseError:
-            pass
-        raise _invalid("Couldn't verify signed token.")
+            return _VERIFIER.verify(token, self.keys, deadline)
+        except NotVerified:
+            raise _invalid("Couldn't verify signed token.") from None
+        except KeysUnavailable as failure:
+            raise LoginProviderUnavailable(
+                f"Login provider {self.provider_name} does not answer.", retry_after=failure.retry_after
+            ) from None
 
 
 def open_id_connect_provider(
@@ -139,32 +131,16 @@ def open_id_connect_provider(
         # Google issues both forms: https://developers.google.com/identity/openid-connect/openid-connect#validatinganidtoken
         issuers=(issuer, GOOGLE) if provider_name == GOOGLE else (issuer,),
         client_ids=client_ids,
-        keys=ProviderKeys(provider_name, issuer, http, clock),
+        keys=ProviderKeys(f"login provider {provider_name}", KeySource(issuer=issuer, http=http), clock),
         clock=clock,
     )
 
 
-def _parse(token: Secret) -> tuple[CompactSignature, UnverifiedClaims]:
+def _read(token: Secret) -> SignedToken:
     try:
-        jws = extract_compact(token.reveal().encode(), registry=_REGISTRY)
-        claims = json.loads(jws.payload, object_pairs_hook=_unique_members, parse_constant=_no_constant)
-    except (JoseError, TypeError, ValueError, RecursionError):
+        return read_token(token)
+    except MalformedToken:
         raise _malformed() from None
-    # joserfc takes any JSON value that has an "alg" in it for a header.
-    if not isinstance(jws.headers(), dict) or not isinstance(claims, dict):
-        raise _malformed()
-    return jws, UnverifiedClaims(claims)
-
-
-def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    claims = dict(members)
-    if len(claims) != len(members):
-        raise ValueError("a claim is given twice")
-    return claims
-
-
-def _no_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
 
 
 def _check_issuer(claims: UnverifiedClaims, issuers: tuple[str, ...]) -> None:
@@ -175,24 +151,6 @@ def _check_issuer(claims: UnverifiedClaims, issuers: tuple[str, ...]) -> None:
         raise _invalid("Can't pass in a Cognito token.")
     if issuer not in issuers:
         raise _invalid("Issuer doesn't match providerName")
-
-
-def _algorithm(jws: CompactSignature) -> JWSAlgModel:
-    """Decides on the header alone, so that a token that cannot verify never makes a provider work."""
-    header = jws.headers()
-    if "crit" in header:
-        raise UnsupportedHeaderError
-    _REGISTRY.check_header(header)
-    return _REGISTRY.get_alg(header["alg"])
-
-
-def _fits(key: VerificationKey, algorithm: JWSAlgModel) -> bool:
-    """Whether the key's type, curve, `use` and `alg` allow the algorithm."""
-    try:
-        algorithm.check_key(key)
-    except JoseError:
-        return False
-    return True
 
 
 def _check_claims(claims: VerifiedClaims, now: NumericDate) -> None:

@@ -78,6 +78,9 @@ def _observe_unary(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Beh
         try:
             response = behavior(request, context)
             code = _code(context)
+        except grpc.RpcError:
+            code = grpc.StatusCode.CANCELLED
+            raise
         except Exception:
             # An abort has set the code before it raised.
             code = _code(context, otherwise=grpc.StatusCode.UNKNOWN)

@@ -1,6 +1,7 @@
 """Another call comes between reading and committing, at exactly that moment."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +40,7 @@ def interrupted(
     local: LocalEngineUnderTest, *interruptions: Callable[[], object]
 ) -> tuple[LocalEngine, InterruptedStore]:
     store = InterruptedStore(local.store, *interruptions)
-    return LocalEngine(local.pool, store, local.signer, local.clock, lambda: "aaaa"), store
+    return LocalEngine(local.pool, store, local.signer, local.clock, lambda: "aaaa", nullcontext), store
 
 
 def issue(

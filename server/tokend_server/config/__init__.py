@@ -3,26 +3,66 @@
 A setting comes from the environment (`TOKEND_` + section + `_` + name), else from the file, else from its default.
 """
 
-import ipaddress
 import os
 import re
-import ssl
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from tokend_server.callers.patterns import matches
+from tokend_server.config.access import Audit, CallerLimits, Callers, JwtIssuer, Limits, PolicyRow
+from tokend_server.config.fields import (
+    SQLITE,
+    EndpointUrl,
+    IssuerUrl,
+    Name,
+    PoolId,
+    PositiveSeconds,
+    ProviderIssuer,
+    Seconds,
+    Section,
+    StoreUrl,
+    TcpAddress,
+    host_and_port,
+    is_local,
+    provider_issuer,
 )
+from tokend_server.config.listeners import Grpc, Guard, Listener
+from tokend_server.model import ANONYMOUS
+
+__all__ = [
+    "EMBEDDED_DEVELOPER_PROVIDER",
+    "EMBEDDED_POOL_ID",
+    "Audit",
+    "CallerLimits",
+    "Callers",
+    "Cognito",
+    "Config",
+    "ConfigError",
+    "Grpc",
+    "Guard",
+    "Issuer",
+    "JwtIssuer",
+    "Limits",
+    "Listener",
+    "Log",
+    "OpenIdConnectProvider",
+    "Ops",
+    "PolicyRow",
+    "Pool",
+    "Section",
+    "Store",
+    "environment_variables",
+    "host_and_port",
+    "is_local",
+    "load_config",
+]
 
 ENVIRONMENT_PREFIX = "TOKEND_"
 
@@ -33,16 +73,8 @@ EMBEDDED_DEVELOPER_PROVIDER = "login.example.internal"
 #: Variables with the prefix that are read elsewhere: the path of the file, and the client's endpoint.
 _OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT"})
 
-_SQLITE = "sqlite:///"
-
-#: A host name, an IPv4 address, or an IPv6 address without its brackets.
-_HOST = r"[A-Za-z0-9_.:-]+"
-
 #: The beginning of a pool id of Cognito's.
 _AWS_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+:")
-
-#: The most that gRPC holds in a number of its settings.
-_MOST = 2**31 - 1
 
 
 class ConfigError(Exception):
@@ -55,148 +87,6 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Splits `host:port`, with an IPv6 host in brackets.
-
-    Raises:
-        ValueError: It is not of that form.
-    """
-    parts = urlsplit(f"//{address}")
-    if not parts.hostname or parts.port is None or parts.netloc != address or parts.username is not None:
-        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
-    return parts.hostname, parts.port
-
-
-def is_loopback(host: str) -> bool:
-    """Tells whether only this machine can reach a host name or address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def is_local(address: str) -> bool:
-    """Tells whether only this machine can reach a listening address: a unix socket, or a loopback host."""
-    return address.startswith("unix:") or is_loopback(host_and_port(address)[0])
-
-
-def _tcp_address(address: str) -> str:
-    host_and_port(address)
-    return address
-
-
-def _grpc_address(address: str) -> str:
-    if address == "unix:":
-        raise ValueError("must name the socket, such as unix:/run/tokend.sock")
-    return address if address.startswith("unix:") else _tcp_address(address)
-
-
-def _split_commas(value: object) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _provider_issuer(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"https", "http"} or not re.fullmatch(_HOST, parts.hostname or ""):
-        raise ValueError("must be a URL, such as https://tokens.example.internal")
-    if parts.username is not None or parts.port == 0:  # reading the port raises ValueError when it is none
-        raise ValueError("must name a host and, where it is not the scheme's own, a port, and no user")
-    if parts.query or parts.fragment:
-        raise ValueError("must have no query and no fragment")
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("must be https, except on a loopback host")
-    return url
-
-
-def _issuer_url(url: str) -> str:
-    if url.endswith("/"):
-        raise ValueError("must have no slash at its end")
-    return _provider_issuer(url)
-
-
-def _endpoint_url(url: str) -> str:
-    return _provider_issuer(url.removesuffix("/"))
-
-
-def _store_url(url: str) -> str:
-    path = url.removeprefix(_SQLITE)
-    if path == url or not path or path.startswith(":"):
-        raise ValueError("must be sqlite:///PATH, with a file that outlives the process")
-    return url
-
-
-TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
-GrpcAddress = Annotated[str, AfterValidator(_grpc_address)]
-StoreUrl = Annotated[str, AfterValidator(_store_url)]
-IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
-EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
-ProviderIssuer = Annotated[str, AfterValidator(_provider_issuer)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
-PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
-
-
-class Section(BaseModel):
-    """A table of the file: nothing unknown in it, and never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Grpc(Section):
-    """The gRPC listener."""
-
-    listen: Annotated[list[GrpcAddress], NoDecode, BeforeValidator(_split_commas)] = Field(
-        ["127.0.0.1:50051"],
-        min_length=1,
-        description="Addresses, HOST:PORT or unix:PATH; comma-separated in the environment",
-    )
-    threads: int = Field(16, ge=1, le=1024, description="Calls that are worked on at once")
-    tls_certificate_file: Path | None = Field(
-        None, description="PEM certificate chain; turns TLS on for the TCP addresses"
-    )
-    tls_private_key_file: Path | None = Field(None, description="PEM private key of the certificate")
-    insecure: bool = Field(False, description="Allow addresses that others can reach without TLS")
-    reflection: bool = Field(True, description="Serve gRPC reflection")
-    max_receive_message_bytes: int = Field(
-        2_621_440,
-        ge=1024,
-        le=_MOST,
-        description="Largest request; the default holds every request within the contract's limits",
-    )
-    max_metadata_bytes: int = Field(
-        8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
-    )
-    max_concurrent_streams: int = Field(100, ge=1, le=_MOST, description="Most calls at once on a connection")
-    max_connection_age_seconds: int = Field(
-        180, ge=1, le=86_400, description="Age at which a connection is asked to end"
-    )
-    max_connection_age_grace_seconds: int = Field(
-        10, ge=1, le=86_400, description="Time that its calls then have to finish"
-    )
-    drain_delay_seconds: Seconds = Field(5.0, description="On SIGTERM: time to be seen as NOT_SERVING before stopping")
-    drain_grace_seconds: Seconds = Field(10.0, description="Then: time that calls in flight have to finish")
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        files = (self.tls_certificate_file, self.tls_private_key_file)
-        if (files[0] is None) != (files[1] is None):
-            raise ValueError("tls_certificate_file and tls_private_key_file must be given together")
-        if files[0] is not None:
-            _check_certificate(files[0], files[1])
-        return self
-
-    @model_validator(mode="after")
-    def _guarded(self) -> Self:
-        if self.insecure or self.tls_certificate_file:
-            return self
-        if exposed := [address for address in self.listen if not is_local(address)]:
-            raise ValueError(
-                f"others can reach {', '.join(exposed)}: configure TLS (tls_certificate_file, tls_private_key_file), "
-                "listen on a loopback address or a unix socket, or write insecure = true"
-            )
-        return self
 
 
 class Issuer(Section):
@@ -333,7 +223,7 @@ class Pool(Section):
     def _names_lead_to_issuers(self) -> Self:
         for number, (name, provider) in enumerate(self.open_id_connect_providers.items(), start=1):
             try:
-                _provider_issuer(provider.issuer or f"https://{name}")
+                provider_issuer(provider.issuer or f"https://{name}")
             except ValueError as error:
                 raise ValueError(f"open_id_connect_providers: https:// + name {number} {error}") from None
         return self
@@ -364,6 +254,10 @@ class Config(BaseSettings):
     ops: Ops = Ops()
     store: Store = Store()
     cognito: Cognito = Cognito()
+    callers: Callers = Callers()
+    policy: dict[Name, PolicyRow] = Field({})
+    limits: Limits = Limits()
+    audit: Audit = Audit()
     log: Log = Log()
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
 
@@ -378,6 +272,48 @@ class Config(BaseSettings):
             raise ValueError(f"pools: the ids of Cognito's pools begin with an AWS region, unlike {', '.join(odd)}")
         return self
 
+    @model_validator(mode="after")
+    def _callers_are_known(self) -> Self:
+        if problems := [*self._listener_problems(), *self._policy_problems()]:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _listener_problems(self) -> Iterator[str]:
+        used = {way for listener in self.grpc.guarded for way in listener.identify_by}
+        if "jwt" in used and not self.callers.jwt:
+            yield "grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]"
+        if "bearer_key" in used and not self.callers.keys:
+            yield "grpc.identify_by: bearer_key needs a key in [callers.keys]"
+        if used and not self.policy:
+            yield "policy: callers who are told apart need a policy; declare at least one row, as [policy.NAME]"
+        if self.grpc.insecure:
+            return
+        for listener in self.grpc.guarded:
+            wants = {
+                "TLS (tls_certificate_file, tls_private_key_file)": not listener.tls_certificate_file,
+                "a way to tell who calls (identify_by)": not listener.identify_by,
+                "a policy ([policy.NAME])": not self.policy,
+            }
+            missing = [want for want, is_missing in wants.items() if is_missing]
+            if missing and not listener.is_local:
+                yield (
+                    f"grpc: others can reach {listener.address}: configure {', '.join(missing)}, "
+                    "listen on a loopback address or a unix socket, or write insecure = true"
+                )
+
+    def _policy_problems(self) -> Iterator[str]:
+        for name, row in self.policy.items():
+            if strangers := sorted(set(row.pools) - self.pools.keys() - {"*"}):
+                yield f"policy.{name}.pools: no such pool: {', '.join(strangers)}"
+        patterns = [pattern for row in self.policy.values() for pattern in row.callers]
+        if self.policy and not any(matches(pattern, ANONYMOUS) for pattern in patterns):
+            for listener in self.grpc.guarded:
+                if not listener.identify_by:
+                    yield (
+                        f"policy: every call to {listener.address} would be refused: set identify_by there, "
+                        f'or name "{ANONYMOUS}" in a row'
+                    )
+
     def pools_of(self, engine: str) -> Mapping[str, Pool]:
         """The pools behind which an engine stands."""
         return {identity_pool_id: pool for identity_pool_id, pool in self.pools.items() if pool.engine == engine}
@@ -385,7 +321,7 @@ class Config(BaseSettings):
     @property
     def store_file(self) -> Path:
         """The SQLite database."""
-        return Path(self.store.url.removeprefix(_SQLITE)) if self.store.url else self.data_dir / "tokend.db"
+        return Path(self.store.url.removeprefix(SQLITE)) if self.store.url else self.data_dir / "tokend.db"
 
     @classmethod
     def settings_customise_sources(
@@ -459,10 +395,3 @@ def _unknown_variables() -> list[str]:
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
     return f"{'.'.join(str(part) for part in location)}: {message.removeprefix('Value error, ')}"
-
-
-def _check_certificate(certificate: Path, key: Path | None) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the TLS certificate and key cannot be used: {error}") from error

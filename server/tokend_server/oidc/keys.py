@@ -1,15 +1,13 @@
-"""The keys of a public login provider: fetched when they are needed, and kept in memory."""
+"""The keys of an OpenID Connect provider: fetched when they are needed, and kept in memory."""
 
 import logging
 import math
 import threading
 from dataclasses import dataclass, field
 
-from urllib3 import PoolManager
-
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.provider_documents import FetchFailed, VerificationKey, fetch_keys, require_secure_url
-from tokend_server.errors import DeadlineExceeded, LoginProviderUnavailable
+from tokend_server.errors import DeadlineExceeded
+from tokend_server.oidc.documents import FetchFailed, KeySource, VerificationKey, fetch_keys
 
 #: Seconds after which keys are fetched anew when they are next used.
 MAX_AGE = 3600.0
@@ -23,11 +21,30 @@ FETCH_TIMEOUT = 5.0
 _log = logging.getLogger(__name__)
 
 
+class KeysUnavailable(Exception):
+    """Raised when a provider's keys are needed and it does not answer.
+
+    Attributes:
+        retry_after: Seconds until it is asked again.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """A fetch under way, which everybody who needs it waits for."""
+    """A fetch under way, which everybody who needs it waits for.
+
+    Attributes:
+        deadline: When it ends in any case.
+        after_failure: The fetch before it failed.
+        done: Set at its end.
+    """
 
     deadline: Deadline
+    after_failure: bool
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, deadline: Deadline) -> None:
@@ -40,29 +57,30 @@ class ProviderKeys:
     """The keys of one provider, fetched when they are needed and kept when they cannot be renewed.
 
     A fetch has a thread of its own: callers wait for it no longer than their deadlines, and no caller's short deadline
-    spoils it for the others. Callers whose keys are only stale do not wait at all.
+    spoils it for the others. Callers whose keys are only stale do not wait at all; callers whose keys are too old do,
+    since a key may have been withdrawn long ago, but only while the provider is not known to be out of order.
 
     Args:
-        provider_name: What errors and logs call the provider: its key in `Logins`.
-        issuer: The URL whose discovery document leads to the keys, exactly as that document names it.
-        http: Makes the requests.
+        owner: What logs call the provider.
+        source: Where the keys come from.
         clock: Measures ages and intervals.
-
-    Raises:
-        ValueError: The issuer breaks the rule of `require_secure_url`.
+        max_age: Seconds after which keys are stale: fetched anew when they are next used.
+        too_old: Seconds after which stale keys are not used before that fetch has ended or the caller's time is spent.
     """
 
-    def __init__(self, provider_name: str, issuer: str, http: PoolManager, clock: Clock) -> None:
-        require_secure_url(issuer)
-        self._provider_name = provider_name
-        self._issuer = issuer
-        self._http = http
+    def __init__(
+        self, owner: str, source: KeySource, clock: Clock, *, max_age: float = MAX_AGE, too_old: float = math.inf
+    ) -> None:
+        self._owner = owner
+        self._source = source
         self._clock = clock
+        self._max_age = max_age
+        self._too_old = too_old
         self._lock = threading.Lock()
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at = -math.inf
         self._attempted_at = -math.inf
-        self._answered = False
+        self._answered = True
         self._fetch: _Fetch | None = None
 
     def find(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
@@ -72,29 +90,34 @@ class ProviderKeys:
             No key, if the provider said within the cool-down that it has no such key.
 
         Raises:
-            LoginProviderUnavailable: No such key is known and the provider did not answer when last asked.
-            DeadlineExceeded: The caller's time was spent before the provider answered.
+            KeysUnavailable: No such key is known and the provider did not answer when last asked.
+            DeadlineExceeded: No such key is known and the caller's time was spent before the provider answered.
         """
         with self._lock:
             found = self._with_id(kid)
-            if found and self._age() < MAX_AGE:
+            age = self._age()
+            if found and age < self._max_age:
                 return found
             if not found:
                 deadline.check()
             fetch = self._fetch_under_way()
-        if not found and fetch is not None:
-            fetch.wait(deadline)
-        return found or self._find_now(kid)
+        if not found:
+            return self._find_after(fetch, kid, deadline)
+        if fetch is None or fetch.after_failure or age < self._too_old:
+            return found
+        try:
+            return self._find_after(fetch, kid, deadline)
+        except DeadlineExceeded:
+            return found
 
-    def _find_now(self, kid: str | None) -> tuple[VerificationKey, ...]:
+    def _find_after(self, fetch: _Fetch | None, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+        if fetch is not None:
+            fetch.wait(deadline)
         with self._lock:
             found = self._with_id(kid)
             if found or self._answered:
                 return found
-            raise LoginProviderUnavailable(
-                f"Login provider {self._provider_name} does not answer.",
-                retry_after=max(self._cool_down(), 1.0),
-            )
+            raise KeysUnavailable(retry_after=max(self._cool_down(), 1.0))
 
     def _with_id(self, kid: str | None) -> tuple[VerificationKey, ...]:
         return self._keys if kid is None else tuple(key for key in self._keys if key.kid == kid)
@@ -109,18 +132,18 @@ class ProviderKeys:
         """The fetch under way, begun now unless it is too early for one. The caller holds the lock."""
         if self._fetch is None and self._cool_down() <= 0:
             now = self._clock.monotonic()
-            fetch = _Fetch(Deadline(self._clock, now + FETCH_TIMEOUT))
-            threading.Thread(target=self._run, args=(fetch, now), name="login-provider-keys", daemon=True).start()
+            fetch = _Fetch(Deadline(self._clock, now + FETCH_TIMEOUT), after_failure=not self._answered)
+            threading.Thread(target=self._run, args=(fetch, now), name="provider-keys", daemon=True).start()
             self._fetch, self._attempted_at, self._answered = fetch, now, False
         return self._fetch
 
     def _run(self, fetch: _Fetch, started_at: float) -> None:
         try:
-            keys = fetch_keys(self._issuer, self._http, fetch.deadline)
+            keys = fetch_keys(self._source, fetch.deadline)
             with self._lock:
                 self._keys, self._fetched_at, self._answered = keys, started_at, True
         except FetchFailed as failure:
-            _log.warning("The keys of login provider %s could not be fetched: %s", self._provider_name, failure)
+            _log.warning("The keys of %s could not be fetched: %s", self._owner, failure)
         finally:
             with self._lock:
                 self._fetch = None

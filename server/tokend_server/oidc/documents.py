@@ -1,9 +1,13 @@
-"""What a public login provider publishes about its keys: fetched over HTTP by OpenID Connect Discovery, and read."""
+"""What an OpenID Connect provider publishes about its keys: fetched over HTTP, and read."""
 
 import contextlib
 import ipaddress
 import json
+import re
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from joserfc.errors import JoseError
@@ -26,9 +30,54 @@ MIN_RSA_BITS = 2048
 
 _CHUNK_BYTES = 1 << 16
 
+#: The b64token of RFC 6750, section 2.1: what a header can hold.
+_BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
 
 class FetchFailed(Exception):
     """Raised when a provider's keys could not be had; the text says why, for operators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySource:
+    """Where a provider publishes its keys.
+
+    Attributes:
+        issuer: The URL whose discovery document leads to the keys, exactly as that document names it.
+        http: Makes the requests.
+        jwks_url: The URL of the keys, where no discovery document is to be asked for it.
+        bearer_token_file: Holds the bearer token that the provider demands; read anew for each fetch.
+
+    Raises:
+        ValueError: The URL that the first request goes to breaks the rule of `require_secure_url`.
+    """
+
+    issuer: str
+    http: PoolManager
+    jwks_url: str | None = None
+    bearer_token_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_secure_url(self.issuer if self.jwks_url is None else self.jwks_url)
+
+
+def open_http(ca_file: Path | None = None) -> PoolManager:
+    """Makes the connections to a provider.
+
+    Args:
+        ca_file: PEM certificates of the only authorities that are believed, read anew for each connection; not given:
+            the system's.
+
+    Raises:
+        ValueError: The file cannot be read or holds no certificate.
+    """
+    if ca_file is None:
+        return PoolManager()
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ValueError(f"{ca_file} holds no certificates that can be read: {error.strerror}") from None
+    return PoolManager(ca_certs=str(ca_file), cert_reqs=ssl.CERT_REQUIRED)
 
 
 def require_secure_url(url: str) -> None:
@@ -51,8 +100,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def fetch_keys(issuer: str, http: PoolManager, deadline: Deadline) -> tuple[VerificationKey, ...]:
-    """Fetches a provider's keys as OpenID Connect Discovery 1.0, section 4, describes.
+def fetch_keys(source: KeySource, deadline: Deadline) -> tuple[VerificationKey, ...]:
+    """Fetches a provider's keys, as OpenID Connect Discovery 1.0, section 4, describes unless their URL is known.
 
     Returns:
         At least one key.
@@ -60,18 +109,39 @@ def fetch_keys(issuer: str, http: PoolManager, deadline: Deadline) -> tuple[Veri
     Raises:
         FetchFailed: There was no good answer in time.
     """
-    configuration = _get_json(http, f"{issuer.removesuffix('/')}/.well-known/openid-configuration", deadline)
-    if configuration.get("issuer") != issuer:
+    headers = {"accept-encoding": "identity", **_authorization(source.bearer_token_file)}
+    jwks_url = _discover(source, headers, deadline) if source.jwks_url is None else source.jwks_url
+    keys = import_keys(_get_json(source.http, jwks_url, headers, deadline))
+    if not keys:
+        raise FetchFailed("the JWK Set has no key for RSA or ECDSA signatures")
+    return keys
+
+
+def _authorization(bearer_token_file: Path | None) -> dict[str, str]:
+    if bearer_token_file is None:
+        return {}
+    try:
+        token = bearer_token_file.read_text("ascii").strip()
+    except OSError as error:
+        raise FetchFailed(f"the bearer token file cannot be read: {error.strerror}") from None
+    except ValueError:
+        token = ""
+    if not _BEARER_TOKEN.fullmatch(token):
+        raise FetchFailed("the bearer token file holds no bearer token")
+    return {"authorization": f"Bearer {token}"}
+
+
+def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline) -> str:
+    url = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
+    configuration = _get_json(source.http, url, headers, deadline)
+    if configuration.get("issuer") != source.issuer:
         raise FetchFailed("the discovery document names another issuer")
     jwks_uri = configuration.get("jwks_uri")
     try:
         require_secure_url(jwks_uri if isinstance(jwks_uri, str) else "")
     except ValueError as error:
         raise FetchFailed(f"jwks_uri {error}") from None
-    keys = import_keys(_get_json(http, str(jwks_uri), deadline))
-    if not keys:
-        raise FetchFailed("the JWK Set has no key for RSA or ECDSA signatures")
-    return keys
+    return str(jwks_uri)
 
 
 def import_keys(jwks: Mapping[str, Any]) -> tuple[VerificationKey, ...]:
@@ -104,9 +174,9 @@ def _read_key(jwk: dict[str, Any]) -> VerificationKey:
     return RSAKey(public_key, jwk)
 
 
-def _get_json(http: PoolManager, url: str, deadline: Deadline) -> dict[str, Any]:
+def _get_json(http: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
     try:
-        document = json.loads(_get(http, url, deadline))
+        document = json.loads(_get(http, url, headers, deadline))
     except HTTPError as error:
         raise FetchFailed(f"GET {url!r}: {type(error).__name__}") from None
     except (ValueError, RecursionError):
@@ -116,11 +186,11 @@ def _get_json(http: PoolManager, url: str, deadline: Deadline) -> dict[str, Any]
     return document
 
 
-def _get(http: PoolManager, url: str, deadline: Deadline) -> bytes:
+def _get(http: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> bytes:
     response = http.request(
         "GET",
         url,
-        headers={"accept-encoding": "identity"},
+        headers=headers,
         timeout=Timeout(connect=SOCKET_TIMEOUT, read=SOCKET_TIMEOUT, total=_time_left(deadline)),
         redirect=False,
         retries=False,

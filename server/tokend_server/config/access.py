@@ -1,0 +1,100 @@
+"""Who the callers are, what they may do and how often, and where it is recorded."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from tokend_server.config.fields import (
+    AuditDestination,
+    CallerPattern,
+    KeyDigest,
+    Name,
+    PoolId,
+    ProviderIssuer,
+    Section,
+)
+
+Operation: TypeAlias = Literal[
+    "GetOpenIdTokenForDeveloperIdentity",
+    "LookupDeveloperIdentity",
+    "MergeDeveloperIdentities",
+    "UnlinkDeveloperIdentity",
+]
+Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+_Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+_Calls = Annotated[int, Field(ge=1, le=1_000_000)]
+_Burst = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class JwtIssuer(Section):
+    """An issuer of the JWTs that callers present, such as a Kubernetes cluster."""
+
+    issuer: ProviderIssuer = Field(description="The exact `iss` of its tokens")
+    audiences: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="Accepted `aud` values: names of this service, at least one"
+    )
+    algorithms: list[Algorithm] = Field(min_length=1, description="Accepted `alg` values")
+    jwks_url: ProviderIssuer | None = Field(None, description="Where its keys are; default by discovery at the issuer")
+    ca_file: Path | None = Field(None, description="PEM certificates of the authorities of its https")
+    bearer_token_file: Path | None = Field(
+        None, description="File with the bearer token that its discovery demands, read anew each time"
+    )
+
+
+class Callers(Section):
+    """The callers' keys and the issuers of their tokens."""
+
+    keys: dict[Name, Annotated[list[KeyDigest], Field(min_length=1)]] = Field(
+        {}, description="Digests of a caller's keys by its name, several while keys change: `sha256:HEX`"
+    )
+    jwt: dict[Name, JwtIssuer] = Field({}, description="Issuers of callers' JWTs, by a name of your choice")
+
+
+class PolicyRow(Section):
+    """What some callers may do."""
+
+    callers: list[CallerPattern] = Field(
+        min_length=1, description="Patterns of callers' names; `*` stops at `/` and `:`, `**` does not"
+    )
+    pools: list[PoolId | Literal["*"]] = Field(min_length=1, description='Ids of pools, or `["*"]` for all')
+    operations: list[Operation | Literal["*"]] = Field(min_length=1, description='Operations, or `["*"]` for all')
+    max_token_duration_seconds: int = Field(
+        900, ge=1, le=86_400, description="Longest `token_duration`; also what a request without one gets, if below 900"
+    )
+    principal_tag_keys: list[str] = Field([], description='Keys of principal tags that may be set, or `["*"]` for any')
+
+
+class CallerLimits(Section):
+    """Limits for each of the callers that a pattern fits."""
+
+    calls_per_second: _Rate | None = Field(None, description="As `limits.calls_per_second`")
+    calls_burst: _Burst | None = Field(None, description="As `limits.calls_burst`")
+    new_identities_per_second: _Rate | None = Field(None, description="As `limits.new_identities_per_second`")
+    new_identities_burst: _Burst | None = Field(None, description="As `limits.new_identities_burst`")
+    concurrent_calls_of_caller: _Calls | None = Field(None, description="As `limits.concurrent_calls_of_caller`")
+
+
+class Limits(Section):
+    """How much is taken from callers. Rates are for each identified caller, and for no other."""
+
+    concurrent_calls: _Calls = Field(512, description="Calls, waiting ones included, above which further are refused")
+    concurrent_calls_of_caller: _Calls = Field(
+        128, description="Calls of an identified caller that are worked on at once"
+    )
+    calls_per_second: _Rate = Field(200.0, description="Calls of an identified caller; 0: no limit")
+    calls_burst: _Burst = Field(400, description="Calls that may come at once after a pause")
+    new_identities_per_second: _Rate = Field(
+        50.0, description="Local engine: identities that an identified caller may create; 0: no limit"
+    )
+    new_identities_burst: _Burst = Field(500, description="Identities that may be created at once after a pause")
+    callers: dict[CallerPattern, CallerLimits] = Field(
+        {}, description="Other limits for the callers that a pattern fits, the first that does"
+    )
+
+
+class Audit(Section):
+    """The audit log: one JSON object a line for every decision about a call."""
+
+    destination: AuditDestination = Field("none", description="`none`, `stdout` or `file:/PATH`")
+    required: bool = Field(False, description="Fail a call whose record cannot be written")

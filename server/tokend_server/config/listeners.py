@@ -1,0 +1,159 @@
+"""The gRPC listeners: where they are, what guards them, and how each tells who calls."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from tokend_server.config.fields import MOST, Addresses, CallerPatterns, CommaSeparated, GrpcAddress, Seconds, Section
+from tokend_server.config.fields import is_local as only_this_machine_reaches
+from tokend_server.tls import TlsFiles
+
+#: A way to tell who calls.
+Way: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
+
+
+class Guard(Section):
+    """What guards an address and tells who calls there."""
+
+    tls_certificate_file: Path | None = Field(
+        None, description="PEM certificate chain; turns TLS on for the TCP addresses"
+    )
+    tls_private_key_file: Path | None = Field(None, description="PEM private key of the certificate")
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM certificates of the authorities whose clients may connect; no other client may"
+    )
+    identify_by: Annotated[list[Way], *CommaSeparated] = Field(
+        [],
+        description="Ways to tell who calls, the first that fits: `mutual_tls`, `jwt`, `bearer_key`, "
+        "`x_forwarded_client_cert`; none: callers are not told apart",
+    )
+    trusted_proxies: CallerPatterns = Field(
+        [], description="Patterns of callers whose `x-forwarded-client-cert` is believed, on TCP addresses"
+    )
+
+
+class Listener(Guard):
+    """One address with what guards it."""
+
+    address: GrpcAddress
+
+    @property
+    def is_unix_socket(self) -> bool:
+        """Whether it is a unix socket."""
+        return self.address.startswith("unix:")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return only_this_machine_reaches(self.address)
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """The files of its TLS; None where it has none."""
+        if self.is_unix_socket or self.tls_certificate_file is None or self.tls_private_key_file is None:
+            return None
+        return TlsFiles(self.tls_certificate_file, self.tls_private_key_file, self.tls_client_ca_file)
+
+    def problems(self) -> Iterator[str]:
+        """What contradicts itself here."""
+        if not self.is_unix_socket:
+            yield from self._tls_problems()
+        if "mutual_tls" in self.identify_by:
+            if self.is_unix_socket:
+                yield "mutual_tls is not for unix sockets"
+            elif self.tls_client_ca_file is None:
+                yield "mutual_tls needs tls_client_ca_file"
+        if "x_forwarded_client_cert" in self.identify_by:
+            yield from self._proxy_problems()
+
+    def _tls_problems(self) -> Iterator[str]:
+        if (self.tls_certificate_file is None) != (self.tls_private_key_file is None):
+            yield "tls_certificate_file and tls_private_key_file must be given together"
+        elif self.tls_client_ca_file and self.tls_certificate_file is None:
+            yield "tls_client_ca_file needs tls_certificate_file and tls_private_key_file"
+        elif files := self.tls_files:
+            try:
+                files.read()
+            except ValueError as error:
+                yield f"the TLS files cannot be used: {error}"
+
+    def _proxy_problems(self) -> Iterator[str]:
+        before = self.identify_by[: self.identify_by.index("x_forwarded_client_cert")]
+        if "mutual_tls" in before:
+            yield "x_forwarded_client_cert must stand before mutual_tls, which would take the proxy for the caller"
+        if not self.is_unix_socket and not (self.tls_client_ca_file and self.trusted_proxies):
+            yield "x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket"
+
+
+class Grpc(Guard):
+    """The gRPC listeners."""
+
+    listen: Addresses = Field(
+        ["127.0.0.1:50051"],
+        min_length=1,
+        description="Addresses, HOST:PORT or unix:PATH; comma-separated in the environment",
+    )
+    listeners: dict[GrpcAddress, Guard] = Field(
+        {}, description="Other values of the `tls_*`, `identify_by` and `trusted_proxies` settings for one address"
+    )
+    insecure: bool = Field(
+        False, description="Allow addresses that others can reach without TLS, known callers or a policy"
+    )
+    health: Literal["anyone", "identified"] = Field("anyone", description="Who may ask for health")
+    reflection: bool = Field(True, description="Serve gRPC reflection, to callers who are identified where others are")
+    threads: int = Field(16, ge=1, le=1024, description="Calls that are worked on at once")
+    max_receive_message_bytes: int = Field(
+        2_621_440,
+        ge=1024,
+        le=MOST,
+        description="Largest request; the default holds every request within the contract's limits",
+    )
+    max_metadata_bytes: int = Field(
+        8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
+    )
+    max_concurrent_streams: int = Field(100, ge=1, le=MOST, description="Most calls at once on a connection")
+    max_connections: int = Field(1000, ge=1, le=MOST, description="Most connections to an address")
+    handshake_timeout_seconds: int = Field(
+        10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"
+    )
+    message_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Time that a call's message has to arrive after its headers",
+    )
+    max_connection_idle_seconds: int = Field(
+        300, ge=1, le=86_400, description="Time without a call after which a connection is asked to end"
+    )
+    max_connection_age_seconds: int = Field(
+        180, ge=1, le=86_400, description="Age at which a connection is asked to end"
+    )
+    max_connection_age_grace_seconds: int = Field(
+        10, ge=1, le=86_400, description="Time that its calls then have to finish"
+    )
+    drain_delay_seconds: Seconds = Field(5.0, description="On SIGTERM: time to be seen as NOT_SERVING before stopping")
+    drain_grace_seconds: Seconds = Field(10.0, description="Then: time that calls in flight have to finish")
+
+    @property
+    def guarded(self) -> Sequence[Listener]:
+        """Every address with what guards it."""
+        common = {name: getattr(self, name) for name in Guard.model_fields}
+        return [Listener(address=address, **{**common, **self._own(address)}) for address in self.listen]
+
+    def _own(self, address: str) -> dict[str, object]:
+        own = self.listeners.get(address)
+        return {name: getattr(own, name) for name in own.model_fields_set} if own else {}
+
+    @model_validator(mode="after")
+    def _listeners_are_whole(self) -> Self:
+        problems = [
+            f"listeners: {address} is not in listen" for address in self.listeners if address not in self.listen
+        ]
+        for listener in self.guarded:
+            problems += [problem for problem in listener.problems() if problem not in problems]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self

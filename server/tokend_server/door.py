@@ -1,0 +1,188 @@
+"""Builds what stands between callers and the service from the configuration."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tokend_server import limits
+from tokend_server.audit.auditor import Auditor
+from tokend_server.audit.file_log import FileAuditLog
+from tokend_server.audit.log import AuditLog, AuditWriteFailed
+from tokend_server.audit.record import EventIds
+from tokend_server.audit.stream_log import StreamAuditLog
+from tokend_server.callers.certificate import by_certificate
+from tokend_server.callers.forwarded import ByForwardedCertificate
+from tokend_server.callers.keys import ByKey
+from tokend_server.callers.patterns import Pattern
+from tokend_server.callers.presented import Presented, Way
+from tokend_server.callers.tokens import ByToken, TokenIssuer, token_issuer
+from tokend_server.clock import Clock
+from tokend_server.config import CallerLimits, Config, ConfigError, Limits, Listener
+from tokend_server.metrics import Metrics
+from tokend_server.oidc.documents import open_http
+from tokend_server.policy import Policy, Row
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What stands between callers and the service.
+
+    Attributes:
+        ways: How a listener tells who calls, in order and with the names of the ways.
+        policy: Who may do what.
+        limits: How much is taken from each caller.
+        concurrent_calls: How much is taken from all of them at once.
+        auditor: Records every decision.
+        audit_log: Where to; None for nowhere.
+    """
+
+    ways: Callable[[Listener], Sequence[tuple[str, Way]]]
+    policy: Policy
+    limits: limits.Limits
+    concurrent_calls: int
+    auditor: Auditor
+    audit_log: AuditLog | None
+
+    def reopen_audit_log(self) -> None:
+        """Lets go of an audit log that was renamed; one that cannot be opened anew is told of, and kept."""
+        if self.audit_log:
+            try:
+                self.audit_log.reopen()
+            except AuditWriteFailed:
+                _log.exception("the audit log cannot be opened anew")
+
+
+def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:
+    """Builds it.
+
+    Raises:
+        ConfigError: A key, an issuer or the audit log cannot be used; every problem is named.
+    """
+    problems: list[str] = []
+    issuers = _issuers(config, clock, problems)
+    by_token = _built(
+        "callers.jwt",
+        partial(ByToken, issuers, clock, lambda why: metrics.caller_tokens_refused.labels(why).inc()),
+        problems,
+    )
+    by_key = _built("callers.keys", partial(ByKey, config.callers.keys), problems)
+    audit_log = _built("audit.destination", partial(_audit_log, config.audit.destination, clock), problems)
+    if problems or by_token is None or by_key is None:
+        raise ConfigError(problems)
+    auditor = Auditor(
+        audit_log,
+        required=config.audit.required,
+        clock=clock,
+        event_id=EventIds(os.urandom),
+        on_failure=lambda error: metrics.audit_failures.labels(error).inc(),
+    )
+    return Door(
+        partial(_ways, by_key, by_token),
+        policy_of(config),
+        _limits(config.limits, metrics, clock),
+        config.limits.concurrent_calls,
+        auditor,
+        audit_log,
+    )
+
+
+def policy_of(config: Config) -> Policy:
+    """The policy of a configuration."""
+    rows = [
+        Row(
+            name=name,
+            callers=tuple(row.callers),
+            pools=frozenset(row.pools),
+            operations=frozenset(row.operations),
+            max_token_duration=timedelta(seconds=row.max_token_duration_seconds),
+            principal_tag_keys=frozenset(row.principal_tag_keys),
+        )
+        for name, row in config.policy.items()
+    ]
+    return Policy(rows, tuple(config.pools))
+
+
+def _ways(by_key: ByKey, by_token: ByToken, listener: Listener) -> Sequence[tuple[str, Way]]:
+    proxies = [Pattern(proxy) for proxy in listener.trusted_proxies]
+
+    def by_own_certificate(presented: Presented) -> str | None:
+        """A proxy that says nothing of its caller is not the caller."""
+        caller = by_certificate(presented)
+        return None if caller and any(proxy.matches(caller) for proxy in proxies) else caller
+
+    ways: dict[str, Way] = {
+        "mutual_tls": by_own_certificate if proxies else by_certificate,
+        "jwt": by_token,
+        "bearer_key": by_key,
+        "x_forwarded_client_cert": ByForwardedCertificate(listener.trusted_proxies),
+    }
+    return [(name, ways[name]) for name in listener.identify_by]
+
+
+def _issuers(config: Config, clock: Clock, problems: list[str]) -> Sequence[TokenIssuer]:
+    built = []
+    for name, settings in config.callers.jwt.items():
+        try:
+            issuer = token_issuer(
+                name,
+                issuer=settings.issuer,
+                audiences=settings.audiences,
+                algorithms=settings.algorithms,
+                jwks_url=settings.jwks_url,
+                bearer_token_file=settings.bearer_token_file,
+                http=open_http(settings.ca_file),
+                clock=clock,
+            )
+        except ValueError as error:
+            problems.append(f"callers.jwt.{name}: {error}")
+        else:
+            built.append(issuer)
+    return built
+
+
+def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
+    if destination == "none":
+        return None
+    if destination == "stdout":
+        return StreamAuditLog(sys.stdout.fileno(), clock)
+    return FileAuditLog(Path(destination.removeprefix("file:")), clock)
+
+
+def _limits(settings: Limits, metrics: Metrics, clock: Clock) -> limits.Limits:
+    common = {name: getattr(settings, name) for name in CallerLimits.model_fields}
+    by_pattern = [
+        (pattern, _caller_limits({**common, **own.model_dump(exclude_none=True)}))
+        for pattern, own in settings.callers.items()
+    ]
+    return limits.Limits(
+        _caller_limits(common), by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock
+    )
+
+
+def _caller_limits(settings: Mapping[str, Any]) -> limits.CallerLimits:
+    return limits.CallerLimits(
+        calls=limits.Rate(settings["calls_per_second"], settings["calls_burst"]),
+        new_identities=limits.Rate(settings["new_identities_per_second"], settings["new_identities_burst"]),
+        concurrent_calls=settings["concurrent_calls_of_caller"],
+    )
+
+
+_Built = TypeVar("_Built")
+
+
+def _built(setting: str, build: Callable[[], _Built], problems: list[str]) -> _Built | None:
+    try:
+        return build()
+    except OSError as error:
+        problems.append(f"{setting}: {error.filename}: {error.strerror}")
+    except ValueError as error:
+        problems.append(f"{setting}: {error}")
+    return None

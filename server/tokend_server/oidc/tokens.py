@@ -1,0 +1,150 @@
+"""JSON Web Tokens that others have signed: read strictly, and verified with their issuers' keys.
+
+The rules are those of RFC 7515, RFC 7519 and the best practices of RFC 8725; the signatures are joserfc's to verify.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, NewType, NoReturn
+
+from joserfc.errors import JoseError
+from joserfc.jwa import JWSAlgModel
+from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
+from joserfc.util import urlsafe_b64decode
+
+from tokend_server.clock import Deadline
+from tokend_server.model import Secret
+from tokend_server.oidc.documents import VerificationKey
+from tokend_server.oidc.keys import ProviderKeys
+
+#: The algorithms of public keys: what verifies a token cannot make one (RFC 7518, section 3.1).
+ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
+
+UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
+VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
+
+
+class MalformedToken(Exception):
+    """Raised when a text is no JSON Web Token that is signed."""
+
+
+class NotVerified(Exception):
+    """Raised when a token's claims are not proved to be its issuer's."""
+
+
+class HeaderRefused(NotVerified):
+    """Raised when that is already seen in its header, such as an algorithm that is not accepted."""
+
+
+class _Registry(JWSRegistry):
+    max_header_length = 8192  # room for a certificate chain (x5c)
+
+
+_SIZES = _Registry()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """A token as it was read; nothing in it is proved.
+
+    Attributes:
+        jws: Its header and signature.
+        claims: What it claims.
+    """
+
+    jws: CompactSignature
+    claims: UnverifiedClaims
+
+
+def read_token(token: Secret) -> SignedToken:
+    """Reads a token in compact form.
+
+    Raises:
+        MalformedToken: It is none, or a member of its header or its claims is given twice.
+    """
+    try:
+        jws = extract_compact(token.reveal().encode(), registry=_SIZES)
+        header = _read_json(urlsafe_b64decode(jws.segments["header"]))
+        claims = _read_json(jws.payload)
+    except (JoseError, TypeError, ValueError, RecursionError):
+        raise MalformedToken from None
+    # joserfc takes any JSON value that has an "alg" in it for a header.
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise MalformedToken
+    return SignedToken(jws, UnverifiedClaims(claims))
+
+
+def _read_json(document: bytes) -> Any:  # noqa: ANN401 -- any JSON value
+    return json.loads(document.decode(), object_pairs_hook=_unique_members, parse_constant=_no_constant)
+
+
+def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(members)
+    if len(unique) != len(members):
+        raise ValueError("a member is given twice")
+    return unique
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+class TokenVerifier:
+    """Verifies the signatures of tokens, by some algorithms and no others.
+
+    Args:
+        algorithms: The accepted values of `alg`, at least one and all of `ALGORITHMS`.
+
+    Raises:
+        ValueError: There is no algorithm, or another.
+    """
+
+    def __init__(self, algorithms: Collection[str]) -> None:
+        # joserfc would choose some itself if there were none, and HS256 among them.
+        if not algorithms or not ALGORITHMS.issuperset(algorithms):
+            raise ValueError(f"the algorithms of tokens must be some of {', '.join(sorted(ALGORITHMS))}")
+        # Unknown header members are ignored, as RFC 7515, section 4, asks.
+        self._registry = _Registry(algorithms=algorithms, strict_check_header=False)
+
+    def verify(self, token: SignedToken, keys: ProviderKeys, deadline: Deadline) -> VerifiedClaims:
+        """Verifies a token's signature, and nothing else about it.
+
+        Args:
+            token: The token.
+            keys: The keys of its issuer.
+            deadline: How long to wait for them.
+
+        Raises:
+            NotVerified: It is not the issuer's.
+            KeysUnavailable: The issuer's keys are not known and cannot be had now.
+            DeadlineExceeded: They did not come before the deadline.
+        """
+        algorithm = self._algorithm(token.jws)
+        fitting = [key for key in keys.find(token.jws.headers().get("kid"), deadline) if _fits(key, algorithm)]
+        try:
+            if len(fitting) == 1 and validate_compact(token.jws, fitting[0], registry=self._registry):
+                return VerifiedClaims(token.claims)
+        except JoseError:
+            pass
+        raise NotVerified
+
+    def _algorithm(self, jws: CompactSignature) -> JWSAlgModel:
+        """Decides on the header alone, so that a token that cannot verify never makes a provider work."""
+        header = jws.headers()
+        if "crit" in header:
+            raise HeaderRefused
+        try:
+            self._registry.check_header(header)
+            return self._registry.get_alg(header["alg"])
+        except JoseError:
+            raise HeaderRefused from None
+
+
+def _fits(key: VerificationKey, algorithm: JWSAlgModel) -> bool:
+    """Whether the key's type, curve, `use` and `alg` allow the algorithm."""
+    try:
+        algorithm.check_key(key)
+    except JoseError:
+        return False
+    return True

@@ -1,0 +1,36 @@
+"""What the policy says of a call, and what of its request goes beyond that."""
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.call import Call
+from tokend_server.errors import CallerNotAllowed
+from tokend_server.policy import Policy, Row
+
+
+def granting_row(policy: Policy, call: Call, identity_pool_id: str) -> Row:
+    """The row that lets a call through.
+
+    Raises:
+        CallerNotAllowed: There is none.
+    """
+    row = policy.decide(call.caller, call.method, identity_pool_id)
+    if row is None:
+        raise CallerNotAllowed("The policy does not allow the caller this operation on this identity pool.")
+    call.facts.policy = row.name
+    return row
+
+
+def check_token(row: Row, request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> None:
+    """Checks what a request for a token asks beyond its fields' limits.
+
+    Raises:
+        CallerNotAllowed: The row allows no such duration, or not all of the tags; both are told at once.
+    """
+    excesses = []
+    longest = int(row.max_token_duration.total_seconds())
+    if request.token_duration.seconds > longest:
+        excesses.append(f"a token_duration above {longest} s")
+    if not all(map(row.allows_tag, request.principal_tags)):
+        allowed = ", ".join(sorted(row.principal_tag_keys)) or "none"
+        excesses.append(f"principal_tags other than: {allowed}")
+    if excesses:
+        raise CallerNotAllowed(f"The policy does not allow the caller {' nor '.join(excesses)}.")

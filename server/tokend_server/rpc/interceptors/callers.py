@@ -1,0 +1,84 @@
+"""The layers that find out who calls, and hold each caller to its limits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+import grpc
+
+from tokend_server.call import Call, current_call
+from tokend_server.callers.presented import Presented, Way
+from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
+from tokend_server.limits import Limits
+from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.policy import Rule
+
+_UNKNOWN = "The caller is not known: none of this listener's ways to tell who calls has succeeded."
+
+
+def identifying(ways: Sequence[tuple[str, Way]], rules: Mapping[str, Rule], *, certificates: bool) -> Layer:
+    """A layer that finds out who calls, and lets nobody pass to a method that is for nobody.
+
+    Args:
+        ways: How to tell, in order and with the names of the ways; none: callers are not told apart.
+        rules: What a caller needs for each method, by its path.
+        certificates: Clients show certificates, which gRPC has verified.
+    """
+    read = _with_certificate if certificates else _without_certificate
+
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        rule = rules.get(method.path)
+        identify = _identify(ways, rule)
+
+        @wraps(behavior)
+        def identified(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            if rule is None:
+                raise CallerNotAllowed("This method is for nobody.")
+            call = current_call()
+            call.way, call.caller = identify(read(call, context))
+            return behavior(request, context, *rest)
+
+        return identified
+
+    return layer
+
+
+def limiting(limits: Limits) -> Layer:
+    """A layer that refuses calls of a caller that makes too many."""
+
+    def layer(_method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            with limits.call(current_call().caller):
+                return behavior(request, context, *rest)
+
+        return limited
+
+    return layer
+
+
+def _identify(ways: Sequence[tuple[str, Way]], rule: Rule | None) -> Callable[[Presented], tuple[str, str]]:
+    if not ways or rule is Rule.NOTHING:
+        return lambda _presented: ("", ANONYMOUS)
+
+    def identify(presented: Presented) -> tuple[str, str]:
+        for name, way in ways:
+            if caller := way(presented):
+                return name, caller
+        raise CallerUnauthenticated(_UNKNOWN)
+
+    return identify
+
+
+def _without_certificate(call: Call, _context: grpc.ServicerContext) -> Presented:
+    return call.presented
+
+
+def _with_certificate(call: Call, context: grpc.ServicerContext) -> Presented:
+    properties: Mapping[str, Any] = context.auth_context()
+    return call.presented._replace(uris=_texts(properties, "peer_uri"), dns_names=_texts(properties, "peer_dns"))
+
+
+def _texts(properties: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(value.decode(errors="replace") for value in properties.get(name, ()))

@@ -1,0 +1,89 @@
+"""The layers that begin a call with what its metadata say, and refuse too much of them."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from functools import wraps
+from typing import Any
+
+import grpc
+
+from tokend_server.call import CURRENT_CALL, Call, current_call
+from tokend_server.callers.presented import Presented
+from tokend_server.errors import MetadataTooLarge
+from tokend_server.model import Secret
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.trace_context import parse_traceparent
+
+#: What HTTP/2 adds to the length of a header field for its size (RFC 9113, section 6.5.2).
+FIELD_OVERHEAD = 32
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+_READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-client-cert", "x-request-id"})
+
+
+def beginning(*, unix_socket: bool) -> Layer:
+    """A layer that makes the call known to all that tell of it.
+
+    Args:
+        unix_socket: Calls come by a unix socket.
+    """
+
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def begun(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            size = 0
+            read: dict[str, list[str]] = {name: [] for name in _READ}
+            for key, value in context.invocation_metadata():
+                size += len(key) + len(value) + FIELD_OVERHEAD
+                if key in _READ and isinstance(value, str):
+                    read[key].append(value)
+            call = Call(
+                method=method.name,
+                request_id=_request_id(read["x-request-id"]),
+                trace_id=_trace_id(read["traceparent"]),
+                source=context.peer(),
+                user_agent=read["user-agent"][0] if read["user-agent"] else "",
+                metadata_bytes=size,
+                presented=Presented(
+                    unix_socket=unix_socket,
+                    authorization=tuple(map(Secret, read["authorization"])),
+                    forwarded_client_certs=tuple(read["x-forwarded-client-cert"]),
+                ),
+            )
+            # gRPC gives every call a context of its own: nothing has to be put back.
+            CURRENT_CALL.set(call)
+            return behavior(request, context, *rest)
+
+        return begun
+
+    return layer
+
+
+def limiting_metadata(most_bytes: int) -> Layer:
+    """A layer that measures metadata itself: gRPC's own limit binds only clients that acknowledge its settings."""
+
+    def layer(_method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            if current_call().metadata_bytes > most_bytes:
+                raise MetadataTooLarge(f"The metadata of a call may have at most {most_bytes} bytes.")
+            return behavior(request, context, *rest)
+
+        return limited
+
+    return layer
+
+
+def _request_id(given: Sequence[str]) -> str:
+    """The id that a proxy gave the call, else a new one."""
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0]
+    return str(uuid.uuid4())
+
+
+def _trace_id(given: Sequence[str]) -> str | None:
+    """The trace that the caller says the call belongs to."""
+    parent = parse_traceparent(given[0]) if len(given) == 1 else None
+    return parent.trace_id if parent else None

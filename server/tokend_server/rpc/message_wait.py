@@ -1,0 +1,77 @@
+"""Waiting for the message of a call whose headers have come."""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+
+import grpc
+
+from tokend_server.clock import Clock
+from tokend_server.errors import FieldViolation, ValidationFailed
+
+#: Seconds between two looks at the calls that wait. A message that belongs to its headers is there long before.
+_INTERVAL = 0.1
+
+
+class MessageWait:
+    """Waits for messages in the threads of their calls, and sees to it that this costs others nothing.
+
+    A call whose message stays away has its thread replaced while it waits, and is cancelled in the end.
+
+    Args:
+        timeout: Seconds that a message may take.
+        replace: Is told, again and again, how many threads are waiting.
+        clock: The time.
+        interval: Seconds between two looks.
+    """
+
+    def __init__(
+        self, timeout: float, replace: Callable[[int], None], clock: Clock, *, interval: float = _INTERVAL
+    ) -> None:
+        self._timeout = timeout
+        self._replace = replace
+        self._clock = clock
+        self._interval = interval
+        self._waiting: dict[grpc.ServicerContext, float] = {}
+        self._replaced = 0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="grpc-messages", daemon=True)
+        self._thread.start()
+
+    def receiving(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        """A behavior that takes the iterator of a call's messages, and hands on the first and only one."""
+
+        @wraps(behavior)
+        def received(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+            self._waiting[context] = self._clock.monotonic()
+            try:
+                message = next(messages)
+            except StopIteration:
+                raise ValidationFailed([FieldViolation("", "Request must be one message")]) from None
+            finally:
+                del self._waiting[context]
+            return behavior(message, context)
+
+        return received
+
+    def stop(self) -> None:
+        """Looks no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self._interval):
+            self.look()
+
+    def look(self) -> None:
+        """Looks at the calls that wait."""
+        now = self._clock.monotonic()
+        waiting = [(context, now - since) for context, since in self._waiting.copy().items()]
+        late = sum(waited >= self._interval for _, waited in waiting)
+        if late != self._replaced:
+            self._replace(late)
+            self._replaced = late
+        for context, waited in waiting:
+            if waited >= self._timeout:
+                context.cancel()

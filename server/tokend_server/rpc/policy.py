@@ -1,0 +1,48 @@
+"""Which methods there are, and what a caller needs for each."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+
+from tokend_server.config import Grpc
+
+
+class Rule(Enum):
+    """What a caller needs for a method."""
+
+    GRANT = auto()
+    """A row of the policy."""
+
+    IDENTITY = auto()
+    """To be identified, where callers are told apart."""
+
+    NOTHING = auto()
+
+
+_SERVICE = "/tokend.v1.DeveloperIdentityService/"
+_HEALTH = "/grpc.health.v1.Health/"
+
+#: The operations that rows of the policy grant.
+OPERATIONS = (
+    "GetOpenIdTokenForDeveloperIdentity",
+    "LookupDeveloperIdentity",
+    "MergeDeveloperIdentities",
+    "UnlinkDeveloperIdentity",
+)
+
+_RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        **{_SERVICE + operation: Rule.GRANT for operation in OPERATIONS},
+        _HEALTH + "Check": Rule.NOTHING,
+        _HEALTH + "List": Rule.NOTHING,
+        _HEALTH + "Watch": Rule.NOTHING,
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Rule.IDENTITY,
+    }
+)
+
+
+def rules(config: Grpc) -> Mapping[str, Rule]:
+    """The rule of every method, by its path. A method that is not here is for nobody."""
+    if config.health == "anyone":
+        return _RULES
+    return {path: Rule.IDENTITY if path.startswith(_HEALTH) else rule for path, rule in _RULES.items()}

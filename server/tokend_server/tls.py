@@ -1,0 +1,109 @@
+"""TLS files: a certificate, its key and the authorities of clients, read and checked as one."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+#: What tells that files have changed; None while one of them is not there.
+Stamp = tuple[tuple[int, int, int, int], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMaterial:
+    """What a listener proves itself with, and whom it trusts.
+
+    Attributes:
+        certificate_chain: PEM, the listener's own certificate first.
+        private_key: PEM; never shown.
+        client_authorities: PEM; None lets clients without a certificate in.
+        expires_at: When the listener's certificate expires.
+    """
+
+    certificate_chain: bytes
+    private_key: "_Hidden"
+    client_authorities: bytes | None
+    expires_at: datetime
+
+
+class _Hidden(bytes):
+    """Bytes that do not show themselves."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files of a listener, in PEM.
+
+    Attributes:
+        certificate: The certificate chain.
+        private_key: Its key.
+        client_ca: The authorities of clients, if clients need certificates.
+    """
+
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None = None
+
+    def read(self) -> TlsMaterial:
+        """Reads the files.
+
+        Raises:
+            ValueError: They cannot be used together; the text names every file with what is wrong with it.
+        """
+        problems: list[str] = []
+        chain, key = _read(self.certificate, problems), _read(self.private_key, problems)
+        authorities = _read(self.client_ca, problems) if self.client_ca else None
+        certificates = _certificates(self.certificate, chain, problems)
+        if self.client_ca:
+            _certificates(self.client_ca, authorities or b"", problems)
+        if key and not problems:
+            _check_key(self.private_key, key, certificates[0], problems)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return TlsMaterial(chain, _Hidden(key), authorities, certificates[0].not_valid_after_utc)
+
+    def stamp(self) -> Stamp:
+        """Something that is another after a change of the files."""
+        paths = (self.certificate, self.private_key, *((self.client_ca,) if self.client_ca else ()))
+        try:
+            return tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in map(os.stat, paths))
+        except OSError:
+            return None
+
+
+def _read(path: Path, problems: list[str]) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+        return b""
+
+
+def _certificates(path: Path, pem: bytes, problems: list[str]) -> Sequence[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem) if pem else []
+    except ValueError:
+        problems.append(f"{path}: no PEM certificates")
+        return []
+
+
+def _check_key(path: Path, pem: bytes, certificate: x509.Certificate, problems: list[str]) -> None:
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        problems.append(f"{path}: no PEM private key without a password")
+        return
+    if key.public_key() != certificate.public_key():
+        problems.append(f"{path}: not the key of the certificate")

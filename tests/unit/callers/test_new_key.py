@@ -1,0 +1,39 @@
+"""`tokend callers new-key`."""
+
+import tomllib
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tokend_server.callers.keys import ByKey
+from tokend_server.callers.presented import Presented
+from tokend_server.cli.callers import callers
+from tokend_server.model import Secret
+
+
+def new_key(*words: str) -> Result:
+    return CliRunner().invoke(callers, ["new-key", *words])
+
+
+@pytest.mark.parametrize("name", ["checkout", "shop.checkout_2-b", "7"])
+def test_the_key_is_alone_on_standard_output_and_its_digest_is_ready_for_the_configuration(name: str) -> None:
+    result = new_key(name)
+    assert result.exit_code == 0
+    key = result.stdout.removesuffix("\n")
+    assert key.startswith("tokend_")
+    assert key not in result.stderr
+    digests = tomllib.loads(result.stderr)["callers"]["keys"]
+    by_key = ByKey(digests)
+    assert by_key(Presented(authorization=(Secret(f"Bearer {key}"),))) == f"key:{name}"
+
+
+def test_every_key_is_another() -> None:
+    assert len({new_key("checkout").stdout for _ in range(10)}) == 10
+
+
+@pytest.mark.parametrize("name", ["", "a b", 'a"', "a\n", "a:b", "a/b", "a*", "caf\u00e9", "a" * 129])
+def test_a_name_that_the_configuration_would_refuse_gets_no_key(name: str) -> None:
+    result = new_key(name)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "must be 1 to 128 letters, digits" in result.stderr

@@ -1,0 +1,43 @@
+from collections.abc import Iterator
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.oidc_provider import OidcProvider
+from tests.unit.callers.tokens.listener import NOW, Listener
+from urllib3 import PoolManager
+
+from tokend_server.callers.tokens import TokenIssuer, token_issuer
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(now=NOW + 0.5)
+
+
+@pytest.fixture
+def http() -> Iterator[PoolManager]:
+    with PoolManager() as pool:
+        yield pool
+
+
+@pytest.fixture
+def provider() -> Iterator[OidcProvider]:
+    with OidcProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def kubernetes(provider: OidcProvider, http: PoolManager, clock: FakeClock) -> TokenIssuer:
+    return token_issuer(
+        "kubernetes",
+        issuer=provider.issuer,
+        audiences=["tokend", "tokend.example"],
+        algorithms=["RS256", "ES256"],
+        http=http,
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def listener(kubernetes: TokenIssuer, clock: FakeClock) -> Listener:
+    return Listener(clock, [kubernetes])

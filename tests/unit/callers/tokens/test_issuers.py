@@ -1,0 +1,185 @@
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.oidc_provider import JWKS_PATH, Fault, OidcProvider, jwk, rsa_key, sign
+from tests.unit.callers.tokens.listener import (
+    ACCEPTED,
+    CALLER,
+    NOW,
+    Listener,
+    bearing,
+    claims_of,
+    refused,
+    rotate,
+    token_of,
+)
+from tests.unit.oidc.guarded_provider import GuardedProvider
+from urllib3 import PoolManager
+
+from tokend_server.callers.tokens import (
+    KEYS_TOO_OLD,
+    ByToken,
+    Refusal,
+    TokenIssuer,
+    token_issuer,
+)
+from tokend_server.clock import SystemClock
+from tokend_server.errors import EngineUnavailable
+from tokend_server.oidc.documents import open_http
+from tokend_server.oidc.keys import COOL_DOWN
+
+
+def test_the_issuer_of_a_token_decides_whose_keys_count(
+    provider: OidcProvider, kubernetes: TokenIssuer, http: PoolManager, clock: FakeClock
+) -> None:
+    with OidcProvider(jwks=[jwk(rsa_key("2"), kid="1")]) as other:
+        ci = token_issuer("ci", issuer=other.issuer, audiences=["tokend"], algorithms=["RS256"], http=http, clock=clock)
+        listener = Listener(clock, [kubernetes, ci])
+        theirs = sign({"alg": "RS256", "kid": "1"}, claims_of(other, sub="repo"), rsa_key("2"))
+        assert listener.caller(theirs) == "jwt:ci:repo"
+        assert listener.caller(token_of(provider)) == CALLER
+        for_one_by_the_other = sign({"alg": "RS256", "kid": "1"}, claims_of(provider), rsa_key("2"))
+        assert listener.outcome(for_one_by_the_other) == refused(Refusal.SIGNATURE)
+        for_the_other_audience = sign(
+            {"alg": "RS256", "kid": "1"}, claims_of(other, aud="tokend.example"), rsa_key("2")
+        )
+        assert listener.outcome(for_the_other_audience) == refused(Refusal.AUDIENCE)
+
+
+def test_fifty_unknown_key_ids_make_one_fetch(provider: OidcProvider, listener: Listener, clock: FakeClock) -> None:
+    def flood() -> None:
+        for number in range(50):
+            token = sign({"alg": "RS256", "kid": f"bogus-{number}"}, claims_of(provider), rsa_key("1"))
+            assert listener.outcome(token) == refused(Refusal.SIGNATURE)
+
+    flood()
+    assert provider.fetches[JWKS_PATH] == 1
+    clock.advance(COOL_DOWN)
+    flood()
+    assert provider.fetches[JWKS_PATH] == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.STATUS_500, Fault.GARBAGE, Fault.REDIRECT, Fault.DISCOVERY_OF_OTHER_ISSUER])
+def test_an_issuer_that_fails_is_not_the_fault_of_the_caller(
+    provider: OidcProvider, listener: Listener, fault: Fault
+) -> None:
+    provider.fault = fault
+    token = token_of(provider)
+    with pytest.raises(EngineUnavailable, match="does not answer") as caught:
+        listener.caller(token)
+    assert caught.value.retry_after == COOL_DOWN
+    assert token not in caught.value.text
+    assert not listener.refusals
+
+
+def test_a_call_waits_for_an_issuer_as_long_as_its_patience_lasts(
+    provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock
+) -> None:
+    provider.fault = Fault.HANG
+    impatient = ByToken([dataclasses.replace(kubernetes, patience=0.02)], clock, lambda _: None)
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        impatient(bearing(token_of(provider)))
+    assert provider.hanging.wait(10)
+    provider.released.set()
+    patient = ByToken([kubernetes], clock, lambda _: None)
+    assert patient(bearing(token_of(provider))) == CALLER
+
+
+def test_the_last_keys_serve_on_while_the_issuer_is_away(
+    provider: OidcProvider, listener: Listener, clock: FakeClock
+) -> None:
+    listener.caller(token_of(provider))
+    provider.stop()
+    for _ in range(4):
+        clock.advance(KEYS_TOO_OLD)
+        lasting = token_of(provider, exp=NOW + 7200)
+        assert listener.outcome(lasting) == ACCEPTED
+
+
+def test_a_withdrawn_key_is_refused_after_a_pause_of_the_callers(
+    provider: OidcProvider, listener: Listener, clock: FakeClock
+) -> None:
+    assert listener.caller(token_of(provider)) == CALLER
+    rotate(provider)
+    clock.advance(KEYS_TOO_OLD)
+    assert listener.outcome(token_of(provider)) == refused(Refusal.SIGNATURE)
+
+
+def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "token").write_text("of-this-pod")
+    with (
+        GuardedProvider(OidcProvider(), tmp_path, "of-this-pod") as guarded,
+        open_http(guarded.ca_file) as private_http,
+    ):
+        issuer = token_issuer(
+            "kubernetes",
+            issuer="https://kubernetes.default.svc.cluster.local",
+            audiences=["tokend"],
+            algorithms=["RS256"],
+            jwks_url=f"{guarded.issuer}/openid/v1/jwks",
+            bearer_token_file=tmp_path / "token",
+            http=private_http,
+            clock=clock,
+        )
+        token = token_of(guarded.behind, iss="https://kubernetes.default.svc.cluster.local")
+        assert Listener(clock, [issuer]).outcome(token) == ACCEPTED
+        assert guarded.shown == [("/openid/v1/jwks", "Bearer of-this-pod")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"audiences": []},
+        {"audiences": [""]},
+        {"audiences": ["tokend", ""]},
+        {"algorithms": []},
+        {"algorithms": ["HS256"]},
+        {"algorithms": ["RS256", "none"]},
+        {"issuer": "http://login.example"},
+        {"jwks_url": "http://login.example/jwks"},
+        {"name": ""},
+        {"name": "two:parts"},
+        {"name": "with space"},
+        {"name": "newline\n"},
+    ],
+    ids=str,
+)
+def test_settings_that_prove_too_little_are_refused(http: PoolManager, changes: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {
+        "name": "kubernetes",
+        "issuer": "https://login.example",
+        "audiences": ["tokend"],
+        "algorithms": ["RS256"],
+        **changes,
+    }
+    with pytest.raises(ValueError, match=r"audience|algorithms|https|name"):
+        token_issuer(settings.pop("name"), **settings, http=http, clock=SystemClock())
+
+
+def test_two_issuers_are_told_apart(kubernetes: TokenIssuer, clock: FakeClock) -> None:
+    for other in (
+        dataclasses.replace(kubernetes, name="other"),
+        dataclasses.replace(kubernetes, issuer="https://other.example"),
+        kubernetes,
+    ):
+        with pytest.raises(ValueError, match="of its own"):
+            ByToken([kubernetes, other], clock, lambda _: None)
+
+
+def test_no_token_reaches_a_log(
+    provider: OidcProvider, listener: Listener, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    expired = token_of(provider, exp=1, sub="subject-in-the-token")
+    with caplog.at_level(logging.DEBUG):
+        assert listener.outcome(expired) == refused(Refusal.EXPIRED)
+        provider.fault = Fault.STATUS_500
+        clock.advance(COOL_DOWN)
+        with pytest.raises(EngineUnavailable):
+            listener.caller(sign({"alg": "RS256", "kid": "canary-kid"}, claims_of(provider), rsa_key("1")))
+    assert "expired" in caplog.text
+    assert "callers' issuer kubernetes" in caplog.text
+    assert not any(part in caplog.text for part in (*expired.split("."), "subject-in-the-token", "canary-kid"))
