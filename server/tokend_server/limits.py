@@ -15,6 +15,9 @@ from tokend_server.token_bucket import TokenBucket
 #: How many callers are remembered; the one that has not called for longest begins anew.
 _REMEMBERED = 100_000
 
+#: Seconds after which a caller with too many calls at once may try again.
+_RETRY_AFTER = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -49,7 +52,7 @@ class CallerLimits:
 
 
 @dataclass(slots=True)
-class _Caller:
+class Place:
     """One caller's use of its limits."""
 
     calls: TokenBucket | None
@@ -57,6 +60,11 @@ class _Caller:
     concurrent_calls: int
     running: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def end(self) -> None:
+        """Ends a call."""
+        with self.lock:
+            self.running -= 1
 
 
 class Limits:
@@ -80,30 +88,24 @@ class Limits:
         self._by_pattern = tuple(by_pattern)
         self._on_refusal = on_refusal
         self._clock = clock
-        self._of: Callable[[str], _Caller] = lru_cache(_REMEMBERED)(self._begin)
+        self._of: Callable[[str], Place] = lru_cache(_REMEMBERED)(self._begin)
 
-    @contextmanager
-    def call(self, caller: str) -> Iterator[None]:
-        """Holds a caller's place for the time of a call.
+    def begin(self, caller: str) -> "Place | None":
+        """Takes a place for a call of a caller, to be given back at its end; callers who are not known need none.
 
         Raises:
             TooManyRequests: It has called too often of late, or has too many calls at once.
         """
         if caller == ANONYMOUS:
-            yield
-            return
-        of = self._of(caller)
-        if of.calls and (wait := of.calls.take()):
+            return None
+        place = self._of(caller)
+        if place.calls and (wait := place.calls.take()):
             raise self._refusal("calls", "Too many calls of this caller.", wait)
-        with of.lock:
-            if of.running >= of.concurrent_calls:
-                raise self._refusal("concurrent_calls", "Too many calls of this caller at once.", 1.0)
-            of.running += 1
-        try:
-            yield
-        finally:
-            with of.lock:
-                of.running -= 1
+        with place.lock:
+            if place.running >= place.concurrent_calls:
+                raise self._refusal("concurrent_calls", "Too many calls of this caller at once.", _RETRY_AFTER)
+            place.running += 1
+        return place
 
     @contextmanager
     def new_identity(self, caller: str) -> Iterator[None]:
@@ -124,10 +126,10 @@ class Limits:
             bucket.put_back()
             raise
 
-    def _begin(self, caller: str) -> _Caller:
+    def _begin(self, caller: str) -> Place:
         fitting = (limits for pattern, limits in self._by_pattern if matches(pattern, caller))
         limits = next(fitting, self._default)
-        return _Caller(
+        return Place(
             limits.calls.bucket(self._clock), limits.new_identities.bucket(self._clock), limits.concurrent_calls
         )
 

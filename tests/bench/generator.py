@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -25,8 +25,9 @@ class Call:
         headers: Its headers.
         body: The template of its body, with the placeholder for the user's number.
         answer_bytes: The size of the answer's body, which is the same for all users.
-        grpc: Over cleartext HTTP/2 and successful with grpc-status 0; else over HTTP/1.1, and with 200.
+        grpc: Over HTTP/2 and successful with grpc-status 0; else over HTTP/1.1, and with 200.
         new_users: Each call names a user for the first time; else a random one of the known.
+        tls: The arguments of the load generator for TLS; empty without it.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Call:
     answer_bytes: int
     grpc: bool = True
     new_users: bool = False
+    tls: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ class Generator:
             f"-connections={CONNECTIONS}",
             f"-streams={STREAMS}",
             f"-duration={seconds}s",
+            *call.tls,
             *(f"-header={name}: {value}" for name, value in call.headers.items()),
             *users,
         ]

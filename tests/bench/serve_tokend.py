@@ -69,20 +69,36 @@ class Tokend:
 
 
 @contextmanager
-def serving(directory: Path, cores: Cores, database: Path) -> Iterator[Tokend]:
-    """tokend on a filled database, as `tokend serve` runs it, ready for calls."""
+def serving(
+    directory: Path, cores: Cores, database: Path, *, name: str = "tokend", grpc_settings: str = "", tables: str = ""
+) -> Iterator[Tokend]:
+    """tokend on a filled database, as `tokend serve` runs it, ready for calls.
+
+    Args:
+        directory: Where its files are put.
+        cores: Where it runs.
+        database: The filled database.
+        name: What its files are called.
+        grpc_settings: More of the table [grpc], as TOML.
+        tables: More tables, as TOML.
+    """
     grpc_address, issuer_address, ops_address = (f"127.0.0.1:{free_port()}" for _ in range(3))
-    config = directory / "tokend.toml"
+    config = directory / f"{name}.toml"
     config.write_text(
         f"""
-        grpc = {{ listen = ["{grpc_address}"], threads = {THREADS}, drain_delay_seconds = 0 }}
         issuer = {{ listen = "{issuer_address}" }}
         ops = {{ listen = "{ops_address}" }}
         store = {{ url = "sqlite:///{database}" }}
+        [grpc]
+        listen = ["{grpc_address}"]
+        threads = {THREADS}
+        drain_delay_seconds = 0
+        {grpc_settings}
+        {tables}
         """
         + "".join(_pool(pool, algorithm) for algorithm, pool in POOLS.items())
     )
-    log = directory / "tokend.log"
+    log = directory / f"{name}.log"
     command = [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)]
     with running(command, cores, log) as process:
         wait_until(lambda: _ready(f"http://{ops_address}/readyz"), process, log)

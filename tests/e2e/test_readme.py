@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.loaders import Loader
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
+from tests.support.certificates import write_certificate
 from tests.support.server_process import ServerProcess
 
 from tokend_server.engines.cognito.operation import OPERATIONS
@@ -76,7 +77,7 @@ def test_every_command_is_followed_here_or_in_ci() -> None:
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     elsewhere = [line for line in commands() if line.startswith("pip install uv")]
     assert all(line in ci for line in elsewhere)
-    assert len(commands()) == len(elsewhere) + 4
+    assert len(commands()) == len(elsewhere) + 5
 
 
 def test_the_configuration_is_good(directory: Path) -> None:
@@ -84,7 +85,7 @@ def test_the_configuration_is_good(directory: Path) -> None:
 
 
 def test_cognito_is_asked_for_its_pool(directory: Path) -> None:
-    (directory / "cognito.toml").write_text(blocks("toml")[2], encoding="utf-8")
+    (directory / "cognito.toml").write_text(blocks("toml")[3], encoding="utf-8")
     with CognitoUpstream() as upstream:
         output = run(
             command("uv run tokend check-config --config cognito.toml"),
@@ -99,7 +100,7 @@ def test_cognito_is_asked_for_its_pool(directory: Path) -> None:
 def test_the_policy_allows_what_is_called_and_no_more() -> None:
     (statement,) = json.loads(blocks("json")[1])["Statement"]
     assert statement["Action"] == [f"cognito-identity:{operation}" for operation in OPERATIONS]
-    (identity_pool_id,) = tomllib.loads(blocks("toml")[2])["pools"]
+    (identity_pool_id,) = tomllib.loads(blocks("toml")[3])["pools"]
     assert statement["Resource"].endswith(f":identitypool/{identity_pool_id}")
 
 
@@ -114,7 +115,7 @@ def test_the_aws_command_creates_the_pool_of_the_configuration() -> None:
     }
     assert (prompt, aws, operation) == ("$", "aws", "create-identity-pool")
     assert named - {"Region"} <= members.keys()
-    (pool,) = tomllib.loads(blocks("toml")[2])["pools"].values()
+    (pool,) = tomllib.loads(blocks("toml")[3])["pools"].values()
     assert pool["developer_provider_name"] in options
 
 
@@ -132,5 +133,14 @@ def test_the_python_snippet_verifies_the_token(answer: dict[str, Any], server: S
 
 def test_the_pool_with_public_logins_is_good(directory: Path) -> None:
     config = directory / "public.toml"
-    config.write_text("\n".join(blocks("toml")[:2]), encoding="utf-8")
+    config.write_text("\n".join([blocks("toml")[0], blocks("toml")[2]]), encoding="utf-8")
     assert run(f"tokend check-config --config {config}", directory).startswith("ok")
+
+
+def test_the_guarded_configuration_lets_its_caller_in(directory: Path) -> None:
+    certificate = write_certificate(directory)
+    text = blocks("toml")[1].replace("/etc/tokend/clients.crt", str(certificate.certificate_file))
+    text = text.replace("/etc/tokend", str(directory)).replace("/var/log/tokend", str(directory))
+    (directory / "guarded.toml").write_text(text, encoding="utf-8")
+    explained = json.loads(run(command("uv run tokend policy explain"), directory))
+    assert (explained["Decision"], explained["Policy"]) == ("allow", "shop")

@@ -59,7 +59,7 @@ def test_the_callers_request_id_is_kept(given: str, broken: GrpcService) -> None
 @pytest.mark.parametrize("given", [("",), ("r" * 129,), ("a b",), ("a/b",), ('a"b',), ("one", "two")])
 def test_no_request_id_or_an_odd_one_is_replaced(given: tuple[str, ...], broken: GrpcService) -> None:
     first, second = request_id(broken, *given), request_id(broken, *given)
-    assert uuid.UUID(first).version == uuid.UUID(second).version == 4
+    assert uuid.UUID(first).version == uuid.UUID(second).version == 8
     assert first != second
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,15 @@ from pydantic_core import PydanticUndefined
 
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, OpenIdConnectProvider, Pool, Section, load_config
+from tokend_server.config import (
+    Config,
+    JwtIssuer,
+    OpenIdConnectProvider,
+    PolicyRow,
+    Pool,
+    Section,
+    load_config,
+)
 
 
 @click.command("check-config")
@@ -42,6 +50,15 @@ def _check_online(config: Config) -> None:
         raise click.exceptions.Exit(1)
 
 
+#: The tables of which there may be any number.
+_TABLES: Mapping[str, type[Section]] = {
+    'callers.jwt."NAME".': JwtIssuer,
+    'policy."NAME".': PolicyRow,
+    'pools."ID".': Pool,
+    'pools."ID".open_id_connect_providers."NAME".': OpenIdConnectProvider,
+}
+
+
 def reference_table() -> Iterator[str]:
     """The configuration reference: a Markdown table row for every setting."""
     yield "| setting | default | meaning |"
@@ -51,8 +68,8 @@ def reference_table() -> Iterator[str]:
             yield from _rows(f"{name}.", field.annotation)
         elif field.description:
             yield _row(name, field)
-    yield from _rows('pools."ID".', Pool)
-    yield from _rows('pools."ID".open_id_connect_providers."NAME".', OpenIdConnectProvider)
+    for prefix, section in _TABLES.items():
+        yield from _rows(prefix, section)
 
 
 def _rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
@@ -73,5 +90,5 @@ def _default(field: FieldInfo) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, list):
-        return ", ".join(f"`{each}`" for each in default)
+        return ", ".join(f"`{each}`" for each in default) or "none"
     return f"`{default}`" if default != {} else "none"

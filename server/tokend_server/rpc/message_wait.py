@@ -1,5 +1,6 @@
 """Waiting for the message of a call whose headers have come."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -9,6 +10,8 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.errors import FieldViolation, ValidationFailed
+
+_log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the calls that wait. A message that belongs to its headers is there long before.
 _INTERVAL = 0.1
@@ -68,10 +71,17 @@ class MessageWait:
         """Looks at the calls that wait."""
         now = self._clock.monotonic()
         waiting = [(context, now - since) for context, since in self._waiting.copy().items()]
-        late = sum(waited >= self._interval for _, waited in waiting)
-        if late != self._replaced:
-            self._replace(late)
-            self._replaced = late
         for context, waited in waiting:
             if waited >= self._timeout:
                 context.cancel()
+        late = sum(waited >= self._interval for _, waited in waiting)
+        if late != self._replaced:
+            self._replace_threads(late)
+
+    def _replace_threads(self, late: int) -> None:
+        try:
+            self._replace(late)
+        except RuntimeError:  # there are no more threads; the next look asks anew
+            _log.warning("no thread can take the place of one that waits for a message", extra={"waiting": late})
+        else:
+            self._replaced = late

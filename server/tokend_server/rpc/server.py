@@ -1,5 +1,6 @@
 """The gRPC server: services, layers, limits and listeners."""
 
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
+from tokend_server.audit.record import EventIds
 from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.door import Door
@@ -155,7 +157,7 @@ def _layers(config: Grpc, listener: Listener, door: Door, metrics: Metrics, cloc
     certificates = listener.tls_files is not None and listener.tls_client_ca_file is not None
     return [
         observing(metrics, clock),
-        beginning(unix_socket=listener.is_unix_socket),
+        beginning(EventIds(os.urandom), unix_socket=listener.is_unix_socket),
         translating_errors,
         auditing(door.auditor, clock, by_path),
         limiting_metadata(config.max_metadata_bytes),

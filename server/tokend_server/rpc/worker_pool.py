@@ -34,15 +34,20 @@ class WorkerPool(ThreadPoolExecutor):
     def replace(self, idle: int) -> None:
         """Sees to it that as many threads work as ever, although some of them only wait for something.
 
+        Not for several threads at once.
+
         Args:
             idle: How many of them do.
+
+        Raises:
+            RuntimeError: The operating system has no more threads; as many as it had work now.
         """
-        with self._lock:
-            change, self._extra = idle - self._extra, idle
-        for _ in range(change):
+        while self._extra < idle:
             self._start_worker()
-        for _ in range(-change):
+            self._extra += 1
+        while self._extra > idle:
             self._tasks.put(None)
+            self._extra -= 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         task = _Task(lambda: fn(*args, **kwargs))
@@ -62,8 +67,8 @@ class WorkerPool(ThreadPoolExecutor):
     def _start_worker(self) -> None:
         worker = threading.Thread(target=self._work, name=f"grpc-{next(self._numbers)}", daemon=True)
         with self._lock:
+            worker.start()
             self._workers.add(worker)
-        worker.start()
 
     def _work(self) -> None:
         while task := self._tasks.get():

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 )
 
 const placeholder = "##########"
@@ -31,15 +34,37 @@ func (b bodies) forUser(number uint64) []byte {
 }
 
 // newClient has one HTTP/2 connection, or as many HTTP/1.1 connections as it has calls in flight.
-func newClient(grpc bool, streams int) *http.Client {
+func newClient(s settings) *http.Client {
 	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(grpc)
-	protocols.SetHTTP1(!grpc)
+	protocols.SetUnencryptedHTTP2(s.grpc && s.tls == nil)
+	protocols.SetHTTP2(s.grpc && s.tls != nil)
+	protocols.SetHTTP1(!s.grpc)
 	return &http.Client{Transport: &http.Transport{
 		Protocols:           protocols,
+		TLSClientConfig:     s.tls,
 		DisableCompression:  true,
-		MaxIdleConnsPerHost: streams,
+		MaxIdleConnsPerHost: s.streams,
 	}}
+}
+
+// newTLS trusts the authorities of a file, and shows a certificate if there is one.
+func newTLS(authorities, certificate, key string) (*tls.Config, error) {
+	pem, err := os.ReadFile(authorities)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: x509.NewCertPool()}
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New("no certificate in " + authorities)
+	}
+	if certificate != "" {
+		own, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return config, nil
 }
 
 // call posts one body. It returns the size of the response's body and, if the call failed, what to count it as.

@@ -37,7 +37,7 @@ func drive(s settings, b bodies) report {
 	var done sync.WaitGroup
 	begin := time.Now()
 	for c := range s.connections {
-		client := newClient(s.grpc, s.streams)
+		client := newClient(s)
 		for i := range s.streams {
 			index := c*s.streams + i
 			draw := drawer(s, &next, uint64(index))

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -36,6 +37,7 @@ type settings struct {
 	header      http.Header
 	body        string
 	grpc        bool
+	tls         *tls.Config
 	inOrder     bool
 	first       uint64
 	count       uint64
@@ -51,7 +53,10 @@ func parse(arguments []string) (settings, error) {
 	flags.StringVar(&s.url, "url", "", "where to POST")
 	flags.Var(headers(s.header), "header", "a header 'name: value'; may be repeated")
 	flags.StringVar(&s.body, "body", "", "file with the template of the body")
-	flags.BoolVar(&s.grpc, "grpc", false, "cleartext HTTP/2, and grpc-status 0 is success; else HTTP/1.1, and 200 is")
+	authorities := flags.String("ca", "", "file with the certificates to trust, for TLS")
+	certificate := flags.String("certificate", "", "file with the certificate to show")
+	key := flags.String("key", "", "file with its key")
+	flags.BoolVar(&s.grpc, "grpc", false, "HTTP/2, and grpc-status 0 is success; else HTTP/1.1, and 200 is")
 	flags.BoolVar(&s.inOrder, "in-order", false, "each user once, from the first; else users at random")
 	flags.Uint64Var(&s.first, "first", 0, "the first user's number")
 	flags.Uint64Var(&s.count, "count", 1, "how many users to draw from at random")
@@ -59,7 +64,12 @@ func parse(arguments []string) (settings, error) {
 	flags.IntVar(&s.connections, "connections", 4, "connections; over HTTP/1.1, groups of connections")
 	flags.IntVar(&s.streams, "streams", 8, "calls in flight on each connection; over HTTP/1.1, connections in a group")
 	flags.DurationVar(&s.duration, "duration", 5*time.Second, "how long to begin calls")
-	return s, flags.Parse(arguments)
+	if err := flags.Parse(arguments); err != nil || *authorities == "" {
+		return s, err
+	}
+	var err error
+	s.tls, err = newTLS(*authorities, *certificate, *key)
+	return s, err
 }
 
 func run(arguments []string) error {

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import wraps
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
@@ -66,7 +67,7 @@ def _entry(call: Call, event_time: float) -> AuditEntry:
         way=call.way,
         request_id=call.request_id,
         trace_id=call.trace_id,
-        source_address=call.source,
+        source_address=_address(call.source),
         user_agent=call.user_agent,
         identity_pool_id=facts.identity_pool_id,
         identity_id=facts.identity_id,
@@ -80,3 +81,9 @@ def _entry(call: Call, event_time: float) -> AuditEntry:
         expire_time=facts.expire_time,
         policy=facts.policy,
     )
+
+
+def _address(peer: str) -> str:
+    """The address without its port of what gRPC calls a peer, such as `ipv4:10.0.0.1:50000`; `unix` for a socket."""
+    family, _, address = peer.partition(":")
+    return family if family == "unix" else unquote(address.rpartition(":")[0]).strip("[]")

@@ -50,8 +50,12 @@ def limiting(limits: Limits) -> Layer:
     def layer(_method: Method, behavior: Behavior) -> Behavior:
         @wraps(behavior)
         def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            with limits.call(current_call().caller):
+            place = limits.begin(current_call().caller)
+            try:
                 return behavior(request, context, *rest)
+            finally:
+                if place:
+                    place.end()
 
         return limited
 

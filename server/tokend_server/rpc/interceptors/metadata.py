@@ -1,8 +1,7 @@
 """The layers that begin a call with what its metadata say, and refuse too much of them."""
 
 import re
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -23,10 +22,11 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-client-cert", "x-request-id"})
 
 
-def beginning(*, unix_socket: bool) -> Layer:
+def beginning(new_id: Callable[[], str], *, unix_socket: bool) -> Layer:
     """A layer that makes the call known to all that tell of it.
 
     Args:
+        new_id: Makes the id of a call to which no proxy has given one.
         unix_socket: Calls come by a unix socket.
     """
 
@@ -41,7 +41,7 @@ def beginning(*, unix_socket: bool) -> Layer:
                     read[key].append(value)
             call = Call(
                 method=method.name,
-                request_id=_request_id(read["x-request-id"]),
+                request_id=_given_id(read["x-request-id"]) or new_id(),
                 trace_id=_trace_id(read["traceparent"]),
                 source=context.peer(),
                 user_agent=read["user-agent"][0] if read["user-agent"] else "",
@@ -76,11 +76,9 @@ def limiting_metadata(most_bytes: int) -> Layer:
     return layer
 
 
-def _request_id(given: Sequence[str]) -> str:
-    """The id that a proxy gave the call, else a new one."""
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-        return given[0]
-    return str(uuid.uuid4())
+def _given_id(given: Sequence[str]) -> str | None:
+    """The id that a proxy gave the call."""
+    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 
 
 def _trace_id(given: Sequence[str]) -> str | None:
