@@ -1,6 +1,7 @@
 """The composition root: from a configuration to a running service, and back."""
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tokend_server.metrics import Metrics
 from tokend_server.readiness import Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import GrpcServer
+from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_routes
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.probes import ops_routes
@@ -83,13 +85,15 @@ def start(config: Config, clock: Clock | None = None) -> Service:
             issuer_address = undo.enter_context(closing(BoundAddress("issuer.listen", config.issuer.listen)))
             issuer = config.issuer.url or f"http://{issuer_address.address}"
 
+        tracing = start_tracing(os.environ, aws=bool(config.pools_of("cognito")))
+        undo.callback(tracing.stop)
         door = build_door(config, metrics, clock)
         if door.audit_log:
             undo.callback(door.audit_log.close)
         engines = build_engines(config, issuer, metrics, clock, door.limits.new_identity)
         undo.callback(engines.close)
         developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)
-        grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock)
+        grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock, tracing)
         undo.callback(grpc_server.stop, 0)
         readiness = Readiness(engines.by_pool, grpc_server.set_serving)
         undo.callback(readiness.stop)

@@ -88,7 +88,8 @@ class Limits:
         self._by_pattern = tuple(by_pattern)
         self._on_refusal = on_refusal
         self._clock = clock
-        self._of: Callable[[str], Place] = lru_cache(_REMEMBERED)(self._begin)
+        self._lock = threading.Lock()
+        self._remembered: Callable[[str], Place] = lru_cache(_REMEMBERED)(self._begin)
 
     def begin(self, caller: str) -> "Place | None":
         """Takes a place for a call of a caller, to be given back at its end; callers who are not known need none.
@@ -125,6 +126,10 @@ class Limits:
         except BaseException:
             bucket.put_back()
             raise
+
+    def _of(self, caller: str) -> Place:
+        with self._lock:  # of two first calls at once, each would otherwise begin with full buckets of its own
+            return self._remembered(caller)
 
     def _begin(self, caller: str) -> Place:
         fitting = (limits for pattern, limits in self._by_pattern if matches(pattern, caller))

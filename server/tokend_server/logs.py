@@ -6,16 +6,29 @@ import sys
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from tokend_server.call import CURRENT_CALL
+
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-#: The AWS SDK shows requests with all that is in them when it is asked for more, and urllib3 warns of headers that it
-#: cannot read by showing them.
-_LEAST = {"alembic": logging.WARNING, "boto3": logging.INFO, "botocore": logging.INFO, "urllib3": logging.ERROR}
+#: The AWS SDK shows requests with all that is in them when it is asked for more. urllib3 and OpenTelemetry warn of
+#: headers that they cannot read by showing them: callers' own, and those that hold a collector's credentials.
+_LEAST = {
+    "alembic": logging.WARNING,
+    "boto3": logging.INFO,
+    "botocore": logging.INFO,
+    "opentelemetry.baggage": logging.ERROR,
+    "opentelemetry.trace": logging.ERROR,
+    "opentelemetry.util": logging.ERROR,
+    "urllib3": logging.ERROR,
+}
+
+#: What records tell of the call that is worked on, by the names of its attributes.
+_OF_THE_CALL = ("request_id", "method", "caller", "trace_id")
 
 _JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
 
 
 def configure(*, level: str, as_json: bool) -> None:
-    """Sends everything that is logged to standard error.
+    """Sends everything that is logged to standard error; what is logged during a call tells which one.
 
     Args:
         level: The least severity that is written, such as `info`.
@@ -23,9 +36,19 @@ def configure(*, level: str, as_json: bool) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter() if as_json else _TextFormatter(_TEXT))
+    handler.addFilter(_tell_the_call)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name, least in _LEAST.items():
         logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
+
+
+def _tell_the_call(record: logging.LogRecord) -> bool:
+    """Adds what is known of the call; what the record says of itself stays."""
+    if call := CURRENT_CALL.get():
+        for name in _OF_THE_CALL:
+            if value := getattr(call, name):
+                vars(record).setdefault(name, value)
+    return True
 
 
 def _json_formatter() -> logging.Formatter:

@@ -1,6 +1,7 @@
 """TLS files: a certificate, its key and the authorities of clients, read and checked as one."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 #: What tells that files have changed; None while one of them is not there.
 Stamp = tuple[tuple[int, int, int, int], ...] | None
+
+_BEGIN = re.compile(rb"^-----BEGIN (?:X509 )?CERTIFICATE-----", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,10 @@ class TlsFiles:
         authorities = _read(self.client_ca, problems) if self.client_ca else None
         certificates = _certificates(self.certificate, chain, problems)
         if self.client_ca:
-            _certificates(self.client_ca, authorities or b"", problems)
-        if key and not problems:
+            _certificates(self.client_ca, authorities, problems)
+        if not problems and key is not None:
             _check_key(self.private_key, key, certificates[0], problems)
-        if problems:
+        if problems or chain is None or key is None:
             raise ValueError("; ".join(problems))
         return TlsMaterial(chain, _Hidden(key), authorities, certificates[0].not_valid_after_utc)
 
@@ -78,25 +81,31 @@ class TlsFiles:
         """Something that is another after a change of the files."""
         paths = (self.certificate, self.private_key, *((self.client_ca,) if self.client_ca else ()))
         try:
-            return tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in map(os.stat, paths))
+            # The time of the inode's change: a file that could not be read may only have got another mode or owner.
+            return tuple((s.st_dev, s.st_ino, s.st_size, s.st_ctime_ns) for s in map(os.stat, paths))
         except OSError:
             return None
 
 
-def _read(path: Path, problems: list[str]) -> bytes:
+def _read(path: Path, problems: list[str]) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
         problems.append(f"{path}: {error.strerror}")
-        return b""
+        return None
 
 
-def _certificates(path: Path, pem: bytes, problems: list[str]) -> Sequence[x509.Certificate]:
+def _certificates(path: Path, pem: bytes | None, problems: list[str]) -> Sequence[x509.Certificate]:
+    if pem is None:
+        return []
     try:
-        return x509.load_pem_x509_certificates(pem) if pem else []
+        certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:
         problems.append(f"{path}: no PEM certificates")
         return []
+    if len(certificates) < len(_BEGIN.findall(pem)):  # one that lacks its end is passed over
+        problems.append(f"{path}: a certificate is cut off")
+    return certificates
 
 
 def _check_key(path: Path, pem: bytes, certificate: x509.Certificate, problems: list[str]) -> None:
@@ -105,5 +114,9 @@ def _check_key(path: Path, pem: bytes, certificate: x509.Certificate, problems: 
     except (TypeError, ValueError, UnsupportedAlgorithm):
         problems.append(f"{path}: no PEM private key without a password")
         return
-    if key.public_key() != certificate.public_key():
+    try:
+        belongs = key.public_key() == certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        belongs = False
+    if not belongs:
         problems.append(f"{path}: not the key of the certificate")

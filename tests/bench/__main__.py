@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import cognito, serve_floor, serve_moto, serve_tokend
+from tests.bench import checks, cognito, serve_floor, serve_moto, serve_tokend
 from tests.bench.fill import fill
 from tests.bench.generator import CONNECTIONS, STREAMS, Call, Generator, Sample, build
 from tests.bench.machine import describe
@@ -117,9 +117,14 @@ def main() -> None:
         with TemporaryDirectory(prefix="tokend-bench-") as directory:
             _say("the Cognito engine beside boto3")
             calls = cognito.measure(Path(directory), options.rounds)
+        with TemporaryDirectory(prefix="tokend-bench-") as directory:
+            _say("the checks of a call")
+            checked = checks.measure(Path(directory), options.rounds, options.seconds)
     except RuntimeError as error:
         sys.exit(str(error))
-    text = f"{results(samples, machine, options.seconds)}\n{cognito.table(calls)}\n"
+    text = "\n".join(
+        [results(samples, machine, options.seconds), f"{cognito.table(calls)}\n", f"{checks.table(checked)}\n"]
+    )
     RESULTS.write_text(text)
     sys.stdout.write(text)
 

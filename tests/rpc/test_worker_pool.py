@@ -63,3 +63,99 @@ def test_shutdown_ends_the_threads() -> None:
     assert threading.active_count() == before + 3
     pool.shutdown()
     assert threading.active_count() == before
+
+
+def busy(pool: WorkerPool, count: int) -> threading.Event:
+    """Has that many workers wait for an event, which is returned when they do."""
+    release, together = threading.Event(), threading.Barrier(count + 1)
+
+    def work() -> None:
+        together.wait(PATIENCE)
+        release.wait(PATIENCE)
+
+    for _ in range(count):
+        pool.submit(work)
+    together.wait(PATIENCE)
+    return release
+
+
+def does_work(pool: WorkerPool) -> bool:
+    done = threading.Event()
+    pool.submit(done.set)
+    return done.wait(PATIENCE)
+
+
+def workers_of(pool: WorkerPool) -> set[threading.Thread]:
+    return set(pool._workers)  # noqa: SLF001 - nothing else tells
+
+
+def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
+    release = busy(pool, 2)
+    pool.replace(2)
+    assert does_work(pool)
+    second = busy(pool, 2)
+    pool.replace(4)
+    assert does_work(pool)
+    release.set()
+    second.set()
+
+
+def test_replacements_end_when_the_others_are_back() -> None:
+    before = threading.active_count()
+    pool = WorkerPool(2)
+    release = busy(pool, 2)
+    pool.replace(3)
+    first = workers_of(pool)
+    assert len(first) == 5
+    release.set()
+    pool.replace(1)
+    for number in (3, 2):
+        while len(workers_of(pool)) > number:
+            threading.Event().wait(0.001)
+        pool.replace(0)
+    assert does_work(pool)
+    pool.shutdown()
+    assert threading.active_count() == before
+
+
+def test_work_that_was_there_first_is_done_before_a_replacement_ends(pool: WorkerPool) -> None:
+    release = busy(pool, 2)
+    pool.replace(1)
+    third = busy(pool, 1)
+    done = [threading.Event() for _ in range(5)]
+    for each in done:
+        pool.submit(each.set)
+    pool.replace(0)
+    third.set()
+    assert all(each.wait(PATIENCE) for each in done)
+    release.set()
+
+
+def test_shutdown_ends_replacements_too() -> None:
+    before = threading.active_count()
+    pool = WorkerPool(1)
+    pool.replace(7)
+    pool.shutdown()
+    assert threading.active_count() == before
+
+
+def test_threads_that_cannot_be_had_are_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    pool = WorkerPool(1)
+    start, left = threading.Thread.start, [True, True]
+
+    def start_two(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start_two)
+        with pytest.raises(RuntimeError):
+            pool.replace(4)
+    assert len(workers_of(pool)) == 3
+    pool.replace(4)
+    assert len(workers_of(pool)) == 5
+    pool.shutdown()
+    assert threading.active_count() == before

@@ -1,3 +1,4 @@
+import contextvars
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tokend_server import logs
+from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.model import Login, Secret
 
 CANARY = "canary-4712"
@@ -103,3 +105,80 @@ def test_a_secret_is_never_written(written: Callable[[], str], *, as_json: bool)
     text = written()
     assert "Secret(***)" in text
     assert CANARY not in text
+
+
+CALL = Call(
+    method="LookupDeveloperIdentity", request_id="r-1", trace_id="4bf92f3577b34da6a3ce929d0e0e4736", caller="c-1"
+)
+OF_THE_CALL = {
+    "method": "LookupDeveloperIdentity",
+    "request_id": "r-1",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "caller": "c-1",
+}
+
+
+def log_during(call: Call, message: str, /, logger: str = "part", **extra: object) -> None:
+    """Logs as code that works on a call does, in a context of the call's own."""
+
+    def work() -> None:
+        CURRENT_CALL.set(call)
+        logging.getLogger(logger).info(message, extra=extra)
+
+    contextvars.Context().run(work)
+
+
+def members(record: dict[str, Any]) -> dict[str, Any]:
+    """What a record has besides what all have."""
+    return {name: value for name, value in record.items() if name not in {"time", "level", "logger", "message"}}
+
+
+def test_a_json_record_made_during_a_call_tells_which(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    log_during(CALL, "found")
+    (record,) = records(written)
+    assert members(record) == OF_THE_CALL
+
+
+def test_a_text_record_made_during_a_call_tells_which(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=False)
+    log_during(CALL, "found")
+    expected = " ".join(f"{name}={OF_THE_CALL[name]}" for name in ("request_id", "method", "caller", "trace_id"))
+    assert written().endswith(f" INFO part: found {expected}\n")
+
+
+def test_the_records_of_libraries_tell_the_call_too(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    log_during(CALL, "lost", logger="sqlalchemy.pool")
+    (record,) = records(written)
+    assert members(record) == OF_THE_CALL
+
+
+def test_a_record_without_a_call_tells_none(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    log_during(CALL, "found")
+    logging.getLogger("part").info("idle")
+    assert members(records(written)[1]) == {}
+
+
+def test_what_a_call_does_not_have_is_left_out(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    log_during(Call(method="LookupDeveloperIdentity", request_id="r-2"), "refused")
+    (record,) = records(written)
+    assert members(record) == {"method": "LookupDeveloperIdentity", "request_id": "r-2"}
+
+
+def test_what_a_record_says_of_itself_stays(written: Callable[[], str]) -> None:
+    logs.configure(level="info", as_json=True)
+    log_during(CALL, "retried", request_id="aws-9", method="GetId", caller="", trace_id=None)
+    (record,) = records(written)
+    assert members(record) == {"request_id": "aws-9", "method": "GetId", "caller": "", "trace_id": None}
+
+
+@pytest.mark.parametrize(
+    "name", ["opentelemetry.util.re", "opentelemetry.baggage.propagation", "opentelemetry.trace.span"]
+)
+def test_warnings_that_repeat_headers_are_not_written(written: Callable[[], str], name: str) -> None:
+    logs.configure(level="debug", as_json=True)
+    logging.getLogger(name).warning("Header format invalid! %s", CANARY)
+    assert CANARY not in written()

@@ -31,7 +31,6 @@ _CUT = "…"
 #: Operations that change nothing. What is not known here counts as one that does.
 _READ_ONLY = frozenset({"LookupDeveloperIdentity", "Check", "List", "Watch", "ServerReflectionInfo"})
 
-
 _POOL = ({"type": "AWS::Cognito::IdentityPool"},)
 
 

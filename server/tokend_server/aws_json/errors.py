@@ -65,6 +65,7 @@ ERRORS: Mapping[type[TokendError], Row] = {
     errors.TooManyRequests: Row("TooManyRequestsException", message=lambda _error: "Rate exceeded"),
     errors.LoginProviderUnavailable: Row("ExternalServiceException"),
     errors.EngineUnavailable: Row("InternalErrorException", 500),
+    errors.AuditUnavailable: Row("InternalErrorException", 500),
     errors.EngineCredentialsRejected: Row("InternalErrorException", 500),
     errors.CallerUnauthenticated: Row("UnrecognizedClientException"),
     errors.CallerNotAllowed: Row("AccessDeniedException"),

@@ -1,4 +1,5 @@
 import logging
+import resource
 import signal
 from pathlib import Path
 
@@ -22,9 +23,13 @@ def serve(config_path: Path | None) -> None:
     config = load_config(config_path)
     logs.configure(level=config.log.level, as_json=config.log.format == "json")
     stop = StopSignal(hangup=True)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys
     service = app.start(config)
     if config.grpc.insecure:
-        _log.warning("insecure = true: calls and tokens may cross the network in the clear")
+        _log.warning(
+            "insecure = true: whoever reaches an address may call, and tokens may cross the network in the clear",
+            extra={"listen": list(service.grpc_addresses)},
+        )
     # Whoever presses Ctrl-C has no load balancer to wait for.
     delay = config.grpc.drain_delay_seconds if stop.wait(service.reload) == signal.SIGTERM else 0.0
     _log.info("draining", extra={"delay_seconds": delay})

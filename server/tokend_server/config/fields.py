@@ -27,10 +27,14 @@ def host_and_port(address: str) -> tuple[str, int]:
     Raises:
         ValueError: It is not of that form.
     """
-    parts = urlsplit(f"//{address}")
-    if not parts.hostname or parts.port is None or parts.netloc != address or parts.username is not None:
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the text repeats the address
+        host, port = None, None
+    if not host or port is None or parts.netloc != address or parts.username is not None:
         raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
-    return parts.hostname, parts.port
+    return host, port
 
 
 def is_loopback(host: str) -> bool:
@@ -67,10 +71,14 @@ def provider_issuer(url: str) -> str:
     Raises:
         ValueError: It is none, for the reason in the text.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # the text repeats a part of the URL
+        raise ValueError("must be a URL, such as https://tokens.example.internal, with a port up to 65535") from None
     if parts.scheme not in {"https", "http"} or not re.fullmatch(_HOST, parts.hostname or ""):
         raise ValueError("must be a URL, such as https://tokens.example.internal")
-    if parts.username is not None or parts.port == 0:  # reading the port raises ValueError when it is none
+    if parts.username is not None or port == 0:
         raise ValueError("must name a host and, where it is not the scheme's own, a port, and no user")
     if parts.query or parts.fragment:
         raise ValueError("must have no query and no fragment")

@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 #: Seconds between two looks at the calls that wait. A message that belongs to its headers is there long before.
 _INTERVAL = 0.1
 
+#: Seconds that gRPC may take to say that a call without a message is cancelled; it says so nearly at once.
+_SETTLING = 0.1
+
 
 class MessageWait:
     """Waits for messages in the threads of their calls, and sees to it that this costs others nothing.
@@ -49,9 +52,7 @@ class MessageWait:
         def received(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
             self._waiting[context] = self._clock.monotonic()
             try:
-                message = next(messages)
-            except StopIteration:
-                raise ValidationFailed([FieldViolation("", "Request must be one message")]) from None
+                message = _first(messages, context)
             finally:
                 del self._waiting[context]
             return behavior(message, context)
@@ -85,3 +86,19 @@ class MessageWait:
             _log.warning("no thread can take the place of one that waits for a message", extra={"waiting": late})
         else:
             self._replaced = late
+
+
+def _first(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    """The first message of a call.
+
+    Raises:
+        RpcError: The call has ended before; gRPC knows this error of its own again.
+        ValidationFailed: The caller sends none.
+    """
+    for message in messages:
+        return message
+    # Of a call that is cancelled, gRPC may tell first that it has no message, and only then that it has ended.
+    ended = threading.Event()
+    if not context.add_callback(ended.set) or ended.wait(_SETTLING):
+        next(messages, None)
+    raise ValidationFailed([FieldViolation("", "Request must be one message")])

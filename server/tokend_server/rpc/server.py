@@ -30,6 +30,7 @@ from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, cre
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import rules
 from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
+from tokend_server.rpc.tracing import UNTRACED, Tracing
 from tokend_server.rpc.worker_pool import WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
@@ -52,13 +53,20 @@ class GrpcServer:
         door: What stands before it.
         metrics: Where calls are counted.
         clock: What they are timed with.
+        tracing: What traces them.
 
     Raises:
         ConfigError: An address cannot be listened on, or its files cannot be used.
     """
 
-    def __init__(
-        self, config: Grpc, service: DeveloperIdentityService, door: Door, metrics: Metrics, clock: Clock
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that a call meets
+        self,
+        config: Grpc,
+        service: DeveloperIdentityService,
+        door: Door,
+        metrics: Metrics,
+        clock: Clock,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._config = config
         self._metrics = metrics
@@ -75,7 +83,7 @@ class GrpcServer:
         create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
         addresses = []
         for listener in config.guarded:
-            server = self._server(_layers(config, listener, door, metrics, clock))
+            server = self._server(call_layers(config, listener, door, metrics, clock, tracing))
             add_DeveloperIdentityServiceServicer_to_server(service, server)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if config.reflection:
@@ -152,12 +160,16 @@ class GrpcServer:
         return following.port_credentials
 
 
-def _layers(config: Grpc, listener: Listener, door: Door, metrics: Metrics, clock: Clock) -> Sequence[Layer]:
+def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
+    config: Grpc, listener: Listener, door: Door, metrics: Metrics, clock: Clock, tracing: Tracing = UNTRACED
+) -> Sequence[Layer]:
+    """What stands around every method of a listener, the outermost first."""
     by_path = rules(config)
     certificates = listener.tls_files is not None and listener.tls_client_ca_file is not None
     return [
         observing(metrics, clock),
-        beginning(EventIds(os.urandom), unix_socket=listener.is_unix_socket),
+        tracing.layer,
+        beginning(EventIds(os.urandom), tracing.trace_id, unix_socket=listener.is_unix_socket),
         translating_errors,
         auditing(door.auditor, clock, by_path),
         limiting_metadata(config.max_metadata_bytes),

@@ -43,6 +43,7 @@ TABLE: list[tuple[TokendError, str, int, str]] = [
     (errors.TooManyRequests(TEXT), "TooManyRequestsException", 400, "Rate exceeded"),
     (errors.LoginProviderUnavailable(TEXT), "ExternalServiceException", 400, TEXT),
     (errors.EngineUnavailable(TEXT), "InternalErrorException", 500, TEXT),
+    (errors.AuditUnavailable(TEXT), "InternalErrorException", 500, TEXT),
     (errors.EngineCredentialsRejected(TEXT), "InternalErrorException", 500, TEXT),
     (errors.CallerUnauthenticated(TEXT), "UnrecognizedClientException", 400, TEXT),
     (errors.CallerNotAllowed(TEXT), "AccessDeniedException", 400, TEXT),

@@ -22,11 +22,12 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-client-cert", "x-request-id"})
 
 
-def beginning(new_id: Callable[[], str], *, unix_socket: bool) -> Layer:
+def beginning(new_id: Callable[[], str], current_trace_id: Callable[[], str | None], *, unix_socket: bool) -> Layer:
     """A layer that makes the call known to all that tell of it.
 
     Args:
         new_id: Makes the id of a call to which no proxy has given one.
+        current_trace_id: Tells the trace of the call where calls are traced; elsewhere the caller's word counts.
         unix_socket: Calls come by a unix socket.
     """
 
@@ -42,7 +43,7 @@ def beginning(new_id: Callable[[], str], *, unix_socket: bool) -> Layer:
             call = Call(
                 method=method.name,
                 request_id=_given_id(read["x-request-id"]) or new_id(),
-                trace_id=_trace_id(read["traceparent"]),
+                trace_id=current_trace_id() or _trace_id(read["traceparent"]),
                 source=context.peer(),
                 user_agent=read["user-agent"][0] if read["user-agent"] else "",
                 metadata_bytes=size,

@@ -1,0 +1,99 @@
+"""OpenTelemetry's SDK as the standard's environment variables ask for it."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points, version
+
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+from tokend_server.config import ConfigError
+from tokend_server.rpc.tracing import Tracing
+from tokend_server.tracing.export import RedactingExporter
+from tokend_server.tracing.spans import current_trace_id, tracing_calls
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a stopping service waits for a collector.
+_LONGEST_FLUSH = 5.0
+
+_EXPORTERS_BY_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
+
+
+def start_tracing(environment: Mapping[str, str], *, aws: bool) -> Tracing:
+    """Begins to trace; sampler, limits, batches and the exporters' own settings are read by the SDK.
+
+    Args:
+        environment: Where exporters are chosen.
+        aws: Whether the calls to AWS are traced too.
+
+    Raises:
+        ConfigError: An exporter cannot be had.
+    """
+    exporters = [_exporter(name) for name in _exporter_names(environment)]
+    # At the interpreter's exit it would wait for a collector without a limit of ours.
+    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter)))
+    end_aws = _trace_aws(provider) if aws else lambda: None
+
+    def stop() -> None:
+        end_aws()
+        _shut_down(provider)
+
+    return Tracing(tracing_calls(provider), current_trace_id, stop)
+
+
+def _exporter_names(environment: Mapping[str, str]) -> Iterator[str]:
+    """The names under which exporters are registered."""
+    for name in (environment.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
+        if name.strip() != "otlp":
+            yield name.strip()
+            continue
+        protocol = (
+            environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+            or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+            or "grpc"
+        ).strip()
+        if protocol not in _EXPORTERS_BY_PROTOCOL:
+            raise ConfigError([f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is none of {[*_EXPORTERS_BY_PROTOCOL]}"])
+        yield _EXPORTERS_BY_PROTOCOL[protocol]
+
+
+def _exporter(name: str) -> SpanExporter:
+    found = entry_points(group="opentelemetry_traces_exporter", name=name)
+    if not found:
+        raise ConfigError([f"OTEL_TRACES_EXPORTER: no exporter {name!r} is installed"])
+    try:
+        exporter: SpanExporter = next(iter(found)).load()()
+    except Exception as error:
+        raise ConfigError([f"OTEL_TRACES_EXPORTER: {name} cannot be used: {error}"]) from error
+    return exporter
+
+
+def _resource() -> Resource:
+    given = Resource({SERVICE_VERSION: version("tokend-server")}).merge(Resource.create())
+    # What the SDK puts where neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES names the service.
+    nameless = str(given.attributes[SERVICE_NAME]).startswith("unknown_service")
+    return given.merge(Resource({SERVICE_NAME: "tokend"})) if nameless else given
+
+
+def _trace_aws(provider: TracerProvider) -> Callable[[], None]:
+    """Traces boto3's calls, and returns what ends that."""
+    from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - only what is configured
+
+    instrumentor = BotocoreInstrumentor()  # type: ignore[no-untyped-call] # it has no types
+    instrumentor.instrument(tracer_provider=provider)
+    end: Callable[[], None] = instrumentor.uninstrument
+    return end
+
+
+def _shut_down(provider: TracerProvider) -> None:
+    """Exports what is left, but does not wait long for a collector that does not answer."""
+    ending = threading.Thread(target=provider.shutdown, name="tracing-stop", daemon=True)
+    ending.start()
+    ending.join(_LONGEST_FLUSH)
+    if ending.is_alive():
+        _log.warning("the collector does not take the last spans", extra={"waited_seconds": _LONGEST_FLUSH})

@@ -1,0 +1,62 @@
+"""Spans of calls, by OpenTelemetry's instrumentation of gRPC."""
+
+from functools import wraps
+from typing import Any, NamedTuple
+
+import grpc
+from opentelemetry.instrumentation.grpc import server_interceptor
+from opentelemetry.trace import TracerProvider, format_trace_id, get_current_span
+
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+
+#: Health and reflection: there is nothing to learn from their spans, and many to pay for.
+_UNTRACED = "grpc."
+
+
+class _CallDetails(NamedTuple):
+    """What the instrumentation reads of `grpc.HandlerCallDetails`."""
+
+    method: str
+
+
+def tracing_calls(provider: TracerProvider) -> Layer:
+    """A layer that makes a span of each call of a unary method.
+
+    The instrumentation comes as an interceptor, which would wrap handlers anew for every call and lose what they say of
+    their threads. As a layer it wraps each method once.
+    """
+    interceptor = server_interceptor(provider)  # type: ignore[no-untyped-call] # it has no types
+
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        if method.kind != "unary" or method.service.startswith(_UNTRACED):
+            return behavior
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_telling_code(behavior))
+        traced = interceptor.intercept_service(lambda _: handler, _CallDetails(f"{method.service}/{method.name}"))
+        wrapped: Behavior = traced.unary_unary
+        return wrapped
+
+    return layer
+
+
+def current_trace_id() -> str | None:
+    """The trace that the current span belongs to, as 32 hexadecimal digits."""
+    context = get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def _telling_code(behavior: Behavior) -> Behavior:
+    """Says the code of a failed call once more, since the instrumentation does not look into `abort_with_status`."""
+
+    @wraps(behavior)
+    def telling(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+        try:
+            return behavior(request, context)
+        except grpc.RpcError:  # the call has ended before its message came
+            context.set_code(grpc.StatusCode.CANCELLED)
+            raise
+        except Exception:
+            code: grpc.StatusCode | None = context.code()  # type: ignore[attr-defined] # missing in the stubs
+            context.set_code(code or grpc.StatusCode.UNKNOWN)
+            raise
+
+    return telling

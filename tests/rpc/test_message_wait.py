@@ -1,0 +1,325 @@
+"""Calls whose messages stay away: they keep nobody waiting, and end."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.fakes.clock import FakeClock
+from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure, grpc_service
+from tests.support.silent_calls import SilentCalls
+
+from tokend_server.clock import SystemClock
+from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.rpc.message_wait import MessageWait
+from tokend_server.rpc.server import SERVICE_NAME
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+#: Seconds of a clock that stands still until it is told to move; in real ones, the wait never looks by itself.
+INTERVAL = 1000.0
+TIMEOUT = 5000.0
+
+
+class FakeContext:
+    """What the wait needs of a call."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        self.ended = threading.Event()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        if self.ended.is_set():
+            return False
+        self._callbacks.append(callback)
+        return True
+
+    def end(self) -> None:
+        """Ends the call as gRPC does."""
+        self.ended.set()
+        for callback in self._callbacks:
+            callback()
+
+
+class Silent:
+    """The messages of a call: one that comes when it is told to, or never."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.come = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        self.asked.set()
+        assert self.come.wait(PATIENCE)
+        return b"message"
+
+
+class Waiting:
+    """A wait that looks when it is told to."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.replaced: list[int] = []
+        self.wait = MessageWait(TIMEOUT, self.replaced.append, self.clock, interval=INTERVAL)
+
+    def look_after(self, seconds: float) -> list[int]:
+        """Looks, and returns what has been told of waiting threads since the last time."""
+        self.clock.advance(seconds)
+        self.wait.look()
+        told = self.replaced[:]
+        self.replaced.clear()
+        return told
+
+    @contextmanager
+    def calls(self, count: int) -> Iterator[list[tuple[FakeContext, Silent]]]:
+        """Calls that wait for their messages, until the block ends."""
+        calls = [(FakeContext(), Silent()) for _ in range(count)]
+        receive = self.wait.receiving(lambda message, _context: message)
+        with ThreadPoolExecutor(count) as threads:
+            for context, messages in calls:
+                threads.submit(receive, messages, cast("grpc.ServicerContext", context))
+            try:
+                for _, messages in calls:
+                    assert messages.asked.wait(PATIENCE)
+                yield calls
+            finally:
+                for _, messages in calls:
+                    messages.come.set()
+
+
+@pytest.fixture
+def waiting() -> Iterator[Waiting]:
+    made = Waiting()
+    yield made
+    made.wait.stop()
+
+
+def test_a_call_that_waits_for_an_interval_has_its_thread_replaced_while_it_does(waiting: Waiting) -> None:
+    with waiting.calls(2):
+        assert waiting.look_after(INTERVAL - 1) == []
+        with waiting.calls(1):
+            assert waiting.look_after(1) == [2]
+            assert waiting.look_after(1) == []  # nothing new to tell
+            assert waiting.look_after(INTERVAL) == [3]
+        assert waiting.look_after(0) == [2]
+    assert waiting.look_after(0) == [0]
+
+
+def test_a_call_is_cancelled_after_the_timeout_and_not_before(waiting: Waiting) -> None:
+    with waiting.calls(1) as ((first, _),):
+        waiting.look_after(1)
+        with waiting.calls(1) as ((second, _),):
+            waiting.look_after(TIMEOUT - 2)
+            assert not first.cancelled.is_set()
+            waiting.look_after(1)
+            assert first.cancelled.is_set()
+            assert not second.cancelled.is_set()
+
+
+def test_a_call_whose_message_came_is_not_cancelled_however_long_it_takes(waiting: Waiting) -> None:
+    context, release = FakeContext(), threading.Event()
+    received = threading.Event()
+
+    def work(message: bytes, _context: grpc.ServicerContext) -> bytes:
+        received.set()
+        assert release.wait(PATIENCE)
+        return message
+
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(waiting.wait.receiving(work), iter([b"message"]), cast("grpc.ServicerContext", context))
+        assert received.wait(PATIENCE)
+        assert waiting.look_after(2 * TIMEOUT) == []
+        release.set()
+        assert answer.result(PATIENCE) == b"message"
+    assert not context.cancelled.is_set()
+
+
+def test_a_call_without_a_message_is_refused(waiting: Waiting) -> None:
+    receive = waiting.wait.receiving(lambda message, _context: message)
+    with pytest.raises(ValidationFailed) as refused:
+        receive(iter([]), cast("grpc.ServicerContext", FakeContext()))
+    assert refused.value.violations == (FieldViolation("", "Request must be one message"),)
+
+
+class CancelledCall(Exception):
+    """What gRPC raises for a call that has ended."""
+
+
+class Ending:
+    """The messages of a call that is cancelled: there are none, and then gRPC says why."""
+
+    def __init__(self, context: FakeContext) -> None:
+        self._context = context
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._context.ended.is_set():
+            raise CancelledCall
+        threading.Thread(target=self._context.end).start()
+        raise StopIteration
+
+
+def test_a_call_that_is_cancelled_is_none_without_a_message(waiting: Waiting) -> None:
+    context = FakeContext()
+    receive = waiting.wait.receiving(lambda message, _context: message)
+    with pytest.raises(CancelledCall):
+        receive(Ending(context), cast("grpc.ServicerContext", context))
+
+
+def test_threads_that_cannot_be_had_are_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = Waiting()
+    refusals = [RuntimeError("can't start new thread")]
+
+    def replace(idle: int) -> None:
+        if refusals:
+            raise refusals.pop()
+        waiting.replaced.append(idle)
+
+    waiting.wait.stop()
+    waiting.wait = MessageWait(TIMEOUT, replace, waiting.clock, interval=INTERVAL)
+    with waiting.calls(1) as ((context, _),):
+        assert waiting.look_after(TIMEOUT) == []
+        assert context.cancelled.is_set()
+        assert "no thread can take the place" in caplog.text
+        assert waiting.look_after(0) == [1]
+    waiting.wait.stop()
+
+
+def test_it_looks_by_itself() -> None:
+    looked = threading.Event()
+    wait = MessageWait(PATIENCE, lambda _idle: looked.set(), SystemClock(), interval=0.01)
+    context, messages = FakeContext(), Silent()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(
+            wait.receiving(lambda message, _context: message), messages, cast("grpc.ServicerContext", context)
+        )
+        assert looked.wait(PATIENCE)
+        messages.come.set()
+    wait.stop()
+
+
+def outcomes(registry: CollectorRegistry) -> Counter[str]:
+    """How many calls were counted with each code."""
+    return Counter(
+        {
+            sample.labels["grpc_code"]: int(sample.value)
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name == "grpc_server_handled_total" and sample.value
+        }
+    )
+
+
+def until_over(service: GrpcService, calls: int) -> Counter[str]:
+    """Waits until that many calls are over, and returns their outcomes."""
+    while (seen := outcomes(service.registry)).total() < calls:
+        threading.Event().wait(0.01)
+    return seen
+
+
+def extra_threads(service: GrpcService) -> int:
+    return service.server._workers._extra  # noqa: SLF001 - nothing else tells
+
+
+def test_silent_calls_keep_nobody_waiting() -> None:
+    silent, innocent = 24, 10
+    with (
+        grpc_service(threads=4, message_timeout_seconds=3600) as service,
+        SilentCalls(service.address, "LookupDeveloperIdentity") as calls,
+    ):
+        calls.begin(silent)
+        for _ in range(innocent):
+            service.call("LookupDeveloperIdentity")
+        assert len(service.engine.asked) == innocent
+        assert extra_threads(service) > 0
+        assert outcomes(service.registry) == {"OK": innocent}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_silent_calls_end_and_their_threads_with_them(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    silent = 12
+    with (
+        grpc_service(threads=4, message_timeout_seconds=0.3) as service,
+        SilentCalls(service.address, method) as calls,
+    ):
+        streams = calls.begin(silent)
+        assert {calls.next_ended() for _ in range(silent)} == set(streams)
+        assert until_over(service, silent) == {"Canceled": silent}
+        while extra_threads(service):
+            threading.Event().wait(0.01)
+        service.call(method)
+        assert len(service.engine.asked) == 1
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_a_silent_caller_is_told_that_its_call_was_cancelled() -> None:
+    over = threading.Event()
+
+    def silence() -> Iterator[bytes]:
+        over.wait(PATIENCE)
+        yield from ()
+
+    with grpc_service(message_timeout_seconds=0.1) as service:
+        path = f"/{SERVICE_NAME}/LookupDeveloperIdentity"
+        send: Callable[..., Message] = service.channel.stream_unary(path, None, None)
+        assert failure(lambda: send(silence(), timeout=PATIENCE)).code is grpc.StatusCode.CANCELLED
+        over.set()
+
+
+def test_a_message_that_comes_late_is_answered(service: GrpcService) -> None:
+    with SilentCalls(service.address, "LookupDeveloperIdentity") as calls:
+        (stream,) = calls.begin()
+        service.call("LookupDeveloperIdentity")
+        calls.send(stream, VALID["LookupDeveloperIdentity"].SerializeToString())
+        assert calls.next_ended() == stream
+        assert until_over(service, 2) == {"OK": 2}
+
+
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
+    service: GrpcService, caplog: pytest.LogCaptureFixture, *, taken_back: bool
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    count = 50
+    with SilentCalls(service.address, "LookupDeveloperIdentity") as calls:
+        streams = calls.begin(count)
+        service.call("LookupDeveloperIdentity")
+        for stream in streams if taken_back else ():
+            calls.cancel(stream)
+        calls.close()
+        assert until_over(service, count + 1) == {"OK": 1, "Canceled": count}
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_call_that_sends_no_message_at_all_is_told_so(method: str, service: GrpcService) -> None:
+    send: Callable[..., Message] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
+    seen = failure(lambda: send(iter([]), timeout=PATIENCE))
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+    assert seen.violations == [("", "Request must be one message")]
+    assert service.engine.asked == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_several_messages_the_first_is_answered(method: str, service: GrpcService) -> None:
+    send: Callable[..., bytes] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
+    serialized = VALID[method].SerializeToString()
+    assert isinstance(send(iter([serialized, b"\xff\xff", serialized]), timeout=PATIENCE), bytes)
+    assert len(service.engine.asked) == 1

@@ -1,0 +1,286 @@
+"""Certificates, keys and authorities are replaced under a running server, and what cannot be used changes nothing."""
+
+import logging
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.support.authority import Authority, Identification
+from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
+from tokend_server.tls import TlsFiles
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass
+class Told:
+    """What is told of the files, in order."""
+
+    expires_at: list[float] = field(default_factory=list)
+    stale: list[float] = field(default_factory=list)
+
+    @property
+    def gauges(self) -> TlsGauges:
+        return TlsGauges(self.expires_at.append, self.stale.append)
+
+
+class Rotated:
+    """The files of a listener, and who wrote them last.
+
+    Attributes:
+        files: The files.
+        authority: Whom clients trust.
+        served: What the listener identifies itself with.
+        settings: The settings of [grpc] that name them.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.files = TlsFiles(directory / "tls.crt", directory / "tls.key", directory / "clients.crt")
+        self.authority = Authority("servers.example.test")
+        self.rotate()
+        self.accept(self.authority)
+        self.settings: dict[str, object] = {
+            "tls_certificate_file": self.files.certificate,
+            "tls_private_key_file": self.files.private_key,
+            "tls_client_ca_file": self.files.client_ca,
+        }
+
+    def rotate(self) -> None:
+        self.served = self.authority.server(LOOPBACK)
+        replace_file(self.files.certificate, self.served.certificate)
+        replace_file(self.files.private_key, self.served.private_key)
+
+    def accept(self, *clients: Authority) -> None:
+        assert self.files.client_ca
+        replace_file(self.files.client_ca, b"".join(each.certificate for each in clients))
+
+    def client(self, of: Authority | None = None) -> Identification:
+        return (of or self.authority).client(dns_names=["client.example.test"])
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    successor = path.with_suffix(".new")
+    successor.write_bytes(content)
+    successor.rename(path)
+
+
+@pytest.fixture
+def rotated(tmp_path: Path) -> Rotated:
+    return Rotated(tmp_path)
+
+
+def stale(registry: CollectorRegistry) -> dict[str, float]:
+    return gauge(registry, "tokend_tls_files_stale")
+
+
+def gauge(registry: CollectorRegistry, name: str) -> dict[str, float]:
+    """A gauge by listener."""
+    return {
+        sample.labels["listen"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == name
+    }
+
+
+def served_number(address: str, rotated: Rotated, client: Identification, directory: Path) -> int:
+    """The serial number of the certificate that a new connection is shown."""
+    (directory / "client.pem").write_bytes(client.certificate + client.private_key)
+    context = ssl.create_default_context(cadata=rotated.authority.certificate.decode())
+    context.load_cert_chain(directory / "client.pem")
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), PATIENCE) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secure,
+    ):
+        shown = secure.getpeercert()
+        assert shown
+        return int(str(shown["serialNumber"]), 16)
+
+
+@dataclass
+class Channels:
+    """Makes channels, each with a connection of its own."""
+
+    service: GrpcService
+    authority: Authority
+    opened: ExitStack
+
+    def open(self, client: Identification | None) -> DeveloperIdentityServiceStub:
+        pair: Sequence[bytes | None] = (client.private_key, client.certificate) if client else (None, None)
+        credentials = grpc.ssl_channel_credentials(self.authority.certificate, *pair)
+        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+        channel = grpc.secure_channel(self.service.address, credentials, options)
+        return DeveloperIdentityServiceStub(self.opened.enter_context(channel))
+
+
+@pytest.fixture
+def channels(rotated: Rotated) -> Iterator[Channels]:
+    with grpc_service(None, POLICY, identify_by=["mutual_tls"], **rotated.settings) as service, ExitStack() as opened:
+        yield Channels(service, rotated.authority, opened)
+
+
+POLICY = {"policy": {"clients": {"callers": ["dns:*"], "pools": ["*"], "operations": ["*"]}}}
+
+
+def lookup(stub: DeveloperIdentityServiceStub) -> pb.LookupDeveloperIdentityResponse:
+    request = VALID["LookupDeveloperIdentity"]
+    assert isinstance(request, pb.LookupDeveloperIdentityRequest)
+    return stub.LookupDeveloperIdentity(request, timeout=PATIENCE)
+
+
+def test_the_first_connection_sees_what_was_written_since_the_start(
+    channels: Channels, rotated: Rotated, tmp_path: Path
+) -> None:
+    rotated.rotate()
+    number = served_number(channels.service.address, rotated, rotated.client(), tmp_path)
+    assert number == rotated.served.serial_number
+
+
+def test_a_new_connection_sees_the_new_certificate_while_an_old_one_goes_on(
+    channels: Channels, rotated: Rotated, tmp_path: Path
+) -> None:
+    address, client = channels.service.address, rotated.client()
+    old = channels.open(client)
+    assert lookup(old).identity_id
+    first = rotated.served.serial_number
+    assert served_number(address, rotated, client, tmp_path) == first
+    for _ in range(3):
+        rotated.rotate()
+        assert served_number(address, rotated, client, tmp_path) == rotated.served.serial_number != first
+        assert lookup(old).identity_id
+        assert lookup(channels.open(client)).identity_id
+
+
+def test_garbage_leaves_the_last_good_set_and_is_told(
+    channels: Channels, rotated: Rotated, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, client, good = channels.service.address, rotated.client(), rotated.served
+    listen = f"{LOOPBACK}:0"  # as it is configured
+    assert stale(channels.service.registry) == {listen: 0}
+    for content in (b"", b"garbage", good.certificate[:400]):
+        replace_file(rotated.files.certificate, content)
+        caplog.clear()
+        assert served_number(address, rotated, client, tmp_path) == good.serial_number
+        assert lookup(channels.open(client)).identity_id
+        assert stale(channels.service.registry) == {listen: 1}
+        (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+        assert record.getMessage() == "TLS files cannot be used; those before them still serve"
+        assert vars(record)["listen"] == listen
+        assert str(rotated.files.certificate) in vars(record)["problem"]
+    rotated.rotate()
+    assert served_number(address, rotated, client, tmp_path) == rotated.served.serial_number
+    assert stale(channels.service.registry) == {listen: 0}
+
+
+def test_a_rotation_file_by_file_never_serves_half_of_it(channels: Channels, rotated: Rotated, tmp_path: Path) -> None:
+    address, client, good = channels.service.address, rotated.client(), rotated.served
+    successor = rotated.authority.server(LOOPBACK)
+    replace_file(rotated.files.certificate, successor.certificate)
+    assert served_number(address, rotated, client, tmp_path) == good.serial_number
+    replace_file(rotated.files.private_key, successor.private_key)
+    assert served_number(address, rotated, client, tmp_path) == successor.serial_number
+
+
+def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connections(
+    channels: Channels, rotated: Rotated
+) -> None:
+    newcomer = Authority("clients.example.test")
+    old_client, new_client = rotated.client(), rotated.client(newcomer)
+    connected = channels.open(old_client)
+    assert lookup(connected).identity_id
+    assert failure(lambda: lookup(channels.open(new_client))).code is grpc.StatusCode.UNAVAILABLE
+
+    rotated.accept(rotated.authority, newcomer)
+    assert lookup(channels.open(old_client)).identity_id
+    assert lookup(channels.open(new_client)).identity_id
+
+    rotated.accept(newcomer)
+    asked = len(channels.service.engine.asked)
+    assert failure(lambda: lookup(channels.open(old_client))).code is grpc.StatusCode.UNAVAILABLE
+    assert len(channels.service.engine.asked) == asked
+    assert lookup(channels.open(new_client)).identity_id
+    assert lookup(connected).identity_id  # until its greatest age
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_authorities_that_cannot_be_read_let_nobody_else_in(
+    content: bytes | None, channels: Channels, rotated: Rotated
+) -> None:
+    assert rotated.files.client_ca
+    if content is None:
+        rotated.files.client_ca.unlink()
+    else:
+        replace_file(rotated.files.client_ca, content)
+    assert lookup(channels.open(rotated.client())).identity_id
+    for stranger in (rotated.client(Authority("servers.example.test")), None):
+        assert failure(partial(lookup, channels.open(stranger))).code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_the_gauge_tells_when_the_certificate_that_serves_expires(channels: Channels, rotated: Rotated) -> None:
+    told = gauge(channels.service.registry, "tokend_tls_certificate_expiry_timestamp_seconds")
+    assert told == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
+
+
+class TestLook:
+    """Without a server: what a look at the files does."""
+
+    def test_files_that_cannot_be_used_from_the_start_are_refused(self, rotated: Rotated) -> None:
+        rotated.files.private_key.unlink()
+        with pytest.raises(ValueError, match="No such file"):
+            FollowingCredentials(rotated.files, "here", Told().gauges)
+
+    def test_files_that_stay_as_they_are_are_read_once(self, rotated: Rotated) -> None:
+        told = Told()
+        following = FollowingCredentials(rotated.files, "here", told.gauges)
+        for _ in range(3):
+            following.look()
+        assert told == Told([rotated.files.read().expires_at.timestamp()], [0])
+
+    def test_each_change_is_told_once(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        told = Told()
+        following = FollowingCredentials(rotated.files, "here", told.gauges)
+        key = rotated.files.private_key.read_bytes()
+        rotated.files.private_key.unlink()
+        for _ in range(2):
+            following.look()
+        replace_file(rotated.files.private_key, key)
+        for _ in range(2):
+            following.look()
+        assert told.stale == [0, 1, 0]
+        assert len(told.expires_at) == 2
+        assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
+
+    def test_a_key_that_was_written_under_another_certificate_is_not_taken(self, rotated: Rotated) -> None:
+        told = Told()
+        following = FollowingCredentials(rotated.files, "here", told.gauges)
+        replace_file(rotated.files.private_key, rotated.authority.server(LOOPBACK).private_key)
+        following.look()
+        assert told.stale == [0, 1]
+        replace_file(rotated.files.private_key, rotated.served.private_key)
+        following.look()
+        assert told.stale == [0, 1, 0]
+
+    def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        following = FollowingCredentials(rotated.files, "here", Told().gauges)
+        key = rotated.files.private_key.read_bytes()
+        replace_file(rotated.files.certificate, key)
+        replace_file(rotated.files.private_key, key[:-50])
+        following.look()
+        assert caplog.records
+        told = str([vars(record) for record in caplog.records])
+        assert not any(line in told for line in key.decode().splitlines())

@@ -1,0 +1,77 @@
+"""The header `traceparent`, as W3C Trace Context has it."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokend_server.trace_context import TraceParent, parse_traceparent
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT_ID = "00f067aa0ba902b7"
+VALID = f"00-{TRACE_ID}-{PARENT_ID}-01"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True), ("fe", False), ("ff", True)]
+)
+def test_only_the_last_bit_of_the_flags_tells_of_sampling(flags: str, *, sampled: bool) -> None:
+    assert parse_traceparent(f"00-{TRACE_ID}-{PARENT_ID}-{flags}") == TraceParent(TRACE_ID, PARENT_ID, sampled)
+
+
+@pytest.mark.parametrize("more", ["", "-", "-what the future brings", "-00-11"])
+@pytest.mark.parametrize("version", ["01", "42", "cc", "fe"])
+def test_versions_to_come_are_read_by_what_they_begin_with(version: str, more: str) -> None:
+    assert parse_traceparent(f"{version}-{TRACE_ID}-{PARENT_ID}-01{more}") == TraceParent(
+        TRACE_ID, PARENT_ID, sampled=True
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param(f"00-{'0' * 32}-{PARENT_ID}-01", id="trace id of zeros"),
+        pytest.param(f"00-{TRACE_ID}-{'0' * 16}-01", id="parent id of zeros"),
+        pytest.param(f"ff-{TRACE_ID}-{PARENT_ID}-01", id="version ff"),
+        pytest.param(f"0-{TRACE_ID}-{PARENT_ID}-01", id="short version"),
+        pytest.param(f"000-{TRACE_ID}-{PARENT_ID}-01", id="long version"),
+        pytest.param(f"00-{TRACE_ID[1:]}-{PARENT_ID}-01", id="short trace id"),
+        pytest.param(f"00-{TRACE_ID}0-{PARENT_ID}-01", id="long trace id"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID[1:]}-01", id="short parent id"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID}0-01", id="long parent id"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID}-1", id="short flags"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID}", id="no flags"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID}-0x", id="flags that are no number"),
+        pytest.param(f"00-{TRACE_ID.upper()}-{PARENT_ID}-01", id="trace id in upper case"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID.upper()}-01", id="parent id in upper case"),
+        pytest.param(f"00-{TRACE_ID}-{PARENT_ID}-0A", id="flags in upper case"),
+        pytest.param(f"FE-{TRACE_ID}-{PARENT_ID}-01", id="version in upper case"),
+        pytest.param(f"{VALID}-", id="version 00 with more"),
+        pytest.param(f"{VALID}-more", id="version 00 with a field"),
+        pytest.param(f"{VALID}1", id="version 00 that is longer"),
+        pytest.param(f"01-{TRACE_ID}-{PARENT_ID}-01more", id="a later version without a dash"),
+        pytest.param(f" {VALID}", id="space before"),
+        pytest.param(f"{VALID} ", id="space behind"),
+        pytest.param(f"{VALID}\n", id="newline behind"),
+        pytest.param(VALID.replace("-", "_"), id="other separators"),
+        pytest.param(VALID.replace("4", "٤"), id="digits of another script"),
+        pytest.param(f"{VALID},{VALID}", id="a list"),
+    ],
+)
+def test_what_is_not_valid_is_not_read(value: str) -> None:
+    assert parse_traceparent(value) is None
+
+
+@given(st.from_regex(re.compile(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[a-z]*)?\Z", re.ASCII)))
+def test_what_is_read_is_what_was_written(value: str) -> None:
+    version, trace_id, parent_id, flags, *more = value.split("-")
+    valid = version != "ff" and (version != "00" or not more) and {trace_id, parent_id}.isdisjoint({"0" * 32, "0" * 16})
+    assert parse_traceparent(value) == (TraceParent(trace_id, parent_id, int(flags, 16) % 2 == 1) if valid else None)
+
+
+@given(st.text() | st.text("0123456789abcdefABCDEF-", min_size=50, max_size=60))
+def test_any_text_is_read_or_refused(value: str) -> None:
+    parent = parse_traceparent(value)
+    assert parent is None or value[3:].startswith(f"{parent.trace_id}-{parent.parent_id}-")

@@ -1,0 +1,111 @@
+import errno
+import logging
+from pathlib import Path
+
+import orjson
+import pytest
+from tests.fakes.clock import FakeClock
+
+from tokend_server.audit.auditor import Auditor
+from tokend_server.audit.file_log import FileAuditLog
+from tokend_server.audit.log import AuditLog, AuditWriteFailed
+from tokend_server.audit.record import AuditEntry
+from tokend_server.errors import AuditUnavailable
+
+ENTRY = AuditEntry(1_800_000_000.0, "GetOpenIdTokenForDeveloperIdentity", caller="key:checkout")
+
+
+class FailingLog:
+    """A log whose every line fails, for the reason that is set."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def write(self, _line: bytes) -> None:
+        error = OSError(self.number, "why")
+        raise AuditWriteFailed("the log", error) from error
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class UnderTest:
+    def __init__(self, log: AuditLog | None, *, required: bool) -> None:
+        self.clock = FakeClock()
+        self.failures: list[str] = []
+        self.events = 0
+        self._auditor = Auditor(
+            log, required=required, clock=self.clock, event_id=self._event_id, on_failure=self.failures.append
+        )
+        self.record = self._auditor.record
+
+    def _event_id(self) -> str:
+        self.events += 1
+        return f"event-{self.events}"
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_each_entry_is_a_line_with_an_id_of_its_own(tmp_path: Path, *, required: bool) -> None:
+    log = FileAuditLog(tmp_path / "audit.log", FakeClock())
+    audit = UnderTest(log, required=required)
+    audit.record(ENTRY)
+    audit.record(ENTRY._replace(caller="key:batch"))
+    log.close()
+    told = [orjson.loads(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()]
+    assert [(each["eventID"], each["userIdentity"]["principalId"]) for each in told] == [
+        ("event-1", "key:checkout"),
+        ("event-2", "key:batch"),
+    ]
+    assert audit.failures == []
+
+
+def test_a_call_that_has_to_be_recorded_fails_if_it_cannot_be() -> None:
+    log = FileAuditLog(Path("/dev/full"), FakeClock())
+    audit = UnderTest(log, required=True)
+    with pytest.raises(AuditUnavailable) as failed:
+        audit.record(ENTRY)
+    log.close()
+    assert audit.failures == ["ENOSPC"]
+    assert isinstance(failed.value.__cause__, AuditWriteFailed)
+    assert "/dev/full" not in failed.value.text
+
+
+def test_a_call_that_need_not_be_recorded_goes_on_and_is_counted() -> None:
+    audit = UnderTest(FailingLog(errno.ENOSPC), required=False)
+    audit.record(ENTRY)
+    audit.record(ENTRY)
+    assert audit.failures == ["ENOSPC", "ENOSPC"]
+
+
+def test_without_a_log_nothing_is_recorded() -> None:
+    audit = UnderTest(None, required=True)
+    audit.record(ENTRY)
+    assert (audit.events, audit.failures) == (0, [])
+
+
+def test_the_operator_is_told_of_each_cause_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    log = FailingLog(errno.ENOSPC)
+    audit = UnderTest(log, required=False)
+
+    def told() -> int:
+        caplog.clear()
+        for number in (errno.ENOSPC, errno.EACCES):
+            log.number = number
+            audit.record(ENTRY)
+        return len(caplog.records)
+
+    assert [record.levelno for record in caplog.records] == []
+    assert (told(), told()) == (2, 0)
+    audit.clock.advance(59.5)
+    assert told() == 0
+    audit.clock.advance(0.5)
+    assert (told(), told()) == (2, 0)
+
+
+def test_the_operator_is_told_where_and_why_but_not_what(caplog: pytest.LogCaptureFixture) -> None:
+    audit = UnderTest(FailingLog(errno.EACCES), required=False)
+    audit.record(ENTRY)
+    (record,) = caplog.records
+    assert (record.levelno, vars(record)["error"]) == (logging.ERROR, "the log: why")
+    assert "key:checkout" not in str(vars(record))

@@ -1,0 +1,312 @@
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.oidc_provider import DISCOVERY_PATH, JWKS_PATH, Fault, OidcProvider, ec_key, jwk, rsa_key
+from urllib3 import PoolManager
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.errors import DeadlineExceeded
+from tokend_server.oidc.documents import KeySource
+from tokend_server.oidc.keys import COOL_DOWN, MAX_AGE, KeysUnavailable, ProviderKeys
+
+NAME = "login.example"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def http() -> Iterator[PoolManager]:
+    with PoolManager() as pool:
+        yield pool
+
+
+@pytest.fixture
+def provider() -> Iterator[OidcProvider]:
+    with OidcProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def keys(provider: OidcProvider, http: PoolManager, clock: FakeClock) -> ProviderKeys:
+    return ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock)
+
+
+@pytest.fixture
+def deadline(clock: FakeClock) -> Deadline:
+    return Deadline(clock)
+
+
+def ids(found: tuple[Any, ...]) -> list[str | None]:
+    return [key.kid for key in found]
+
+
+def rotate(provider: OidcProvider) -> None:
+    provider.jwks = [jwk(rsa_key("2"), kid="2")]
+
+
+def test_keys_are_fetched_once_and_found_by_id(provider: OidcProvider, keys: ProviderKeys, deadline: Deadline) -> None:
+    provider.jwks.append(jwk(ec_key("P-256"), kid="ec"))
+
+    assert ids(keys.find("ec", deadline)) == ["ec"]
+    assert ids(keys.find("1", deadline)) == ["1"]
+    assert ids(keys.find(None, deadline)) == ["1", "ec"]
+    assert provider.fetches == {DISCOVERY_PATH: 1, JWKS_PATH: 1}
+
+
+def test_fifty_unknown_ids_make_one_fetch(provider: OidcProvider, keys: ProviderKeys, deadline: Deadline) -> None:
+    assert [keys.find(f"bogus-{number}", deadline) for number in range(50)] == [()] * 50
+    assert provider.fetches[JWKS_PATH] == 1
+
+
+def test_an_unknown_id_makes_a_fetch_after_the_cool_down(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    keys.find("1", deadline)
+    rotate(provider)
+
+    clock.advance(COOL_DOWN - 1)
+    assert keys.find("2", deadline) == ()
+    clock.advance(1)
+    assert ids(keys.find("2", deadline)) == ["2"]
+    assert ids(keys.find("2", deadline)) == ["2"]
+    assert keys.find("1", deadline) == ()
+    assert provider.fetches[JWKS_PATH] == 2
+
+
+def test_concurrent_callers_share_a_fetch(provider: OidcProvider, keys: ProviderKeys, deadline: Deadline) -> None:
+    provider.fault = Fault.HANG
+    with ThreadPoolExecutor(8) as callers:
+        calls = [callers.submit(keys.find, "1", deadline) for _ in range(8)]
+        assert provider.hanging.wait(10)
+        provider.released.set()
+        assert [ids(call.result(10)) for call in calls] == [["1"]] * 8
+    assert provider.fetches[JWKS_PATH] == 1
+
+
+def test_a_follower_waits_no_longer_than_its_own_deadline(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline
+) -> None:
+    provider.fault = Fault.HANG
+    with ThreadPoolExecutor(1) as callers:
+        first = callers.submit(keys.find, "1", deadline)
+        assert provider.hanging.wait(10)
+        with pytest.raises(DeadlineExceeded):
+            keys.find("1", in_real_time(0.02))
+        assert not first.done()
+        provider.released.set()
+        assert ids(first.result(10)) == ["1"]
+
+
+def test_the_short_deadline_of_the_first_caller_spoils_nothing_for_the_next(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline
+) -> None:
+    provider.fault = Fault.HANG
+    with pytest.raises(DeadlineExceeded):
+        keys.find("1", in_real_time(0.02))
+    assert provider.hanging.wait(10)
+    provider.released.set()
+    assert ids(keys.find("1", deadline)) == ["1"]
+    assert provider.fetches[JWKS_PATH] == 1
+
+
+def test_no_fetch_is_begun_for_a_spent_deadline(provider: OidcProvider, keys: ProviderKeys, clock: FakeClock) -> None:
+    provider.fault = Fault.HANG
+    with no_new_threads(), pytest.raises(DeadlineExceeded):
+        keys.find("1", Deadline(clock, clock.monotonic()))
+
+
+def test_no_fetch_is_begun_beside_one_that_is_overdue(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    provider.fault = Fault.HANG
+    with pytest.raises(DeadlineExceeded):
+        keys.find("1", in_real_time(0.02))
+    assert provider.hanging.wait(10)
+    clock.advance(COOL_DOWN)
+    with no_new_threads(), pytest.raises(KeysUnavailable):
+        keys.find("1", deadline)
+
+
+def test_no_fetch_is_begun_for_fresh_keys(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    keys.find("1", deadline)
+    provider.fault = Fault.HANG
+    clock.advance(MAX_AGE - 1)
+    with no_new_threads():
+        assert ids(keys.find("1", deadline)) == ["1"]
+
+
+def test_stale_keys_are_used_while_they_are_renewed(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    keys.find("1", deadline)
+    rotate(provider)
+    provider.fault = Fault.HANG
+
+    clock.advance(MAX_AGE)
+    assert ids(keys.find("1", deadline)) == ["1"]
+    assert provider.hanging.wait(10)
+    assert ids(keys.find("1", Deadline(clock, clock.monotonic()))) == ["1"]
+
+    provider.released.set()
+    assert ids(keys.find("2", deadline)) == ["2"]  # waits for the same fetch
+    assert provider.fetches[JWKS_PATH] == 2
+
+
+@pytest.fixture
+def ageing_keys(provider: OidcProvider, http: PoolManager, clock: FakeClock) -> ProviderKeys:
+    """Keys that are stale after 300 seconds and too old after 600."""
+    source = KeySource(issuer=provider.issuer, http=http)
+    return ProviderKeys(NAME, source, clock, max_age=300, too_old=600)
+
+
+def test_keys_are_renewed_at_the_age_that_is_set(
+    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    ageing_keys.find("1", deadline)
+    rotate(provider)
+    clock.advance(299)
+    assert ids(ageing_keys.find("1", deadline)) == ["1"]
+    assert provider.fetches[JWKS_PATH] == 1
+    clock.advance(1)
+    provider.fault = Fault.HANG
+    assert ids(ageing_keys.find("1", deadline)) == ["1"]
+    assert provider.hanging.wait(10)
+    provider.released.set()
+    assert ids(ageing_keys.find("2", deadline)) == ["2"]  # waits for the same fetch
+    assert ageing_keys.find("1", deadline) == ()
+
+
+def test_a_withdrawn_key_is_not_used_once_it_is_too_old(
+    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    ageing_keys.find("1", deadline)
+    rotate(provider)
+    clock.advance(600)
+    assert ageing_keys.find("1", deadline) == ()
+
+
+@pytest.mark.parametrize("fault", [Fault.STATUS_500, Fault.GARBAGE])
+def test_keys_that_are_too_old_are_used_while_the_provider_fails(
+    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock, fault: Fault
+) -> None:
+    ageing_keys.find("1", deadline)
+    provider.fault = fault
+    clock.advance(600)
+    assert ids(ageing_keys.find("1", deadline)) == ["1"]
+
+
+def test_keys_that_are_too_old_are_used_when_the_time_is_spent(
+    provider: OidcProvider, ageing_keys: ProviderKeys, deadline: Deadline, clock: FakeClock
+) -> None:
+    ageing_keys.find("1", deadline)
+    provider.fault = Fault.HANG
+    clock.advance(600)
+    assert ids(ageing_keys.find("1", in_real_time(0.02))) == ["1"]
+    assert provider.hanging.wait(10)
+
+
+def test_nobody_waits_for_a_provider_that_failed_before(
+    provider: OidcProvider,
+    ageing_keys: ProviderKeys,
+    deadline: Deadline,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", 60.0)
+    monkeypatch.setattr("tokend_server.oidc.documents.SOCKET_TIMEOUT", 60.0)
+    ageing_keys.find("1", deadline)
+    provider.fault = Fault.STATUS_500
+    clock.advance(600)
+    ageing_keys.find("1", deadline)
+
+    provider.fault = Fault.HANG
+    clock.advance(COOL_DOWN)
+    with ThreadPoolExecutor(1) as callers:
+        call = callers.submit(ageing_keys.find, "1", deadline)
+        assert provider.hanging.wait(10)
+        try:
+            assert ids(call.result(10)) == ["1"]
+        finally:
+            provider.released.set()
+
+
+FAULTS_OF_A_FETCH = [fault for fault in Fault if fault not in {Fault.NONE, Fault.HANG}]
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_A_FETCH)
+def test_a_failed_fetch_leaves_the_old_keys(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock, fault: Fault
+) -> None:
+    keys.find("1", deadline)
+    rotate(provider)
+    provider.fault = fault
+    clock.advance(MAX_AGE)
+
+    assert ids(keys.find("1", deadline)) == ["1"]
+    with pytest.raises(KeysUnavailable):
+        keys.find("2", deadline)  # waits for the same fetch
+    assert ids(keys.find("1", deadline)) == ["1"]
+    assert provider.fetches[DISCOVERY_PATH] == 2
+    assert provider.fetches["/elsewhere"] == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_A_FETCH)
+def test_an_outage_is_not_hammered(
+    provider: OidcProvider, keys: ProviderKeys, deadline: Deadline, clock: FakeClock, fault: Fault
+) -> None:
+    provider.fault = fault
+    for _ in range(5):
+        with pytest.raises(KeysUnavailable) as caught:
+            keys.find("1", deadline)
+        assert caught.value.retry_after == clock_left(clock)
+        clock.advance(5)
+    assert provider.fetches[DISCOVERY_PATH] == 1
+
+    provider.fault = Fault.NONE
+    clock.advance(COOL_DOWN - 25)
+    assert ids(keys.find("1", deadline)) == ["1"]
+
+
+def clock_left(clock: FakeClock) -> float:
+    return COOL_DOWN - (clock.monotonic() - FakeClock().monotonic())
+
+
+def test_a_stopped_provider_is_unavailable(provider: OidcProvider, keys: ProviderKeys, deadline: Deadline) -> None:
+    provider.stop()
+    with pytest.raises(KeysUnavailable):
+        keys.find("1", deadline)
+
+
+def test_a_provider_that_does_not_answer_is_given_up(
+    provider: OidcProvider, http: PoolManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.fault = Fault.HANG
+    clock = SystemClock()
+    with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable):
+        ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock).find("1", Deadline(clock))
+    assert NAME in caplog.text
+    assert "ReadTimeoutError" in caplog.text
+
+
+@contextlib.contextmanager
+def no_new_threads() -> Iterator[None]:
+    """Fails if a fetch is begun: a fetch that hangs is sure to be seen."""
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def in_real_time(seconds: float) -> Deadline:
+    clock = SystemClock()
+    return Deadline(clock, clock.monotonic() + seconds)
