@@ -2,13 +2,12 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import sleep
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from starlette.routing import Route
 
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
@@ -19,9 +18,11 @@ from tokend_server.readiness import Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.tracing.start import start as start_tracing
-from tokend_server.web.discovery import issuer_routes
-from tokend_server.web.listener import BoundAddress, HttpListener
-from tokend_server.web.probes import ops_routes
+from tokend_server.web.discovery import issuer_pages
+from tokend_server.web.listener import BoundAddress
+from tokend_server.web.message import Page
+from tokend_server.web.probes import ops_pages
+from tokend_server.web.read_only import ReadOnlyListener
 
 _log = logging.getLogger(__name__)
 
@@ -98,9 +99,9 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         readiness = Readiness(engines.by_pool, grpc_server.set_serving)
         undo.callback(readiness.stop)
 
-        _serve_http(ops_address, ops_routes(metrics.registry, readiness.look), undo)
+        _serve_http(ops_address, ops_pages(metrics.registry, readiness.look), undo)
         if issuer_address and (keys := engines.local_keys):
-            _serve_http(issuer_address, issuer_routes(issuer, keys.algorithms, keys.key_set), undo)
+            _serve_http(issuer_address, issuer_pages(issuer, keys.algorithms, keys.key_set), undo)
         readiness.start()
         grpc_server.start()
         service = Service(
@@ -113,7 +114,7 @@ def start(config: Config, clock: Clock | None = None) -> Service:
     return service
 
 
-def _serve_http(address: BoundAddress, routes: Sequence[Route], undo: ExitStack) -> None:
-    listener = HttpListener(address, routes)
+def _serve_http(address: BoundAddress, pages: Mapping[str, Page], undo: ExitStack) -> None:
+    listener = ReadOnlyListener(address, pages)
     listener.start()
     undo.callback(listener.stop)

@@ -69,7 +69,7 @@ class Tokend:
 
 
 @contextmanager
-def serving(
+def serving(  # noqa: PLR0913 - as many as there are differences
     directory: Path, cores: Cores, database: Path, *, name: str = "tokend", grpc_settings: str = "", tables: str = ""
 ) -> Iterator[Tokend]:
     """tokend on a filled database, as `tokend serve` runs it, ready for calls.

@@ -4,14 +4,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
 from tokend_server.model import KeySet
+from tokend_server.web.message import Page, Request, Response
 
 #: Where the keys are: the customary path, and Cognito's own.
 JWKS_PATH = "/.well-known/jwks.json"
@@ -42,8 +39,8 @@ def discovery_document(issuer: str, algorithms: Sequence[str]) -> bytes:
     return json.dumps(metadata).encode()
 
 
-def issuer_routes(issuer: str, algorithms: Sequence[str], key_set: Callable[[], KeySet]) -> list[Route]:
-    """The routes of the issuer listener, below the path of the issuer's URL.
+def issuer_pages(issuer: str, algorithms: Sequence[str], key_set: Callable[[], KeySet]) -> dict[str, Page]:
+    """What the issuer listener shows, by path, below the path of the issuer's URL.
 
     Args:
         issuer: The `iss` of its tokens.
@@ -51,33 +48,48 @@ def issuer_routes(issuer: str, algorithms: Sequence[str], key_set: Callable[[], 
         key_set: The keys to publish at this moment.
     """
     document = discovery_document(issuer, algorithms)
-
-    async def discovery(request: Request) -> Response:
-        return _cacheable(request, document, key_set().max_age)
-
-    async def jwks(request: Request) -> Response:
-        keys = key_set()
-        return _cacheable(request, keys.jwks, keys.max_age)
-
+    discovery = _Published(key_set, lambda _keys: document)
+    jwks = _Published(key_set, lambda keys: keys.jwks)
     base = urlsplit(issuer).path
-    return [
-        Route(base + DISCOVERY_PATH, discovery),
-        Route(base + JWKS_PATH, jwks),
-        Route(base + COGNITO_JWKS_PATH, jwks),
-    ]
+    return {base + DISCOVERY_PATH: discovery, base + JWKS_PATH: jwks, base + COGNITO_JWKS_PATH: jwks}
 
 
-def _cacheable(request: Request, document: bytes, max_age: timedelta) -> Response:
-    etag = _entity_tag(document)
-    headers = {
-        **_COMMON_HEADERS,
-        "cache-control": f"public, max-age={int(max_age.total_seconds())}, stale-if-error=86400",
-        "etag": etag,
-    }
-    held = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if held & {etag, "*"}:
-        return Response(status_code=304, headers=headers)
-    return Response(document, media_type="application/json", headers=headers)
+class _Published:
+    """A document that is kept by those who read it for as long as the keys say, rendered once for all keys.
+
+    Args:
+        key_set: The keys at this moment: the same object until they change.
+        document_of: The document that goes with the keys.
+    """
+
+    def __init__(self, key_set: Callable[[], KeySet], document_of: Callable[[KeySet], bytes]) -> None:
+        self._key_set = key_set
+        self._document_of = document_of
+        self._render(key_set())
+
+    def __call__(self, request: Request) -> Response:
+        keys = self._key_set()
+        if keys is not self._keys:
+            self._render(keys)
+        held = request.headers.get(b"if-none-match")
+        return self._not_modified if held and self._is_held(held) else self._whole
+
+    def _render(self, keys: KeySet) -> None:
+        document = self._document_of(keys)
+        etag = _entity_tag(document)
+        headers = {
+            **_COMMON_HEADERS,
+            "cache-control": f"public, max-age={int(keys.max_age.total_seconds())}, stale-if-error=86400",
+            "etag": etag,
+        }
+        self._keys = keys
+        self._etag = etag.encode()
+        self._whole = Response(HTTPStatus.OK, {**headers, "content-type": "application/json"}, document)
+        self._not_modified = Response(HTTPStatus.NOT_MODIFIED, headers)
+
+    def _is_held(self, tags: bytes) -> bool:
+        """Whether a client that holds these has the document (RFC 9110, section 13.1.2)."""
+        return any(tag.strip().removeprefix(b"W/") in (self._etag, b"*") for tag in tags.split(b","))
 
 
 def _entity_tag(document: bytes) -> str:

@@ -1,32 +1,48 @@
 """Metrics and probes for those who operate the service."""
 
+from asyncio import Future
 from collections.abc import Callable
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+
+from tokend_server.web.message import Page, Request, Response, plain_text
+from tokend_server.web.shared_answer import SharedAnswer
+
+_OPENMETRICS = "application/openmetrics-text"
 
 
-def ops_routes(registry: CollectorRegistry, look: Callable[[], tuple[bool, list[str]]]) -> list[Route]:
-    """The routes of the ops listener.
+def ops_pages(registry: CollectorRegistry, look: Callable[[], tuple[bool, list[str]]]) -> dict[str, Page]:
+    """What the ops listener shows, by path.
 
     Args:
         registry: The metrics to show.
         look: Finds out whether the service could serve a call now, and what keeps it from serving some or all.
     """
+    live = plain_text("ok\n")
 
-    def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
-
-    async def livez(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    def readyz(_request: Request) -> Response:
+    def readiness() -> Response:
         ready, problems = look()
         lines = ["ok", *problems] if ready else problems
-        return PlainTextResponse("".join(f"{line}\n" for line in lines), 200 if ready else 503)
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return plain_text("".join(f"{line}\n" for line in lines), status)
 
-    return [Route("/metrics", metrics), Route("/livez", livez), Route("/readyz", readyz)]
+    return {"/metrics": _metrics(registry), "/livez": lambda _request: live, "/readyz": SharedAnswer(readiness)}
+
+
+def _metrics(registry: CollectorRegistry) -> Page:
+    # Clients may name a version of their own in `accept`; only these two are made, so that all clients share them.
+    openmetrics = _encoded(registry, f"{_OPENMETRICS}; version=1.0.0")
+    text = _encoded(registry, "text/plain")
+
+    def page(request: Request) -> Response | Future[Response]:
+        accepted = request.headers.get(b"accept", b"")
+        return (openmetrics if _OPENMETRICS.encode() in accepted else text)(request)
+
+    return page
+
+
+def _encoded(registry: CollectorRegistry, accept: str) -> SharedAnswer:
+    encode, content_type = choose_encoder(accept)
+    return SharedAnswer(lambda: Response(HTTPStatus.OK, {"content-type": content_type}, encode(registry)))

@@ -1,0 +1,3 @@
+module tokend.internal/bench/paced
+
+go 1.24

@@ -1,0 +1,57 @@
+"""The issuer's documents are rendered once, and anew when the keys change."""
+
+from datetime import timedelta
+
+from tokend_server.model import KeySet
+from tokend_server.web.discovery import COGNITO_JWKS_PATH, DISCOVERY_PATH, JWKS_PATH, issuer_pages
+from tokend_server.web.message import Page, Request, Response
+
+ISSUER = "https://tokens.example/a"
+
+
+class Keys:
+    """The keys of the moment; counts how often their document is read."""
+
+    def __init__(self) -> None:
+        self.now = KeySet(b'{"keys": [1]}', timedelta(seconds=300))
+        self.read = 0
+
+    def __call__(self) -> KeySet:
+        self.read += 1
+        return self.now
+
+
+def ask(page: Page, **headers: str) -> Response:
+    answer = page(Request("", {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}))
+    assert isinstance(answer, Response)
+    return answer
+
+
+def etag_of(response: Response) -> str:
+    (etag,) = [line for line in response.head.decode().split("\r\n") if line.startswith("etag: ")]
+    return etag.removeprefix("etag: ")
+
+
+def test_a_flood_is_answered_with_what_is_rendered() -> None:
+    for page in issuer_pages(ISSUER, ["ES256"], Keys()).values():
+        whole = ask(page)
+        assert all(ask(page) is whole for _ in range(10))
+        not_modified = ask(page, if_none_match=etag_of(whole))
+        assert not_modified.head.startswith(b"HTTP/1.1 304 Not Modified\r\n")
+        assert all(ask(page, if_none_match="*") is not_modified for _ in range(10))
+
+
+def test_new_keys_are_shown_at_once() -> None:
+    keys = Keys()
+    pages = issuer_pages(ISSUER, ["ES256"], keys)
+    before = {path: ask(pages[path]) for path in pages}
+    keys.now = KeySet(b'{"keys": [2]}', timedelta(seconds=60))
+    for name in (JWKS_PATH, COGNITO_JWKS_PATH):
+        page = pages[f"/a{name}"]
+        held = etag_of(before[f"/a{name}"])
+        assert ask(page).body == b'{"keys": [2]}'
+        assert ask(page, if_none_match=held).body == b'{"keys": [2]}'
+        assert b"max-age=60," in ask(page).head
+    discovery = pages[f"/a{DISCOVERY_PATH}"]
+    assert ask(discovery).body == before[f"/a{DISCOVERY_PATH}"].body
+    assert b"max-age=60," in ask(discovery).head

@@ -1,0 +1,126 @@
+"""Answers that are made once for many."""
+
+import asyncio
+import threading
+import time
+
+from tests.support.grpc_service import PATIENCE
+
+from tokend_server.web.message import Request, Response, plain_text
+from tokend_server.web.shared_answer import SharedAnswer
+
+REQUEST = Request("/", {})
+
+
+class Making:
+    """Makes numbered answers, each when it is released."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.begun = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self) -> Response:
+        self.count += 1
+        number = self.count
+        self.begun.set()
+        assert self.released.wait(PATIENCE)
+        return plain_text(f"{number}")
+
+
+class Sleeper:
+    """Notes for how long it is told to sleep, and does not."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self.told = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.told.set()
+
+
+def test_who_asks_while_an_answer_is_made_shares_the_next() -> None:
+    making = Making()
+
+    async def ask() -> list[bytes]:
+        page = SharedAnswer(making)
+        first = page(REQUEST)
+        await asyncio.to_thread(making.begun.wait, PATIENCE)
+        later = [page(REQUEST) for _ in range(100)]
+        making.released.set()
+        return [(await answer).body for answer in (first, *later)]
+
+    assert asyncio.run(ask()) == [b"1"] + [b"2"] * 100
+    assert making.count == 2
+
+
+def test_a_later_question_gets_a_new_answer() -> None:
+    making = Making()
+    making.released.set()
+
+    async def ask() -> list[bytes]:
+        page = SharedAnswer(making)
+        return [(await page(REQUEST)).body for _ in range(3)]
+
+    assert asyncio.run(ask()) == [b"1", b"2", b"3"]
+
+
+def test_a_failure_is_told_to_those_who_asked_and_ends_with_them() -> None:
+    answers = [plain_text("made"), None]
+
+    def make() -> Response:
+        answer = answers.pop()
+        if answer is None:
+            raise RuntimeError("not made")
+        return answer
+
+    async def ask() -> list[Response | BaseException]:
+        page = SharedAnswer(make)
+        failed = await asyncio.gather(*(page(REQUEST) for _ in range(3)), return_exceptions=True)
+        return [*failed, await page(REQUEST)]
+
+    *failed, made = asyncio.run(ask())
+    assert [str(error) for error in failed] == ["not made"] * 3
+    assert isinstance(made, Response)
+    assert made.body == b"made"
+
+
+def test_making_answers_takes_a_tenth_of_the_processor_at_most() -> None:
+    sleeper = Sleeper()
+    computed: list[float] = []
+
+    def compute() -> Response:
+        begin = time.thread_time()
+        while time.thread_time() < begin + 0.02:
+            pass
+        computed.append(time.thread_time() - begin)
+        return plain_text("made")
+
+    async def ask() -> None:
+        page = SharedAnswer(compute, sleeper)
+        for _ in range(3):
+            await page(REQUEST)
+            await sleeper.told.wait()
+            sleeper.told.clear()
+
+    asyncio.run(ask())
+    assert len(sleeper.slept) == 3
+    assert all(slept >= 9 * cpu for slept, cpu in zip(sleeper.slept, computed, strict=True))
+
+
+def test_waiting_is_not_computing() -> None:
+    sleeper = Sleeper()
+    making = Making()
+
+    async def ask() -> None:
+        page = SharedAnswer(making, sleeper)
+        answer = page(REQUEST)
+        await asyncio.to_thread(making.begun.wait, PATIENCE)
+        await asyncio.to_thread(threading.Event().wait, 0.2)
+        making.released.set()
+        await answer
+        await sleeper.told.wait()
+
+    asyncio.run(ask())
+    assert sleeper.slept[0] < 0.2
