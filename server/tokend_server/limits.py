@@ -140,4 +140,6 @@ class Limits:
 
     def _refusal(self, limit: str, text: str, retry_after: float) -> TooManyRequests:
         self._on_refusal(limit)
-        return TooManyRequests(text, retry_after=retry_after)
+        refusal = TooManyRequests(text, retry_after=retry_after)
+        refusal.in_vain = True
+        return refusal

@@ -297,7 +297,7 @@ def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
     service: GrpcService, caplog: pytest.LogCaptureFixture, *, taken_back: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    count = 50
+    count = 30
     with SilentCalls(service.address, "LookupDeveloperIdentity") as calls:
         streams = calls.begin(count)
         service.call("LookupDeveloperIdentity")

@@ -5,12 +5,18 @@ from collections.abc import Iterator
 import pytest
 from tests.support.grpc_service import PATIENCE
 
+from tokend_server.clock import SystemClock
 from tokend_server.rpc.worker_pool import WorkerPool
+
+
+def made(workers: int) -> WorkerPool:
+    """A pool that takes whatever comes."""
+    return WorkerPool(workers, 1000, SystemClock())
 
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    pool = WorkerPool(2)
+    pool = made(2)
     yield pool
     pool.shutdown()
 
@@ -59,8 +65,8 @@ def test_as_many_tasks_run_at_once_as_there_are_workers(pool: WorkerPool) -> Non
 
 def test_shutdown_ends_the_threads() -> None:
     before = threading.active_count()
-    pool = WorkerPool(3)
-    assert threading.active_count() == before + 3
+    pool = made(3)
+    assert len(workers_of(pool)) == 3
     pool.shutdown()
     assert threading.active_count() == before
 
@@ -102,7 +108,7 @@ def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
 
 def test_replacements_end_when_the_others_are_back() -> None:
     before = threading.active_count()
-    pool = WorkerPool(2)
+    pool = made(2)
     release = busy(pool, 2)
     pool.replace(3)
     first = workers_of(pool)
@@ -133,7 +139,7 @@ def test_work_that_was_there_first_is_done_before_a_replacement_ends(pool: Worke
 
 def test_shutdown_ends_replacements_too() -> None:
     before = threading.active_count()
-    pool = WorkerPool(1)
+    pool = made(1)
     pool.replace(7)
     pool.shutdown()
     assert threading.active_count() == before
@@ -141,7 +147,7 @@ def test_shutdown_ends_replacements_too() -> None:
 
 def test_threads_that_cannot_be_had_are_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
-    pool = WorkerPool(1)
+    pool = made(1)
     start, left = threading.Thread.start, [True, True]
 
     def start_two(thread: threading.Thread) -> None:

@@ -61,6 +61,12 @@ VALID: Mapping[str, Message] = MappingProxyType(
 METHODS = tuple(VALID)
 
 
+#: Pauses are for tests of their own: a clock that stands still would make them endless.
+_SETTINGS: Mapping[str, object] = MappingProxyType(
+    {"listen": ["127.0.0.1:0"], "threads": 4, "pause_after_refusal_seconds": 0}
+)
+
+
 @dataclass(frozen=True)
 class GrpcService:
     """A running service and a channel to it.
@@ -114,7 +120,7 @@ def grpc_service(
 ) -> Iterator[GrpcService]:
     """Serves until the block ends; `settings` are those of [grpc], `sections` the other tables."""
     engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), clock or SystemClock()
-    config = Grpc.model_validate({"listen": ["127.0.0.1:0"], "threads": 4, **settings})
+    config = Grpc.model_validate({**_SETTINGS, **settings})
     pools = dict.fromkeys(POOL_IDS, Pool(developer_provider_name="login.example.test"))
     door = build_door(Config.model_validate({"grpc": config, "pools": pools, **(sections or {})}), metrics, clock)
     service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), door.policy, clock)

@@ -275,7 +275,7 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _callers_are_known(self) -> Self:
         if problems := [*self._listener_problems(), *self._policy_problems()]:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _listener_problems(self) -> Iterator[str]:
@@ -350,7 +350,8 @@ def load_config(path: Path | None) -> Config:
     try:
         config = Config(**file)
     except ValidationError as error:
-        problems += [_problem(details["loc"], details["msg"]) for details in error.errors(include_url=False)]
+        for details in error.errors(include_url=False):
+            problems += _problems(details["loc"], details["msg"])
     except SettingsError as error:  # a variable that must be JSON, such as TOKEND_POOLS, is not
         problems.append(f"environment: {error}")
     if problems:
@@ -393,5 +394,8 @@ def _unknown_variables() -> list[str]:
     return [f"{name}: there is no such setting" for name in sorted(given - known)]
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(str(part) for part in location)}: {message.removeprefix('Value error, ')}"
+def _problems(location: tuple[int | str, ...], message: str) -> Iterator[str]:
+    """The problems that pydantic tells of a setting; what concerns several settings has a line for each problem."""
+    setting = ".".join(map(str, location))
+    for problem in message.removeprefix("Value error, ").split("\n"):
+        yield f"{setting}: {problem}" if setting else problem

@@ -32,6 +32,11 @@ class Guard(Section):
     trusted_proxies: CallerPatterns = Field(
         [], description="Patterns of callers whose `x-forwarded-client-cert` is believed, on TCP addresses"
     )
+    shared_connections: bool | None = Field(
+        None,
+        description="Connections carry calls of several callers, as a proxy's do; "
+        "default: on unix sockets, and with `x_forwarded_client_cert`",
+    )
 
 
 class Listener(Guard):
@@ -48,6 +53,13 @@ class Listener(Guard):
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
         return only_this_machine_reaches(self.address)
+
+    @property
+    def has_shared_connections(self) -> bool:
+        """Whether a connection may carry the calls of several callers."""
+        if self.shared_connections is not None:
+            return self.shared_connections
+        return self.is_unix_socket or "x_forwarded_client_cert" in self.identify_by
 
     @property
     def tls_files(self) -> TlsFiles | None:
@@ -113,10 +125,18 @@ class Grpc(Guard):
     max_metadata_bytes: int = Field(
         8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
     )
-    max_concurrent_streams: int = Field(100, ge=1, le=MOST, description="Most calls at once on a connection")
+    max_concurrent_streams: int = Field(32, ge=1, le=MOST, description="Most calls at once on a connection")
     max_connections: int = Field(1000, ge=1, le=MOST, description="Most connections to an address")
     handshake_timeout_seconds: int = Field(
         10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"
+    )
+    pause_after_refusal_seconds: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Time that a connection of one caller waits after each call that was unauthenticated, malformed or "
+        "above the caller's limits; 0: none",
     )
     message_timeout_seconds: float = Field(
         10.0,
@@ -126,7 +146,7 @@ class Grpc(Guard):
         description="Time that a call's message has to arrive after its headers",
     )
     max_connection_idle_seconds: int = Field(
-        300, ge=1, le=86_400, description="Time without a call after which a connection is asked to end"
+        60, ge=1, le=86_400, description="Time without a call after which a connection is asked to end"
     )
     max_connection_age_seconds: int = Field(
         180, ge=1, le=86_400, description="Age at which a connection is asked to end"
@@ -153,7 +173,9 @@ class Grpc(Guard):
             f"listeners: {address} is not in listen" for address in self.listeners if address not in self.listen
         ]
         for listener in self.guarded:
-            problems += [problem for problem in listener.problems() if problem not in problems]
+            where = f"listeners.{listener.address}: " if listener.address in self.listeners else ""
+            told = [where + problem for problem in listener.problems()]
+            problems += [problem for problem in told if problem not in problems]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self

@@ -18,13 +18,13 @@ from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.door import Door
 from tokend_server.metrics import Metrics
-from tokend_server.rpc.calls_in_flight import CallsInFlight
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.auditing import auditing
 from tokend_server.rpc.interceptors.callers import identifying, limiting
 from tokend_server.rpc.interceptors.errors import translating_errors
-from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor, Threads
+from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor
+from tokend_server.rpc.interceptors.load import pausing, refusing_excess
 from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
 from tokend_server.rpc.message_wait import MessageWait
@@ -37,6 +37,15 @@ SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["Devel
 
 #: Reflection holds one for as long as a client keeps its stream open; health watches hold none.
 _STREAMING_THREADS = 2
+
+#: Seconds between two pings of a client that has no calls, below which it is turned away.
+_PING_INTERVAL = 30
+
+#: Seconds without a word from a client, after which it is asked whether it is still there.
+_KEEPALIVE_INTERVAL = 60
+
+#: Seconds that a call may wait before even its headers are read here.
+_LONGEST_UNHEARD = 5
 
 #: Who may use a unix socket: the server's user and group.
 _SOCKET_MODE = 0o660
@@ -70,12 +79,9 @@ class GrpcServer:
     ) -> None:
         self._config = config
         self._metrics = metrics
-        self._workers = WorkerPool(config.threads)
-        self._threads = Threads(
-            ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream"), ThreadPoolExecutor(1, "grpc-refusal")
-        )
+        self._workers = WorkerPool(config.threads, door.concurrent_calls, clock)
+        self._streams = ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream")
         self._message_wait = MessageWait(config.message_timeout_seconds, self._workers.replace, clock)
-        self._in_flight = CallsInFlight(door.concurrent_calls, metrics.calls_refused.labels("server_calls").inc)
         self._health = HealthService(SERVICE_NAME)
         self._servers: list[grpc.Server] = []
         self._following: list[FollowingCredentials] = []
@@ -83,7 +89,7 @@ class GrpcServer:
         create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
         addresses = []
         for listener in config.guarded:
-            server = self._server(call_layers(config, listener, door, metrics, clock, tracing))
+            server = self._server(call_layers(config, listener, door, self._workers, metrics, clock, tracing))
             add_DeveloperIdentityServiceServicer_to_server(service, server)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if config.reflection:
@@ -118,12 +124,11 @@ class GrpcServer:
             each.wait()
         self._message_wait.stop()
         self._workers.shutdown()
-        self._threads.streams.shutdown(wait=False)
-        self._threads.refusals.shutdown(wait=False)
+        self._streams.shutdown(wait=False)
 
     def _server(self, layers: Sequence[Layer]) -> grpc.Server:
         interceptor = LayeredInterceptor(
-            layers, counting_unknown_methods(self._metrics), self._in_flight, self._message_wait, self._threads
+            layers, counting_unknown_methods(self._metrics), self._message_wait, self._streams
         )
         return grpc.server(self._workers, interceptors=[interceptor], options=_options(self._config))
 
@@ -161,17 +166,31 @@ class GrpcServer:
 
 
 def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
-    config: Grpc, listener: Listener, door: Door, metrics: Metrics, clock: Clock, tracing: Tracing = UNTRACED
+    config: Grpc,
+    listener: Listener,
+    door: Door,
+    workers: WorkerPool,
+    metrics: Metrics,
+    clock: Clock,
+    tracing: Tracing = UNTRACED,
 ) -> Sequence[Layer]:
     """What stands around every method of a listener, the outermost first."""
     by_path = rules(config)
     certificates = listener.tls_files is not None and listener.tls_client_ca_file is not None
+    pause = 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
     return [
         observing(metrics, clock),
         tracing.layer,
-        beginning(EventIds(os.urandom), tracing.trace_id, unix_socket=listener.is_unix_socket),
+        beginning(
+            EventIds(os.urandom),
+            tracing.trace_id,
+            unix_socket=listener.is_unix_socket,
+            most_bytes=config.max_metadata_bytes,
+        ),
         translating_errors,
         auditing(door.auditor, clock, by_path),
+        *([pausing(workers.hold_back, pause)] if pause else []),
+        refusing_excess(workers.refuses, metrics.calls_refused.labels("server_calls").inc),
         limiting_metadata(config.max_metadata_bytes),
         identifying(door.ways(listener), by_path, certificates=certificates),
         limiting(door.limits),
@@ -187,6 +206,9 @@ def _is_served(path: str) -> bool:
 def _options(config: Grpc) -> Sequence[tuple[str, int]]:
     seconds: Mapping[str, int] = {
         "grpc.server_handshake_timeout_ms": config.handshake_timeout_seconds,
+        "grpc.http2.settings_timeout": config.handshake_timeout_seconds,
+        "grpc.http2.min_ping_interval_without_data_ms": _PING_INTERVAL,
+        "grpc.keepalive_time_ms": _KEEPALIVE_INTERVAL,
         "grpc.max_connection_idle_ms": config.max_connection_idle_seconds,
         "grpc.max_connection_age_ms": config.max_connection_age_seconds,
         "grpc.max_connection_age_grace_ms": config.max_connection_age_grace_seconds,
@@ -198,5 +220,6 @@ def _options(config: Grpc) -> Sequence[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
+        ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNHEARD),
         *((name, 1000 * value) for name, value in seconds.items()),
     )

@@ -2,11 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
-from queue import SimpleQueue
 from typing import Any
+
+from tokend_server.clock import Clock
+from tokend_server.rpc.fair_queue import FairQueue
 
 _log = logging.getLogger(__name__)
 
@@ -19,17 +21,36 @@ class WorkerPool(ThreadPoolExecutor):
 
     Args:
         workers: How many threads there are, from the start.
+        most: How many calls wait or are worked on before further ones are refused, those of the connections with the
+            most of them.
+        clock: Measures pauses.
     """
 
-    def __init__(self, workers: int) -> None:
-        super().__init__(workers)
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+    def __init__(self, workers: int, most: int, clock: Clock) -> None:
+        super().__init__(1, "grpc-refusal", self._begin_refusing)
+        self._here = threading.local()
+        self._tasks: FairQueue[_Task] = FairQueue(most, clock)
         self._numbers = count()
         self._lock = threading.Lock()
         self._workers: set[threading.Thread] = set()
         self._extra = 0
         for _ in range(workers):
             self._start_worker()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        connection = _connection(args)
+        task = _Task(lambda: fn(*args, **kwargs), connection)
+        if self._tasks.offer(task, connection):
+            return task
+        return super().submit(fn, *args, **kwargs)
+
+    def refuses(self) -> bool:
+        """Whether the current thread has been given its call because it is one too many."""
+        return getattr(self._here, "refuses", False)
+
+    def hold_back(self, connection: str, seconds: float) -> None:
+        """Works on no further call of a connection, as gRPC calls its peer, for some seconds."""
+        self._tasks.hold_back(connection, seconds)
 
     def replace(self, idle: int) -> None:
         """Sees to it that as many threads work as ever, although some of them only wait for something.
@@ -46,23 +67,22 @@ class WorkerPool(ThreadPoolExecutor):
             self._start_worker()
             self._extra += 1
         while self._extra > idle:
-            self._tasks.put(None)
+            self._tasks.end_taker()
             self._extra -= 1
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        task = _Task(lambda: fn(*args, **kwargs))
-        self._tasks.put(task)
-        return task
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+        self._tasks.close()
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
         with self._lock:
             workers = tuple(self._workers)
         for _ in workers:
-            self._tasks.put(None)
+            self._tasks.end_taker()
         if wait:
             for worker in workers:
                 worker.join()
+
+    def _begin_refusing(self) -> None:
+        self._here.refuses = True
 
     def _start_worker(self) -> None:
         worker = threading.Thread(target=self._work, name=f"grpc-{next(self._numbers)}", daemon=True)
@@ -71,18 +91,32 @@ class WorkerPool(ThreadPoolExecutor):
             self._workers.add(worker)
 
     def _work(self) -> None:
-        while task := self._tasks.get():
+        while task := self._tasks.take():
             task.run()
+            self._tasks.end(task.connection)
             del task  # a call must not live on until the next one comes
         with self._lock:
             self._workers.discard(threading.current_thread())
 
 
+def _connection(arguments: Iterable[Any]) -> str:
+    """The connection of a call, as gRPC calls its peer, from the arguments of what gRPC submits.
+
+    They are no public interface. Where they are others, all calls stand in one line.
+    """
+    for argument in arguments:
+        if peer := getattr(getattr(argument, "call", None), "peer", None):
+            name = peer()
+            return name.decode() if isinstance(name, bytes) else str(name)
+    return ""
+
+
 class _Task(Future[Any]):
     """A future without a result; only `add_done_callback` is of use."""
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(self, work: Callable[[], Any], connection: str) -> None:
         self._work = work
+        self.connection = connection
         self._done = False
         self._callbacks: list[Callable[[Future[Any]], object]] = []
 

@@ -11,15 +11,11 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from tokend_server.errors import FieldViolation, TooManyRequests, ValidationFailed
-from tokend_server.rpc.calls_in_flight import CallsInFlight  # noqa: TC001 - as above
+from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - as above
 
 #: What answers a call: takes the request (or an iterator of requests) and the context, as grpc calls it.
 Behavior = Callable[..., Any]
-
-#: Seconds after which a call that was refused for the number of calls may be tried again.
-_RETRY_AFTER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +41,6 @@ class Method:
 Layer = Callable[[Method, Behavior], Behavior]
 
 
-@dataclass(frozen=True, slots=True)
-class Threads:
-    """The threads for what must take none from the calls.
-
-    Attributes:
-        streams: For methods that stream.
-        refusals: For the refusal of calls beyond the most.
-    """
-
-    streams: ThreadPoolExecutor
-    refusals: ThreadPoolExecutor
-
-
-@dataclass(frozen=True, slots=True)
-class _Handlers:
-    """The two handlers of a method: for its calls, and for those that are too many."""
-
-    answering: grpc.RpcMethodHandler[Any, Any]
-    refusing: grpc.RpcMethodHandler[Any, Any] | None = None
-
-
 class LayeredInterceptor(grpc.ServerInterceptor):
     """Wraps the handler of each method in layers.
 
@@ -75,25 +50,22 @@ class LayeredInterceptor(grpc.ServerInterceptor):
     Args:
         layers: The layers, the outermost first.
         unknown_method: What is told of each call to a method that does not exist.
-        in_flight: Counts the calls.
         message_wait: Waits for messages.
-        threads: The threads besides those for calls.
+        streams: The threads for methods that stream, so that open streams take none from other calls.
     """
 
     def __init__(
         self,
         layers: Sequence[Layer],
         unknown_method: Callable[[], None],
-        in_flight: CallsInFlight,
         message_wait: MessageWait,
-        threads: Threads,
+        streams: ThreadPoolExecutor,
     ) -> None:
         self._layers = layers
         self._unknown_method = unknown_method
-        self._in_flight = in_flight
         self._message_wait = message_wait
-        self._threads = threads
-        self._handlers: dict[str, _Handlers] = {}
+        self._streams = streams
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(
         self,
@@ -101,18 +73,15 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         path = handler_call_details.method
-        handlers = self._handlers.get(path)
-        if handlers is None:
-            handler = continuation(handler_call_details)
-            if handler is None:
-                self._unknown_method()
-                return None
-            handlers = self._handlers.setdefault(path, self._wrap(path, handler))
-        if handlers.refusing is None or self._in_flight.begin():
-            return handlers.answering
-        return handlers.refusing
+        if wrapped := self._handlers.get(path):
+            return wrapped
+        handler = continuation(handler_call_details)
+        if handler is None:
+            self._unknown_method()
+            return None
+        return self._handlers.setdefault(path, self._wrap(path, handler))
 
-    def _wrap(self, path: str, handler: grpc.RpcMethodHandler[Any, Any]) -> _Handlers:
+    def _wrap(self, path: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         _, service, name = path.split("/")
         kind = method_kind(request_streaming=handler.request_streaming, response_streaming=handler.response_streaming)
         method = Method(service, name, kind)
@@ -125,21 +94,16 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         layered = self._layered(method, behavior)
         # The attribute is what gRPC looks for; a service may have set it already.
         layered.experimental_thread_pool = (  # type: ignore[attr-defined]
-            getattr(behavior, "experimental_thread_pool", None) or self._threads.streams
+            getattr(behavior, "experimental_thread_pool", None) or self._streams
         )
-        return _Handlers(make_handler(layered, deserializer, handler.response_serializer))
+        return make_handler(layered, deserializer, handler.response_serializer)
 
-    def _wrap_unary(self, method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> _Handlers:
+    def _wrap_unary(self, method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         behavior: Any = handler.unary_unary
         if handler.request_deserializer is not None:
             behavior = _deserializing(behavior, handler.request_deserializer)
-        answer = self._in_flight.ending(self._layered(method, self._message_wait.receiving(behavior)))
-        refuse = self._layered(method, _refuse)
-        refuse.experimental_thread_pool = self._threads.refusals  # type: ignore[attr-defined]
-        return _Handlers(
-            grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer),
-            grpc.stream_unary_rpc_method_handler(refuse, None, handler.response_serializer),
-        )
+        layered = self._layered(method, self._message_wait.receiving(behavior))
+        return grpc.stream_unary_rpc_method_handler(layered, None, handler.response_serializer)
 
     def _layered(self, method: Method, behavior: Behavior) -> Behavior:
         for layer in reversed(self._layers):
@@ -162,10 +126,6 @@ _STREAMING_HANDLERS: Mapping[str, tuple[str, Callable[..., grpc.RpcMethodHandler
 }
 
 
-def _refuse(_requests: Any, _context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
-    raise TooManyRequests("Too many calls at once.", retry_after=_RETRY_AFTER)
-
-
 def _deserializing(behavior: Behavior, deserialize: Callable[[bytes], Any]) -> Behavior:
     """Reads the request inside the layers, since gRPC itself would call a malformed one an INTERNAL error."""
 
@@ -174,7 +134,9 @@ def _deserializing(behavior: Behavior, deserialize: Callable[[bytes], Any]) -> B
         try:
             request = deserialize(serialized)
         except DecodeError:
-            raise ValidationFailed([FieldViolation("", "Request must be a serialized message of its type")]) from None
+            malformed = ValidationFailed([FieldViolation("", "Request must be a serialized message of its type")])
+            malformed.in_vain = True
+            raise malformed from None
         return behavior(request, *context)
 
     return deserializing

@@ -22,13 +22,16 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-client-cert", "x-request-id"})
 
 
-def beginning(new_id: Callable[[], str], current_trace_id: Callable[[], str | None], *, unix_socket: bool) -> Layer:
+def beginning(
+    new_id: Callable[[], str], current_trace_id: Callable[[], str | None], *, unix_socket: bool, most_bytes: int
+) -> Layer:
     """A layer that makes the call known to all that tell of it.
 
     Args:
         new_id: Makes the id of a call to which no proxy has given one.
         current_trace_id: Tells the trace of the call where calls are traced; elsewhere the caller's word counts.
         unix_socket: Calls come by a unix socket.
+        most_bytes: Of metadata, beyond which no more are read.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
@@ -38,6 +41,8 @@ def beginning(new_id: Callable[[], str], current_trace_id: Callable[[], str | No
             read: dict[str, list[str]] = {name: [] for name in _READ}
             for key, value in context.invocation_metadata():
                 size += len(key) + len(value) + FIELD_OVERHEAD
+                if size > most_bytes:
+                    break
                 if key in _READ and isinstance(value, str):
                     read[key].append(value)
             call = Call(

@@ -1,0 +1,58 @@
+"""The layers against too much of anything: calls beyond the most, and connections whose calls are in vain."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import grpc
+
+from tokend_server.call import current_call
+from tokend_server.errors import TokendError, TooManyRequests
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+
+#: Seconds after which a call that was refused for the number of calls may be tried again.
+_RETRY_AFTER = 0.5
+
+
+def refusing_excess(is_excess: Callable[[], bool], on_refusal: Callable[[], None]) -> Layer:
+    """A layer that refuses calls that are too many.
+
+    Args:
+        is_excess: Whether the current call is one of them.
+        on_refusal: Is told of each.
+    """
+
+    def layer(_method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def refused(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            if is_excess():
+                on_refusal()
+                raise TooManyRequests("Too many calls at once.", retry_after=_RETRY_AFTER)
+            return behavior(request, context, *rest)
+
+        return refused
+
+    return layer
+
+
+def pausing(hold_back: Callable[[str, float], None], seconds: float) -> Layer:
+    """A layer that has a connection wait a little after each of its calls that was in vain.
+
+    Args:
+        hold_back: Holds back a connection, as gRPC calls its peer, for some seconds.
+        seconds: How long.
+    """
+
+    def layer(_method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def paused(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            try:
+                return behavior(request, context, *rest)
+            except TokendError as error:
+                if error.in_vain:
+                    hold_back(current_call().source, seconds)
+                raise
+
+        return paused
+
+    return layer

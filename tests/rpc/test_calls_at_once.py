@@ -1,0 +1,109 @@
+"""How many calls wait or are worked on at once: their places come back, and no connection has them all."""
+
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from tests.support.grpc_service import METHODS, PATIENCE, POOL_ID, GrpcService, failure, grpc_service, insecure_channel
+from tests.support.health import watch_health
+from tests.support.silent_calls import SilentCalls
+
+from tokend.v1.developer_identity_service_pb2 import UnlinkDeveloperIdentityRequest
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+
+def at_most(most: int) -> dict[str, object]:
+    return {"limits": {"concurrent_calls": most}}
+
+
+def refuses(service: GrpcService) -> bool:
+    """Whether a call is refused for the number of calls."""
+    return (
+        failure(lambda: service.call("LookupDeveloperIdentity"), RetryInfo).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calls_that_fail_make_room(method: str) -> None:
+    # A call's place comes back right after its answer: the next call may be there before.
+    with grpc_service(None, at_most(2)) as service:
+        service.engine.failure = KeyError()
+        for _ in range(3):
+            assert failure(lambda: service.send_bytes(method, b"\xff")).code is grpc.StatusCode.INVALID_ARGUMENT
+            with suppress(grpc.RpcError):
+                service.call(method)
+        service.engine.failure = None
+        service.call(method)
+
+
+def test_calls_that_are_taken_back_make_room() -> None:
+    with grpc_service(None, at_most(3)) as service:
+        for _ in range(5):
+            with SilentCalls(service.address, "LookupDeveloperIdentity") as calls:
+                for stream in calls.begin(3):
+                    calls.cancel(stream)
+            while True:  # until the server has heard of it
+                with suppress(grpc.RpcError):
+                    service.call("LookupDeveloperIdentity")
+                    break
+        assert len(service.engine.asked) == 5
+
+
+def test_calls_that_are_taken_back_in_the_queue_make_room() -> None:
+    with grpc_service(None, at_most(2), threads=1) as service, service.engine.holding() as hold:
+        first = service.begin("LookupDeveloperIdentity")
+        assert hold.entered.wait(PATIENCE)
+        queued = service.begin("LookupDeveloperIdentity")
+        next(watch_health(service.channel))  # what was sent before it has arrived
+        assert refuses(service)
+        queued.cancel()
+        hold.release.set()
+        first.result(PATIENCE)
+        while True:
+            with suppress(grpc.RpcError):
+                service.call("LookupDeveloperIdentity")
+                break
+
+
+def test_a_connection_with_many_calls_leaves_another_its_share(tmp_path: Path) -> None:
+    with (
+        grpc_service(None, at_most(4), threads=1, listen=["127.0.0.1:0", f"unix:{tmp_path}/s"]) as service,
+        service.engine.holding() as hold,
+        insecure_channel(service.server.addresses[1]) as other,
+    ):
+        first = service.begin("LookupDeveloperIdentity")
+        assert hold.entered.wait(PATIENCE)
+        over: SimpleQueue[grpc.Future[Message]] = SimpleQueue()
+        for _ in range(6):
+            service.begin("LookupDeveloperIdentity").add_done_callback(over.put)
+        for _ in range(3):
+            assert over.get(timeout=PATIENCE).code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+        request = UnlinkDeveloperIdentityRequest(
+            identity_pool_id=POOL_ID,
+            identity_id=POOL_ID,
+            developer_provider_name="login.example.test",
+            developer_user_identifier="alice",
+        )
+        theirs = DeveloperIdentityServiceStub(other).UnlinkDeveloperIdentity.future(request, timeout=PATIENCE)
+        next(watch_health(other))  # what was sent before it has arrived
+        hold.release.set()
+        first.result(PATIENCE)
+        theirs.result()
+        # It has not waited for all that was there before it.
+        names = [type(each).__name__ for each in service.engine.requests]
+        assert names.index("UnlinkRequest") <= 2
+
+
+def test_streams_take_no_place() -> None:
+    with grpc_service(None, at_most(1)) as service:
+        watches = [watch_health(service.channel) for _ in range(3)]
+        for watch in watches:
+            next(watch)
+        service.call("LookupDeveloperIdentity")

@@ -1,0 +1,166 @@
+"""The lines of the connections: turns, shares, and pauses."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import grpc
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.support.grpc_service import PATIENCE, failure, grpc_service, insecure_channel
+from tests.support.health import watch_health
+
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.model import UnlinkRequest
+from tokend_server.rpc.fair_queue import FairQueue
+
+LOOKUP = "LookupDeveloperIdentity"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def queue(clock: FakeClock) -> Iterator[FairQueue[str]]:
+    queue: FairQueue[str] = FairQueue(6, clock)
+    yield queue
+    queue.close()
+
+
+def offer(queue: FairQueue[str], *tasks: str) -> list[bool]:
+    """Offers tasks, each in the line that its first letter names."""
+    return [queue.offer(task, task[0]) for task in tasks]
+
+
+def take(queue: FairQueue[str], count: int) -> list[str | None]:
+    return [queue.take() for _ in range(count)]
+
+
+def test_lines_take_turns(queue: FairQueue[str]) -> None:
+    offer(queue, "a1", "a2", "a3", "b1", "c1", "b2")
+    assert take(queue, 6) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_one_line_keeps_its_order(queue: FairQueue[str]) -> None:
+    offer(queue, "a1", "a2", "a3")
+    assert take(queue, 3) == ["a1", "a2", "a3"]
+
+
+def test_a_full_queue_takes_no_more_of_those_with_their_share(queue: FairQueue[str]) -> None:
+    assert offer(queue, "a1", "a2", "a3", "a4", "a5", "a6", "a7") == [True] * 6 + [False]
+    # A newcomer has less than its share, three of six, until it has them.
+    assert offer(queue, "b1", "b2", "b3", "b4", "a7") == [True, True, True, False, False]
+
+
+def test_what_is_worked_on_counts_until_it_ends(queue: FairQueue[str]) -> None:
+    offer(queue, "a1", "a2", "a3", "a4", "a5", "a6")
+    take(queue, 2)
+    assert offer(queue, "a7") == [False]
+    queue.end("a")
+    assert offer(queue, "a7", "a8") == [True, False]
+
+
+def test_a_taker_ends_when_what_waits_has_been_taken(queue: FairQueue[str]) -> None:
+    offer(queue, "a1")
+    queue.end_taker()
+    assert take(queue, 2) == ["a1", None]
+
+
+def test_a_line_that_is_held_back_lets_the_others_pass(queue: FairQueue[str], clock: FakeClock) -> None:
+    offer(queue, "a1", "a2", "b1")
+    assert take(queue, 1) == ["a1"]
+    queue.hold_back("a", 0.5)
+    offer(queue, "a3", "b2")
+    assert take(queue, 2) == ["b1", "b2"]
+    clock.advance(0.5)
+    queue.wake()
+    assert take(queue, 2) == ["a2", "a3"]
+
+
+def test_a_taker_waits_for_the_end_of_a_pause(queue: FairQueue[str], clock: FakeClock) -> None:
+    offer(queue, "a1", "a2")
+    take(queue, 1)
+    queue.hold_back("a", 0.5)
+    taken: list[str | None] = []
+    taker = threading.Thread(target=lambda: taken.append(queue.take()))
+    taker.start()
+    queue.wake()
+    assert taken == []
+    clock.advance(0.5)
+    queue.wake()
+    taker.join(PATIENCE)
+    assert taken == ["a2"]
+
+
+def test_pauses_add_up_to_a_second_at_most(queue: FairQueue[str], clock: FakeClock) -> None:
+    offer(queue, "a1", "a2", "b1")
+    take(queue, 1)
+    for _ in range(50):
+        queue.hold_back("a", 0.3)
+    clock.advance(0.9)
+    queue.wake()
+    assert take(queue, 1) == ["b1"]
+    clock.advance(0.1)
+    queue.wake()
+    assert take(queue, 1) == ["a2"]
+
+
+def test_a_pause_outlives_the_tasks_of_its_line(queue: FairQueue[str], clock: FakeClock) -> None:
+    offer(queue, "a1")
+    take(queue, 1)
+    queue.hold_back("a", 0.5)
+    queue.end("a")
+    offer(queue, "a2", "b1")
+    assert take(queue, 1) == ["b1"]
+    clock.advance(0.5)
+    queue.wake()
+    assert take(queue, 1) == ["a2"]
+
+
+def test_who_has_no_line_is_not_held_back(queue: FairQueue[str]) -> None:
+    queue.hold_back("a", 0.5)
+    offer(queue, "a1")
+    assert take(queue, 1) == ["a1"]
+
+
+def test_a_closed_queue_holds_nothing_back(clock: FakeClock) -> None:
+    queue: FairQueue[str] = FairQueue(6, clock)
+    offer(queue, "a1", "a2")
+    take(queue, 1)
+    queue.hold_back("a", 1.0)
+    queue.close()
+    assert take(queue, 1) == ["a2"]
+
+
+def test_the_calls_of_two_connections_take_turns() -> None:
+    # This is also how a release of gRPC is noticed whose calls WorkerPool cannot tell apart any more.
+    with (
+        grpc_service(threads=1) as service,
+        insecure_channel(service.address) as other,
+        service.engine.holding() as hold,
+    ):
+        begun = [service.begin(LOOKUP)]
+        assert hold.entered.wait(PATIENCE)
+        begun += [service.begin(LOOKUP) for _ in range(10)]
+        late = replace(service, stub=DeveloperIdentityServiceStub(other)).begin("UnlinkDeveloperIdentity")
+        for channel in (service.channel, other):
+            next(watch_health(channel))  # what was sent before it has arrived
+        hold.release.set()
+        for each in [*begun, late]:
+            each.result(PATIENCE)
+        assert [type(request) for request in service.engine.requests].index(UnlinkRequest) <= 2
+
+
+def test_a_connection_pauses_after_a_call_in_vain() -> None:
+    clock = FakeClock()
+    with grpc_service(clock, pause_after_refusal_seconds=0.5) as service:
+        refused = failure(lambda: service.send_bytes(LOOKUP, b"\xff"))
+        assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+        held = service.begin(LOOKUP)
+        with insecure_channel(service.address) as other:
+            replace(service, stub=DeveloperIdentityServiceStub(other)).call(LOOKUP)
+        assert not held.done()
+        clock.advance(0.5)
+        held.result(PATIENCE)
