@@ -111,7 +111,9 @@ def policy_of(config: Config) -> Policy:
 
 
 def _ways(by_key: ByKey, by_token: ByToken, listener: Listener) -> Sequence[tuple[str, Way]]:
-    proxies = [Pattern(proxy) for proxy in listener.trusted_proxies]
+    proxies = [
+        Pattern(proxy) for proxy in listener.trusted_proxies if "x_forwarded_client_cert" in listener.identify_by
+    ]
 
     def by_own_certificate(presented: Presented) -> str | None:
         """A proxy that says nothing of its caller is not the caller."""

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+#: The elliptic curves of the keys that gRPC can serve with.
+_CURVES = frozenset({"secp256r1", "secp384r1"})
 
 #: What tells that files have changed; None while one of them is not there.
 Stamp = tuple[tuple[int, int, int, int], ...] | None
@@ -108,6 +113,10 @@ def _certificates(path: Path, pem: bytes | None, problems: list[str]) -> Sequenc
     return certificates
 
 
+def _can_serve(key: object) -> bool:
+    return isinstance(key, RSAPrivateKey) or (isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES)
+
+
 def _check_key(path: Path, pem: bytes, certificate: x509.Certificate, problems: list[str]) -> None:
     try:
         key = load_pem_private_key(pem, password=None)
@@ -118,5 +127,7 @@ def _check_key(path: Path, pem: bytes, certificate: x509.Certificate, problems: 
         belongs = key.public_key() == certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         belongs = False
-    if not belongs:
+    if not _can_serve(key):
+        problems.append(f"{path}: neither an RSA key nor one on P-256 or P-384")
+    elif not belongs:
         problems.append(f"{path}: not the key of the certificate")

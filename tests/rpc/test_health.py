@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from tests.support.grpc_service import PATIENCE, POOL_ID, GrpcService, failure, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
@@ -132,3 +133,12 @@ def test_a_watch_is_answered_while_every_thread_is_busy() -> None:
 def test_what_is_no_health_request_is_refused(service: GrpcService) -> None:
     seen = failure(lambda: service.send_to("/grpc.health.v1.Health/Check", b"\xff"))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+
+
+def test_a_list_tells_of_all_names(service: GrpcService, readiness: Readiness) -> None:
+    stub = health_pb2_grpc.HealthStub(service.channel)
+    for problem, status in ((None, SERVING), (EngineUnavailable("The store does not answer."), NOT_SERVING)):
+        service.engine.problem = problem
+        readiness.look()
+        answer = stub.List(health_pb2.HealthListRequest(), timeout=PATIENCE)
+        assert {name: each.status for name, each in answer.statuses.items()} == dict.fromkeys(NAMES, status)

@@ -44,6 +44,15 @@ class HealthService(health.HealthServicer):
         context.add_callback(lambda: self._watches.discard(send_response_callback))
         return super().Watch(request, context, send_response_callback)
 
+    def List(  # noqa: N802 - the contract's name
+        self,
+        _request: Any,  # noqa: ANN401 - the stubs lack it
+        context: grpc.ServicerContext,
+    ) -> Any:  # noqa: ANN401 - as above
+        """Answers for all names at once; the library declares the method without it."""
+        statuses = {name: self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in self._services}
+        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined] # as above
+
     def end_watches(self) -> None:
         """Ends all watches, which would otherwise count as calls in flight for as long as somebody watches."""
         for send in tuple(self._watches):

@@ -1,0 +1,59 @@
+"""A listener that others can reach needs TLS, callers and a policy, or its operator's word that it may do without."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.access.methods import GET, call
+from tests.support.grpc_service import PATIENCE, failure, insecure_channel
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+
+#: The loopback interface under a name that does not say so, which the system's resolver knows.
+LISTEN = {"TOKEND_GRPC_LISTEN": "127.1:0", "GRPC_DNS_RESOLVER": "native"}
+
+#: To callers who are not told apart, half of what they could ask for.
+POLICY = f"""
+[policy.everybody]
+callers = ["anonymous"]
+pools = ["{POOL_ID}"]
+operations = ["LookupDeveloperIdentity"]
+"""
+
+REQUEST = pb.GetOpenIdTokenForDeveloperIdentityRequest(
+    identity_pool_id=POOL_ID, logins={DEVELOPER_PROVIDER: "insecure-alice"}
+)
+
+
+def test_it_does_not_start_by_accident(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tokend_server", "serve", "--config", write_config(tmp_path)],
+        env=os.environ | LISTEN,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=2 * PATIENCE,
+    )
+    assert ended.returncode == 1
+    for missing in ("tls_certificate_file", "identify_by", "[policy.NAME]", "insecure = true"):
+        assert missing in ended.stderr
+
+
+def test_it_starts_by_its_operators_word_and_says_so(tmp_path: Path) -> None:
+    with (
+        ServerProcess(write_config(tmp_path, grpc="insecure = true"), LISTEN) as server,
+        insecure_channel(server.endpoint.replace("127.1", "127.0.0.1")) as channel,
+    ):
+        assert call(GET, channel, REQUEST, []).token
+    (warning,) = (record for record in server.log if record["level"] == "WARNING")
+    assert warning["message"].startswith("insecure = true: ")
+
+
+def test_a_policy_holds_there_too(tmp_path: Path) -> None:
+    with (
+        ServerProcess(write_config(tmp_path, POLICY, "insecure = true"), LISTEN) as server,
+        insecure_channel(server.endpoint.replace("127.1", "127.0.0.1")) as channel,
+    ):
+        assert failure(lambda: call(GET, channel, REQUEST, [])).reason == "CALLER_NOT_ALLOWED"

@@ -1,0 +1,127 @@
+"""Many connections of one process, which send what an attack tells them for as long as it lasts."""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from tests.attacks.http2 import GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, FrameReader
+
+#: What one connection sends, bundle by bundle; an empty bundle is a pause.
+Script = Iterator[bytes]
+
+PAUSE_SECONDS = 0.05
+
+#: How long a connection may take to come about.
+_CONNECT_SECONDS = 2.0
+
+_NAMES = {HEADERS: "headers", RST_STREAM: "resets", GOAWAY: "goaways", SETTINGS: "settings", PING: "pings"}
+
+
+@dataclass(frozen=True)
+class Flood:
+    """What an attack does.
+
+    Attributes:
+        script: What each connection sends; when it is done, the connection stays.
+        connections: How many there are at once.
+        reads: Whether they read what the server sends.
+        handshakes: Whether connections to a TLS listener do the handshake before the script.
+    """
+
+    script: Callable[[], Script]
+    connections: int
+    reads: bool = True
+    handshakes: bool = True
+
+
+@dataclass
+class Tally:
+    """What came of a flood.
+
+    Attributes:
+        sent_bytes: What was sent.
+        connected: Connections made, those made again among them.
+        refused: Attempts that gave no connection.
+        ended: Connections that the server ended.
+        received: The server's frames by kind.
+    """
+
+    sent_bytes: int = 0
+    connected: int = 0
+    refused: int = 0
+    ended: int = 0
+    received: Counter[str] = field(default_factory=Counter)
+
+
+async def run(flood: Flood, address: str, seconds: float, tls: ssl.SSLContext | None = None) -> Tally:
+    """Floods an address, HOST:PORT or unix:PATH, for so long; a connection that ends is made again."""
+    tally = Tally()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for _ in range(flood.connections):
+                group.create_task(_keep_going(flood, address, tls, tally))
+    return tally
+
+
+async def _keep_going(flood: Flood, address: str, tls: ssl.SSLContext | None, tally: Tally) -> None:
+    while True:
+        try:
+            async with _connection(address, tls if flood.handshakes else None) as (reader, writer):
+                tally.connected += 1
+                await _converse(flood, reader, writer, tally)
+                tally.ended += 1
+        except (OSError, TimeoutError):
+            tally.refused += 1
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def _connection(
+    address: str, tls: ssl.SSLContext | None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    host, _, port = address.rpartition(":")
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        reader, writer = (
+            await asyncio.open_unix_connection(port)
+            if host == "unix"
+            else await asyncio.open_connection(host, int(port), ssl=tls)
+        )
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def _converse(flood: Flood, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tally: Tally) -> None:
+    """Returns when the server has ended the connection."""
+    if not flood.reads:
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # a stream's transport goes both ways
+    tasks = {asyncio.create_task(_send(flood.script(), writer, tally))}
+    if flood.reads:
+        tasks.add(asyncio.create_task(_read(reader, tally)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send(script: Script, writer: asyncio.StreamWriter, tally: Tally) -> None:
+    for bundle in script:
+        if bundle:
+            writer.write(bundle)
+            await writer.drain()
+            tally.sent_bytes += len(bundle)
+        await asyncio.sleep(0 if bundle else PAUSE_SECONDS)
+    await asyncio.Event().wait()
+
+
+async def _read(reader: asyncio.StreamReader, tally: Tally) -> None:
+    frames = FrameReader()
+    while octets := await reader.read(65_536):
+        for kind, *_ in frames.feed(octets):
+            tally.received[_NAMES.get(kind, "others")] += 1

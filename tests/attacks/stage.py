@@ -1,0 +1,272 @@
+"""A server that knows its callers, one of whom attacks it while another makes calls."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypedDict
+
+import grpc
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from tests.support.authority import Authority, Identification
+from tests.support.grpc_service import PATIENCE
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+ROOT = Path(__file__).parents[2]
+
+INNOCENT = "spiffe://acme.internal/ns/shop/sa/innocent"
+ATTACKER = "spiffe://acme.internal/ns/shop/sa/attacker"
+
+#: Seconds that a caller gives a call.
+DEADLINE = 5.0
+
+#: Seconds between two calls of the innocent caller.
+INTERVAL = 0.02
+
+_POLICY = """
+[policy.shop]
+callers = ["spiffe://acme.internal/ns/shop/sa/*"]
+pools = ["*"]
+operations = ["GetOpenIdTokenForDeveloperIdentity"]
+"""
+
+
+class Tally(TypedDict):
+    """What an attack reports of itself; see `tests.attacks.flood.Tally`."""
+
+    sent_bytes: int
+    connected: int
+    refused: int
+    ended: int
+    received: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the machine a server takes.
+
+    Attributes:
+        resident_mebibytes: Memory.
+        threads: Threads.
+        descriptors: Files, sockets among them.
+    """
+
+    resident_mebibytes: float
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def of(cls, pid: int) -> "Size":
+        """That of a process (proc_pid_status(5))."""
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        status = dict(line.split(":", 1) for line in lines)
+        return cls(
+            resident_mebibytes=int(status["VmRSS"].split()[0]) / 1024,
+            threads=int(status["Threads"]),
+            descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+        )
+
+
+@dataclass
+class Observed:
+    """What the innocent caller saw.
+
+    Attributes:
+        calls: How many calls it made.
+        failures: The status codes of those that failed, with their texts.
+        sizes: The server's, at each call.
+    """
+
+    calls: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    sizes: list[Size] = field(default_factory=list)
+
+    @property
+    def most_resident_mebibytes(self) -> float:
+        return max(size.resident_mebibytes for size in self.sizes)
+
+    @property
+    def most_threads(self) -> int:
+        return max(size.threads for size in self.sizes)
+
+    @property
+    def most_descriptors(self) -> int:
+        return max(size.descriptors for size in self.sizes)
+
+
+def request(user: str) -> GetOpenIdTokenForDeveloperIdentityRequest:
+    return GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=POOL_ID, logins={DEVELOPER_PROVIDER: user})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The running server, and what its callers show it.
+
+    Attributes:
+        server: The server.
+        directory: Where the files of its callers are.
+        innocent: The identification of the caller who does nothing wrong.
+    """
+
+    server: ServerProcess
+    directory: Path
+    innocent: Identification = field(repr=False)
+
+    def channel(self) -> grpc.Channel:
+        """A connection of the innocent caller."""
+        credentials = grpc.ssl_channel_credentials(
+            (self.directory / "servers.crt").read_bytes(), self.innocent.private_key, self.innocent.certificate
+        )
+        return grpc.secure_channel(
+            self.server.endpoint,
+            credentials,
+            [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)],
+        )
+
+    @contextmanager
+    def attacked(
+        self,
+        name: str,
+        seconds: float,
+        *,
+        connections: int | None = None,
+        by_stranger: bool = False,
+        idle: bool = False,
+    ) -> Iterator["Attack"]:
+        """Makes an attack for so long; the block goes on beside it.
+
+        Args:
+            name: The attack.
+            seconds: How long it takes.
+            connections: How many it has, instead of its own number.
+            by_stranger: The attacker has no certificate.
+            idle: It leaves the core to others who want it.
+        """
+        command = [
+            sys.executable,
+            *("-m", "tests.attacks", name),
+            f"--address={self.server.endpoint}",
+            f"--seconds={seconds}",
+            f"--request={self.directory / 'request'}",
+            f"--ca={self.directory / 'servers.crt'}",
+            *([] if by_stranger else [f"--identification={self.directory / 'attacker.pem'}"]),
+            *([f"--connections={connections}"] if connections else []),
+            *(["--idle"] if idle else []),
+        ]
+        attack = Attack(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE))
+        try:
+            yield attack
+        finally:
+            attack.end()
+
+    def series(self) -> set[tuple[str, ...]]:
+        """The names and labels of the metrics about calls."""
+        return {
+            (sample.name, *sorted(f"{label}={value}" for label, value in sample.labels.items()))
+            for sample in self._samples()
+        }
+
+    def answered(self, code: str) -> float:
+        """How many calls have been answered with a code so far."""
+        return sum(
+            sample.value
+            for sample in self._samples()
+            if sample.name == "grpc_server_handled_total" and sample.labels["grpc_code"] == code
+        )
+
+    def _samples(self) -> Iterator[Sample]:
+        answer = httpx.get(f"{self.server.ops}/metrics", trust_env=False, timeout=PATIENCE).raise_for_status()
+        for family in text_string_to_metric_families(answer.text):
+            yield from (sample for sample in family.samples if sample.name.startswith("grpc_server"))
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack under way."""
+
+    process: "subprocess.Popen[bytes]"
+
+    def is_over(self, within: float) -> bool:
+        """Waits so many seconds for its end, and tells whether that has come."""
+        try:
+            self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def end(self) -> bytes:
+        """Ends it, if it is not over, and returns what it has written."""
+        self.process.kill()
+        return self._output
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What came of it, when it is over."""
+        tally: Tally = json.loads(self._output)
+        return tally
+
+    @cached_property
+    def _output(self) -> bytes:
+        return self.process.communicate()[0]
+
+
+@contextmanager
+def stage(directory: Path, grpc_settings: str = "", extra: str = "") -> Iterator[Stage]:
+    """A server with mutual TLS; the settings are TOML of its [grpc] table, and more tables."""
+    servers, clients = Authority("servers"), Authority("clients")
+    server, attacker = servers.server("127.0.0.1"), clients.client(uris=[ATTACKER])
+    files = {
+        "servers.crt": servers.certificate,
+        "clients.crt": clients.certificate,
+        "server.crt": server.certificate,
+        "server.key": server.private_key,
+        "attacker.pem": attacker.certificate + attacker.private_key,
+        "request": request("attacker").SerializeToString(),
+    }
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    tls = f"""
+tls_certificate_file = "{directory / "server.crt"}"
+tls_private_key_file = "{directory / "server.key"}"
+tls_client_ca_file = "{directory / "clients.crt"}"
+identify_by = ["mutual_tls"]
+"""
+    config = write_config(directory, extra=_POLICY + extra, grpc=tls + grpc_settings)
+    with ServerProcess(config) as process:
+        yield Stage(process, directory, clients.client(uris=[INNOCENT]))
+
+
+class InnocentCaller:
+    """Makes one call after the other on one connection."""
+
+    def __init__(self, on: Stage, channel: grpc.Channel) -> None:
+        self._stage = on
+        self._stub = DeveloperIdentityServiceStub(channel)
+
+    def call(self) -> str | None:
+        """Makes a call; returns how it failed, if it did."""
+        try:
+            self._stub.GetOpenIdTokenForDeveloperIdentity(request("innocent"), timeout=DEADLINE)
+        except grpc.RpcError as error:
+            return f"{error.code().name}: {error.details()}"
+        return None
+
+    def call_during(self, attack: Attack) -> Observed:
+        """Makes calls until an attack is over."""
+        observed = Observed()
+        while not attack.is_over(within=INTERVAL):
+            observed.calls += 1
+            if failure := self.call():
+                observed.failures[failure] += 1
+            observed.sizes.append(Size.of(self._stage.server.pid))
+        return observed

@@ -1,0 +1,170 @@
+"""What the gRPC port stands while an innocent caller goes on calling.
+
+The attacker is a caller with a certificate, unless a test says otherwise: others do not get beyond TLS.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.attacks.attacks import ATTACKS
+from tests.attacks.stage import ATTACKER, InnocentCaller, Size, Stage, stage
+
+from tokend_server.config import Grpc
+
+SECONDS = 2.0
+
+#: Of a server whose attackers hold what they may hold.
+MOST_CONNECTIONS = 100
+
+#: What one attack may add. Memory is what 400 calls may hold, and what the allocator keeps of it.
+MOST_MORE_MEBIBYTES = 400
+MOST_MORE_DESCRIPTORS = MOST_CONNECTIONS + 50
+
+_CONCURRENT_CALLS = 450
+
+_SETTINGS = f"""
+max_connections = {MOST_CONNECTIONS}
+message_timeout_seconds = 0.5
+handshake_timeout_seconds = 1
+"""
+
+_LIMITS = f"""
+[limits]
+concurrent_calls = {_CONCURRENT_CALLS}
+[limits.callers."{ATTACKER}"]
+calls_per_second = 20
+calls_burst = 20
+"""
+
+#: Attacks that are made with fewer connections, so that a busy machine gets done with them in time.
+CONNECTIONS = {"metadata by reference": 1}
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("attacked"), _SETTINGS, _LIMITS) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_innocent_callers_calls_all_succeed_while_another_attacks(attacked: Stage, name: str) -> None:
+    with attacked.channel() as channel:
+        innocent = InnocentCaller(attacked, channel)
+        assert innocent.call() is None
+        before, series = Size.of(attacked.server.pid), attacked.series()
+
+        with attacked.attacked(name, SECONDS, connections=CONNECTIONS.get(name)) as attack:
+            observed = innocent.call_during(attack)
+
+        assert not observed.failures
+        assert observed.calls
+        assert attack.tally["connected"]
+        assert innocent.call() is None
+    assert observed.most_resident_mebibytes < before.resident_mebibytes + MOST_MORE_MEBIBYTES
+    assert observed.most_threads <= before.threads + _CONCURRENT_CALLS
+    assert observed.most_descriptors <= before.descriptors + MOST_MORE_DESCRIPTORS
+    assert attacked.series() == series
+    with attacked.channel() as channel:
+        assert InnocentCaller(attacked, channel).call() is None
+
+
+@pytest.mark.parametrize("name", ["rapid reset", "metadata", "pings", "calls without a message"])
+def test_a_stranger_without_a_certificate_is_not_spoken_to(attacked: Stage, name: str) -> None:
+    with attacked.channel() as channel, attacked.attacked(name, SECONDS, by_stranger=True) as attack:
+        observed = InnocentCaller(attacked, channel).call_during(attack)
+
+    assert not observed.failures
+    assert attack.tally["connected"] + attack.tally["refused"]
+    assert attack.tally["received"] == {}
+
+
+def test_rapid_resets_are_held_to_the_streams_of_a_connection(attacked: Stage, tmp_path: Path) -> None:
+    with attacked.attacked("rapid reset", SECONDS) as attack:
+        held = attack.tally
+    with (
+        stage(tmp_path, "max_concurrent_streams = 1000000\n") as undefended,
+        undefended.attacked("rapid reset", SECONDS) as attack,
+    ):
+        let_in = attack.tally
+
+    # What is over the limit is refused by a reset; without a limit, each call is taken in.
+    assert held["received"].get("resets", 0) > 100
+    assert let_in["received"].get("resets", 0) == 0
+
+
+@pytest.mark.parametrize("name", ["silent connections", "idle connections"])
+def test_connections_are_limited(attacked: Stage, tmp_path: Path, name: str) -> None:
+    more = 3 * MOST_CONNECTIONS
+    assert _descriptors(attacked, name, more) <= MOST_MORE_DESCRIPTORS
+    with stage(tmp_path, "max_connections = 100000\n") as undefended:
+        assert _descriptors(undefended, name, more) > MOST_MORE_DESCRIPTORS
+
+
+def _descriptors(on: Stage, name: str, connections: int) -> int:
+    """How many more there are at most while somebody makes connections."""
+    before = Size.of(on.server.pid).descriptors
+    with on.channel() as channel, on.attacked(name, SECONDS, connections=connections) as attack:
+        observed = InnocentCaller(on, channel).call_during(attack)
+    assert not observed.failures
+    return observed.most_descriptors - before
+
+
+@pytest.mark.parametrize("name", ["silent connections", "half handshakes"])
+def test_connections_that_do_not_come_to_speak_are_ended(attacked: Stage, tmp_path: Path, name: str) -> None:
+    few = MOST_CONNECTIONS // 2
+    with attacked.attacked(name, 2 * SECONDS, connections=few) as attack:
+        assert attack.tally["ended"] >= few
+    with (
+        stage(tmp_path, "handshake_timeout_seconds = 3600\n") as undefended,
+        undefended.attacked(name, 2 * SECONDS, connections=few) as attack,
+    ):
+        assert attack.tally["ended"] == 0
+
+
+def test_a_caller_gets_no_more_calls_than_its_limit(attacked: Stage, tmp_path: Path) -> None:
+    burst, rate = 20, 20
+    assert 0 < _tokens(attacked) <= burst + rate * 4 * SECONDS
+    with stage(tmp_path, extra="[limits]\ncalls_per_second = 0\n") as undefended:
+        assert _tokens(undefended) > burst + rate * 4 * SECONDS
+
+
+def _tokens(on: Stage) -> float:
+    """How many tokens are issued while somebody makes calls as fast as they are answered."""
+    before = on.answered("OK")
+    with on.attacked("too many calls", SECONDS) as attack:
+        assert attack.tally["connected"]
+    return on.answered("OK") - before
+
+
+def test_a_connection_whose_calls_come_to_nothing_pauses_after_each(tmp_path: Path) -> None:
+    pause, connections = 0.2, 3
+    # A pause begins at the end of a call: those that all threads work on at once are not held back yet.
+    most = connections * (2 * SECONDS / pause + Grpc().threads)
+    for seconds in (pause, 0):
+        directory = tmp_path / str(seconds)
+        directory.mkdir()
+        with stage(directory, f"pause_after_refusal_seconds = {seconds}\n") as running:
+            with running.attacked("malformed messages", SECONDS, connections=connections) as attack:
+                assert attack.tally["connected"] == connections
+            assert (running.answered("InvalidArgument") <= most) == bool(seconds)
+
+
+def test_the_calls_of_those_who_have_most_are_refused_first(tmp_path: Path) -> None:
+    with (
+        stage(tmp_path, extra="[limits]\nconcurrent_calls = 64\n") as running,
+        running.channel() as channel,
+        running.attacked("calls without a message", SECONDS) as attack,
+    ):
+        observed = InnocentCaller(running, channel).call_during(attack)
+
+        assert not observed.failures
+        assert running.answered("ResourceExhausted")
+
+
+def test_messages_that_are_malformed_are_never_called_an_internal_error(attacked: Stage) -> None:
+    before = attacked.answered("Internal"), attacked.answered("Unknown")
+    with attacked.attacked("malformed messages", SECONDS) as attack:
+        assert attack.tally["received"]["headers"]
+
+    assert (attacked.answered("Internal"), attacked.answered("Unknown")) == before

@@ -1,0 +1,204 @@
+"""What attacks on the gRPC port do to an innocent caller: `python -m tests.bench.attacks`.
+
+tokend runs on one core with mutual TLS and the default limits, all clients on another. An innocent caller makes one
+call after the other, some hundred a second, first alone and then beside an attack by another caller with a
+certificate, in turns over several rounds. The attacker leaves the core to the innocent caller when both want it: the
+figures are to show what the server makes of an attack. The table has the medians of the rounds.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+
+import grpc
+from tests.attacks.attacks import ATTACKS
+from tests.attacks.stage import DEADLINE, Size, Stage, Tally, request, stage
+from tests.bench.machine import describe
+from tests.bench.processes import Cores, cpu_seconds
+
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+#: Seconds from one call of the innocent caller to the next.
+_INTERVAL = 0.01
+
+#: Seconds between the start of an attack and the first call that counts.
+_LEAD_IN = 1.0
+
+#: What is to be held: p99 beside an attack, as a multiple of p99 without.
+BAR = 5.0
+
+#: The attacks that are made with more connections than the server takes.
+_CONNECTIONS: Mapping[str, int] = MappingProxyType(
+    {"silent connections": 2000, "half handshakes": 2000, "idle connections": 2000}
+)
+
+_COLUMNS = (
+    "attack",
+    "p50 quiet, ms",
+    "p50 attacked, ms",
+    "p99 quiet, ms",
+    "p99 attacked, ms",
+    "p99 ratio",
+    "calls failed",
+    "memory before, MiB",
+    "memory at most, MiB",
+    "threads at most",
+    "server's CPU",
+    "attacker sent, MB",
+    "attacker was refused",
+)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What became of the innocent caller's calls in one turn.
+
+    Attributes:
+        milliseconds: How long each took, failed ones too.
+        failures: Those that failed, by status code.
+        sizes: The server's, at each call.
+        server_cpu_share: The CPU time of the server, relative to the time of the turn.
+    """
+
+    milliseconds: Sequence[float]
+    failures: Mapping[str, int]
+    sizes: Sequence[Size]
+    server_cpu_share: float
+
+    @property
+    def p50(self) -> float:
+        return median(self.milliseconds)
+
+    @property
+    def p99(self) -> float:
+        return quantiles(self.milliseconds, n=100, method="inclusive")[98]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of one attack."""
+
+    quiet: Calls
+    attacked: Calls
+    tally: Tally
+
+    @property
+    def refusals(self) -> int:
+        """Streams and connections that the server refused to the attacker, or ended."""
+        received = self.tally["received"]
+        return received.get("resets", 0) + received.get("goaways", 0) + self.tally["refused"] + self.tally["ended"]
+
+
+def make_calls(on: Stage, channel: grpc.Channel, seconds: float) -> Calls:
+    """Makes calls for so long, at least two."""
+    stub = DeveloperIdentityServiceStub(channel)
+    milliseconds: list[float] = []
+    failures: Counter[str] = Counter()
+    sizes: list[Size] = []
+    begun, cpu = time.monotonic(), cpu_seconds(on.server.pid)
+    while time.monotonic() < begun + seconds or len(milliseconds) < 2:
+        started = time.monotonic()
+        try:
+            stub.GetOpenIdTokenForDeveloperIdentity(request("innocent"), timeout=DEADLINE)
+        except grpc.RpcError as error:
+            failures[error.code().name] += 1
+        took = time.monotonic() - started
+        milliseconds.append(1000 * took)
+        sizes.append(Size.of(on.server.pid))
+        time.sleep(max(0.0, started + _INTERVAL - time.monotonic()))
+    share = (cpu_seconds(on.server.pid) - cpu) / (time.monotonic() - begun)
+    return Calls(milliseconds, failures, sizes, share)
+
+
+def measure(on: Stage, name: str, seconds: float) -> Round:
+    """The caller alone, then beside an attack."""
+    with on.channel() as channel:
+        quiet = make_calls(on, channel, seconds)
+        lasting = _LEAD_IN + seconds
+        with on.attacked(name, lasting, connections=_CONNECTIONS.get(name), idle=True) as attack:
+            time.sleep(_LEAD_IN)
+            attacked = make_calls(on, channel, seconds)
+            return Round(quiet, attacked, attack.tally)
+
+
+def line(name: str, rounds: Sequence[Round]) -> str:
+    """The table's line of an attack."""
+    cells = (
+        name,
+        f"{median(each.quiet.p50 for each in rounds):.1f}",
+        f"{median(each.attacked.p50 for each in rounds):.1f}",
+        f"{median(each.quiet.p99 for each in rounds):.1f}",
+        f"{median(each.attacked.p99 for each in rounds):.1f}",
+        f"{ratio(rounds):.1f}",
+        f"{_failed(rounds)} of {sum(len(each.attacked.milliseconds) for each in rounds):,}",
+        f"{median(each.quiet.sizes[-1].resident_mebibytes for each in rounds):.0f}",
+        f"{max(size.resident_mebibytes for each in rounds for size in each.attacked.sizes):.0f}",
+        f"{max(size.threads for each in rounds for size in each.attacked.sizes)}",
+        f"{median(each.attacked.server_cpu_share for each in rounds):.0%}",
+        f"{median(each.tally['sent_bytes'] for each in rounds) / 1e6:,.1f}",
+        f"{median(each.refusals for each in rounds):,.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def ratio(rounds: Sequence[Round]) -> float:
+    """The p99 beside the attack, relative to that of the same round without."""
+    return median(each.attacked.p99 / each.quiet.p99 for each in rounds)
+
+
+def _failed(rounds: Sequence[Round]) -> str:
+    failures = sum((Counter(each.attacked.failures) for each in rounds), Counter[str]())
+    return ", ".join(f"{count} {code}" for code, count in failures.items()) or "0"
+
+
+def table(rounds: Mapping[str, Sequence[Round]]) -> str:
+    """The attacks as a Markdown table."""
+    header = [f"| {' | '.join(_COLUMNS)} |", f"|---|{'---:|' * (len(_COLUMNS) - 1)}"]
+    return "\n".join([*header, *(line(name, of_attack) for name, of_attack in rounds.items())])
+
+
+@contextmanager
+def _serving(directory: Path, cores: Cores) -> Iterator[Stage]:
+    os.sched_setaffinity(0, {cores.server})  # the server inherits it, with every thread it will have
+    with stage(directory) as running:
+        os.sched_setaffinity(0, {cores.load})
+        yield running
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.attacks")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each turn")
+    parser.add_argument("--attack", action="append", choices=ATTACKS, help="instead of all; may be repeated")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the server, a kill would not
+    names = arguments.attack or list(ATTACKS)
+    rounds: dict[str, list[Round]] = {name: [] for name in names}
+    with TemporaryDirectory() as directory, _serving(Path(directory), Cores.available()) as running:
+        with running.channel() as channel:
+            make_calls(running, channel, _LEAD_IN)
+        for number in range(arguments.rounds):
+            for name in names:
+                sys.stderr.write(f"round {number + 1} of {arguments.rounds}: {name}\n")
+                rounds[name].append(measure(running, name, arguments.seconds))
+        sys.stdout.write(
+            f"Medians of {arguments.rounds} rounds of {arguments.seconds:g} s. {describe(Path(directory))}\n\n"
+            f"{table(rounds)}\n"
+        )
+    over = [name for name, of_attack in rounds.items() if ratio(of_attack) > BAR or _failed(of_attack) != "0"]
+    if over:
+        sys.exit(f"Over {BAR:g} times the quiet p99, or with failed calls: {', '.join(over)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Calls whose headers come, and whose messages stay away."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from tests.attacks import http2
+from tests.support.grpc_service import PATIENCE
+
+from tokend_server.rpc.server import SERVICE_NAME
+
+
+class SilentCalls:
+    """A connection on which calls of one method are begun.
+
+    Args:
+        address: The server.
+        method: The name of the method.
+    """
+
+    def __init__(self, address: str, method: str) -> None:
+        self._path = f"/{SERVICE_NAME}/{method}"
+        self._frames = http2.FrameReader()
+        self._ended: list[int] = []
+        self._open: set[int] = set()
+        self._streams = iter(range(1, 2**31, 2))
+        host, _, port = address.rpartition(":")
+        self._connection = socket.create_connection((host, int(port)), PATIENCE)
+        self._connection.sendall(http2.PREFACE + http2.settings() + http2.settings_ack())
+
+    def begin(self, count: int = 1) -> Sequence[int]:
+        """Begins calls, and returns their streams."""
+        streams = [next(self._streams) for _ in range(count)]
+        self._open.update(streams)
+        block = http2.request_block(self._path)
+        self._connection.sendall(b"".join(b"".join(http2.header_frames(stream, block)) for stream in streams))
+        return streams
+
+    def send(self, stream: int, serialized: bytes) -> None:
+        """Sends the message of a call after all."""
+        self._connection.sendall(http2.data_frames(stream, http2.message(serialized)))
+
+    def cancel(self, stream: int) -> None:
+        """Takes a call back."""
+        self._connection.sendall(http2.reset(stream))
+
+    def next_ended(self) -> int:
+        """Waits for the next end of a call, by trailers or by a reset, and returns its stream."""
+        while not self._ended:
+            octets = self._connection.recv(65_536)
+            if not octets:
+                raise ConnectionError("the server has closed the connection")
+            self._ended += self._ended_by(octets)
+        return self._ended.pop(0)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ended_by(self, octets: bytes) -> Iterator[int]:
+        for kind, flags, stream, _payload in self._frames.feed(octets):
+            is_end = kind == http2.RST_STREAM or (kind == http2.HEADERS and flags & http2.END_STREAM)
+            if is_end and stream in self._open:  # trailers may be followed by a reset
+                self._open.discard(stream)
+                yield stream
