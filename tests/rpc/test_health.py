@@ -140,5 +140,5 @@ def test_a_list_tells_of_all_names(service: GrpcService, readiness: Readiness) -
     for problem, status in ((None, SERVING), (EngineUnavailable("The store does not answer."), NOT_SERVING)):
         service.engine.problem = problem
         readiness.look()
-        answer = stub.List(health_pb2.HealthListRequest(), timeout=PATIENCE)
+        answer = stub.List(health_pb2.HealthListRequest(), timeout=PATIENCE)  # type: ignore[attr-defined] # not in the stubs
         assert {name: each.status for name, each in answer.statuses.items()} == dict.fromkeys(NAMES, status)

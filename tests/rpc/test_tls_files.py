@@ -3,7 +3,7 @@
 import logging
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -273,6 +273,23 @@ class TestLook:
         replace_file(rotated.files.private_key, rotated.served.private_key)
         following.look()
         assert told.stale == [0, 1, 0]
+
+    def test_a_set_is_handed_to_grpc_once(self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+        fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
+        monkeypatch.setattr(
+            grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
+        )
+        following = FollowingCredentials(rotated.files, "here", Told().gauges)
+        (fetch,) = fetchers
+        assert fetch() is None  # gRPC has it already
+        rotated.rotate()
+        assert fetch() is not None
+        assert fetch() is None
+        rotated.rotate()
+        following.look()  # whoever has looked before, the next handshake gets it
+        assert fetch() is not None
+        replace_file(rotated.files.certificate, b"garbage")
+        assert fetch() is None
 
     def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)

@@ -9,11 +9,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from platformdirs import user_data_path
 
+from tokend_server.callers import keys
 from tokend_server.config import (
     EMBEDDED_DEVELOPER_PROVIDER,
     EMBEDDED_POOL_ID,
+    CallerLimits,
     Config,
     ConfigError,
+    Guard,
+    JwtIssuer,
+    PolicyRow,
     environment_variables,
     host_and_port,
     is_local,
@@ -23,6 +28,15 @@ from tokend_server.config import (
 POOL_ID = "us-east-1:0a"
 POOL = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\n'
 SECRET = "hunter2"
+
+#: A key, which somebody may have pasted where its digest belongs, and the digest.
+KEY = keys.new_key(lambda count: b"k" * count)
+DIGEST = keys.digest(KEY)
+
+EVERYTHING = 'pools = ["*"]\noperations = ["*"]\n'
+EVERYBODY = f'[policy.everybody]\ncallers = ["**"]\n{EVERYTHING}'
+KEYS = f'[callers.keys]\ncheckout = ["{DIGEST}"]\n'
+ISSUER = '[callers.jwt.cluster]\nissuer = "https://i.example"\naudiences = ["tokend"]\nalgorithms = ["RS256"]\n'
 
 #: A valid value that is not the default, for the variable of every setting, and what it becomes.
 SETTINGS: dict[str, tuple[str, object]] = {
@@ -34,11 +48,28 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_GRPC_THREADS": ("7", 7),
     "TOKEND_GRPC_TLS_CERTIFICATE_FILE": ("{certificate}", None),
     "TOKEND_GRPC_TLS_PRIVATE_KEY_FILE": ("{key}", None),
+    "TOKEND_GRPC_TLS_CLIENT_CA_FILE": ("{other_certificate}", None),
+    "TOKEND_GRPC_IDENTIFY_BY": ("bearer_key, jwt", ["bearer_key", "jwt"]),
+    "TOKEND_GRPC_TRUSTED_PROXIES": (
+        "spiffe://a.internal/proxy/*,dns:proxy",
+        ["spiffe://a.internal/proxy/*", "dns:proxy"],
+    ),
+    "TOKEND_GRPC_LISTENERS": (
+        '{"127.0.0.1:50051": {"identify_by": ["bearer_key"], "trusted_proxies": ["dns:*"]}}',
+        {"127.0.0.1:50051": Guard(identify_by=["bearer_key"], trusted_proxies=["dns:*"])},
+    ),
     "TOKEND_GRPC_INSECURE": ("true", True),
+    "TOKEND_GRPC_HEALTH": ("identified", "identified"),
     "TOKEND_GRPC_REFLECTION": ("false", False),
     "TOKEND_GRPC_MAX_RECEIVE_MESSAGE_BYTES": ("4096", 4096),
     "TOKEND_GRPC_MAX_METADATA_BYTES": ("16384", 16384),
     "TOKEND_GRPC_MAX_CONCURRENT_STREAMS": ("5", 5),
+    "TOKEND_GRPC_MAX_CONNECTIONS": ("7", 7),
+    "TOKEND_GRPC_HANDSHAKE_TIMEOUT_SECONDS": ("7", 7),
+    "TOKEND_GRPC_MESSAGE_TIMEOUT_SECONDS": ("2.5", 2.5),
+    "TOKEND_GRPC_SHARED_CONNECTIONS": ("true", True),
+    "TOKEND_GRPC_PAUSE_AFTER_REFUSAL_SECONDS": ("0.5", 0.5),
+    "TOKEND_GRPC_MAX_CONNECTION_IDLE_SECONDS": ("77", 77),
     "TOKEND_GRPC_MAX_CONNECTION_AGE_SECONDS": ("60", 60),
     "TOKEND_GRPC_MAX_CONNECTION_AGE_GRACE_SECONDS": ("3", 3),
     "TOKEND_GRPC_DRAIN_DELAY_SECONDS": ("0.5", 0.5),
@@ -65,8 +96,40 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_COGNITO_REUSE_MAX_TOKENS": ("5", 5),
     "TOKEND_COGNITO_SERVE_STALE": ("true", True),
     "TOKEND_COGNITO_STALE_MARGIN_SECONDS": ("30", 30.0),
+    "TOKEND_CALLERS_KEYS": (f'{{"checkout": ["{DIGEST.upper().replace("SHA", "sha")}"]}}', {"checkout": [DIGEST]}),
+    "TOKEND_CALLERS_JWT": (
+        '{"cluster": {"issuer": "https://i.example", "audiences": ["a"], "algorithms": ["ES256"], "ca_file": "/ca"}}',
+        {"cluster": JwtIssuer(issuer="https://i.example", audiences=["a"], algorithms=["ES256"], ca_file=Path("/ca"))},
+    ),
+    "TOKEND_POLICY": (
+        '{"all": {"callers": ["**"], "pools": ["*"], "operations": ["*"], "max_token_duration_seconds": 60}}',
+        {"all": PolicyRow(callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=60)},
+    ),
+    "TOKEND_LIMITS_CONCURRENT_CALLS": ("7", 7),
+    "TOKEND_LIMITS_CONCURRENT_CALLS_OF_CALLER": ("7", 7),
+    "TOKEND_LIMITS_CALLS_PER_SECOND": ("0", 0.0),
+    "TOKEND_LIMITS_CALLS_BURST": ("7", 7),
+    "TOKEND_LIMITS_NEW_IDENTITIES_PER_SECOND": ("0.5", 0.5),
+    "TOKEND_LIMITS_NEW_IDENTITIES_BURST": ("7", 7),
+    "TOKEND_LIMITS_CALLERS": (
+        '{"key:*": {"calls_per_second": 0}, "**": {"concurrent_calls_of_caller": 1}}',
+        {"key:*": CallerLimits(calls_per_second=0.0), "**": CallerLimits(concurrent_calls_of_caller=1)},
+    ),
+    "TOKEND_AUDIT_DESTINATION": ("file:/var/log/tokend/audit.log", "file:/var/log/tokend/audit.log"),
+    "TOKEND_AUDIT_REQUIRED": ("true", True),
     "TOKEND_LOG_LEVEL": ("debug", "debug"),
     "TOKEND_LOG_FORMAT": ("text", "text"),
+}
+
+#: The variables without which another one is nothing.
+COMPANIONS: dict[str, tuple[str, ...]] = {
+    "TOKEND_COGNITO_SERVE_STALE": ("TOKEND_COGNITO_REUSE_TOKENS",),
+    "TOKEND_GRPC_TLS_CERTIFICATE_FILE": ("TOKEND_GRPC_TLS_PRIVATE_KEY_FILE",),
+    "TOKEND_GRPC_TLS_PRIVATE_KEY_FILE": ("TOKEND_GRPC_TLS_CERTIFICATE_FILE",),
+    "TOKEND_GRPC_TLS_CLIENT_CA_FILE": ("TOKEND_GRPC_TLS_PRIVATE_KEY_FILE", "TOKEND_GRPC_TLS_CERTIFICATE_FILE"),
+    "TOKEND_GRPC_IDENTIFY_BY": ("TOKEND_CALLERS_KEYS", "TOKEND_CALLERS_JWT", "TOKEND_POLICY"),
+    "TOKEND_GRPC_LISTENERS": ("TOKEND_CALLERS_KEYS", "TOKEND_POLICY"),
+    "TOKEND_AUDIT_REQUIRED": ("TOKEND_AUDIT_DESTINATION",),
 }
 
 Load = Callable[[str], Config]
@@ -184,15 +247,12 @@ def test_a_variable_sets_its_setting(
     variable: str, tls_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     default = setting_of(load_config(None), variable)
-    given, expected = SETTINGS[variable]
-    if variable == "TOKEND_COGNITO_SERVE_STALE":  # which is nothing without the tokens
-        monkeypatch.setenv("TOKEND_COGNITO_REUSE_TOKENS", "true")
-    if expected is None:  # one TLS file is nothing without the other
-        monkeypatch.setenv("TOKEND_GRPC_TLS_CERTIFICATE_FILE", str(tls_files["certificate"]))
-        monkeypatch.setenv("TOKEND_GRPC_TLS_PRIVATE_KEY_FILE", str(tls_files["key"]))
-        expected = tls_files[given.strip("{}")]
-    else:
-        monkeypatch.setenv(variable, given)
+    for each in (variable, *COMPANIONS.get(variable, ())):
+        given = SETTINGS[each][0]
+        monkeypatch.setenv(each, str(tls_files[given.strip("{}")]) if SETTINGS[each][1] is None else given)
+    expected = SETTINGS[variable][1]
+    if expected is None:
+        expected = tls_files[SETTINGS[variable][0].strip("{}")]
     assert setting_of(load_config(None), variable) == expected != default
 
 
@@ -206,6 +266,18 @@ def test_the_environment_goes_before_the_file_setting_by_setting(load: Load, mon
 def test_the_environment_may_declare_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEND_POOLS", '{"us-east-1:0b": {"developer_provider_name": "login.example"}}')
     assert "us-east-1:0b" in load_config(None).pools
+
+
+def test_tables_of_the_environment_come_behind_those_of_the_file(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = '{"callers": ["key:b"], "pools": ["*"], "operations": ["*"]}'
+    monkeypatch.setenv("TOKEND_POLICY", f'{{"first": {row}, "everybody": {row}}}')
+    monkeypatch.setenv("TOKEND_CALLERS_KEYS", f'{{"other": ["{DIGEST}"]}}')
+    monkeypatch.setenv("TOKEND_GRPC_IDENTIFY_BY", "bearer_key")
+    config = load(f"{POOL}{EVERYBODY}max_token_duration_seconds = 60\n{KEYS}")
+    assert list(config.policy) == ["everybody", "first"]
+    assert config.policy["everybody"].callers == ["key:b"]
+    assert config.policy["everybody"].max_token_duration_seconds == 60  # setting by setting
+    assert list(config.callers.keys) == ["checkout", "other"]
 
 
 def test_all_problems_are_told_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +338,7 @@ signing_algorithm = "HS256"
         (f'{POOL}open_id_connect_providers."a b" = {{ client_ids = ["a"] }}', "https:// + name 1 must be a URL"),
         (
             f'{POOL}open_id_connect_providers."h:99999" = {{ client_ids = ["a"] }}',
-            "https:// + name 1 Port out of range",
+            "https:// + name 1 must be a URL",
         ),
         (f"{POOL}[grpc]\nmax_receive_message_bytes = 3000000000", "grpc.max_receive_message_bytes: "),
         (f"{POOL}[grpc]\nmax_connection_age_seconds = 3000000", "grpc.max_connection_age_seconds: "),
@@ -335,23 +407,284 @@ def test_variables_that_others_read_are_left_alone(variable: str, monkeypatch: p
         ("tokend.example:50051", "others can reach tokend.example:50051"),
     ],
 )
-def test_what_others_can_reach_needs_tls_or_a_word(
+def test_what_others_can_reach_needs_a_guard_or_a_word(
     address: str, reason: str, load: Load, problems: Problems, tls_files: dict[str, Path]
 ) -> None:
     listen = f'listen = ["{address}"]\n'
     plain = f"{POOL}[grpc]\n{listen}"
     assert load(f"{plain}insecure = true").grpc.insecure
-    assert load(grpc_with(tls_files["certificate"], tls_files["key"], listen)).grpc.listen == [address]
+    guarded = grpc_with(tls_files["certificate"], tls_files["key"], f'{listen}identify_by = ["bearer_key"]')
+    assert load(f"{guarded}\n{KEYS}{EVERYBODY}").grpc.listen == [address]
     if reason:
-        (problem,) = problems(plain)
-        assert problem.startswith(f"grpc: {reason}: configure TLS")
+        assert problems(plain) == [exposed(reason, TLS, WAY, POLICY)]
     else:
         assert load(plain).grpc.listen == [address]
 
 
+TLS = "TLS (tls_certificate_file, tls_private_key_file)"
+WAY = "a way to tell who calls (identify_by)"
+POLICY = "a policy ([policy.NAME])"
+
+
+def exposed(reason: str, *missing: str) -> str:
+    how = "listen on a loopback address or a unix socket, or write insecure = true"
+    return f"grpc: {reason}: configure {', '.join(missing)}, {how}"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({TLS, POLICY}, [WAY]), ({WAY, POLICY}, [TLS]), ({TLS}, [WAY, POLICY]), ({POLICY}, [TLS, WAY])],
+)
+def test_what_a_guard_lacks_is_named(
+    given: set[str], missing: list[str], problems: Problems, tls_files: dict[str, Path]
+) -> None:
+    grpc = grpc_with(tls_files["certificate"], tls_files["key"]) if TLS in given else f"{POOL}[grpc]\n"
+    way = 'identify_by = ["bearer_key"]\n' if WAY in given else ""
+    policy = EVERYBODY if POLICY in given else ""
+    found = problems(f'{grpc}listen = ["10.0.0.1:1"]\n{way}{KEYS}{policy}')
+    assert found == [exposed("others can reach 10.0.0.1:1", *missing)]
+
+
 def test_each_exposed_address_is_named(problems: Problems) -> None:
-    (problem,) = problems(f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "10.0.0.1:2", "10.0.0.2:3"]')
-    assert "others can reach 10.0.0.1:2, 10.0.0.2:3:" in problem
+    found = problems(f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "10.0.0.1:2", "10.0.0.2:3"]')
+    assert found == [exposed(f"others can reach {each}", TLS, WAY, POLICY) for each in ("10.0.0.1:2", "10.0.0.2:3")]
+
+
+def test_an_exposed_address_may_be_guarded_by_settings_of_its_own(
+    load: Load, problems: Problems, tls_files: dict[str, Path]
+) -> None:
+    settings = f"""
+tls_certificate_file = "{tls_files["certificate"]}"
+tls_private_key_file = "{tls_files["key"]}"
+identify_by = ["bearer_key"]
+{KEYS}{EVERYBODY}"""
+    listen = f'{POOL}[grpc]\nlisten = ["10.0.0.1:1", "127.0.0.1:2"]\n'
+    guarded = load(f'{listen}[grpc.listeners."10.0.0.1:1"]{settings}').grpc.guarded
+    assert [(each.address, each.identify_by, each.tls_files is not None) for each in guarded] == [
+        ("10.0.0.1:1", ["bearer_key"], True),
+        ("127.0.0.1:2", [], False),
+    ]
+    found = problems(f'{listen}[grpc.listeners."127.0.0.1:2"]{settings}')
+    assert found == [exposed("others can reach 10.0.0.1:1", TLS, WAY)]
+
+
+def test_an_address_may_be_less_guarded_than_the_others(load: Load, problems: Problems) -> None:
+    text = f"""{POOL}[grpc]
+listen = ["127.0.0.1:1", "unix:/run/s"]
+identify_by = ["bearer_key"]
+trusted_proxies = ["dns:a"]
+[grpc.listeners."unix:/run/s"]
+identify_by = []
+{KEYS}"""
+    first, second = load(f"{text}{EVERYBODY}").grpc.guarded
+    assert (first.identify_by, second.identify_by) == (["bearer_key"], [])
+    assert first.trusted_proxies == second.trusted_proxies == ["dns:a"]
+    assert first.is_local
+    assert second.is_local
+    assert problems(text + EVERYBODY.replace("**", "key:*")) == [
+        'policy: every call to unix:/run/s would be refused: set identify_by there, or name "anonymous" in a row'
+    ]
+
+
+#: What contradicts itself about a listener: the rest of [grpc], with the names of TLS files, and the problems.
+CONTRADICTIONS: dict[str, tuple[str, list[str]]] = {
+    "certificates without an authority": (
+        '{tls}identify_by = ["mutual_tls"]',
+        ["mutual_tls needs tls_client_ca_file"],
+    ),
+    "certificates on a unix socket": (
+        'listen = ["unix:/run/s"]\nidentify_by = ["mutual_tls"]',
+        ["mutual_tls is not for unix sockets"],
+    ),
+    "certificates on a unix socket among others": (
+        'listen = ["127.0.0.1:1", "unix:/run/s"]\n{tls}{ca}identify_by = ["mutual_tls"]',
+        ["mutual_tls is not for unix sockets"],
+    ),
+    "an authority without TLS": (
+        "{ca}",
+        ["tls_client_ca_file needs tls_certificate_file and tls_private_key_file"],
+    ),
+    "a header of anybody's": (
+        '{tls}identify_by = ["x_forwarded_client_cert"]',
+        ["x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket"],
+    ),
+    "a header of any client's": (
+        '{tls}{ca}identify_by = ["x_forwarded_client_cert"]',
+        ["x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket"],
+    ),
+    "a header of a proxy's that proves nothing": (
+        'identify_by = ["x_forwarded_client_cert"]\ntrusted_proxies = ["dns:proxy"]',
+        ["x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket"],
+    ),
+    "a proxy that is taken for the caller": (
+        '{tls}{ca}identify_by = ["mutual_tls", "x_forwarded_client_cert"]\ntrusted_proxies = ["dns:proxy"]',
+        ["x_forwarded_client_cert must stand before mutual_tls, which would take the proxy for the caller"],
+    ),
+    "several at once": (
+        """listen = ["127.0.0.1:1", "unix:/run/s", "127.0.0.1:2"]
+{ca}identify_by = ["mutual_tls", "x_forwarded_client_cert"]
+[grpc.listeners."127.0.0.1:3"]""",
+        [
+            "listeners: 127.0.0.1:3 is not in listen",
+            "tls_client_ca_file needs tls_certificate_file and tls_private_key_file",
+            "x_forwarded_client_cert must stand before mutual_tls, which would take the proxy for the caller",
+            "x_forwarded_client_cert needs tls_client_ca_file and trusted_proxies, or a unix socket",
+            "mutual_tls is not for unix sockets",
+        ],
+    ),
+    "one address's own": (
+        'listen = ["127.0.0.1:1", "127.0.0.1:2"]\n[grpc.listeners."127.0.0.1:2"]\nidentify_by = ["mutual_tls"]',
+        ["listeners.127.0.0.1:2: mutual_tls needs tls_client_ca_file"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_a_listener_that_contradicts_itself_is_refused(
+    case: str, problems: Problems, tls_files: dict[str, Path]
+) -> None:
+    text, expected = CONTRADICTIONS[case]
+    tls = f'tls_certificate_file = "{tls_files["certificate"]}"\ntls_private_key_file = "{tls_files["key"]}"\n'
+    ca = f'tls_client_ca_file = "{tls_files["other_certificate"]}"\n'
+    found = problems(f"{POOL}[grpc]\n{text.format(tls=tls, ca=ca)}\n{EVERYBODY}")
+    assert found == [f"grpc: {each}" for each in expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'listen = ["unix:/run/s"]\nidentify_by = ["x_forwarded_client_cert"]',
+        '{tls}{ca}identify_by = ["x_forwarded_client_cert", "mutual_tls"]\ntrusted_proxies = ["dns:proxy"]',
+        '{tls}{ca}identify_by = ["mutual_tls", "bearer_key"]',
+        """listen = ["127.0.0.1:1", "unix:/run/s"]
+{tls}{ca}identify_by = ["mutual_tls"]
+[grpc.listeners."unix:/run/s"]
+identify_by = ["bearer_key"]""",
+    ],
+)
+def test_ways_that_fit_a_listener_are_taken(text: str, load: Load, tls_files: dict[str, Path]) -> None:
+    tls = f'tls_certificate_file = "{tls_files["certificate"]}"\ntls_private_key_file = "{tls_files["key"]}"\n'
+    ca = f'tls_client_ca_file = "{tls_files["other_certificate"]}"\n'
+    assert load(f"{POOL}[grpc]\n{text.format(tls=tls, ca=ca)}\n{KEYS}{EVERYBODY}").grpc.guarded
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('identify_by = ["jwt"]', ["grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]"]),
+        ('identify_by = ["bearer_key"]', ["grpc.identify_by: bearer_key needs a key in [callers.keys]"]),
+        (
+            """listen = ["127.0.0.1:1", "unix:/run/s"]
+identify_by = ["jwt"]
+[grpc.listeners."unix:/run/s"]
+identify_by = ["bearer_key"]""",
+            [
+                "grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]",
+                "grpc.identify_by: bearer_key needs a key in [callers.keys]",
+            ],
+        ),
+    ],
+)
+def test_a_way_needs_what_it_goes_by(text: str, expected: list[str], problems: Problems) -> None:
+    assert problems(f"{POOL}[grpc]\n{text}\n{EVERYBODY}") == expected
+
+
+def test_callers_who_are_told_apart_need_a_policy_even_where_insecure(load: Load, problems: Problems) -> None:
+    text = f'{POOL}[grpc]\ninsecure = true\nidentify_by = ["bearer_key", "jwt"]\n{KEYS}{ISSUER}'
+    assert problems(text) == [
+        "policy: callers who are told apart need a policy; declare at least one row, as [policy.NAME]"
+    ]
+    assert load(f"{text}{EVERYBODY}").policy
+
+
+@pytest.mark.parametrize("patterns", ['["anonymous"]', '["key:a", "**"]', '["*"]'])
+def test_where_callers_are_not_told_apart_a_row_for_them_will_do(patterns: str, load: Load) -> None:
+    assert load(f"{POOL}[policy.a]\ncallers = {patterns}\n{EVERYTHING}").policy
+
+
+def test_a_policy_that_refuses_every_call_is_a_mistake(problems: Problems) -> None:
+    rows = "".join(f'[policy.{name}]\ncallers = ["{name}:*"]\n{EVERYTHING}' for name in ("key", "dns"))
+    assert problems(f'{POOL}{rows}[grpc]\nlisten = ["127.0.0.1:1", "unix:/run/s"]') == [
+        f'policy: every call to {each} would be refused: set identify_by there, or name "anonymous" in a row'
+        for each in ("127.0.0.1:1", "unix:/run/s")
+    ]
+
+
+def test_rows_name_pools_that_there_are(problems: Problems) -> None:
+    row = 'callers = ["**"]\noperations = ["*"]\n'
+    assert problems(
+        f'{POOL}[policy.a]\n{row}pools = ["{POOL_ID}", "us-east-1:ff", "us-east-1:0b"]\n'
+        f'[policy.b]\n{row}pools = ["*"]\n[policy.c]\n{row}pools = ["us-east-1:ff"]'
+    ) == [
+        "policy.a.pools: no such pool: us-east-1:0b, us-east-1:ff",
+        "policy.c.pools: no such pool: us-east-1:ff",
+    ]
+
+
+def test_what_concerns_several_settings_is_told_all_at_once(problems: Problems) -> None:
+    found = problems(
+        f'{POOL}[grpc]\nlisten = ["10.0.0.1:1"]\nidentify_by = ["jwt", "bearer_key"]\n'
+        f'[policy.a]\ncallers = ["**"]\noperations = ["*"]\npools = ["us-east-1:ff"]'
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "grpc.identify_by",
+        "grpc.identify_by",
+        "grpc",
+        "policy.a.pools",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[grpc]\nidentify_by = ["tls"]', "grpc.identify_by.0: "),
+        ('[grpc]\ntrusted_proxies = [""]', "grpc.trusted_proxies.0: a pattern of callers must not be empty"),
+        ('[grpc]\nhealth = "nobody"', "grpc.health: "),
+        ("[grpc]\nmessage_timeout_seconds = 0", "grpc.message_timeout_seconds: "),
+        ("[grpc]\nmax_connections = 0", "grpc.max_connections: "),
+        ('[grpc.listeners."127.0.0.1"]', "grpc.listeners.127.0.0.1.[key]: must be HOST:PORT"),
+        ('[grpc.listeners."127.0.0.1:50051"]\ninsecure = true', "grpc.listeners.127.0.0.1:50051.insecure: "),
+        ('[callers.keys]\n"a b" = ["x"]', "callers.keys.a b.[key]: "),
+        ("[callers.keys]\na = []", "callers.keys.a: "),
+        ('[callers.jwt.a]\naudiences = ["t"]\nalgorithms = ["RS256"]', "callers.jwt.a.issuer: "),
+        ('[callers.jwt.a]\nissuer = "https://i"\nalgorithms = ["RS256"]', "callers.jwt.a.audiences: Field required"),
+        (ISSUER.replace('["tokend"]', "[]"), "callers.jwt.cluster.audiences: "),
+        (ISSUER.replace('["tokend"]', '[""]'), "callers.jwt.cluster.audiences.0: "),
+        (ISSUER.replace('["RS256"]', "[]"), "callers.jwt.cluster.algorithms: "),
+        (ISSUER.replace("RS256", "HS256"), "callers.jwt.cluster.algorithms.0: "),
+        (ISSUER.replace("RS256", "none"), "callers.jwt.cluster.algorithms.0: "),
+        (ISSUER.replace("https://", "http://"), "callers.jwt.cluster.issuer: must be https"),
+        (f'{ISSUER}jwks_url = "http://i.example/keys"', "callers.jwt.cluster.jwks_url: must be https"),
+        (EVERYBODY.replace("everybody", '"every body"'), "policy.every body.[key]: "),
+        (EVERYBODY.replace('["**"]', "[]"), "policy.everybody.callers: "),
+        (EVERYBODY.replace('"**"', '"***"'), "policy.everybody.callers.0: '***' has more than two stars"),
+        ('[policy.a]\ncallers = ["**"]\npools = []\noperations = ["*"]', "policy.a.pools: "),
+        ('[policy.a]\ncallers = ["**"]\npools = ["*"]\noperations = []', "policy.a.operations: "),
+        ('[policy.a]\ncallers = ["**"]\npools = ["*"]\noperations = ["Delete"]', "policy.a.operations.0"),
+        (f"{EVERYBODY}max_token_duration_seconds = 0", "policy.everybody.max_token_duration_seconds: "),
+        (f"{EVERYBODY}max_token_duration_seconds = 86401", "policy.everybody.max_token_duration_seconds: "),
+        ("[limits]\nconcurrent_calls = 0", "limits.concurrent_calls: "),
+        ("[limits]\ncalls_per_second = -1", "limits.calls_per_second: "),
+        ("[limits]\ncalls_per_second = inf", "limits.calls_per_second: "),
+        ("[limits]\ncalls_burst = 0", "limits.calls_burst: "),
+        ('[limits.callers."***"]\ncalls_burst = 1', "limits.callers.***.[key]: "),
+        ('[limits.callers."key:*"]\nconcurrent_calls = 1', "limits.callers.key:*.concurrent_calls: "),
+        ('[audit]\ndestination = "file:audit.log"', "audit.destination: must be none, stdout or file:/PATH"),
+        ('[audit]\ndestination = "syslog"', "audit.destination: must be none, stdout or file:/PATH"),
+    ],
+)
+def test_a_problem_with_callers_is_named(text: str, expected: str, problems: Problems) -> None:
+    found = problems(f"{POOL}{text}")
+    assert any(problem.startswith(expected) for problem in found), found
+
+
+def test_rows_and_limits_keep_their_order(load: Load) -> None:
+    names = ["zebra", "apple", "mango"]
+    rows = "".join(f'[policy.{name}]\ncallers = ["**"]\n{EVERYTHING}' for name in names)
+    limits = "".join(f'[limits.callers."key:{name}"]\ncalls_burst = 1\n' for name in names)
+    config = load(f"{POOL}{rows}{limits}")
+    assert list(config.policy) == names
+    assert list(config.limits.callers) == [f"key:{name}" for name in names]
 
 
 @pytest.mark.parametrize(
@@ -368,8 +701,18 @@ def test_tls_files_that_do_not_work_are_a_problem(
     certificate: str, key: str, tls_files: dict[str, Path], problems: Problems
 ) -> None:
     files = {"absent": Path("/absent.pem"), **tls_files}
-    (problem,) = problems(grpc_with(files[certificate], files[key]))
-    assert problem.startswith("grpc: the TLS certificate and key cannot be used: ")
+    for found in (
+        problems(grpc_with(files[certificate], files[key])),
+        problems(f'{grpc_with(files[certificate], files[key])}listen = ["127.0.0.1:1", "127.0.0.1:2"]'),
+    ):
+        (problem,) = found
+        assert problem.startswith("grpc: the TLS files cannot be used: /")
+
+
+def test_an_authority_of_clients_that_is_none_is_a_problem(tls_files: dict[str, Path], problems: Problems) -> None:
+    ca = f'tls_client_ca_file = "{tls_files["key"]}"'
+    (problem,) = problems(grpc_with(tls_files["certificate"], tls_files["key"], ca))
+    assert problem == f"grpc: the TLS files cannot be used: {tls_files['key']}: no PEM certificates"
 
 
 @pytest.mark.parametrize("given", ["certificate", "private_key"])
@@ -434,6 +777,21 @@ def test_an_issuer_url_is_refused(url: str, problems: Problems) -> None:
         f'[grpc]\nthreads = "{SECRET}"',
         f'password = "{SECRET}"',
         f'[grpc]\npassword = "{SECRET}"',
+        f'[ops]\nlisten = "user:{SECRET}"',
+        f'[ops]\nlisten = "[{SECRET}]:1"',
+        f'[issuer]\nurl = "https://user:{SECRET}"',
+        f'[issuer]\nurl = "https://user:{SECRET}@\u2100"',
+        f'[cognito]\nendpoint_url = "https://{SECRET}:{SECRET}"',
+        f'[callers.keys]\na = ["{SECRET}"]',
+        f'[callers.keys]\na = "{SECRET}"',
+        f'[callers]\nkeys = "{SECRET}"',
+        f'{ISSUER}bearer_token = "{SECRET}"',
+        ISSUER.replace("https://", f"https://user:{SECRET}@"),
+        ISSUER.replace("RS256", SECRET),
+        f'[audit]\ndestination = "https://user:{SECRET}@logs.example"',
+        f'[grpc]\nidentify_by = ["{SECRET}"]',
+        f'[limits]\ncalls_per_second = "{SECRET}"',
+        f'[policy]\neverybody = "{SECRET}"',
     ],
 )
 def test_a_value_that_is_refused_is_not_repeated(text: str, problems: Problems) -> None:
@@ -442,13 +800,44 @@ def test_a_value_that_is_refused_is_not_repeated(text: str, problems: Problems) 
     assert SECRET not in str(found)
 
 
-@pytest.mark.parametrize("variable", ["TOKEND_POOLS", "TOKEND_GRPC", "TOKEND_GRPC_THREADS", "TOKEND_STORE_URL"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "TOKEND_POOLS",
+        "TOKEND_GRPC",
+        "TOKEND_GRPC_THREADS",
+        "TOKEND_GRPC_LISTENERS",
+        "TOKEND_STORE_URL",
+        "TOKEND_CALLERS_KEYS",
+        "TOKEND_CALLERS_JWT",
+        "TOKEND_POLICY",
+        "TOKEND_LIMITS_CALLERS",
+    ],
+)
 def test_a_variable_that_is_refused_is_not_repeated(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, SECRET)
     with pytest.raises(ConfigError) as raised:
         load_config(None)
     assert variable.split("_")[1].lower() in str(raised.value).lower()
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("given", [f'["{KEY.reveal()}"]', f'["{DIGEST}", "sha256:{KEY.reveal()}"]'])
+def test_a_key_in_place_of_its_digest_is_refused_and_not_repeated(given: str, problems: Problems) -> None:
+    (problem,) = problems(f"{POOL}[callers.keys]\ncheckout = {given}")
+    assert problem.startswith("callers.keys.checkout.")
+    assert problem.endswith(": must be the digest of a key: sha256: and 64 hexadecimal digits")
+    assert KEY.reveal() not in problem
+
+
+@pytest.mark.parametrize("given", [f'{{"checkout": ["{KEY.reveal()}"]}}', KEY.reveal(), f'["{KEY.reveal()}"]'])
+def test_a_key_in_the_environment_is_refused_and_not_repeated(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEND_CALLERS_KEYS", given)
+    with pytest.raises(ConfigError) as raised:
+        load_config(None)
+    assert "callers" in str(raised.value)
+    assert KEY.reveal() not in str(raised.value)
+    assert raised.value.__cause__ is None  # which would show what was given
 
 
 @pytest.mark.parametrize(

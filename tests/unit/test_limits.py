@@ -331,7 +331,9 @@ KEY = keys.new_key(lambda count: b"a" * count)
 @contextmanager
 def keyed_service(limits: Mapping[str, object], **settings: object) -> Iterator[GrpcService]:
     sections = {"callers": {"keys": {"checkout": [keys.digest(KEY)]}}, "policy": POLICY, "limits": limits}
-    with grpc_service(FakeClock(), sections, identify_by=["bearer_key"], **settings) as service:
+    # A clock that stands still would end no pause.
+    unpaused = {"identify_by": ["bearer_key"], "pause_after_refusal_seconds": 0, **settings}
+    with grpc_service(FakeClock(), sections, **unpaused) as service:
         yield service
 
 

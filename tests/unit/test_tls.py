@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.authority import Authority
 
@@ -131,12 +132,26 @@ def test_the_key_of_another_certificate_is_named(files: TlsFiles, authority: Aut
     assert problems(files) == [f"{files.private_key}: {OTHER_KEY}"]
 
 
-def test_a_key_of_another_kind_is_named(files: TlsFiles) -> None:
-    key = ed25519.Ed25519PrivateKey.generate()
-    files.private_key.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+@pytest.mark.parametrize(
+    "key", [ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP521R1())], ids=["Ed25519", "P-521"]
+)
+def test_a_key_of_a_kind_that_cannot_serve_is_named(key: PrivateKeyTypes, files: TlsFiles) -> None:
+    files.private_key.write_bytes(pem_of(key))
+    assert problems(files) == [f"{files.private_key}: neither an RSA key nor one on P-256 or P-384"]
+
+
+@pytest.mark.parametrize(
+    "key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())], ids=["RSA", "P-384"]
+)
+def test_a_key_of_a_kind_that_can_serve_is_compared_with_the_certificate(key: PrivateKeyTypes, files: TlsFiles) -> None:
+    files.private_key.write_bytes(pem_of(key))
     assert problems(files) == [f"{files.private_key}: {OTHER_KEY}"]
+
+
+def pem_of(key: PrivateKeyTypes) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def test_a_key_with_a_password_is_named(files: TlsFiles) -> None:

@@ -21,6 +21,9 @@ from tokend_server.oidc.keys import ProviderKeys
 #: The algorithms of public keys: what verifies a token cannot make one (RFC 7518, section 3.1).
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
 
+#: The most characters of a whole number, about as many as the largest float has: a refusal may repeat a date.
+_MAX_DIGITS = 300
+
 UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
@@ -76,7 +79,9 @@ def read_token(token: Secret) -> SignedToken:
 
 
 def _read_json(document: bytes) -> Any:  # noqa: ANN401 -- any JSON value
-    return json.loads(document.decode(), object_pairs_hook=_unique_members, parse_constant=_no_constant)
+    return json.loads(
+        document.decode(), object_pairs_hook=_unique_members, parse_int=_whole_number, parse_constant=_no_constant
+    )
 
 
 def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,6 +89,12 @@ def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(unique) != len(members):
         raise ValueError("a member is given twice")
     return unique
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError("a number is too long")
+    return int(digits)
 
 
 def _no_constant(_name: str) -> NoReturn:
