@@ -38,7 +38,8 @@ type GetOpenIdTokenForDeveloperIdentityRequest struct {
 	Logins map[string]string `protobuf:"bytes,3,rep,name=logins,proto3" json:"logins,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Optional. Session tags for the token: names (1 to 128 characters) to values (1 to 256 characters), at most 50.
 	PrincipalTags map[string]string `protobuf:"bytes,4,rep,name=principal_tags,json=principalTags,proto3" json:"principal_tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Optional. How long the token is to be valid: whole seconds, 1 to 86,400. Not given: 900.
+	// Optional. How long the token is to be valid: whole seconds, 1 to 86,400. Not given: 900, or less where the service's
+	// policy allows the caller less.
 	TokenDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=token_duration,json=tokenDuration,proto3" json:"token_duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

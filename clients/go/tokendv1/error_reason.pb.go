@@ -64,7 +64,8 @@ const (
 	// UNAVAILABLE, with google.rpc.RetryInfo. A public login provider does not answer, so its login token cannot be
 	// verified now. Cognito: ExternalServiceException.
 	ErrorReason_ERROR_REASON_LOGIN_PROVIDER_UNAVAILABLE ErrorReason = 9
-	// UNAVAILABLE, with google.rpc.RetryInfo. The engine, its store or Cognito does not answer.
+	// UNAVAILABLE, with google.rpc.RetryInfo. What the call needs does not answer: the engine, its store or Cognito, the
+	// audit log, or the issuer of the caller's own token.
 	// Cognito: InternalErrorException.
 	ErrorReason_ERROR_REASON_ENGINE_UNAVAILABLE ErrorReason = 10
 	// UNAVAILABLE. The service's own AWS credentials are missing or refused: an operator must act, the caller cannot.
