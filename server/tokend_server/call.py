@@ -4,38 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tokend_server.callers.presented import Presented
-from tokend_server.model import NumericDate
-
-
-@dataclass(slots=True)
-class Facts:
-    """What a call asked for and got, as far as it came; no login value, no token.
-
-    Attributes:
-        identity_pool_id: The pool that was asked for.
-        identity_id: The identity that was asked for.
-        provider_names: The `Logins` keys.
-        developer_provider_name: The provider whose users were to be merged or unlinked.
-        token_duration: Seconds that were asked for; None without a wish.
-        principal_tag_keys: The keys of the tags that were asked for.
-        policy: The name of the policy row that decided.
-        result_identity_id: The identity of the answer.
-        outcome: What the call did to it.
-        key_id: The key that signed the token.
-        expire_time: The token's `exp`.
-    """
-
-    identity_pool_id: str = ""
-    identity_id: str = ""
-    provider_names: tuple[str, ...] = ()
-    developer_provider_name: str = ""
-    token_duration: int | None = None
-    principal_tag_keys: tuple[str, ...] = ()
-    policy: str | None = None
-    result_identity_id: str | None = None
-    outcome: str | None = None
-    key_id: str | None = None
-    expire_time: NumericDate | None = None
+from tokend_server.model import IssuedToken
 
 
 @dataclass(slots=True)
@@ -52,7 +21,10 @@ class Call:
         presented: What it shows of its caller.
         caller: Who calls; empty until that is known.
         way: How that became known, such as `mutual_tls`.
-        facts: What it asked for and got.
+        policy: The name of the policy row that lets it through.
+        request: The message of the contract, once it is there.
+        issued: The token that was issued to it.
+        identity_id: The identity of its answer.
     """
 
     method: str
@@ -64,7 +36,10 @@ class Call:
     presented: Presented = field(default_factory=Presented, repr=False)
     caller: str = ""
     way: str = ""
-    facts: Facts = field(default_factory=Facts)
+    policy: str | None = None
+    request: object = field(default=None, repr=False)
+    issued: IssuedToken | None = field(default=None, repr=False)
+    identity_id: str | None = None
 
 
 #: The call that the current thread works on. gRPC gives every call a context of its own.

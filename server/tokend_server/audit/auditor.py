@@ -41,6 +41,11 @@ class Auditor:
         self._lock = threading.Lock()
         self._next_complaints: dict[str, float] = {}
 
+    @property
+    def records(self) -> bool:
+        """Whether records go anywhere."""
+        return self._audit_log is not None
+
     def record(self, entry: AuditEntry) -> None:
         """Writes an entry, before the call that it tells of is answered.
 

@@ -34,6 +34,10 @@ _READ_ONLY = frozenset({"LookupDeveloperIdentity", "Check", "List", "Watch", "Se
 _POOL = ({"type": "AWS::Cognito::IdentityPool"},)
 
 
+#: The one control character that JSON does not escape.
+_DELETE = b"\x7f"
+
+
 class AuditEntry(NamedTuple):
     """What is told of a call. There is no place in it for a login value, a user's identifier, a tag's value or a token.
 
@@ -120,9 +124,9 @@ def to_json(entry: AuditEntry, event_id: str) -> bytes:
     except TypeError:  # a lone surrogate
         line = b""
     # ASCII has no characters that end a line, turn the direction of text or command a terminal.
-    if 0 < len(line) <= MAX_WHOLE_LINE and line.isascii():
+    if 0 < len(line) <= MAX_WHOLE_LINE and line.isascii() and _DELETE not in line:
         return line
-    return json.dumps(_cut(event), separators=(",", ":")).encode()
+    return json.dumps(_cut(event), separators=(",", ":")).encode().replace(_DELETE, rb"\u007f")
 
 
 def _event(entry: AuditEntry, event_id: str) -> dict[str, Any]:

@@ -21,7 +21,9 @@ def check_pattern(pattern: str) -> str:
     if "***" in pattern:
         raise ValueError("a pattern of callers must not have more than two stars in a row")
     if any(character.isspace() or not character.isprintable() for character in pattern):
-        raise ValueError("a pattern of callers must not have white space or control characters, which no caller's name has")
+        raise ValueError(
+            "a pattern of callers must not have white space or control characters, which no caller's name has"
+        )
     return pattern
 
 

@@ -15,7 +15,7 @@ def granting_row(policy: Policy, call: Call, identity_pool_id: str) -> Row:
     row = policy.decide(call.caller, call.method, identity_pool_id)
     if row is None:
         raise CallerNotAllowed("The policy does not allow the caller this operation on this identity pool.")
-    call.facts.policy = row.name
+    call.policy = row.name
     return row
 
 

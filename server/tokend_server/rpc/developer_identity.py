@@ -11,7 +11,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
 from tokend_server.policy import Policy, Row
-from tokend_server.rpc import admission, convert, facts
+from tokend_server.rpc import admission, convert
 from tokend_server.rpc.validation import check_limits
 
 #: Seconds (some thirty years) above which a caller has no deadline: gRPC gives a caller who set none 10^18 or more.
@@ -40,7 +40,8 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         asked = convert.token_request(request, current_call().caller, row.max_token_duration)
         engine = self._engine(request.identity_pool_id)
         issued = engine.get_open_id_token_for_developer_identity(asked, deadline)
-        facts.add_issued(current_call().facts, issued)
+        call = current_call()
+        call.issued, call.identity_id = issued, issued.identity_id
         return convert.token_response(issued)
 
     def LookupDeveloperIdentity(  # noqa: N802 - the contract's name
@@ -49,7 +50,7 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         deadline, _ = self._admit(request, context)
         asked = convert.lookup_request(request, current_call().caller)
         found = self._engine(request.identity_pool_id).lookup_developer_identity(asked, deadline)
-        current_call().facts.result_identity_id = found.identity_id
+        current_call().identity_id = found.identity_id
         return convert.lookup_response(found)
 
     def MergeDeveloperIdentities(  # noqa: N802 - the contract's name
@@ -58,7 +59,7 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         deadline, _ = self._admit(request, context)
         engine = self._engine(request.identity_pool_id)
         identity_id = engine.merge_developer_identities(convert.merge_request(request), deadline)
-        current_call().facts.result_identity_id = identity_id
+        current_call().identity_id = identity_id
         return pb.MergeDeveloperIdentitiesResponse(identity_id=identity_id)
 
     def UnlinkDeveloperIdentity(  # noqa: N802 - the contract's name
@@ -71,7 +72,7 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
 
     def _admit(self, request: Any, context: grpc.ServicerContext) -> tuple[Deadline, Row]:  # noqa: ANN401 - any of the requests
         call = current_call()
-        facts.add_request(call.facts, request)
+        call.request = request
         remaining = context.time_remaining()
         waits_for_ever = remaining > _LONGEST_WAIT
         deadline = Deadline(self._clock, math.inf if waits_for_ever else self._clock.monotonic() + remaining)

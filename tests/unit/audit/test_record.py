@@ -179,6 +179,12 @@ def test_a_lone_surrogate_is_told_by_its_number() -> None:
     assert event(ISSUED._replace(user_agent="a\ud800b"))["userAgent"] == r"a\ud800b"
 
 
+def test_delete_is_told_by_its_number() -> None:
+    line = to_json(AuditEntry(event_time=0.0, method="X", user_agent="a\x7fb"), "id")
+    assert b"\x7f" not in line
+    assert json.loads(line)["userAgent"] == "a\x7fb"
+
+
 def test_an_entry_has_no_place_for_a_value_of_a_login_or_a_tag() -> None:
     plain = (str, str | None, int | None, float, tuple[str, ...])
     assert {name for name, kind in get_type_hints(AuditEntry).items() if kind not in plain} == set()

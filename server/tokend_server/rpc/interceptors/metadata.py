@@ -22,6 +22,9 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-client-cert", "x-request-id"})
 
 
+_UNNAMED = ("",)
+
+
 def beginning(
     new_id: Callable[[], str], current_trace_id: Callable[[], str | None], *, unix_socket: bool, most_bytes: int
 ) -> Layer:
@@ -38,24 +41,24 @@ def beginning(
         @wraps(behavior)
         def begun(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             size = 0
-            read: dict[str, list[str]] = {name: [] for name in _READ}
+            read: dict[str, list[str]] = {}
             for key, value in context.invocation_metadata():
                 size += len(key) + len(value) + FIELD_OVERHEAD
                 if size > most_bytes:
                     break
                 if key in _READ and isinstance(value, str):
-                    read[key].append(value)
+                    read.setdefault(key, []).append(value)
             call = Call(
                 method=method.name,
-                request_id=_given_id(read["x-request-id"]) or new_id(),
-                trace_id=current_trace_id() or _trace_id(read["traceparent"]),
+                request_id=_given_id(read.get("x-request-id", ())) or new_id(),
+                trace_id=current_trace_id() or _trace_id(read.get("traceparent", ())),
                 source=context.peer(),
-                user_agent=read["user-agent"][0] if read["user-agent"] else "",
+                user_agent=read.get("user-agent", _UNNAMED)[0],
                 metadata_bytes=size,
                 presented=Presented(
                     unix_socket=unix_socket,
-                    authorization=tuple(map(Secret, read["authorization"])),
-                    forwarded_client_certs=tuple(read["x-forwarded-client-cert"]),
+                    authorization=tuple(map(Secret, read.get("authorization", ()))),
+                    forwarded_client_certs=tuple(read.get("x-forwarded-client-cert", ())),
                 ),
             )
             # gRPC gives every call a context of its own: nothing has to be put back.

@@ -1,0 +1,28 @@
+"""The time series that the service makes."""
+
+from tokend_server.callers.tokens import Refusal
+from tokend_server.errors import TokendError
+from tokend_server.metrics import Metrics
+
+#: What may name a series that is made when it is first needed.
+_EXPECTED = frozenset(
+    {
+        "calls",
+        "concurrent_calls",
+        "new_identities",
+        *Refusal,
+        *(str(error.reason) for direct in TokendError.__subclasses__() for error in (direct, *direct.__subclasses__())),
+    }
+)
+
+
+def label_values(metrics: Metrics) -> frozenset[str]:
+    """All values of labels that there are."""
+    families = metrics.registry.collect()
+    return frozenset(value for family in families for sample in family.samples for value in sample.labels.values())
+
+
+def check_series(metrics: Metrics, before: frozenset[str]) -> None:
+    """No caller's words have become a label."""
+    strange = label_values(metrics) - before - _EXPECTED
+    assert not strange, f"labels that callers made: {sorted(strange)}"

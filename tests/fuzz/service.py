@@ -1,0 +1,340 @@
+"""The service as `tokend serve` builds it, but for its network: calls come from here, and issuers' keys from memory."""
+
+import contextvars
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from unittest.mock import patch
+
+import grpc
+from prometheus_client import CollectorRegistry
+from tests.fakes.clock import FakeClock
+from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, Documents
+from tests.support.certificates import write_certificate
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.call import CURRENT_CALL, Call
+from tokend_server.callers.keys import digest
+from tokend_server.config import Config
+from tokend_server.door import build_door
+from tokend_server.engine import Engine
+from tokend_server.engines.build import build_engines
+from tokend_server.metrics import Metrics
+from tokend_server.model import Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
+
+GET = "GetOpenIdTokenForDeveloperIdentity"
+LOOKUP = "LookupDeveloperIdentity"
+MERGE = "MergeDeveloperIdentities"
+UNLINK = "UnlinkDeveloperIdentity"
+
+SHOP_POOL = "eu-west-1:11111111-2222-3333-4444-555555555555"
+OPS_POOL = "eu-west-1:99999999-2222-3333-4444-555555555555"
+DEVELOPER = "login.shop.example"
+
+#: Public providers; the second one is a Cognito user pool.
+PROVIDERS = ("login.example", "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_shop")
+
+CHECKOUT = "spiffe://acme.example/ns/shop/sa/checkout"
+ADMIN = "spiffe://acme.example/ns/ops/sa/admin"
+PROXY = "spiffe://acme.example/ns/mesh/sa/envoy"
+KEY = f"tokend_{'k3yK3Y-_' * 5}end"
+
+#: Of a caller that may use the shop's pool.
+AUTHORIZATION = ("authorization", f"Bearer {KEY}")
+
+#: Is in every value that no output may show.
+CANARY = "c4n4ry"
+
+#: The users that the service knows from the start.
+USERS = (f"{CANARY}-alice", f"{CANARY}-bob")
+
+#: How long a token of the shop may live, and the tag that it may have.
+LONGEST = 3600
+TAG = "department"
+
+#: The listeners: one where clients have certificates, one that only proxies and local callers reach, and one that tells
+#: nobody from anybody.
+LISTENERS = ("tls", "socket", "open")
+
+
+class Rpc(NamedTuple):
+    """A call as gRPC hands it over.
+
+    Attributes:
+        method: The name of the operation.
+        message: The request's bytes.
+        listener: Where it came in, one of `LISTENERS`.
+        metadata: Its metadata.
+        uris: The URI SANs of the client's certificate.
+        dns_names: The DNS SANs of the same.
+        peer: The address that it came from.
+        seconds_left: Until its deadline.
+    """
+
+    method: str
+    message: bytes
+    listener: str = "socket"
+    metadata: Sequence[tuple[str, str]] = (AUTHORIZATION,)
+    uris: Sequence[str] = ()
+    dns_names: Sequence[str] = ()
+    peer: str = "ipv4:10.0.0.1:50000"
+    seconds_left: float = 1e18
+
+
+class Answer(NamedTuple):
+    """What became of a call.
+
+    Attributes:
+        code: The status code.
+        response: The response's bytes; none where it failed.
+        status: How it failed, if it did.
+        call: What the service knew of it at its end.
+        audit: What was added to the audit log.
+        logged: All that was logged.
+    """
+
+    code: grpc.StatusCode
+    response: bytes
+    status: grpc.Status | None
+    call: Call
+    audit: bytes
+    logged: str
+
+
+class Service:
+    """The running service.
+
+    Attributes:
+        engines: The engine of each pool.
+        metrics: Its metrics.
+        identities: The ids of the identities that `USERS` had at first.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence["_Server"],
+        engines: Mapping[str, Engine],
+        metrics: Metrics,
+        audit_log: Path,
+        log: "_Log",
+    ) -> None:
+        self._servers = dict(zip(LISTENERS, servers, strict=True))
+        self._audit = audit_log.open("rb", buffering=0)
+        self._log = log
+        self.engines = engines
+        self.metrics = metrics
+        self.identities = {user: self._identity_of(user) for user in USERS}
+
+    def close(self) -> None:
+        self._audit.close()
+
+    def call(self, rpc: Rpc) -> Answer:
+        """Makes a call.
+
+        Raises:
+            Exception: Its handler let one through.
+        """
+        context, run = _Context(rpc), contextvars.copy_context()
+        response = run.run(self._servers[rpc.listener].answer, rpc, context)
+        call = run[CURRENT_CALL]
+        assert call is not None
+        code = context.code() or grpc.StatusCode.OK
+        return Answer(code, response, context.status, call, self._audit.read(), self._log.taken())
+
+    def _identity_of(self, user: str) -> str:
+        request = pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=SHOP_POOL, logins={DEVELOPER: user})
+        response = self.call(Rpc(GET, request.SerializeToString())).response
+        return pb.GetOpenIdTokenForDeveloperIdentityResponse.FromString(response).identity_id
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Service]:
+    """Runs the service on a fresh store."""
+    config, metrics, clock = _config(directory), Metrics(CollectorRegistry()), FakeClock(now=NOW)
+    servers: list[_Server] = []
+    with ExitStack() as undo:
+        log = undo.enter_context(_Log().attached())
+        with patch("tokend_server.door.open_http", lambda _ca_file: Documents()):
+            door = build_door(config, metrics, clock)
+        assert door.audit_log
+        undo.callback(door.audit_log.close)
+        with patch("tokend_server.engines.local.build.PoolManager", Documents):
+            engines = build_engines(config, "https://tokens.example", metrics, clock, door.limits.new_identity)
+        undo.callback(engines.close)
+        behind = DeveloperIdentityService(engines.by_pool, door.policy, clock)
+        with patch("grpc.server", lambda *_arguments, **options: _Server(servers, **options)):
+            grpc_server = GrpcServer(config.grpc, behind, door, metrics, clock)
+        undo.callback(grpc_server.stop, 0)
+        service = Service(servers, engines.by_pool, metrics, directory / "audit.jsonl", log)
+        undo.callback(service.close)
+        yield service
+
+
+def _config(directory: Path) -> Config:
+    certificate = write_certificate(directory)
+    ways = ["x_forwarded_client_cert", "jwt", "bearer_key"]
+    addresses = ["127.0.0.1:50051", f"unix:{directory / 'tokend.sock'}", "127.0.0.1:50052"]
+    tls = {
+        "tls_certificate_file": certificate.certificate_file,
+        "tls_private_key_file": certificate.private_key_file,
+        "tls_client_ca_file": certificate.certificate_file,
+        "identify_by": [*ways, "mutual_tls"],
+        "trusted_proxies": [PROXY],
+    }
+    cluster = {
+        "issuer": CLUSTER,
+        "audiences": [AUDIENCE],
+        "algorithms": ["ES256", "RS256"],
+        "jwks_url": f"{CLUSTER}/jwks",
+    }
+    shop = {
+        "callers": ["spiffe://acme.example/ns/shop/sa/*", "key:checkout", f"jwt:cluster:{SUBJECT}"],
+        "pools": [SHOP_POOL],
+        "operations": ["*"],
+        "max_token_duration_seconds": LONGEST,
+        "principal_tag_keys": [TAG],
+    }
+    pool = {
+        "developer_provider_name": DEVELOPER,
+        "signing_algorithm": "ES256",
+        "open_id_connect_providers": {name: {"client_ids": [APPLICATION]} for name in PROVIDERS},
+    }
+    return Config.model_validate(
+        {
+            "grpc": {
+                "listen": addresses,
+                "listeners": {addresses[0]: tls, addresses[1]: {"identify_by": ways}},
+                "threads": 1,
+            },
+            "callers": {"keys": {"checkout": [digest(Secret(KEY))]}, "jwt": {"cluster": cluster}},
+            "policy": {
+                "shop": shop,
+                "ops": {"callers": [ADMIN], "pools": [OPS_POOL], "operations": ["*"]},
+                "readers": {"callers": ["dns:*.reader.example", "anonymous"], "pools": ["*"], "operations": [LOOKUP]},
+            },
+            # The clock stands still: what is taken never comes back.
+            "limits": {"calls_burst": 1_000_000, "new_identities_burst": 100},
+            "audit": {"destination": f"file:{directory / 'audit.jsonl'}", "required": True},
+            "store": {"url": f"sqlite:///{directory / 'tokend.db'}"},
+            "pools": {SHOP_POOL: pool, OPS_POOL: pool},
+        }
+    )
+
+
+class _Aborted(Exception):
+    """Raised by an abort, as by that of gRPC's own context."""
+
+
+class _Context:
+    """Stands for the context of a call."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+        self.status: grpc.Status | None = None
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return self._rpc.metadata
+
+    def peer(self) -> str:
+        return self._rpc.peer
+
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        return {
+            "peer_uri": [uri.encode("latin-1") for uri in self._rpc.uris],
+            "peer_dns": [name.encode("latin-1") for name in self._rpc.dns_names],
+        }
+
+    def time_remaining(self) -> float:
+        return self._rpc.seconds_left
+
+    def code(self) -> grpc.StatusCode | None:
+        return self.status.code if self.status else None
+
+    def abort_with_status(self, status: grpc.Status) -> None:
+        self.status = status
+        raise _Aborted
+
+
+class _Details(NamedTuple):
+    """Stands for what an interceptor is told of a call."""
+
+    method: str
+    invocation_metadata: Sequence[tuple[str, str]]
+
+
+class _Server:
+    """Stands for gRPC's server, whose handlers and interceptor it takes without listening anywhere."""
+
+    def __init__(
+        self,
+        servers: list["_Server"],
+        interceptors: Sequence[grpc.ServerInterceptor],
+        options: object,  # noqa: ARG002 - they are about connections
+    ) -> None:
+        servers.append(self)
+        (self._interceptor,) = interceptors
+        self._handlers: dict[str, Any] = {}
+
+    def answer(self, rpc: Rpc, context: _Context) -> bytes:
+        details: Any = _Details(f"/{SERVICE_NAME}/{rpc.method}", rpc.metadata)
+        handler: Any = self._interceptor.intercept_service(lambda found: self._handlers[found.method], details)
+        try:
+            response: bytes = handler.response_serializer(handler.stream_unary(iter([rpc.message]), context))
+        except _Aborted:
+            return b""
+        return response
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        self._handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
+
+    def add_generic_rpc_handlers(self, _handlers: object) -> None:
+        """Takes nothing: they are the registered ones once more."""
+
+    def add_insecure_port(self, address: str) -> int:
+        if address.startswith("unix:"):
+            Path(address.removeprefix("unix:")).touch()
+        return 1
+
+    def add_secure_port(self, _address: str, _credentials: object) -> int:
+        return 1
+
+    def stop(self, _grace: float) -> threading.Event:
+        stopped = threading.Event()
+        stopped.set()
+        return stopped
+
+
+class _Log(logging.Handler):
+    """Keeps what the service logs, with everything that a formatter could show of it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._kept: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._kept.append(f"{record.getMessage()} {vars(record)}")
+
+    def taken(self) -> str:
+        """What was logged since this was last asked."""
+        kept, self._kept = self._kept, []
+        return "\n".join(kept)
+
+    @contextmanager
+    def attached(self) -> Iterator[Self]:
+        """Takes the service's records, all of them and alone."""
+        logger = logging.getLogger("tokend_server")
+        level, propagate = logger.level, logger.propagate
+        logger.addHandler(self)
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        try:
+            yield self
+        finally:
+            logger.removeHandler(self)
+            logger.setLevel(level)
+            logger.propagate = propagate

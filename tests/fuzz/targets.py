@@ -1,0 +1,133 @@
+"""What is fuzzed: how the inputs of each target are made, and what must come of them."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from google.protobuf.duration_pb2 import Duration
+from tests.fuzz import inputs
+from tests.fuzz.checks import check, check_login
+from tests.fuzz.inputs import Json, Make
+from tests.fuzz.service import CANARY, DEVELOPER, GET, LOOKUP, MERGE, PROXY, SHOP_POOL, UNLINK, USERS, Rpc, Service
+from tests.fuzz.tokens import compact, edited
+from tests.unit.aws_json.requests import answer as answer_of_aws_json
+from tests.unit.aws_json.requests import call as signed_call
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.callers.forwarded import ByForwardedCertificate
+from tokend_server.callers.presented import Presented
+from tokend_server.errors import CallerUnauthenticated
+
+
+class Target(NamedTuple):
+    """One part of the service.
+
+    Attributes:
+        make: Makes an input.
+        run: Gives it to the service, and raises an error where what comes of it is wrong.
+    """
+
+    make: Make
+    run: Callable[[Service, Json], None]
+
+
+_REFUSED = "refused"
+_by_header = ByForwardedCertificate([PROXY])
+
+#: What each operation needs, besides the pool.
+_LEAST: Mapping[str, Mapping[str, Json]] = {
+    GET: {"logins": {DEVELOPER: USERS[0]}},
+    LOOKUP: {"developer_user_identifier": USERS[0]},
+    MERGE: {
+        "developer_provider_name": DEVELOPER,
+        "source_user_identifier": USERS[0],
+        "destination_user_identifier": USERS[0],
+    },
+    UNLINK: {
+        "identity_id": SHOP_POOL,
+        "developer_provider_name": DEVELOPER,
+        "developer_user_identifier": USERS[0],
+    },
+}
+
+
+def _requests(service: Service, given: Json) -> None:
+    message = _message(service, given["method"], given["fields"])
+    rpc = Rpc(given["method"], message, peer=given["peer"], seconds_left=given["seconds_left"])
+    check(rpc, service.call(rpc), secrets=[CANARY])
+
+
+def _changed_requests(service: Service, given: Json) -> None:
+    message = edited(_message(service, given["method"], given["fields"]).decode("latin-1"), given["edits"])
+    rpc = Rpc(given["method"], message.encode("latin-1"))
+    check(rpc, service.call(rpc))
+
+
+def _callers(service: Service, given: Json) -> None:
+    message = _message(service, given["method"], {"identity_pool_id": given["pool"], **_LEAST[given["method"]]})
+    metadata = [(name, value) for name, value in given["metadata"]]
+    rpc = Rpc(given["method"], message, given["listener"], metadata, given["uris"], given["dns_names"])
+    check(rpc, service.call(rpc), secrets=[CANARY])
+
+
+def _caller_tokens(service: Service, given: Json) -> None:
+    message = _message(service, GET, {"identity_pool_id": SHOP_POOL, **_LEAST[GET]})
+    rpc = Rpc(GET, message, metadata=[("authorization", f"Bearer {compact(given)}")])
+    check(rpc, service.call(rpc), secrets=[CANARY])
+
+
+def _login_tokens(service: Service, given: Json) -> None:
+    token = compact(given["token"])
+    fields = {
+        "identity_pool_id": SHOP_POOL,
+        "identity_id": given["identity_id"],
+        "logins": {DEVELOPER: given["user"], given["provider"]: token},
+    }
+    rpc = Rpc(GET, _message(service, GET, fields))
+    answer = service.call(rpc)
+    check(rpc, answer, secrets=[CANARY, token])
+    if answer.response:
+        check_login(token, given["provider"])
+
+
+def _forwarded(_service: Service, given: Json) -> None:
+    """What has come to a proxy with a request never changes whom the proxy names."""
+    own = given["own"]
+    assert _named(f"{edited(given['before'], given['edits'])},{own}") in {_REFUSED, _named(own)}
+    assert _by_header(Presented(dns_names=("stranger.example",), forwarded_client_certs=(own,))) is None
+
+
+def _named(header: str) -> str | None:
+    try:
+        return _by_header(Presented(unix_socket=True, forwarded_client_certs=(header,)))
+    except CallerUnauthenticated:
+        return _REFUSED
+
+
+def _aws_json(service: Service, given: Json) -> None:
+    body = edited(given["body"], given["edits"]).encode("utf-8")
+    request = signed_call(given["operation"], None, raw=body)
+    for name, changes in given["headers"]:
+        request = request.with_header(name, edited(request.header(name), changes))
+    response = answer_of_aws_json(service.engines, request)
+    assert response.status < 500, response.body
+
+
+def _message(service: Service, method: str, fields: Mapping[str, Json]) -> bytes:
+    values = dict(fields)
+    if duration := fields.get("token_duration"):
+        values["token_duration"] = Duration(**duration)
+    if identity := service.identities.get(fields.get("identity_id", "")):
+        values["identity_id"] = identity
+    serialized: bytes = getattr(pb, f"{method}Request")(**values).SerializeToString(deterministic=True)
+    return serialized
+
+
+TARGETS: Mapping[str, Target] = {
+    "requests": Target(inputs.request, _requests),
+    "changed-requests": Target(inputs.changed_request, _changed_requests),
+    "callers": Target(inputs.caller, _callers),
+    "caller-tokens": Target(inputs.caller_token, _caller_tokens),
+    "login-tokens": Target(inputs.login_token, _login_tokens),
+    "forwarded": Target(inputs.forwarded, _forwarded),
+    "aws-json": Target(inputs.aws_json, _aws_json),
+}
