@@ -133,7 +133,7 @@ def _event(entry: AuditEntry, event_id: str) -> dict[str, Any]:
     pool = entry.identity_pool_id
     event: dict[str, Any] = {
         "eventVersion": "1.08",
-        "userIdentity": _told(type=entry.way or "Unknown", principalId=entry.caller),
+        "userIdentity": {"type": entry.way or "Unknown"},
         "eventTime": _milliseconds(entry.event_time),
         "eventSource": "tokend",
         "eventName": entry.method,
@@ -151,6 +151,8 @@ def _event(entry: AuditEntry, event_id: str) -> dict[str, Any]:
         "managementEvent": False,
         "eventCategory": "Data",
     }
+    if entry.caller:
+        event["userIdentity"]["principalId"] = entry.caller
     if error := entry.error_reason or entry.error_code:
         event["errorCode"] = error
         event["errorMessage"] = entry.error_text or ""
@@ -158,29 +160,37 @@ def _event(entry: AuditEntry, event_id: str) -> dict[str, Any]:
 
 
 def _request_parameters(entry: AuditEntry) -> dict[str, Any]:
-    return _told(
-        identityPoolId=entry.identity_pool_id,
-        identityId=entry.identity_id,
-        logins=_hidden(entry.provider_names),
-        developerProviderName=entry.developer_provider_name,
-        tokenDuration=entry.token_duration_seconds,
-        principalTags=_hidden(entry.principal_tag_keys),
-    )
+    parameters: dict[str, Any] = {}
+    if entry.identity_pool_id:
+        parameters["identityPoolId"] = entry.identity_pool_id
+    if entry.identity_id:
+        parameters["identityId"] = entry.identity_id
+    if entry.provider_names:
+        parameters["logins"] = _hidden(entry.provider_names)
+    if entry.developer_provider_name:
+        parameters["developerProviderName"] = entry.developer_provider_name
+    if entry.token_duration_seconds:
+        parameters["tokenDuration"] = entry.token_duration_seconds
+    if entry.principal_tag_keys:
+        parameters["principalTags"] = _hidden(entry.principal_tag_keys)
+    return parameters
 
 
 def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
-    return _told(
-        outcome=entry.outcome,
-        keyId=entry.key_id,
-        expireTime=None if entry.expire_time is None else f"{_second(entry.expire_time)}Z",
-        policy=entry.policy,
-        traceId=entry.trace_id,
-        grpcCode=entry.error_code,
-    )
-
-
-def _told(**members: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON can hold
-    return {name: value for name, value in members.items() if value}
+    data: dict[str, Any] = {}
+    if entry.outcome:
+        data["outcome"] = entry.outcome
+    if entry.key_id:
+        data["keyId"] = entry.key_id
+    if entry.expire_time is not None:
+        data["expireTime"] = f"{_second(entry.expire_time)}Z"
+    if entry.policy:
+        data["policy"] = entry.policy
+    if entry.trace_id:
+        data["traceId"] = entry.trace_id
+    if entry.error_code:
+        data["grpcCode"] = entry.error_code
+    return data
 
 
 def _hidden(names: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from tokend_server.callers.presented import Presented
 
@@ -10,6 +11,9 @@ _LONGEST_SPIFFE_ID = 2048
 
 #: The longest host name (RFC 1123, section 2.1, with RFC 1035, section 2.3.4).
 _LONGEST_DNS_NAME = 253
+
+#: How many certificates' names are remembered; the same ones come with every call of a connection.
+_REMEMBERED = 1000
 
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
 _SPIFFE_ID = re.compile(rf"spiffe://[a-z0-9._-]{{1,255}}(?:/{_SEGMENT})+")
@@ -39,7 +43,12 @@ def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
 
 def by_certificate(presented: Presented) -> str | None:
     """Tells who calls by the certificate of the TLS connection."""
-    return caller_of(presented.uris, presented.dns_names)
+    return _remembered_caller_of(presented.uris, presented.dns_names)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered_caller_of(uris: tuple[str, ...], dns_names: tuple[str, ...]) -> str | None:
+    return caller_of(uris, dns_names)
 
 
 def _is_spiffe(uri: str) -> bool:

@@ -5,20 +5,33 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import unquote
 
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
 from tokend_server.audit.record import AuditEntry
 from tokend_server.call import Call
-from tokend_server.model import IssuedToken
+
+
+class Failure(NamedTuple):
+    """How a call failed: the name of its status code, the reason, and what the caller is told."""
+
+    code: str | None = None
+    reason: str | None = None
+    text: str | None = None
+
+
+NO_FAILURE = Failure()
 
 #: More of a request than this may not have been checked, and is not told.
 _MOST_NAMES = 50
 _MOST_CHARACTERS = 256
 
 
-def audit_entry(call: Call, event_time: float) -> AuditEntry:
+def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) -> AuditEntry:
     """All that is known of a call, whether or not its request was within its limits."""
+    request, issued = call.request, call.issued
+    get = request if isinstance(request, GetOpenIdTokenForDeveloperIdentityRequest) else None
     return AuditEntry(
         event_time=event_time,
         method=call.method,
@@ -28,36 +41,26 @@ def audit_entry(call: Call, event_time: float) -> AuditEntry:
         trace_id=call.trace_id,
         source_address=_address(call.source),
         user_agent=call.user_agent,
+        identity_pool_id=_text(request, "identity_pool_id"),
+        identity_id=_text(request, "identity_id"),
+        provider_names=_names(get.logins) if get else (),
+        developer_provider_name=_text(request, "developer_provider_name"),
+        token_duration_seconds=get.token_duration.seconds if get else None,
+        principal_tag_keys=_names(get.principal_tags) if get else (),
         result_identity_id=call.identity_id,
+        outcome=issued.outcome.value if issued and issued.outcome else None,
+        key_id=_key_id(issued.token.reveal().partition(".")[0]) if issued else None,
+        expire_time=issued.expire_time if issued else None,
         policy=call.policy,
-        **_asked(call.request),
-        **_issued(call.issued),
+        error_code=failure.code,
+        error_reason=failure.reason,
+        error_text=failure.text,
     )
 
 
-def _asked(request: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the requests, or none
-    if request is None:
-        return {}
-    asked = {"identity_pool_id": request.identity_pool_id[:_MOST_CHARACTERS]}
-    if hasattr(request, "identity_id"):
-        asked["identity_id"] = request.identity_id[:_MOST_CHARACTERS]
-    if hasattr(request, "logins"):
-        asked["provider_names"] = _names(request.logins)
-        asked["principal_tag_keys"] = _names(request.principal_tags)
-        asked["token_duration_seconds"] = request.token_duration.seconds if request.HasField("token_duration") else None
-    elif hasattr(request, "developer_provider_name"):
-        asked["developer_provider_name"] = request.developer_provider_name[:_MOST_CHARACTERS]
-    return asked
-
-
-def _issued(issued: IssuedToken | None) -> dict[str, Any]:
-    if issued is None:
-        return {}
-    return {
-        "outcome": issued.outcome.value if issued.outcome else None,
-        "expire_time": issued.expire_time,
-        "key_id": _key_id(issued.token.reveal().partition(".")[0]),
-    }
+def _text(request: object, field: str) -> str:
+    text: str = getattr(request, field, "")
+    return text[:_MOST_CHARACTERS]
 
 
 @lru_cache(256)
@@ -71,9 +74,10 @@ def _key_id(encoded_header: str) -> str | None:
 
 
 def _names(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name[:_MOST_CHARACTERS] for name in islice(given, _MOST_NAMES))
+    return tuple([name[:_MOST_CHARACTERS] for name in islice(given, _MOST_NAMES)])
 
 
+@lru_cache(1024)
 def _address(peer: str) -> str:
     """The address without its port of what gRPC calls a peer, such as `ipv4:10.0.0.1:50000`; `unix` for a socket."""
     family, _, address = peer.partition(":")

@@ -10,7 +10,7 @@ from tokend_server.audit.auditor import Auditor
 from tokend_server.call import Call, current_call
 from tokend_server.clock import Clock
 from tokend_server.errors import AuditUnavailable, TokendError
-from tokend_server.rpc.audit_entry import audit_entry
+from tokend_server.rpc.audit_entry import Failure, audit_entry
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.status import INTERNAL_TEXT, STATUS
@@ -37,18 +37,17 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             except grpc.RpcError:  # the call has ended before its message came: nothing was decided
                 raise
             except TokendError as error:
-                _record_failure(call, STATUS[type(error)].code, error.reason, error.text)
+                _record_failure(call, Failure(STATUS[type(error)].code.name, error.reason, error.text))
                 raise
             except Exception:
-                _record_failure(call, grpc.StatusCode.INTERNAL, "INTERNAL", INTERNAL_TEXT)
+                _record_failure(call, Failure(grpc.StatusCode.INTERNAL.name, "INTERNAL", INTERNAL_TEXT))
                 raise
             auditor.record(audit_entry(call, clock.now()))
             return response
 
-        def _record_failure(call: Call, code: grpc.StatusCode, reason: str | None, text: str) -> None:
-            entry = audit_entry(call, clock.now())._replace(error_code=code.name, error_reason=reason, error_text=text)
+        def _record_failure(call: Call, failure: Failure) -> None:
             try:
-                auditor.record(entry)
+                auditor.record(audit_entry(call, clock.now(), failure))
             except AuditUnavailable:
                 return  # the call has failed already, and nothing was issued
 

@@ -1,7 +1,7 @@
 """The layers that find out who calls, and hold each caller to its limits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import grpc
@@ -13,6 +13,9 @@ from tokend_server.limits import Limits
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
+
+#: How many lists of names are remembered decoded.
+_REMEMBERED = 1000
 
 _UNKNOWN = "The caller is not known: none of this listener's ways to tell who calls has succeeded."
 
@@ -81,8 +84,17 @@ def _without_certificate(call: Call, _context: grpc.ServicerContext) -> Presente
 
 def _with_certificate(call: Call, context: grpc.ServicerContext) -> Presented:
     properties: Mapping[str, Any] = context.auth_context()
-    return call.presented._replace(uris=_texts(properties, "peer_uri"), dns_names=_texts(properties, "peer_dns"))
+    uris, dns_names = properties.get("peer_uri", ()), properties.get("peer_dns", ())
+    shown = call.presented
+    return Presented(
+        _texts(tuple(uris)),
+        _texts(tuple(dns_names)),
+        shown.unix_socket,
+        shown.authorization,
+        shown.forwarded_client_certs,
+    )
 
 
-def _texts(properties: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    return tuple(value.decode(errors="replace") for value in properties.get(name, ()))
+@lru_cache(_REMEMBERED)
+def _texts(values: tuple[bytes, ...]) -> tuple[str, ...]:
+    return tuple(value.decode(errors="replace") for value in values)
