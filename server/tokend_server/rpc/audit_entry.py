@@ -2,15 +2,16 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
+from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.audit.record import AuditEntry
 from tokend_server.call import Call
+from tokend_server.model import IssuedToken, NumericDate
 
 
 class Failure(NamedTuple):
@@ -28,10 +29,25 @@ _MOST_NAMES = 50
 _MOST_CHARACTERS = 256
 
 
+class _Asked(NamedTuple):
+    """What a request asks for."""
+
+    identity_pool_id: str = ""
+    identity_id: str = ""
+    provider_names: tuple[str, ...] = ()
+    developer_provider_name: str = ""
+    token_duration_seconds: int | None = None
+    principal_tag_keys: tuple[str, ...] = ()
+
+
+_NOTHING = _Asked()
+
+
 def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) -> AuditEntry:
     """All that is known of a call, whether or not its request was within its limits."""
     request, issued = call.request, call.issued
-    get = request if isinstance(request, GetOpenIdTokenForDeveloperIdentityRequest) else None
+    asked = _NOTHING if request is None else _ASKED[type(request)](request)
+    outcome, key_id, expire_time = _issued(issued) if issued else (None, None, None)
     return AuditEntry(
         event_time=event_time,
         method=call.method,
@@ -41,16 +57,16 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
         trace_id=call.trace_id,
         source_address=_address(call.source),
         user_agent=call.user_agent,
-        identity_pool_id=_text(request, "identity_pool_id"),
-        identity_id=_text(request, "identity_id"),
-        provider_names=_names(get.logins) if get else (),
-        developer_provider_name=_text(request, "developer_provider_name"),
-        token_duration_seconds=get.token_duration.seconds if get else None,
-        principal_tag_keys=_names(get.principal_tags) if get else (),
+        identity_pool_id=asked.identity_pool_id,
+        identity_id=asked.identity_id,
+        provider_names=asked.provider_names,
+        developer_provider_name=asked.developer_provider_name,
+        token_duration_seconds=asked.token_duration_seconds,
+        principal_tag_keys=asked.principal_tag_keys,
         result_identity_id=call.identity_id,
-        outcome=issued.outcome.value if issued and issued.outcome else None,
-        key_id=_key_id(issued.token.reveal().partition(".")[0]) if issued else None,
-        expire_time=issued.expire_time if issued else None,
+        outcome=outcome,
+        key_id=key_id,
+        expire_time=expire_time,
         policy=call.policy,
         error_code=failure.code,
         error_reason=failure.reason,
@@ -58,9 +74,48 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
     )
 
 
-def _text(request: object, field: str) -> str:
-    text: str = getattr(request, field, "")
-    return text[:_MOST_CHARACTERS]
+def _asked_for_token(request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> _Asked:
+    return _Asked(
+        request.identity_pool_id[:_MOST_CHARACTERS],
+        request.identity_id[:_MOST_CHARACTERS],
+        _names(request.logins),
+        "",
+        request.token_duration.seconds if request.HasField("token_duration") else None,
+        _names(request.principal_tags) if request.principal_tags else (),
+    )
+
+
+def _asked_to_look_up(request: pb.LookupDeveloperIdentityRequest) -> _Asked:
+    return _Asked(request.identity_pool_id[:_MOST_CHARACTERS], request.identity_id[:_MOST_CHARACTERS])
+
+
+def _asked_to_merge(request: pb.MergeDeveloperIdentitiesRequest) -> _Asked:
+    return _Asked(
+        request.identity_pool_id[:_MOST_CHARACTERS],
+        developer_provider_name=request.developer_provider_name[:_MOST_CHARACTERS],
+    )
+
+
+def _asked_to_unlink(request: pb.UnlinkDeveloperIdentityRequest) -> _Asked:
+    return _Asked(
+        request.identity_pool_id[:_MOST_CHARACTERS],
+        request.identity_id[:_MOST_CHARACTERS],
+        developer_provider_name=request.developer_provider_name[:_MOST_CHARACTERS],
+    )
+
+
+_ASKED: Mapping[type, Callable[[Any], _Asked]] = {
+    pb.GetOpenIdTokenForDeveloperIdentityRequest: _asked_for_token,
+    pb.LookupDeveloperIdentityRequest: _asked_to_look_up,
+    pb.MergeDeveloperIdentitiesRequest: _asked_to_merge,
+    pb.UnlinkDeveloperIdentityRequest: _asked_to_unlink,
+}
+
+
+def _issued(issued: IssuedToken) -> tuple[str | None, str | None, NumericDate]:
+    """What came of the identity, the key that signed, and the token's `exp`."""
+    outcome = issued.outcome.value if issued.outcome else None
+    return outcome, _key_id(issued.token.reveal().partition(".")[0]), issued.expire_time
 
 
 @lru_cache(256)
