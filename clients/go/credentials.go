@@ -32,20 +32,32 @@ type bearer struct {
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
 func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	if b.secure {
-		info, _ := credentials.RequestInfoFromContext(ctx)
-		if err := credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
-			return nil, status.Errorf(codes.Unauthenticated, "tokend: the token is not sent: %v", err)
+		if err := requirePrivacy(ctx); err != nil {
+			return nil, err
 		}
 	}
 	token, err := b.source.Token(ctx)
 	if err != nil {
 		return nil, callError(err)
 	}
-	return map[string]string{"authorization": "Bearer " + token.Value.Reveal()}, nil
+	return authorization(token.Value), nil
 }
 
 // RequireTransportSecurity implements [credentials.PerRPCCredentials].
 func (b bearer) RequireTransportSecurity() bool { return b.secure }
+
+// requirePrivacy refuses connections that others can read, whatever gRPC itself makes of them.
+func requirePrivacy(ctx context.Context) error {
+	info, _ := credentials.RequestInfoFromContext(ctx)
+	if err := credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
+		return status.Errorf(codes.Unauthenticated, "tokend: the token is not sent: %v", err)
+	}
+	return nil
+}
+
+func authorization(token Secret) map[string]string {
+	return map[string]string{"authorization": "Bearer " + token.Reveal()}
+}
 
 // callError is what a call fails with that has no token: codes that speak of tokend's own request would mislead.
 func callError(err error) error {

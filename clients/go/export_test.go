@@ -1,5 +1,7 @@
 package tokend
 
+import "google.golang.org/grpc/credentials"
+
 // AwaitRefresh waits until the refresh of a source that runs has ended; at once if none does.
 func AwaitRefresh(source TokenSource) {
 	inner := behind(source)
@@ -19,3 +21,6 @@ func HeldToken(source TokenSource) Token {
 func behind(source TokenSource) *Source {
 	return source.(*cachedSource).entry.Load().source
 }
+
+// BearerFile are the credentials of [WithBearerTokenFile].
+func BearerFile(path string) credentials.PerRPCCredentials { return bearerFile(path) }

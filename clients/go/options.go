@@ -27,7 +27,7 @@ type clientSettings struct {
 	dial          []grpc.DialOption
 }
 
-// WithTransportCredentials sets how the connection is secured, for example mutual TLS.
+// WithTransportCredentials sets how the connection is secured, for example mutual TLS with [ClientCertificate].
 func WithTransportCredentials(transport credentials.TransportCredentials) Option {
 	return func(s *clientSettings) { s.transport = transport }
 }
@@ -35,6 +35,12 @@ func WithTransportCredentials(transport credentials.TransportCredentials) Option
 // WithInsecure speaks plaintext: logins and tokens cross the wire unprotected. It is for the loopback and for a sidecar
 // that secures the connection.
 func WithInsecure() Option { return WithTransportCredentials(insecure.NewCredentials()) }
+
+// WithBearerTokenFile tells the service who calls by the bearer token in a file, such as a Kubernetes service account's.
+// Each call reads the file anew. The token is not sent in plaintext: with [WithInsecure], [New] fails.
+func WithBearerTokenFile(path string) Option {
+	return WithDialOptions(grpc.WithPerRPCCredentials(bearerFile(path)))
+}
 
 // WithServiceConfig replaces [ServiceConfig].
 func WithServiceConfig(config string) Option {

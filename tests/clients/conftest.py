@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.clients.conductor import Conductor, Harness
+from tests.clients.guarded import Guarded, guarded_server
 
 
 @pytest.fixture(scope="module")
@@ -9,3 +10,10 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """What a runner of the conformance cases is told; its server is the module's own."""
     with Conductor(tmp_path_factory.mktemp("conformance")) as conductor:
         yield conductor.harness
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server that demands to know who calls; it is the module's own."""
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as running:
+        yield running

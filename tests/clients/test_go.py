@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.clients.conductor import Harness
 from tests.clients.go_tests import passed_go_tests
+from tests.clients.guarded import Guarded
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
 
 CLIENT = ROOT / "clients" / "go"
@@ -31,9 +32,10 @@ def test_the_generated_code_is_that_of_the_contract(tmp_path: Path) -> None:
     assert _files(tmp_path) == _files(CLIENT / "tokendv1")
 
 
-def test_tests_and_conformance(go: str, harness: Harness) -> None:
+def test_tests_and_conformance(go: str, harness: Harness, guarded: Guarded) -> None:
     need("gcc", "the race detector of Go")
-    passed = passed_go_tests([go, "test", "-race", "-count=1", "-json", "./..."], CLIENT, harness.environment)
+    environment = harness.environment | guarded.environment
+    passed = passed_go_tests([go, "test", "-race", "-count=1", "-json", "./..."], CLIENT, environment)
     cases = {name.rpartition("/")[2] for name in passed}
     assert [name for name in harness.case_names if name not in cases] == [], "conformance cases that did not pass"
 

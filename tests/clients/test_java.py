@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from tests.clients.conductor import Harness
+from tests.clients.guarded import Guarded
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
 
 CLIENT = ROOT / "clients" / "java"
@@ -13,12 +14,12 @@ CLIENT = ROOT / "clients" / "java"
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 
-def test_build_tests_and_conformance(harness: Harness) -> None:
+def test_build_tests_and_conformance(harness: Harness, guarded: Guarded) -> None:
     need("javac", "the Java client")
     mvn = need("mvn", "the Java client")
     for report in _reports():
         report.unlink()
-    run([mvn, "-B", "-q", "verify"], CLIENT, harness.environment)
+    run([mvn, "-B", "-q", "verify"], CLIENT, harness.environment | guarded.environment)
     told = {word for report in _reports() for word in re.findall(r"\w+", _told(report))}
     assert [name for name in harness.case_names if name not in told] == [], "conformance cases that did not run"
 

@@ -8,11 +8,10 @@ import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import run
 from tests.envoy.examples import EXAMPLES, example, find_envoy
+from tests.envoy.page import MUTUAL_TLS, PAGE, SNIPPETS, TLS, with_files
 from tests.support.certificates import write_certificate
 
-PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
-SNIPPETS: list[Any] = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
 
 def snippet(kind: str) -> dict[str, Any]:
@@ -35,8 +34,10 @@ def test_the_page_names_every_file() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_is_valid_as_it_is(name: str, tmp_path: Path) -> None:
-    validate(example(name, {}), tmp_path)
+def test_a_file_is_valid_as_it_is_but_for_the_places_of_its_files(name: str, tmp_path: Path) -> None:
+    certificate = write_certificate(tmp_path)
+    text = re.sub(r"/etc/envoy/\w+\.crt", str(certificate.certificate_file), example(name, {}))
+    validate(text.replace("/etc/envoy/tls.key", str(certificate.private_key_file)), tmp_path)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -44,17 +45,21 @@ def test_a_file_begins_with_every_value_to_set(name: str) -> None:
     text = example(name, {})
     head, _, body = text.partition("admin:")
     assert set(re.findall(r"port_value: \d+", body)) == set(re.findall(r"port_value: \d+", head))
+    assert {path.rpartition("/")[2] for path in re.findall(r"/(?:etc|run)/[\w/.]+", body)} <= set(
+        re.findall(r"[\w.]+", head)
+    )
 
 
 @pytest.mark.parametrize(("name", "cluster"), [("jwt_authn.yaml", "tokend_issuer"), ("sidecar.yaml", "tokend")])
 def test_the_tls_of_the_page_fits_the_files(name: str, cluster: str, tmp_path: Path) -> None:
-    (tls,) = [each for each in SNIPPETS if "transport_socket" in each]
-    context = tls["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
-    context["trusted_ca"]["filename"] = str(write_certificate(tmp_path).certificate_file)
-    configuration = yaml.safe_load(example(name, {}))
-    (found,) = [each for each in configuration["static_resources"]["clusters"] if each["name"] == cluster]
-    found.update(tls)
-    validate(configuration, tmp_path)
+    certificate = write_certificate(tmp_path)
+    for tls in (TLS, MUTUAL_TLS):
+        configuration = yaml.safe_load(example(name, {}))
+        (found,) = [each for each in configuration["static_resources"]["clusters"] if each["name"] == cluster]
+        found["transport_socket"] = with_files(
+            tls, certificate.certificate_file, certificate.certificate_file, certificate.private_key_file
+        )
+        validate(configuration, tmp_path)
 
 
 def test_istio_is_told_what_envoy_is() -> None:

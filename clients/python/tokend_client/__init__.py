@@ -5,6 +5,7 @@ from tokend_client.async_client import AsyncTokendClient
 from tokend_client.async_source import AsyncTokenSource
 from tokend_client.auth import TokenAuthMetadataPlugin, token_call_credentials
 from tokend_client.aws import web_identity_token_loader
+from tokend_client.bearer import BearerToken
 from tokend_client.cache import TokenCache
 from tokend_client.channel import service_config, tls_credentials
 from tokend_client.client import TokendClient
@@ -18,6 +19,7 @@ __all__ = [
     "AsyncTokenCache",
     "AsyncTokenSource",
     "AsyncTokendClient",
+    "BearerToken",
     "CachingPolicy",
     "Clock",
     "Closed",

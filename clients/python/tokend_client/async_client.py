@@ -10,7 +10,8 @@ import grpc
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import messages
-from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_options, check_plaintext
+from tokend_client.bearer import BearerToken
+from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
 from tokend_client.status import to_error
@@ -29,17 +30,17 @@ class AsyncTokendClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        bearer_token: BearerToken | None = None,
         insecure: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         options: Options = (),
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
-        if credentials is None and not insecure:
-            check_plaintext(target)
+        secured = channel_credentials(target, credentials, bearer_token, insecure=insecure)
         arguments = channel_options(options)
         self._channel = (
-            grpc.aio.secure_channel(target, credentials, arguments, interceptors=interceptors)
-            if credentials
+            grpc.aio.secure_channel(target, secured, arguments, interceptors=interceptors)
+            if secured
             else grpc.aio.insecure_channel(target, arguments, interceptors=interceptors)
         )
         self._stub = DeveloperIdentityServiceStub(self._channel)

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from tokend_client.bearer import BearerToken, bearer_call_credentials
+
 #: gRPC channel arguments.
 Options: TypeAlias = Sequence[tuple[str, Any]]
 
@@ -61,17 +63,46 @@ def channel_options(options: Options) -> list[tuple[str, Any]]:
     return list((defaults | dict(options)).items())
 
 
-def tls_credentials(root_certificates: bytes | None = None) -> grpc.ChannelCredentials:
-    """Credentials that speak TLS.
+def tls_credentials(
+    root_certificates: bytes | None = None, private_key: bytes | None = None, certificate_chain: bytes | None = None
+) -> grpc.ChannelCredentials:
+    """Credentials that speak TLS; with a key and its certificate, mutual TLS.
 
     Args:
         root_certificates: PEM of the certificates to trust; None trusts those of the system.
+        private_key: PEM of the client's key.
+        certificate_chain: PEM of the client's certificate, and of those between it and its authority.
+
+    Raises:
+        ValueError: One of `private_key` and `certificate_chain` is given without the other.
     """
-    return grpc.ssl_channel_credentials(root_certificates or _system_root_certificates())
+    if (private_key is None) != (certificate_chain is None):
+        raise ValueError("private_key and certificate_chain must be given together")
+    return grpc.ssl_channel_credentials(
+        root_certificates or _system_root_certificates(), private_key, certificate_chain
+    )
+
+
+def channel_credentials(
+    target: str, credentials: grpc.ChannelCredentials | None, bearer_token: BearerToken | None, *, insecure: bool
+) -> grpc.ChannelCredentials | None:
+    """What a channel is secured by, with the bearer token; None for plaintext without one.
+
+    Raises:
+        ValueError: Login values or the bearer token would leave this machine in the clear, other than by `insecure`,
+            which is never for the token.
+    """
+    if credentials is None and not (insecure and bearer_token is None):
+        check_plaintext(target)
+    if bearer_token is None:
+        return credentials
+    return grpc.composite_channel_credentials(
+        credentials or _local_credentials(target), bearer_call_credentials(bearer_token)
+    )
 
 
 def check_plaintext(target: str) -> None:
-    """Refuses to send login values over a network in the clear.
+    """Refuses to send secrets over a network in the clear.
 
     Raises:
         ValueError: The target is not this machine.
@@ -79,12 +110,22 @@ def check_plaintext(target: str) -> None:
     if not _is_local(target):
         raise ValueError(
             "without credentials a client speaks plaintext, and only to this machine: "
-            "give credentials=tls_credentials(), or insecure=True"
+            "give credentials=tls_credentials(), or insecure=True, which is not for bearer tokens"
         )
 
 
+def _local_credentials(target: str) -> grpc.ChannelCredentials:
+    """Plaintext, but only over connections within this machine: gRPC looks at each of them."""
+    kind = grpc.LocalConnectionType.UDS if _is_unix_socket(target) else grpc.LocalConnectionType.LOCAL_TCP
+    return grpc.local_channel_credentials(kind)
+
+
+def _is_unix_socket(target: str) -> bool:
+    return target.startswith(("unix:", "unix-abstract:"))
+
+
 def _is_local(target: str) -> bool:
-    if target.startswith(("unix:", "unix-abstract:")):
+    if _is_unix_socket(target):
         return True
     # dns:///HOST:PORT, ipv4:A:PORT,B:PORT, ipv6:[A]:PORT, HOST:PORT
     addresses = re.sub(r"^(dns:(///?)?|ipv4:|ipv6:)", "", target).split(",")

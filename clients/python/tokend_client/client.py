@@ -10,7 +10,8 @@ import grpc
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import messages
-from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_options, check_plaintext
+from tokend_client.bearer import BearerToken
+from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed, TokendError
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
 from tokend_client.status import to_error
@@ -29,13 +30,15 @@ class TokendClient:
     Args:
         target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT`, or what else gRPC knows.
         credentials: How to speak TLS, such as `tls_credentials()`. None speaks plaintext, to this machine alone.
-        insecure: Speak plaintext to other machines, too.
+        bearer_token: What tells the service who calls: a file, such as a Kubernetes service account's token, or a
+            function. Each call reads the file, or calls the function on a thread of gRPC, anew.
+        insecure: Speak plaintext to other machines, too, though without a `bearer_token`.
         timeout: Seconds that a call may take with its retries, unless the call says otherwise.
         options: gRPC channel arguments, over the client's own.
         interceptors: gRPC interceptors, the outermost first.
 
     Raises:
-        ValueError: Plaintext would leave this machine, and `insecure` is not given.
+        ValueError: Plaintext would leave this machine, and `insecure` is not given, or `bearer_token` is.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default
@@ -43,18 +46,16 @@ class TokendClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        bearer_token: BearerToken | None = None,
         insecure: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         options: Options = (),
         interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
     ) -> None:
-        if credentials is None and not insecure:
-            check_plaintext(target)
+        secured = channel_credentials(target, credentials, bearer_token, insecure=insecure)
         arguments = channel_options(options)
         self._channel = (
-            grpc.secure_channel(target, credentials, arguments)
-            if credentials
-            else grpc.insecure_channel(target, arguments)
+            grpc.secure_channel(target, secured, arguments) if secured else grpc.insecure_channel(target, arguments)
         )
         self._stub = DeveloperIdentityServiceStub(grpc.intercept_channel(self._channel, *interceptors))
         self._timeout = timeout

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.clients.guarded import Guarded
 from tests.clients.python.bearer_server import bearer_server, call
 from tests.clients.python.sts import WebIdentitySts
 from tests.clients.python.twins import OPTIONS
@@ -61,6 +62,7 @@ def test_the_first_snippet_is_ten_lines_to_the_first_token(
 def test_every_snippet_is_tested_here(names: SimpleNamespace) -> None:
     defined = {name for name, value in vars(names).items() if getattr(value, "__module__", None) == "readme"}
     used = {"connect", "channel_with_token", "aws_session", "identity_of", "test_a_known_user_and_a_throttled_one"}
+    used |= {"connect_by_certificate", "connect_by_token"}
     ran = {"user", "main", "TokendProvider"}
     assert defined - ran == used
 
@@ -75,6 +77,19 @@ def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:
             assert client.get_token(request).identity_id
         with TokendClient(server.endpoint) as plain, pytest.raises(TokendError):
             plain.get_token(request)
+
+
+def test_a_certificate_and_a_token_tell_who_calls(names: SimpleNamespace, guarded: Guarded) -> None:
+    logins = {guarded.developer_provider_name: "alice"}
+    request = TokenRequest(identity_pool_id=guarded.identity_pool_id, logins=logins)
+    ca, key, certificate, token = (
+        Path(name) for name in (guarded.ca_file, guarded.private_key_file, guarded.certificate_file, guarded.key_file)
+    )
+    with (
+        names.connect_by_certificate(guarded.mutual_tls, ca, key, certificate) as one,
+        names.connect_by_token(guarded.bearer, ca, token) as other,
+    ):
+        assert one.get_token(request).identity_id == other.get_token(request).identity_id
 
 
 def test_the_channel_bears_the_token(names: SimpleNamespace, source: TokenSource, tmp_path: Path) -> None:

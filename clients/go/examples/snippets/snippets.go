@@ -4,6 +4,7 @@ package snippets
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log"
 	"log/slog"
@@ -22,6 +23,19 @@ import (
 )
 
 const pool = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+
+func byCertificate(roots *x509.CertPool) (*tokend.Client, error) {
+	return tokend.New("dns:///tokend.example.internal:443",
+		tokend.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+			RootCAs:              roots,
+			GetClientCertificate: tokend.ClientCertificate("/run/spiffe/svid.pem", "/run/spiffe/svid_key.pem"),
+		})))
+}
+
+func byToken() (*tokend.Client, error) {
+	return tokend.New("dns:///tokend.example.internal:443",
+		tokend.WithBearerTokenFile("/var/run/secrets/tokend/token"))
+}
 
 func oneUser(ctx context.Context, client *tokend.Client) (tokend.Token, error) {
 	source := tokend.NewSource(client, tokend.TokenRequest{

@@ -1,6 +1,7 @@
 package snippets
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -84,11 +85,15 @@ func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
 }
 
 func TestClientsOfThePageAreMade(t *testing.T) {
-	client, err := observed()
-	if err != nil {
-		t.Fatal(err)
+	for _, connect := range []func() (*tokend.Client, error){
+		observed, byToken, func() (*tokend.Client, error) { return byCertificate(x509.NewCertPool()) },
+	} {
+		client, err := connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
 	}
-	defer client.Close()
 	connection, err := attach(newSource(t))
 	if err != nil {
 		t.Fatal(err)

@@ -6,10 +6,10 @@ from typing import IO, Any
 
 import click
 
-from tokend_client.channel import tls_credentials
 from tokend_client.client import TokendClient
 from tokend_client.errors import TokendError
 from tokend_client.tokendctl import cli_input
+from tokend_client.tokendctl.connection import connect
 from tokend_client.tokendctl.errors import InvalidInput
 from tokend_client.tokendctl.failure import describe
 from tokend_client.tokendctl.operations import Fields, Operation, Output, operations
@@ -61,40 +61,22 @@ def _command(operation: Operation) -> click.Command:
     )
 
 
-def _run(  # noqa: PLR0913 - click hands over each option by its name
+def _run(
     operation: Operation,
     *,
     cli_input_json: str | None,
     generate_cli_skeleton: bool,
-    endpoint: str,
-    ca_file: bytes | None,
-    tls: bool,
-    timeout: float,
-    **options: str | None,
+    **options: Any,  # noqa: ANN401 - click hands over each option by its name
 ) -> None:
     if generate_cli_skeleton:
         _print(cli_input.skeleton(operation.members))
         return
-    fields = _input(operation, options, cli_input_json)
-    with _client(endpoint, tls=tls, root_certificates=ca_file, timeout=timeout) as client:
+    members = {member.field: options.pop(member.field) for member in operation.members}
+    fields = _input(operation, members, cli_input_json)
+    with connect(**options) as client:
         output = _call(operation, client, fields)
     if output is not None:
         _print(output)
-
-
-def _client(endpoint: str, *, tls: bool, root_certificates: bytes | None, timeout: float) -> TokendClient:
-    try:
-        credentials = tls_credentials(root_certificates) if tls or root_certificates is not None else None
-        return TokendClient(
-            endpoint,
-            credentials=credentials,
-            insecure=credentials is None,
-            timeout=timeout,
-            # One call has no use for a watch of the service's health, and gRPC would complain where there is none.
-            options=[("grpc.inhibit_health_checking", 1)],
-        )
-    except OSError as error:
-        raise click.FileError(str(error.filename), error.strerror) from None
 
 
 def _input(operation: Operation, options: dict[str, str | None], cli_input_json: str | None) -> Fields:

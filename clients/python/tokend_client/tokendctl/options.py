@@ -24,7 +24,7 @@ def member_options(operation: Operation) -> list[click.Parameter]:
 
 def common_options() -> list[click.Parameter]:
     """The options that every command has."""
-    pem = click.Path(exists=True, dir_okay=False, path_type=Path)
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
     return [
         click.Option(["--cli-input-json"], metavar="JSON", help="All of the input; options override its members."),
         click.Option(["--generate-cli-skeleton"], is_flag=True, help="Print a sample input and call nothing."),
@@ -38,9 +38,12 @@ def common_options() -> list[click.Parameter]:
             help="HOST:PORT or unix:PATH of the service.",
         ),
         click.Option(
-            ["--ca-file"], type=pem, callback=_pem, help="Speak TLS, and trust the certificates of this file."
+            ["--ca-file"], type=file, callback=_pem, help="Speak TLS, and trust the certificates of this file."
         ),
         click.Option(["--tls"], is_flag=True, help="Speak TLS, and trust the certificates of the system."),
+        click.Option(["--client-certificate-file"], type=file, help="Speak TLS, and show this certificate."),
+        click.Option(["--client-key-file"], type=file, help="The key of that certificate."),
+        click.Option(["--bearer-token-file"], type=file, help="Show the bearer token in this file."),
         click.Option(
             ["--timeout"],
             type=float,

@@ -19,6 +19,10 @@ public final class TokendCallCredentials extends CallCredentials {
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
+  /** What a call fails with whose token others could read. */
+  static final Status NOT_PRIVATE =
+      Status.UNAUTHENTICATED.withDescription("tokens are not sent over a connection without TLS");
+
   private static final Set<Status.Code> TRANSIENT =
       Set.of(
           Status.Code.UNAVAILABLE,
@@ -54,8 +58,8 @@ public final class TokendCallCredentials extends CallCredentials {
 
   @Override
   public void applyRequestMetadata(RequestInfo requestInfo, Executor appExecutor, MetadataApplier applier) {
-    if (!plaintextAllowed && requestInfo.getSecurityLevel() != SecurityLevel.PRIVACY_AND_INTEGRITY) {
-      applier.fail(Status.UNAUTHENTICATED.withDescription("tokens are not sent over a connection without TLS"));
+    if (!plaintextAllowed && !isPrivate(requestInfo)) {
+      applier.fail(NOT_PRIVATE);
       return;
     }
     source.tokenAsync().whenComplete((snapshot, failure) -> apply(applier, snapshot, failure));
@@ -64,12 +68,20 @@ public final class TokendCallCredentials extends CallCredentials {
   private static void apply(
       MetadataApplier applier, @Nullable TokenSnapshot snapshot, @Nullable Throwable failure) {
     if (snapshot != null) {
-      Metadata headers = new Metadata();
-      headers.put(AUTHORIZATION, "Bearer " + snapshot.token());
-      applier.apply(headers);
+      applier.apply(authorization(snapshot.token()));
     } else if (failure != null) {
       applier.fail(toStatus(Failures.toTokendException(failure)));
     }
+  }
+
+  static boolean isPrivate(RequestInfo requestInfo) {
+    return requestInfo.getSecurityLevel() == SecurityLevel.PRIVACY_AND_INTEGRITY;
+  }
+
+  static Metadata authorization(String token) {
+    Metadata headers = new Metadata();
+    headers.put(AUTHORIZATION, "Bearer " + token);
+    return headers;
   }
 
   private static Status toStatus(TokendException failure) {

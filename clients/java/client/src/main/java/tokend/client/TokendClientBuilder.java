@@ -2,14 +2,17 @@ package tokend.client;
 
 import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptor;
+import io.grpc.CompositeChannelCredentials;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.TlsChannelCredentials;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BiFunction;
+import org.jspecify.annotations.Nullable;
 
 /** Gathers what a {@link TokendClient} needs. */
 public final class TokendClientBuilder {
@@ -23,6 +26,7 @@ public final class TokendClientBuilder {
   private final List<ClientInterceptor> interceptors = new ArrayList<>();
   private BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> transport = Grpc::newChannelBuilder;
   private ChannelCredentials credentials = TlsChannelCredentials.create();
+  private @Nullable Path bearerTokenFile;
   private Duration deadline = Duration.ofSeconds(3);
 
   TokendClientBuilder(String target) {
@@ -46,6 +50,18 @@ public final class TokendClientBuilder {
    */
   public TokendClientBuilder channelCredentials(ChannelCredentials value) {
     credentials = value;
+    return this;
+  }
+
+  /**
+   * Tells tokend who calls by the bearer token in a file, such as a Kubernetes service account's. Each call reads the file
+   * anew. The token is not sent in plaintext.
+   *
+   * @param value the file
+   * @return this
+   */
+  public TokendClientBuilder bearerTokenFile(Path value) {
+    bearerTokenFile = value;
     return this;
   }
 
@@ -86,11 +102,12 @@ public final class TokendClientBuilder {
    * Builds the client. It connects when the first call needs it.
    *
    * @return the client
+   * @throws IllegalStateException when both {@link #bearerTokenFile} and {@link #plaintext} are asked for
    */
   public TokendClient build() {
     ManagedChannelBuilder<?> channel =
         transport
-            .apply(target, credentials)
+            .apply(target, identifying())
             // Transports differ in whether they retry by themselves; the service config is to hold for all.
             .enableRetry()
             .perRpcBufferLimit(RETRY_BUFFER)
@@ -98,5 +115,15 @@ public final class TokendClientBuilder {
             .maxInboundMetadataSize(MOST_INBOUND_METADATA)
             .intercept(interceptors);
     return new TokendClient(channel.build(), deadline);
+  }
+
+  private ChannelCredentials identifying() {
+    if (bearerTokenFile == null) {
+      return credentials;
+    }
+    if (credentials instanceof InsecureChannelCredentials) {
+      throw new IllegalStateException("a bearer token is not sent in plaintext");
+    }
+    return CompositeChannelCredentials.create(credentials, new BearerTokenFile(bearerTokenFile));
   }
 }

@@ -158,6 +158,29 @@ class RealTransportTest {
   }
 
   @Test
+  void eachCallBearsTheTokenThatTheFileHolds(@TempDir Path directory) throws Exception {
+    KeyStore keys = keyStore(directory);
+    String target = "localhost:" + serve(serverTls(keys));
+    Path file = directory.resolve("token");
+    service.then(TOKEN);
+    service.then(TOKEN);
+
+    try (TokendClient client =
+        TokendClient.builder(target).channelCredentials(trusting(keys).build()).bearerTokenFile(file).build()) {
+      assertThatExceptionOfType(TokendException.class)
+          .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
+          .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.UNAUTHENTICATED))
+          .withMessageContaining(file.toString());
+      assertThat(authorizations).isEmpty();
+      for (String token : List.of("first", "second")) {
+        Files.writeString(file, token + "\n");
+        client.getOpenIdTokenForDeveloperIdentity(ALICE);
+      }
+    }
+    assertThat(authorizations).containsExactly("Bearer first", "Bearer second");
+  }
+
+  @Test
   void manyViolationsFitIntoTheHeaders() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     BadRequest.Builder bad = BadRequest.newBuilder();

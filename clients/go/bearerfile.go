@@ -1,0 +1,53 @@
+package tokend
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+)
+
+const healthService = "/grpc.health.v1.Health"
+
+// bearerToken is the grammar of RFC 6750, section 2.1.
+var bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+var _ credentials.PerRPCCredentials = bearerFile("")
+
+// bearerFile attaches the token that a file holds at each call.
+type bearerFile string
+
+// GetRequestMetadata implements [credentials.PerRPCCredentials].
+func (f bearerFile) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	if err := requirePrivacy(ctx); err != nil {
+		return nil, err
+	}
+	token, err := f.read()
+	if err != nil {
+		if len(uri) == 1 && strings.HasSuffix(uri[0], healthService) {
+			return nil, nil // calls would wait for a watch of the service's health that has failed, and not tell why
+		}
+		return nil, status.Errorf(codes.Unauthenticated, "no token for this call: %v", err)
+	}
+	return authorization(token), nil
+}
+
+// RequireTransportSecurity implements [credentials.PerRPCCredentials].
+func (bearerFile) RequireTransportSecurity() bool { return true }
+
+func (f bearerFile) read() (Secret, error) {
+	content, err := os.ReadFile(string(f))
+	if err != nil {
+		return Secret{}, err
+	}
+	token := strings.TrimSpace(string(content))
+	if !bearerToken.MatchString(token) {
+		return Secret{}, fmt.Errorf("%s holds no bearer token", string(f))
+	}
+	return NewSecret(token), nil
+}

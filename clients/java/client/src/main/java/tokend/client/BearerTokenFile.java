@@ -1,0 +1,56 @@
+package tokend.client;
+
+import io.grpc.CallCredentials;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import io.grpc.health.v1.HealthGrpc;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.Executor;
+import java.util.regex.Pattern;
+
+/** Attaches the token that a file holds at each call. */
+final class BearerTokenFile extends CallCredentials {
+  // The grammar of RFC 6750, section 2.1.
+  private static final Pattern TOKEN = Pattern.compile("[A-Za-z0-9._~+/-]+=*");
+
+  private final Path file;
+
+  BearerTokenFile(Path file) {
+    this.file = file;
+  }
+
+  @Override
+  public void applyRequestMetadata(RequestInfo requestInfo, Executor appExecutor, MetadataApplier applier) {
+    if (!TokendCallCredentials.isPrivate(requestInfo)) {
+      applier.fail(TokendCallCredentials.NOT_PRIVATE);
+      return;
+    }
+    boolean isHealthCheck = HealthGrpc.SERVICE_NAME.equals(requestInfo.getMethodDescriptor().getServiceName());
+    appExecutor.execute(() -> apply(applier, isHealthCheck));
+  }
+
+  private void apply(MetadataApplier applier, boolean isHealthCheck) {
+    try {
+      applier.apply(TokendCallCredentials.authorization(read()));
+    } catch (IOException e) {
+      if (isHealthCheck) {
+        // Calls would wait for a watch of the service's health that has failed, and not tell why.
+        applier.apply(new Metadata());
+      } else {
+        applier.fail(Status.UNAUTHENTICATED.withDescription("no token: " + e).withCause(e));
+      }
+    }
+  }
+
+  private String read() throws IOException {
+    // Latin-1 reads every octet.
+    String token = Files.readString(file, StandardCharsets.ISO_8859_1).strip();
+    if (!TOKEN.matcher(token).matches()) {
+      throw new IOException(file + " holds no bearer token");
+    }
+    return token;
+  }
+}
