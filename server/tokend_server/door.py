@@ -87,7 +87,7 @@ def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:
     return Door(
         partial(_ways, by_key, by_token),
         policy_of(config),
-        _limits(config.limits, metrics, clock),
+        _limits(config.limits, 2 * config.grpc.threads, metrics, clock),
         config.limits.concurrent_calls,
         auditor,
         audit_log,
@@ -158,8 +158,9 @@ def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
     return FileAuditLog(Path(destination.removeprefix("file:")), clock)
 
 
-def _limits(settings: Limits, metrics: Metrics, clock: Clock) -> limits.Limits:
+def _limits(settings: Limits, concurrent_calls: int, metrics: Metrics, clock: Clock) -> limits.Limits:
     common = {name: getattr(settings, name) for name in CallerLimits.model_fields}
+    common["concurrent_calls_of_caller"] = settings.concurrent_calls_of_caller or concurrent_calls
     by_pattern = [
         (pattern, _caller_limits({**common, **own.model_dump(exclude_none=True)}))
         for pattern, own in settings.callers.items()

@@ -16,7 +16,7 @@ from tokend.v1.developer_identity_service_pb2 import (
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server import app, logs
 from tokend_server.cli.stopping import StopSignal
-from tokend_server.config import Config, ConfigError, load_config
+from tokend_server.config import Config, ConfigError, Grpc, Guard, load_config
 from tokend_server.web.discovery import DISCOVERY_PATH
 
 _USER = "quickstart-user"
@@ -50,11 +50,14 @@ def quickstart(*, once: bool) -> None:
 
 
 def _on_free_ports(config: Config) -> Config:
+    """The configuration on the loopback alone, where nobody has to say who calls."""
+    unguarded = Grpc(listen=[_FREE])
     return config.model_copy(
         update={
             "grpc": config.grpc.model_copy(
-                update={"listen": [_FREE], "tls_certificate_file": None, "tls_private_key_file": None}
+                update={name: getattr(unguarded, name) for name in ("listen", "listeners", *Guard.model_fields)}
             ),
+            "policy": {},
             "issuer": config.issuer.model_copy(update={"listen": _FREE, "url": None}),
             "ops": config.ops.model_copy(update={"listen": _FREE}),
         }

@@ -79,8 +79,8 @@ class Limits(Section):
     """How much is taken from callers. Rates are for each identified caller, and for no other."""
 
     concurrent_calls: _Calls = Field(512, description="Calls, waiting ones included, above which further are refused")
-    concurrent_calls_of_caller: _Calls = Field(
-        128, description="Calls of an identified caller that are worked on at once"
+    concurrent_calls_of_caller: _Calls | None = Field(
+        None, description="Calls of an identified caller that are worked on at once; default twice `grpc.threads`"
     )
     calls_per_second: _Rate = Field(200.0, description="Calls of an identified caller; 0: no limit")
     calls_burst: _Burst = Field(400, description="Calls that may come at once after a pause")

@@ -131,7 +131,7 @@ class Grpc(Guard):
         10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"
     )
     pause_after_refusal_seconds: float = Field(
-        0.01,
+        0.02,
         ge=0,
         le=1,
         allow_inf_nan=False,
