@@ -657,7 +657,10 @@ def test_what_concerns_several_settings_is_told_all_at_once(problems: Problems) 
         (f'{ISSUER}jwks_url = "http://i.example/keys"', "callers.jwt.cluster.jwks_url: must be https"),
         (EVERYBODY.replace("everybody", '"every body"'), "policy.every body.[key]: "),
         (EVERYBODY.replace('["**"]', "[]"), "policy.everybody.callers: "),
-        (EVERYBODY.replace('"**"', '"***"'), "policy.everybody.callers.0: a pattern of callers must not have more than two stars"),
+        (
+            EVERYBODY.replace('"**"', '"***"'),
+            "policy.everybody.callers.0: a pattern of callers must not have more than two stars",
+        ),
         ('[policy.a]\ncallers = ["**"]\npools = []\noperations = ["*"]', "policy.a.pools: "),
         ('[policy.a]\ncallers = ["**"]\npools = ["*"]\noperations = []', "policy.a.operations: "),
         ('[policy.a]\ncallers = ["**"]\npools = ["*"]\noperations = ["Delete"]', "policy.a.operations.0"),
