@@ -166,9 +166,10 @@ def open_house(directory: Path, credentials: Credentials, provider: OidcProvider
         return dataclasses.replace(built, by_pool=by_pool)
 
     config = Config.model_validate(_settings(directory, credentials, provider.issuer, grpc))
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as undo:
-        patch.setattr(app, "build_engines", remembering)
-        service = app.start(config)
+    with ExitStack() as undo:
+        with pytest.MonkeyPatch.context() as patch:  # for no longer: this house outlives the tests of other services
+            patch.setattr(app, "build_engines", remembering)
+            service = app.start(config)
         undo.callback(service.stop)
         listeners = [SOCKET if address.startswith("unix:") else address for address in config.grpc.listen]
         addresses = dict(zip(listeners, service.grpc_addresses, strict=True))

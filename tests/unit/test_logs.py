@@ -149,7 +149,7 @@ def test_a_text_record_made_during_a_call_tells_which(written: Callable[[], str]
 
 def test_the_records_of_libraries_tell_the_call_too(written: Callable[[], str]) -> None:
     logs.configure(level="info", as_json=True)
-    log_during(CALL, "lost", logger="sqlalchemy.pool")
+    log_during(CALL, "lost", logger="library.part")
     (record,) = records(written)
     assert members(record) == OF_THE_CALL
 

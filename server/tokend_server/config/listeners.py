@@ -125,7 +125,7 @@ class Grpc(Guard):
     max_metadata_bytes: int = Field(
         8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
     )
-    max_concurrent_streams: int = Field(32, ge=1, le=MOST, description="Most calls at once on a connection")
+    max_concurrent_streams: int = Field(100, ge=1, le=MOST, description="Most calls at once on a connection")
     max_connections: int = Field(1000, ge=1, le=MOST, description="Most connections to an address")
     handshake_timeout_seconds: int = Field(
         10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"

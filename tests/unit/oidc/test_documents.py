@@ -129,7 +129,7 @@ def test_the_bearer_token_is_seen_nowhere(
 ) -> None:
     guarded.token = "another"
     source = KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file)
-    with caplog.at_level(logging.DEBUG), pytest.raises(FetchFailed) as caught:
+    with caplog.at_level(logging.DEBUG, "urllib3"), pytest.raises(FetchFailed) as caught:
         fetched_ids(source)
     assert caplog.records
     assert TOKEN not in f"{caplog.text} {caught.value!r} {source!r}"
