@@ -14,7 +14,6 @@ from tokend_server import limits
 from tokend_server.audit.auditor import Auditor
 from tokend_server.audit.file_log import FileAuditLog
 from tokend_server.audit.log import AuditLog, AuditWriteFailed
-from tokend_server.audit.record import EventIds
 from tokend_server.audit.stream_log import StreamAuditLog
 from tokend_server.callers.certificate import by_certificate
 from tokend_server.callers.forwarded import ByForwardedCertificate
@@ -24,6 +23,7 @@ from tokend_server.callers.presented import Presented, Way
 from tokend_server.callers.tokens import ByToken, TokenIssuer, token_issuer
 from tokend_server.clock import Clock
 from tokend_server.config import CallerLimits, Config, ConfigError, Limits, Listener
+from tokend_server.ids import UniqueIds
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.documents import open_http
 from tokend_server.policy import Policy, Row
@@ -81,7 +81,7 @@ def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:
         audit_log,
         required=config.audit.required,
         clock=clock,
-        event_id=EventIds(os.urandom),
+        event_id=UniqueIds(os.urandom),
         on_failure=lambda error: metrics.audit_failures.labels(error).inc(),
     )
     return Door(

@@ -108,7 +108,8 @@ class Grpc(Guard):
         description="Addresses, HOST:PORT or unix:PATH; comma-separated in the environment",
     )
     listeners: dict[GrpcAddress, Guard] = Field(
-        {}, description="Other values of the `tls_*`, `identify_by` and `trusted_proxies` settings for one address"
+        {},
+        description="Other values, for one address, of `tls_certificate_file` to `shared_connections`",
     )
     insecure: bool = Field(
         False, description="Allow addresses that others can reach without TLS, known callers or a policy"

@@ -2,9 +2,8 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -23,10 +22,6 @@ class Failure(NamedTuple):
 
 
 NO_FAILURE = Failure()
-
-#: More of a request than this may not have been checked, and is not told.
-_MOST_NAMES = 50
-_MOST_CHARACTERS = 256
 
 
 class _Asked(NamedTuple):
@@ -76,31 +71,31 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
 
 def _asked_for_token(request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> _Asked:
     return _Asked(
-        request.identity_pool_id[:_MOST_CHARACTERS],
-        request.identity_id[:_MOST_CHARACTERS],
-        _names(request.logins),
+        request.identity_pool_id,
+        request.identity_id,
+        tuple(request.logins),
         "",
         request.token_duration.seconds if request.HasField("token_duration") else None,
-        _names(request.principal_tags) if request.principal_tags else (),
+        tuple(request.principal_tags),
     )
 
 
 def _asked_to_look_up(request: pb.LookupDeveloperIdentityRequest) -> _Asked:
-    return _Asked(request.identity_pool_id[:_MOST_CHARACTERS], request.identity_id[:_MOST_CHARACTERS])
+    return _Asked(request.identity_pool_id, request.identity_id)
 
 
 def _asked_to_merge(request: pb.MergeDeveloperIdentitiesRequest) -> _Asked:
     return _Asked(
-        request.identity_pool_id[:_MOST_CHARACTERS],
-        developer_provider_name=request.developer_provider_name[:_MOST_CHARACTERS],
+        request.identity_pool_id,
+        developer_provider_name=request.developer_provider_name,
     )
 
 
 def _asked_to_unlink(request: pb.UnlinkDeveloperIdentityRequest) -> _Asked:
     return _Asked(
-        request.identity_pool_id[:_MOST_CHARACTERS],
-        request.identity_id[:_MOST_CHARACTERS],
-        developer_provider_name=request.developer_provider_name[:_MOST_CHARACTERS],
+        request.identity_pool_id,
+        request.identity_id,
+        developer_provider_name=request.developer_provider_name,
     )
 
 
@@ -126,10 +121,6 @@ def _key_id(encoded_header: str) -> str | None:
         return str(header["kid"])
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _names(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple([name[:_MOST_CHARACTERS] for name in islice(given, _MOST_NAMES)])
 
 
 @lru_cache(1024)

@@ -70,7 +70,7 @@ class FairQueue(Generic[_Task]):
         with self._lock:
             line = self._lines.get(connection)
             waiting = line.unfinished if line else 0
-            if self._unfinished >= self._most and waiting >= self._most // (len(self._lines) or 1):
+            if self._unfinished >= self._most and waiting >= max(1, self._most // max(1, len(self._lines))):
                 return False
             if line is None:
                 line = self._lines[connection] = _Line()

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from enum import Enum, auto
 from types import MappingProxyType
+from typing import get_args
 
 from tokend_server.config import Grpc
+from tokend_server.config.access import Operation
 
 
 class Rule(Enum):
@@ -23,12 +25,7 @@ _SERVICE = "/tokend.v1.DeveloperIdentityService/"
 _HEALTH = "/grpc.health.v1.Health/"
 
 #: The operations that rows of the policy grant.
-OPERATIONS = (
-    "GetOpenIdTokenForDeveloperIdentity",
-    "LookupDeveloperIdentity",
-    "MergeDeveloperIdentities",
-    "UnlinkDeveloperIdentity",
-)
+OPERATIONS: tuple[str, ...] = get_args(Operation)
 
 _RULES: Mapping[str, Rule] = MappingProxyType(
     {

@@ -13,10 +13,10 @@ from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
-from tokend_server.audit.record import EventIds
 from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.door import Door
+from tokend_server.ids import UniqueIds
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.health import HealthService
@@ -182,7 +182,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         observing(metrics, clock),
         tracing.layer,
         beginning(
-            EventIds(os.urandom),
+            UniqueIds(os.urandom),
             tracing.trace_id,
             unix_socket=listener.is_unix_socket,
             most_bytes=config.max_metadata_bytes,

@@ -1,6 +1,4 @@
 import json
-import os
-import uuid
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
@@ -9,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokend_server.audit.record import HIDDEN, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, EventIds, to_json
+from tokend_server.audit.record import HIDDEN, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, to_json
 from tokend_server.model import Secret
 
 POOL = "eu-west-1:0d4a2c3b-1111-2222-3333-444455556666"
@@ -199,17 +197,6 @@ def test_a_secret_that_strays_into_an_entry_is_not_told(field: str) -> None:
     with pytest.raises((TypeError, AttributeError, ValueError)) as failed:
         to_json(entry, "event-1")
     assert "canary" not in str(failed.value)
-
-
-def test_event_ids_are_uuids_that_sort_by_time() -> None:
-    event_ids = EventIds(lambda count: b"\xff" * count)
-    made = [uuid.UUID(event_ids()) for _ in range(300)]
-    assert made == sorted(set(made))
-    assert {(each.version, each.variant) for each in made} == {(8, uuid.RFC_4122)}
-
-
-def test_event_ids_of_two_processes_differ() -> None:
-    assert EventIds(os.urandom)()[:23] != EventIds(os.urandom)()[:23]
 
 
 @given(time=st.integers(0, 2**32 * 1000))
