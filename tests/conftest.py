@@ -1,10 +1,20 @@
 """Fixtures that the tests share."""
 
+import faulthandler
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 from tests.support.server_process import ServerProcess, write_config
+
+#: Seconds that the process has to end after its tests.
+_LAST_PATIENCE = 60
+
+
+def pytest_unconfigure() -> None:
+    """Has a thread that a test has left running told and taken for a failure: the process would wait for ever."""
+    faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, Self, TypeAlias, TypeVar
 
 import grpc
@@ -90,7 +91,10 @@ class AsyncTwin:
         self._thread.start()
         max_sources = settings.pop("max_sources", 10_000)
         options = {"options": OPTIONS, "interceptors": [_AsyncCounter(self.calls)], **settings}
-        self.client = self.on_loop(lambda: AsyncTokendClient(target, **options))
+        with ExitStack() as undo:  # a client that refuses its settings must not leave the loop running
+            undo.callback(self._end_loop)
+            self.client = self.on_loop(lambda: AsyncTokendClient(target, **options))
+            undo.pop_all()
         self.cache = AsyncTokenCache(self.client, policy=policy, max_sources=max_sources)
 
     def __enter__(self) -> Self:
@@ -99,9 +103,7 @@ class AsyncTwin:
     def __exit__(self, *_: object) -> None:
         self.run(self.cache.close())
         self.run(self.client.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
+        self._end_loop()
 
     def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
@@ -111,6 +113,11 @@ class AsyncTwin:
             return make()
 
         return self.run(made())
+
+    def _end_loop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
 
     def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
         return self.run(getattr(self.client, operation)(**fields))
