@@ -14,7 +14,7 @@ _LAST_PATIENCE = 60
 
 def pytest_unconfigure() -> None:
     """Has a thread that a test has left running told and taken for a failure: the process would wait for ever."""
-    faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=sys.stderr)
 
 
 @pytest.fixture(autouse=True)

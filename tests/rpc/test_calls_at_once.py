@@ -1,6 +1,8 @@
 """How many calls wait or are worked on at once: their places come back, and no connection has them all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -8,8 +10,9 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
+from tests.support import raw_http2
 from tests.support.grpc_service import METHODS, PATIENCE, POOL_ID, GrpcService, failure, grpc_service, insecure_channel
-from tests.support.health import watch_health
+from tests.support.health import check_health, watch_health
 from tests.support.silent_calls import SilentCalls
 
 from tokend.v1.developer_identity_service_pb2 import UnlinkDeveloperIdentityRequest
@@ -107,3 +110,22 @@ def test_streams_take_no_place() -> None:
         for watch in watches:
             next(watch)
         service.call("LookupDeveloperIdentity")
+
+
+def test_clients_are_told_how_many_calls_a_connection_may_have() -> None:
+    with grpc_service(max_concurrent_streams=5) as service:
+        assert raw_http2.settings(service.address)[raw_http2.MAX_CONCURRENT_STREAMS] == 5
+
+
+def test_a_client_that_keeps_all_its_streams_busy_has_no_call_refused() -> None:
+    # This is also how a release of gRPC is noticed that counts calls again until it has let go of their memory.
+    without_retries = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    with (
+        grpc_service(max_concurrent_streams=4) as service,
+        grpc.insecure_channel(service.address, without_retries) as channel,
+        ThreadPoolExecutor(12) as callers,
+    ):
+        check_health(channel)  # the connection knows how many it may have
+        busy = replace(service, stub=DeveloperIdentityServiceStub(channel))
+        for call in [callers.submit(busy.call, "LookupDeveloperIdentity") for _ in range(600)]:
+            call.result(PATIENCE)

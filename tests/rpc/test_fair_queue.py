@@ -1,13 +1,14 @@
 """The lines of the connections: turns, shares, and pauses."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import grpc
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.support.grpc_service import PATIENCE, failure, grpc_service, insecure_channel
+from tests.support.grpc_service import PATIENCE, GrpcService, failure, grpc_service, insecure_channel
 from tests.support.health import watch_health
 
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -158,11 +159,19 @@ def test_the_calls_of_two_connections_take_turns() -> None:
         assert [type(request) for request in service.engine.requests].index(UnlinkRequest) <= 2
 
 
-def test_a_connection_pauses_after_a_call_in_vain() -> None:
+IN_VAIN: Mapping[str, tuple[Callable[[GrpcService], object], grpc.StatusCode]] = MappingProxyType(
+    {
+        "malformed": (lambda service: service.send_bytes(LOOKUP, b"\xff"), grpc.StatusCode.INVALID_ARGUMENT),
+        "no such method": (lambda service: service.send_to("/no/Such"), grpc.StatusCode.UNIMPLEMENTED),
+    }
+)
+
+
+@pytest.mark.parametrize(("call", "code"), IN_VAIN.values(), ids=IN_VAIN)
+def test_a_connection_pauses_after_a_call_in_vain(call: Callable[[GrpcService], object], code: grpc.StatusCode) -> None:
     clock = FakeClock()
     with grpc_service(clock, pause_after_refusal_seconds=0.5) as service:
-        refused = failure(lambda: service.send_bytes(LOOKUP, b"\xff"))
-        assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert failure(lambda: call(service)).code is code
         held = service.begin(LOOKUP)
         with insecure_channel(service.address) as other:
             replace(service, stub=DeveloperIdentityServiceStub(other)).call(LOOKUP)

@@ -21,6 +21,9 @@ _MAX_FRAME = 16_384
 #: gRPC's own setting: the client takes binary metadata as it is, not in base64.
 _ALLOW_TRUE_BINARY_METADATA = struct.pack(">HI", 0xFE03, 1)
 
+#: A parameter of SETTINGS: the streams that the peer may have open.
+MAX_CONCURRENT_STREAMS = 0x3
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -33,6 +36,15 @@ class Ending:
 
     fields: dict[bytes, bytes]
     reset: bool = False
+
+
+def settings(address: str) -> dict[int, int]:
+    """The server's SETTINGS: values by parameter."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
+        payload = next(payload for kind, _, payload in _frames(connection) if kind == _SETTINGS)
+    return dict(struct.iter_unpack(">HI", payload))
 
 
 def call(address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]) -> Ending:

@@ -263,6 +263,14 @@ def test_the_environment_goes_before_the_file_setting_by_setting(load: Load, mon
     assert (grpc.threads, grpc.listen, grpc.reflection) == (9, ["127.0.0.1:9"], False)
 
 
+@pytest.mark.parametrize(
+    ("settings", "streams"),
+    [("", 32), ("threads = 1", 32), ("threads = 64", 128), ("threads = 64\nmax_concurrent_streams = 5", 5)],
+)
+def test_a_connection_has_calls_for_more_than_all_threads(load: Load, settings: str, streams: int) -> None:
+    assert load(f"{POOL}[grpc]\n{settings}").grpc.concurrent_streams == streams
+
+
 def test_the_environment_may_declare_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEND_POOLS", '{"us-east-1:0b": {"developer_provider_name": "login.example"}}')
     assert "us-east-1:0b" in load_config(None).pools

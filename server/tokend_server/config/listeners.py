@@ -14,6 +14,10 @@ from tokend_server.tls import TlsFiles
 Way: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
 
 
+#: Calls at once on a connection that no client should have to do without, however few threads there are.
+_LEAST_STREAMS = 32
+
+
 class Guard(Section):
     """What guards an address and tells who calls there."""
 
@@ -126,7 +130,13 @@ class Grpc(Guard):
     max_metadata_bytes: int = Field(
         8192, ge=1024, le=2**20, description="Most metadata of a call, counted as HTTP/2 counts it"
     )
-    max_concurrent_streams: int = Field(100, ge=1, le=MOST, description="Most calls at once on a connection")
+    max_concurrent_streams: int | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Calls at once on a connection, beyond which its client keeps them; "
+        "default twice `grpc.threads`, at least 32",
+    )
     max_connections: int = Field(1000, ge=1, le=MOST, description="Most connections to an address")
     handshake_timeout_seconds: int = Field(
         10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"
@@ -163,6 +173,11 @@ class Grpc(Guard):
         """Every address with what guards it."""
         common = {name: getattr(self, name) for name in Guard.model_fields}
         return [Listener(address=address, **{**common, **self._own(address)}) for address in self.listen]
+
+    @property
+    def concurrent_streams(self) -> int:
+        """How many calls a connection may have at once: more than are worked on, less than keep others waiting."""
+        return self.max_concurrent_streams or max(2 * self.threads, _LEAST_STREAMS)
 
     def _own(self, address: str) -> dict[str, object]:
         own = self.listeners.get(address)

@@ -24,7 +24,7 @@ from tokend_server.rpc.interceptors.auditing import auditing
 from tokend_server.rpc.interceptors.callers import identifying, limiting
 from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor
-from tokend_server.rpc.interceptors.load import pausing, refusing_excess
+from tokend_server.rpc.interceptors.load import pausing, refusing_excess, unknown_method
 from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
 from tokend_server.rpc.message_wait import MessageWait
@@ -89,7 +89,7 @@ class GrpcServer:
         create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
         addresses = []
         for listener in config.guarded:
-            server = self._server(call_layers(config, listener, door, self._workers, metrics, clock, tracing))
+            server = self._server(listener, call_layers(config, listener, door, self._workers, metrics, clock, tracing))
             add_DeveloperIdentityServiceServicer_to_server(service, server)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if config.reflection:
@@ -126,10 +126,11 @@ class GrpcServer:
         self._workers.shutdown()
         self._streams.shutdown(wait=False)
 
-    def _server(self, layers: Sequence[Layer]) -> grpc.Server:
-        interceptor = LayeredInterceptor(
-            layers, counting_unknown_methods(self._metrics), self._message_wait, self._streams
+    def _server(self, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
+        unknown = unknown_method(
+            counting_unknown_methods(self._metrics), self._workers.hold_back, _pause(self._config, listener)
         )
+        interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._streams)
         return grpc.server(self._workers, interceptors=[interceptor], options=_options(self._config))
 
     def _listen(self, server: grpc.Server, listener: Listener) -> str:
@@ -177,7 +178,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     """What stands around every method of a listener, the outermost first."""
     by_path = rules(config)
     certificates = listener.tls_files is not None and listener.tls_client_ca_file is not None
-    pause = 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
+    pause = _pause(config, listener)
     return [
         observing(metrics, clock),
         tracing.layer,
@@ -195,6 +196,11 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         identifying(door.ways(listener), by_path, certificates=certificates),
         limiting(door.limits),
     ]
+
+
+def _pause(config: Grpc, listener: Listener) -> float:
+    """Seconds that a connection waits after a call in vain; none where others would have to wait with it."""
+    return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
 def _is_served(path: str) -> bool:
@@ -218,7 +224,10 @@ def _options(config: Grpc) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", config.max_receive_message_bytes),
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
-        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.max_concurrent_streams", config.concurrent_streams),
+        # gRPC counts a call until it has let go of its memory, later than its client knows of the end. Without room for
+        # those, a client that keeps all its streams busy would have most of its calls refused.
+        ("grpc.http2.max_deallocating_streams", config.concurrent_streams),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
         ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNHEARD),
         *((name, 1000 * value) for name, value in seconds.items()),

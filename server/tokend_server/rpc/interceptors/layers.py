@@ -49,7 +49,7 @@ class LayeredInterceptor(grpc.ServerInterceptor):
 
     Args:
         layers: The layers, the outermost first.
-        unknown_method: What is told of each call to a method that does not exist.
+        unknown_method: Ends the calls to methods that do not exist.
         message_wait: Waits for messages.
         streams: The threads for methods that stream, so that open streams take none from other calls.
     """
@@ -57,12 +57,13 @@ class LayeredInterceptor(grpc.ServerInterceptor):
     def __init__(
         self,
         layers: Sequence[Layer],
-        unknown_method: Callable[[], None],
+        unknown_method: Behavior,
         message_wait: MessageWait,
         streams: ThreadPoolExecutor,
     ) -> None:
         self._layers = layers
-        self._unknown_method = unknown_method
+        # Of any kind: its messages are not read, and it has no response.
+        self._unknown_method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(unknown_method)
         self._message_wait = message_wait
         self._streams = streams
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
@@ -71,14 +72,13 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         path = handler_call_details.method
         if wrapped := self._handlers.get(path):
             return wrapped
         handler = continuation(handler_call_details)
         if handler is None:
-            self._unknown_method()
-            return None
+            return self._unknown_method
         return self._handlers.setdefault(path, self._wrap(path, handler))
 
     def _wrap(self, path: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:

@@ -1,4 +1,4 @@
-"""The layers against too much of anything: calls beyond the most, and connections whose calls are in vain."""
+"""What stands against too much of anything: calls beyond the most, and connections whose calls are in vain."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -56,3 +56,20 @@ def pausing(hold_back: Callable[[str, float], None], seconds: float) -> Layer:
         return paused
 
     return layer
+
+
+def unknown_method(count: Callable[[], None], hold_back: Callable[[str, float], None], seconds: float) -> Behavior:
+    """What ends the calls to methods that do not exist, as gRPC does, but in the turns of their connections.
+
+    Args:
+        count: Is told of each.
+        hold_back: As for `pausing`.
+        seconds: How long a connection waits after each of them.
+    """
+
+    def not_found(_messages: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+        count()
+        hold_back(context.peer(), seconds)
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+    return not_found
