@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -120,8 +121,9 @@ class Generator:
         Raises:
             RuntimeError: A call failed, or an answer has not the size that it ought to have.
         """
-        before = cpu_seconds(server)
-        report = self._run(call, seconds)
+        with self._prepared(call, seconds) as load:
+            before = cpu_seconds(server)
+            report: Report = json.loads(load.communicate("go\n")[0])
         cpu = cpu_seconds(server) - before
         check(report, call)
         if call.new_users:
@@ -135,7 +137,9 @@ class Generator:
             load_cpu_share=report["cpu_seconds"] / report["seconds"],
         )
 
-    def _run(self, call: Call, seconds: float) -> Report:
+    @contextmanager
+    def _prepared(self, call: Call, seconds: float) -> Iterator["subprocess.Popen[str]"]:
+        """The program with its connections made: they are not what a call costs."""
         self._runs += 1
         body = self.directory / "body"
         body.write_bytes(call.body)
@@ -153,6 +157,9 @@ class Generator:
             *(f"-header={name}: {value}" for name, value in call.headers.items()),
             *users,
         ]
-        finished = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        report: Report = json.loads(finished.stdout)
-        return report
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
+            if not load.stdout or load.stdout.readline() != "ready\n":
+                raise RuntimeError(f"the load generator cannot connect to {call.url}")
+            yield load
+        if load.returncode:
+            raise RuntimeError("the load generator failed")

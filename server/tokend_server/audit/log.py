@@ -61,8 +61,8 @@ class LineWriter:
         Raises:
             OSError: Not all of it was written.
         """
-        rest = _END * self._cut_off + line + _END
-        while rest:
-            count = self._write(rest)
+        rest = (_END if self._cut_off else b"") + line + _END
+        while (count := self._write(rest)) < len(rest):
             self._cut_off = not rest[:count].endswith(_END)
             rest = rest[count:]
+        self._cut_off = False

@@ -29,15 +29,29 @@ type tally struct {
 	failures  map[string]int
 }
 
-// drive keeps connections x streams calls in flight until the duration is over, and waits for the last of them.
-func drive(s settings, b bodies) report {
+// connected makes the clients, over HTTP/2 with their connections.
+func connected(s settings) ([]*http.Client, error) {
+	clients := make([]*http.Client, s.connections)
+	for c := range clients {
+		clients[c] = newClient(s)
+		if !s.grpc {
+			continue
+		}
+		if err := connect(clients[c], s); err != nil {
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
+// drive keeps a number of calls in flight for each client until the duration is over, and waits for the last of them.
+func drive(s settings, b bodies, clients []*http.Client) report {
 	tallies := make([]tally, s.connections*s.streams)
 	var next atomic.Uint64
 	next.Store(s.first)
 	var done sync.WaitGroup
 	begin := time.Now()
-	for c := range s.connections {
-		client := newClient(s)
+	for c, client := range clients {
 		for i := range s.streams {
 			index := c*s.streams + i
 			draw := drawer(s, &next, uint64(index))

@@ -1,5 +1,6 @@
 // Command load makes one kind of call over and over from a fixed number of connections and streams, and writes what
-// came of it to standard output as JSON.
+// came of it to standard output as JSON. Before that it makes its connections, writes "ready" and waits for a line on
+// standard input, so that whoever measures the server leaves them out.
 //
 // It needs nothing beyond the standard library. Every call names another user: the body is a template in which ten
 // number signs stand for the user's number, so that the template's length, and with it any length prefix, holds for
@@ -7,6 +8,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"encoding/json"
 	"flag"
@@ -85,7 +87,23 @@ func run(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(drive(s, bodies))
+	clients, err := connected(s)
+	if err != nil {
+		return err
+	}
+	if err := awaitTurn(); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(drive(s, bodies, clients))
+}
+
+// awaitTurn says that everything is prepared, and waits to be told to begin.
+func awaitTurn() error {
+	if _, err := fmt.Println("ready"); err != nil {
+		return err
+	}
+	_, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	return err
 }
 
 func main() {
