@@ -2,6 +2,7 @@
 
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import grpc
@@ -48,6 +49,15 @@ def test_a_unix_socket_is_open_to_user_and_group_alone(tmp_path: Path) -> None:
         assert service.address == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert lookup(service.channel).identity_id
+
+
+def test_a_server_that_cannot_have_all_its_addresses_leaves_nothing_behind() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        before = threading.active_count()
+        with pytest.raises(ConfigError), grpc_service(listen=["127.0.0.1:0", address]):
+            pass
+        assert threading.active_count() == before
 
 
 def test_two_addresses_serve_at_once(tmp_path: Path) -> None:

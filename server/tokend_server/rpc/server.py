@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -88,14 +89,18 @@ class GrpcServer:
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
         addresses = []
-        for listener in config.guarded:
-            server = self._server(listener, call_layers(config, listener, door, self._workers, metrics, clock, tracing))
-            add_DeveloperIdentityServiceServicer_to_server(service, server)
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-            if config.reflection:
-                reflection.enable_server_reflection(names, server)
-            self._servers.append(server)
-            addresses.append(self._listen(server, listener))
+        with ExitStack() as undo:
+            undo.callback(self.stop, 0)
+            for listener in config.guarded:
+                layers = call_layers(config, listener, door, self._workers, metrics, clock, tracing)
+                server = self._server(listener, layers)
+                add_DeveloperIdentityServiceServicer_to_server(service, server)
+                health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+                if config.reflection:
+                    reflection.enable_server_reflection(names, server)
+                self._servers.append(server)
+                addresses.append(self._listen(server, listener))
+            undo.pop_all()
         self.addresses = tuple(addresses)
 
     def start(self) -> None:
