@@ -2,7 +2,6 @@
 
 import faulthandler
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +13,7 @@ _LAST_PATIENCE = 60
 
 def pytest_unconfigure() -> None:
     """Has a thread that a test has left running told and taken for a failure: the process would wait for ever."""
-    faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=sys.stderr)
+    faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=2)
 
 
 @pytest.fixture(autouse=True)

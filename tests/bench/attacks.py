@@ -198,8 +198,11 @@ def main() -> None:
             f"Medians of {arguments.rounds} rounds of {arguments.seconds:g} s. {describe(Path(directory))}\n\n"
             f"{table(rounds)}\n"
         )
-    held = {name: of_attack for name, of_attack in rounds.items() if name not in _OUT_OF_REACH}
-    over = [name for name, of_attack in held.items() if ratio(of_attack) > BAR or _failed(of_attack) != "0"]
+    over = [
+        name
+        for name, of_attack in rounds.items()
+        if (ratio(of_attack) > BAR and name not in _OUT_OF_REACH) or _failed(of_attack) != "0"
+    ]
     if over:
         sys.exit(f"Over {BAR:g} times the quiet p99, or with failed calls: {', '.join(over)}")
 

@@ -125,6 +125,14 @@ def test_a_pause_outlives_the_tasks_of_its_line(queue: FairQueue[str], clock: Fa
     assert take(queue, 1) == ["a2"]
 
 
+def test_no_pause_costs_no_turn(queue: FairQueue[str]) -> None:
+    offer(queue, "a1", "a2")
+    take(queue, 1)
+    queue.hold_back("a", 0.0)
+    offer(queue, "b1")
+    assert take(queue, 2) == ["a2", "b1"]
+
+
 def test_who_has_no_line_is_not_held_back(queue: FairQueue[str]) -> None:
     queue.hold_back("a", 0.5)
     offer(queue, "a1")

@@ -13,7 +13,6 @@ from tokend_server.tls import TlsFiles
 #: A way to tell who calls.
 Way: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
 
-
 #: Calls at once on a connection that no client should have to do without, however few threads there are.
 _LEAST_STREAMS = 32
 

@@ -112,7 +112,7 @@ class FairQueue(Generic[_Task]):
         """Takes no task of a connection for some seconds more."""
         with self._lock:
             line = self._lines.get(connection)
-            if line is None:
+            if line is None or not seconds:
                 return
             now = self._clock.monotonic()
             line.held_until = min(max(line.held_until, now) + seconds, now + _LONGEST_PAUSE)
