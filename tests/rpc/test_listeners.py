@@ -2,7 +2,6 @@
 
 import socket
 import stat
-import threading
 from pathlib import Path
 
 import grpc
@@ -19,6 +18,7 @@ from tests.support.grpc_service import (
     grpc_service,
     insecure_channel,
 )
+from tests.support.threads import no_threads_left
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -54,10 +54,12 @@ def test_a_unix_socket_is_open_to_user_and_group_alone(tmp_path: Path) -> None:
 def test_a_server_that_cannot_have_all_its_addresses_leaves_nothing_behind() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        before = threading.active_count()
-        with pytest.raises(ConfigError), grpc_service(listen=["127.0.0.1:0", address]):
+        with (
+            no_threads_left(),
+            pytest.raises(ConfigError),
+            grpc_service(listen=["127.0.0.1:0", address]),
+        ):
             pass
-        assert threading.active_count() == before
 
 
 def test_two_addresses_serve_at_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.grpc_service import PATIENCE
+from tests.support.threads import no_threads_left
 
 from tokend_server.clock import SystemClock
 from tokend_server.rpc.worker_pool import WorkerPool
@@ -64,11 +65,10 @@ def test_as_many_tasks_run_at_once_as_there_are_workers(pool: WorkerPool) -> Non
 
 
 def test_shutdown_ends_the_threads() -> None:
-    before = threading.active_count()
-    pool = made(3)
-    assert len(workers_of(pool)) == 3
-    pool.shutdown()
-    assert threading.active_count() == before
+    with no_threads_left():
+        pool = made(3)
+        assert len(workers_of(pool)) == 3
+        pool.shutdown()
 
 
 def busy(pool: WorkerPool, count: int) -> threading.Event:
@@ -107,21 +107,20 @@ def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
 
 
 def test_replacements_end_when_the_others_are_back() -> None:
-    before = threading.active_count()
-    pool = made(2)
-    release = busy(pool, 2)
-    pool.replace(3)
-    first = workers_of(pool)
-    assert len(first) == 5
-    release.set()
-    pool.replace(1)
-    for number in (3, 2):
-        while len(workers_of(pool)) > number:
-            threading.Event().wait(0.001)
-        pool.replace(0)
-    assert does_work(pool)
-    pool.shutdown()
-    assert threading.active_count() == before
+    with no_threads_left():
+        pool = made(2)
+        release = busy(pool, 2)
+        pool.replace(3)
+        first = workers_of(pool)
+        assert len(first) == 5
+        release.set()
+        pool.replace(1)
+        for number in (3, 2):
+            while len(workers_of(pool)) > number:
+                threading.Event().wait(0.001)
+            pool.replace(0)
+        assert does_work(pool)
+        pool.shutdown()
 
 
 def test_work_that_was_there_first_is_done_before_a_replacement_ends(pool: WorkerPool) -> None:
@@ -138,30 +137,28 @@ def test_work_that_was_there_first_is_done_before_a_replacement_ends(pool: Worke
 
 
 def test_shutdown_ends_replacements_too() -> None:
-    before = threading.active_count()
-    pool = made(1)
-    pool.replace(7)
-    pool.shutdown()
-    assert threading.active_count() == before
+    with no_threads_left():
+        pool = made(1)
+        pool.replace(7)
+        pool.shutdown()
 
 
 def test_threads_that_cannot_be_had_are_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = threading.active_count()
-    pool = made(1)
-    start, left = threading.Thread.start, [True, True]
+    with no_threads_left():
+        pool = made(1)
+        start, left = threading.Thread.start, [True, True]
 
-    def start_two(thread: threading.Thread) -> None:
-        if not left:
-            raise RuntimeError("can't start new thread")
-        left.pop()
-        start(thread)
+        def start_two(thread: threading.Thread) -> None:
+            if not left:
+                raise RuntimeError("can't start new thread")
+            left.pop()
+            start(thread)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start_two)
-        with pytest.raises(RuntimeError):
-            pool.replace(4)
-    assert len(workers_of(pool)) == 3
-    pool.replace(4)
-    assert len(workers_of(pool)) == 5
-    pool.shutdown()
-    assert threading.active_count() == before
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start_two)
+            with pytest.raises(RuntimeError):
+                pool.replace(4)
+        assert len(workers_of(pool)) == 3
+        pool.replace(4)
+        assert len(workers_of(pool)) == 5
+        pool.shutdown()

@@ -1,6 +1,5 @@
 """The scripted Cognito itself, as boto3 without retries meets it."""
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS, THR
 from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, PATIENCE, CognitoUpstream
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest, parts_of
+from tests.support.threads import no_threads_left
 from tests.unit.aws_json.boto import cognito_client
 
 from tokend_server.model import Secret
@@ -303,15 +303,14 @@ def test_requests_can_be_waited_for(call: Call, upstream: CognitoUpstream) -> No
 
 @pytest.mark.parametrize("step", [Hang(), HangBeforeReading(), Drip(PATIENCE, Sent.HALF_OF_BODY), Success()])
 def test_leaving_ends_everything(step: Hang | HangBeforeReading | Drip | Success) -> None:
-    before = set(threading.enumerate())
-    with ThreadPoolExecutor(1) as threads, CognitoUpstream() as upstream, cognito_client(upstream.url) as client:
-        upstream.script([step])
-        call = threads.submit(calling(client))
-        if isinstance(step, Success):
-            call.result()
-        else:
-            upstream.wait_for_held(1)
-        upstream.stop_accepting()
-    with pytest.raises(EndpointConnectionError), cognito_client(upstream.url) as client:
-        calling(client)()
-    assert set(threading.enumerate()) <= before
+    with no_threads_left():
+        with ThreadPoolExecutor(1) as threads, CognitoUpstream() as upstream, cognito_client(upstream.url) as client:
+            upstream.script([step])
+            call = threads.submit(calling(client))
+            if isinstance(step, Success):
+                call.result()
+            else:
+                upstream.wait_for_held(1)
+            upstream.stop_accepting()
+        with pytest.raises(EndpointConnectionError), cognito_client(upstream.url) as client:
+            calling(client)()

@@ -1,6 +1,4 @@
-import contextlib
 import logging
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,6 +6,7 @@ from typing import Any
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import DISCOVERY_PATH, JWKS_PATH, Fault, OidcProvider, ec_key, jwk, rsa_key
+from tests.support.threads import no_threads_left
 from urllib3 import PoolManager
 
 from tokend_server.clock import Deadline, SystemClock
@@ -120,7 +119,7 @@ def test_the_short_deadline_of_the_first_caller_spoils_nothing_for_the_next(
 
 def test_no_fetch_is_begun_for_a_spent_deadline(provider: OidcProvider, keys: ProviderKeys, clock: FakeClock) -> None:
     provider.fault = Fault.HANG
-    with no_new_threads(), pytest.raises(DeadlineExceeded):
+    with no_threads_left(), pytest.raises(DeadlineExceeded):
         keys.find("1", Deadline(clock, clock.monotonic()))
 
 
@@ -132,7 +131,7 @@ def test_no_fetch_is_begun_beside_one_that_is_overdue(
         keys.find("1", in_real_time(0.02))
     assert provider.hanging.wait(10)
     clock.advance(COOL_DOWN)
-    with no_new_threads(), pytest.raises(KeysUnavailable):
+    with no_threads_left(), pytest.raises(KeysUnavailable):
         keys.find("1", deadline)
 
 
@@ -142,7 +141,7 @@ def test_no_fetch_is_begun_for_fresh_keys(
     keys.find("1", deadline)
     provider.fault = Fault.HANG
     clock.advance(MAX_AGE - 1)
-    with no_new_threads():
+    with no_threads_left():
         assert ids(keys.find("1", deadline)) == ["1"]
 
 
@@ -297,14 +296,6 @@ def test_a_provider_that_does_not_answer_is_given_up(
         ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock).find("1", Deadline(clock))
     assert NAME in caplog.text
     assert "ReadTimeoutError" in caplog.text
-
-
-@contextlib.contextmanager
-def no_new_threads() -> Iterator[None]:
-    """Fails if a fetch is begun: a fetch that hangs is sure to be seen."""
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
 
 
 def in_real_time(seconds: float) -> Deadline:
