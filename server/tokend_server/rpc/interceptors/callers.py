@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -16,6 +16,9 @@ from tokend_server.rpc.policy import Rule
 
 #: How many lists of names are remembered decoded.
 _REMEMBERED = 1000
+
+_Read: TypeAlias = Callable[[Call, grpc.ServicerContext], Presented]
+_Identify: TypeAlias = Callable[[Call, grpc.ServicerContext], tuple[str, str]]
 
 _UNKNOWN = "The caller is not known: none of this listener's ways to tell who calls has succeeded."
 
@@ -32,14 +35,14 @@ def identifying(ways: Sequence[tuple[str, Way]], rules: Mapping[str, Rule], *, c
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         rule = rules.get(method.path)
-        identify = _identify(ways, rule)
+        identify = _identify(ways, read, rule)
 
         @wraps(behavior)
         def identified(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             if rule is None:
                 raise CallerNotAllowed("This method is for nobody.")
             call = current_call()
-            call.way, call.caller = identify(read(call, context))
+            call.way, call.caller = identify(call, context)
             return behavior(request, context, *rest)
 
         return identified
@@ -65,11 +68,12 @@ def limiting(limits: Limits) -> Layer:
     return layer
 
 
-def _identify(ways: Sequence[tuple[str, Way]], rule: Rule | None) -> Callable[[Presented], tuple[str, str]]:
+def _identify(ways: Sequence[tuple[str, Way]], read: _Read, rule: Rule | None) -> _Identify:
     if not ways or rule is Rule.NOTHING:
-        return lambda _presented: ("", ANONYMOUS)
+        return lambda _call, _context: ("", ANONYMOUS)
 
-    def identify(presented: Presented) -> tuple[str, str]:
+    def identify(call: Call, context: grpc.ServicerContext) -> tuple[str, str]:
+        presented = read(call, context)
         for name, way in ways:
             if caller := way(presented):
                 return name, caller
