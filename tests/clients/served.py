@@ -17,8 +17,8 @@ from tests.support.server_process import ServerProcess
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.build import open_configured_store
-from tokend_server.engines.local.keyring import SigningAlgorithm, succession
-from tokend_server.engines.local.signer import generate_signing_key
+from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.rotation import KeyRotation
 
 #: Seconds that clients have to come back to a server that was started again. Those that were gone never do.
 RETURN_TIMEOUT = 6
@@ -91,12 +91,9 @@ max_attempts = 1
     def rotate(self) -> None:
         """Has it sign with new keys, and publish them, from now on."""
         with closing(open_configured_store(load_config(self._config))) as store:
-            keys = store.signing_keys()
+            rotation = KeyRotation(store, SystemClock())
             for algorithm in SigningAlgorithm:
-                generation = succession(keys, algorithm)[0].generation + 1
-                store.add_signing_key(
-                    generate_signing_key(algorithm, generation=generation, created=int(SystemClock.now()))
-                )
+                rotation.add(algorithm, signs_in=0)
             expected = {key.kid for key in store.signing_keys()}
         _get(f"{self._ops_url}/readyz")  # a look at the engines, which reads the keys
         published = {key["kid"] for key in json.loads(_get(f"{self.issuer}/.well-known/jwks.json"))["keys"]}

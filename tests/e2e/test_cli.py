@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -317,9 +318,48 @@ def test_keys_are_listed_with_their_states_and_without_their_secrets(config: Pat
         ("now", "RS512", "signing"),
         ("next", "RS512", "published"),
     ]
-    assert {frozenset(key) for key in keys} == {frozenset({"KeyId", "Algorithm", "State", "CreationDate", "SignsFrom"})}
+    members = ["KeyId", "Algorithm", "State", "CreationDate", "SignsFrom"]
+    assert [list(key) for key in keys] == [members, [*members, "TokensExpiredBy"], members, members]
     assert keys[2]["SignsFrom"] == "2017-07-14T02:40:00+00:00"
+    assert keys[1]["TokensExpiredBy"] == "2017-07-15T02:50:00+00:00"
     assert "canary-4715" not in ended.stdout
+
+
+def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
+    with ServerProcess(config) as server, grpc.insecure_channel(server.endpoint) as channel:
+
+        def signing() -> str:
+            httpx.get(f"{server.ops}/readyz").raise_for_status()  # a look at the engine, which reads the keys
+            token = get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: "cli-alice"}).token
+            key = jwt.PyJWKClient(f"{server.issuer}/.well-known/jwks.json").get_signing_key_from_jwt(token)
+            jwt.decode(token, key, algorithms=["RS512"], audience=POOL_ID)
+            return str(jwt.get_unverified_header(token)["kid"])
+
+        def states() -> dict[str, str]:
+            return {key["KeyId"]: key["State"] for key in done("keys", "list", "--config", str(config))["Keys"]}
+
+        first = signing()
+        waiting = done("keys", "add", "RS512", "--config", str(config))
+        assert signing() == first
+        assert states() == {first: "signing", waiting["KeyId"]: "published"}
+        until = datetime.fromisoformat(waiting["SignsFrom"]) - datetime.fromisoformat(waiting["CreationDate"])
+        assert until == timedelta(hours=1)
+
+        assert "signs" in failed("keys", "remove", first, "--config", str(config))
+        replacing = done("keys", "add", "RS512", "--signs-in", "0", "--config", str(config))["KeyId"]
+        assert signing() == replacing
+        assert "may be valid until" in failed("keys", "remove", first, "--config", str(config))
+        for words in ([first, "--compromised"], [waiting["KeyId"]]):
+            ended = run("keys", "remove", *words, "--config", str(config))
+            assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+        assert states() == {replacing: "signing"}
+        assert signing() == replacing
+        published = httpx.get(f"{server.issuer}/.well-known/jwks.json").raise_for_status().json()["keys"]
+        assert [key["kid"] for key in published] == [replacing]
+
+
+def test_a_key_that_is_not_there_is_told(config: Path) -> None:
+    assert failed("keys", "remove", "no-such-key", "--config", str(config)) == "Error: There is no key no-such-key.\n"
 
 
 @pytest.fixture(scope="module")

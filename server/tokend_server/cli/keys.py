@@ -1,5 +1,7 @@
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -7,7 +9,16 @@ from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.build import open_configured_store
-from tokend_server.engines.local.keyring import key_state
+from tokend_server.engines.local.keyring import (
+    KeyState,
+    SigningAlgorithm,
+    SigningKey,
+    key_state,
+    tokens_expired_by,
+)
+from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
+from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.stores.sql import SqlStore
 
 
 @click.group()
@@ -19,20 +30,65 @@ def keys() -> None:
 @config_option
 def list_keys(config_path: Path | None) -> None:
     """List the keys with what they do now; private keys are never shown."""
-    now = SystemClock.now()
-    with closing(open_configured_store(load_config(config_path))) as store:
+    with _store(config_path) as store:
         held = store.signing_keys()
-    echo_json(
-        {
-            "Keys": [
-                {
-                    "KeyId": key.kid,
-                    "Algorithm": key.algorithm.value,
-                    "State": key_state(key, held, now).value,
-                    "CreationDate": iso(key.creation_date),
-                    "SignsFrom": iso(key.signs_from),
-                }
-                for key in held
-            ]
-        }
-    )
+    echo_json({"Keys": [_described(key, held) for key in held]})
+
+
+@keys.command()
+@config_option
+@click.argument("algorithm", type=click.Choice([each.value for each in SigningAlgorithm]))
+@click.option(
+    "--signs-in",
+    type=click.IntRange(0, 30 * 86_400),
+    default=3600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it is published before it signs: longer than any verifier keeps the keys that it has fetched.",
+)
+def add(config_path: Path | None, algorithm: str, signs_in: int) -> None:
+    """Add a key that takes over from the one that signs now."""
+    with _store(config_path) as store:
+        try:
+            key = KeyRotation(store, SystemClock()).add(SigningAlgorithm(algorithm), signs_in=signs_in)
+        except StaleReading as error:
+            raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
+        held = store.signing_keys()
+    echo_json(_described(key, held))
+
+
+@keys.command()
+@config_option
+@click.argument("key_id")
+@click.option("--compromised", is_flag=True, help="End its tokens too, though they have not expired.")
+def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
+    """Remove a key that signs no more, when its tokens have expired."""
+    with _store(config_path) as store:
+        try:
+            KeyRotation(store, SystemClock()).remove(key_id, compromised=compromised)
+        except KeyNotFound as error:
+            raise click.ClickException(f"There is no key {key_id}.") from error
+        except KeyInUse as error:
+            raise click.ClickException(_why_in_use(error)) from error
+
+
+def _why_in_use(error: KeyInUse) -> str:
+    if error.tokens_expired_by is None:
+        return "The key signs, or will within a minute; another has to sign first: `tokend keys add`."
+    return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."
+
+
+def _store(config_path: Path | None) -> closing[SqlStore]:
+    return closing(open_configured_store(load_config(config_path)))
+
+
+def _described(key: SigningKey, held: Sequence[SigningKey]) -> dict[str, Any]:
+    state = key_state(key, held, SystemClock.now())
+    expired_by = tokens_expired_by(key, held) if state is KeyState.RETIRED else None
+    return {
+        "KeyId": key.kid,
+        "Algorithm": key.algorithm.value,
+        "State": state.value,
+        "CreationDate": iso(key.creation_date),
+        "SignsFrom": iso(key.signs_from),
+    } | ({"TokensExpiredBy": iso(expired_by)} if expired_by else {})

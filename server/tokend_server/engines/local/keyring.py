@@ -11,6 +11,10 @@ from operator import attrgetter
 
 from tokend_server.model import NumericDate, Secret
 
+#: Seconds for which tokens may still be taken when another key has begun to sign: the longest life of a token, and ten
+#: minutes for a process that has yet to read the new key and for verifiers whose clocks are slow.
+_TOKENS_LAST = 86_400 + 600
+
 
 class SigningAlgorithm(StrEnum):
     """The JWS algorithms (RFC 7518, section 3.1) that a pool may sign with."""
@@ -70,3 +74,9 @@ def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeySta
     if signing_key(succession(keys, key.algorithm), now) == key:
         return KeyState.SIGNING
     return KeyState.PUBLISHED if key.signs_from > now else KeyState.RETIRED
+
+
+def tokens_expired_by(key: SigningKey, keys: Iterable[SigningKey]) -> NumericDate | None:
+    """When nobody takes a token of one of the keys any more; None while no newer key follows it."""
+    followers = (each for each in succession(keys, key.algorithm) if each.generation > key.generation)
+    return min((each.signs_from + _TOKENS_LAST for each in followers), default=None)

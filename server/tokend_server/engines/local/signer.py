@@ -15,7 +15,7 @@ from tokend_server.engines.local.jws import JwsSigner
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key, succession
 from tokend_server.engines.local.store import KeyStore, StaleReading
 from tokend_server.errors import EngineUnavailable
-from tokend_server.model import KeySet, Secret
+from tokend_server.model import KeySet, NumericDate, Secret
 
 #: How long verifiers may keep the key set: well below the hour that a key is published before it signs.
 JWKS_MAX_AGE = timedelta(minutes=5)
@@ -105,8 +105,10 @@ class TokenSigner:
         return key, loaded.signers[key.kid]
 
 
-def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, created: int) -> SigningKey:
-    """A new key that signs from now on: RSA of 2,048 bits, or an elliptic curve key on P-256."""
+def generate_signing_key(
+    algorithm: SigningAlgorithm, *, generation: int, created: NumericDate, signs_in: int = 0
+) -> SigningKey:
+    """A new key, RSA of 2,048 bits or an elliptic curve key on P-256, that signs so many seconds after its making."""
     key: RSAKey | ECKey
     if algorithm is SigningAlgorithm.ES256:
         key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
@@ -118,7 +120,7 @@ def generate_signing_key(algorithm: SigningAlgorithm, *, generation: int, create
         generation=generation,
         private_key=Secret(key.as_pem(private=True).decode()),
         creation_date=created,
-        signs_from=created,
+        signs_from=created + signs_in,
     )
 
 

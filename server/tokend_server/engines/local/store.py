@@ -76,6 +76,10 @@ class KeyStore(Protocol):
         """
         ...
 
+    def remove_signing_key(self, kid: str) -> bool:
+        """Removes a key for good; tells whether there was one."""
+        ...
+
 
 class Store(IdentityStore, KeyStore, Protocol):
     """Both in one place, as the local engine needs them."""

@@ -57,7 +57,9 @@ def test_a_process_that_comes_second_uses_the_first_ones_key(local: LocalEngineU
 
 
 def test_a_key_that_another_process_adds_is_published_after_a_refresh(local: LocalEngineUnderTest) -> None:
-    published = generate_signing_key(SigningAlgorithm.ES256, generation=2, created=int(local.clock.now()) + 3600)
+    published = generate_signing_key(
+        SigningAlgorithm.ES256, generation=2, created=int(local.clock.now()), signs_in=3600
+    )
     signing = local.store.signing_keys()[0].kid
     local.store.add_signing_key(published)
     assert kids(local.signer) == [signing]

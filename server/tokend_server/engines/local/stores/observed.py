@@ -34,6 +34,7 @@ class ObservedStore:
                 "delete",
                 "signing_keys",
                 "add_signing_key",
+                "remove_signing_key",
             )
         }
 
@@ -64,6 +65,9 @@ class ObservedStore:
 
     def add_signing_key(self, key: SigningKey) -> None:
         self._measured("add_signing_key", lambda: self._store.add_signing_key(key))
+
+    def remove_signing_key(self, kid: str) -> bool:
+        return self._measured("remove_signing_key", lambda: self._store.remove_signing_key(kid))
 
     def _measured(self, operation: str, call: Callable[[], _Result]) -> _Result:
         started = self._clock.monotonic()

@@ -133,6 +133,11 @@ class SqlStore:
         with self._writing() as connection:
             connection.execute(insert(signing_keys), row)
 
+    def remove_signing_key(self, kid: str) -> bool:
+        with self._writing() as connection:
+            deleted = connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
+            return deleted.rowcount == 1
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         try:

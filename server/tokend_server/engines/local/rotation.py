@@ -1,0 +1,86 @@
+"""What operators do with signing keys: add one to a succession, and take one out of it."""
+
+from tokend_server.clock import Clock
+from tokend_server.engines.local.keyring import (
+    KeyState,
+    SigningAlgorithm,
+    SigningKey,
+    key_state,
+    succession,
+    tokens_expired_by,
+)
+from tokend_server.engines.local.signer import generate_signing_key
+from tokend_server.engines.local.store import KeyStore
+from tokend_server.model import NumericDate
+
+#: Seconds before it signs from which a key is in use: processes read the keys every few seconds only.
+_ABOUT_TO_SIGN = 60
+
+
+class KeyNotFound(Exception):
+    """Raised when the store has no key of that id."""
+
+
+class KeyInUse(Exception):
+    """Raised when a key cannot be removed.
+
+    Attributes:
+        tokens_expired_by: When its tokens have expired; None for a key that signs or is about to.
+    """
+
+    def __init__(self, tokens_expired_by: NumericDate | None) -> None:
+        super().__init__(tokens_expired_by)
+        self.tokens_expired_by = tokens_expired_by
+
+
+class KeyRotation:
+    """Changes which signing keys there are; processes that serve follow within seconds.
+
+    Args:
+        store: Where the keys are kept.
+        clock: The time.
+    """
+
+    def __init__(self, store: KeyStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def add(self, algorithm: SigningAlgorithm, *, signs_in: int) -> SigningKey:
+        """Makes the next key of an algorithm, which is published at once and signs that many seconds later.
+
+        Raises:
+            StaleReading: Another process added one at the same time.
+            EngineUnavailable: The store does not answer.
+        """
+        newest = next(iter(succession(self._store.signing_keys(), algorithm)), None)
+        generation = newest.generation + 1 if newest else 1
+        created = int(self._clock.now())
+        key = generate_signing_key(algorithm, generation=generation, created=created, signs_in=signs_in)
+        self._store.add_signing_key(key)
+        return key
+
+    def remove(self, kid: str, *, compromised: bool) -> None:
+        """Takes a key out for good; verifiers refuse its tokens from when they next fetch the keys.
+
+        Args:
+            kid: The key.
+            compromised: Whether tokens that have not expired are to be refused as well.
+
+        Raises:
+            KeyNotFound: There is none of that id.
+            KeyInUse: It signs or is about to, or has signed tokens that may not have expired.
+            EngineUnavailable: The store does not answer.
+        """
+        now = self._clock.now()
+        keys = self._store.signing_keys()
+        key = next((each for each in keys if each.kid == kid), None)
+        if key is None:
+            raise KeyNotFound
+        states = {key_state(key, keys, moment) for moment in (now, now + _ABOUT_TO_SIGN)}
+        if KeyState.SIGNING in states:
+            raise KeyInUse(None)
+        end = tokens_expired_by(key, keys)
+        if KeyState.PUBLISHED not in states and end and now < end and not compromised:
+            raise KeyInUse(end)
+        if not self._store.remove_signing_key(kid):
+            raise KeyNotFound

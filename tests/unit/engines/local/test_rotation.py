@@ -1,0 +1,130 @@
+import json
+from collections.abc import Callable
+
+import pytest
+from tests.support.local_engine import LocalEngineUnderTest, parts_of
+
+from tokend_server.engines.local.keyring import KeyState, SigningAlgorithm, SigningKey, key_state
+from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
+
+ES256 = SigningAlgorithm.ES256
+HOUR = 3600
+TOKENS_LAST = 24 * HOUR + 600
+
+
+@pytest.fixture
+def rotation(local: LocalEngineUnderTest) -> KeyRotation:
+    return KeyRotation(local.store, local.clock)
+
+
+@pytest.fixture
+def states(local: LocalEngineUnderTest) -> Callable[[], list[tuple[str, KeyState]]]:
+    def read() -> list[tuple[str, KeyState]]:
+        keys = local.store.signing_keys()
+        return [(key.kid, key_state(key, keys, local.clock.now())) for key in keys]
+
+    return read
+
+
+def only(local: LocalEngineUnderTest) -> SigningKey:
+    (key,) = local.store.signing_keys()
+    return key
+
+
+def test_a_new_key_is_published_before_it_signs(
+    local: LocalEngineUnderTest, rotation: KeyRotation, states: Callable[[], list[tuple[str, KeyState]]]
+) -> None:
+    first = only(local).kid
+    second = rotation.add(ES256, signs_in=HOUR).kid
+    assert states() == [(first, KeyState.SIGNING), (second, KeyState.PUBLISHED)]
+    local.clock.advance(HOUR - 1)
+    assert states() == [(first, KeyState.SIGNING), (second, KeyState.PUBLISHED)]
+    local.clock.advance(1)
+    assert states() == [(first, KeyState.RETIRED), (second, KeyState.SIGNING)]
+
+
+def test_a_key_that_signs_at_once_overtakes_one_that_waits(
+    local: LocalEngineUnderTest, rotation: KeyRotation, states: Callable[[], list[tuple[str, KeyState]]]
+) -> None:
+    rotation.add(ES256, signs_in=HOUR)
+    third = rotation.add(ES256, signs_in=0).kid
+    for _ in range(2):
+        assert [kid for kid, state in states() if state is KeyState.SIGNING] == [third]
+        local.clock.advance(HOUR)
+
+
+def test_the_first_key_of_an_algorithm_follows_none(rotation: KeyRotation) -> None:
+    assert [rotation.add(SigningAlgorithm.RS256, signs_in=0).generation for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.parametrize("compromised", [False, True])
+@pytest.mark.parametrize("signs_in", [None, HOUR])
+def test_the_key_that_signs_stays(
+    local: LocalEngineUnderTest, rotation: KeyRotation, *, signs_in: int | None, compromised: bool
+) -> None:
+    signing = only(local).kid
+    if signs_in is not None:
+        rotation.add(ES256, signs_in=signs_in)
+    with pytest.raises(KeyInUse) as caught:
+        rotation.remove(signing, compromised=compromised)
+    assert caught.value.tokens_expired_by is None
+    assert signing in {key.kid for key in local.store.signing_keys()}
+
+
+def test_a_retired_key_stays_until_its_last_token_has_expired(
+    local: LocalEngineUnderTest, rotation: KeyRotation
+) -> None:
+    first = only(local).kid
+    second = rotation.add(ES256, signs_in=HOUR)
+    rotation.add(ES256, signs_in=2 * HOUR)  # what comes later than the key's successor does not prolong its life
+    end = second.signs_from + TOKENS_LAST
+    local.clock.advance(end - local.clock.now() - 1)
+    with pytest.raises(KeyInUse) as caught:
+        rotation.remove(first, compromised=False)
+    assert caught.value.tokens_expired_by == end
+    local.clock.advance(1)
+    rotation.remove(first, compromised=False)
+    assert first not in {key.kid for key in local.store.signing_keys()}
+
+
+def test_a_compromised_key_goes_as_soon_as_another_signs(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
+    first = only(local).kid
+    second = rotation.add(ES256, signs_in=0).kid
+    rotation.remove(first, compromised=True)
+    assert [key.kid for key in local.store.signing_keys()] == [second]
+
+
+def test_a_key_that_has_yet_to_sign_may_go_until_a_minute_before(
+    local: LocalEngineUnderTest, rotation: KeyRotation
+) -> None:
+    first = only(local).kid
+    second, third = (rotation.add(ES256, signs_in=HOUR + later).kid for later in (0, 1))
+    local.clock.advance(HOUR - 60)
+    with pytest.raises(KeyInUse):
+        rotation.remove(second, compromised=True)
+    rotation.remove(third, compromised=False)
+    assert [key.kid for key in local.store.signing_keys()] == [first, second]
+
+
+def test_a_key_that_was_overtaken_before_it_signed_may_go(local: LocalEngineUnderTest, rotation: KeyRotation) -> None:
+    overtaken = rotation.add(ES256, signs_in=HOUR).kid
+    rotation.add(ES256, signs_in=0)
+    rotation.remove(overtaken, compromised=False)
+    assert overtaken not in {key.kid for key in local.store.signing_keys()}
+
+
+def test_a_key_that_is_not_there_is_not_removed(rotation: KeyRotation) -> None:
+    with pytest.raises(KeyNotFound):
+        rotation.remove("no-such-key", compromised=True)
+
+
+def test_what_is_added_and_removed_is_what_the_engine_signs_with(
+    local: LocalEngineUnderTest, rotation: KeyRotation
+) -> None:
+    first = only(local).kid
+    second = rotation.add(ES256, signs_in=0).kid
+    rotation.remove(first, compromised=True)
+    local.engine.check()
+    header, _ = parts_of(local.signer.sign({}, ES256))
+    assert header["kid"] == second
+    assert [key["kid"] for key in json.loads(local.signer.key_set().jwks)["keys"]] == [second]
