@@ -32,7 +32,8 @@ def list_keys(config_path: Path | None) -> None:
     """List the keys with what they do now; private keys are never shown."""
     with _store(config_path) as store:
         held = store.signing_keys()
-    echo_json({"Keys": [_described(key, held) for key in held]})
+    now = SystemClock.now()
+    echo_json({"Keys": [_described(key, held, now) for key in held]})
 
 
 @keys.command()
@@ -54,7 +55,7 @@ def add(config_path: Path | None, algorithm: str, signs_in: int) -> None:
         except StaleReading as error:
             raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
         held = store.signing_keys()
-    echo_json(_described(key, held))
+    echo_json(_described(key, held, SystemClock.now()))
 
 
 @keys.command()
@@ -82,8 +83,8 @@ def _store(config_path: Path | None) -> closing[SqlStore]:
     return closing(open_configured_store(load_config(config_path)))
 
 
-def _described(key: SigningKey, held: Sequence[SigningKey]) -> dict[str, Any]:
-    state = key_state(key, held, SystemClock.now())
+def _described(key: SigningKey, held: Sequence[SigningKey], now: float) -> dict[str, Any]:
+    state = key_state(key, held, now)
     expired_by = tokens_expired_by(key, held) if state is KeyState.RETIRED else None
     return {
         "KeyId": key.kid,
