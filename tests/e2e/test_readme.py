@@ -6,17 +6,24 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from botocore.loaders import Loader
+from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.certificates import write_certificate
 from tests.support.server_process import ServerProcess
 
+from tokend_client import TokendClient
+from tokend_server import app
+from tokend_server.config import Config
 from tokend_server.engines.cognito.operation import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -125,10 +132,58 @@ def test_the_call_is_answered_in_the_shown_form(answer: dict[str, Any]) -> None:
     assert answer["IdentityId"].split(":")[0] == shown["IdentityId"].split(":")[0]
 
 
-def test_the_python_snippet_verifies_the_token(answer: dict[str, Any], server: ServerProcess) -> None:
+def verify_of_the_snippet(issuer: str) -> Callable[[str], dict[str, Any]]:
     namespace: dict[str, Any] = {}
-    exec(blocks("python")[0].replace("http://127.0.0.1:8080", server.issuer), namespace)
-    assert namespace["verify"](answer["Token"])["sub"] == answer["IdentityId"]
+    exec(blocks("python")[0].replace("http://127.0.0.1:8080", issuer), namespace)
+    verify: Callable[[str], dict[str, Any]] = namespace["verify"]
+    return verify
+
+
+def test_the_python_snippet_verifies_the_token(answer: dict[str, Any], server: ServerProcess) -> None:
+    assert verify_of_the_snippet(server.issuer)(answer["Token"])["sub"] == answer["IdentityId"]
+
+
+@pytest.mark.parametrize(
+    ("clock_ahead", "accepted"),
+    [
+        pytest.param(30, True, id="tokend's clock is ahead"),
+        pytest.param(-930, True, id="expired within the grace for clocks"),
+        pytest.param(-990, False, id="expired"),
+    ],
+)
+def test_the_python_snippet_allows_for_clocks(tmp_path: Path, clock_ahead: int, accepted: bool) -> None:  # noqa: FBT001
+    document = tomllib.loads(blocks("toml")[0])
+    listening = {name: {"listen": FREE} for name in ("issuer", "ops")}
+    config = Config(**document | {"data_dir": tmp_path, "grpc": {"listen": [FREE]}} | listening)
+    service = app.start(config, FakeClock(now=time.time() + clock_ahead))
+    try:
+        (identity_pool_id, pool), *_ = document["pools"].items()
+        with TokendClient(service.grpc_addresses[0]) as client:
+            token = client.get_open_id_token_for_developer_identity(
+                identity_pool_id=identity_pool_id, logins={pool["developer_provider_name"]: "user-4711"}
+            ).token
+        verify = verify_of_the_snippet(service.issuer)
+        with nullcontext() if accepted else pytest.raises(jwt.ExpiredSignatureError):
+            assert verify(token)["aud"] == identity_pool_id
+    finally:
+        service.stop()
+
+
+def test_the_python_snippet_keeps_the_keys(
+    answer: dict[str, Any], server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetches = []
+    fetch = jwt.PyJWKClient.fetch_data
+
+    def counted(client: jwt.PyJWKClient) -> Any:  # noqa: ANN401 - as the library declares it
+        fetches.append(client)
+        return fetch(client)
+
+    monkeypatch.setattr(jwt.PyJWKClient, "fetch_data", counted)
+    verify = verify_of_the_snippet(server.issuer)
+    for _ in range(3):
+        verify(answer["Token"])
+    assert len(fetches) == 1
 
 
 def test_the_pool_with_public_logins_is_good(directory: Path) -> None:

@@ -22,13 +22,14 @@ from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServi
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.build import open_configured_store
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.signer import TokenSigner
 
 PROVIDER = "login.example.test"
 POOLS = {
-    algorithm: f"eu-west-1:0a1b2c3d-0000-4000-8000-0000000000{number:02x}"
-    for number, algorithm in enumerate(("RS512", "RS256", "ES256"))
+    kind: f"eu-west-1:0a1b2c3d-0000-4000-8000-0000000000{number:02x}"
+    for number, kind in enumerate(("RS512 JWS", "RS512 JWT", "RS256 JWS", "ES256 JWS", "ES256 JWT"))
 }
 TAGS = {"department": "engineering", "größe": "42"}
 
@@ -66,8 +67,9 @@ def app_port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pools = "".join(
-        f'[pools."{pool}"]\ndeveloper_provider_name = "{PROVIDER}"\nsigning_algorithm = "{algorithm}"\n'
-        for algorithm, pool in POOLS.items()
+        f'[pools."{pool}"]\ndeveloper_provider_name = "{PROVIDER}"\n'
+        f'signing_algorithm = "{kind.split()[0]}"\ntoken_type = "{kind.split()[1]}"\n'
+        for kind, pool in POOLS.items()
     )
     return write_config(tmp_path_factory.mktemp("issuer"), pools)
 
@@ -79,19 +81,18 @@ def server(config: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="module", params=POOLS)
-def algorithm(request: pytest.FixtureRequest) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
+    """The algorithm and the type of the tokens."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def envoy(
-    algorithm: str, server: ServerProcess, app_port: int, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Envoy]:
+def envoy(kind: str, server: ServerProcess, app_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
     issuer = server.issuer.removeprefix("http://")
     values = {
         "127.0.0.1:8080": issuer,
         "port_value: 8080": f"port_value: {issuer.partition(':')[2]}",
-        "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f": POOLS[algorithm],
+        "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f": POOLS[kind],
         "port_value: 10000": "port_value: 0",
         "port_value: 3000": f"port_value: {app_port}",
     }
@@ -111,25 +112,29 @@ def get(envoy: Envoy) -> Iterator[Callable[..., httpx.Response]]:
         yield send
 
 
-def issued(server: ServerProcess, algorithm: str) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+def issued(server: ServerProcess, kind: str) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
     """A token of the real server, with tags."""
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
-        identity_pool_id=POOLS[algorithm], logins={PROVIDER: "alice"}, principal_tags=TAGS
+        identity_pool_id=POOLS[kind], logins={PROVIDER: "alice"}, principal_tags=TAGS
     )
     with grpc.insecure_channel(server.endpoint) as channel:
         return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=PATIENCE)
 
 
 @pytest.fixture
-def resigned(config: Path, server: ServerProcess, algorithm: str) -> Callable[[Change], str]:
+def resigned(config: Path, server: ServerProcess, kind: str) -> Callable[[Change], str]:
     """A token of the real server with other claims, signed by the server's own key again."""
 
+    algorithm, token_type = kind.split()
+
     def sign(change: Change) -> str:
-        claims = jwt.decode(issued(server, algorithm).token, options={"verify_signature": False})
+        claims = jwt.decode(issued(server, kind).token, options={"verify_signature": False})
         with closing(open_configured_store(load_config(config))) as store:
             signer = TokenSigner(store, SystemClock())
             signer.refresh()
-            return signer.sign({**claims, **change(claims)}, SigningAlgorithm(algorithm)).reveal()
+            return signer.sign(
+                {**claims, **change(claims)}, SigningAlgorithm(algorithm), TokenType(token_type)
+            ).reveal()
 
     return sign
 
@@ -145,19 +150,19 @@ def with_part(token: str, number: int, content: bytes) -> str:
     return ".".join(parts)
 
 
-def test_a_token_is_accepted(get: Callable[..., httpx.Response], server: ServerProcess, algorithm: str) -> None:
-    token = issued(server, algorithm)
+def test_a_token_is_accepted(get: Callable[..., httpx.Response], server: ServerProcess, kind: str) -> None:
+    token = issued(server, kind)
     header = jwt.get_unverified_header(token.token)
-    assert (header["alg"], header["typ"]) == (algorithm, "JWS")
+    assert f"{header['alg']} {header['typ']}" == kind
     answer = get(token.token)
     assert answer.status_code == httpx.codes.OK
     assert answer.json()["x-identity-id"] == token.identity_id
 
 
 def test_the_application_sees_neither_the_token_nor_a_forged_identity(
-    get: Callable[..., httpx.Response], server: ServerProcess, algorithm: str
+    get: Callable[..., httpx.Response], server: ServerProcess, kind: str
 ) -> None:
-    token = issued(server, algorithm)
+    token = issued(server, kind)
     seen = get(token.token, **{"x-identity-id": "forged"}).json()
     assert seen["x-identity-id"] == token.identity_id
     assert token.token not in json.dumps(seen)
@@ -182,9 +187,9 @@ def test_no_token_is_refused(get: Callable[..., httpx.Response], token: str | No
     ],
 )
 def test_an_altered_token_is_refused(
-    get: Callable[..., httpx.Response], server: ServerProcess, algorithm: str, change: Callable[[str], str]
+    get: Callable[..., httpx.Response], server: ServerProcess, kind: str, change: Callable[[str], str]
 ) -> None:
-    token = issued(server, algorithm).token
+    token = issued(server, kind).token
     altered = change(token)
     assert altered != token
     assert get(altered).status_code == httpx.codes.UNAUTHORIZED
@@ -208,9 +213,9 @@ def test_claims_decide_where_the_right_key_has_signed(
 
 
 def test_a_user_of_another_pool_is_refused(
-    get: Callable[..., httpx.Response], server: ServerProcess, algorithm: str
+    get: Callable[..., httpx.Response], server: ServerProcess, kind: str
 ) -> None:
-    others = [issued(server, other).token for other in POOLS if other != algorithm]
+    others = [issued(server, other).token for other in POOLS if other != kind]
     assert [get(token).status_code for token in others] == [httpx.codes.FORBIDDEN] * len(others)
 
 

@@ -14,6 +14,7 @@ from tests.fakes.login_provider import FakeLoginProvider
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.signer import TokenSigner
@@ -38,6 +39,7 @@ class LocalEngineUnderTest:
         algorithm: SigningAlgorithm = SigningAlgorithm.ES256,
         identity_pool_id: str = POOL,
         identity_pool_arn_claim: bool = False,
+        token_type: TokenType = TokenType.JWS,
     ) -> None:
         self.clock = FakeClock(now=NOW)
         self.store = open_store(directory / "tokend.db")
@@ -50,6 +52,7 @@ class LocalEngineUnderTest:
             developer_provider_name=DEVELOPER,
             login_providers=self.providers,
             signing_algorithm=algorithm,
+            token_type=token_type,
             account_id="123456789012",
             identity_pool_arn_claim=identity_pool_arn_claim,
             issuer=ISSUER,

@@ -201,6 +201,9 @@ class Pool(Section):
     signing_algorithm: Literal["RS512", "RS256", "ES256"] = Field(
         "RS512", description="Local engine: JWS algorithm of its tokens"
     )
+    token_type: Literal["JWS", "JWT"] = Field(
+        "JWS", description="Local engine: `typ` of its tokens: `JWS` as Cognito's, or `JWT`, as some verifiers demand"
+    )
     account_id: str = Field(
         "000000000000", pattern=r"^\d{12}$", description="Local engine: AWS account in the ARNs of its tokens"
     )

@@ -13,6 +13,7 @@ from tokend_server.config import Config, ConfigError, Pool
 from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import open_id_connect_provider
@@ -99,6 +100,7 @@ def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: PoolManage
             for name, provider in pool.open_id_connect_providers.items()
         },
         signing_algorithm=SigningAlgorithm(pool.signing_algorithm),
+        token_type=TokenType(pool.token_type),
         account_id=pool.account_id,
         identity_pool_arn_claim=region not in REGIONS_WITHOUT_IDENTITY_POOL_ARN if with_arn is None else with_arn,
         issuer=issuer,

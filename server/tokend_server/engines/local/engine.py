@@ -144,7 +144,7 @@ class LocalEngine:
         claims = token_claims(self._pool, request, identity_id, presented, (issued_at, expire_time))
         return IssuedToken(
             identity_id=identity_id,
-            token=self._signer.sign(claims, self._pool.signing_algorithm),
+            token=self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type),
             expire_time=expire_time,
             refresh_time=refresh_time(issued_at, expire_time),
             algorithm=self._pool.signing_algorithm.value,

@@ -6,6 +6,7 @@ token cost little more than its signature.
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -27,8 +28,15 @@ _RSA_HASHES: Mapping[SigningAlgorithm, type[HashAlgorithm]] = {
 }
 
 
+class TokenType(StrEnum):
+    """The `typ` of a token's header (RFC 7515, section 4.1.9): Cognito's, or the one of RFC 7519, section 5.1."""
+
+    JWS = "JWS"
+    JWT = "JWT"
+
+
 class JwsSigner:
-    """Signs claims with one key, under Cognito's header.
+    """Signs claims with one key, under a header with the members of Cognito's.
 
     Args:
         record: The key.
@@ -36,14 +44,18 @@ class JwsSigner:
     """
 
     def __init__(self, record: SigningKey, key: RSAKey | ECKey) -> None:
-        header = orjson.dumps({"kid": record.kid, "typ": "JWS", "alg": record.algorithm.value})
-        self._prefix = _base64url(header) + b"."
+        self._prefixes = {token_type: _prefix(record, token_type) for token_type in TokenType}
         self._sign = _signature(record.algorithm, key)
 
-    def sign(self, claims: Mapping[str, Any]) -> Secret:
+    def sign(self, claims: Mapping[str, Any], token_type: TokenType) -> Secret:
         """The claims, in the order given, as a signed token."""
-        signing_input = self._prefix + _base64url(orjson.dumps(claims))
+        signing_input = self._prefixes[token_type] + _base64url(orjson.dumps(claims))
         return Secret((signing_input + b"." + _base64url(self._sign(signing_input))).decode("ascii"))
+
+
+def _prefix(record: SigningKey, token_type: TokenType) -> bytes:
+    header = {"kid": record.kid, "typ": token_type.value, "alg": record.algorithm.value}
+    return _base64url(orjson.dumps(header)) + b"."
 
 
 def _signature(algorithm: SigningAlgorithm, key: RSAKey | ECKey) -> Callable[[bytes], bytes]:

@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.providers import LoginProvider
 
@@ -14,6 +15,7 @@ class LocalPool:
         developer_provider_name: The Logins key under which backends name their users.
         login_providers: The public providers whose ID tokens are accepted, by Logins key.
         signing_algorithm: What its tokens are signed with.
+        token_type: The `typ` of their headers.
         account_id: The AWS account in ARNs, 12 digits.
         identity_pool_arn_claim: Whether tokens carry the pool's ARN.
         issuer: The `iss` of its tokens.
@@ -23,6 +25,7 @@ class LocalPool:
     developer_provider_name: str
     login_providers: Mapping[str, LoginProvider]
     signing_algorithm: SigningAlgorithm
+    token_type: TokenType
     account_id: str
     identity_pool_arn_claim: bool
     issuer: str

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Clock
-from tokend_server.engines.local.jws import JwsSigner
+from tokend_server.engines.local.jws import JwsSigner, TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key, succession
 from tokend_server.engines.local.store import KeyStore, StaleReading
 from tokend_server.errors import EngineUnavailable
@@ -78,13 +78,13 @@ class TokenSigner:
         """
         self._current(algorithm)
 
-    def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm) -> Secret:
-        """The claims, in the order given, as a signed JWT with Cognito's header.
+    def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType) -> Secret:
+        """The claims, in the order given, as a signed JWT with the members of Cognito's header.
 
         Raises:
             EngineUnavailable: No key of the algorithm signs now.
         """
-        return self._current(algorithm)[1].sign(claims)
+        return self._current(algorithm)[1].sign(claims, token_type)
 
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them."""

@@ -6,6 +6,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest
 
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -81,7 +82,7 @@ def test_published_keys_are_public_and_exact(tmp_path: Path) -> None:
 
 def test_without_a_key_nothing_is_signed(local: LocalEngineUnderTest) -> None:
     with pytest.raises(EngineUnavailable, match=r"There is no RS256 signing key\."):
-        local.signer.sign({}, SigningAlgorithm.RS256)
+        local.signer.sign({}, SigningAlgorithm.RS256, TokenType.JWS)
     with pytest.raises(EngineUnavailable):
         local.signer.check(SigningAlgorithm.RS256)
 

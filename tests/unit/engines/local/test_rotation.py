@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.local_engine import LocalEngineUnderTest, parts_of
 
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import KeyState, SigningAlgorithm, SigningKey, key_state
 from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
 
@@ -125,6 +126,6 @@ def test_what_is_added_and_removed_is_what_the_engine_signs_with(
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)
     local.engine.check()
-    header, _ = parts_of(local.signer.sign({}, ES256))
+    header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS))
     assert header["kid"] == second
     assert [key["kid"] for key in json.loads(local.signer.key_set().jwks)["keys"]] == [second]

@@ -1,5 +1,6 @@
 """The tokens of the local engine, against Cognito's shape."""
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest, parts_of
 
 from tokend_server.engines.local.claims import authentication_methods
+from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins
@@ -26,9 +28,12 @@ def test_every_algorithm_verifies_with_another_library(tmp_path: Path, algorithm
     local.close()
 
 
-def test_header_members_and_their_order(local: LocalEngineUnderTest) -> None:
-    header, _ = parts_of(local.issue("u").token)
-    assert list(header.items()) == [("kid", local.store.signing_keys()[0].kid), ("typ", "JWS"), ("alg", "ES256")]
+@pytest.mark.parametrize("token_type", TokenType)
+def test_header_members_and_their_order(tmp_path: Path, token_type: TokenType) -> None:
+    with closing(LocalEngineUnderTest(tmp_path, token_type=token_type)) as local:
+        header, _ = parts_of(local.issue("u").token)
+        kid = local.store.signing_keys()[0].kid
+    assert list(header.items()) == [("kid", kid), ("typ", token_type.value), ("alg", "ES256")]
 
 
 def test_claims_and_their_order(local: LocalEngineUnderTest) -> None:
@@ -94,7 +99,16 @@ def test_a_token_of_one_pool_does_not_pass_for_another(local: LocalEngineUnderTe
     ],
 )
 def test_a_public_login_is_told_in_its_own_form(region: str, provider: str, arn: str | None) -> None:
-    pool = LocalPool(f"{region}:1", DEVELOPER, {}, SigningAlgorithm.ES256, "123456789012", False, ISSUER)  # noqa: FBT003
+    pool = LocalPool(
+        identity_pool_id=f"{region}:1",
+        developer_provider_name=DEVELOPER,
+        login_providers={},
+        signing_algorithm=SigningAlgorithm.ES256,
+        token_type=TokenType.JWS,
+        account_id="123456789012",
+        identity_pool_arn_claim=False,
+        issuer=ISSUER,
+    )
     presented = PresentedLogins(Login(DEVELOPER, Secret("u")), (Login(provider, Secret("s")),))
     expected = f"{arn}::123456789012:oidc-provider/{provider}:OIDC:s" if arn else f"{provider}:CognitoSignIn:s"
     assert authentication_methods(pool, presented)[-2:] == [provider, expected]
