@@ -233,6 +233,17 @@ def test_check_config_names_every_problem(config: Path) -> None:
     ]
 
 
+def test_the_variables_of_a_service_are_told_of_once(config: Path) -> None:
+    service = {"TOKEND_PORT": "tcp://10.96.0.17:50051", "TOKEND_GRPC_SERVICE_HOST": "10.96.0.17"}
+    checked = run("check-config", "--config", str(config), **service)
+    (line,) = checked.stderr.splitlines()
+    assert line.startswith("warning: environment: TOKEND_GRPC_SERVICE_HOST, TOKEND_PORT: ")
+    assert checked.returncode == 0
+    with ServerProcess(config, service) as server:
+        told = [record for record in server.log if "TOKEND_PORT" in record["message"]]
+    assert [record["level"] for record in told] == ["WARNING"]
+
+
 def test_the_reference_has_a_row_for_every_setting() -> None:
     ended = run("check-config", "--reference", TOKEND_LOG_LEVEL="wrong but not looked at")
     assert (ended.stderr, ended.returncode) == ("", 0)

@@ -313,7 +313,6 @@ signing_algorithm = "HS256"
         "TOKEND_GRPC_THREAD",
         "grpc.colour",
         "grpc.max_metadata_bytes",
-        "grpc.thread",
         "grpc.threads",
         "issuer.url",
         "log.level",
@@ -333,8 +332,8 @@ signing_algorithm = "HS256"
         ("", "pools: declare at least one pool"),
         ("pools = {}", "pools: Dictionary should have at least 1 item"),
         ("[grpc\nthreads = 1", "(at line 1"),
-        (f"{POOL}[server]\nport = 1", "server: Extra inputs are not permitted"),
-        (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: Extra inputs are not permitted"),
+        (f"{POOL}[server]\nport = 1", "server: there is no such setting"),
+        (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
         (f'{POOL}engine = "other"', f"pools.{POOL_ID}.engine: "),
         (f'{POOL}account_id = "123"', f"pools.{POOL_ID}.account_id: "),
         (f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "a:b"', "developer_provider_name: "),
@@ -391,7 +390,8 @@ def test_an_unknown_variable_is_refused(variable: str, monkeypatch: pytest.Monke
     monkeypatch.setenv(variable, SECRET)
     with pytest.raises(ConfigError) as raised:
         load_config(None)
-    assert f"{variable}: there is no such setting" in raised.value.problems
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"{variable}: there is no such setting")
     assert SECRET not in str(raised.value)
 
 

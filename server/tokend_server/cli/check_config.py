@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tokend_server.config import (
     Section,
     load_config,
 )
+from tokend_server.config.warnings import config_warnings
 
 
 @click.command("check-config")
@@ -27,11 +29,13 @@ from tokend_server.config import (
 )
 @click.option("--online", is_flag=True, help="Also ask Amazon Cognito about its pools; this changes nothing there.")
 def check_config(config_path: Path | None, *, reference: bool, online: bool) -> None:
-    """Check the configuration and name every problem in it."""
+    """Check the configuration and name every problem in it, and what it may not be meant to say as a warning."""
     if reference:
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
+    for warning in config_warnings(os.environ):
+        click.echo(f"warning: {warning}", err=True)
     store = f", store {config.store_file}" if config.pools_of("local") else ""
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
     if online and config.pools_of("cognito"):

@@ -1,4 +1,5 @@
 import logging
+import os
 import resource
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from tokend_server import app, logs
 from tokend_server.cli.options import config_option
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import load_config
+from tokend_server.config.warnings import config_warnings
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ def serve(config_path: Path | None) -> None:
     """
     config = load_config(config_path)
     logs.configure(level=config.log.level, as_json=config.log.format == "json")
+    for warning in config_warnings(os.environ):
+        _log.warning(warning)
     stop = StopSignal(hangup=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys
     service = app.start(config)

@@ -13,10 +13,12 @@ from typing import Any, Literal, Self
 
 from platformdirs import user_data_path
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokend_server.callers.patterns import matches
 from tokend_server.config.access import Audit, CallerLimits, Callers, JwtIssuer, Limits, PolicyRow
+from tokend_server.config.environment import PREFIX, SettingsVariables, no_such_setting, unknown_variables
 from tokend_server.config.fields import (
     SQLITE,
     EndpointUrl,
@@ -63,8 +65,6 @@ __all__ = [
     "is_local",
     "load_config",
 ]
-
-ENVIRONMENT_PREFIX = "TOKEND_"
 
 #: The pool that is ready when nothing is configured. Its region is none of AWS's.
 EMBEDDED_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
@@ -242,7 +242,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
-        env_prefix=ENVIRONMENT_PREFIX,
+        env_prefix=PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
         nested_model_default_partial_update=True,
@@ -336,8 +336,8 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # What is handed in comes from the file, and the environment goes before the file.
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+        del env_settings, dotenv_settings, file_secret_settings
+        return SettingsVariables(settings_cls, environment_variables().keys()), init_settings
 
 
 def load_config(path: Path | None) -> Config:
@@ -349,14 +349,12 @@ def load_config(path: Path | None) -> Config:
     file, problems = _read(path)
     if path is not None and not problems and "pools" not in file and "TOKEND_POOLS" not in os.environ:
         problems.append('pools: declare at least one pool, as [pools."REGION:GUID"]')
-    problems += _unknown_variables()
+    problems += unknown_variables(os.environ, environment_variables().keys() | _OTHER_VARIABLES)
     try:
         config = Config(**file)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            problems += _problems(details["loc"], details["msg"])
-    except SettingsError as error:  # a variable that must be JSON, such as TOKEND_POOLS, is not
-        problems.append(f"environment: {error}")
+            problems += _problems(details)
     if problems:
         raise ConfigError(problems)
     return config
@@ -365,10 +363,7 @@ def load_config(path: Path | None) -> Config:
 def environment_variables() -> Mapping[str, tuple[str, str]]:
     """The variable of every scalar setting, with its section (empty for the top level) and its name."""
     return MappingProxyType(
-        {
-            f"{ENVIRONMENT_PREFIX}{f'{section}_{name}' if section else name}".upper(): (section, name)
-            for section, name in _scalars()
-        }
+        {f"{PREFIX}{f'{section}_{name}' if section else name}".upper(): (section, name) for section, name in _scalars()}
     )
 
 
@@ -391,14 +386,14 @@ def _read(path: Path | None) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{path}: {error}"]
 
 
-def _unknown_variables() -> list[str]:
-    known = environment_variables().keys() | _OTHER_VARIABLES
-    given = {name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)}
-    return [f"{name}: there is no such setting" for name in sorted(given - known)]
-
-
-def _problems(location: tuple[int | str, ...], message: str) -> Iterator[str]:
+def _problems(details: ErrorDetails) -> Iterator[str]:
     """The problems that pydantic tells of a setting; what concerns several settings has a line for each problem."""
-    setting = ".".join(map(str, location))
+    setting = ".".join(map(str, details["loc"]))
+    message = details["msg"]
+    if details["type"] == "extra_forbidden":
+        names = {".".join(filter(None, names)) for names in environment_variables().values()}
+        message = no_such_setting(setting, names)
+    elif details["type"] in {"dict_type", "model_type"}:
+        message = "must be a table; in a variable, as JSON"
     for problem in message.removeprefix("Value error, ").split("\n"):
         yield f"{setting}: {problem}" if setting else problem

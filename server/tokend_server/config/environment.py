@@ -1,0 +1,89 @@
+"""The variables of the environment that begin like settings: which are settings, which are others', which are mistakes.
+
+Kubernetes tells every container of a namespace where its Services are, by variables that begin with the Service's name
+("Accessing the Service", Environment variables); Docker does so for links of containers ("Legacy container links"). A
+Service named `tokend` or `tokend-grpc` so fills the environment with variables that begin with `TOKEND_`.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+#: What the variable of every setting begins with.
+PREFIX = "TOKEND_"
+
+_PROTOCOL = "(?:TCP|UDP|SCTP)"
+_HOST = r"[\w.:-]+"
+_NUMBER = r"\d{1,5}"
+_URL = r"(?:tcp|udp|sctp)://\S+:\d{1,5}"
+
+#: The end of a name and its value. The value counts too: `TOKEND_GRPC_PORT=50051` is somebody's mistake.
+_SERVICE_VARIABLES = tuple(
+    (re.compile(rf"TOKEND_(?:[A-Z0-9_]*_)?{name}", re.ASCII), re.compile(value, re.ASCII))
+    for name, value in (
+        ("SERVICE_HOST", _HOST),
+        ("SERVICE_PORT(?:_[A-Z0-9_]+)?", _NUMBER),
+        ("PORT", _URL),
+        (rf"PORT_\d+_{_PROTOCOL}(?:_START|_END)?", _URL),
+        (rf"PORT_\d+_{_PROTOCOL}_PROTO", "tcp|udp|sctp"),
+        (rf"PORT_\d+_{_PROTOCOL}_PORT(?:_START|_END)?", _NUMBER),
+        (rf"PORT_\d+_{_PROTOCOL}_ADDR", _HOST),
+        ("NAME", r"/[\w.-]+/[\w.-]+"),
+    )
+)
+
+#: A linked container's own variables, which Docker repeats under the name of the link.
+_OF_A_LINK = re.compile(r"(TOKEND_(?:[A-Z0-9_]*_)??)ENV_.+", re.ASCII)
+
+
+class SettingsVariables(EnvSettingsSource):
+    """Takes the settings from the environment, and nothing that only looks like one.
+
+    Left to itself, it would take `TOKEND_GRPC_PORT` for a setting of [grpc].
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], known: Collection[str]) -> None:
+        super().__init__(settings_cls)
+        names = {name.lower() for name in known if name in os.environ}  # env_vars has lost their case
+        self.env_vars = {name: value for name, value in self.env_vars.items() if name in names}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401
+        """Reads a table's JSON; what is none stays text, to be told with all other problems."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except (ValueError, RecursionError):
+            return value
+
+
+def service_variables(environment: Mapping[str, str]) -> list[str]:
+    """The names of the variables that tell of a Kubernetes Service or of a Docker link, sorted."""
+    found = {name for name, value in environment.items() if _tells_of_a_service(name, value)}
+    links = {name.removesuffix("NAME") for name in found if name.endswith("_NAME")}
+    return sorted(found | {name for name in environment if (of := _OF_A_LINK.fullmatch(name)) and of[1] in links})
+
+
+def unknown_variables(environment: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+    """What is wrong with the variables that begin like settings and are none; those of services are passed over.
+
+    Args:
+        environment: All variables.
+        known: The names that mean something here.
+    """
+    given = {name for name in environment if name.upper().startswith(PREFIX)}
+    for name in sorted(given.difference(known, service_variables(environment))):
+        yield f"{name}: {no_such_setting(name.upper(), known)}"
+
+
+def no_such_setting(name: str, known: Collection[str]) -> str:
+    """What is wrong with a name that is none of the known ones, with the one that may be meant."""
+    meant = get_close_matches(name, known, n=1, cutoff=0.8)
+    return "there is no such setting" + "".join(f"; did you mean {each}?" for each in meant)
+
+
+def _tells_of_a_service(name: str, value: str) -> bool:
+    return any(names.fullmatch(name) and values.fullmatch(value) for names, values in _SERVICE_VARIABLES)

@@ -1,0 +1,151 @@
+"""Variables that begin with TOKEND_ and are no settings."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tokend_server.config import Config, ConfigError, environment_variables, load_config
+from tokend_server.config.environment import service_variables
+from tokend_server.config.warnings import config_warnings
+
+ADDRESSES = ("10.96.0.17", "fd00::17")
+
+
+def of_a_service(name: str, address: str = "10.96.0.17", ports: Mapping[str, int] | None = None) -> dict[str, str]:
+    """What Kubernetes tells the containers of a namespace about a Service."""
+    prefix = name.upper().replace("-", "_")
+    ports = ports or {"grpc": 50051, "http-metrics": 9090}
+    first = next(iter(ports.values()))
+    host = f"[{address}]" if ":" in address else address
+    told = {
+        f"{prefix}_SERVICE_HOST": address,
+        f"{prefix}_SERVICE_PORT": str(first),
+        f"{prefix}_PORT": f"tcp://{host}:{first}",
+    }
+    for port_name, port in ports.items():
+        told[f"{prefix}_SERVICE_PORT_{port_name.upper().replace('-', '_')}"] = str(port)
+        for protocol in ("tcp", "udp", "sctp"):
+            of_port = f"{prefix}_PORT_{port}_{protocol.upper()}"
+            told |= {
+                of_port: f"{protocol}://{host}:{port}",
+                f"{of_port}_PROTO": protocol,
+                f"{of_port}_PORT": str(port),
+                f"{of_port}_ADDR": address,
+            }
+    return told
+
+
+SECTIONS = sorted({section or name for section, name in environment_variables().values()})
+
+#: Services whose variables begin like those of a setting, or of a whole table.
+SERVICES = (
+    "tokend",
+    "tokend-issuer",
+    "tokend-eu-west-1",
+    *(f"tokend-{section.replace('_', '-')}" for section in SECTIONS),
+    "tokend-issuer-listen",
+    "tokend-config",
+)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_variables_of_a_service_are_passed_over(name: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = of_a_service(name, address)
+    for variable, value in told.items():
+        monkeypatch.setenv(variable, value)
+    assert load_config(None) == Config()
+    assert service_variables(told) == sorted(told)
+
+
+def test_they_are_passed_over_beside_settings_from_file_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in (of_a_service("tokend") | of_a_service("tokend-grpc")).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("TOKEND_GRPC_THREADS", "3")
+    assert load_config(None).grpc.threads == 3
+
+
+def test_a_docker_link_is_passed_over_with_the_other_container_s_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = {
+        "TOKEND_NAME": "/web/tokend",
+        "TOKEND_PORT": "tcp://172.17.0.5:50051",
+        "TOKEND_PORT_50051_TCP": "tcp://172.17.0.5:50051",
+        "TOKEND_PORT_50051_TCP_START": "tcp://172.17.0.5:50051",
+        "TOKEND_PORT_50051_TCP_PORT_END": "50059",
+        "TOKEND_ENV_PYTHON_VERSION": "3.11.7",
+    }
+    for variable, value in link.items():
+        monkeypatch.setenv(variable, value)
+    assert load_config(None) == Config()
+    assert service_variables(link) == sorted(link)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TOKEND_PORT", "50051"),
+        ("TOKEND_GRPC_PORT", "50051"),
+        ("TOKEND_GRPC_PORT", "http://10.0.0.1:80"),
+        ("TOKEND_SERVICE_HOST", "a b"),
+        ("TOKEND_SERVICE_PORT", "tcp"),
+        ("TOKEND_NAME", "tokend"),
+        ("TOKEND_ENV_X", "1"),  # of no link that is there
+        ("TOKEND_PORT_50051_TCP_PROTO", "http"),
+        ("tokend_grpc_threads", "3"),
+        ("Tokend_Grpc_Threads", "3"),
+        ("TOKEND_GRPC", '{"threads": 3}'),
+        ("TOKEND_POLICY_FIRST", "{}"),
+    ],
+)
+def test_what_only_resembles_them_is_an_error(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as raised:
+        load_config(None)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"{variable}: there is no such setting")
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TOKEND_GRPC_THREAD", "TOKEND_GRPC_THREADS"),
+        ("TOKEND_GRPC_LISTENS", "TOKEND_GRPC_LISTEN"),
+        ("TOKEND_DATADIR", "TOKEND_DATA_DIR"),
+        ("tokend_log_level", "TOKEND_LOG_LEVEL"),
+        ("TOKEND_ISSUER_URI", "TOKEND_ISSUER_URL"),
+    ],
+)
+def test_a_mistyped_variable_is_told_with_the_one_that_may_be_meant(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(ConfigError) as raised:
+        load_config(None)
+    assert raised.value.problems == [f"{variable}: there is no such setting; did you mean {meant}?"]
+
+
+def test_no_setting_has_a_variable_that_a_service_could_have() -> None:
+    values = ("10.96.0.17", "50051", "tcp://10.96.0.17:50051", "tcp", "/a/b")
+    assert not [name for name in environment_variables() for value in values if service_variables({name: value})]
+
+
+@pytest.mark.parametrize("variable", ["TOKEND_POOLS", "TOKEND_POLICY", "TOKEND_GRPC_LISTENERS", "TOKEND_CALLERS_JWT"])
+@pytest.mark.parametrize("text", ["{", "pools", "[" * 100_000])
+def test_a_table_that_is_no_json_is_told_with_all_other_problems(
+    variable: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    monkeypatch.setenv("TOKEND_GRPC_THREADS", "many")
+    with pytest.raises(ConfigError) as raised:
+        load_config(None)
+    section, name = environment_variables()[variable]
+    setting = f"{section}.{name}" if section else name
+    assert f"{setting}: must be a table; in a variable, as JSON" in raised.value.problems
+    assert len(raised.value.problems) == 2
+
+
+def test_all_of_them_are_told_of_in_one_line() -> None:
+    (warning,) = config_warnings(of_a_service("tokend") | {"PATH": "/bin"})
+    assert all(variable in warning for variable in of_a_service("tokend"))
+    assert "PATH" not in warning
+    assert not list(config_warnings({"TOKEND_LOG_LEVEL": "info"}))
