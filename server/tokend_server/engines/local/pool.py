@@ -5,6 +5,17 @@ from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.providers import LoginProvider
 
+#: The partitions beside AWS's first one, by what the names of their regions begin with.
+_PARTITIONS: Mapping[str, str] = {
+    "cn-": "aws-cn",
+    "eu-isoe-": "aws-iso-e",
+    "eusc-": "aws-eusc",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPool:
@@ -37,5 +48,4 @@ class LocalPool:
     @property
     def partition(self) -> str:
         """The second word of ARNs, by region."""
-        prefix = self.region.split("-")[0]
-        return {"cn": "aws-cn"}.get(prefix, "aws-us-gov" if self.region.startswith("us-gov-") else "aws")
+        return next((name for prefix, name in _PARTITIONS.items() if self.region.startswith(prefix)), "aws")
