@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from time import sleep
@@ -20,9 +19,9 @@ from tokend_server.rpc.server import GrpcServer
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages
 from tokend_server.web.listener import BoundAddress
-from tokend_server.web.message import Page
 from tokend_server.web.probes import ops_pages
 from tokend_server.web.read_only import ReadOnlyListener
+from tokend_server.web.site import Site
 
 _log = logging.getLogger(__name__)
 
@@ -99,9 +98,10 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         readiness = Readiness(engines.by_pool, grpc_server.set_serving)
         undo.callback(readiness.stop)
 
-        _serve_http(ops_address, ops_pages(metrics.registry, readiness.look), undo)
+        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look)), undo)
         if issuer_address and (keys := engines.local_keys):
-            _serve_http(issuer_address, issuer_pages(issuer, keys.algorithms, keys.key_set), undo)
+            published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set), public=True)
+            _serve_http(issuer_address, published, undo)
         readiness.start()
         grpc_server.start()
         service = Service(
@@ -114,7 +114,7 @@ def start(config: Config, clock: Clock | None = None) -> Service:
     return service
 
 
-def _serve_http(address: BoundAddress, pages: Mapping[str, Page], undo: ExitStack) -> None:
-    listener = ReadOnlyListener(address, pages)
+def _serve_http(address: BoundAddress, site: Site, undo: ExitStack) -> None:
+    listener = ReadOnlyListener(address, site)
     listener.start()
     undo.callback(listener.stop)

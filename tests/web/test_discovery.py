@@ -185,3 +185,14 @@ def test_an_issuer_below_a_path_is_not_at_the_root(path: str, http: httpx.Client
     root = service.issuer.removesuffix("/tenants/a")
     assert http.get(root + path).status_code == 404
     assert http.get(root + "/tenants/b" + path).status_code == 404
+
+
+def test_a_script_of_any_site_may_read_the_documents_and_what_is_no_document(http: httpx.Client, issuer: str) -> None:
+    for method, path in (("OPTIONS", JWKS_PATH), ("GET", JWKS_PATH), ("GET", "/absent"), ("POST", JWKS_PATH)):
+        assert http.request(method, issuer + path).headers["access-control-allow-origin"] == "*"
+
+
+def test_no_script_may_read_metrics_or_probes(http: httpx.Client, service: Service) -> None:
+    for path in ("/metrics", "/readyz", "/absent"):
+        answer = http.get(f"http://{service.ops_address}{path}")
+        assert "access-control-allow-origin" not in answer.headers

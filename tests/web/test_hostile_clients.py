@@ -21,6 +21,7 @@ from tokend_server.web.listener import BoundAddress
 from tokend_server.web.message import Page, Request, Response, plain_text
 from tokend_server.web.probes import ops_pages
 from tokend_server.web.read_only import ReadOnlyListener
+from tokend_server.web.site import Site
 
 #: What an impatient listener lets its clients take; tests wait that long for it to lose patience.
 SHORT = 0.3
@@ -88,7 +89,7 @@ def serving(pages: dict[str, Page], *, patience: float = PATIENCE, most_connecti
     """A listener on a port of its own; HOST:PORT of it."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
         listener = ReadOnlyListener(
-            bound, pages, FakeClock(), patience=patience, most_connections=most_connections
+            bound, Site(pages), FakeClock(), patience=patience, most_connections=most_connections
         ).start()
         try:
             yield bound.address
@@ -367,7 +368,7 @@ def test_a_page_that_fails_is_logged_and_not_told(path: str, start: Start, caplo
 
 def test_a_listener_that_stops_gives_the_answers_it_owes(pages: Pages) -> None:
     bound = BoundAddress("test", "127.0.0.1:0")
-    listener = ReadOnlyListener(bound, pages.by_path).start()
+    listener = ReadOnlyListener(bound, Site(pages.by_path)).start()
     with connected(bound.address) as idle, connected(bound.address) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
         assert pages.waiting.wait(PATIENCE)

@@ -6,10 +6,11 @@ here is what a client may make the server hold: a request's headers, one answer,
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
@@ -17,7 +18,8 @@ from urllib.parse import unquote
 
 import httptools
 
-from tokend_server.web.message import Page, Request, Response, plain_text
+from tokend_server.web.message import Request, Response
+from tokend_server.web.site import Site
 
 #: The most bytes of a request line with its headers.
 MAX_HEAD_BYTES = 16_384
@@ -34,16 +36,8 @@ _LAST = b"connection: close\r\n\r\n"
 _READ_METHODS = frozenset({b"GET", b"HEAD"})
 
 
-def _refusal(status: HTTPStatus, **headers: str) -> Response:
-    return plain_text(f"{status.phrase}\n", status, **headers)
-
-
-_MALFORMED = _refusal(HTTPStatus.BAD_REQUEST)
-_NOT_FOUND = _refusal(HTTPStatus.NOT_FOUND)
-_ONLY_READ = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
-_WITH_BODY = _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-_TOO_LONG = _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-_FAILED = _refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+#: What a Host header may hold (RFC 9110, section 7.2; RFC 3986, section 3.2.2); it need not name this server.
+_HOST = re.compile(rb"[\w.~%!$&'()*+,;=:\[\]-]*", re.ASCII)
 
 _log = logging.getLogger(__name__)
 
@@ -115,16 +109,16 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """Answers GET and HEAD, and refuses all else.
+    """Answers GET and HEAD, and OPTIONS on a public site; refuses all else.
 
     Args:
-        pages: What is at which path.
+        site: What there is to show.
         connections: Where to be counted.
         date: The `date` header at this moment, with the end of its line.
     """
 
-    def __init__(self, pages: Mapping[str, Page], connections: Connections, date: Callable[[], bytes]) -> None:
-        self._pages = pages
+    def __init__(self, site: Site, connections: Connections, date: Callable[[], bytes]) -> None:
+        self._site = site
         self._connections = connections
         self._date = date
         self._parser = httptools.HttpRequestParser(self)
@@ -132,6 +126,7 @@ class Connection(asyncio.Protocol):
         self._method = b""
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._hosts: list[bytes] = []
         self._heard = False
         self._last = False
         self._answering = False
@@ -163,7 +158,7 @@ class Connection(asyncio.Protocol):
                 self.drop()
             return
         if self._received > MAX_HEAD_BYTES:
-            self._refuse(_TOO_LONG)
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
         try:
             self._parser.feed_data(data)
@@ -172,7 +167,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._last = True  # what was heard before the error still counts
             if not self._heard:
-                self._refuse(_MALFORMED)
+                self._refuse(HTTPStatus.BAD_REQUEST)
                 return
         if self._heard:
             self._answer()
@@ -188,6 +183,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        if name == b"host":
+            self._hosts.append(value)
         self._headers[name] = b",".join((self._headers[name], value)) if name in self._headers else value
 
     def on_headers_complete(self) -> None:
@@ -209,32 +206,42 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _answer(self) -> None:
-        if self._method not in _READ_METHODS:
-            self._refuse(_ONLY_READ)
+        preflight = self._site.preflight if self._method == b"OPTIONS" else None
+        if not self._is_addressed():
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        elif self._method not in _READ_METHODS and preflight is None:
+            self._refuse(HTTPStatus.METHOD_NOT_ALLOWED)
         elif self._headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self._headers:
-            self._refuse(_WITH_BODY)
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        elif preflight is not None:
+            self._send(preflight)
         else:
             self._ask()
 
-    def _refuse(self, response: Response) -> None:
+    def _is_addressed(self) -> bool:
+        """Whether there is a Host header as there has to be (RFC 9112, section 3.2)."""
+        fewest = 0 if self._parser.get_http_version() == "1.0" else 1
+        return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host.strip()) for host in self._hosts)
+
+    def _refuse(self, status: HTTPStatus) -> None:
         self._last = True  # a body may follow that is not read
-        self._send(response)
+        self._send(self._site.refusals[status])
 
     def _ask(self) -> None:
         try:
             path = _path(self._url)
         except httptools.HttpParserInvalidURLError:
-            self._refuse(_MALFORMED)
+            self._refuse(HTTPStatus.BAD_REQUEST)
             return
-        page = self._pages.get(path)
+        page = self._site.pages.get(path)
         if page is None:
-            self._send(_NOT_FOUND)
+            self._send(self._site.refusals[HTTPStatus.NOT_FOUND])
             return
         try:
             answer = page(Request(path, self._headers))
         except Exception:  # noqa: BLE001 - whatever it is, it is logged and the client told
             _log.exception("an answer failed", extra={"path": path})
-            answer = _FAILED
+            answer = self._site.refusals[HTTPStatus.INTERNAL_SERVER_ERROR]
         if isinstance(answer, Response):
             self._send(answer)
             return
@@ -249,7 +256,7 @@ class Connection(asyncio.Protocol):
             return
         if error := made.exception():
             _log.error("an answer failed", extra={"path": path}, exc_info=error)
-        self._send(_FAILED if error else made.result())
+        self._send(self._site.refusals[HTTPStatus.INTERNAL_SERVER_ERROR] if error else made.result())
 
     def _send(self, response: Response) -> None:
         if self._transport.is_closing():
@@ -261,6 +268,7 @@ class Connection(asyncio.Protocol):
         self._method = b""
         self._url = b""
         self._headers = {}
+        self._hosts = []
         self._heard = False
         if self._last:
             # To close with unread data would reset the connection, and take the answer from the client.

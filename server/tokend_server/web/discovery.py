@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tokend_server.model import KeySet
 from tokend_server.web.message import Page, Request, Response
+from tokend_server.web.site import CORS_HEADERS
 
 #: Where the keys are: the customary path, and Cognito's own.
 JWKS_PATH = "/.well-known/jwks.json"
@@ -16,7 +17,7 @@ COGNITO_JWKS_PATH = "/.well-known/jwks_uri"
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 #: Verifiers in browsers may read the keys too, and nothing may guess another type.
-_COMMON_HEADERS = {"access-control-allow-origin": "*", "x-content-type-options": "nosniff"}
+_COMMON_HEADERS = {**CORS_HEADERS, "x-content-type-options": "nosniff"}
 
 _CLAIMS = ("sub", "aud", "amr", "iss", "exp", "iat")
 

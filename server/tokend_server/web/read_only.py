@@ -7,14 +7,14 @@ writes what is rendered.
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Self
 
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.web.connection import Connection, Connections
 from tokend_server.web.listener import BoundAddress
-from tokend_server.web.message import Page
+from tokend_server.web.site import Site
 
 #: Connections that the kernel keeps until they are accepted.
 _BACKLOG = 1024
@@ -32,7 +32,7 @@ class ReadOnlyListener:
 
     Args:
         bound: Where.
-        pages: What is at which path.
+        site: What there is to show.
         clock: What dates the answers.
         patience: Seconds that a client has, from connecting or from its last answer, to send a whole request and take
             the answer. It is the timeout of headers, of slow reading and of idle connections at once.
@@ -42,14 +42,14 @@ class ReadOnlyListener:
     def __init__(
         self,
         bound: BoundAddress,
-        pages: Mapping[str, Page],
+        site: Site,
         clock: Clock | None = None,
         *,
         patience: float = 10.0,
         most_connections: int = 256,
     ) -> None:
         self._socket = bound.socket
-        self._pages = pages
+        self._site = site
         self._date = _date_header(clock or SystemClock())
         self._connections = Connections(most_connections, patience)
         self._loop = asyncio.new_event_loop()
@@ -72,7 +72,7 @@ class ReadOnlyListener:
 
     async def _serve(self) -> None:
         server = await self._loop.create_server(
-            lambda: Connection(self._pages, self._connections, self._date), sock=self._socket, backlog=_ACCEPTED_AT_ONCE
+            lambda: Connection(self._site, self._connections, self._date), sock=self._socket, backlog=_ACCEPTED_AT_ONCE
         )
         self._socket.listen(_BACKLOG)  # asyncio has just told the kernel its own, much smaller number
         watch = asyncio.create_task(self._connections.drop_overdue())
