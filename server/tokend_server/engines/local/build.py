@@ -96,7 +96,9 @@ def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: PoolManage
         identity_pool_id=identity_pool_id,
         developer_provider_name=pool.developer_provider_name,
         login_providers={
-            name: open_id_connect_provider(name, tuple(provider.client_ids), provider.issuer, http=http, clock=clock)
+            name: open_id_connect_provider(
+                name, tuple(provider.client_ids), provider.issuer, own_issuer=issuer, http=http, clock=clock
+            )
             for name, provider in pool.open_id_connect_providers.items()
         },
         signing_algorithm=SigningAlgorithm(pool.signing_algorithm),

@@ -26,8 +26,10 @@ def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, 
     """
     developer_user_identifier = logins.get(pool.developer_provider_name)
     public_tokens = {name: logins[name] for name in sorted(logins) if name != pool.developer_provider_name}
-    problems = [refuse(situation, name) for name in public_tokens if (situation := _unacceptable(pool, name))]
-    if developer_user_identifier is None:
+    situations = {name: situation for name in public_tokens if (situation := _unacceptable(pool, name))}
+    problems = [refuse(situation, name) for name, situation in situations.items()]
+    # Cognito takes a name that it does not know for the developer provider's, and has one sentence for that.
+    if developer_user_identifier is None and Situation.DEVELOPER_PROVIDER_UNSUPPORTED not in situations.values():
         problems.insert(0, refuse(Situation.DEVELOPER_PROVIDER_MISSING, pool.developer_provider_name))
     if problems or developer_user_identifier is None:
         raise _together(problems)
@@ -39,7 +41,7 @@ def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
         return None
     if provider_name in OPAQUE_PROVIDERS:
         return Situation.PUBLIC_PROVIDER_OPAQUE
-    if provider_name == _COGNITO_IDENTITY:
+    if provider_name in (_COGNITO_IDENTITY, pool.issuer.removeprefix("https://")):
         return Situation.COGNITO_TOKEN_AS_LOGIN
     if provider_name in _WELL_KNOWN_PROVIDERS or is_user_pool(provider_name):
         return Situation.PUBLIC_PROVIDER_NOT_CONFIGURED
@@ -47,7 +49,9 @@ def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
 
 
 def _together(problems: list[TokendError]) -> TokendError:
-    invalid = [problem.text for problem in problems if isinstance(problem, InvalidParameter)]
+    invalid = dict.fromkeys(problem.text for problem in problems if isinstance(problem, InvalidParameter))
     if not invalid:
         return problems[0]
-    return InvalidParameter(" ".join(dict.fromkeys(text if text.endswith(".") else f"{text}." for text in invalid)))
+    if len(invalid) == 1:
+        return InvalidParameter(*invalid)
+    return InvalidParameter(" ".join(text if text.endswith(".") else f"{text}." for text in invalid))

@@ -13,6 +13,7 @@ from joserfc.jwt import JWTClaimsRegistry
 from urllib3 import PoolManager
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.documents import KeySource
@@ -70,6 +71,7 @@ class OpenIdConnectProvider:
     Attributes:
         provider_name: Its key in `Logins`.
         issuers: What its tokens may call it in `iss`.
+        own_issuer: The `iss` of the tokens that this service issues, which prove no login to it.
         client_ids: The applications, at least one, whose users may log in.
         keys: Its keys.
         clock: The time that tokens are judged by.
@@ -80,6 +82,7 @@ class OpenIdConnectProvider:
 
     provider_name: str
     issuers: tuple[str, ...]
+    own_issuer: str
     client_ids: tuple[str, ...]
     keys: ProviderKeys
     clock: Clock
@@ -90,7 +93,7 @@ class OpenIdConnectProvider:
 
     def verify(self, token: Secret, deadline: Deadline) -> str:
         signed = _read(token)
-        _check_issuer(signed.claims, self.issuers)
+        self._check_issuer(signed.claims)
         claims = self._verify_signature(signed, deadline)
         _check_claims(claims, NumericDate(self.clock.now()))
         if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
@@ -98,6 +101,15 @@ class OpenIdConnectProvider:
         if not _is_meant_for(self.client_ids, claims):
             raise NotAuthorized("Token is not from a supported provider of this identity pool.")
         return str(claims["sub"])
+
+    def _check_issuer(self, claims: UnverifiedClaims) -> None:
+        issuer = claims.get("iss")
+        if issuer is None:
+            raise _missing("iss")
+        if issuer in (COGNITO_IDENTITY_ISSUER, self.own_issuer):
+            raise refuse(Situation.COGNITO_TOKEN_AS_LOGIN, self.provider_name)
+        if issuer not in self.issuers:
+            raise _invalid("Issuer doesn't match providerName")
 
     def _verify_signature(self, token: SignedToken, deadline: Deadline) -> VerifiedClaims:
         try:
@@ -110,8 +122,14 @@ class OpenIdConnectProvider:
             ) from None
 
 
-def open_id_connect_provider(
-    provider_name: str, client_ids: tuple[str, ...], issuer: str | None = None, *, http: PoolManager, clock: Clock
+def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is made of
+    provider_name: str,
+    client_ids: tuple[str, ...],
+    issuer: str | None = None,
+    *,
+    own_issuer: str,
+    http: PoolManager,
+    clock: Clock,
 ) -> OpenIdConnectProvider:
     """Builds a provider from what an identity pool declares.
 
@@ -119,6 +137,7 @@ def open_id_connect_provider(
         provider_name: Its key in `Logins`.
         client_ids: The applications, at least one, whose users may log in.
         issuer: The URL that its tokens and its discovery document name; not given: the provider's name behind https://.
+        own_issuer: The `iss` of the tokens that this service issues.
         http: Fetches its keys.
         clock: The time that its tokens and keys are judged by.
 
@@ -130,6 +149,7 @@ def open_id_connect_provider(
         provider_name=provider_name,
         # Google issues both forms: https://developers.google.com/identity/openid-connect/openid-connect#validatinganidtoken
         issuers=(issuer, GOOGLE) if provider_name == GOOGLE else (issuer,),
+        own_issuer=own_issuer,
         client_ids=client_ids,
         keys=ProviderKeys(f"login provider {provider_name}", KeySource(issuer=issuer, http=http), clock),
         clock=clock,
@@ -143,21 +163,12 @@ def _read(token: Secret) -> SignedToken:
         raise _malformed() from None
 
 
-def _check_issuer(claims: UnverifiedClaims, issuers: tuple[str, ...]) -> None:
-    issuer = claims.get("iss")
-    if issuer is None:
-        raise _missing("iss")
-    if issuer == COGNITO_IDENTITY_ISSUER:
-        raise _invalid("Can't pass in a Cognito token.")
-    if issuer not in issuers:
-        raise _invalid("Issuer doesn't match providerName")
-
-
 def _check_claims(claims: VerifiedClaims, now: NumericDate) -> None:
     rules = JWTClaimsRegistry(
         now=now,
         leeway=SKEW,
         exp={"essential": True},
+        iat={"essential": True},
         sub={"essential": True},
         aud={"essential": True, "allow_blank": True},
     )

@@ -1,7 +1,7 @@
 """Every row of the decision table for tokens, on a real store."""
 
 import pytest
-from tests.support.local_engine import DEVELOPER, LocalEngineUnderTest
+from tests.support.local_engine import DEVELOPER, ISSUER, LocalEngineUnderTest
 
 from tokend_server.errors import (
     DeveloperUserAlreadyRegistered,
@@ -206,11 +206,14 @@ class TestProviders:
                 InvalidParameter,
                 f"Logins must contain the developer provider of this identity pool, {DEVELOPER}.",
             ),
-            ({DEVELOPER: "u", "other.example.test": "v"}, InvalidParameter, f"{UNSUPPORTED}."),
+            ({DEVELOPER: "u", "other.example.test": "v"}, InvalidParameter, UNSUPPORTED),
+            ({"other.example.test": "u"}, InvalidParameter, UNSUPPORTED),
+            ({"other.example.test": "u", "another.example.test": "v"}, InvalidParameter, UNSUPPORTED),
+            ({"other.example.test": "u", GOOGLE: "user g"}, InvalidParameter, UNSUPPORTED),
             (
-                {"other.example.test": "u"},
+                {"other.example.test": "u", "graph.facebook.com": "t"},
                 InvalidParameter,
-                f"Logins must contain the developer provider of this identity pool, {DEVELOPER}. {UNSUPPORTED}.",
+                f"The local engine does not support the login provider graph.facebook.com. {UNSUPPORTED}.",
             ),
             (
                 {DEVELOPER: "u", "graph.facebook.com": "t", "www.amazon.com": "t"},
@@ -232,6 +235,11 @@ class TestProviders:
             ),
             (
                 {DEVELOPER: "u", "cognito-identity.amazonaws.com": "t"},
+                NotAuthorized,
+                "Invalid login token. Can't pass in a Cognito token.",
+            ),
+            (
+                {DEVELOPER: "u", ISSUER.removeprefix("https://"): "t"},
                 NotAuthorized,
                 "Invalid login token. Can't pass in a Cognito token.",
             ),

@@ -18,6 +18,7 @@ from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import Secret
 
 NAME = "login.example"
+OWN_ISSUER = "https://tokend.example"
 USER_POOL = "cognito-idp.us-east-1.amazonaws.com/us-east-1_Example"
 NOW = 1_800_000_000
 SKEW = 300
@@ -53,7 +54,9 @@ def provider() -> Iterator[OidcProvider]:
 @pytest.fixture
 def build(provider: OidcProvider, http: PoolManager, clock: FakeClock) -> Callable[[str], OpenIdConnectProvider]:
     """Makes the verifying side of the provider under some name."""
-    return lambda name: open_id_connect_provider(name, ("app", "app-2"), provider.issuer, http=http, clock=clock)
+    return lambda name: open_id_connect_provider(
+        name, ("app", "app-2"), provider.issuer, own_issuer=OWN_ISSUER, http=http, clock=clock
+    )
 
 
 @pytest.fixture
@@ -103,7 +106,6 @@ ACCEPTED: dict[str, Mapping[str, Any]] = {
     "expired within the grace": {"exp": NOW - SKEW + 1},
     "iat ahead within the grace": {"iat": NOW + SKEW},
     "nbf ahead within the grace": {"nbf": NOW + SKEW},
-    "no iat": {"iat": ABSENT},
     "other claims": {"nonce": "n", "token_use": "access", "email_verified": True},
 }
 
@@ -121,7 +123,8 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "exp a string": ({"exp": str(NOW + 60)}, "Invalid login token. Invalid claim: exp"),
     "exp a boolean": ({"exp": True}, "Invalid login token. Invalid claim: exp"),
     "iat too far ahead": ({"iat": NOW + SKEW + 1}, "Invalid login token. Invalid claim: iat"),
-    "iat null": ({"iat": None}, "Invalid login token. Invalid claim: iat"),
+    "iat missing": ({"iat": ABSENT}, "Invalid login token. Missing a required claim: iat"),
+    "iat null": ({"iat": None}, "Invalid login token. Missing a required claim: iat"),
     "nbf too far ahead": ({"nbf": NOW + SKEW + 1}, "Invalid login token. Invalid claim: nbf"),
     "sub missing": ({"sub": ABSENT}, "Invalid login token. Missing a required claim: sub"),
     "sub empty": ({"sub": ""}, "Invalid login token. Invalid claim: sub"),
@@ -144,6 +147,7 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
         {"iss": "https://cognito-identity.amazonaws.com"},
         "Invalid login token. Can't pass in a Cognito token.",
     ),
+    "tokend's own token": ({"iss": OWN_ISSUER}, "Invalid login token. Can't pass in a Cognito token."),
     "expired and of another audience": (
         {"exp": 1, "aud": "other"},
         f"Invalid login token. Token expired: {NOW} >= 1",
@@ -354,18 +358,18 @@ def test_google_may_leave_the_scheme_out_of_its_name(
 
 
 def test_the_issuer_is_the_provider_name_behind_https(http: PoolManager, clock: FakeClock) -> None:
-    built = open_id_connect_provider(USER_POOL, ("app",), http=http, clock=clock)
+    built = open_id_connect_provider(USER_POOL, ("app",), own_issuer=OWN_ISSUER, http=http, clock=clock)
     assert built.issuers == (f"https://{USER_POOL}",)
 
 
 def test_a_provider_without_client_ids_is_refused(http: PoolManager, clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="client id"):
-        open_id_connect_provider(NAME, (), http=http, clock=clock)
+        open_id_connect_provider(NAME, (), own_issuer=OWN_ISSUER, http=http, clock=clock)
 
 
 def test_a_remote_issuer_without_tls_is_refused(http: PoolManager, clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="https"):
-        open_id_connect_provider(NAME, ("app",), "http://login.example", http=http, clock=clock)
+        open_id_connect_provider(NAME, ("app",), "http://login.example", own_issuer=OWN_ISSUER, http=http, clock=clock)
 
 
 def test_providers_with_tokens_of_their_own_are_known() -> None:
