@@ -23,6 +23,7 @@ from tokend_server.callers.presented import Presented, Way
 from tokend_server.callers.tokens import ByToken, TokenIssuer, token_issuer
 from tokend_server.clock import Clock
 from tokend_server.config import CallerLimits, Config, ConfigError, Limits, Listener
+from tokend_server.config.fields import FILE
 from tokend_server.ids import UniqueIds
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.documents import open_http
@@ -155,7 +156,7 @@ def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
         return None
     if destination == "stdout":
         return StreamAuditLog(sys.stdout.fileno(), clock)
-    return FileAuditLog(Path(destination.removeprefix("file:")), clock)
+    return FileAuditLog(Path(destination.removeprefix(FILE)), clock)
 
 
 def _limits(settings: Limits, concurrent_calls: int, metrics: Metrics, clock: Clock) -> limits.Limits:

@@ -75,7 +75,9 @@ def test_two_addresses_serve_at_once(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_named() -> None:
     with grpc_service() as service, pytest.raises(ConfigError) as caught, grpc_service(listen=[service.address]):
         pass
-    assert caught.value.problems == [f"grpc.listen: cannot listen on {service.address}; is another server using it?"]
+    assert caught.value.problems == [
+        f"grpc.listen: cannot listen on {service.address}: Address already in use; is another server using it?"
+    ]
 
 
 def test_a_port_that_another_program_has_is_named() -> None:

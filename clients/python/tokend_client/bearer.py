@@ -1,5 +1,6 @@
 """Telling tokend who calls, by a bearer token."""
 
+import codecs
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -39,10 +40,15 @@ class _BearerTokenPlugin(grpc.AuthMetadataPlugin):
 
 
 def _current(bearer_token: BearerToken) -> str:
-    # Latin-1 reads every octet, and an error of decoding would carry the content.
-    found = bearer_token.read_text("latin-1") if isinstance(bearer_token, Path) else bearer_token()
+    found = _read(bearer_token) if isinstance(bearer_token, Path) else bearer_token()
     token = found.strip()
     if not _TOKEN.fullmatch(token):
         source = str(bearer_token) if isinstance(bearer_token, Path) else "the function"
         raise ValueError(f"{source} gives no bearer token")
     return token
+
+
+def _read(path: Path) -> str:
+    # Editors may put a byte-order mark before it. Latin-1 reads every octet, and an error of decoding would carry the
+    # content.
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1")

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tokend_server.callers.patterns import matches
 from tokend_server.config.access import Audit, CallerLimits, Callers, JwtIssuer, Limits, PolicyRow
+from tokend_server.config.addresses import clashes, host_and_port, is_local
 from tokend_server.config.environment import PREFIX, SettingsVariables, no_such_setting, unknown_variables
 from tokend_server.config.fields import (
     SQLITE,
@@ -31,11 +32,10 @@ from tokend_server.config.fields import (
     Section,
     StoreUrl,
     TcpAddress,
-    host_and_port,
-    is_local,
     provider_issuer,
 )
 from tokend_server.config.listeners import Grpc, Guard, Listener
+from tokend_server.config.paths import LocalPath, expanded
 from tokend_server.model import ANONYMOUS
 
 __all__ = [
@@ -232,6 +232,17 @@ class Pool(Section):
         return self
 
 
+#: Where nobody has a data directory.
+_NO_HOME = Path(os.devnull)
+
+
+def _default_data_dir() -> Path:
+    try:
+        return user_data_path("tokend")
+    except RuntimeError:  # no home directory, as where a container runs under a user id of nobody's
+        return _NO_HOME
+
+
 def _embedded_pools() -> dict[str, Pool]:
     return {EMBEDDED_POOL_ID: Pool(developer_provider_name=EMBEDDED_DEVELOPER_PROVIDER)}
 
@@ -248,8 +259,8 @@ class Config(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    data_dir: Path = Field(
-        default_factory=lambda: user_data_path("tokend"),
+    data_dir: LocalPath = Field(
+        default_factory=_default_data_dir,
         description="Directory of the embedded default's database; default: the user's data directory",
     )
     grpc: Grpc = Grpc()
@@ -265,21 +276,31 @@ class Config(BaseSettings):
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
 
     @model_validator(mode="after")
-    def _cognito_has_the_regions(self) -> Self:
-        odd = [
-            identity_pool_id
-            for identity_pool_id, pool in self.pools.items()
-            if pool.engine == "cognito" and not _AWS_REGION.match(identity_pool_id)
+    def _parts_fit_each_other(self) -> Self:
+        problems = [
+            *self._region_problems(),
+            *self._address_problems(),
+            *self._store_problems(),
+            *self._listener_problems(),
+            *self._policy_problems(),
         ]
-        if odd:
-            raise ValueError(f"pools: the ids of Cognito's pools begin with an AWS region, unlike {', '.join(odd)}")
-        return self
-
-    @model_validator(mode="after")
-    def _callers_are_known(self) -> Self:
-        if problems := [*self._listener_problems(), *self._policy_problems()]:
+        if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _region_problems(self) -> Iterator[str]:
+        if odd := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
+            yield f"pools: the ids of Cognito's pools begin with an AWS region, unlike {', '.join(odd)}"
+
+    def _address_problems(self) -> Iterator[str]:
+        listeners = [("grpc.listen", address) for address in self.grpc.listen]
+        if self.pools_of("local"):
+            listeners.append(("issuer.listen", self.issuer.listen))
+        yield from clashes([*listeners, ("ops.listen", self.ops.listen)])
+
+    def _store_problems(self) -> Iterator[str]:
+        if self.pools_of("local") and not self.store.url and self.data_dir == _NO_HOME:
+            yield "data_dir: there is no home directory to have it in: set data_dir, or HOME"
 
     def _listener_problems(self) -> Iterator[str]:
         used = {way for listener in self.grpc.guarded for way in listener.identify_by}
@@ -346,7 +367,12 @@ def load_config(path: Path | None) -> Config:
     Raises:
         ConfigError: Anything in them is wrong.
     """
-    file, problems = _read(path)
+    file: dict[str, Any] = {}
+    problems: list[str] = []
+    try:
+        file = _read(path) if path else {}
+    except ConfigError as error:
+        problems += error.problems
     if path is not None and not problems and "pools" not in file and "TOKEND_POOLS" not in os.environ:
         problems.append('pools: declare at least one pool, as [pools."REGION:GUID"]')
     problems += unknown_variables(os.environ, environment_variables().keys() | _OTHER_VARIABLES)
@@ -375,15 +401,24 @@ def _scalars() -> Iterator[tuple[str, str]]:
             yield "", name
 
 
-def _read(path: Path | None) -> tuple[dict[str, Any], list[str]]:
-    if path is None:
-        return {}, []
+def _read(path: Path) -> dict[str, Any]:
+    """Reads a file.
+
+    Raises:
+        ConfigError: It cannot be read, or is no TOML.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        # Editors may put a byte-order mark before UTF-8.
+        return tomllib.loads(Path(expanded(str(path))).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        return {}, [f"{path}: {error.strerror}"]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return {}, [f"{path}: {error}"]
+        problem = error.strerror
+    except UnicodeDecodeError as error:
+        problem = f"can't decode byte {error.start + 1} as UTF-8: save the file in that encoding"
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long to be one
+        problem = str(error)
+    except RecursionError:
+        problem = "values are nested too deep"
+    raise ConfigError([f"{path}: {problem}"])
 
 
 def _problems(details: ErrorDetails) -> Iterator[str]:

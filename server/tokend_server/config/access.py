@@ -1,6 +1,5 @@
 """Who the callers are, what they may do and how often, and where it is recorded."""
 
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -14,6 +13,7 @@ from tokend_server.config.fields import (
     ProviderIssuer,
     Section,
 )
+from tokend_server.config.paths import LocalPath
 
 Operation: TypeAlias = Literal[
     "GetOpenIdTokenForDeveloperIdentity",
@@ -36,8 +36,8 @@ class JwtIssuer(Section):
     )
     algorithms: list[Algorithm] = Field(min_length=1, description="Accepted `alg` values")
     jwks_url: ProviderIssuer | None = Field(None, description="Where its keys are; default by discovery at the issuer")
-    ca_file: Path | None = Field(None, description="PEM certificates of the authorities of its https")
-    bearer_token_file: Path | None = Field(
+    ca_file: LocalPath | None = Field(None, description="PEM certificates of the authorities of its https")
+    bearer_token_file: LocalPath | None = Field(
         None, description="File with the bearer token that its discovery demands, read anew each time"
     )
 

@@ -1,6 +1,5 @@
 """The kinds of values that settings have, with what is wrong with others."""
 
-import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,9 +9,14 @@ from pydantic_settings import NoDecode
 
 from tokend_server.callers.keys import check_digest
 from tokend_server.callers.patterns import check_pattern
+from tokend_server.config.addresses import grpc_address, is_loopback, tcp_address
+from tokend_server.config.paths import expanded, expanded_of_url
 
 #: How the URL of a SQLite database begins.
 SQLITE = "sqlite:///"
+
+#: How a destination begins that is a file.
+FILE = "file:"
 
 #: A host name, an IPv4 address, or an IPv6 address without its brackets.
 _HOST = r"[A-Za-z0-9_.:-]+"
@@ -21,48 +25,9 @@ _HOST = r"[A-Za-z0-9_.:-]+"
 MOST = 2**31 - 1
 
 
-def host_and_port(address: str) -> tuple[str, int]:
-    """Splits `host:port`, with an IPv6 host in brackets.
-
-    Raises:
-        ValueError: It is not of that form.
-    """
-    try:
-        parts = urlsplit(f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError:  # the text repeats the address
-        host, port = None, None
-    if not host or port is None or parts.netloc != address or parts.username is not None:
-        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
-    return host, port
-
-
-def is_loopback(host: str) -> bool:
-    """Tells whether only this machine can reach a host name or address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def is_local(address: str) -> bool:
-    """Tells whether only this machine can reach a listening address: a unix socket, or a loopback host."""
-    return address.startswith("unix:") or is_loopback(host_and_port(address)[0])
-
-
-def _tcp_address(address: str) -> str:
-    host_and_port(address)
-    return address
-
-
-def _grpc_address(address: str) -> str:
-    if address == "unix:":
-        raise ValueError("must name the socket, such as unix:/run/tokend.sock")
-    return address if address.startswith("unix:") else _tcp_address(address)
-
-
 def _split_commas(value: object) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    """The parts of a text; a comma after the last one ends it, as lists in TOML may have one."""
+    return [part.strip() for part in value.strip().removesuffix(",").split(",")] if isinstance(value, str) else value
 
 
 def provider_issuer(url: str) -> str:
@@ -99,19 +64,22 @@ def _endpoint_url(url: str) -> str:
 
 def _store_url(url: str) -> str:
     path = url.removeprefix(SQLITE)
-    if path == url or not path or path.startswith(":"):
+    if path == url or not path or path.startswith(":") or path.endswith("/"):
         raise ValueError("must be sqlite:///PATH, with a file that outlives the process")
-    return url
+    return SQLITE + expanded_of_url(path)
 
 
 def _audit_destination(destination: str) -> str:
-    if destination not in {"none", "stdout"} and not destination.removeprefix("file:").startswith("/"):
+    if destination in {"none", "stdout"}:
+        return destination
+    path = destination.removeprefix(FILE)
+    if path == destination or not path.startswith(("/", "~")):
         raise ValueError("must be none, stdout or file:/PATH")
-    return destination
+    return FILE + expanded(path)
 
 
-TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
-GrpcAddress = Annotated[str, AfterValidator(_grpc_address)]
+TcpAddress = Annotated[str, AfterValidator(tcp_address)]
+GrpcAddress = Annotated[str, AfterValidator(grpc_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
 EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]

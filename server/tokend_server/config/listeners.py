@@ -1,13 +1,14 @@
 """The gRPC listeners: where they are, what guards them, and how each tells who calls."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from tokend_server.config.addresses import UNIX
+from tokend_server.config.addresses import is_local as only_this_machine_reaches
 from tokend_server.config.fields import MOST, Addresses, CallerPatterns, CommaSeparated, GrpcAddress, Seconds, Section
-from tokend_server.config.fields import is_local as only_this_machine_reaches
+from tokend_server.config.paths import LocalPath
 from tokend_server.tls import TlsFiles
 
 #: A way to tell who calls.
@@ -20,11 +21,11 @@ _LEAST_STREAMS = 32
 class Guard(Section):
     """What guards an address and tells who calls there."""
 
-    tls_certificate_file: Path | None = Field(
+    tls_certificate_file: LocalPath | None = Field(
         None, description="PEM certificate chain; turns TLS on for the TCP addresses"
     )
-    tls_private_key_file: Path | None = Field(None, description="PEM private key of the certificate")
-    tls_client_ca_file: Path | None = Field(
+    tls_private_key_file: LocalPath | None = Field(None, description="PEM private key of the certificate")
+    tls_client_ca_file: LocalPath | None = Field(
         None, description="PEM certificates of the authorities whose clients may connect; no other client may"
     )
     identify_by: Annotated[list[Way], *CommaSeparated] = Field(
@@ -50,7 +51,12 @@ class Listener(Guard):
     @property
     def is_unix_socket(self) -> bool:
         """Whether it is a unix socket."""
-        return self.address.startswith("unix:")
+        return self.address.startswith(UNIX)
+
+    @property
+    def socket_path(self) -> str:
+        """The path of the unix socket that it is."""
+        return self.address.removeprefix(UNIX)
 
     @property
     def is_local(self) -> bool:

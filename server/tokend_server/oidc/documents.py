@@ -121,7 +121,7 @@ def _authorization(bearer_token_file: Path | None) -> dict[str, str]:
     if bearer_token_file is None:
         return {}
     try:
-        token = bearer_token_file.read_text("ascii").strip()
+        token = bearer_token_file.read_text("utf-8-sig").strip()
     except OSError as error:
         raise FetchFailed(f"the bearer token file cannot be read: {error.strerror}") from None
     except ValueError:

@@ -1,7 +1,6 @@
 """The gRPC server: services, layers, limits and listeners."""
 
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.door import Door
 from tokend_server.ids import UniqueIds
+from tokend_server.listening import make_room_for_socket, usable_endpoints, with_port
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.health import HealthService
@@ -141,20 +141,17 @@ class GrpcServer:
     def _listen(self, server: grpc.Server, listener: Listener) -> str:
         """Listens on an address, and returns it with the port that was taken."""
         address = listener.address
-        if listener.is_unix_socket and _is_served(address.removeprefix("unix:")):
-            raise ConfigError([f"grpc.listen: another server is using {address}"])
         credentials = self._credentials(listener)
-        try:
-            if credentials is None:
-                port = server.add_insecure_port(address)
-            else:
-                port = server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise ConfigError([f"grpc.listen: cannot listen on {address}; is another server using it?"]) from error
         if listener.is_unix_socket:
-            Path(address.removeprefix("unix:")).chmod(_SOCKET_MODE)
+            make_room_for_socket("grpc.listen", listener.socket_path)
+            _add_port(server, address, credentials)
+            Path(listener.socket_path).chmod(_SOCKET_MODE)
             return address
-        return f"{address.rpartition(':')[0]}:{port}"
+        first, *others = usable_endpoints("grpc.listen", address)
+        port = _add_port(server, first, credentials)
+        for other in others:
+            _add_port(server, with_port(other, port), credentials)
+        return with_port(address, port)
 
     def _credentials(self, listener: Listener) -> grpc.ServerCredentials | None:
         files, address = listener.tls_files, listener.address
@@ -208,10 +205,15 @@ def _pause(config: Grpc, listener: Listener) -> float:
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
-def _is_served(path: str) -> bool:
-    """Tells whether somebody listens on a unix socket, which gRPC would take away without a word."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(path) == 0
+def _add_port(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:  # which has no reason; the usual ones were ruled out before
+        raise ConfigError(
+            [f"grpc.listen: gRPC cannot listen on {address}; has another server just taken it?"]
+        ) from error
 
 
 def _options(config: Grpc) -> Sequence[tuple[str, int]]:

@@ -1,7 +1,6 @@
 """An HTTP listener: uvicorn on a socket of its own, in a thread of its own."""
 
 import logging
-import socket
 import threading
 from collections.abc import Sequence
 from typing import Self
@@ -10,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from tokend_server.config import ConfigError, host_and_port
+from tokend_server.listening import open_sockets, with_port
 
 #: Seconds that requests in flight have to finish when the listener stops.
 _SHUTDOWN_TIMEOUT = 5
@@ -28,18 +27,13 @@ class BoundAddress:
     """
 
     def __init__(self, setting: str, address: str) -> None:
-        host, port = host_and_port(address)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self.socket = socket.create_server((host, port), family=family, backlog=512)
-        except OSError as error:
-            raise ConfigError([f"{setting}: cannot listen on {address}: {error.strerror}"]) from error
-        taken = self.socket.getsockname()[1]
-        self.address = f"[{host}]:{taken}" if family is socket.AF_INET6 else f"{host}:{taken}"
+        self.sockets = open_sockets(setting, address)
+        self.address = with_port(address, self.sockets[0].getsockname()[1])
 
     def close(self) -> None:
         """Gives the address up."""
-        self.socket.close()
+        for each in self.sockets:
+            each.close()
 
 
 class HttpListener:
@@ -61,7 +55,7 @@ class HttpListener:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [bound.socket]}, name=f"http {bound.address}", daemon=True
+            target=self._server.run, kwargs={"sockets": list(bound.sockets)}, name=f"http {bound.address}", daemon=True
         )
 
     def start(self) -> Self:

@@ -6,6 +6,7 @@ writes what is rendered.
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from email.utils import formatdate
@@ -48,7 +49,7 @@ class ReadOnlyListener:
         patience: float = 10.0,
         most_connections: int = 256,
     ) -> None:
-        self._socket = bound.socket
+        self._sockets = bound.sockets
         self._site = site
         self._date = _date_header(clock or SystemClock())
         self._connections = Connections(most_connections, patience)
@@ -71,15 +72,20 @@ class ReadOnlyListener:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = await self._loop.create_server(
-            lambda: Connection(self._site, self._connections, self._date), sock=self._socket, backlog=_ACCEPTED_AT_ONCE
-        )
-        self._socket.listen(_BACKLOG)  # asyncio has just told the kernel its own, much smaller number
+        servers = [await self._listen(each) for each in self._sockets]
         watch = asyncio.create_task(self._connections.drop_overdue())
         await self._stopped.wait()
-        server.close()
+        for server in servers:
+            server.close()
         await self._connections.finish(_SHUTDOWN_TIMEOUT)
         watch.cancel()
+
+    async def _listen(self, bound: socket.socket) -> asyncio.Server:
+        server = await self._loop.create_server(
+            lambda: Connection(self._site, self._connections, self._date), sock=bound, backlog=_ACCEPTED_AT_ONCE
+        )
+        bound.listen(_BACKLOG)  # asyncio has just told the kernel its own, much smaller number
+        return server
 
 
 def _date_header(clock: Clock) -> Callable[[], bytes]:

@@ -22,7 +22,7 @@ MALFORMED = "s3cr3t t0k3n"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "token"
-    path.write_text(f"{TOKEN}\n", encoding="ascii")
+    path.write_text(f"{TOKEN}\r\n", encoding="utf-8-sig")  # as some editors write it
     return path
 
 

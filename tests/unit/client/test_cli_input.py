@@ -151,7 +151,7 @@ def test_options_and_documents_may_be_files(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_single_login_may_be_a_file(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("ey.ey.x")
+    (tmp_path / "token").write_text("ey.ey.x", encoding="utf-8-sig")  # as some editors write it
     fields = merged(identity_pool_id=POOL, logins=f"a=alice,b@=file://{tmp_path}/token,c=file://literal,d@=plain")
     assert fields["logins"] == {"a": "alice", "b": "ey.ey.x", "c": "file://literal", "d": "plain"}
 
@@ -160,6 +160,12 @@ def test_a_file_named_inside_a_document_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("ey.ey.x")
     fields = merged(json.dumps({"IdentityPoolId": POOL, "Logins": {"a": f"file://{tmp_path}/token"}}))
     assert fields["logins"] == {"a": f"file://{tmp_path}/token"}
+
+
+def test_a_file_of_a_user_without_a_home_is_a_problem() -> None:
+    assert problems("file://~no-such-user-here/input.json", identity_pool_id=POOL) == [
+        "--cli-input-json: cannot read the file '~no-such-user-here/input.json': No such file or directory"
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def private_http(guarded: GuardedProvider) -> Iterator[PoolManager]:
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
     file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n")
+    file.write_text(f"{TOKEN}\r\n", encoding="utf-8-sig")  # as some editors write it
     return file
 
 

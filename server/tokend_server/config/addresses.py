@@ -1,0 +1,156 @@
+"""The addresses that are listened on: `HOST:PORT`, or `unix:PATH` for gRPC. They mean the same on every listener.
+
+A host is an IPv4 address, an IPv6 address in brackets, or a name. `0.0.0.0` and `[::]` both stand for all addresses of
+the machine, IPv4 and IPv6; `localhost` stands for 127.0.0.1 and ::1. Port 0 takes a free one.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from tokend_server.config.paths import socket_path
+
+UNIX = "unix:"
+
+_EXAMPLE = "must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart, not listened on
+_LOCALHOST = frozenset({"127.0.0.1", "::1"})
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Splits `host:port`, with an IPv6 host in brackets.
+
+    Raises:
+        ValueError: It is not of that form.
+    """
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the text repeats the address
+        host, port = None, None
+    if not host or port is None or parts.netloc != address or parts.username is not None:
+        raise ValueError(_why_not_tcp(address))
+    _check_host(host, bracketed=address.startswith("["))
+    return host, port
+
+
+def _why_not_tcp(address: str) -> str:
+    """Why an address is not `HOST:PORT`; only what is known to hold no secret is repeated."""
+    if re.fullmatch(r":\d{1,5}", address, re.ASCII):
+        return f"names no host: write [::]{address} for all addresses of the machine, or 127.0.0.1{address}"
+    if address.startswith("unix"):
+        return f"{_EXAMPLE}; only grpc.listen takes unix sockets"
+    if "," in address:
+        return f"{_EXAMPLE}, and one alone"
+    if "://" in address:
+        return f"{_EXAMPLE}, without a scheme"
+    if address.count(":") > 1 and "[" not in address:
+        return f"{_EXAMPLE}: an IPv6 address stands in brackets"
+    return _EXAMPLE
+
+
+def _check_host(host: str, *, bracketed: bool) -> None:
+    """Makes sure that a host is one, and that all who read it read the same."""
+    if host == "*":
+        raise ValueError("must name a host: [::] stands for all addresses of the machine")
+    if bracketed:
+        if ipaddress.IPv6Address(host).ipv4_mapped:  # urlsplit has made sure that it is an address
+            raise ValueError("must have the IPv4 address itself, not the one mapped into IPv6")
+    elif re.fullmatch(r"[\d.]+|0[xX].*", host):
+        # inet_aton(3) takes 127.1 and 0 for addresses.
+        if not _is_ip_address(host):
+            raise ValueError("must have four numbers in an IPv4 address, as in 127.0.0.1:8080")
+    elif not _NAME.fullmatch(host):
+        raise ValueError("must have a host name of letters, digits, hyphens and dots")
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether only this machine can reach a host name or address."""
+    return host == "localhost" or (_is_ip_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_wildcard(host: str) -> bool:
+    """Tells whether a host stands for all addresses of the machine."""
+    return _is_ip_address(host) and str(ipaddress.ip_address(host)) in _WILDCARDS
+
+
+def is_local(address: str) -> bool:
+    """Tells whether only this machine can reach a listening address: a unix socket, or a loopback host."""
+    return address.startswith(UNIX) or is_loopback(host_and_port(address)[0])
+
+
+def tcp_address(address: str) -> str:
+    """Returns the address of a TCP listener.
+
+    Raises:
+        ValueError: It is none.
+    """
+    host_and_port(address)
+    return address
+
+
+def grpc_address(address: str) -> str:
+    """Returns the address of a gRPC listener, with the path of a unix socket written out.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if address.startswith("unix-abstract:"):
+        raise ValueError("must not be an abstract socket, which any user of the machine may call: write unix:PATH")
+    if not address.startswith(UNIX):
+        return tcp_address(address)
+    path = address.removeprefix(UNIX)
+    if path in {"", "/", "//", "///"}:
+        raise ValueError("must name the socket, such as unix:/run/tokend.sock")
+    if path.startswith("//") and not path.startswith("///"):
+        raise ValueError("must be unix:PATH or unix:///PATH")
+    return UNIX + socket_path(re.sub("^/+", "/", path))
+
+
+def clashes(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Which addresses cannot be listened on beside each other, as `setting: why`.
+
+    Args:
+        listeners: Settings and their addresses.
+    """
+    for number, (setting, address) in enumerate(listeners):
+        for other_setting, other in listeners[:number]:
+            if not _clash(address, other):
+                continue
+            if address == other:
+                yield f"{setting}: {address} is already that of {other_setting}"
+            else:
+                yield f"{setting}: {address} cannot be had beside {other} of {other_setting}: {_why(address, other)}"
+
+
+def _clash(one: str, other: str) -> bool:
+    if one.startswith(UNIX) or other.startswith(UNIX):
+        return one == other
+    (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
+    return 0 != port == other_port and (
+        is_wildcard(host) or is_wildcard(other_host) or not _hosts(host).isdisjoint(_hosts(other_host))
+    )
+
+
+def _hosts(host: str) -> frozenset[str]:
+    if host == "localhost":
+        return _LOCALHOST
+    return frozenset({str(ipaddress.ip_address(host)) if _is_ip_address(host) else host})
+
+
+def _why(one: str, other: str) -> str:
+    wildcards = [each for each in (one, other) if is_wildcard(host_and_port(each)[0])]
+    if wildcards:
+        return f"{' and '.join(wildcards)} stand{'s' * (len(wildcards) == 1)} for all addresses, IPv4 and IPv6"
+    return "both stand for the same address"
