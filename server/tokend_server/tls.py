@@ -30,12 +30,14 @@ class TlsMaterial:
         certificate_chain: PEM, the listener's own certificate first.
         private_key: PEM; never shown.
         client_authorities: PEM; None lets clients without a certificate in.
+        authorities: The same, parsed.
         expires_at: When the listener's certificate expires.
     """
 
     certificate_chain: bytes
     private_key: "_Hidden"
     client_authorities: bytes | None
+    authorities: Sequence[x509.Certificate]
     expires_at: datetime
 
 
@@ -74,13 +76,12 @@ class TlsFiles:
         chain, key = _read(self.certificate, problems), _read(self.private_key, problems)
         authorities = _read(self.client_ca, problems) if self.client_ca else None
         certificates = _certificates(self.certificate, chain, problems)
-        if self.client_ca:
-            _certificates(self.client_ca, authorities, problems)
+        trusted = _certificates(self.client_ca, authorities, problems) if self.client_ca else []
         if not problems and key is not None:
             _check_key(self.private_key, key, certificates[0], problems)
         if problems or chain is None or key is None:
             raise ValueError("; ".join(problems))
-        return TlsMaterial(chain, _Hidden(key), authorities, certificates[0].not_valid_after_utc)
+        return TlsMaterial(chain, _Hidden(key), authorities, tuple(trusted), certificates[0].not_valid_after_utc)
 
     def stamp(self) -> Stamp:
         """Something that is another after a change of the files."""

@@ -1,10 +1,12 @@
 """The service as `tokend serve` builds it, but for its network: calls come from here, and issuers' keys from memory."""
 
 import contextvars
+import datetime as dt
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from unittest.mock import patch
@@ -13,7 +15,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
 from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, Documents
-from tests.support.certificates import write_certificate
+from tests.support.authority import DNS_NAME, URI, Authority
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.call import CURRENT_CALL, Call
@@ -60,6 +62,10 @@ TAG = "department"
 #: The listeners: one where clients have certificates, one that only proxies and local callers reach, and one that tells
 #: nobody from anybody.
 LISTENERS = ("tls", "socket", "open")
+
+
+#: Certifies everybody.
+_AUTHORITY = Authority("clients.example.test", issued_at=dt.datetime.fromtimestamp(NOW, dt.UTC))
 
 
 class Rpc(NamedTuple):
@@ -176,13 +182,16 @@ def running(directory: Path) -> Iterator[Service]:
 
 
 def _config(directory: Path) -> Config:
-    certificate = write_certificate(directory)
+    server = _AUTHORITY.server("127.0.0.1")
+    files = {"tls.crt": server.certificate, "tls.key": server.private_key, "clients.crt": _AUTHORITY.certificate}
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
     ways = ["x_forwarded_client_cert", "jwt", "bearer_key"]
     addresses = ["127.0.0.1:50051", f"unix:{directory / 'tokend.sock'}", "127.0.0.1:50052"]
     tls = {
-        "tls_certificate_file": certificate.certificate_file,
-        "tls_private_key_file": certificate.private_key_file,
-        "tls_client_ca_file": certificate.certificate_file,
+        "tls_certificate_file": directory / "tls.crt",
+        "tls_private_key_file": directory / "tls.key",
+        "tls_client_ca_file": directory / "clients.crt",
         "identify_by": [*ways, "mutual_tls"],
         "trusted_proxies": [PROXY],
     }
@@ -226,6 +235,12 @@ def _config(directory: Path) -> Config:
     )
 
 
+@lru_cache(1000)
+def _certificate(uris: tuple[str, ...], dns_names: tuple[str, ...]) -> bytes:
+    names = [*((URI, uri) for uri in uris), *((DNS_NAME, name) for name in dns_names)]
+    return _AUTHORITY.client_of_octets(*((tag, name.encode("latin-1")) for tag, name in names)).certificate
+
+
 class _Aborted(Exception):
     """Raised by an abort, as by that of gRPC's own context."""
 
@@ -244,10 +259,7 @@ class _Context:
         return self._rpc.peer
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        return {
-            "peer_uri": [uri.encode("latin-1") for uri in self._rpc.uris],
-            "peer_dns": [name.encode("latin-1") for name in self._rpc.dns_names],
-        }
+        return {"x509_pem_cert": [_certificate(tuple(self._rpc.uris), tuple(self._rpc.dns_names))]}
 
     def time_remaining(self) -> float:
         return self._rpc.seconds_left

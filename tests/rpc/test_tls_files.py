@@ -194,7 +194,7 @@ def test_a_rotation_file_by_file_never_serves_half_of_it(channels: Channels, rot
     assert served_number(address, rotated, client, tmp_path) == successor.serial_number
 
 
-def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connections(
+def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connections_and_old_ones(
     channels: Channels, rotated: Rotated
 ) -> None:
     newcomer = Authority("clients.example.test")
@@ -212,7 +212,7 @@ def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connection
     assert failure(lambda: lookup(channels.open(old_client))).code is grpc.StatusCode.UNAVAILABLE
     assert len(channels.service.engine.asked) == asked
     assert lookup(channels.open(new_client)).identity_id
-    assert lookup(connected).identity_id  # until its greatest age
+    assert failure(lambda: lookup(connected)).code is grpc.StatusCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None])

@@ -9,7 +9,7 @@ from functools import cached_property
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 #: How long a certificate is valid.
 _LIFE = dt.timedelta(days=1)
@@ -40,45 +40,69 @@ class Identification:
         return x509.load_pem_x509_certificate(self.certificate).serial_number
 
 
+#: The tags of general names in a SAN (RFC 5280, section 4.2.1.6).
+DNS_NAME, URI = 0x82, 0x86
+
+_SEQUENCE = 0x30
+
+
 class Authority:
     """Issues certificates; two of the same name trust each other no more than two others.
+
+    Args:
+        name: Its name.
+        above: The authority that certifies it; it certifies itself without one.
+        issued_at: When its certificate and those that it issues are issued; now by default.
 
     Attributes:
         certificate: Its own certificate in PEM, which those who trust it hold.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, above: "Authority | None" = None, issued_at: dt.datetime | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _common_name(name)
+        self._above = above or self
+        self.certificate = b""
+        self.renew(issued_at)
+
+    def renew(self, issued_at: dt.datetime | None = None) -> None:
+        """Certifies the same key once more."""
+        self._issued_at = issued_at or dt.datetime.now(dt.UTC)
         public_key = self._key.public_key()
         certificate = (
-            _builder(self._name, self._name, public_key, dt.datetime.now(dt.UTC))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            _builder(self._name, self._above._name, public_key, self._issued_at)  # noqa: SLF001 - of the same class
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_CA_KEY_USAGE, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(self._above._key, hashes.SHA256())  # noqa: SLF001 - as above
         )
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
 
     def server(self, *addresses: str) -> Identification:
         """Identifies a server on these IP addresses."""
         names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        return self._issue(names, ExtendedKeyUsageOID.SERVER_AUTH)
+        return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.SERVER_AUTH)
 
     def client(
         self, *, uris: Sequence[str] = (), dns_names: Sequence[str] = (), expired: bool = False
     ) -> Identification:
         """Identifies a client by its URI SANs and DNS SANs."""
         names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, dns_names)]
-        return self._issue(names, ExtendedKeyUsageOID.CLIENT_AUTH, age=_LIFE if expired else dt.timedelta(0))
+        age = _LIFE if expired else dt.timedelta(0)
+        return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.CLIENT_AUTH, age)
+
+    def client_of_octets(self, *names: tuple[int, bytes]) -> Identification:
+        """Identifies a client by a SAN of general names with any octets, each with its tag."""
+        value = _der(_SEQUENCE, b"".join(_der(tag, name) for tag, name in names))
+        extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, value)
+        return self._issue(extension, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _issue(
-        self, names: Sequence[x509.GeneralName], usage: x509.ObjectIdentifier, age: dt.timedelta = dt.timedelta(0)
+        self, names: x509.ExtensionType, usage: x509.ObjectIdentifier, age: dt.timedelta = dt.timedelta(0)
     ) -> Identification:
         key = ec.generate_private_key(ec.SECP256R1())
-        issued_at = dt.datetime.now(dt.UTC) - age
         builder = (
-            _builder(_common_name("tokend.example.test"), self._name, key.public_key(), issued_at)
+            _builder(_common_name("tokend.example.test"), self._name, key.public_key(), self._issued_at - age)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(
@@ -86,8 +110,8 @@ class Authority:
                 critical=False,
             )
         )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if not isinstance(names, x509.SubjectAlternativeName) or len(names):
+            builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         return Identification(
             certificate.public_bytes(serialization.Encoding.PEM),
@@ -95,6 +119,12 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             ),
         )
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    octets = len(content).to_bytes((len(content).bit_length() + 7) // 8)
+    length = bytes([len(content)]) if len(content) < 0x80 else bytes([0x80 + len(octets)]) + octets
+    return bytes([tag]) + length + content
 
 
 def _common_name(name: str) -> x509.Name:

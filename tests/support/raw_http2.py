@@ -4,6 +4,7 @@ Frames are those of RFC 9113, header blocks those of RFC 7541 with literal field
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,18 +51,26 @@ def settings(address: str) -> dict[int, int]:
 def call(address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]) -> Ending:
     """Makes a unary call with these header fields besides those that gRPC demands."""
     host, _, port = address.rpartition(":")
-    block = b"".join(_literal(name, value) for name, value in (*_required_fields(path, address), *metadata))
     with socket.create_connection((host, int(port)), PATIENCE) as connection:
-        connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, _ALLOW_TRUE_BINARY_METADATA))
-        connection.sendall(b"".join(_header_frames(block)))
-        connection.sendall(_frame(_DATA, _END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message))
-        return _ending(connection)
+        return call_on(connection, address, path, message, metadata)
 
 
-def _required_fields(path: str, authority: str) -> Sequence[tuple[str, str]]:
+def call_on(
+    connection: socket.socket, address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]] = ()
+) -> Ending:
+    """Makes the first call on a connection."""
+    scheme = "https" if isinstance(connection, ssl.SSLSocket) else "http"
+    block = b"".join(_literal(name, value) for name, value in (*_required_fields(scheme, path, address), *metadata))
+    connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, _ALLOW_TRUE_BINARY_METADATA))
+    connection.sendall(b"".join(_header_frames(block)))
+    connection.sendall(_frame(_DATA, _END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message))
+    return _ending(connection)
+
+
+def _required_fields(scheme: str, path: str, authority: str) -> Sequence[tuple[str, str]]:
     return (
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", scheme),
         (":path", path),
         (":authority", authority),
         ("te", "trailers"),

@@ -15,6 +15,10 @@ _LONGEST_DNS_NAME = 253
 #: How many certificates' names are remembered; the same ones come with every call of a connection.
 _REMEMBERED = 1000
 
+#: What a URI (RFC 3986) and a DNS name consist of: a NUL, a control character or a letter beyond ASCII in any SAN makes
+#: programs read the certificate differently.
+_PRINTABLE = re.compile(r"[!-~]*")
+
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
 _SPIFFE_ID = re.compile(rf"spiffe://[a-z0-9._-]{{1,255}}(?:/{_SEGMENT})+")
 
@@ -26,7 +30,8 @@ def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
     """The name of the holder of a certificate: its SPIFFE ID, or `dns:` with its first DNS SAN.
 
     A certificate that means to be an X509-SVID and is none names nobody, whatever its DNS SANs are: one with a SPIFFE
-    ID that is malformed or without a path, or that is not its only URI SAN (X509-SVID, section 5.2).
+    ID that is malformed or without a path, or that is not its only URI SAN (X509-SVID, section 5.2). Nor does one with
+    a character in any of these SANs that neither URIs nor DNS names have.
 
     Args:
         uris: All URI SANs of the certificate.
@@ -35,6 +40,8 @@ def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
     Returns:
         The name; None if the certificate proves none.
     """
+    if not all(_PRINTABLE.fullmatch(name) for name in (*uris, *dns_names)):
+        return None
     if any(_is_spiffe(uri) for uri in uris):
         return uris[0] if len(uris) == 1 and _is_spiffe_id(uris[0]) else None
     first = dns_names[0] if dns_names else ""

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
+from tokend_server.callers.client_certificates import ClientCertificates
 from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.door import Door
@@ -92,14 +93,15 @@ class GrpcServer:
         with ExitStack() as undo:
             undo.callback(self.stop, 0)
             for listener in config.guarded:
-                layers = call_layers(config, listener, door, self._workers, metrics, clock, tracing)
+                certificates = ClientCertificates(clock) if _demands_certificates(listener) else None
+                layers = call_layers(config, listener, door, self._workers, metrics, clock, tracing, certificates)
                 server = self._server(listener, layers)
                 add_DeveloperIdentityServiceServicer_to_server(service, server)
                 health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
                 if config.reflection:
                     reflection.enable_server_reflection(names, server)
                 self._servers.append(server)
-                addresses.append(self._listen(server, listener))
+                addresses.append(self._listen(server, listener, certificates))
             undo.pop_all()
         self.addresses = tuple(addresses)
 
@@ -138,10 +140,10 @@ class GrpcServer:
         interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._streams)
         return grpc.server(self._workers, interceptors=[interceptor], options=_options(self._config))
 
-    def _listen(self, server: grpc.Server, listener: Listener) -> str:
+    def _listen(self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None) -> str:
         """Listens on an address, and returns it with the port that was taken."""
         address = listener.address
-        credentials = self._credentials(listener)
+        credentials = self._credentials(listener, certificates)
         if listener.is_unix_socket:
             make_room_for_socket("grpc.listen", listener.socket_path)
             _add_port(server, address, credentials)
@@ -153,7 +155,9 @@ class GrpcServer:
             _add_port(server, with_port(other, port), credentials)
         return with_port(address, port)
 
-    def _credentials(self, listener: Listener) -> grpc.ServerCredentials | None:
+    def _credentials(
+        self, listener: Listener, certificates: ClientCertificates | None
+    ) -> grpc.ServerCredentials | None:
         files, address = listener.tls_files, listener.address
         if files is None:
             return None
@@ -161,7 +165,7 @@ class GrpcServer:
             self._metrics.tls_certificate_expiry.labels(address).set, self._metrics.tls_files_stale.labels(address).set
         )
         try:
-            following = FollowingCredentials(files, address, gauges)
+            following = FollowingCredentials(files, address, gauges, certificates.trust if certificates else None)
         except ValueError as error:
             raise ConfigError([f"grpc: the TLS files cannot be used: {error}"]) from error
         self._following.append(following)
@@ -176,10 +180,10 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     metrics: Metrics,
     clock: Clock,
     tracing: Tracing = UNTRACED,
+    certificates: ClientCertificates | None = None,
 ) -> Sequence[Layer]:
     """What stands around every method of a listener, the outermost first."""
     by_path = rules(config)
-    certificates = listener.tls_files is not None and listener.tls_client_ca_file is not None
     pause = _pause(config, listener)
     return [
         observing(metrics, clock),
@@ -195,9 +199,13 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         *([pausing(workers.hold_back, pause)] if pause else []),
         refusing_excess(workers.refuses, metrics.calls_refused.labels("server_calls").inc),
         limiting_metadata(config.max_metadata_bytes),
-        identifying(door.ways(listener), by_path, certificates=certificates),
+        identifying(door.ways(listener), by_path, certificates),
         limiting(door.limits),
     ]
+
+
+def _demands_certificates(listener: Listener) -> bool:
+    return listener.tls_files is not None and listener.tls_client_ca_file is not None
 
 
 def _pause(config: Grpc, listener: Listener) -> float:

@@ -4,12 +4,17 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import grpc
 
 from tokend_server.tls import TlsFiles, TlsMaterial
 
 _log = logging.getLogger(__name__)
+
+
+#: Takes authorities of clients, parsed, for those that are trusted from now on.
+_Trust: TypeAlias = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +34,23 @@ class FollowingCredentials:
     """Credentials that are read again when their files have changed, and kept when the new ones cannot be used.
 
     Files are looked at for every new connection, before its handshake, and whenever `look` is called. Connections that
-    exist keep what they began with until they end, at the latest at their greatest age.
+    exist keep the certificate that they were shown until they end, at the latest at their greatest age.
 
     Args:
         files: The files.
         address: The listener, for the log.
         gauges: Where it is told how the files are.
+        trust: Takes the authorities of clients, before any handshake meets them.
 
     Raises:
         ValueError: The files cannot be used.
     """
 
-    def __init__(self, files: TlsFiles, address: str, gauges: TlsGauges) -> None:
+    def __init__(self, files: TlsFiles, address: str, gauges: TlsGauges, trust: _Trust | None = None) -> None:
         self._files = files
         self._address = address
         self._gauges = gauges
+        self._trust = trust
         self._lock = threading.Lock()
         self._seen = files.stamp()
         self._current = self._handed = self._take(files.read())
@@ -80,6 +87,8 @@ class FollowingCredentials:
     def _take(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
         self._gauges.expires_at(material.expires_at.timestamp())
         self._gauges.stale(0)
+        if self._trust:
+            self._trust(material.authorities)
         return grpc.ssl_server_certificate_configuration(
             [(bytes(material.private_key), material.certificate_chain)], material.client_authorities
         )

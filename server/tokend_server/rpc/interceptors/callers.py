@@ -1,12 +1,13 @@
 """The layers that find out who calls, and hold each caller to its limits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, wraps
+from functools import partial, wraps
 from typing import Any, TypeAlias
 
 import grpc
 
 from tokend_server.call import Call, current_call
+from tokend_server.callers.client_certificates import ClientCertificates
 from tokend_server.callers.presented import Presented, Way
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
 from tokend_server.limits import Limits
@@ -14,24 +15,26 @@ from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
 
-#: How many lists of names are remembered decoded.
-_REMEMBERED = 1000
-
 _Read: TypeAlias = Callable[[Call, grpc.ServicerContext], Presented]
 _Identify: TypeAlias = Callable[[Call, grpc.ServicerContext], tuple[str, str]]
+
+_NONE = (b"",)
 
 _UNKNOWN = "The caller is not known: none of this listener's ways to tell who calls has succeeded."
 
 
-def identifying(ways: Sequence[tuple[str, Way]], rules: Mapping[str, Rule], *, certificates: bool) -> Layer:
+def identifying(
+    ways: Sequence[tuple[str, Way]], rules: Mapping[str, Rule], certificates: ClientCertificates | None = None
+) -> Layer:
     """A layer that finds out who calls, and lets nobody pass to a method that is for nobody.
 
     Args:
         ways: How to tell, in order and with the names of the ways; none: callers are not told apart.
         rules: What a caller needs for each method, by its path.
-        certificates: Clients show certificates, which gRPC has verified.
+        certificates: Reads those that clients show where gRPC demands and verifies them. A call whose certificate is
+            not valid now is refused, whatever the method and the ways.
     """
-    read = _with_certificate if certificates else _without_certificate
+    read = partial(_with_certificate, certificates) if certificates else None
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         rule = rules.get(method.path)
@@ -68,37 +71,27 @@ def limiting(limits: Limits) -> Layer:
     return layer
 
 
-def _identify(ways: Sequence[tuple[str, Way]], read: _Read, rule: Rule | None) -> _Identify:
-    if not ways or rule is Rule.NOTHING:
+def _identify(ways: Sequence[tuple[str, Way]], read: _Read | None, rule: Rule | None) -> _Identify:
+    ways = () if rule is Rule.NOTHING else ways
+    if not ways and read is None:
         return lambda _call, _context: ("", ANONYMOUS)
 
     def identify(call: Call, context: grpc.ServicerContext) -> tuple[str, str]:
-        presented = read(call, context)
+        presented = read(call, context) if read else call.presented
         for name, way in ways:
             if caller := way(presented):
                 return name, caller
-        raise CallerUnauthenticated(_UNKNOWN)
+        if ways:
+            raise CallerUnauthenticated(_UNKNOWN)
+        return "", ANONYMOUS
 
     return identify
 
 
-def _without_certificate(call: Call, _context: grpc.ServicerContext) -> Presented:
-    return call.presented
-
-
-def _with_certificate(call: Call, context: grpc.ServicerContext) -> Presented:
+def _with_certificate(certificates: ClientCertificates, call: Call, context: grpc.ServicerContext) -> Presented:
     properties: Mapping[str, Any] = context.auth_context()
-    uris, dns_names = properties.get("peer_uri", ()), properties.get("peer_dns", ())
+    (certificate,) = properties.get("x509_pem_cert", _NONE)
+    (intermediates,) = properties.get("x509_pem_cert_chain", _NONE)
+    read = certificates.shown(certificate, intermediates)
     shown = call.presented
-    return Presented(
-        _texts(tuple(uris)),
-        _texts(tuple(dns_names)),
-        shown.unix_socket,
-        shown.authorization,
-        shown.forwarded_client_certs,
-    )
-
-
-@lru_cache(_REMEMBERED)
-def _texts(values: tuple[bytes, ...]) -> tuple[str, ...]:
-    return tuple(value.decode(errors="replace") for value in values)
+    return Presented(read.uris, read.dns_names, shown.unix_socket, shown.authorization, shown.forwarded_client_certs)

@@ -1,0 +1,142 @@
+"""The client certificates of TLS connections: their names as they stand there, and whether they are valid now.
+
+The handshake alone does not settle either. gRPC cuts a name at a NUL, and a connection lives on, or is resumed by a
+session ticket without another look at the certificate (RFC 8446, section 2.2), after the certificate has expired or its
+authority is not trusted any more.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from tokend_server.clock import Clock
+from tokend_server.errors import CallerUnauthenticated
+
+#: How many certificates are remembered as they were read; the same ones come with every call of a connection.
+_REMEMBERED = 2000
+
+#: How many certificates a client may usefully send beside its own, and by how many paths one may be trusted.
+_MOST_INTERMEDIATES, _MOST_PATHS = 8, 8
+
+#: From when to when something is valid, both included, in seconds since the Unix epoch.
+_Validity: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCertificate:
+    """What a certificate says.
+
+    Attributes:
+        uris: Its URI SANs.
+        dns_names: Its DNS SANs, in its order.
+        validities: When it is valid, for each path from it to an authority that is trusted: as long as every
+            certificate of the path is.
+    """
+
+    uris: tuple[str, ...]
+    dns_names: tuple[str, ...]
+    validities: tuple[_Validity, ...]
+
+
+class ClientCertificates:
+    """Reads the client certificates of a listener.
+
+    Args:
+        clock: Tells whether they are valid now.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.now
+        self.trust([])
+
+    def trust(self, authorities: Sequence[x509.Certificate]) -> None:
+        """Takes these authorities for the trusted ones from now on, and no others."""
+        trusted: dict[bytes, list[x509.Certificate]] = {}
+        for authority in authorities:
+            trusted.setdefault(authority.subject.public_bytes(), []).append(authority)
+        self._read: Callable[[bytes, bytes], ShownCertificate] = lru_cache(_REMEMBERED)(partial(_read, trusted))
+
+    def shown(self, certificate: bytes, intermediates: bytes = b"") -> ShownCertificate:
+        """What a certificate says that is valid now.
+
+        Args:
+            certificate: The client's own certificate, in PEM, as the handshake has verified it.
+            intermediates: What else the client sent, in PEM.
+
+        Raises:
+            CallerUnauthenticated: It cannot be read, or neither it nor its authorities are valid and trusted now.
+        """
+        shown = self._read(certificate, intermediates)
+        now = self._now()
+        for begin, end in shown.validities:
+            if begin <= now <= end:
+                return shown
+        raise CallerUnauthenticated(_why_not(shown.validities, now))
+
+
+def _why_not(validities: Sequence[_Validity], now: float) -> str:
+    if not validities:
+        return "The client certificate is not of an authority that is trusted now, or cannot be read."
+    if all(now < begin for begin, _ in validities):
+        return "The client certificate, or one of its authorities, is not valid yet."
+    return "The client certificate, or one of its authorities, has expired."
+
+
+def _read(trusted: dict[bytes, list[x509.Certificate]], pem: bytes, intermediates: bytes) -> ShownCertificate:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        sent = x509.load_pem_x509_certificates(intermediates) if intermediates else []
+    except ValueError:
+        return ShownCertificate((), (), ())
+    paths = _paths(certificate, trusted, [each for each in sent[:_MOST_INTERMEDIATES] if _is_authority(each)])
+    return ShownCertificate(*_names(certificate), tuple(islice(paths, _MOST_PATHS)))
+
+
+def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Its URI SANs and DNS SANs; none where they cannot be read, such as with letters beyond ASCII."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return (), ()
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return tuple(uris), tuple(names.get_values_for_type(x509.DNSName))
+
+
+def _paths(
+    certificate: x509.Certificate, trusted: dict[bytes, list[x509.Certificate]], sent: Sequence[x509.Certificate]
+) -> Iterator[_Validity]:
+    """The validity of each path to a trusted certificate, which need not be a root, as gRPC has it too."""
+    own = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+    if certificate in trusted.get(certificate.subject.public_bytes(), ()):
+        yield own
+    for issuer in trusted.get(certificate.issuer.public_bytes(), ()):
+        if _is_issued_by(certificate, issuer):
+            yield _both(own, (issuer.not_valid_before_utc.timestamp(), issuer.not_valid_after_utc.timestamp()))
+    for issuer in sent:
+        if _is_issued_by(certificate, issuer):
+            for above in _paths(issuer, trusted, [each for each in sent if each != issuer]):
+                yield _both(own, above)
+
+
+def _both(one: _Validity, other: _Validity) -> _Validity:
+    return max(one[0], other[0]), min(one[1], other[1])
+
+
+def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):
+        return False
+    return True
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return False
