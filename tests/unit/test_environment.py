@@ -145,7 +145,7 @@ def test_a_table_that_is_no_json_is_told_with_all_other_problems(
 
 
 def test_all_of_them_are_told_of_in_one_line() -> None:
-    (warning,) = config_warnings(of_a_service("tokend") | {"PATH": "/bin"})
+    (warning,) = config_warnings(Config(), of_a_service("tokend") | {"PATH": "/bin"})
     assert all(variable in warning for variable in of_a_service("tokend"))
     assert "PATH" not in warning
-    assert not list(config_warnings({"TOKEND_LOG_LEVEL": "info"}))
+    assert not list(config_warnings(Config(), {"TOKEND_LOG_LEVEL": "info"}))

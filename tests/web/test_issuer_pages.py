@@ -55,3 +55,9 @@ def test_new_keys_are_shown_at_once() -> None:
     discovery = pages[f"/a{DISCOVERY_PATH}"]
     assert ask(discovery).body == before[f"/a{DISCOVERY_PATH}"].body
     assert b"max-age=60," in ask(discovery).head
+
+
+def test_a_path_that_is_percent_encoded_is_found_as_requests_are_decoded() -> None:
+    pages = issuer_pages("https://tokens.example/t%20%C3%A9", ["ES256"], Keys())
+    assert f"/t \u00e9{JWKS_PATH}" in pages
+    assert b'"jwks_uri": "https://tokens.example/t%20%C3%A9/' in ask(pages[f"/t \u00e9{DISCOVERY_PATH}"]).body

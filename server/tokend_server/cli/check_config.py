@@ -34,7 +34,7 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
-    for warning in config_warnings(os.environ):
+    for warning in config_warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)
     store = f", store {config.store_file}" if config.pools_of("local") else ""
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")

@@ -24,7 +24,7 @@ def serve(config_path: Path | None) -> None:
     """
     config = load_config(config_path)
     logs.configure(level=config.log.level, as_json=config.log.format == "json")
-    for warning in config_warnings(os.environ):
+    for warning in config_warnings(config, os.environ):
         _log.warning(warning)
     stop = StopSignal(hangup=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys

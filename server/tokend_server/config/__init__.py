@@ -23,7 +23,6 @@ from tokend_server.config.environment import PREFIX, SettingsVariables, no_such_
 from tokend_server.config.fields import (
     SQLITE,
     EndpointUrl,
-    IssuerUrl,
     Name,
     PoolId,
     PositiveSeconds,
@@ -34,6 +33,7 @@ from tokend_server.config.fields import (
     TcpAddress,
     provider_issuer,
 )
+from tokend_server.config.issuer_url import IssuerUrl
 from tokend_server.config.listeners import Grpc, Guard, Listener
 from tokend_server.config.paths import LocalPath, expanded
 from tokend_server.model import ANONYMOUS

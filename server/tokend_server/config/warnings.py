@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 
+from tokend_server.config import Config
 from tokend_server.config.environment import service_variables
+from tokend_server.config.issuer_url import issuer_warnings
 
 
-def config_warnings(environment: Mapping[str, str]) -> Iterator[str]:
+def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     """The warnings, each as `setting: what may go wrong`.
 
     Args:
+        config: The configuration.
         environment: All variables.
     """
     if variables := service_variables(environment):
@@ -16,3 +19,5 @@ def config_warnings(environment: Mapping[str, str]) -> Iterator[str]:
             f"environment: {', '.join(variables)}: taken for the variables of a Kubernetes Service or a Docker link, "
             "not for settings; `enableServiceLinks: false` keeps them out of a pod"
         )
+    if config.issuer.url and config.pools_of("local"):
+        yield from (f"issuer.url: {warning}" for warning in issuer_warnings(config.issuer.url))

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tokend_server.model import KeySet
 from tokend_server.web.message import Page, Request, Response
@@ -51,7 +51,7 @@ def issuer_pages(issuer: str, algorithms: Sequence[str], key_set: Callable[[], K
     document = discovery_document(issuer, algorithms)
     discovery = _Published(key_set, lambda _keys: document)
     jwks = _Published(key_set, lambda keys: keys.jwks)
-    base = urlsplit(issuer).path
+    base = unquote(urlsplit(issuer).path)  # as that of a request is told
     return {base + DISCOVERY_PATH: discovery, base + JWKS_PATH: jwks, base + COGNITO_JWKS_PATH: jwks}
 
 

@@ -1,0 +1,132 @@
+"""The issuer of local tokens: never Cognito's, and with a word about what AWS would not take."""
+
+import json
+from importlib.resources import files
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tokend_server.config import Config
+from tokend_server.config.issuer_url import AWS_DOMAINS, IssuerUrl
+from tokend_server.config.warnings import config_warnings
+
+CHECK = TypeAdapter[str](IssuerUrl).validate_python
+
+#: The word of a host that is Cognito's.
+SERVICES = ("cognito-identity", "cognito-identity-fips", "cognito-idp", "cognito-idp-fips")
+
+
+def partitions() -> list[tuple[str, str]]:
+    """Every domain of AWS's with a region that has it, as the AWS SDK knows them."""
+    table = json.loads((files("botocore") / "data" / "partitions.json").read_text(encoding="utf-8"))
+    return [
+        (partition["outputs"][suffix], partition["outputs"]["implicitGlobalRegion"])
+        for partition in table["partitions"]
+        for suffix in ("dnsSuffix", "dualStackDnsSuffix")
+    ]
+
+
+def test_all_domains_of_aws_are_known() -> None:
+    assert {domain for domain, _ in partitions()} == set(AWS_DOMAINS)
+
+
+def refused(url: str) -> str:
+    with pytest.raises(ValidationError) as raised:
+        CHECK(url)
+    (details,) = raised.value.errors()
+    return str(details["msg"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(("domain", "region"), partitions())
+def test_an_issuer_that_claims_to_be_cognito_s_is_refused(service: str, domain: str, region: str) -> None:
+    for host in (f"{service}.{domain}", f"{service}.{region}.{domain}"):
+        for url in (
+            f"https://{host}",
+            f"https://{host}/{region}_Abc",
+            f"https://{host.upper()}",
+            f"https://{host}.:443",
+        ):
+            assert "must not be one of Amazon Cognito's" in refused(url)
+
+
+@pytest.mark.parametrize(
+    "host", ["cognito-identity-us-gov.amazonaws.com", "vpce-1.cognito-identity.us-east-1.vpce.amazonaws.com"]
+)
+def test_so_are_its_other_names(host: str) -> None:
+    assert "must not be one of Amazon Cognito's" in refused(f"https://{host}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://tokens.example",
+        "https://tokens.example/cognito-identity.amazonaws.com",
+        "https://cognito-identity.example",
+        "https://cognito-identity.amazonaws.com.example",
+        "https://bucket.s3.eu-west-1.amazonaws.com",
+        "https://a1b2.execute-api.eu-west-1.amazonaws.com/prod",
+        "https://incognito-identity.amazonaws.com",
+        "https://tokens.example/t%20x/~a",
+        "http://127.0.0.1:8080",
+    ],
+)
+def test_another_issuer_is_not(url: str) -> None:
+    assert CHECK(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://tokens.example/", "no slash at its end"),
+        ("https://tokens.example/a/", "no slash at its end"),
+        ("https://tokens.example?", "no query"),
+        ("https://tokens.example?a=b", "no query"),
+        ("https://tokens.example#", "no fragment"),
+        ("https://user@tokens.example", "no user"),
+        ("http://tokens.example", "must be https"),
+        ("https://tokens.example/a b", "characters of a URL"),
+        ("https://tokens.example/\u00e9", "characters of a URL"),
+        ("https://tokens.example/a/../b", "no dot segments"),
+        ("tokens.example", "must be a URL"),
+    ],
+)
+def test_what_is_no_issuer_is_refused(url: str, expected: str) -> None:
+    assert expected in refused(url)
+
+
+def warnings_of(url: str, engine: str = "local") -> list[str]:
+    pool = {"developer_provider_name": "login.example", "engine": engine}
+    config = Config.model_validate({"issuer": {"url": url}, "pools": {"us-east-1:0a": pool}})
+    return list(config_warnings(config, {}))
+
+
+def of_length(length: int) -> str:
+    host = "https://tokens.example/"
+    return host + "a" * (length - len(host))
+
+
+@pytest.mark.parametrize("url", ["https://tokens.example", "https://tokens.example/a/b", of_length(255)])
+def test_an_issuer_that_aws_takes_is_not_warned_of(url: str) -> None:
+    assert warnings_of(url) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://tokens.example:8443", ["a port"]),
+        ("https://tokens.example:443", ["a port"]),
+        (of_length(256), ["255 characters"]),
+        ("https://Tokens.example", ["capitals in its host"]),
+        ("https://localhost", ["cannot reach"]),
+        ("http://127.0.0.1:8080", ["https alone", "a port"]),
+    ],
+)
+def test_an_issuer_that_aws_would_refuse_is_warned_of(url: str, expected: list[str]) -> None:
+    found = warnings_of(url)
+    assert [warning.startswith("issuer.url: ") for warning in found] == [True] * len(expected)
+    assert all(part in warning for part, warning in zip(expected, found, strict=True))
+
+
+def test_an_issuer_of_no_pool_is_not_warned_of() -> None:
+    assert warnings_of("https://tokens.example:8443", engine="cognito") == []
