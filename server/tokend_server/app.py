@@ -75,7 +75,7 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         EngineUnavailable: An engine's store does not answer.
     """
     clock = clock or SystemClock()
-    metrics = Metrics(CollectorRegistry())
+    metrics = Metrics(CollectorRegistry(), labelled_pools=config.ops.labelled_pools)
     ProcessCollector(registry=metrics.registry)
     PlatformCollector(registry=metrics.registry)
     with ExitStack() as undo:
@@ -95,7 +95,7 @@ def start(config: Config, clock: Clock | None = None) -> Service:
         developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)
         grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock, tracing)
         undo.callback(grpc_server.stop, 0)
-        readiness = Readiness(engines.by_pool, grpc_server.set_serving)
+        readiness = Readiness(engines.backends, grpc_server.set_serving)
         undo.callback(readiness.stop)
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look)), undo)

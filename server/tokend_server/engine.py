@@ -1,6 +1,6 @@
 """The port between the contract and what stands behind it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
@@ -85,11 +85,18 @@ class Engine(Protocol):
         """
         ...
 
-    def check(self) -> None:
-        """Makes sure that the engine could serve a call now.
+
+class Backend(Protocol):
+    """What engines of any number of pools share, such as a store: it is checked once for all of them."""
+
+    def check(self) -> Sequence[str]:
+        """Makes sure that calls could be served now, at a cost that does not grow with the number of pools.
+
+        Returns:
+            What keeps single pools from being served while others are: a few lines for operators.
 
         Raises:
-            EngineUnavailable: It could not, for the reason in the text, which is for operators.
-            EngineCredentialsRejected: It could not, for want of credentials that its upstream accepts.
+            EngineUnavailable: No call could, for the reason in the text, which is for operators.
+            EngineCredentialsRejected: No call could, for want of credentials that the upstream accepts.
         """
         ...

@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 #: From the half millisecond of a warm call to the seconds of a hanging dependency.
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+#: The `pool` of those that have no series of their own.
+OTHER_POOLS = "other"
+
 _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 
 
@@ -14,10 +17,17 @@ class Metrics:
     """All collectors, on a registry of their own.
 
     The `grpc_server_*` names are those of go-grpc-middleware, so that dashboards made for it fit.
+
+    Args:
+        registry: The registry.
+        labelled_pools: How many pools have series of their own, the first that ask; the others share `pool="other"`,
+            so that an answer does not grow with the number of pools.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, labelled_pools: int = 1000) -> None:
         self.registry = registry
+        self._labelled_pools = labelled_pools
+        self._pool_labels: set[str] = set()
         self.grpc_server_started = Counter(
             "grpc_server_started_total", "RPCs started on the server.", _METHOD, registry=registry
         )
@@ -90,7 +100,7 @@ class Metrics:
         )
         self.cognito_credentials_rejected = Gauge(
             "tokend_cognito_credentials_rejected",
-            "1 while AWS refuses the service's own credentials for a pool, or there are none.",
+            "Pools for which AWS refuses the service's own credentials now, or there are none: 1 or 0 of each.",
             ("pool",),
             registry=registry,
         )
@@ -127,6 +137,12 @@ class Metrics:
         self._signing_key_age = Gauge(
             "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
         )
+
+    def pool_label(self, identity_pool_id: str) -> str:
+        """The `pool` of a pool; not for several threads at once."""
+        if len(self._pool_labels) < self._labelled_pools:
+            self._pool_labels.add(identity_pool_id)
+        return identity_pool_id if identity_pool_id in self._pool_labels else OTHER_POOLS
 
     def watch_signing_key_age(self, algorithm: str, age: Callable[[], float]) -> None:
         """Reports the age of an algorithm's signing key, in seconds, whenever metrics are read."""

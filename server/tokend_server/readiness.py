@@ -1,26 +1,27 @@
 """Whether the service could serve a call now.
 
 What fails in this process makes it not ready, so that others of its kind take its calls. Credentials that AWS refuses
-are the same in all of them: they make it not ready only when no pool is left that works.
+are the same in all of them: they make it not ready only when no pool is left that works. What pools share is checked
+once, however many pools there are.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from tokend_server.engine import Engine
+from tokend_server.engine import Backend
 from tokend_server.errors import EngineCredentialsRejected, TokendError
 
 _log = logging.getLogger(__name__)
 
 
 class Look(NamedTuple):
-    """What a look at the engines has shown.
+    """What a look at the backends has shown.
 
     Attributes:
         ready: Calls are welcome.
-        problems: What keeps calls from being served, a line for each pool that has it.
+        problems: What keeps calls from being served, a line for each backend, or for each of a few pools, that has it.
     """
 
     ready: bool
@@ -28,16 +29,16 @@ class Look(NamedTuple):
 
 
 class Readiness:
-    """Looks at every engine, on demand and again and again, and tells when the answer is known.
+    """Looks at every backend, on demand and again and again, and tells when the answer is known.
 
     Args:
-        engines: The engines by identity pool id.
+        backends: What the engines share, by name.
         tell: Is told at each look whether the service could serve.
         interval: Seconds between two looks.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], tell: Callable[[bool], None], *, interval: float = 5.0) -> None:
-        self._engines = engines
+    def __init__(self, backends: Mapping[str, Backend], tell: Callable[[bool], None], *, interval: float = 5.0) -> None:
+        self._backends = backends
         self._tell = tell
         self._interval = interval
         self._looking = threading.Lock()
@@ -48,20 +49,13 @@ class Readiness:
         """Looks now.
 
         Returns:
-            Whether calls are welcome, and what keeps those of some pools from being served, a line for each.
+            Whether calls are welcome, and what keeps some or all from being served.
         """
         # One look at a time, so that what is told last is what was seen last.
         with self._looking:
             if self._stopped.is_set():
                 return Look(ready=False, problems=["shutting down"])
-            failures = {
-                pool_id: error for pool_id, engine in self._engines.items() if (error := _failure(pool_id, engine))
-            }
-            ours = [error for error in failures.values() if not isinstance(error, EngineCredentialsRejected)]
-            seen = Look(
-                ready=not ours and len(failures) < len(self._engines),
-                problems=[f"{pool_id}: {_text(error)}" for pool_id, error in failures.items()],
-            )
+            seen = _sum_up([_check(name, backend) for name, backend in self._backends.items()])
             self._tell(seen.ready)
             return seen
 
@@ -80,19 +74,35 @@ class Readiness:
         while not self._stopped.wait(self._interval):
             seen = self.look()
             if seen.problems:
-                _log.warning("pools cannot be served" if seen.ready else "not ready", extra={"problems": seen.problems})
+                _log.warning(
+                    "some pools cannot be served" if seen.ready else "not ready", extra={"problems": seen.problems}
+                )
 
 
-def _failure(pool_id: str, engine: Engine) -> Exception | None:
+class _Checked(NamedTuple):
+    """What a check has shown: the lines about it, whether any call could be served, and whose fault it is if not."""
+
+    problems: Sequence[str]
+    serves: bool
+    ours: bool = False
+
+
+def _check(name: str, backend: Backend) -> _Checked:
     try:
-        engine.check()
+        return _Checked(backend.check(), serves=True)
+    except EngineCredentialsRejected as error:
+        return _Checked([f"{name}: {_text(error)}"], serves=False)
     except TokendError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready, and must go on looking
-        _log.exception("the check of an engine failed", extra={"pool": pool_id})
-        return error
-    return None
+        return _Checked([f"{name}: {_text(error)}"], serves=False, ours=True)
+    except Exception:  # noqa: BLE001 - whatever it is, the service is not ready, and must go on looking
+        _log.exception("a check failed", extra={"backend": name})
+        return _Checked([f"{name}: internal error"], serves=False, ours=True)
 
 
-def _text(error: Exception) -> str:
-    return f"{error.text} {error.advice}".rstrip() if isinstance(error, TokendError) else "internal error"
+def _sum_up(checks: Sequence[_Checked]) -> Look:
+    ready = any(check.serves for check in checks) and not any(check.ours for check in checks)
+    return Look(ready, [problem for check in checks for problem in check.problems])
+
+
+def _text(error: TokendError) -> str:
+    return f"{error.text} {error.advice}".rstrip()

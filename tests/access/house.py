@@ -85,9 +85,6 @@ class RememberingEngine:
         self._reached.append(request)
         self._engine.unlink_developer_identity(request, deadline)
 
-    def check(self) -> None:
-        self._engine.check()
-
 
 class Credentials:
     """What callers can show, good and bad.

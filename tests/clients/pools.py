@@ -116,9 +116,6 @@ class HangingEngine:
         self._gate.wait()
         self._engine.unlink_developer_identity(request, deadline)
 
-    def check(self) -> None:
-        self._engine.check()
-
 
 def upstream_engines(clock: Clock, gate: Gate) -> Mapping[str, Engine]:
     """What stands behind the pools on Cognito, by their ids."""

@@ -29,6 +29,7 @@ from tokend_server.engines.cognito.credential_watch import REJECTION_SECONDS
 
 ROLE = "arn:aws:iam::123456789012:role/tokend"
 ROLE_KEY = AccessKey("ASIAIOSFODNN7EXAMPLE", "role-secret", "role-session")
+BACKEND = f"cognito {COGNITO_POOL.partition(':')[0]}"
 TEXT = "The service's own AWS credentials are missing or refused."
 HURRY = 0.5
 
@@ -64,7 +65,7 @@ def assert_rejected(failed: Failure) -> None:
 def assert_not_ready(rig: Rig, advice: str) -> None:
     status, text = rig.readyz()
     assert status == 503
-    assert text.startswith(f"{COGNITO_POOL}: {TEXT} {advice}")
+    assert text.startswith(f"{BACKEND}: {TEXT} {advice}")
     assert len(text.splitlines()) == 1
 
 
@@ -145,7 +146,7 @@ def test_a_service_with_a_local_pool_stays_ready_and_names_the_problem(
     rig.refused()
     status, text = rig.readyz()
     assert status == 200
-    assert text.startswith(f"ok\n{COGNITO_POOL}: {TEXT} The IAM policy of the credentials lacks the action.")
+    assert text.startswith(f"ok\n{BACKEND}: {TEXT} The IAM policy of the credentials lacks the action.")
     assert rig.get_token("bob", LOCAL_POOL).token
     assert rejected_pools(rig) == {COGNITO_POOL: 1.0}
 
@@ -261,7 +262,7 @@ def test_an_outage_of_sts_is_no_outage_of_the_local_pool(rigs: Rigs, upstream: C
     rig = rigs.start(upstream.url, beside_local=True, role_arn=ROLE, max_attempts=1)
     assert rig.refused().reason == "ENGINE_UNAVAILABLE"
     status, text = rig.readyz()
-    assert COGNITO_POOL in text
+    assert BACKEND in text
     assert status == 200
 
 

@@ -237,9 +237,6 @@ class EngineContract:
             lambda: subject.engine.lookup_developer_identity(_lookup(subject, user="late"), FOR_EVER),
         )
 
-    def test_a_healthy_engine_is_ready(self, subject: Subject) -> None:
-        subject.engine.check()
-
 
 def _token(subject: Subject, user: str, identity_id: str | None = None, **options: Any) -> IssuedToken:  # noqa: ANN401
     request = TokenRequest(

@@ -66,9 +66,6 @@ class CognitoLikeEngine:
     def unlink_developer_identity(self, request: UnlinkRequest, _deadline: Deadline) -> None:
         """Forgets nobody, since nobody is remembered."""
 
-    def check(self) -> None:
-        """Is always ready."""
-
 
 class FailingEngine:
     """Answers every operation with one AWS error."""
@@ -83,9 +80,6 @@ class FailingEngine:
     lookup_developer_identity = _fail
     merge_developer_identities = _fail
     unlink_developer_identity = _fail
-
-    def check(self) -> None:
-        raise self._error
 
 
 class EveryPool(Mapping[str, Engine]):

@@ -1,7 +1,7 @@
 """An Engine that records what it is asked, and answers, fails or waits as it is told."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -104,9 +104,11 @@ class ScriptedEngine:
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         self._take(request, deadline)
 
-    def check(self) -> None:
+    def check(self) -> Sequence[str]:
+        """What a `Backend` of this engine alone would say."""
         if self.problem is not None:
             raise self.problem
+        return ()
 
     def _take(self, request: Request, deadline: Deadline) -> None:
         self.asked.append(Asked(request, deadline.remaining()))

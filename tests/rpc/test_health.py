@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
-from tests.support.grpc_service import PATIENCE, POOL_ID, GrpcService, failure, grpc_service
+from tests.support.grpc_service import PATIENCE, GrpcService, failure, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 
 from tokend_server.errors import EngineUnavailable
@@ -19,7 +19,7 @@ NAMES = ("", "tokend.v1.DeveloperIdentityService")
 
 @pytest.fixture
 def readiness(service: GrpcService) -> Readiness:
-    return Readiness({POOL_ID: service.engine}, service.server.set_serving)
+    return Readiness({"scripted": service.engine}, service.server.set_serving)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,7 +37,7 @@ def test_health_follows_readiness(name: str, problem: Exception, service: GrpcSe
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_watch_sees_each_change(name: str, service: GrpcService) -> None:
-    readiness = Readiness({POOL_ID: service.engine}, service.server.set_serving, interval=0.01)
+    readiness = Readiness({"scripted": service.engine}, service.server.set_serving, interval=0.01)
     readiness.start()
     try:
         watch = watch_health(service.channel, name)

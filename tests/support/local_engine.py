@@ -13,6 +13,7 @@ from tests.fakes.login_provider import FakeLoginProvider
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.administration import IdentityAdministration
+from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
@@ -61,6 +62,7 @@ class LocalEngineUnderTest:
         self.engine = LocalEngine(
             self.pool, self.store, self.signer, self.clock, lambda: f"{next(numbers):08x}", nullcontext
         )
+        self.backend = LocalBackend(self.store, self.signer, frozenset({algorithm}))
         guests = itertools.count(1)
         self.administration = IdentityAdministration(
             identity_pool_id, self.store, self.clock, lambda: f"{next(guests):08x}-fe"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.server_process import ServerProcess
-from tests.web.in_process import POOLS, start_service
+from tests.web.in_process import start_service
 
 from tokend_server.app import Service
 
@@ -53,10 +53,6 @@ def probed(tmp_path: Path, http: httpx.Client) -> Iterator[Probed]:
     service.stop()
 
 
-def lines_for_every_pool(text: str) -> str:
-    return "".join(f"{pool_id}: {text}\n" for pool_id in POOLS.values())
-
-
 @pytest.mark.parametrize("probe", ["/livez", "/readyz"])
 def test_a_server_that_serves_is_live_and_ready(probe: str, tokend: ServerProcess, http: httpx.Client) -> None:
     answer = http.get(tokend.ops + probe)
@@ -80,7 +76,7 @@ def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Pro
     probed.execute("ALTER TABLE signing_keys RENAME TO lost")
     broken = probed.get("/readyz")
     assert broken.status_code == 503
-    assert broken.text == lines_for_every_pool("The identity store does not answer (SQLITE_ERROR).")
+    assert broken.text == "local: The identity store does not answer (SQLITE_ERROR).\n"
     assert probed.health() == {NOT_SERVING}
     assert probed.get("/livez").status_code == 200
 
@@ -90,11 +86,11 @@ def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Pro
     assert probed.health() == {SERVING}
 
 
-def test_without_a_key_only_the_pools_that_need_it_are_not_ready(probed: Probed) -> None:
+def test_without_a_key_that_pools_need_the_service_is_not_ready(probed: Probed) -> None:
     probed.execute("DELETE FROM signing_keys WHERE algorithm = 'ES256'")
     unready = probed.get("/readyz")
     assert unready.status_code == 503
-    assert unready.text == f"{POOLS['ES256']}: There is no ES256 signing key.\n"
+    assert unready.text == "local: There is no ES256 signing key.\n"
 
 
 def test_a_key_that_cannot_be_read_is_told_without_the_key(probed: Probed, caplog: pytest.LogCaptureFixture) -> None:
@@ -102,8 +98,8 @@ def test_a_key_that_cannot_be_read_is_told_without_the_key(probed: Probed, caplo
     probed.execute("UPDATE signing_keys SET private_key = CAST('canary-4713' AS BLOB) WHERE algorithm = 'ES256'")
     unready = probed.get("/readyz")
     assert unready.status_code == 503
-    assert unready.text == lines_for_every_pool("internal error")
-    assert "the check of an engine failed" in caplog.text
+    assert unready.text == "local: internal error\n"
+    assert "a check failed" in caplog.text
     assert "canary-4713" not in caplog.text
 
 

@@ -109,6 +109,9 @@ class Ops(Section):
     """The HTTP listener of metrics and probes."""
 
     listen: TcpAddress = Field("127.0.0.1:9090", description="HOST:PORT")
+    labelled_pools: int = Field(
+        1000, ge=0, le=1_000_000, description='Pools with metrics of their own; those beyond share `pool="other"`'
+    )
 
 
 class Store(Section):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
-from tokend_server.engine import Engine, NewIdentity
+from tokend_server.engine import Backend, Engine, NewIdentity
 from tokend_server.engines.observed import ObservedEngine
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet
@@ -31,11 +31,13 @@ class Engines:
 
     Attributes:
         by_pool: The engines, by identity pool id.
+        backends: What they share, by a name for operators.
         local_keys: The keys of the local pools; None when there are none.
         close: Gives up what the engines hold.
     """
 
     by_pool: Mapping[str, Engine]
+    backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
     close: Callable[[], None]
 
@@ -61,6 +63,7 @@ def build_engines(
         EngineUnavailable: An engine's means do not answer.
     """
     by_pool: dict[str, Engine] = {}
+    backends: dict[str, Backend] = {}
     local_keys = None
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
@@ -69,6 +72,7 @@ def build_engines(
             local = build_local_engines(config, pools, issuer, metrics, clock, new_identity)
             undo.callback(local.store.close)
             by_pool |= local.by_pool
+            backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
             local_keys = LocalKeys(local.signer.key_set, algorithms)
         if pools := config.pools_of("cognito"):
@@ -77,8 +81,9 @@ def build_engines(
             cognito = build_cognito_engines(config, pools, metrics, clock)
             undo.callback(cognito.close)
             by_pool |= cognito.by_pool
+            backends |= {f"cognito {region}": backend for region, backend in cognito.by_region.items()}
         observed = {
             pool_id: ObservedEngine(engine, config.pools[pool_id].engine, pool_id, metrics, clock)
             for pool_id, engine in by_pool.items()
         }
-        return Engines(observed, local_keys, undo.pop_all().close)
+        return Engines(observed, backends, local_keys, undo.pop_all().close)

@@ -39,7 +39,8 @@ class ObservedEngine:
         self._kind = kind
         self._clock = clock
         self._failures = metrics.engine_failures
-        self._tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, identity_pool_id, alg))
+        pool = metrics.pool_label(identity_pool_id)
+        self._tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, pool, alg))
         self._seconds = {
             operation: metrics.engine_seconds.labels(kind, operation)
             for operation in (
@@ -49,9 +50,7 @@ class ObservedEngine:
                 "UnlinkDeveloperIdentity",
             )
         }
-        self._outcomes = {
-            outcome: metrics.identities.labels(kind, identity_pool_id, outcome.value) for outcome in IdentityOutcome
-        }
+        self._outcomes = {outcome: metrics.identities.labels(kind, pool, outcome.value) for outcome in IdentityOutcome}
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         issued = self._measure(
@@ -77,9 +76,6 @@ class ObservedEngine:
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         self._measure("UnlinkDeveloperIdentity", self._engine.unlink_developer_identity, request, deadline)
-
-    def check(self) -> None:
-        self._engine.check()
 
     def _measure(
         self,

@@ -1,17 +1,19 @@
 """Builds the Cognito engine's parts from the configuration."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito, Config, ConfigError, Pool
 from tokend_server.engines.cognito.attempts import Attempts
+from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.client import cognito_client
 from tokend_server.engines.cognito.credential_watch import CredentialWatch
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
@@ -29,12 +31,14 @@ class CognitoEngines:
     """The engines of all pools in Cognito, on one client for each region."""
 
     by_pool: Mapping[str, CognitoEngine]
+    by_region: Mapping[str, RegionBackend]
     close: Callable[[], None]
 
 
 class _Region(NamedTuple):
     gateway: CognitoGateway
-    credentials: Credentials
+    backend: RegionBackend
+    watch: CredentialWatch
 
 
 def build_cognito_engines(config: Config, pools: Mapping[str, Pool], metrics: Metrics, clock: Clock) -> CognitoEngines:
@@ -49,22 +53,23 @@ def build_cognito_engines(config: Config, pools: Mapping[str, Pool], metrics: Me
     Raises:
         ConfigError: The profile or the endpoint cannot be used.
     """
-    regions = sorted({region_of(identity_pool_id) for identity_pool_id in pools})
+    regions = Counter(map(region_of, pools))
     max_calls = config.cognito.max_calls or default_max_calls(
         config.grpc.threads, len(regions), alone=len(pools) == len(config.pools)
     )
     with ExitStack() as undo:
-        gateways: dict[str, _Region] = {}
-        for region in regions:
-            gateways[region] = _region(config, region, max_calls, metrics, clock)
-            undo.callback(gateways[region].gateway.close)
+        built: dict[str, _Region] = {}
+        for region, size in sorted(regions.items()):
+            built[region] = _region(config, region, size, max_calls, metrics, clock)
+            undo.callback(built[region].gateway.close)
         by_pool = {
             identity_pool_id: _engine(
-                identity_pool_id, gateways[region_of(identity_pool_id)], config.cognito, metrics, clock
+                identity_pool_id, built[region_of(identity_pool_id)], config.cognito, metrics, clock
             )
             for identity_pool_id in pools
         }
-        return CognitoEngines(by_pool, undo.pop_all().close)
+        by_region = {name: region.backend for name, region in built.items()}
+        return CognitoEngines(by_pool, by_region, undo.pop_all().close)
 
 
 def region_of(identity_pool_id: str) -> str:
@@ -83,7 +88,9 @@ def default_max_calls(threads: int, regions: int, *, alone: bool) -> int:
     return threads if alone and regions == 1 else max(1, int(threads * _SHARE) // regions)
 
 
-def _region(config: Config, region: str, max_calls: int, metrics: Metrics, clock: Clock) -> _Region:
+def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region share
+    config: Config, region: str, pools: int, max_calls: int, metrics: Metrics, clock: Clock
+) -> _Region:
     settings = config.cognito
     try:
         client, credentials = cognito_client(settings, region, connections=config.grpc.threads, clock=clock)
@@ -94,15 +101,16 @@ def _region(config: Config, region: str, max_calls: int, metrics: Metrics, clock
     gateway = CognitoGateway(
         client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock
     )
-    return _Region(gateway, credentials)
+    watch = CredentialWatch(clock, pools, partial(_tell_rejected, metrics))
+    return _Region(gateway, RegionBackend(credentials, watch), watch)
 
 
 def _engine(identity_pool_id: str, region: _Region, settings: Cognito, metrics: Metrics, clock: Clock) -> CognitoEngine:
+    pool = metrics.pool_label(identity_pool_id)
     answers = {
-        source: metrics.cognito_answers.labels(identity_pool_id, source)
-        for source in ("cognito", "shared", "reused", "stale")
+        source: metrics.cognito_answers.labels(pool, source) for source in ("cognito", "shared", "reused", "stale")
     }
-    rejected = metrics.cognito_credentials_rejected.labels(identity_pool_id)
+    metrics.cognito_credentials_rejected.labels(pool)
     margin = timedelta(seconds=settings.stale_margin_seconds)
     sharing = Sharing(
         single_flight=settings.single_flight,
@@ -112,9 +120,12 @@ def _engine(identity_pool_id: str, region: _Region, settings: Cognito, metrics: 
     return CognitoEngine(
         identity_pool_id,
         region.gateway,
-        region.credentials,
         sharing,
-        watch=CredentialWatch(clock, rejected.set),
+        watch=region.watch,
         count_answer=lambda source: answers[source].inc(),
         clock=clock,
     )
+
+
+def _tell_rejected(metrics: Metrics, identity_pool_id: str, change: int) -> None:
+    metrics.cognito_credentials_rejected.labels(metrics.pool_label(identity_pool_id)).inc(change)

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from botocore.credentials import Credentials
-
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.credential_watch import CredentialWatch
 from tokend_server.engines.cognito.faults import to_domain
@@ -35,7 +33,6 @@ from tokend_server.errors import (
     DeadlineExceeded,
     EngineCredentialsRejected,
     EngineUnavailable,
-    TokendError,
     TooManyRequests,
 )
 from tokend_server.model import (
@@ -87,7 +84,6 @@ class CognitoEngine:
     Args:
         identity_pool_id: The pool.
         gateway: Cognito in the pool's region.
-        credentials: The service's own.
         sharing: How Cognito is spared.
         watch: Remembers whether AWS takes the credentials.
         count_answer: Counts an answer by where it came from: `cognito`, `shared`, `reused` or `stale`.
@@ -98,7 +94,6 @@ class CognitoEngine:
         self,
         identity_pool_id: str,
         gateway: CognitoGateway,
-        credentials: Credentials,
         sharing: Sharing,
         *,
         watch: CredentialWatch,
@@ -107,7 +102,6 @@ class CognitoEngine:
     ) -> None:
         self._identity_pool_id = identity_pool_id
         self._gateway = gateway
-        self._credentials = credentials
         self._sharing = sharing
         self._watch = watch
         self._count_answer = count_answer
@@ -146,13 +140,6 @@ class CognitoEngine:
         with self._changing():
             response = self._call("UnlinkDeveloperIdentity", unlink_parameters(request), about, deadline)
         check_acknowledged(response)
-
-    def check(self) -> None:
-        self._watch.check()
-        try:
-            self._credentials.get_frozen_credentials()
-        except Exception as error:  # noqa: BLE001 - what boto3 raises is told apart in the table of faults
-            raise self._without_credentials(error) from None
 
     def _kept_token(self, cache: TokenCache, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
         if fresh := cache.fresh(key):
@@ -197,7 +184,7 @@ class CognitoEngine:
             lambda error: self._known(error, about),
             terms if self._sharing.single_flight else None,
         )
-        self._watch.accepted()
+        self._watch.accepted(self._identity_pool_id)
         self._count_answer("shared" if shared else "cognito")
         return response
 
@@ -207,16 +194,10 @@ class CognitoEngine:
         if known is None:
             return error
         if isinstance(known, EngineCredentialsRejected):
-            self._watch.rejected(known)
+            self._watch.rejected(self._identity_pool_id, known)
         elif not isinstance(known, EngineUnavailable):
-            self._watch.accepted()
+            self._watch.accepted(self._identity_pool_id)
         return known
-
-    def _without_credentials(self, error: Exception) -> EngineCredentialsRejected:
-        known = self._known(error, Subject())
-        rejection = EngineCredentialsRejected("The service's own AWS credentials cannot be had now.")
-        rejection.advice = known.advice if isinstance(known, TokendError) else ""
-        return rejection
 
     def _patience(self, deadline: Deadline) -> Deadline:
         wait = min(STALE_PATIENCE, deadline.remaining() / 2)

@@ -11,6 +11,7 @@ from urllib3 import PoolManager
 from tokend_server.clock import Clock
 from tokend_server.config import Config, ConfigError, Pool
 from tokend_server.engine import NewIdentity
+from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.jws import TokenType
@@ -29,6 +30,7 @@ class LocalEngines:
     """The local engines of all local pools, on one store and one set of keys."""
 
     by_pool: Mapping[str, LocalEngine]
+    backend: LocalBackend
     signer: TokenSigner
     store: SqlStore
 
@@ -86,7 +88,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
-    return LocalEngines(by_pool, signer, sql_store)
+    return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, sql_store)
 
 
 def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: PoolManager, clock: Clock) -> LocalPool:

@@ -93,12 +93,6 @@ class LocalEngine:
         user = self._developer_login(request.developer_user_identifier)
         _until_committed(lambda: self._unlink(request.identity_id, user, deadline), deadline)
 
-    def check(self) -> None:
-        self._signer.refresh()
-        self._signer.check(self._pool.signing_algorithm)
-        self._store.identities(self._pool.identity_pool_id, max_results=1, after=None, hide_disabled=False)
-        self._owner_id(self._developer_login(Secret("")))
-
     def _verify_logins(self, request: TokenRequest, deadline: Deadline) -> PresentedLogins:
         user_identifier, public_tokens = sort_logins(self._pool, request.logins)
         public = tuple(

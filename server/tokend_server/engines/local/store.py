@@ -84,6 +84,14 @@ class KeyStore(Protocol):
 class Store(IdentityStore, KeyStore, Protocol):
     """Both in one place, as the local engine needs them."""
 
+    def check(self) -> None:
+        """Makes sure that identities and logins could be read now, at a cost that does not grow with their number.
+
+        Raises:
+            EngineUnavailable: They could not.
+        """
+        ...
+
 
 def login_key(identity_pool_id: str, login: Login) -> bytes:
     """The 32 bytes that stand for one login of one pool.

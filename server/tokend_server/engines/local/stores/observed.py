@@ -27,6 +27,7 @@ class ObservedStore:
         self._seconds = {
             operation: metrics.store_seconds.labels(operation)
             for operation in (
+                "check",
                 "owners",
                 "identity",
                 "identities",
@@ -37,6 +38,9 @@ class ObservedStore:
                 "remove_signing_key",
             )
         }
+
+    def check(self) -> None:
+        self._measured("check", self._store.check)
 
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
         return self._measured("owners", lambda: self._store.owners(identity_pool_id, logins))

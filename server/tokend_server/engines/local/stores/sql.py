@@ -69,6 +69,11 @@ class SqlStore:
         with self._reading() as connection:
             return migrations.missing(connection)
 
+    def check(self) -> None:
+        with self._reading() as connection:
+            for table in (identities, linked_logins):
+                connection.execute(select(table).limit(1)).first()
+
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
         try:
             rows = [self._owner.first(login_key(identity_pool_id, login)) for login in logins]

@@ -1,0 +1,35 @@
+from collections.abc import Sequence
+
+from botocore.credentials import Credentials
+
+from tokend_server.engines.cognito.credential_watch import CredentialWatch
+from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.errors import EngineCredentialsRejected, TokendError
+
+
+class RegionBackend:
+    """The `Backend` of Cognito's pools in a region: the credentials of their calls. Nothing is sent to Cognito.
+
+    Args:
+        credentials: The service's own.
+        watch: Remembers whether AWS takes them.
+    """
+
+    def __init__(self, credentials: Credentials, watch: CredentialWatch) -> None:
+        self._credentials = credentials
+        self._watch = watch
+
+    def check(self) -> Sequence[str]:
+        problems = self._watch.check()
+        try:
+            self._credentials.get_frozen_credentials()
+        except Exception as error:  # noqa: BLE001 - what boto3 raises is told apart in the table of faults
+            raise _without_credentials(error) from None
+        return problems
+
+
+def _without_credentials(error: Exception) -> EngineCredentialsRejected:
+    known = to_domain(error, (), "", None)
+    rejection = EngineCredentialsRejected("The service's own AWS credentials cannot be had now.")
+    rejection.advice = known.advice if isinstance(known, TokendError) else ""
+    return rejection

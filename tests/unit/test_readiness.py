@@ -1,0 +1,143 @@
+"""Readiness: what backends say, summed up, at a cost that does not grow with the pools."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from tests.fakes.clock import FakeClock
+
+from tokend_server.config import Config
+from tokend_server.engines.build import Engines, build_engines
+from tokend_server.engines.cognito.credential_watch import MOST_NAMED, REJECTION_SECONDS, CredentialWatch
+from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable
+from tokend_server.metrics import Metrics
+from tokend_server.readiness import Readiness
+
+REJECTED = EngineCredentialsRejected("Refused.")
+DOWN = EngineUnavailable("It does not answer.")
+
+
+class Scripted:
+    """A backend that says what it is given."""
+
+    def __init__(self, *problems: str, error: Exception | None = None) -> None:
+        self._problems = problems
+        self._error = error
+
+    def check(self) -> Sequence[str]:
+        if self._error:
+            raise self._error
+        return self._problems
+
+
+@pytest.mark.parametrize(
+    ("backends", "ready", "problems"),
+    [
+        ({"a": Scripted(), "b": Scripted()}, True, []),
+        ({"a": Scripted(error=DOWN), "b": Scripted()}, False, ["a: It does not answer."]),
+        ({"a": Scripted(error=REJECTED), "b": Scripted()}, True, ["a: Refused."]),
+        ({"a": Scripted(error=REJECTED), "b": Scripted(error=REJECTED)}, False, ["a: Refused.", "b: Refused."]),
+        ({"a": Scripted("pool: Refused.")}, True, ["pool: Refused."]),
+        ({"a": Scripted(error=ValueError("canary")), "b": Scripted()}, False, ["a: internal error"]),
+    ],
+)
+def test_backends_are_summed_up(backends: dict[str, Scripted], problems: list[str], *, ready: bool) -> None:
+    told: list[bool] = []
+    assert Readiness(backends, told.append).look() == (ready, problems)
+    assert told == [ready]
+
+
+def built(directory: Path, engine: str, pools: int, metrics: Metrics) -> Engines:
+    ids = [f"us-east-1:{number:08x}-0b1d-4c7e-9f00-6a1e7a5d3b21" for number in range(pools)]
+    pool = {"engine": engine, "developer_provider_name": "login.example.test", "signing_algorithm": "ES256"}
+    config = Config.model_validate({"data_dir": directory, "pools": dict.fromkeys(ids, pool)})
+    return build_engines(config, "https://issuer.example.test", metrics, FakeClock(), nullcontext)
+
+
+def statements_of_a_look(engines: Engines) -> int:
+    statements: list[str] = []
+
+    def executed(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", executed)
+    try:
+        assert Readiness(engines.backends, lambda _ready: None).look() == (True, [])
+    finally:
+        event.remove(Engine, "before_cursor_execute", executed)
+    return len(statements)
+
+
+def test_a_look_costs_as_much_for_many_pools_as_for_one(tmp_path: Path) -> None:
+    costs = []
+    for pools in (1, 30):
+        directory = tmp_path / str(pools)
+        directory.mkdir()
+        engines = built(directory, "local", pools, Metrics(CollectorRegistry()))
+        costs.append(statements_of_a_look(engines))
+        engines.close()
+    assert costs[0] == costs[1] > 0
+
+
+def test_cognitos_pools_are_checked_by_region(tmp_path: Path) -> None:
+    engines = built(tmp_path, "cognito", 30, Metrics(CollectorRegistry()))
+    assert list(engines.backends) == ["cognito us-east-1"]
+    engines.close()
+
+
+@pytest.mark.parametrize("engine", ["local", "cognito"])
+def test_metrics_do_not_grow_with_the_pools(engine: str, tmp_path: Path) -> None:
+    lengths = []
+    for pools in (3, 30):
+        directory = tmp_path / str(pools)
+        directory.mkdir()
+        metrics = Metrics(CollectorRegistry(), labelled_pools=2)
+        engines = built(directory, engine, pools, metrics)
+        lengths.append(len(generate_latest(metrics.registry).splitlines()))
+        engines.close()
+    assert lengths[0] == lengths[1]
+
+
+def test_pools_beyond_the_labelled_ones_share_a_label() -> None:
+    metrics = Metrics(CollectorRegistry(), labelled_pools=2)
+    assert [metrics.pool_label(pool) for pool in ("a", "b", "c", "a", "d")] == ["a", "b", "other", "a", "other"]
+
+
+class TestCredentialWatch:
+    """Rejections by pool, summed up for a region."""
+
+    def test_few_pools_are_named_and_the_others_counted(self) -> None:
+        watch = CredentialWatch(FakeClock(), 100, lambda _pool, _change: None)
+        for number in range(MOST_NAMED + 5):
+            watch.rejected(f"pool-{number}", REJECTED)
+        lines = watch.check()
+        assert lines[0] == "pool-0: Refused."
+        assert lines[MOST_NAMED:] == ["and 5 more pools"]
+
+    def test_only_recent_rejections_count(self) -> None:
+        clock = FakeClock()
+        watch = CredentialWatch(clock, 2, lambda _pool, _change: None)
+        watch.rejected("a", REJECTED)
+        clock.advance(REJECTION_SECONDS)
+        watch.rejected("b", REJECTED)
+        assert watch.check() == ["b: Refused."]
+
+    def test_a_rejection_of_all_pools_is_the_regions(self) -> None:
+        watch = CredentialWatch(FakeClock(), 2, lambda _pool, _change: None)
+        watch.rejected("a", REJECTED)
+        watch.rejected("b", REJECTED)
+        with pytest.raises(EngineCredentialsRejected):
+            watch.check()
+
+    def test_each_change_is_told_once(self) -> None:
+        told: list[tuple[str, int]] = []
+        watch = CredentialWatch(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
+        for _ in range(2):
+            watch.rejected("a", REJECTED)
+        for _ in range(2):
+            watch.accepted("a")
+        assert told == [("a", 1), ("a", -1)]
