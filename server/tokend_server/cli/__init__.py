@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from tokend_server.cli.backup import backup, restore
 from tokend_server.cli.callers import callers
 from tokend_server.cli.check_config import check_config
 from tokend_server.cli.identities import identities
@@ -22,7 +23,7 @@ def tokend() -> None:
     """A gRPC token service with the developer identities of Amazon Cognito."""
 
 
-for command in (serve, quickstart, check_config, migrate, keys, callers, policy, identities):
+for command in (serve, quickstart, check_config, migrate, backup, restore, keys, callers, policy, identities):
     tokend.add_command(command)
 
 

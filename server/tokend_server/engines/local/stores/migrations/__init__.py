@@ -22,13 +22,18 @@ def upgrade(connection: Connection) -> list[str]:
     return names
 
 
+def applied(connection: Connection) -> tuple[str, ...]:
+    """The newest migrations that are applied; none of them: the database has no schema of this service."""
+    return MigrationContext.configure(connection).get_current_heads()
+
+
 def missing(connection: Connection) -> list[str]:
     """The names of the migrations that are not yet applied, oldest first.
 
     Raises:
         ConfigError: The schema is that of a newer release.
     """
-    current = MigrationContext.configure(connection).get_current_heads()
+    current = applied(connection)
     script = ScriptDirectory.from_config(_config())
     try:
         pending = list(script.iterate_revisions(tuple(script.get_heads()), current or "base"))

@@ -1,0 +1,48 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tokend_server.cli.options import config_option
+from tokend_server.config import load_config
+from tokend_server.engines.local.stores.sqlite_backup import Contents, CopyRefused, back_up
+from tokend_server.engines.local.stores.sqlite_backup import restore as put_back
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _file_argument(command: _Command) -> _Command:
+    return click.argument("file", type=click.Path(dir_okay=False, path_type=Path))(command)
+
+
+def _force_option(what: str) -> Callable[[_Command], _Command]:
+    return click.option("--force", is_flag=True, help=what)
+
+
+@click.command()
+@config_option
+@_file_argument
+@_force_option("Replace FILE if it exists.")
+def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
+    """Copy the database into FILE, also while servers use it. FILE then holds the private keys."""
+    database = load_config(config_path).store_file
+    click.echo(_told(lambda: back_up(database, file, overwrite=force)))
+
+
+@click.command()
+@config_option
+@_file_argument
+@_force_option("Replace the identities and keys that the database holds.")
+def restore(config_path: Path | None, file: Path, *, force: bool) -> None:
+    """Put what `backup` has made in the place of the database, which no server may use meanwhile."""
+    database = load_config(config_path).store_file
+    click.echo(_told(lambda: put_back(file, database, overwrite=force)))
+
+
+def _told(copied: Callable[[], Contents]) -> str:
+    try:
+        contents = copied()
+    except CopyRefused as error:
+        raise click.ClickException(str(error)) from error
+    return f"identities: {contents.identities}, signing keys: {contents.signing_keys}"

@@ -1,0 +1,155 @@
+"""Copies of the database, made while servers use it and put back while none does.
+
+`cp` of the file alone misses what is still in the write-ahead log. SQLite's backup API
+(https://www.sqlite.org/backup.html) reads one consistent state, the log included.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import mkstemp
+from typing import NamedTuple
+from urllib.parse import quote
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from tokend_server.engines.local.stores import migrations
+
+#: Seconds that a backup waits for another process to let it read.
+_READ_TIMEOUT = 5.0
+
+
+class CopyRefused(Exception):
+    """Raised when a copy cannot be made or put back; the text says why, and nothing has changed."""
+
+
+class Contents(NamedTuple):
+    """How much a copy holds."""
+
+    identities: int
+    signing_keys: int
+
+
+def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
+    """Copies the database as it stands now into one file, which only its owner can read, and checks the copy.
+
+    Args:
+        database: The database file; servers may use it meanwhile.
+        copy: The file to make. It appears when it is whole.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        CopyRefused: There is no such database, or the copy cannot be made.
+        ConfigError: The schema is that of a newer release.
+    """
+    if not overwrite and copy.exists():
+        raise CopyRefused(f"{copy} exists; --force replaces it")
+    with _telling(database), closing(_opened(database)) as source:
+        _check_schema(database)
+        with _new_file(copy, overwrite=overwrite) as unfinished, closing(sqlite3.connect(unfinished)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a log beside it
+            return _checked(target, copy)
+
+
+def restore(copy: Path, database: Path, *, overwrite: bool = False) -> Contents:
+    """Puts a copy in the place of the database, whole or not at all.
+
+    Args:
+        copy: A file that `back_up` has made.
+        database: The database file, which no process may use.
+        overwrite: Replace the identities and keys that the database holds.
+
+    Raises:
+        CopyRefused: The copy is damaged or no database of this service, or the database is in use or holds something.
+        ConfigError: The copy's schema is that of a newer release.
+    """
+    with _telling(copy), closing(_opened(copy)) as source:
+        _check_schema(copy)
+        _checked(source, copy)
+        if not overwrite and database.exists() and database.stat().st_size:
+            raise CopyRefused(f"{database} exists; --force replaces its identities and keys")
+        with _telling(database), closing(_alone(database)) as target:
+            source.backup(target)
+            return _checked(target, database)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError) as error:
+        cause = getattr(error, "orig", error)
+        raise CopyRefused(f"{path}: {getattr(cause, 'sqlite_errorname', cause)}") from error
+    except OSError as error:
+        raise CopyRefused(f"{error.filename or path}: {error.strerror}") from error
+
+
+def _opened(database: Path) -> sqlite3.Connection:
+    """A connection to a database that exists."""
+    if not database.is_file() or not database.stat().st_size:
+        raise CopyRefused(f"{database}: there is no database")
+    return sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=_READ_TIMEOUT)
+
+
+def _alone(database: Path) -> sqlite3.Connection:
+    """A connection that keeps every other process out of the database until it closes."""
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database.touch(mode=0o600)
+    connection = sqlite3.connect(database, timeout=0, isolation_level=None)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise CopyRefused(f"{database} is in use; stop every process that serves it") from error
+        raise
+    return connection
+
+
+def _check_schema(database: Path) -> None:
+    engine = create_engine(f"sqlite:///{database}", poolclass=NullPool)
+    with engine.connect() as connection:
+        if not migrations.applied(connection):
+            raise CopyRefused(f"{database}: it is no database of tokend")
+        migrations.missing(connection)
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> Contents:
+    """What a database holds, after SQLite has found it whole."""
+    damage = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if damage or connection.execute("PRAGMA foreign_key_check").fetchone():
+        raise CopyRefused(f"{path} is damaged{': ' * bool(damage)}{'; '.join(damage[:3])}")
+    (identities,) = connection.execute("SELECT count(*) FROM identities").fetchone()
+    (signing_keys,) = connection.execute("SELECT count(*) FROM signing_keys").fetchone()
+    return Contents(identities, signing_keys)
+
+
+@contextmanager
+def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A file for its owner alone, which gets its name, and is on the disk, when the block ends well."""
+    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = Path(name)
+    try:
+        yield unfinished
+        os.fsync(descriptor)
+        if overwrite:
+            unfinished.replace(path)
+        else:
+            os.link(unfinished, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    finally:
+        os.close(descriptor)
+        unfinished.unlink(missing_ok=True)
