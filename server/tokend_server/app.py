@@ -12,6 +12,7 @@ from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
 from tokend_server.door import Door, build_door
 from tokend_server.engines.build import build_engines
+from tokend_server.log_writer import LogWriter
 from tokend_server.metrics import Metrics
 from tokend_server.readiness import Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
@@ -67,8 +68,13 @@ class Service:
         self._undo.close()
 
 
-def start(config: Config, clock: Clock | None = None) -> Service:
+def start(config: Config, clock: Clock | None = None, log: LogWriter | None = None) -> Service:
     """Builds the service and starts it; it serves when this returns.
+
+    Args:
+        config: The configuration.
+        clock: The time; by default the system's.
+        log: What writes the log, whose drops are counted.
 
     Raises:
         ConfigError: The configuration asks for what cannot be had, such as an address that is taken.
@@ -78,6 +84,8 @@ def start(config: Config, clock: Clock | None = None) -> Service:
     metrics = Metrics(CollectorRegistry(), labelled_pools=config.ops.labelled_pools)
     ProcessCollector(registry=metrics.registry)
     PlatformCollector(registry=metrics.registry)
+    if log:
+        log.tell_dropped(metrics.log_records_dropped.inc)
     with ExitStack() as undo:
         ops_address = undo.enter_context(closing(BoundAddress("ops.listen", config.ops.listen)))
         issuer_address, issuer = None, ""

@@ -14,6 +14,7 @@ from tokend_server import limits
 from tokend_server.audit.auditor import Auditor
 from tokend_server.audit.file_log import FileAuditLog
 from tokend_server.audit.log import AuditLog, AuditWriteFailed
+from tokend_server.audit.queued_log import QueuedAuditLog
 from tokend_server.audit.stream_log import StreamAuditLog
 from tokend_server.callers.certificate import by_certificate
 from tokend_server.callers.forwarded import ByForwardedCertificate
@@ -78,6 +79,12 @@ def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:
     audit_log = _built("audit.destination", partial(_audit_log, config.audit.destination, clock), problems)
     if problems or by_token is None or by_key is None:
         raise ConfigError(problems)
+    if audit_log:
+        audit_log = QueuedAuditLog(
+            audit_log,
+            required=config.audit.required,
+            on_loss=lambda failure: auditor.lost(failure),  # noqa: PLW0108 - it is yet to be made
+        )
     auditor = Auditor(
         audit_log,
         required=config.audit.required,
@@ -155,6 +162,8 @@ def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
     if destination == "none":
         return None
     if destination == "stdout":
+        if sys.stdout is None:
+            raise ValueError("standard output is closed")
         return StreamAuditLog(sys.stdout.fileno(), clock)
     return FileAuditLog(Path(destination.removeprefix(FILE)), clock)
 

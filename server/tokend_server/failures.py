@@ -1,7 +1,10 @@
 """What the log tells of calls that fail."""
 
 import logging
-import traceback
+import sys
+import threading
+from traceback import format_tb
+from types import TracebackType
 
 from tokend_server.errors import EngineCredentialsRejected, RetryableError, TokendError
 
@@ -25,14 +28,29 @@ def log_failure(method: str, error: TokendError) -> None:
 
 def log_defect(method: str, error: Exception, request_id: str) -> None:
     """Logs a defect: where it arose, under the id that the caller is told."""
-    # The messages of unforeseen exceptions may repeat what a caller sent; their types and places do not.
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    _log.error(
-        "internal error",
-        extra={
-            "method": method,
-            "request_id": request_id,
-            "exception": type(error).__qualname__,
-            "traceback": frames,
-        },
-    )
+    described = described_without_message(type(error), error.__traceback__)
+    _log.error("internal error", extra={"method": method, "request_id": request_id, **described})
+
+
+def log_what_would_be_printed() -> None:
+    """Sends what ends a thread, or cannot be raised, to the log: Python would write it to standard error and wait."""
+
+    def ended(arguments: threading.ExceptHookArgs) -> None:
+        described = described_without_message(arguments.exc_type, arguments.exc_traceback)
+        name = arguments.thread.name if arguments.thread else "unknown"
+        _log.error("a thread has ended", extra={"ended_thread": name, **described})
+
+    def ignored(arguments: "sys.UnraisableHookArgs") -> None:
+        described = described_without_message(arguments.exc_type, arguments.exc_traceback)
+        _log.error("an exception was ignored", extra=described)
+
+    threading.excepthook = ended
+    sys.unraisablehook = ignored
+
+
+def described_without_message(kind: type[BaseException], traceback: TracebackType | None) -> dict[str, str]:
+    """The members of a record about an unforeseen exception: its type and where it arose.
+
+    The messages of such exceptions may repeat what a caller sent; their types and places do not.
+    """
+    return {"exception": kind.__qualname__, "traceback": "".join(format_tb(traceback))}

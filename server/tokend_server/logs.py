@@ -27,17 +27,19 @@ _OF_THE_CALL = ("request_id", "method", "caller", "trace_id")
 _JSON_MEMBERS = "{asctime}{levelname}{name}{message}"
 
 
-def configure(*, level: str, as_json: bool) -> None:
-    """Sends everything that is logged to standard error; what is logged during a call tells which one.
+def configure(*, level: str, as_json: bool, handler: logging.Handler | None = None) -> None:
+    """Sends everything that is logged to one place; what is logged during a call tells which one.
 
     Args:
         level: The least severity that is written, such as `info`.
         as_json: Whether to write JSON rather than text.
+        handler: Writes it; by default to standard error.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter() if as_json else _TextFormatter(_TEXT))
     handler.addFilter(_tell_the_call)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     for name, least in _LEAST.items():
         logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
 

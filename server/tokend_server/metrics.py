@@ -116,6 +116,11 @@ class Metrics:
             ("why",),
             registry=registry,
         )
+        self.log_records_dropped = Counter(
+            "tokend_log_records_dropped_total",
+            "Log records that nothing took: standard error is full, closed or broken.",
+            registry=registry,
+        )
         self.audit_failures = Counter(
             "tokend_audit_failures_total",
             "Calls whose audit record could not be written, by the operating system's error.",

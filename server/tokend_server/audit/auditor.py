@@ -57,10 +57,14 @@ class Auditor:
         try:
             self._audit_log.write(to_json(entry, self._event_id()))
         except AuditWriteFailed as failure:
-            self._on_failure(failure.code)
-            self._complain(failure)
+            self.lost(failure)
             if self._required:
                 raise AuditUnavailable("The call could not be recorded.") from failure
+
+    def lost(self, failure: AuditWriteFailed) -> None:
+        """Counts a record that could not be written, and complains of it now and then."""
+        self._on_failure(failure.code)
+        self._complain(failure)
 
     def _complain(self, failure: AuditWriteFailed) -> None:
         now = self._clock.monotonic()

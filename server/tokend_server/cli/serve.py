@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from tokend_server import app, logs
+from tokend_server import app, logs, standard_streams
 from tokend_server.cli.options import config_option
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import load_config
 from tokend_server.config.warnings import config_warnings
+from tokend_server.failures import log_what_would_be_printed
+from tokend_server.log_writer import LogWriter
 
 _log = logging.getLogger(__name__)
 
@@ -23,12 +25,17 @@ def serve(config_path: Path | None) -> None:
     SIGHUP opens the audit log anew and looks at the TLS files.
     """
     config = load_config(config_path)
-    logs.configure(level=config.log.level, as_json=config.log.format == "json")
+    stop = StopSignal(hangup=True)
+    standard_streams.occupy()
+    for stream in (standard_streams.OUTPUT, standard_streams.ERROR):
+        standard_streams.never_wait(stream)
+    log = LogWriter(standard_streams.ERROR)
+    logs.configure(level=config.log.level, as_json=config.log.format == "json", handler=log)
+    log_what_would_be_printed()
     for warning in config_warnings(config, os.environ):
         _log.warning(warning)
-    stop = StopSignal(hangup=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys
-    service = app.start(config)
+    service = app.start(config, log=log)
     if config.grpc.insecure:
         _log.warning(
             "insecure = true: whoever reaches an address may call, and tokens may cross the network in the clear",

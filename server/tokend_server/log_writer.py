@@ -1,0 +1,131 @@
+"""Writes the log by a thread of its own, so that nothing waits for whoever should read it."""
+
+import logging
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+#: Octets that may wait to be written; a line beyond them is dropped.
+MOST_WAITING = 4 * 1024 * 1024
+
+#: Seconds that the end of the process waits for the last lines.
+_CLOSING_PATIENCE = 0.5
+
+_NOTICE = "log records were dropped, since nothing took them"
+
+
+class LogWriter(logging.Handler):
+    """A handler that never waits and never raises: a record that cannot be written is dropped and counted.
+
+    Args:
+        descriptor: Where to; it stays its owner's.
+        most_waiting: Octets that may wait.
+    """
+
+    def __init__(self, descriptor: int, *, most_waiting: int = MOST_WAITING) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._most_waiting = most_waiting
+        self._lines: deque[bytes] = deque()
+        self._waiting = 0
+        self._unreported = 0
+        self._uncounted = 0
+        self._on_drop: Callable[[int], None] | None = None
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    def tell_dropped(self, on_drop: Callable[[int], None]) -> None:
+        """Has each drop counted, those before too.
+
+        Args:
+            on_drop: Is told how many records were dropped.
+        """
+        with self._changed:
+            self._on_drop = on_drop
+            self._count(self._uncounted)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = (self.format(record) + "\n").encode(errors="backslashreplace")
+        except Exception:  # noqa: BLE001 - there is no place where this could be told
+            self._drop()
+            return
+        with self._changed:
+            if self._waiting + len(line) <= self._most_waiting and not self._is_closed:
+                self._lines.append(line)
+                self._waiting += len(line)
+                self._changed.notify_all()
+                return
+        self._drop()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the library's name
+        """Counts it; the library would print a traceback."""
+        self._drop()
+
+    def flush(self) -> None:
+        """Waits until all lines are written, half a second at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, _CLOSING_PATIENCE)
+
+    def close(self) -> None:
+        """Takes no more records, and waits for the last lines, half a second at most."""
+        with self._changed:
+            already, self._is_closed = self._is_closed, True
+            self._changed.notify_all()
+        if not already:
+            self._thread.join(_CLOSING_PATIENCE)
+        super().close()
+
+    def _drop(self) -> None:
+        with self._changed:
+            self._unreported += 1
+            self._count(1)
+
+    def _count(self, number: int) -> None:
+        if self._on_drop is None:
+            self._uncounted += number
+        elif number:
+            self._on_drop(number)
+
+    def _work(self) -> None:
+        while line := self._next():
+            try:
+                _write_all(self._descriptor, line)
+            except OSError:
+                self._drop()
+            with self._changed:
+                self._waiting -= len(line)
+                self._changed.notify_all()
+            self._report()
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._is_closed)
+            return self._lines.popleft() if self._lines else None
+
+    def _report(self) -> None:
+        """Tells of what was dropped when the last line that waited is written."""
+        with self._changed:
+            number = 0 if self._waiting else self._unreported
+            self._unreported -= number
+        if number:
+            record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, _NOTICE, (), None)
+            record.count = number
+            self.handle(record)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT)
+    while data:
+        ready.poll()
+        try:
+            # In pieces that pipes take whole (POSIX), so that they do not mix with what others write there.
+            count = os.write(descriptor, data[: select.PIPE_BUF])
+        except BlockingIOError:  # somebody else has filled it meanwhile
+            continue
+        data = data[count:]

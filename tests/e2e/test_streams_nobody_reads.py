@@ -1,0 +1,147 @@
+"""Standard error and an audit stream that nobody reads: no call waits, and the process ends when it is asked to."""
+
+import fcntl
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from google.rpc.error_details_pb2 import ResourceInfo, RetryInfo
+from tests.support.calls import Caller
+from tests.support.grpc_service import failure
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, STOP_TIMEOUT, write_config
+
+from tokend.v1.developer_identity_service_pb2 import LookupDeveloperIdentityRequest
+
+#: The least that Linux gives a pipe.
+PAGE = 4096
+
+#: Calls whose lines no pipe of a page holds.
+CALLS = 60
+
+#: What a call may take on a busy machine; one that waits for a reader takes for ever.
+TIMEOUT = 30.0
+
+
+class Unread:
+    """A server whose standard error is read until it serves, and whose output nobody reads.
+
+    Attributes:
+        caller: Who calls it.
+    """
+
+    endpoint: str
+    identity_pool_id = POOL_ID
+    developer_provider_name = DEVELOPER_PROVIDER
+
+    def __init__(self, config: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PAGE)
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if line.startswith(b"{") and (record := json.loads(line))["message"] == "serving":
+                self.endpoint, self._ops = record["grpc"][0], record["ops"]
+                break
+        self.caller = Caller(self)
+
+    def lookup_of_no_pool(self) -> None:
+        request = LookupDeveloperIdentityRequest(identity_pool_id="us-east-1:0", developer_user_identifier="u")
+        self.caller.stub.LookupDeveloperIdentity(request, timeout=TIMEOUT)
+
+    def metrics(self) -> Mapping[str, float]:
+        with httpx.Client(trust_env=False) as http:
+            text = http.get(f"http://{self._ops}/metrics", timeout=TIMEOUT).text
+        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def stop(self) -> int:
+        self.caller.close()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_TIMEOUT)
+
+    def end(self) -> None:
+        self.caller.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        with self.process:  # closes the pipes
+            pass
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], Unread]]:
+    started: list[Unread] = []
+
+    def start(extra: str) -> Unread:
+        started.append(Unread(write_config(tmp_path, extra)))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.end()
+
+
+def test_no_call_waits_for_a_reader_of_the_log(start: Callable[[str], Unread]) -> None:
+    server = start('[log]\nlevel = "debug"')
+    for _ in range(CALLS):
+        assert failure(server.lookup_of_no_pool, ResourceInfo).code is grpc.StatusCode.NOT_FOUND
+    assert "tokend_log_records_dropped_total" in server.metrics()
+    assert server.stop() == 0
+
+
+def test_no_call_waits_for_a_reader_of_an_audit_stream(start: Callable[[str], Unread]) -> None:
+    server = start('[audit]\ndestination = "stdout"')
+    for _ in range(CALLS):
+        assert failure(server.lookup_of_no_pool, ResourceInfo).code is grpc.StatusCode.NOT_FOUND
+    assert server.stop() == 0
+
+
+def test_a_call_that_must_be_recorded_fails_where_nobody_reads(start: Callable[[str], Unread]) -> None:
+    server = start('[audit]\ndestination = "stdout"\nrequired = true')
+
+    def until_the_pipe_is_full() -> None:
+        for _ in range(CALLS):
+            server.caller.get_token("u", timeout=TIMEOUT)
+
+    seen = failure(until_the_pipe_is_full, RetryInfo)
+    assert (seen.code, seen.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    assert server.metrics()['tokend_audit_failures_total{error="ETIMEDOUT"}'] >= 1
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("closing_them", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_a_service_without_standard_streams_serves(closing_them: str, tmp_path: Path) -> None:
+    config, address = write_config(tmp_path), _free_address()
+    config.write_text(config.read_text().replace('listen = ["127.0.0.1:0"]', f'listen = ["{address}"]'))
+    command = f'exec "{sys.executable}" -m tokend_server serve --config "{config}" {closing_them}'
+    process = subprocess.Popen(["/bin/sh", "-c", command])
+    try:
+        server: Any = Unread.__new__(Unread)
+        server.endpoint = address
+        with closing(Caller(server)) as caller:
+            grpc.channel_ready_future(caller.channel).result(TIMEOUT)
+            assert caller.get_token("u").token
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_TIMEOUT) == 0
+        assert (tmp_path / "tokend.db").read_bytes().startswith(b"SQLite format 3\0")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"

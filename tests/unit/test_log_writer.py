@@ -1,0 +1,102 @@
+"""The log's own thread: whatever becomes of standard error, no thread of the service waits for it."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tokend_server.log_writer import LogWriter
+
+PATIENCE = 30
+
+
+class Pipe(NamedTuple):
+    reader: int
+    writer: int
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe(*os.pipe())
+    yield pipe
+    for descriptor in pipe:
+        try:
+            os.close(descriptor)
+        except OSError:
+            assert descriptor == pipe.reader  # the one that tests close
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("part", logging.INFO, __file__, 1, message, (), None)
+
+
+def read_until(pipe: Pipe, ending: bytes) -> bytes:
+    data = b""
+    while not data.endswith(ending):
+        data += os.read(pipe.reader, 65536)
+    return data
+
+
+def test_lines_are_written_in_order(pipe: Pipe) -> None:
+    log = LogWriter(pipe.writer)
+    for number in range(3):
+        log.handle(record(f"line {number}"))
+    log.flush()
+    assert os.read(pipe.reader, 65536) == b"line 0\nline 1\nline 2\n"
+    log.close()
+
+
+def test_nothing_waits_for_a_reader_and_drops_are_counted_and_told(pipe: Pipe) -> None:
+    log = LogWriter(pipe.writer, most_waiting=100_000)
+    dropped: list[int] = []
+    for _ in range(100):
+        log.handle(record("x" * 9_999))
+    log.tell_dropped(dropped.append)
+    assert 70 < sum(dropped) < 100  # 65,536 octets are in the pipe, and 100,000 wait
+    before = sum(dropped)
+    log.handle(record("x" * 9_999))
+    assert sum(dropped) == before + 1
+    assert read_until(pipe, b"since nothing took them\n")
+    log.close()
+
+
+def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
+    log = LogWriter(pipe.writer)
+    told = threading.Event()
+    log.tell_dropped(lambda _number: told.set())
+    os.close(pipe.reader)
+    log.handle(record("to whom"))
+    assert told.wait(PATIENCE)
+    log.close()
+
+
+def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
+    log = LogWriter(os.dup(pipe.writer))
+    told = threading.Event()
+    log.tell_dropped(lambda _number: told.set())
+    os.close(log._descriptor)  # noqa: SLF001 - what an operator or a library does by mistake
+    log.handle(record("where"))
+    assert told.wait(PATIENCE)
+    log.close()
+
+
+def test_a_record_that_cannot_be_formatted_is_dropped(pipe: Pipe) -> None:
+    log = LogWriter(pipe.writer)
+    dropped: list[int] = []
+    log.tell_dropped(dropped.append)
+    log.handle(logging.LogRecord("part", logging.INFO, __file__, 1, "%d", ("no number",), None))
+    assert dropped == [1]
+    log.close()
+
+
+def test_closing_ends_although_nobody_reads(pipe: Pipe) -> None:
+    log = LogWriter(pipe.writer)
+    log.handle(record("x" * 300_000))
+    log.close()
+    dropped: list[int] = []
+    log.tell_dropped(dropped.append)
+    log.handle(record("late"))
+    assert dropped == [1]
