@@ -285,11 +285,12 @@ class _Server:
     def __init__(
         self,
         servers: list["_Server"],
-        interceptors: Sequence[grpc.ServerInterceptor],
-        options: object,  # noqa: ARG002 - they are about connections
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
+        options: object = (),  # noqa: ARG002 - they are about connections
     ) -> None:
-        servers.append(self)
-        (self._interceptor,) = interceptors
+        if interceptors:  # else it only tries whether gRPC could use the TLS files
+            servers.append(self)
+            (self._interceptor,) = interceptors
         self._handlers: dict[str, Any] = {}
 
     def answer(self, rpc: Rpc, context: _Context) -> bytes:

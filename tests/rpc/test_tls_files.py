@@ -1,5 +1,6 @@
 """Certificates, keys and authorities are replaced under a running server, and what cannot be used changes nothing."""
 
+import dataclasses
 import logging
 import socket
 import ssl
@@ -274,22 +275,66 @@ class TestLook:
         following.look()
         assert told.stale == [0, 1, 0]
 
-    def test_a_set_is_handed_to_grpc_once(self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_set_is_handed_to_each_port_once(self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
         fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
         monkeypatch.setattr(
             grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
         )
         following = FollowingCredentials(rotated.files, "here", Told().gauges)
-        (fetch,) = fetchers
-        assert fetch() is None  # gRPC has it already
+        for _ in range(2):
+            following.port_credentials()
+        for fetch in fetchers:
+            assert fetch() is None  # gRPC has it already
         rotated.rotate()
-        assert fetch() is not None
-        assert fetch() is None
+        first, second = fetchers
+        assert first() is not None
+        assert first() is None
+        assert second() is not None
+        assert second() is None
         rotated.rotate()
         following.look()  # whoever has looked before, the next handshake gets it
-        assert fetch() is not None
+        assert first() is not None
         replace_file(rotated.files.certificate, b"garbage")
+        assert first() is None
+        assert second() is not None
+
+    def test_news_are_told_when_the_handshakes_before_have_begun(
+        self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
+        monkeypatch.setattr(
+            grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher)
+        )
+        naps: list[float] = []
+        FollowingCredentials(rotated.files, "here", Told().gauges, sleep=naps.append).port_credentials()
+        (fetch,) = fetchers
         assert fetch() is None
+        assert naps == []
+        rotated.rotate()
+        assert fetch() is not None
+        assert len(naps) >= 10
+        assert sum(naps) == pytest.approx(0.05)
+
+    def test_success_is_told_only_of_what_grpc_has_taken(
+        self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        told, trusted, good = Told(), list[object](), rotated.files.read()
+        following = FollowingCredentials(rotated.files, "here", told.gauges, trusted.append)
+        assert len(trusted) == 1
+        weak = rotated.authority.server(LOOPBACK)
+        with monkeypatch.context() as patch:
+            patch.setattr(TlsFiles, "read", lambda _files: dataclasses.replace(good, client_authorities=b"not PEM"))
+            replace_file(rotated.files.certificate, weak.certificate)
+            for _ in range(2):
+                following.look()
+        assert told.stale == [0, 1, 1]
+        assert (len(told.expires_at), len(trusted)) == (1, 1)
+        assert [each.levelname for each in caplog.records] == ["ERROR"]
+        replace_file(rotated.files.private_key, weak.private_key)
+        following.look()
+        assert told.stale == [0, 1, 1, 0]
+        assert len(trusted) == 2
 
     def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)

@@ -85,6 +85,11 @@ class ServerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it has ended; None while it runs."""
+        return self._process.poll()
+
     def terminate(self) -> None:
         """Asks it to drain and end, without waiting."""
         self._process.send_signal(signal.SIGTERM)

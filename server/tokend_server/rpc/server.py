@@ -143,21 +143,19 @@ class GrpcServer:
     def _listen(self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None) -> str:
         """Listens on an address, and returns it with the port that was taken."""
         address = listener.address
-        credentials = self._credentials(listener, certificates)
         if listener.is_unix_socket:
             make_room_for_socket("grpc.listen", listener.socket_path)
-            _add_port(server, address, credentials)
+            _add_port(server, address, None)
             Path(listener.socket_path).chmod(_SOCKET_MODE)
             return address
+        following = self._follow(listener, certificates)
         first, *others = usable_endpoints("grpc.listen", address)
-        port = _add_port(server, first, credentials)
+        port = _add_port(server, first, following)
         for other in others:
-            _add_port(server, with_port(other, port), credentials)
+            _add_port(server, with_port(other, port), following)
         return with_port(address, port)
 
-    def _credentials(
-        self, listener: Listener, certificates: ClientCertificates | None
-    ) -> grpc.ServerCredentials | None:
+    def _follow(self, listener: Listener, certificates: ClientCertificates | None) -> FollowingCredentials | None:
         files, address = listener.tls_files, listener.address
         if files is None:
             return None
@@ -169,7 +167,7 @@ class GrpcServer:
         except ValueError as error:
             raise ConfigError([f"grpc: the TLS files cannot be used: {error}"]) from error
         self._following.append(following)
-        return following.port_credentials
+        return following
 
 
 def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
@@ -213,11 +211,11 @@ def _pause(config: Grpc, listener: Listener) -> float:
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
-def _add_port(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+def _add_port(server: grpc.Server, address: str, following: FollowingCredentials | None) -> int:
     try:
-        if credentials is None:
+        if following is None:
             return server.add_insecure_port(address)
-        return server.add_secure_port(address, credentials)
+        return server.add_secure_port(address, following.port_credentials())
     except RuntimeError as error:  # which has no reason; the usual ones were ruled out before
         raise ConfigError(
             [f"grpc.listen: gRPC cannot listen on {address}; has another server just taken it?"]

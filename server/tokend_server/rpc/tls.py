@@ -1,8 +1,10 @@
-"""Credentials of a gRPC port that follow their files."""
+"""Credentials of gRPC ports that follow their files."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +14,8 @@ from tokend_server.tls import TlsFiles, TlsMaterial
 
 _log = logging.getLogger(__name__)
 
+#: How often, and for how many seconds each, a handshake sleeps before gRPC replaces what handshakes use.
+_NAPS, _NAP = 10, 0.005
 
 #: Takes authorities of clients, parsed, for those that are trusted from now on.
 _Trust: TypeAlias = Callable[[Any], None]
@@ -41,23 +45,36 @@ class FollowingCredentials:
         address: The listener, for the log.
         gauges: Where it is told how the files are.
         trust: Takes the authorities of clients, before any handshake meets them.
+        sleep: Sleeps so many seconds.
 
     Raises:
         ValueError: The files cannot be used.
     """
 
-    def __init__(self, files: TlsFiles, address: str, gauges: TlsGauges, trust: _Trust | None = None) -> None:
+    def __init__(
+        self,
+        files: TlsFiles,
+        address: str,
+        gauges: TlsGauges,
+        trust: _Trust | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._files = files
         self._address = address
         self._gauges = gauges
         self._trust = trust
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._seen = files.stamp()
-        self._current = self._handed = self._take(files.read())
-        self.port_credentials = grpc.dynamic_ssl_server_credentials(
+        self._problem = ""
+        self._current = self._take(files.read())
+
+    def port_credentials(self) -> grpc.ServerCredentials:
+        """Credentials for one port; another port needs others, since gRPC is told of news once."""
+        return grpc.dynamic_ssl_server_credentials(
             self._current,
-            self._news,  # type: ignore[arg-type] # the stubs lack that it may be None
-            require_client_authentication=files.client_ca is not None,
+            _News(self._current, self._latest, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None
+            require_client_authentication=self._demands_certificates,
         )
 
     def look(self) -> None:
@@ -70,25 +87,84 @@ class FollowingCredentials:
             try:
                 self._current = self._take(self._files.read())
             except ValueError as error:
-                self._gauges.stale(1)
-                members = {"listen": self._address, "problem": str(error)}
-                _log.error("TLS files cannot be used; those before them still serve", extra=members)
+                self._tell_problem(str(error))
             else:
+                self._problem = ""
                 _log.info("TLS files loaded", extra={"listen": self._address})
 
-    def _news(self) -> grpc.ServerCertificateConfiguration | None:
-        """What the next handshakes use, if it is something else than so far."""
+    @property
+    def _demands_certificates(self) -> bool:
+        return self._files.client_ca is not None
+
+    def _latest(self) -> grpc.ServerCertificateConfiguration:
         self.look()
-        with self._lock:
-            news = None if self._current is self._handed else self._current
-            self._handed = self._current
-            return news
+        return self._current
 
     def _take(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
+        self._try(material)
         self._gauges.expires_at(material.expires_at.timestamp())
         self._gauges.stale(0)
         if self._trust:
             self._trust(material.authorities)
-        return grpc.ssl_server_certificate_configuration(
-            [(bytes(material.private_key), material.certificate_chain)], material.client_authorities
+        return grpc.ssl_server_certificate_configuration(_pairs(material), material.client_authorities)
+
+    def _try(self, material: TlsMaterial) -> None:
+        """Has gRPC itself read the files: what it cannot use in a handshake, it would pass over without a word.
+
+        Raises:
+            ValueError: It cannot use them, or cannot try for want of a descriptor.
+        """
+        credentials = grpc.ssl_server_credentials(
+            _pairs(material), material.client_authorities, self._demands_certificates
         )
+        try:
+            grpc.server(ThreadPoolExecutor(1)).add_secure_port("127.0.0.1:0", credentials)  # never started
+        except RuntimeError:
+            self._seen = None  # to be tried again, since it may have been another's fault
+            raise ValueError("gRPC cannot use the files together; its own log says why") from None
+
+    def _tell_problem(self, problem: str) -> None:
+        self._gauges.stale(1)
+        if problem != self._problem or self._seen is not None:
+            members = {"listen": self._address, "problem": problem}
+            _log.error("TLS files cannot be used; those before them still serve", extra=members)
+        self._problem = problem
+
+
+class _News:
+    """Tells the handshakes of one port what to use, if it is something else than so far.
+
+    gRPC asks under a lock, but uses the answer after it has let go of the lock, and frees what the answer replaces even
+    if another handshake has been told a moment ago to use it (grpc/grpc issue 36693): the process dies by SIGSEGV. So
+    whoever has news keeps the lock for a while before it tells them. Those before it then have what they need, and
+    those behind it wait.
+
+    Args:
+        handed: What gRPC has.
+        latest: Tells what it should have.
+        sleep: Sleeps so many seconds.
+    """
+
+    def __init__(
+        self,
+        handed: grpc.ServerCertificateConfiguration,
+        latest: Callable[[], grpc.ServerCertificateConfiguration],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._handed = handed
+        self._latest = latest
+        self._sleep = sleep
+
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        latest = self._latest()
+        if latest is self._handed:
+            return None
+        # Several naps rather than one sleep: a process that was stopped meanwhile wakes with all but one to come.
+        for _ in range(_NAPS):
+            self._sleep(_NAP)
+        self._handed = latest
+        return latest
+
+
+def _pairs(material: TlsMaterial) -> list[tuple[bytes, bytes]]:
+    return [(bytes(material.private_key), material.certificate_chain)]

@@ -1,0 +1,12 @@
+"""That the program runs and sees; what it is for takes thousands of rotations."""
+
+from pathlib import Path
+
+from tests.access.site import Site
+from tests.rotations.run import rotate
+
+
+def test_a_few_rotations_under_load(tmp_path: Path) -> None:
+    outcomes = list(rotate(Site(tmp_path), 12))
+    assert [outcome.rotations for outcome in outcomes] == list(range(1, 13))
+    assert outcomes[-1].failures == []
