@@ -16,6 +16,7 @@ from tokend_server.log_writer import LogWriter
 from tokend_server.metrics import Metrics
 from tokend_server.readiness import Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.auditing import announcing
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages
@@ -96,9 +97,10 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         tracing = start_tracing(os.environ, aws=bool(config.pools_of("cognito")))
         undo.callback(tracing.stop)
         door = build_door(config, metrics, clock)
-        if door.audit_log:
-            undo.callback(door.audit_log.close)
-        engines = build_engines(config, issuer, metrics, clock, door.limits.new_identity)
+        undo.callback(door.close_audit_log)
+        engines = build_engines(
+            config, issuer, metrics, clock, door.limits.new_identity, announcing(door.auditor, clock)
+        )
         undo.callback(engines.close)
         developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)
         grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock, tracing)

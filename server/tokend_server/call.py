@@ -25,6 +25,7 @@ class Call:
         request: The message of the contract, once it is there.
         issued: The token that was issued to it.
         identity_id: The identity of its answer.
+        is_announced: The audit log has a line about what it is going to change.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Call:
     request: object = field(default=None, repr=False)
     issued: IssuedToken | None = field(default=None, repr=False)
     identity_id: str | None = None
+    is_announced: bool = False
 
 
 #: The call that the current thread works on. gRPC gives every call a context of its own.

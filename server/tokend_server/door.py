@@ -53,6 +53,12 @@ class Door:
     auditor: Auditor
     audit_log: AuditLog | None
 
+    def close_audit_log(self) -> None:
+        """Ends the audit log with what it has yet to tell."""
+        if self.audit_log:
+            self.auditor.summarise()
+            self.audit_log.close()
+
     def reopen_audit_log(self) -> None:
         """Lets go of an audit log that was renamed; one that cannot be opened anew is told of, and kept."""
         if self.audit_log:
@@ -91,6 +97,7 @@ def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:
         clock=clock,
         event_id=UniqueIds(os.urandom),
         on_failure=lambda error: metrics.audit_failures.labels(error).inc(),
+        on_omission=metrics.audit_omissions.inc,
     )
     return Door(
         partial(_ways, by_key, by_token),

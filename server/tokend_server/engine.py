@@ -19,6 +19,14 @@ from tokend_server.model import (
 NewIdentity: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 
+#: Is called before something is changed that a call asks for; what it raises keeps the change from being made.
+BeforeChange: TypeAlias = Callable[[], None]
+
+
+def unannounced() -> None:
+    """A `BeforeChange` that tells nobody."""
+
+
 class Engine(Protocol):
     """Cognito's developer-identity operations for one identity pool.
 

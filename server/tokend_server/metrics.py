@@ -127,6 +127,11 @@ class Metrics:
             ("error",),
             registry=registry,
         )
+        self.audit_omissions = Counter(
+            "tokend_audit_records_omitted_total",
+            "Refusals of callers who are not known that have no audit line of their own, since there were too many.",
+            registry=registry,
+        )
         self.tls_certificate_expiry = Gauge(
             "tokend_tls_certificate_expiry_timestamp_seconds",
             "When the certificate that a listener serves with expires.",

@@ -27,8 +27,11 @@ MAX_NAMES = 50
 
 _CUT = "…"
 
+#: The event of a line that tells how many refusals have none.
+OMITTED_REFUSALS = "OmittedRefusals"
+
 #: Operations that change nothing. What is not known here counts as one that does.
-_READ_ONLY = frozenset({"LookupDeveloperIdentity", "Check", "List", "Watch", "ServerReflectionInfo"})
+_READ_ONLY = frozenset({"LookupDeveloperIdentity", "Check", "List", "Watch", "ServerReflectionInfo", OMITTED_REFUSALS})
 
 #: How many requests are remembered rendered.
 _REMEMBERED = 1024
@@ -66,6 +69,8 @@ class AuditEntry(NamedTuple):
         error_code: The name of the gRPC status code of a call that failed.
         error_reason: The name of its error reason, if it has one.
         error_text: What the caller is told.
+        phase: `intent` of a line that was written before a change; None of one that tells what came of a call.
+        omitted: How many refusals of callers who are not known have no line of their own.
     """
 
     event_time: float
@@ -90,6 +95,8 @@ class AuditEntry(NamedTuple):
     error_code: str | None = None
     error_reason: str | None = None
     error_text: str | None = None
+    phase: str | None = None
+    omitted: int = 0
 
 
 #: The attributes that tell who asked for what.
@@ -192,6 +199,10 @@ def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
         data["traceId"] = entry.trace_id
     if entry.error_code:
         data["grpcCode"] = entry.error_code
+    if entry.phase:
+        data["phase"] = entry.phase
+    if entry.omitted:
+        data["omitted"] = entry.omitted
     return data
 
 

@@ -97,4 +97,6 @@ class Audit(Section):
     """The audit log: one JSON object a line for every decision about a call."""
 
     destination: AuditDestination = Field("none", description="`none`, `stdout` or `file:/PATH`")
-    required: bool = Field(False, description="Fail a call whose record cannot be written")
+    required: bool = Field(
+        False, description="Fail a call whose record cannot be written, and record what it will change before it does"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
-from tokend_server.engine import Backend, Engine, NewIdentity
+from tokend_server.engine import Backend, BeforeChange, Engine, NewIdentity, unannounced
 from tokend_server.engines.observed import ObservedEngine
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet
@@ -42,12 +42,13 @@ class Engines:
     close: Callable[[], None]
 
 
-def build_engines(
+def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made of
     config: Config,
     issuer: str,
     metrics: Metrics,
     clock: Clock,
     new_identity: NewIdentity,
+    before_change: BeforeChange = unannounced,
 ) -> Engines:
     """Builds the engine of every pool.
 
@@ -57,6 +58,7 @@ def build_engines(
         metrics: Where engines are measured.
         clock: The time.
         new_identity: Asked before an identity is created.
+        before_change: Called before each change.
 
     Raises:
         ConfigError: An engine's means cannot be used as configured.
@@ -69,7 +71,7 @@ def build_engines(
         if pools := config.pools_of("local"):
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
-            local = build_local_engines(config, pools, issuer, metrics, clock, new_identity)
+            local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change)
             undo.callback(local.store.close)
             by_pool |= local.by_pool
             backends["local"] = local.backend
@@ -78,7 +80,7 @@ def build_engines(
         if pools := config.pools_of("cognito"):
             from tokend_server.engines.cognito.build import build_cognito_engines  # noqa: PLC0415 - as above
 
-            cognito = build_cognito_engines(config, pools, metrics, clock)
+            cognito = build_cognito_engines(config, pools, metrics, clock, before_change)
             undo.callback(cognito.close)
             by_pool |= cognito.by_pool
             backends |= {f"cognito {region}": backend for region, backend in cognito.by_region.items()}

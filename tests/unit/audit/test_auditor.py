@@ -1,12 +1,13 @@
 import errno
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 from tests.fakes.clock import FakeClock
 
-from tokend_server.audit.auditor import Auditor
+from tokend_server.audit.auditor import REFUSALS_BURST, REFUSALS_PER_SECOND, SUMMARY_SECONDS, Auditor
 from tokend_server.audit.file_log import FileAuditLog
 from tokend_server.audit.log import AuditLog, AuditWriteFailed
 from tokend_server.audit.record import AuditEntry
@@ -109,3 +110,66 @@ def test_the_operator_is_told_where_and_why_but_not_what(caplog: pytest.LogCaptu
     (record,) = caplog.records
     assert (record.levelno, vars(record)["error"]) == (logging.ERROR, "the log: why")
     assert "key:checkout" not in str(vars(record))
+
+
+class TestRefusalsOfStrangers:
+    """Refusals of callers who are not known: some have lines, and the others are told of together."""
+
+    @pytest.fixture
+    def audit(self, tmp_path: Path) -> Iterator["Strangers"]:
+        yield (strangers := Strangers(tmp_path / "audit.log"))
+        strangers.log.close()
+
+    def test_a_burst_has_lines_and_then_one_a_second(self, audit: "Strangers") -> None:
+        assert audit.refuse(150) == REFUSALS_BURST
+        assert audit.omissions == 150 - REFUSALS_BURST
+        audit.clock.advance(3)
+        assert audit.refuse(10) == 3 * REFUSALS_PER_SECOND
+
+    def test_the_others_are_told_once_a_minute_and_each_once(self, audit: "Strangers") -> None:
+        audit.refuse(REFUSALS_BURST + 7)
+        assert audit.told() == []
+        audit.clock.advance(SUMMARY_SECONDS)
+        audit.auditor.record(ENTRY)
+        assert audit.told() == [7]
+        audit.refuse(REFUSALS_BURST + 5)
+        audit.auditor.summarise()
+        audit.auditor.summarise()
+        assert sum(audit.told()) == audit.omissions
+
+    def test_a_flood_tells_of_itself(self, audit: "Strangers") -> None:
+        for _ in range(200):
+            audit.refuse(10)
+            audit.clock.advance(1)
+        audit.auditor.summarise()
+        assert sum(audit.told()) == audit.omissions
+        assert len(audit.told()) <= 200 / SUMMARY_SECONDS + 1
+
+
+class Strangers:
+    """An auditor with a file, and refusals of callers who are not known."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = FakeClock()
+        self.omissions = 0
+        self.log = FileAuditLog(path, self.clock)
+        self._path = path
+        self.auditor = Auditor(
+            self.log,
+            required=False,
+            clock=self.clock,
+            event_id=lambda: "id",
+            on_failure=lambda _error: None,
+            on_omission=self._omitted,
+        )
+
+    def _omitted(self) -> None:
+        self.omissions += 1
+
+    def refuse(self, times: int) -> int:
+        """How many of so many refusals are to have lines."""
+        return sum(not self.auditor.omits_refusal() for _ in range(times))
+
+    def told(self) -> list[int]:
+        events = [orjson.loads(line) for line in self._path.read_bytes().splitlines()]
+        return [event["additionalEventData"]["omitted"] for event in events if event["eventName"] == "OmittedRefusals"]

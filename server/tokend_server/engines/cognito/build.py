@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito, Config, ConfigError, Pool
+from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.cognito.attempts import Attempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.client import cognito_client
@@ -41,7 +42,13 @@ class _Region(NamedTuple):
     watch: CredentialWatch
 
 
-def build_cognito_engines(config: Config, pools: Mapping[str, Pool], metrics: Metrics, clock: Clock) -> CognitoEngines:
+def build_cognito_engines(
+    config: Config,
+    pools: Mapping[str, Pool],
+    metrics: Metrics,
+    clock: Clock,
+    before_change: BeforeChange = unannounced,
+) -> CognitoEngines:
     """Builds a client for each region and an engine for each pool; nothing is sent yet.
 
     Args:
@@ -49,6 +56,7 @@ def build_cognito_engines(config: Config, pools: Mapping[str, Pool], metrics: Me
         pools: The pools of it that Cognito has.
         metrics: Where requests and answers are counted.
         clock: The time.
+        before_change: Called before each request that may change something.
 
     Raises:
         ConfigError: The profile or the endpoint cannot be used.
@@ -64,7 +72,7 @@ def build_cognito_engines(config: Config, pools: Mapping[str, Pool], metrics: Me
             undo.callback(built[region].gateway.close)
         by_pool = {
             identity_pool_id: _engine(
-                identity_pool_id, built[region_of(identity_pool_id)], config.cognito, metrics, clock
+                identity_pool_id, built[region_of(identity_pool_id)], config.cognito, metrics, clock, before_change
             )
             for identity_pool_id in pools
         }
@@ -105,7 +113,14 @@ def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region s
     return _Region(gateway, RegionBackend(credentials, watch), watch)
 
 
-def _engine(identity_pool_id: str, region: _Region, settings: Cognito, metrics: Metrics, clock: Clock) -> CognitoEngine:
+def _engine(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
+    identity_pool_id: str,
+    region: _Region,
+    settings: Cognito,
+    metrics: Metrics,
+    clock: Clock,
+    before_change: BeforeChange,
+) -> CognitoEngine:
     pool = metrics.pool_label(identity_pool_id)
     answers = {
         source: metrics.cognito_answers.labels(pool, source) for source in ("cognito", "shared", "reused", "stale")
@@ -123,6 +138,7 @@ def _engine(identity_pool_id: str, region: _Region, settings: Cognito, metrics: 
         sharing,
         watch=region.watch,
         count_answer=lambda source: answers[source].inc(),
+        before_change=before_change,
         clock=clock,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engine import BeforeChange
 from tokend_server.engines.cognito.credential_watch import CredentialWatch
 from tokend_server.engines.cognito.faults import to_domain
 from tokend_server.engines.cognito.gateway import CognitoGateway, Response
@@ -87,6 +88,7 @@ class CognitoEngine:
         sharing: How Cognito is spared.
         watch: Remembers whether AWS takes the credentials.
         count_answer: Counts an answer by where it came from: `cognito`, `shared`, `reused` or `stale`.
+        before_change: Called before each request that may change something.
         clock: The time.
     """
 
@@ -98,6 +100,7 @@ class CognitoEngine:
         *,
         watch: CredentialWatch,
         count_answer: Callable[[str], None],
+        before_change: BeforeChange,
         clock: Clock,
     ) -> None:
         self._identity_pool_id = identity_pool_id
@@ -105,6 +108,7 @@ class CognitoEngine:
         self._sharing = sharing
         self._watch = watch
         self._count_answer = count_answer
+        self._before_change = before_change
         self._clock = clock
         self._epochs = count()
         self._epoch = next(self._epochs)
@@ -177,6 +181,8 @@ class CognitoEngine:
         deadline: Deadline,
         terms: Terms | None = None,
     ) -> Response:
+        if operation != "LookupDeveloperIdentity":
+            self._before_change()
         response, shared = self._gateway.call(
             operation,
             parameters,

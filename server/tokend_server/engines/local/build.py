@@ -10,7 +10,7 @@ from urllib3 import PoolManager
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config, ConfigError, Pool
-from tokend_server.engine import NewIdentity
+from tokend_server.engine import BeforeChange, NewIdentity, unannounced
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.engine import LocalEngine
@@ -59,6 +59,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     metrics: Metrics,
     clock: Clock,
     new_identity: NewIdentity,
+    before_change: BeforeChange = unannounced,
 ) -> LocalEngines:
     """Opens the store, makes sure of the keys, and builds an engine for each pool.
 
@@ -69,6 +70,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         metrics: Where the store is measured.
         clock: The time.
         new_identity: Asked before an identity is created.
+        before_change: Called before each change.
 
     Raises:
         ConfigError: The store cannot be used.
@@ -79,7 +81,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     with ExitStack() as undo:
         sql_store = undo.enter_context(closing(open_configured_store(config)))
-        store = ObservedStore(sql_store, metrics, clock)
+        store = ObservedStore(sql_store, metrics, clock, before_change)
         signer = TokenSigner(store, clock)
         signer.ensure_keys(algorithms)
         undo.pop_all()

@@ -9,11 +9,37 @@ import grpc
 from tokend_server.audit.auditor import Auditor
 from tokend_server.call import Call, current_call
 from tokend_server.clock import Clock
+from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.errors import AuditUnavailable, TokendError
+from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.audit_entry import Failure, audit_entry
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.status import INTERNAL_TEXT, STATUS
+
+#: Refusals that a caller meets whom nothing tells from all others.
+_STRANGERS_REASONS = frozenset({"CALLER_NOT_ALLOWED", "METADATA_TOO_LARGE", "TOO_MANY_REQUESTS", "VALIDATION_FAILED"})
+
+
+def announcing(auditor: Auditor, clock: Clock) -> BeforeChange:
+    """What records, where every call has to be recorded, what a call is about to change before it is changed.
+
+    A call that can change nothing without a line fails with `AuditUnavailable`, and has changed nothing.
+
+    Args:
+        auditor: Records it.
+        clock: When it was.
+    """
+    if not auditor.is_required:
+        return unannounced
+
+    def announce() -> None:
+        call = current_call()
+        if not call.is_announced:
+            auditor.record(audit_entry(call, clock.now())._replace(phase="intent"))
+            call.is_announced = True
+
+    return announce
 
 
 def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer:
@@ -46,6 +72,8 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             return response
 
         def _record_failure(call: Call, failure: Failure) -> None:
+            if _is_of_a_stranger(call, failure) and auditor.omits_refusal():
+                return
             try:
                 auditor.record(audit_entry(call, clock.now(), failure))
             except AuditUnavailable:
@@ -54,3 +82,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
         return audited
 
     return layer
+
+
+def _is_of_a_stranger(call: Call, failure: Failure) -> bool:
+    return not call.caller or (call.caller == ANONYMOUS and failure.reason in _STRANGERS_REASONS)

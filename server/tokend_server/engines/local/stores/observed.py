@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.local.keyring import SigningKey
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.metrics import Metrics
@@ -13,16 +14,18 @@ _Result = TypeVar("_Result")
 
 
 class ObservedStore:
-    """A `Store` with its times in the metrics.
+    """A `Store` with its times in the metrics, whose changes are announced.
 
     Args:
         store: What does the work.
         metrics: Where the times go.
         clock: What they are measured with.
+        before_change: Called before each change of identities.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, before_change: BeforeChange = unannounced) -> None:
         self._store = store
+        self._before_change = before_change
         self._clock = clock
         self._seconds = {
             operation: metrics.store_seconds.labels(operation)
@@ -59,6 +62,7 @@ class ObservedStore:
         )
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
+        self._before_change()
         self._measured("commit", lambda: self._store.commit(*changes, deadline=deadline))
 
     def delete(self, identity_id: str) -> bool:
