@@ -47,7 +47,7 @@ class IdentityAdministration:
         Raises:
             ResourceNotFound: The pool has none of that id.
         """
-        identity = self._store.identity(self._identity_pool_id, identity_id)
+        identity = self._store.read(self._identity_pool_id, (), identity_id).named
         if identity is None:
             raise ResourceNotFound.identity(identity_id)
         return identity

@@ -1,7 +1,7 @@
 """The local engine: Cognito's developer identities on a store of our own, with tokens of our own issuer.
 
-Each operation reads what the store holds, decides on that alone, and commits a change that the store refuses if what
-was read has moved on since. Then it reads and decides again.
+Each operation reads what the store holds at one moment, decides on that alone, and commits a change that the store
+refuses if what was read has moved on since. Then it reads and decides again.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tokend_server.engines.local.paging import page_of_users
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins, check_linkable, resolve, settled_identity
 from tokend_server.engines.local.signer import TokenSigner
-from tokend_server.engines.local.store import Change, IdentityStore, StaleReading
+from tokend_server.engines.local.store import Change, IdentityStore, Reading, StaleReading
 from tokend_server.errors import EngineUnavailable, ResourceConflict, ResourceNotFound
 from tokend_server.model import (
     DeveloperIdentity,
@@ -75,11 +75,11 @@ class LocalEngine:
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
         deadline.check()
-        identity = self._looked_up(request, deadline)
+        identity = self._looked_up(request)
         if request.identity_id and request.developer_user_identifier:
             return _checked_pair(identity, self._developer_login(request.developer_user_identifier))
         users = [login for login in identity.logins if login.provider_name == self._pool.developer_provider_name]
-        page, next_token = page_of_users(self._pool.identity_pool_id, users, request.max_results, request.next_token)
+        page, next_token = page_of_users(identity, users, request.max_results, request.next_token)
         return DeveloperIdentity(identity.identity_id, page, next_token)
 
     def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
@@ -108,12 +108,13 @@ class LocalEngine:
         owner_ids = self._store.owners(self._pool.identity_pool_id, logins)
         if settled := settled_identity(owner_ids, named_id):
             return settled, IdentityOutcome.RETRIEVED
-        named = self._identity_by_id(named_id) if named_id else None
-        owners = {login: self._reread(owner_id) for login, owner_id in zip(logins, owner_ids, strict=True) if owner_id}
-        identity = resolve(presented, owners, named)
+        reading = self._store.read(self._pool.identity_pool_id, logins, named_id)
+        identity = resolve(presented, reading.owners, _named(reading, named_id) if named_id else None)
         if identity is None:
             with self._new_identity(request.caller):
                 return self._create(presented, deadline), IdentityOutcome.CREATED
+        if identity.logins.issuperset(logins):
+            return identity.identity_id, IdentityOutcome.RETRIEVED
         linked = replace(identity, logins=identity.logins.union(presented.all), last_modified_date=self._today())
         self._store.commit(Change(identity, linked), deadline=deadline)
         return identity.identity_id, IdentityOutcome.LINKED
@@ -146,8 +147,8 @@ class LocalEngine:
         )
 
     def _merge(self, source_user: Login, destination_user: Login, deadline: Deadline) -> str:
-        source = self._identity_of_user(source_user)
-        destination = self._identity_of_user(destination_user)
+        reading = self._store.read(self._pool.identity_pool_id, (source_user, destination_user))
+        source, destination = _owner(reading, source_user), _owner(reading, destination_user)
         if source.identity_id == destination.identity_id:
             return destination.identity_id
         check_linkable(
@@ -167,43 +168,24 @@ class LocalEngine:
         return destination.identity_id
 
     def _unlink(self, identity_id: str, user: Login, deadline: Deadline) -> None:
-        identity = self._identity_by_id(identity_id)
+        reading = self._store.read(self._pool.identity_pool_id, (user,), identity_id)
+        identity = _named(reading, identity_id)
         if user not in identity.logins:
-            if self._owner_id(user):
+            if user in reading.owners:
                 raise refuse(Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY, identity_id)
             raise ResourceNotFound.developer_user()
         remaining = identity.logins - {user}
         unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
         self._store.commit(Change(identity, unlinked), deadline=deadline)
 
-    def _looked_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
+    def _looked_up(self, request: LookupRequest) -> Identity:
         if request.identity_id:
-            return self._identity_by_id(request.identity_id)
+            reading = self._store.read(self._pool.identity_pool_id, (), request.identity_id)
+            return _named(reading, request.identity_id)
         if request.developer_user_identifier is None:
             raise refuse(Situation.LOOKUP_OF_NOTHING, "")
         user = self._developer_login(request.developer_user_identifier)
-        return _until_committed(lambda: self._identity_of_user(user), deadline)
-
-    def _identity_of_user(self, user: Login) -> Identity:
-        owner_id = self._owner_id(user)
-        if owner_id is None:
-            raise ResourceNotFound.developer_user()
-        return self._reread(owner_id)
-
-    def _owner_id(self, user: Login) -> str | None:
-        return self._store.owners(self._pool.identity_pool_id, [user])[0]
-
-    def _identity_by_id(self, identity_id: str) -> Identity:
-        identity = self._store.identity(self._pool.identity_pool_id, identity_id)
-        if identity is None:
-            raise refuse(Situation.NAMED_IDENTITY_UNKNOWN, identity_id)
-        return identity
-
-    def _reread(self, identity_id: str) -> Identity:
-        identity = self._store.identity(self._pool.identity_pool_id, identity_id)
-        if identity is None:
-            raise StaleReading
-        return identity
+        return _owner(self._store.read(self._pool.identity_pool_id, (user,)), user)
 
     def _check_developer_provider(self, developer_provider_name: str) -> None:
         if developer_provider_name != self._pool.developer_provider_name:
@@ -214,6 +196,19 @@ class LocalEngine:
 
     def _today(self) -> int:
         return int(self._clock.now())
+
+
+def _owner(reading: Reading, user: Login) -> Identity:
+    owner = reading.owners.get(user)
+    if owner is None:
+        raise ResourceNotFound.developer_user()
+    return owner
+
+
+def _named(reading: Reading, identity_id: str) -> Identity:
+    if reading.named is None:
+        raise refuse(Situation.NAMED_IDENTITY_UNKNOWN, identity_id)
+    return reading.named
 
 
 def _checked_pair(identity: Identity, user: Login) -> DeveloperIdentity:

@@ -1,9 +1,9 @@
 """The port to what the local engine keeps: identities with their logins, and signing keys."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningKey
@@ -25,6 +25,18 @@ class Change:
     after: Identity
 
 
+class Reading(NamedTuple):
+    """Identities as they stood at one moment.
+
+    Attributes:
+        owners: The identities that the logins asked for are linked to; logins that are linked to none are absent.
+        named: The identity of the id asked for; None when the pool has none of that id, or none was asked for.
+    """
+
+    owners: Mapping[Login, Identity]
+    named: Identity | None
+
+
 class IdentityStore(Protocol):
     """Identities and the logins linked to them.
 
@@ -34,11 +46,14 @@ class IdentityStore(Protocol):
     """
 
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
-        """The identity id that each of the logins is linked to, in their order; None for those that are not."""
+        """The identity id that each of the logins is linked to at one moment, in their order; None for none."""
         ...
 
-    def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
-        """The identity with all its logins, or None when the pool has none of that id."""
+    def read(self, identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+        """The identities of the logins and the one of the id, all with all their logins and as of one moment.
+
+        What was read apart would not belong together: a decision on it could be one that no order of the calls allows.
+        """
         ...
 
     def identities(

@@ -29,13 +29,13 @@ def identity(name: str, *users: str, pool: str = POOL) -> Identity:
 def test_what_is_committed_is_read_again_as_it_was(local: LocalEngineUnderTest) -> None:
     kept = identity("a", "x", "\u0000", "ü" * 1000)
     local.store.commit(Change(None, kept), deadline=local.deadline)
-    assert local.store.identity(POOL, kept.identity_id) == kept
+    assert local.store.read(POOL, (), kept.identity_id).named == kept
     assert local.store.owners(POOL, [login("x"), login("y")]) == [kept.identity_id, None]
 
 
 def test_an_identity_belongs_to_its_pool_alone(local: LocalEngineUnderTest) -> None:
     local.store.commit(Change(None, identity("a", "x")), deadline=local.deadline)
-    assert local.store.identity(OTHER_POOL, "eu-west-1:a") is None
+    assert local.store.read(OTHER_POOL, (), "eu-west-1:a").named is None
     assert local.store.owners(OTHER_POOL, [login("x")]) == [None]
     local.store.commit(Change(None, identity("b", "x", pool=OTHER_POOL)), deadline=local.deadline)
     assert local.store.owners(OTHER_POOL, [login("x")]) == ["eu-west-1:b"]
@@ -45,7 +45,7 @@ def test_a_login_is_linked_once(local: LocalEngineUnderTest) -> None:
     local.store.commit(Change(None, identity("a", "x")), deadline=local.deadline)
     with pytest.raises(StaleReading):
         local.store.commit(Change(None, identity("b", "x", "y")), deadline=local.deadline)
-    assert local.store.identity(POOL, "eu-west-1:b") is None
+    assert local.store.read(POOL, (), "eu-west-1:b").named is None
     assert local.store.owners(POOL, [login("y")]) == [None]
 
 
@@ -68,7 +68,7 @@ def test_all_changes_or_none(local: LocalEngineUnderTest) -> None:
             Change(outdated, replace(b, logins=a.logins | b.logins)),
             deadline=local.deadline,
         )
-    assert local.store.identity(POOL, a.identity_id) == a
+    assert local.store.read(POOL, (), a.identity_id).named == a
 
 
 def test_a_change_of_a_deleted_identity_is_refused(local: LocalEngineUnderTest) -> None:
@@ -158,7 +158,7 @@ def test_a_spent_deadline_changes_nothing(local: LocalEngineUnderTest) -> None:
     spent = Deadline(local.clock, local.clock.monotonic())
     with pytest.raises(DeadlineExceeded):
         local.store.commit(Change(None, identity("a", "x")), deadline=spent)
-    assert local.store.identity(POOL, "eu-west-1:a") is None
+    assert local.store.read(POOL, (), "eu-west-1:a").named is None
 
 
 @pytest.mark.parametrize("locked_by", ["another process", "another thread"])
@@ -175,7 +175,7 @@ def test_a_write_waits_for_others_no_longer_than_its_deadline(
             locked.enter_context(local.store._writing())  # noqa: SLF001 - what another thread would be in the middle of
         with pytest.raises(DeadlineExceeded):
             local.store.commit(Change(None, identity("a", "x")), deadline=deadline)
-    assert local.store.identity(POOL, "eu-west-1:a") is None
+    assert local.store.read(POOL, (), "eu-west-1:a").named is None
 
 
 def test_connections_end_with_their_threads(local: LocalEngineUnderTest) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.local.keyring import SigningKey
-from tokend_server.engines.local.store import Change, Store
+from tokend_server.engines.local.store import Change, Reading, Store
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login
 
@@ -32,7 +32,7 @@ class ObservedStore:
             for operation in (
                 "check",
                 "owners",
-                "identity",
+                "read",
                 "identities",
                 "commit",
                 "delete",
@@ -48,8 +48,8 @@ class ObservedStore:
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
         return self._measured("owners", lambda: self._store.owners(identity_pool_id, logins))
 
-    def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
-        return self._measured("identity", lambda: self._store.identity(identity_pool_id, identity_id))
+    def read(self, identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+        return self._measured("read", lambda: self._store.read(identity_pool_id, logins, identity_id))
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool

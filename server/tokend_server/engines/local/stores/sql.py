@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
@@ -10,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
 from tokend_server.engines.local.stores import migrations
 from tokend_server.engines.local.stores.connections import DriverStatement, ThreadConnections
 from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
@@ -18,11 +20,18 @@ from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 
 _OWNER = select(linked_logins.c.identity_id).where(linked_logins.c.login_key == bindparam("login_key"))
-_IDENTITY = (
-    select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier)
-    .outerjoin_from(identities, linked_logins)
-    .where(identities.c.identity_id == bindparam("identity_id"))
+_OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
+    linked_logins.c.login_key.in_(bindparam("login_keys", expanding=True))
 )
+_WITH_LOGINS = select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier).outerjoin_from(
+    identities, linked_logins
+)
+_IDENTITY = _WITH_LOGINS.where(identities.c.identity_id == bindparam("identity_id"))
+# One statement sees one state of the database, without a transaction.
+_READING = _WITH_LOGINS.where(
+    identities.c.identity_id.in_(_OWNERS.with_only_columns(linked_logins.c.identity_id))
+    | (identities.c.identity_id == bindparam("identity_id"))
+).order_by(identities.c.identity_id)
 
 #: Seconds that a write waits for other writes before it fails.
 LOCK_TIMEOUT = 5.0
@@ -75,19 +84,24 @@ class SqlStore:
                 connection.execute(select(table).limit(1)).first()
 
     def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
-        try:
-            rows = [self._owner.first(login_key(identity_pool_id, login)) for login in logins]
-        except SQLAlchemyError as error:
-            self._readers.drop()
-            raise _unavailable(error) from error
-        return [None if row is None else row[0] for row in rows]
-
-    def identity(self, identity_pool_id: str, identity_id: str) -> Identity | None:
+        keys = [login_key(identity_pool_id, login) for login in logins]
+        if len(keys) == 1:
+            return [self._owner_of(keys[0])]
         with self._reading() as connection:
-            rows = connection.execute(_IDENTITY, {"identity_id": identity_id}).all()
-        if not rows or rows[0].identity_pool_id != identity_pool_id:
-            return None
-        return _identity(rows)
+            found = {row.login_key: row.identity_id for row in connection.execute(_OWNERS, {"login_keys": keys})}
+        return [found.get(key) for key in keys]
+
+    def read(self, identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+        asked = frozenset(logins)
+        keys = [login_key(identity_pool_id, login) for login in asked]
+        with self._reading() as connection:
+            rows = connection.execute(_READING, {"login_keys": keys, "identity_id": identity_id}).all()
+        found = [_identity(list(group)) for _, group in groupby(rows, attrgetter("identity_id"))]
+        own = [identity for identity in found if identity.identity_pool_id == identity_pool_id]
+        return Reading(
+            {login: identity for identity in own for login in asked & identity.logins},
+            next((identity for identity in own if identity.identity_id == identity_id), None),
+        )
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
@@ -142,6 +156,14 @@ class SqlStore:
         with self._writing() as connection:
             deleted = connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
             return deleted.rowcount == 1
+
+    def _owner_of(self, key: bytes) -> str | None:
+        try:
+            row = self._owner.first(key)
+        except SQLAlchemyError as error:
+            self._readers.drop()
+            raise _unavailable(error) from error
+        return None if row is None else row[0]
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -1,0 +1,26 @@
+"""`python -m tests.linearizability --rounds N`: plays many rounds, and shows those whose answers no order explains."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from tests.linearizability.rounds import unexplained
+
+
+@click.command()
+@click.option("--rounds", default=1000, show_default=True, help="How many rounds.")
+@click.option("--seed", default=0, show_default=True, help="The seed of the first; each has the next.")
+def main(rounds: int, seed: int) -> None:
+    """Play rounds of concurrent calls through two processes; exit code 1 if no order explains one of them."""
+    found = 0
+    with TemporaryDirectory() as directory:
+        for number, history in unexplained(Path(directory) / "tokend.db", range(seed, seed + rounds)):
+            found += 1
+            click.echo("\n".join([f"seed {number}:", *map(str, history)]))
+    click.echo(f"rounds: {rounds}, not explained: {found}")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What concurrent calls may answer: what some order of the same calls, one after the other, answers.
+
+The specification is the engine itself on a store that only one call at a time sees. The search for an order is that of
+Wing and Gong, Testing and Verifying Concurrent Objects (1993), with the states that led nowhere remembered as by Lowe.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from tests.linearizability.calls import Answer, Call, Engines, answer, pool
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.engines.local.administration import IdentityAdministration
+from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.store import Change, IdentityStore, Reading, StaleReading
+from tokend_server.model import Identity, Login, Secret
+
+
+class MemoryStore:
+    """An `IdentityStore` of one pool, whose every method is one moment."""
+
+    def __init__(self, identities: Iterable[Identity] = ()) -> None:
+        self.by_id = {identity.identity_id: identity for identity in identities}
+
+    def owners(self, _identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+        return [self._owner(login) for login in logins]
+
+    def read(self, _identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+        owners = {login: self.by_id[owner] for login in logins if (owner := self._owner(login))}
+        return Reading(owners, self.by_id.get(identity_id or ""))
+
+    def identities(
+        self, _identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
+    ) -> list[Identity]:
+        raise NotImplementedError
+
+    def commit(self, *changes: Change, deadline: Deadline) -> None:
+        deadline.check()
+        changed = dict(self.by_id)
+        for change in changes:
+            if changed.get(change.after.identity_id) != change.before:
+                raise StaleReading
+            revision = change.before.revision + 1 if change.before else 0
+            changed[change.after.identity_id] = replace(change.after, revision=revision)
+        linked = [login for identity in changed.values() for login in identity.logins]
+        if len(linked) != len(set(linked)):
+            raise StaleReading
+        self.by_id = changed
+
+    def delete(self, identity_id: str) -> bool:
+        return self.by_id.pop(identity_id, None) is not None
+
+    def _owner(self, login: Login) -> str | None:
+        return next((identity.identity_id for identity in self.by_id.values() if login in identity.logins), None)
+
+
+class NoSignature:
+    """Signs nothing: what is signed does not matter here."""
+
+    def sign(self, *_: object) -> Secret:
+        return Secret("token")
+
+
+def engines(identity_pool_id: str, store: IdentityStore, new_guid: Any) -> Engines:  # noqa: ANN401 - a function
+    clock = SystemClock()
+    engine = LocalEngine(
+        pool(identity_pool_id), store, cast("Any", NoSignature()), clock, new_guid, lambda _caller: nullcontext()
+    )
+    return Engines(engine, IdentityAdministration(identity_pool_id, store, clock, new_guid))
+
+
+@dataclass(frozen=True)
+class Event:
+    """A call that was made, with readings of one monotonic clock around it."""
+
+    call: Call
+    answer: Answer
+    began: int
+    ended: int
+
+
+def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
+    """Whether some order of the calls answers the same; a call stays behind those that ended before it began."""
+    led_nowhere: set[tuple[frozenset[int], frozenset[tuple[Any, ...]]]] = set()
+
+    def search(done: frozenset[int], state: Mapping[str, Identity]) -> bool:
+        waiting = [number for number in range(len(history)) if number not in done]
+        if not waiting:
+            return True
+        place = (done, frozenset((each.identity_id, each.logins, each.disabled) for each in state.values()))
+        if place in led_nowhere:
+            return False
+        first_end = min(history[number].ended for number in waiting)
+        for number in waiting:
+            event = history[number]
+            if event.began <= first_end:
+                after = _applied(identity_pool_id, state, event)
+                if after is not None and search(done | {number}, after):
+                    return True
+        led_nowhere.add(place)
+        return False
+
+    return search(frozenset(), {})
+
+
+def _applied(identity_pool_id: str, state: Mapping[str, Identity], event: Event) -> Mapping[str, Identity] | None:
+    """The state after a call, or None if its answer would have been another one."""
+    store = MemoryStore(state.values())
+    guid = event.answer[1].partition(":")[2] if event.answer[0] == "identity" else "unseen"
+    expected = answer(engines(identity_pool_id, store, lambda: guid), identity_pool_id, event.call)
+    return store.by_id if expected == event.answer else None

@@ -1,0 +1,102 @@
+"""Rounds of concurrent calls through two processes on one database, and whether some order explains the answers."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.linearizability.calls import DEVELOPER, PUBLIC, Call
+from tests.linearizability.model import Event, is_explained
+
+from tokend_server.engines.local.stores.sqlite import open_store
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds that both processes have to read what they are to do.
+LEAD = 0.005
+
+USERS = ("a", "b", "c", "d")
+
+
+def unexplained(database: Path, seeds: Iterable[int]) -> Iterator[tuple[int, list[Event]]]:
+    """Plays a round for each seed on a new database, and yields those whose answers no order explains."""
+    with closing(open_store(database)) as store:
+        store.migrate()
+    with ExitStack() as stack:
+        running = [stack.enter_context(process(database)) for _ in range(2)]
+        for seed in seeds:
+            pool, history = round_of(running, seed)
+            if not is_explained(pool, history):
+                yield seed, history
+
+
+@contextmanager
+def process(database: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.linearizability.process", str(database)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as running:
+        yield running
+        assert running.stdin
+        running.stdin.close()
+        assert running.wait() == 0
+
+
+def made(running: Sequence[subprocess.Popen[str]], pool: str, work: Sequence[Sequence[dict[str, Any]]]) -> list[Event]:
+    """What comes of calls that the processes make at once, each in its own threads."""
+    begin = time.monotonic() + LEAD
+    for each, threads in zip(running, work, strict=True):
+        assert each.stdin
+        print(json.dumps({"identity_pool_id": pool, "begin": begin, "threads": threads}), file=each.stdin, flush=True)
+    events = []
+    for each in running:
+        assert each.stdout
+        for described, answered, began, ended in json.loads(each.stdout.readline()):
+            events.append(Event(Call(**described), tuple(answered), began, ended))
+    return events
+
+
+def any_call(choose: random.Random, identity_ids: Sequence[str]) -> dict[str, Any]:
+    user, other = choose.sample(USERS, 2)
+    identity_id = choose.choice(identity_ids)
+    public = {PUBLIC: f"user {choose.choice('pq')}"} if choose.random() < 0.3 else {}
+    return choose.choice(
+        [
+            {"operation": "token", "logins": {DEVELOPER: user, **public}},
+            {"operation": "token", "logins": {DEVELOPER: user, **public}, "identity_id": identity_id},
+            {"operation": "lookup", "logins": {"user": user}},
+            {"operation": "lookup", "identity_id": identity_id},
+            {"operation": "merge", "logins": {"source": user, "destination": other}},
+            {"operation": "merge", "logins": {"source": other, "destination": user}},
+            {"operation": "unlink", "logins": {"user": user}, "identity_id": identity_id},
+            {"operation": "unlink", "logins": {"user": user}, "identity_id": identity_id},
+            {"operation": "delete", "identity_id": identity_id},
+        ]
+    )
+
+
+def thread(choose: random.Random, calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"calls": calls, "pauses": [choose.choice((0, 0.0005, 0.002)) for _ in range(7)]}
+
+
+def round_of(running: Sequence[subprocess.Popen[str]], seed: int) -> tuple[str, list[Event]]:
+    """A round: three users are registered, six calls are made by four threads at once, and all users are looked up."""
+    choose = random.Random(seed)
+    pool = f"eu-west-1:{uuid.uuid4()}"
+    first = [{"operation": "token", "logins": {DEVELOPER: user}} for user in USERS[:3]]
+    history = made(running, pool, [[thread(choose, first)], []])
+    identity_ids = [event.answer[1] for event in history]
+    at_once = [
+        [thread(choose, [any_call(choose, identity_ids) for _ in range(count)]) for count in (2, 1)] for _ in running
+    ]
+    history += made(running, pool, at_once)
+    last = [{"operation": "lookup", "logins": {"user": user}} for user in USERS]
+    last += [{"operation": "token", "logins": {DEVELOPER: user}} for user in USERS]
+    history += made(running, pool, [[], [thread(choose, last)]])
+    return pool, history

@@ -1,0 +1,58 @@
+"""Page tokens are good for the listing that they continue, and for no other."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
+
+from tokend_server.errors import InvalidParameter
+from tokend_server.model import DeveloperIdentity, LookupRequest, Secret
+
+USERS = ("u1", "u2", "u3")
+
+
+def looked_up(local: LocalEngineUnderTest, next_token: str | None = None) -> DeveloperIdentity:
+    """A page of one user of the identity that all the users share."""
+    identity_id = local.identity_of(USERS[0])
+    for user in USERS[1:]:
+        local.identity_of(user, identity_id)
+    request = LookupRequest(local.pool.identity_pool_id, identity_id, max_results=1, next_token=next_token)
+    return local.engine.lookup_developer_identity(request, local.deadline)
+
+
+def test_a_page_token_leads_on(local: LocalEngineUnderTest) -> None:
+    first = looked_up(local)
+    second = looked_up(local, first.next_token)
+    assert first.developer_user_identifiers != second.developer_user_identifiers
+
+
+@pytest.mark.parametrize("pool", [POOL, OTHER_POOL], ids=["another identity", "another pool"])
+def test_a_page_token_is_good_for_its_own_identity_alone(tmp_path: Path, pool: str) -> None:
+    directory, other_directory = tmp_path / "one", tmp_path / "other"
+    directory.mkdir()
+    other_directory.mkdir()
+    one = LocalEngineUnderTest(directory)
+    other = LocalEngineUnderTest(other_directory, identity_pool_id=pool)
+    try:
+        other.identity_of("who takes the first id")
+        foreign = looked_up(other).next_token
+        with pytest.raises(InvalidParameter, match="NextToken is not one that this operation returned"):
+            looked_up(one, foreign)
+    finally:
+        one.close()
+        other.close()
+
+
+def test_a_page_token_names_no_user(local: LocalEngineUnderTest) -> None:
+    token = looked_up(local).next_token
+    assert token
+    assert not any(user in token for user in USERS)
+
+
+def test_a_page_token_is_good_after_its_user_has_left(local: LocalEngineUnderTest) -> None:
+    first = looked_up(local)
+    (user,) = first.developer_user_identifiers
+    local.unlink(first.identity_id, user.reveal())
+    request = LookupRequest(POOL, first.identity_id, max_results=60, next_token=first.next_token)
+    rest = local.engine.lookup_developer_identity(request, local.deadline).developer_user_identifiers
+    assert {*rest, user} == {Secret(each) for each in USERS}
