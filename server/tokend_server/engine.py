@@ -35,7 +35,7 @@ class Engine(Protocol):
     * What a returned value says has been made durable before the call returns.
     * Requests are within the limits of the contract; an engine checks what only its pool can know.
     * `deadline` bounds all work. An engine raises `DeadlineExceeded` rather than begin what nobody waits for.
-    * Any operation may raise `EngineUnavailable`, `EngineCredentialsRejected` and `TooManyRequests`.
+    * Any operation may raise `EngineUnavailable`, `TooManyRequests` and, until an operator acts, a `LastingError`.
     * Calls may come from many threads at once.
 
     Dates are wall-clock seconds since the Unix epoch.
@@ -105,6 +105,6 @@ class Backend(Protocol):
 
         Raises:
             EngineUnavailable: No call could, for the reason in the text, which is for operators.
-            EngineCredentialsRejected: No call could, for want of credentials that the upstream accepts.
+            LastingError: No call could, and in no process with the same configuration.
         """
         ...

@@ -13,6 +13,7 @@
     ├── EngineUnavailable                the engine, its store or Cognito does not answer
     ├── AuditUnavailable                 the record of the call cannot be written
     ├── EngineCredentialsRejected        the service's own AWS credentials are missing or refused
+    ├── EngineMisconfigured              what answers is not what the engine is meant to ask
     ├── CallerUnauthenticated            who calls is not known
     ├── CallerNotAllowed                 who calls is known and may not
     ├── UnsupportedByEngine              the engine lacks the operation
@@ -60,6 +61,10 @@ class RetryableError(TokendError):
     def __init__(self, text: str, *, retry_after: float = 1.0) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class LastingError(TokendError):
+    """A failure that every call meets until an operator acts; another process of the kind would meet it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +200,17 @@ class AuditUnavailable(RetryableError):
     aws_error_code = "InternalErrorException"
 
 
-class EngineCredentialsRejected(TokendError):
+class EngineCredentialsRejected(LastingError):
     """Raised when the service's own AWS credentials are missing or refused."""
 
     reason = "ENGINE_CREDENTIALS_REJECTED"
+
+
+class EngineMisconfigured(LastingError):
+    """Raised when the engine's settings lead to something that is not what it is meant to ask."""
+
+    reason = "ENGINE_UNAVAILABLE"
+    aws_error_code = "InternalErrorException"
 
 
 class CallerUnauthenticated(TokendError):

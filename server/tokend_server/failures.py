@@ -6,7 +6,7 @@ import threading
 from traceback import format_tb
 from types import TracebackType
 
-from tokend_server.errors import EngineCredentialsRejected, RetryableError, TokendError
+from tokend_server.errors import LastingError, RetryableError, TokendError
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def log_failure(method: str, error: TokendError) -> None:
     }
     members = {name: value for name, value in known.items() if value}
     # A caller's mistake is the caller's to log.
-    ours = isinstance(error, (RetryableError, EngineCredentialsRejected))
+    ours = isinstance(error, (LastingError, RetryableError))
     _log.log(logging.WARNING if ours else logging.DEBUG, "call failed", extra={"method": method, **members})
 
 

@@ -1,8 +1,8 @@
 """Whether the service could serve a call now.
 
-What fails in this process makes it not ready, so that others of its kind take its calls. Credentials that AWS refuses
-are the same in all of them: they make it not ready only when no pool is left that works. What pools share is checked
-once, however many pools there are.
+What fails in this process makes it not ready, so that others of its kind take its calls. What lasts until an operator
+acts, such as credentials that AWS refuses, is the same in all of them: it makes them not ready only when no pool is
+left that works. What pools share is checked once, however many pools there are.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tokend_server.engine import Backend
-from tokend_server.errors import EngineCredentialsRejected, TokendError
+from tokend_server.errors import LastingError, TokendError
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class _Checked(NamedTuple):
 def _check(name: str, backend: Backend) -> _Checked:
     try:
         return _Checked(backend.check(), serves=True)
-    except EngineCredentialsRejected as error:
+    except LastingError as error:
         return _Checked([f"{name}: {_text(error)}"], serves=False)
     except TokendError as error:
         return _Checked([f"{name}: {_text(error)}"], serves=False, ours=True)

@@ -25,7 +25,7 @@ from tests.fakes.sts import Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 from tests.support.grpc_service import Failure
 
-from tokend_server.engines.cognito.credential_watch import REJECTION_SECONDS
+from tokend_server.engines.cognito.trouble_watch import TROUBLE_SECONDS
 
 ROLE = "arn:aws:iam::123456789012:role/tokend"
 ROLE_KEY = AccessKey("ASIAIOSFODNN7EXAMPLE", "role-secret", "role-session")
@@ -118,7 +118,7 @@ def test_no_credentials_at_all(
     assert upstream.requests == []
 
     give_credentials(aws_environment, ACCESS_KEY)
-    clock.advance(REJECTION_SECONDS)
+    clock.advance(TROUBLE_SECONDS)
     assert rig.readyz() == (200, "ok\n")
     assert rig.get_token().token
     assert rejected_pools(rig) == {COGNITO_POOL: 0.0}
@@ -157,7 +157,7 @@ def test_a_service_that_nobody_calls_is_ready_again_after_a_while(
     rig = rigs.start(upstream.url, clock)
     upstream.always(AwsFailure("AccessDeniedException"))
     rig.refused()
-    clock.advance(REJECTION_SECONDS - 1)
+    clock.advance(TROUBLE_SECONDS - 1)
     assert rig.readyz()[0] == 503
     clock.advance(1)
     assert rig.readyz() == (200, "ok\n")

@@ -21,6 +21,7 @@ from tests.cognito.rig import (
 from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS
 from tests.fakes.cognito_script import AwsFailure, Body, Close, Hang, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
+from tests.support.grpc_service import Failure
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
 REJECTED = (grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED")
@@ -117,15 +118,20 @@ def test_a_fault_of_the_server_is_unavailable(shared: Pair, method: str, fault: 
 
 
 @pytest.mark.parametrize("case", NO_ANSWER)
-def test_what_is_no_answer_of_cognitos_is_unavailable(shared: Pair, case: str) -> None:
+def test_what_is_no_answer_of_cognitos_lasts_until_somebody_acts(shared: Pair, case: str) -> None:
     method, step = NO_ANSWER[case]
     rig, upstream = shared
     upstream.always(step)
     failed = rig.refused(method)
-    assert (failed.code, failed.reason) == UNAVAILABLE
-    assert retry_delay_of(failed) == 1.0
+    assert_lasting(failed)
     upstream.always(Success())
     rig.call(method)
+
+
+def assert_lasting(failed: Failure) -> None:
+    assert (failed.code, failed.reason) == UNAVAILABLE
+    assert retry_delay_of(failed) is None
+    assert failed.trailers["grpc-retry-pushback-ms"] == "-1"
 
 
 @pytest.mark.parametrize("broken", BROKEN_OFF)

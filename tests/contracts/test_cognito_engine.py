@@ -17,7 +17,7 @@ from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engine import Engine
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import EngineMisconfigured, EngineUnavailable
 from tokend_server.model import LookupRequest, Secret, TokenRequest
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
@@ -146,7 +146,7 @@ class TestBeforeMoto(EngineContract):
 
     def test_what_moto_calls_a_token_is_not_passed_on(self, subject: Subject) -> None:
         request = TokenRequest(subject.identity_pool_id, {DEVELOPER: Secret("alice")})
-        with pytest.raises(EngineUnavailable, match="Cognito's answer could not be understood"):
+        with pytest.raises(EngineMisconfigured, match="Cognito's answer could not be understood"):
             subject.engine.get_open_id_token_for_developer_identity(request, Deadline(SystemClock()))
 
     def test_what_moto_lacks_is_its_failure_and_not_the_callers(self, subject: Subject) -> None:

@@ -111,6 +111,13 @@ TABLE = (
         (retry_in(1),),
     ),
     Expected(errors.EngineCredentialsRejected(TEXT), grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED"),
+    Expected(
+        errors.EngineMisconfigured(TEXT),
+        grpc.StatusCode.UNAVAILABLE,
+        "ENGINE_UNAVAILABLE",
+        "InternalErrorException",
+        trailers={"grpc-retry-pushback-ms": "-1"},
+    ),
     Expected(errors.CallerUnauthenticated(TEXT), grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED"),
     Expected(errors.CallerNotAllowed(TEXT), grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_ALLOWED"),
     Expected(errors.UnsupportedByEngine(TEXT), grpc.StatusCode.UNIMPLEMENTED, "UNSUPPORTED_BY_ENGINE"),

@@ -12,8 +12,8 @@ from tests.fakes.clock import FakeClock
 
 from tokend_server.config import Config
 from tokend_server.engines.build import Engines, build_engines
-from tokend_server.engines.cognito.credential_watch import MOST_NAMED, REJECTION_SECONDS, CredentialWatch
-from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable
+from tokend_server.engines.cognito.trouble_watch import MOST_NAMED, TROUBLE_SECONDS, TroubleWatch
+from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable
 from tokend_server.metrics import Metrics
 from tokend_server.readiness import Readiness
 
@@ -107,37 +107,47 @@ def test_pools_beyond_the_labelled_ones_share_a_label() -> None:
     assert [metrics.pool_label(pool) for pool in ("a", "b", "c", "a", "d")] == ["a", "b", "other", "a", "other"]
 
 
-class TestCredentialWatch:
+class TestTroubleWatch:
     """Rejections by pool, summed up for a region."""
 
     def test_few_pools_are_named_and_the_others_counted(self) -> None:
-        watch = CredentialWatch(FakeClock(), 100, lambda _pool, _change: None)
+        watch = TroubleWatch(FakeClock(), 100, lambda _pool, _change: None)
         for number in range(MOST_NAMED + 5):
-            watch.rejected(f"pool-{number}", REJECTED)
+            watch.met(f"pool-{number}", REJECTED)
         lines = watch.check()
         assert lines[0] == "pool-0: Refused."
         assert lines[MOST_NAMED:] == ["and 5 more pools"]
 
     def test_only_recent_rejections_count(self) -> None:
         clock = FakeClock()
-        watch = CredentialWatch(clock, 2, lambda _pool, _change: None)
-        watch.rejected("a", REJECTED)
-        clock.advance(REJECTION_SECONDS)
-        watch.rejected("b", REJECTED)
+        watch = TroubleWatch(clock, 2, lambda _pool, _change: None)
+        watch.met("a", REJECTED)
+        clock.advance(TROUBLE_SECONDS)
+        watch.met("b", REJECTED)
         assert watch.check() == ["b: Refused."]
 
     def test_a_rejection_of_all_pools_is_the_regions(self) -> None:
-        watch = CredentialWatch(FakeClock(), 2, lambda _pool, _change: None)
-        watch.rejected("a", REJECTED)
-        watch.rejected("b", REJECTED)
+        watch = TroubleWatch(FakeClock(), 2, lambda _pool, _change: None)
+        watch.met("a", REJECTED)
+        watch.met("b", REJECTED)
         with pytest.raises(EngineCredentialsRejected):
             watch.check()
 
     def test_each_change_is_told_once(self) -> None:
         told: list[tuple[str, int]] = []
-        watch = CredentialWatch(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
+        watch = TroubleWatch(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
         for _ in range(2):
-            watch.rejected("a", REJECTED)
+            watch.met("a", REJECTED)
         for _ in range(2):
-            watch.accepted("a")
+            watch.passed("a")
+        assert told == [("a", 1), ("a", -1)]
+
+    def test_the_metric_is_of_credentials_alone(self) -> None:
+        told: list[tuple[str, int]] = []
+        clock = FakeClock()
+        watch = TroubleWatch(clock, 2, lambda pool, change: told.append((pool, change)))
+        watch.met("a", EngineMisconfigured("x"))
+        watch.met("a", EngineCredentialsRejected("x"))
+        watch.met("a", EngineMisconfigured("x"))
+        watch.passed("a")
         assert told == [("a", 1), ("a", -1)]

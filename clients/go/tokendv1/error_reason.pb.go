@@ -65,7 +65,8 @@ const (
 	// verified now. Cognito: ExternalServiceException.
 	ErrorReason_ERROR_REASON_LOGIN_PROVIDER_UNAVAILABLE ErrorReason = 9
 	// UNAVAILABLE, with google.rpc.RetryInfo. What the call needs does not answer: the engine, its store or Cognito, the
-	// audit log, or the issuer of the caller's own token.
+	// audit log, or the issuer of the caller's own token. Without RetryInfo, and with a negative grpc-retry-pushback-ms:
+	// what answers is no Cognito; an operator must act, the caller cannot.
 	// Cognito: InternalErrorException.
 	ErrorReason_ERROR_REASON_ENGINE_UNAVAILABLE ErrorReason = 10
 	// UNAVAILABLE. The service's own AWS credentials are missing or refused: an operator must act, the caller cannot.

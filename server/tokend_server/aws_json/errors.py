@@ -67,6 +67,7 @@ ERRORS: Mapping[type[TokendError], Row] = {
     errors.EngineUnavailable: Row("InternalErrorException", 500),
     errors.AuditUnavailable: Row("InternalErrorException", 500),
     errors.EngineCredentialsRejected: Row("InternalErrorException", 500),
+    errors.EngineMisconfigured: Row("InternalErrorException", 500),
     errors.CallerUnauthenticated: Row("UnrecognizedClientException"),
     errors.CallerNotAllowed: Row("AccessDeniedException"),
     errors.UnsupportedByEngine: Row("UnknownOperationException"),

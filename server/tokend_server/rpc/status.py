@@ -27,8 +27,9 @@ DOMAIN = "tokend"
 #: The trailer of the gRPC wire format that carries google.rpc.Status.
 DETAILS_TRAILER = "grpc-status-details-bin"
 
-#: Milliseconds that a gRPC client's retry policy must wait (gRFC A6).
+#: Milliseconds that a gRPC client's retry policy must wait; a negative number keeps it from retrying (gRFC A6).
 PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
+_NO_RETRY = -1
 
 INTERNAL_TEXT = "Internal error. The request id leads to the service's log."
 
@@ -40,7 +41,7 @@ class Row:
     Attributes:
         code: The status code.
         details: The details that stand beside ErrorInfo.
-        pushes_back: Whether the trailer tells clients when to retry.
+        pushes_back: Whether the trailer tells clients when to retry, or not to.
     """
 
     code: grpc.StatusCode
@@ -97,6 +98,7 @@ STATUS: Mapping[type[TokendError], Row] = {
     errors.EngineUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
     errors.AuditUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
     errors.EngineCredentialsRejected: Row(grpc.StatusCode.UNAVAILABLE),
+    errors.EngineMisconfigured: Row(grpc.StatusCode.UNAVAILABLE, pushes_back=True),
     errors.CallerUnauthenticated: Row(grpc.StatusCode.UNAUTHENTICATED),
     errors.CallerNotAllowed: Row(grpc.StatusCode.PERMISSION_DENIED),
     errors.UnsupportedByEngine: Row(grpc.StatusCode.UNIMPLEMENTED),
@@ -110,8 +112,9 @@ def to_status(error: TokendError) -> Status:
     row = STATUS[type(error)]
     details = [*_error_info(error), *row.details(error)]
     trailers: list[tuple[str, str | bytes]] = []
-    if row.pushes_back and isinstance(error, errors.RetryableError):
-        trailers.append((PUSHBACK_TRAILER, str(_milliseconds(error))))
+    if row.pushes_back:
+        pushback = _milliseconds(error) if isinstance(error, errors.RetryableError) else _NO_RETRY
+        trailers.append((PUSHBACK_TRAILER, str(pushback)))
     return _status(row.code, error.text, details, trailers)
 
 

@@ -45,6 +45,7 @@ TABLE: list[tuple[TokendError, str, int, str]] = [
     (errors.EngineUnavailable(TEXT), "InternalErrorException", 500, TEXT),
     (errors.AuditUnavailable(TEXT), "InternalErrorException", 500, TEXT),
     (errors.EngineCredentialsRejected(TEXT), "InternalErrorException", 500, TEXT),
+    (errors.EngineMisconfigured(TEXT), "InternalErrorException", 500, TEXT),
     (errors.CallerUnauthenticated(TEXT), "UnrecognizedClientException", 400, TEXT),
     (errors.CallerNotAllowed(TEXT), "AccessDeniedException", 400, TEXT),
     (errors.UnsupportedByEngine(TEXT), "UnknownOperationException", 400, TEXT),

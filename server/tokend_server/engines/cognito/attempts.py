@@ -8,7 +8,7 @@ from botocore.retries import standard
 from tokend_server.clock import Clock
 from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.fault_rows import ANSWERS
-from tokend_server.engines.cognito.faults import failure_label
+from tokend_server.engines.cognito.faults import failure_label, may_pass
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.transport import CURRENT_CALL
 from tokend_server.errors import RetryableError
@@ -46,7 +46,8 @@ class Attempts:
 
     def _needs_retry(self, **event: Any) -> float | None:  # noqa: ANN401 - as botocore calls it
         """The seconds that botocore is to sleep before it tries again; None ends the call with what it met."""
-        if _is_final(event["response"]):
+        caught = event["caught_exception"]
+        if _is_final(event["response"]) or (caught and not may_pass(caught)):
             return None
         delay: float | None = self._standard.needs_retry(**event)
         call = CURRENT_CALL.get()

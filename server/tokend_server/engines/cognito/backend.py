@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 from botocore.credentials import Credentials
 
-from tokend_server.engines.cognito.credential_watch import CredentialWatch
 from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import EngineCredentialsRejected, TokendError
 
 
@@ -12,10 +12,10 @@ class RegionBackend:
 
     Args:
         credentials: The service's own.
-        watch: Remembers whether AWS takes them.
+        watch: Remembers what keeps calls from Cognito until an operator acts.
     """
 
-    def __init__(self, credentials: Credentials, watch: CredentialWatch) -> None:
+    def __init__(self, credentials: Credentials, watch: TroubleWatch) -> None:
         self._credentials = credentials
         self._watch = watch
 

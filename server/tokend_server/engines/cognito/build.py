@@ -16,11 +16,11 @@ from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.cognito.attempts import Attempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.client import cognito_client
-from tokend_server.engines.cognito.credential_watch import CredentialWatch
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
 from tokend_server.engines.cognito.gateway import CognitoGateway
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.token_cache import TokenCache
+from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.metrics import Metrics
 
 #: The part of the threads that Cognito may hold while there are other pools, which must be served when it hangs.
@@ -39,7 +39,7 @@ class CognitoEngines:
 class _Region(NamedTuple):
     gateway: CognitoGateway
     backend: RegionBackend
-    watch: CredentialWatch
+    watch: TroubleWatch
 
 
 def build_cognito_engines(
@@ -109,7 +109,7 @@ def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region s
     gateway = CognitoGateway(
         client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock
     )
-    watch = CredentialWatch(clock, pools, partial(_tell_rejected, metrics))
+    watch = TroubleWatch(clock, pools, partial(_tell_rejected, metrics))
     return _Region(gateway, RegionBackend(credentials, watch), watch)
 
 

@@ -7,11 +7,12 @@ configuration says so; what a change makes doubtful is never reused.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
+from typing import TypeVar
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange
-from tokend_server.engines.cognito.credential_watch import CredentialWatch
 from tokend_server.engines.cognito.faults import to_domain
 from tokend_server.engines.cognito.gateway import CognitoGateway, Response
 from tokend_server.engines.cognito.operation import Operation
@@ -30,10 +31,12 @@ from tokend_server.engines.cognito.responses import (
 )
 from tokend_server.engines.cognito.single_flight import Terms
 from tokend_server.engines.cognito.token_cache import TokenCache
+from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import (
     DeadlineExceeded,
-    EngineCredentialsRejected,
+    EngineMisconfigured,
     EngineUnavailable,
+    LastingError,
     TooManyRequests,
 )
 from tokend_server.model import (
@@ -46,6 +49,8 @@ from tokend_server.model import (
     TokenRequest,
     UnlinkRequest,
 )
+
+_Read = TypeVar("_Read")
 
 #: Seconds that a call waits for Cognito while it has a token at hand that is past its refresh time.
 STALE_PATIENCE = 1.0
@@ -86,7 +91,7 @@ class CognitoEngine:
         identity_pool_id: The pool.
         gateway: Cognito in the pool's region.
         sharing: How Cognito is spared.
-        watch: Remembers whether AWS takes the credentials.
+        watch: Remembers what keeps calls from Cognito until an operator acts.
         count_answer: Counts an answer by where it came from: `cognito`, `shared`, `reused` or `stale`.
         before_change: Called before each request that may change something.
         clock: The time.
@@ -98,7 +103,7 @@ class CognitoEngine:
         gateway: CognitoGateway,
         sharing: Sharing,
         *,
-        watch: CredentialWatch,
+        watch: TroubleWatch,
         count_answer: Callable[[str], None],
         before_change: BeforeChange,
         clock: Clock,
@@ -127,23 +132,22 @@ class CognitoEngine:
         user = request.developer_user_identifier
         about = Subject(request.identity_id, (user,) if user else ())
         terms = Terms(request_key(self._epoch, request))
-        return developer_identity(
-            self._call("LookupDeveloperIdentity", lookup_parameters(request), about, deadline, terms)
-        )
+        response = self._call("LookupDeveloperIdentity", lookup_parameters(request), about, deadline, terms)
+        return self._read(developer_identity, response)
 
     def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
         deadline.check()
         about = Subject(None, (request.source_user_identifier, request.destination_user_identifier))
         with self._changing():
             response = self._call("MergeDeveloperIdentities", merge_parameters(request), about, deadline)
-        return identity_id(response)
+        return self._read(identity_id, response)
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         deadline.check()
         about = Subject(request.identity_id, (request.developer_user_identifier,))
         with self._changing():
             response = self._call("UnlinkDeveloperIdentity", unlink_parameters(request), about, deadline)
-        check_acknowledged(response)
+        self._read(check_acknowledged, response)
 
     def _kept_token(self, cache: TokenCache, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
         if fresh := cache.fresh(key):
@@ -154,7 +158,7 @@ class CognitoEngine:
         if self._clock.monotonic() >= self._ask_again_at:
             try:
                 return self._renewed_token(cache, request, Terms(key, insistent=False), self._patience(deadline))
-            except (EngineUnavailable, TooManyRequests, DeadlineExceeded):
+            except (EngineUnavailable, EngineMisconfigured, TooManyRequests, DeadlineExceeded):
                 deadline.check()
                 self._ask_again_at = self._clock.monotonic() + STALE_PATIENCE
         stale = cache.usable(key)
@@ -171,7 +175,7 @@ class CognitoEngine:
     def _fetch_token(self, request: TokenRequest, terms: Terms, deadline: Deadline) -> tuple[IssuedToken, NumericDate]:
         about = Subject(request.identity_id, tuple(request.logins.values()))
         response = self._call("GetOpenIdTokenForDeveloperIdentity", token_parameters(request), about, deadline, terms)
-        return issued_token(request, response)
+        return self._read(partial(issued_token, request), response)
 
     def _call(
         self,
@@ -190,19 +194,28 @@ class CognitoEngine:
             lambda error: self._known(error, about),
             terms if self._sharing.single_flight else None,
         )
-        self._watch.accepted(self._identity_pool_id)
         self._count_answer("shared" if shared else "cognito")
         return response
+
+    def _read(self, read: Callable[[Response], _Read], response: Response) -> _Read:
+        """What a response says, if it is Cognito's."""
+        try:
+            value = read(response)
+        except EngineMisconfigured as trouble:
+            self._watch.met(self._identity_pool_id, trouble)
+            raise
+        self._watch.passed(self._identity_pool_id)
+        return value
 
     def _known(self, error: Exception, about: Subject) -> Exception:
         """What the contract calls an error of boto3; the error itself if it is a defect of ours."""
         known = to_domain(error, about.secrets, self._identity_pool_id, about.identity_id)
         if known is None:
             return error
-        if isinstance(known, EngineCredentialsRejected):
-            self._watch.rejected(self._identity_pool_id, known)
+        if isinstance(known, LastingError):
+            self._watch.met(self._identity_pool_id, known)
         elif not isinstance(known, EngineUnavailable):
-            self._watch.accepted(self._identity_pool_id)
+            self._watch.passed(self._identity_pool_id)
         return known
 
     def _patience(self, deadline: Deadline) -> Deadline:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tokend_server.errors import (
     DeveloperUserAlreadyRegistered,
     EngineCredentialsRejected,
+    EngineMisconfigured,
     EngineUnavailable,
     InvalidParameter,
     LimitExceeded,
@@ -48,10 +49,15 @@ THROTTLED = Fault(
     "Rate exceeded",
     "Cognito throttles this account and region. Lower the rate of calls, or have the quota raised in Service Quotas.",
 )
-UNREADABLE = Fault(
-    EngineUnavailable,
+NOT_COGNITO = Fault(
+    EngineMisconfigured,
     "Cognito's answer cannot be read.",
-    "What answered is not Cognito. Check the endpoint and any proxy on the way to it.",
+    "What answered is not Cognito. Check cognito.endpoint_url, AWS_ENDPOINT_URL, DNS, and any proxy or captive portal "
+    "on the way.",
+)
+OTHER_ENDPOINT = NOT_COGNITO._replace(
+    text="What answers is not the region's Cognito.",
+    advice="The endpoint is that of another AWS service or region. Check cognito.endpoint_url and AWS_ENDPOINT_URL.",
 )
 UNREACHABLE = Fault(
     EngineUnavailable,
@@ -60,7 +66,7 @@ UNREACHABLE = Fault(
     "proxy.",
 )
 MISCONFIGURED = Fault(
-    EngineUnavailable,
+    EngineMisconfigured,
     "The service's AWS settings cannot be used.",
     "boto3 cannot use the settings. Check the region, the endpoint and the AWS configuration file.",
 )
@@ -105,7 +111,7 @@ _NOT_SUBSCRIBED = _rejected(
 # The contract has no reason for a race, and the same call succeeds a moment later.
 _RACE = Fault(EngineUnavailable, "The identity is being changed by too many calls at once.")
 # botocore sends the right types, so something on the way changed them, or an emulator reads them differently.
-_MANGLED = UNREADABLE._replace(text="Cognito could not read the call.")
+_MANGLED = Fault(EngineUnavailable, "Cognito could not read the call.", NOT_COGNITO.advice)
 _TOO_LARGE = Fault(InvalidParameter, "The request is larger than Cognito accepts.")
 
 #: By the code of AWS's answer: what the service model declares, Cognito's undeclared ones, and AWS's common errors.
@@ -180,7 +186,7 @@ _NO_TIME = UNREACHABLE._replace(
     text="Cognito did not answer in time.",
     advice="Cognito's endpoint did not answer in time. Check firewall, routes and proxy, and the configured timeouts.",
 )
-_BROKEN_OFF = UNREACHABLE._replace(text="The connection to Cognito broke off.")
+BROKEN_OFF = UNREACHABLE._replace(text="The connection to Cognito broke off.")
 
 #: By the class of botocore's exception, or the nearest one above it. None: the service does nothing that can cause it.
 EXCEPTIONS: Mapping[str, Fault | None] = {
@@ -190,14 +196,15 @@ EXCEPTIONS: Mapping[str, Fault | None] = {
     "ConnectionError": UNREACHABLE,
     "ConnectTimeoutError": _NO_TIME,
     "ReadTimeoutError": _NO_TIME,
-    "HTTPClientError": _BROKEN_OFF,
-    "IncompleteReadError": _BROKEN_OFF,
+    "HTTPClientError": BROKEN_OFF,
+    "IncompleteReadError": BROKEN_OFF,
     "CapacityNotAvailableError": OUTAGE,
-    "ChecksumError": UNREADABLE,
-    "ResponseParserError": UNREADABLE,
-    "SSLError": UNREACHABLE._replace(
-        advice="The endpoint's certificate is not trusted. Check the endpoint's name, the CA bundle, and whether a "
-        "proxy replaces certificates."
+    "ChecksumError": NOT_COGNITO,
+    "ResponseParserError": NOT_COGNITO,
+    "SSLError": NOT_COGNITO._replace(
+        text="Cognito cannot be reached over TLS.",
+        advice="The endpoint's certificate is not trusted, or it does not speak TLS. Check the endpoint's name and "
+        "port, the CA bundle, and whether a proxy replaces certificates.",
     ),
     "ProxyConnectionError": UNREACHABLE._replace(advice="The proxy cannot be reached. Check HTTPS_PROXY and NO_PROXY."),
     "ParamValidationError": Fault(InvalidParameter, "The request does not have the form that Cognito accepts."),
@@ -278,5 +285,5 @@ EXCEPTIONS: Mapping[str, Fault | None] = {
 #: By the botocore module in which an exception of no class of botocore's arose.
 LEAKS: Mapping[str, Fault] = {
     "botocore.credentials": CREDENTIALS_UNUSABLE,
-    "botocore.parsers": UNREADABLE,
+    "botocore.parsers": NOT_COGNITO,
 }

@@ -1,7 +1,9 @@
 """What goes wrong in a call of boto3's becomes an error of the contract, by the tables of `fault_rows`."""
 
 import re
-from collections.abc import Iterable, Mapping
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from traceback import walk_tb
 from typing import Any
 
@@ -11,10 +13,13 @@ from urllib3.exceptions import HTTPError
 from tokend_server.engines.cognito.aws_texts import field_violations, resource_not_found, safe_text, shortened
 from tokend_server.engines.cognito.fault_rows import (
     ANSWERS,
+    BROKEN_OFF,
     CREDENTIALS_NOT_RENEWED,
     CREDENTIALS_NOT_RENEWED_NOW,
     EXCEPTIONS,
     LEAKS,
+    NOT_COGNITO,
+    OTHER_ENDPOINT,
     OUTAGE,
     THROTTLED,
     UNKNOWN,
@@ -26,6 +31,7 @@ from tokend_server.errors import (
     EngineUnavailable,
     LimitExceeded,
     ResourceNotFound,
+    RetryableError,
     TokendError,
     TooManyRequests,
     ValidationFailed,
@@ -38,6 +44,16 @@ _CODE = re.compile(r"[A-Za-z][\w.]{2,99}", re.ASCII)
 _REQUEST_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
+_NETWORK_AUTHENTICATION_REQUIRED = 511  # of a captive portal (RFC 6585)
+
+#: Statuses of proxies that say something of the one request alone: 408, 413, 425, 431.
+_OF_THE_REQUEST = frozenset({408, 413, 425, 431})
+
+#: What AWS says to a signature that was made for another service or region than the one that answers.
+_OTHER_SCOPE = re.compile(r"Credential should be scoped to (?:a valid region|correct service)")
+
+#: The end of a connection within TLS, as a network has it.
+_ENDS_OF_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 def to_domain(
@@ -90,7 +106,7 @@ def plain_words(error: TokendError | str) -> str:
 
 def _of_answer(error: ClientError, secrets: tuple[Secret, ...], ids: tuple[str, str]) -> TokendError:
     code = _code(error)
-    fault = _fault_of_answer(code, _metadata(error).get("HTTPStatusCode"), error.operation_name)
+    fault = _fault_of_answer(error)
     said = safe_text(error.response.get("Error", {}).get("Message"), secrets, ids)
     domain_error = _advised(_built(fault, said or _NO_TEXT, ids), fault)
     if code in ANSWERS or (_CODE.fullmatch(code) and safe_text(code, secrets, ()) == code):
@@ -99,26 +115,41 @@ def _of_answer(error: ClientError, secrets: tuple[Secret, ...], ids: tuple[str, 
     return domain_error
 
 
-def _fault_of_answer(code: str, status: object, operation_name: str) -> Fault:
-    fault = ANSWERS.get(code) or _fault_of_status(status)
-    if operation_name in OPERATIONS:
-        return fault
+def may_pass(error: Exception) -> bool:
+    """Whether the call that met an exception without an answer may succeed when it is made again."""
+    fault = _fault_of_exception(error)
+    return fault is None or issubclass(fault.error, RetryableError)
+
+
+def _fault_of_answer(error: ClientError) -> Fault:
+    fault = ANSWERS.get(_code(error)) or _fault_of_status(_metadata(error).get("HTTPStatusCode"), error)
+    if error.operation_name in OPERATIONS:
+        return OTHER_ENDPOINT if _OTHER_SCOPE.search(_message(error)) else fault
     # Only to renew the credentials does a call make another one.
     is_passing = issubclass(fault.error, TooManyRequests) or (fault.error is EngineUnavailable and fault is not UNKNOWN)
     return CREDENTIALS_NOT_RENEWED_NOW if is_passing else CREDENTIALS_NOT_RENEWED
 
 
-def _fault_of_status(status: object) -> Fault:
+def _fault_of_status(status: object, error: ClientError) -> Fault:
     if not isinstance(status, int):
         return UNKNOWN
     if status == _TOO_MANY_REQUESTS:
         return THROTTLED
-    return OUTAGE if status >= _SERVER_ERROR else UNKNOWN
+    if status >= _SERVER_ERROR and status != _NETWORK_AUTHENTICATION_REQUIRED:
+        return OUTAGE
+    return UNKNOWN if status in _OF_THE_REQUEST or _is_of_aws(status, error) else NOT_COGNITO
+
+
+def _is_of_aws(status: int, error: ClientError) -> bool:
+    """Whether an error has the form of Cognito's: a code, or a request id without the markup that others send."""
+    # Without a code in the answer, botocore takes the status for one, and the body for the text.
+    named = _code(error) != str(status)
+    return named or (_request_id(error, ()) is not None and not _message(error).lstrip().startswith("<"))
 
 
 def _fault_of_exception(error: Exception) -> Fault | None:
     if name := _row_name(error):
-        return EXCEPTIONS[name]
+        return _fault_of_causes(error) or EXCEPTIONS[name]
     if isinstance(error, TokendError):
         return None
     # botocore lets some exceptions of other classes through: a token file that is not there, JSON that is no object.
@@ -127,6 +158,34 @@ def _fault_of_exception(error: Exception) -> Fault | None:
     if arose_in:
         return LEAKS[arose_in[-1]]
     return UNREACHABLE if isinstance(error, OSError | HTTPError) else None
+
+
+def _fault_of_causes(error: Exception) -> Fault | None:
+    """What lies behind an exception of botocore's, where that tells more than its class."""
+    for cause in _causes(error):
+        if isinstance(cause, _ENDS_OF_TLS):
+            return BROKEN_OFF
+        if isinstance(cause, HTTPException) and not _is_cut_off(cause):
+            return NOT_COGNITO
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that an exception carries; urllib3 and botocore have them in several places."""
+    seen, waiting = {id(error)}, [error]
+    while waiting:
+        each = waiting.pop()
+        carried = (*getattr(each, "kwargs", {}).values(), *each.args, each.__cause__, each.__context__)
+        found = [other for other in carried if isinstance(other, BaseException) and id(other) not in seen]
+        seen.update(map(id, found))
+        waiting += found
+        yield from found
+
+
+def _is_cut_off(error: HTTPException) -> bool:
+    """Whether what came was the beginning of HTTP."""
+    begun = isinstance(error, BadStatusLine) and "HTTP/".startswith(str(error.args[0]).strip("'\"")[:5])
+    return begun or isinstance(error, IncompleteRead | RemoteDisconnected)
 
 
 def _row_name(error: Exception) -> str | None:
@@ -154,6 +213,10 @@ def _advised(error: TokendError, fault: Fault) -> TokendError:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def _metadata(error: ClientError) -> Mapping[str, Any]:

@@ -1,10 +1,11 @@
-"""Cognito's responses as values of the service. What cannot be understood is treated as no answer."""
+"""Cognito's responses as values of the service. What cannot be understood is not Cognito's."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from tokend_server.engines.cognito.fault_rows import NOT_COGNITO
 from tokend_server.engines.cognito.unverified_token import UnreadableToken, read_unverified
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import DeveloperIdentity, IssuedToken, NumericDate, Secret, TokenRequest, refresh_time
 
 
@@ -12,7 +13,7 @@ def issued_token(request: TokenRequest, response: Mapping[str, Any]) -> tuple[Is
     """The token of a GetOpenIdTokenForDeveloperIdentity response, and its `iat`.
 
     Raises:
-        EngineUnavailable: A member is missing, or the token is none.
+        EngineMisconfigured: A member is missing, or the token is none.
     """
     token = Secret(_text(response, "Token"))
     try:
@@ -37,7 +38,7 @@ def developer_identity(response: Mapping[str, Any]) -> DeveloperIdentity:
     """The identity of a LookupDeveloperIdentity response.
 
     Raises:
-        EngineUnavailable: A member is missing or of another type.
+        EngineMisconfigured: A member is missing or of another type.
     """
     users = response.get("DeveloperUserIdentifierList", [])
     next_token = response.get("NextToken")
@@ -52,7 +53,7 @@ def identity_id(response: Mapping[str, Any]) -> str:
     """The identity id of a response.
 
     Raises:
-        EngineUnavailable: There is none.
+        EngineMisconfigured: There is none.
     """
     return _text(response, "IdentityId")
 
@@ -61,7 +62,7 @@ def check_acknowledged(response: Mapping[str, Any]) -> None:
     """Makes sure that a response without members is Cognito's: whatever answers with success would look like it.
 
     Raises:
-        EngineUnavailable: It has no request id.
+        EngineMisconfigured: It has no request id.
     """
     if not response.get("ResponseMetadata", {}).get("RequestId"):
         raise _not_understood()
@@ -74,5 +75,7 @@ def _text(response: Mapping[str, Any], member: str) -> str:
     return value
 
 
-def _not_understood() -> EngineUnavailable:
-    return EngineUnavailable("Cognito's answer could not be understood.")
+def _not_understood() -> EngineMisconfigured:
+    error = EngineMisconfigured("Cognito's answer could not be understood.")
+    error.advice = NOT_COGNITO.advice
+    return error

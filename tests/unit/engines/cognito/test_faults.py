@@ -217,7 +217,7 @@ def test_a_refusal_without_a_text_says_so(cognito: Answering, text: object) -> N
     ("status", "content", "expected"),
     [
         (400, b"", errors.EngineUnavailable),
-        (403, b"<html>Forbidden</html>", errors.EngineUnavailable),
+        (403, b"", errors.EngineUnavailable),
         (404, refusal("SomethingNewException"), errors.EngineUnavailable),
         (429, b"", errors.TooManyRequests),
         (429, refusal("SomethingNewException"), errors.TooManyRequests),
@@ -238,10 +238,11 @@ def test_an_unknown_code_is_told_by_its_status(
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"null", b'"text"', b"\xff\xfe", b'{"__type": 5}'])
-def test_an_answer_that_botocore_stumbles_over_is_cognitos_fault(cognito: Answering, content: bytes) -> None:
+def test_an_answer_that_botocore_stumbles_over_is_not_cognitos(cognito: Answering, content: bytes) -> None:
     raised = cognito.failure(500, content)
     assert not isinstance(raised, exceptions.ClientError | exceptions.BotoCoreError)
-    assert (type(domain(raised)), domain(raised).text) == (errors.EngineUnavailable, "Cognito's answer cannot be read.")
+    told = (type(domain(raised)), domain(raised).text)
+    assert told == (errors.EngineMisconfigured, "Cognito's answer cannot be read.")
 
 
 @pytest.mark.parametrize(
@@ -358,12 +359,12 @@ def test_every_row_is_of_something_that_botocore_has() -> None:
         (exceptions.ReadTimeoutError, errors.EngineUnavailable),
         (exceptions.ConnectionClosedError, errors.EngineUnavailable),
         (exceptions.ProxyConnectionError, errors.EngineUnavailable),
-        (exceptions.SSLError, errors.EngineUnavailable),
-        (exceptions.NoRegionError, errors.EngineUnavailable),
-        (exceptions.InvalidRegionError, errors.EngineUnavailable),
+        (exceptions.SSLError, errors.EngineMisconfigured),
+        (exceptions.NoRegionError, errors.EngineMisconfigured),
+        (exceptions.InvalidRegionError, errors.EngineMisconfigured),
         (exceptions.ParamValidationError, errors.InvalidParameter),
         (exceptions.BotoCoreError, errors.EngineUnavailable),
-        (parsers.ResponseParserError, errors.EngineUnavailable),
+        (parsers.ResponseParserError, errors.EngineMisconfigured),
         (ConnectionResetError, errors.EngineUnavailable),
     ],
 )
@@ -413,7 +414,7 @@ def refused_renewal(reason: Exception) -> Exception:
 
 def test_credentials_that_cannot_be_renewed(cognito: Answering) -> None:
     assert type(domain(refused_renewal(RuntimeError("still expired")))) is errors.EngineCredentialsRejected
-    assert type(domain(refused_renewal(cognito.failure(500, b"[1]")))) is errors.EngineUnavailable
+    assert type(domain(refused_renewal(cognito.failure(500, b"[1]")))) is errors.EngineMisconfigured
     assert to_domain(refused_renewal(errors.DeadlineExceeded()), [], POOL) is None
 
 
@@ -460,7 +461,7 @@ def test_the_operator_is_told_of_an_untrusted_certificate_and_a_missing_proxy() 
 
 
 def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
-    operators = (errors.EngineCredentialsRejected, errors.UnsupportedByEngine, errors.TooManyRequests)
+    operators = (errors.LastingError, errors.UnsupportedByEngine, errors.TooManyRequests)
     faults = [*ANSWERS.values(), *LEAKS.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, operators) and not fault.advice] == []
 

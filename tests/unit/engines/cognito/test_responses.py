@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.fakes.cognito_engine import unsigned_jwt
 
 from tokend_server.engines.cognito.responses import check_acknowledged, developer_identity, identity_id, issued_token
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import DeveloperIdentity, Secret, TokenRequest
 
 POOL = "us-east-1:0a"
@@ -53,7 +53,7 @@ def test_an_identity_without_users_or_a_page_after_it(rest: dict[str, Any]) -> N
     [{"IdentityId": None}, {"IdentityId": ""}, {"IdentityId": 1}, {"Token": None}, {"Token": ""}, {"Token": "a.b.c"}],
 )
 def test_a_token_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -> None:
-    with pytest.raises(EngineUnavailable, match="could not be understood"):
+    with pytest.raises(EngineMisconfigured, match="could not be understood"):
         issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": TOKEN, **wrong})
 
 
@@ -68,20 +68,20 @@ def test_a_token_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -
     ],
 )
 def test_an_identity_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -> None:
-    with pytest.raises(EngineUnavailable):
+    with pytest.raises(EngineMisconfigured):
         developer_identity({"IdentityId": IDENTITY, **wrong})
 
 
 @given(response=RESPONSES)
 def test_any_response_is_understood_or_no_answer(response: dict[str, Any]) -> None:
     for read in (lambda: issued_token(REQUEST, response), lambda: developer_identity(response)):
-        with suppress(EngineUnavailable):
+        with suppress(EngineMisconfigured):
             read()
 
 
 def test_an_identity_id_is_needed() -> None:
     assert identity_id({"IdentityId": IDENTITY}) == IDENTITY
-    with pytest.raises(EngineUnavailable):
+    with pytest.raises(EngineMisconfigured):
         identity_id({})
 
 
@@ -89,5 +89,5 @@ def test_what_has_no_members_is_cognitos_by_its_request_id() -> None:
     check_acknowledged({"ResponseMetadata": {"RequestId": "r-1"}})
     others: list[dict[str, Any]] = [{}, {"ResponseMetadata": {}}, {"ResponseMetadata": {"RequestId": ""}}]
     for other in others:
-        with pytest.raises(EngineUnavailable):
+        with pytest.raises(EngineMisconfigured):
             check_acknowledged(other)

@@ -1,0 +1,204 @@
+"""An upstream that is no Cognito is a fault of the configuration: told as such, not asked again, seen in readiness."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.cognito.rig import COGNITO_POOL, LOCAL_POOL, METHODS, Rig, Rigs, retry_delay_of
+from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_script import Answer, AwsFailure, Body, NoHttp, Step, Success
+from tests.fakes.cognito_upstream import CognitoUpstream
+from tests.fakes.http_connections import Listener
+from tests.support.certificates import write_certificate
+from tests.support.grpc_service import Failure
+
+from tokend_server.engines.cognito.trouble_watch import TROUBLE_SECONDS
+
+BACKEND = f"cognito {COGNITO_POOL.partition(':')[0]}"
+
+_HTML = b"<!DOCTYPE html><html><body>Welcome to our network. Please sign in.</body></html>"
+_XML = b"<?xml version='1.0'?><ErrorResponse><Error><Code>InvalidAction</Code></Error></ErrorResponse>"
+_JSON = b'{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/"}'
+
+#: What answers, and how.
+STRANGERS: dict[str, Step] = {
+    "a captive portal": Body(_HTML, 200, "text/html"),
+    "a captive portal of RFC 6585": Body(_HTML, 511, "text/html"),
+    "a web site": Body(_HTML, 404, "text/html"),
+    "a web site that takes no POST": Body(b"", 405),
+    "a web site that knows who may read": Body(b"", 401),
+    "a proxy that knows who may pass": Body(b"", 407),
+    "a web application": Body(_JSON, 404, "application/json"),
+    "a redirect": Body(b"", 301),
+    "a redirect after a POST": Body(b"", 303),
+    "a redirect that keeps the method": Body(_HTML, 307, "text/html"),
+    "an S3 bucket": Body(_XML, 405, "application/xml"),
+    "a health check": Body(b"OK", 200, "text/plain"),
+    "an empty answer": Body(b"", 200),
+    "no content": Body(b"", 204),
+    "another API": Body(b'{"data": {"Token": 1}}', 200, "application/json"),
+    "no HTTP": NoHttp(b"220 mail.example ESMTP\r\n"),
+    "a server that wants TLS": NoHttp(b"\x15\x03\x01\x00\x02\x02\x46"),
+    "Redis": NoHttp(b"-ERR unknown command 'POST'\r\n"),
+    "AWS in another region": AwsFailure(
+        "InvalidSignatureException", "Credential should be scoped to a valid region, not 'us-east-1'. "
+    ),
+    "another service of AWS": AwsFailure(
+        "InvalidSignatureException", "Credential should be scoped to correct service: 'kms'. "
+    ),
+}
+
+#: What may pass by itself, though it is no answer of Cognito's either.
+PASSING: dict[str, Answer] = {
+    "a proxy without a backend": Body(_HTML, 502, "text/html"),
+    "a proxy of a backend that is too slow": Body(_HTML, 504, "text/html"),
+    "maintenance": Body(_HTML, 503, "text/html"),
+    "a proxy that waited for the request": Body(b"", 408),
+    "a proxy that takes no such large request": Body(_HTML, 413, "text/html"),
+    "AWS, with a new error": AwsFailure("SomethingNewException"),
+}
+
+
+def assert_lasting(failed: Failure) -> None:
+    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    assert retry_delay_of(failed) is None
+    assert failed.trailers["grpc-retry-pushback-ms"] == "-1"
+
+
+def assert_not_ready(rig: Rig, *words: str) -> None:
+    status, text = rig.readyz()
+    assert status == 503
+    assert text.startswith(f"{BACKEND}: ")
+    assert len(text.splitlines()) == 1
+    assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
+    stranger: str, method: str, rigs: Rigs, upstream: CognitoUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = rigs.start(upstream.url, max_attempts=3)
+    upstream.always(STRANGERS[stranger])
+    assert_lasting(rig.refused(method))
+    assert len(upstream.requests) == 1
+    assert_not_ready(rig, "endpoint")
+    assert rig.metric("tokend_cognito_credentials_rejected") == 0
+    (told,) = [record for record in caplog.records if record.message == "call failed"]
+    assert "cognito.endpoint_url" in vars(told)["advice"]
+
+
+@pytest.mark.parametrize("passing", PASSING)
+def test_what_may_pass_is_no_fault_of_the_configuration(passing: str, rigs: Rigs, upstream: CognitoUpstream) -> None:
+    rig = rigs.start(upstream.url, max_attempts=1)
+    upstream.always(PASSING[passing])
+    failed = rig.refused()
+    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    assert retry_delay_of(failed) == 1.0
+    assert rig.readyz() == (200, "ok\n")
+
+
+def test_it_ends_with_the_first_answer_of_cognitos(rigs: Rigs, upstream: CognitoUpstream) -> None:
+    rig = rigs.start(upstream.url)
+    upstream.always(STRANGERS["a captive portal"])
+    assert_lasting(rig.refused())
+    assert_not_ready(rig)
+    upstream.always(Success())
+    assert rig.get_token().token
+    assert rig.readyz() == (200, "ok\n")
+
+
+def test_it_ends_with_time_since_nobody_calls_a_service_that_is_not_ready(
+    rigs: Rigs, upstream: CognitoUpstream
+) -> None:
+    clock = FakeClock()
+    rig = rigs.start(upstream.url, clock)
+    upstream.always(STRANGERS["a captive portal"])
+    assert_lasting(rig.refused())
+    assert_not_ready(rig)
+    clock.advance(TROUBLE_SECONDS)
+    assert rig.readyz() == (200, "ok\n")
+
+
+def test_a_service_with_a_pool_that_works_stays_ready_and_names_the_problem(
+    rigs: Rigs, upstream: CognitoUpstream
+) -> None:
+    rig = rigs.start(upstream.url, beside_local=True)
+    upstream.always(STRANGERS["a web site"])
+    assert_lasting(rig.refused())
+    status, text = rig.readyz()
+    assert status == 200
+    assert text.splitlines()[1].startswith(f"{BACKEND}: Cognito's answer cannot be read.")
+    assert rig.get_token("bob", LOCAL_POOL).token
+
+
+def test_an_answer_that_only_some_requests_get_says_nothing_of_the_endpoint(
+    rigs: Rigs, upstream: CognitoUpstream
+) -> None:
+    clock = FakeClock()
+    rig = rigs.start(upstream.url, clock)
+    assert rig.get_token().token
+    upstream.always(Body(_HTML, 403, "text/html"))  # as a filter on the way gives it for a user it does not like
+    assert_lasting(rig.refused())
+    assert rig.readyz() == (200, "ok\n")
+    clock.advance(TROUBLE_SECONDS)
+    assert_lasting(rig.refused())
+    assert_not_ready(rig)
+
+
+@contextmanager
+def tls_server(context: ssl.SSLContext | None) -> Iterator[tuple[str, list[None]]]:
+    """A server that ends each connection after the handshake; it speaks no TLS without a context."""
+    seen: list[None] = []
+
+    def serve(connection: socket.socket, _number: int) -> None:
+        seen.append(None)
+        with suppress(OSError):
+            if context:
+                context.wrap_socket(connection, server_side=True).close()
+            else:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+
+    listener = Listener(serve)
+    listener.start()
+    try:
+        yield f"https://127.0.0.1:{listener.port}", seen
+    finally:
+        listener.stop()
+
+
+def of_a_stranger(directory: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = write_certificate(directory)
+    context.load_cert_chain(certificate.certificate_file, certificate.private_key_file)
+    return context
+
+
+@pytest.mark.parametrize("speaks_tls", [True, False], ids=["another's certificate", "no TLS"])
+def test_what_cannot_prove_to_be_cognito_is_not_asked_again(
+    rigs: Rigs, tmp_path: Path, *, speaks_tls: bool, aws_environment: pytest.MonkeyPatch
+) -> None:
+    aws_environment.delenv("AWS_CA_BUNDLE", raising=False)
+    with tls_server(of_a_stranger(tmp_path) if speaks_tls else None) as (url, seen):
+        rig = rigs.start(url, max_attempts=3)
+        assert_lasting(rig.refused())
+        assert len(seen) == 1
+        assert_not_ready(rig, "certificate", "TLS")
+
+
+def test_a_connection_that_ends_within_tls_may_pass(
+    rigs: Rigs, tmp_path: Path, aws_environment: pytest.MonkeyPatch
+) -> None:
+    context = of_a_stranger(tmp_path)
+    aws_environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "tls.crt"))
+    with tls_server(context) as (url, seen):
+        rig = rigs.start(url, max_attempts=2)
+        failed = rig.refused()
+        assert retry_delay_of(failed) == 1.0
+        assert len(seen) == 2
+        assert rig.readyz() == (200, "ok\n")
