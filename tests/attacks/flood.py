@@ -29,12 +29,14 @@ class Flood:
         connections: How many there are at once.
         reads: Whether they read what the server sends.
         handshakes: Whether connections to a TLS listener do the handshake before the script.
+        renews: Whether each closes its connection when its script is done, and makes another at once.
     """
 
     script: Callable[[], Script]
     connections: int
     reads: bool = True
     handshakes: bool = True
+    renews: bool = False
 
 
 @dataclass
@@ -72,9 +74,12 @@ async def _keep_going(flood: Flood, address: str, tls: ssl.SSLContext | None, ta
             async with _connection(address, tls if flood.handshakes else None) as (reader, writer):
                 tally.connected += 1
                 await _converse(flood, reader, writer, tally)
-                tally.ended += 1
+                tally.ended += not flood.renews
         except (OSError, TimeoutError):
             tally.refused += 1
+        else:
+            if flood.renews:
+                continue
         await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -99,7 +104,7 @@ async def _converse(flood: Flood, reader: asyncio.StreamReader, writer: asyncio.
     """Returns when the server has ended the connection."""
     if not flood.reads:
         writer.transport.pause_reading()  # type: ignore[attr-defined] # a stream's transport goes both ways
-    tasks = {asyncio.create_task(_send(flood.script(), writer, tally))}
+    tasks = {asyncio.create_task(_send(flood.script(), writer, tally, stays=not flood.renews))}
     if flood.reads:
         tasks.add(asyncio.create_task(_read(reader, tally)))
     try:
@@ -110,13 +115,15 @@ async def _converse(flood: Flood, reader: asyncio.StreamReader, writer: asyncio.
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send(script: Script, writer: asyncio.StreamWriter, tally: Tally) -> None:
+async def _send(script: Script, writer: asyncio.StreamWriter, tally: Tally, *, stays: bool) -> None:
     for bundle in script:
         if bundle:
             writer.write(bundle)
             await writer.drain()
             tally.sent_bytes += len(bundle)
         await asyncio.sleep(0 if bundle else PAUSE_SECONDS)
+    if not stays:
+        return
     await asyncio.Event().wait()
 
 

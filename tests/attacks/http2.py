@@ -91,6 +91,10 @@ def remembered(name: str, value: str) -> bytes:
 NEWEST = b"\xbe"
 
 
+#: `accept-encoding: gzip, deflate`, of the static table (RFC 7541, appendix A).
+ACCEPT_ENCODING = b"\x90"
+
+
 def _with_name_of(index: int, value: str) -> bytes:
     return _integer(index, prefix=4) + _string(value)
 

@@ -1,6 +1,7 @@
 """A server that knows its callers, one of whom attacks it while another makes calls."""
 
 import json
+import secrets
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +22,7 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProc
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.callers.keys import digest, new_key
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,9 +35,17 @@ DEADLINE = 5.0
 #: Seconds between two calls of the innocent caller.
 INTERVAL = 0.02
 
+#: What the innocent caller shows where callers show keys.
+_KEY = new_key(secrets.token_bytes)
+
+_KEYS = f"""
+[callers.keys]
+innocent = ["{digest(_KEY)}"]
+"""
+
 _POLICY = """
 [policy.shop]
-callers = ["spiffe://acme.internal/ns/shop/sa/*"]
+callers = ["spiffe://acme.internal/ns/shop/sa/*", "key:innocent"]
 pools = ["*"]
 operations = ["GetOpenIdTokenForDeveloperIdentity"]
 """
@@ -115,18 +125,23 @@ class Stage:
     Attributes:
         server: The server.
         directory: Where the files of its callers are.
-        innocent: The identification of the caller who does nothing wrong.
+        innocent: The identification of the caller who does nothing wrong; None: it shows a key, and whoever attacks
+            shows nothing.
     """
 
     server: ServerProcess
     directory: Path
-    innocent: Identification = field(repr=False)
+    innocent: Identification | None = field(repr=False)
 
     def channel(self) -> grpc.Channel:
         """A connection of the innocent caller."""
-        credentials = grpc.ssl_channel_credentials(
-            (self.directory / "servers.crt").read_bytes(), self.innocent.private_key, self.innocent.certificate
-        )
+        authority = (self.directory / "servers.crt").read_bytes()
+        if self.innocent:
+            credentials = grpc.ssl_channel_credentials(authority, self.innocent.private_key, self.innocent.certificate)
+        else:
+            credentials = grpc.composite_channel_credentials(
+                grpc.ssl_channel_credentials(authority), grpc.access_token_call_credentials(_KEY.reveal())
+            )
         return grpc.secure_channel(
             self.server.endpoint,
             credentials,
@@ -159,7 +174,7 @@ class Stage:
             f"--seconds={seconds}",
             f"--request={self.directory / 'request'}",
             f"--ca={self.directory / 'servers.crt'}",
-            *([] if by_stranger else [f"--identification={self.directory / 'attacker.pem'}"]),
+            *([] if by_stranger or not self.innocent else [f"--identification={self.directory / 'attacker.pem'}"]),
             *([f"--connections={connections}"] if connections else []),
             *(["--idle"] if idle else []),
         ]
@@ -221,8 +236,17 @@ class Attack:
 
 
 @contextmanager
-def stage(directory: Path, grpc_settings: str = "", extra: str = "") -> Iterator[Stage]:
-    """A server with mutual TLS; the settings are TOML of its [grpc] table, and more tables."""
+def stage(
+    directory: Path, grpc_settings: str = "", extra: str = "", *, open_to_strangers: bool = False
+) -> Iterator[Stage]:
+    """A server with TLS; the settings are TOML of its [grpc] table, and more tables.
+
+    Args:
+        directory: For its files.
+        grpc_settings: TOML of its [grpc] table.
+        extra: TOML of more tables.
+        open_to_strangers: Callers show keys, and anybody may connect; else they show certificates.
+    """
     servers, clients = Authority("servers"), Authority("clients")
     server, attacker = servers.server("127.0.0.1"), clients.client(uris=[ATTACKER])
     files = {
@@ -238,12 +262,15 @@ def stage(directory: Path, grpc_settings: str = "", extra: str = "") -> Iterator
     tls = f"""
 tls_certificate_file = "{directory / "server.crt"}"
 tls_private_key_file = "{directory / "server.key"}"
-tls_client_ca_file = "{directory / "clients.crt"}"
-identify_by = ["mutual_tls"]
 """
-    config = write_config(directory, extra=_POLICY + extra, grpc=tls + grpc_settings)
+    if open_to_strangers:
+        ways, innocent = 'identify_by = ["bearer_key"]\n', None
+    else:
+        ways = f'tls_client_ca_file = "{directory / "clients.crt"}"\nidentify_by = ["mutual_tls"]\n'
+        innocent = clients.client(uris=[INNOCENT])
+    config = write_config(directory, extra=_KEYS + _POLICY + extra, grpc=tls + ways + grpc_settings)
     with ServerProcess(config) as process:
-        yield Stage(process, directory, clients.client(uris=[INNOCENT]))
+        yield Stage(process, directory, innocent)
 
 
 class InnocentCaller:

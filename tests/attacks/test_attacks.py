@@ -38,7 +38,7 @@ calls_burst = 20
 """
 
 #: Attacks that are made with fewer connections, so that a busy machine gets done with them in time.
-CONNECTIONS = {"metadata by reference": 1}
+CONNECTIONS = {"metadata by reference": 1, "references without an acknowledgement": 1}
 
 
 @pytest.fixture(scope="module")

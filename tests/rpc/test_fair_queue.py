@@ -68,6 +68,16 @@ def test_what_is_worked_on_counts_until_it_ends(queue: FairQueue[str]) -> None:
     assert offer(queue, "a7", "a8") == [True, False]
 
 
+def test_what_is_worked_on_can_be_counted_in_another_line(queue: FairQueue[str]) -> None:
+    offer(queue, "a1", "a2", "a3", "a4", "a5", "a6")
+    take(queue, 6)
+    for _ in range(5):
+        queue.move("a", "b")
+    assert offer(queue, "b7", "a7", "a8", "a9") == [False, True, True, False]
+    queue.end("b")
+    queue.end("a")
+
+
 def test_a_taker_ends_when_what_waits_has_been_taken(queue: FairQueue[str]) -> None:
     offer(queue, "a1")
     queue.end_taker()

@@ -142,7 +142,9 @@ class Grpc(Guard):
         description="Calls at once on a connection, beyond which its client keeps them; "
         "default twice `grpc.threads`, at least 32",
     )
-    max_connections: int = Field(1000, ge=1, le=MOST, description="Most connections to an address")
+    max_connections: int = Field(
+        1000, ge=1, le=MOST, description="Most connections to an address; an eighth of them is kept for newcomers"
+    )
     handshake_timeout_seconds: int = Field(
         10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"
     )
@@ -151,8 +153,15 @@ class Grpc(Guard):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Time that a connection of one caller waits after each call that was unauthenticated, malformed or "
-        "above the caller's limits; 0: none",
+        description="Time that the calls of a caller from one host wait, or all of unknown callers from it, after each "
+        "that was unauthenticated, malformed or above the caller's limits; 0: none",
+    )
+    min_ping_interval_seconds: int = Field(
+        5,
+        ge=1,
+        le=3600,
+        description="Time between two keepalive pings of a client, with or without calls, below which it is turned "
+        "away (`too_many_pings`)",
     )
     message_timeout_seconds: float = Field(
         10.0,

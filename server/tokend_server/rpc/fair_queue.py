@@ -1,4 +1,4 @@
-"""The calls that wait for a thread: every connection has a line of its own, and the lines take turns."""
+"""The calls that wait for a thread, in lines that take turns; see `Lines` for who stands in which."""
 
 import heapq
 import threading
@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from tokend_server.clock import Clock
+from tokend_server.rpc.turns import Turns
 
 _Task = TypeVar("_Task")
 
@@ -21,7 +22,7 @@ _LONGEST_PAUSE = 1.0
 
 @dataclass(slots=True)
 class _Line(Generic[_Task]):
-    """What waits of one connection.
+    """What waits in one line.
 
     Attributes:
         tasks: The tasks that nobody has taken.
@@ -30,21 +31,21 @@ class _Line(Generic[_Task]):
         held: It is among the lines that are held back.
     """
 
-    tasks: deque[_Task] = field(default_factory=deque)
+    tasks: Turns[_Task] = field(default_factory=Turns)
     unfinished: int = 0
     held_until: float = 0.0
     held: bool = False
 
 
 class FairQueue(Generic[_Task]):
-    """Tasks of many connections, of which each gets its turn however many tasks the others have.
+    """Tasks in many lines, of which each gets its turn however many tasks the others have.
 
-    A queue that is full takes no more tasks of connections that have their share of it. A connection may be held back:
-    gRPC then keeps its calls, and itself turns away what is beyond the most calls of a connection, for a hundredth of
-    what it costs to refuse them here.
+    A queue that is full takes no more tasks of lines that have their share of it. A line may be held back: gRPC then
+    keeps the calls of its connections, and itself turns away what is beyond the most calls of a connection, for a
+    hundredth of what it costs to refuse them here.
 
     Args:
-        most: How many tasks there may be before only those of connections below their share are taken.
+        most: How many tasks there may be before only those of lines below their share are taken.
         clock: Measures pauses.
     """
 
@@ -65,18 +66,18 @@ class FairQueue(Generic[_Task]):
         self._waker = threading.Thread(target=self._keep_waking, name="grpc-pauses", daemon=True)
         self._waker.start()
 
-    def offer(self, task: _Task, connection: str) -> bool:
-        """Puts a task into the line of its connection, unless there are too many."""
+    def offer(self, task: _Task, name: str, connection: str = "") -> bool:
+        """Puts a task into a line, unless there are too many; there the connections take turns."""
         with self._lock:
-            line = self._lines.get(connection)
+            line = self._lines.get(name)
             waiting = line.unfinished if line else 0
             if self._unfinished >= self._most and waiting >= max(1, self._most // max(1, len(self._lines))):
                 return False
             if line is None:
-                line = self._lines[connection] = _Line()
+                line = self._lines[name] = _Line()
             self._unfinished += 1
             line.unfinished += 1
-            line.tasks.append(task)
+            line.tasks.append(task, connection)
             if len(line.tasks) == 1 and not line.held:
                 self._turns.append(line)
         self._tickets.put(_TASK)
@@ -100,18 +101,26 @@ class FairQueue(Generic[_Task]):
         """Asks one taker to end, when what waits now has been taken."""
         self._tickets.put(_END)
 
-    def end(self, connection: str) -> None:
-        """Counts a task of a connection as ended."""
+    def end(self, name: str) -> None:
+        """Counts a task of a line as ended."""
         with self._lock:
-            line = self._lines[connection]
+            line = self._lines[name]
             self._unfinished -= 1
             line.unfinished -= 1
-            self._forget_if_over(connection, line)
+            self._forget_if_over(name, line)
 
-    def hold_back(self, connection: str, seconds: float) -> None:
-        """Takes no task of a connection for some seconds more."""
+    def move(self, name: str, to: str) -> None:
+        """Counts a task that somebody has taken from a line as one of another line."""
         with self._lock:
-            line = self._lines.get(connection)
+            line = self._lines[name]
+            line.unfinished -= 1
+            self._forget_if_over(name, line)
+            self._lines.setdefault(to, _Line()).unfinished += 1
+
+    def hold_back(self, name: str, seconds: float) -> None:
+        """Takes no task of a line for some seconds more."""
+        with self._lock:
+            line = self._lines.get(name)
             if line is None or not seconds:
                 return
             now = self._clock.monotonic()
@@ -121,7 +130,7 @@ class FairQueue(Generic[_Task]):
             line.held = True
             if line.tasks:
                 self._turns.remove(line)
-            self._hold(connection, line)
+            self._hold(name, line)
 
     def wake(self) -> None:
         """Gives those lines their turns back whose pauses are over."""
@@ -135,29 +144,29 @@ class FairQueue(Generic[_Task]):
             self._pause.notify()
         self._waker.join()
 
-    def _hold(self, connection: str, line: _Line[_Task]) -> None:
-        heapq.heappush(self._held, (line.held_until, next(self._numbers), connection, line))
+    def _hold(self, name: str, line: _Line[_Task]) -> None:
+        heapq.heappush(self._held, (line.held_until, next(self._numbers), name, line))
         self._pause.notify()
 
     def _wake(self) -> None:
         now = self._clock.monotonic()
         while self._held and (self._ended or self._held[0][0] <= now):
-            _, _, connection, line = heapq.heappop(self._held)
+            _, _, name, line = heapq.heappop(self._held)
             if line.held_until > now and not self._ended:
-                self._hold(connection, line)
+                self._hold(name, line)
                 continue
             line.held = False
             if line.tasks:
                 self._turns.append(line)
-            self._forget_if_over(connection, line)
+            self._forget_if_over(name, line)
         if self._turns:
             for _ in range(self._tickets_put_by):
                 self._tickets.put(_TASK)
             self._tickets_put_by = 0
 
-    def _forget_if_over(self, connection: str, line: _Line[_Task]) -> None:
+    def _forget_if_over(self, name: str, line: _Line[_Task]) -> None:
         if not line.unfinished and not line.held:
-            del self._lines[connection]
+            del self._lines[name]
 
     def _keep_waking(self) -> None:
         with self._lock:

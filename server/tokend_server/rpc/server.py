@@ -20,31 +20,33 @@ from tokend_server.door import Door
 from tokend_server.ids import UniqueIds
 from tokend_server.listening import make_room_for_socket, usable_endpoints, with_port
 from tokend_server.metrics import Metrics
+from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.auditing import auditing
 from tokend_server.rpc.interceptors.callers import identifying, limiting
 from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor
-from tokend_server.rpc.interceptors.load import pausing, refusing_excess, unknown_method
+from tokend_server.rpc.interceptors.load import learning, pausing, refusing_excess, unknown_method
 from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import rules
 from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
 from tokend_server.rpc.tracing import UNTRACED, Tracing
-from tokend_server.rpc.worker_pool import WorkerPool
+from tokend_server.rpc.worker_pool import ListenerThreads, WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
 
 #: Reflection holds one for as long as a client keeps its stream open; health watches hold none.
 _STREAMING_THREADS = 2
 
-#: Seconds between two pings of a client that has no calls, below which it is turned away.
-_PING_INTERVAL = 30
+#: Seconds without a word from a client, after which it is asked whether it is still there, and that it has to answer.
+_KEEPALIVE_INTERVAL, _KEEPALIVE_TIMEOUT = 60, 20
 
-#: Seconds without a word from a client, after which it is asked whether it is still there.
-_KEEPALIVE_INTERVAL = 60
+#: Seconds for which a client may leave the server's SETTINGS without an acknowledgement. Until then gRPC does not hold
+#: it to any of its limits.
+_SETTINGS_TIMEOUT = 5
 
 #: Seconds that a call may wait before even its headers are read here.
 _LONGEST_UNHEARD = 5
@@ -81,6 +83,9 @@ class GrpcServer:
     ) -> None:
         self._config = config
         self._metrics = metrics
+        self._guard = ConnectionGuard(
+            config.max_connections, config.max_metadata_bytes, metrics.connections_ended.inc, clock
+        )
         self._workers = WorkerPool(config.threads, door.concurrent_calls, clock)
         self._streams = ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream")
         self._message_wait = MessageWait(config.message_timeout_seconds, self._workers.replace, clock)
@@ -94,7 +99,9 @@ class GrpcServer:
             undo.callback(self.stop, 0)
             for listener in config.guarded:
                 certificates = ClientCertificates(clock) if _demands_certificates(listener) else None
-                layers = call_layers(config, listener, door, self._workers, metrics, clock, tracing, certificates)
+                layers = call_layers(
+                    config, listener, door, self._workers, self._guard, metrics, clock, tracing, certificates
+                )
                 server = self._server(listener, layers)
                 add_DeveloperIdentityServiceServicer_to_server(service, server)
                 health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -107,6 +114,9 @@ class GrpcServer:
 
     def start(self) -> None:
         """Begins to serve."""
+        guarded = zip(self.addresses, self._config.guarded, strict=True)
+        self._guard.watch(int(address.rpartition(":")[2]) for address, listener in guarded if _is_guarded(listener))
+        self._guard.start()
         for server in self._servers:
             server.start()
 
@@ -129,6 +139,7 @@ class GrpcServer:
         self._health.end_watches()
         for each in stopped:
             each.wait()
+        self._guard.stop()
         self._message_wait.stop()
         self._workers.shutdown()
         self._streams.shutdown(wait=False)
@@ -137,8 +148,10 @@ class GrpcServer:
         unknown = unknown_method(
             counting_unknown_methods(self._metrics), self._workers.hold_back, _pause(self._config, listener)
         )
+        line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
+        threads = ListenerThreads(self._workers, line_of) if _is_guarded(listener) else self._workers
         interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._streams)
-        return grpc.server(self._workers, interceptors=[interceptor], options=_options(self._config))
+        return grpc.server(threads, interceptors=[interceptor], options=_options(self._config))
 
     def _listen(self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None) -> str:
         """Listens on an address, and returns it with the port that was taken."""
@@ -175,6 +188,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     listener: Listener,
     door: Door,
     workers: WorkerPool,
+    guard: ConnectionGuard,
     metrics: Metrics,
     clock: Clock,
     tracing: Tracing = UNTRACED,
@@ -198,12 +212,22 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         refusing_excess(workers.refuses, metrics.calls_refused.labels("server_calls").inc),
         limiting_metadata(config.max_metadata_bytes),
         identifying(door.ways(listener), by_path, certificates),
+        *(
+            [learning(guard.learn, workers.count_in, anonymous=not listener.identify_by)]
+            if _is_guarded(listener)
+            else []
+        ),
         limiting(door.limits),
     ]
 
 
 def _demands_certificates(listener: Listener) -> bool:
     return listener.tls_files is not None and listener.tls_client_ca_file is not None
+
+
+def _is_guarded(listener: Listener) -> bool:
+    """Whether each of its connections has one caller only."""
+    return not (listener.is_unix_socket or listener.has_shared_connections)
 
 
 def _pause(config: Grpc, listener: Listener) -> float:
@@ -225,9 +249,10 @@ def _add_port(server: grpc.Server, address: str, following: FollowingCredentials
 def _options(config: Grpc) -> Sequence[tuple[str, int]]:
     seconds: Mapping[str, int] = {
         "grpc.server_handshake_timeout_ms": config.handshake_timeout_seconds,
-        "grpc.http2.settings_timeout": config.handshake_timeout_seconds,
-        "grpc.http2.min_ping_interval_without_data_ms": _PING_INTERVAL,
+        "grpc.http2.settings_timeout": min(config.handshake_timeout_seconds, _SETTINGS_TIMEOUT),
+        "grpc.http2.min_ping_interval_without_data_ms": config.min_ping_interval_seconds,
         "grpc.keepalive_time_ms": _KEEPALIVE_INTERVAL,
+        "grpc.keepalive_timeout_ms": _KEEPALIVE_TIMEOUT,
         "grpc.max_connection_idle_ms": config.max_connection_idle_seconds,
         "grpc.max_connection_age_ms": config.max_connection_age_seconds,
         "grpc.max_connection_age_grace_ms": config.max_connection_age_grace_seconds,
@@ -237,6 +262,8 @@ def _options(config: Grpc) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", config.max_receive_message_bytes),
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
+        # Without this, gRPC allows a client that has no calls one ping in two hours, whatever the interval.
+        ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_concurrent_streams", config.concurrent_streams),
         # gRPC counts a call until it has let go of its memory, later than its client knows of the end. Without room for
         # those, a client that keeps all its streams busy would have most of its calls refused.

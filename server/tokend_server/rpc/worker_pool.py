@@ -5,12 +5,15 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 from tokend_server.clock import Clock
 from tokend_server.rpc.fair_queue import FairQueue
 
 _log = logging.getLogger(__name__)
+
+#: Tells which line a call waits in, by its connection, as gRPC calls its peer, and the number of its metadata fields.
+LineOf: TypeAlias = Callable[[str, int], str]
 
 
 class WorkerPool(ThreadPoolExecutor):
@@ -21,8 +24,8 @@ class WorkerPool(ThreadPoolExecutor):
 
     Args:
         workers: How many threads there are, from the start.
-        most: How many calls wait or are worked on before further ones are refused, those of the connections with the
-            most of them.
+        most: How many calls wait or are worked on before further ones are refused, those of the lines with the most of
+            them.
         clock: Measures pauses.
     """
 
@@ -38,9 +41,14 @@ class WorkerPool(ThreadPoolExecutor):
             self._start_worker()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        connection = _connection(args)
-        task = _Task(lambda: fn(*args, **kwargs), connection)
-        if self._tasks.offer(task, connection):
+        return self.submit_in_line(lambda peer, _fields: peer, fn, *args, **kwargs)
+
+    def submit_in_line(self, line_of: LineOf, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """As `submit`, in a line of the listener's choice."""
+        connection, fields = _connection(args)
+        line = line_of(connection, fields)
+        task = _Task(lambda: fn(*args, **kwargs), line)
+        if self._tasks.offer(task, line, connection):
             return task
         return super().submit(fn, *args, **kwargs)
 
@@ -48,9 +56,17 @@ class WorkerPool(ThreadPoolExecutor):
         """Whether the current thread has been given its call because it is one too many."""
         return getattr(self._here, "refuses", False)
 
-    def hold_back(self, connection: str, seconds: float) -> None:
-        """Works on no further call of a connection, as gRPC calls its peer, for some seconds."""
-        self._tasks.hold_back(connection, seconds)
+    def hold_back(self, seconds: float) -> None:
+        """Works for some seconds on no further call of the line that the current thread's call has waited in."""
+        if line := getattr(self._here, "line", None):
+            self._tasks.hold_back(line, seconds)
+
+    def count_in(self, line: str) -> None:
+        """Counts the current thread's call as one of another line than it has waited in."""
+        task: _Task | None = getattr(self._here, "task", None)
+        if task and task.line != line:
+            self._tasks.move(task.line, line)
+            task.line = line
 
     def replace(self, idle: int) -> None:
         """Sees to it that as many threads work as ever, although some of them only wait for something.
@@ -92,31 +108,52 @@ class WorkerPool(ThreadPoolExecutor):
 
     def _work(self) -> None:
         while task := self._tasks.take():
+            self._here.line, self._here.task = task.line, task
             task.run()
-            self._tasks.end(task.connection)
+            self._here.task = None
+            self._tasks.end(task.line)
             del task  # a call must not live on until the next one comes
         with self._lock:
             self._workers.discard(threading.current_thread())
 
 
-def _connection(arguments: Iterable[Any]) -> str:
-    """The connection of a call, as gRPC calls its peer, from the arguments of what gRPC submits.
+class ListenerThreads(ThreadPoolExecutor):
+    """The threads of a pool for the calls of one listener.
 
-    They are no public interface. Where they are others, all calls stand in one line.
+    Args:
+        workers: The threads.
+        line_of: Which line a call waits in.
+    """
+
+    def __init__(self, workers: WorkerPool, line_of: LineOf) -> None:
+        super().__init__(1)  # gRPC asks for this type, and of it for `submit` alone
+        self._workers = workers
+        self._line_of = line_of
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        return self._workers.submit_in_line(self._line_of, fn, *args, **kwargs)
+
+
+def _connection(arguments: Iterable[Any]) -> tuple[str, int]:
+    """The connection of a call, as gRPC calls its peer, and the number of its metadata fields.
+
+    They are found in the arguments of what gRPC submits, which are no public interface. Where they are others, all
+    calls stand in one line.
     """
     for argument in arguments:
         if peer := getattr(getattr(argument, "call", None), "peer", None):
             name = peer()
-            return name.decode() if isinstance(name, bytes) else str(name)
-    return ""
+            fields = len(getattr(argument, "invocation_metadata", None) or ())
+            return name.decode() if isinstance(name, bytes) else str(name), fields
+    return "", 0
 
 
 class _Task(Future[Any]):
     """A future without a result; only `add_done_callback` is of use."""
 
-    def __init__(self, work: Callable[[], Any], connection: str) -> None:
+    def __init__(self, work: Callable[[], Any], line: str) -> None:
         self._work = work
-        self.connection = connection
+        self.line = line
         self._done = False
         self._callbacks: list[Callable[[Future[Any]], object]] = []
 

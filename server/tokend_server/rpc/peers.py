@@ -1,0 +1,69 @@
+"""The peers of connections, as gRPC names them, and the lines that their calls wait in."""
+
+import ipaddress
+import threading
+from collections.abc import Container
+from functools import lru_cache
+from urllib.parse import unquote
+
+#: How many connections are remembered; of one that is forgotten, the next call is found to be a known caller's again.
+_REMEMBERED = 20_000
+
+#: What one subscriber of an IPv6 network has at least for itself (RFC 6177).
+_IPV6_PREFIX = 64
+
+
+def peer_name(address: tuple[str, int, *tuple[int, ...]]) -> str:
+    """What gRPC calls the peer with an address, as `getpeername` gives it for IPv4 and IPv6."""
+    host, port = address[0].partition("%")[0].removeprefix("::ffff:"), address[1]
+    return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def host_of(peer: str) -> str:
+    """The host of a peer: its address, of IPv6 the first 64 bits; a unix socket is a host by itself."""
+    kind, _, address = peer.partition(":")
+    if kind == "ipv4":
+        return address.rpartition(":")[0]
+    return _ipv6_network(address.rpartition(":")[0]) if kind == "ipv6" else peer
+
+
+class Lines:
+    """Which line the calls of a connection wait in.
+
+    Connections of one host share a line. When a call of one has shown who makes it, the connection goes over to the
+    line of that caller on that host.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def of(self, peer: str) -> str:
+        """The line of a connection, as gRPC calls its peer."""
+        return self._lines.get(peer) or host_of(peer)
+
+    def knows(self, peer: str) -> bool:
+        """Whether a call of a connection has shown who makes it."""
+        return peer in self._lines
+
+    def learn(self, peer: str, caller: str) -> str:
+        """Takes note of the caller of a connection, and tells its line."""
+        line = f"{caller} {host_of(peer)}"
+        if self._lines.get(peer) != line:
+            with self._lock:
+                self._lines.pop(peer, None)
+                if len(self._lines) >= _REMEMBERED:
+                    del self._lines[next(iter(self._lines))]
+                self._lines[peer] = line
+        return line
+
+    def keep(self, peers: Container[str]) -> None:
+        """Forgets all connections but some."""
+        with self._lock:
+            self._lines = {peer: line for peer, line in self._lines.items() if peer in peers}
+
+
+@lru_cache(_REMEMBERED)
+def _ipv6_network(host: str) -> str:
+    address = unquote(host).strip("[]").partition("%")[0]
+    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))

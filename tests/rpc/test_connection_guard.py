@@ -1,0 +1,171 @@
+"""Room for newcomers, and hosts that are barred: what happens to real sockets."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.support.grpc_service import PATIENCE, grpc_service
+
+from tokend_server.rpc.connection_guard import BAR, ConnectionGuard, largest_first
+from tokend_server.rpc.peers import peer_name
+from tokend_server.rpc.sockets import Connection, Sockets
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors and the filter are Linux's")
+
+MOST = 16
+ROOM = 2
+
+#: How long a connection is waited for that does not come.
+DROPPED = 0.2
+
+
+class House:
+    """A guard that looks when it is asked to, before a listener of this process."""
+
+    def __init__(self, undo: ExitStack) -> None:
+        self.clock = FakeClock()
+        self.ended = 0
+        self.guard = ConnectionGuard(MOST, 8192, self._count, self.clock)
+        self._undo = undo
+        self._listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.port: int = self._listener.getsockname()[1]
+        self.guard.watch([self.port])
+
+    def _count(self) -> None:
+        self.ended += 1
+
+    def connect(self, host: str = "127.0.0.1", within: float = PATIENCE) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.port), within, source_address=(host, 0))
+        self._undo.enter_context(client)
+        self._undo.enter_context(self._listener.accept()[0])
+        self.clock.advance(0.001)
+        self.guard.look()
+        return client
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with ExitStack() as undo:
+        yield House(undo)
+
+
+def name(client: socket.socket) -> str:
+    return peer_name(client.getsockname())
+
+
+def is_open(client: socket.socket) -> bool:
+    client.settimeout(0)
+    try:
+        return client.recv(1) != b""
+    except BlockingIOError:
+        return True
+
+
+def test_an_eighth_is_kept_for_newcomers(house: House) -> None:
+    clients = [house.connect() for _ in range(MOST)]
+    assert [is_open(client) for client in clients] == [False] * ROOM + [True] * (MOST - ROOM)
+    assert house.ended == ROOM
+
+
+def test_known_callers_stay_while_strangers_go(house: House) -> None:
+    known = [house.connect() for _ in range(4)]
+    for client in known:
+        house.guard.learn(name(client), "key:a")
+    strangers = [house.connect() for _ in range(2 * MOST)]
+    assert all(map(is_open, known))
+    assert sum(map(is_open, strangers)) == MOST - ROOM - len(known)
+
+
+def test_the_host_with_the_most_has_to_go_first(house: House) -> None:
+    single = house.connect("127.0.0.2")
+    crowd = [house.connect() for _ in range(MOST)]
+    assert is_open(single)
+    assert sum(map(is_open, crowd)) == MOST - ROOM - 1
+
+
+def test_known_callers_who_have_just_spoken_are_not_cut_off(house: House) -> None:
+    clients = []
+    for _ in range(MOST):
+        clients.append(house.connect())
+        house.guard.learn(name(clients[-1]), "key:a")
+    assert all(map(is_open, clients))
+
+
+def test_a_host_has_a_second_to_show_who_calls(house: House) -> None:
+    for _ in range(MOST - ROOM):
+        house.guard.learn(name(house.connect()), "key:a")
+    newcomer = house.connect("127.0.0.2")
+    assert is_open(newcomer)
+    house.clock.advance(1.0)
+    house.guard.look()
+    assert not is_open(newcomer)
+
+
+def test_a_call_with_more_fields_than_an_accident_has_bars_its_host(house: House) -> None:
+    bad, same_host, known = house.connect("127.0.0.2"), house.connect("127.0.0.2"), house.connect("127.0.0.2")
+    house.guard.learn(name(known), "key:a")
+    house.guard.line_of(name(bad), 8192)
+    assert not is_open(bad)
+    house.guard.look()
+    assert [is_open(same_host), is_open(known)] == [False, True]
+    with pytest.raises(TimeoutError):
+        house.connect("127.0.0.2", DROPPED)
+    assert is_open(house.connect())
+    house.clock.advance(BAR)
+    house.guard.look()
+    assert is_open(house.connect("127.0.0.2"))
+
+
+def test_a_second_offence_bars_for_longer(house: House) -> None:
+    for times in (1, 2, 4):
+        house.guard.line_of("ipv4:127.0.0.2:1", 8192)
+        house.clock.advance(times * BAR - 0.1)
+        house.guard.look()
+        with pytest.raises(TimeoutError):
+            house.connect("127.0.0.2", DROPPED)
+        house.clock.advance(0.1)
+        house.guard.look()
+        assert is_open(house.connect("127.0.0.2"))
+
+
+def test_a_host_whose_calls_show_nobody_is_barred(house: House) -> None:
+    for port in range(1100):
+        house.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)
+    house.guard.look()
+    with pytest.raises(TimeoutError):
+        house.connect("127.0.0.2", DROPPED)
+
+
+def test_where_callers_are_not_told_apart_each_connection_has_its_line(house: House) -> None:
+    peers = [f"ipv4:127.0.0.2:{port}" for port in range(1100)]
+    assert [house.guard.line_of_anonymous(peer, 8) for peer in peers] == peers
+    house.guard.look()
+    assert is_open(house.connect("127.0.0.2"))
+
+
+def test_an_equal_crowd_goes_by_age() -> None:
+    connections = [Connection(peer, 1, number, 0, float(number)) for number, peer in enumerate("abcab")]
+    groups = [[each for each in connections if each.peer == peer] for peer in "abc"]
+    order = largest_first(groups, lambda _: 1, lambda each, _last: each.peer != "c")
+    assert [(each.peer, each.number) for each in order] == [("a", 0), ("b", 1), ("a", 3), ("b", 4)]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+def test_a_connection_is_known_by_the_name_that_grpc_gives_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[tuple[str, str]] = []
+
+    def learn(_guard: ConnectionGuard, peer: str, caller: str) -> str:
+        learned.append((peer, caller))
+        return peer
+
+    monkeypatch.setattr(ConnectionGuard, "learn", learn)
+    with grpc_service(listen=[f"{address}:0"]) as service:
+        service.call("LookupDeveloperIdentity")
+        sockets = Sockets(FakeClock().monotonic)
+        sockets.look()
+        port = int(service.address.rpartition(":")[2])
+        (connection,) = [each for each in sockets.connections if each.port == port]
+    assert learned == [(connection.peer, "anonymous")]
