@@ -1,17 +1,21 @@
 """TLS files: a certificate, its key and the authorities of clients, read and checked as one."""
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from tokend_server.pem import read_certificates, read_private_key, write_certificates, write_private_key
+
+_Parsed = TypeVar("_Parsed")
 
 #: The elliptic curves of the keys that gRPC can serve with.
 _CURVES = frozenset({"secp256r1", "secp384r1"})
@@ -19,12 +23,10 @@ _CURVES = frozenset({"secp256r1", "secp384r1"})
 #: What tells that files have changed; None while one of them is not there.
 Stamp = tuple[tuple[int, int, int, int], ...] | None
 
-_BEGIN = re.compile(rb"^-----BEGIN (?:X509 )?CERTIFICATE-----", re.MULTILINE)
-
 
 @dataclass(frozen=True, slots=True)
 class TlsMaterial:
-    """What a listener proves itself with, and whom it trusts.
+    """What a listener proves itself with, and whom it trusts: what was read from the files, written anew.
 
     Attributes:
         certificate_chain: PEM, the listener's own certificate first.
@@ -73,15 +75,20 @@ class TlsFiles:
             ValueError: They cannot be used together; the text names every file with what is wrong with it.
         """
         problems: list[str] = []
-        chain, key = _read(self.certificate, problems), _read(self.private_key, problems)
-        authorities = _read(self.client_ca, problems) if self.client_ca else None
-        certificates = _certificates(self.certificate, chain, problems)
-        trusted = _certificates(self.client_ca, authorities, problems) if self.client_ca else []
-        if not problems and key is not None:
-            _check_key(self.private_key, key, certificates[0], problems)
-        if problems or chain is None or key is None:
+        chain = _read(self.certificate, read_certificates, problems)
+        key = _read(self.private_key, read_private_key, problems)
+        trusted = _read(self.client_ca, read_certificates, problems) if self.client_ca else None
+        if chain and key and not problems:
+            _check_key(self.private_key, key, chain[0], problems)
+        if problems or not chain or not key:
             raise ValueError("; ".join(problems))
-        return TlsMaterial(chain, _Hidden(key), authorities, tuple(trusted), certificates[0].not_valid_after_utc)
+        return TlsMaterial(
+            write_certificates(chain),
+            _Hidden(write_private_key(key)),
+            write_certificates(trusted) if trusted else None,
+            tuple(trusted or ()),
+            chain[0].not_valid_after_utc,
+        )
 
     def stamp(self) -> Stamp:
         """Something that is another after a change of the files."""
@@ -93,37 +100,21 @@ class TlsFiles:
             return None
 
 
-def _read(path: Path, problems: list[str]) -> bytes | None:
+def _read(path: Path, parse: Callable[[bytes], _Parsed], problems: list[str]) -> _Parsed | None:
     try:
-        return path.read_bytes()
+        return parse(path.read_bytes())
     except OSError as error:
         problems.append(f"{path}: {error.strerror}")
-        return None
+    except ValueError as error:
+        problems.append(f"{path}: {error}")
+    return None
 
 
-def _certificates(path: Path, pem: bytes | None, problems: list[str]) -> Sequence[x509.Certificate]:
-    if pem is None:
-        return []
-    try:
-        certificates = x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        problems.append(f"{path}: no PEM certificates")
-        return []
-    if len(certificates) < len(_BEGIN.findall(pem)):  # one that lacks its end is passed over
-        problems.append(f"{path}: a certificate is cut off")
-    return certificates
-
-
-def _can_serve(key: object) -> bool:
+def _can_serve(key: PrivateKeyTypes) -> bool:
     return isinstance(key, RSAPrivateKey) or (isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES)
 
 
-def _check_key(path: Path, pem: bytes, certificate: x509.Certificate, problems: list[str]) -> None:
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (TypeError, ValueError, UnsupportedAlgorithm):
-        problems.append(f"{path}: no PEM private key without a password")
-        return
+def _check_key(path: Path, key: PrivateKeyTypes, certificate: x509.Certificate, problems: list[str]) -> None:
     try:
         belongs = key.public_key() == certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):

@@ -316,6 +316,9 @@ class _Server:
     def add_secure_port(self, _address: str, _credentials: object) -> int:
         return 1
 
+    def start(self) -> None:
+        """Does nothing."""
+
     def stop(self, _grace: float) -> threading.Event:
         stopped = threading.Event()
         stopped.set()

@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -216,6 +216,43 @@ def test_clients_of_an_authority_that_was_replaced_are_refused_on_new_connection
     assert failure(lambda: lookup(connected)).code is grpc.StatusCode.UNAUTHENTICATED
 
 
+#: How files may be written that tokend reads and gRPC by itself would not, or not all of them.
+ODDLY: dict[str, Callable[[bytes], bytes]] = {
+    "a byte-order mark": lambda pem: b"\xef\xbb\xbf" + pem,
+    "indented": lambda pem: b"  " + pem.replace(b"\n", b"\n  "),
+    "CR": lambda pem: pem.replace(b"\n", b"\r"),
+}
+
+
+@pytest.mark.parametrize("oddly", ODDLY.values(), ids=ODDLY)
+def test_files_are_taken_as_they_were_read(
+    oddly: Callable[[bytes], bytes], channels: Channels, rotated: Rotated, tmp_path: Path
+) -> None:
+    newcomer, dropped = Authority("clients.example.test"), rotated.client()
+    served = rotated.authority.server(LOOPBACK)
+    assert rotated.files.client_ca
+    replace_file(rotated.files.client_ca, oddly(newcomer.certificate))
+    replace_file(rotated.files.certificate, oddly(served.certificate))
+    replace_file(rotated.files.private_key, oddly(served.private_key))
+    client = rotated.client(newcomer)
+    assert served_number(channels.service.address, rotated, client, tmp_path) == served.serial_number
+    assert lookup(channels.open(client)).identity_id
+    assert failure(lambda: lookup(channels.open(dropped))).code is grpc.StatusCode.UNAVAILABLE
+    assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
+
+
+def test_every_address_of_a_listener_follows(rotated: Rotated, tmp_path: Path) -> None:
+    names = {**rotated.settings, "listen": ["localhost:0"]}
+    with grpc_service(None, POLICY, identify_by=["mutual_tls"], **names) as service:
+        port = service.address.rpartition(":")[2]
+        rotated.served = rotated.authority.server(LOOPBACK, "::1")
+        replace_file(rotated.files.certificate, rotated.served.certificate)
+        replace_file(rotated.files.private_key, rotated.served.private_key)
+        for host in (LOOPBACK, "::1"):
+            number = served_number(f"{host}:{port}", rotated, rotated.client(), tmp_path)
+            assert number == rotated.served.serial_number
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
 def test_authorities_that_cannot_be_read_let_nobody_else_in(
     content: bytes | None, channels: Channels, rotated: Rotated
@@ -233,6 +270,15 @@ def test_authorities_that_cannot_be_read_let_nobody_else_in(
 def test_the_gauge_tells_when_the_certificate_that_serves_expires(channels: Channels, rotated: Rotated) -> None:
     told = gauge(channels.service.registry, "tokend_tls_certificate_expiry_timestamp_seconds")
     assert told == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
+
+
+def sockets() -> int:
+    """How many sockets this process has."""
+    links = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            links.append(str(link.readlink()))
+    return sum(link.startswith("socket:") for link in links)
 
 
 class TestLook:
@@ -335,6 +381,14 @@ class TestLook:
         following.look()
         assert told.stale == [0, 1, 1, 0]
         assert len(trusted) == 2
+
+    def test_nothing_is_left_of_the_sets_before(self, rotated: Rotated) -> None:
+        following = FollowingCredentials(rotated.files, "here", Told().gauges)
+        before = sockets()
+        for _ in range(5):
+            rotated.rotate()
+            following.look()
+        assert sockets() <= before
 
     def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +17,9 @@ _log = logging.getLogger(__name__)
 
 #: How often, and for how many seconds each, a handshake sleeps before gRPC replaces what handshakes use.
 _NAPS, _NAP = 10, 0.005
+
+#: Seconds that the end of a server without calls is waited for.
+_PATIENCE = 1.0
 
 #: Takes authorities of clients, parsed, for those that are trusted from now on.
 _Trust: TypeAlias = Callable[[Any], None]
@@ -117,11 +121,15 @@ class FollowingCredentials:
         credentials = grpc.ssl_server_credentials(
             _pairs(material), material.client_authorities, self._demands_certificates
         )
+        server = grpc.server(ThreadPoolExecutor(1))
         try:
-            grpc.server(ThreadPoolExecutor(1)).add_secure_port("127.0.0.1:0", credentials)  # never started
+            server.add_secure_port("127.0.0.1:0", credentials)
         except RuntimeError:
             self._seen = None  # to be tried again, since it may have been another's fault
             raise ValueError("gRPC cannot use the files together; its own log says why") from None
+        with suppress(RuntimeError):  # there is no thread for it: the port stays until the process ends
+            server.start()  # only a server that has begun gives its port back
+            server.stop(0).wait(_PATIENCE)
 
     def _tell_problem(self, problem: str) -> None:
         self._gauges.stale(1)
