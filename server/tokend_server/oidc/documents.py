@@ -4,7 +4,6 @@ import contextlib
 import ipaddress
 import json
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from tokend_server.clock import Deadline
+from tokend_server.oidc.authorities import believing
 
 VerificationKey: TypeAlias = RSAKey | ECKey
 
@@ -71,13 +71,7 @@ def open_http(ca_file: Path | None = None) -> PoolManager:
     Raises:
         ValueError: The file cannot be read or holds no certificate.
     """
-    if ca_file is None:
-        return PoolManager()
-    try:
-        ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise ValueError(f"{ca_file} holds no certificates that can be read: {error.strerror}") from None
-    return PoolManager(ca_certs=str(ca_file), cert_reqs=ssl.CERT_REQUIRED)
+    return PoolManager() if ca_file is None else believing(ca_file)
 
 
 def require_secure_url(url: str) -> None:

@@ -169,6 +169,23 @@ def test_authorities_are_read_anew_for_each_connection(
     assert fetched_ids(source) == ["1"]
 
 
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"  "])
+def test_no_authority_of_a_file_is_passed_over(mark: bytes, guarded: GuardedProvider, tmp_path: Path) -> None:
+    guarded.token = None
+    (tmp_path / "other").mkdir()
+    other = write_certificate(tmp_path / "other").certificate_file
+    other.write_bytes(mark + guarded.ca_file.read_bytes() + other.read_bytes())
+    with open_http(other) as pool:
+        assert fetched_ids(KeySource(issuer=guarded.issuer, http=pool)) == ["1"]
+
+
+def test_a_file_with_an_authority_that_is_cut_off_is_refused(guarded: GuardedProvider, tmp_path: Path) -> None:
+    whole = guarded.ca_file.read_bytes()
+    (tmp_path / "cut.crt").write_bytes(whole + whole[:200])
+    with pytest.raises(ValueError, match="cut off"):
+        open_http(tmp_path / "cut.crt")
+
+
 def test_a_file_without_authorities_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "missing", tmp_path / "empty", tmp_path / "garbage", tmp_path):
         if file.name in {"empty", "garbage"}:

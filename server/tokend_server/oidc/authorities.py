@@ -1,0 +1,50 @@
+"""Connections over https that believe the authorities in a PEM file and no others."""
+
+import ssl
+from pathlib import Path
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPSConnection
+
+from tokend_server.pem import read_certificates, write_certificates
+
+
+def believing(ca_file: Path) -> PoolManager:
+    """Makes such connections; each reads the file anew.
+
+    Raises:
+        ValueError: The file cannot be read or holds no certificate.
+    """
+    _authorities(ca_file)
+    http = PoolManager(ca_certs=str(ca_file), cert_reqs=ssl.CERT_REQUIRED)
+    http.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _Pool}
+    return http
+
+
+class _Connection(HTTPSConnection):
+    """Gives OpenSSL what was read of the file, of which it would pass over some by itself."""
+
+    def connect(self) -> None:
+        file = self.ca_certs
+        try:
+            self.ca_cert_data = _authorities(Path(file or ""))
+        except ValueError as error:
+            raise ssl.SSLError(str(error)) from None
+        self.ca_certs = None
+        try:
+            super().connect()
+        finally:
+            self.ca_certs = file
+
+
+class _Pool(HTTPSConnectionPool):
+    ConnectionCls = _Connection
+
+
+def _authorities(ca_file: Path) -> str:
+    try:
+        return write_certificates(read_certificates(ca_file.read_bytes())).decode("ascii")
+    except OSError as error:
+        raise ValueError(f"{ca_file} holds no certificates that can be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{ca_file} holds no certificates that can be read: {error}") from None
