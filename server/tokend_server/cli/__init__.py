@@ -7,14 +7,13 @@ import click
 from tokend_server.cli.backup import backup, restore
 from tokend_server.cli.callers import callers
 from tokend_server.cli.check_config import check_config
+from tokend_server.cli.failure import arguments_that_are_no_text, explained, give_up_output, keep_standard_streams
 from tokend_server.cli.identities import identities
 from tokend_server.cli.keys import keys
 from tokend_server.cli.migrate import migrate
 from tokend_server.cli.policy import policy
 from tokend_server.cli.quickstart import quickstart
 from tokend_server.cli.serve import serve
-from tokend_server.config import ConfigError
-from tokend_server.errors import TokendError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,12 +28,16 @@ for command in (serve, quickstart, check_config, migrate, backup, restore, keys,
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
+    keep_standard_streams()
+    if numbers := arguments_that_are_no_text(sys.argv[1:]):
+        click.echo(f"Error: not text in the locale's encoding: argument {', '.join(map(str, numbers))}", err=True)
+        sys.exit(2)
     try:
         tokend()
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"configuration: {problem}", err=True)
-        sys.exit(1)
-    except TokendError as error:
-        click.echo(error.text, err=True)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in plain words
+        lines = list(explained(error))
+        if isinstance(error, OSError):
+            give_up_output()
+        for line in lines:
+            click.echo(line, err=True)
         sys.exit(1)

@@ -69,9 +69,12 @@ def _get_token(config: Config, endpoint: str) -> GetOpenIdTokenForDeveloperIdent
     request = GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=identity_pool_id, logins={pool.developer_provider_name: _USER}
     )
-    with grpc.insecure_channel(endpoint) as channel:
+    with grpc.insecure_channel(endpoint, [("grpc.enable_http_proxy", 0)]) as channel:
         stub = DeveloperIdentityServiceStub(channel)
-        return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=_CALL_SECONDS)
+        try:
+            return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=_CALL_SECONDS)
+        except grpc.RpcError as error:
+            raise click.ClickException(f"the call failed: {error.code().name}: {error.details()}") from error
 
 
 def _verify(token: str, issuer: str, audience: str) -> dict[str, Any]:

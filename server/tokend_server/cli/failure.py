@@ -1,0 +1,77 @@
+"""How a command that fails ends: a line for each thing that is wrong, never a traceback."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from tokend_server.config import ConfigError
+from tokend_server.errors import TokendError
+
+_STDIN, _STDOUT, _STDERR = range(3)
+
+
+def keep_standard_streams() -> None:
+    """Takes the places of standard streams that are closed, so that no file or socket gets there.
+
+    What a command prints to a closed standard output is lost then as ever, but the command fails.
+    """
+    closed = [number for number in (_STDIN, _STDOUT, _STDERR) if not _is_open(number)]
+    for number in closed:
+        # The system gives the lowest number that is free. To write to what is open for reading fails.
+        os.open(os.devnull, os.O_WRONLY if number == _STDERR else os.O_RDONLY)
+        if number == _STDOUT:
+            sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor
+
+
+def arguments_that_are_no_text(arguments: Sequence[str]) -> list[int]:
+    """The positions, from 1, of arguments in another encoding than the locale's."""
+    return [number for number, argument in enumerate(arguments, start=1) if not _is_text(argument)]
+
+
+def explained(error: Exception) -> Iterator[str]:
+    """The lines that tell an operator why a command failed."""
+    if isinstance(error, ConfigError):
+        yield from (f"configuration: {problem}" for problem in error.problems)
+    elif isinstance(error, TokendError):
+        yield f"{error.text} {error.advice}".rstrip()
+    elif isinstance(error, OSError):
+        yield f"{_place_of(error)}: {error.strerror or error}"
+    else:
+        # The text may repeat what was given, a secret even.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        yield f"internal error: {type(error).__qualname__} at {Path(frame.filename).name}:{frame.lineno}"
+
+
+def give_up_output() -> None:
+    """Gives up what could not be written, which Python would try to write again at its end."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):
+            sys.stdout.close()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _place_of(error: OSError) -> str:
+    if error.filename is not None:
+        return str(error.filename)
+    frames = traceback.extract_tb(error.__traceback__)
+    return "standard output" if frames and frames[-1].name == click.echo.__name__ else "the system refuses"

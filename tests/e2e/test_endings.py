@@ -1,0 +1,212 @@
+"""How commands end when something is wrong: a line that says what and where, never a traceback."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.support.server_process import POOL_ID, write_config
+
+from tokend_server import cli
+
+#: Every command of `tokend` that reads the configuration, with arguments that it could work on.
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "serve": ("serve",),
+    "check-config": ("check-config",),
+    "migrate": ("migrate",),
+    "backup": ("backup", "{directory}/copy.db"),
+    "restore": ("restore", "{directory}/copy.db"),
+    "keys list": ("keys", "list"),
+    "keys add": ("keys", "add", "ES256"),
+    "keys remove": ("keys", "remove", "none"),
+    "identities create": ("identities", "create", "--identity-pool-id", POOL_ID),
+    "identities list": ("identities", "list", "--identity-pool-id", POOL_ID),
+    "identities describe": ("identities", "describe", "--identity-pool-id", POOL_ID, "none"),
+    "identities delete": ("identities", "delete", "--identity-pool-id", POOL_ID, "none"),
+    "policy explain": (
+        *("policy", "explain", "--caller", "a", "--pool", POOL_ID),
+        *("--operation", "LookupDeveloperIdentity"),
+    ),
+}
+
+#: Those of them that use the database.
+OF_THE_STORE = tuple(
+    name for name in COMMANDS if name not in {"serve", "check-config", "policy explain", "backup", "restore"}
+)
+
+
+def tokend(*words: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command; `shell` is what a shell would put behind it."""
+    command = [sys.executable, "-m", "tokend_server", *words]
+    return subprocess.run(
+        ["/bin/sh", "-c", f'"$0" "$@" {shell}', *command],
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=120,
+        check=False,
+    )
+
+
+def told(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    assert "internal error" not in ended.stderr
+    return ended.stderr.splitlines()
+
+
+Run = Callable[..., list[str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process, which is quicker; returns what it says when it fails."""
+
+    def run_here(*words: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["tokend", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert "internal error" not in said
+        return said.splitlines()
+
+    return run_here
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return write_config(tmp_path)
+
+
+Broken = Callable[[Path], str]
+
+
+def absent(path: Path) -> str:
+    path.unlink()
+    return "No such file or directory"
+
+
+def no_toml(path: Path) -> str:
+    path.write_text("[grpc\n", encoding="utf-8")
+    return "(at line 1, column 6)"
+
+
+def no_utf8(path: Path) -> str:
+    path.write_bytes(b"\xff\xfe[\0")
+    return "can't decode byte 1 as UTF-8"
+
+
+@pytest.mark.parametrize("broken", [absent, no_toml, no_utf8])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_configuration_that_cannot_be_read_is_told_in_a_line(
+    command: str, broken: Broken, config: Path, tmp_path: Path, run: Run
+) -> None:
+    expected = broken(config)
+    words = [word.format(directory=tmp_path) for word in COMMANDS[command]]
+    (line,) = run(*words, "--config", str(config))
+    assert line.startswith(f"configuration: {config}: ")
+    assert expected in line
+
+
+def is_a_directory(database: Path) -> str:
+    database.mkdir()
+    return ""
+
+
+def is_garbage(database: Path) -> str:
+    database.write_bytes(b"This is no database. " * 100)
+    return "SQLITE_NOTADB"
+
+
+def is_below_a_file(database: Path) -> str:
+    database.parent.rmdir()
+    database.parent.touch()
+    return str(database)
+
+
+def is_of_a_newer_release(database: Path) -> str:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    return "9999"
+
+
+@pytest.mark.parametrize("broken", [is_a_directory, is_garbage, is_below_a_file, is_of_a_newer_release])
+@pytest.mark.parametrize("command", OF_THE_STORE)
+def test_a_database_that_cannot_be_used_is_told_in_a_line(
+    command: str, broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    (tmp_path / "data").mkdir()
+    database = tmp_path / "data" / "tokend.db"
+    expected = broken(database)
+    monkeypatch.setenv("TOKEND_STORE_URL", f"sqlite:///{database}")
+    (line,) = run(*COMMANDS[command], "--config", str(write_config(tmp_path)))
+    assert expected in line
+
+
+def test_serve_tells_a_database_that_cannot_be_used_in_a_line(config: Path, tmp_path: Path) -> None:
+    is_garbage(tmp_path / "tokend.db")
+    (line,) = told(tokend("serve", "--config", str(config), TOKEND_LOG_LEVEL="error"))
+    assert "SQLITE_NOTADB" in line
+
+
+@pytest.mark.parametrize("words", [("check-config",), ("callers", "new-key", "a")])
+@pytest.mark.parametrize(
+    ("shell", "expected"),
+    [("> /dev/full", "standard output: No space left on device"), (">&-", "standard output: Bad file descriptor")],
+)
+def test_output_that_is_lost_is_a_failure(words: tuple[str, ...], shell: str, expected: str, config: Path) -> None:
+    ended = tokend(*words, shell=shell, TOKEND_CONFIG=str(config))
+    assert told(ended)[-1] == expected
+
+
+def test_output_that_nobody_reads_on_ends_it_quietly(config: Path) -> None:
+    ended = tokend("check-config", "--reference", shell="| true", TOKEND_CONFIG=str(config))
+    assert ended.stderr == ""
+
+
+def test_no_file_takes_the_place_of_a_closed_stream(config: Path, tmp_path: Path) -> None:
+    ended = tokend("keys", "add", "ES256", shell="<&- 2>&-", TOKEND_CONFIG=str(config))
+    assert ended.returncode == 0
+    assert (tmp_path / "tokend.db").read_bytes().startswith(b"SQLite format 3\0")
+
+
+def test_an_argument_that_is_no_text_is_wrong_usage(config: Path) -> None:
+    words = ("identities", "describe", "--identity-pool-id", POOL_ID, "\udcff")
+    (line,) = told(tokend(*words, TOKEND_CONFIG=str(config)), code=2)
+    assert line == "Error: not text in the locale's encoding: argument 5"
+
+
+def test_quickstart_needs_no_proxy(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:1"
+    ended = tokend("quickstart", "--once", TOKEND_DATA_DIR=str(tmp_path), http_proxy=nowhere, https_proxy=nowhere)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+
+
+def test_an_interrupt_shows_no_traceback_however_early_it_comes(config: Path) -> None:
+    # The modules that take long to load come after the first line that is run.
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'tokend_server.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from tokend_server.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "check-config", "--config", str(config)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
