@@ -248,6 +248,7 @@ ATTACKS: Mapping[str, Callable[[bytes], Flood]] = MappingProxyType(
         "silent connections": lambda _: Flood(silence, 300, handshakes=False),
         "half handshakes": lambda _: Flood(half_handshake, 300, handshakes=False),
         "idle connections": lambda _: Flood(idle, 300),
+        "patient connections": lambda _: Flood(idle, 300, returns=False),
         "settings": lambda _: Flood(settings_flood, 4),
         "pings": lambda _: Flood(ping_flood, 4),
         "odd paths": lambda _: Flood(odd_paths, 3),

@@ -29,6 +29,7 @@ class Flood:
         connections: How many there are at once.
         reads: Whether they read what the server sends.
         handshakes: Whether connections to a TLS listener do the handshake before the script.
+        returns: Whether a connection that the server ends is made again.
         renews: Whether each closes its connection when its script is done, and makes another at once.
     """
 
@@ -36,6 +37,7 @@ class Flood:
     connections: int
     reads: bool = True
     handshakes: bool = True
+    returns: bool = True
     renews: bool = False
 
 
@@ -65,6 +67,7 @@ async def run(flood: Flood, address: str, seconds: float, tls: ssl.SSLContext | 
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             for _ in range(flood.connections):
                 group.create_task(_keep_going(flood, address, tls, tally))
+            await asyncio.Event().wait()  # an attack takes its time, whatever becomes of its connections
     return tally
 
 
@@ -78,6 +81,8 @@ async def _keep_going(flood: Flood, address: str, tls: ssl.SSLContext | None, ta
         except (OSError, TimeoutError):
             tally.refused += 1
         else:
+            if not flood.returns:
+                return
             if flood.renews:
                 continue
         await asyncio.sleep(PAUSE_SECONDS)

@@ -199,10 +199,17 @@ class Stage:
             if sample.name == "grpc_server_handled_total" and sample.labels["grpc_code"] == code
         )
 
+    def ended_connections(self) -> float:
+        """How many connections the server has ended so far."""
+        return sum(sample.value for sample in self._all_samples() if sample.name == "tokend_connections_ended_total")
+
     def _samples(self) -> Iterator[Sample]:
+        return (sample for sample in self._all_samples() if sample.name.startswith("grpc_server"))
+
+    def _all_samples(self) -> Iterator[Sample]:
         answer = httpx.get(f"{self.server.ops}/metrics", trust_env=False, timeout=PATIENCE).raise_for_status()
         for family in text_string_to_metric_families(answer.text):
-            yield from (sample for sample in family.samples if sample.name.startswith("grpc_server"))
+            yield from family.samples
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.attacks.attacks import ATTACKS
-from tests.attacks.stage import ATTACKER, InnocentCaller, Size, Stage, stage
+from tests.attacks.stage import ATTACKER, INTERVAL, InnocentCaller, Size, Stage, stage
 
 from tokend_server.config import Grpc
 
@@ -67,6 +67,55 @@ def test_an_innocent_callers_calls_all_succeed_while_another_attacks(attacked: S
     assert attacked.series() == series
     with attacked.channel() as channel:
         assert InnocentCaller(attacked, channel).call() is None
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("keyed"), _SETTINGS, open_to_strangers=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "name", ["connections with calls, and gone", "references without an acknowledgement", "odd paths"]
+)
+def test_an_innocent_callers_calls_all_succeed_while_a_stranger_attacks(keyed: Stage, name: str) -> None:
+    with keyed.channel() as channel:
+        innocent = InnocentCaller(keyed, channel)
+        assert innocent.call() is None
+        before = Size.of(keyed.server.pid)
+        with keyed.attacked(name, SECONDS, connections=CONNECTIONS.get(name)) as attack:
+            observed = innocent.call_during(attack)
+        assert not observed.failures
+        assert observed.calls
+        assert attack.tally["connected"]
+        assert innocent.call() is None
+    assert observed.most_resident_mebibytes < before.resident_mebibytes + MOST_MORE_MEBIBYTES
+    assert observed.most_descriptors <= before.descriptors + MOST_MORE_DESCRIPTORS
+
+
+def test_a_stranger_who_connects_calls_and_goes_gets_no_more_connections(keyed: Stage) -> None:
+    # A host may make a thousand such calls at once, 32 on each connection.
+    with keyed.attacked("connections with calls, and gone", 4 * SECONDS) as attack:
+        tally = attack.tally
+    assert tally["refused"]
+    assert keyed.ended_connections()
+
+
+def test_idle_connections_keep_no_newcomer_out(tmp_path: Path) -> None:
+    most = 4 * MOST_CONNECTIONS
+    with (
+        stage(tmp_path, f"max_connections = {most}\n", open_to_strangers=True) as running,
+        running.channel() as first,
+        running.attacked("patient connections", 4 * SECONDS, connections=most - 1) as attack,
+    ):
+        assert InnocentCaller(running, first).call() is None
+        while not running.ended_connections() and not attack.is_over(within=INTERVAL):
+            pass  # they are still coming
+        while not attack.is_over(within=INTERVAL):
+            with running.channel() as channel:
+                assert InnocentCaller(running, channel).call() is None
+        assert InnocentCaller(running, first).call() is None
+        assert attack.tally["ended"]
 
 
 @pytest.mark.parametrize("name", ["rapid reset", "metadata", "pings", "calls without a message"])

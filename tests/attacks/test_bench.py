@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from tests.attacks.stage import Size
-from tests.bench.attacks import Calls, Round, line, ratio, table
+from tests.bench.attacks import Calls, Round, line, misses, ratio, table
 
 
 def calls(milliseconds: float, failures: int = 0, memory: float = 100) -> Calls:
@@ -52,3 +52,9 @@ def test_every_line_has_a_cell_for_each_column() -> None:
     head, rule, *lines = table({"pings": [one_round(calls(1), calls(1))]}).splitlines()
 
     assert {text.count("|") for text in (head, rule, *lines)} == {14}
+
+
+def test_what_is_missed_is_told() -> None:
+    assert misses([one_round(calls(1), calls(2))]) == []
+    bad = [one_round(calls(1), calls(9, failures=2, memory=3000))]
+    assert misses(bad) == ["p99 9.0 times the quiet one", "2 UNAVAILABLE calls failed", "3000 MiB"]

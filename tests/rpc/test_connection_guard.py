@@ -16,7 +16,7 @@ from tokend_server.rpc.sockets import Connection, Sockets
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors and the filter are Linux's")
 
 MOST = 16
-ROOM = 2
+ROOM, MADE_ROOM = 2, 4
 
 #: How long a connection is waited for that does not come.
 DROPPED = 0.2
@@ -65,9 +65,12 @@ def is_open(client: socket.socket) -> bool:
 
 
 def test_an_eighth_is_kept_for_newcomers(house: House) -> None:
-    clients = [house.connect() for _ in range(MOST)]
-    assert [is_open(client) for client in clients] == [False] * ROOM + [True] * (MOST - ROOM)
-    assert house.ended == ROOM
+    clients = [house.connect() for _ in range(MOST - ROOM)]
+    assert all(map(is_open, clients))
+    clients.append(house.connect())
+    made = MADE_ROOM - ROOM + 1
+    assert [is_open(client) for client in clients] == [False] * made + [True] * (MOST - MADE_ROOM)
+    assert house.ended == made
 
 
 def test_known_callers_stay_while_strangers_go(house: House) -> None:
@@ -76,14 +79,14 @@ def test_known_callers_stay_while_strangers_go(house: House) -> None:
         house.guard.learn(name(client), "key:a")
     strangers = [house.connect() for _ in range(2 * MOST)]
     assert all(map(is_open, known))
-    assert sum(map(is_open, strangers)) == MOST - ROOM - len(known)
+    assert MOST - MADE_ROOM <= len(known) + sum(map(is_open, strangers)) <= MOST - ROOM
 
 
 def test_the_host_with_the_most_has_to_go_first(house: House) -> None:
     single = house.connect("127.0.0.2")
     crowd = [house.connect() for _ in range(MOST)]
     assert is_open(single)
-    assert sum(map(is_open, crowd)) == MOST - ROOM - 1
+    assert MOST - MADE_ROOM <= 1 + sum(map(is_open, crowd)) <= MOST - ROOM
 
 
 def test_known_callers_who_have_just_spoken_are_not_cut_off(house: House) -> None:

@@ -11,8 +11,8 @@ from tokend_server.rpc.peers import Lines, host_of
 from tokend_server.rpc.sockets import Connection, Sockets, end, silent_for
 from tokend_server.rpc.strangers import Strangers
 
-#: The part of the most connections that is kept for newcomers.
-_ROOM = 1 / 8
+#: The part of the most connections that is kept for newcomers, and the part that is free once it had to be made.
+_ROOM, _MADE_ROOM = 1 / 8, 1 / 4
 
 #: A connection whose caller is not known takes the room of so many others.
 _WEIGHT_OF_UNKNOWN = 4
@@ -41,7 +41,7 @@ _STRANGERS_CALLS, _STRANGERS_BURST = 100.0, 1000
 _LEAST_FIELD = 8
 
 #: Seconds between two looks, when nothing is wrong and when something is.
-_CALM, _ALARMED = 1.0, 0.05
+_CALM, _ALARMED = 0.1, 0.05
 
 
 class ConnectionGuard:
@@ -58,7 +58,7 @@ class ConnectionGuard:
     """
 
     def __init__(self, most: int, most_metadata: int, on_end: Callable[[], None], clock: Clock) -> None:
-        self._most = int(most * (1 - _ROOM)) or 1
+        self._most = most
         self._most_fields = most_metadata // _LEAST_FIELD
         self._lines = Lines()
         self._on_end = on_end
@@ -187,9 +187,9 @@ class ConnectionGuard:
                 self._on_end()
 
     def _surplus(self, connections: Sequence[Connection], most: int) -> Sequence[Connection]:
-        excess = len(connections) - most
-        if excess <= 0:
+        if len(connections) <= max(1, int(most * (1 - _ROOM))):
             return ()
+        excess = len(connections) - max(1, int(most * (1 - _MADE_ROOM)))
         groups: dict[str, list[Connection]] = defaultdict(list)
         for each in connections:
             groups[self._lines.of(each.peer)].append(each)
