@@ -265,3 +265,34 @@ def test_an_output_that_cannot_be_written_is_told() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.stderr, done.returncode) == ("Error: cannot write the output: No space left on device\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "shell", "expected"),
+    [
+        ("--help", "> /dev/full", "No space left on device"),
+        (f"{LOOKUP} --help", "> /dev/full", "No space left on device"),
+        (f"{LOOKUP} --generate-cli-skeleton", ">&-", "standard output is closed"),
+    ],
+)
+def test_so_is_any_other_output_that_is_lost(words: str, shell: str, expected: str) -> None:
+    command = Path(sysconfig.get_path("scripts")) / "tokendctl"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" "$@" {shell}', command, *words.split()], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.stderr, done.returncode) == (f"Error: cannot write the output: {expected}\n", 1)
+
+
+def test_a_socket_may_be_at_home(tmp_path: Path) -> None:
+    with serving(f"unix:{tmp_path}/s") as fake:
+        fake.answer(contract.MergeDeveloperIdentitiesResponse(identity_id=IDENTITY))
+        users = '{"SourceUserIdentifier": "a", "DestinationUserIdentifier": "b"}'
+        words = [MERGE, "--cli-input-json", users, "--developer-provider-name=p", "--identity-pool-id", POOL]
+        result = run(*words, endpoint="unix:~/s", HOME=str(tmp_path))
+    assert (result.stderr, result.exit_code) == ("", 0)
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_wrong_usage() -> None:
+    result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=f"unix:/{'s' * 107}")
+    assert result.exit_code == 2
+    assert "the path of a unix socket has 107 bytes at most" in result.stderr

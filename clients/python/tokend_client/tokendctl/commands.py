@@ -1,6 +1,8 @@
 """The commands, under the names of the AWS CLI."""
 
 import json
+import sys
+from contextlib import suppress
 from functools import partial
 from typing import IO, Any
 
@@ -21,7 +23,13 @@ def main() -> None:
 
     The exit code is 0 when the call is done, 1 when it failed or its output is lost, 2 for wrong usage.
     """
-    tokendctl()(prog_name="tokendctl")
+    try:
+        tokendctl()(prog_name="tokendctl")
+    except OSError as error:  # all but what click writes by itself, such as help, is told where it arises
+        with suppress(OSError):
+            sys.stdout.close()  # else Python would try again at its end, and show how
+        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 def tokendctl() -> click.Group:
@@ -68,6 +76,8 @@ def _run(
     generate_cli_skeleton: bool,
     **options: Any,  # noqa: ANN401 - click hands over each option by its name
 ) -> None:
+    if sys.stdout is None:
+        raise click.ClickException("cannot write the output: standard output is closed")
     if generate_cli_skeleton:
         _print(cli_input.skeleton(operation.members))
         return

@@ -1,5 +1,6 @@
 """The options, under the names of the AWS CLI, and those of the connection."""
 
+import os
 import ssl
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import click
 from tokend_client.tokendctl.operations import Operation
 
 _LONGEST_TIMEOUT = 86_400.0
+
+_UNIX = "unix:"
+
+#: Bytes of a unix socket's path: `sun_path` of unix(7) less the NUL at its end.
+_LONGEST_SOCKET_PATH = 107
 
 
 def member_options(operation: Operation) -> list[click.Parameter]:
@@ -58,7 +64,13 @@ def common_options() -> list[click.Parameter]:
 def _endpoint(_ctx: click.Context, _param: click.Parameter, endpoint: str) -> str:
     if not endpoint or not endpoint.isprintable():
         raise click.BadParameter("not an address")
-    return endpoint
+    path = endpoint.removeprefix(_UNIX)
+    if path == endpoint:
+        return endpoint
+    path = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises where there is no home directory
+    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        raise click.BadParameter(f"the path of a unix socket has {_LONGEST_SOCKET_PATH} bytes at most")
+    return _UNIX + path
 
 
 def _pem(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> bytes | None:
