@@ -1,5 +1,6 @@
 """Builds what stands between callers and the service from the configuration."""
 
+import fcntl
 import logging
 import os
 import sys
@@ -144,6 +145,15 @@ def _ways(by_key: ByKey, by_token: ByToken, listener: Listener) -> Sequence[tupl
     return [(name, ways[name]) for name in listener.identify_by]
 
 
+def caller_problems(config: Config, clock: Clock) -> list[str]:
+    """What is wrong with the ways to tell who calls, beyond what the configuration alone tells: files are read."""
+    problems: list[str] = []
+    issuers = _issuers(config, clock, problems)
+    _built("callers.jwt", partial(ByToken, issuers, clock, lambda _why: None), problems)
+    _built("callers.keys", partial(ByKey, config.callers.keys), problems)
+    return problems
+
+
 def _issuers(config: Config, clock: Clock, problems: list[str]) -> Sequence[TokenIssuer]:
     built = []
     for name, settings in config.callers.jwt.items():
@@ -165,11 +175,15 @@ def _issuers(config: Config, clock: Clock, problems: list[str]) -> Sequence[Toke
     return built
 
 
+def _can_be_written(descriptor: int) -> bool:
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+
+
 def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
     if destination == "none":
         return None
     if destination == "stdout":
-        if sys.stdout is None:
+        if sys.stdout is None or not _can_be_written(sys.stdout.fileno()):
             raise ValueError("standard output is closed")
         return StreamAuditLog(sys.stdout.fileno(), clock)
     return FileAuditLog(Path(destination.removeprefix(FILE)), clock)

@@ -116,6 +116,25 @@ def test_a_configuration_that_cannot_be_read_is_told_in_a_line(
     assert expected in line
 
 
+def test_check_config_reads_the_files_that_serve_will_read(tmp_path: Path, run: Run) -> None:
+    issuer = f"""
+[callers.jwt.cluster]
+issuer = "https://issuer.example"
+audiences = ["tokend"]
+algorithms = ["RS256"]
+ca_file = "{tmp_path}/absent.pem"
+"""
+    (line,) = run("check-config", "--config", str(write_config(tmp_path, issuer)))
+    assert line.startswith(f"configuration: callers.jwt.cluster: {tmp_path}/absent.pem")
+
+
+@pytest.mark.parametrize("shell", [">&-", "1</dev/null"])
+def test_serve_refuses_an_audit_log_on_a_closed_output(config: Path, shell: str) -> None:
+    environment = {"TOKEND_CONFIG": str(config), "TOKEND_AUDIT_DESTINATION": "stdout", "TOKEND_LOG_LEVEL": "error"}
+    (line,) = told(tokend("serve", shell=shell, **environment))
+    assert line == "configuration: audit.destination: standard output is closed"
+
+
 def is_a_directory(database: Path) -> str:
     database.mkdir()
     return ""

@@ -12,6 +12,7 @@ from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
 from tokend_server.config import (
     Config,
+    ConfigError,
     JwtIssuer,
     OpenIdConnectProvider,
     PolicyRow,
@@ -20,6 +21,7 @@ from tokend_server.config import (
     load_config,
 )
 from tokend_server.config.warnings import config_warnings
+from tokend_server.door import caller_problems
 
 
 @click.command("check-config")
@@ -34,6 +36,8 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
+    if problems := caller_problems(config, SystemClock()):
+        raise ConfigError(problems)
     for warning in config_warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)
     store = f", store {config.store_file}" if config.pools_of("local") else ""
