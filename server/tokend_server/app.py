@@ -14,7 +14,7 @@ from tokend_server.door import Door, build_door
 from tokend_server.engines.build import build_engines
 from tokend_server.log_writer import LogWriter
 from tokend_server.metrics import Metrics
-from tokend_server.readiness import Readiness
+from tokend_server.readiness import Patience, Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.auditing import announcing
 from tokend_server.rpc.server import GrpcServer
@@ -105,15 +105,19 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)
         grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock, tracing)
         undo.callback(grpc_server.stop, 0)
-        readiness = Readiness(engines.backends, grpc_server.set_serving)
+        patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
+        prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
+        undo.callback(prober.stop)
+        readiness = Readiness(engines.backends, grpc_server.set_serving, prober.reaches, patience=patience)
         undo.callback(readiness.stop)
 
-        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look)), undo)
+        _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look, readiness.alive)), undo)
         if issuer_address and (keys := engines.local_keys):
             published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set), public=True)
             _serve_http(issuer_address, published, undo)
-        readiness.start()
         grpc_server.start()
+        prober.start()
+        readiness.start()
         service = Service(
             grpc_server.addresses, issuer, ops_address.address, config, grpc_server, door, readiness, undo.pop_all()
         )

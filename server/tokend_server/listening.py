@@ -99,6 +99,12 @@ def usable_endpoints(setting: str, address: str) -> list[str]:
     return [endpoint.with_port(port) for endpoint in opened]
 
 
+def from_here(endpoint: str) -> str:
+    """Where this machine itself reaches an IP address with a port: all interfaces are no address to connect to."""
+    host, port = host_and_port(endpoint)
+    return with_port("127.0.0.1:0", port) if is_wildcard(host) else endpoint
+
+
 def make_room_for_socket(setting: str, path: str) -> None:
     """Makes sure that a unix socket can be made: removes what a server that has ended left behind.
 

@@ -8,6 +8,7 @@ left that works. What pools share is checked once, however many pools there are.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from tokend_server.engine import Backend
@@ -28,18 +29,53 @@ class Look(NamedTuple):
     problems: list[str]
 
 
+class Reach(NamedTuple):
+    """How callers would fare at a listener.
+
+    Attributes:
+        listen: Its address.
+        answered: Seconds since a call of tokend's own was last answered by the threads that answer calls.
+        reached: Seconds since that call passed, and a connection to the address itself too; infinite if none has.
+    """
+
+    listen: str
+    answered: float
+    reached: float
+
+
+class Patience(NamedTuple):
+    """How many seconds no probe may have passed before the service is not ready, and before it is not alive."""
+
+    ready: float = 10.0
+    live: float = 60.0
+
+
 class Readiness:
-    """Looks at every backend, on demand and again and again, and tells when the answer is known.
+    """Looks at every backend and listener, on demand and again and again, and tells when the answer is known.
+
+    HTTP probes and gRPC health have their answers from here.
 
     Args:
         backends: What the engines share, by name.
         tell: Is told at each look whether the service could serve.
+        reaches: Tells how callers would fare at each listener.
+        patience: For how long a listener may be silent.
         interval: Seconds between two looks.
     """
 
-    def __init__(self, backends: Mapping[str, Backend], tell: Callable[[bool], None], *, interval: float = 5.0) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        tell: Callable[[bool], None],
+        reaches: Callable[[], Sequence[Reach]] = tuple,
+        *,
+        patience: Patience = Patience(),  # noqa: B008 - it is a constant
+        interval: float = 5.0,
+    ) -> None:
         self._backends = backends
         self._tell = tell
+        self._reaches = reaches
+        self._patience = patience
         self._interval = interval
         self._looking = threading.Lock()
         self._stopped = threading.Event()
@@ -55,9 +91,19 @@ class Readiness:
         with self._looking:
             if self._stopped.is_set():
                 return Look(ready=False, problems=["shutting down"])
-            seen = _sum_up([_check(name, backend) for name, backend in self._backends.items()])
+            seen = _sum_up(
+                [_check(name, backend) for name, backend in self._backends.items()],
+                [_silent(each.listen, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
+            )
             self._tell(seen.ready)
             return seen
+
+    def alive(self) -> Look:
+        """Whether the process does its work, however slowly; a service that shuts down does."""
+        if self._stopped.is_set():
+            return Look(ready=True, problems=[])
+        late = [_silent(each.listen, each.answered) for each in self._reaches() if each.answered > self._patience.live]
+        return Look(ready=not late, problems=late)
 
     def start(self) -> None:
         """Looks now, and from then on every interval."""
@@ -99,9 +145,14 @@ def _check(name: str, backend: Backend) -> _Checked:
         return _Checked([f"{name}: internal error"], serves=False, ours=True)
 
 
-def _sum_up(checks: Sequence[_Checked]) -> Look:
-    ready = any(check.serves for check in checks) and not any(check.ours for check in checks)
-    return Look(ready, [problem for check in checks for problem in check.problems])
+def _sum_up(checks: Sequence[_Checked], silent: Sequence[str]) -> Look:
+    ready = any(check.serves for check in checks) and not any(check.ours for check in checks) and not silent
+    return Look(ready, [*silent, *(problem for check in checks for problem in check.problems)])
+
+
+def _silent(listen: str, seconds: float) -> str:
+    since = "since the start" if seconds == inf else f"for {seconds:.0f} s"
+    return f"grpc {listen}: no call of tokend's own has passed {since}"
 
 
 def _text(error: TokendError) -> str:

@@ -132,6 +132,7 @@ def grpc_service(
             yield GrpcService(server.addresses[0], server, engine, metrics.registry, channel, stub)
     finally:
         server.stop(0)
+        door.close_audit_log()
 
 
 def insecure_channel(address: str) -> grpc.Channel:

@@ -414,7 +414,7 @@ class Counting(Collector):
 
 def test_a_flood_of_readiness_probes_looks_once_at_a_time_and_stalls_nothing() -> None:
     looks, registry = Looks(), CollectorRegistry()
-    with serving(ops_pages(registry, looks)) as address, ExitStack() as flood:
+    with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
         clients = [flood.enter_context(connected(address)) for _ in range(100)]
         for client in clients:
             client.sendall(GET_PAGE.replace(b"/page", b"/readyz"))
@@ -430,7 +430,7 @@ def test_a_flood_of_scrapes_shares_what_is_rendered() -> None:
     counting, registry, looks = Counting(), CollectorRegistry(), Looks()
     registry.register(counting)
     counting.count = 0
-    with serving(ops_pages(registry, looks)) as address, ExitStack() as flood:
+    with serving(ops_pages(registry, looks, lambda: (True, []))) as address, ExitStack() as flood:
         clients = [flood.enter_context(connected(address)) for _ in range(100)]
         for version, client in enumerate(clients):
             accept = f"accept: application/openmetrics-text; version=1.0.{version}\r\n\r\n"

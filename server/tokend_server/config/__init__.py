@@ -112,6 +112,18 @@ class Ops(Section):
     labelled_pools: int = Field(
         1000, ge=0, le=1_000_000, description='Pools with metrics of their own; those beyond share `pool="other"`'
     )
+    unready_after_seconds: float = Field(
+        10.0, ge=5, le=3600, description="Not ready when no call of tokend's own to a listener has passed for so long"
+    )
+    dead_after_seconds: float = Field(
+        60.0, ge=10, le=86_400, description="Not alive when the threads of calls have answered none for so long"
+    )
+
+    @model_validator(mode="after")
+    def _unready_before_dead(self) -> Self:
+        if self.dead_after_seconds < self.unready_after_seconds:
+            raise ValueError("dead_after_seconds must not be below unready_after_seconds")
+        return self
 
 
 class Store(Section):

@@ -18,7 +18,7 @@ from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.door import Door
 from tokend_server.ids import UniqueIds
-from tokend_server.listening import make_room_for_socket, usable_endpoints, with_port
+from tokend_server.listening import from_here, make_room_for_socket, usable_endpoints, with_port
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
@@ -32,6 +32,7 @@ from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import rules
+from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target
 from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 from tokend_server.rpc.worker_pool import ListenerThreads, WorkerPool
@@ -90,11 +91,13 @@ class GrpcServer:
         self._streams = ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream")
         self._message_wait = MessageWait(config.message_timeout_seconds, self._workers.replace, clock)
         self._health = HealthService(SERVICE_NAME)
+        self._probe = ProbeMethod(self._workers.refuses)
+        self._private = PrivateDirectory()
         self._servers: list[grpc.Server] = []
         self._following: list[FollowingCredentials] = []
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
-        addresses = []
+        targets = []
         with ExitStack() as undo:
             undo.callback(self.stop, 0)
             for listener in config.guarded:
@@ -108,9 +111,10 @@ class GrpcServer:
                 if config.reflection:
                     reflection.enable_server_reflection(names, server)
                 self._servers.append(server)
-                addresses.append(self._listen(server, listener, certificates))
+                targets.append(self._target(server, listener, *self._listen(server, listener, certificates)))
             undo.pop_all()
-        self.addresses = tuple(addresses)
+        self.addresses = tuple(target.listen for target in targets)
+        self._targets = targets
 
     def start(self) -> None:
         """Begins to serve."""
@@ -119,6 +123,17 @@ class GrpcServer:
         self._guard.start()
         for server in self._servers:
             server.start()
+
+    def prober(self, clock: Clock, *, call_timeout: float, reach_timeout: float, interval: float = 2.0) -> Prober:
+        """What makes calls of tokend's own to each listener; the arguments are `Prober`'s."""
+        return Prober(
+            self._targets,
+            self._probe.path,
+            clock,
+            call_timeout=call_timeout,
+            reach_timeout=reach_timeout,
+            interval=interval,
+        )
 
     def set_serving(self, serving: bool, /) -> None:
         """Says by grpc.health.v1 whether calls are welcome."""
@@ -143,6 +158,7 @@ class GrpcServer:
         self._message_wait.stop()
         self._workers.shutdown()
         self._streams.shutdown(wait=False)
+        self._private.close()
 
     def _server(self, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
         unknown = unknown_method(
@@ -150,23 +166,32 @@ class GrpcServer:
         )
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
         threads = ListenerThreads(self._workers, line_of) if _is_guarded(listener) else self._workers
-        interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._streams)
+        bare = {self._probe.path: self._probe.handler}
+        interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._streams, bare)
         return grpc.server(threads, interceptors=[interceptor], options=_options(self._config))
 
-    def _listen(self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None) -> str:
-        """Listens on an address, and returns it with the port that was taken."""
+    def _listen(
+        self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None
+    ) -> tuple[str, str]:
+        """Listens on an address; returns it with the port that was taken, and where this machine itself reaches it."""
         address = listener.address
         if listener.is_unix_socket:
             make_room_for_socket("grpc.listen", listener.socket_path)
             _add_port(server, address, None)
             Path(listener.socket_path).chmod(_SOCKET_MODE)
-            return address
+            return address, address
         following = self._follow(listener, certificates)
         first, *others = usable_endpoints("grpc.listen", address)
         port = _add_port(server, first, following)
         for other in others:
             _add_port(server, with_port(other, port), following)
-        return with_port(address, port)
+        return with_port(address, port), from_here(with_port(first, port))
+
+    def _target(self, server: grpc.Server, listener: Listener, listen: str, address: str) -> Target:
+        private = self._private.socket(str(len(self._servers)))
+        if private:
+            _add_port(server, private, None)
+        return Target(listen, address, listener.tls_files is not None, private)
 
     def _follow(self, listener: Listener, certificates: ClientCertificates | None) -> FollowingCredentials | None:
         files, address = listener.tls_files, listener.address

@@ -3,6 +3,7 @@
 from asyncio import Future
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -13,22 +14,28 @@ from tokend_server.web.shared_answer import SharedAnswer
 _OPENMETRICS = "application/openmetrics-text"
 
 
-def ops_pages(registry: CollectorRegistry, look: Callable[[], tuple[bool, list[str]]]) -> dict[str, Page]:
+_Look: TypeAlias = Callable[[], tuple[bool, list[str]]]
+
+
+def ops_pages(registry: CollectorRegistry, look: _Look, alive: _Look) -> dict[str, Page]:
     """What the ops listener shows, by path.
 
     Args:
         registry: The metrics to show.
         look: Finds out whether the service could serve a call now, and what keeps it from serving some or all.
+        alive: Tells at once whether the process does its work, and if not why.
     """
-    live = plain_text("ok\n")
+    return {
+        "/metrics": _metrics(registry),
+        "/livez": lambda _request: _answer(*alive()),
+        "/readyz": SharedAnswer(lambda: _answer(*look())),
+    }
 
-    def readiness() -> Response:
-        ready, problems = look()
-        lines = ["ok", *problems] if ready else problems
-        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return plain_text("".join(f"{line}\n" for line in lines), status)
 
-    return {"/metrics": _metrics(registry), "/livez": lambda _request: live, "/readyz": SharedAnswer(readiness)}
+def _answer(passed: bool, problems: list[str]) -> Response:  # noqa: FBT001 - the two parts of a look
+    lines = ["ok", *problems] if passed else problems
+    status = HTTPStatus.OK if passed else HTTPStatus.SERVICE_UNAVAILABLE
+    return plain_text("".join(f"{line}\n" for line in lines), status)
 
 
 def _metrics(registry: CollectorRegistry) -> Page:

@@ -112,40 +112,6 @@ def test_the_operator_is_told_where_and_why_but_not_what(caplog: pytest.LogCaptu
     assert "key:checkout" not in str(vars(record))
 
 
-class TestRefusalsOfStrangers:
-    """Refusals of callers who are not known: some have lines, and the others are told of together."""
-
-    @pytest.fixture
-    def audit(self, tmp_path: Path) -> Iterator["Strangers"]:
-        yield (strangers := Strangers(tmp_path / "audit.log"))
-        strangers.log.close()
-
-    def test_a_burst_has_lines_and_then_one_a_second(self, audit: "Strangers") -> None:
-        assert audit.refuse(150) == REFUSALS_BURST
-        assert audit.omissions == 150 - REFUSALS_BURST
-        audit.clock.advance(3)
-        assert audit.refuse(10) == 3 * REFUSALS_PER_SECOND
-
-    def test_the_others_are_told_once_a_minute_and_each_once(self, audit: "Strangers") -> None:
-        audit.refuse(REFUSALS_BURST + 7)
-        assert audit.told() == []
-        audit.clock.advance(SUMMARY_SECONDS)
-        audit.auditor.record(ENTRY)
-        assert audit.told() == [7]
-        audit.refuse(REFUSALS_BURST + 5)
-        audit.auditor.summarise()
-        audit.auditor.summarise()
-        assert sum(audit.told()) == audit.omissions
-
-    def test_a_flood_tells_of_itself(self, audit: "Strangers") -> None:
-        for _ in range(200):
-            audit.refuse(10)
-            audit.clock.advance(1)
-        audit.auditor.summarise()
-        assert sum(audit.told()) == audit.omissions
-        assert len(audit.told()) <= 200 / SUMMARY_SECONDS + 1
-
-
 class Strangers:
     """An auditor with a file, and refusals of callers who are not known."""
 
@@ -173,3 +139,37 @@ class Strangers:
     def told(self) -> list[int]:
         events = [orjson.loads(line) for line in self._path.read_bytes().splitlines()]
         return [event["additionalEventData"]["omitted"] for event in events if event["eventName"] == "OmittedRefusals"]
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Iterator[Strangers]:
+    yield (strangers := Strangers(tmp_path / "audit.log"))
+    strangers.log.close()
+
+
+def test_a_burst_of_refusals_has_lines_and_then_one_a_second(audit: Strangers) -> None:
+    assert audit.refuse(150) == REFUSALS_BURST
+    assert audit.omissions == 150 - REFUSALS_BURST
+    audit.clock.advance(3)
+    assert audit.refuse(10) == 3 * REFUSALS_PER_SECOND
+
+
+def test_other_refusals_are_told_once_a_minute_and_each_once(audit: Strangers) -> None:
+    audit.refuse(REFUSALS_BURST + 7)
+    assert audit.told() == []
+    audit.clock.advance(SUMMARY_SECONDS)
+    audit.auditor.record(ENTRY)
+    assert audit.told() == [7]
+    audit.refuse(REFUSALS_BURST + 5)
+    audit.auditor.summarise()
+    audit.auditor.summarise()
+    assert sum(audit.told()) == audit.omissions
+
+
+def test_a_flood_tells_of_itself(audit: Strangers) -> None:
+    for _ in range(200):
+        audit.refuse(10)
+        audit.clock.advance(1)
+    audit.auditor.summarise()
+    assert sum(audit.told()) == audit.omissions
+    assert len(audit.told()) <= 200 / SUMMARY_SECONDS + 1

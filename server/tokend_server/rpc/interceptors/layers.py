@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor  # noqa: TC003 - it is what it looks like
 from dataclasses import dataclass
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -52,6 +53,7 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         unknown_method: Ends the calls to methods that do not exist.
         message_wait: Waits for messages.
         streams: The threads for methods that stream, so that open streams take none from other calls.
+        bare: Handlers of methods that have no layers, by their paths.
     """
 
     def __init__(
@@ -60,13 +62,14 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         unknown_method: Behavior,
         message_wait: MessageWait,
         streams: ThreadPoolExecutor,
+        bare: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = MappingProxyType({}),
     ) -> None:
         self._layers = layers
         # Of any kind: its messages are not read, and it has no response.
         self._unknown_method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(unknown_method)
         self._message_wait = message_wait
         self._streams = streams
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = dict(bare)
 
     def intercept_service(
         self,

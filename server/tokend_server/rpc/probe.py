@@ -1,0 +1,202 @@
+"""tokend's own call to itself: whether callers would be answered.
+
+Whoever asks over HTTP is answered by a thread that has nothing to do with calls. So a call is made, again and again, to
+each listener. It passes through gRPC's thread that serves the listener, the queue and the threads of calls. Its path
+holds a random number: no one else can make it, and it stands outside the layers, so that it meets no limit and is
+counted among no calls, not in the metrics and not in the audit log.
+"""
+
+import secrets
+import shutil
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from tokend_server.clock import Clock
+from tokend_server.readiness import Reach
+
+#: Seconds that the end waits for a probe that is under way.
+_JOINING_SECONDS = 1.0
+
+#: The longest path of a unix socket, with room for its name.
+_LONGEST_DIRECTORY = 90
+
+#: Where a socket may be made; the latter can be written to although the root file system cannot.
+_DIRECTORIES = (None, "/dev/shm")  # noqa: S108 - a directory of its own is made in it
+
+#: A connection of its own for each call, straight to the server.
+_OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+
+_TLS_ALERT = "ALERT"
+
+
+class ProbeMethod:
+    """The method that probes call.
+
+    Args:
+        refuses: Whether the current thread only refuses calls, which no probe may pass by.
+    """
+
+    def __init__(self, refuses: Callable[[], bool]) -> None:
+        self.path = f"/tokend.Probe/{secrets.token_hex(16)}"
+        self._refuses = refuses
+        self.handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._answer)
+
+    def _answer(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        if self._refuses():
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls at once.")
+        return request
+
+
+class PrivateDirectory:
+    """A directory for sockets that only this user can reach, if one can be made.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    def __init__(self) -> None:
+        self.path = next(filter(None, map(_make_directory, _DIRECTORIES)), None)
+
+    def socket(self, name: str) -> str | None:
+        """The address of a socket in it, as gRPC writes it."""
+        return f"unix:{self.path}/{name}" if self.path else None
+
+    def close(self) -> None:
+        """Removes it."""
+        if self.path:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A listener, as probes reach it.
+
+    Attributes:
+        listen: What it is called.
+        address: Where callers find it, on this machine.
+        has_tls: Callers have to agree on TLS with it first.
+        private: A socket of the same server that has neither TLS nor a share in the listener's connections.
+    """
+
+    listen: str
+    address: str
+    has_tls: bool
+    private: str | None
+
+
+class Prober:
+    """Probes listeners, each in a thread of its own.
+
+    Args:
+        targets: The listeners.
+        path: The method that is called.
+        clock: The time.
+        call_timeout: Seconds that a call may take before it has not passed.
+        reach_timeout: Seconds that a connection may take.
+        interval: Seconds between two probes.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        targets: Sequence[Target],
+        path: str,
+        clock: Clock,
+        *,
+        call_timeout: float,
+        reach_timeout: float,
+        interval: float,
+    ) -> None:
+        self._clock = clock
+        self._path = path
+        self._call_timeout = call_timeout
+        self._reach_timeout = reach_timeout
+        self._interval = interval
+        self._answered = {target.listen: clock.monotonic() for target in targets}
+        self._reached = {target.listen: float("-inf") for target in targets}
+        self._stopped = threading.Event()
+        self._tried = threading.Semaphore(0)
+        self._threads = [
+            threading.Thread(target=self._keep_probing, args=(target,), name=f"probe {target.listen}", daemon=True)
+            for target in targets
+        ]
+
+    def start(self) -> None:
+        """Begins to probe, and returns when each listener was probed once, or its time was up."""
+        for thread in self._threads:
+            thread.start()
+        for _ in self._threads:
+            self._tried.acquire(timeout=self._reach_timeout)
+
+    def stop(self) -> None:
+        """Probes no more."""
+        self._stopped.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_JOINING_SECONDS)
+
+    def reaches(self) -> list[Reach]:
+        """How long ago each listener passed."""
+        now = self._clock.monotonic()
+        return [Reach(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
+
+    def _keep_probing(self, target: Target) -> None:
+        self._probe(target)
+        self._tried.release()
+        while not self._stopped.wait(self._interval):
+            self._probe(target)
+
+    def _probe(self, target: Target) -> None:
+        private = target.private if target.private and Path(target.private.removeprefix("unix:")).exists() else None
+        answered = private is None or self._call(private, self._call_timeout)
+        if answered and private:
+            self._answered[target.listen] = self._clock.monotonic()
+        if target.has_tls:
+            reached = is_answered_by_tls(target.address, self._reach_timeout)
+        else:
+            reached = self._call(target.address, self._reach_timeout)
+        if answered and reached:
+            self._answered[target.listen] = self._reached[target.listen] = self._clock.monotonic()
+
+    def _call(self, address: str, seconds: float) -> bool:
+        with grpc.insecure_channel(address, _OPTIONS) as channel:
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._path)
+            try:
+                call(b"", timeout=seconds)
+            except grpc.RpcError:
+                return False
+        return True
+
+
+def is_answered_by_tls(address: str, seconds: float) -> bool:
+    """Whether somebody at an address speaks TLS; it may refuse to go on with who has no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is said to it
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), seconds) as plain:
+            context.wrap_socket(plain).close()
+    except ssl.SSLError as error:
+        return _TLS_ALERT in (error.reason or "")
+    except OSError:
+        return False
+    return True
+
+
+def _make_directory(parent: str | None) -> Path | None:
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="tokend-", dir=parent))
+    except OSError:
+        return None
+    if len(str(directory)) <= _LONGEST_DIRECTORY:
+        return directory
+    directory.rmdir()
+    return None

@@ -1,0 +1,208 @@
+"""tokend's own call to itself: it tells what callers would meet, and is no call of anybody's."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from prometheus_client import generate_latest
+from tests.fakes.clock import FakeClock
+from tests.support.authority import Authority
+from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service, insecure_channel
+from tests.support.health import NOT_SERVING, SERVING, check_health
+
+from tokend_server.callers import keys
+from tokend_server.readiness import Patience, Reach, Readiness
+from tokend_server.rpc import probe
+from tokend_server.rpc.probe import Prober
+
+LOOPBACK = "127.0.0.1"
+KEYS = {
+    "callers": {"keys": {"checkout": [keys.digest(keys.new_key(b"a".__mul__))]}},
+    "policy": {"all": {"callers": ["key:*"], "pools": ["*"], "operations": ["*"]}},
+}
+
+
+@contextmanager
+def probing(service: GrpcService, clock: FakeClock, *, call_timeout: float = PATIENCE) -> Iterator[Prober]:
+    prober = service.server.prober(clock, call_timeout=call_timeout, reach_timeout=PATIENCE, interval=0.01)
+    prober.start()
+    try:
+        yield prober
+    finally:
+        prober.stop()
+
+
+def until(seen: Callable[[], bool]) -> None:
+    """Waits for what the prober's thread has to see."""
+    deadline = time.monotonic() + PATIENCE
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def passes_again(prober: Prober, clock: FakeClock) -> None:
+    clock.advance(1000)
+    until(lambda: all(each.reached == each.answered == 0 for each in prober.reaches()))
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Callable[..., dict[str, object]]:
+    def files(*, demands_certificates: bool) -> dict[str, object]:
+        authority = Authority("all.example.test")
+        server = authority.server(LOOPBACK)
+        for name, pem in (("crt", server.certificate), ("key", server.private_key), ("ca", authority.certificate)):
+            (tmp_path / f"tls.{name}").write_bytes(pem)
+        ca = {"tls_client_ca_file": tmp_path / "tls.ca", "identify_by": ["mutual_tls"]} if demands_certificates else {}
+        return {"tls_certificate_file": tmp_path / "tls.crt", "tls_private_key_file": tmp_path / "tls.key", **ca}
+
+    return files
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        ["127.0.0.1:0"],
+        ["0.0.0.0:0"],
+        ["[::]:0"],
+        ["localhost:0"],
+        ["unix:{directory}/s"],
+        ["127.0.0.1:0", "unix:{directory}/s", "127.0.0.1:0"],
+    ],
+    ids=" ".join,
+)
+def test_every_address_is_probed(listen: list[str], tmp_path: Path) -> None:
+    clock = FakeClock()
+    addresses = [address.format(directory=tmp_path) for address in listen]
+    with grpc_service(listen=addresses, insecure=True) as service, probing(service, clock) as prober:
+        assert [each.listen for each in prober.reaches()] == list(service.server.addresses)
+        passes_again(prober, clock)
+
+
+@pytest.mark.parametrize("demands_certificates", [True, False])
+def test_tls_is_probed_without_a_certificate(
+    tls: Callable[..., dict[str, object]], *, demands_certificates: bool
+) -> None:
+    clock = FakeClock()
+    sections = {"policy": {"all": {"callers": ["*"], "pools": ["*"], "operations": ["*"]}}}
+    settings = tls(demands_certificates=demands_certificates)
+    with grpc_service(None, sections, **settings) as service, probing(service, clock) as prober:
+        passes_again(prober, clock)
+
+
+def test_where_even_health_needs_a_caller_the_probe_passes() -> None:
+    clock = FakeClock()
+    settings = {"identify_by": ["bearer_key"], "health": "identified"}
+    with grpc_service(None, KEYS, **settings) as service, probing(service, clock) as prober:
+        passes_again(prober, clock)
+
+
+def test_without_a_place_for_sockets_the_address_alone_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_DIRECTORIES", ("/proc/none",))
+    clock = FakeClock()
+    with grpc_service() as service, probing(service, clock) as prober:
+        passes_again(prober, clock)
+
+
+def test_a_probe_is_no_call_of_anybodys(tmp_path: Path) -> None:
+    sections = {"audit": {"destination": f"file:{tmp_path}/audit"}, "limits": {"calls_per_second": 1, "calls_burst": 1}}
+    clock = FakeClock()
+    with grpc_service(None, sections) as service:
+        before = generate_latest(service.registry)
+        with probing(service, clock) as prober:
+            for _ in range(5):
+                passes_again(prober, clock)
+        assert generate_latest(service.registry) == before
+        assert (tmp_path / "audit").read_bytes() == b""
+
+
+def test_its_path_is_not_to_be_guessed() -> None:
+    with grpc_service() as service:
+        with pytest.raises(grpc.RpcError) as refused:
+            service.send_to("/tokend.Probe/" + "0" * 32)
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
+    clock = FakeClock()
+    with grpc_service(threads=1) as service, probing(service, clock) as prober:
+        readiness = Readiness(
+            {"scripted": service.engine}, service.server.set_serving, prober.reaches, patience=Patience(10, 60)
+        )
+        assert (readiness.look().ready, readiness.alive().ready) == (True, True)
+        with service.engine.holding() as hold:
+            call = service.begin("LookupDeveloperIdentity")
+            hold.entered.wait()
+            _until_a_probe_waits(prober, clock)
+            clock.advance(11)
+            assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+            clock.advance(50)
+            assert (readiness.look().ready, readiness.alive().ready) == (False, False)
+            (problem,) = readiness.alive().problems
+            assert problem.startswith(f"grpc {service.address}: no call of tokend's own has passed for ")
+        call.result()
+        passes_again(prober, clock)
+        assert (readiness.look().ready, readiness.alive().ready) == (True, True)
+
+
+def _until_a_probe_waits(prober: Prober, clock: FakeClock) -> None:
+    """Probes that were under way may still pass."""
+    while True:
+        clock.advance(1)
+        time.sleep(0.2)
+        if all(each.answered for each in prober.reaches()):
+            return
+
+
+def test_a_listener_that_has_ended_is_noticed() -> None:
+    clock = FakeClock()
+    with ExitStack() as opened:
+        service = opened.enter_context(grpc_service())
+        prober = opened.enter_context(probing(service, clock))
+        service.server._servers[0].stop(0).wait()  # noqa: SLF001 - what no caller can do
+        _until_a_probe_waits(prober, clock)
+        clock.advance(61)
+        readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
+        assert (readiness.look().ready, readiness.alive().ready) == (False, False)
+
+
+def test_a_port_that_takes_no_connections_is_alive_and_not_ready() -> None:
+    clock = FakeClock()
+    with grpc_service(max_connections=1) as service, insecure_channel(service.address) as only:
+        grpc.channel_ready_future(only).result(PATIENCE)
+        with probing(service, clock) as prober:
+            readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
+            assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+            clock.advance(1000)
+            until(lambda: all(each.answered == 0 for each in prober.reaches()))
+            assert readiness.alive().ready
+
+
+def test_all_that_tell_of_it_say_the_same() -> None:
+    """HTTP probes and gRPC health have one source."""
+    reaches = [Reach("here", 0.0, 0.0)]
+    with grpc_service() as service:
+        readiness = Readiness(
+            {"scripted": service.engine}, service.server.set_serving, lambda: reaches, patience=Patience(10, 60)
+        )
+        for reached, ready in ((0.0, True), (10.5, False), (0.0, True), (float("inf"), False)):
+            reaches[:] = [Reach("here", 0.0, reached)]
+            assert readiness.look().ready is ready
+            assert check_health(service.channel, "") == (SERVING if ready else NOT_SERVING)
+
+
+def test_a_service_that_shuts_down_is_alive() -> None:
+    readiness = Readiness({}, lambda _ready: None, lambda: [Reach("here", 1000.0, 1000.0)])
+    readiness.stop()
+    assert readiness.alive() == (True, [])
+    assert readiness.look() == (False, ["shutting down"])
+
+
+def test_no_thread_is_left() -> None:
+    before = threading.active_count()
+    with grpc_service() as service, probing(service, FakeClock()):
+        pass
+    until(lambda: threading.active_count() <= before)
