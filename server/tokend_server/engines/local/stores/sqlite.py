@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ _ON_CONNECT = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA mmap_size = 268435456",  # threads share the pages of the file, instead of each copying its own
 )
+
+#: What an operator can do about a database that cannot be used, by SQLite's codes.
+_ADVICE: Mapping[str, str] = {
+    "SQLITE_BUSY": "is locked: see which process holds it",
+    "SQLITE_CANTOPEN": "cannot be opened: check that it is a file, and the rights on it and on its directory",
+    "SQLITE_CORRUPT": "is damaged: put a copy in its place with `tokend restore`",
+    "SQLITE_NOTADB": "is no SQLite database: check store.url, or put a copy in its place with `tokend restore`",
+    "SQLITE_READONLY": "cannot be written: check the rights on it and on its directory, and the mount",
+}
 
 
 def open_store(path: Path) -> SqlStore:
@@ -75,6 +85,12 @@ def _switch_to_wal(path: Path) -> None:
         with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.Error as error:
-        raise EngineUnavailable(f"The identity store does not answer ({error.sqlite_errorname}).") from error
+        raise _unusable(path, error.sqlite_errorname) from error
     finally:
         os.close(directory)
+
+
+def _unusable(path: Path, code: str) -> EngineUnavailable:
+    error = EngineUnavailable(f"The identity store does not answer ({code}).")
+    error.advice = f"{path} {_ADVICE.get(code, 'cannot be used: check the file and its file system')}."
+    return error
