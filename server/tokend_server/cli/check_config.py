@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tokend_server import descriptors
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
 from tokend_server.config import (
@@ -40,6 +41,8 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         raise ConfigError(problems)
     for warning in config_warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)
+    if too_few := descriptors.warning(config, descriptors.hard_limit()):
+        click.echo(f"warning: {too_few}", err=True)
     store = f", store {config.store_file}" if config.pools_of("local") else ""
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
     if online and config.pools_of("cognito"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tokend_server import app, logs, standard_streams
+from tokend_server import app, descriptors, logs, standard_streams
 from tokend_server.cli.options import config_option
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import load_config
@@ -34,6 +34,8 @@ def serve(config_path: Path | None) -> None:
     log_what_would_be_printed()
     for warning in config_warnings(config, os.environ):
         _log.warning(warning)
+    if too_few := descriptors.warning(config, descriptors.raise_limit()):
+        _log.warning(too_few)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys
     service = app.start(config, log=log)
     if config.grpc.insecure:

@@ -13,6 +13,7 @@ from email.utils import formatdate
 from typing import Self
 
 from tokend_server.clock import Clock, SystemClock
+from tokend_server.web.acceptor import Acceptor
 from tokend_server.web.connection import Connection, Connections
 from tokend_server.web.listener import BoundAddress
 from tokend_server.web.site import Site
@@ -72,20 +73,23 @@ class ReadOnlyListener:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        servers = [await self._listen(each) for each in self._sockets]
+        acceptors = [self._listen(each) for each in self._sockets]
         watch = asyncio.create_task(self._connections.drop_overdue())
         await self._stopped.wait()
-        for server in servers:
-            server.close()
+        for acceptor in acceptors:
+            acceptor.stop()
+        for each in self._sockets:
+            each.close()
         await self._connections.finish(_SHUTDOWN_TIMEOUT)
         watch.cancel()
 
-    async def _listen(self, bound: socket.socket) -> asyncio.Server:
-        server = await self._loop.create_server(
-            lambda: Connection(self._site, self._connections, self._date), sock=bound, backlog=_ACCEPTED_AT_ONCE
+    def _listen(self, bound: socket.socket) -> Acceptor:
+        acceptor = Acceptor(
+            bound, lambda: Connection(self._site, self._connections, self._date), at_once=_ACCEPTED_AT_ONCE
         )
-        bound.listen(_BACKLOG)  # asyncio has just told the kernel its own, much smaller number
-        return server
+        bound.listen(_BACKLOG)
+        acceptor.start()
+        return acceptor
 
 
 def _date_header(clock: Clock) -> Callable[[], bytes]:

@@ -1,0 +1,90 @@
+"""A process without descriptors: the HTTP listeners go on, quietly, and limits that do not fit are told of."""
+
+import logging
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tokend_server import descriptors
+from tokend_server.config import Config
+from tokend_server.web.listener import BoundAddress
+from tokend_server.web.message import plain_text
+from tokend_server.web.read_only import ReadOnlyListener
+from tokend_server.web.site import Site
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Takes all descriptors but those of a client's connection, which is made before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, hard))
+    taken = []
+    try:
+        while True:
+            try:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                break
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+ASKING = """
+import sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(sys.stdin.readline() and opener.open(sys.argv[1], timeout=30).read().decode())
+"""
+
+
+def test_a_probe_is_answered_and_the_log_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bound = BoundAddress("ops.listen", "127.0.0.1:0")
+    listener = ReadOnlyListener(bound, Site({"/livez": lambda _request: plain_text("ok")})).start()
+    url = f"http://{bound.address}/livez"
+    assert httpx.get(url, trust_env=False).text == "ok"
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKING, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as prober:
+        assert prober.stdin
+        assert prober.stdout
+        with no_descriptors_left():
+            prober.stdin.write("now\n")
+            prober.stdin.flush()
+            assert prober.stdout.readline() == "ok\n"
+    told = [record for record in caplog.records if record.name != "httpx"]
+    assert [record.getMessage() for record in told] == ["connections cannot be accepted"]
+    assert not any(record.exc_info for record in told)
+    assert httpx.get(url, trust_env=False).text == "ok"
+    listener.stop()
+
+
+def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
+    program = (
+        "import resource; from tokend_server import descriptors; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128)); print(descriptors.raise_limit())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
+    assert int(done.stdout) == 128
+
+
+def test_limits_that_do_not_fit_are_told_of() -> None:
+    config = Config.model_validate({"grpc": {"listen": ["127.0.0.1:0", "127.0.0.1:0"], "max_connections": 5000}})
+    most = descriptors.needed(config)
+    assert most > 10_000
+    assert descriptors.warning(config, most) is None
+    assert descriptors.warning(config, resource.RLIM_INFINITY) is None
+    told = descriptors.warning(config, most - 1)
+    assert told
+    assert told.startswith("grpc.max_connections: ")
+    assert str(most - 1) in told
