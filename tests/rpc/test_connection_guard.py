@@ -134,6 +134,17 @@ def test_a_second_offence_bars_for_longer(house: House) -> None:
         assert is_open(house.connect("127.0.0.2"))
 
 
+def test_this_machine_itself_is_never_barred_for_longer(house: House) -> None:
+    for _ in range(3):
+        house.guard.line_of("ipv4:127.0.0.1:1", 8192)
+        house.guard.look()
+        with pytest.raises(TimeoutError):
+            house.connect("127.0.0.1", DROPPED)
+        house.clock.advance(BAR)
+        house.guard.look()
+        assert is_open(house.connect("127.0.0.1"))
+
+
 def test_a_host_whose_calls_show_nobody_is_barred(house: House) -> None:
     for port in range(1100):
         house.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)

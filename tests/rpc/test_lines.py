@@ -4,7 +4,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 
 from tokend_server.rpc.fair_queue import FairQueue
-from tokend_server.rpc.peers import Lines, host_of, peer_name
+from tokend_server.rpc.peers import Lines, host_of, is_loopback, peer_name
 from tokend_server.rpc.strangers import Strangers
 from tokend_server.rpc.turns import Turns
 
@@ -34,6 +34,11 @@ def test_the_host_of_a_peer(peer: str, host: str) -> None:
 )
 def test_a_peer_is_named_as_grpc_does(address: tuple[str, int], peer: str) -> None:
     assert peer_name(address) == peer
+
+
+def test_the_loopback_host() -> None:
+    peers = ["ipv4:127.0.0.1:1", "ipv6:%5B::1%5D:1", "ipv4:127.0.0.2:1", "ipv6:%5B2001:db8::1%5D:1"]
+    assert [is_loopback(host_of(peer)) for peer in peers] == [True, True, False, False]
 
 
 def test_connections_of_a_host_share_a_line_until_they_show_who_calls() -> None:

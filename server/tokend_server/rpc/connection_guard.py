@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from itertools import islice
 
 from tokend_server.clock import Clock
-from tokend_server.rpc.peers import Lines, host_of
+from tokend_server.rpc.peers import Lines, host_of, is_loopback
 from tokend_server.rpc.sockets import Connection, Sockets, end, silent_for
 from tokend_server.rpc.strangers import Strangers
 
@@ -27,7 +27,8 @@ _SILENCE = 10.0
 #: comes after one second, its third after three.
 BAR = 2.0
 
-#: The longest bar; each for a call that is an attack by itself is twice as long as the one before.
+#: The longest bar; each for a call that is an attack by itself is twice as long as the one before. This machine itself
+#: is not barred for longer each time: proxies beside the server call from it, and so do its own probes.
 _LONGEST_BAR = 64.0
 
 #: How many hosts are remembered for such calls.
@@ -148,7 +149,7 @@ class ConnectionGuard:
         """Ends a connection now, since gRPC takes a long time with each of its calls, and bars its host."""
         host = host_of(peer)
         if not self._is_barred(host):
-            offences = self._offences.pop(host, 0)
+            offences = 0 if is_loopback(host) else self._offences.pop(host, 0)
             self._offences[host] = offences + 1
             if len(self._offences) > _REMEMBERED:
                 del self._offences[next(iter(self._offences))]

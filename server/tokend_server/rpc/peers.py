@@ -27,6 +27,11 @@ def host_of(peer: str) -> str:
     return _ipv6_network(address.rpartition(":")[0]) if kind == "ipv6" else peer
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, as `host_of` names it, is this machine by its loopback address."""
+    return host == "127.0.0.1" or host == _ipv6_network("::1")
+
+
 class Lines:
     """Which line the calls of a connection wait in.
 
