@@ -2,14 +2,15 @@
 
 import logging
 import os
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from time import sleep
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from tokend_server.clock import Clock, SystemClock
-from tokend_server.config import Config
+from tokend_server.config import Config, ConfigError
 from tokend_server.door import Door, build_door
 from tokend_server.engines.build import build_engines
 from tokend_server.log_writer import LogWriter
@@ -26,6 +27,9 @@ from tokend_server.web.read_only import ReadOnlyListener
 from tokend_server.web.site import Site
 
 _log = logging.getLogger(__name__)
+
+#: What Python says where the operating system lets a process begin no more threads.
+_NO_THREAD = "can't start new thread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
     PlatformCollector(registry=metrics.registry)
     if log:
         log.tell_dropped(metrics.log_records_dropped.inc)
-    with ExitStack() as undo:
+    with needing_threads(), ExitStack() as undo:
         ops_address = undo.enter_context(closing(BoundAddress("ops.listen", config.ops.listen)))
         issuer_address, issuer = None, ""
         if config.pools_of("local"):
@@ -126,6 +130,25 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         extra={"grpc": service.grpc_addresses, "issuer": issuer, "ops": service.ops_address},
     )
     return service
+
+
+@contextmanager
+def needing_threads() -> Iterator[None]:
+    """A block that begins threads.
+
+    Raises:
+        ConfigError: The operating system has no more of them.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != _NO_THREAD:
+            raise
+        problem = (
+            "grpc.threads: the system does not let the process begin all of its threads; "
+            "raise the limit (pids.max of the cgroup, ulimit -u), or lower grpc.threads"
+        )
+        raise ConfigError([problem]) from error
 
 
 def _serve_http(address: BoundAddress, site: Site, undo: ExitStack) -> None:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from traceback import format_tb
 from types import TracebackType
 
@@ -32,13 +33,18 @@ def log_defect(method: str, error: Exception, request_id: str) -> None:
     _log.error("internal error", extra={"method": method, "request_id": request_id, **described})
 
 
-def log_what_would_be_printed() -> None:
-    """Sends what ends a thread, or cannot be raised, to the log: Python would write it to standard error and wait."""
+def log_what_would_be_printed(on_thread_end: Callable[[], object]) -> None:
+    """Sends what ends a thread, or cannot be raised, to the log: Python would write it to standard error and wait.
+
+    Args:
+        on_thread_end: Is called when a thread has ended by an exception, which is in the log.
+    """
 
     def ended(arguments: threading.ExceptHookArgs) -> None:
         described = described_without_message(arguments.exc_type, arguments.exc_traceback)
         name = arguments.thread.name if arguments.thread else "unknown"
         _log.error("a thread has ended", extra={"ended_thread": name, **described})
+        on_thread_end()
 
     def ignored(arguments: "sys.UnraisableHookArgs") -> None:
         described = described_without_message(arguments.exc_type, arguments.exc_traceback)

@@ -1,7 +1,7 @@
 """An Engine that records what it is asked, and answers, fails or waits as it is told."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -61,6 +61,7 @@ class ScriptedEngine:
     Attributes:
         asked: The calls that reached it, in order.
         failure: What every call raises, if anything.
+        act: What every call does first, if anything.
         problem: What `check` raises, if anything.
         answers: What the operations return: an IssuedToken, a DeveloperIdentity and an identity id, or else.
     """
@@ -68,6 +69,7 @@ class ScriptedEngine:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.failure: Exception | None = None
+        self.act: Callable[[], None] | None = None
         self.problem: Exception | None = None
         self.answers: dict[str, Any] = {"get": ISSUED, "lookup": FOUND, "merge": IDENTITY_ID}
         self._hold: Hold | None = None
@@ -115,5 +117,7 @@ class ScriptedEngine:
         if (hold := self._hold) is not None:
             hold.entered.set()
             hold.release.wait()
+        if self.act is not None:
+            self.act()
         if self.failure is not None:
             raise self.failure

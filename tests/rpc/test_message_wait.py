@@ -17,6 +17,7 @@ from tests.support.silent_calls import SilentCalls
 
 from tokend_server.clock import SystemClock
 from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.server import SERVICE_NAME
 
@@ -31,7 +32,8 @@ TIMEOUT = 5000.0
 class FakeContext:
     """What the wait needs of a call."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: str = "ipv4:127.0.0.1:1") -> None:
+        self.connection = connection
         self.cancelled = threading.Event()
         self.ended = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
@@ -44,6 +46,9 @@ class FakeContext:
             return False
         self._callbacks.append(callback)
         return True
+
+    def peer(self) -> str:
+        return self.connection
 
     def end(self) -> None:
         """Ends the call as gRPC does."""
@@ -74,7 +79,16 @@ class Waiting:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.replaced: list[int] = []
-        self.wait = MessageWait(TIMEOUT, self.replaced.append, self.clock, interval=INTERVAL)
+        self.spare = 10
+        self.wait = MessageWait(TIMEOUT, self.clock, interval=INTERVAL)
+
+    def replace(self, idle: int) -> None:
+        self.replaced.append(idle)
+
+    def receive(self, messages: Iterator[bytes], context: FakeContext) -> bytes:
+        """Waits for the message of a call, and returns it."""
+        received = self.wait.receiving(lambda message, _context: message, self)
+        return cast("bytes", received(messages, context))
 
     def look_after(self, seconds: float) -> list[int]:
         """Looks, and returns what has been told of waiting threads since the last time."""
@@ -85,13 +99,12 @@ class Waiting:
         return told
 
     @contextmanager
-    def calls(self, count: int) -> Iterator[list[tuple[FakeContext, Silent]]]:
+    def calls(self, count: int, connection: str = "ipv4:127.0.0.1:1") -> Iterator[list[tuple[FakeContext, Silent]]]:
         """Calls that wait for their messages, until the block ends."""
-        calls = [(FakeContext(), Silent()) for _ in range(count)]
-        receive = self.wait.receiving(lambda message, _context: message)
+        calls = [(FakeContext(connection), Silent()) for _ in range(count)]
         with ThreadPoolExecutor(count) as threads:
             for context, messages in calls:
-                threads.submit(receive, messages, cast("grpc.ServicerContext", context))
+                threads.submit(self.receive, messages, context)
             try:
                 for _, messages in calls:
                     assert messages.asked.wait(PATIENCE)
@@ -140,7 +153,7 @@ def test_a_call_whose_message_came_is_not_cancelled_however_long_it_takes(waitin
         return message
 
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(waiting.wait.receiving(work), iter([b"message"]), cast("grpc.ServicerContext", context))
+        answer = thread.submit(waiting.wait.receiving(work, waiting), iter([b"message"]), context)
         assert received.wait(PATIENCE)
         assert waiting.look_after(2 * TIMEOUT) == []
         release.set()
@@ -149,14 +162,9 @@ def test_a_call_whose_message_came_is_not_cancelled_however_long_it_takes(waitin
 
 
 def test_a_call_without_a_message_is_refused(waiting: Waiting) -> None:
-    receive = waiting.wait.receiving(lambda message, _context: message)
     with pytest.raises(ValidationFailed) as refused:
-        receive(iter([]), cast("grpc.ServicerContext", FakeContext()))
+        waiting.receive(iter([]), FakeContext())
     assert refused.value.violations == (FieldViolation("", "Request must be one message"),)
-
-
-class CancelledCall(Exception):
-    """What gRPC raises for a call that has ended."""
 
 
 class Ending:
@@ -170,45 +178,65 @@ class Ending:
 
     def __next__(self) -> bytes:
         if self._context.ended.is_set():
-            raise CancelledCall
+            raise grpc.RpcError
         threading.Thread(target=self._context.end).start()
         raise StopIteration
 
 
 def test_a_call_that_is_cancelled_is_none_without_a_message(waiting: Waiting) -> None:
     context = FakeContext()
-    receive = waiting.wait.receiving(lambda message, _context: message)
-    with pytest.raises(CancelledCall):
-        receive(Ending(context), cast("grpc.ServicerContext", context))
+    with pytest.raises(CallEnded):
+        waiting.receive(Ending(context), context)
 
 
-def test_threads_that_cannot_be_had_are_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
-    waiting = Waiting()
-    refusals = [RuntimeError("can't start new thread")]
+def test_of_more_calls_than_there_are_spare_threads_the_oldest_of_the_busiest_connections_end(waiting: Waiting) -> None:
+    waiting.spare = 3
+    with waiting.calls(1, "few") as few, waiting.calls(1, "many") as oldest:
+        waiting.look_after(1)
+        with waiting.calls(2, "many") as newer:
+            assert waiting.look_after(INTERVAL - 1) == [2]
+            assert waiting.look_after(1) == [4]
+            cancelled = [context.cancelled.is_set() for context, _ in (*few, *oldest, *newer)]
+            assert cancelled == [False, True, False, False]
 
-    def replace(idle: int) -> None:
-        if refusals:
-            raise refusals.pop()
-        waiting.replaced.append(idle)
 
-    waiting.wait.stop()
-    waiting.wait = MessageWait(TIMEOUT, replace, waiting.clock, interval=INTERVAL)
-    with waiting.calls(1) as ((context, _),):
-        assert waiting.look_after(TIMEOUT) == []
+def test_a_stream_waits_for_each_message_as_for_a_first(waiting: Waiting) -> None:
+    context, silent = FakeContext(), Silent()
+
+    def messages() -> Iterator[bytes]:
+        yield b"first"
+        yield next(silent)
+        raise grpc.RpcError
+
+    receive = waiting.wait.receiving_each(lambda messages, _context: messages, waiting)
+    received = receive(messages(), context)
+    assert next(received) == b"first"
+    assert waiting.look_after(TIMEOUT) == []
+    with ThreadPoolExecutor(1) as thread:
+        second = thread.submit(next, received)
+        assert silent.asked.wait(PATIENCE)
+        assert waiting.look_after(TIMEOUT) == [1]
         assert context.cancelled.is_set()
-        assert "no thread can take the place" in caplog.text
-        assert waiting.look_after(0) == [1]
-    waiting.wait.stop()
+        silent.come.set()
+        assert second.result(PATIENCE) == b"message"
+    assert next(received, None) is None
+
+
+class Looked(threading.Event):
+    """Threads, of which it is told when one waits."""
+
+    spare = 1
+
+    def replace(self, _idle: int) -> None:
+        self.set()
 
 
 def test_it_looks_by_itself() -> None:
-    looked = threading.Event()
-    wait = MessageWait(PATIENCE, lambda _idle: looked.set(), SystemClock(), interval=0.01)
-    context, messages = FakeContext(), Silent()
+    looked = Looked()
+    wait = MessageWait(PATIENCE, SystemClock(), interval=0.01)
+    messages = Silent()
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(
-            wait.receiving(lambda message, _context: message), messages, cast("grpc.ServicerContext", context)
-        )
+        thread.submit(wait.receiving(lambda message, _context: message, looked), messages, FakeContext())
         assert looked.wait(PATIENCE)
         messages.come.set()
     wait.stop()
@@ -234,7 +262,7 @@ def until_over(service: GrpcService, calls: int) -> Counter[str]:
 
 
 def extra_threads(service: GrpcService) -> int:
-    return service.server._workers._extra  # noqa: SLF001 - nothing else tells
+    return service.server._threads.calls._extra  # noqa: SLF001 - nothing else tells
 
 
 def test_silent_calls_keep_nobody_waiting() -> None:

@@ -10,9 +10,13 @@ from tokend_server.clock import SystemClock
 from tokend_server.rpc.worker_pool import WorkerPool
 
 
-def made(workers: int) -> WorkerPool:
-    """A pool that takes whatever comes."""
-    return WorkerPool(workers, 1000, SystemClock())
+def made(workers: int, most: int = 1000, spare: int = 8) -> WorkerPool:
+    """A pool; by default it takes whatever comes."""
+    return WorkerPool(workers, most, SystemClock(), spare=spare, refuse=no_call, on_skipped=no_call)
+
+
+def no_call(*_: object) -> None:
+    raise AssertionError("there is no call")
 
 
 @pytest.fixture
@@ -67,7 +71,6 @@ def test_as_many_tasks_run_at_once_as_there_are_workers(pool: WorkerPool) -> Non
 def test_shutdown_ends_the_threads() -> None:
     with no_threads_left():
         pool = made(3)
-        assert len(workers_of(pool)) == 3
         pool.shutdown()
 
 
@@ -91,10 +94,6 @@ def does_work(pool: WorkerPool) -> bool:
     return done.wait(PATIENCE)
 
 
-def workers_of(pool: WorkerPool) -> set[threading.Thread]:
-    return set(pool._workers)  # noqa: SLF001 - nothing else tells
-
-
 def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
     release = busy(pool, 2)
     pool.replace(2)
@@ -106,21 +105,16 @@ def test_workers_that_only_wait_are_replaced(pool: WorkerPool) -> None:
     second.set()
 
 
-def test_replacements_end_when_the_others_are_back() -> None:
-    with no_threads_left():
-        pool = made(2)
-        release = busy(pool, 2)
-        pool.replace(3)
-        first = workers_of(pool)
-        assert len(first) == 5
-        release.set()
-        pool.replace(1)
-        for number in (3, 2):
-            while len(workers_of(pool)) > number:
-                threading.Event().wait(0.001)
-            pool.replace(0)
-        assert does_work(pool)
-        pool.shutdown()
+def test_there_are_as_many_replacements_as_spare_threads(pool: WorkerPool) -> None:
+    pool.replace(100)
+    release = busy(pool, 10)
+    late = threading.Event()
+    pool.submit(late.set)
+    assert not late.is_set()
+    release.set()
+    assert late.wait(PATIENCE)
+    pool.replace(0)
+    assert does_work(pool)
 
 
 def test_work_that_was_there_first_is_done_before_a_replacement_ends(pool: WorkerPool) -> None:
@@ -143,22 +137,38 @@ def test_shutdown_ends_replacements_too() -> None:
         pool.shutdown()
 
 
-def test_threads_that_cannot_be_had_are_told_and_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("left", [0, 1, 3, 11])
+def test_a_pool_without_its_threads_is_none(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def start_some(thread: threading.Thread) -> None:
+        if len(started) == left:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
     with no_threads_left():
-        pool = made(1)
-        start, left = threading.Thread.start, [True, True]
-
-        def start_two(thread: threading.Thread) -> None:
-            if not left:
-                raise RuntimeError("can't start new thread")
-            left.pop()
-            start(thread)
-
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", start_two)
-            with pytest.raises(RuntimeError):
-                pool.replace(4)
-        assert len(workers_of(pool)) == 3
-        pool.replace(4)
-        assert len(workers_of(pool)) == 5
-        pool.shutdown()
+            patched.setattr(threading.Thread, "start", start_some)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                made(4, spare=8)
+        for thread in started:
+            thread.join(PATIENCE)
+
+
+def test_no_thread_begins_after_the_pool_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = made(1, most=1, spare=2)
+
+    def start_none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start_none)
+        release = busy(pool, 1)
+        refused = threading.Event()
+        pool.submit(lambda: refused.set() if pool.refuses() else None)
+        assert refused.wait(PATIENCE)
+        pool.replace(2)
+        release.set()
+        assert does_work(pool)
+    pool.shutdown()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +43,12 @@ developer_provider_name = "{DEVELOPER_PROVIDER}"
 class ServerProcess:
     """A server that serves when `__init__` returns, and stops when the `with` block ends.
 
+    Args:
+        config: Its configuration.
+        environment: Variables that it has beside those of this process.
+        directory: Where it runs.
+        under: A command that runs it.
+
     Attributes:
         endpoint: Where it takes calls.
         issuer: The issuer of its tokens.
@@ -51,14 +57,19 @@ class ServerProcess:
     """
 
     def __init__(
-        self, config: Path, environment: Mapping[str, str] | None = None, directory: Path | None = None
+        self,
+        config: Path,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        *,
+        under: Sequence[str] = (),
     ) -> None:
         self.identity_pool_id = POOL_ID
         self.developer_provider_name = DEVELOPER_PROVIDER
         self.log: list[dict[str, Any]] = []
         self.output: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
+            [*under, sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
             cwd=directory,
             stderr=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
@@ -70,6 +81,7 @@ class ServerProcess:
         self._serving.wait()
         started = [record for record in self.log if record["message"] == "serving"]
         if not started:
+            self.kill()
             raise RuntimeError(f"the server did not start: {self.output}")
         self.endpoint: str = started[0]["grpc"][0]
         self.issuer: str = started[0]["issuer"]

@@ -15,24 +15,29 @@ class SilentCalls:
 
     Args:
         address: The server.
-        method: The name of the method.
+        method: The name of the method, or its path.
+        settings: Parameters of HTTP/2 that the client sets.
+        metadata: What each call carries.
     """
 
-    def __init__(self, address: str, method: str) -> None:
-        self._path = f"/{SERVICE_NAME}/{method}"
+    def __init__(
+        self, address: str, method: str, *settings: tuple[int, int], metadata: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self._metadata = metadata
+        self._path = method if method.startswith("/") else f"/{SERVICE_NAME}/{method}"
         self._frames = http2.FrameReader()
         self._ended: list[int] = []
         self._open: set[int] = set()
         self._streams = iter(range(1, 2**31, 2))
         host, _, port = address.rpartition(":")
         self._connection = socket.create_connection((host, int(port)), PATIENCE)
-        self._connection.sendall(http2.PREFACE + http2.settings() + http2.settings_ack())
+        self._connection.sendall(http2.PREFACE + http2.settings(*settings) + http2.settings_ack())
 
     def begin(self, count: int = 1) -> Sequence[int]:
         """Begins calls, and returns their streams."""
         streams = [next(self._streams) for _ in range(count)]
         self._open.update(streams)
-        block = http2.request_block(self._path)
+        block = http2.request_block(self._path, self._metadata)
         self._connection.sendall(b"".join(b"".join(http2.header_frames(stream, block)) for stream in streams))
         return streams
 

@@ -14,6 +14,7 @@ from tokend_server.cli.migrate import migrate
 from tokend_server.cli.policy import policy
 from tokend_server.cli.quickstart import quickstart
 from tokend_server.cli.serve import serve
+from tokend_server.cli.stopping import leave
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,4 +41,4 @@ def main() -> None:
             give_up_output()
         for line in lines:
             click.echo(line, err=True)
-        sys.exit(1)
+        leave(1)

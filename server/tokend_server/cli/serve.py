@@ -8,13 +8,16 @@ import click
 
 from tokend_server import app, descriptors, logs, standard_streams
 from tokend_server.cli.options import config_option
-from tokend_server.cli.stopping import StopSignal
+from tokend_server.cli.stopping import Guard, StopSignal, leave
 from tokend_server.config import load_config
 from tokend_server.config.warnings import config_warnings
 from tokend_server.failures import log_what_would_be_printed
 from tokend_server.log_writer import LogWriter
 
 _log = logging.getLogger(__name__)
+
+#: Seconds beyond its delay and its grace that a stop may take, for connections, databases and traces to be closed.
+_LONGEST_END = 15.0
 
 
 @click.command()
@@ -29,15 +32,18 @@ def serve(config_path: Path | None) -> None:
     standard_streams.occupy()
     for stream in (standard_streams.OUTPUT, standard_streams.ERROR):
         standard_streams.never_wait(stream)
-    log = LogWriter(standard_streams.ERROR)
+    with app.needing_threads():
+        guard = Guard(stop)
+        log = LogWriter(standard_streams.ERROR)
     logs.configure(level=config.log.level, as_json=config.log.format == "json", handler=log)
-    log_what_would_be_printed()
+    log_what_would_be_printed(guard.thread_ended)
     for warning in config_warnings(config, os.environ):
         _log.warning(warning)
     if too_few := descriptors.warning(config, descriptors.raise_limit()):
         _log.warning(too_few)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys
     service = app.start(config, log=log)
+    guard.started()
     if config.grpc.insecure:
         _log.warning(
             "insecure = true: whoever reaches an address may call, and tokens may cross the network in the clear",
@@ -46,4 +52,6 @@ def serve(config_path: Path | None) -> None:
     # Whoever presses Ctrl-C has no load balancer to wait for.
     delay = config.grpc.drain_delay_seconds if stop.wait(service.reload) == signal.SIGTERM else 0.0
     _log.info("draining", extra={"delay_seconds": delay})
+    guard.end_within(delay + config.grpc.drain_grace_seconds + _LONGEST_END)
     service.stop(announced_for=delay)
+    leave(0)

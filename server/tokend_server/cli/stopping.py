@@ -1,5 +1,21 @@
+import logging
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import NoReturn
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks for a signal while the process is not serving yet.
+_SIGNAL_INTERVAL = 0.1
+
+#: Seconds after which a process ends that cannot say why it does.
+_LONGEST_WORD = 2
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -17,6 +33,10 @@ class StopSignal:
         self._signals = (*_SIGNALS, signal.SIGHUP) if hangup else _SIGNALS
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
+    def is_pending(self) -> bool:
+        """Whether one has come that nobody waits for yet."""
+        return not signal.sigpending().isdisjoint(_SIGNALS)
+
     def wait(self, on_hangup: Callable[[], None] = lambda: None) -> int:
         """Waits for the first such signal, and returns its number. A second one ends the process at once.
 
@@ -29,3 +49,55 @@ class StopSignal:
             signal.signal(each, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return number
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process without the interpreter's own end, which waits without a limit for threads of gRPC's."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+class Guard:
+    """Sees to it that the process ends: while it starts, when it stops, and when it has lost a thread.
+
+    Args:
+        stop: What keeps the signals.
+
+    Raises:
+        RuntimeError: The operating system has no more threads.
+    """
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+        self._started = threading.Event()
+        self._seconds: SimpleQueue[float] = SimpleQueue()
+        threading.Thread(target=self._watch, name="guard", daemon=True).start()
+
+    def started(self) -> None:
+        """Leaves the signals to `StopSignal.wait`; until then they end the process at once."""
+        self._started.set()
+
+    def end_within(self, seconds: float) -> None:
+        """Ends the process after some seconds, if it has not ended by itself."""
+        self._seconds.put(seconds)
+
+    @staticmethod
+    def thread_ended() -> NoReturn:
+        """Ends the process, which may look alive and not work without that thread."""
+        _end("the process ends, since it has lost a thread")
+
+    def _watch(self) -> None:
+        while not self._started.wait(_SIGNAL_INTERVAL):
+            if self._stop.is_pending():
+                _end("stopped before it served")
+        time.sleep(self._seconds.get())
+        _end("did not stop in time, and is ended")
+
+
+def _end(why: str) -> NoReturn:
+    signal.alarm(_LONGEST_WORD)  # ends the process where whoever reads the log has stopped
+    _log.critical(why)
+    leave(1)

@@ -20,7 +20,7 @@ _TASK, _END = True, False
 _LONGEST_PAUSE = 1.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Line(Generic[_Task]):
     """What waits in one line.
 
@@ -60,6 +60,7 @@ class FairQueue(Generic[_Task]):
         # One for each task, and one for each taker that is to end. Waiting for them costs less than for a condition.
         self._tickets: SimpleQueue[bool] = SimpleQueue()
         self._tickets_put_by = 0
+        self._tickets_left_over = 0
         self._lock = threading.Lock()
         self._pause = threading.Condition(self._lock)
         self._ended = False
@@ -80,6 +81,9 @@ class FairQueue(Generic[_Task]):
             line.tasks.append(task, connection)
             if len(line.tasks) == 1 and not line.held:
                 self._turns.append(line)
+            if self._tickets_left_over:
+                self._tickets_left_over -= 1
+                return True
         self._tickets.put(_TASK)
         return True
 
@@ -87,8 +91,11 @@ class FairQueue(Generic[_Task]):
         """Waits for a task of the line whose turn it is; None asks the taker to end."""
         while self._tickets.get():
             with self._lock:
-                if not self._turns:  # all that is left is held back
-                    self._tickets_put_by += 1
+                if not self._turns:  # all that is left is held back, or was withdrawn
+                    if self._tickets_left_over:
+                        self._tickets_left_over -= 1
+                    else:
+                        self._tickets_put_by += 1
                     continue
                 line = self._turns.popleft()
                 task = line.tasks.popleft()
@@ -108,6 +115,21 @@ class FairQueue(Generic[_Task]):
             self._unfinished -= 1
             line.unfinished -= 1
             self._forget_if_over(name, line)
+
+    def withdraw(self, task: _Task, name: str) -> bool:
+        """Takes a task of a line back, unless somebody has taken it; it counts as ended."""
+        with self._lock:
+            line = self._lines.get(name)
+            if line is None or task not in line.tasks:
+                return False
+            line.tasks.remove(task)
+            self._tickets_left_over += 1
+            if not line.tasks and not line.held:
+                self._turns.remove(line)
+            self._unfinished -= 1
+            line.unfinished -= 1
+            self._forget_if_over(name, line)
+            return True
 
     def move(self, name: str, to: str) -> None:
         """Counts a task that somebody has taken from a line as one of another line."""

@@ -1,59 +1,196 @@
 """grpc.health.v1: whether calls are welcome."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tokend_server.call import current_call
+from tokend_server.errors import TooManyRequests
+from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.ended import CallEnded
+from tokend_server.rpc.message_wait import MessageWait
+from tokend_server.rpc.worker_pool import WorkerPool
+
+#: A value of HealthCheckResponse.ServingStatus.
+_Status: TypeAlias = Any
+
+#: Sends a response, and returns when gRPC has taken it; None ends the call.
 _Send = Callable[[health_pb2.HealthCheckResponse | None], None]
 
+#: Seconds after which a watch that was refused may be tried again.
+_RETRY_AFTER = 5.0
 
-class HealthService(health.HealthServicer):
-    """The library's service, with watches that can be ended and that hear of changes alone.
+_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+class HealthService(health_pb2_grpc.HealthServicer):
+    """Answers for the server as a whole and for its services.
+
+    A watch holds no thread. Its responses are sent by the threads of its service, so that a client that takes none of
+    them keeps neither those who tell the state nor other watches waiting.
 
     Args:
         services: The names that it answers for, beside the server as a whole.
+        most: How many watches there are before further ones are refused, those of the callers with the most of them;
+            callers who are not known count by connection.
+        threads: What sends responses.
+        wait: Replaces threads whose clients take no response, and cancels such calls.
     """
 
-    def __init__(self, *services: str) -> None:
-        # Watches wait for nothing, so one thread begins them all.
-        super().__init__(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health"))
+    def __init__(self, *services: str, most: int, threads: WorkerPool, wait: MessageWait) -> None:
         self._services = ("", *services)
-        self._serving: bool | None = None
-        self._watches: set[_Send] = set()
-        self.tell(serving=False)
+        self._most = most
+        self._threads = threads
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._status = health_pb2.HealthCheckResponse.NOT_SERVING
+        self._is_final = False
+        self._watches: set[_Watch] = set()
+        self._watches_of: Counter[str] = Counter()
 
     def tell(self, *, serving: bool) -> None:
         """Says whether calls are welcome, to watches too if that is news."""
-        if serving == self._serving:
-            return
-        self._serving = serving
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in self._services:
-            self.set(service, status)
+        if not self._is_final:
+            status = health_pb2.HealthCheckResponse
+            self._tell(status.SERVING if serving else status.NOT_SERVING)
+
+    def enter_graceful_shutdown(self) -> None:
+        """Says that calls are not welcome any more, for good."""
+        self._is_final = True
+        self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def end_watches(self) -> None:
+        """Ends all watches, which would otherwise count as calls in flight for as long as somebody watches."""
+        for watch in self._all_watches():
+            watch.end()
+
+    def Check(  # noqa: N802 - the contract's name
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in self._services:
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            return health_pb2.HealthCheckResponse()
+        return health_pb2.HealthCheckResponse(status=self._status)
+
+    def List(  # noqa: N802 - the contract's name
+        self,
+        _request: Any,  # noqa: ANN401 - the stubs lack it
+        _context: grpc.ServicerContext,
+    ) -> Any:  # noqa: ANN401 - as above
+        """Answers for all names at once."""
+        status = health_pb2.HealthCheckResponse(status=self._status)
+        return health_pb2.HealthListResponse(statuses=dict.fromkeys(self._services, status))  # type: ignore[attr-defined] # as above
 
     def Watch(  # noqa: N802 - the contract's name
         self,
         request: health_pb2.HealthCheckRequest,
         context: grpc.ServicerContext,
         send_response_callback: Any = None,  # noqa: ANN401 - as grpc calls it
-    ) -> Any:  # noqa: ANN401 - as the library declares it
-        self._watches.add(send_response_callback)
-        context.add_callback(lambda: self._watches.discard(send_response_callback))
-        return super().Watch(request, context, send_response_callback)
-
-    def List(  # noqa: N802 - the contract's name
-        self,
-        _request: Any,  # noqa: ANN401 - the stubs lack it
-        context: grpc.ServicerContext,
     ) -> Any:  # noqa: ANN401 - as above
-        """Answers for all names at once; the library declares the method without it."""
-        statuses = {name: self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in self._services}
-        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined] # as above
+        """Sends the status now and at each change.
 
-    def end_watches(self) -> None:
-        """Ends all watches, which would otherwise count as calls in flight for as long as somebody watches."""
-        for send in tuple(self._watches):
-            send(None)
+        Raises:
+            TooManyRequests: There are too many watches.
+            CallEnded: Its client has gone.
+        """
+        call = current_call()
+        party = call.source if call.caller == ANONYMOUS else call.caller
+        watch = _Watch(
+            (lambda: self._status) if request.service in self._services else (lambda: _UNKNOWN),
+            lambda response: self._wait.waited_for(lambda: send_response_callback(response), context, self._threads),
+            context.cancel,
+            lambda work: self._threads.run_for(call.source, work),
+        )
+        self._admit(watch, party)
+        if not context.add_callback(lambda: self._forget(watch, party)):
+            self._forget(watch, party)
+            raise CallEnded
+        watch.send_news()
+
+    # gRPC then gives a function that sends responses, and expects none to be returned.
+    Watch.experimental_non_blocking = True  # type: ignore[attr-defined]
+
+    def _tell(self, status: _Status) -> None:
+        self._status = status
+        for watch in self._all_watches():
+            watch.tell()
+
+    def _all_watches(self) -> "tuple[_Watch, ...]":
+        with self._lock:
+            return tuple(self._watches)
+
+    def _admit(self, watch: "_Watch", party: str) -> None:
+        with self._lock:
+            parties = len(self._watches_of)
+            if len(self._watches) >= self._most and self._watches_of[party] >= max(1, self._most // parties):
+                raise TooManyRequests("Too many health watches.", retry_after=_RETRY_AFTER)
+            self._watches.add(watch)
+            self._watches_of[party] += 1
+
+    def _forget(self, watch: "_Watch", party: str) -> None:
+        with self._lock:
+            self._watches.discard(watch)
+            self._watches_of[party] -= 1
+            if not self._watches_of[party]:
+                del self._watches_of[party]
+
+
+class _Watch:
+    """A call that watches.
+
+    Args:
+        status: What is to be told.
+        send: Sends a response, or ends the call.
+        cancel: Ends a call whose responses cannot be sent.
+        run: Has a thread do something; false if there is too much of that.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], _Status],
+        send: _Send,
+        cancel: Callable[[], object],
+        run: Callable[[Callable[[], None]], bool],
+    ) -> None:
+        self._status = status
+        self._send = send
+        self._cancel = cancel
+        self._run = run
+        self._sent: int | None = None
+        self._ends = False
+        self._sends = threading.Lock()
+
+    def tell(self) -> None:
+        """Has the status sent if that is news."""
+        if self._status() != self._sent and not self._run(self.send_news):
+            self._cancel()
+
+    def end(self) -> None:
+        """Has the call end when its news is sent."""
+        self._ends = True
+        if not self._run(self.send_news):
+            self._cancel()
+
+    def send_news(self) -> None:
+        """Sends what is news in this thread, unless another one does."""
+        while self._is_news() and self._sends.acquire(blocking=False):
+            try:
+                self._send_once()
+            finally:
+                self._sends.release()
+
+    def _is_news(self) -> bool:
+        return self._ends or self._status() != self._sent
+
+    def _send_once(self) -> None:
+        status = self._status()
+        if status != self._sent:
+            self._sent = status
+            self._send(health_pb2.HealthCheckResponse(status=status))
+        elif self._ends:
+            self._send(None)
+            self._ends = False

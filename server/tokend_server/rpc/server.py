@@ -1,7 +1,7 @@
 """The gRPC server: services, layers, limits and listeners."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,20 +27,30 @@ from tokend_server.rpc.interceptors.auditing import auditing
 from tokend_server.rpc.interceptors.callers import identifying, limiting
 from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor
-from tokend_server.rpc.interceptors.load import learning, pausing, refusing_excess, unknown_method
+from tokend_server.rpc.interceptors.load import (
+    Threads,
+    learning,
+    pausing,
+    refusing_at_once,
+    refusing_excess,
+    unknown_method,
+)
 from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
-from tokend_server.rpc.interceptors.metrics import counting_unknown_methods, create_series, observing
+from tokend_server.rpc.interceptors.metrics import (
+    counting_skipped,
+    counting_unknown_methods,
+    create_series,
+    observing,
+)
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import rules
 from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target
+from tokend_server.rpc.threads import CallThreads
 from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 from tokend_server.rpc.worker_pool import ListenerThreads, WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
-
-#: Reflection holds one for as long as a client keeps its stream open; health watches hold none.
-_STREAMING_THREADS = 2
 
 #: Seconds without a word from a client, after which it is asked whether it is still there, and that it has to answer.
 _KEEPALIVE_INTERVAL, _KEEPALIVE_TIMEOUT = 60, 20
@@ -87,23 +97,35 @@ class GrpcServer:
         self._guard = ConnectionGuard(
             config.max_connections, config.max_metadata_bytes, metrics.connections_ended.inc, clock
         )
-        self._workers = WorkerPool(config.threads, door.concurrent_calls, clock)
-        self._streams = ThreadPoolExecutor(_STREAMING_THREADS, "grpc-stream")
-        self._message_wait = MessageWait(config.message_timeout_seconds, self._workers.replace, clock)
-        self._health = HealthService(SERVICE_NAME)
-        self._probe = ProbeMethod(self._workers.refuses)
-        self._private = PrivateDirectory()
         self._servers: list[grpc.Server] = []
+        # A server whose thread could not begin would never end either.
+        self._started: list[grpc.Server] = []
         self._following: list[FollowingCredentials] = []
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
-        create_series(map(descriptor_pool.Default().FindServiceByName, names), metrics)
+        services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
+        create_series(services, metrics)
+        self._threads = CallThreads(
+            config,
+            door.concurrent_calls,
+            clock,
+            refusing_at_once(metrics.calls_refused.labels("server_calls").inc),
+            counting_skipped(services, metrics),
+        )
+        self._probe = ProbeMethod(self._threads.calls.refuses)
+        self._private = PrivateDirectory()
         targets = []
         with ExitStack() as undo:
-            undo.callback(self.stop, 0)
+            undo.callback(self._private.close)
+            undo.callback(self._threads.shutdown)
+            self._message_wait = MessageWait(config.message_timeout_seconds, clock)
+            undo.callback(self._message_wait.stop)
+            self._health = HealthService(
+                SERVICE_NAME, most=config.max_connections, threads=self._threads.watches, wait=self._message_wait
+            )
             for listener in config.guarded:
                 certificates = ClientCertificates(clock) if _demands_certificates(listener) else None
                 layers = call_layers(
-                    config, listener, door, self._workers, self._guard, metrics, clock, tracing, certificates
+                    config, listener, door, self._threads.of, self._guard, metrics, clock, tracing, certificates
                 )
                 server = self._server(listener, layers)
                 add_DeveloperIdentityServiceServicer_to_server(service, server)
@@ -123,6 +145,7 @@ class GrpcServer:
         self._guard.start()
         for server in self._servers:
             server.start()
+            self._started.append(server)
 
     def prober(self, clock: Clock, *, call_timeout: float, reach_timeout: float, interval: float = 2.0) -> Prober:
         """What makes calls of tokend's own to each listener; the arguments are `Prober`'s."""
@@ -150,25 +173,26 @@ class GrpcServer:
 
     def stop(self, grace: float) -> None:
         """Takes no more calls, and returns when those in flight are done, or ended after `grace` seconds."""
-        stopped = [server.stop(grace) for server in self._servers]
         self._health.end_watches()
-        for each in stopped:
-            each.wait()
+        for wait in [_begin_to_stop(server, grace) for server in self._started]:
+            wait()
         self._guard.stop()
         self._message_wait.stop()
-        self._workers.shutdown()
-        self._streams.shutdown(wait=False)
+        self._threads.shutdown()
         self._private.close()
 
     def _server(self, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
         unknown = unknown_method(
-            counting_unknown_methods(self._metrics), self._workers.hold_back, _pause(self._config, listener)
+            counting_unknown_methods(self._metrics), self._threads.calls.hold_back, _pause(self._config, listener)
         )
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
-        threads = ListenerThreads(self._workers, line_of) if _is_guarded(listener) else self._workers
+
+        def in_line(threads: WorkerPool) -> ThreadPoolExecutor:
+            return ListenerThreads(threads, line_of) if _is_guarded(listener) else threads
+
         bare = {self._probe.path: self._probe.handler}
-        interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._streams, bare)
-        return grpc.server(threads, interceptors=[interceptor], options=_options(self._config))
+        interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._threads.of, in_line, bare)
+        return grpc.server(in_line(self._threads.calls), interceptors=[interceptor], options=_options(self._config))
 
     def _listen(
         self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None
@@ -208,11 +232,24 @@ class GrpcServer:
         return following
 
 
+def _begin_to_stop(server: grpc.Server, grace: float) -> Callable[[], object]:
+    """Has a server take no more calls, and returns what waits for its end."""
+    try:
+        return server.stop(grace).wait
+    except RuntimeError:  # it begins a thread to end calls after the grace, and there may be no more threads
+
+        def stop_here() -> None:
+            server.wait_for_termination(grace)
+            server.stop(None)
+
+        return stop_here
+
+
 def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     config: Grpc,
     listener: Listener,
     door: Door,
-    workers: WorkerPool,
+    threads: Threads,
     guard: ConnectionGuard,
     metrics: Metrics,
     clock: Clock,
@@ -233,15 +270,11 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         ),
         translating_errors,
         auditing(door.auditor, clock, by_path),
-        *([pausing(workers.hold_back, pause)] if pause else []),
-        refusing_excess(workers.refuses, metrics.calls_refused.labels("server_calls").inc),
+        *([pausing(threads, pause)] if pause else []),
+        refusing_excess(threads, metrics.calls_refused.labels("server_calls").inc),
         limiting_metadata(config.max_metadata_bytes),
         identifying(door.ways(listener), by_path, certificates),
-        *(
-            [learning(guard.learn, workers.count_in, anonymous=not listener.identify_by)]
-            if _is_guarded(listener)
-            else []
-        ),
+        *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if _is_guarded(listener) else []),
         limiting(door.limits),
     ]
 

@@ -2,55 +2,116 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
+from functools import partial
+from queue import SimpleQueue
+from time import monotonic
 from typing import Any, TypeAlias
+
+import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.rpc.fair_queue import FairQueue
+from tokend_server.rpc.grpc_internals import SubmittedCall
 
 _log = logging.getLogger(__name__)
 
 #: Tells which line a call waits in, by its connection, as gRPC calls its peer, and the number of its metadata fields.
 LineOf: TypeAlias = Callable[[str, int], str]
 
+#: How many refused calls may wait for their answers. What is beyond is refused by the thread that brings it.
+_MOST_REFUSALS = 1000
+
+#: Seconds that the threads may take to end when the pool is shut down; all are daemons.
+_JOIN_TIMEOUT = 5.0
+
+#: What a thread is told: it is to take tasks until it is asked to stop, or to end.
+_TAKE, _END = True, False
+
+#: What is told of a call that was never worked on: the path of its method, and how it ended.
+OnSkipped = Callable[[str, grpc.StatusCode], None]
+
+#: What refuses a call without waiting for anything, as grpc calls it.
+Refuse = Callable[..., Any]
+
 
 class WorkerPool(ThreadPoolExecutor):
     """A thread pool for a gRPC server, which asks of submitted work only to be told when it is done.
 
     A `Future` that could also be waited for costs a lock and a condition variable for every call, about a tenth of
-    all that gRPC costs.
+    all that gRPC costs. All threads begin with the pool: gRPC's serving thread ends for good if `submit` raises.
+
+    A call that ends while it waits, since its client or its connection has gone or its deadline has passed, is let go
+    at once: until then it would keep its place here and its stream on the connection.
 
     Args:
-        workers: How many threads there are, from the start.
+        workers: How many calls are worked on at once.
         most: How many calls wait or are worked on before further ones are refused, those of the lines with the most of
             them.
         clock: Measures pauses.
+        refuse: Refuses a call for the number of calls.
+        on_skipped: Is told of each call that ended while it waited, or that only `refuse` has seen.
+        spare: How many further threads there are to take the places of those that only wait for something.
+        name: What the names of the threads begin with.
+
+    Raises:
+        RuntimeError: The operating system has no more threads; none of them is left.
     """
 
-    def __init__(self, workers: int, most: int, clock: Clock) -> None:
-        super().__init__(1, "grpc-refusal", self._begin_refusing)
+    def __init__(  # noqa: PLR0913 - what a pool is made of
+        self,
+        workers: int,
+        most: int,
+        clock: Clock,
+        *,
+        refuse: Refuse,
+        on_skipped: OnSkipped,
+        spare: int = 0,
+        name: str = "grpc",
+    ) -> None:
+        super().__init__(1)  # it begins no thread before its own `submit`, which is never called
+        self.spare = spare
+        self._refuse = refuse
+        self._on_skipped = on_skipped
         self._here = threading.local()
         self._tasks: FairQueue[_Task] = FairQueue(most, clock)
-        self._numbers = count()
-        self._lock = threading.Lock()
-        self._workers: set[threading.Thread] = set()
+        self._refusals: SimpleQueue[_Task | None] = SimpleQueue()
+        # One for each thread that is to take tasks, or to end.
+        self._turns: SimpleQueue[bool] = SimpleQueue()
         self._extra = 0
+        self._threads_of_pool: list[threading.Thread] = []
+        try:
+            self._start(self._answer_refusals, f"{name}-refusal")
+            for number in range(workers + spare):
+                self._start(self._work, f"{name}-{number}")
+        except RuntimeError:
+            self.shutdown()
+            raise
         for _ in range(workers):
-            self._start_worker()
+            self._turns.put(_TAKE)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         return self.submit_in_line(lambda peer, _fields: peer, fn, *args, **kwargs)
 
     def submit_in_line(self, line_of: LineOf, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """As `submit`, in a line of the listener's choice."""
-        connection, fields = _connection(args)
-        line = line_of(connection, fields)
-        task = _Task(lambda: fn(*args, **kwargs), line)
-        if self._tasks.offer(task, line, connection):
+        call = SubmittedCall(args)
+        connection = call.connection
+        task = _Task(partial(fn, *args, **kwargs), line_of(connection, call.metadata_fields))
+        call.on_end(partial(self._skip_if_waiting, task, call))
+        if self._tasks.offer(task, task.line, connection):
             return task
-        return super().submit(fn, *args, **kwargs)
+        if self._refusals.qsize() < _MOST_REFUSALS:
+            self._refusals.put(task)
+        elif task.take():
+            self._on_skipped(call.path, grpc.StatusCode.RESOURCE_EXHAUSTED)
+            task.run(partial(fn, *call.answered_by(self._refuse), **kwargs))
+        return task
+
+    def run_for(self, connection: str, work: Callable[[], object]) -> bool:
+        """Has a thread do what is due to a connection, in its turn, unless there is too much of that already."""
+        return self._tasks.offer(_Task(work, connection), connection, connection)
 
     def refuses(self) -> bool:
         """Whether the current thread has been given its call because it is one too many."""
@@ -74,13 +135,11 @@ class WorkerPool(ThreadPoolExecutor):
         Not for several threads at once.
 
         Args:
-            idle: How many of them do.
-
-        Raises:
-            RuntimeError: The operating system has no more threads; as many as it had work now.
+            idle: How many of them do; spare threads take the places of as many as there are.
         """
+        idle = min(idle, self.spare)
         while self._extra < idle:
-            self._start_worker()
+            self._turns.put(_TAKE)
             self._extra += 1
         while self._extra > idle:
             self._tasks.end_taker()
@@ -89,32 +148,45 @@ class WorkerPool(ThreadPoolExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
         self._tasks.close()
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
-        with self._lock:
-            workers = tuple(self._workers)
-        for _ in workers:
+        self._refusals.put(None)
+        for _ in self._threads_of_pool:
+            self._turns.put(_END)
             self._tasks.end_taker()
-        if wait:
-            for worker in workers:
-                worker.join()
+        until = monotonic() + _JOIN_TIMEOUT
+        for thread in self._threads_of_pool if wait else ():
+            thread.join(max(0.0, until - monotonic()))
 
-    def _begin_refusing(self) -> None:
-        self._here.refuses = True
-
-    def _start_worker(self) -> None:
-        worker = threading.Thread(target=self._work, name=f"grpc-{next(self._numbers)}", daemon=True)
-        with self._lock:
-            worker.start()
-            self._workers.add(worker)
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads_of_pool.append(thread)
 
     def _work(self) -> None:
-        while task := self._tasks.take():
-            self._here.line, self._here.task = task.line, task
-            task.run()
-            self._here.task = None
-            self._tasks.end(task.line)
-            del task  # a call must not live on until the next one comes
-        with self._lock:
-            self._workers.discard(threading.current_thread())
+        while self._turns.get():
+            while task := self._tasks.take():
+                if work := task.take():
+                    self._here.line, self._here.task = task.line, task
+                    task.run(work)
+                    self._here.task = None
+                    del work
+                self._tasks.end(task.line)
+                del task  # a call must not live on until the next one comes
+
+    def _answer_refusals(self) -> None:
+        self._here.refuses = True
+        while task := self._refusals.get():
+            if work := task.take():
+                task.run(work)
+                del work
+            del task  # as above
+
+    def _skip_if_waiting(self, task: "_Task", call: SubmittedCall) -> None:
+        """Lets go of a call that has ended before a thread took it."""
+        if task.take() is None:
+            return
+        self._tasks.withdraw(task, task.line)
+        self._on_skipped(call.path, call.ending)
+        task.finish()
 
 
 class ListenerThreads(ThreadPoolExecutor):
@@ -134,34 +206,32 @@ class ListenerThreads(ThreadPoolExecutor):
         return self._workers.submit_in_line(self._line_of, fn, *args, **kwargs)
 
 
-def _connection(arguments: Iterable[Any]) -> tuple[str, int]:
-    """The connection of a call, as gRPC calls its peer, and the number of its metadata fields.
-
-    They are found in the arguments of what gRPC submits, which are no public interface. Where they are others, all
-    calls stand in one line.
-    """
-    for argument in arguments:
-        if peer := getattr(getattr(argument, "call", None), "peer", None):
-            name = peer()
-            fields = len(getattr(argument, "invocation_metadata", None) or ())
-            return name.decode() if isinstance(name, bytes) else str(name), fields
-    return "", 0
-
-
 class _Task(Future[Any]):
     """A future without a result; only `add_done_callback` is of use."""
 
-    def __init__(self, work: Callable[[], Any], line: str) -> None:
-        self._work = work
+    def __init__(self, work: Callable[[], object], line: str) -> None:
         self.line = line
+        self._work = [work]
         self._done = False
         self._callbacks: list[Callable[[Future[Any]], object]] = []
 
-    def run(self) -> None:
+    def take(self) -> Callable[[], object] | None:
+        """What is to be done, for whoever asks first."""
         try:
-            self._work()
+            return self._work.pop()
+        except IndexError:
+            return None
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Does what was taken."""
+        try:
+            work()
         except Exception:  # noqa: BLE001 - a worker goes on to the next call, whatever happened in this one
             _log.exception("work on a call failed")
+        self.finish()
+
+    def finish(self) -> None:
+        """Says that it is done."""
         self._done = True
         self._call_back()
 

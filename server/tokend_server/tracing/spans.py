@@ -51,9 +51,6 @@ def _telling_code(behavior: Behavior) -> Behavior:
     def telling(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
         try:
             return behavior(request, context)
-        except grpc.RpcError:  # the call has ended before its message came
-            context.set_code(grpc.StatusCode.CANCELLED)
-            raise
         except Exception:
             code: grpc.StatusCode | None = context.code()  # type: ignore[attr-defined] # missing in the stubs
             context.set_code(code or grpc.StatusCode.UNKNOWN)

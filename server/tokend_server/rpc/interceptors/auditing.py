@@ -13,6 +13,7 @@ from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.errors import AuditUnavailable, TokendError
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.audit_entry import Failure, audit_entry
+from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.status import INTERNAL_TEXT, STATUS
@@ -60,7 +61,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             call = current_call()
             try:
                 response = behavior(request, context)
-            except grpc.RpcError:  # the call has ended before its message came: nothing was decided
+            except CallEnded:  # the call has ended before its message came: nothing was decided
                 raise
             except TokendError as error:
                 _record_failure(call, Failure(STATUS[type(error)].code.name, error.reason, error.text))

@@ -1,13 +1,16 @@
 """The layer that turns what goes wrong into the statuses of the contract."""
 
+from collections.abc import Iterable, Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
 from tokend_server.call import current_call
 from tokend_server.errors import TokendError
 from tokend_server.failures import log_defect, log_failure
+from tokend_server.rpc.ended import CallEnded, let_go
+from tokend_server.rpc.grpc_internals import ended_by
 from tokend_server.rpc.interceptors.layers import Behavior, Method
 from tokend_server.rpc.status import internal_status, to_status
 
@@ -19,14 +22,36 @@ def translating_errors(method: Method, behavior: Behavior) -> Behavior:
     def translated(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
         try:
             return behavior(request, context, *rest)
-        except grpc.RpcError:  # the call has ended before its message came
-            raise
-        except TokendError as error:
-            log_failure(method.name, error)
-            context.abort_with_status(to_status(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told no more than that
-            request_id = current_call().request_id
-            log_defect(method.name, error, request_id)
-            context.abort_with_status(internal_status(request_id))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told no more than its status
+            _abort(method, error, context)
 
-    return translated
+    if not method.answers_with_stream:
+        return translated
+
+    @wraps(behavior)
+    def translated_stream(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as above
+        responses = translated(request, context, *rest)
+        return None if responses is None else each(responses, context)
+
+    def each(responses: Iterable[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from responses
+        except Exception as error:  # noqa: BLE001 - as above
+            _abort(method, error, context)
+
+    return translated_stream
+
+
+def _abort(method: Method, error: Exception, context: grpc.ServicerContext) -> NoReturn:
+    if isinstance(error, CallEnded):
+        let_go(error)
+        context.abort(ended_by(context.time_remaining()), "")
+    if isinstance(error, TokendError):
+        log_failure(method.name, error)
+        status = to_status(error)
+    else:
+        request_id = current_call().request_id
+        log_defect(method.name, error, request_id)
+        status = internal_status(request_id)
+    let_go(error)
+    context.abort_with_status(status)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor  # noqa: TC003 - it is what it looks like
 from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - as above
+from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - as above
 
 #: What answers a call: takes the request (or an iterator of requests) and the context, as grpc calls it.
 Behavior = Callable[..., Any]
+
+_Deserialize: TypeAlias = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ class Method:
     kind: str
 
     @property
+    def answers_with_stream(self) -> bool:
+        """Whether it may have several responses, and goes on when its behavior has returned."""
+        return self.kind in {"server_stream", "bidi_stream"}
+
+    @property
     def path(self) -> str:
         """Its path in HTTP/2."""
         return f"/{self.service}/{self.name}"
@@ -45,30 +53,33 @@ Layer = Callable[[Method, Behavior], Behavior]
 class LayeredInterceptor(grpc.ServerInterceptor):
     """Wraps the handler of each method in layers.
 
-    gRPC calls a unary method when its message is there, and holds a thread for it from its headers on. Here a unary
-    method is called at its headers, so that who calls is known before anything is waited for.
+    gRPC calls a method with one request when its message is there, and holds a thread for it from its headers on. Here
+    it is called at its headers, so that who calls is known before anything is waited for.
 
     Args:
         layers: The layers, the outermost first.
         unknown_method: Ends the calls to methods that do not exist.
         message_wait: Waits for messages.
-        streams: The threads for methods that stream, so that open streams take none from other calls.
+        threads: Which threads work on a method; those of streams take none from other calls.
+        in_line: What puts the calls of the listener into lines for such threads.
         bare: Handlers of methods that have no layers, by their paths.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a call meets, and who works on it
         self,
         layers: Sequence[Layer],
         unknown_method: Behavior,
         message_wait: MessageWait,
-        streams: ThreadPoolExecutor,
+        threads: Callable[[Method], WorkerPool],
+        in_line: Callable[[WorkerPool], ThreadPoolExecutor],
         bare: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = MappingProxyType({}),
     ) -> None:
         self._layers = layers
         # Of any kind: its messages are not read, and it has no response.
         self._unknown_method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(unknown_method)
         self._message_wait = message_wait
-        self._streams = streams
+        self._threads = threads
+        self._in_line = in_line
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = dict(bare)
 
     def intercept_service(
@@ -88,25 +99,22 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         _, service, name = path.split("/")
         kind = method_kind(request_streaming=handler.request_streaming, response_streaming=handler.response_streaming)
         method = Method(service, name, kind)
-        if kind == "unary":
-            return self._wrap_unary(method, handler)
-        attribute, make_handler = _STREAMING_HANDLERS[kind]
-        behavior, deserializer = getattr(handler, attribute), handler.request_deserializer
-        if not handler.request_streaming and deserializer is not None:
-            behavior, deserializer = _deserializing(behavior, deserializer), None
+        threads = self._threads(method)
+        behavior, deserialize = _behavior(handler), handler.request_deserializer
+        if handler.request_streaming:
+            behavior = self._message_wait.receiving_each(_deserializing_each(behavior, deserialize), threads)
+        else:
+            behavior = self._message_wait.receiving(_deserializing(behavior, deserialize), threads)
         layered = self._layered(method, behavior)
         # The attribute is what gRPC looks for; a service may have set it already.
-        layered.experimental_thread_pool = (  # type: ignore[attr-defined]
-            getattr(behavior, "experimental_thread_pool", None) or self._streams
+        layered.experimental_thread_pool = self._in_line(threads)  # type: ignore[attr-defined]
+        layered.path = path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
+        make_handler = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
         )
-        return make_handler(layered, deserializer, handler.response_serializer)
-
-    def _wrap_unary(self, method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        behavior: Any = handler.unary_unary
-        if handler.request_deserializer is not None:
-            behavior = _deserializing(behavior, handler.request_deserializer)
-        layered = self._layered(method, self._message_wait.receiving(behavior))
-        return grpc.stream_unary_rpc_method_handler(layered, None, handler.response_serializer)
+        return make_handler(layered, None, handler.response_serializer)
 
     def _layered(self, method: Method, behavior: Behavior) -> Behavior:
         for layer in reversed(self._layers):
@@ -121,25 +129,40 @@ def method_kind(*, request_streaming: bool, response_streaming: bool) -> str:
     return "server_stream" if response_streaming else "unary"
 
 
-#: For each kind of streaming method: the attribute that holds a handler's behavior, and what makes a handler of it.
-_STREAMING_HANDLERS: Mapping[str, tuple[str, Callable[..., grpc.RpcMethodHandler[Any, Any]]]] = {
-    "client_stream": ("stream_unary", grpc.stream_unary_rpc_method_handler),
-    "server_stream": ("unary_stream", grpc.unary_stream_rpc_method_handler),
-    "bidi_stream": ("stream_stream", grpc.stream_stream_rpc_method_handler),
-}
+def _behavior(handler: grpc.RpcMethodHandler[Any, Any]) -> Behavior:
+    """What answers the calls of a method; a handler has one."""
+    behavior: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    return behavior  # type: ignore[no-any-return] # one of them is there
 
 
-def _deserializing(behavior: Behavior, deserialize: Callable[[bytes], Any]) -> Behavior:
+def _deserializing(behavior: Behavior, deserialize: _Deserialize | None) -> Behavior:
     """Reads the request inside the layers, since gRPC itself would call a malformed one an INTERNAL error."""
+    if deserialize is None:
+        return behavior
 
     @wraps(behavior)
     def deserializing(serialized: bytes, *context: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-        try:
-            request = deserialize(serialized)
-        except DecodeError:
-            malformed = ValidationFailed([FieldViolation("", "Request must be a serialized message of its type")])
-            malformed.in_vain = True
-            raise malformed from None
-        return behavior(request, *context)
+        return behavior(_deserialized(serialized, deserialize), *context)
 
     return deserializing
+
+
+def _deserializing_each(behavior: Behavior, deserialize: _Deserialize | None) -> Behavior:
+    """As `_deserializing`, for each message of a stream."""
+    if deserialize is None:
+        return behavior
+
+    @wraps(behavior)
+    def deserializing(messages: Iterable[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+        return behavior((_deserialized(message, deserialize) for message in messages), context)
+
+    return deserializing
+
+
+def _deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa: ANN401 - a message of whatever type
+    try:
+        return deserialize(serialized)
+    except DecodeError:
+        malformed = ValidationFailed([FieldViolation("", "Request must be a serialized message of its type")])
+        malformed.in_vain = True
+        raise malformed from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -10,25 +10,32 @@ from tokend_server.call import current_call
 from tokend_server.errors import TokendError, TooManyRequests
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.status import to_status
+from tokend_server.rpc.worker_pool import WorkerPool
+
+#: What works on the calls of a method.
+Threads: TypeAlias = Callable[[Method], WorkerPool]
 
 #: Seconds after which a call that was refused for the number of calls may be tried again.
 _RETRY_AFTER = 0.5
 
 
-def refusing_excess(is_excess: Callable[[], bool], on_refusal: Callable[[], None]) -> Layer:
+def refusing_excess(threads: Threads, on_refusal: Callable[[], None]) -> Layer:
     """A layer that refuses calls that are too many.
 
     Args:
-        is_excess: Whether the current call is one of them.
+        threads: What works on a method, and knows which calls are.
         on_refusal: Is told of each.
     """
 
-    def layer(_method: Method, behavior: Behavior) -> Behavior:
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        is_excess = threads(method).refuses
+
         @wraps(behavior)
         def refused(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             if is_excess():
                 on_refusal()
-                raise TooManyRequests("Too many calls at once.", retry_after=_RETRY_AFTER)
+                raise _too_many()
             return behavior(request, context, *rest)
 
         return refused
@@ -36,17 +43,19 @@ def refusing_excess(is_excess: Callable[[], bool], on_refusal: Callable[[], None
     return layer
 
 
-def learning(learn: Callable[[str, str], str], count_in: Callable[[str], None], *, anonymous: bool) -> Layer:
+def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: bool) -> Layer:
     """A layer that tells of a connection who makes its calls, as soon as one of them has shown it.
 
     Args:
+        threads: What works on a method, and counts the current call as one of a line.
         learn: Is told the connection, as gRPC calls its peer, and the caller; tells the connection's line.
-        count_in: Counts the current call as one of that line.
         anonymous: Callers are not told apart, and each connection has a line of its own; elsewhere a caller that stays
             anonymous has shown nothing.
     """
 
-    def layer(_method: Method, behavior: Behavior) -> Behavior:
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        count_in = threads(method).count_in
+
         @wraps(behavior)
         def learned(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             call = current_call()
@@ -61,15 +70,32 @@ def learning(learn: Callable[[str, str], str], count_in: Callable[[str], None], 
     return layer
 
 
-def pausing(hold_back: Callable[[float], None], seconds: float) -> Layer:
+def refusing_at_once(on_refusal: Callable[[], None]) -> Behavior:
+    """What refuses a call beyond those that `refusing_excess` can answer: outside of all layers, and without a wait.
+
+    Args:
+        on_refusal: Is told of each.
+    """
+    status = to_status(_too_many())
+
+    def refuse(_messages: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+        on_refusal()
+        context.abort_with_status(status)
+
+    return refuse
+
+
+def pausing(threads: Threads, seconds: float) -> Layer:
     """A layer that has a line wait a little after each of its calls that was in vain.
 
     Args:
-        hold_back: Holds back the line of the current call for some seconds.
+        threads: What works on a method, and can hold back the line of the current call.
         seconds: How long.
     """
 
-    def layer(_method: Method, behavior: Behavior) -> Behavior:
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        hold_back = threads(method).hold_back
+
         @wraps(behavior)
         def paused(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             try:
@@ -89,7 +115,7 @@ def unknown_method(count: Callable[[], None], hold_back: Callable[[float], None]
 
     Args:
         count: Is told of each.
-        hold_back: As for `pausing`.
+        hold_back: Holds back the line of the current call for some seconds.
         seconds: How long a line waits after each of them.
     """
 
@@ -99,3 +125,7 @@ def unknown_method(count: Callable[[], None], hold_back: Callable[[float], None]
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
     return not_found
+
+
+def _too_many() -> TooManyRequests:
+    return TooManyRequests("Too many calls at once.", retry_after=_RETRY_AFTER)

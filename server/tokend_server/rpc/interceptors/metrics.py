@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from tokend_server.clock import Clock
 from tokend_server.metrics import Metrics
@@ -28,9 +28,13 @@ def create_series(services: Iterable[ServiceDescriptor], metrics: Metrics) -> No
     """Makes the series of every method and code, so that a rate is right from the first call on."""
     for service in services:
         for method in service.methods:
-            kind = method_kind(request_streaming=method.client_streaming, response_streaming=method.server_streaming)
-            _Recorder(Method(service.full_name, method.name, kind), metrics)
+            _Recorder(_method(service, method), metrics)
     _Recorder(UNKNOWN_METHOD, metrics)
+
+
+def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
+    kind = method_kind(request_streaming=method.client_streaming, response_streaming=method.server_streaming)
+    return Method(service.full_name, method.name, kind)
 
 
 def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
@@ -44,12 +48,29 @@ def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
     return count
 
 
+def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) -> Callable[[str, grpc.StatusCode], None]:
+    """What counts a call that nothing has worked on, by the path of its method; it is not timed."""
+    recorders = {
+        f"/{service.full_name}/{method.name}": _Recorder(_method(service, method), metrics)
+        for service in services
+        for method in service.methods
+    }
+    unknown = _Recorder(UNKNOWN_METHOD, metrics)
+
+    def count(path: str, code: grpc.StatusCode) -> None:
+        recorder = recorders.get(path, unknown)
+        recorder.started.inc()
+        recorder.handled[code].inc()
+
+    return count
+
+
 def observing(metrics: Metrics, clock: Clock) -> Layer:
     """A layer that records each call when it is over."""
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         recorder = _Recorder(method, metrics)
-        observe = _observe_stream if method.kind in {"server_stream", "bidi_stream"} else _observe_unary
+        observe = _observe_stream if method.answers_with_stream else _observe_unary
         return observe(recorder, behavior, clock)
 
     return layer
@@ -78,9 +99,6 @@ def _observe_unary(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Beh
         try:
             response = behavior(request, context)
             code = _code(context)
-        except grpc.RpcError:
-            code = grpc.StatusCode.CANCELLED
-            raise
         except Exception:
             # An abort has set the code before it raised.
             code = _code(context, otherwise=grpc.StatusCode.UNKNOWN)
@@ -103,9 +121,14 @@ def _observe_stream(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Be
         def until_the_end(responses: Iterable[Any]) -> Iterator[Any]:
             nonlocal ending
             yield from responses
-            ending = grpc.StatusCode.OK
+            if context.is_active():
+                ending = grpc.StatusCode.OK
 
-        context.add_callback(lambda: recorder.finish(_code(context, otherwise=ending), clock.monotonic() - started))
+        def finish() -> None:
+            recorder.finish(_code(context, otherwise=ending), clock.monotonic() - started)
+
+        if not context.add_callback(finish):  # it is over already
+            finish()
         responses = behavior(request, context, *rest)
         # None: the behavior does not wait, and sends its responses by a callback until the caller turns away.
         return None if responses is None else until_the_end(responses)

@@ -1,0 +1,78 @@
+"""What ends a process that would otherwise go on: a signal, a thread that it has lost, a stop that takes too long."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+TIMEOUT = 60
+
+_SCRIPT = """
+import logging, sys, threading
+from tokend_server.cli.stopping import Guard, StopSignal, leave
+from tokend_server.failures import log_what_would_be_printed
+
+logging.basicConfig()
+stop = StopSignal()
+guard = Guard(stop)
+log_what_would_be_printed(guard.thread_ended)
+{script}
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+@contextmanager
+def running(script: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that waits for ever unless it is ended."""
+    command = [sys.executable, "-c", _SCRIPT.format(script=script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code of a process that ends, and what it has said."""
+    _, text = process.communicate(timeout=TIMEOUT)
+    return process.returncode, text
+
+
+@pytest.mark.parametrize("started", ["", "guard.started()"])
+def test_a_process_that_loses_a_thread_ends(started: str) -> None:
+    script = f"{started}\nthreading.Thread(target=lambda: {{}}['secret'], name='needed', daemon=True).start()"
+    with running(script) as process:
+        code, text = end_of(process)
+    assert code == 1
+    assert "a thread has ended" in text
+    assert "the process ends, since it has lost a thread" in text
+    assert "secret'" not in text.replace("['secret']", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_process_that_does_not_serve_yet(number: int) -> None:
+    with running("") as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        code, text = end_of(process)
+    assert code == 1
+    assert "stopped before it served" in text
+
+
+def test_a_stop_that_takes_too_long_ends_the_process() -> None:
+    with running("guard.started()\nguard.end_within(0.2)") as process:
+        code, text = end_of(process)
+    assert code == 1
+    assert "did not stop in time" in text
+
+
+def test_the_end_waits_for_no_thread() -> None:
+    script = "guard.started()\nthreading.Thread(target=threading.Event().wait).start()\nprint('said')\nleave(3)"
+    with running(script) as process:
+        output, _ = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, output) == (3, "said\n")

@@ -1,0 +1,92 @@
+"""A limit of threads is met at the start or never."""
+
+import os
+import shutil
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.calls import Caller
+from tests.support.grpc_service import PATIENCE
+from tests.support.health import SERVING, check_health, wait_for, watch_health
+from tests.support.server_process import ServerProcess, write_config
+from tests.support.silent_calls import SilentCalls
+
+if TYPE_CHECKING:
+    import grpc
+
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can run a process as a user of its own"
+)
+
+
+@contextmanager
+def limited_server(threads: int, grpc: str = "") -> Iterator[ServerProcess]:
+    """A server with at most so many threads, in a directory that its user reaches."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o777)
+        with ServerProcess(write_config(directory, grpc=grpc), under=limited(threads)) as server:
+            yield server
+
+
+def limited(threads: int) -> Sequence[str]:
+    """What runs a command as a user that has no other process, with at most so many threads."""
+    user = str(200_000 + os.getpid())
+    capability = "-all,+dac_override"  # the interpreter may be in a home directory
+    return (
+        *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"),
+        *(f"--inh-caps={capability}", f"--ambient-caps={capability}"),
+        *("prlimit", f"--nproc={threads}"),
+    )
+
+
+def threads_of(server: ServerProcess) -> int:
+    return len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+
+
+def use(server: ServerProcess) -> None:
+    """Makes every kind of call that could want a thread."""
+    caller = Caller(server)
+    watches = [watch_health(caller.channel) for _ in range(20)]
+    for watch in watches:
+        wait_for(watch, SERVING)
+    inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = caller.channel.stream_stream(REFLECTION, None, None)
+    for _ in range(20):
+        assert len(list(inquire(iter([b"\x3a\x00"]), timeout=PATIENCE))) == 1
+    with SilentCalls(server.endpoint, "LookupDeveloperIdentity") as silent:
+        silent.begin(60)
+        for number in range(40):
+            caller.get_token(f"user-{number}", timeout=PATIENCE)
+        assert check_health(caller.channel) == SERVING
+    for page in ("livez", "readyz", "metrics"):
+        with urllib.request.urlopen(f"{server.ops}/{page}", timeout=PATIENCE) as answer:
+            assert answer.status == 200
+    for watch in watches:
+        watch.cancel()
+    caller.close()
+
+
+def test_a_server_at_its_limit_of_threads_goes_on() -> None:
+    few = "threads = 2\n"
+    with limited_server(1000, few) as unlimited:
+        use(unlimited)
+        needed = threads_of(unlimited)
+    with limited_server(needed + 1, few) as server:
+        use(server)
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("few", [12, 40, 60])
+def test_a_server_that_cannot_have_its_threads_says_so(few: int) -> None:
+    with pytest.raises(RuntimeError, match="did not start") as failed, limited_server(few):
+        pass
+    text = str(failed.value)
+    assert "configuration: grpc.threads: the system does not let the process begin all of its threads" in text
+    assert "Traceback" not in text

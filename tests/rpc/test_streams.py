@@ -1,0 +1,200 @@
+"""Streams: how many there are, and that one that stands still keeps no other waiting."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from tests.attacks import http2
+from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure, grpc_service, insecure_channel
+from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
+from tests.support.silent_calls import SilentCalls
+
+from tokend_server.rpc import threads, worker_pool
+from tokend_server.rpc.server import SERVICE_NAME
+
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+LIST_SERVICES = b"\x3a\x00"
+
+
+def refused_watch(channel: grpc.Channel) -> bool:
+    seen = failure(lambda: next(watch_health(channel)), RetryInfo)
+    return (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+
+
+def test_watches_beyond_the_most_are_refused_to_those_with_their_share() -> None:
+    with (
+        grpc_service(max_connections=4) as service,
+        insecure_channel(service.address) as other,
+        insecure_channel(service.address) as third,
+    ):
+        ours = [watch_health(service.channel) for _ in range(4)]
+        for watch in ours:
+            next(watch)
+        assert refused_watch(service.channel)
+        theirs = watch_health(other)
+        next(theirs)
+        next(watch_health(third))
+        assert refused_watch(service.channel)
+        for watch in ours:
+            watch.cancel()
+        while True:  # until the server has heard of it
+            with suppress(grpc.RpcError):
+                next(watch_health(service.channel))
+                break
+
+
+def test_watches_of_names_that_are_none_leave_nothing(service: GrpcService) -> None:
+    for number in range(20):
+        watch = watch_health(service.channel, f"name-{number}")
+        next(watch)
+        watch.cancel()
+    health = service.server._health  # noqa: SLF001 - nothing else tells
+    while health._watches:  # noqa: SLF001 - as above
+        threading.Event().wait(0.01)
+    assert not health._watches_of  # noqa: SLF001 - as above
+
+
+@pytest.mark.parametrize("path", [HEALTH_WATCH, REFLECTION])
+def test_streams_without_a_message_keep_no_other_waiting(path: str) -> None:
+    with grpc_service(message_timeout_seconds=3600) as service, SilentCalls(service.address, path) as silent:
+        silent.begin(30)
+        service.server.set_serving(True)
+        wait_for(watch_health(service.channel), SERVING)
+        assert check_health(service.channel) == SERVING
+        assert len(reflected(service.channel, [LIST_SERVICES])) == 1
+        service.call("LookupDeveloperIdentity")
+
+
+def reflected(channel: grpc.Channel, requests: list[bytes]) -> list[bytes]:
+    inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(REFLECTION, None, None)
+    return list(inquire(iter(requests), timeout=PATIENCE))
+
+
+def test_watches_that_take_no_answer_keep_no_other_waiting(service: GrpcService) -> None:
+    with SilentCalls(service.address, HEALTH_WATCH, (http2.INITIAL_WINDOW_SIZE, 0)) as stalled:
+        for stream in stalled.begin(30):
+            stalled.send(stream, b"")
+        watch = watch_health(service.channel)
+        for serving, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
+            service.server.set_serving(serving)  # it does not wait for them either
+            wait_for(watch, status)
+        service.call("LookupDeveloperIdentity")
+
+
+def test_open_reflection_streams_are_bounded_and_others_still_served() -> None:
+    over = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield LIST_SERVICES
+        over.wait(PATIENCE)
+
+    with grpc_service(message_timeout_seconds=3600) as service, ExitStack() as channels:
+        streams = []
+        for _ in range(3):
+            channel = channels.enter_context(insecure_channel(service.address))
+            inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(REFLECTION, None, None)
+            streams += [inquire(requests(), timeout=PATIENCE) for _ in range(20)]
+        for _ in range(3):
+            assert len(reflected(service.channel, [LIST_SERVICES] * 3)) == 3
+        over.set()
+        for stream in streams:
+            stream.cancel()
+
+
+def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_MOST_STREAMS", 4)
+    monkeypatch.setattr(threads, "_STREAM_THREADS", 1)
+    over, asked = threading.Event(), threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield LIST_SERVICES
+        asked.set()
+        over.wait(PATIENCE)
+
+    with grpc_service(message_timeout_seconds=3600) as service:
+        inquire: grpc.StreamStreamMultiCallable[bytes, bytes] = service.channel.stream_stream(REFLECTION, None, None)
+        streams = [inquire(requests(), timeout=PATIENCE) for _ in range(4)]
+        for stream in streams:
+            next(stream)
+        seen = failure(lambda: reflected(service.channel, [LIST_SERVICES]), RetryInfo)
+        assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+        over.set()
+        for stream in streams:
+            stream.cancel()
+
+
+def test_silent_streams_of_reflection_end() -> None:
+    with grpc_service(message_timeout_seconds=0.3) as service, SilentCalls(service.address, REFLECTION) as silent:
+        streams = silent.begin(5)
+        assert {silent.next_ended() for _ in streams} == set(streams)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calls_that_end_while_they_wait_give_their_places_up_at_once(method: str) -> None:
+    """All threads are busy all the while; a call that has ended would keep its stream and its place in the queue."""
+    sections = {"limits": {"concurrent_calls": 6}}
+    with (
+        grpc_service(None, sections, threads=1, max_concurrent_streams=8) as service,
+        service.engine.holding() as hold,
+    ):
+        first = service.begin(method)
+        assert hold.entered.wait(PATIENCE)
+        for _ in range(10):
+            ended = [service.begin(method, timeout=PATIENCE) for _ in range(5)]
+            next(watch_health(service.channel))  # what was sent before it has arrived
+            for call in ended:
+                call.cancel()
+            while cancelled(service, method) % 5 or not cancelled(service, method):
+                threading.Event().wait(0.01)
+        queued = [service.begin(method) for _ in range(5)]
+        hold.release.set()
+        for call in (first, *queued):
+            call.result(PATIENCE)
+        assert len(service.engine.asked) == 6
+        assert cancelled(service, method) == 50
+
+
+def cancelled(service: GrpcService, method: str) -> int:
+    labels = {"grpc_type": "unary", "grpc_service": SERVICE_NAME, "grpc_method": method, "grpc_code": "Canceled"}
+    return int(service.registry.get_sample_value("grpc_server_handled_total", labels) or 0)
+
+
+def test_a_deadline_that_passes_in_the_queue_is_counted_as_such() -> None:
+    labels = {
+        "grpc_type": "unary",
+        "grpc_service": SERVICE_NAME,
+        "grpc_method": "LookupDeveloperIdentity",
+        "grpc_code": "DeadlineExceeded",
+    }
+    with (
+        grpc_service(threads=1) as service,
+        service.engine.holding() as hold,
+        SilentCalls(service.address, "LookupDeveloperIdentity", metadata=[("grpc-timeout", "100m")]) as calls,
+    ):
+        first = service.begin("UnlinkDeveloperIdentity")
+        assert hold.entered.wait(PATIENCE)
+        for stream in calls.begin(3):
+            calls.send(stream, VALID["LookupDeveloperIdentity"].SerializeToString())
+        while service.registry.get_sample_value("grpc_server_handled_total", labels) != 3:
+            threading.Event().wait(0.01)
+        hold.release.set()
+        first.result(PATIENCE)
+        assert len(service.engine.asked) == 1
+
+
+def test_more_refusals_than_can_wait_are_answered_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "_MOST_REFUSALS", 0)
+    with grpc_service(None, {"limits": {"concurrent_calls": 1}}) as service, service.engine.holding() as hold:
+        first = service.begin("LookupDeveloperIdentity")
+        assert hold.entered.wait(PATIENCE)
+        for method in METHODS:
+            seen = failure(lambda method=method: service.call(method), RetryInfo)  # type: ignore[misc] # mypy cannot tell
+            assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+        hold.release.set()
+        first.result(PATIENCE)
+        refused = service.registry.get_sample_value("tokend_calls_refused_total", {"limit": "server_calls"})
+        assert refused == len(METHODS)

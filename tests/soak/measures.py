@@ -1,0 +1,68 @@
+"""What a server holds, sample by sample, and whether that grows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+
+#: Which part of a run is warm-up, and which parts after it are compared.
+_WARM_UP, _WINDOW = 1 / 4, 1 / 3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a process holds at a moment.
+
+    Attributes:
+        threads: Threads.
+        descriptors: Open descriptors.
+        memory_kib: Memory of its own, without pages of files.
+    """
+
+    threads: int
+    descriptors: int
+    memory_kib: int
+
+
+#: How far the least of the last window may be above the least of the first one.
+_ALLOWED: Mapping[str, Callable[[int], float]] = MappingProxyType(
+    {
+        "threads": lambda before: before + 1,
+        "descriptors": lambda before: before + 4,
+        "memory_kib": lambda before: 1.05 * before + 8192,
+    }
+)
+
+
+def sample(pid: int) -> Sample:
+    """What a process holds now."""
+    process = Path(f"/proc/{pid}")
+    status = dict(line.split(":", 1) for line in (process / "status").read_text(encoding="ascii").splitlines())
+    return Sample(
+        int(status["Threads"]), len(list((process / "fd").iterdir())), int(status["RssAnon"].removesuffix("kB"))
+    )
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One measure after the warm-up and at the end: the least of each window, since what leaks is never given back."""
+
+    name: str
+    before: int
+    after: int
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is more than chance explains."""
+        return self.after > _ALLOWED[self.name](self.before)
+
+
+def growth(samples: Sequence[Sample]) -> Sequence[Growth]:
+    """How each measure has grown over a run."""
+    settled = [astuple(each) for each in samples[int(len(samples) * _WARM_UP) :]]
+    size = max(1, int(len(settled) * _WINDOW))
+    firsts, lasts = zip(*settled[:size], strict=True), zip(*settled[-size:], strict=True)
+    return [
+        Growth(field.name, min(first), min(last))
+        for field, first, last in zip(fields(Sample), firsts, lasts, strict=True)
+    ]
