@@ -70,6 +70,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run_here(*words: str) -> list[str]:
         monkeypatch.setattr("sys.argv", ["tokend", *words])
+        monkeypatch.setattr(cli, "leave", sys.exit)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == 1
@@ -197,6 +198,11 @@ def test_no_file_takes_the_place_of_a_closed_stream(config: Path, tmp_path: Path
     ended = tokend("keys", "add", "ES256", shell="<&- 2>&-", TOKEND_CONFIG=str(config))
     assert ended.returncode == 0
     assert (tmp_path / "tokend.db").read_bytes().startswith(b"SQLite format 3\0")
+
+
+def test_a_failure_without_a_standard_error_is_one_all_the_same(config: Path) -> None:
+    config.unlink()
+    assert tokend("check-config", shell="2>&-", TOKEND_CONFIG=str(config)).returncode == 1
 
 
 def test_an_argument_that_is_no_text_is_wrong_usage(config: Path) -> None:

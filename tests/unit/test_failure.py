@@ -1,3 +1,5 @@
+import sys
+
 import click
 import pytest
 
@@ -14,6 +16,7 @@ def test_a_defect_is_told_by_its_kind_and_place_alone(
 
     monkeypatch.setattr(cli, "tokend", failing)
     monkeypatch.setattr("sys.argv", ["tokend"])
+    monkeypatch.setattr(cli, "leave", sys.exit)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1

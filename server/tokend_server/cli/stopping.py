@@ -55,8 +55,9 @@ def leave(code: int) -> NoReturn:
     """Ends the process without the interpreter's own end, which waits without a limit for threads of gRPC's."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()
     os._exit(code)
 
 
