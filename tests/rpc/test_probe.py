@@ -206,3 +206,19 @@ def test_no_thread_is_left() -> None:
     with grpc_service() as service, probing(service, FakeClock()):
         pass
     until(lambda: threading.active_count() <= before)
+
+
+def test_what_does_not_answer_a_handshake_is_no_tls() -> None:
+    with grpc_service() as service:
+        assert not probe.is_answered_by_tls(service.address, PATIENCE)
+
+
+def test_probes_of_a_listener_that_demands_certificates_log_nothing(
+    tls: Callable[..., dict[str, object]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    sections = {"policy": {"all": {"callers": ["*"], "pools": ["*"], "operations": ["*"]}}}
+    clock = FakeClock()
+    with grpc_service(None, sections, **tls(demands_certificates=True)) as service, probing(service, clock) as prober:
+        for _ in range(5):
+            passes_again(prober, clock)
+    assert "Handshake failed" not in capfd.readouterr().err

@@ -6,6 +6,7 @@ holds a random number: no one else can make it, and it stands outside the layers
 counted among no calls, not in the metrics and not in the audit log.
 """
 
+import logging
 import secrets
 import shutil
 import socket
@@ -13,6 +14,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.readiness import Reach
+
+_log = logging.getLogger(__name__)
 
 #: Seconds that the end waits for a probe that is under way.
 _JOINING_SECONDS = 1.0
@@ -33,7 +37,8 @@ _DIRECTORIES = (None, "/dev/shm")  # noqa: S108 - a directory of its own is made
 #: A connection of its own for each call, straight to the server.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 
-_TLS_ALERT = "ALERT"
+#: The first octet of a record that goes on with a handshake (RFC 8446, section 5.1); an alert has another.
+_TLS_HANDSHAKE = b"\x16"
 
 
 class ProbeMethod:
@@ -147,10 +152,16 @@ class Prober:
         return [Reach(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
 
     def _keep_probing(self, target: Target) -> None:
-        self._probe(target)
+        self._try(target)
         self._tried.release()
         while not self._stopped.wait(self._interval):
+            self._try(target)
+
+    def _try(self, target: Target) -> None:
+        try:
             self._probe(target)
+        except Exception:  # noqa: BLE001 - a prober goes on, whatever happened
+            _log.exception("a probe failed", extra={"listen": target.listen})
 
     def _probe(self, target: Target) -> None:
         private = target.private if target.private and Path(target.private.removeprefix("unix:")).exists() else None
@@ -175,20 +186,27 @@ class Prober:
 
 
 def is_answered_by_tls(address: str, seconds: float) -> bool:
-    """Whether somebody at an address speaks TLS; it may refuse to go on with who has no certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is said to it
-    context.set_alpn_protocols(["h2"])
+    """Whether somebody at an address answers the first message of a TLS handshake.
+
+    It goes no further: gRPC would log that a handshake failed for want of a certificate.
+    """
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), seconds) as plain:
-            context.wrap_socket(plain).close()
-    except ssl.SSLError as error:
-        return _TLS_ALERT in (error.reason or "")
+        with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
+            connection.sendall(_client_hello())
+            return connection.recv(1) == _TLS_HANDSHAKE
     except OSError:
         return False
-    return True
+
+
+def _client_hello() -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    sent = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
+    return sent.read()
 
 
 def _make_directory(parent: str | None) -> Path | None:
