@@ -153,6 +153,15 @@ def test_a_host_whose_calls_show_nobody_is_barred(house: House) -> None:
         house.connect("127.0.0.2", DROPPED)
 
 
+@pytest.mark.parametrize("peer", ["", "unknown", "unix:", "ipv6:nonsense:1", "ipv4:nonsense:1"])
+def test_a_peer_without_an_address_bars_nobody(house: House, peer: str) -> None:
+    for _ in range(1100):
+        house.guard.line_of(peer, 8)
+    house.guard.line_of(peer, 8192)
+    house.guard.look()
+    assert is_open(house.connect())
+
+
 def test_where_callers_are_not_told_apart_each_connection_has_its_line(house: House) -> None:
     peers = [f"ipv4:127.0.0.2:{port}" for port in range(1100)]
     assert [house.guard.line_of_anonymous(peer, 8) for peer in peers] == peers

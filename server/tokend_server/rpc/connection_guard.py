@@ -1,15 +1,18 @@
 """Keeps room for new connections, and ends those that do harm."""
 
 import heapq
+import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import islice
 
 from tokend_server.clock import Clock
-from tokend_server.rpc.peers import Lines, host_of, is_loopback
+from tokend_server.rpc.peers import Lines, host_of, is_address, is_loopback
 from tokend_server.rpc.sockets import Connection, Sockets, end, silent_for
 from tokend_server.rpc.strangers import Strangers
+
+_log = logging.getLogger(__name__)
 
 #: The part of the most connections that is kept for newcomers, and the part that is free once it had to be made.
 _ROOM, _MADE_ROOM = 1 / 8, 1 / 4
@@ -143,7 +146,10 @@ class ConnectionGuard:
         while not self._stopped:
             self._alarm.wait(interval)
             self._alarm.clear()
-            interval = _CALM if self.look() else _ALARMED
+            try:
+                interval = _CALM if self.look() else _ALARMED
+            except Exception:  # noqa: BLE001 - a thread that ends would leave hosts barred for good
+                _log.exception("cannot look at the connections")
 
     def _punish(self, peer: str) -> None:
         """Ends a connection now, since gRPC takes a long time with each of its calls, and bars its host."""
@@ -158,6 +164,8 @@ class ConnectionGuard:
             self._end([each for each in self._connections() if each.peer == peer])
 
     def _bar(self, host: str, seconds: float = BAR) -> None:
+        if not is_address(host):
+            return
         known = self._is_barred(host)
         with self._lock:
             self._barred[host] = max(self._barred.get(host, 0.0), self._clock.monotonic() + seconds)

@@ -27,6 +27,15 @@ def host_of(peer: str) -> str:
     return _ipv6_network(address.rpartition(":")[0]) if kind == "ipv6" else peer
 
 
+def is_address(host: str) -> bool:
+    """Whether a host, as `host_of` names it, has an address: gRPC no longer knows the peer of a call that is over."""
+    try:
+        ipaddress.ip_network(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host, as `host_of` names it, is this machine by its loopback address."""
     return host == "127.0.0.1" or host == _ipv6_network("::1")
@@ -71,4 +80,7 @@ class Lines:
 @lru_cache(_REMEMBERED)
 def _ipv6_network(host: str) -> str:
     address = unquote(host).strip("[]").partition("%")[0]
-    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+    try:
+        return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+    except ValueError:
+        return host
