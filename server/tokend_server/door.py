@@ -28,7 +28,7 @@ from tokend_server.config import CallerLimits, Config, ConfigError, Limits, List
 from tokend_server.config.fields import FILE
 from tokend_server.ids import UniqueIds
 from tokend_server.metrics import Metrics
-from tokend_server.oidc.documents import open_http
+from tokend_server.oidc.outbound import open_http
 from tokend_server.policy import Policy, Row
 
 _log = logging.getLogger(__name__)

@@ -67,6 +67,7 @@ class OidcProvider:
         jwks: The JWKs that it publishes now; replace the list to rotate keys.
         fault: What it does wrong now.
         fetches: Counts requests by path.
+        jwks_uri: What its discovery names instead of its own keys.
         hanging: Set once a request hangs.
         released: Set it to let hanging requests go.
     """
@@ -74,6 +75,7 @@ class OidcProvider:
     jwks: list[Any] = field(default_factory=lambda: [jwk(rsa_key("1"), kid="1", alg="RS256", use="sig")])
     fault: Fault = Fault.NONE
     fetches: Counter[str] = field(default_factory=Counter)
+    jwks_uri: str | None = None
     hanging: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -116,7 +118,7 @@ class OidcProvider:
         }.get(self.fault, (200, good))
 
     def _configuration(self) -> dict[str, str]:
-        configuration = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}{JWKS_PATH}"}
+        configuration = {"issuer": self.issuer, "jwks_uri": self.jwks_uri or f"{self.issuer}{JWKS_PATH}"}
         match self.fault:
             case Fault.DISCOVERY_OF_OTHER_ISSUER:
                 configuration["issuer"] = "https://other.example"

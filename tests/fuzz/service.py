@@ -169,7 +169,7 @@ def running(directory: Path) -> Iterator[Service]:
             door = build_door(config, metrics, clock)
         assert door.audit_log
         undo.callback(door.audit_log.close)
-        with patch("tokend_server.engines.local.build.PoolManager", Documents):
+        with patch("tokend_server.engines.local.build.open_http", Documents):
             engines = build_engines(config, "https://tokens.example", metrics, clock, door.limits.new_identity)
         undo.callback(engines.close)
         behind = DeveloperIdentityService(engines.by_pool, door.policy, clock)

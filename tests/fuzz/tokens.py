@@ -5,14 +5,14 @@ import hmac
 import json
 from collections.abc import Sequence
 from functools import cache
-from io import BytesIO
 from typing import Any, TypeAlias, TypedDict
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 from tests.fakes.oidc_provider import jwk, rsa_key
-from urllib3 import HTTPResponse, PoolManager
+
+from tokend_server.oidc.outbound import Document, IssuerHttp
 
 NOW = 1_800_000_000
 
@@ -78,12 +78,10 @@ def public_keys() -> dict[str, Any]:
     return {"keys": keys}
 
 
-class Documents(PoolManager):
+class Documents(IssuerHttp):
     """The issuers' documents, without a network."""
 
-    def request(self, method: str, url: str, *_arguments: Any, **_options: Any) -> HTTPResponse:  # noqa: ANN401 - urllib3's own
+    def get(self, url: str, *_arguments: Any, **_options: Any) -> Document:  # noqa: ANN401 - the base class's own
         issuer = url.partition("/.well-known/")[0]
         document = {"issuer": issuer, "jwks_uri": f"{issuer}/jwks"} if issuer != url else public_keys()
-        return HTTPResponse(
-            BytesIO(json.dumps(document).encode()), status=200, request_method=method, preload_content=False
-        )
+        return Document(json.dumps(document).encode(), from_inside=False)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from cachetools import LRUCache
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
 from joserfc.jwt import JWTClaimsRegistry
-from urllib3 import PoolManager
 
 from tokend_server.callers.bearer import bearer_token
 from tokend_server.callers.presented import Presented
@@ -21,7 +20,8 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.documents import KeySource
-from tokend_server.oidc.keys import KeysUnavailable, ProviderKeys
+from tokend_server.oidc.keys import KeyNotKnownYet, KeysUnavailable, ProviderKeys
+from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.tokens import (
     HeaderRefused,
     MalformedToken,
@@ -130,6 +130,10 @@ class TokenIssuer:
             raise _Refused(Refusal.ALGORITHM) from None
         except NotVerified:
             raise _Refused(Refusal.SIGNATURE) from None
+        except KeyNotKnownYet as failure:
+            raise EngineUnavailable(
+                "The key of the caller's token is not known yet.", retry_after=failure.retry_after
+            ) from None
         except KeysUnavailable as failure:
             raise _unavailable(failure.retry_after) from None
         except DeadlineExceeded:
@@ -157,7 +161,7 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
     algorithms: Sequence[str],
     jwks_url: str | None = None,
     bearer_token_file: Path | None = None,
-    http: PoolManager,
+    http: IssuerHttp,
     clock: Clock,
 ) -> TokenIssuer:
     """Builds an issuer from its settings.

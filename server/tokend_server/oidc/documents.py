@@ -1,41 +1,34 @@
-"""What an OpenID Connect provider publishes about its keys: fetched over HTTP, and read."""
+"""What an OpenID Connect provider publishes about its keys: discovery and JWK Sets."""
 
-import contextlib
-import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
-from urllib3.exceptions import HTTPError
-from urllib3.util import parse_url
 
 from tokend_server.clock import Deadline
-from tokend_server.oidc.authorities import believing
+from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, origin, require_secure_url
 
 VerificationKey: TypeAlias = RSAKey | ECKey
 
-MAX_DOCUMENT_BYTES = 1 << 20
-
-#: Seconds to wait for a connection, or for data on it.
-SOCKET_TIMEOUT = 2.0
-
-#: The shortest modulus that RFC 7518, section 3.3, allows.
+#: The moduli that are accepted, in bits: RFC 7518, section 3.3, sets the least; above the most, OpenSSL verifies none.
 MIN_RSA_BITS = 2048
+MAX_RSA_BITS = 16_384
 
-_CHUNK_BYTES = 1 << 16
+#: The most keys of one set that are read.
+MAX_KEYS = 256
+
+_CURVES = frozenset({"P-256", "P-384", "P-521"})
+
+#: The members of a JWK that are read; what else it has, such as x5c, is ignored (RFC 7517, section 4).
+_TEXTS = ("kty", "n", "e", "crv", "x", "y", "kid", "alg", "use")
 
 #: The b64token of RFC 6750, section 2.1: what a header can hold.
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-
-
-class FetchFailed(Exception):
-    """Raised when a provider's keys could not be had; the text says why, for operators."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,56 +39,36 @@ class KeySource:
         issuer: The URL whose discovery document leads to the keys, exactly as that document names it.
         http: Makes the requests.
         jwks_url: The URL of the keys, where no discovery document is to be asked for it.
-        bearer_token_file: Holds the bearer token that the provider demands; read anew for each fetch.
+        bearer_token_file: Holds the bearer token that the provider demands, read for each fetch. It is shown to the
+            origin of `jwks_url`, or else of the issuer, and to no other that a document names.
 
     Raises:
         ValueError: The URL that the first request goes to breaks the rule of `require_secure_url`.
     """
 
     issuer: str
-    http: PoolManager
+    http: IssuerHttp
     jwks_url: str | None = None
     bearer_token_file: Path | None = None
 
     def __post_init__(self) -> None:
-        require_secure_url(self.issuer if self.jwks_url is None else self.jwks_url)
+        require_secure_url(self.first_url)
+
+    @property
+    def first_url(self) -> str:
+        """What the operator configured; whatever is fetched after it was chosen by others."""
+        return self.issuer if self.jwks_url is None else self.jwks_url
 
 
-def open_http(ca_file: Path | None = None) -> PoolManager:
-    """Makes the connections to a provider.
+def fetch_keys(
+    source: KeySource, deadline: Deadline, on_passed_over: Callable[[str], None] = lambda _reason: None
+) -> tuple[VerificationKey, ...]:
+    """Fetches a provider's keys, as OpenID Connect Discovery 1.0, section 4, describes unless their URL is known.
 
     Args:
-        ca_file: PEM certificates of the only authorities that are believed, read anew for each connection; not given:
-            the system's.
-
-    Raises:
-        ValueError: The file cannot be read or holds no certificate.
-    """
-    return PoolManager() if ca_file is None else believing(ca_file)
-
-
-def require_secure_url(url: str) -> None:
-    """Makes sure that what comes from a URL is what its owner sent: https, or http that does not leave the host.
-
-    Raises:
-        ValueError: It is neither, it is no URL, or it holds credentials.
-    """
-    parts = parse_url(url)
-    host = parts.host or ""
-    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-    if not (secure and host) or parts.auth:
-        raise ValueError("must be an https URL without credentials; http is for loopback hosts only")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def fetch_keys(source: KeySource, deadline: Deadline) -> tuple[VerificationKey, ...]:
-    """Fetches a provider's keys, as OpenID Connect Discovery 1.0, section 4, describes unless their URL is known.
+        source: Where they are.
+        deadline: When the fetch is given up.
+        on_passed_over: Is given a sentence for each key that cannot be used.
 
     Returns:
         At least one key.
@@ -103,9 +76,21 @@ def fetch_keys(source: KeySource, deadline: Deadline) -> tuple[VerificationKey, 
     Raises:
         FetchFailed: There was no good answer in time.
     """
-    headers = {"accept-encoding": "identity", **_authorization(source.bearer_token_file)}
-    jwks_url = _discover(source, headers, deadline) if source.jwks_url is None else source.jwks_url
-    keys = import_keys(_get_json(source.http, jwks_url, headers, deadline))
+    headers = {"accept-encoding": "identity"}
+    credentials = _authorization(source.bearer_token_file)
+    url, may_go_inside = source.jwks_url, True
+    if url is None:
+        url, may_go_inside = _discover(source, {**headers, **credentials}, deadline)
+    shown = credentials if origin(url) == origin(source.first_url) else {}
+    try:
+        jwks, _ = _get_json(source.http, url, {**headers, **shown}, deadline, may_go_inside=may_go_inside)
+    except FetchFailed as failure:
+        if shown == credentials:
+            raise
+        raise FetchFailed(
+            f"{failure}; the bearer token was not sent, since discovery names another origin: set jwks_url"
+        ) from None
+    keys = import_keys(jwks, on_passed_over)
     if not keys:
         raise FetchFailed("the JWK Set has no key for RSA or ECDSA signatures")
     return keys
@@ -125,9 +110,10 @@ def _authorization(bearer_token_file: Path | None) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline) -> str:
+def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline) -> tuple[str, bool]:
+    """The URL of the keys, and whether it may lead to an inside address: only an inside issuer may."""
     url = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
-    configuration = _get_json(source.http, url, headers, deadline)
+    configuration, from_inside = _get_json(source.http, url, headers, deadline)
     if configuration.get("issuer") != source.issuer:
         raise FetchFailed("the discovery document names another issuer")
     jwks_uri = configuration.get("jwks_uri")
@@ -135,81 +121,104 @@ def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline)
         require_secure_url(jwks_uri if isinstance(jwks_uri, str) else "")
     except ValueError as error:
         raise FetchFailed(f"jwks_uri {error}") from None
-    return str(jwks_uri)
+    jwks_url = str(jwks_uri)
+    if origin(source.issuer)[0] == "https" != origin(jwks_url)[0]:
+        raise FetchFailed("jwks_uri must be https, as the issuer is")
+    return jwks_url, from_inside
 
 
-def import_keys(jwks: Mapping[str, Any]) -> tuple[VerificationKey, ...]:
-    """The keys of a JWK Set that can verify; others are passed over (RFC 7517, section 5)."""
-    jwk_list = jwks.get("keys")
-    imported = map(_import_key, jwk_list if isinstance(jwk_list, list) else [])
-    return tuple(key for key in imported if key is not None)
+def import_keys(
+    jwks: Mapping[str, Any], on_passed_over: Callable[[str], None] = lambda _reason: None
+) -> tuple[VerificationKey, ...]:
+    """The keys of a JWK Set that can verify; others are passed over (RFC 7517, section 5).
+
+    Args:
+        jwks: The set.
+        on_passed_over: Is given a sentence for each of the others.
+    """
+    listed = jwks.get("keys")
+    jwk_list = listed if isinstance(listed, list) else []
+    keys: dict[tuple[str | None, object, str], VerificationKey] = {}
+    for number, jwk in enumerate(jwk_list[:MAX_KEYS], 1):
+        try:
+            key = _read_key(jwk)
+            key.check_use("sig")
+            key.check_key_op("verify")
+        except (JoseError, KeyError, TypeError, ValueError) as error:
+            on_passed_over(f"key {number}{_name(jwk)} was passed over: {_reason(error)}")
+            continue
+        keys.setdefault((key.kid, key.get("alg"), key.thumbprint()), key)
+    if len(jwk_list) > MAX_KEYS:
+        on_passed_over(f"the keys after the first {MAX_KEYS} were passed over")
+    return tuple(keys.values())
 
 
-def _import_key(jwk: Any) -> VerificationKey | None:  # noqa: ANN401 -- any JSON value
-    try:
-        key = _read_key(jwk)
-        key.check_use("sig")
-    except (JoseError, KeyError, TypeError, ValueError):
-        return None
-    return key
-
-
-def _read_key(jwk: dict[str, Any]) -> VerificationKey:
-    if "d" in jwk:
+def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
+    if not isinstance(jwk, dict):
+        raise TypeError("no JSON object")
+    if jwk.get("d") is not None:
         raise ValueError("a private key that everybody has proves nothing")
-    if jwk["kty"] == "EC":
-        return ECKey.import_key(jwk)
-    if jwk["kty"] != "RSA":
-        raise ValueError("not a key of a supported type")
+    members = {name: jwk[name] for name in _TEXTS if jwk.get(name) is not None}
+    for name, value in members.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is no text")
+    if jwk.get("key_ops") is not None:
+        members["key_ops"] = _operations(jwk["key_ops"])
+    if members.get("kty") == "EC":
+        return _ec_key(members)
+    if members.get("kty") == "RSA":
+        return _rsa_key(members)
+    raise ValueError("kty is neither RSA nor EC")
+
+
+def _operations(value: object) -> list[str]:
+    """The known operations; RFC 7517, section 4.3, allows others besides."""
+    if not isinstance(value, list):
+        raise TypeError("key_ops is no list")
+    if "verify" not in value:
+        raise ValueError("key_ops has no verify")
+    return ["verify"]
+
+
+def _ec_key(members: dict[str, Any]) -> ECKey:
+    if members.get("crv") not in _CURVES:
+        raise ValueError("crv is none of P-256, P-384 and P-521")
+    public_key = ECKey.binding.import_from_dict(members)
+    return ECKey(public_key, members)
+
+
+def _rsa_key(members: dict[str, Any]) -> RSAKey:
     # joserfc's import_key would accept a short key, with a warning.
-    public_key = RSAKey.binding.import_from_dict(jwk)
-    if public_key.key_size < MIN_RSA_BITS:
-        raise ValueError("too short")
-    return RSAKey(public_key, jwk)
+    public_key = RSAKey.binding.import_from_dict(members)
+    if not MIN_RSA_BITS <= public_key.key_size <= MAX_RSA_BITS:
+        raise ValueError(f"a modulus of {public_key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+    return RSAKey(public_key, members)
 
 
-def _get_json(http: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
+def _name(jwk: object) -> str:
+    kid = jwk.get("kid") if isinstance(jwk, dict) else None
+    return f" (kid {kid[:64]!r})" if isinstance(kid, str) else ""
+
+
+def _reason(error: Exception) -> str:
+    """In words of this module where it has some: a library's may repeat what an issuer sent."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!s:.16} is missing"
+    if isinstance(error, JoseError):
+        return "use or key_ops is for something else than verification"
+    text = str(error)
+    return text if text.isprintable() and len(text) <= 120 else "its numbers are no public key"  # noqa: PLR2004
+
+
+def _get_json(
+    http: IssuerHttp, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True
+) -> tuple[dict[str, Any], bool]:
+    """A JSON object, and whether it came from an inside address."""
+    answer = http.get(url, headers, deadline, may_go_inside=may_go_inside)
     try:
-        document = json.loads(_get(http, url, headers, deadline))
-    except HTTPError as error:
-        raise FetchFailed(f"GET {url!r}: {type(error).__name__}") from None
+        document = json.loads(answer.body)
     except (ValueError, RecursionError):
         raise FetchFailed(f"GET {url!r}: no JSON") from None
     if not isinstance(document, dict):
         raise FetchFailed(f"GET {url!r}: no JSON object")
-    return document
-
-
-def _get(http: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> bytes:
-    response = http.request(
-        "GET",
-        url,
-        headers=headers,
-        timeout=Timeout(connect=SOCKET_TIMEOUT, read=SOCKET_TIMEOUT, total=_time_left(deadline)),
-        redirect=False,
-        retries=False,
-        preload_content=False,
-        decode_content=False,
-    )
-    with contextlib.closing(response):
-        if response.status != 200:  # noqa: PLR2004 -- the number is the status's name
-            raise FetchFailed(f"GET {url!r}: status {response.status}")
-        return _read(response, deadline)
-
-
-def _read(response: BaseHTTPResponse, deadline: Deadline) -> bytes:
-    body = bytearray()
-    # read1 returns what has come, so that a body that trickles in is noticed.
-    while chunk := response.read1(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > MAX_DOCUMENT_BYTES:
-            raise FetchFailed("a document is too large")
-        _time_left(deadline)
-    return bytes(body)
-
-
-def _time_left(deadline: Deadline) -> float:
-    remaining = deadline.remaining()
-    if remaining == 0:
-        raise FetchFailed("it took too long")
-    return remaining
+    return document, answer.from_inside

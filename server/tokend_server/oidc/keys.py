@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded
-from tokend_server.oidc.documents import FetchFailed, KeySource, VerificationKey, fetch_keys
+from tokend_server.oidc.documents import KeySource, VerificationKey, fetch_keys
+from tokend_server.oidc.outbound import FetchFailed
 
 #: Seconds after which keys are fetched anew when they are next used.
 MAX_AGE = 3600.0
@@ -17,6 +18,9 @@ COOL_DOWN = 30.0
 
 #: Seconds that a fetch may take in all.
 FETCH_TIMEOUT = 5.0
+
+#: Seconds that keys are taken for what the provider has now: no fetch is due because a signature failed.
+FRESH = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,10 @@ class KeysUnavailable(Exception):
     def __init__(self, retry_after: float) -> None:
         super().__init__()
         self.retry_after = retry_after
+
+
+class KeyNotKnownYet(KeysUnavailable):
+    """Raised when the provider may have published a key since it was last asked, and it is too early to ask again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +92,13 @@ class ProviderKeys:
         self._fetch: _Fetch | None = None
 
     def find(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
-        """The keys with a key id, or all keys where a token names none.
+        """The keys with a key id and those without one, or all keys where a token names none.
 
         Returns:
-            No key, if the provider said within the cool-down that it has no such key.
+            No key, if the provider has just been asked for this, and has no such key.
 
         Raises:
+            KeyNotKnownYet: No such key was there when the provider was last asked, and it is too early to ask again.
             KeysUnavailable: No such key is known and the provider did not answer when last asked.
             DeadlineExceeded: No such key is known and the caller's time was spent before the provider answered.
         """
@@ -100,27 +109,59 @@ class ProviderKeys:
                 return found
             if not found:
                 deadline.check()
-            fetch = self._fetch_under_way()
+            under_way, fetch = self._fetch, self._fetch_under_way()
         if not found:
-            return self._find_after(fetch, kid, deadline)
+            return self._find_after(fetch, kid, deadline, begun_for_it=fetch is not under_way)
         if fetch is None or fetch.after_failure or age < self._too_old:
             return found
         try:
-            return self._find_after(fetch, kid, deadline)
+            return self._find_after(fetch, kid, deadline, begun_for_it=True)
         except DeadlineExceeded:
             return found
 
-    def _find_after(self, fetch: _Fetch | None, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+    def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+        """What `find` returns once the provider has been asked again: one that changes a key may keep its id.
+
+        Returns:
+            No key, if those that are known are fresh: no others are to be had.
+
+        Raises:
+            KeyNotKnownYet: It is too early to ask.
+            KeysUnavailable: The provider does not answer.
+            DeadlineExceeded: The caller's time was spent before it answered.
+        """
+        with self._lock:
+            if self._age() < FRESH:
+                return ()
+            deadline.check()
+            fetched_at, fetch = self._fetched_at, self._fetch_under_way()
+        if fetch is not None:
+            fetch.wait(deadline)
+        with self._lock:
+            if self._fetched_at > fetched_at:
+                return self._with_id(kid)
+            raise self._nothing_new()
+
+    def _find_after(
+        self, fetch: _Fetch | None, kid: str | None, deadline: Deadline, *, begun_for_it: bool
+    ) -> tuple[VerificationKey, ...]:
         if fetch is not None:
             fetch.wait(deadline)
         with self._lock:
             found = self._with_id(kid)
-            if found or self._answered:
+            if found or (self._answered and begun_for_it):
                 return found
-            raise KeysUnavailable(retry_after=max(self._cool_down(), 1.0))
+            raise self._nothing_new()
+
+    def _nothing_new(self) -> KeysUnavailable:
+        return (KeyNotKnownYet if self._answered else KeysUnavailable)(retry_after=max(self._cool_down(), 1.0))
 
     def _with_id(self, kid: str | None) -> tuple[VerificationKey, ...]:
-        return self._keys if kid is None else tuple(key for key in self._keys if key.kid == kid)
+        """Keys of that id come first: a key without one may be any (RFC 7517, section 4.5)."""
+        if kid is None:
+            return self._keys
+        named = [key for key in self._keys if key.kid == kid]
+        return (*named, *(key for key in self._keys if key.kid is None))
 
     def _age(self) -> float:
         return self._clock.monotonic() - self._fetched_at
@@ -133,13 +174,18 @@ class ProviderKeys:
         if self._fetch is None and self._cool_down() <= 0:
             now = self._clock.monotonic()
             fetch = _Fetch(Deadline(self._clock, now + FETCH_TIMEOUT), after_failure=not self._answered)
-            threading.Thread(target=self._run, args=(fetch, now), name="provider-keys", daemon=True).start()
-            self._fetch, self._attempted_at, self._answered = fetch, now, False
+            self._attempted_at, self._answered = now, False
+            try:
+                threading.Thread(target=self._run, args=(fetch, now), name="provider-keys", daemon=True).start()
+            except RuntimeError:
+                _log.warning("The keys of %s could not be fetched: no thread can be started", self._owner)
+                return None
+            self._fetch = fetch
         return self._fetch
 
     def _run(self, fetch: _Fetch, started_at: float) -> None:
         try:
-            keys = fetch_keys(self._source, fetch.deadline)
+            keys = fetch_keys(self._source, fetch.deadline, self._tell_of_passed_over)
             with self._lock:
                 self._keys, self._fetched_at, self._answered = keys, started_at, True
         except FetchFailed as failure:
@@ -148,3 +194,6 @@ class ProviderKeys:
             with self._lock:
                 self._fetch = None
             fetch.done.set()
+
+    def _tell_of_passed_over(self, reason: str) -> None:
+        _log.info("In the keys of %s, %s", self._owner, reason)

@@ -6,6 +6,7 @@ The rules are those of RFC 7515, RFC 7519 and the best practices of RFC 8725; th
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NewType, NoReturn
 
 from joserfc.errors import JoseError
@@ -20,6 +21,9 @@ from tokend_server.oidc.keys import ProviderKeys
 
 #: The algorithms of public keys: what verifies a token cannot make one (RFC 7518, section 3.1).
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
+
+#: The most keys that are tried for one token, where several fit.
+MAX_TRIED_KEYS = 16
 
 #: The most characters of a whole number, about as many as the largest float has: a refusal may repeat a date.
 _MAX_DIGITS = 300
@@ -128,17 +132,26 @@ class TokenVerifier:
 
         Raises:
             NotVerified: It is not the issuer's.
-            KeysUnavailable: The issuer's keys are not known and cannot be had now.
+            KeysUnavailable: The issuer's keys, or its newest, are not known and cannot be had now.
             DeadlineExceeded: They did not come before the deadline.
         """
-        algorithm = self._algorithm(token.jws)
-        fitting = [key for key in keys.find(token.jws.headers().get("kid"), deadline) if _fits(key, algorithm)]
-        try:
-            if len(fitting) == 1 and validate_compact(token.jws, fitting[0], registry=self._registry):
+        algorithm, kid = self._algorithm(token.jws), token.jws.headers().get("kid")
+        for look_up in (keys.find, keys.find_again):
+            if self._is_signed_by_one(token.jws, algorithm, look_up(kid, deadline)):
                 return VerifiedClaims(token.claims)
-        except JoseError:
-            pass
         raise NotVerified
+
+    def _is_signed_by_one(
+        self, jws: CompactSignature, algorithm: JWSAlgModel, keys: Collection[VerificationKey]
+    ) -> bool:
+        fitting = (key for key in keys if _fits(key, algorithm))
+        return any(self._is_signed_by(jws, key) for key in islice(fitting, MAX_TRIED_KEYS))
+
+    def _is_signed_by(self, jws: CompactSignature, key: VerificationKey) -> bool:
+        try:
+            return validate_compact(jws, key, registry=self._registry)
+        except (JoseError, ValueError):
+            return False
 
     def _algorithm(self, jws: CompactSignature) -> JWSAlgModel:
         """Decides on the header alone, so that a token that cannot verify never makes a provider work."""

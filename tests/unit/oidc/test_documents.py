@@ -14,25 +14,21 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import DISCOVERY_PATH, JWKS_PATH, Fault, OidcProvider, ec_key, jwk, rsa_key
 from tests.support.certificates import write_certificate
 from tests.unit.oidc.guarded_provider import GuardedProvider
-from urllib3 import PoolManager
 
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.oidc.documents import (
-    FetchFailed,
     KeySource,
     fetch_keys,
     import_keys,
-    open_http,
-    require_secure_url,
 )
+from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, open_http, require_secure_url
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.token-of-this.service_account=="
 
 
 @pytest.fixture
-def http() -> Iterator[PoolManager]:
-    with PoolManager() as pool:
-        yield pool
+def http() -> IssuerHttp:
+    return open_http()
 
 
 @pytest.fixture
@@ -42,10 +38,9 @@ def guarded(tmp_path: Path) -> Iterator[GuardedProvider]:
 
 
 @pytest.fixture
-def private_http(guarded: GuardedProvider) -> Iterator[PoolManager]:
+def private_http(guarded: GuardedProvider) -> IssuerHttp:
     """Believes the guarded provider's authority."""
-    with open_http(guarded.ca_file) as pool:
-        yield pool
+    return open_http(guarded.ca_file)
 
 
 @pytest.fixture
@@ -64,7 +59,7 @@ def ids_of(found: tuple[Any, ...]) -> list[str | None]:
 
 
 def test_the_bearer_token_goes_with_every_request(
-    guarded: GuardedProvider, private_http: PoolManager, token_file: Path
+    guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     source = KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file)
     assert fetched_ids(source) == ["1"]
@@ -72,7 +67,7 @@ def test_the_bearer_token_goes_with_every_request(
 
 
 def test_the_bearer_token_is_read_anew_for_each_fetch(
-    guarded: GuardedProvider, private_http: PoolManager, token_file: Path
+    guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     source = KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file)
     fetched_ids(source)
@@ -84,7 +79,7 @@ def test_the_bearer_token_is_read_anew_for_each_fetch(
 
 
 def test_another_provider_is_not_shown_the_bearer_token(
-    guarded: GuardedProvider, private_http: PoolManager, token_file: Path
+    guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     guarded.token = None
     fetched_ids(KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file))
@@ -93,7 +88,7 @@ def test_another_provider_is_not_shown_the_bearer_token(
 
 
 def test_the_bearer_token_follows_no_redirect(
-    guarded: GuardedProvider, private_http: PoolManager, token_file: Path
+    guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     guarded.behind.fault = Fault.REDIRECT
     with pytest.raises(FetchFailed, match="status 302"):
@@ -106,7 +101,7 @@ def test_the_bearer_token_follows_no_redirect(
 )
 def test_what_is_no_bearer_token_is_not_sent(
     guarded: GuardedProvider,
-    private_http: PoolManager,
+    private_http: IssuerHttp,
     token_file: Path,
     content: bytes,
 ) -> None:
@@ -117,7 +112,7 @@ def test_what_is_no_bearer_token_is_not_sent(
 
 
 def test_a_missing_bearer_token_fails_the_fetch(
-    guarded: GuardedProvider, private_http: PoolManager, token_file: Path
+    guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     token_file.unlink()
     with pytest.raises(FetchFailed, match="No such file"):
@@ -125,7 +120,7 @@ def test_a_missing_bearer_token_fails_the_fetch(
 
 
 def test_the_bearer_token_is_seen_nowhere(
-    guarded: GuardedProvider, private_http: PoolManager, token_file: Path, caplog: pytest.LogCaptureFixture
+    guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     guarded.token = "another"
     source = KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file)
@@ -135,7 +130,7 @@ def test_the_bearer_token_is_seen_nowhere(
     assert TOKEN not in f"{caplog.text} {caught.value!r} {source!r}"
 
 
-def test_a_known_url_of_the_keys_needs_no_discovery(guarded: GuardedProvider, private_http: PoolManager) -> None:
+def test_a_known_url_of_the_keys_needs_no_discovery(guarded: GuardedProvider, private_http: IssuerHttp) -> None:
     guarded.token = None
     source = KeySource(issuer="https://elsewhere.example", jwks_url=f"{guarded.issuer}/keys", http=private_http)
     assert fetched_ids(source) == ["1"]
@@ -146,13 +141,13 @@ def test_another_authority_is_not_believed(guarded: GuardedProvider, tmp_path: P
     (tmp_path / "other").mkdir()
     other = write_certificate(tmp_path / "other")
     for ca_file in (None, other.certificate_file):
-        with open_http(ca_file) as pool, pytest.raises(FetchFailed, match="SSLError"):
-            fetched_ids(KeySource(issuer=guarded.issuer, http=pool))
+        with pytest.raises(FetchFailed, match="SSLError"):
+            fetched_ids(KeySource(issuer=guarded.issuer, http=open_http(ca_file)))
     assert guarded.shown == []
 
 
 def test_authorities_are_read_anew_for_each_connection(
-    guarded: GuardedProvider, private_http: PoolManager, tmp_path: Path
+    guarded: GuardedProvider, private_http: IssuerHttp, tmp_path: Path
 ) -> None:
     guarded.token = None
     source = KeySource(issuer=guarded.issuer, http=private_http)
@@ -163,7 +158,7 @@ def test_authorities_are_read_anew_for_each_connection(
     with pytest.raises(FetchFailed, match="SSLError"):
         fetched_ids(source)
     guarded.ca_file.unlink()
-    with pytest.raises(FetchFailed, match="SSLError"):
+    with pytest.raises(FetchFailed, match="No such file"):
         fetched_ids(source)
     guarded.ca_file.write_bytes(believed)
     assert fetched_ids(source) == ["1"]
@@ -175,8 +170,7 @@ def test_no_authority_of_a_file_is_passed_over(mark: bytes, guarded: GuardedProv
     (tmp_path / "other").mkdir()
     other = write_certificate(tmp_path / "other").certificate_file
     other.write_bytes(mark + guarded.ca_file.read_bytes() + other.read_bytes())
-    with open_http(other) as pool:
-        assert fetched_ids(KeySource(issuer=guarded.issuer, http=pool)) == ["1"]
+    assert fetched_ids(KeySource(issuer=guarded.issuer, http=open_http(other))) == ["1"]
 
 
 def test_a_file_with_an_authority_that_is_cut_off_is_refused(guarded: GuardedProvider, tmp_path: Path) -> None:
@@ -194,9 +188,9 @@ def test_a_file_without_authorities_is_refused(tmp_path: Path) -> None:
             open_http(file)
 
 
-def test_a_body_that_trickles_in_is_given_up(http: PoolManager) -> None:
+def test_a_body_that_trickles_in_is_given_up(http: IssuerHttp) -> None:
     clock = SystemClock()
-    with trickling() as issuer, pytest.raises(FetchFailed, match="too long"):
+    with trickling() as issuer, pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError"):
         fetch_keys(KeySource(issuer=issuer, http=http), Deadline(clock, clock.monotonic() + 0.2))
 
 
@@ -215,7 +209,7 @@ def test_a_body_that_trickles_in_is_given_up(http: PoolManager) -> None:
         "",
     ],
 )
-def test_insecure_urls_are_refused(issuer: str, http: PoolManager) -> None:
+def test_insecure_urls_are_refused(issuer: str, http: IssuerHttp) -> None:
     with pytest.raises(ValueError, match="https"):
         KeySource(issuer=issuer, http=http)
     with pytest.raises(ValueError, match="https"):

@@ -6,8 +6,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
-from urllib3 import PoolManager
-
 from tokend_server.clock import Clock
 from tokend_server.config import Config, ConfigError, Pool
 from tokend_server.engine import BeforeChange, NewIdentity, unannounced
@@ -23,6 +21,7 @@ from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.sql import SqlStore
 from tokend_server.engines.local.stores.sqlite import open_store
 from tokend_server.metrics import Metrics
+from tokend_server.oidc.outbound import IssuerHttp, open_http
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         ConfigError: The store cannot be used.
         EngineUnavailable: The store does not answer.
     """
-    http = PoolManager()
+    http = open_http()
     local_pools = [_local_pool(pool_id, pool, issuer, http, clock) for pool_id, pool in pools.items()]
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     with ExitStack() as undo:
@@ -93,7 +92,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, sql_store)
 
 
-def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: PoolManager, clock: Clock) -> LocalPool:
+def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: IssuerHttp, clock: Clock) -> LocalPool:
     region = identity_pool_id.partition(":")[0]
     with_arn = pool.identity_pool_arn_claim
     return LocalPool(

@@ -10,14 +10,14 @@ from typing import Protocol
 
 from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
 from joserfc.jwt import JWTClaimsRegistry
-from urllib3 import PoolManager
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.documents import KeySource
-from tokend_server.oidc.keys import KeysUnavailable, ProviderKeys
+from tokend_server.oidc.keys import KeyNotKnownYet, KeysUnavailable, ProviderKeys
+from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.tokens import (
     MalformedToken,
     NotVerified,
@@ -116,6 +116,10 @@ class OpenIdConnectProvider:
             return _VERIFIER.verify(token, self.keys, deadline)
         except NotVerified:
             raise _invalid("Couldn't verify signed token.") from None
+        except KeyNotKnownYet as failure:
+            raise LoginProviderUnavailable(
+                f"The key of the login token of {self.provider_name} is not known yet.", retry_after=failure.retry_after
+            ) from None
         except KeysUnavailable as failure:
             raise LoginProviderUnavailable(
                 f"Login provider {self.provider_name} does not answer.", retry_after=failure.retry_after
@@ -128,7 +132,7 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
     issuer: str | None = None,
     *,
     own_issuer: str,
-    http: PoolManager,
+    http: IssuerHttp,
     clock: Clock,
 ) -> OpenIdConnectProvider:
     """Builds a provider from what an identity pool declares.

@@ -4,9 +4,9 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider
 from tests.unit.callers.tokens.listener import NOW, Listener
-from urllib3 import PoolManager
 
 from tokend_server.callers.tokens import TokenIssuer, token_issuer
+from tokend_server.oidc.outbound import IssuerHttp, open_http
 
 
 @pytest.fixture
@@ -15,9 +15,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def http() -> Iterator[PoolManager]:
-    with PoolManager() as pool:
-        yield pool
+def http() -> IssuerHttp:
+    return open_http()
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def provider() -> Iterator[OidcProvider]:
 
 
 @pytest.fixture
-def kubernetes(provider: OidcProvider, http: PoolManager, clock: FakeClock) -> TokenIssuer:
+def kubernetes(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> TokenIssuer:
     return token_issuer(
         "kubernetes",
         issuer=provider.issuer,

@@ -18,7 +18,6 @@ from tests.unit.callers.tokens.listener import (
     token_of,
 )
 from tests.unit.oidc.guarded_provider import GuardedProvider
-from urllib3 import PoolManager
 
 from tokend_server.callers.tokens import (
     KEYS_TOO_OLD,
@@ -29,12 +28,12 @@ from tokend_server.callers.tokens import (
 )
 from tokend_server.clock import SystemClock
 from tokend_server.errors import EngineUnavailable
-from tokend_server.oidc.documents import open_http
 from tokend_server.oidc.keys import COOL_DOWN
+from tokend_server.oidc.outbound import IssuerHttp, open_http
 
 
 def test_the_issuer_of_a_token_decides_whose_keys_count(
-    provider: OidcProvider, kubernetes: TokenIssuer, http: PoolManager, clock: FakeClock
+    provider: OidcProvider, kubernetes: TokenIssuer, http: IssuerHttp, clock: FakeClock
 ) -> None:
     with OidcProvider(jwks=[jwk(rsa_key("2"), kid="1")]) as other:
         ci = token_issuer("ci", issuer=other.issuer, audiences=["tokend"], algorithms=["RS256"], http=http, clock=clock)
@@ -54,12 +53,30 @@ def test_fifty_unknown_key_ids_make_one_fetch(provider: OidcProvider, listener: 
     def flood() -> None:
         for number in range(50):
             token = sign({"alg": "RS256", "kid": f"bogus-{number}"}, claims_of(provider), rsa_key("1"))
-            assert listener.outcome(token) == refused(Refusal.SIGNATURE)
+            if number == 0:
+                assert listener.outcome(token) == refused(Refusal.SIGNATURE)
+                continue
+            with pytest.raises(EngineUnavailable, match="not known yet") as caught:
+                listener.caller(token)
+            assert caught.value.retry_after == COOL_DOWN
 
     flood()
     assert provider.fetches[JWKS_PATH] == 1
     clock.advance(COOL_DOWN)
     flood()
+    assert provider.fetches[JWKS_PATH] == 2
+
+
+def test_a_new_key_under_an_old_id_is_fetched(provider: OidcProvider, listener: Listener, clock: FakeClock) -> None:
+    assert listener.caller(token_of(provider)) == CALLER
+    provider.jwks = [jwk(rsa_key("2"), kid="1")]
+    token = sign({"alg": "RS256", "kid": "1"}, claims_of(provider), rsa_key("2"))
+    clock.advance(COOL_DOWN - 1)
+    with pytest.raises(EngineUnavailable, match="not known yet") as caught:
+        listener.caller(token)
+    assert caught.value.retry_after == 1
+    clock.advance(1)
+    assert listener.outcome(token) == ACCEPTED
     assert provider.fetches[JWKS_PATH] == 2
 
 
@@ -111,10 +128,7 @@ def test_a_withdrawn_key_is_refused_after_a_pause_of_the_callers(
 
 def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "token").write_text("of-this-pod")
-    with (
-        GuardedProvider(OidcProvider(), tmp_path, "of-this-pod") as guarded,
-        open_http(guarded.ca_file) as private_http,
-    ):
+    with GuardedProvider(OidcProvider(), tmp_path, "of-this-pod") as guarded:
         issuer = token_issuer(
             "kubernetes",
             issuer="https://kubernetes.default.svc.cluster.local",
@@ -122,7 +136,7 @@ def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path:
             algorithms=["RS256"],
             jwks_url=f"{guarded.issuer}/openid/v1/jwks",
             bearer_token_file=tmp_path / "token",
-            http=private_http,
+            http=open_http(guarded.ca_file),
             clock=clock,
         )
         token = token_of(guarded.behind, iss="https://kubernetes.default.svc.cluster.local")
@@ -148,7 +162,7 @@ def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path:
     ],
     ids=str,
 )
-def test_settings_that_prove_too_little_are_refused(http: PoolManager, changes: dict[str, Any]) -> None:
+def test_settings_that_prove_too_little_are_refused(http: IssuerHttp, changes: dict[str, Any]) -> None:
     settings: dict[str, Any] = {
         "name": "kubernetes",
         "issuer": "https://login.example",

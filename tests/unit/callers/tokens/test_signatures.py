@@ -117,7 +117,6 @@ UNFIT_KEYS: dict[str, dict[str, Any]] = {
     "other operation": {**jwk(rsa_key("1"), kid="1"), "key_ops": ["encrypt"]},
     "other type": jwk(ec_key("P-256"), kid="1"),
     "private": {**rsa_key("1").as_dict(private=True), "kid": "1"},
-    "no id": jwk(rsa_key("1")),
 }
 
 
@@ -127,6 +126,23 @@ def test_a_key_that_does_not_fit_verifies_nothing(
 ) -> None:
     provider.jwks = [published, jwk(rsa_key("3"), kid="3")]
     assert listener.outcome(token_of(provider)) == refused(Refusal.SIGNATURE)
+
+
+PUBLISHED_OTHERWISE: dict[str, list[Any]] = {
+    "no id": [jwk(rsa_key("1"))],
+    "twice": [jwk(rsa_key("1"), kid="1"), jwk(rsa_key("1"), kid="1")],
+    "two of one id": [jwk(rsa_key("2"), kid="1"), jwk(ec_key("P-256"), kid="1"), jwk(rsa_key("1"), kid="1")],
+    "null members": [{**jwk(rsa_key("1"), kid="1"), "alg": None, "use": None, "key_ops": None, "x5c": None, "d": None}],
+    "beside what is no key": [None, "x", {"kty": "OKP"}, {"kty": 5}, jwk(rsa_key("1"), kid="1")],
+    "padded": [{**jwk(rsa_key("1"), kid="1"), "e": "AQAB====", "n": "AAAA" + jwk(rsa_key("1"))["n"] + "=="}],
+    "more members": [{**jwk(rsa_key("1"), kid="1"), "x5c": [7], "x5t": 5, "key_ops": ["verify", "x"], "exp": 1}],
+}
+
+
+@pytest.mark.parametrize("published", PUBLISHED_OTHERWISE.values(), ids=PUBLISHED_OTHERWISE)
+def test_a_key_counts_however_it_is_published(provider: OidcProvider, listener: Listener, published: list[Any]) -> None:
+    provider.jwks = published
+    assert listener.outcome(token_of(provider)) == ACCEPTED
 
 
 def test_a_curve_verifies_its_own_algorithm_only(provider: OidcProvider, listener: Listener) -> None:

@@ -1,0 +1,351 @@
+"""Requests to the issuers of tokens: one policy for callers' issuers and login providers.
+
+What an issuer publishes may lead elsewhere, so that others choose where this service connects. A request
+- goes to https, or to http on a loopback host, and follows no redirect;
+- reaches an inside address (loopback, private, link-local, where clouds keep their metadata) only if the caller allows
+  it; what counts is the address that is connected to, whatever names it has and however they are written;
+- takes a bounded time and a bounded number of octets: each wait for the network ends with the deadline.
+
+Proxies are those of HTTPS_PROXY and NO_PROXY, in capitals or not. Behind a proxy it is the proxy that looks names up.
+"""
+
+import ipaddress
+import os
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util import Url, make_headers, parse_url
+
+from tokend_server.clock import Deadline
+from tokend_server.pem import read_certificates, write_certificates
+
+#: The most octets of a document, after what compressed it is undone.
+MAX_DOCUMENT_BYTES = 1 << 20
+
+#: Seconds to wait for a connection, or for data on it.
+SOCKET_TIMEOUT = 2.0
+
+_CHUNK_BYTES = 1 << 16
+_HTTPS_PORT = 443
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: Networks whose last 32 bits are an IPv4 address: mapped, compatible, and NAT64 (RFC 4291, section 2.5.5; RFC 6052).
+_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
+#: NAT64 of a network's own (RFC 8215), which leads wherever its operator likes.
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+class FetchFailed(Exception):
+    """Raised when a document could not be had; the text says why, for operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An answer with status 200.
+
+    Attributes:
+        body: Its octets, at most `MAX_DOCUMENT_BYTES`.
+        from_inside: It came from an inside address, and not through a proxy.
+    """
+
+    body: bytes
+    from_inside: bool
+
+
+def require_secure_url(url: str) -> None:
+    """Makes sure that what comes from a URL is what its owner sent: https, or http that does not leave the host.
+
+    Raises:
+        ValueError: It is neither, it is no URL, or it holds credentials.
+    """
+    parts = parse_url(url)
+    host = parts.host or ""
+    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    if not (secure and host) or parts.auth:
+        raise ValueError("must be an https URL without credentials; http is for loopback hosts only")
+
+
+def origin(url: str) -> tuple[str | None, str | None, int]:
+    """The scheme, host and port of a URL (RFC 6454, section 4)."""
+    parts = parse_url(url)
+    return parts.scheme, parts.host, parts.port or (_HTTPS_PORT if parts.scheme == "https" else 80)
+
+
+def is_inside(address: _Address) -> bool:
+    """Tells whether an address is not one of the public internet."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _WITH_IPV4):
+            return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if address.sixtofour is not None:
+            return is_inside(address.sixtofour)
+        if address.is_site_local or address in _LOCAL_NAT64:
+            return True
+    return not address.is_global or address.is_multicast
+
+
+class IssuerHttp:
+    """Makes the requests. It keeps no connection: keys are fetched once in some minutes.
+
+    Args:
+        ca_file: PEM certificates of the only authorities that are believed, read at each request; not given: the
+            system's.
+        environment: Names the proxies.
+
+    Raises:
+        ValueError: The file cannot be read or holds no certificate.
+    """
+
+    def __init__(self, ca_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> None:
+        self._ca_file = ca_file
+        self._environment = environment
+        self._context()
+
+    def get(self, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True) -> Document:
+        """Makes a GET request.
+
+        Args:
+            url: A URL that `require_secure_url` lets pass.
+            headers: What to send; credentials only for whom they are meant.
+            deadline: When it is given up.
+            may_go_inside: Whether it may reach an inside address.
+
+        Raises:
+            FetchFailed: There was no answer with status 200 in time, or the request was not allowed.
+        """
+        parts = parse_url(url)
+        proxy = _proxy(parts, self._environment)
+        if not may_go_inside and _names_inside(parts.host or ""):
+            raise _inside(url)
+        route = _Route(url, deadline, may_go_inside=may_go_inside or proxy is not None)
+        try:
+            context = self._context(route)
+        except ValueError as error:
+            raise FetchFailed(str(error)) from None
+        with _manager(proxy, context, route) as manager:
+            body = _get(manager, url, headers, deadline)
+        return Document(body, route.went_inside and proxy is None)
+
+    def _context(self, route: "_Route | None" = None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=None if self._ca_file is None else _authorities(self._ca_file))
+        if route is not None:
+            context.sslsocket_class = route.bounded(ssl.SSLSocket)
+        return context
+
+
+def open_http(ca_file: Path | None = None) -> IssuerHttp:
+    """As `IssuerHttp`, with the process's own environment."""
+    return IssuerHttp(ca_file)
+
+
+class _Route:
+    """Connects for one request, and remembers where to."""
+
+    def __init__(self, url: str, deadline: Deadline, *, may_go_inside: bool) -> None:
+        self.went_inside = False
+        self._url = url
+        self._deadline = deadline
+        self._may_go_inside = may_go_inside
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        failure: FetchFailed | None = None
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise FetchFailed(f"GET {self._url!r}: {host} is not found: {error}") from None
+        for family, kind, protocol, _name, address in found:
+            inside = is_inside(ipaddress.ip_address(address[0]))
+            if inside and not self._may_go_inside:
+                failure = _inside(self._url)
+                continue
+            connection: socket.socket = self.bounded(socket.socket)(family, kind, protocol)
+            try:
+                connection.settimeout(_patience(self._deadline))
+                connection.connect(address)
+            except OSError as error:
+                connection.close()
+                failure = FetchFailed(f"GET {self._url!r}: no connection to {host}: {error.strerror or error}")
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                self.went_inside = inside
+                return connection
+        raise failure or FetchFailed(f"GET {self._url!r}: {host} has no address")
+
+    def bounded(self, kind: Any) -> Any:  # noqa: ANN401 -- a class of sockets, and one derived from it
+        """A kind of sockets that wait for no octet longer than the deadline."""
+        deadline = self._deadline
+
+        class Bounded(kind):  # type: ignore[misc]
+            def recv_into(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as the base class
+                self.settimeout(_patience(deadline))
+                return super().recv_into(*arguments, **options)
+
+            def recv(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as the base class
+                self.settimeout(_patience(deadline))
+                return super().recv(*arguments, **options)
+
+        return Bounded
+
+
+def _authorities(file: Path) -> str:
+    try:
+        return write_certificates(read_certificates(file.read_bytes())).decode()
+    except OSError as error:
+        raise ValueError(f"{file} holds no certificates that can be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{file} holds no certificates that can be read: {error}") from None
+
+
+def _manager(proxy: Url | None, context: ssl.SSLContext, route: _Route) -> PoolManager:
+    if proxy is None:
+        manager = PoolManager(ssl_context=context)
+    else:
+        proxy_context = ssl.create_default_context()
+        proxy_context.sslsocket_class = route.bounded(ssl.SSLSocket)
+        manager = ProxyManager(
+            proxy._replace(auth=None).url,
+            proxy_headers=make_headers(proxy_basic_auth=proxy.auth),
+            proxy_ssl_context=proxy_context,
+            ssl_context=context,
+        )
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return route.connect(self.host, self.port)
+
+    class Tls(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return route.connect(self.host, self.port)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+    return manager
+
+
+def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> bytes:
+    try:
+        response = manager.request(
+            "GET",
+            url,
+            headers=headers,
+            timeout=Timeout(connect=SOCKET_TIMEOUT, read=SOCKET_TIMEOUT, total=_time_left(deadline)),
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=True,  # some servers compress what was asked for as it is
+        )
+        with closing(response):
+            if response.status != 200:  # noqa: PLR2004 -- the number is the status's name
+                raise FetchFailed(f"GET {url!r}: status {response.status}")
+            return _read(response, deadline)
+    except (HTTPError, OSError) as error:
+        raise FetchFailed(f"GET {url!r}: {type(error).__name__}") from None
+
+
+def _read(response: BaseHTTPResponse, deadline: Deadline) -> bytes:
+    body = bytearray()
+    # read1 returns what has come, so that a body that trickles in is noticed.
+    while chunk := response.read1(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise FetchFailed("a document is too large")
+        _time_left(deadline)
+    return bytes(body)
+
+
+def _time_left(deadline: Deadline) -> float:
+    remaining = deadline.remaining()
+    if remaining == 0:
+        raise FetchFailed("it took too long")
+    return remaining
+
+
+def _patience(deadline: Deadline) -> float:
+    return min(SOCKET_TIMEOUT, _time_left(deadline))
+
+
+def _inside(url: str) -> FetchFailed:
+    return FetchFailed(f"GET {url!r}: it leads to an inside address, where only an inside issuer or jwks_url may lead")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _names_inside(host: str) -> bool:
+    """Whether a host is an inside address by itself, in whatever form the C library reads it."""
+    if host == "localhost" or host.endswith((".localhost", "localhost.")):
+        return True
+    address = _literal(host)
+    return address is not None and is_inside(address)
+
+
+def _literal(host: str) -> _Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # 2130706433, 0x7f.1, 0177.0.0.1
+    except (OSError, UnicodeError):
+        return None
+
+
+def _proxy(parts: Url, environment: Mapping[str, str]) -> Url | None:
+    """The proxy for a URL; http is for this host alone, and never goes through one."""
+    given = _variable(environment, "https_proxy")
+    host = parts.host or ""
+    if not given or parts.scheme != "https" or _is_loopback(host):
+        return None
+    if _goes_direct(host.strip("[]"), parts.port or _HTTPS_PORT, _variable(environment, "no_proxy")):
+        return None
+    try:
+        proxy = parse_url(given if "://" in given else f"http://{given}")
+    except HTTPError:
+        raise FetchFailed("HTTPS_PROXY is no URL") from None
+    if proxy.scheme not in {"http", "https"} or not proxy.host:
+        raise FetchFailed("HTTPS_PROXY must be an http:// or https:// URL")
+    return proxy
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str:
+    return (environment.get(name) or environment.get(name.upper()) or "").strip()
+
+
+def _goes_direct(host: str, port: int, no_proxy: str) -> bool:
+    return any(_is_listed(host, port, entry) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
+
+
+def _is_listed(host: str, port: int, entry: str) -> bool:
+    if entry == "*":
+        return True
+    address = _literal(host)
+    if address is not None:
+        try:
+            return address in ipaddress.ip_network(entry.strip("[]"), strict=False)
+        except ValueError:
+            pass
+    name, _, of_port = entry.partition(":")
+    if of_port and of_port != str(port):
+        return False
+    name = name.removeprefix("*").removeprefix(".")
+    return host == name or host.endswith(f".{name}")

@@ -1,0 +1,151 @@
+"""Where requests to issuers may go, and what they show there."""
+
+import contextlib
+import gzip
+import ipaddress
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.oidc_provider import JWKS_PATH, OidcProvider
+from tests.unit.oidc.guarded_provider import GuardedProvider
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.oidc.documents import KeySource, fetch_keys
+from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp, is_inside, open_http
+
+INSIDE = [
+    "127.0.0.1",
+    "0.0.0.0",
+    "10.0.0.1",
+    "100.64.0.1",
+    "169.254.169.254",
+    "192.168.1.1",
+    "224.0.0.1",
+    "::",
+    "::1",
+    "::ffff:127.0.0.1",
+    "::127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "fd00:ec2::254",
+    "fe80::1",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_inside_addresses_are_known_in_every_form(address: str) -> None:
+    assert is_inside(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::1"])
+def test_public_addresses_are_not_inside(address: str) -> None:
+    assert not is_inside(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0"])
+@pytest.mark.parametrize("environment", [{}, {"HTTPS_PROXY": "http://127.0.0.1:9"}], ids=["direct", "by a proxy"])
+def test_no_request_goes_inside_where_it_may_not(host: str, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        url = f"https://{host}:{listener.getsockname()[1]}/jwks"
+        with pytest.raises(FetchFailed, match="inside address"):
+            IssuerHttp(environment=environment).get(url, {}, Deadline(FakeClock()), may_go_inside=False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_name_that_leads_inside_is_refused_when_it_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_options: found)
+    with pytest.raises(FetchFailed, match="inside address"):
+        IssuerHttp(environment={}).get("https://keys.example", {}, Deadline(FakeClock()), may_go_inside=False)
+
+
+class PublicIssuer(IssuerHttp):
+    """An issuer at a public address, whose discovery names other places."""
+
+    def __init__(self, jwks_uri: str) -> None:
+        super().__init__(environment={})
+        self.jwks_uri = jwks_uri
+
+    def get(self, url: str, *arguments: object, **options: object) -> Document:
+        if url == "https://issuer.example/.well-known/openid-configuration":
+            document = {"issuer": "https://issuer.example", "jwks_uri": self.jwks_uri}
+            return Document(json.dumps(document).encode(), from_inside=False)
+        return super().get(url, *arguments, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("jwks_uri", "reason"),
+    [
+        ("https://127.0.0.1:9/jwks", "inside address"),
+        ("https://169.254.169.254/latest/meta-data", "inside address"),
+        ("http://127.0.0.1:9/jwks", "must be https"),
+    ],
+)
+def test_discovery_leads_nobody_inside(jwks_uri: str, reason: str) -> None:
+    source = KeySource(issuer="https://issuer.example", http=PublicIssuer(jwks_uri))
+    with pytest.raises(FetchFailed, match=reason):
+        fetch_keys(source, Deadline(FakeClock()))
+
+
+def test_the_bearer_token_is_not_shown_to_another_origin(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of-this-pod")
+    (tmp_path / "other").mkdir()
+    with OidcProvider() as named, GuardedProvider(OidcProvider(), tmp_path / "other") as other:
+        both = open_http(other.ca_file)
+        named.jwks_uri = f"{other.issuer}{JWKS_PATH}"
+        source = KeySource(issuer=named.issuer, http=both, bearer_token_file=tmp_path / "token")
+        assert [key.kid for key in fetch_keys(source, Deadline(FakeClock()))] == ["1"]
+        assert other.shown == [(JWKS_PATH, None)]
+        other.token = "demanded"
+        with pytest.raises(FetchFailed, match="set jwks_url"):
+            fetch_keys(source, Deadline(FakeClock()))
+
+
+def test_compressed_documents_are_read_within_the_bound() -> None:
+    good = gzip.compress(b'{"keys": []}')
+    bomb = gzip.compress(b" " * (64 << 20))
+    with serving(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", good) as url:
+        assert open_http().get(url, {}, Deadline(FakeClock())).body == b'{"keys": []}'
+    with (
+        serving(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", bomb) as url,
+        pytest.raises(FetchFailed, match="large"),
+    ):
+        open_http().get(url, {}, Deadline(FakeClock()))
+
+
+def test_headers_that_trickle_in_are_given_up() -> None:
+    clock = SystemClock()
+    given_up = pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError")
+    with serving(b"HTTP/1.1 200 OK\r\n", trickle=b"x: y\r\n") as url, given_up:
+        open_http().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
+
+
+@contextlib.contextmanager
+def serving(head: bytes, body: bytes = b"", trickle: bytes = b"") -> Iterator[str]:
+    """A server with one answer, which may never end; gives its URL."""
+    stopped = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            connection.recv(65536)
+            connection.sendall(head + body)
+            while trickle and not stopped.wait(0.01):
+                connection.sendall(trickle)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as server:
+        served = server.submit(serve)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stopped.set()
+        served.result()
