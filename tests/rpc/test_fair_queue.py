@@ -110,6 +110,23 @@ def test_a_taker_waits_for_the_end_of_a_pause(queue: FairQueue[str], clock: Fake
     assert taken == ["a2"]
 
 
+def test_what_is_withdrawn_during_a_pause_costs_others_no_turn(queue: FairQueue[str]) -> None:
+    offer(queue, "a1", "a2")
+    take(queue, 1)
+    queue.hold_back("a", 0.5)
+    taken: list[str | None] = []
+    taker = threading.Thread(target=lambda: taken.append(queue.take()))
+    taker.start()
+    while queue._tickets.qsize():  # noqa: SLF001 - nothing else tells it
+        pass  # the taker has found that all is held back
+    with queue._lock:  # noqa: SLF001 - as above
+        pass
+    queue.withdraw("a2", "a")
+    offer(queue, "b1")
+    taker.join(PATIENCE)
+    assert taken == ["b1"]
+
+
 def test_pauses_add_up_to_a_second_at_most(queue: FairQueue[str], clock: FakeClock) -> None:
     offer(queue, "a1", "a2", "b1")
     take(queue, 1)

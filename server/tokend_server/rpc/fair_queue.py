@@ -83,7 +83,9 @@ class FairQueue(Generic[_Task]):
                 self._turns.append(line)
             if self._tickets_left_over:
                 self._tickets_left_over -= 1
-                return True
+                if not self._tickets_put_by:
+                    return True
+                self._tickets_put_by -= 1  # what is left over may be among those that wait for the end of a pause
         self._tickets.put(_TASK)
         return True
 
