@@ -31,11 +31,15 @@ from tokend_server.oidc.tokens import (
     VerifiedClaims,
     read_token,
 )
+from tokend_server.token_bucket import TokenBucket
 
 #: Seconds that an issuer's clock may differ from this one's.
 SKEW = 60
 
 MAX_TOKEN_CHARACTERS = 8192
+
+#: Lines of the log for each cause of refusals, after a few at once; metrics count them all.
+LINES_PER_SECOND = 0.1
 
 #: How many verified tokens are remembered.
 MAX_REMEMBERED = 10_000
@@ -217,6 +221,7 @@ class ByToken:
         if not len(self._issuers) == len({issuer.name for issuer in issuers}) == len(issuers):
             raise ValueError("every issuer of tokens needs a name and an iss of its own")
         self._on_refused = on_refused
+        self._lines = {refusal: TokenBucket(LINES_PER_SECOND, 5, clock) for refusal in Refusal}
         self._remembered = _Memory(max_remembered, clock)
 
     def __call__(self, presented: Presented) -> str | None:
@@ -232,7 +237,8 @@ class ByToken:
         try:
             return self._caller(token)
         except _Refused as refused:
-            _log.debug("A caller's token was refused: %s", refused.refusal)
+            if self._lines[refused.refusal].take() == 0:
+                _log.info("A caller's token was refused: %s", refused.refusal)
             self._on_refused(refused.refusal)
             return None
 

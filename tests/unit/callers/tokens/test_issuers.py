@@ -184,6 +184,17 @@ def test_two_issuers_are_told_apart(kubernetes: TokenIssuer, clock: FakeClock) -
             ByToken([kubernetes, other], clock, lambda _: None)
 
 
+def test_a_flood_of_refusals_is_told_in_a_few_lines(
+    provider: OidcProvider, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        for number in range(50):
+            listener.outcome(token_of(provider, exp=1, jti=str(number)))
+        listener.outcome(token_of(provider, aud="other"))
+    told = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
+    assert told == ["A caller's token was refused: expired"] * 5 + ["A caller's token was refused: audience"]
+
+
 def test_no_token_reaches_a_log(
     provider: OidcProvider, listener: Listener, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
