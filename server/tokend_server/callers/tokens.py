@@ -290,7 +290,7 @@ class _Memory:
 
 
 def _are_well_formed(claims: VerifiedClaims) -> bool:
-    """Whether the dates are whole numbers and the subject can stand in a name; RFC 7519 would allow more."""
+    """Whether the dates are numbers (RFC 7519, section 2) and the subject can stand in a name."""
     subject = claims.get("sub")
     return (
         _is_date(claims.get("exp"))
@@ -302,7 +302,7 @@ def _are_well_formed(claims: VerifiedClaims) -> bool:
 
 
 def _is_date(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _LAST_DATE
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LAST_DATE
 
 
 def _unavailable(retry_after: float) -> EngineUnavailable:
