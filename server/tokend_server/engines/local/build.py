@@ -23,6 +23,9 @@ from tokend_server.engines.local.stores.sqlite import open_store
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.outbound import IssuerHttp, open_http
 
+#: Reads at once of what is no call: readiness, keys, a call whose thread was replaced.
+_OTHER_READERS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class LocalEngines:
@@ -42,7 +45,12 @@ def open_configured_store(config: Config) -> SqlStore:
         EngineUnavailable: The store does not answer.
     """
     with ExitStack() as undo:
-        store = undo.enter_context(closing(open_store(config.store_file)))
+        threads = config.grpc.threads
+        store = undo.enter_context(
+            closing(
+                open_store(config.store_file, readers=threads + _OTHER_READERS, patient_writers=max(1, threads // 2))
+            )
+        )
         if config.store.migrate_on_start:
             store.migrate()
         elif missing := store.missing_migrations():

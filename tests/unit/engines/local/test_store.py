@@ -1,9 +1,11 @@
+import resource
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
@@ -12,8 +14,10 @@ from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.config import ConfigError
+from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.signer import generate_signing_key
 from tokend_server.engines.local.store import Change, StaleReading, login_key
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite import READERS, open_store
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.model import Identity, IdentityOutcome, Login, Secret
 
@@ -178,16 +182,65 @@ def test_a_write_waits_for_others_no_longer_than_its_deadline(
     assert local.store.read(POOL, (), "eu-west-1:a").named is None
 
 
-def test_connections_end_with_their_threads(local: LocalEngineUnderTest) -> None:
-    def read() -> None:
-        local.store.signing_keys()
+def test_no_read_needs_a_descriptor_that_was_not_there_at_the_start(local: LocalEngineUnderTest) -> None:
+    identity_id = local.identity_of("u")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ThreadPoolExecutor(READERS) as pool:
+        start = threading.Barrier(READERS)
 
-    for _ in range(5):
-        thread = threading.Thread(target=read)
-        thread.start()
-        thread.join()
-    local.store.signing_keys()
-    assert len(local.store._readers._open) == 1  # noqa: SLF001 - a leak shows nowhere else
+        def read() -> str:
+            start.wait()
+            return local.identity_of("u")
+
+        # Every number below the limit is taken or must not be: opening anything fails from here on.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            found = [each.result() for each in [pool.submit(read) for _ in range(READERS)]]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found == [identity_id] * READERS
+
+
+def test_more_reads_than_connections_wait_for_one_another(local: LocalEngineUnderTest) -> None:
+    identity_id = local.identity_of("u")
+    with ThreadPoolExecutor(4 * READERS) as pool:
+        found = list(pool.map(lambda _: local.identity_of("u"), range(200)))
+    assert found == [identity_id] * 200
+
+
+def test_reads_go_on_beside_writes_that_are_stuck(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+    known = local.identity_of("known")
+    ended: SimpleQueue[str] = SimpleQueue()
+
+    def write(name: str) -> None:
+        try:
+            local.store.commit(Change(None, identity(name, name)), deadline=local.deadline)
+            ended.put("written")
+        except EngineUnavailable:
+            ended.put("refused")
+
+    writers = [threading.Thread(target=write, args=(f"w{number}",)) for number in range(READERS + 6)]
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for writer in writers:
+            writer.start()
+        # One has the turn and READERS wait behind it; the others give their threads back at once.
+        assert [ended.get(timeout=4) for _ in range(5)] == ["refused"] * 5
+        assert ended.empty()
+        assert local.identity_of("known") == known
+        other.execute("ROLLBACK")
+    for writer in writers:
+        writer.join()
+    assert [ended.get() for _ in range(READERS + 1)] == ["written"] * (READERS + 1)
+
+
+def test_a_removed_key_is_not_left_in_the_file(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+    key = generate_signing_key(SigningAlgorithm.RS256, generation=1, created=1)
+    secret = key.private_key.reveal().encode()[200:260]
+    local.store.add_signing_key(key)
+    local.store.remove_signing_key(key.kid)
+    local.close()
+    assert all(secret not in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:

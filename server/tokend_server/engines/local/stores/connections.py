@@ -1,76 +1,89 @@
 """How the store talks to the database where it matters how long that takes."""
 
-import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
 from typing import Any
-from weakref import WeakSet, finalize
 
 from sqlalchemy import Connection, Dialect, Engine, Select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 
-class _Held:
-    """What a thread holds: a connection, and a cursor of the driver on it. It closes with its last reference."""
+class _Lent:
+    """A connection, and a cursor of the driver on it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.cursor = connection.connection.cursor()
-        finalize(self, connection.close)
 
 
-class ThreadConnections:
-    """A connection for each thread that it keeps, since taking one from a pool costs more than the read it is for.
+class ReadConnections:
+    """Connections that are opened beforehand and lent for a read each.
 
-    A connection is closed when its thread ends.
+    A read needs no descriptor that it might not get, and taking a connection costs less than the read it is for.
 
     Args:
         engine: What makes the connections, without a pool. It must be in autocommit, so that no read holds a snapshot
             open.
+        count: How many reads there may be at once; a further one waits for one of them.
+
+    Raises:
+        SQLAlchemyError: The database does not answer.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, count: int) -> None:
         self._engine = engine
-        self._thread = threading.local()
-        self._lock = threading.Lock()
-        self._open: WeakSet[_Held] = WeakSet()
+        self._count = count
+        self._idle: SimpleQueue[_Lent] = SimpleQueue()
+        with ExitStack() as undo:
+            for _ in range(count):
+                lent = self._opened()
+                undo.callback(lent.connection.close)
+                self._idle.put(lent)
+            undo.pop_all()
 
-    def of_this_thread(self) -> Connection:
-        """The connection of the calling thread; made when it has none.
+    def take(self) -> Any:  # noqa: ANN401 - for this module alone
+        """A connection, which has to be given back."""
+        return self._idle.get()
 
-        Raises:
-            SQLAlchemyError: The database does not answer.
-        """
-        return self._held().connection
+    def give_back(self, lent: Any) -> None:  # noqa: ANN401 - as above
+        """Gives a connection back."""
+        self._idle.put(lent)
 
-    def cursor_of_this_thread(self) -> Any:  # noqa: ANN401 - the driver's own, which has no common type
-        """A cursor of the driver on the calling thread's connection.
+    def renewed(self, lent: Any) -> Any:  # noqa: ANN401 - as above
+        """A new connection in the place of one that failed; the same one where none can be had."""
+        try:
+            fresh = self._opened()
+        except SQLAlchemyError:
+            return lent
+        lent.connection.close()
+        return fresh
 
-        Raises:
-            SQLAlchemyError: The database does not answer.
-        """
-        return self._held().cursor
-
-    def drop(self) -> None:
-        """Gives up the calling thread's connection after it has failed."""
-        self._thread.__dict__.pop("held", None)
+    @contextmanager
+    def lend(self) -> Iterator[Connection]:
+        """A connection for the block; one that fails there is renewed."""
+        lent = self._idle.get()
+        try:
+            yield lent.connection
+        except SQLAlchemyError:
+            lent = self.renewed(lent)
+            raise
+        finally:
+            self._idle.put(lent)
 
     def close(self) -> None:
-        """Closes the connections of all threads."""
-        with self._lock:
-            while self._open:
-                self._open.pop().connection.close()
+        """Closes all connections, when the reads under way are done; to close again does nothing."""
+        while self._count:
+            self._idle.get().connection.close()
+            self._count -= 1
         self._engine.dispose()
 
-    def _held(self) -> _Held:
-        held: _Held | None = getattr(self._thread, "held", None)
-        if held is None:
-            held = self._thread.held = _Held(self._engine.connect())
-            with self._lock:
-                self._open.add(held)
-        return held
+    def _opened(self) -> _Lent:
+        return _Lent(self._engine.connect())
 
 
 class DriverStatement:
-    """A statement that is rendered once and then run by the driver itself, on the cursor that each thread keeps.
+    """A statement that is rendered once and then run by the driver itself.
 
     It is for the one read that every call makes: there SQLAlchemy's handling of a statement would cost several times
     the statement. Parameters are positional.
@@ -81,7 +94,7 @@ class DriverStatement:
         connections: Where it runs.
     """
 
-    def __init__(self, statement: Select[Any], dialect: Dialect, connections: ThreadConnections) -> None:
+    def __init__(self, statement: Select[Any], dialect: Dialect, connections: ReadConnections) -> None:
         self._sql = str(statement.compile(dialect=dialect))
         self._error = dialect.loaded_dbapi.Error
         self._connections = connections
@@ -92,10 +105,13 @@ class DriverStatement:
         Raises:
             SQLAlchemyError: The database does not answer.
         """
-        cursor = self._connections.cursor_of_this_thread()
+        lent = self._connections.take()
         try:
-            cursor.execute(self._sql, parameters)
-            row: tuple[Any, ...] | None = cursor.fetchone()
+            lent.cursor.execute(self._sql, parameters)
+            row: tuple[Any, ...] | None = lent.cursor.fetchone()
         except self._error as error:
+            lent = self._connections.renewed(lent)
             raise DBAPIError(self._sql, None, error) from error
+        finally:
+            self._connections.give_back(lent)
         return row

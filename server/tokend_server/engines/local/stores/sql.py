@@ -1,11 +1,10 @@
 """The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -14,8 +13,9 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
 from tokend_server.engines.local.stores import migrations
-from tokend_server.engines.local.stores.connections import DriverStatement, ThreadConnections
+from tokend_server.engines.local.stores.connections import DriverStatement, ReadConnections
 from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
+from tokend_server.engines.local.stores.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 
@@ -40,20 +40,42 @@ LOCK_TIMEOUT = 5.0
 LOCK_TIMEOUT_OPTION = "tokend_lock_timeout"
 
 
+class Medium(Protocol):
+    """Where a database keeps what it is given."""
+
+    def check(self) -> None:
+        """Makes sure that what is read is what others read.
+
+        Raises:
+            EngineUnavailable: It is not.
+        """
+        ...
+
+    def check_with_log(self) -> None:
+        """Makes sure that what is written is what others will read.
+
+        Raises:
+            EngineUnavailable: It is not.
+        """
+        ...
+
+
 class SqlStore:
     """Identities and signing keys in one SQL database.
 
     Args:
-        reads: A pool of connections in autocommit, so that a read never waits for a writer.
+        readers: Connections in autocommit, so that a read never waits for a writer.
         writes: A pool of connections whose transactions are durable when they are committed.
+        medium: Where the database keeps its data.
+        turn: Whose turn it is to write.
     """
 
-    def __init__(self, reads: Engine, writes: Engine) -> None:
-        self._readers = ThreadConnections(reads)
-        self._owner = DriverStatement(_OWNER, reads.dialect, self._readers)
+    def __init__(self, readers: ReadConnections, writes: Engine, medium: Medium, turn: WriteTurn) -> None:
+        self._readers = readers
+        self._owner = DriverStatement(_OWNER, writes.dialect, readers)
         self._writes = writes
-        # Waiting for a turn in the process is fairer than to try SQLite's lock again and again.
-        self._writing_turn = threading.Lock()
+        self._medium = medium
+        self._turn = turn
 
     def close(self) -> None:
         """Closes all connections."""
@@ -79,6 +101,7 @@ class SqlStore:
             return migrations.missing(connection)
 
     def check(self) -> None:
+        self._medium.check_with_log()
         with self._reading() as connection:
             for table in (identities, linked_logins):
                 connection.execute(select(table).limit(1)).first()
@@ -161,43 +184,41 @@ class SqlStore:
         try:
             row = self._owner.first(key)
         except SQLAlchemyError as error:
-            self._readers.drop()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
+        self._medium.check()
         return None if row is None else row[0]
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         try:
-            yield self._readers.of_this_thread()
+            with self._readers.lend() as connection:
+                yield connection
         except SQLAlchemyError as error:
-            self._readers.drop()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
+        self._medium.check()
 
     @contextmanager
-    def _writing(self, deadline: Deadline | None = None) -> Iterator[Connection]:
+    def _writing(self, deadline: Deadline | None = None, timeout: float = LOCK_TIMEOUT) -> Iterator[Connection]:
+        if deadline is not None:
+            timeout = min(deadline.remaining(), timeout)
         try:
-            with self._turn(deadline) as timeout, self._writes.connect() as unset:
-                connection = unset.execution_options(**{LOCK_TIMEOUT_OPTION: timeout})
+            with self._turn.taken(timeout) as left, self._writes.connect() as unset:
+                connection = unset.execution_options(**{LOCK_TIMEOUT_OPTION: left})
                 with connection.begin():
                     _check(deadline)
+                    self._medium.check_with_log()
                     yield connection
+                    self._medium.check_with_log()
+                # What is acknowledged is in the file that is there.
+                self._medium.check_with_log()
+        except NoTurn as error:
+            _check(deadline)
+            raise EngineUnavailable("The identity store is busy with other writes.") from error
         except IntegrityError as error:
             raise StaleReading from error
         except SQLAlchemyError as error:
             _check(deadline)
-            raise _unavailable(error) from error
-
-    @contextmanager
-    def _turn(self, deadline: Deadline | None) -> Iterator[float]:
-        """Waits for this thread's turn to write; yields the seconds that it may then wait for other processes."""
-        timeout = LOCK_TIMEOUT if deadline is None else min(deadline.remaining(), LOCK_TIMEOUT)
-        if not self._writing_turn.acquire(timeout=timeout):
-            _check(deadline)
-            raise EngineUnavailable("The identity store is busy with other writes.")
-        try:
-            yield timeout if deadline is None else min(deadline.remaining(), timeout)
-        finally:
-            self._writing_turn.release()
+            raise unavailable(error) from error
 
 
 def _check(deadline: Deadline | None) -> None:
@@ -205,7 +226,8 @@ def _check(deadline: Deadline | None) -> None:
         deadline.check()
 
 
-def _unavailable(error: SQLAlchemyError) -> EngineUnavailable:
+def unavailable(error: SQLAlchemyError | OSError) -> EngineUnavailable:
+    """What a failure of the database is to callers."""
     # The driver's text may hold values; its name for the error says as much.
     cause = getattr(error, "orig", error)
     return EngineUnavailable(

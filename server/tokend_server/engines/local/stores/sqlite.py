@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from tokend_server.clock import SystemClock
 from tokend_server.config import ConfigError
-from tokend_server.engines.local.stores.sql import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore
+from tokend_server.engines.local.stores.connections import ReadConnections
+from tokend_server.engines.local.stores.database_file import DatabaseFile
+from tokend_server.engines.local.stores.sql import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
+from tokend_server.engines.local.stores.write_turn import WriteTurn
 from tokend_server.errors import EngineUnavailable
 
 _ON_CONNECT = (
     "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
     "PRAGMA foreign_keys = ON",
-    "PRAGMA mmap_size = 268435456",  # threads share the pages of the file, instead of each copying its own
+    "PRAGMA mmap_size = 0",  # a file that is cut off under its memory map would end the process
+    "PRAGMA temp_store = MEMORY",  # no read needs a descriptor that it might not get
+    "PRAGMA secure_delete = ON",  # a key that was removed is not left in the file's free pages
+    "SELECT count(*) FROM sqlite_master",  # opens the log too
 )
 
 #: What an operator can do about a database that cannot be used, by SQLite's codes.
@@ -30,12 +38,19 @@ _ADVICE: Mapping[str, str] = {
     "SQLITE_READONLY": "cannot be written: check the rights on it and on its directory, and the mount",
 }
 
+#: Reads at once, for what has no other number.
+READERS = 4
 
-def open_store(path: Path) -> SqlStore:
+
+def open_store(path: Path, *, readers: int = READERS, patient_writers: int = READERS) -> SqlStore:
     """Opens a database file; if there is none, it is created, for its owner's eyes only.
+
+    All connections are opened now.
 
     Args:
         path: The database file.
+        readers: How many reads there may be at once.
+        patient_writers: How many writes may wait behind one that is stuck.
 
     Raises:
         ConfigError: The file cannot be made.
@@ -47,17 +62,22 @@ def open_store(path: Path) -> SqlStore:
     except OSError as error:
         raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
     _switch_to_wal(path)
-    reads = _engine(path, poolclass=NullPool)
     writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0)
+    try:
+        connections = ReadConnections(_engine(path, poolclass=NullPool), readers)
+        writes.connect().close()
+        file = DatabaseFile(path)
+    except (SQLAlchemyError, OSError) as error:
+        raise unavailable(error) from error
     event.listen(writes, "begin", _begin_immediate)
-    return SqlStore(reads, writes)
+    return SqlStore(connections, writes, file, WriteTurn(patient_writers, SystemClock()))
 
 
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         # Without an isolation level the driver begins no transactions of its own.
-        connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None},
+        connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None, "check_same_thread": False},
         hide_parameters=True,
         **pooling,
     )

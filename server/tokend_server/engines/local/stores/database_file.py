@@ -1,0 +1,65 @@
+"""Whether the database file that is open is still the one that others find at its path."""
+
+import os
+from pathlib import Path
+
+from tokend_server.errors import EngineUnavailable
+
+_ADVICE = "Put the file back, or restart every process that serves it to take up the file that is there now."
+
+
+class DatabaseFile:
+    """A database file and its write-ahead log, as they were when they were opened.
+
+    A process goes on writing into a file that was moved, deleted or replaced, and loses what it writes, while others
+    open the file that is there now.
+
+    Args:
+        path: The path of the database, whose connections are open.
+
+    Raises:
+        OSError: There is no file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._log_path = f"{path}-wal"
+        self._file = _identity(self._path)
+        self._log = _identity(self._log_path)
+
+    def check(self) -> None:
+        """Makes sure that the path leads to the open file.
+
+        Raises:
+            EngineUnavailable: It does not.
+        """
+        self._check(self._path, self._file)
+
+    def check_with_log(self) -> None:
+        """Makes sure of the log's path as well, for what is to be found there after a restart.
+
+        Raises:
+            EngineUnavailable: One of the paths leads to another file, or to none.
+        """
+        self._check(self._path, self._file)
+        self._check(self._log_path, self._log)
+
+    @staticmethod
+    def _check(path: str, opened: tuple[int, int]) -> None:
+        try:
+            there = _identity(path)
+        except OSError as error:
+            raise _moved(f"The identity store's file is gone ({error.strerror}).") from error
+        if there != opened:
+            raise _moved("The identity store's file was replaced by another one.")
+
+
+def _moved(text: str) -> EngineUnavailable:
+    error = EngineUnavailable(text)
+    error.advice = _ADVICE
+    return error
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 - at every read: a Path costs twice as much
+    return status.st_dev, status.st_ino
