@@ -128,7 +128,7 @@ class IssuerHttp:
             raise _inside(url)
         route = _Route(url, deadline, may_go_inside=may_go_inside or proxy is not None)
         try:
-            context = self._context(route)
+            context = self._context(route) if parts.scheme == "https" else None
         except ValueError as error:
             raise FetchFailed(str(error)) from None
         with _manager(proxy, context, route) as manager:
@@ -207,7 +207,7 @@ def _authorities(file: Path) -> str:
         raise ValueError(f"{file} holds no certificates that can be read: {error}") from None
 
 
-def _manager(proxy: Url | None, context: ssl.SSLContext, route: _Route) -> PoolManager:
+def _manager(proxy: Url | None, context: ssl.SSLContext | None, route: _Route) -> PoolManager:
     if proxy is None:
         manager = PoolManager(ssl_context=context)
     else:
