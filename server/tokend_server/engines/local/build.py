@@ -51,9 +51,10 @@ def open_configured_store(config: Config) -> SqlStore:
                 open_store(config.store_file, readers=threads + _OTHER_READERS, patient_writers=max(1, threads // 2))
             )
         )
-        if config.store.migrate_on_start:
+        missing = store.missing_migrations()
+        if missing and config.store.migrate_on_start:
             store.migrate()
-        elif missing := store.missing_migrations():
+        elif missing:
             raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
         undo.pop_all()
     return store
@@ -88,6 +89,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     with ExitStack() as undo:
         sql_store = undo.enter_context(closing(open_configured_store(config)))
+        _check_developer_providers(sql_store, pools)
         store = ObservedStore(sql_store, metrics, clock, before_change)
         signer = TokenSigner(store, clock)
         signer.ensure_keys(algorithms)
@@ -98,6 +100,25 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
     return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, sql_store)
+
+
+def _check_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None:
+    """Refuses another developer provider over users that are registered: each would get a new identity id.
+
+    Cognito never lets the name change either:
+    https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticated-identities.html
+    """
+    problems = []
+    for identity_pool_id, pool in pools.items():
+        if store.has_login_of(identity_pool_id, pool.developer_provider_name):
+            continue
+        if others := sorted(store.provider_names(identity_pool_id) - pool.open_id_connect_providers.keys()):
+            problems.append(
+                f'pools."{identity_pool_id}".developer_provider_name: users of the pool are registered under '
+                f"{', '.join(others)} and would get new identity ids: set the name back, or declare a new pool"
+            )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: IssuerHttp, clock: Clock) -> LocalPool:

@@ -1,5 +1,6 @@
 """The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -33,11 +34,24 @@ _READING = _WITH_LOGINS.where(
     | (identities.c.identity_id == bindparam("identity_id"))
 ).order_by(identities.c.identity_id)
 
+_LOGINS_OF_POOL = (
+    select(linked_logins.c.provider_name)
+    .join(identities)
+    .where(identities.c.identity_pool_id == bindparam("identity_pool_id"))
+)
+
 #: Seconds that a write waits for other writes before it fails.
 LOCK_TIMEOUT = 5.0
 
+#: Seconds that a migration waits for other writes before it fails, and after which it says so.
+MIGRATION_PATIENCE = 30.0
+_MIGRATION_NEWS = 1.0
+
 #: The execution option that tells a database how many seconds a transaction may wait for its lock.
 LOCK_TIMEOUT_OPTION = "tokend_lock_timeout"
+
+
+_log = logging.getLogger(__name__)
 
 
 class Medium(Protocol):
@@ -88,7 +102,15 @@ class SqlStore:
         Raises:
             EngineUnavailable: The database does not answer.
         """
-        with self._writing() as connection:
+        try:
+            with self._writing(timeout=_MIGRATION_NEWS) as connection:
+                return migrations.upgrade(connection)
+        except EngineUnavailable:
+            _log.warning(
+                "waiting for the store, which does not let the schema be written",
+                extra={"seconds_at_most": MIGRATION_PATIENCE},
+            )
+        with self._writing(timeout=MIGRATION_PATIENCE) as connection:
             return migrations.upgrade(connection)
 
     def missing_migrations(self) -> list[str]:
@@ -141,6 +163,19 @@ class SqlStore:
                 for identity_id in connection.execute(page).scalars()
                 if (rows := connection.execute(_IDENTITY, {"identity_id": identity_id}).all())
             ]
+
+    def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
+        """Whether any identity of the pool has a login of the provider."""
+        logins = _LOGINS_OF_POOL.where(linked_logins.c.provider_name == provider_name).limit(1)
+        with self._reading() as connection:
+            return connection.execute(logins, {"identity_pool_id": identity_pool_id}).first() is not None
+
+    def provider_names(self, identity_pool_id: str) -> frozenset[str]:
+        """The providers of all logins of the pool; it takes as long as there are logins."""
+        with self._reading() as connection:
+            return frozenset(
+                connection.execute(_LOGINS_OF_POOL.distinct(), {"identity_pool_id": identity_pool_id}).scalars()
+            )
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
         with self._writing(deadline) as connection:

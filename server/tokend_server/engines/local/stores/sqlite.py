@@ -1,9 +1,11 @@
 """The store on SQLite, the embedded default."""
 
 import fcntl
+import logging
 import os
 import sqlite3
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,15 @@ _ADVICE: Mapping[str, str] = {
 #: Reads at once, for what has no other number.
 READERS = 4
 
+#: Seconds that a start waits for a file that another process has locked.
+LOCK_PATIENCE = 30.0
+
+#: Seconds after which it says so, and between two tries.
+_LOCK_NEWS = 1.0
+_LOCK_INTERVAL = 0.05
+
+_log = logging.getLogger(__name__)
+
 
 def open_store(path: Path, *, readers: int = READERS, patient_writers: int = READERS) -> SqlStore:
     """Opens a database file; if there is none, it is created, for its owner's eyes only.
@@ -53,15 +64,16 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         patient_writers: How many writes may wait behind one that is stuck.
 
     Raises:
-        ConfigError: The file cannot be made.
-        EngineUnavailable: It is no database, or it is locked.
+        ConfigError: The file cannot be made, or everybody can read it.
+        EngineUnavailable: It is no database, or it stays locked.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        _check_mode(path)
     except OSError as error:
         raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
-    _switch_to_wal(path)
+    _when_unlocked(path, lambda: _switch_to_wal(path))
     writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0)
     try:
         connections = ReadConnections(_engine(path, poolclass=NullPool), readers)
@@ -97,17 +109,51 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _switch_to_wal(path: Path) -> None:
-    """Lets reads go on beside a write, once for the file: SQLite itself lets processes that try together fail."""
+def _check_mode(path: Path) -> None:
+    """Whoever can read the database has the signing keys."""
+    mode = path.stat().st_mode
+    if mode & 0o007:
+        raise ConfigError([f"store.url: {path} holds the signing keys and everybody may open it: chmod o= {path}"])
+    if mode & 0o070:
+        _log.warning("a group may open the database, which holds the signing keys", extra={"path": str(path)})
+
+
+def _when_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
+    """Tries until the file is unlocked, tells soon that it waits, and gives up in the end."""
+    started, told = time.monotonic(), False
+    while not attempt():
+        waited = time.monotonic() - started
+        if waited >= LOCK_PATIENCE:
+            raise _unusable(path, "SQLITE_BUSY")
+        if waited >= _LOCK_NEWS and not told:
+            told = True
+            _log.warning(
+                "waiting for the database, which another process has locked",
+                extra={"path": str(path), "seconds_at_most": LOCK_PATIENCE},
+            )
+        time.sleep(_LOCK_INTERVAL)
+
+
+def _switch_to_wal(path: Path) -> bool:
+    """Lets reads go on beside a write, once for the file: SQLite itself lets processes that try together fail.
+
+    Returns:
+        False where another process has locked the file.
+    """
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT)) as connection:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with closing(sqlite3.connect(path, timeout=_LOCK_INTERVAL)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
+    except BlockingIOError:
+        return False
     except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
         raise _unusable(path, error.sqlite_errorname) from error
     finally:
         os.close(directory)
+    return True
 
 
 def _unusable(path: Path, code: str) -> EngineUnavailable:

@@ -1,0 +1,142 @@
+"""What a start does about a database that is locked, open to others, or of another developer provider."""
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from logging.handlers import QueueHandler
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeAlias
+
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
+
+from tokend_server.clock import SystemClock
+from tokend_server.config import Config, ConfigError, Pool
+from tokend_server.engines.local.build import build_local_engines
+from tokend_server.engines.local.stores import sqlite
+from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.errors import EngineUnavailable
+from tokend_server.metrics import Metrics
+
+PATIENCE = 20
+
+Lock: TypeAlias = Callable[[Path], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def told() -> Iterator[SimpleQueue[logging.LogRecord]]:
+    """The log records of the store."""
+    records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    handler = QueueHandler(records)
+    logger = logging.getLogger("tokend_server.engines.local.stores")
+    logger.addHandler(handler)
+    yield records
+    logger.removeHandler(handler)
+
+
+@contextmanager
+def directory_locked(database: Path) -> Iterator[None]:
+    descriptor = os.open(database.parent, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
+    os.close(descriptor)
+
+
+@contextmanager
+def file_locked(database: Path) -> Iterator[None]:
+    database.touch(mode=0o600)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("CREATE TABLE IF NOT EXISTS aside (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def opened_and_migrated(database: Path) -> list[str]:
+    with closing(open_store(database)) as store:
+        return store.migrate()
+
+
+@pytest.mark.parametrize("locked", [directory_locked, file_locked])
+def test_a_start_that_waits_for_a_lock_says_so(
+    tmp_path: Path, told: SimpleQueue[logging.LogRecord], locked: Lock
+) -> None:
+    database = tmp_path / "tokend.db"
+    with ThreadPoolExecutor(1) as pool:
+        with locked(database):
+            starting = pool.submit(opened_and_migrated, database)
+            assert "waiting for the database" in told.get(timeout=PATIENCE).message
+            assert not starting.done()
+        assert starting.result(PATIENCE)
+
+
+def test_a_migration_that_waits_for_a_write_says_so(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:
+    database = tmp_path / "tokend.db"
+    with closing(open_store(database)) as store, ThreadPoolExecutor(1) as pool:
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            migrating = pool.submit(store.migrate)
+            assert "waiting for the store" in told.get(timeout=PATIENCE).message
+            other.execute("ROLLBACK")
+        assert migrating.result(PATIENCE)
+
+
+@pytest.mark.parametrize("locked", [directory_locked, file_locked])
+def test_a_start_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: Lock) -> None:
+    monkeypatch.setattr(sqlite, "LOCK_PATIENCE", 0.2)
+    with locked(tmp_path / "tokend.db"), pytest.raises(EngineUnavailable) as caught:
+        open_store(tmp_path / "tokend.db")
+    assert "is locked" in caught.value.advice
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
+def test_a_database_that_everybody_may_open_is_refused(tmp_path: Path, mode: int) -> None:
+    database = tmp_path / "tokend.db"
+    database.touch()
+    database.chmod(mode)
+    with pytest.raises(ConfigError, match="holds the signing keys and everybody may open it"):
+        open_store(database)
+
+
+def test_a_database_that_a_group_may_open_is_warned_of(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:
+    database = tmp_path / "tokend.db"
+    database.touch()
+    database.chmod(0o660)
+    open_store(database).close()
+    assert "a group may open the database" in told.get(timeout=PATIENCE).message
+
+
+def built(directory: Path, **pool: object) -> None:
+    """Builds the engine of the pool on the database of `LocalEngineUnderTest`."""
+    pools = {POOL: Pool.model_validate({"signing_algorithm": "ES256", **pool})}
+    config = Config(data_dir=directory, pools=pools)
+    engines = build_local_engines(
+        config, pools, "https://x.example", Metrics(CollectorRegistry()), SystemClock(), lambda _: nullcontext()
+    )
+    engines.store.close()
+
+
+def test_another_developer_provider_over_registered_users_is_refused(
+    local: LocalEngineUnderTest, tmp_path: Path
+) -> None:
+    local.issue("u")
+    with pytest.raises(ConfigError, match=f"registered under {DEVELOPER} and would get new identity ids"):
+        built(tmp_path, developer_provider_name="login.new.example")
+    built(tmp_path, developer_provider_name=DEVELOPER)
+
+
+def test_a_pool_without_users_may_change_its_developer_provider(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+    local.guest()
+    built(tmp_path, developer_provider_name="login.new.example")
+
+
+def test_a_public_provider_that_was_taken_out_is_no_developer_provider(
+    local: LocalEngineUnderTest, tmp_path: Path
+) -> None:
+    local.issue({DEVELOPER: "u", "idp.example.test": "user i"})
+    built(tmp_path, developer_provider_name=DEVELOPER)
