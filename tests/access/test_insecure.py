@@ -11,8 +11,8 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProc
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 
-#: The loopback interface under a name that does not say so, which the system's resolver knows.
-LISTEN = {"TOKEND_GRPC_LISTEN": "127.1:0", "GRPC_DNS_RESOLVER": "native"}
+#: An address that others can reach.
+LISTEN = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0"}
 
 #: To callers who are not told apart, half of what they could ask for.
 POLICY = f"""
@@ -44,7 +44,7 @@ def test_it_does_not_start_by_accident(tmp_path: Path) -> None:
 def test_it_starts_by_its_operators_word_and_says_so(tmp_path: Path) -> None:
     with (
         ServerProcess(write_config(tmp_path, grpc="insecure = true"), LISTEN) as server,
-        insecure_channel(server.endpoint.replace("127.1", "127.0.0.1")) as channel,
+        insecure_channel(server.endpoint.replace("0.0.0.0", "127.0.0.1")) as channel,
     ):
         assert call(GET, channel, REQUEST, []).token
     (warning,) = (record for record in server.log if record["level"] == "WARNING")
@@ -54,6 +54,6 @@ def test_it_starts_by_its_operators_word_and_says_so(tmp_path: Path) -> None:
 def test_a_policy_holds_there_too(tmp_path: Path) -> None:
     with (
         ServerProcess(write_config(tmp_path, POLICY, "insecure = true"), LISTEN) as server,
-        insecure_channel(server.endpoint.replace("127.1", "127.0.0.1")) as channel,
+        insecure_channel(server.endpoint.replace("0.0.0.0", "127.0.0.1")) as channel,
     ):
         assert failure(lambda: call(GET, channel, REQUEST, [])).reason == "CALLER_NOT_ALLOWED"

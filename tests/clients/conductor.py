@@ -143,7 +143,8 @@ def _variables(issuer: str, provider: str, provider_down: str) -> dict[str, str]
 
 
 def _id_token(issuer: str, subject: str, seconds: int) -> str:
-    claims = {"iss": issuer, "aud": "portal", "sub": subject, "exp": int(time.time()) + seconds}
+    now = int(time.time())
+    claims = {"iss": issuer, "aud": "portal", "sub": subject, "iat": min(now, now + seconds), "exp": now + seconds}
     return sign({"alg": "RS256", "kid": "1"}, claims, rsa_key("1"))
 
 

@@ -184,7 +184,7 @@ def test_delete_is_told_by_its_number() -> None:
 
 
 def test_an_entry_has_no_place_for_a_value_of_a_login_or_a_tag() -> None:
-    plain = (str, str | None, int | None, float, tuple[str, ...])
+    plain = (str, str | None, int, int | None, float, tuple[str, ...])
     assert {name for name, kind in get_type_hints(AuditEntry).items() if kind not in plain} == set()
 
 
