@@ -4,7 +4,7 @@ The specification is the engine itself on a store that only one call at a time s
 Wing and Gong, Testing and Verifying Concurrent Objects (1993), with the states that led nowhere remembered as by Lowe.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -16,6 +16,9 @@ from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.store import Change, IdentityStore, Reading, StaleReading
 from tokend_server.model import Identity, Login, Secret
+
+#: Stands for the answer of a call whose server ended meanwhile: it has taken effect, or it has not.
+INTERRUPTED: Answer = ("interrupted",)
 
 
 class MemoryStore:
@@ -84,6 +87,7 @@ class Event:
 def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
     """Whether some order of the calls answers the same; a call stays behind those that ended before it began."""
     led_nowhere: set[tuple[frozenset[int], frozenset[tuple[Any, ...]]]] = set()
+    seen = sorted({event.answer[1] for event in history if event.answer[0] in {"identity", "users"}})
 
     def search(done: frozenset[int], state: Mapping[str, Identity]) -> bool:
         waiting = [number for number in range(len(history)) if number not in done]
@@ -95,19 +99,38 @@ def is_explained(identity_pool_id: str, history: Sequence[Event]) -> bool:
         first_end = min(history[number].ended for number in waiting)
         for number in waiting:
             event = history[number]
-            if event.began <= first_end:
-                after = _applied(identity_pool_id, state, event)
-                if after is not None and search(done | {number}, after):
-                    return True
+            if event.began <= first_end and any(
+                search(done | {number}, after) for after in _outcomes(identity_pool_id, state, event, seen)
+            ):
+                return True
         led_nowhere.add(place)
         return False
 
     return search(frozenset(), {})
 
 
-def _applied(identity_pool_id: str, state: Mapping[str, Identity], event: Event) -> Mapping[str, Identity] | None:
-    """The state after a call, or None if its answer would have been another one."""
+def _outcomes(
+    identity_pool_id: str, state: Mapping[str, Identity], event: Event, seen: Sequence[str]
+) -> Iterator[Mapping[str, Identity]]:
+    """The states that there may be after a call; none if its answer would have been another one."""
+    if event.answer == INTERRUPTED:
+        yield state
+        # Had it made an identity, then one that was seen later, or one that nothing is known of.
+        for identity_id in (*seen, "of:nothing seen"):
+            if identity_id not in state:
+                yield _applied(identity_pool_id, state, event.call, identity_id)[0]
+        return
+    new_id = event.answer[1] if event.answer[0] == "identity" else "of:nothing seen"
+    after, answered = _applied(identity_pool_id, state, event.call, new_id)
+    if answered == event.answer:
+        yield after
+
+
+def _applied(
+    identity_pool_id: str, state: Mapping[str, Identity], call: Call, new_id: str
+) -> tuple[Mapping[str, Identity], Answer]:
+    """The state after a call and its answer; an identity that it makes has `new_id`."""
     store = MemoryStore(state.values())
-    guid = event.answer[1].partition(":")[2] if event.answer[0] == "identity" else "unseen"
-    expected = answer(engines(identity_pool_id, store, lambda: guid), identity_pool_id, event.call)
-    return store.by_id if expected == event.answer else None
+    serving = engines(identity_pool_id, store, lambda: new_id.partition(":")[2])
+    answered = answer(serving, identity_pool_id, call)
+    return store.by_id, answered
