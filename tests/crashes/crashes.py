@@ -91,8 +91,7 @@ class Member:
         settled = self._settled = self._settled or now
         growths = [
             Growth("threads", settled.threads, now.threads),
-            # A thread may open its connection to the database at its first call.
-            Growth("descriptors", settled.descriptors + settled.threads, now.descriptors),
+            Growth("descriptors", settled.descriptors, now.descriptors),
         ]
         return [f"{each.name} of a server that lives: {each.after}" for each in growths if each.is_fault]
 

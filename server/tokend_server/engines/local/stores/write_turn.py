@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tokend_server.clock import Clock
 
-#: Seconds without a turn's end after which a write counts as stuck.
+#: Seconds without a turn as short as that after which writes count as stuck.
 STUCK_AFTER = 0.25
 
 
@@ -17,8 +17,8 @@ class NoTurn(Exception):
 class WriteTurn:
     """One write at a time, which is fairer than to try a database's lock again and again.
 
-    While writes get on, all wait for their turns. While one is stuck, only some go on waiting, so that threads are left
-    for what only reads.
+    While writes get on, all wait for their turns. While they are stuck, only some wait and further ones are refused at
+    once, so that threads are left for what only reads.
 
     Args:
         patient: How many may wait behind a write that is stuck.
@@ -31,7 +31,7 @@ class WriteTurn:
         self._lock = threading.Lock()
         self._counts = threading.Lock()
         self._waiting = 0
-        self._ended = 0
+        self._got_on = clock.monotonic()
 
     @contextmanager
     def taken(self, timeout: float) -> Iterator[float]:
@@ -41,25 +41,37 @@ class WriteTurn:
             NoTurn: It did not come within `timeout` seconds, or others wait already behind a write that is stuck.
         """
         until = self._clock.monotonic() + timeout
-        self._wait(until)
+        self._take(until)
+        began = self._clock.monotonic()
         try:
-            yield max(0.0, until - self._clock.monotonic())
+            yield max(0.0, until - began)
         finally:
-            self._ended += 1
+            ended = self._clock.monotonic()
+            # A long turn is one that has waited for another process, most likely in vain: the next one will as well.
+            if ended - began < STUCK_AFTER:
+                self._got_on = ended
             self._lock.release()
 
-    def _wait(self, until: float) -> None:
+    def _take(self, until: float) -> None:
         if self._lock.acquire(blocking=False):
+            if not self._waiting:
+                self._got_on = self._clock.monotonic()
             return
         with self._counts:
             self._waiting += 1
-        while True:
-            ended, left = self._ended, until - self._clock.monotonic()
-            has_turn = left > 0 and self._lock.acquire(timeout=min(left, STUCK_AFTER))
-            with self._counts:
-                is_stuck = self._ended == ended
-                if has_turn or left <= 0 or (is_stuck and self._waiting > self._patient):
-                    self._waiting -= 1
-                    break
+        has_turn = False
+        while not has_turn and self._goes_on_waiting(until):
+            has_turn = self._lock.acquire(timeout=min(max(0.0, until - self._clock.monotonic()), STUCK_AFTER))
         if not has_turn:
             raise NoTurn
+        with self._counts:
+            self._waiting -= 1
+
+    def _goes_on_waiting(self, until: float) -> bool:
+        """Whether a thread that waits goes on; if not, it is no longer counted among those that do."""
+        with self._counts:
+            now = self._clock.monotonic()
+            is_stuck = now - self._got_on >= STUCK_AFTER
+            goes_on = now < until and not (is_stuck and self._waiting > self._patient)
+            self._waiting -= not goes_on
+            return goes_on
