@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.paging import last_of, page_token
 from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import Identity
@@ -53,12 +54,19 @@ class IdentityAdministration:
         return identity
 
     def list(self, *, max_results: int, next_token: str | None, hide_disabled: bool) -> IdentityPage:
-        """A page of the pool's identities, in order of their ids; the page token is the last id of the page before."""
+        """A page of the pool's identities, in order of their ids.
+
+        Raises:
+            InvalidParameter: `next_token` was not handed out for this pool and with this `hide_disabled`.
+        """
+        scope = ("identities", self._identity_pool_id, str(hide_disabled))
+        after = None if next_token is None else last_of(next_token, *scope).decode(errors="replace")
         found = self._store.identities(
-            self._identity_pool_id, max_results=max_results + 1, after=next_token, hide_disabled=hide_disabled
+            self._identity_pool_id, max_results=max_results + 1, after=after, hide_disabled=hide_disabled
         )
         page = tuple(found[:max_results])
-        return IdentityPage(page, page[-1].identity_id if len(found) > max_results else None)
+        more = len(found) > max_results
+        return IdentityPage(page, page_token(page[-1].identity_id.encode(), *scope) if more else None)
 
     def delete(self, identity_id: str) -> None:
         """Removes the identity for good; its users are new ones from then on.

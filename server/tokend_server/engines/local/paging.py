@@ -1,16 +1,16 @@
-"""Pages of an identity's developer users."""
+"""Pages of an identity's developer users, and the tokens that lead from page to page."""
 
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from tokend_server.engines.local.outcomes import Situation, refuse
-from tokend_server.engines.local.store import LOGIN_KEY_BYTES, login_key
+from tokend_server.engines.local.store import login_key
 from tokend_server.model import Identity, Login, Secret
 
-#: The length of what binds a page token to its identity.
+#: The length of what binds a page token to its scope.
 _CHECK_BYTES = 16
 
 
@@ -34,29 +34,40 @@ def page_of_users(
     Raises:
         InvalidParameter: `next_token` was not handed out for this identity.
     """
-    after = b"" if next_token is None else _decode(next_token, identity)
+    scope = (identity.identity_pool_id, identity.identity_id)
+    after = b"" if next_token is None else last_of(next_token, *scope)
     keyed = sorted(((login_key(identity.identity_pool_id, user), user) for user in users), key=itemgetter(0))
     rest = [(key, user) for key, user in keyed if key > after]
     page, more = rest[:max_results], rest[max_results:]
-    return tuple(user.user_identifier for _, user in page), _encode(page[-1][0], identity) if more else None
+    return tuple(user.user_identifier for _, user in page), page_token(page[-1][0], *scope) if more else None
 
 
-def _encode(key: bytes, identity: Identity) -> str:
-    return base64.urlsafe_b64encode(key + _check_of(key, identity)).decode()
+def page_token(last: bytes, *scope: str) -> str:
+    """The token of the page behind `last`.
+
+    Args:
+        last: The key of the last item of the page before.
+        scope: What is listed, without white space: a token is good for that alone.
+    """
+    return base64.urlsafe_b64encode(last + _check_of(last, scope)).decode()
 
 
-def _decode(next_token: str, identity: Identity) -> bytes:
+def last_of(next_token: str, *scope: str) -> bytes:
+    """The key behind which a page begins.
+
+    Raises:
+        InvalidParameter: The token was not handed out for this scope.
+    """
     try:
         decoded = base64.b64decode(next_token.encode("ascii"), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
         decoded = b""
-    key, check = decoded[:LOGIN_KEY_BYTES], decoded[LOGIN_KEY_BYTES:]
-    if check != _check_of(key, identity):
+    last, check = decoded[:-_CHECK_BYTES], decoded[-_CHECK_BYTES:]
+    if check != _check_of(last, scope):
         raise refuse(Situation.FOREIGN_NEXT_TOKEN, "")
-    return key
+    return last
 
 
-def _check_of(key: bytes, identity: Identity) -> bytes:
-    """Tells a token of one identity from another's; a caller that made one itself would only skip users."""
-    of_identity = f"{identity.identity_pool_id} {identity.identity_id} ".encode()
-    return hashlib.sha256(of_identity + key).digest()[:_CHECK_BYTES]
+def _check_of(last: bytes, scope: Sequence[str]) -> bytes:
+    """Tells a token of one scope from another's; a caller that made one itself would only skip items."""
+    return hashlib.sha256("".join(f"{part} " for part in scope).encode() + last).digest()[:_CHECK_BYTES]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
+from tokend_server.engines.local.administration import IdentityAdministration, IdentityPage
 from tokend_server.errors import InvalidParameter
 from tokend_server.model import DeveloperIdentity, LookupRequest, Secret
 
@@ -56,3 +57,33 @@ def test_a_page_token_is_good_after_its_user_has_left(local: LocalEngineUnderTes
     request = LookupRequest(POOL, first.identity_id, max_results=60, next_token=first.next_token)
     rest = local.engine.lookup_developer_identity(request, local.deadline).developer_user_identifiers
     assert {*rest, user} == {Secret(each) for each in USERS}
+
+
+def listed(local: LocalEngineUnderTest, next_token: str | None = None, *, hide_disabled: bool = False) -> IdentityPage:
+    return local.administration.list(max_results=1, next_token=next_token, hide_disabled=hide_disabled)
+
+
+def test_a_page_token_of_identities_leads_on(local: LocalEngineUnderTest) -> None:
+    ids = {local.identity_of("u1"), local.identity_of("u2")}
+    first = listed(local)
+    second = listed(local, first.next_token)
+    assert {identity.identity_id for page in (first, second) for identity in page.identities} == ids
+    assert second.next_token is None
+
+
+def test_a_page_token_of_identities_is_good_for_its_own_listing_alone(local: LocalEngineUnderTest) -> None:
+    identity_ids = [local.identity_of("u1"), local.identity_of("u2")]
+    other = IdentityAdministration(OTHER_POOL, local.store, local.clock, lambda: "guest")
+    token = listed(local).next_token
+    assert token
+    for foreign in (token[:-4], token[4:], "", "é", "====", identity_ids[0]):
+        with pytest.raises(InvalidParameter):
+            listed(local, foreign)
+    with pytest.raises(InvalidParameter):
+        listed(local, token, hide_disabled=True)
+    with pytest.raises(InvalidParameter):
+        local.engine.lookup_developer_identity(
+            LookupRequest(POOL, identity_ids[0], max_results=1, next_token=token), local.deadline
+        )
+    with pytest.raises(InvalidParameter):
+        other.list(max_results=1, next_token=token, hide_disabled=False)
