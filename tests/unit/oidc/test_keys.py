@@ -1,4 +1,5 @@
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -308,3 +309,17 @@ def test_a_provider_that_does_not_answer_is_given_up(
 def in_real_time(seconds: float) -> Deadline:
     clock = SystemClock()
     return Deadline(clock, clock.monotonic() + seconds)
+
+
+def test_a_fetch_for_which_there_is_no_thread_has_failed(
+    keys: ProviderKeys, deadline: Deadline, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeysUnavailable):
+            keys.find("1", deadline)
+    clock.advance(COOL_DOWN)
+    assert ids(keys.find("1", deadline)) == ["1"]

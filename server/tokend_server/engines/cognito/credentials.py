@@ -68,10 +68,14 @@ class SoughtCredentials(Credentials):
 
     def _fetch(self) -> Future[ReadOnlyCredentials]:
         with self._lock:
-            if self._fetching is None:
-                self._fetching = Future()
-                threading.Thread(target=self._run, args=(self._fetching,), name="credentials", daemon=True).start()
-            return self._fetching
+            if self._fetching is not None:
+                return self._fetching
+            fetching = self._fetching = Future()
+        try:
+            threading.Thread(target=self._run, args=(fetching,), name="credentials", daemon=True).start()
+        except RuntimeError:  # the system has no more threads: this call waits for them itself, however long that takes
+            self._run(fetching)
+        return fetching
 
     def _run(self, fetching: Future[ReadOnlyCredentials]) -> None:
         fetched: ReadOnlyCredentials | BaseException

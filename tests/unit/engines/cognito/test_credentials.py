@@ -251,3 +251,14 @@ def test_a_refused_role_is_assumed_when_it_may_be(sts: StsDouble, clock: FakeClo
 def test_a_role_needs_credentials_to_be_assumed_by(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
     del environment
     assert isinstance(told(of_role(clock)), EngineCredentialsRejected)
+
+
+def test_without_a_thread_a_call_looks_for_them_itself(
+    sought: SoughtCredentials, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    chain.found = Credentials("id", "secret", "session")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert sought.get_frozen_credentials().access_key == "id"
