@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
+from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.clock import Clock
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.rpc.ended import CallEnded
+from tokend_server.rpc.peers import host_of
 
 #: Seconds between two looks at the calls that wait. A message that belongs to its headers is there long before.
 _INTERVAL = 0.1
@@ -34,24 +36,26 @@ class Replaceable(Protocol):
 
 
 class _Since(NamedTuple):
-    """Which thread waits, and since when."""
+    """Which thread waits, since when, and for which call."""
 
     threads: Replaceable
     began_at: float
+    call: Call | None
 
 
 class _Late(NamedTuple):
-    """A call that has waited for an interval."""
+    """A call that has waited for an interval, and whose it is: a caller's, else one of strangers on a host."""
 
     began_at: float
     context: grpc.ServicerContext
+    owner: str
 
 
 class MessageWait:
     """Waits for messages, and for clients that take theirs, in the threads of their calls, at little cost to others.
 
     A call that waits for long has its thread replaced while it does, and is cancelled in the end. Where more of them
-    wait than there are spare threads, those of the connections with the most are cancelled at once.
+    wait than there are spare threads, those of the callers with the most are cancelled at once.
 
     Args:
         timeout: Seconds that a message may take.
@@ -79,7 +83,7 @@ class MessageWait:
 
         @wraps(behavior)
         def received(messages: Iterator[bytes], context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            self._waiting[context] = _Since(threads, self._clock.monotonic())
+            self._waiting[context] = _Since(threads, self._clock.monotonic(), CURRENT_CALL.get())
             try:
                 message = _first(messages, context)
             finally:
@@ -115,7 +119,7 @@ class MessageWait:
             context: The call.
             threads: Whose thread waits.
         """
-        self._waiting[context] = _Since(threads, self._clock.monotonic())
+        self._waiting[context] = _Since(threads, self._clock.monotonic(), CURRENT_CALL.get())
         try:
             return wait()
         finally:
@@ -138,7 +142,7 @@ class MessageWait:
             if now - since.began_at >= self._timeout:
                 context.cancel()
             if now - since.began_at >= self._interval:
-                late[since.threads].append(_Late(since.began_at, context))
+                late[since.threads].append(_Late(since.began_at, context, _owner(since.call, context)))
         for threads, calls in late.items():
             for context in _too_many(calls, threads.spare):
                 context.cancel()
@@ -152,14 +156,18 @@ class MessageWait:
 
 
 def _too_many(calls: Sequence[_Late], most: int) -> Iterator[grpc.ServicerContext]:
-    """Which calls have to end for the most to be left: of the connections with the most of them, the oldest."""
+    """Which calls have to end for the most to be left: of the callers with the most of them, the oldest."""
     if len(calls) <= most:
         return
-    lines: dict[str, list[_Late]] = defaultdict(list)
+    owned: dict[str, list[_Late]] = defaultdict(list)
     for call in sorted(calls, key=lambda call: call.began_at, reverse=True):
-        lines[call.context.peer()].append(call)
+        owned[call.owner].append(call)
     for _ in range(len(calls) - most):
-        yield max(lines.values(), key=len).pop().context
+        yield max(owned.values(), key=len).pop().context
+
+
+def _owner(call: Call | None, context: grpc.ServicerContext) -> str:
+    return (call and call.caller) or host_of(context.peer())
 
 
 def _first(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
