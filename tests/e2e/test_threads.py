@@ -76,7 +76,6 @@ def use(server: ServerProcess) -> None:
 def test_a_server_at_its_limit_of_threads_goes_on() -> None:
     few = "threads = 2\n"
     with limited_server(1000, few) as unlimited:
-        use(unlimited)
         needed = threads_of(unlimited)
     with limited_server(needed + 1, few) as server:
         use(server)
