@@ -194,13 +194,13 @@ operations = ["*"]
 """,
         'identify_by = ["jwt", "bearer_key"]',
     )
-    ended = run("check-config", "--config", str(config), TOKEND_GRPC_LISTEN="0.0.0.0:1,10.0.0.1:1,127.0.0.1:1")
+    ended = run("check-config", "--config", str(config), TOKEND_GRPC_LISTEN="0.0.0.0:1,10.0.0.1:2,127.0.0.1:3")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert [line.split(", listen on")[0] for line in ended.stderr.splitlines()] == [
         "configuration: grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]",
         "configuration: grpc.identify_by: bearer_key needs a key in [callers.keys]",
         "configuration: grpc: others can reach 0.0.0.0:1: configure TLS (tls_certificate_file, tls_private_key_file)",
-        "configuration: grpc: others can reach 10.0.0.1:1: configure TLS (tls_certificate_file, tls_private_key_file)",
+        "configuration: grpc: others can reach 10.0.0.1:2: configure TLS (tls_certificate_file, tls_private_key_file)",
         f"configuration: policy.shop.pools: no such pool: {OTHER_POOL}",
         "configuration: policy.batch.pools: no such pool: eu-west-1:0c",
     ]
@@ -222,7 +222,9 @@ def audited(tmp_path: Path) -> Iterator[tuple[ServerProcess, Path]]:
 
 
 def operations_in(log: Path) -> list[str]:
-    return [json.loads(line)["eventName"] for line in log.read_text(encoding="ascii").splitlines()]
+    """The operations that have ended; those that change something have a line before that, with their intent."""
+    events = [json.loads(line) for line in log.read_text(encoding="ascii").splitlines()]
+    return [event["eventName"] for event in events if event["additionalEventData"].get("phase") != "intent"]
 
 
 def until_exists(path: Path) -> None:

@@ -113,7 +113,7 @@ def test_without_the_extra_the_service_goes_on_and_says_so(
 def test_without_being_asked_nothing_of_the_extra_is_imported() -> None:
     code = """
 import sys
-from tokend_server import __main__
+from tokend_server import __main__, app
 from tokend_server.tracing.start import start
 start({}, aws=True).stop()
 assert "tokend_server.app" in sys.modules
