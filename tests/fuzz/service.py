@@ -285,12 +285,11 @@ class _Server:
     def __init__(
         self,
         servers: list["_Server"],
-        interceptors: Sequence[grpc.ServerInterceptor] = (),
-        options: object = (),  # noqa: ARG002 - they are about connections
+        interceptors: Sequence[grpc.ServerInterceptor],
+        options: object,  # noqa: ARG002 - they are about connections
     ) -> None:
-        if interceptors:  # else it only tries whether gRPC could use the TLS files
-            servers.append(self)
-            (self._interceptor,) = interceptors
+        servers.append(self)
+        (self._interceptor,) = interceptors
         self._handlers: dict[str, Any] = {}
 
     def answer(self, rpc: Rpc, context: _Context) -> bytes:
@@ -315,9 +314,6 @@ class _Server:
 
     def add_secure_port(self, _address: str, _credentials: object) -> int:
         return 1
-
-    def start(self) -> None:
-        """Does nothing."""
 
     def stop(self, _grace: float) -> threading.Event:
         stopped = threading.Event()

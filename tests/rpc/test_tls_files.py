@@ -1,17 +1,17 @@
 """Certificates, keys and authorities are replaced under a running server, and what cannot be used changes nothing."""
 
-import dataclasses
 import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from prometheus_client import CollectorRegistry
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
@@ -272,13 +272,40 @@ def test_the_gauge_tells_when_the_certificate_that_serves_expires(channels: Chan
     assert told == {f"{LOOPBACK}:0": rotated.files.read().expires_at.timestamp()}
 
 
-def sockets() -> int:
-    """How many sockets this process has."""
-    links = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # that of the listing itself
-            links.append(str(link.readlink()))
-    return sum(link.startswith("socket:") for link in links)
+#: Every kind of key that the files may hold.
+KINDS = {
+    "RSA 2048": lambda: rsa.generate_private_key(65537, 2048),
+    "RSA 3072": lambda: rsa.generate_private_key(65537, 3072),
+    "RSA 4096": lambda: rsa.generate_private_key(65537, 4096),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+}
+
+
+@pytest.mark.parametrize("generate", KINDS.values(), ids=KINDS)
+def test_what_is_told_as_loaded_is_served(
+    generate: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey],
+    channels: Channels,
+    rotated: Rotated,
+    tmp_path: Path,
+) -> None:
+    served = rotated.authority.server(LOOPBACK, key=generate())
+    replace_file(rotated.files.certificate, served.certificate)
+    replace_file(rotated.files.private_key, served.private_key)
+    number = served_number(channels.service.address, rotated, rotated.client(), tmp_path)
+    assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
+    assert number == served.serial_number
+
+
+def test_news_ask_nothing_of_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of gRPC's threads may wait for them."""
+    fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []
+    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda _initial, fetcher, **_: fetchers.append(fetcher))
+    FollowingCredentials(rotated.files, "here", Told().gauges).port_credentials()
+    for name in ("server", "insecure_channel", "secure_channel"):
+        monkeypatch.delattr(grpc, name)
+    rotated.rotate()
+    assert fetchers[0]() is not None
 
 
 class TestLook:
@@ -360,35 +387,6 @@ class TestLook:
         assert fetch() is not None
         assert len(naps) >= 10
         assert sum(naps) == pytest.approx(0.05)
-
-    def test_success_is_told_only_of_what_grpc_has_taken(
-        self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.INFO)
-        told, trusted, good = Told(), list[object](), rotated.files.read()
-        following = FollowingCredentials(rotated.files, "here", told.gauges, trusted.append)
-        assert len(trusted) == 1
-        weak = rotated.authority.server(LOOPBACK)
-        with monkeypatch.context() as patch:
-            patch.setattr(TlsFiles, "read", lambda _files: dataclasses.replace(good, client_authorities=b"not PEM"))
-            replace_file(rotated.files.certificate, weak.certificate)
-            for _ in range(2):
-                following.look()
-        assert told.stale == [0, 1, 1]
-        assert (len(told.expires_at), len(trusted)) == (1, 1)
-        assert [each.levelname for each in caplog.records] == ["ERROR"]
-        replace_file(rotated.files.private_key, weak.private_key)
-        following.look()
-        assert told.stale == [0, 1, 1, 0]
-        assert len(trusted) == 2
-
-    def test_nothing_is_left_of_the_sets_before(self, rotated: Rotated) -> None:
-        following = FollowingCredentials(rotated.files, "here", Told().gauges)
-        before = sockets()
-        for _ in range(5):
-            rotated.rotate()
-            following.look()
-        assert sockets() <= before
 
     def test_no_record_repeats_a_key(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)

@@ -5,10 +5,11 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 #: How long a certificate is valid.
@@ -45,6 +46,8 @@ DNS_NAME, URI = 0x82, 0x86
 
 _SEQUENCE = 0x30
 
+_Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
 
 class Authority:
     """Issues certificates; two of the same name trust each other no more than two others.
@@ -78,10 +81,10 @@ class Authority:
         )
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def server(self, *addresses: str) -> Identification:
-        """Identifies a server on these IP addresses."""
+    def server(self, *addresses: str, key: _Key | None = None) -> Identification:
+        """Identifies a server on these IP addresses, by a key of its own unless one is given."""
         names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-        return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.SERVER_AUTH)
+        return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.SERVER_AUTH, key=key)
 
     def client(
         self, *, uris: Sequence[str] = (), dns_names: Sequence[str] = (), expired: bool = False
@@ -98,9 +101,13 @@ class Authority:
         return self._issue(extension, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _issue(
-        self, names: x509.ExtensionType, usage: x509.ObjectIdentifier, age: dt.timedelta = dt.timedelta(0)
+        self,
+        names: x509.ExtensionType,
+        usage: x509.ObjectIdentifier,
+        age: dt.timedelta = dt.timedelta(0),
+        key: _Key | None = None,
     ) -> Identification:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = (
             _builder(_common_name("tokend.example.test"), self._name, key.public_key(), self._issued_at - age)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -132,7 +139,10 @@ def _common_name(name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, issued_at: dt.datetime
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    issued_at: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -4,8 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,9 +15,6 @@ _log = logging.getLogger(__name__)
 
 #: How often, and for how many seconds each, a handshake sleeps before gRPC replaces what handshakes use.
 _NAPS, _NAP = 10, 0.005
-
-#: Seconds that the end of a server without calls is waited for.
-_PATIENCE = 1.0
 
 #: Takes authorities of clients, parsed, for those that are trusted from now on.
 _Trust: TypeAlias = Callable[[Any], None]
@@ -70,7 +65,6 @@ class FollowingCredentials:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._seen = files.stamp()
-        self._problem = ""
         self._current = self._take(files.read())
 
     def port_credentials(self) -> grpc.ServerCredentials:
@@ -78,7 +72,7 @@ class FollowingCredentials:
         return grpc.dynamic_ssl_server_credentials(
             self._current,
             _News(self._current, self._latest, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None
-            require_client_authentication=self._demands_certificates,
+            require_client_authentication=self._files.client_ca is not None,
         )
 
     def look(self) -> None:
@@ -91,56 +85,30 @@ class FollowingCredentials:
             try:
                 self._current = self._take(self._files.read())
             except ValueError as error:
-                self._tell_problem(str(error))
+                self._gauges.stale(1)
+                members = {"listen": self._address, "problem": str(error)}
+                _log.error("TLS files cannot be used; those before them still serve", extra=members)
             else:
-                self._problem = ""
                 _log.info("TLS files loaded", extra={"listen": self._address})
-
-    @property
-    def _demands_certificates(self) -> bool:
-        return self._files.client_ca is not None
 
     def _latest(self) -> grpc.ServerCertificateConfiguration:
         self.look()
         return self._current
 
     def _take(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
-        self._try(material)
         self._gauges.expires_at(material.expires_at.timestamp())
         self._gauges.stale(0)
         if self._trust:
             self._trust(material.authorities)
-        return grpc.ssl_server_certificate_configuration(_pairs(material), material.client_authorities)
-
-    def _try(self, material: TlsMaterial) -> None:
-        """Has gRPC itself read the files: what it cannot use in a handshake, it would pass over without a word.
-
-        Raises:
-            ValueError: It cannot use them, or cannot try for want of a descriptor.
-        """
-        credentials = grpc.ssl_server_credentials(
-            _pairs(material), material.client_authorities, self._demands_certificates
+        return grpc.ssl_server_certificate_configuration(
+            [(bytes(material.private_key), material.certificate_chain)], material.client_authorities
         )
-        server = grpc.server(ThreadPoolExecutor(1))
-        try:
-            server.add_secure_port("127.0.0.1:0", credentials)
-        except RuntimeError:
-            self._seen = None  # to be tried again, since it may have been another's fault
-            raise ValueError("gRPC cannot use the files together; its own log says why") from None
-        with suppress(RuntimeError):  # there is no thread for it: the port stays until the process ends
-            server.start()  # only a server that has begun gives its port back
-            server.stop(0).wait(_PATIENCE)
-
-    def _tell_problem(self, problem: str) -> None:
-        self._gauges.stale(1)
-        if problem != self._problem or self._seen is not None:
-            members = {"listen": self._address, "problem": problem}
-            _log.error("TLS files cannot be used; those before them still serve", extra=members)
-        self._problem = problem
 
 
 class _News:
     """Tells the handshakes of one port what to use, if it is something else than so far.
+
+    It needs nothing of gRPC itself: while it is asked, all of gRPC's threads may be waiting for the answer.
 
     gRPC asks under a lock, but uses the answer after it has let go of the lock, and frees what the answer replaces even
     if another handshake has been told a moment ago to use it (grpc/grpc issue 36693): the process dies by SIGSEGV. So
@@ -172,7 +140,3 @@ class _News:
             self._sleep(_NAP)
         self._handed = latest
         return latest
-
-
-def _pairs(material: TlsMaterial) -> list[tuple[bytes, bytes]]:
-    return [(bytes(material.private_key), material.certificate_chain)]
