@@ -6,9 +6,11 @@ The attacker is a caller with a certificate, unless a test says otherwise: other
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.attacks.attacks import ATTACKS
 from tests.attacks.stage import ATTACKER, INTERVAL, InnocentCaller, Size, Stage, stage
+from tests.support.grpc_service import PATIENCE
 
 from tokend_server.config import Grpc
 
@@ -127,6 +129,8 @@ def test_idle_connections_keep_no_newcomer_out(tmp_path: Path) -> None:
             pass  # they are still coming
         while not attack.is_over(within=INTERVAL):
             with running.channel() as channel:
+                # One that comes before there is room again is turned away; its client's next try gets in.
+                grpc.channel_ready_future(channel).result(PATIENCE)
                 assert InnocentCaller(running, channel).call() is None
         assert InnocentCaller(running, first).call() is None
         assert attack.tally["ended"]
