@@ -267,7 +267,9 @@ def test_serve_does_not_migrate_when_told_so(config: Path) -> None:
 
 
 def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
-    (config.parent / "tokend.db").write_bytes(b"This is no database. " * 100)
+    database = config.parent / "tokend.db"
+    database.touch(mode=0o600)
+    database.write_bytes(b"This is no database. " * 100)
     said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
     assert said.startswith(
         f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is no SQLite "

@@ -142,6 +142,7 @@ def is_a_directory(database: Path) -> str:
 
 
 def is_garbage(database: Path) -> str:
+    database.touch(mode=0o600)
     database.write_bytes(b"This is no database. " * 100)
     return "SQLITE_NOTADB"
 
