@@ -154,6 +154,7 @@ def is_below_a_file(database: Path) -> str:
 
 
 def is_of_a_newer_release(database: Path) -> str:
+    database.touch(mode=0o600)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         connection.execute("INSERT INTO alembic_version VALUES ('9999')")

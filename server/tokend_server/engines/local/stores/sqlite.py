@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -112,6 +113,8 @@ def _begin_immediate(connection: Connection) -> None:
 def _check_mode(path: Path) -> None:
     """Whoever can read the database has the signing keys."""
     mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        return  # SQLite says what is wrong with it
     if mode & 0o007:
         raise ConfigError([f"store.url: {path} holds the signing keys and everybody may open it: chmod o= {path}"])
     if mode & 0o070:
