@@ -24,7 +24,7 @@ BeforeChange: TypeAlias = Callable[[], None]
 
 
 def unannounced() -> None:
-    """A `BeforeChange` that tells nobody."""
+    """A `BeforeChange` that does nothing."""
 
 
 class Engine(Protocol):

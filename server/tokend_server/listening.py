@@ -158,7 +158,7 @@ def _problem(setting: str, address: str, error: OSError) -> str:
 
 
 def _is_served(path: str) -> bool:
-    """Tells whether somebody listens on a unix socket, which gRPC would take away without a word.
+    """Tells whether a process listens on a unix socket, which gRPC would remove without an error.
 
     Raises:
         OSError: That cannot be told, or there is a file of another kind.

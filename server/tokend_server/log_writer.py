@@ -42,7 +42,7 @@ class LogWriter(logging.Handler):
         """Has each drop counted, those before too.
 
         Args:
-            on_drop: Is told how many records were dropped.
+            on_drop: Called with how many records were dropped.
         """
         with self._changed:
             self._on_drop = on_drop
@@ -126,6 +126,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
         try:
             # In pieces that pipes take whole (POSIX), so that they do not mix with what others write there.
             count = os.write(descriptor, data[: select.PIPE_BUF])
-        except BlockingIOError:  # somebody else has filled it meanwhile
+        except BlockingIOError:  # another writer has filled it meanwhile
             continue
         data = data[count:]

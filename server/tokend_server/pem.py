@@ -1,8 +1,8 @@
 """PEM files (RFC 7468), read once for all who use them.
 
 Readers of PEM differ in what they pass over: a byte-order mark or an indented line hides a certificate from OpenSSL and
-BoringSSL, which go on with the others in the file. So what is read here is written anew for them, and what one of them
-would pass over and another would not is an error.
+BoringSSL, which go on with the others in the file. So what is read here is serialized again for them, and what one of
+them would pass over and another would not is an error.
 """
 
 import re

@@ -26,7 +26,7 @@ Stamp = tuple[tuple[int, int, int, int], ...] | None
 
 @dataclass(frozen=True, slots=True)
 class TlsMaterial:
-    """What a listener proves itself with, and whom it trusts: what was read from the files, written anew.
+    """What a listener proves itself with, and whom it trusts: what was read from the files, serialized again.
 
     Attributes:
         certificate_chain: PEM, the listener's own certificate first.

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 _COMPLAINT_SECONDS = 60.0
 
 #: Refusals of callers who are not known that have lines of their own: a second, and at once after a pause. The others
-#: are counted, so that nobody can fill the log without being known.
+#: are counted, so that no one can fill the log without being known.
 REFUSALS_PER_SECOND = 1.0
 REFUSALS_BURST = 100
 
@@ -36,10 +36,10 @@ class Auditor:
         clock: The time.
         event_id: Makes the id of the next event.
         on_failure: Is told of each record that could not be written: the name of the error's number, such as ENOSPC.
-        on_omission: Is told of each refusal that has no line of its own.
+        on_omission: Called for each refusal that has no line of its own.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is told and what it tells
+    def __init__(  # noqa: PLR0913 - what it needs and whom it informs
         self,
         log: AuditLog | None,
         *,

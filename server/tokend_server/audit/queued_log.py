@@ -51,7 +51,7 @@ class QueuedAuditLog:
     Args:
         log: Where lines go.
         required: Whether `write` raises what keeps a line from being written.
-        on_loss: Is told of each line that was lost where it does not.
+        on_loss: Called with the error of each line that was lost where it does not.
         patience: Seconds that `write` waits; by default what suits `required`.
         most_waiting: How many lines wait at most.
     """

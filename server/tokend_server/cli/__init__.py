@@ -35,7 +35,7 @@ def main() -> None:
         sys.exit(2)
     try:
         tokend()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in plain words
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends in plain words
         lines = list(explained(error))
         if isinstance(error, OSError):
             give_up_output()

@@ -34,7 +34,7 @@ class StopSignal:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def is_pending(self) -> bool:
-        """Whether one has come that nobody waits for yet."""
+        """Whether one has come that no code waits for yet."""
         return not signal.sigpending().isdisjoint(_SIGNALS)
 
     def wait(self, on_hangup: Callable[[], None] = lambda: None) -> int:

@@ -247,14 +247,14 @@ class Pool(Section):
         return self
 
 
-#: Where nobody has a data directory.
+#: Where the user has no data directory.
 _NO_HOME = Path(os.devnull)
 
 
 def _default_data_dir() -> Path:
     try:
         return user_data_path("tokend")
-    except RuntimeError:  # no home directory, as where a container runs under a user id of nobody's
+    except RuntimeError:  # no home directory, as where a container runs under an unknown user id
         return _NO_HOME
 
 

@@ -16,7 +16,7 @@ UNIX = "unix:"
 _EXAMPLE = "must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
-_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart, not listened on
+_WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not listened on
 _LOCALHOST = frozenset({"127.0.0.1", "::1"})
 
 

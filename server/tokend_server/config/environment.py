@@ -22,7 +22,7 @@ _HOST = r"[\w.:-]+"
 _NUMBER = r"\d{1,5}"
 _URL = r"(?:tcp|udp|sctp)://\S+:\d{1,5}"
 
-#: The end of a name and its value. The value counts too: `TOKEND_GRPC_PORT=50051` is somebody's mistake.
+#: The end of a name and its value. The value counts too: `TOKEND_GRPC_PORT=50051` is a mistake.
 _SERVICE_VARIABLES = tuple(
     (re.compile(rf"TOKEND_(?:[A-Z0-9_]*_)?{name}", re.ASCII), re.compile(value, re.ASCII))
     for name, value in (

@@ -10,7 +10,7 @@ from tokend_server.pem import read_certificates, write_certificates
 
 
 def believing(ca_file: Path) -> PoolManager:
-    """Makes such connections; each reads the file anew.
+    """Makes such connections; each reads the file again.
 
     Raises:
         ValueError: The file cannot be read or holds no certificate.

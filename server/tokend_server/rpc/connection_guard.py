@@ -57,7 +57,7 @@ class ConnectionGuard:
     Args:
         most: How many connections a listener may have.
         most_metadata: How many bytes of metadata a call may have.
-        on_end: Is told of each connection that was ended.
+        on_end: Called for each connection that was ended.
         clock: The time.
     """
 
@@ -109,7 +109,7 @@ class ConnectionGuard:
         return self._lines.of(peer)
 
     def line_of_anonymous(self, peer: str, fields: int) -> str:
-        """As `line_of`, where callers are not told apart: each connection has a line of its own."""
+        """As `line_of`, where callers are not identified: each connection has a line of its own."""
         if fields > self._most_fields:
             self._punish(peer)
         return peer

@@ -119,7 +119,7 @@ class FairQueue(Generic[_Task]):
             self._forget_if_over(name, line)
 
     def withdraw(self, task: _Task, name: str) -> bool:
-        """Takes a task of a line back, unless somebody has taken it; it counts as ended."""
+        """Takes a task of a line back, unless a thread has taken it; it counts as ended."""
         with self._lock:
             line = self._lines.get(name)
             if line is None or task not in line.tasks:
@@ -134,7 +134,7 @@ class FairQueue(Generic[_Task]):
             return True
 
     def move(self, name: str, to: str) -> None:
-        """Counts a task that somebody has taken from a line as one of another line."""
+        """Counts a task that a thread has taken from a line as one of another line."""
         with self._lock:
             line = self._lines[name]
             line.unfinished -= 1

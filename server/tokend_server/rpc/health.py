@@ -64,7 +64,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def end_watches(self) -> None:
-        """Ends all watches, which would otherwise count as calls in flight for as long as somebody watches."""
+        """Ends all watches, which would otherwise count as calls in flight for as long as their clients watch."""
         for watch in self._all_watches():
             watch.end()
 

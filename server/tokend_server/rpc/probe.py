@@ -186,7 +186,7 @@ class Prober:
 
 
 def is_answered_by_tls(address: str, seconds: float) -> bool:
-    """Whether somebody at an address answers the first message of a TLS handshake.
+    """Whether a server at an address answers the first message of a TLS handshake.
 
     It goes no further: gRPC would log that a handshake failed for want of a certificate.
     """

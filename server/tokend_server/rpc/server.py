@@ -289,7 +289,7 @@ def _is_guarded(listener: Listener) -> bool:
 
 
 def _pause(config: Grpc, listener: Listener) -> float:
-    """Seconds that a connection waits after a call in vain; none where others would have to wait with it."""
+    """Seconds that a connection waits after a refused call; none where others would have to wait with it."""
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 

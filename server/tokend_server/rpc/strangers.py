@@ -14,14 +14,14 @@ _REMEMBERED = 10_000
 
 
 class Strangers:
-    """Counts the calls of each host that are in vain so far.
+    """Counts the calls of each host that have shown no caller so far.
 
-    When a connection shows who calls, its calls were not in vain: a thousand clients may come back at once.
+    When a connection shows who calls, its calls no longer count: a thousand clients may come back at once.
 
     Args:
         per_second: How many calls of strangers a host may make a second.
         burst: How many at once after a pause.
-        on_flood: Is told the host of each call beyond that.
+        on_flood: Called with the host of each call beyond that.
         clock: The time.
     """
 

@@ -30,7 +30,7 @@ class CallThreads:
         most_calls: How many calls wait or are worked on before further ones are refused.
         clock: Measures pauses.
         refuse: Refuses a call.
-        on_skipped: Is told of each call that is never worked on.
+        on_skipped: Called for each call that is never worked on.
 
     Raises:
         RuntimeError: The operating system has no more threads.

@@ -68,7 +68,7 @@ class FollowingCredentials:
         self._current = self._take(files.read())
 
     def port_credentials(self) -> grpc.ServerCredentials:
-        """Credentials for one port; another port needs others, since gRPC is told of news once."""
+        """Credentials for one port; another port needs others, since gRPC gets news once."""
         return grpc.dynamic_ssl_server_credentials(
             self._current,
             _News(self._current, self._latest, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None

@@ -26,10 +26,10 @@ _MOST_REFUSALS = 1000
 #: Seconds that the threads may take to end when the pool is shut down; all are daemons.
 _JOIN_TIMEOUT = 5.0
 
-#: What a thread is told: it is to take tasks until it is asked to stop, or to end.
+#: What a thread is asked: it is to take tasks until it is asked to stop, or to end.
 _TAKE, _END = True, False
 
-#: What is told of a call that was never worked on: the path of its method, and how it ended.
+#: What is known of a call that was never worked on: the path of its method, and how it ended.
 OnSkipped = Callable[[str, grpc.StatusCode], None]
 
 #: What refuses a call without waiting for anything, as grpc calls it.
@@ -51,7 +51,7 @@ class WorkerPool(ThreadPoolExecutor):
             them.
         clock: Measures pauses.
         refuse: Refuses a call for the number of calls.
-        on_skipped: Is told of each call that ended while it waited, or that only `refuse` has seen.
+        on_skipped: Called for each call that ended while it waited, or that only `refuse` has seen.
         spare: How many further threads there are to take the places of those that only wait for something.
         name: What the names of the threads begin with.
 

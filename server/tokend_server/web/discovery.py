@@ -51,7 +51,7 @@ def issuer_pages(issuer: str, algorithms: Sequence[str], key_set: Callable[[], K
     document = discovery_document(issuer, algorithms)
     discovery = _Published(key_set, lambda _keys: document)
     jwks = _Published(key_set, lambda keys: keys.jwks)
-    base = unquote(urlsplit(issuer).path)  # as that of a request is told
+    base = unquote(urlsplit(issuer).path)  # as the path of a request is
     return {base + DISCOVERY_PATH: discovery, base + JWKS_PATH: jwks, base + COGNITO_JWKS_PATH: jwks}
 
 

@@ -25,7 +25,7 @@ def main() -> None:
     """
     try:
         tokendctl()(prog_name="tokendctl")
-    except OSError as error:  # all but what click writes by itself, such as help, is told where it arises
+    except OSError as error:  # all but what click writes by itself, such as help, has its text where it arises
         with suppress(OSError):
             sys.stdout.close()  # else Python would try again at its end, and show how
         click.echo(f"Error: cannot write the output: {error.strerror}", err=True)

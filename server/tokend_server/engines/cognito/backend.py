@@ -23,7 +23,7 @@ class RegionBackend:
         problems = self._watch.check()
         try:
             self._credentials.get_frozen_credentials()
-        except Exception as error:  # noqa: BLE001 - what boto3 raises is told apart in the table of faults
+        except Exception as error:  # noqa: BLE001 - the table of faults sorts what boto3 raises
             raise _without_credentials(error) from None
         return problems
 

@@ -5,7 +5,7 @@ from itertools import islice
 from tokend_server.clock import Clock
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, LastingError
 
-#: How long trouble counts. Nobody may call a service that is not ready, so only time can tell it to try again.
+#: How long trouble counts. No caller may call a service that is not ready, so only time can tell it to try again.
 TROUBLE_SECONDS = 15.0
 
 #: Pools that are named at once; the others are counted.
@@ -18,7 +18,7 @@ class TroubleWatch:
     Args:
         clock: The time.
         pools: How many pools there are.
-        set_rejected: Is told of a pool when AWS begins (1) or ceases (-1) to reject the service's own credentials.
+        set_rejected: Called with a pool when AWS begins (1) or ceases (-1) to reject the service's own credentials.
     """
 
     def __init__(self, clock: Clock, pools: int, set_rejected: Callable[[str, int], None]) -> None:

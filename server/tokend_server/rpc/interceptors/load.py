@@ -1,4 +1,4 @@
-"""What stands against too much of anything: calls beyond the most, and connections whose calls are in vain."""
+"""What stands against too much of anything: calls beyond the most, and connections whose calls are refused."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -25,7 +25,7 @@ def refusing_excess(threads: Threads, on_refusal: Callable[[], None]) -> Layer:
 
     Args:
         threads: What works on a method, and knows which calls are.
-        on_refusal: Is told of each.
+        on_refusal: Called for each.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
@@ -48,8 +48,8 @@ def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: b
 
     Args:
         threads: What works on a method, and counts the current call as one of a line.
-        learn: Is told the connection, as gRPC calls its peer, and the caller; tells the connection's line.
-        anonymous: Callers are not told apart, and each connection has a line of its own; elsewhere a caller that stays
+        learn: Takes the connection, as gRPC calls its peer, and the caller; returns the connection's line.
+        anonymous: Callers are not identified, and each connection has a line of its own; elsewhere a caller that stays
             anonymous has shown nothing.
     """
 
@@ -74,7 +74,7 @@ def refusing_at_once(on_refusal: Callable[[], None]) -> Behavior:
     """What refuses a call beyond those that `refusing_excess` can answer: outside of all layers, and without a wait.
 
     Args:
-        on_refusal: Is told of each.
+        on_refusal: Called for each.
     """
     status = to_status(_too_many())
 
@@ -86,7 +86,7 @@ def refusing_at_once(on_refusal: Callable[[], None]) -> Behavior:
 
 
 def pausing(threads: Threads, seconds: float) -> Layer:
-    """A layer that has a line wait a little after each of its calls that was in vain.
+    """A layer that has a line wait a little after each of its calls that no caller who behaves makes often.
 
     Args:
         threads: What works on a method, and can hold back the line of the current call.

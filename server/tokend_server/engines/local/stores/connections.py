@@ -42,15 +42,15 @@ class ReadConnections:
                 self._idle.put(lent)
             undo.pop_all()
 
-    def take(self) -> Any:  # noqa: ANN401 - for this module alone
+    def take(self) -> _Lent:
         """A connection, which has to be given back."""
         return self._idle.get()
 
-    def give_back(self, lent: Any) -> None:  # noqa: ANN401 - as above
+    def give_back(self, lent: _Lent) -> None:
         """Gives a connection back."""
         self._idle.put(lent)
 
-    def renewed(self, lent: Any) -> Any:  # noqa: ANN401 - as above
+    def renewed(self, lent: _Lent) -> _Lent:
         """A new connection in the place of one that failed; the same one where none can be had."""
         try:
             fresh = self._opened()

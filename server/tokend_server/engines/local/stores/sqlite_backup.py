@@ -13,7 +13,7 @@ from tempfile import mkstemp
 from typing import NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -116,7 +116,7 @@ def _alone(database: Path) -> sqlite3.Connection:
 
 
 def _check_schema(database: Path) -> None:
-    engine = create_engine(f"sqlite:///{database}", poolclass=NullPool)
+    engine = create_engine(URL.create("sqlite", database=str(database)), poolclass=NullPool)
     with engine.connect() as connection:
         if not migrations.applied(connection):
             raise CopyRefused(f"{database}: it is no database of tokend")

@@ -47,7 +47,7 @@ class WriteTurn:
             yield max(0.0, until - began)
         finally:
             ended = self._clock.monotonic()
-            # A long turn is one that has waited for another process, most likely in vain: the next one will as well.
+            # A long turn has most likely waited for another process without success; so will the next one.
             if ended - began < STUCK_AFTER:
                 self._got_on = ended
             self._lock.release()
