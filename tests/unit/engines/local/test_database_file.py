@@ -1,6 +1,8 @@
 """The database file is moved, deleted or replaced under a running engine."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,3 +128,43 @@ def test_the_engine_serves_again_when_the_file_is_back(
     assert local.identity_of("known") == identity_id
     for call in calls.values():
         call()
+
+
+_READS_A_FILE_THAT_IS_CUT_OFF = """
+import os, sqlite3, sys
+from pathlib import Path
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.engines.local.store import Change
+from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import Identity, Login, Secret
+
+path = Path(sys.argv[1])
+logins = [Login("p", Secret(f"user {number}")) for number in range(500)]
+with sqlite3.connect(path) as other:
+    path.chmod(0o600)
+    store = open_store(path)
+    store.migrate()
+    changes = [Change(None, Identity(f"r:{n}", "r:pool", 1, 1, frozenset({l}))) for n, l in enumerate(logins)]
+    store.commit(*changes, deadline=Deadline(SystemClock()))
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert store.owners("r:pool", logins[:1]) == ["r:0"]
+    os.truncate(path, 4096)
+    failures = 0
+    for login in logins:
+        try:
+            store.owners("r:pool", [login])
+        except EngineUnavailable:
+            failures += 1
+    print(failures > 0)
+"""
+
+
+def test_a_file_that_is_cut_off_fails_calls_and_not_the_process(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _READS_A_FILE_THAT_IS_CUT_OFF, str(tmp_path / "tokend.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr
