@@ -40,16 +40,6 @@ def until(condition: Callable[[], object]) -> None:
     raise AssertionError("it never came to that")
 
 
-def begun(service: GrpcService) -> float:
-    """How many calls have reached the service."""
-    return sum(
-        sample.value
-        for metric in service.registry.collect()
-        for sample in metric.samples
-        if sample.name == "grpc_server_started_total"
-    )
-
-
 def ok(service: GrpcService) -> None:
     for method in METHODS:
         service.call(method)
@@ -155,9 +145,9 @@ def connection_gone_in_the_engine(service: GrpcService) -> None:
 
 def cancelled_before_its_message(service: GrpcService) -> None:
     with SilentCalls(service.address, GET) as calls:
-        before = begun(service)
+        before = service.begun()
         streams = calls.begin(4)
-        until(lambda: begun(service) >= before + 4)
+        until(lambda: service.begun() >= before + 4)
         for stream in streams:
             calls.cancel(stream)
         until(lambda: not service.server._message_wait._waiting)  # noqa: SLF001 - nothing else tells
@@ -165,9 +155,9 @@ def cancelled_before_its_message(service: GrpcService) -> None:
 
 def connection_gone_before_its_message(service: GrpcService) -> None:
     with SilentCalls(service.address, GET) as calls:
-        before = begun(service)
+        before = service.begun()
         calls.begin(4)
-        until(lambda: begun(service) >= before + 4)
+        until(lambda: service.begun() >= before + 4)
 
 
 def message_never_came(service: GrpcService) -> None:

@@ -62,23 +62,13 @@ def test_watches_of_names_that_are_none_leave_nothing(service: GrpcService) -> N
 def test_streams_without_a_message_keep_no_other_waiting(path: str) -> None:
     with grpc_service(message_timeout_seconds=3600) as service, SilentCalls(service.address, path) as silent:
         silent.begin(30)
-        while not begun(service):
+        while not service.begun():
             threading.Event().wait(0.01)
         service.server.set_serving(True)
         wait_for(watch_health(service.channel), SERVING)
         assert check_health(service.channel) == SERVING
         assert len(reflected(service.channel, [LIST_SERVICES])) == 1
         service.call("LookupDeveloperIdentity")
-
-
-def begun(service: GrpcService) -> float:
-    """How many calls the server has heard of."""
-    return sum(
-        sample.value
-        for metric in service.registry.collect()
-        for sample in metric.samples
-        if sample.name == "grpc_server_started_total"
-    )
 
 
 def reflected(channel: grpc.Channel, requests: list[bytes]) -> list[bytes]:

@@ -99,6 +99,15 @@ class GrpcService:
         send: Callable[..., Message] = getattr(self.stub, method)
         return send(VALID[method] if request is None else request, metadata=metadata, timeout=timeout)
 
+    def begun(self) -> float:
+        """How many calls have reached it."""
+        return sum(
+            sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == "grpc_server_started_total"
+        )
+
     def begin(self, method: str, *, timeout: float | None = PATIENCE) -> "grpc.Future[Message]":
         """Begins a call of a method of DeveloperIdentityService with its valid request."""
         send: Callable[..., grpc.Future[Message]] = getattr(self.stub, method).future

@@ -3,30 +3,12 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from typing import NamedTuple
 
-import pytest
+from tests.support.pipes import Pipe
 
 from tokend_server.log_writer import LogWriter
 
 PATIENCE = 30
-
-
-class Pipe(NamedTuple):
-    reader: int
-    writer: int
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    pipe = Pipe(*os.pipe())
-    yield pipe
-    for descriptor in pipe:
-        try:
-            os.close(descriptor)
-        except OSError:
-            assert descriptor == pipe.reader  # the one that tests close
 
 
 def record(message: str) -> logging.LogRecord:

@@ -1,11 +1,10 @@
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import pytest
 from tests.fakes.clock import FakeClock
+from tests.support.pipes import Pipe
 
 from tokend_server.audit.log import AuditWriteFailed
 from tokend_server.audit.stream_log import StreamAuditLog
@@ -14,30 +13,6 @@ from tokend_server.audit.stream_log import StreamAuditLog
 LONG = b"x" * 300_000
 
 FOR_EVER = 3600.0
-
-
-class Pipe(NamedTuple):
-    reader: int
-    writer: int
-
-    def drain(self) -> bytes:
-        """All that is in the pipe now."""
-        os.set_blocking(self.reader, False)
-        chunks = []
-        try:
-            while chunk := os.read(self.reader, 65536):
-                chunks.append(chunk)
-        except BlockingIOError:
-            pass
-        os.set_blocking(self.reader, True)
-        return b"".join(chunks)
-
-    def read(self, size: int) -> bytes:
-        """So many bytes, as they come."""
-        data = b""
-        while len(data) < size:
-            data += os.read(self.reader, 65536)
-        return data
 
 
 class HurryingClock(FakeClock):
@@ -66,17 +41,6 @@ class StoppingClock(FakeClock):
             self.reached.set()
             self.released.wait()
         return super().monotonic()
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    pipe = Pipe(*os.pipe())
-    yield pipe
-    for descriptor in pipe:
-        try:
-            os.close(descriptor)
-        except OSError:
-            assert descriptor == pipe.reader  # the one that tests close
 
 
 def fill(log: StreamAuditLog, line: bytes = b"filling") -> None:
