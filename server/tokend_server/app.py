@@ -52,7 +52,7 @@ class Service:
     _undo: ExitStack
 
     def reload(self) -> None:
-        """Takes up TLS files that have changed, and opens an audit log anew that was renamed.
+        """Takes up TLS files that have changed, and reopens an audit log that was renamed.
 
         Both happen by themselves: the former at the next connection, the latter within a second of the next record.
         """

@@ -33,7 +33,7 @@ class Deadline:
 
     Attributes:
         clock: The clock that measures it.
-        expires_at: A monotonic reading of that clock; infinite when the caller waits for ever.
+        expires_at: A monotonic reading of that clock; infinite when the caller sets no deadline.
     """
 
     clock: Clock
@@ -44,7 +44,7 @@ class Deadline:
         return max(self.expires_at - self.clock.monotonic(), 0.0)
 
     def check(self) -> None:
-        """Stops work that nobody waits for any more.
+        """Stops work that no caller waits for any more.
 
         Raises:
             DeadlineExceeded: No time is left.

@@ -61,12 +61,12 @@ class Door:
             self.audit_log.close()
 
     def reopen_audit_log(self) -> None:
-        """Lets go of an audit log that was renamed; one that cannot be opened anew is told of, and kept."""
+        """Reopens an audit log that was renamed; one that cannot be reopened is logged, and kept."""
         if self.audit_log:
             try:
                 self.audit_log.reopen()
             except AuditWriteFailed:
-                _log.exception("the audit log cannot be opened anew")
+                _log.exception("the audit log cannot be reopened")
 
 
 def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:

@@ -34,7 +34,7 @@ class Engine(Protocol):
 
     * What a returned value says has been made durable before the call returns.
     * Requests are within the limits of the contract; an engine checks what only its pool can know.
-    * `deadline` bounds all work. An engine raises `DeadlineExceeded` rather than begin what nobody waits for.
+    * `deadline` bounds all work. An engine raises `DeadlineExceeded` rather than begin what no caller waits for.
     * Any operation may raise `EngineUnavailable`, `TooManyRequests` and, until an operator acts, a `LastingError`.
     * Calls may come from many threads at once.
 

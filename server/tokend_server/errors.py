@@ -35,7 +35,7 @@ class TokendError(Exception):
         reason: The name of the `ErrorReason` value, without its prefix; None for the one failure that has no reason.
         aws_error_code: The code that AWS sent, or the Cognito exception with the same meaning, if there is one.
         aws_request_id: The id of the request to Cognito that failed, if there was one.
-        text: What the caller is told.
+        text: What the caller reads.
         advice: What the service's operator should do about it; not for the caller.
         in_vain: A caller that behaves makes few such calls.
     """

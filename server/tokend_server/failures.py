@@ -28,7 +28,7 @@ def log_failure(method: str, error: TokendError) -> None:
 
 
 def log_defect(method: str, error: Exception, request_id: str) -> None:
-    """Logs a defect: where it arose, under the id that the caller is told."""
+    """Logs a defect: where it arose, under the id that the caller gets."""
     described = described_without_message(type(error), error.__traceback__)
     _log.error("internal error", extra={"method": method, "request_id": request_id, **described})
 

@@ -12,7 +12,7 @@ from tokend_server.errors import TooManyRequests
 from tokend_server.model import ANONYMOUS
 from tokend_server.token_bucket import TokenBucket
 
-#: How many callers are remembered; the one that has not called for longest begins anew.
+#: How many callers are remembered; the one that has not called for longest is forgotten.
 _REMEMBERED = 100_000
 
 #: Seconds after which a caller with too many calls at once may try again.
@@ -73,7 +73,7 @@ class Limits:
     Args:
         default: Those of callers that no pattern fits.
         by_pattern: Those of callers that a pattern fits, the first that does.
-        on_refusal: Is told the limit, `calls`, `concurrent_calls` or `new_identities`, of each refusal.
+        on_refusal: Called for each refusal with its limit: `calls`, `concurrent_calls` or `new_identities`.
         clock: The time.
     """
 

@@ -161,7 +161,7 @@ def _is_served(path: str) -> bool:
     """Tells whether a process listens on a unix socket, which gRPC would remove without an error.
 
     Raises:
-        OSError: That cannot be told, or there is a file of another kind.
+        OSError: That cannot be found out, or there is a file of another kind.
     """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116

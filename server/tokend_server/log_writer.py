@@ -51,7 +51,7 @@ class LogWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = (self.format(record) + "\n").encode(errors="backslashreplace")
-        except Exception:  # noqa: BLE001 - there is no place where this could be told
+        except Exception:  # noqa: BLE001 - there is no place where this could be logged
             self._drop()
             return
         with self._changed:

@@ -12,7 +12,7 @@ NumericDate: TypeAlias = int
 
 DEFAULT_TOKEN_DURATION = timedelta(seconds=900)
 
-#: Who calls where callers are not told apart.
+#: The caller's name where callers are not identified.
 ANONYMOUS = "anonymous"
 
 #: How many logins may be linked to one identity (Cognito's quota).
@@ -59,7 +59,7 @@ class TokenRequest(NamedTuple):
         identity_id: The identity to link the logins to; None creates or finds one.
         principal_tags: Session tags for the token.
         token_duration: Whole seconds that the token is to be valid.
-        caller: Who asks, as the listener knows them; `anonymous` where callers are not told apart.
+        caller: The caller as the listener identified it; `anonymous` where callers are not identified.
     """
 
     identity_pool_id: str
@@ -111,7 +111,7 @@ def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDat
 class LookupRequest:
     """A request to find an identity by its user, or users by their identity; at least one of the two is given.
 
-    `caller` is who asks, as in `TokenRequest`.
+    `caller` is the same as in `TokenRequest`.
     """
 
     identity_pool_id: str
@@ -165,7 +165,7 @@ class Identity:
 
     Attributes:
         identity_id: REGION:GUID.
-        identity_pool_id: The pool that it belongs to, for ever.
+        identity_pool_id: The pool that it belongs to; it never changes.
         creation_date: When it was created.
         last_modified_date: When its logins or its state last changed.
         logins: The logins linked to it. None of them: a guest, or a disabled identity.

@@ -57,7 +57,7 @@ class Readiness:
 
     Args:
         backends: What the engines share, by name.
-        tell: Is told at each look whether the service could serve.
+        tell: Called at each look with whether the service could serve.
         reaches: Tells how callers would fare at each listener.
         patience: For how long a listener may be silent.
         interval: Seconds between two looks.
@@ -87,7 +87,7 @@ class Readiness:
         Returns:
             Whether calls are welcome, and what keeps some or all from being served.
         """
-        # One look at a time, so that what is told last is what was seen last.
+        # One look at a time, so that what is reported last is what was seen last.
         with self._looking:
             if self._stopped.is_set():
                 return Look(ready=False, problems=["shutting down"])

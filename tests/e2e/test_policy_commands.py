@@ -263,7 +263,7 @@ def test_an_audit_log_that_cannot_be_opened_anew_is_kept_and_told_of(audited: tu
         rotated = log.rename(log.with_suffix(".1"))
         log.mkdir()
         os.kill(server.pid, signal.SIGHUP)
-        while not any(record["message"] == "the audit log cannot be opened anew" for record in server.log):
+        while not any(record["message"] == "the audit log cannot be reopened" for record in server.log):
             time.sleep(0.01)
         log.rmdir()
         os.kill(server.pid, signal.SIGHUP)

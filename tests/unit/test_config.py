@@ -603,9 +603,7 @@ def test_a_way_needs_what_it_goes_by(text: str, expected: list[str], problems: P
 
 def test_callers_who_are_told_apart_need_a_policy_even_where_insecure(load: Load, problems: Problems) -> None:
     text = f'{POOL}[grpc]\ninsecure = true\nidentify_by = ["bearer_key", "jwt"]\n{KEYS}{ISSUER}'
-    assert problems(text) == [
-        "policy: callers who are told apart need a policy; declare at least one row, as [policy.NAME]"
-    ]
+    assert problems(text) == ["policy: identified callers need a policy; declare at least one row, as [policy.NAME]"]
     assert load(f"{text}{EVERYBODY}").policy
 
 

@@ -35,7 +35,7 @@ class Auditor:
         required: Whether a call that cannot be recorded fails.
         clock: The time.
         event_id: Makes the id of the next event.
-        on_failure: Is told of each record that could not be written: the name of the error's number, such as ENOSPC.
+        on_failure: Called for each record that could not be written, with the error's name, such as ENOSPC.
         on_omission: Called for each refusal that has no line of its own.
     """
 

@@ -10,7 +10,7 @@ from tokend_server.clock import Clock
 #: Seconds between two looks at whether the path still names the open file; a look costs as much as writing a line.
 _LOOK_SECONDS = 1.0
 
-# Never waits: a FIFO that nobody reads is an error like a full disk. Lines of several processes do not mix.
+# Never waits: a FIFO without a reader is an error like a full disk. Lines of several processes do not mix.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 _MODE = 0o640
 

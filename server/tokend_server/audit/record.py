@@ -10,19 +10,19 @@ import orjson
 
 from tokend_server.model import NumericDate
 
-#: What stands for a value that is not told.
+#: What stands for a value that is not shown.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
-#: Bytes of a line up to which its texts are told whole, whatever a caller sends.
+#: Bytes of a line up to which its texts are written whole, whatever a caller sends.
 MAX_WHOLE_LINE = 4096
 
-#: Characters of each text that are told in a longer line; a text that is cut ends in `…`.
+#: Characters of each text that are written in a longer line; a text that is cut ends in `…`.
 MAX_TEXT = 256
 
 #: The same of members that tell what nothing else does: a caller's name may be as long as a SPIFFE ID.
 _MAX_TEXTS = {"principalId": 2048, "errorMessage": 2048}
 
-#: Names that are told of the logins, and of the tags; where there are more, the last one is `…`.
+#: Names of logins, and of tags, that are written; where there are more, the last one is `…`.
 MAX_NAMES = 50
 
 _CUT = "…"
@@ -44,7 +44,7 @@ _DELETE = b"\x7f"
 
 
 class AuditEntry(NamedTuple):
-    """What is told of a call. There is no place in it for a login value, a user's identifier, a tag's value or a token.
+    """A call in the log. There is no place in it for a login value, a user's identifier, a tag's value or a token.
 
     Attributes:
         event_time: Seconds since the Unix epoch.
@@ -68,7 +68,7 @@ class AuditEntry(NamedTuple):
         policy: The row of the policy that decided.
         error_code: The name of the gRPC status code of a call that failed.
         error_reason: The name of its error reason, if it has one.
-        error_text: What the caller is told.
+        error_text: The text of the error that the caller gets.
         phase: `intent` of a line that was written before a change; None of one that tells what came of a call.
         omitted: How many refusals of callers who are not known have no line of their own.
     """
@@ -217,7 +217,7 @@ def _cut(value: Any, most: int = MAX_TEXT) -> Any:  # noqa: ANN401 - whatever JS
         return {_cut(name): _cut(member, _MAX_TEXTS.get(name, MAX_TEXT)) for name, member in value.items()}
     if not isinstance(value, str):
         return value
-    # A lone surrogate has no UTF-8, and is told by its number.
+    # A lone surrogate has no UTF-8, and is written as its number.
     text = value[:most].encode(errors="backslashreplace").decode()
     return text if len(value) <= most else text[: most - 1] + _CUT
 

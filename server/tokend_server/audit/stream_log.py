@@ -17,7 +17,7 @@ class StreamAuditLog:
     at once.
 
     Args:
-        descriptor: The stream. It stays its owner's, who closes it, and whom nobody else should write to.
+        descriptor: The stream. Its owner closes it; nothing else should write to it.
         clock: The time.
         patience: Seconds that a line waits.
     """
@@ -49,7 +49,7 @@ class StreamAuditLog:
     def _write(self, line: bytes) -> None:
         deadline = Deadline(self._clock, self._clock.monotonic() + self._patience)
         if not self._lock.acquire(timeout=self._patience):
-            raise _nobody_reads()
+            raise _not_read()
         try:
             self._deadline = deadline
             self._lines.write(line)
@@ -61,10 +61,10 @@ class StreamAuditLog:
         seconds = 0.0 if self._stalled else self._deadline.remaining()
         if not self._poll.poll(seconds * 1000):
             self._stalled = True
-            raise _nobody_reads()
+            raise _not_read()
         # What is ready takes at least this much without waiting (POSIX, pipes).
         return os.write(self._descriptor, data[: select.PIPE_BUF])
 
 
-def _nobody_reads() -> TimeoutError:
-    return TimeoutError(errno.ETIMEDOUT, "nobody reads it")
+def _not_read() -> TimeoutError:
+    return TimeoutError(errno.ETIMEDOUT, "nothing reads it")

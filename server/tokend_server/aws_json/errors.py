@@ -10,11 +10,11 @@ from tokend_server.rpc.status import INTERNAL_TEXT
 
 
 class AwsError(Exception):
-    """A failure as an AWS client is told of it.
+    """A failure as an AWS client gets it.
 
     Attributes:
         code: The exception's name, such as `NotAuthorizedException`.
-        message: What the caller is told.
+        message: The text that the caller gets.
         status: The HTTP status. AWS JSON has 400 for whatever the caller did and 500 for faults of the service.
     """
 
@@ -46,7 +46,7 @@ class Row:
     Attributes:
         code: The exception's name.
         status: The HTTP status.
-        message: What the caller is told.
+        message: The text that the caller gets.
     """
 
     code: str

@@ -62,7 +62,7 @@ class AwsJsonService:
         except TokendError as error:
             log_failure(name, error)
             failure = to_aws_error(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told no more than that
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller learns no more than that
             log_defect(name, error, request_id)
             failure = internal_error()
         return error_response(failure, request_id)

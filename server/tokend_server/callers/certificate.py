@@ -29,7 +29,7 @@ _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
     """The name of the holder of a certificate: its SPIFFE ID, or `dns:` with its first DNS SAN.
 
-    A certificate that means to be an X509-SVID and is none names nobody, whatever its DNS SANs are: one with a SPIFFE
+    A certificate that means to be an X509-SVID and is none names no caller, whatever its DNS SANs: one with a SPIFFE
     ID that is malformed or without a path, or that is not its only URI SAN (X509-SVID, section 5.2). Nor does one with
     a character in any of these SANs that neither URIs nor DNS names have.
 

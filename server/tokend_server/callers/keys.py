@@ -24,7 +24,7 @@ def new_key(random_bytes: Callable[[int], bytes]) -> Secret:
     It has no checksum: its digest already tells it from every other text.
 
     Args:
-        random_bytes: Gives as many random bytes as it is told to, unpredictable ones.
+        random_bytes: Gives a number of unpredictable random bytes.
     """
     return Secret(PREFIX + base64.urlsafe_b64encode(random_bytes(_RANDOM_BYTES)).rstrip(b"=").decode("ascii"))
 

@@ -47,7 +47,7 @@ class Pattern:
         """Tells whether the pattern fits the whole name.
 
         It follows all readings of the pattern at once, and so takes no longer than the product of the two lengths,
-        where a regular expression could try the readings one after the other for ever.
+        where a regular expression could try the readings one after the other without end.
         """
         ends = {0}
         for piece in self._pieces:

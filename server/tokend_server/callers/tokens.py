@@ -202,7 +202,7 @@ class ByToken:
     Args:
         issuers: The issuers whose tokens count.
         clock: The time.
-        on_refused: Is told why a token did not count.
+        on_refused: Called with the reason why a token did not count.
         max_remembered: How many verified tokens are remembered; the least recently used makes room.
 
     Raises:

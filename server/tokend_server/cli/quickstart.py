@@ -50,7 +50,7 @@ def quickstart(*, once: bool) -> None:
 
 
 def _on_free_ports(config: Config) -> Config:
-    """The configuration on the loopback alone, where nobody has to say who calls."""
+    """The configuration on the loopback alone, where callers need not be identified."""
     unguarded = Grpc(listen=[_FREE])
     return config.model_copy(
         update={

@@ -25,7 +25,7 @@ _LONGEST_END = 15.0
 def serve(config_path: Path | None) -> None:
     """Serve until SIGTERM, which drains: health says NOT_SERVING, calls in flight finish, exit 0.
 
-    SIGHUP opens the audit log anew and looks at the TLS files.
+    SIGHUP reopens the audit log and looks at the TLS files.
     """
     config = load_config(config_path)
     stop = StopSignal(hangup=True)

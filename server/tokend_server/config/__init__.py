@@ -324,7 +324,7 @@ class Config(BaseSettings):
         if "bearer_key" in used and not self.callers.keys:
             yield "grpc.identify_by: bearer_key needs a key in [callers.keys]"
         if used and not self.policy:
-            yield "policy: callers who are told apart need a policy; declare at least one row, as [policy.NAME]"
+            yield "policy: identified callers need a policy; declare at least one row, as [policy.NAME]"
         if self.grpc.insecure:
             return
         for listener in self.grpc.guarded:

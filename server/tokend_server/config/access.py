@@ -38,7 +38,7 @@ class JwtIssuer(Section):
     jwks_url: ProviderIssuer | None = Field(None, description="Where its keys are; default by discovery at the issuer")
     ca_file: LocalPath | None = Field(None, description="PEM certificates of the authorities of its https")
     bearer_token_file: LocalPath | None = Field(
-        None, description="File with the bearer token that its discovery demands, read anew each time"
+        None, description="File with the bearer token that its discovery demands, read for every fetch"
     )
 
 

@@ -53,7 +53,7 @@ class SettingsVariables(EnvSettingsSource):
         self.env_vars = {name: value for name, value in self.env_vars.items() if name in names}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401
-        """Reads a table's JSON; what is none stays text, to be told with all other problems."""
+        """Reads a table's JSON; what is none stays text, to be reported with all other problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except (ValueError, RecursionError):

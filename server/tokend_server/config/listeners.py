@@ -31,7 +31,7 @@ class Guard(Section):
     identify_by: Annotated[list[Way], *CommaSeparated] = Field(
         [],
         description="Ways to tell who calls, the first that fits: `mutual_tls`, `jwt`, `bearer_key`, "
-        "`x_forwarded_client_cert`; none: callers are not told apart",
+        "`x_forwarded_client_cert`; none: callers are not identified",
     )
     trusted_proxies: CallerPatterns = Field(
         [], description="Patterns of callers whose `x-forwarded-client-cert` is believed, on TCP addresses"

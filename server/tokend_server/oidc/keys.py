@@ -10,7 +10,7 @@ from tokend_server.errors import DeadlineExceeded
 from tokend_server.oidc.documents import KeySource, VerificationKey, fetch_keys
 from tokend_server.oidc.outbound import FetchFailed
 
-#: Seconds after which keys are fetched anew when they are next used.
+#: Seconds after which keys are fetched again when they are next used.
 MAX_AGE = 3600.0
 
 #: Seconds from the start of one fetch to the earliest start of the next.
@@ -72,7 +72,7 @@ class ProviderKeys:
         owner: What logs call the provider.
         source: Where the keys come from.
         clock: Measures ages and intervals.
-        max_age: Seconds after which keys are stale: fetched anew when they are next used.
+        max_age: Seconds after which keys are stale: fetched again when they are next used.
         too_old: Seconds after which stale keys are not used before that fetch has ended or the caller's time is spent.
     """
 

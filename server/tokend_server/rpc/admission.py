@@ -23,7 +23,7 @@ def check_token(row: Row, request: pb.GetOpenIdTokenForDeveloperIdentityRequest)
     """Checks what a request for a token asks beyond its fields' limits.
 
     Raises:
-        CallerNotAllowed: The row allows no such duration, or not all of the tags; both are told at once.
+        CallerNotAllowed: The row allows no such duration, or not all of the tags; the text has both.
     """
     excesses = []
     longest = int(row.max_token_duration.total_seconds())

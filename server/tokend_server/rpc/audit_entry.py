@@ -1,4 +1,4 @@
-"""What the audit log is told of a call."""
+"""The audit log's entry of a call."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from tokend_server.model import IssuedToken, NumericDate
 
 
 class Failure(NamedTuple):
-    """How a call failed: the name of its status code, the reason, and what the caller is told."""
+    """How a call failed: the name of its status code, the reason, and the text that the caller gets."""
 
     code: str | None = None
     reason: str | None = None

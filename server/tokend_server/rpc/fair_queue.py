@@ -13,7 +13,7 @@ from tokend_server.rpc.turns import Turns
 
 _Task = TypeVar("_Task")
 
-#: What a taker is told: there is a task for it, or it is to end.
+#: What wakes a taker: there is a task for it, or it is to end.
 _TASK, _END = True, False
 
 #: The most seconds that a line is held back at once.
@@ -25,7 +25,7 @@ class _Line(Generic[_Task]):
     """What waits in one line.
 
     Attributes:
-        tasks: The tasks that nobody has taken.
+        tasks: The tasks that no thread has taken.
         unfinished: How many have not ended, those that wait and those that are worked on.
         held_until: Monotonic reading until which none is taken.
         held: It is among the lines that are held back.

@@ -143,7 +143,7 @@ class _Watch:
     """A call that watches.
 
     Args:
-        status: What is to be told.
+        status: The status to send.
         send: Sends a response, or ends the call.
         cancel: Ends a call whose responses cannot be sent.
         run: Has a thread do something; false if there is too much of that.

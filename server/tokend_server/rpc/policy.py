@@ -16,7 +16,7 @@ class Rule(Enum):
     """A row of the policy."""
 
     IDENTITY = auto()
-    """To be identified, where callers are told apart."""
+    """To be identified, where callers are."""
 
     NOTHING = auto()
 
@@ -39,7 +39,7 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
 
 
 def rules(config: Grpc) -> Mapping[str, Rule]:
-    """The rule of every method, by its path. A method that is not here is for nobody."""
+    """The rule of every method, by its path. A method that is not here is denied to all."""
     if config.health == "anyone":
         return _RULES
     return {path: Rule.IDENTITY if path.startswith(_HEALTH) else rule for path, rule in _RULES.items()}

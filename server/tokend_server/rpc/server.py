@@ -289,7 +289,7 @@ def _is_guarded(listener: Listener) -> bool:
 
 
 def _pause(config: Grpc, listener: Listener) -> float:
-    """Seconds that a connection waits after a refused call; none where others would have to wait with it."""
+    """Seconds that a connection waits after a refused call; none where it carries calls of others."""
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
@@ -316,7 +316,7 @@ def _options(config: Grpc) -> Sequence[tuple[str, int]]:
         "grpc.max_connection_age_grace_ms": config.max_connection_age_grace_seconds,
     }
     return (
-        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake to be told, not half of the calls
+        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake to report, not half of the calls
         ("grpc.max_receive_message_length", config.max_receive_message_bytes),
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),

@@ -90,7 +90,7 @@ def end(connection: Connection) -> bool:
 
 
 def silent_for(connection: Connection) -> float:
-    """Seconds since a connection's peer has sent data; 0 where that cannot be told."""
+    """Seconds since a connection's peer has sent data; 0 where that is not known."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None:
         return 0.0

@@ -22,11 +22,11 @@ _Trust: TypeAlias = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True)
 class TlsGauges:
-    """What is told of a listener's files.
+    """The metrics of a listener's files.
 
     Attributes:
-        expires_at: Is told when the certificate that serves expires, in seconds since the Unix epoch.
-        stale: Is told 1 when the files cannot be used, so that those before them still serve, else 0.
+        expires_at: Called with the time at which the certificate that serves expires, in seconds since the Unix epoch.
+        stale: Called with 1 when the files cannot be used, so that those before them still serve, else 0.
     """
 
     expires_at: Callable[[float], None]
@@ -42,7 +42,7 @@ class FollowingCredentials:
     Args:
         files: The files.
         address: The listener, for the log.
-        gauges: Where it is told how the files are.
+        gauges: Where the state of the files is reported.
         trust: Takes the authorities of clients, before any handshake meets them.
         sleep: Sleeps so many seconds.
 

@@ -118,7 +118,7 @@ def _outside(value: int, least: int, most: int) -> dict[str, bool]:
 
 
 def _broken(field: str, constraints: Mapping[str, bool]) -> Violations:
-    """The violations of those constraints that are told to be broken."""
+    """The violations of those constraints that are reported as broken."""
     return tuple(FieldViolation(field, constraint) for constraint, is_broken in constraints.items() if is_broken)
 
 

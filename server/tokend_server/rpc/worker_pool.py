@@ -37,7 +37,7 @@ Refuse = Callable[..., Any]
 
 
 class WorkerPool(ThreadPoolExecutor):
-    """A thread pool for a gRPC server, which asks of submitted work only to be told when it is done.
+    """A thread pool for a gRPC server, which needs of submitted work only a callback when it is done.
 
     A `Future` that could also be waited for costs a lock and a condition variable for every call, about a tenth of
     all that gRPC costs. All threads begin with the pool: gRPC's serving thread ends for good if `submit` raises.

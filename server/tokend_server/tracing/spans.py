@@ -22,7 +22,7 @@ class _CallDetails(NamedTuple):
 def tracing_calls(provider: TracerProvider) -> Layer:
     """A layer that makes a span of each call of a unary method.
 
-    The instrumentation comes as an interceptor, which would wrap handlers anew for every call and lose what they say of
+    The instrumentation comes as an interceptor, which would wrap handlers for every call and lose what they say of
     their threads. As a layer it wraps each method once.
     """
     interceptor = server_interceptor(provider)  # type: ignore[no-untyped-call] # it has no types

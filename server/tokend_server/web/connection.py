@@ -72,7 +72,7 @@ class Connections:
             self._drop_first()
 
     def served(self, connection: "Connection") -> None:
-        """Begins a connection's time anew."""
+        """Restarts a connection's time."""
         self._no_more.clear()
         self._since[connection] = asyncio.get_running_loop().time()
         self._since.move_to_end(connection)

@@ -14,7 +14,7 @@ _REST = 9
 class SharedAnswer:
     """A page whose answer is made in a thread, one at a time, for all who ask before it begins to be made.
 
-    No answer is older than the question: who asks while one is made gets the next.
+    No answer is older than the question: whoever comes while one is made gets the next.
 
     Args:
         make: Makes an answer; it may block.
@@ -48,6 +48,6 @@ class SharedAnswer:
         begin = time.thread_time()
         try:
             tell(asked.set_result, self._make())
-        except Exception as error:  # noqa: BLE001 - those who asked are told
+        except Exception as error:  # noqa: BLE001 - those who asked get it
             tell(asked.set_exception, error)
         return time.thread_time() - begin

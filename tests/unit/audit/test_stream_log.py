@@ -67,7 +67,7 @@ def test_a_line_that_the_pipe_cannot_hold_waits_for_the_reader(pipe: Pipe) -> No
 
 def test_a_pipe_that_nobody_reads_fails_in_the_end(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock(), patience=0.01)
-    with pytest.raises(AuditWriteFailed, match="nobody reads") as failed:
+    with pytest.raises(AuditWriteFailed, match="nothing reads") as failed:
         fill(log)
     assert failed.value.code == "ETIMEDOUT"
     assert isinstance(failed.value.__cause__, TimeoutError)

@@ -25,7 +25,7 @@ _SEARCH_PAUSE = 5.0
 #: Seconds before their end when credentials are not used any more. They are renewed long before.
 _TOO_OLD = 60
 
-#: Seconds that somebody waits for credentials who makes no call.
+#: Seconds that code outside of a call waits for credentials.
 _PATIENCE = 1.0
 
 
@@ -33,7 +33,7 @@ class SoughtCredentials(Credentials):
     """Credentials that are looked for and renewed in a thread of their own.
 
     boto3 looks when a client is made, and never again if there was nothing; and it renews in the thread of a call, so
-    that a call may wait for STS beyond its deadline. Here nobody waits while the old ones are good.
+    that a call may wait for STS beyond its deadline. Here no call waits while the old ones are good.
 
     Args:
         search: Looks for them; None when there are none.
@@ -81,7 +81,7 @@ class SoughtCredentials(Credentials):
         fetched: ReadOnlyCredentials | BaseException
         try:
             fetched = self._held = self._look().get_frozen_credentials()
-        except BaseException as error:  # noqa: BLE001 - those who wait are told
+        except BaseException as error:  # noqa: BLE001 - those who wait raise it
             fetched = error
         with self._lock:
             self._fetching = None

@@ -26,7 +26,7 @@ class Fault(NamedTuple):
 
     Attributes:
         error: The class of the error.
-        text: What the caller is told; None passes on AWS's text, which is about the request.
+        text: What the caller reads; None passes on AWS's text, which is about the request.
         advice: What the operator should do about it; empty where it is the caller's business.
     """
 

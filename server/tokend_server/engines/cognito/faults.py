@@ -62,8 +62,8 @@ def to_domain(
     """The contract's error for what a call of boto3's raised.
 
     It carries AWS's code and request id where AWS answered, and what an operator should do. AWS's text is
-    passed on where it is about the request, without secrets; what is about the service's own standing with AWS is told
-    in a text of its own.
+    passed on where it is about the request, without secrets; what is about the service's own standing with AWS has
+    a text of its own.
 
     Args:
         error: What was raised.

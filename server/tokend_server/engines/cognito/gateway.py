@@ -28,7 +28,7 @@ class CognitoGateway:
         region: The region, the label of its metrics.
         quota: What keeps its operations below Cognito's quotas.
         max_calls: How many callers may wait at once.
-        timeout: Seconds after which nobody waits any more, whatever their deadlines.
+        timeout: Seconds after which no caller waits any more, whatever its deadline.
         metrics: Where refusals are counted.
         clock: The time.
     """
@@ -74,7 +74,7 @@ class CognitoGateway:
             parameters: Its members, as AWS names them.
             deadline: Until when the caller waits.
             explain: Makes the contract's error of what boto3 raises.
-            terms: On which it is shared; None shares it with nobody.
+            terms: On which it is shared; None does not share it.
 
         Returns:
             The members of the response, and whether another caller's call brought it.
@@ -108,7 +108,7 @@ class CognitoGateway:
         token = CURRENT_CALL.set(call)
         try:
             return self._methods[call.operation](**parameters)
-        except Exception as error:  # noqa: BLE001 - told apart by `explain`
+        except Exception as error:  # noqa: BLE001 - classified by `explain`
             # Whatever went wrong, want of time may have been the cause.
             raise (explain(error) if call.deadline.remaining() else OutOfTime()) from None
         finally:

@@ -14,7 +14,7 @@ from tokend_server.metrics import Metrics
 from tokend_server.model import LookupRequest, Secret
 
 #: A user that need not exist: Cognito looks for the pool, and at the caller's rights, before it looks for users.
-_NOBODY = Secret("tokend-check-config")
+_NO_USER = Secret("tokend-check-config")
 
 
 def check_online(config: Config, clock: Clock) -> Iterator[tuple[str, str]]:
@@ -36,7 +36,7 @@ def check_online(config: Config, clock: Clock) -> Iterator[tuple[str, str]]:
 
 def _problem(identity_pool_id: str, engine: Engine, deadline: Deadline) -> str:
     try:
-        engine.lookup_developer_identity(LookupRequest(identity_pool_id, developer_user_identifier=_NOBODY), deadline)
+        engine.lookup_developer_identity(LookupRequest(identity_pool_id, developer_user_identifier=_NO_USER), deadline)
     except ResourceNotFound as error:
         if error.resource_type != "IdentityPool":
             return ""

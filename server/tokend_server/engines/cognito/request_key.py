@@ -12,7 +12,7 @@ def request_key(epoch: int, request: TokenRequest | LookupRequest) -> bytes:
     """A key that two requests share only if every field of them is the same.
 
     Args:
-        epoch: Tells apart what is the same request at different times, before and after a change.
+        epoch: Distinguishes the same request at different times, before and after a change.
         request: The request; all its fields count, also those that it will have one day.
 
     Returns:

@@ -45,7 +45,7 @@ class SingleFlight:
 
         Raises:
             OutOfTime: The deadline passed.
-            Exception: What the call raised; all who share it are told the same.
+            Exception: What the call raised; all who share it raise the same.
         """
         while deadline.remaining():
             flight, is_mine = self._board(terms.key)
@@ -71,7 +71,7 @@ class SingleFlight:
             flight.error = error
             raise
         finally:
-            # Nobody may join once the answer is known: it is older than what a newcomer asks for.
+            # No caller may join once the answer is known: it is older than what a newcomer asks for.
             with self._lock:
                 del self._flights[key]
             flight.landed.set()

@@ -33,7 +33,7 @@ from tokend_server.model import (
     refresh_time,
 )
 
-#: How often an operation reads and decides before it gives up. Each time, somebody else has made progress.
+#: How often an operation reads and decides before it gives up. Each time, another operation has made progress.
 MAX_ATTEMPTS = 20
 
 _Result = TypeVar("_Result")

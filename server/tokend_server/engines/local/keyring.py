@@ -77,6 +77,6 @@ def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeySta
 
 
 def tokens_expired_by(key: SigningKey, keys: Iterable[SigningKey]) -> NumericDate | None:
-    """When nobody takes a token of one of the keys any more; None while no newer key follows it."""
+    """When no token of one of the keys is valid any more; None while no newer key follows it."""
     followers = (each for each in succession(keys, key.algorithm) if each.generation > key.generation)
     return min((each.signs_from + _TOKENS_LAST for each in followers), default=None)

@@ -14,7 +14,7 @@ LOGIN_KEY_BYTES = 32
 
 
 class StaleReading(Exception):
-    """Raised when a change is refused because the store has moved on since it was read: read again and decide anew."""
+    """Raised when a change is refused because the store has moved on since it was read: read again and decide again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ _UNKNOWN = "The caller is not known: none of this listener's ways to tell who ca
 def identifying(
     ways: Sequence[tuple[str, Way]], rules: Mapping[str, Rule], certificates: ClientCertificates | None = None
 ) -> Layer:
-    """A layer that finds out who calls, and lets nobody pass to a method that is for nobody.
+    """A layer that identifies the caller, and denies all calls of a method without a rule.
 
     Args:
-        ways: How to tell, in order and with the names of the ways; none: callers are not told apart.
+        ways: How to tell, in order and with the names of the ways; none: callers are not identified.
         rules: What a caller needs for each method, by its path.
         certificates: Reads those that clients show where gRPC demands and verifies them. A call whose certificate is
             not valid now is refused, whatever the method and the ways.
@@ -43,7 +43,7 @@ def identifying(
         @wraps(behavior)
         def identified(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             if rule is None:
-                raise CallerNotAllowed("This method is for nobody.")
+                raise CallerNotAllowed("No rule allows this method.")
             call = current_call()
             call.way, call.caller = identify(call, context)
             return behavior(request, context, *rest)

@@ -114,7 +114,7 @@ def unknown_method(count: Callable[[], None], hold_back: Callable[[float], None]
     """What ends the calls to methods that do not exist, as gRPC does, but in the turns of their lines.
 
     Args:
-        count: Is told of each.
+        count: Called for each.
         hold_back: Holds back the line of the current call for some seconds.
         seconds: How long a line waits after each of them.
     """

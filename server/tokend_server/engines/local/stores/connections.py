@@ -90,7 +90,7 @@ class DriverStatement:
 
     Args:
         statement: The statement.
-        dialect: Whose words it is rendered in.
+        dialect: The SQL dialect it is rendered in.
         connections: Where it runs.
     """
 
