@@ -153,6 +153,26 @@ def test_a_host_whose_calls_show_nobody_is_barred(house: House) -> None:
         house.connect("127.0.0.2", DROPPED)
 
 
+def test_a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(house: House) -> None:
+    for port in range(1100):
+        peer = f"ipv4:127.0.0.2:{port}"
+        line = house.guard.line_of(peer, 8)
+        house.guard.abandoned(peer, line)
+        house.guard.learn(peer, "key:a")
+    house.guard.look()
+    with pytest.raises(TimeoutError):
+        house.connect("127.0.0.2", DROPPED)
+
+
+def test_a_known_caller_may_give_up_calls(house: House) -> None:
+    peer = "ipv4:127.0.0.2:4000"
+    house.guard.learn(peer, "key:a")
+    for _ in range(1100):
+        house.guard.abandoned(peer, house.guard.line_of(peer, 8))
+    house.guard.look()
+    assert is_open(house.connect("127.0.0.2"))
+
+
 @pytest.mark.parametrize("peer", ["", "unknown", "unix:", "ipv6:nonsense:1", "ipv4:nonsense:1"])
 def test_a_peer_without_an_address_bars_nobody(house: House, peer: str) -> None:
     for _ in range(1100):

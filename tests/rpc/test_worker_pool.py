@@ -1,18 +1,33 @@
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
+import grpc
 import pytest
+from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import PATIENCE
 from tests.support.threads import no_threads_left
 
-from tokend_server.clock import SystemClock
+from tokend_server.clock import Clock, SystemClock
 from tokend_server.rpc.worker_pool import WorkerPool
 
+#: How many calls a line may give up at once without keeping their places.
+BURST = 1000
 
-def made(workers: int, most: int = 1000, spare: int = 8) -> WorkerPool:
+
+def made(
+    workers: int,
+    most: int = 1000,
+    spare: int = 8,
+    *,
+    clock: Clock | None = None,
+    on_skipped: Callable[[str, grpc.StatusCode], None] | None = None,
+) -> WorkerPool:
     """A pool; by default it takes whatever comes."""
-    return WorkerPool(workers, most, SystemClock(), spare=spare, refuse=no_call, on_skipped=no_call)
+    return WorkerPool(
+        workers, most, clock or SystemClock(), spare=spare, refuse=no_call, on_skipped=on_skipped or no_call
+    )
 
 
 def no_call(*_: object) -> None:
@@ -86,6 +101,46 @@ def busy(pool: WorkerPool, count: int) -> threading.Event:
         pool.submit(work)
     together.wait(PATIENCE)
     return release
+
+
+class Abandoned:
+    """Submits calls as gRPC does, each of which has ended before it is worked on."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self.noted: list[tuple[str, str]] = []
+
+    def give_up(self, calls: int, line: str) -> None:
+        for _ in range(calls):
+            state = SimpleNamespace(callbacks=[])
+            details = SimpleNamespace(deadline=float("inf"))
+            call = SimpleNamespace(peer=lambda: b"ipv4:127.0.0.2:4000")
+            event = SimpleNamespace(call=call, call_details=details, invocation_metadata=())
+            arguments = (no_call, event, state, no_call)
+            self._pool.submit_in_line(lambda *_: line, lambda *note: self.noted.append(note), no_call, *arguments)
+            for ended in state.callbacks:
+                ended()
+
+
+def test_a_line_that_gives_up_too_many_calls_keeps_their_places() -> None:
+    skipped: list[grpc.StatusCode] = []
+    all_skipped, clock = threading.Event(), FakeClock()
+
+    def on_skipped(_path: str, code: grpc.StatusCode) -> None:
+        skipped.append(code)
+        if len(skipped) == BURST + 4:
+            all_skipped.set()
+
+    pool = made(1, BURST, clock=clock, on_skipped=on_skipped)
+    release, calls = busy(pool, 1), Abandoned(pool)
+    calls.give_up(BURST + 3, "a")
+    calls.give_up(1, "b")
+    assert skipped == [grpc.StatusCode.CANCELLED] * (BURST + 1)
+    assert calls.noted == [("ipv4:127.0.0.2:4000", "a")] * (BURST + 3) + [("ipv4:127.0.0.2:4000", "b")]
+    release.set()
+    assert does_work(pool)
+    pool.shutdown()  # which ends all pauses
+    assert all_skipped.wait(PATIENCE)
 
 
 def does_work(pool: WorkerPool) -> bool:

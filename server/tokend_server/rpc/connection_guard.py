@@ -114,6 +114,11 @@ class ConnectionGuard:
             self._punish(peer)
         return peer
 
+    def abandoned(self, peer: str, line: str) -> None:
+        """Takes note of a call that ended while it waited in a line; in that of its host it has shown no caller."""
+        if line == host_of(peer):
+            self._strangers.abandon(peer)
+
     def learn(self, peer: str, caller: str) -> str:
         """Takes note of the caller of a connection, and tells its line."""
         if not self._lines.knows(peer):

@@ -145,7 +145,7 @@ class FairQueue(Generic[_Task]):
         """Takes no task of a line for some seconds more."""
         with self._lock:
             line = self._lines.get(name)
-            if line is None or not seconds:
+            if line is None or not seconds or self._ended:
                 return
             now = self._clock.monotonic()
             line.held_until = min(max(line.held_until, now) + seconds, now + _LONGEST_PAUSE)

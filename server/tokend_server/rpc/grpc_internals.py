@@ -1,7 +1,7 @@
 """What is used of gRPC that is no public interface of it: what its server submits to a thread pool for each call.
 
-A release of gRPC that submits something else is noticed by tests/rpc/test_grpc_internals.py. The service then still
-answers, with all calls in one line.
+A release of gRPC that submits something else is noticed by tests/rpc/test_fair_queue.py and by
+tests/rpc/test_nothing_left.py. The service then still answers, with all calls in one line.
 """
 
 import time

@@ -188,7 +188,7 @@ class GrpcServer:
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
 
         def in_line(threads: WorkerPool) -> ThreadPoolExecutor:
-            return ListenerThreads(threads, line_of) if _is_guarded(listener) else threads
+            return ListenerThreads(threads, line_of, self._guard.abandoned) if _is_guarded(listener) else threads
 
         bare = {self._probe.path: self._probe.handler}
         interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._threads.of, in_line, bare)

@@ -16,7 +16,8 @@ _REMEMBERED = 10_000
 class Strangers:
     """Counts the calls of each host that have shown no caller so far.
 
-    When a connection shows who calls, its calls no longer count: a thousand clients may come back at once.
+    When a connection shows who calls, its calls no longer count: a thousand clients may come back at once. Calls that
+    were given up before anything was done for them still do.
 
     Args:
         per_second: How many calls of strangers a host may make a second.
@@ -41,6 +42,16 @@ class Strangers:
             return
         with self._lock:
             self._calls[peer] += 1
+
+    def abandon(self, peer: str) -> None:
+        """Counts a call of a connection that ended before it was worked on: whoever is shown later, it counts."""
+        with self._lock:
+            if self._calls[peer] > 0:
+                self._calls[peer] -= 1
+                return
+        host = host_of(peer)
+        if self._bucket(host).take():
+            self._on_flood(host)
 
     def forgive(self, peer: str) -> None:
         """Takes back the calls of a connection that has shown who calls."""

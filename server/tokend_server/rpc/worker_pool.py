@@ -4,21 +4,35 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from queue import SimpleQueue
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.rpc.fair_queue import FairQueue
 from tokend_server.rpc.grpc_internals import SubmittedCall
+from tokend_server.token_bucket import TokenBucket
 
 _log = logging.getLogger(__name__)
 
 #: Tells which line a call waits in, by its connection, as gRPC calls its peer, and the number of its metadata fields.
 LineOf: TypeAlias = Callable[[str, int], str]
+
+#: Takes note of a call that ended while it waited, by its connection and its line.
+OnAbandoned: TypeAlias = Callable[[str, str], None]
+
+#: How many calls of a line are let go as soon as they end while they wait: a second, and at once. Each costs gRPC as
+#: much as one that is answered, and a connection that has given up a call may make another.
+_ABANDONED_PER_SECOND, _ABANDONED_BURST = 500.0, 1000
+
+#: Seconds that a line pauses after each further one, which keeps its place until its turn comes.
+_ABANDONED_PAUSE = 0.01
+
+#: How many lines are remembered for it; the one that has not given up a call for longest begins again.
+_REMEMBERED = 10_000
 
 #: How many refused calls may wait for their answers. What is beyond is refused by the thread that brings it.
 _MOST_REFUSALS = 1000
@@ -43,7 +57,8 @@ class WorkerPool(ThreadPoolExecutor):
     all that gRPC costs. All threads begin with the pool: gRPC's serving thread ends for good if `submit` raises.
 
     A call that ends while it waits, since its client or its connection has gone or its deadline has passed, is let go
-    at once: until then it would keep its place here and its stream on the connection.
+    at once: until then it would keep its place here and its stream on the connection. A line with too many of them
+    keeps those places, so that gRPC itself turns away what is beyond the most calls of a connection.
 
     Args:
         workers: How many calls are worked on at once.
@@ -76,6 +91,9 @@ class WorkerPool(ThreadPoolExecutor):
         self._on_skipped = on_skipped
         self._here = threading.local()
         self._tasks: FairQueue[_Task] = FairQueue(most, clock)
+        self._abandoned: Callable[[str], TokenBucket] = lru_cache(_REMEMBERED)(
+            lambda _line: TokenBucket(_ABANDONED_PER_SECOND, _ABANDONED_BURST, clock)
+        )
         self._refusals: SimpleQueue[_Task | None] = SimpleQueue()
         # One for each thread that is to take tasks, or to end.
         self._turns: SimpleQueue[bool] = SimpleQueue()
@@ -92,14 +110,22 @@ class WorkerPool(ThreadPoolExecutor):
             self._turns.put(_TAKE)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        return self.submit_in_line(lambda peer, _fields: peer, fn, *args, **kwargs)
+        return self.submit_in_line(_own_line, _ignore, fn, *args, **kwargs)
 
-    def submit_in_line(self, line_of: LineOf, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        """As `submit`, in a line of the listener's choice."""
+    def submit_in_line(
+        self,
+        line_of: LineOf,
+        on_abandoned: OnAbandoned,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Future[Any]:
+        """As `submit`, in a line of the listener's choice, which hears of calls that end while they wait."""
         call = SubmittedCall(args)
         connection = call.connection
         task = _Task(partial(fn, *args, **kwargs), line_of(connection, call.metadata_fields))
-        call.on_end(partial(self._skip_if_waiting, task, call))
+        call.on_end(partial(self._skip_if_waiting, task, call, partial(on_abandoned, connection, task.line)))
         if self._tasks.offer(task, task.line, connection):
             return task
         if self._refusals.qsize() < _MOST_REFUSALS:
@@ -165,9 +191,13 @@ class WorkerPool(ThreadPoolExecutor):
         while self._turns.get():
             while task := self._tasks.take():
                 if work := task.take():
-                    self._here.line, self._here.task = task.line, task
-                    task.run(work)
-                    self._here.task = None
+                    if task.ending:
+                        self._tasks.hold_back(task.line, _ABANDONED_PAUSE)
+                        self._let_go(task, task.ending)
+                    else:
+                        self._here.line, self._here.task = task.line, task
+                        task.run(work)
+                        self._here.task = None
                     del work
                 self._tasks.end(task.line)
                 del task  # a call must not live on until the next one comes
@@ -180,12 +210,20 @@ class WorkerPool(ThreadPoolExecutor):
                 del work
             del task  # as above
 
-    def _skip_if_waiting(self, task: "_Task", call: SubmittedCall) -> None:
-        """Lets go of a call that has ended before a thread took it."""
-        if task.take() is None:
+    def _skip_if_waiting(self, task: "_Task", call: SubmittedCall, on_abandoned: Callable[[], None]) -> None:
+        """Lets go of a call that has ended before a thread took it, at once or in its turn."""
+        if not task.waits:
             return
-        self._tasks.withdraw(task, task.line)
-        self._on_skipped(call.path, call.ending)
+        on_abandoned()
+        ending = _Ending(call.path, call.ending)
+        if self._abandoned(task.line).take():
+            task.ending = ending
+        elif task.take():
+            self._tasks.withdraw(task, task.line)
+            self._let_go(task, ending)
+
+    def _let_go(self, task: "_Task", ending: "_Ending") -> None:
+        self._on_skipped(*ending)
         task.finish()
 
 
@@ -195,15 +233,32 @@ class ListenerThreads(ThreadPoolExecutor):
     Args:
         workers: The threads.
         line_of: Which line a call waits in.
+        on_abandoned: Called for each call that ended while it waited.
     """
 
-    def __init__(self, workers: WorkerPool, line_of: LineOf) -> None:
+    def __init__(self, workers: WorkerPool, line_of: LineOf, on_abandoned: OnAbandoned) -> None:
         super().__init__(1)  # gRPC asks for this type, and of it for `submit` alone
         self._workers = workers
         self._line_of = line_of
+        self._on_abandoned = on_abandoned
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        return self._workers.submit_in_line(self._line_of, fn, *args, **kwargs)
+        return self._workers.submit_in_line(self._line_of, self._on_abandoned, fn, *args, **kwargs)
+
+
+class _Ending(NamedTuple):
+    """How a call ended that was never worked on: the path of its method, and the code."""
+
+    path: str
+    code: grpc.StatusCode
+
+
+def _own_line(peer: str, _fields: int) -> str:
+    return peer
+
+
+def _ignore(_peer: str, _line: str) -> None:
+    """Takes no note of a call that ended while it waited."""
 
 
 class _Task(Future[Any]):
@@ -211,9 +266,16 @@ class _Task(Future[Any]):
 
     def __init__(self, work: Callable[[], object], line: str) -> None:
         self.line = line
+        #: Set where the call has ended and its place is kept until its turn comes.
+        self.ending: _Ending | None = None
         self._work = [work]
         self._done = False
         self._callbacks: list[Callable[[Future[Any]], object]] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not been taken."""
+        return bool(self._work)
 
     def take(self) -> Callable[[], object] | None:
         """What is to be done, for whoever asks first."""
