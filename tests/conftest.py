@@ -12,7 +12,7 @@ _LAST_PATIENCE = 60
 
 
 def pytest_unconfigure() -> None:
-    """Has a thread that a test has left running told and taken for a failure: the process would wait for ever."""
+    """Reports a thread that a test has left running as a failure: the process would never end."""
     faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=2)
 
 

@@ -25,7 +25,7 @@ type guarded struct {
 	CertificateFile       string `json:"certificate_file"`
 	PrivateKeyFile        string `json:"private_key_file"`
 	KeyFile               string `json:"key_file"`
-	KeyOfNobodyFile       string `json:"key_of_nobody_file"`
+	UnknownKeyFile        string `json:"unknown_key_file"`
 	KeyOfALimitedFile     string `json:"key_of_a_limited_caller_file"`
 	IdentityPoolID        string `json:"identity_pool_id"`
 	OtherIdentityPoolID   string `json:"other_identity_pool_id"`
@@ -102,7 +102,7 @@ func TestAReplacedBearerTokenIsShown(t *testing.T) {
 	g := newGuarded(t)
 	directory := t.TempDir()
 	file, next := filepath.Join(directory, "token"), filepath.Join(directory, "next")
-	if err := os.Symlink(g.KeyOfNobodyFile, file); err != nil {
+	if err := os.Symlink(g.UnknownKeyFile, file); err != nil {
 		t.Fatal(err)
 	}
 	client := g.bearing(t, file)

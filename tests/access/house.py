@@ -30,7 +30,7 @@ from tokend_server.model import (
 
 PROVIDER = "login.example.test"
 
-#: The pool that callers are granted, the one that is somebody else's, and two whose operations are granted in part.
+#: The pool that callers are granted, the one that is another caller's, and two whose operations are granted in part.
 POOL_A = "eu-west-1:aaaaaaaa-0000-4000-8000-000000000001"
 POOL_B = "eu-west-1:bbbbbbbb-0000-4000-8000-000000000002"
 MINTING_POOL = "eu-west-1:cccccccc-0000-4000-8000-000000000003"

@@ -149,7 +149,7 @@ IDENTITIES: Mapping[str, Identity] = {
     "word that cannot be read": Identity(_UNKNOWN, "", PROXIES, client(PROXY), xfcc(f'Subject="a;URI={PROXIED}')),
     "word of one who is no proxy": Identity(_UNKNOWN, "", PROXIES, client(SPIFFE), xfcc(seen(SPIFFE))),
     "word without a certificate": Identity(_UNKNOWN, "", TOKENS, None, xfcc(seen(SPIFFE))),
-    "key of nobody": Identity(_UNKNOWN, "", TOKENS, None, key("none")),
+    "unknown key": Identity(_UNKNOWN, "", TOKENS, None, key("none")),
     "key that is none": Identity(_UNKNOWN, "", TOKENS, None, text("Bearer checkout")),
     "key by unix socket": Identity(_UNKNOWN, "", SOCKET, None, key("checkout")),
     "key at the proxies' address": Identity(_UNKNOWN, "", PROXIES, client(), key("checkout")),

@@ -14,7 +14,7 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 #: An address that others can reach.
 LISTEN = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0"}
 
-#: To callers who are not told apart, half of what they could ask for.
+#: To callers who are not identified, half of what they could ask for.
 POLICY = f"""
 [policy.everybody]
 callers = ["anonymous"]

@@ -49,7 +49,7 @@ CASES: dict[str, Case] = {
     "token before certificate": Case([TOKEN, MUTUAL], SPIFFE, GOOD_TOKEN, TOKEN_NAME),
     "key before token": Case([KEY, TOKEN], SPIFFE, GOOD_TOKEN, TOKEN_NAME),
     "token before key": Case([TOKEN, KEY], SPIFFE, CHECKOUT, KEY_NAME),
-    "key that nobody has before certificate": Case([KEY, MUTUAL], SPIFFE, key("none"), SPIFFE),
+    "unknown key before certificate": Case([KEY, MUTUAL], SPIFFE, key("none"), SPIFFE),
     "no key before certificate": Case([KEY, MUTUAL], SPIFFE, both(), SPIFFE),
     "certificate before two keys": Case([MUTUAL, KEY], SPIFFE, both(CHECKOUT, CHECKOUT), SPIFFE),
     "two keys before certificate": Case([KEY, MUTUAL], SPIFFE, both(CHECKOUT, CHECKOUT), None),

@@ -1,4 +1,4 @@
-"""Certificates, keys and authorities change while clients call, and nobody notices."""
+"""Certificates, keys and authorities change while clients call, and no call fails."""
 
 import os
 import signal

@@ -237,7 +237,7 @@ def test_each_row_of_the_table(
 
 
 def _only_one(house: House, identity: Identity, row: Row, request: Message) -> bool:
-    """Whether this request is the only one that reached an engine, with the caller's name if engines are told it."""
+    """Whether this request is the only one that reached an engine, with the caller's name if engines get it."""
     (reached,) = house.reached
     assert type(reached) is REQUEST_TYPES[row.path]
     assert getattr(reached, "caller", identity.name) == identity.name
@@ -288,7 +288,7 @@ def test_every_outcome_and_kind_of_caller_has_rows() -> None:
     assert {identity.standing for identity in IDENTITIES.values()} == set(Standing)
 
 
-def test_a_method_without_a_rule_is_for_nobody(
+def test_a_method_without_a_rule_is_denied_to_all(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
     credentials: Credentials,

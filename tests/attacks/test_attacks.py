@@ -169,7 +169,7 @@ def test_connections_are_limited(attacked: Stage, tmp_path: Path, name: str) -> 
 
 
 def _descriptors(on: Stage, name: str, connections: int) -> int:
-    """How many more there are at most while somebody makes connections."""
+    """How many more there are at most while a client makes connections."""
     before = Size.of(on.server.pid).descriptors
     with on.channel() as channel, on.attacked(name, SECONDS, connections=connections) as attack:
         observed = InnocentCaller(on, channel).call_during(attack)
@@ -197,7 +197,7 @@ def test_a_caller_gets_no_more_calls_than_its_limit(attacked: Stage, tmp_path: P
 
 
 def _tokens(on: Stage) -> float:
-    """How many tokens are issued while somebody makes calls as fast as they are answered."""
+    """How many tokens are issued while a caller makes calls as fast as they are answered."""
     before = on.answered("OK")
     with on.attacked("too many calls", SECONDS) as attack:
         assert attack.tally["connected"]

@@ -51,7 +51,7 @@ class Case:
 
     Attributes:
         attack: The attack.
-        by_stranger: Nobody knows who makes it; else a caller with a certificate does.
+        by_stranger: A stranger makes it, not a caller with a certificate.
         connections: How many it has, instead of its own number.
         newcomers: The innocent caller makes a new connection for each call.
         out_of_reach: gRPC deals with it before any code of ours is asked: it is shown, and not held to the bar.

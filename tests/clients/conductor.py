@@ -35,7 +35,7 @@ _TOKEN_LIFE = 3600
 
 @dataclass(frozen=True)
 class Harness:
-    """What a runner of the cases is told.
+    """What a runner of the cases gets.
 
     Attributes:
         endpoint: HOST:PORT of the server, without TLS.
@@ -58,7 +58,7 @@ class Harness:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of a runner's process: those of this one, and what it is told."""
+        """The variables of a runner's process: those of this one, and what it gets."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith("TOKEND_")}
         return outside | {
             "TOKEND_ENDPOINT": self.endpoint,
@@ -119,7 +119,7 @@ class Conductor:
         self._undo.close()
 
     def _release(self) -> None:
-        self._gate.wait_for_somebody()
+        self._gate.wait_for_arrival()
         self._gate.release()
 
     def _reset(self) -> None:

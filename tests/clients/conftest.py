@@ -7,7 +7,7 @@ from tests.clients.guarded import Guarded, guarded_server
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """What a runner of the conformance cases is told; its server is the module's own."""
+    """What a runner of the conformance cases gets; its server is the module's own."""
     with Conductor(tmp_path_factory.mktemp("conformance")) as conductor:
         yield conductor.harness
 

@@ -23,7 +23,7 @@ _MUTUAL, _BEARER = "127.0.0.1", "127.0.0.2"
 
 @dataclass(frozen=True)
 class Guarded:
-    """What a client is told of the server; all of it is text, for runners in other languages.
+    """What a client knows of the server; all of it is text, for runners in other languages.
 
     Attributes:
         mutual_tls: HOST:PORT where callers show a certificate.
@@ -32,7 +32,7 @@ class Guarded:
         certificate_file: The certificate of a caller.
         private_key_file: Its key.
         key_file: The bearer key of a caller.
-        key_of_nobody_file: A bearer key that the server does not know.
+        unknown_key_file: A bearer key that the server does not know.
         key_of_a_limited_caller_file: The bearer key of a caller who has one call in half a second.
         identity_pool_id: The pool that all these callers may use.
         other_identity_pool_id: One that they may not.
@@ -45,7 +45,7 @@ class Guarded:
     certificate_file: str
     private_key_file: str
     key_file: str
-    key_of_nobody_file: str
+    unknown_key_file: str
     key_of_a_limited_caller_file: str
     identity_pool_id: str = POOL
     other_identity_pool_id: str = OTHER_POOL
@@ -62,7 +62,7 @@ def guarded_server(directory: Path, health: str = "anyone") -> Iterator[Guarded]
     """Serves until the block ends; `health` tells who may ask for its health."""
     servers, clients = Authority("servers"), Authority("clients")
     server, client = servers.server(_MUTUAL, _BEARER), clients.client(uris=[CALLER])
-    keys = {name: new_key(secrets.token_bytes) for name in ("checkout", "limited", "nobody")}
+    keys = {name: new_key(secrets.token_bytes) for name in ("checkout", "limited", "unknown")}
     files = {
         "tls.crt": server.certificate,
         "tls.key": server.private_key,
@@ -79,7 +79,7 @@ def guarded_server(directory: Path, health: str = "anyone") -> Iterator[Guarded]
     with ServerProcess(config) as running:
         (serving,) = [record for record in running.log if record["message"] == "serving"]
         mutual_tls, bearer = serving["grpc"]
-        shown = ("servers.crt", "client.crt", "client.key", "checkout.bearer", "nobody.bearer", "limited.bearer")
+        shown = ("servers.crt", "client.crt", "client.key", "checkout.bearer", "unknown.bearer", "limited.bearer")
         yield Guarded(mutual_tls, bearer, *(str(directory / name) for name in shown))
 
 

@@ -65,15 +65,15 @@ class Gate:
             self._changed.wait_for(lambda: self._openings != opening)
             self._waiting -= 1
 
-    def wait_for_somebody(self) -> None:
-        """Returns when somebody waits.
+    def wait_for_arrival(self) -> None:
+        """Returns when a call waits.
 
         Raises:
-            TimeoutError: Nobody has come.
+            TimeoutError: No call has come.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting > 0, PATIENCE):
-                raise TimeoutError("nobody has come to the gate")
+                raise TimeoutError("no call has come to the gate")
 
     def release(self) -> None:
         """Lets go of all that wait now; those who come later wait again."""

@@ -27,7 +27,7 @@ _HTTP_TIMEOUT = 30
 
 _LOOK_AGAIN = 0.02
 
-#: Below the ports that the kernel gives to clients: one of those could take the port while nobody listens on it.
+#: Below the ports that the kernel gives to clients: one of those could take the port while no server listens on it.
 _PORTS = range(15_000, 32_000)
 
 
@@ -105,7 +105,7 @@ max_attempts = 1
 
 
 def aws_environment(directory: Path) -> dict[str, str]:
-    """The credentials that the upstream knows, and nothing else of AWS's; proxies are for nobody."""
+    """The credentials that the upstream knows, and nothing else of AWS's; proxies are not used."""
     return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": ACCESS_KEY.aws_secret_access_key,
@@ -118,7 +118,7 @@ def aws_environment(directory: Path) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Ports without a listener."""
     found: list[int] = []
     while len(found) < count:
         port = random.SystemRandom().choice(_PORTS)

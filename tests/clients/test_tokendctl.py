@@ -36,10 +36,10 @@ def test_a_bearer_token_tells_who_calls(guarded: Guarded) -> None:
     tls = ["--ca-file", guarded.ca_file, "--bearer-token-file"]
     done = tokendctl(guarded, guarded.bearer, *tls, guarded.key_file)
     assert (done.stderr, done.returncode) == ("", 0)
-    refused = tokendctl(guarded, guarded.bearer, *tls, guarded.key_of_nobody_file)
+    refused = tokendctl(guarded, guarded.bearer, *tls, guarded.unknown_key_file)
     assert refused.returncode == 1
     assert refused.stderr.startswith("UNAUTHENTICATED CALLER_UNAUTHENTICATED: ")
-    assert Path(guarded.key_of_nobody_file).read_text(encoding="ascii").strip() not in refused.stderr
+    assert Path(guarded.unknown_key_file).read_text(encoding="ascii").strip() not in refused.stderr
 
 
 def test_a_certificate_means_tls(guarded: Guarded) -> None:
@@ -60,7 +60,7 @@ def test_a_certificate_and_its_key_go_together(guarded: Guarded) -> None:
     assert "PEM" in refused_as_wrong_usage(guarded, *certificate, "--client-key-file", guarded.certificate_file)
 
 
-def test_nobody_is_asked_for_the_password_of_a_key(guarded: Guarded, tmp_path: Path) -> None:
+def test_no_user_is_asked_for_the_password_of_a_key(guarded: Guarded, tmp_path: Path) -> None:
     key = serialization.load_pem_private_key(Path(guarded.private_key_file).read_bytes(), None)
     encrypted = tmp_path / "client.key"
     encrypted.write_bytes(

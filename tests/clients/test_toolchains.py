@@ -1,4 +1,4 @@
-"""What is left out is told: skipped with a reason, and failed in CI."""
+"""What is left out is reported: skipped with a reason, and failed in CI."""
 
 from pathlib import Path
 

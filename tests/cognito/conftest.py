@@ -54,7 +54,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @pytest.fixture
 def shared(_shared: Pair) -> Iterator[Pair]:
-    """The same for all tests; whatever the upstream was told to do, it does what it should afterwards."""
+    """The same for all tests; whatever answers were set, the upstream does what it should afterwards."""
     yield _shared
     _shared.upstream.always(Success())
 

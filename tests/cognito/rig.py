@@ -195,6 +195,6 @@ def retry_delay_of(failed: Failure) -> float | None:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says, unverified: nobody has signed those of the test upstream."""
+    """What a token says, unverified: those of the test upstream have no signature."""
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return claims

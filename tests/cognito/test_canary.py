@@ -229,7 +229,7 @@ developer_provider_name = "{PROVIDER}"
 
 
 def assert_everything_was_tried(told: Told, written: str) -> None:
-    """The search would have found something: every fault was met, and what may be told of it was logged."""
+    """The search would have found something: every fault was met, and what may be shown of it was logged."""
     assert len(told.refusals) > 3 * len(NOISY)
     assert told.tokens
     assert "call failed" in written

@@ -151,7 +151,7 @@ def test_a_service_with_a_local_pool_stays_ready_and_names_the_problem(
     assert rejected_pools(rig) == {COGNITO_POOL: 1.0}
 
 
-def test_a_service_that_nobody_calls_is_ready_again_after_a_while(
+def test_a_service_without_calls_is_ready_again_after_a_while(
     rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
     rig = rigs.start(upstream.url, clock)

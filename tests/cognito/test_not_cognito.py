@@ -112,7 +112,7 @@ def test_it_ends_with_the_first_answer_of_cognitos(rigs: Rigs, upstream: Cognito
     assert rig.readyz() == (200, "ok\n")
 
 
-def test_it_ends_with_time_since_nobody_calls_a_service_that_is_not_ready(
+def test_it_ends_with_time_since_a_service_that_is_not_ready_gets_no_calls(
     rigs: Rigs, upstream: CognitoUpstream
 ) -> None:
     clock = FakeClock()

@@ -1,4 +1,4 @@
-"""What befalls Cognito, or the way to it, is told as what it is, and stays within Cognito's pools."""
+"""What fails in Cognito, or on the way to it, is reported as what it is, and stays within Cognito's pools."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from tests.support.grpc_service import Failure
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
 REJECTED = (grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED")
 
-#: What callers are told of each error; the text is AWS's unless one is given here.
+#: What callers read of each error; the text is AWS's unless one is given here.
 TOLD: Mapping[str, tuple[grpc.StatusCode, str]] = {
     "InvalidParameterException": (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PARAMETER"),
     "ValidationException": (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED"),
@@ -118,7 +118,7 @@ def test_a_fault_of_the_server_is_unavailable(shared: Pair, method: str, fault: 
 
 
 @pytest.mark.parametrize("case", NO_ANSWER)
-def test_what_is_no_answer_of_cognitos_lasts_until_somebody_acts(shared: Pair, case: str) -> None:
+def test_what_is_no_answer_of_cognitos_lasts_until_it_is_mended(shared: Pair, case: str) -> None:
     method, step = NO_ANSWER[case]
     rig, upstream = shared
     upstream.always(step)

@@ -1,4 +1,4 @@
-"""Identical calls in flight cost Cognito one request, and nobody gets another's answer."""
+"""Identical calls in flight cost Cognito one request, and no caller gets another's answer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -161,7 +161,7 @@ def test_what_is_asked_after_a_change_is_not_answered_from_before_it(
     before.result()
 
 
-def test_a_caller_in_a_hurry_spoils_it_for_nobody(
+def test_a_caller_in_a_hurry_fails_no_other(
     rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.script([HELD])

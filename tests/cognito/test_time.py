@@ -76,7 +76,7 @@ def test_a_call_ends_at_its_deadline_wherever_the_upstream_stops(
     assert rig.get_token().token
 
 
-def test_a_call_ends_at_its_deadline_when_nobody_takes_its_connection(
+def test_a_call_ends_at_its_deadline_when_its_connection_is_not_accepted(
     patient: Patient, upstream: CognitoUpstream
 ) -> None:
     rig = patient(upstream.url)
@@ -207,7 +207,7 @@ def test_a_kept_connection_that_ends_costs_no_call(rigs: Rigs, upstream: Cognito
     assert first.connection == broken.connection != second.connection
 
 
-def test_a_connection_that_ended_while_nobody_used_it_costs_nothing(rigs: Rigs, upstream: CognitoUpstream) -> None:
+def test_a_connection_that_ended_while_unused_costs_nothing(rigs: Rigs, upstream: CognitoUpstream) -> None:
     rig = rigs.start(upstream.url, max_attempts=1)
     rig.get_token("alice")
     upstream.stop_listening()

@@ -23,7 +23,7 @@ from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.build import new_guid, open_configured_store
 from tokend_server.metrics import Metrics
 
-#: Letters that no id has, so that what a run made is told from everything else.
+#: Letters that no id has, so that what a run made differs from everything else.
 _RUN_LETTERS = "ghjkmnpqrstvwyz"
 
 

@@ -142,7 +142,7 @@ class EngineContract:
         _issue(subject, "right")
         wrong = _lookup(subject, identity_id, "right")
         _refused(ResourceConflict, lambda: subject.engine.lookup_developer_identity(wrong, FOR_EVER))
-        unknown = _lookup(subject, identity_id, "nobody")
+        unknown = _lookup(subject, identity_id, "unknown")
         _refused(ResourceConflict, lambda: subject.engine.lookup_developer_identity(unknown, FOR_EVER))
 
     def test_lookup_of_nothing_is_invalid(self, subject: Subject) -> None:
@@ -150,7 +150,7 @@ class EngineContract:
 
     @pytest.mark.parametrize("by_identity", [True, False])
     def test_lookup_of_the_unknown_finds_nothing(self, subject: Subject, *, by_identity: bool) -> None:
-        request = _lookup(subject, subject.unknown_identity_id) if by_identity else _lookup(subject, user="nobody")
+        request = _lookup(subject, subject.unknown_identity_id) if by_identity else _lookup(subject, user="unknown")
         _refused(ResourceNotFound, lambda: subject.engine.lookup_developer_identity(request, FOR_EVER))
 
     def test_pages_show_every_user_once(self, subject: Subject) -> None:
@@ -184,7 +184,7 @@ class EngineContract:
         source = _issue(subject, "given up")
         _issue(subject, "stays")
         _merge(subject, "given up", "stays")
-        error = _refused(NotAuthorized, lambda: _issue(subject, "somebody", source))
+        error = _refused(NotAuthorized, lambda: _issue(subject, "another", source))
         assert error.text == f"Access to Identity '{source}' is forbidden."
 
     def test_merge_is_idempotent(self, subject: Subject) -> None:

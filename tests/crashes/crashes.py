@@ -161,7 +161,7 @@ def _play_round(groups: Sequence[Group], members: list[Member], victims: Sequenc
 
 
 def _make_calls(group: Group, member: Member, calls: Sequence[Call], add: Callable[[int], None]) -> None:
-    """Makes the calls until the server is gone; counts them all, so that nobody waits for what does not come."""
+    """Makes the calls until the server is gone; counts them all, so that no thread waits for what does not come."""
     left = len(calls)
     try:
         for call in calls:

@@ -96,9 +96,9 @@ def test_no_credentials_are_told(check: Check) -> None:
 
 
 def test_a_profile_that_does_not_exist_is_told(check: Check) -> None:
-    checked = check(TOKEND_COGNITO_PROFILE="nobody")
+    checked = check(TOKEND_COGNITO_PROFILE="unknown")
     assert checked.returncode == 1
-    assert "cognito: The config profile (nobody) could not be found" in checked.stderr
+    assert "cognito: The config profile (unknown) could not be found" in checked.stderr
 
 
 def test_an_endpoint_that_does_not_answer_is_told(check: Check, upstream: CognitoUpstream) -> None:

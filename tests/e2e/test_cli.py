@@ -133,7 +133,7 @@ def shown(data_dir: Path) -> Sequence[Quickstart]:
             try:
                 taken.enter_context(socket.create_server(("127.0.0.1", port)))
             except OSError:
-                continue  # taken by somebody else, which is as good
+                continue  # taken by another process, which is as good
         both = [start("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir)) for _ in range(2)]
         return [Quickstart(end(each)) for each in both]
 

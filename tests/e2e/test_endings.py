@@ -191,7 +191,7 @@ def test_output_that_is_lost_is_a_failure(words: tuple[str, ...], shell: str, ex
     assert told(ended)[-1] == expected
 
 
-def test_output_that_nobody_reads_on_ends_it_quietly(config: Path) -> None:
+def test_output_that_is_not_read_on_ends_it_quietly(config: Path) -> None:
     ended = tokend("check-config", "--reference", shell="| true", TOKEND_CONFIG=str(config))
     assert ended.stderr == ""
 

@@ -45,7 +45,7 @@ def test_every_configuration_is_good(block: str, tmp_path: Path) -> None:
     text = text.replace("/etc/tokend", str(tmp_path))
     tables = tomllib.loads(text)
     missing = [table for table, name in ((POLICY, "policy"), (POOLS, "pools")) if name not in tables]
-    if "policy" in tables:  # whose rows say who, but not how that is told
+    if "policy" in tables:  # whose rows say who, but not how callers are identified
         missing.append(f'[grpc]\nidentify_by = ["bearer_key"]\n[callers.keys]\ncheckout = ["sha256:{64 * "0"}"]\n')
     path = tmp_path / "tokend.toml"
     path.write_text("\n".join([text, *missing]), encoding="utf-8")

@@ -27,7 +27,7 @@ threading.Event().wait()
 
 @contextmanager
 def running(script: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that waits for ever unless it is ended."""
+    """A process that does not end by itself."""
     command = [sys.executable, "-c", _SCRIPT.format(script=script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
         try:

@@ -111,7 +111,7 @@ def test_an_unedited_skeleton_is_refused_by_the_service(tokendctl: Tokendctl) ->
 
 
 def test_an_unknown_user_is_not_found(tokendctl: Tokendctl) -> None:
-    ended = tokendctl.run(LOOKUP, "--developer-user-identifier", "ctl-nobody")
+    ended = tokendctl.run(LOOKUP, "--developer-user-identifier", "ctl-unknown")
     assert (ended.stdout, ended.returncode) == ("", 1)
     assert ended.stderr.startswith("NOT_FOUND RESOURCE_NOT_FOUND: ")
-    assert "ctl-nobody" not in ended.stderr
+    assert "ctl-unknown" not in ended.stderr

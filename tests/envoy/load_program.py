@@ -1,4 +1,4 @@
-"""The load program, which calls by the Go client until it is told to end."""
+"""The load program, which calls by the Go client until its input ends."""
 
 import json
 import subprocess

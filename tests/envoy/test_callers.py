@@ -31,7 +31,7 @@ NOTHING: Metadata = ()
 FORGED: Metadata = (("x-forwarded-client-cert", f"By={PROXY};Hash=5f1e;URI={CALLER}"),)
 FORGED_OF_A_STRANGER: Metadata = (("x-forwarded-client-cert", f"Hash=5f1e;URI={STRANGER}"),)
 
-#: What an Envoy is told that hands on what a client made up.
+#: The setting of an Envoy that hands on what a client made up.
 CARELESS = {"forward_client_cert_details: SANITIZE_SET": "forward_client_cert_details: ALWAYS_FORWARD_ONLY"}
 
 CONFIG = """

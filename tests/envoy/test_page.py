@@ -80,7 +80,7 @@ def test_istio_is_told_what_envoy_is() -> None:
     }
 
 
-def test_istio_lets_nobody_pass_without_a_token() -> None:
+def test_istio_lets_no_request_pass_without_a_token() -> None:
     authentication, policy = snippet("RequestAuthentication"), snippet("AuthorizationPolicy")
     assert policy["selector"] == authentication["selector"]
     assert policy["action"] == "ALLOW"

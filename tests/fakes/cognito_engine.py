@@ -32,7 +32,7 @@ def identity_id_of(identity_pool_id: str, user: str) -> str:
 
 
 def unsigned_jwt(identity_id: str, identity_pool_id: str, iat: NumericDate, exp: NumericDate, serial: int) -> str:
-    """A token in Cognito's form, with a signature of the right length that nobody made; the serial number is in it."""
+    """A token in Cognito's form, with a random signature of the right length; the serial number is in it."""
     header = {"kid": "us-east-1-9", "typ": "JWS", "alg": "RS512"}
     claims = {"sub": identity_id, "aud": identity_pool_id, "amr": ["authenticated"], "iss": ISSUER}
     parts = (json.dumps(header).encode(), json.dumps(claims | {"exp": exp, "iat": iat}).encode(), serial.to_bytes(256))
@@ -64,7 +64,7 @@ class CognitoLikeEngine:
         return identity_id_of(request.identity_pool_id, request.destination_user_identifier.reveal())
 
     def unlink_developer_identity(self, request: UnlinkRequest, _deadline: Deadline) -> None:
-        """Forgets nobody, since nobody is remembered."""
+        """Does nothing: no caller is remembered."""
 
 
 class FailingEngine:

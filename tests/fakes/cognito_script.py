@@ -1,4 +1,4 @@
-"""What a CognitoUpstream can be told to do with a request: steps, each with everything that can be said of it."""
+"""What a CognitoUpstream can do with a request: steps, each with everything that can be said of it."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""A DeveloperIdentityService over real gRPC that records what it is asked and answers what it is told to."""
+"""A DeveloperIdentityService over real gRPC that records what it is asked and answers as a test has set it."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

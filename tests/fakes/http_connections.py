@@ -52,7 +52,7 @@ class Listener:
         serve: Is called in a thread of its own for each connection, with its number from 1; it is closed afterwards.
 
     Attributes:
-        port: The port, the same for ever.
+        port: The port, which never changes.
     """
 
     def __init__(self, serve: Callable[[socket.socket, int], None]) -> None:

@@ -1,4 +1,4 @@
-"""An Engine that records what it is asked, and answers, fails or waits as it is told."""
+"""An Engine that records what it is asked, and answers, fails or waits as a test has set it."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,7 @@ class Hold:
 
 
 class ScriptedEngine:
-    """Answers every call alike until it is told otherwise.
+    """Answers every call alike until a test changes that.
 
     Attributes:
         asked: The calls that reached it, in order.

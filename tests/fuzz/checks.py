@@ -16,7 +16,7 @@ from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, publ
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 
-#: What gRPC's clients take of trailers unless they are told otherwise.
+#: What gRPC's clients take of trailers by default.
 _MOST_TRAILER_BYTES = 8192
 
 #: What a status's text is sent as it is with; the rest is percent-encoded.
@@ -63,7 +63,7 @@ def check(rpc: Rpc, answer: Answer, *, secrets: Iterable[str] = ()) -> None:
     else:
         shown.append(_check_status(answer.status))
     for secret in (*secrets, *_shown_secrets(rpc.metadata)):
-        assert not any(secret in output for output in shown), f"{secret!r} is told of"
+        assert not any(secret in output for output in shown), f"{secret!r} is shown"
     assert re.fullmatch(r"[A-Za-z0-9_.:-]{1,128}", answer.call.request_id)
     assert re.fullmatch(r"(?!0{32})[0-9a-f]{32}", answer.call.trace_id or "f" * 32)
 

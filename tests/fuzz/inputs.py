@@ -201,7 +201,7 @@ def _token(choices: Choices, claims: Mapping[str, Json]) -> Json:
             ('{"alg":"ES256"}', "issuer"),
             ('{"alg":"RS256","kid":"rsa"}', "rsa"),
             ('{"alg":"HS256","kid":"ec"}', "public key"),
-            ('{"alg":"none"}', "nobody"),
+            ('{"alg":"none"}', "no key"),
             ('{"alg":"ES256","kid":"ec"}', "stranger"),
             ('{"alg":"ES256","kid":"unknown"}', "issuer"),
             ('{"alg":"RS256","kid":"ec"}', "issuer"),

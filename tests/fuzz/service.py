@@ -59,8 +59,8 @@ USERS = (f"{CANARY}-alice", f"{CANARY}-bob")
 LONGEST = 3600
 TAG = "department"
 
-#: The listeners: one where clients have certificates, one that only proxies and local callers reach, and one that tells
-#: nobody from anybody.
+#: The listeners: one where clients have certificates, one that only proxies and local callers reach, and one that
+#: identifies no caller.
 LISTENERS = ("tls", "socket", "open")
 
 
@@ -273,7 +273,7 @@ class _Context:
 
 
 class _Details(NamedTuple):
-    """Stands for what an interceptor is told of a call."""
+    """Stands for what an interceptor gets of a call."""
 
     method: str
     invocation_metadata: Sequence[tuple[str, str]]

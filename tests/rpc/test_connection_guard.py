@@ -145,7 +145,7 @@ def test_this_machine_itself_is_never_barred_for_longer(house: House) -> None:
         assert is_open(house.connect("127.0.0.1"))
 
 
-def test_a_host_whose_calls_show_nobody_is_barred(house: House) -> None:
+def test_a_host_whose_calls_show_no_caller_is_barred(house: House) -> None:
     for port in range(1100):
         house.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)
     house.guard.look()
@@ -174,7 +174,7 @@ def test_a_known_caller_may_give_up_calls(house: House) -> None:
 
 
 @pytest.mark.parametrize("peer", ["", "unknown", "unix:", "ipv6:nonsense:1", "ipv4:nonsense:1"])
-def test_a_peer_without_an_address_bars_nobody(house: House, peer: str) -> None:
+def test_a_peer_without_an_address_bars_no_host(house: House, peer: str) -> None:
     for _ in range(1100):
         house.guard.line_of(peer, 8)
     house.guard.line_of(peer, 8192)

@@ -14,7 +14,7 @@ from tokend.v1.error_reason_pb2 import ErrorReason
 from tokend_server import errors
 from tokend_server.errors import TokendError
 
-TEXT = "What the caller is told: ü, €."
+TEXT = "What the caller reads: ü, €."
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def test_a_closed_queue_holds_nothing_back(clock: FakeClock) -> None:
 
 
 def test_the_calls_of_two_connections_take_turns() -> None:
-    # This is also how a release of gRPC is noticed whose calls WorkerPool cannot tell apart any more.
+    # This is also how a release of gRPC is noticed whose calls WorkerPool does not recognise any more.
     with (
         grpc_service(threads=1) as service,
         insecure_channel(service.address) as other,

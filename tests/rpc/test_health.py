@@ -1,4 +1,4 @@
-"""grpc.health.v1: what load balancers are told, and that asking costs no call its thread."""
+"""grpc.health.v1: what load balancers see, and that asking costs no call its thread."""
 
 import threading
 from collections.abc import Iterator

@@ -12,7 +12,7 @@ from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
 #: Pings above what gRPC forgives, two of them.
 PINGS = 5
 
-#: Seconds, a little more than the interval: the server measures it anew.
+#: Seconds, a little more than the interval: the server measures it again.
 BETWEEN = 1.1
 
 

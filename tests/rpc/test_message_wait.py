@@ -1,4 +1,4 @@
-"""Calls whose messages stay away: they keep nobody waiting, and end."""
+"""Calls whose messages stay away: they keep no other call waiting, and end."""
 
 import logging
 import threading
@@ -24,7 +24,7 @@ from tokend_server.rpc.server import SERVICE_NAME
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-#: Seconds of a clock that stands still until it is told to move; in real ones, the wait never looks by itself.
+#: Seconds of a clock that stands still until a test moves it; in real ones, the wait never looks by itself.
 INTERVAL = 1000.0
 TIMEOUT = 5000.0
 
@@ -58,7 +58,7 @@ class FakeContext:
 
 
 class Silent:
-    """The messages of a call: one that comes when it is told to, or never."""
+    """The messages of a call: one that comes when a test sends it, or never."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -74,7 +74,7 @@ class Silent:
 
 
 class Waiting:
-    """A wait that looks when it is told to."""
+    """A wait that looks when a test has it look."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -223,7 +223,7 @@ def test_a_stream_waits_for_each_message_as_for_a_first(waiting: Waiting) -> Non
 
 
 class Looked(threading.Event):
-    """Threads, of which it is told when one waits."""
+    """Threads; the event is set when one waits."""
 
     spare = 1
 
@@ -265,7 +265,7 @@ def extra_threads(service: GrpcService) -> int:
     return service.server._threads.calls._extra  # noqa: SLF001 - nothing else tells
 
 
-def test_silent_calls_keep_nobody_waiting() -> None:
+def test_silent_calls_keep_no_call_waiting() -> None:
     silent, innocent = 24, 10
     with (
         grpc_service(threads=4, message_timeout_seconds=3600) as service,

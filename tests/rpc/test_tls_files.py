@@ -26,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass
 class Told:
-    """What is told of the files, in order."""
+    """What is reported of the files, in order."""
 
     expires_at: list[float] = field(default_factory=list)
     stale: list[float] = field(default_factory=list)
@@ -254,7 +254,7 @@ def test_every_address_of_a_listener_follows(rotated: Rotated, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None])
-def test_authorities_that_cannot_be_read_let_nobody_else_in(
+def test_authorities_that_cannot_be_read_let_no_others_in(
     content: bytes | None, channels: Channels, rotated: Rotated
 ) -> None:
     assert rotated.files.client_ca

@@ -157,7 +157,7 @@ class Client:
             self._record.is_identity(request.developer_user_identifier, found.identity_id)
 
     def _merge_and_unlink(self) -> None:
-        """Two users of its own, of whom one becomes the other, and then nobody."""
+        """Two users of its own, of whom one becomes the other, and is then unlinked."""
         self._made += 1
         source, destination = (f"{kind}-{self._number}-{self._made}" for kind in ("source", "destination"))
         pool = self._server.identity_pool_id

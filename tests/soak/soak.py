@@ -76,11 +76,11 @@ def soak(directory: Path, *, seconds: float, connections: int, users: int = 200,
 
 
 def _unfinished(ops: str) -> Sequence[str]:
-    """Calls that still count as running when nobody calls any more."""
+    """Calls that still count as running when no client calls any more."""
     until = time.monotonic() + _SETTLING
     while (running := _running(ops)) and time.monotonic() < until:
         time.sleep(0.1)
-    return [f"{running:.0f} calls count as running, and nobody calls"] if running else []
+    return [f"{running:.0f} calls count as running, and no client calls"] if running else []
 
 
 def _running(ops: str) -> float:

@@ -46,7 +46,7 @@ class Traced:
         return self.stub.GetOpenIdTokenForDeveloperIdentity(request, metadata=metadata, timeout=timeout).token
 
     def fail_to_look_up(self, *metadata: tuple[str, str]) -> Failure:
-        request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID, developer_user_identifier="nobody-9d41")
+        request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID, developer_user_identifier="unknown-9d41")
         call = partial(self.stub.LookupDeveloperIdentity, request, metadata=metadata, timeout=PATIENCE)
         return failure(call, ResourceInfo)
 
@@ -78,7 +78,7 @@ def named(spans: list[Received], name: str) -> list[Received]:
 def canaries(*tokens: str) -> list[bytes]:
     """What must not be exported: the login value and what is a token's alone."""
     return [
-        text.encode() for text in (CANARY, "nobody-9d41", *(part for token in tokens for part in token.split(".")[1:]))
+        text.encode() for text in (CANARY, "unknown-9d41", *(part for token in tokens for part in token.split(".")[1:]))
     ]
 
 
@@ -178,7 +178,7 @@ def deaf_endpoint() -> Iterator[str]:
 
 @contextmanager
 def dead_endpoint() -> Iterator[str]:
-    """Where nobody listens."""
+    """Where no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -171,7 +171,7 @@ def test_a_failed_call_has_the_code_that_its_caller_saw(served: Served, code: gr
     assert (span.status.status_code is StatusCode.ERROR) is (code in SERVER_FAULTS)
 
 
-def test_an_exception_that_nobody_turned_into_a_status_is_an_unknown_error(served: Served) -> None:
+def test_an_exception_that_was_not_turned_into_a_status_is_an_unknown_error(served: Served) -> None:
     def answer(_request: bytes, _context: grpc.ServicerContext) -> bytes:
         raise LookupError(CANARY)
 

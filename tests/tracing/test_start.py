@@ -16,7 +16,7 @@ from tokend_server.tracing.start import start
 
 METHOD = Method("example.v1.Parrot", "Repeat", "unary")
 
-#: Where nobody listens: the discard port, which only root could take.
+#: Where no server listens: the discard port, which only root could take.
 NOWHERE = "http://127.0.0.1:9"
 
 

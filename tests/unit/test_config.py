@@ -29,7 +29,7 @@ POOL_ID = "us-east-1:0a"
 POOL = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\n'
 SECRET = "hunter2"
 
-#: A key, which somebody may have pasted where its digest belongs, and the digest.
+#: A key, which an operator may have pasted where its digest belongs, and the digest.
 KEY = keys.new_key(lambda count: b"k" * count)
 DIGEST = keys.digest(KEY)
 
@@ -649,7 +649,7 @@ def test_what_concerns_several_settings_is_told_all_at_once(problems: Problems) 
     [
         ('[grpc]\nidentify_by = ["tls"]', "grpc.identify_by.0: "),
         ('[grpc]\ntrusted_proxies = [""]', "grpc.trusted_proxies.0: a pattern of callers must not be empty"),
-        ('[grpc]\nhealth = "nobody"', "grpc.health: "),
+        ('[grpc]\nhealth = "no one"', "grpc.health: "),
         ("[grpc]\nmessage_timeout_seconds = 0", "grpc.message_timeout_seconds: "),
         ("[grpc]\nmax_connections = 0", "grpc.max_connections: "),
         ('[grpc.listeners."127.0.0.1"]', "grpc.listeners.127.0.0.1.[key]: must be HOST:PORT"),

@@ -41,7 +41,7 @@ def caller_limits(
 
 
 class Limited:
-    """Limits, with what they are told and tell."""
+    """Limits, with what they get and report."""
 
     def __init__(self, default: CallerLimits, *by_pattern: tuple[str, CallerLimits]) -> None:
         self.clock = FakeClock()

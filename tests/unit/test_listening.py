@@ -20,7 +20,7 @@ from tokend_server.web.site import Site
 
 IPV4, IPV6 = "127.0.0.1", "::1"
 
-#: An address of nobody's (RFC 5737).
+#: An address that no machine has (RFC 5737).
 NOT_OURS = "192.0.2.1"
 
 
@@ -43,7 +43,7 @@ Listening = Callable[[str], AbstractContextManager[str]]
 
 
 def reaches(host: str, address: str) -> bool:
-    """Whether somebody answers; a server of gRPC begins to speak by itself."""
+    """Whether a server answers; one of gRPC begins to speak by itself."""
     try:
         with socket.create_connection((host, int(address.rpartition(":")[2])), timeout=30) as client:
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")

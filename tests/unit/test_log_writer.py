@@ -74,7 +74,7 @@ def test_a_record_that_cannot_be_formatted_is_dropped(pipe: Pipe) -> None:
     log.close()
 
 
-def test_closing_ends_although_nobody_reads(pipe: Pipe) -> None:
+def test_closing_ends_without_a_reader(pipe: Pipe) -> None:
     log = LogWriter(pipe.writer)
     log.handle(record("x" * 300_000))
     log.close()

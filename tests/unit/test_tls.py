@@ -73,7 +73,7 @@ def test_a_key_does_not_show_itself(files: TlsFiles) -> None:
         assert "***" in shown
 
 
-#: What somebody may write over a file: from what was there, by the name of the case.
+#: What an operator may write over a file: from what was there, by the name of the case.
 GARBAGE: dict[str, Callable[[bytes], bytes]] = {
     "nothing": lambda _: b"",
     "a text": lambda _: b"not a certificate",

@@ -44,16 +44,16 @@ def read_answer(client: socket.socket) -> bytes:
 
 def is_gone(client: socket.socket, seconds: float = PATIENCE) -> bool:
     """Whether the server ends the connection within some seconds, without reading what it sent."""
-    return _is_told(client, select.POLLRDHUP, seconds)
+    return _is_signalled(client, select.POLLRDHUP, seconds)
 
 
 def is_reset(client: socket.socket, seconds: float) -> bool:
     """Whether the server cuts the connection within some seconds, though it may have ended its own side before."""
-    return _is_told(client, 0, seconds)
+    return _is_signalled(client, 0, seconds)
 
 
-def _is_told(client: socket.socket, events: int, seconds: float) -> bool:
-    """Whether one of the events, or the end of both sides, is told of."""
+def _is_signalled(client: socket.socket, events: int, seconds: float) -> bool:
+    """Whether one of the events, or the end of both sides, is signalled."""
     poll = select.poll()
     poll.register(client, events)
     return bool(poll.poll(seconds * 1000))

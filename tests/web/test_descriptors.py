@@ -1,4 +1,4 @@
-"""A process without descriptors: the HTTP listeners go on, quietly, and limits that do not fit are told of."""
+"""A process without descriptors: the HTTP listeners go on, quietly, and limits that do not fit are warned of."""
 
 import logging
 import os

@@ -174,7 +174,7 @@ def test_a_body_that_comes_slowly_is_not_waited_for(start: Start) -> None:
 # Room.
 
 
-def test_a_flood_of_connections_keeps_nobody_out_and_is_bounded(start: Start) -> None:
+def test_a_flood_of_connections_keeps_no_client_out_and_is_bounded(start: Start) -> None:
     flood, most = 700, 150
     _need_descriptors(2 * flood)
     address = start(most_connections=most)
@@ -202,7 +202,7 @@ def test_who_was_served_last_is_dropped_last(start: Start) -> None:
                 assert read_answer(client).endswith(b"page\n")
 
 
-def test_who_waits_for_an_answer_keeps_nobody_out(start: Start, pages: Pages) -> None:
+def test_clients_that_wait_for_an_answer_keep_no_client_out(start: Start, pages: Pages) -> None:
     address = start(most_connections=2)
     with connected(address) as first, connected(address) as second:
         for client in (first, second):

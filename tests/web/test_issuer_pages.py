@@ -1,4 +1,4 @@
-"""The issuer's documents are rendered once, and anew when the keys change."""
+"""The issuer's documents are rendered once, and again when the keys change."""
 
 from datetime import timedelta
 

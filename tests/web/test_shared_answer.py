@@ -29,7 +29,7 @@ class Making:
 
 
 class Sleeper:
-    """Notes for how long it is told to sleep, and does not."""
+    """Notes for how long it should sleep, and does not."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []

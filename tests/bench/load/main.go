@@ -97,7 +97,7 @@ func run(arguments []string) error {
 	return json.NewEncoder(os.Stdout).Encode(drive(s, bodies, clients))
 }
 
-// awaitTurn says that everything is prepared, and waits to be told to begin.
+// awaitTurn says that everything is prepared, and waits for the word to begin.
 func awaitTurn() error {
 	if _, err := fmt.Println("ready"); err != nil {
 		return err

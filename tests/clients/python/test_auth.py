@@ -68,7 +68,7 @@ def test_the_next_token_is_sent_when_it_is_there(
     assert orders.seen == [f"Bearer {each.token}" for each in (old, old, new)]
 
 
-def test_nobody_is_blocked_while_the_token_is_fetched(
+def test_no_thread_is_blocked_while_the_token_is_fetched(
     orders: BearerServer, channel: grpc.Channel, server: FakeTokendServer
 ) -> None:
     server.pause()

@@ -276,7 +276,7 @@ def test_a_closed_client_is_told_as_closed(twin: Twin, alice: TokenRequest) -> N
         twin.call("get_token", request=alice)
 
 
-def test_a_request_that_cannot_be_sent_leaves_nobody_waiting(
+def test_a_request_that_cannot_be_sent_leaves_no_caller_waiting(
     twin: Twin, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     request = replace(alice, principal_tags={"tag": "\udcff"})

@@ -160,7 +160,7 @@ def test_users_are_merged(tokend: Tokend) -> None:
     source, destination = tokend.identity("source"), tokend.identity("destination")
     assert [tokend.merge("source", "destination") for _ in range(2)] == [destination] * 2
     assert tokend.identity("source") == destination
-    refused(ErrorReason.NOT_AUTHORIZED, lambda: tokend.identity("somebody", source))
+    refused(ErrorReason.NOT_AUTHORIZED, lambda: tokend.identity("another", source))
 
 
 def test_users_are_unlinked(tokend: Tokend) -> None:
@@ -177,7 +177,7 @@ def test_what_belongs_elsewhere_is_refused(tokend: Tokend) -> None:
     refused(already, lambda: tokend.identity("settled", other))
     conflict = ErrorReason.RESOURCE_CONFLICT
     refused(conflict, lambda: tokend.lookup(identity_id=settled, developer_user_identifier="other"))
-    refused(conflict, lambda: tokend.lookup(identity_id=settled, developer_user_identifier="nobody"))
+    refused(conflict, lambda: tokend.lookup(identity_id=settled, developer_user_identifier="unknown"))
     refused(conflict, lambda: tokend.unlink(settled, "other"))
 
 
@@ -186,8 +186,8 @@ def test_the_unknown_is_not_found(tokend: Tokend) -> None:
     calls = {
         "Identity": [lambda: tokend.identity("lost", unknown), lambda: tokend.lookup(identity_id=unknown)],
         "DeveloperUser": [
-            lambda: tokend.lookup(developer_user_identifier="nobody"),
-            lambda: tokend.merge("nobody", "nobody else"),
+            lambda: tokend.lookup(developer_user_identifier="unknown"),
+            lambda: tokend.merge("unknown", "also unknown"),
         ],
     }
     for resource_type, each in calls.items():

@@ -64,13 +64,13 @@ def test_health_is_watched_with_the_bearer_token(twin_type: type[Twin], tmp_path
     with guarded_server(tmp_path, health="identified") as guarded:
         with bearing(twin_type, guarded, Path(guarded.key_file)) as twin:
             assert ask(twin, guarded).identity_id
-        with bearing(twin_type, guarded, Path(guarded.key_of_nobody_file)) as twin:
+        with bearing(twin_type, guarded, Path(guarded.unknown_key_file)) as twin:
             assert reason_of_the_refusal(twin, guarded) is None
 
 
 def test_a_bearer_token_file_is_followed(twin_type: type[Twin], guarded: Guarded, tmp_path: Path) -> None:
     file = tmp_path / "token"
-    file.symlink_to(guarded.key_of_nobody_file)
+    file.symlink_to(guarded.unknown_key_file)
     with bearing(twin_type, guarded, file) as twin:
         assert reason_of_the_refusal(twin, guarded) == ErrorReason.CALLER_UNAUTHENTICATED
         (tmp_path / "next").symlink_to(guarded.key_file)

@@ -116,7 +116,7 @@ def test_a_path_that_cannot_be_a_file_is_refused_at_once(missing: str, tmp_path:
         FileAuditLog(tmp_path / missing, clock)
 
 
-def test_a_fifo_that_nobody_reads_is_refused_and_not_waited_for(path: Path, clock: FakeClock) -> None:
+def test_a_fifo_without_a_reader_is_refused_and_not_waited_for(path: Path, clock: FakeClock) -> None:
     os.mkfifo(path)
     with pytest.raises(OSError, match=path.name):
         FileAuditLog(path, clock)

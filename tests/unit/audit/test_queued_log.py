@@ -118,7 +118,7 @@ def test_other_lines_join_the_queue_without_waiting_while_there_is_room(
 ) -> None:
     log = QueuedAuditLog(gated, required=False, on_loss=losses.append, patience=0.01, most_waiting=2)
     hang(gated, log)
-    log._patience = 3600.0  # noqa: SLF001 - from here on, a line that waits does so for ever
+    log._patience = 3600.0  # noqa: SLF001 - from here on, a line that waits does not stop waiting
     log.write(b"one")
     log.write(b"two")
     with pytest.raises(AuditWriteFailed) as failed:

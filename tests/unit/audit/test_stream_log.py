@@ -65,7 +65,7 @@ def test_a_line_that_the_pipe_cannot_hold_waits_for_the_reader(pipe: Pipe) -> No
         written.result()
 
 
-def test_a_pipe_that_nobody_reads_fails_in_the_end(pipe: Pipe) -> None:
+def test_a_pipe_that_is_not_read_fails_in_the_end(pipe: Pipe) -> None:
     log = StreamAuditLog(pipe.writer, FakeClock(), patience=0.01)
     with pytest.raises(AuditWriteFailed, match="nothing reads") as failed:
         fill(log)
@@ -79,12 +79,12 @@ def test_a_line_waits_no_longer_in_all_than_for_its_first_part(pipe: Pipe) -> No
         log.write(LONG)
 
 
-def test_while_nobody_reads_lines_fail_without_waiting_and_then_go_on(pipe: Pipe) -> None:
+def test_while_it_is_not_read_lines_fail_without_waiting_and_then_go_on(pipe: Pipe) -> None:
     clock = HurryingClock(FOR_EVER)
     log = StreamAuditLog(pipe.writer, clock, patience=FOR_EVER)
     with pytest.raises(AuditWriteFailed):
         fill(log)
-    clock.step = 0.0  # from here on, who waits does so for ever
+    clock.step = 0.0  # from here on, a line that waits does not stop waiting
     for _ in range(10):
         with pytest.raises(AuditWriteFailed):
             log.write(b"lost")

@@ -1,4 +1,4 @@
-"""boto3's client of Cognito identity pools, which tries once and asks nobody else."""
+"""boto3's client of Cognito identity pools, which tries once and asks no other service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

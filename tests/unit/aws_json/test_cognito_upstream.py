@@ -278,7 +278,9 @@ def test_a_closed_port_refuses_and_opens_again(call: Call, upstream: CognitoUpst
     assert [each.connection for each in upstream.requests] == [1, 2]
 
 
-def test_a_port_where_nobody_accepts_answers_no_attempt(hasty: Call, call: Call, upstream: CognitoUpstream) -> None:
+def test_a_port_that_accepts_no_connection_answers_no_attempt(
+    hasty: Call, call: Call, upstream: CognitoUpstream
+) -> None:
     call()
     upstream.stop_accepting()
     with pytest.raises(ConnectTimeoutError):

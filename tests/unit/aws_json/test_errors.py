@@ -10,7 +10,7 @@ from tokend_server.aws_json.errors import ERRORS, AwsError, internal_error, to_a
 from tokend_server.aws_json.wire import error_response
 from tokend_server.errors import FieldViolation, TokendError
 
-TEXT = "What the caller is told."
+TEXT = "What the caller reads."
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 

@@ -64,7 +64,7 @@ def test_a_spiffe_id_is_the_name(uri: str) -> None:
         of_length(2049),
     ],
 )
-def test_a_malformed_spiffe_id_names_nobody_not_even_by_dns(uri: str) -> None:
+def test_a_malformed_spiffe_id_names_no_caller_not_even_by_dns(uri: str) -> None:
     assert caller_of([uri], []) is None
     assert caller_of([uri], ["checkout.shop.internal"]) is None
 
@@ -80,7 +80,7 @@ def test_a_malformed_spiffe_id_names_nobody_not_even_by_dns(uri: str) -> None:
         ["https://checkout.internal", "SPIFFE://acme.internal/shop"],
     ],
 )
-def test_a_spiffe_id_beside_another_uri_names_nobody_not_even_by_dns(uris: list[str]) -> None:
+def test_a_spiffe_id_beside_another_uri_names_no_caller_not_even_by_dns(uris: list[str]) -> None:
     assert caller_of(uris, []) is None
     assert caller_of(uris, ["checkout.shop.internal"]) is None
 
@@ -128,7 +128,7 @@ def test_a_dns_name_is_told_in_lower_case(dns_name: str, name: str) -> None:
         f"{LABEL}.{LABEL}.{LABEL}.{'a' * 62}",
     ],
 )
-def test_a_first_dns_name_that_is_no_host_names_nobody(dns_name: str) -> None:
+def test_a_first_dns_name_that_is_no_host_names_no_caller(dns_name: str) -> None:
     assert caller_of([], [dns_name, "checkout.shop.internal"]) is None
 
 

@@ -76,7 +76,7 @@ def test_all_its_names_are_read_in_its_order(clock: FakeClock) -> None:
         [],
     ],
 )
-def test_a_certificate_whose_names_could_be_read_in_two_ways_names_nobody(
+def test_a_certificate_whose_names_could_be_read_in_two_ways_names_no_caller(
     names: list[tuple[int, bytes]], clock: FakeClock
 ) -> None:
     root = authority(clock)
@@ -84,7 +84,7 @@ def test_a_certificate_whose_names_could_be_read_in_two_ways_names_nobody(
     assert caller_of(shown.uris, shown.dns_names) is None
 
 
-def test_the_same_octets_without_them_name_somebody(clock: FakeClock) -> None:
+def test_the_same_octets_without_them_name_a_caller(clock: FakeClock) -> None:
     root = authority(clock)
     shown = trusting(clock, root).shown(root.client_of_octets((DNS_NAME, b"admin.example")).certificate)
     assert caller_of(shown.uris, shown.dns_names) == "dns:admin.example"

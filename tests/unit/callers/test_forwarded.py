@@ -1,4 +1,4 @@
-"""x-forwarded-client-cert: its grammar, whose word counts, and who is believed."""
+"""x-forwarded-client-cert: its grammar, which element counts, and which peers are believed."""
 
 from contextlib import suppress
 
@@ -55,7 +55,7 @@ def test_what_envoy_writes_names_the_caller(header: str, name: str | None) -> No
 
 
 @pytest.mark.parametrize(("header", "name"), WRITTEN.values(), ids=WRITTEN)
-def test_only_the_last_element_is_the_proxys_word(header: str, name: str | None) -> None:
+def test_only_the_last_element_is_the_proxys(header: str, name: str | None) -> None:
     assert by_header(from_proxy(f"URI={ADMIN},{header}")) == name
     assert by_header(from_proxy(f'By=x;Subject="CN=a,b;c";URI={ADMIN};DNS=admin.internal,URI={ADMIN},{header}')) == name
 
@@ -170,7 +170,7 @@ def test_without_trusted_proxies_only_sockets_are_believed() -> None:
     assert by_socket(from_proxy(f"URI={CHECKOUT}")) is None
 
 
-def test_a_proxy_without_the_header_is_nobody() -> None:
+def test_a_proxy_without_the_header_names_no_caller() -> None:
     assert by_header(from_proxy()) is None
     assert by_header(from_socket()) is None
 
@@ -231,7 +231,7 @@ def test_what_is_serialised_is_read_again(elements: list[list[tuple[str, str]]])
 @example(f'URI={ADMIN};Subject="', WRITTEN["no subject"])
 @example("By=x\\", WRITTEN["a SPIFFE ID"])
 @example('By="x\\', WRITTEN["a SPIFFE ID"])
-def test_what_a_client_puts_before_it_cannot_bend_the_proxys_word(prefix: str, written: tuple[str, str]) -> None:
+def test_what_a_client_puts_before_it_cannot_change_the_proxys_element(prefix: str, written: tuple[str, str]) -> None:
     header, name = written
     with suppress(CallerUnauthenticated):
         assert by_header(from_proxy(f"{prefix},{header}")) == name

@@ -34,11 +34,11 @@ def test_a_digest_is_the_sha_256_of_the_whole_key() -> None:
 
 
 def test_a_known_key_names_its_caller() -> None:
-    by_key = ByKey({"checkout": digests(1, 2), "batch": digests(3), "nobody": []})
+    by_key = ByKey({"checkout": digests(1, 2), "batch": digests(3), "keyless": []})
     assert [by_key(call_with(key(number).reveal())) for number in (1, 2, 3)] == ["key:checkout"] * 2 + ["key:batch"]
 
 
-def test_an_unknown_key_names_nobody() -> None:
+def test_an_unknown_key_names_no_caller() -> None:
     by_key = ByKey({"checkout": digests(1)})
     assert by_key(call_with(key(9).reveal())) is None
     assert by_key(Presented()) is None
@@ -54,7 +54,7 @@ def test_only_keys_of_the_form_are_accepted(token: str) -> None:
     assert by_key(call_with(token)) is None
 
 
-def test_a_key_of_another_scheme_names_nobody() -> None:
+def test_a_key_of_another_scheme_names_no_caller() -> None:
     by_key = ByKey({"checkout": digests(1)})
     assert by_key(Presented(authorization=(Secret(f"Basic {key(1).reveal()}"),))) is None
 

@@ -1,4 +1,4 @@
-"""Patterns of callers' names: what stars stand for, what is no pattern, and that none takes for ever."""
+"""Patterns of callers' names: what stars stand for, what is no pattern, and that none takes without end."""
 
 import re
 

@@ -223,7 +223,7 @@ def test_keys_that_are_too_old_are_used_when_the_time_is_spent(
     assert provider.hanging.wait(10)
 
 
-def test_nobody_waits_for_a_provider_that_failed_before(
+def test_no_call_waits_for_a_provider_that_failed_before(
     provider: OidcProvider,
     ageing_keys: ProviderKeys,
     deadline: Deadline,

@@ -90,7 +90,7 @@ class PublicIssuer(IssuerHttp):
         ("http://127.0.0.1:9/jwks", "must be https"),
     ],
 )
-def test_discovery_leads_nobody_inside(jwks_uri: str, reason: str) -> None:
+def test_discovery_leads_no_request_inside(jwks_uri: str, reason: str) -> None:
     source = KeySource(issuer="https://issuer.example", http=PublicIssuer(jwks_uri))
     with pytest.raises(FetchFailed, match=reason):
         fetch_keys(source, Deadline(FakeClock()))

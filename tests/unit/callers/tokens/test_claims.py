@@ -102,7 +102,7 @@ BAD: dict[str, tuple[Mapping[str, Any], Refusal]] = {
 
 
 @pytest.mark.parametrize(("changes", "refusal"), BAD.values(), ids=BAD)
-def test_bad_claims_tell_nobody(
+def test_bad_claims_name_no_caller(
     provider: OidcProvider, listener: Listener, changes: Mapping[str, Any], refusal: Refusal
 ) -> None:
     assert listener.outcome(token_of(provider, **changes)) == refused(refusal)

@@ -97,7 +97,7 @@ def of_role(clock: FakeClock) -> Credentials:
 
 def told(credentials: Credentials) -> TokendError | None:
     """What the contract says of credentials that cannot be had."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - told apart by the table of faults
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - classified by the table of faults
         credentials.get_frozen_credentials()
     return to_domain(caught.value, (), "us-east-1:0")
 
@@ -124,7 +124,7 @@ def test_what_is_found_later_is_found(sought: SoughtCredentials, chain: Chain, c
     assert sought.get_frozen_credentials().access_key == "id"
 
 
-def test_nobody_searches_again_at_once(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
+def test_no_call_searches_again_at_once(sought: SoughtCredentials, chain: Chain, clock: FakeClock) -> None:
     for step in (0.0, PAUSE - 0.5, 0.5, 0.0):
         clock.advance(step)
         with pytest.raises(NoCredentialsError):
@@ -190,7 +190,7 @@ def test_a_role_is_assumed_again_only_before_it_expires(sts: StsDouble, clock: F
 
 
 @pytest.mark.parametrize("answer", [Refused("AccessDenied"), Refused("ServiceUnavailable", 503), None])
-def test_nobody_waits_for_sts_while_the_role_is_good(sts: StsDouble, clock: FakeClock, answer: Refused | None) -> None:
+def test_no_call_waits_for_sts_while_the_role_is_good(sts: StsDouble, clock: FakeClock, answer: Refused | None) -> None:
     credentials = of_role(clock)
     sts.answer = Assumed(ROLE_KEY, life=300)
     credentials.get_frozen_credentials()
@@ -200,7 +200,7 @@ def test_nobody_waits_for_sts_while_the_role_is_good(sts: StsDouble, clock: Fake
     sts.wait_for_requests(2)
 
 
-def test_nobody_waits_for_sts_beyond_its_own_time(sts: StsDouble, clock: FakeClock) -> None:
+def test_no_call_waits_for_sts_beyond_its_own_time(sts: StsDouble, clock: FakeClock) -> None:
     sts.answer = None
     credentials = of_role(clock)
     for _ in range(2):

@@ -418,7 +418,7 @@ def test_credentials_that_cannot_be_renewed(cognito: Answering) -> None:
     assert to_domain(refused_renewal(errors.DeadlineExceeded()), [], POOL) is None
 
 
-def test_an_endpoint_where_nobody_listens() -> None:
+def test_an_endpoint_without_a_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     client = boto3.client(

@@ -112,7 +112,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 def _replace_events(monkeypatch: pytest.MonkeyPatch, event: type[threading.Event]) -> SimpleNamespace:
-    """Shows who waits and who is told, which nothing else does."""
+    """Shows which calls wait and which are woken, which nothing else does."""
     names = SimpleNamespace(Event=event, Lock=threading.Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
     monkeypatch.setattr(single_flight, "threading", names)
     return names
@@ -218,11 +218,11 @@ def test_a_call_after_the_answer_is_another_call(line: Line, first: str | BaseEx
     assert line.fly(calls[1]).result(PATIENCE) == ("later", False)
 
 
-def test_nobody_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     newcomers: list[tuple[str, bool]] = []
 
     class Landing(threading.Event):
-        """A newcomer comes just before and just after those who wait are told."""
+        """A newcomer comes just before and just after those who wait are woken."""
 
         def set(self) -> None:
             newcomers.append(_newcomer(flights))

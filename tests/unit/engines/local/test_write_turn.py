@@ -47,7 +47,7 @@ def refused(turn: WriteTurn) -> bool:
         return True
 
 
-def test_behind_a_write_that_is_stuck_nobody_beyond_the_patient_waits_at_all(
+def test_behind_a_write_that_is_stuck_no_thread_beyond_the_patient_waits_at_all(
     clock: FakeClock, threads: ThreadPoolExecutor
 ) -> None:
     turn = WriteTurn(0, clock)

@@ -71,19 +71,19 @@ class IdentifiedTest {
     try (TokendClient client =
             Identified.byCertificate(
                 told("mutual_tls"), file("ca_file"), file("certificate_file"), file("private_key_file"), scheduler);
-        TokendClient nobody =
+        TokendClient unknown =
             TokendClient.builder(told("mutual_tls"))
                 .channelCredentials(TlsChannelCredentials.newBuilder().trustManager(file("ca_file")).build())
                 .build()) {
       assertThat(ask(client, "identity_pool_id")).isNotEmpty();
       assertThat(refusal(client, "other_identity_pool_id").reason()).contains(ErrorReason.CALLER_NOT_ALLOWED);
-      assertThat(refusal(nobody, "identity_pool_id").code()).isEqualTo(Status.Code.UNAVAILABLE);
+      assertThat(refusal(unknown, "identity_pool_id").code()).isEqualTo(Status.Code.UNAVAILABLE);
     }
   }
 
   @Test
   void aBearerTokenTellsWhoCallsAndIsFollowed(@TempDir Path directory) throws Exception {
-    Path token = Files.copy(Path.of(told("key_of_nobody_file")), directory.resolve("token"));
+    Path token = Files.copy(Path.of(told("unknown_key_file")), directory.resolve("token"));
     try (TokendClient client = bearing(token)) {
       assertThat(refusal(client, "identity_pool_id").reason()).contains(ErrorReason.CALLER_UNAUTHENTICATED);
 

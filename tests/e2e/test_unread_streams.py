@@ -1,4 +1,4 @@
-"""Standard error and an audit stream that nobody reads: no call waits, and the process ends when it is asked to."""
+"""Standard error and an audit stream without a reader: no call waits, and the process ends when it is asked to."""
 
 import fcntl
 import json
@@ -27,12 +27,12 @@ PAGE = 4096
 #: Calls whose lines no pipe of a page holds.
 CALLS = 60
 
-#: What a call may take on a busy machine; one that waits for a reader takes for ever.
+#: What a call may take on a busy machine; one that waits for a reader never ends.
 TIMEOUT = 30.0
 
 
 class Unread:
-    """A server whose standard error is read until it serves, and whose output nobody reads.
+    """A server whose standard error is read until it serves, and whose output is not read.
 
     Attributes:
         caller: Who calls it.
@@ -109,7 +109,7 @@ def test_no_call_waits_for_a_reader_of_an_audit_stream(start: Callable[[str], Un
     assert server.stop() == 0
 
 
-def test_a_call_that_must_be_recorded_fails_where_nobody_reads(start: Callable[[str], Unread]) -> None:
+def test_a_call_that_must_be_recorded_fails_without_a_reader(start: Callable[[str], Unread]) -> None:
     server = start('[audit]\ndestination = "stdout"\nrequired = true')
 
     def until_the_pipe_is_full() -> None:
