@@ -95,7 +95,7 @@ func (c *Cache) admit(key key, request TokenRequest) (*entry, error) {
 }
 
 func (c *Cache) newEntry(key key, request TokenRequest) *entry {
-	// The lifetime is the cache's own: a user who makes room fails nobody who waits.
+	// The lifetime is the cache's own: a user who makes room fails no caller who waits.
 	source := &Source{issuer: c.issuer, request: request, settings: c.settings, lifetime: c.lifetime, end: c.end}
 	made := &entry{key: key, source: source, placed: c.settings.now().UnixMilli()}
 	made.used.Store(made.placed)

@@ -115,7 +115,7 @@ func TestASourceOfAUserWhoMadeRoomBringsTheUserBack(t *testing.T) {
 	demand(t, cache.Source(request("alice")), "3")
 }
 
-func TestAUserWhoMakesRoomFailsNobodyWhoWaits(t *testing.T) {
+func TestAUserWhoMakesRoomFailsNoCallerWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		release := make(chan struct{})

@@ -7,7 +7,7 @@ import (
 )
 
 // ClientCertificate is a [tls.Config.GetClientCertificate] that shows the certificate in a PEM file, with its key from
-// another, and reads both anew for each connection. Files that cannot be used, such as in the middle of a renewal, leave
+// another, and reads both again for each connection. Files that cannot be used, such as in the middle of a renewal, leave
 // the last certificate in place.
 func ClientCertificate(certificateFile, keyFile string) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	var last atomic.Pointer[tls.Certificate]

@@ -34,7 +34,7 @@ func answer(err error) grpc.UnaryServerInterceptor {
 	return func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { return nil, err }
 }
 
-// backend is somebody's service, which answers with the authorization that it gets.
+// backend is another service, which answers with the authorization that it gets.
 type backend struct {
 	healthv1.UnimplementedHealthServer
 }

@@ -67,7 +67,7 @@ func ExampleError() {
 	defer server.Close()
 	_, err := server.Client().LookupDeveloperIdentity(context.Background(), tokend.LookupRequest{
 		IdentityPoolID:          tokendtest.IdentityPoolID,
-		DeveloperUserIdentifier: tokend.NewSecret("nobody"),
+		DeveloperUserIdentifier: tokend.NewSecret("unknown"),
 	})
 	if failed, ok := errors.AsType[*tokend.Error](err); ok {
 		fmt.Println(failed.Code, string(failed.Reason), failed.ResourceType)

@@ -37,7 +37,7 @@ func WithTransportCredentials(transport credentials.TransportCredentials) Option
 func WithInsecure() Option { return WithTransportCredentials(insecure.NewCredentials()) }
 
 // WithBearerTokenFile tells the service who calls by the bearer token in a file, such as a Kubernetes service account's.
-// Each call reads the file anew. The token is not sent in plaintext: with [WithInsecure], [New] fails.
+// Each call reads the file again. The token is not sent in plaintext: with [WithInsecure], [New] fails.
 func WithBearerTokenFile(path string) Option {
 	return WithDialOptions(grpc.WithPerRPCCredentials(bearerFile(path)))
 }

@@ -17,17 +17,17 @@ func secretHolders() map[string]any {
 	secret := tokend.NewSecret(hidden)
 	token := tokend.Token{IdentityID: "local:1", Value: secret}
 	return map[string]any{
-		"a secret":                    secret,
-		"a pointer":                   &secret,
-		"logins":                      tokend.Logins{"login.example.internal": secret},
-		"a token request":             tokend.TokenRequest{Logins: tokend.Logins{"login.example.internal": secret}},
-		"a lookup request":            tokend.LookupRequest{DeveloperUserIdentifier: secret},
-		"a merge request":             tokend.MergeRequest{SourceUserIdentifier: secret, DestinationUserIdentifier: secret},
-		"an unlink request":           tokend.UnlinkRequest{DeveloperUserIdentifier: secret},
-		"a token":                     token,
-		"an identity":                 tokend.DeveloperIdentity{DeveloperUserIdentifiers: []tokend.Secret{secret}},
-		"somebody's unexported field": struct{ token tokend.Token }{token},
-		"a source":                    tokend.NewSource(nil, tokend.TokenRequest{Logins: tokend.Logins{"a": secret}}),
+		"a secret":                   secret,
+		"a pointer":                  &secret,
+		"logins":                     tokend.Logins{"login.example.internal": secret},
+		"a token request":            tokend.TokenRequest{Logins: tokend.Logins{"login.example.internal": secret}},
+		"a lookup request":           tokend.LookupRequest{DeveloperUserIdentifier: secret},
+		"a merge request":            tokend.MergeRequest{SourceUserIdentifier: secret, DestinationUserIdentifier: secret},
+		"an unlink request":          tokend.UnlinkRequest{DeveloperUserIdentifier: secret},
+		"a token":                    token,
+		"an identity":                tokend.DeveloperIdentity{DeveloperUserIdentifiers: []tokend.Secret{secret}},
+		"another's unexported field": struct{ token tokend.Token }{token},
+		"a source":                   tokend.NewSource(nil, tokend.TokenRequest{Logins: tokend.Logins{"a": secret}}),
 	}
 }
 

@@ -73,7 +73,7 @@ func TestWithoutAUsableTokenAllWaitForOneCall(t *testing.T) {
 	}
 }
 
-func TestOneCallersCancellationFailsNobodyElse(t *testing.T) {
+func TestOneCallersCancellationFailsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}
 		release := make(chan struct{})
@@ -346,7 +346,7 @@ func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
 	refuse(t, source, tokend.ErrClosed)
 }
 
-// clock only moves when it is told to.
+// clock only moves when a test moves it.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time

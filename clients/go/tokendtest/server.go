@@ -1,7 +1,7 @@
 // Package tokendtest runs a tokend service within the process, for tests of code that uses one.
 //
 // A [Server] registers or retrieves identities, looks them up, merges and unlinks them as tokend does, and signs real
-// tokens with a key of its own. It fails as it is told to. It knows developer users only: logins of public providers
+// tokens with a key of its own. It fails as a test sets it. It knows developer users only: logins of public providers
 // are refused.
 package tokendtest
 

@@ -127,7 +127,7 @@ func TestMergedUsersShareTheDestinationsIdentityAndTheSourceIsDisabled(t *testin
 	disabled.IdentityID = bob.IdentityID
 	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), disabled)
 	wantReason(t, err, tokend.NotAuthorized)
-	for _, pair := range [][2]string{{"nobody", "alice"}, {"alice", "nobody"}} {
+	for _, pair := range [][2]string{{"unknown", "alice"}, {"alice", "unknown"}} {
 		_, err = merge(client, pair[0], pair[1])
 		wantReason(t, err, tokend.ResourceNotFound)
 	}

@@ -72,7 +72,7 @@ class AsyncTokenSource:
             outcome = await self._client.get_token(self._request, timeout=self._policy.refresh_timeout)
         except TokendError as error:
             outcome = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to be told
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it
             outcome = cannot_refresh(error)
         finally:
             self._keeping.settle(outcome)

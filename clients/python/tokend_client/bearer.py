@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import grpc
 
-#: Where the token of a client comes from, each call anew: a file, or a function that may be called by any thread.
+#: Where the token of a client comes from, for each call again: a file, or a function that may be called by any thread.
 BearerToken: TypeAlias = Path | Callable[[], str]
 
 #: The end of the URL of gRPC's health service.

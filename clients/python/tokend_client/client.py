@@ -31,7 +31,7 @@ class TokendClient:
         target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT`, or what else gRPC knows.
         credentials: How to speak TLS, such as `tls_credentials()`. None speaks plaintext, to this machine alone.
         bearer_token: What tells the service who calls: a file, such as a Kubernetes service account's token, or a
-            function. Each call reads the file, or calls the function on a thread of gRPC, anew.
+            function. Each call reads the file again, or calls the function on a thread of gRPC.
         insecure: Speak plaintext to other machines, too, though without a `bearer_token`.
         timeout: Seconds that a call may take with its retries, unless the call says otherwise.
         options: gRPC channel arguments, over the client's own.
@@ -121,7 +121,7 @@ class TokendClient:
         Args:
             request: What to ask for.
             timeout: Seconds that the call may take.
-            done: Is told the outcome, once, on a thread of gRPC or on this one.
+            done: Called with the outcome, once, on a thread of gRPC or on this one.
 
         Returns:
             What cancels the call.
@@ -244,5 +244,5 @@ def _outcome(call: Any) -> Outcome:  # noqa: ANN401 - a future and the status of
         return Closed()
     except grpc.RpcError as failed:
         return to_error(failed)
-    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to be told
+    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it
         return TokendError(f"The answer cannot be read: {type(error).__name__}", grpc.StatusCode.INTERNAL)

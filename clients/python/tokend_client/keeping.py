@@ -83,7 +83,7 @@ class TokenKeeping:
 def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:
     """The token, or the failure raised.
 
-    Many may be told the same failure; each raises one of its own, with its own traceback.
+    Many callers may get the same failure; each raises one of its own, with its own traceback.
     """
     if isinstance(outcome, TokendError):
         raise copy.copy(outcome)
@@ -91,12 +91,12 @@ def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:
 
 
 def out_of_time() -> TokendError:
-    """What a caller is told whose own time is spent while a refresh runs."""
+    """The error of a caller whose own time is spent while a refresh runs."""
     return TokendError("The token did not come in time.", grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def cannot_refresh(error: BaseException) -> TokendError:
-    """What callers are told of a refresh that could not even be asked for; the error's own text may hold a login."""
+    """The error of a refresh that could not even be asked for; the cause's own text may hold a login."""
     if isinstance(error, TokendError):
         return error
     return TokendError(f"The refresh cannot be made: {type(error).__name__}", grpc.StatusCode.UNKNOWN)

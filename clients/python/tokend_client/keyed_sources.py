@@ -24,7 +24,7 @@ class KeyedSources(Generic[_Source]):
         self._make = make
         self._max_sources = max_sources
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
-        # Also those that made room and are still in somebody's hands: closing ends them, too.
+        # Also those that made room and are still in use: closing ends them, too.
         self._alive: WeakSet[_Source] = WeakSet()
         self._lock = threading.Lock()
         self._closed = False

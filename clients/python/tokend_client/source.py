@@ -14,7 +14,7 @@ from tokend_client.policy import CachingPolicy
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A refresh that callers may wait for; a failure is a value of it, since nobody need be there to hear it."""
+    """A refresh that callers may wait for; a failure is a value of it, since no caller need be there to get it."""
 
     landed: Future[Outcome] = field(default_factory=Future)
     cancel: Callable[[], object] = lambda: None
@@ -117,7 +117,7 @@ class TokenSource:
                 self._request, self._policy.refresh_timeout, lambda outcome: self._land(flight, outcome)
             )
         except BaseException as error:
-            # Such as a login that is no Unicode text. Whatever it is, nobody may wait for this refresh for ever.
+            # Such as a login that is no Unicode text. Whatever it is, no caller may wait for this refresh without end.
             self._land(flight, cannot_refresh(error))
             if not isinstance(error, Exception):
                 raise

@@ -35,7 +35,7 @@ def merge(members: Sequence[Member], options: Mapping[str, str | None], cli_inpu
     try:
         document = _read_document(cli_input_json)
     except InvalidInput as invalid:
-        # What is missing cannot be known, so only the options can be told about besides.
+        # What is missing cannot be known, so only the options can be reported besides.
         raise InvalidInput(*invalid.problems, *_problems(_from_options(members, options))) from None
     readings = _from_document(members, document) | _from_options(members, options)
     problems = [*_unknown(members, document), *_problems(readings), *_missing(members, readings)]

@@ -108,7 +108,7 @@ def _print(document: object) -> None:
         # As bytes, since JSON is UTF-8 (RFC 8259, section 8.1) whatever the locale says.
         click.echo(json.dumps(document, indent=4, ensure_ascii=False).encode())
     except BrokenPipeError:
-        # click ends quietly when nobody reads any more.
+        # click ends quietly when nothing reads any more.
         raise
     except OSError as error:
         raise click.ClickException(f"cannot write the output: {error.strerror}") from None

@@ -59,7 +59,7 @@ public class CachedRead {
     cache = client.tokenCache();
     for (int user = 0; user < USERS; user++) {
       cache.token(request(user));
-      // Equal to the key, but not the same object: callers make their requests anew.
+      // Equal to the key, but not the same object: each caller makes its own request.
       requests[user] = request(user);
     }
     makeStale(client);

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * callers wait, all for the same refresh. A refresh that fails keeps the token that there is; the next one is not
  * started before a back-off.
  *
- * <p>There are no threads and no timers: a source that nobody asks does nothing.
+ * <p>There are no threads and no timers: a source that is not asked does nothing.
  */
 public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private static final AtomicReferenceFieldUpdater<CachedTokenSource, SourceState> STATE =
@@ -121,7 +121,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     try {
       return fetch.get();
     } catch (Throwable failure) {
-      // Whatever it is, those who wait must be told, and the next refresh must be able to start.
+      // Whatever it is, those who wait must get it, and the next refresh must be able to start.
       return CompletableFuture.failedFuture(failure);
     }
   }
@@ -134,7 +134,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
       change(snapshot, failure);
       end(refresh, snapshot, failure);
     } catch (Throwable defect) {
-      // Of the injected clock or randomness, say. As above, nobody may be left waiting.
+      // Of the injected clock or randomness, say. As above, no caller may be left waiting.
       TokendException told = Failures.toTokendException(defect);
       STATE.updateAndGet(this, seen -> seen.failed(told, Long.MIN_VALUE));
       end(refresh, null, told);

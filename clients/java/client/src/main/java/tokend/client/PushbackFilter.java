@@ -5,8 +5,8 @@ import io.grpc.Metadata;
 
 /**
  * Hides the trailer that says when to retry from gRPC for Java, which retries for it whatever the status code is (gRFC A6
- * has the code come first). A call that is told to come back in a second would spend its deadline on that; its caller is
- * told so instead, by {@link TokendException#retryDelay()}.
+ * has the code come first). A call that should be repeated in a second would spend its deadline on that; its caller is
+ * shown it instead, by {@link TokendException#retryDelay()}.
  */
 final class PushbackFilter extends ClientStreamTracer.Factory {
   static final PushbackFilter INSTANCE = new PushbackFilter();

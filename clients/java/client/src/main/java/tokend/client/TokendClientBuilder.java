@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Gathers what a {@link TokendClient} needs. */
 public final class TokendClientBuilder {
-  // The failure of a request with very many violations is told in headers that outgrow gRPC's default of 8 KiB.
+  // The failure of a request with very many violations comes in headers that outgrow gRPC's default of 8 KiB.
   private static final int MOST_INBOUND_METADATA = 64 * 1024;
 
   // A request that is as large as it may be must fit, or else it is not retried.
@@ -55,7 +55,7 @@ public final class TokendClientBuilder {
 
   /**
    * Tells tokend who calls by the bearer token in a file, such as a Kubernetes service account's. Each call reads the file
-   * anew. The token is not sent in plaintext.
+   * again. The token is not sent in plaintext.
    *
    * @param value the file
    * @return this

@@ -29,7 +29,7 @@ public final class TokendException extends RuntimeException {
     return new TokendException(code, code + ": " + text, FailureDetails.NONE, cause);
   }
 
-  /** The same failure with the stack trace of the calling thread, since one failure may be told to many callers. */
+  /** The same failure with the stack trace of the calling thread, since many callers may get one failure. */
   TokendException again() {
     return new TokendException(code, String.valueOf(getMessage()), details, this);
   }

@@ -31,7 +31,7 @@ final class UnaryCall<R, T> implements StreamObserver<R> {
     future.whenComplete(
         (answer, failure) -> {
           if (future.isCancelled()) {
-            call.cancel("nobody waits for the answer", null);
+            call.cancel("no caller waits for the answer", null);
           }
         });
   }

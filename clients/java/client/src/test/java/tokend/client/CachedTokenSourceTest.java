@@ -340,7 +340,7 @@ class CachedTokenSourceTest {
   }
 
   @Test
-  void aDefectOfWhatIsInjectedLeavesNobodyWaiting() {
+  void aDefectOfWhatIsInjectedLeavesNoCallerWaiting() {
     CachedTokenSource broken = new CachedTokenSource(calls, policy.withRandom(() -> Math.floorDiv(1L, 0L)));
     CompletableFuture<TokenSnapshot> token = broken.tokenAsync();
     calls.last().complete(first);

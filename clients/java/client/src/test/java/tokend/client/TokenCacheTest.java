@@ -154,7 +154,7 @@ class TokenCacheTest {
   }
 
   @Test
-  void aCacheForNobodyIsAMistake() {
+  void aCacheWithoutRoomIsAMistake() {
     assertThatIllegalArgumentException().isThrownBy(() -> cache(0));
   }
 }

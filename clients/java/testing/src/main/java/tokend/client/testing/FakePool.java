@@ -62,7 +62,7 @@ final class FakePool {
 
   synchronized void unlink(String id, String user) {
     if (!users(id).contains(user)) {
-      // Another identity's user is a conflict; nobody's user is not found.
+      // Another identity's user is a conflict; an unknown user is not found.
       owner(user);
       throw refusal(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.");
     }

@@ -17,7 +17,7 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
  * A tokend within the process. It registers or retrieves identities, looks them up, merges and unlinks them, signs real
- * tokens (RS512) with a key of its own, and fails as it is told to. It opens no port, keeps nothing, and knows one pool
+ * tokens (RS512) with a key of its own, and fails as a test sets it. It opens no port, keeps nothing, and knows one pool
  * and developer users alone: logins of public providers are refused.
  */
 public final class FakeTokendServer implements AutoCloseable {

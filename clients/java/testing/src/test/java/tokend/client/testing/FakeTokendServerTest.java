@@ -179,7 +179,7 @@ class FakeTokendServerTest {
     assertRefused(
         ErrorReason.RESOURCE_NOT_FOUND,
         Status.Code.NOT_FOUND,
-        () -> client.lookupDeveloperIdentity(LookupRequest.ofUser(POOL, "nobody")));
+        () -> client.lookupDeveloperIdentity(LookupRequest.ofUser(POOL, "unknown")));
     for (int i = 2; i <= 20; i++) {
       link("alice" + i, alice);
     }
