@@ -15,6 +15,7 @@ from tokend_server.door import Door, build_door
 from tokend_server.engines.build import build_engines
 from tokend_server.log_writer import LogWriter
 from tokend_server.metrics import Metrics
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.readiness import Patience, Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.auditing import announcing
@@ -100,10 +101,11 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
 
         tracing = start_tracing(os.environ, aws=bool(config.pools_of("cognito")))
         undo.callback(tracing.stop)
-        door = build_door(config, metrics, clock)
+        issuers = Issuers(clock, config.grpc.threads)
+        door = build_door(config, metrics, clock, issuers)
         undo.callback(door.close_audit_log)
         engines = build_engines(
-            config, issuer, metrics, clock, door.limits.new_identity, announcing(door.auditor, clock)
+            config, issuer, metrics, clock, door.limits.new_identity, announcing(door.auditor, clock), issuers
         )
         undo.callback(engines.close)
         developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)

@@ -28,6 +28,7 @@ from tokend_server.config import CallerLimits, Config, ConfigError, Limits, List
 from tokend_server.config.fields import FILE
 from tokend_server.ids import UniqueIds
 from tokend_server.metrics import Metrics
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http
 from tokend_server.policy import Policy, Row
 
@@ -69,17 +70,23 @@ class Door:
                 _log.exception("the audit log cannot be reopened")
 
 
-def build_door(config: Config, metrics: Metrics, clock: Clock) -> Door:
+def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers | None = None) -> Door:
     """Builds it.
+
+    Args:
+        config: The configuration.
+        metrics: Where refusals are counted.
+        clock: The time.
+        issuers: Makes the keys of callers' issuers; by default, of this door alone.
 
     Raises:
         ConfigError: A key, an issuer or the audit log cannot be used; every problem is named.
     """
     problems: list[str] = []
-    issuers = _issuers(config, clock, problems)
+    token_issuers = _token_issuers(config, clock, issuers or Issuers(clock, config.grpc.threads), problems)
     by_token = _built(
         "callers.jwt",
-        partial(ByToken, issuers, clock, lambda why: metrics.caller_tokens_refused.labels(why).inc()),
+        partial(ByToken, token_issuers, clock, lambda why: metrics.caller_tokens_refused.labels(why).inc()),
         problems,
     )
     by_key = _built("callers.keys", partial(ByKey, config.callers.keys), problems)
@@ -148,13 +155,13 @@ def _ways(by_key: ByKey, by_token: ByToken, listener: Listener) -> Sequence[tupl
 def caller_problems(config: Config, clock: Clock) -> list[str]:
     """What is wrong with the ways to tell who calls, beyond what the configuration alone tells: files are read."""
     problems: list[str] = []
-    issuers = _issuers(config, clock, problems)
+    issuers = _token_issuers(config, clock, Issuers(clock, config.grpc.threads), problems)
     _built("callers.jwt", partial(ByToken, issuers, clock, lambda _why: None), problems)
     _built("callers.keys", partial(ByKey, config.callers.keys), problems)
     return problems
 
 
-def _issuers(config: Config, clock: Clock, problems: list[str]) -> Sequence[TokenIssuer]:
+def _token_issuers(config: Config, clock: Clock, issuers: Issuers, problems: list[str]) -> Sequence[TokenIssuer]:
     built = []
     for name, settings in config.callers.jwt.items():
         try:
@@ -167,6 +174,7 @@ def _issuers(config: Config, clock: Clock, problems: list[str]) -> Sequence[Toke
                 bearer_token_file=settings.bearer_token_file,
                 http=open_http(settings.ca_file),
                 clock=clock,
+                issuers=issuers,
             )
         except ValueError as error:
             problems.append(f"callers.jwt.{name}: {error}")

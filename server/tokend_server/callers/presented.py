@@ -1,6 +1,7 @@
 """What a call shows of who makes it, before any of it is believed."""
 
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 from tokend_server.model import Secret
@@ -15,6 +16,7 @@ class Presented(NamedTuple):
         unix_socket: Whether the call came by a unix socket.
         authorization: All values of the metadata key `authorization`.
         forwarded_client_certs: All values of the metadata key `x-forwarded-client-cert`.
+        waits_until: Monotonic reading when the caller does not wait any more.
     """
 
     uris: tuple[str, ...] = ()
@@ -22,6 +24,7 @@ class Presented(NamedTuple):
     unix_socket: bool = False
     authorization: tuple[Secret, ...] = ()
     forwarded_client_certs: tuple[str, ...] = ()
+    waits_until: float = inf
 
 
 #: A way to tell who calls: the caller's name, or None where it does not identify the call. It raises

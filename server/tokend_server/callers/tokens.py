@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.documents import KeySource
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import KeyNotKnownYet, KeysUnavailable, ProviderKeys
 from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.tokens import (
@@ -120,14 +122,15 @@ class TokenIssuer:
         if not self.audiences or "" in self.audiences:
             raise ValueError(f"issuer {self.name} needs an audience: its tokens for others must not count here")
 
-    def verify(self, token: SignedToken) -> _Verified:
-        """Verifies a token that names this issuer."""
-        claims = self._verify_signature(token)
+    def verify(self, token: SignedToken, waits_until: float = inf) -> _Verified:
+        """Verifies a token that names this issuer, for a caller who waits until a monotonic reading of the clock."""
+        claims = self._verify_signature(token, waits_until)
         self._check_claims(claims)
         return _Verified(f"jwt:{self.name}:{claims['sub']}", claims["exp"])
 
-    def _verify_signature(self, token: SignedToken) -> VerifiedClaims:
-        deadline = Deadline(self.clock, self.clock.monotonic() + self.patience)
+    def _verify_signature(self, token: SignedToken, waits_until: float) -> VerifiedClaims:
+        patient_until = self.clock.monotonic() + self.patience
+        deadline = Deadline(self.clock, min(patient_until, waits_until))
         try:
             return self.verifier.verify(token, self.keys, deadline)
         except HeaderRefused:
@@ -141,6 +144,8 @@ class TokenIssuer:
         except KeysUnavailable as failure:
             raise _unavailable(failure.retry_after) from None
         except DeadlineExceeded:
+            if waits_until < patient_until:
+                raise
             raise _unavailable(retry_after=1.0) from None
 
     def _check_claims(self, claims: VerifiedClaims) -> None:
@@ -167,6 +172,7 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
     bearer_token_file: Path | None = None,
     http: IssuerHttp,
     clock: Clock,
+    issuers: Issuers,
 ) -> TokenIssuer:
     """Builds an issuer from its settings.
 
@@ -178,7 +184,8 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
         jwks_url: Where its keys are, if no discovery document is to be asked.
         bearer_token_file: Holds the bearer token that it demands for its documents.
         http: Fetches its documents: `open_http` with the authorities to be believed.
-        clock: The time that its tokens and keys are judged by.
+        clock: The time that its tokens are judged by.
+        issuers: Makes its keys.
 
     Raises:
         ValueError: A setting is missing or wrong, as at `TokenIssuer`, `TokenVerifier` and `KeySource`.
@@ -189,7 +196,7 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
         issuer=issuer,
         audiences=tuple(audiences),
         verifier=TokenVerifier(algorithms),
-        keys=ProviderKeys(f"callers' issuer {name}", source, clock, max_age=KEYS_MAX_AGE, too_old=KEYS_TOO_OLD),
+        keys=issuers.keys(f"callers' issuer {name}", source, max_age=KEYS_MAX_AGE, too_old=KEYS_TOO_OLD),
         clock=clock,
     )
 
@@ -230,29 +237,30 @@ class ByToken:
         Raises:
             CallerUnauthenticated: The call has several authorizations.
             EngineUnavailable: The issuer's keys are not known and cannot be had now.
+            DeadlineExceeded: The caller's time was spent before they came.
         """
         token = bearer_token(presented)
         if token is None or token.reveal().count(".") != 2:  # noqa: PLR2004 -- RFC 7515, section 7.1: three parts
             return None
         try:
-            return self._caller(token)
+            return self._caller(token, presented.waits_until)
         except _Refused as refused:
             if self._lines[refused.refusal].take() == 0:
                 _log.info("A caller's token was refused: %s", refused.refusal)
             self._on_refused(refused.refusal)
             return None
 
-    def _caller(self, token: Secret) -> str:
+    def _caller(self, token: Secret, waits_until: float) -> str:
         if len(token.reveal()) > MAX_TOKEN_CHARACTERS:
             raise _Refused(Refusal.MALFORMED)
         digest = hashlib.sha256(token.reveal().encode()).digest()
         verified = self._remembered.get(digest)
         if verified is None:
-            verified = self._verify(token)
+            verified = self._verify(token, waits_until)
             self._remembered.put(digest, verified)
         return verified.caller
 
-    def _verify(self, token: Secret) -> _Verified:
+    def _verify(self, token: Secret, waits_until: float) -> _Verified:
         try:
             signed = read_token(token)
         except MalformedToken:
@@ -261,7 +269,7 @@ class ByToken:
         issuer = self._issuers.get(name) if isinstance(name, str) else None
         if issuer is None:
             raise _Refused(Refusal.ISSUER)
-        return issuer.verify(signed)
+        return issuer.verify(signed, waits_until)
 
 
 class _Memory:

@@ -10,6 +10,7 @@ from tokend_server.engine import Backend, BeforeChange, Engine, NewIdentity, una
 from tokend_server.engines.observed import ObservedEngine
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet
+from tokend_server.oidc.issuers import Issuers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     clock: Clock,
     new_identity: NewIdentity,
     before_change: BeforeChange = unannounced,
+    issuers: Issuers | None = None,
 ) -> Engines:
     """Builds the engine of every pool.
 
@@ -59,6 +61,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
         clock: The time.
         new_identity: Asked before an identity is created.
         before_change: Called before each change.
+        issuers: Makes the keys of login providers; by default, of these engines alone.
 
     Raises:
         ConfigError: An engine's means cannot be used as configured.
@@ -71,7 +74,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
         if pools := config.pools_of("local"):
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
-            local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change)
+            local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change, issuers)
             undo.callback(local.store.close)
             by_pool |= local.by_pool
             backends["local"] = local.backend

@@ -9,6 +9,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded
 from tokend_server.oidc.documents import KeySource, VerificationKey, fetch_keys
 from tokend_server.oidc.outbound import FetchFailed
+from tokend_server.oidc.waits import Waits
 
 #: Seconds after which keys are fetched again when they are next used.
 MAX_AGE = 3600.0
@@ -18,6 +19,9 @@ COOL_DOWN = 30.0
 
 #: Seconds that a fetch may take in all.
 FETCH_TIMEOUT = 5.0
+
+#: Seconds from the start of a fetch in which any number of threads may wait for it: most issuers answer meanwhile.
+FIRST_MOMENTS = 0.5
 
 #: Seconds that keys are taken for what the provider has now: no fetch is due because a signature failed.
 FRESH = 5.0
@@ -41,32 +45,43 @@ class KeyNotKnownYet(KeysUnavailable):
     """Raised when the provider may have published a key since it was last asked, and it is too early to ask again."""
 
 
+class _NoPlace(KeysUnavailable):
+    """Raised when enough threads wait for the provider already."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """A fetch under way, which everybody who needs it waits for.
+    """A fetch under way, which whoever needs it waits for.
 
     Attributes:
+        first_moments: Until when any number of threads wait.
         deadline: When it ends in any case.
         after_failure: The fetch before it failed.
         done: Set at its end.
     """
 
+    first_moments: Deadline
     deadline: Deadline
     after_failure: bool
     done: threading.Event = field(default_factory=threading.Event)
 
-    def wait(self, deadline: Deadline) -> None:
-        patience, left = deadline.remaining(), self.deadline.remaining()
-        if not self.done.wait(min(patience, left)) and patience < left:
+    def wait(self, deadline: Deadline, *, has_place: bool) -> None:
+        patience, left = deadline.remaining(), (self.deadline if has_place else self.first_moments).remaining()
+        if self.done.wait(min(patience, left)):
+            return
+        if patience < left:
             raise DeadlineExceeded
+        if not has_place and (longer := self.deadline.remaining()):
+            raise _NoPlace(retry_after=max(longer, 1.0))
 
 
 class ProviderKeys:
     """The keys of one provider, fetched when they are needed and kept when they cannot be renewed.
 
     A fetch has a thread of its own: callers wait for it no longer than their deadlines, and no caller's short deadline
-    spoils it for the others. Callers whose keys are only stale do not wait at all; callers whose keys are too old do,
-    since a key may have been withdrawn long ago, but only while the provider is not known to be out of order.
+    spoils it for the others. When it takes long, no more of them wait than `waits` has places for. Callers whose keys
+    are only stale do not wait at all; callers whose keys are too old do, since a key may have been withdrawn long ago,
+    but only while the provider is not known to be out of order.
 
     Args:
         owner: What logs call the provider.
@@ -74,16 +89,25 @@ class ProviderKeys:
         clock: Measures ages and intervals.
         max_age: Seconds after which keys are stale: fetched again when they are next used.
         too_old: Seconds after which stale keys are not used before that fetch has ended or the caller's time is spent.
+        waits: How much may wait at once.
     """
 
-    def __init__(
-        self, owner: str, source: KeySource, clock: Clock, *, max_age: float = MAX_AGE, too_old: float = math.inf
+    def __init__(  # noqa: PLR0913 - what keys are made of
+        self,
+        owner: str,
+        source: KeySource,
+        clock: Clock,
+        *,
+        max_age: float = MAX_AGE,
+        too_old: float = math.inf,
+        waits: Waits,
     ) -> None:
         self._owner = owner
         self._source = source
         self._clock = clock
         self._max_age = max_age
         self._too_old = too_old
+        self._waits = waits
         self._lock = threading.Lock()
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at = -math.inf
@@ -99,7 +123,8 @@ class ProviderKeys:
 
         Raises:
             KeyNotKnownYet: No such key was there when the provider was last asked, and it is too early to ask again.
-            KeysUnavailable: No such key is known and the provider did not answer when last asked.
+            KeysUnavailable: No such key is known, and the provider did not answer when last asked, or enough callers
+                wait for it.
             DeadlineExceeded: No such key is known and the caller's time was spent before the provider answered.
         """
         with self._lock:
@@ -116,7 +141,7 @@ class ProviderKeys:
             return found
         try:
             return self._find_after(fetch, kid, deadline, begun_for_it=True)
-        except DeadlineExceeded:
+        except (DeadlineExceeded, _NoPlace):
             return found
 
     def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
@@ -135,8 +160,7 @@ class ProviderKeys:
                 return ()
             deadline.check()
             fetched_at, fetch = self._fetched_at, self._fetch_under_way()
-        if fetch is not None:
-            fetch.wait(deadline)
+        self._wait(fetch, deadline)
         with self._lock:
             if self._fetched_at > fetched_at:
                 return self._with_id(kid)
@@ -145,13 +169,17 @@ class ProviderKeys:
     def _find_after(
         self, fetch: _Fetch | None, kid: str | None, deadline: Deadline, *, begun_for_it: bool
     ) -> tuple[VerificationKey, ...]:
-        if fetch is not None:
-            fetch.wait(deadline)
+        self._wait(fetch, deadline)
         with self._lock:
             found = self._with_id(kid)
             if found or (self._answered and begun_for_it):
                 return found
             raise self._nothing_new()
+
+    def _wait(self, fetch: _Fetch | None, deadline: Deadline) -> None:
+        if fetch is not None:
+            with self._waits.place(self._source) as has_place:
+                fetch.wait(deadline, has_place=has_place)
 
     def _nothing_new(self) -> KeysUnavailable:
         return (KeyNotKnownYet if self._answered else KeysUnavailable)(retry_after=max(self._cool_down(), 1.0))
@@ -171,13 +199,18 @@ class ProviderKeys:
 
     def _fetch_under_way(self) -> _Fetch | None:
         """The fetch under way, begun now unless it is too early for one. The caller holds the lock."""
-        if self._fetch is None and self._cool_down() <= 0:
+        if self._fetch is None and self._cool_down() <= 0 and self._waits.begin_fetch():
             now = self._clock.monotonic()
-            fetch = _Fetch(Deadline(self._clock, now + FETCH_TIMEOUT), after_failure=not self._answered)
+            fetch = _Fetch(
+                Deadline(self._clock, now + FIRST_MOMENTS),
+                Deadline(self._clock, now + FETCH_TIMEOUT),
+                after_failure=not self._answered,
+            )
             self._attempted_at, self._answered = now, False
             try:
                 threading.Thread(target=self._run, args=(fetch, now), name="provider-keys", daemon=True).start()
             except RuntimeError:
+                self._waits.end_fetch()
                 _log.warning("The keys of %s could not be fetched: no thread can be started", self._owner)
                 return None
             self._fetch = fetch
@@ -193,6 +226,7 @@ class ProviderKeys:
         finally:
             with self._lock:
                 self._fetch = None
+            self._waits.end_fetch()
             fetch.done.set()
 
     def _tell_of_passed_over(self, reason: str) -> None:

@@ -265,6 +265,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         beginning(
             UniqueIds(os.urandom),
             tracing.trace_id,
+            clock,
             unix_socket=listener.is_unix_socket,
             most_bytes=config.max_metadata_bytes,
         ),

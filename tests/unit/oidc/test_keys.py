@@ -14,6 +14,7 @@ from tokend_server.errors import DeadlineExceeded
 from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.keys import COOL_DOWN, MAX_AGE, KeyNotKnownYet, KeysUnavailable, ProviderKeys
 from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.waits import Waits
 
 NAME = "login.example"
 
@@ -36,7 +37,7 @@ def provider() -> Iterator[OidcProvider]:
 
 @pytest.fixture
 def keys(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> ProviderKeys:
-    return ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock)
+    return ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock, waits=Waits(100))
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_stale_keys_are_used_while_they_are_renewed(
 def ageing_keys(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> ProviderKeys:
     """Keys that are stale after 300 seconds and too old after 600."""
     source = KeySource(issuer=provider.issuer, http=http)
-    return ProviderKeys(NAME, source, clock, max_age=300, too_old=600)
+    return ProviderKeys(NAME, source, clock, max_age=300, too_old=600, waits=Waits(100))
 
 
 def test_keys_are_renewed_at_the_age_that_is_set(
@@ -300,8 +301,9 @@ def test_a_provider_that_does_not_answer_is_given_up(
 ) -> None:
     provider.fault = Fault.HANG
     clock = SystemClock()
+    keys = ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock, waits=Waits(100))
     with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable):
-        ProviderKeys(NAME, KeySource(issuer=provider.issuer, http=http), clock).find("1", Deadline(clock))
+        keys.find("1", Deadline(clock))
     assert NAME in caplog.text
     assert "ReadTimeoutError" in caplog.text
 

@@ -1,7 +1,7 @@
 """Builds the local engine's parts from the configuration."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +15,14 @@ from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
-from tokend_server.engines.local.providers import open_id_connect_provider
+from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.engines.local.signer import TokenSigner
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.sql import SqlStore
 from tokend_server.engines.local.stores.sqlite import open_store
 from tokend_server.metrics import Metrics
-from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.issuers import Issuers
+from tokend_server.oidc.outbound import open_http
 
 #: Reads at once of what is no call: readiness, keys, a call whose thread was replaced.
 _OTHER_READERS = 4
@@ -68,6 +69,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     clock: Clock,
     new_identity: NewIdentity,
     before_change: BeforeChange = unannounced,
+    issuers: Issuers | None = None,
 ) -> LocalEngines:
     """Opens the store, makes sure of the keys, and builds an engine for each pool.
 
@@ -79,13 +81,20 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         clock: The time.
         new_identity: Asked before an identity is created.
         before_change: Called before each change.
+        issuers: Makes the keys of login providers; by default, of these engines alone.
 
     Raises:
         ConfigError: The store cannot be used.
         EngineUnavailable: The store does not answer.
     """
-    http = open_http()
-    local_pools = [_local_pool(pool_id, pool, issuer, http, clock) for pool_id, pool in pools.items()]
+    build_provider = partial(
+        open_id_connect_provider,
+        own_issuer=issuer,
+        http=open_http(),
+        clock=clock,
+        issuers=issuers or Issuers(clock, config.grpc.threads),
+    )
+    local_pools = [_local_pool(pool_id, pool, issuer, build_provider) for pool_id, pool in pools.items()]
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     with ExitStack() as undo:
         sql_store = undo.enter_context(closing(open_configured_store(config)))
@@ -121,16 +130,16 @@ def _check_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> No
         raise ConfigError(problems)
 
 
-def _local_pool(identity_pool_id: str, pool: Pool, issuer: str, http: IssuerHttp, clock: Clock) -> LocalPool:
+def _local_pool(
+    identity_pool_id: str, pool: Pool, issuer: str, build_provider: Callable[..., OpenIdConnectProvider]
+) -> LocalPool:
     region = identity_pool_id.partition(":")[0]
     with_arn = pool.identity_pool_arn_claim
     return LocalPool(
         identity_pool_id=identity_pool_id,
         developer_provider_name=pool.developer_provider_name,
         login_providers={
-            name: open_id_connect_provider(
-                name, tuple(provider.client_ids), provider.issuer, own_issuer=issuer, http=http, clock=clock
-            )
+            name: build_provider(name, tuple(provider.client_ids), provider.issuer)
             for name, provider in pool.open_id_connect_providers.items()
         },
         signing_algorithm=SigningAlgorithm(pool.signing_algorithm),

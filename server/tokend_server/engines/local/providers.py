@@ -16,6 +16,7 @@ from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.documents import KeySource
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import KeyNotKnownYet, KeysUnavailable, ProviderKeys
 from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.tokens import (
@@ -134,6 +135,7 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
     own_issuer: str,
     http: IssuerHttp,
     clock: Clock,
+    issuers: Issuers,
 ) -> OpenIdConnectProvider:
     """Builds a provider from what an identity pool declares.
 
@@ -143,7 +145,8 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
         issuer: The URL that its tokens and its discovery document name; not given: the provider's name behind https://.
         own_issuer: The `iss` of the tokens that this service issues.
         http: Fetches its keys.
-        clock: The time that its tokens and keys are judged by.
+        clock: The time that its tokens are judged by.
+        issuers: Makes its keys.
 
     Raises:
         ValueError: There is no client id, or the issuer is neither an https URL nor an http URL of this host.
@@ -155,7 +158,7 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
         issuers=(issuer, GOOGLE) if provider_name == GOOGLE else (issuer,),
         own_issuer=own_issuer,
         client_ids=client_ids,
-        keys=ProviderKeys(f"login provider {provider_name}", KeySource(issuer=issuer, http=http), clock),
+        keys=issuers.keys(f"login provider {provider_name}", KeySource(issuer=issuer, http=http)),
         clock=clock,
     )
 

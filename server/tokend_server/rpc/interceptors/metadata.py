@@ -9,6 +9,7 @@ import grpc
 
 from tokend_server.call import CURRENT_CALL, Call, current_call
 from tokend_server.callers.presented import Presented
+from tokend_server.clock import Clock
 from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
@@ -26,13 +27,19 @@ _UNNAMED = ("",)
 
 
 def beginning(
-    new_id: Callable[[], str], current_trace_id: Callable[[], str | None], *, unix_socket: bool, most_bytes: int
+    new_id: Callable[[], str],
+    current_trace_id: Callable[[], str | None],
+    clock: Clock,
+    *,
+    unix_socket: bool,
+    most_bytes: int,
 ) -> Layer:
     """A layer that makes the call known to all that tell of it.
 
     Args:
         new_id: Makes the id of a call to which no proxy has given one.
         current_trace_id: Tells the trace of the call where calls are traced; elsewhere the caller's word counts.
+        clock: Measures deadlines.
         unix_socket: Calls come by a unix socket.
         most_bytes: Of metadata, beyond which no more are read.
     """
@@ -59,6 +66,7 @@ def beginning(
                     unix_socket=unix_socket,
                     authorization=tuple(map(Secret, read.get("authorization", ()))),
                     forwarded_client_certs=tuple(read.get("x-forwarded-client-cert", ())),
+                    waits_until=clock.monotonic() + context.time_remaining(),
                 ),
             )
             # gRPC gives every call a context of its own: nothing has to be put back.

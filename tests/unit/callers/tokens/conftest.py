@@ -6,6 +6,7 @@ from tests.fakes.oidc_provider import OidcProvider
 from tests.unit.callers.tokens.listener import NOW, Listener
 
 from tokend_server.callers.tokens import TokenIssuer, token_issuer
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import IssuerHttp, open_http
 
 
@@ -34,6 +35,7 @@ def kubernetes(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> To
         algorithms=["RS256", "ES256"],
         http=http,
         clock=clock,
+        issuers=Issuers(clock, 100),
     )
 
 

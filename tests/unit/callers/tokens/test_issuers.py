@@ -28,6 +28,7 @@ from tokend_server.callers.tokens import (
 )
 from tokend_server.clock import SystemClock
 from tokend_server.errors import EngineUnavailable
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import COOL_DOWN
 from tokend_server.oidc.outbound import IssuerHttp, open_http
 
@@ -36,7 +37,15 @@ def test_the_issuer_of_a_token_decides_whose_keys_count(
     provider: OidcProvider, kubernetes: TokenIssuer, http: IssuerHttp, clock: FakeClock
 ) -> None:
     with OidcProvider(jwks=[jwk(rsa_key("2"), kid="1")]) as other:
-        ci = token_issuer("ci", issuer=other.issuer, audiences=["tokend"], algorithms=["RS256"], http=http, clock=clock)
+        ci = token_issuer(
+            "ci",
+            issuer=other.issuer,
+            audiences=["tokend"],
+            algorithms=["RS256"],
+            http=http,
+            clock=clock,
+            issuers=Issuers(clock, 100),
+        )
         listener = Listener(clock, [kubernetes, ci])
         theirs = sign({"alg": "RS256", "kid": "1"}, claims_of(other, sub="repo"), rsa_key("2"))
         assert listener.caller(theirs) == "jwt:ci:repo"
@@ -138,6 +147,7 @@ def test_an_issuer_may_demand_a_token_and_have_an_authority_of_its_own(tmp_path:
             bearer_token_file=tmp_path / "token",
             http=open_http(guarded.ca_file),
             clock=clock,
+            issuers=Issuers(clock, 100),
         )
         token = token_of(guarded.behind, iss="https://kubernetes.default.svc.cluster.local")
         assert Listener(clock, [issuer]).outcome(token) == ACCEPTED
@@ -171,7 +181,9 @@ def test_settings_that_prove_too_little_are_refused(http: IssuerHttp, changes: d
         **changes,
     }
     with pytest.raises(ValueError, match=r"audience|algorithms|https|name"):
-        token_issuer(settings.pop("name"), **settings, http=http, clock=SystemClock())
+        token_issuer(
+            settings.pop("name"), **settings, http=http, clock=SystemClock(), issuers=Issuers(SystemClock(), 4)
+        )
 
 
 def test_two_issuers_are_told_apart(kubernetes: TokenIssuer, clock: FakeClock) -> None:

@@ -15,6 +15,7 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.providers import OPAQUE_PROVIDERS, OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import Secret
+from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import IssuerHttp, open_http
 
 NAME = "login.example"
@@ -54,7 +55,13 @@ def provider() -> Iterator[OidcProvider]:
 def build(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> Callable[[str], OpenIdConnectProvider]:
     """Makes the verifying side of the provider under some name."""
     return lambda name: open_id_connect_provider(
-        name, ("app", "app-2"), provider.issuer, own_issuer=OWN_ISSUER, http=http, clock=clock
+        name,
+        ("app", "app-2"),
+        provider.issuer,
+        own_issuer=OWN_ISSUER,
+        http=http,
+        clock=clock,
+        issuers=Issuers(clock, 100),
     )
 
 
@@ -355,19 +362,27 @@ def test_google_may_leave_the_scheme_out_of_its_name(
     assert refusal(verify, token) == WRONG_ISSUER
 
 
-def test_the_issuer_is_the_provider_name_behind_https(http: IssuerHttp, clock: FakeClock) -> None:
-    built = open_id_connect_provider(USER_POOL, ("app",), own_issuer=OWN_ISSUER, http=http, clock=clock)
+def declared(name: str, client_ids: tuple[str, ...], issuer: str | None = None) -> OpenIdConnectProvider:
+    clock = FakeClock()
+    issuers = Issuers(clock, 100)
+    return open_id_connect_provider(
+        name, client_ids, issuer, own_issuer=OWN_ISSUER, http=open_http(), clock=clock, issuers=issuers
+    )
+
+
+def test_the_issuer_is_the_provider_name_behind_https() -> None:
+    built = declared(USER_POOL, ("app",))
     assert built.issuers == (f"https://{USER_POOL}",)
 
 
-def test_a_provider_without_client_ids_is_refused(http: IssuerHttp, clock: FakeClock) -> None:
+def test_a_provider_without_client_ids_is_refused() -> None:
     with pytest.raises(ValueError, match="client id"):
-        open_id_connect_provider(NAME, (), own_issuer=OWN_ISSUER, http=http, clock=clock)
+        declared(NAME, ())
 
 
-def test_a_remote_issuer_without_tls_is_refused(http: IssuerHttp, clock: FakeClock) -> None:
+def test_a_remote_issuer_without_tls_is_refused() -> None:
     with pytest.raises(ValueError, match="https"):
-        open_id_connect_provider(NAME, ("app",), "http://login.example", own_issuer=OWN_ISSUER, http=http, clock=clock)
+        declared(NAME, ("app",), "http://login.example")
 
 
 def test_providers_with_tokens_of_their_own_are_known() -> None:
