@@ -113,7 +113,7 @@ func TestAReplacedBearerTokenIsShown(t *testing.T) {
 	g.expect(t, client, g.IdentityPoolID, nil)
 }
 
-func TestWhoWaitsAsLongAsToldIsServedAgain(t *testing.T) {
+func TestWhoWaitsTheGivenTimeIsServedAgain(t *testing.T) {
 	g := newGuarded(t)
 	client := g.bearing(t, g.KeyOfALimitedFile)
 	var err error

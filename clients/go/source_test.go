@@ -166,7 +166,7 @@ func TestAnExpiredTokenIsNotHandedOutWhenTheRefreshFails(t *testing.T) {
 	})
 }
 
-func TestDuringTheBackoffCallersWithoutATokenAreToldTheLastFailureAtOnce(t *testing.T) {
+func TestDuringTheBackoffCallersWithoutATokenGetTheLastFailureAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{answer: down}
 		source := newSource(t, issuer) // whose first back-off is half a second

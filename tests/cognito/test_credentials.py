@@ -75,7 +75,9 @@ def rejected_pools(rig: Rig) -> dict[str, float]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", REJECTIONS)
-def test_a_rejection_by_aws_is_told_in_one_text(rigs: Rigs, upstream: CognitoUpstream, method: str, code: str) -> None:
+def test_a_rejection_by_aws_is_reported_in_one_text(
+    rigs: Rigs, upstream: CognitoUpstream, method: str, code: str
+) -> None:
     rig = rigs.start(upstream.url)
     upstream.always(AwsFailure(code, f"arn:aws:iam::123456789012:user/x may not, {ACCESS_KEY.aws_access_key_id}"))
     failed = rig.refused(method)

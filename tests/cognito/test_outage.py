@@ -69,7 +69,7 @@ NO_ANSWER: Mapping[str, Case] = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", AWS_FAILURES)
-def test_every_error_of_aws_is_told_in_the_contracts_words(shared: Pair, method: str, code: str) -> None:
+def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, method: str, code: str) -> None:
     rig, upstream = shared
     known = {"code": "other" if code == "InvalidIdentityPoolConfigurationException" else code, "operation": method}
     counted = rig.metric("tokend_cognito_request_failures_total", **known)

@@ -37,7 +37,7 @@ def test_what_is_above_the_quota_is_refused_here(
     assert len(upstream.requests) == 3
 
 
-def test_who_comes_back_when_told_is_not_refused_for_being_early(
+def test_who_comes_back_in_time_is_not_refused_for_being_early(
     rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
     rig = rigs.start(upstream.url, clock, requests_per_second=3, burst=1)

@@ -187,7 +187,7 @@ def test_reuse_changes_no_identity_and_no_claim(rigs: Rigs, dated: CognitoUpstre
     assert len(dated.requests) == len(requests) * 1.5
 
 
-def test_without_serve_stale_a_failure_is_told(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
+def test_without_serve_stale_a_failure_is_reported(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
     rig = reusing()
     rig.get_token()
     clock.advance(UNTIL_REFRESH)

@@ -99,7 +99,7 @@ def test_every_operation_ends_at_its_deadline(patient: Patient, upstream: Cognit
 
 @pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("deadline", [None, PATIENCE])
-def test_the_service_does_not_wait_for_ever_either(
+def test_the_service_does_not_wait_without_end_either(
     rigs: Rigs, upstream: CognitoUpstream, delay: str, deadline: float | None
 ) -> None:
     rig = rigs.start(upstream.url, timeout_seconds=0.3)

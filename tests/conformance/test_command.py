@@ -63,7 +63,7 @@ def test_the_local_engine_is_what_it_is_meant_to_be() -> None:
     assert ended.stdout.endswith(f"\n\n{len(load()) - 1} equal, 0 differs, 1 not played\n")
 
 
-def test_cognito_behind_an_endpoint_is_compared_and_its_identities_are_told(tmp_path: Path) -> None:
+def test_cognito_behind_an_endpoint_is_compared_and_its_identities_are_reported(tmp_path: Path) -> None:
     with upstream(tmp_path, Pools(POOL, OTHER_POOL, DEVELOPER)) as (stand_in, _):
         ended = at_cognito(stand_in.url, "--other-pool", OTHER_POOL, "--json")
     document = json.loads(ended.stdout)
@@ -88,7 +88,7 @@ def test_without_another_pool_its_steps_are_left_out(tmp_path: Path) -> None:
     assert [row.split(" | ")[0] for row in rows] == ["| the same user has another identity in another pool"]
 
 
-def test_what_differs_is_told() -> None:
+def test_what_differs_is_reported() -> None:
     with CognitoUpstream() as stand_in:  # its tokens name no user
         ended = at_cognito(stand_in.url)
     assert ended.returncode == 1
@@ -108,7 +108,7 @@ def test_what_differs_is_told() -> None:
         (("--engine", "emulator"), "invalid choice"),
     ],
 )
-def test_wrong_usage_is_told(arguments: Sequence[str], problem: str) -> None:
+def test_wrong_usage_is_reported(arguments: Sequence[str], problem: str) -> None:
     ended = conformance(*arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert problem in ended.stderr

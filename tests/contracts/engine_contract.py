@@ -69,7 +69,7 @@ class EngineContract:
         ("user", "similar"),
         [("User", "user"), ("us\u00e9r", "use\u0301r"), ("user ", "user"), ("\u00df", "ss"), ("a:b", "a"), ("1", "01")],
     )
-    def test_users_are_told_apart_to_the_letter(self, subject: Subject, user: str, similar: str) -> None:
+    def test_users_differ_by_every_letter(self, subject: Subject, user: str, similar: str) -> None:
         assert _issue(subject, user) != _issue(subject, similar)
 
     @pytest.mark.parametrize("user", ["a", "ü" * 1024, "a|b@c_d=e,f", "\u0000", "日本語"])

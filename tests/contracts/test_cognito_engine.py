@@ -72,7 +72,7 @@ GAPS: Mapping[str, Sequence[str]] = {
         "test_a_new_user_gets_an_identity_of_the_pools_region",
         "test_a_user_keeps_its_identity",
         "test_different_users_have_different_identities",
-        "test_users_are_told_apart_to_the_letter",
+        "test_users_differ_by_every_letter",
         "test_any_text_names_a_user",
         "test_a_token_expires_after_the_requested_time",
         "test_a_token_is_to_be_replaced_at_a_third_of_its_life",

@@ -83,25 +83,25 @@ def test_a_user_that_is_not_found_shows_that_the_pool_is(check: Check, upstream:
     assert check().returncode == 0
 
 
-def test_a_wrong_secret_key_is_told(check: Check) -> None:
+def test_a_wrong_secret_key_is_reported(check: Check) -> None:
     checked = check(AWS_SECRET_ACCESS_KEY="another")
     assert checked.returncode == 1
     assert f"{POOL}: The secret key does not belong to the access key" in checked.stderr
 
 
-def test_no_credentials_are_told(check: Check) -> None:
+def test_no_credentials_are_reported(check: Check) -> None:
     checked = check(AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert checked.returncode == 1
     assert f"{POOL}: boto3's default chain found no credentials" in checked.stderr
 
 
-def test_a_profile_that_does_not_exist_is_told(check: Check) -> None:
+def test_a_profile_that_does_not_exist_is_reported(check: Check) -> None:
     checked = check(TOKEND_COGNITO_PROFILE="unknown")
     assert checked.returncode == 1
     assert "cognito: The config profile (unknown) could not be found" in checked.stderr
 
 
-def test_an_endpoint_that_does_not_answer_is_told(check: Check, upstream: CognitoUpstream) -> None:
+def test_an_endpoint_that_does_not_answer_is_reported(check: Check, upstream: CognitoUpstream) -> None:
     upstream.stop_listening()
     checked = check()
     assert checked.returncode == 1

@@ -233,7 +233,7 @@ def test_check_config_names_every_problem(config: Path) -> None:
     ]
 
 
-def test_the_variables_of_a_service_are_told_of_once(config: Path) -> None:
+def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:
     service = {"TOKEND_PORT": "tcp://10.96.0.17:50051", "TOKEND_GRPC_SERVICE_HOST": "10.96.0.17"}
     checked = run("check-config", "--config", str(config), **service)
     (line,) = checked.stderr.splitlines()
@@ -261,7 +261,7 @@ def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
         assert (ended.stdout, ended.stderr, ended.returncode) == (expected, "", 0)
 
 
-def test_serve_does_not_migrate_when_told_so(config: Path) -> None:
+def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
     said = failed("serve", "--config", str(config), TOKEND_STORE_MIGRATE_ON_START="false", TOKEND_LOG_LEVEL="error")
     assert said == "configuration: store: the schema lacks the migrations 0001; run `tokend migrate`\n"
 
@@ -373,7 +373,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
         assert [key["kid"] for key in published] == [replacing]
 
 
-def test_a_key_that_is_not_there_is_told(config: Path) -> None:
+def test_a_key_that_is_not_there_is_reported(config: Path) -> None:
     assert failed("keys", "remove", "no-such-key", "--config", str(config)) == "Error: There is no key no-such-key.\n"
 
 
@@ -444,14 +444,14 @@ def test_deleted_identities_are_gone_for_good(pool: Sequence[str], channel: grpc
     assert not set(again) & {dave, erin, frank}
 
 
-def test_an_unknown_pool_is_told(config: Path) -> None:
+def test_an_unknown_pool_is_reported(config: Path) -> None:
     options = ("--config", str(config), "--identity-pool-id", UNKNOWN_POOL)
     commands = [("create",), ("list",), ("describe", UNKNOWN_ID), ("delete", UNKNOWN_ID)]
     for process in [start("identities", *words, *options) for words in commands]:
         assert refused(end(process)) == f"IdentityPool '{UNKNOWN_POOL}' not found.\n"
 
 
-def test_wrong_usage_is_told_apart_from_failure(config: Path) -> None:
+def test_wrong_usage_is_distinguished_from_failure(config: Path) -> None:
     pool_options = ("--config", str(config), "--identity-pool-id", POOL_ID)
     usages = {
         ("nothing-like-it",): "No such command",

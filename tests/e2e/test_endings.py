@@ -107,7 +107,7 @@ def no_utf8(path: Path) -> str:
 
 @pytest.mark.parametrize("broken", [absent, no_toml, no_utf8])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_configuration_that_cannot_be_read_is_told_in_a_line(
+def test_a_configuration_that_cannot_be_read_is_reported_in_a_line(
     command: str, broken: Broken, config: Path, tmp_path: Path, run: Run
 ) -> None:
     expected = broken(config)
@@ -163,7 +163,7 @@ def is_of_a_newer_release(database: Path) -> str:
 
 @pytest.mark.parametrize("broken", [is_a_directory, is_garbage, is_below_a_file, is_of_a_newer_release])
 @pytest.mark.parametrize("command", OF_THE_STORE)
-def test_a_database_that_cannot_be_used_is_told_in_a_line(
+def test_a_database_that_cannot_be_used_is_reported_in_a_line(
     command: str, broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     (tmp_path / "data").mkdir()

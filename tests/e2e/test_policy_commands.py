@@ -232,7 +232,7 @@ def until_exists(path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_an_audit_log_that_was_renamed_is_opened_anew_on_sighup(audited: tuple[ServerProcess, Path]) -> None:
+def test_an_audit_log_that_was_renamed_is_reopened_on_sighup(audited: tuple[ServerProcess, Path]) -> None:
     server, log = audited
     with closing(Caller(server)) as caller:
         caller.get_token("alice")
@@ -257,7 +257,7 @@ def test_a_sighup_without_a_reason_changes_nothing(audited: tuple[ServerProcess,
     assert [record["level"] for record in server.log if record["level"] not in {"INFO", "DEBUG"}] == []
 
 
-def test_an_audit_log_that_cannot_be_opened_anew_is_kept_and_told_of(audited: tuple[ServerProcess, Path]) -> None:
+def test_an_audit_log_that_cannot_be_reopened_is_kept_and_logged(audited: tuple[ServerProcess, Path]) -> None:
     server, log = audited
     with closing(Caller(server)) as caller:
         rotated = log.rename(log.with_suffix(".1"))

@@ -62,7 +62,7 @@ def test_the_tls_of_the_page_fits_the_files(name: str, cluster: str, tmp_path: P
         validate(configuration, tmp_path)
 
 
-def test_istio_is_told_what_envoy_is() -> None:
+def test_istio_has_the_settings_that_envoy_has() -> None:
     (rule,) = snippet("RequestAuthentication")["jwtRules"]
     configuration = yaml.safe_load(
         example("jwt_authn.yaml", {"http://127.0.0.1:8080": "https://tokens.example.internal"})

@@ -117,7 +117,7 @@ def token(**header: str) -> Secret:
     return Secret(f"{encoded}.{CANARY}.{CANARY}")
 
 
-def test_an_issued_token_is_told_with_all_that_was_asked_and_answered(audited: Audited) -> None:
+def test_an_issued_token_is_reported_with_all_that_was_asked_and_answered(audited: Audited) -> None:
     audited.service.engine.answers["get"] = ISSUED._replace(token=token(alg="RS512", kid="us-east-1-3"))
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID,
@@ -161,7 +161,7 @@ def test_an_issued_token_is_told_with_all_that_was_asked_and_answered(audited: A
         (UNLINK, {"developerProviderName": "login.example.test", "identityId": POOL_ID}, None),
     ],
 )
-def test_the_other_operations_are_told_too(
+def test_the_other_operations_are_reported_too(
     method: str, parameters: Mapping[str, str], identity_id: str | None, audited: Audited
 ) -> None:
     audited.call(method)
@@ -205,7 +205,7 @@ def told(audited: Audited) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
-def test_what_the_policy_refuses_is_told(method: str, audited: Audited) -> None:
+def test_what_the_policy_refuses_is_reported(method: str, audited: Audited) -> None:
     assert failure(lambda: audited.call(method, key=READER)).code is grpc.StatusCode.PERMISSION_DENIED
     assert told(audited) == ("CALLER_NOT_ALLOWED", "PERMISSION_DENIED", "key:reader")
     event = audited.event()
@@ -214,7 +214,7 @@ def test_what_the_policy_refuses_is_told(method: str, audited: Audited) -> None:
     assert audited.service.engine.asked == []
 
 
-def test_what_a_row_does_not_allow_is_told_with_the_row(audited: Audited) -> None:
+def test_what_a_row_does_not_allow_is_reported_with_the_row(audited: Audited) -> None:
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID, logins={"a": CANARY}, principal_tags={"clearance": CANARY}
     )
@@ -234,7 +234,9 @@ def test_what_a_row_does_not_allow_is_told_with_the_row(audited: Audited) -> Non
 @pytest.mark.parametrize(
     "authorization", [[], [("authorization", f"Bearer tokend_{'x' * 43}")], [("authorization", "")]]
 )
-def test_who_is_not_known_is_told(method: str, authorization: list[tuple[str, str]], audited: Audited) -> None:
+def test_a_caller_that_is_not_known_gets_an_error_that_says_so(
+    method: str, authorization: list[tuple[str, str]], audited: Audited
+) -> None:
     seen = failure(lambda: audited.service.call(method, metadata=authorization))
     assert seen.code is grpc.StatusCode.UNAUTHENTICATED
     assert told(audited) == ("CALLER_UNAUTHENTICATED", "UNAUTHENTICATED", "")
@@ -243,7 +245,7 @@ def test_who_is_not_known_is_told(method: str, authorization: list[tuple[str, st
     assert "x" * 43 not in audited.text
 
 
-def test_a_caller_that_calls_too_often_is_told(tmp_path: Path) -> None:
+def test_a_caller_that_calls_too_often_gets_an_error_that_says_so(tmp_path: Path) -> None:
     with audited_service(tmp_path, {"limits": {"calls_per_second": 1, "calls_burst": 1}}) as audited:
         audited.call(LOOKUP)
         failure(lambda: audited.call(LOOKUP), *KINDS)
@@ -252,7 +254,7 @@ def test_a_caller_that_calls_too_often_is_told(tmp_path: Path) -> None:
         assert (second["errorCode"], second["userIdentity"]["principalId"]) == ("TOO_MANY_REQUESTS", "key:checkout")
 
 
-def test_a_call_that_is_refused_early_is_told(tmp_path: Path) -> None:
+def test_a_call_that_is_refused_early_is_reported(tmp_path: Path) -> None:
     limits = {"limits": {"concurrent_calls": 1}}
     with (
         audited_service(tmp_path, limits) as audited,
@@ -269,7 +271,7 @@ def test_a_call_that_is_refused_early_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_message_that_is_none_is_told(method: str, audited: Audited) -> None:
+def test_a_message_that_is_none_is_reported(method: str, audited: Audited) -> None:
     send: Callable[..., bytes] = audited.service.channel.unary_unary(f"/{SERVICE_NAME}/{method}", None, None)
     for serialized in (b"\xff", CANARY.encode()):
         assert failure(partial(send, serialized, metadata=[bearing(CHECKOUT)], timeout=PATIENCE)).violations
@@ -279,7 +281,7 @@ def test_a_message_that_is_none_is_told(method: str, audited: Audited) -> None:
     assert CANARY not in audited.text
 
 
-def test_a_request_beyond_the_limits_is_told_as_far_as_it_fits(audited: Audited) -> None:
+def test_a_request_beyond_the_limits_is_reported_as_far_as_it_fits(audited: Audited) -> None:
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID, identity_id="i" * 100_000, logins={f"{number}" * 5000: CANARY for number in range(99)}
     )
@@ -291,7 +293,7 @@ def test_a_request_beyond_the_limits_is_told_as_far_as_it_fits(audited: Audited)
     assert CANARY not in audited.text
 
 
-def test_too_much_metadata_is_told(tmp_path: Path) -> None:
+def test_too_much_metadata_is_reported(tmp_path: Path) -> None:
     with audited_service(tmp_path, max_metadata_bytes=1024) as audited:
         message = VALID[LOOKUP].SerializeToString()
         padding = ("x-pad", CANARY * 100)
@@ -311,7 +313,7 @@ ENGINE_FAILURES = {
 
 @pytest.mark.parametrize("reason", ENGINE_FAILURES)
 @pytest.mark.parametrize("method", METHODS)
-def test_what_an_engine_refuses_or_fails_is_told(method: str, reason: str, audited: Audited) -> None:
+def test_what_an_engine_refuses_or_fails_is_reported(method: str, reason: str, audited: Audited) -> None:
     audited.service.engine.failure = ENGINE_FAILURES[reason]
     seen = failure(lambda: audited.call(method), *KINDS)
     assert told(audited) == (reason, seen.code.name, "key:checkout")
@@ -321,7 +323,7 @@ def test_what_an_engine_refuses_or_fails_is_told(method: str, reason: str, audit
     assert CANARY not in audited.text
 
 
-def test_an_answer_that_is_none_is_told_as_a_defect(audited: Audited) -> None:
+def test_an_answer_that_is_none_is_reported_as_a_defect(audited: Audited) -> None:
     audited.service.engine.answers["get"] = CANARY
     failure(lambda: audited.call(GET), *KINDS)
     assert told(audited) == ("INTERNAL", "INTERNAL", "key:checkout")
@@ -460,7 +462,7 @@ def test_nothing_is_answered_before_its_line_is_written(*, fails: bool) -> None:
         ("unix:/run/tokend.sock", "unix"),
     ],
 )
-def test_an_address_is_told_without_its_port(source: str, address: str) -> None:
+def test_an_address_is_reported_without_its_port(source: str, address: str) -> None:
     log = HeldLog()
     log.release.set()
     audited_call(log, lambda _request, _context: "answer", source)

@@ -112,7 +112,7 @@ def test_streams_take_no_place() -> None:
         service.call("LookupDeveloperIdentity")
 
 
-def test_clients_are_told_how_many_calls_a_connection_may_have() -> None:
+def test_clients_know_how_many_calls_a_connection_may_have() -> None:
     with grpc_service(max_concurrent_streams=5) as service:
         assert raw_http2.settings(service.address)[raw_http2.MAX_CONCURRENT_STREAMS] == 5
 

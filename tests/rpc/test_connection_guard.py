@@ -182,7 +182,7 @@ def test_a_peer_without_an_address_bars_no_host(house: House, peer: str) -> None
     assert is_open(house.connect())
 
 
-def test_where_callers_are_not_told_apart_each_connection_has_its_line(house: House) -> None:
+def test_where_callers_are_not_identified_each_connection_has_its_line(house: House) -> None:
     peers = [f"ipv4:127.0.0.2:{port}" for port in range(1100)]
     assert [house.guard.line_of_anonymous(peer, 8) for peer in peers] == peers
     house.guard.look()

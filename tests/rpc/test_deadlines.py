@@ -23,7 +23,7 @@ class LeapingClock(FakeClock):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_caller_without_a_deadline_waits_for_ever(method: str, service: GrpcService) -> None:
+def test_a_caller_without_a_deadline_waits_without_end(method: str, service: GrpcService) -> None:
     service.call(method, timeout=None)
     assert [each.remaining for each in service.engine.asked] == [math.inf]
 
@@ -37,7 +37,7 @@ def test_the_engine_gets_the_time_that_the_caller_has_left(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_spent_deadline_is_told_before_any_work(method: str) -> None:
+def test_a_spent_deadline_is_reported_before_any_work(method: str) -> None:
     with grpc_service(LeapingClock()) as service:
         seen = failure(lambda: service.call(method, timeout=1800))
         assert seen.code is grpc.StatusCode.DEADLINE_EXCEEDED

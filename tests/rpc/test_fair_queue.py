@@ -203,7 +203,7 @@ IN_VAIN: Mapping[str, tuple[Callable[[GrpcService], object], grpc.StatusCode]] =
 
 
 @pytest.mark.parametrize(("call", "code"), IN_VAIN.values(), ids=IN_VAIN)
-def test_a_connection_pauses_after_a_call_in_vain(call: Callable[[GrpcService], object], code: grpc.StatusCode) -> None:
+def test_a_connection_pauses_after_a_refused_call(call: Callable[[GrpcService], object], code: grpc.StatusCode) -> None:
     clock = FakeClock()
     with grpc_service(clock, pause_after_refusal_seconds=0.5) as service:
         assert failure(lambda: call(service)).code is code

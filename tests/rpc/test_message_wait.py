@@ -297,7 +297,7 @@ def test_silent_calls_end_and_their_threads_with_them(method: str, caplog: pytes
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_a_silent_caller_is_told_that_its_call_was_cancelled() -> None:
+def test_a_silent_caller_sees_that_its_call_was_cancelled() -> None:
     over = threading.Event()
 
     def silence() -> Iterator[bytes]:
@@ -337,7 +337,7 @@ def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_call_that_sends_no_message_at_all_is_told_so(method: str, service: GrpcService) -> None:
+def test_a_call_that_sends_no_message_at_all_gets_an_error_that_says_so(method: str, service: GrpcService) -> None:
     send: Callable[..., Message] = service.channel.stream_unary(f"/{SERVICE_NAME}/{method}", None, None)
     seen = failure(lambda: send(iter([]), timeout=PATIENCE))
     assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")

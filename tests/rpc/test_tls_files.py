@@ -165,7 +165,7 @@ def test_a_new_connection_sees_the_new_certificate_while_an_old_one_goes_on(
         assert lookup(channels.open(client)).identity_id
 
 
-def test_garbage_leaves_the_last_good_set_and_is_told(
+def test_garbage_leaves_the_last_good_set_and_is_reported(
     channels: Channels, rotated: Rotated, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     address, client, good = channels.service.address, rotated.client(), rotated.served
@@ -283,7 +283,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("generate", KINDS.values(), ids=KINDS)
-def test_what_is_told_as_loaded_is_served(
+def test_what_is_reported_as_loaded_is_served(
     generate: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey],
     channels: Channels,
     rotated: Rotated,
@@ -323,7 +323,7 @@ class TestLook:
             following.look()
         assert told == Told([rotated.files.read().expires_at.timestamp()], [0])
 
-    def test_each_change_is_told_once(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
+    def test_each_change_is_reported_once(self, rotated: Rotated, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         told = Told()
         following = FollowingCredentials(rotated.files, "here", told.gauges)
@@ -371,7 +371,7 @@ class TestLook:
         assert first() is None
         assert second() is not None
 
-    def test_news_are_told_when_the_handshakes_before_have_begun(
+    def test_news_are_reported_when_the_handshakes_before_have_begun(
         self, rotated: Rotated, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fetchers: list[Callable[[], grpc.ServerCertificateConfiguration | None]] = []

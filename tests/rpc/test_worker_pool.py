@@ -50,7 +50,7 @@ def test_work_is_done_with_its_arguments(pool: WorkerPool) -> None:
 
 
 @pytest.mark.parametrize("late", [True, False])
-def test_the_end_of_work_is_told_once(pool: WorkerPool, *, late: bool) -> None:
+def test_the_end_of_work_is_reported_once(pool: WorkerPool, *, late: bool) -> None:
     told: list[object] = []
     release, finished = threading.Event(), threading.Event()
     task = pool.submit(release.wait, PATIENCE)

@@ -89,7 +89,7 @@ def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], m
         ),
     ],
 )
-def test_what_cannot_be_had_is_told_at_the_start(
+def test_what_cannot_be_had_is_reported_at_the_start(
     environment: Mapping[str, str], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError) as caught, started(environment, monkeypatch):

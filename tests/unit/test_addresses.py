@@ -103,7 +103,7 @@ def test_what_is_no_address_is_refused_alike_on_every_listener(section: str, add
         ("127.0.0.1:1,127.0.0.1:2", "and one alone"),
     ],
 )
-def test_what_grpc_alone_can_do_is_told(section: str, address: str, expected: str, check: Check) -> None:
+def test_what_grpc_alone_can_do_is_reported(section: str, address: str, expected: str, check: Check) -> None:
     (problem,) = check(listening(section, address))
     assert expected in problem
 

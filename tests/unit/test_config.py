@@ -292,7 +292,7 @@ def test_tables_of_the_environment_come_behind_those_of_the_file(load: Load, mon
     assert list(config.callers.keys) == ["checkout", "other"]
 
 
-def test_all_problems_are_told_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEND_GRPC_THREAD", "3")
     found = problems(
         """
@@ -601,14 +601,14 @@ def test_a_way_needs_what_it_goes_by(text: str, expected: list[str], problems: P
     assert problems(f"{POOL}[grpc]\n{text}\n{EVERYBODY}") == expected
 
 
-def test_callers_who_are_told_apart_need_a_policy_even_where_insecure(load: Load, problems: Problems) -> None:
+def test_identified_callers_need_a_policy_even_where_insecure(load: Load, problems: Problems) -> None:
     text = f'{POOL}[grpc]\ninsecure = true\nidentify_by = ["bearer_key", "jwt"]\n{KEYS}{ISSUER}'
     assert problems(text) == ["policy: identified callers need a policy; declare at least one row, as [policy.NAME]"]
     assert load(f"{text}{EVERYBODY}").policy
 
 
 @pytest.mark.parametrize("patterns", ['["anonymous"]', '["key:a", "**"]', '["*"]'])
-def test_where_callers_are_not_told_apart_a_row_for_them_will_do(patterns: str, load: Load) -> None:
+def test_where_callers_are_not_identified_a_row_for_them_will_do(patterns: str, load: Load) -> None:
     assert load(f"{POOL}[policy.a]\ncallers = {patterns}\n{EVERYTHING}").policy
 
 
@@ -631,7 +631,7 @@ def test_rows_name_pools_that_there_are(problems: Problems) -> None:
     ]
 
 
-def test_what_concerns_several_settings_is_told_all_at_once(problems: Problems) -> None:
+def test_what_concerns_several_settings_is_reported_all_at_once(problems: Problems) -> None:
     found = problems(
         f'{POOL}[grpc]\nlisten = ["10.0.0.1:1"]\nidentify_by = ["jwt", "bearer_key"]\n'
         f'[policy.a]\ncallers = ["**"]\noperations = ["*"]\npools = ["us-east-1:ff"]'

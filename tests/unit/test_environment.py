@@ -115,7 +115,7 @@ def test_what_only_resembles_them_is_an_error(variable: str, value: str, monkeyp
         ("TOKEND_ISSUER_URI", "TOKEND_ISSUER_URL"),
     ],
 )
-def test_a_mistyped_variable_is_told_with_the_one_that_may_be_meant(
+def test_a_mistyped_variable_is_reported_with_the_one_that_may_be_meant(
     variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "x")
@@ -131,7 +131,7 @@ def test_no_setting_has_a_variable_that_a_service_could_have() -> None:
 
 @pytest.mark.parametrize("variable", ["TOKEND_POOLS", "TOKEND_POLICY", "TOKEND_GRPC_LISTENERS", "TOKEND_CALLERS_JWT"])
 @pytest.mark.parametrize("text", ["{", "pools", "[" * 100_000])
-def test_a_table_that_is_no_json_is_told_with_all_other_problems(
+def test_a_table_that_is_no_json_is_reported_with_all_other_problems(
     variable: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, text)
@@ -144,7 +144,7 @@ def test_a_table_that_is_no_json_is_told_with_all_other_problems(
     assert len(raised.value.problems) == 2
 
 
-def test_all_of_them_are_told_of_in_one_line() -> None:
+def test_all_of_them_are_reported_in_one_line() -> None:
     (warning,) = config_warnings(Config(), of_a_service("tokend") | {"PATH": "/bin"})
     assert all(variable in warning for variable in of_a_service("tokend"))
     assert "PATH" not in warning

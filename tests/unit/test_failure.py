@@ -7,7 +7,7 @@ from tokend_server import cli
 from tokend_server.cli.failure import explained
 
 
-def test_a_defect_is_told_by_its_kind_and_place_alone(
+def test_a_defect_is_reported_by_its_kind_and_place_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @click.command()
@@ -31,5 +31,5 @@ def test_a_defect_is_told_by_its_kind_and_place_alone(
         (OSError(24, "Too many open files"), "the system refuses: Too many open files"),
     ],
 )
-def test_an_error_of_the_system_is_told_with_its_place(error: OSError, expected: str) -> None:
+def test_an_error_of_the_system_is_reported_with_its_place(error: OSError, expected: str) -> None:
     assert list(explained(error)) == [expected]

@@ -21,7 +21,7 @@ def test_what_is_on_this_side_is_a_warning(error: TokendError, level: int, caplo
     assert [record.levelno for record in caplog.records] == [level]
 
 
-def test_the_operator_is_told_what_aws_said_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_operator_is_informed_what_aws_said_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
     error = EngineCredentialsRejected("refused")
     error.aws_error_code, error.aws_request_id, error.advice = "AccessDeniedException", "id-1", "Allow the action."
     log_failure("Method", error)
@@ -33,7 +33,7 @@ def test_the_operator_is_told_what_aws_said_and_what_to_do(caplog: pytest.LogCap
     )
 
 
-def test_of_a_defect_the_place_is_told_and_not_the_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_of_a_defect_the_place_is_shown_and_not_the_message(caplog: pytest.LogCaptureFixture) -> None:
     login = Secret("canary")
 
     def fail() -> None:

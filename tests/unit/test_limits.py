@@ -177,7 +177,7 @@ def test_an_identity_that_was_not_created_costs_nothing(failure: type[BaseExcept
     assert limited.refused == ["new_identities"]
 
 
-def test_each_refusal_is_told_by_its_limit() -> None:
+def test_each_refusal_is_reported_by_its_limit() -> None:
     limited = Limited(caller_limits(Rate(1, 2), Rate(1, 1), 1))
     limited.create(ALICE)
     refusal(lambda: limited.create(ALICE))
@@ -355,7 +355,7 @@ def too_many(seen: Failure, text: str, milliseconds: int) -> None:
     assert seen.trailers["grpc-retry-pushback-ms"] == str(milliseconds)
 
 
-def test_a_caller_that_calls_too_often_is_told_when_to_come_back() -> None:
+def test_a_caller_that_calls_too_often_gets_the_time_to_wait() -> None:
     with keyed_service(TOO_OFTEN) as service:
         service.call(LOOKUP, metadata=[AUTHORIZATION])
         seen = failure(lambda: service.call(LOOKUP, metadata=[AUTHORIZATION]), RetryInfo)

@@ -83,7 +83,7 @@ def test_an_address_means_the_same_on_every_listener(host: str, reached: set[str
         ("0.0.0.0", "[::1]"),
     ],
 )
-def test_an_address_that_is_taken_is_told_with_the_reason(taken: str, asked: str, listening: Listening) -> None:
+def test_an_address_that_is_taken_is_reported_with_the_reason(taken: str, asked: str, listening: Listening) -> None:
     with closing(BoundAddress("test", f"{taken}:0")) as bound:
         address = f"{asked}:{bound.address.rpartition(':')[2]}"
         with pytest.raises(ConfigError) as raised, listening(address):
@@ -93,7 +93,7 @@ def test_an_address_that_is_taken_is_told_with_the_reason(taken: str, asked: str
 
 
 @listeners
-def test_an_address_of_another_machine_is_told_with_the_reason(listening: Listening) -> None:
+def test_an_address_of_another_machine_is_reported_with_the_reason(listening: Listening) -> None:
     with pytest.raises(ConfigError) as raised, listening(f"{NOT_OURS}:0"):
         pass
     (problem,) = raised.value.problems
@@ -103,7 +103,7 @@ def test_an_address_of_another_machine_is_told_with_the_reason(listening: Listen
 
 
 @listeners
-def test_a_name_that_leads_nowhere_is_told_with_the_reason(
+def test_a_name_that_leads_nowhere_is_reported_with_the_reason(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_: object, **__: object) -> None:
@@ -143,7 +143,7 @@ def first_free_to_all() -> int:
 
 
 @pytest.mark.skipif(first_free_to_all() < 2, reason="all ports are free to all users here")
-def test_a_port_that_needs_a_capability_is_told_with_the_reason() -> None:
+def test_a_port_that_needs_a_capability_is_reported_with_the_reason() -> None:
     with unprivileged(), pytest.raises(ConfigError) as raised:
         open_sockets("ops.listen", "127.0.0.1:1")
     (problem,) = raised.value.problems
@@ -158,7 +158,7 @@ def refusal_of_socket(path: Path) -> str:
     return problem
 
 
-def test_a_unix_socket_that_cannot_be_made_is_told_with_the_reason(tmp_path: Path) -> None:
+def test_a_unix_socket_that_cannot_be_made_is_reported_with_the_reason(tmp_path: Path) -> None:
     told = f"grpc.listen: cannot listen on unix:{tmp_path}"
     assert refusal_of_socket(tmp_path / "absent" / "s") == f"{told}/absent/s: {os.strerror(errno.ENOENT)}"
     (tmp_path / "file").touch()

@@ -176,7 +176,7 @@ def test_a_file_may_be_written_by_any_editor(before: bytes, end: str, tmp_path: 
         (b"a = " + b"[" * 50_000 + b"\n", "nested too deep"),
     ],
 )
-def test_a_file_that_is_no_toml_is_told_with_the_place(content: bytes, expected: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_toml_is_reported_with_the_place(content: bytes, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path, content)
     with pytest.raises(ConfigError) as raised:
         load_config(path)

@@ -133,7 +133,7 @@ class TestTroubleWatch:
         with pytest.raises(EngineCredentialsRejected):
             watch.check()
 
-    def test_each_change_is_told_once(self) -> None:
+    def test_each_change_is_reported_once(self) -> None:
         told: list[tuple[str, int]] = []
         watch = TroubleWatch(FakeClock(), 2, lambda pool, change: told.append((pool, change)))
         for _ in range(2):

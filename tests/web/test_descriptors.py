@@ -78,7 +78,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     assert int(done.stdout) == 128
 
 
-def test_limits_that_do_not_fit_are_told_of() -> None:
+def test_limits_that_do_not_fit_are_warned_of() -> None:
     config = Config.model_validate({"grpc": {"listen": ["127.0.0.1:0", "127.0.0.1:0"], "max_connections": 5000}})
     most = descriptors.needed(config)
     assert most > 10_000

@@ -152,7 +152,7 @@ def test_series_are_there_before_they_are_needed(scrape: Scrape) -> None:
     assert methods >= OPERATIONS
 
 
-def test_the_age_of_the_signing_key_is_told(scrape: Scrape) -> None:
+def test_the_age_of_the_signing_key_is_reported(scrape: Scrape) -> None:
     (sample,) = scrape()["tokend_signing_key_age_seconds"].samples
     assert sample.labels == {"alg": "RS512"}
     assert sample.value >= 0

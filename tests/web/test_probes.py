@@ -93,7 +93,9 @@ def test_without_a_key_that_pools_need_the_service_is_not_ready(probed: Probed) 
     assert unready.text == "local: There is no ES256 signing key.\n"
 
 
-def test_a_key_that_cannot_be_read_is_told_without_the_key(probed: Probed, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_cannot_be_read_is_reported_without_the_key(
+    probed: Probed, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     probed.execute("UPDATE signing_keys SET private_key = CAST('canary-4713' AS BLOB) WHERE algorithm = 'ES256'")
     unready = probed.get("/readyz")

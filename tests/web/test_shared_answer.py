@@ -40,7 +40,7 @@ class Sleeper:
         self.told.set()
 
 
-def test_who_asks_while_an_answer_is_made_shares_the_next() -> None:
+def test_requests_while_an_answer_is_made_share_the_next() -> None:
     making = Making()
 
     async def ask() -> list[bytes]:
@@ -66,7 +66,7 @@ def test_a_later_question_gets_a_new_answer() -> None:
     assert asyncio.run(ask()) == [b"1", b"2", b"3"]
 
 
-def test_a_failure_is_told_to_those_who_asked_and_ends_with_them() -> None:
+def test_a_failure_goes_to_those_who_asked_and_ends_with_them() -> None:
     answers = [plain_text("made"), None]
 
     def make() -> Response:

@@ -197,7 +197,7 @@ def test_the_servers_retry_delay_counts(
     assert twin.ask(alice)
 
 
-def test_all_who_wait_are_told_the_failure(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_all_who_wait_get_the_failure(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.fail(ErrorReason.INVALID_PARAMETER)
     server.pause()
     futures = [twin.begin(alice) for _ in range(8)]
@@ -266,7 +266,7 @@ def test_closing_takes_the_token_away(twin: Twin, alice: TokenRequest) -> None:
     assert source.snapshot is None
 
 
-def test_a_closed_client_is_told_as_closed(twin: Twin, alice: TokenRequest) -> None:
+def test_a_closed_client_is_reported_as_closed(twin: Twin, alice: TokenRequest) -> None:
     if isinstance(twin, AsyncTwin):
         twin.run(twin.client.close())
     else:

@@ -223,7 +223,7 @@ def test_the_fake_dates_its_tokens_by_its_clock() -> None:
         assert client.get_token(request).expire_time.timestamp() == 5900
 
 
-def test_the_fake_waits_for_calls_and_no_longer_than_told(server: FakeTokendServer) -> None:
+def test_the_fake_waits_for_calls_and_no_longer_than_given(server: FakeTokendServer) -> None:
     server.wait_for_calls(0)
     with pytest.raises(TimeoutError, match="0 of 1 calls"):
         server.wait_for_calls(1, timeout=0.01)

@@ -78,7 +78,7 @@ def test_a_bearer_token_file_is_followed(twin_type: type[Twin], guarded: Guarded
         assert ask(twin, guarded).identity_id
 
 
-def test_who_waits_as_long_as_told_is_served_again(twin_type: type[Twin], guarded: Guarded) -> None:
+def test_who_waits_the_given_time_is_served_again(twin_type: type[Twin], guarded: Guarded) -> None:
     with bearing(twin_type, guarded, Path(guarded.key_of_a_limited_caller_file)) as twin:
         refusal = refused(twin, guarded)
         assert refusal.reason == ErrorReason.TOO_MANY_REQUESTS

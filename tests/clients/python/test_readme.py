@@ -123,7 +123,7 @@ def test_aws_credentials_come_from_tokens_that_can_still_be_used(
     assert {(each["Action"], each["RoleArn"]) for each in sts.requests} == {("AssumeRoleWithWebIdentity", ROLE)}
 
 
-def test_errors_are_told_apart(names: SimpleNamespace, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_errors_are_distinguished(names: SimpleNamespace, server: FakeTokendServer, alice: TokenRequest) -> None:
     with TokendClient(server.endpoint, options=OPTIONS) as client:
         assert names.identity_of(client, alice)
         server.fail(ErrorReason.RESOURCE_NOT_FOUND)

@@ -85,7 +85,7 @@ def test_without_a_log_nothing_is_recorded() -> None:
     assert (audit.events, audit.failures) == (0, [])
 
 
-def test_the_operator_is_told_of_each_cause_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_operator_is_informed_of_each_cause_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     log = FailingLog(errno.ENOSPC)
     audit = UnderTest(log, required=False)
 
@@ -104,7 +104,7 @@ def test_the_operator_is_told_of_each_cause_once_a_minute(caplog: pytest.LogCapt
     assert (told(), told()) == (2, 0)
 
 
-def test_the_operator_is_told_where_and_why_but_not_what(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_operator_is_informed_where_and_why_but_not_what(caplog: pytest.LogCaptureFixture) -> None:
     audit = UnderTest(FailingLog(errno.EACCES), required=False)
     audit.record(ENTRY)
     (record,) = caplog.records
@@ -154,7 +154,7 @@ def test_a_burst_of_refusals_has_lines_and_then_one_a_second(audit: Strangers) -
     assert audit.refuse(10) == 3 * REFUSALS_PER_SECOND
 
 
-def test_other_refusals_are_told_once_a_minute_and_each_once(audit: Strangers) -> None:
+def test_other_refusals_are_reported_once_a_minute_and_each_once(audit: Strangers) -> None:
     audit.refuse(REFUSALS_BURST + 7)
     assert audit.told() == []
     audit.clock.advance(SUMMARY_SECONDS)

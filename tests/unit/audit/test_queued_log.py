@@ -71,7 +71,7 @@ def test_a_line_is_written_when_write_returns(gated: Gated, losses: list[AuditWr
         log.write(b"too late")
 
 
-def test_a_required_line_that_fails_is_told(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+def test_a_required_line_that_fails_is_reported(gated: Gated, losses: list[AuditWriteFailed]) -> None:
     log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=PATIENCE)
     gated.failure = OSError(28, "No space left on device")
     with pytest.raises(AuditWriteFailed) as failed:

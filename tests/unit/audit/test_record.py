@@ -60,7 +60,7 @@ def event(entry: AuditEntry, event_id: str = "event-1") -> dict[str, Any]:
     return told
 
 
-def test_an_issued_token_is_told_in_full() -> None:
+def test_an_issued_token_is_reported_in_full() -> None:
     assert event(ISSUED) == {
         "eventVersion": "1.08",
         "userIdentity": {"type": "mutual_tls", "principalId": "spiffe://acme.internal/ns/shop/sa/checkout"},
@@ -95,7 +95,7 @@ def test_an_issued_token_is_told_in_full() -> None:
     }
 
 
-def test_a_call_of_which_nothing_is_known_is_told_all_the_same() -> None:
+def test_a_call_of_which_nothing_is_known_is_recorded_all_the_same() -> None:
     told = event(AuditEntry(0.0, "Method", error_code="UNAUTHENTICATED", error_reason="CALLER_UNAUTHENTICATED"))
     assert told["userIdentity"] == {"type": "Unknown"}
     assert told["eventTime"] == "1970-01-01T00:00:00.000Z"
@@ -105,7 +105,7 @@ def test_a_call_of_which_nothing_is_known_is_told_all_the_same() -> None:
     assert told["additionalEventData"] == {"grpcCode": "UNAUTHENTICATED"}
 
 
-def test_a_failure_without_a_reason_is_told_by_its_code() -> None:
+def test_a_failure_without_a_reason_is_reported_by_its_code() -> None:
     told = event(ISSUED._replace(error_code="DEADLINE_EXCEEDED", error_text="too late"))
     assert (told["errorCode"], told["errorMessage"]) == ("DEADLINE_EXCEEDED", "too late")
 
@@ -141,23 +141,23 @@ def test_whatever_a_caller_sends_is_one_line_of_json_in_ascii(entry: AuditEntry)
 
 @settings(deadline=None)
 @given(entry=ENTRIES, method=st.text(), user_agent=st.text(max_size=MAX_TEXT))
-def test_what_is_not_too_long_is_told_as_it_was_sent(entry: AuditEntry, method: str, user_agent: str) -> None:
+def test_what_is_not_too_long_is_written_as_it_was_sent(entry: AuditEntry, method: str, user_agent: str) -> None:
     told = event(entry._replace(method=method[:MAX_TEXT], user_agent=user_agent))
     assert (told["eventName"], told["userAgent"]) == (method[:MAX_TEXT], user_agent)
 
 
-def test_a_long_text_is_told_whole_in_a_short_line_and_cut_in_a_long_one() -> None:
+def test_a_long_text_is_reported_whole_in_a_short_line_and_cut_in_a_long_one() -> None:
     assert event(ISSUED._replace(user_agent="x" * 1000))["userAgent"] == "x" * 1000
     assert event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE))["userAgent"] == "x" * (MAX_TEXT - 1) + "…"
 
 
-def test_who_calls_is_told_however_much_else_is() -> None:
+def test_who_calls_is_reported_however_much_else_is() -> None:
     caller = "spiffe://acme.internal/" + "x" * 2000
     assert event(ISSUED._replace(caller=caller, user_agent="x" * 9000))["userIdentity"]["principalId"] == caller
 
 
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 1, 1000])
-def test_names_beyond_their_most_are_not_told(count: int) -> None:
+def test_names_beyond_their_most_are_not_shown(count: int) -> None:
     names = tuple(f"name {number}" for number in range(count))
     asked = event(ISSUED._replace(provider_names=names, principal_tag_keys=names))["requestParameters"]
     expected = list(names) if count == MAX_NAMES else [*names[: MAX_NAMES - 1], "…"]
@@ -173,11 +173,11 @@ def test_a_line_is_bounded() -> None:
     assert len(to_json(entry, "event-1")) < 450_000
 
 
-def test_a_lone_surrogate_is_told_by_its_number() -> None:
+def test_a_lone_surrogate_is_reported_by_its_number() -> None:
     assert event(ISSUED._replace(user_agent="a\ud800b"))["userAgent"] == r"a\ud800b"
 
 
-def test_delete_is_told_by_its_number() -> None:
+def test_delete_is_reported_by_its_number() -> None:
     line = to_json(AuditEntry(event_time=0.0, method="X", user_agent="a\x7fb"), "id")
     assert b"\x7f" not in line
     assert json.loads(line)["userAgent"] == "a\x7fb"
@@ -189,7 +189,7 @@ def test_an_entry_has_no_place_for_a_value_of_a_login_or_a_tag() -> None:
 
 
 @pytest.mark.parametrize("field", AuditEntry._fields)
-def test_a_secret_that_strays_into_an_entry_is_not_told(field: str) -> None:
+def test_a_secret_that_strays_into_an_entry_is_not_shown(field: str) -> None:
     stray: Any = Secret("canary-4711")
     if "names" in field or "keys" in field:
         stray = (stray,)

@@ -119,7 +119,7 @@ def test_lines_of_threads_do_not_mix(pipe: Pipe) -> None:
     assert sorted(read.splitlines()) == sorted(lines)
 
 
-def test_a_line_does_not_wait_for_ever_for_another(pipe: Pipe) -> None:
+def test_a_line_does_not_wait_without_end_for_another(pipe: Pipe) -> None:
     clock = StoppingClock()
     log = StreamAuditLog(pipe.writer, clock, patience=0.01)
     with ThreadPoolExecutor() as pool:

@@ -71,7 +71,7 @@ def test_every_error_has_a_row() -> None:
 
 
 @pytest.mark.parametrize(("error", "code", "status", "text"), TABLE, ids=[row[1] for row in TABLE])
-def test_an_error_is_told_in_awss_form(error: TokendError, code: str, status: int, text: str) -> None:
+def test_an_error_is_reported_in_awss_form(error: TokendError, code: str, status: int, text: str) -> None:
     told = error_response(to_aws_error(error), REQUEST_ID)
     assert told.status == status
     assert json.loads(told.body) == {"__type": code, "message": text}
@@ -88,7 +88,7 @@ def test_an_error_bears_the_name_that_grpc_callers_see_too(kind: type[TokendErro
     assert ERRORS[kind].code == kind.aws_error_code
 
 
-def test_a_defect_is_told_by_a_fixed_text() -> None:
+def test_a_defect_is_reported_by_a_fixed_text() -> None:
     told = internal_error()
     assert (told.code, told.status) == ("InternalErrorException", 500)
     assert told.message == "Internal error. The request id leads to the service's log."

@@ -129,7 +129,7 @@ def test_a_pool_that_is_not_declared_is_not_found(engine: ScriptedEngine) -> Non
     assert engine.asked == []
 
 
-def test_a_caller_waits_for_ever(engine: ScriptedEngine) -> None:
+def test_a_caller_waits_without_end(engine: ScriptedEngine) -> None:
     answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
     assert engine.asked[0].remaining == math.inf
 

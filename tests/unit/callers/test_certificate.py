@@ -101,7 +101,7 @@ def test_without_a_spiffe_id_the_first_dns_name_is_the_name(uris: list[str]) -> 
         (f"{LABEL}.{LABEL}.{LABEL}.{'a' * 61}", f"dns:{LABEL}.{LABEL}.{LABEL}.{'a' * 61}"),
     ],
 )
-def test_a_dns_name_is_told_in_lower_case(dns_name: str, name: str) -> None:
+def test_a_dns_name_is_reported_in_lower_case(dns_name: str, name: str) -> None:
     assert caller_of([], [dns_name]) == name
 
 

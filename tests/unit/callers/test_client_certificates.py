@@ -102,7 +102,7 @@ def test_it_counts_from_its_first_second_to_its_last(clock: FakeClock) -> None:
             assert "valid yet" in (text := refusal(certificates, client)) or "expired" in text
 
 
-def test_the_cause_is_told(clock: FakeClock) -> None:
+def test_the_cause_is_reported(clock: FakeClock) -> None:
     root = authority(clock)
     client, certificates = root.client(dns_names=[NAME]), trusting(clock, root)
     clock.advance(-2 * HOUR)

@@ -63,7 +63,7 @@ def test_an_unedited_skeleton_is_taken_as_given() -> None:
     }
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     document = '{"IdentityId": 5, "Logins": {"a": null, "b": "x", "b": "y"}, "Foo": 1, "Bar": 2, "Foo": 3}'
     assert problems(document, principal_tags="x", token_duration="1.5") == [
         "--cli-input-json: no member is called 'Foo'",

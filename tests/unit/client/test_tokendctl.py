@@ -176,7 +176,7 @@ def test_damaged_details_do_not_hide_the_refusal(service: FakeDeveloperIdentityS
     assert (result.stderr, result.exit_code) == ("NOT_FOUND: IdentityPool not found.\n", 1)
 
 
-def test_an_unreachable_service_is_told_in_a_line(tmp_path: Path) -> None:
+def test_an_unreachable_service_is_reported_in_a_line(tmp_path: Path) -> None:
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=f"unix:{tmp_path}/none")
     assert result.stderr.startswith("UNAVAILABLE: ")
     assert (result.stderr.count("\n"), result.exit_code) == (1, 1)
@@ -260,7 +260,7 @@ def test_the_installed_command_speaks_utf_8_in_any_locale(service: FakeDeveloper
     assert (done.stdout.decode(), done.stderr, done.returncode) == ('{\n    "IdentityId": "Ålice"\n}\n', b"", 0)
 
 
-def test_an_output_that_cannot_be_written_is_told() -> None:
+def test_an_output_that_cannot_be_written_is_reported() -> None:
     command = [str(Path(sysconfig.get_path("scripts")) / "tokendctl"), LOOKUP, "--generate-cli-skeleton"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

@@ -66,7 +66,7 @@ def test_the_bearer_token_goes_with_every_request(
     assert guarded.shown == [(DISCOVERY_PATH, f"Bearer {TOKEN}"), (JWKS_PATH, f"Bearer {TOKEN}")]
 
 
-def test_the_bearer_token_is_read_anew_for_each_fetch(
+def test_the_bearer_token_is_read_for_each_fetch(
     guarded: GuardedProvider, private_http: IssuerHttp, token_file: Path
 ) -> None:
     source = KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file)
@@ -146,7 +146,7 @@ def test_another_authority_is_not_believed(guarded: GuardedProvider, tmp_path: P
     assert guarded.shown == []
 
 
-def test_authorities_are_read_anew_for_each_connection(
+def test_authorities_are_read_for_each_connection(
     guarded: GuardedProvider, private_http: IssuerHttp, tmp_path: Path
 ) -> None:
     guarded.token = None

@@ -186,7 +186,7 @@ def test_settings_that_prove_too_little_are_refused(http: IssuerHttp, changes: d
         )
 
 
-def test_two_issuers_are_told_apart(kubernetes: TokenIssuer, clock: FakeClock) -> None:
+def test_two_issuers_are_distinguished(kubernetes: TokenIssuer, clock: FakeClock) -> None:
     for other in (
         dataclasses.replace(kubernetes, name="other"),
         dataclasses.replace(kubernetes, issuer="https://other.example"),
@@ -196,7 +196,7 @@ def test_two_issuers_are_told_apart(kubernetes: TokenIssuer, clock: FakeClock) -
             ByToken([kubernetes, other], clock, lambda _: None)
 
 
-def test_a_flood_of_refusals_is_told_in_a_few_lines(
+def test_a_flood_of_refusals_is_reported_in_a_few_lines(
     provider: OidcProvider, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):

@@ -132,7 +132,7 @@ def test_no_call_searches_again_at_once(sought: SoughtCredentials, chain: Chain,
     assert chain.searches == 2
 
 
-def test_a_search_that_fails_is_told_until_it_does_not(
+def test_a_search_that_fails_is_reported_until_it_does_not(
     sought: SoughtCredentials, chain: Chain, clock: FakeClock
 ) -> None:
     chain.problem = ProfileNotFound(profile="p")
@@ -233,7 +233,7 @@ def test_a_role_that_is_about_to_end_is_not_used(sts: StsDouble, clock: FakeCloc
     ],
     ids=lambda each: getattr(each, "code", None) or type(each).__name__,
 )
-def test_what_keeps_a_role_away_is_told(
+def test_what_keeps_a_role_away_is_reported(
     sts: StsDouble, clock: FakeClock, answer: Refused | Assumed, error: type[TokendError]
 ) -> None:
     sts.answer = answer

@@ -226,7 +226,7 @@ def test_a_refusal_without_a_text_says_so(cognito: Answering, text: object) -> N
         (503, refusal("SomethingNewException"), errors.EngineUnavailable),
     ],
 )
-def test_an_unknown_code_is_told_by_its_status(
+def test_an_unknown_code_is_reported_by_its_status(
     cognito: Answering, status: int, content: bytes, expected: type[TokendError]
 ) -> None:
     error = domain(cognito.failure(status, content))
@@ -450,12 +450,12 @@ def test_an_endpoint_without_a_listener() -> None:
         ("SomethingNewException", "does not know"),
     ],
 )
-def test_the_operator_is_told_what_to_do(cognito: Answering, code: str, words: str) -> None:
+def test_the_operator_is_informed_what_to_do(cognito: Answering, code: str, words: str) -> None:
     assert words in plain_words(code)
     assert plain_words(domain(cognito.failure(400, refusal(code)))) == plain_words(code)
 
 
-def test_the_operator_is_told_of_an_untrusted_certificate_and_a_missing_proxy() -> None:
+def test_the_operator_is_informed_of_an_untrusted_certificate_and_a_missing_proxy() -> None:
     assert "certificate is not trusted" in plain_words(domain(raised_as(exceptions.SSLError)))
     assert "HTTPS_PROXY" in plain_words(domain(raised_as(exceptions.ProxyConnectionError)))
 
@@ -466,7 +466,7 @@ def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
     assert [fault for fault in faults if issubclass(fault.error, operators) and not fault.advice] == []
 
 
-def test_what_is_the_callers_business_is_told_as_it_is(cognito: Answering) -> None:
+def test_what_is_the_callers_business_is_reported_as_it_is(cognito: Answering) -> None:
     assert plain_words(domain(cognito.failure(400, refusal("NotAuthorizedException")))) == "Some reason."
     assert "the request is wrong" in plain_words("NotAuthorizedException")
 

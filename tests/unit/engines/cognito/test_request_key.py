@@ -58,7 +58,7 @@ def test_no_two_values_have_the_same_encoding(one: object, other: object) -> Non
 
 
 @given(values=st.lists(VALUES, max_size=3), more=st.lists(VALUES, max_size=3))
-def test_values_are_told_from_where_they_are_split(values: list[object], more: list[object]) -> None:
+def test_values_are_reported_from_where_they_are_split(values: list[object], more: list[object]) -> None:
     together = encode((*values, *more))
     assert (together == encode((tuple(values), tuple(more)))) is False
     assert (together == encode(tuple(values))) == (not more)

@@ -133,7 +133,7 @@ def test_identical_calls_cost_one(line: Line) -> None:
 
 
 @pytest.mark.parametrize("error", [Refused("no"), Killed("now")])
-def test_all_are_told_the_same_error(line: Line, error: BaseException) -> None:
+def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
     call = Call(error)
     leader, followers = line.lead(call), line.follow(5, never)
     call.let_go()

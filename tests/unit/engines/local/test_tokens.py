@@ -98,7 +98,7 @@ def test_a_token_of_one_pool_does_not_pass_for_another(local: LocalEngineUnderTe
         ("us-gov-west-1", "idp.example.test", "arn:aws-us-gov:iam"),
     ],
 )
-def test_a_public_login_is_told_in_its_own_form(region: str, provider: str, arn: str | None) -> None:
+def test_a_public_login_is_reported_in_its_own_form(region: str, provider: str, arn: str | None) -> None:
     pool = LocalPool(
         identity_pool_id=f"{region}:1",
         developer_provider_name=DEVELOPER,

@@ -50,7 +50,7 @@ class ExamplesTest {
   }
 
   @Test
-  void errorsAreToldApart() {
+  void errorsAreDistinguished() {
     assertThat(Errors.outcome(client, ALICE)).startsWith("local:");
     server.failNext(Failure.of(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED));
     assertThat(Errors.outcome(client, ALICE)).isEqualTo("the user has another identity");

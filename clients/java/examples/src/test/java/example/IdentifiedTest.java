@@ -96,7 +96,7 @@ class IdentifiedTest {
   }
 
   @Test
-  void whoWaitsAsLongAsToldIsServedAgain() throws Exception {
+  void whoWaitsTheGivenTimeIsServedAgain() throws Exception {
     try (TokendClient client = bearing(Path.of(told("key_of_a_limited_caller_file")))) {
       TokendException refusal = null;
       while (refusal == null) {

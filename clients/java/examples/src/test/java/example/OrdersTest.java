@@ -26,7 +26,7 @@ class OrdersTest {
   }
 
   @Test
-  void aRefusalIsTold() {
+  void aRefusalIsShown() {
     try (FakeTokendServer server = FakeTokendServer.start()) {
       server.failNext(Failure.of(ErrorReason.NOT_AUTHORIZED));
 

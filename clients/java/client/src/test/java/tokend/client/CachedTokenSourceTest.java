@@ -272,7 +272,7 @@ class CachedTokenSourceTest {
   }
 
   @Test
-  void whoWaitedIsToldTheFailureAndWhoComesDuringTheBackOffTheLastOne() {
+  void whoWaitedGetsTheFailureAndWhoComesDuringTheBackOffTheLastOne() {
     CompletableFuture<TokenSnapshot> waiting = source.tokenAsync();
     fail(Status.Code.NOT_FOUND);
     CompletableFuture<TokenSnapshot> later = source.tokenAsync();

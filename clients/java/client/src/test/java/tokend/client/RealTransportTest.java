@@ -114,7 +114,7 @@ class RealTransportTest {
   }
 
   @Test
-  void speaksTlsAndTrustsWhatItIsTold(@TempDir Path directory) throws Exception {
+  void speaksTlsAndTrustsWhatItIsGiven(@TempDir Path directory) throws Exception {
     KeyStore keys = keyStore(directory);
     String target = "localhost:" + serve(serverTls(keys));
     service.then(TOKEN);
@@ -197,7 +197,7 @@ class RealTransportTest {
   }
 
   @Test
-  void aCallThatIsToldToComeBackLaterFailsAtOnce() throws Exception {
+  void aCallThatShouldComeBackLaterFailsAtOnce() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     StatusRuntimeException throttled = ScriptedService.failure(Code.RESOURCE_EXHAUSTED, "busy");
     Metadata.Key<String> pushback = Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);
