@@ -1,3 +1,4 @@
+import os
 import signal
 
 
@@ -5,6 +6,9 @@ def main() -> None:
     """Runs the command line."""
     # Ctrl-C ends it as it ends other commands, and shows no traceback, even while modules are loaded.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Else gRPC writes a line to standard error for each handshake that fails: a stranger could fill the disk with them.
+    # It reads the variable when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from tokend_server.cli import main as run  # noqa: PLC0415 - loads nearly everything
 
     run()

@@ -149,6 +149,9 @@ class Metrics:
             ("listen",),
             registry=registry,
         )
+        self.tls_handshakes = Counter(
+            "tokend_tls_handshakes_total", "Handshakes that have begun.", ("listen",), registry=registry
+        )
         self._signing_key_age = Gauge(
             "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
         )

@@ -33,7 +33,7 @@ class Told:
 
     @property
     def gauges(self) -> TlsGauges:
-        return TlsGauges(self.expires_at.append, self.stale.append)
+        return TlsGauges(self.expires_at.append, self.stale.append, lambda: None)
 
 
 class Rotated:

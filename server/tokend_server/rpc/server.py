@@ -222,7 +222,9 @@ class GrpcServer:
         if files is None:
             return None
         gauges = TlsGauges(
-            self._metrics.tls_certificate_expiry.labels(address).set, self._metrics.tls_files_stale.labels(address).set
+            self._metrics.tls_certificate_expiry.labels(address).set,
+            self._metrics.tls_files_stale.labels(address).set,
+            self._metrics.tls_handshakes.labels(address).inc,
         )
         try:
             following = FollowingCredentials(files, address, gauges, certificates.trust if certificates else None)

@@ -22,15 +22,17 @@ _Trust: TypeAlias = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True)
 class TlsGauges:
-    """The metrics of a listener's files.
+    """The metrics of a listener's files, and of the connections that ask for them.
 
     Attributes:
         expires_at: Called with the time at which the certificate that serves expires, in seconds since the Unix epoch.
         stale: Called with 1 when the files cannot be used, so that those before them still serve, else 0.
+        handshake: Called when a handshake begins; gRPC does not tell how it ends.
     """
 
     expires_at: Callable[[float], None]
     stale: Callable[[float], None]
+    handshake: Callable[[], None]
 
 
 class FollowingCredentials:
@@ -92,6 +94,7 @@ class FollowingCredentials:
                 _log.info("TLS files loaded", extra={"listen": self._address})
 
     def _latest(self) -> grpc.ServerCertificateConfiguration:
+        self._gauges.handshake()
         self.look()
         return self._current
 
