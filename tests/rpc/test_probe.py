@@ -1,5 +1,7 @@
 """tokend's own call to itself: it tells what callers would meet, and is no call of anybody's."""
 
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +13,14 @@ import pytest
 from prometheus_client import generate_latest
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
-from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service, insecure_channel
+from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health
 
 from tokend_server.callers import keys
 from tokend_server.readiness import Patience, Reach, Readiness
 from tokend_server.rpc import probe
-from tokend_server.rpc.probe import Prober
+from tokend_server.rpc.probe import Prober, Target
+from tokend_server.rpc.reach import takes_connections
 
 LOOPBACK = "127.0.0.1"
 KEYS = {
@@ -169,16 +172,72 @@ def test_a_listener_that_has_ended_is_noticed() -> None:
         assert (readiness.look().ready, readiness.alive().ready) == (False, False)
 
 
-def test_a_port_that_takes_no_connections_is_alive_and_not_ready() -> None:
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_whoever_fills_the_table_of_connections_takes_no_server_away(
+    tls: Callable[..., dict[str, object]], *, has_tls: bool
+) -> None:
     clock = FakeClock()
-    with grpc_service(max_connections=1) as service, insecure_channel(service.address) as only:
-        grpc.channel_ready_future(only).result(PATIENCE)
-        with probing(service, clock) as prober:
-            readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
-            assert (readiness.look().ready, readiness.alive().ready) == (False, True)
-            clock.advance(1000)
-            until(lambda: all(each.answered == 0 for each in prober.reaches()))
-            assert readiness.alive().ready
+    settings = tls(demands_certificates=False) if has_tls else {}
+    with grpc_service(max_connections=1, **settings) as service:
+        host, _, port = service.address.rpartition(":")
+        with socket.create_connection((host, int(port)), PATIENCE) as only:
+            if not has_tls:
+                only.recv(1)
+            until(lambda: _is_turned_away(service.address))
+            with probing(service, clock) as prober:
+                passes_again(prober, clock)
+
+
+def _is_turned_away(address: str) -> bool:
+    """Whether the server ends a new connection at once."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as newcomer:
+        newcomer.settimeout(0.2)
+        try:
+            return newcomer.recv(1) == b""
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing bars hosts from connecting")
+def test_whoever_has_the_loopback_address_barred_takes_no_server_away() -> None:
+    clock = FakeClock()
+    with grpc_service() as service, probing(service, clock) as prober:
+        service.server._guard._bar(LOOPBACK, 3600)  # noqa: SLF001 - as a flood of a local user's calls does
+        until(lambda: not _can_connect(service.address))
+        for _ in range(3):
+            passes_again(prober, clock)
+        assert not _can_connect(service.address)
+
+
+def _can_connect(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 0.2).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_a_port_that_says_nothing_is_alive_and_not_ready(
+    tls: Callable[..., dict[str, object]], *, has_tls: bool
+) -> None:
+    clock = FakeClock()
+    settings = tls(demands_certificates=False) if has_tls else {}
+    with grpc_service(**settings) as service, socket.create_server(("127.0.0.1", 0)) as silent:
+        target = Target("here", "{}:{}".format(*silent.getsockname()), has_tls, service.server._targets[0].private)  # noqa: SLF001
+        path = service.server._probe.path  # noqa: SLF001
+        prober = Prober([target], path, clock, call_timeout=PATIENCE, reach_timeout=0.2, interval=0.01)
+        prober.start()
+        readiness = Readiness({"scripted": service.engine}, service.server.set_serving, prober.reaches)
+        assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+        clock.advance(1000)
+        until(lambda: all(each.answered == 0 for each in prober.reaches()))
+        assert (readiness.look().ready, readiness.alive().ready) == (False, True)
+        prober.stop()
 
 
 def test_all_that_tell_of_it_say_the_same() -> None:
@@ -210,7 +269,15 @@ def test_no_thread_is_left() -> None:
 
 def test_what_does_not_answer_a_handshake_is_no_tls() -> None:
     with grpc_service() as service:
-        assert not probe.is_answered_by_tls(service.address, PATIENCE)
+        assert not takes_connections(service.address, PATIENCE, has_tls=True)
+
+
+def test_where_nothing_listens_no_connections_are_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"[::1]:{port}", f"unix:{tmp_path}/none"):
+        assert not takes_connections(address, PATIENCE, has_tls=False)
+        assert not takes_connections(address, PATIENCE, has_tls=True)
 
 
 def test_probes_of_a_listener_that_demands_certificates_log_nothing(

@@ -9,12 +9,9 @@ counted among no calls, not in the metrics and not in the audit log.
 import logging
 import secrets
 import shutil
-import socket
-import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +19,7 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.readiness import Reach
+from tokend_server.rpc.reach import takes_connections
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +34,6 @@ _DIRECTORIES = (None, "/dev/shm")  # noqa: S108 - a directory of its own is made
 
 #: A connection of its own for each call, straight to the server.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
-
-#: The first octet of a record that goes on with a handshake (RFC 8446, section 5.1); an alert has another.
-_TLS_HANDSHAKE = b"\x16"
 
 
 class ProbeMethod:
@@ -165,14 +160,13 @@ class Prober:
 
     def _probe(self, target: Target) -> None:
         private = target.private if target.private and Path(target.private.removeprefix("unix:")).exists() else None
-        answered = private is None or self._call(private, self._call_timeout)
-        if answered and private:
+        if private:
+            if not self._call(private, self._call_timeout):
+                return
             self._answered[target.listen] = self._clock.monotonic()
-        if target.has_tls:
-            reached = is_answered_by_tls(target.address, self._reach_timeout)
-        else:
-            reached = self._call(target.address, self._reach_timeout)
-        if answered and reached:
+        elif not target.has_tls and not self._call(target.address, self._reach_timeout):
+            return
+        if takes_connections(target.address, self._reach_timeout, has_tls=target.has_tls):
             self._answered[target.listen] = self._reached[target.listen] = self._clock.monotonic()
 
     def _call(self, address: str, seconds: float) -> bool:
@@ -183,30 +177,6 @@ class Prober:
             except grpc.RpcError:
                 return False
         return True
-
-
-def is_answered_by_tls(address: str, seconds: float) -> bool:
-    """Whether a server at an address answers the first message of a TLS handshake.
-
-    It goes no further: gRPC would log that a handshake failed for want of a certificate.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
-            connection.sendall(_client_hello())
-            return connection.recv(1) == _TLS_HANDSHAKE
-    except OSError:
-        return False
-
-
-def _client_hello() -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.set_alpn_protocols(["h2"])
-    sent = ssl.MemoryBIO()
-    with suppress(ssl.SSLWantReadError):
-        context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
-    return sent.read()
 
 
 def _make_directory(parent: str | None) -> Path | None:
