@@ -37,14 +37,14 @@ class TokendError(Exception):
         aws_request_id: The id of the request to Cognito that failed, if there was one.
         text: What the caller reads.
         advice: What the service's operator should do about it; not for the caller.
-        in_vain: A caller that behaves makes few such calls.
+        misuse: A caller that behaves makes few such calls.
     """
 
     reason: ClassVar[str | None] = None
     aws_error_code: str | None = None
     aws_request_id: str | None = None
     advice: str = ""
-    in_vain: bool = False
+    misuse: bool = False
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -217,7 +217,7 @@ class CallerUnauthenticated(TokendError):
     """Raised when the service does not know who calls."""
 
     reason = "CALLER_UNAUTHENTICATED"
-    in_vain = True
+    misuse = True
 
 
 class CallerNotAllowed(TokendError):
@@ -236,7 +236,7 @@ class MetadataTooLarge(TokendError):
     """Raised when a call carries more metadata than the service accepts."""
 
     reason = "METADATA_TOO_LARGE"
-    in_vain = True
+    misuse = True
 
 
 class DeadlineExceeded(TokendError):

@@ -141,5 +141,5 @@ class Limits:
     def _refusal(self, limit: str, text: str, retry_after: float) -> TooManyRequests:
         self._on_refusal(limit)
         refusal = TooManyRequests(text, retry_after=retry_after)
-        refusal.in_vain = True
+        refusal.misuse = True
         return refusal

@@ -297,6 +297,24 @@ def test_silent_calls_end_and_their_threads_with_them(method: str, caplog: pytes
     assert [record.getMessage() for record in caplog.records] == []
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_caller_that_is_not_identified_is_refused_before_its_message(method: str) -> None:
+    row = {"callers": ["key:checkout"], "pools": ["*"], "operations": ["*"]}
+    sections = {"callers": {"keys": {"checkout": [f"sha256:{64 * '0'}"]}}, "policy": {"any": row}}
+    over = threading.Event()
+
+    def no_message() -> Iterator[bytes]:
+        over.wait()
+        yield from ()
+
+    with grpc_service(None, sections, identify_by=["bearer_key"], message_timeout_seconds=3600) as service:
+        path = f"/{SERVICE_NAME}/{method}"
+        call: grpc.StreamUnaryMultiCallable[bytes, bytes] = service.channel.stream_unary(path, None, None)
+        seen = failure(lambda: call(no_message(), timeout=PATIENCE))
+        over.set()
+    assert seen.code is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_a_silent_caller_sees_that_its_call_was_cancelled() -> None:
     over = threading.Event()
 

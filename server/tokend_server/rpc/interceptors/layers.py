@@ -164,5 +164,5 @@ def _deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa:
         return deserialize(serialized)
     except DecodeError:
         malformed = ValidationFailed([FieldViolation("", "Request must be a serialized message of its type")])
-        malformed.in_vain = True
+        malformed.misuse = True
         raise malformed from None

@@ -101,7 +101,7 @@ def pausing(threads: Threads, seconds: float) -> Layer:
             try:
                 return behavior(request, context, *rest)
             except TokendError as error:
-                if error.in_vain:
+                if error.misuse:
                     hold_back(seconds)
                 raise
 

@@ -1,0 +1,92 @@
+"""The numbers in the prose of README.md and SECURITY.md are those of the code."""
+
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from tokend_server.cli.keys import keys
+from tokend_server.config import Cognito
+from tokend_server.engines.local.signer import JWKS_MAX_AGE
+from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
+from tokend_server.rpc.server import GrpcServer
+
+ROOT = Path(__file__).parents[2]
+README, SECURITY = "README.md", "server/SECURITY.md"
+
+
+def constant(name: str) -> Any:  # noqa: ANN401 - of any type
+    module, _, attribute = f"tokend_server.{name}".rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def default_of(command: str, option: str) -> Any:  # noqa: ANN401 - as above
+    return next(each.default for each in keys.commands[command].params if each.name == option)
+
+
+def parameter(function: Any, name: str) -> Any:  # noqa: ANN401 - as above
+    return inspect.signature(function).parameters[name].default
+
+
+#: A page, its words, what the code says, and what the words say.
+STATED: list[tuple[str, str, Any, Any]] = [
+    (README, "keeps the keys for five minutes", parameter(jwt.PyJWKClient, "lifespan"), 300),
+    (README, "255 characters at most", constant("config.issuer_url._MOST_CHARACTERS"), 255),
+    (README, "with five minutes' grace for clocks", constant("engines.local.providers.SKEW"), 300),
+    (README, "about 50 tokens a second", Cognito().requests_per_second + Cognito().burst, 50),
+    (README, "more often than at a third of their token's life", refresh_time(0, 900), 300),
+    (README, "good until a minute before it expires", Cognito().stale_margin_seconds, 60),
+    (README, "a request without one gets, if below 900", DEFAULT_TOKEN_DURATION.total_seconds(), 900),
+    (README, "more than 20 logins on an identity", MAX_LINKED_LOGINS, 20),
+    (README, "tokend calls itself every two seconds", parameter(GrpcServer.prober, "interval"), 2),
+    (README, "twice as many (at least 32)", constant("rpc.threads._LEAST_SPARE_THREADS"), 32),
+    (README, "gives up after 30 seconds", constant("engines.local.stores.sqlite.LOCK_PATIENCE"), 30),
+    (README, "gives up after 30 seconds", constant("engines.local.stores.sql.MIGRATION_PATIENCE"), 30),
+    (README, "signs in an hour by default", default_of("add", "signs_in"), 3600),
+    (README, "holds up a stop for five seconds at most", constant("tracing.provider._LONGEST_FLUSH"), 5),
+    (SECURITY, "one fetch in 30 seconds", constant("oidc.keys.COOL_DOWN"), 30),
+    (SECURITY, "256 random bits", 8 * constant("callers.keys._RANDOM_BYTES"), 256),
+    (SECURITY, "1,000 calls at once and 100 a second", constant("rpc.connection_guard._STRANGERS_BURST"), 1000),
+    (SECURITY, "1,000 calls at once and 100 a second", constant("rpc.connection_guard._STRANGERS_CALLS"), 100),
+    (SECURITY, "1,000 calls at once, or 100 a second", constant("rpc.connection_guard._STRANGERS_BURST"), 1000),
+    (SECURITY, "1,000 calls at once, or 100 a second", constant("rpc.connection_guard._STRANGERS_CALLS"), 100),
+    (SECURITY, "drops the host's new connections for two seconds", constant("rpc.connection_guard.BAR"), 2),
+    (SECURITY, "the kernel drops new ones for two seconds", constant("rpc.connection_guard.BAR"), 2),
+    (SECURITY, "an eighth of `grpc.max_connections` is kept free", constant("rpc.connection_guard._ROOM"), 1 / 8),
+    (SECURITY, "more than seven eighths of `grpc.max_connections`", 1 - constant("rpc.connection_guard._ROOM"), 7 / 8),
+    (SECURITY, "A quarter is made free", constant("rpc.connection_guard._MADE_ROOM"), 1 / 4),
+    (SECURITY, "counting fourfold", constant("rpc.connection_guard._WEIGHT_OF_UNKNOWN"), 4),
+    (SECURITY, "after ten silent seconds", constant("rpc.connection_guard._SILENCE"), 10),
+    (SECURITY, "more metadata fields than an eighth of", constant("rpc.connection_guard._LEAST_FIELD"), 8),
+    (SECURITY, "up to 64 seconds", constant("rpc.connection_guard._LONGEST_BAR"), 64),
+    (SECURITY, "without an acknowledgement ends after five seconds", constant("rpc.server._SETTINGS_TIMEOUT"), 5),
+    (SECURITY, "is twice `grpc.threads`, at least 32", constant("config.listeners._LEAST_STREAMS"), 32),
+    (SECURITY, "oldest are cancelled beyond 16", constant("rpc.threads._SPARE_STREAM_THREADS"), 16),
+    (SECURITY, "with 60 seconds' grace for clocks", constant("callers.tokens.SKEW"), 60),
+    (SECURITY, "remembered for a minute at most", constant("callers.tokens.REMEMBERED_FOR"), 60),
+    (SECURITY, "keys are read again every five", constant("callers.tokens.KEYS_MAX_AGE"), 300),
+    (SECURITY, "once in 30 seconds at most", constant("oidc.keys.COOL_DOWN"), 30),
+    (SECURITY, "a withdrawn key counts for ten minutes more", constant("callers.tokens.KEYS_TOO_OLD"), 600),
+    (SECURITY, "gets 900 seconds", DEFAULT_TOKEN_DURATION.total_seconds(), 900),
+    (SECURITY, "it fails after a second", constant("audit.queued_log.REQUIRED_PATIENCE"), 1),
+    (SECURITY, "a queue of 1,000 lines", constant("audit.queued_log.MOST_WAITING"), 1000),
+    (SECURITY, "one refusal a second has a line", constant("audit.auditor.REFUSALS_PER_SECOND"), 1),
+    (SECURITY, "one line a second for refusals", constant("audit.auditor.REFUSALS_PER_SECOND"), 1),
+    (SECURITY, "(a hundred after a pause)", constant("audit.auditor.REFUSALS_BURST"), 100),
+    (SECURITY, "once a minute and at the end", constant("audit.auditor.SUMMARY_SECONDS"), 60),
+    (SECURITY, "within a second of the next line", constant("audit.file_log._LOOK_SECONDS"), 1),
+    (SECURITY, "a day and ten minutes after", constant("engines.local.keyring._TOKENS_LAST"), 86_400 + 600),
+    (SECURITY, "published for an hour before it signs", default_of("add", "signs_in"), 3600),
+    (SECURITY, "the key set says five minutes", JWKS_MAX_AGE.total_seconds(), 300),
+]
+
+
+@pytest.mark.parametrize(("page", "words", "found", "stated"), STATED)
+def test_a_number_in_prose_is_that_of_the_code(page: str, words: str, found: float, stated: float) -> None:
+    prose = re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
+    assert words in prose
+    assert found == stated
