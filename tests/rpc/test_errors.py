@@ -8,11 +8,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, ResourceInfo, RetryInfo
-from tests.support.grpc_service import METHODS, VALID, GrpcService, failure
+from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure
 
 from tokend.v1.error_reason_pb2 import ErrorReason
 from tokend_server import errors
 from tokend_server.errors import TokendError
+from tokend_server.rpc.server import SERVICE_NAME
 
 TEXT = "What the caller reads: ü, €."
 
@@ -188,4 +189,22 @@ def test_a_pool_that_is_not_declared_is_not_found(method: str, service: GrpcServ
     assert (seen.code, seen.reason) == (grpc.StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
     text = "IdentityPool 'eu-west-1:0' not found."
     assert seen.details[1] == ResourceInfo(resource_type="IdentityPool", resource_name="eu-west-1:0", description=text)
+    assert service.engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "code"),
+    [
+        ("/tokend.v1.DeveloperIdentityService/NoSuchMethod", b"", grpc.StatusCode.UNIMPLEMENTED),
+        ("/no.such.Service/Method", b"", grpc.StatusCode.UNIMPLEMENTED),
+        (f"/{SERVICE_NAME}/LookupDeveloperIdentity", bytes(3 * 1024 * 1024), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+    ids=["a method that is not there", "a service that is not there", "a message above the limit"],
+)
+def test_what_grpc_itself_answers_has_no_reason(
+    path: str, message: bytes, code: grpc.StatusCode, service: GrpcService
+) -> None:
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = service.channel.unary_unary(path, None, None)
+    seen = failure(lambda: call(message, timeout=PATIENCE))
+    assert (seen.code, seen.reason) == (code, None)
     assert service.engine.asked == []

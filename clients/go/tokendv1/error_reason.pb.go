@@ -23,7 +23,8 @@ const (
 
 // Why a call failed.
 //
-// Every failed call but one that ran out of time carries a google.rpc.ErrorInfo in its status details. Its
+// Every failure that the service decides carries a google.rpc.ErrorInfo in its status details; what gRPC itself answers,
+// such as a spent deadline or an unknown method, carries none. Its
 // `domain` is "tokend" and its `reason` is the name of one of these values without the prefix ERROR_REASON_:
 //
 //	{"reason": "RESOURCE_NOT_FOUND", "domain": "tokend",
