@@ -86,7 +86,13 @@ def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers 
     token_issuers = _token_issuers(config, clock, issuers or Issuers(clock, config.grpc.threads), problems)
     by_token = _built(
         "callers.jwt",
-        partial(ByToken, token_issuers, clock, lambda why: metrics.caller_tokens_refused.labels(why).inc()),
+        partial(
+            ByToken,
+            token_issuers,
+            clock,
+            lambda why: metrics.caller_tokens_refused.labels(why).inc(),
+            max_token_bytes=config.callers.max_token_bytes,
+        ),
         problems,
     )
     by_key = _built("callers.keys", partial(ByKey, config.callers.keys), problems)
@@ -156,7 +162,9 @@ def caller_problems(config: Config, clock: Clock) -> list[str]:
     """What is wrong with the ways to tell who calls, beyond what the configuration alone tells: files are read."""
     problems: list[str] = []
     issuers = _token_issuers(config, clock, Issuers(clock, config.grpc.threads), problems)
-    _built("callers.jwt", partial(ByToken, issuers, clock, lambda _why: None), problems)
+    max_token_bytes = config.callers.max_token_bytes
+    by_token = partial(ByToken, issuers, clock, lambda _why: None, max_token_bytes=max_token_bytes)
+    _built("callers.jwt", by_token, problems)
     _built("callers.keys", partial(ByKey, config.callers.keys), problems)
     return problems
 
@@ -172,6 +180,7 @@ def _token_issuers(config: Config, clock: Clock, issuers: Issuers, problems: lis
                 algorithms=settings.algorithms,
                 jwks_url=settings.jwks_url,
                 bearer_token_file=settings.bearer_token_file,
+                skew=settings.clock_skew_seconds,
                 http=open_http(settings.ca_file),
                 clock=clock,
                 issuers=issuers,

@@ -47,6 +47,7 @@ GRANTED = (
     "spiffe://acme.internal/ns/shop/sa/*",
     "dns:*.shop.internal",
     "jwt:cluster:system:serviceaccount:shop:*",
+    "jwt:cluster:build%20bot%20%C3%A9",
     "key:checkout",
     "anonymous",
 )

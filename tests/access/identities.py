@@ -104,6 +104,9 @@ IDENTITIES: Mapping[str, Identity] = {
         _GRANTED, "dns:checkout.shop.internal", MUTUAL, client(dns_names=["Checkout.shop.internal", "b.test"])
     ),
     "JWT": Identity(_GRANTED, f"jwt:cluster:{SUBJECT}", TOKENS, None, jwt()),
+    "JWT of a subject beyond ASCII": Identity(
+        _GRANTED, "jwt:cluster:build%20bot%20%C3%A9", TOKENS, None, jwt("build bot \u00e9")
+    ),
     "JWT, nameless certificate": Identity(_GRANTED, f"jwt:cluster:{SUBJECT}", MUTUAL, client(), jwt()),
     "key": Identity(_GRANTED, "key:checkout", TOKENS, None, key("checkout")),
     "second key": Identity(_GRANTED, "key:checkout", TOKENS, None, key("checkout 2")),

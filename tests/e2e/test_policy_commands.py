@@ -38,7 +38,7 @@ operations = ["{GET}"]
 max_token_duration_seconds = 600
 principal_tag_keys = ["role", "department"]
 [policy.readers]
-callers = ["spiffe://**", "key:*"]
+callers = ["spiffe://**", "key:*", "jwt:idp:build%20bot", "jwt:idp:%C3%A9*"]
 pools = ["*"]
 operations = ["{LOOKUP}"]
 """
@@ -95,6 +95,7 @@ def test_a_call_that_is_allowed_is_explained_by_its_row(config: Path) -> None:
         (CHECKOUT, MERGE, POOL_ID, [True, False, True], [True, False, True]),
         ("spiffe://acme.internal/ns/other/sa/x", GET, POOL_ID, [False, True, True], [True, False, True]),
         ("anonymous", LOOKUP, POOL_ID, [False, False, True], [False, True, True]),
+        ("jwt:idp:build%2520bot", LOOKUP, POOL_ID, [False, False, True], [False, True, True]),
     ],
 )
 def test_a_call_that_is_denied_is_explained_by_what_each_row_lacks(  # noqa: PLR0913, PLR0917 - a table
@@ -110,6 +111,19 @@ def test_a_call_that_is_denied_is_explained_by_what_each_row_lacks(  # noqa: PLR
             {"Policy": "readers", **dict(zip(names, readers, strict=True))},
         ],
     }
+
+
+@pytest.mark.parametrize("caller", ["jwt:idp:build%20bot", "jwt:idp:%C3%A9t%C3%A9"])
+def test_a_subject_is_explained_by_its_spelling(caller: str, config: Path) -> None:
+    code, document = explain(config, caller, LOOKUP)
+    assert (code, document["Policy"]) == (0, "readers")
+
+
+def test_a_name_that_no_caller_has_is_refused_with_its_spelling(config: Path) -> None:
+    words = ("--caller", "jwt:idp:build bot", "--operation", LOOKUP, "--pool", POOL_ID)
+    ended = run("policy", "explain", "--config", str(config), *words)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "jwt:idp:build%20bot" in ended.stderr
 
 
 def test_without_a_policy_every_call_is_allowed(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
         '{"cluster": {"issuer": "https://i.example", "audiences": ["a"], "algorithms": ["ES256"], "ca_file": "/ca"}}',
         {"cluster": JwtIssuer(issuer="https://i.example", audiences=["a"], algorithms=["ES256"], ca_file=Path("/ca"))},
     ),
+    "TOKEND_CALLERS_MAX_TOKEN_BYTES": ("4096", 4096),
     "TOKEND_POLICY": (
         '{"all": {"callers": ["**"], "pools": ["*"], "operations": ["*"], "max_token_duration_seconds": 60}}',
         {"all": PolicyRow(callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=60)},
@@ -665,6 +666,16 @@ def test_what_concerns_several_settings_is_reported_all_at_once(problems: Proble
         (ISSUER.replace("RS256", "none"), "callers.jwt.cluster.algorithms.0: "),
         (ISSUER.replace("https://", "http://"), "callers.jwt.cluster.issuer: must be https"),
         (f'{ISSUER}jwks_url = "http://i.example/keys"', "callers.jwt.cluster.jwks_url: must be https"),
+        ("[callers]\nmax_token_bytes = 1023", "callers.max_token_bytes: "),
+        ("[callers]\nmax_token_bytes = 1048577", "callers.max_token_bytes: "),
+        (f"{ISSUER}clock_skew_seconds = -1", "callers.jwt.cluster.clock_skew_seconds: "),
+        (f"{ISSUER}clock_skew_seconds = 3601", "callers.jwt.cluster.clock_skew_seconds: "),
+        (f"{ISSUER}clock_skew_seconds = nan", "callers.jwt.cluster.clock_skew_seconds: "),
+        (
+            EVERYBODY.replace("**", "jwt:cluster:build bot"),
+            "policy.everybody.callers.0: no caller's name has white space",
+        ),
+        (EVERYBODY.replace("**", "jwt:cluster:50%"), "policy.everybody.callers.0: in a caller's name % begins"),
         (EVERYBODY.replace("everybody", '"every body"'), "policy.every body.[key]: "),
         (EVERYBODY.replace('["**"]', "[]"), "policy.everybody.callers: "),
         (

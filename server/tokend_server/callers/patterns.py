@@ -6,6 +6,8 @@ for any run at all. Either run may be empty. Everything else stands for itself, 
 
 import re
 
+from tokend_server.callers.names import check_spelling
+
 _STARS = re.compile(r"(\*\*|\*)")
 _BOUNDARIES = frozenset("/:")
 
@@ -14,17 +16,13 @@ def check_pattern(pattern: str) -> str:
     """Returns the pattern, if some name can fit it.
 
     Raises:
-        ValueError: It is empty, has three stars in a row, or has a character that no name has.
+        ValueError: It is empty, has three stars in a row, or is spelled as no name is.
     """
     if not pattern:
         raise ValueError("a pattern of callers must not be empty")
     if "***" in pattern:
         raise ValueError("a pattern of callers must not have more than two stars in a row")
-    if any(character.isspace() or not character.isprintable() for character in pattern):
-        raise ValueError(
-            "a pattern of callers must not have white space or control characters, which no caller's name has"
-        )
-    return pattern
+    return check_spelling(pattern)
 
 
 class Pattern:

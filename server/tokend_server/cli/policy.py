@@ -2,6 +2,7 @@ from pathlib import Path
 
 import click
 
+from tokend_server.callers.names import check_spelling
 from tokend_server.cli.options import config_option, echo_json
 from tokend_server.config import load_config
 from tokend_server.door import policy_of
@@ -13,9 +14,21 @@ def policy() -> None:
     """Who may do what."""
 
 
+def _checked(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    try:
+        return check_spelling(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @policy.command()
 @config_option
-@click.option("--caller", required=True, help="The caller's name, such as spiffe://acme.internal/ns/shop/sa/checkout.")
+@click.option(
+    "--caller",
+    required=True,
+    callback=_checked,
+    help="The caller's name, such as spiffe://acme.internal/ns/shop/sa/checkout.",
+)
 @click.option("--operation", required=True, type=click.Choice(OPERATIONS), help="The operation.")
 @click.option("--pool", required=True, help="The identity pool id.")
 def explain(config_path: Path | None, caller: str, operation: str, pool: str) -> None:

@@ -22,6 +22,7 @@ from tokend_server.config.addresses import clashes, host_and_port, is_local
 from tokend_server.config.environment import PREFIX, SettingsVariables, no_such_setting, unknown_variables
 from tokend_server.config.fields import (
     SQLITE,
+    ClockSkew,
     EndpointUrl,
     Name,
     PoolId,
@@ -202,6 +203,9 @@ class OpenIdConnectProvider(Section):
 
     client_ids: list[str] = Field(min_length=1, description="Accepted `aud` or `azp` values")
     issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
+    clock_skew_seconds: ClockSkew = Field(
+        300.0, description="Grace for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
+    )
 
 
 class Pool(Section):

@@ -7,6 +7,7 @@ from pydantic import Field
 from tokend_server.config.fields import (
     AuditDestination,
     CallerPattern,
+    ClockSkew,
     KeyDigest,
     Name,
     PoolId,
@@ -40,6 +41,9 @@ class JwtIssuer(Section):
     bearer_token_file: LocalPath | None = Field(
         None, description="File with the bearer token that its discovery demands, read for every fetch"
     )
+    clock_skew_seconds: ClockSkew = Field(
+        60.0, description="Grace for `exp`, `nbf` and `iat`: how far clocks may differ"
+    )
 
 
 class Callers(Section):
@@ -49,6 +53,9 @@ class Callers(Section):
         {}, description="Digests of a caller's keys by its name, several while keys change: `sha256:HEX`"
     )
     jwt: dict[Name, JwtIssuer] = Field({}, description="Issuers of callers' JWTs, by a name of your choice")
+    max_token_bytes: int = Field(
+        8192, ge=1024, le=2**20, description="Longest JWT of a caller; `grpc.max_metadata_bytes` has to hold it too"
+    )
 
 
 class PolicyRow(Section):

@@ -79,6 +79,8 @@ EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
 ProviderIssuer = Annotated[str, AfterValidator(provider_issuer)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
+#: More than an hour would hide a clock that is plainly wrong.
+ClockSkew = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
 
 

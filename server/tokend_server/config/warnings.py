@@ -21,3 +21,5 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
         )
     if config.issuer.url and config.pools_of("local"):
         yield from (f"issuer.url: {warning}" for warning in issuer_warnings(config.issuer.url))
+    if config.callers.jwt and config.callers.max_token_bytes > config.grpc.max_metadata_bytes:
+        yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can bear a token of that length"

@@ -6,7 +6,6 @@ The rules are those of RFC 7515, RFC 7519 and the best practices of RFC 8725; th
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NewType, NoReturn
 
 from joserfc.errors import JoseError
@@ -28,6 +27,9 @@ MAX_TRIED_KEYS = 16
 #: The most characters of a whole number, about as many as the largest float has: a refusal may repeat a date.
 _MAX_DIGITS = 300
 
+#: More than a token has that came in a call.
+_MAX_PART_BYTES = 2**20
+
 UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
@@ -44,8 +46,14 @@ class HeaderRefused(NotVerified):
     """Raised when that is already seen in its header, such as an algorithm that is not accepted."""
 
 
+class KeyUnknown(NotVerified):
+    """Raised when its issuer has no key for it: none of its id, or none that fits its algorithm."""
+
+
 class _Registry(JWSRegistry):
-    max_header_length = 8192  # room for a certificate chain (x5c)
+    """Bounds no part of a token: whoever reads one bounds the whole."""
+
+    max_header_length = max_payload_length = max_signature_length = _MAX_PART_BYTES
 
 
 _SIZES = _Registry()
@@ -65,7 +73,7 @@ class SignedToken:
 
 
 def read_token(token: Secret) -> SignedToken:
-    """Reads a token in compact form.
+    """Reads a token in compact form, whose length is bounded already.
 
     Raises:
         MalformedToken: It is none, or a member of its header or its claims is given twice.
@@ -131,21 +139,20 @@ class TokenVerifier:
             deadline: How long to wait for them.
 
         Raises:
+            HeaderRefused: Its header asks for what is not accepted.
+            KeyUnknown: The issuer has no key for it.
             NotVerified: It is not the issuer's.
             KeysUnavailable: The issuer's keys, or its newest, are not known and cannot be had now.
             DeadlineExceeded: They did not come before the deadline.
         """
         algorithm, kid = self._algorithm(token.jws), token.jws.headers().get("kid")
+        is_known = False
         for look_up in (keys.find, keys.find_again):
-            if self._is_signed_by_one(token.jws, algorithm, look_up(kid, deadline)):
+            fitting = [key for key in look_up(kid, deadline) if _fits(key, algorithm)]
+            if any(self._is_signed_by(token.jws, key) for key in fitting[:MAX_TRIED_KEYS]):
                 return VerifiedClaims(token.claims)
-        raise NotVerified
-
-    def _is_signed_by_one(
-        self, jws: CompactSignature, algorithm: JWSAlgModel, keys: Collection[VerificationKey]
-    ) -> bool:
-        fitting = (key for key in keys if _fits(key, algorithm))
-        return any(self._is_signed_by(jws, key) for key in islice(fitting, MAX_TRIED_KEYS))
+            is_known = is_known or bool(fitting)
+        raise NotVerified if is_known else KeyUnknown
 
     def _is_signed_by(self, jws: CompactSignature, key: VerificationKey) -> bool:
         try:
@@ -166,9 +173,10 @@ class TokenVerifier:
 
 
 def _fits(key: VerificationKey, algorithm: JWSAlgModel) -> bool:
-    """Whether the key's type, curve, `use` and `alg` allow the algorithm."""
+    """Whether the key's type, curve, `use`, `alg` and `key_ops` allow to verify by the algorithm."""
     try:
         algorithm.check_key(key)
+        key.check_key_op("verify")
     except JoseError:
         return False
     return True

@@ -139,7 +139,7 @@ def _local_pool(
         identity_pool_id=identity_pool_id,
         developer_provider_name=pool.developer_provider_name,
         login_providers={
-            name: build_provider(name, tuple(provider.client_ids), provider.issuer)
+            name: build_provider(name, tuple(provider.client_ids), provider.issuer, skew=provider.clock_skew_seconds)
             for name, provider in pool.open_id_connect_providers.items()
         },
         signing_algorithm=SigningAlgorithm(pool.signing_algorithm),

@@ -8,13 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
-from joserfc.jwt import JWTClaimsRegistry
-
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import NumericDate, Secret
+from tokend_server.oidc.claims import ClaimRefused, ClaimRules, Claims, Problem, read_claims
 from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.keys import KeyNotKnownYet, KeysUnavailable, ProviderKeys
@@ -34,8 +32,8 @@ OPAQUE_PROVIDERS = frozenset({"graph.facebook.com", "www.amazon.com", "api.twitt
 
 _VERIFIER = TokenVerifier(frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}))
 
-#: Seconds that a provider's clock may differ from this one's.
-SKEW = 300
+#: What ID tokens have (OpenID Connect Core 1.0, section 2).
+_REQUIRED = frozenset({"iat"})
 
 COGNITO_IDENTITY_ISSUER = "https://cognito-identity.amazonaws.com"
 GOOGLE = "accounts.google.com"
@@ -76,6 +74,7 @@ class OpenIdConnectProvider:
         client_ids: The applications, at least one, whose users may log in.
         keys: Its keys.
         clock: The time that tokens are judged by.
+        skew: Seconds that its clock may differ from this one's.
 
     Raises:
         ValueError: There is no client id.
@@ -87,6 +86,7 @@ class OpenIdConnectProvider:
     client_ids: tuple[str, ...]
     keys: ProviderKeys
     clock: Clock
+    skew: float
 
     def __post_init__(self) -> None:
         if not self.client_ids:
@@ -96,12 +96,18 @@ class OpenIdConnectProvider:
         signed = _read(token)
         self._check_issuer(signed.claims)
         claims = self._verify_signature(signed, deadline)
-        _check_claims(claims, NumericDate(self.clock.now()))
+        subject = self._read_claims(claims).subject
         if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
             raise _malformed()
-        if not _is_meant_for(self.client_ids, claims):
-            raise NotAuthorized("Token is not from a supported provider of this identity pool.")
-        return str(claims["sub"])
+        return subject
+
+    def _read_claims(self, claims: VerifiedClaims) -> Claims:
+        rules = ClaimRules(audiences=self.client_ids, skew=self.skew, required=_REQUIRED, by_authorized_party=True)
+        now = self.clock.now()
+        try:
+            return read_claims(claims, rules, now)
+        except ClaimRefused as refused:
+            raise _refusal(refused, claims, now) from None
 
     def _check_issuer(self, claims: UnverifiedClaims) -> None:
         issuer = claims.get("iss")
@@ -133,6 +139,7 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
     issuer: str | None = None,
     *,
     own_issuer: str,
+    skew: float,
     http: IssuerHttp,
     clock: Clock,
     issuers: Issuers,
@@ -144,6 +151,7 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
         client_ids: The applications, at least one, whose users may log in.
         issuer: The URL that its tokens and its discovery document name; not given: the provider's name behind https://.
         own_issuer: The `iss` of the tokens that this service issues.
+        skew: Seconds that the provider's clock may differ from this one's.
         http: Fetches its keys.
         clock: The time that its tokens are judged by.
         issuers: Makes its keys.
@@ -160,6 +168,7 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
         client_ids=client_ids,
         keys=issuers.keys(f"login provider {provider_name}", KeySource(issuer=issuer, http=http)),
         clock=clock,
+        skew=skew,
     )
 
 
@@ -170,33 +179,16 @@ def _read(token: Secret) -> SignedToken:
         raise _malformed() from None
 
 
-def _check_claims(claims: VerifiedClaims, now: NumericDate) -> None:
-    rules = JWTClaimsRegistry(
-        now=now,
-        leeway=SKEW,
-        exp={"essential": True},
-        iat={"essential": True},
-        sub={"essential": True},
-        aud={"essential": True, "allow_blank": True},
-    )
-    try:
-        rules.validate(claims)
-    except MissingClaimError as error:
-        raise _missing(error.claim.partition(",")[0]) from None
-    except ExpiredTokenError:
-        raise _invalid(f"Token expired: {now} >= {NumericDate(claims['exp'])}") from None
-    except InvalidClaimError as error:
-        raise _invalid(f"Invalid claim: {error.claim}") from None
-    # OpenID Connect Core 1.0, section 2, has it in ASCII; what no database stores is refused here.
-    if not claims["sub"].isprintable():
-        raise _invalid("Invalid claim: sub")
-
-
-def _is_meant_for(client_ids: tuple[str, ...], claims: VerifiedClaims) -> bool:
-    authorized_party, audience = claims.get("azp"), claims["aud"]
-    if authorized_party is not None:
-        return authorized_party in client_ids
-    return any(client_id in client_ids for client_id in ([audience] if isinstance(audience, str) else audience))
+def _refusal(refused: ClaimRefused, claims: VerifiedClaims, now: float) -> NotAuthorized:
+    match refused.problem:
+        case Problem.FOR_OTHERS:
+            return NotAuthorized("Token is not from a supported provider of this identity pool.")
+        case Problem.EXPIRED:
+            return _invalid(f"Token expired: {NumericDate(now)} >= {NumericDate(claims['exp'])}")
+        case Problem.MISSING:
+            return _missing(refused.claim)
+        case Problem.MALFORMED | Problem.NOT_YET_VALID:
+            return _invalid(f"Invalid claim: {refused.claim}")
 
 
 def _missing(claim: str) -> NotAuthorized:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider
-from tests.unit.callers.tokens.listener import NOW, Listener
+from tests.unit.callers.tokens.listener import NOW, SKEW, Listener
 
 from tokend_server.callers.tokens import TokenIssuer, token_issuer
 from tokend_server.oidc.issuers import Issuers
@@ -33,6 +33,7 @@ def kubernetes(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> To
         issuer=provider.issuer,
         audiences=["tokend", "tokend.example"],
         algorithms=["RS256", "ES256"],
+        skew=SKEW,
         http=http,
         clock=clock,
         issuers=Issuers(clock, 100),

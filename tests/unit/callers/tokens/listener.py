@@ -12,10 +12,13 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider, jwk, rsa_key, sign
 
 from tokend_server.callers.presented import Presented
-from tokend_server.callers.tokens import ByToken, Refusal, TokenIssuer
+from tokend_server.callers.refusals import Refusal
+from tokend_server.callers.tokens import ByToken, TokenIssuer
 from tokend_server.model import Secret
 
 NOW = 1_800_000_000
+SKEW = 60
+MAX_TOKEN_BYTES = 8192
 SUBJECT = "system:serviceaccount:shop:checkout"
 CALLER = f"jwt:kubernetes:{SUBJECT}"
 
@@ -37,7 +40,7 @@ class Listener:
     refusals: list[Refusal] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.way = ByToken(self.issuers, self.clock, self.refusals.append)
+        self.way = ByToken(self.issuers, self.clock, self.refusals.append, max_token_bytes=MAX_TOKEN_BYTES)
 
     def outcome(self, token: str) -> Outcome:
         self.refusals.clear()
@@ -45,6 +48,10 @@ class Listener:
 
     def caller(self, token: str) -> str | None:
         return self.way(bearing(token))
+
+
+def by_token(issuers: list[TokenIssuer], clock: FakeClock, max_remembered: int = 10) -> ByToken:
+    return ByToken(issuers, clock, lambda _: None, max_token_bytes=MAX_TOKEN_BYTES, max_remembered=max_remembered)
 
 
 def bearing(*tokens: str) -> Presented:

@@ -10,8 +10,10 @@ from tests.unit.callers.tokens.listener import (
     ACCEPTED,
     CALLER,
     NOW,
+    SKEW,
     Listener,
     bearing,
+    by_token,
     claims_of,
     refresh,
     refused,
@@ -19,11 +21,9 @@ from tests.unit.callers.tokens.listener import (
     token_of,
 )
 
+from tokend_server.callers.refusals import Refusal
 from tokend_server.callers.tokens import (
     REMEMBERED_FOR,
-    SKEW,
-    ByToken,
-    Refusal,
     TokenIssuer,
 )
 from tokend_server.errors import EngineUnavailable
@@ -47,7 +47,7 @@ def test_a_verified_token_is_remembered_for_a_minute(
 
     clock.advance(REMEMBERED_FOR - 1)
     assert listener.caller(token) == CALLER
-    assert listener.outcome(token_of(provider, jti="another")) == refused(Refusal.SIGNATURE)
+    assert listener.outcome(token_of(provider, jti="another")) == refused(Refusal.KEY)
     clock.advance(1)
     with pytest.raises(EngineUnavailable, match="not known yet"):
         listener.caller(token)
@@ -63,7 +63,7 @@ def test_being_shown_again_does_not_prolong_the_minute(
     refresh(listener, provider)
     assert listener.caller(token) == CALLER
     clock.advance(REMEMBERED_FOR - COOL_DOWN)
-    assert listener.outcome(token) == refused(Refusal.SIGNATURE)
+    assert listener.outcome(token) == refused(Refusal.KEY)
 
 
 def test_a_token_is_not_remembered_beyond_its_expiry(
@@ -81,7 +81,7 @@ def test_a_token_is_not_remembered_beyond_its_expiry(
 
 
 def test_only_so_many_tokens_are_remembered(provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock) -> None:
-    way = ByToken([kubernetes], clock, lambda _: None, max_remembered=2)
+    way = by_token([kubernetes], clock, max_remembered=2)
     tokens = [bearing(token_of(provider, jti=str(number))) for number in range(3)]
     for token in tokens:
         assert way(token) == CALLER
@@ -95,13 +95,13 @@ def test_only_so_many_tokens_are_remembered(provider: OidcProvider, kubernetes: 
 
 def test_a_refusal_is_not_remembered(provider: OidcProvider, listener: Listener, clock: FakeClock) -> None:
     early = token_of(provider, nbf=NOW + SKEW + 5)
-    assert listener.outcome(early) == refused(Refusal.CLAIMS)
+    assert listener.outcome(early) == refused(Refusal.NOT_YET_VALID)
     clock.advance(5)
     assert listener.outcome(early) == ACCEPTED
 
 
 def test_threads_share_what_is_remembered(provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock) -> None:
-    way = ByToken([kubernetes], clock, lambda _: None, max_remembered=3)
+    way = by_token([kubernetes], clock, max_remembered=3)
     subjects = [f"user-{number % 7}" for number in range(280)]
     shown = {subject: bearing(token_of(provider, sub=subject)) for subject in set(subjects)}
     with ThreadPoolExecutor(8) as threads:
@@ -144,6 +144,7 @@ def test_remembering_changes_no_answer(
         verifier=TokenVerifier(["RS256"]),
         keys=lasting_keys,
         clock=clock,
+        skew=SKEW,
     )
     tokens = [
         token_of(lasting_provider, exp=NOW + life, nbf=NOW + start, sub=f"user-{number}")

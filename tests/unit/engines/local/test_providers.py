@@ -59,6 +59,7 @@ def build(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> Callabl
         ("app", "app-2"),
         provider.issuer,
         own_issuer=OWN_ISSUER,
+        skew=SKEW,
         http=http,
         clock=clock,
         issuers=Issuers(clock, 100),
@@ -137,6 +138,10 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "sub a number": ({"sub": 7}, "Invalid login token. Invalid claim: sub"),
     "sub not storable": ({"sub": "\ud800"}, "Invalid login token. Invalid claim: sub"),
     "sub with NUL": ({"sub": "user\0"}, "Invalid login token. Invalid claim: sub"),
+    "sub too long": ({"sub": "s" * 1025}, "Invalid login token. Invalid claim: sub"),
+    "exp after all dates": ({"exp": 10**299}, "Invalid login token. Invalid claim: exp"),
+    "nbf null": ({"nbf": None}, "Invalid login token. Invalid claim: nbf"),
+    "aud a list with a number": ({"aud": ["app", 7]}, "Invalid login token. Invalid claim: aud"),
     "iss missing": ({"iss": ABSENT}, "Invalid login token. Missing a required claim: iss"),
     "iss of another": ({"iss": "https://login.example"}, WRONG_ISSUER),
     "iss a list": ({"iss": ["https://login.example"]}, WRONG_ISSUER),
@@ -166,6 +171,13 @@ def test_claims_are_refused_in_the_words_of_cognito(
     provider: OidcProvider, verify: Verify, changes: Mapping[str, Any], text: str
 ) -> None:
     assert refusal(verify, token_of(provider, **changes)) == text
+
+
+@pytest.mark.parametrize("subject", ["a b", "   ", "us\u00e9r", "\U0001f469\u200d\U0001f4bb", "50%:", "s" * 1024])
+def test_a_subject_is_whatever_the_provider_calls_its_user(
+    provider: OidcProvider, verify: Verify, subject: str
+) -> None:
+    assert verify(token_of(provider, sub=subject)) == subject
 
 
 NO_TOKENS: dict[str, str] = {
@@ -366,7 +378,7 @@ def declared(name: str, client_ids: tuple[str, ...], issuer: str | None = None) 
     clock = FakeClock()
     issuers = Issuers(clock, 100)
     return open_id_connect_provider(
-        name, client_ids, issuer, own_issuer=OWN_ISSUER, http=open_http(), clock=clock, issuers=issuers
+        name, client_ids, issuer, own_issuer=OWN_ISSUER, skew=SKEW, http=open_http(), clock=clock, issuers=issuers
     )
 
 
