@@ -6,6 +6,7 @@ The rules are those of RFC 7515, RFC 7519 and the best practices of RFC 8725; th
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NewType, NoReturn
 
 from joserfc.errors import JoseError
@@ -148,8 +149,8 @@ class TokenVerifier:
         algorithm, kid = self._algorithm(token.jws), token.jws.headers().get("kid")
         is_known = False
         for look_up in (keys.find, keys.find_again):
-            fitting = [key for key in look_up(kid, deadline) if _fits(key, algorithm)]
-            if any(self._is_signed_by(token.jws, key) for key in fitting[:MAX_TRIED_KEYS]):
+            fitting = list(islice((key for key in look_up(kid, deadline) if _fits(key, algorithm)), MAX_TRIED_KEYS))
+            if any(self._is_signed_by(token.jws, key) for key in fitting):
                 return VerifiedClaims(token.claims)
             is_known = is_known or bool(fitting)
         raise NotVerified if is_known else KeyUnknown
