@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from tokend_server.cli.keys import keys
-from tokend_server.config import Cognito
+from tokend_server.config import Cognito, OpenIdConnectProvider, Section
 from tokend_server.engines.local.signer import JWKS_MAX_AGE
 from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
 from tokend_server.rpc.server import GrpcServer
@@ -28,6 +28,10 @@ def default_of(command: str, option: str) -> Any:  # noqa: ANN401 - as above
     return next(each.default for each in keys.commands[command].params if each.name == option)
 
 
+def setting(section: type[Section], name: str) -> Any:  # noqa: ANN401 - as above
+    return section.model_fields[name].default
+
+
 def parameter(function: Any, name: str) -> Any:  # noqa: ANN401 - as above
     return inspect.signature(function).parameters[name].default
 
@@ -36,7 +40,7 @@ def parameter(function: Any, name: str) -> Any:  # noqa: ANN401 - as above
 STATED: list[tuple[str, str, Any, Any]] = [
     (README, "keeps the keys for five minutes", parameter(jwt.PyJWKClient, "lifespan"), 300),
     (README, "255 characters at most", constant("config.issuer_url._MOST_CHARACTERS"), 255),
-    (README, "with five minutes' grace for clocks", constant("engines.local.providers.SKEW"), 300),
+    (README, "with five minutes' grace for clocks", setting(OpenIdConnectProvider, "clock_skew_seconds"), 300),
     (README, "about 50 tokens a second", Cognito().requests_per_second + Cognito().burst, 50),
     (README, "more often than at a third of their token's life", refresh_time(0, 900), 300),
     (README, "good until a minute before it expires", Cognito().stale_margin_seconds, 60),
@@ -66,9 +70,19 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (SECURITY, "without an acknowledgement ends after five seconds", constant("rpc.server._SETTINGS_TIMEOUT"), 5),
     (SECURITY, "is twice `grpc.threads`, at least 32", constant("config.listeners._LEAST_STREAMS"), 32),
     (SECURITY, "oldest are cancelled beyond 16", constant("rpc.threads._SPARE_STREAM_THREADS"), 16),
-    (SECURITY, "with 60 seconds' grace for clocks", constant("callers.tokens.SKEW"), 60),
-    (SECURITY, "remembered for a minute at most", constant("callers.tokens.REMEMBERED_FOR"), 60),
-    (SECURITY, "keys are read again every five", constant("callers.tokens.KEYS_MAX_AGE"), 300),
+    (SECURITY, "has 1 to 1,024 octets of UTF-8", constant("oidc.claims.MAX_SUBJECT_BYTES"), 1024),
+    (SECURITY, "a number of more than 300 characters", constant("oidc.tokens._MAX_DIGITS"), 300),
+    (SECURITY, "keys that are tried for one token | 16 | 16 |", constant("oidc.tokens.MAX_TRIED_KEYS"), 16),
+    (SECURITY, "older than | 5 minutes, and waited for", constant("callers.tokens.KEYS_MAX_AGE"), 300),
+    (SECURITY, "waited for from 10 minutes on | an hour", constant("callers.tokens.KEYS_TOO_OLD"), 600),
+    (SECURITY, "waited for from 10 minutes on | an hour", constant("oidc.keys.MAX_AGE"), 3600),
+    (SECURITY, "one in 30 seconds, of 5 seconds at most", constant("oidc.keys.COOL_DOWN"), 30),
+    (SECURITY, "one in 30 seconds, of 5 seconds at most", constant("oidc.keys.FETCH_TIMEOUT"), 5),
+    (SECURITY, "a call waits for keys | 2 seconds", constant("callers.tokens.PATIENCE"), 2),
+    (SECURITY, "10,000, for a minute and not beyond `exp`", constant("callers.tokens.MAX_REMEMBERED"), 10_000),
+    (SECURITY, "10,000, for a minute and not beyond `exp`", constant("callers.tokens.REMEMBERED_FOR"), 60),
+    (SECURITY, "five lines at once for each cause and issuer", constant("callers.refusals.LINES_AT_ONCE"), 5),
+    (SECURITY, "then one in 10 seconds", 1 / constant("callers.refusals.LINES_PER_SECOND"), 10),
     (SECURITY, "once in 30 seconds at most", constant("oidc.keys.COOL_DOWN"), 30),
     (SECURITY, "a withdrawn key counts for ten minutes more", constant("callers.tokens.KEYS_TOO_OLD"), 600),
     (SECURITY, "gets 900 seconds", DEFAULT_TOKEN_DURATION.total_seconds(), 900),
