@@ -54,6 +54,8 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (README, "holds up a stop for five seconds at most", constant("tracing.provider._LONGEST_FLUSH"), 5),
     (SECURITY, "one fetch in 30 seconds", constant("oidc.keys.COOL_DOWN"), 30),
     (SECURITY, "256 random bits", 8 * constant("callers.keys._RANDOM_BYTES"), 256),
+    (SECURITY, "beyond 1,000 at once and 500 a second", constant("rpc.worker_pool._ABANDONED_BURST"), 1000),
+    (SECURITY, "beyond 1,000 at once and 500 a second", constant("rpc.worker_pool._ABANDONED_PER_SECOND"), 500),
     (SECURITY, "1,000 calls at once and 100 a second", constant("rpc.connection_guard._STRANGERS_BURST"), 1000),
     (SECURITY, "1,000 calls at once and 100 a second", constant("rpc.connection_guard._STRANGERS_CALLS"), 100),
     (SECURITY, "1,000 calls at once, or 100 a second", constant("rpc.connection_guard._STRANGERS_BURST"), 1000),

@@ -42,7 +42,7 @@ class Waits:
                     self._waiting[issuer] -= 1
 
     def begin_fetch(self) -> bool:
-        """Whether one more fetch may begin, whose end `end_fetch` is told."""
+        """Whether one more fetch may begin; `end_fetch` has to be called at its end."""
         return self._fetches.acquire(blocking=False)
 
     def end_fetch(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a listener takes connections, as far as that can be told without being anybody.
+"""Whether a listener takes connections, as far as that shows without credentials.
 
 A listener that has as many connections as it may have ends a new one at once. Those who have one are served, and room
 is made for others: it takes connections. Otherwise whoever fills its table would take the server, and then the next
@@ -65,7 +65,7 @@ def _connect(address: str, seconds: float) -> socket.socket:
 
 
 def _source(host: str) -> tuple[str, int] | None:
-    """A loopback address that no one else uses: that of everybody may be barred for what somebody here has done."""
+    """A loopback address that no other client uses: the common one may be barred for what a client here has done."""
     if sys.platform == "linux" and host.startswith("127."):
         return f"127.{secrets.randbelow(255) + 1}.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}", 0
     return None

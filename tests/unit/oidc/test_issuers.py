@@ -27,7 +27,7 @@ HTTP = open_http()
 
 @pytest.fixture(autouse=True)
 def _hang_for_the_whole_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No request ends by itself; the time that a fetch may take is told by a clock that stands still."""
+    """No request ends by itself; the time that a fetch may take is measured by a clock that stands still."""
     monkeypatch.setattr("tokend_server.oidc.outbound.SOCKET_TIMEOUT", 10.0 * PATIENCE)
     monkeypatch.setattr("tokend_server.oidc.keys.FETCH_TIMEOUT", 10.0 * PATIENCE)
 
