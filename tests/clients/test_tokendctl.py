@@ -37,27 +37,27 @@ def test_a_bearer_token_tells_who_calls(guarded: Guarded) -> None:
     done = tokendctl(guarded, guarded.bearer, *tls, guarded.key_file)
     assert (done.stderr, done.returncode) == ("", 0)
     refused = tokendctl(guarded, guarded.bearer, *tls, guarded.unknown_key_file)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("UNAUTHENTICATED CALLER_UNAUTHENTICATED: ")
+    assert refused.returncode == 254
+    assert refused.stderr.startswith("An error occurred (UnrecognizedClientException) when calling the ")
     assert Path(guarded.unknown_key_file).read_text(encoding="ascii").strip() not in refused.stderr
 
 
 def test_a_certificate_means_tls(guarded: Guarded) -> None:
     untrusted = tokendctl(guarded, guarded.mutual_tls, *identity(guarded), "--timeout", "3")
-    assert untrusted.returncode == 1
+    assert untrusted.returncode == 255
     assert "CERTIFICATE_VERIFY_FAILED" in untrusted.stderr
 
 
-def refused_as_wrong_usage(guarded: Guarded, *options: str, endpoint: str = "127.0.0.1:1") -> str:
+def refused(guarded: Guarded, exit_code: int, *options: str, endpoint: str = "127.0.0.1:1") -> str:
     ended = tokendctl(guarded, endpoint, *options)
-    assert ended.returncode == 2
+    assert ended.returncode == exit_code
     return ended.stderr
 
 
 def test_a_certificate_and_its_key_go_together(guarded: Guarded) -> None:
     certificate = identity(guarded)[:2]
-    assert "go together" in refused_as_wrong_usage(guarded, *certificate)
-    assert "PEM" in refused_as_wrong_usage(guarded, *certificate, "--client-key-file", guarded.certificate_file)
+    assert "go together" in refused(guarded, 252, *certificate)
+    assert "PEM" in refused(guarded, 253, *certificate, "--client-key-file", guarded.certificate_file)
 
 
 def test_no_user_is_asked_for_the_password_of_a_key(guarded: Guarded, tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_no_user_is_asked_for_the_password_of_a_key(guarded: Guarded, tmp_path: 
         )
     )
     certificate = identity(guarded)[:2]
-    assert "unencrypted" in refused_as_wrong_usage(guarded, *certificate, "--client-key-file", str(encrypted))
+    assert "unencrypted" in refused(guarded, 253, *certificate, "--client-key-file", str(encrypted))
 
 
 def test_a_token_does_not_leave_the_machine_in_plaintext(guarded: Guarded) -> None:
     bearer = ["--bearer-token-file", guarded.key_file]
-    assert "needs --tls" in refused_as_wrong_usage(guarded, *bearer, endpoint="tokend.example.test:50051")
+    assert "needs --tls" in refused(guarded, 252, *bearer, endpoint="tokend.example.test:50051")

@@ -102,16 +102,15 @@ def test_users_are_merged_paged_and_unlinked(tokendctl: Tokendctl) -> None:
     assert tokendctl.identity("ctl-carol") not in {source, destination}
 
 
-def test_an_unedited_skeleton_is_refused_by_the_service(tokendctl: Tokendctl) -> None:
-    skeleton = tokendctl.run(GET, "--generate-cli-skeleton").stdout
-    ended = tokendctl.run(GET, "--cli-input-json", skeleton)
-    assert (ended.stdout, ended.returncode) == ("", 1)
-    assert ended.stderr.startswith("INVALID_ARGUMENT VALIDATION_FAILED: ")
-    assert "\n  token_duration" in ended.stderr
+def test_a_limit_is_refused_by_the_service(tokendctl: Tokendctl) -> None:
+    ended = tokendctl.run(LOOKUP, "--max-results", "61", "--developer-user-identifier", "x" * 1025)
+    assert (ended.stdout, ended.returncode) == ("", 254)
+    assert ended.stderr.startswith("An error occurred (ValidationException) when calling the LookupDeveloperIdentity")
+    assert "\n  max_results" in ended.stderr
 
 
 def test_an_unknown_user_is_not_found(tokendctl: Tokendctl) -> None:
     ended = tokendctl.run(LOOKUP, "--developer-user-identifier", "ctl-unknown")
-    assert (ended.stdout, ended.returncode) == ("", 1)
-    assert ended.stderr.startswith("NOT_FOUND RESOURCE_NOT_FOUND: ")
+    assert (ended.stdout, ended.returncode) == ("", 254)
+    assert ended.stderr.startswith("An error occurred (ResourceNotFoundException) when calling the LookupDeveloper")
     assert "ctl-unknown" not in ended.stderr

@@ -93,13 +93,24 @@ def serving(
 ) -> Iterator[FakeDeveloperIdentityService]:
     """Serves a fake at the address, on a free port if the port is 0, until the block ends."""
     service = FakeDeveloperIdentityService()
+    with served(service, address, credentials):
+        yield service
+
+
+@contextmanager
+def served(
+    service: FakeDeveloperIdentityService,
+    address: str = "127.0.0.1:0",
+    credentials: grpc.ServerCredentials | None = None,
+) -> Iterator[None]:
+    """As `serving`, for a fake that is at hand."""
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     add_DeveloperIdentityServiceServicer_to_server(service, server)
     port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     service.endpoint = address if address.startswith("unix:") else address.replace(":0", f":{port}")
     server.start()
     try:
-        yield service
+        yield
     finally:
         server.stop(None).wait()
 

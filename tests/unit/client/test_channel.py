@@ -71,12 +71,12 @@ def test_an_untrusted_certificate_is_refused(service: FakeDeveloperIdentityServi
     _, another = self_signed()
     ca_file.write_bytes(another)
     done = lookup(service, "--ca-file", str(ca_file), GRPC_VERBOSITY="NONE")
-    assert done.returncode == 1
-    assert done.stderr.startswith("UNAVAILABLE: ")
+    assert done.returncode == 255
+    assert done.stderr.startswith(f'No answer from the endpoint "{service.endpoint}": UNAVAILABLE: ')
     assert service.requests == []
 
 
 def test_a_service_with_tls_is_not_reached_without(service: FakeDeveloperIdentityService) -> None:
     done = lookup(service, GRPC_VERBOSITY="NONE")
-    assert done.returncode == 1
-    assert done.stderr.startswith("UNAVAILABLE: ")
+    assert done.returncode == 255
+    assert done.stderr.startswith(f'No answer from the endpoint "{service.endpoint}": UNAVAILABLE: ')

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from tokend_client.tokendctl import cli_input
+from tokend_client.tokendctl import cli_input, paramfile, yaml_document
 from tokend_client.tokendctl.errors import InvalidInput
+from tokend_client.tokendctl.json_document import type_name
 from tokend_client.tokendctl.operations import operations
+from tokend_client.tokendctl.skeleton import input_skeleton
 
 GET, LOOKUP, *_ = operations()
 POOL = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
@@ -17,7 +19,7 @@ NO_MAP = "entry 1 (from character 1 on) is not KEY=VALUE; put quotes around a va
 def merged(cli_input_json: str | None = None, **options: str) -> dict[str, Any]:
     members = LOOKUP.members if "max_results" in options else GET.members
     given = {member.field: options.get(member.field) for member in members}
-    return cli_input.merge(members, given, cli_input_json)
+    return cli_input.merge(members, given, cli_input.document(cli_input_json, None))
 
 
 def problems(cli_input_json: str | None = None, **options: str) -> list[str]:
@@ -52,15 +54,70 @@ def test_an_option_replaces_the_whole_member() -> None:
     assert fields == {"identity_pool_id": POOL, "logins": {"e": "f"}, "token_duration": 60}
 
 
-def test_an_unedited_skeleton_is_taken_as_given() -> None:
-    fields = merged(json.dumps(cli_input.skeleton(GET.members)))
-    assert fields == {
-        "identity_pool_id": "",
-        "identity_id": "",
-        "logins": {"KeyName": ""},
-        "principal_tags": {"KeyName": ""},
-        "token_duration": 0,
-    }
+def test_an_unedited_skeleton_is_refused() -> None:
+    assert problems(json.dumps(input_skeleton(GET))) == [
+        "--cli-input-json: IdentityPoolId: empty, expected 1 to 55 characters",
+        "--cli-input-json: IdentityId: empty, expected 1 to 55 characters",
+        "--cli-input-json: Logins: key 'KeyName': empty, expected 1 to 50000 characters",
+        "--cli-input-json: PrincipalTags: key 'KeyName': empty, expected 1 to 256 characters",
+        "--cli-input-json: TokenDuration: too small, expected 1 to 86400",
+    ]
+
+
+def test_an_unset_variable_is_refused() -> None:
+    assert problems(identity_pool_id=POOL, logins="a=b", identity_id="") == [
+        "--identity-id: empty, expected 1 to 55 characters"
+    ]
+    assert problems(identity_pool_id=POOL, logins='{"a": "", "": "b"}') == [
+        "--logins: key 'a': empty, expected 1 to 50000 characters",
+        "--logins: key '': empty, expected 1 to 128 characters",
+    ]
+
+
+def test_a_document_may_be_yaml() -> None:
+    text = f"# a comment\nIdentityPoolId: {POOL}\nLogins:\n  login.example.internal: 'no'\nTokenDuration: 60\n"
+    given = cli_input.document(None, text)
+    fields = cli_input.merge(GET.members, dict.fromkeys((member.field for member in GET.members), None), given)
+    assert fields == {"identity_pool_id": POOL, "logins": {"login.example.internal": "no"}, "token_duration": 60}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Logins: {a: s3cret, a: s3cret}", "not valid YAML at line 1, column 21"),
+        ("Logins: {a: 's3cret}", "not valid YAML at line 1, column 21"),
+        ("Logins: {1: s3cret}", "a key is no string; put quotes around it"),
+        ("- s3cret", "expected an object, found an array"),
+        ("", "expected an object, found null"),
+        ("{}\n---\n{}", "not valid YAML at line 2, column 1"),
+        ("a: !!python/name:os.system", "not valid YAML at line 1, column 4"),
+    ],
+)
+def test_a_document_is_one_yaml_mapping(text: str, problem: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        yaml_document.parse_object(text)
+    assert caught.value.problems == (problem,)
+
+
+def test_yaml_values_have_their_types_by_yaml_1_2() -> None:
+    parsed = yaml_document.parse_object("a: yes\nb: 0123\nc: 12:30\nd: 2020-01-01\n").members
+    assert [type_name(value) for _, value in parsed] == [
+        "a string",
+        "an integer",
+        "a string",
+        "a value of another type",
+    ]
+
+
+def test_a_document_comes_once() -> None:
+    with pytest.raises(InvalidInput, match="exclude each other"):
+        cli_input.document("{}", "{}")
+
+
+def test_a_file_is_text_or_exact(tmp_path: Path) -> None:
+    (tmp_path / "user").write_bytes(b"\xef\xbb\xbfa\r\n")
+    assert paramfile.load(f"file://{tmp_path}/user") == "a\n"
+    assert paramfile.load(f"fileb://{tmp_path}/user") == "\ufeffa\r\n"
 
 
 def test_every_problem_is_reported_at_once() -> None:
@@ -73,12 +130,12 @@ def test_every_problem_is_reported_at_once() -> None:
         "--cli-input-json: Logins: key 'b': given 2 times",
         f"--principal-tags: {NO_MAP}",
         "--token-duration: expected an integer of 64 bits",
-        "required, but not given: --identity-pool-id",
+        "the following arguments are required: --identity-pool-id",
     ]
 
 
 def test_all_missing_options_are_named() -> None:
-    assert problems() == ["required, but not given: --identity-pool-id, --logins"]
+    assert problems() == ["the following arguments are required: --identity-pool-id, --logins"]
 
 
 def test_a_document_that_cannot_be_read_leaves_open_what_is_missing() -> None:
@@ -120,7 +177,7 @@ def test_members_have_the_types_of_aws(member: str, problem: str) -> None:
     assert f"--cli-input-json: {problem}" in problems(f"{{{member}}}")
 
 
-@pytest.mark.parametrize(("text", "value"), [("0", 0), ("-1", -1), (" +60\n", 60), ("2147483647", 2**31 - 1)])
+@pytest.mark.parametrize(("text", "value"), [("1", 1), (" +60\n", 60), ("2147483647", 2**31 - 1)])
 def test_an_integer_option_is_decimal(text: str, value: int) -> None:
     assert merged(identity_pool_id=POOL, max_results=text)["max_results"] == value
 
@@ -146,7 +203,7 @@ def test_options_and_documents_may_be_files(tmp_path: Path, monkeypatch: pytest.
         "identity_pool_id": POOL,
         "token_duration": 60,
         "logins": {"login.example.internal": "Ålice"},
-        "identity_id": "id\r\n",
+        "identity_id": "id\n",
     }
 
 

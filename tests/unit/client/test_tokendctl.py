@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -9,14 +10,14 @@ from pathlib import Path
 
 import grpc
 import pytest
-from click.testing import CliRunner, Result
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo
 from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
+from tests.support.tokendctl import Ended, run_tokendctl
 
 from tokend.v1 import developer_identity_service_pb2 as contract
-from tokend_client.tokendctl.commands import tokendctl
+from tokend_client.tokendctl.exit_codes import ExitCode
 
 GET = "get-open-id-token-for-developer-identity"
 LOOKUP = "lookup-developer-identity"
@@ -25,6 +26,11 @@ UNLINK = "unlink-developer-identity"
 POOL = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 IDENTITY = "us-east-1:11111111-2222-4333-8444-555555555555"
 
+BARE_REFUSAL = (
+    "An error occurred (NOT_FOUND) when calling the LookupDeveloperIdentity operation: IdentityPool not found.\n"
+    "  reason: NOT_FOUND\n"
+)
+
 
 @pytest.fixture
 def service() -> Iterator[FakeDeveloperIdentityService]:
@@ -32,9 +38,9 @@ def service() -> Iterator[FakeDeveloperIdentityService]:
         yield fake
 
 
-def run(*args: str, endpoint: str | None = None, **environment: str) -> Result:
+def run(*args: str, endpoint: str | None = None, **environment: str) -> Ended:
     at = ["--endpoint", endpoint] if endpoint is not None else []
-    return CliRunner().invoke(tokendctl(), [*args, *at], env=environment, prog_name="tokendctl")
+    return run_tokendctl([*args, *at], environment)
 
 
 def test_a_token_is_printed_as_by_the_aws_cli(service: FakeDeveloperIdentityService) -> None:
@@ -73,13 +79,13 @@ def test_every_option_reaches_the_service(service: FakeDeveloperIdentityService)
 
 
 def test_a_token_duration_is_sent_only_if_given(service: FakeDeveloperIdentityService) -> None:
-    for duration in ([], ["--token-duration", "0"], ["--token-duration=-1"]):
+    for duration in ([], ["--token-duration", "1"]):
         run(GET, "--identity-pool-id", POOL, "--logins", "a=b", *duration, endpoint=service.endpoint)
     assert service.requests == [
         contract.GetOpenIdTokenForDeveloperIdentityRequest(
             identity_pool_id=POOL, logins={"a": "b"}, token_duration=duration
         )
-        for duration in (None, Duration(seconds=0), Duration(seconds=-1))
+        for duration in (None, Duration(seconds=1))
     ]
 
 
@@ -107,7 +113,7 @@ def test_the_other_operations_reach_the_service(service: FakeDeveloperIdentitySe
             identity_id=IDENTITY, identity_pool_id=POOL, developer_provider_name="p", developer_user_identifier="a"
         ),
     ]
-    assert results[2].output == ""
+    assert (results[2].stdout, results[2].stderr) == ("", "")
 
 
 def test_a_lookup_prints_users_verbatim_and_a_next_token_if_there_is_one(service: FakeDeveloperIdentityService) -> None:
@@ -134,7 +140,7 @@ def test_a_merge_prints_the_identity(service: FakeDeveloperIdentityService) -> N
 
 
 def test_a_skeleton_calls_nothing() -> None:
-    result = run(LOOKUP, "--generate-cli-skeleton", "--max-results", "no number", endpoint="unix:/nowhere")
+    result = run(LOOKUP, "--generate-cli-skeleton", endpoint="unix:/nowhere")
     assert result.stdout == (
         '{\n    "IdentityPoolId": "",\n    "IdentityId": "",\n    "DeveloperUserIdentifier": "",\n'
         '    "MaxResults": 0,\n    "NextToken": ""\n}\n'
@@ -156,30 +162,32 @@ def test_a_refusal_tells_code_reason_text_and_details(service: FakeDeveloperIden
     )
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=service.endpoint)
     assert result.stderr == (
-        "INVALID_ARGUMENT VALIDATION_FAILED: 2 validation errors detected\n"
+        "An error occurred (ValidationException) when calling the LookupDeveloperIdentity operation: "
+        "2 validation errors detected\n"
+        "  reason: INVALID_ARGUMENT VALIDATION_FAILED\n"
         "  identity_pool_id: Member must have length less than 56\n"
         "  logins.key: Member must have length greater than 0\n"
         "  request id: r-1\n"
     )
-    assert (result.stdout, result.exit_code) == ("", 1)
+    assert (result.stdout, result.exit_code) == ("", 254)
 
 
 def test_a_refusal_without_details_tells_code_and_text(service: FakeDeveloperIdentityService) -> None:
     service.fail(grpc.StatusCode.NOT_FOUND, "IdentityPool not found.")
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=service.endpoint)
-    assert (result.stderr, result.exit_code) == ("NOT_FOUND: IdentityPool not found.\n", 1)
+    assert (result.stderr, result.exit_code) == (BARE_REFUSAL, 254)
 
 
 def test_damaged_details_do_not_hide_the_refusal(service: FakeDeveloperIdentityService) -> None:
     service.fail_with_damaged_details(grpc.StatusCode.NOT_FOUND, "IdentityPool not found.")
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=service.endpoint)
-    assert (result.stderr, result.exit_code) == ("NOT_FOUND: IdentityPool not found.\n", 1)
+    assert (result.stderr, result.exit_code) == (BARE_REFUSAL, 254)
 
 
 def test_an_unreachable_service_is_reported_in_a_line(tmp_path: Path) -> None:
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=f"unix:{tmp_path}/none")
-    assert result.stderr.startswith("UNAVAILABLE: ")
-    assert (result.stderr.count("\n"), result.exit_code) == (1, 1)
+    assert result.stderr.startswith(f'No answer from the endpoint "unix:{tmp_path}/none": UNAVAILABLE: ')
+    assert (result.stderr.count("\n"), result.exit_code) == (1, 255)
 
 
 def test_the_timeout_is_the_deadline_of_the_call(service: FakeDeveloperIdentityService) -> None:
@@ -208,24 +216,35 @@ def test_no_proxy_is_asked(service: FakeDeveloperIdentityService) -> None:
     "option",
     [
         *("--timeout=0", "--timeout=-1", "--timeout=nan", "--timeout=inf", "--timeout=x", "--endpoint=", "--foo=1"),
-        *("--endpoint=\udcff", "--ca-file=/nowhere", f"--ca-file={__file__}", "--max-results=x", "--next-token=\udcff"),
+        *(
+            "--endpoint=\udcff",
+            "--color=red",
+            "--output=xml",
+            "--query=[",
+            "--region=",
+            "--max-results=x",
+            "--next-token=\udcff",
+        ),
     ],
 )
-def test_wrong_usage_is_exit_code_2(option: str) -> None:
+def test_wrong_usage_is_exit_code_252(option: str) -> None:
     result = run(LOOKUP, "--identity-pool-id", POOL, option)
-    assert (result.stdout, result.exit_code) == ("", 2)
-    assert "Usage: tokendctl lookup-developer-identity" in result.stderr
+    assert (result.stdout, result.exit_code) == ("", 252)
+    assert option.partition("=")[0] in result.stderr
 
 
 def test_every_problem_is_a_line() -> None:
-    result = run(GET, "--token-duration", "x", "--cli-input-json", '{"Foo": 1}')
-    assert result.stderr.endswith(
-        "Error: the input cannot be used:\n"
+    result = run(GET, "--token-duration", "x", "--cli-input-json", '{"Foo": 1}', "--output", "xml", "--timeout", "0")
+    assert result.stderr == (
+        "tokendctl: the input cannot be used:\n"
+        "  --output: expected one of json, text, table, yaml, yaml-stream\n"
+        "  --timeout: expected a number of seconds above 0 and up to 86400\n"
         "  --cli-input-json: no member is called 'Foo'\n"
         "  --token-duration: expected an integer of 64 bits\n"
-        "  required, but not given: --identity-pool-id, --logins\n"
+        "  the following arguments are required: --identity-pool-id, --logins\n"
+        "  See `tokendctl help`, `tokendctl COMMAND help`.\n"
     )
-    assert result.exit_code == 2
+    assert result.exit_code == 252
 
 
 @pytest.mark.parametrize(
@@ -239,12 +258,17 @@ def test_every_problem_is_a_line() -> None:
         ["--logins", '{"a": ["s3cret"]}'],
         ["--logins", "a=b", "--s3=s3cret"],
         ["--cli-input-json", '{"Logins": {"a": "s3cret",}}'],
+        ["--cli-input-yaml", "Logins: {a: s3cret, a: s3cret}"],
+        ["--cli-input-yaml", "Logins: {a: 's3cret}"],
+        ["--logins", "a=b", "--debug=s3cret"],
+        ["--logins", "a=b", "--identity=s3cret"],
+        ["--logins", "a=b", "--generate-cli-skeleton=s3cret"],
     ],
 )
 def test_a_mistyped_login_is_not_repeated(words: list[str]) -> None:
     result = run(GET, "--identity-pool-id", POOL, *words)
-    assert result.exit_code == 2
-    assert "s3cret" not in result.output
+    assert result.exit_code == 252
+    assert "s3cret" not in result.stdout + result.stderr
 
 
 def test_the_installed_command_speaks_utf_8_in_any_locale(service: FakeDeveloperIdentityService) -> None:
@@ -264,7 +288,7 @@ def test_an_output_that_cannot_be_written_is_reported() -> None:
     command = [str(Path(sysconfig.get_path("scripts")) / "tokendctl"), LOOKUP, "--generate-cli-skeleton"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.stderr, done.returncode) == ("Error: cannot write the output: No space left on device\n", 1)
+    assert (done.stderr, done.returncode) == ("cannot write the output: No space left on device\n", 255)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +304,7 @@ def test_so_is_any_other_output_that_is_lost(words: str, shell: str, expected: s
     done = subprocess.run(
         ["/bin/sh", "-c", f'"$0" "$@" {shell}', command, *words.split()], stderr=subprocess.PIPE, text=True, check=False
     )
-    assert (done.stderr, done.returncode) == (f"Error: cannot write the output: {expected}\n", 1)
+    assert (done.stderr, done.returncode) == (f"cannot write the output: {expected}\n", 255)
 
 
 def test_a_socket_may_be_at_home(tmp_path: Path) -> None:
@@ -294,5 +318,148 @@ def test_a_socket_may_be_at_home(tmp_path: Path) -> None:
 
 def test_a_path_that_is_too_long_for_a_socket_is_wrong_usage() -> None:
     result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=f"unix:/{'s' * 107}")
-    assert result.exit_code == 2
+    assert result.exit_code == 252
     assert "the path of a unix socket has 107 bytes at most" in result.stderr
+
+
+def test_the_environment_may_be_wrong() -> None:
+    for name, value in (("TOKEND_ENDPOINT", "http://x"), ("AWS_DEFAULT_OUTPUT", "xml")):
+        result = run(LOOKUP, "--identity-pool-id", POOL, **{name: value})
+        assert (result.stderr.partition(":")[0], result.exit_code) == (name, 253)
+
+
+@pytest.mark.parametrize("content", ["no PEM", None])
+def test_so_may_the_files_of_the_connection(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    result = run(LOOKUP, "--identity-pool-id", POOL, "--ca-bundle", str(file))
+    assert (result.stderr.partition(":")[0], result.exit_code) == ("--ca-file", 253)
+
+
+def test_the_region_has_to_be_that_of_the_pool(service: FakeDeveloperIdentityService) -> None:
+    line = (LOOKUP, "--identity-pool-id", POOL)
+    assert run(*line, "--region", "us-east-1", endpoint=service.endpoint).exit_code == 0
+    refused = run(*line, "--region", "eu-west-1", endpoint=service.endpoint)
+    assert "  --region: the identity pool is in 'us-east-1'\n" in refused.stderr
+    assert refused.exit_code == 252
+    assert len(service.requests) == 1
+
+
+def test_the_endpoint_may_be_a_url(service: FakeDeveloperIdentityService) -> None:
+    line = (LOOKUP, "--identity-pool-id", POOL, "--endpoint-url")
+    assert run(*line, f"http://{service.endpoint}/", TOKEND_ENDPOINT="127.0.0.1:9").exit_code == 0
+    assert run(*line, f"https://{service.endpoint}", "--timeout", "1").exit_code == 255
+    for url in (service.endpoint, "http://", "ftp://x", "http://u@x", "http://x/y", "http://x?y", "http://x:y", ""):
+        assert run(*line, url).exit_code == 252, url
+    assert run(*line, f"http://{service.endpoint}", "--tls").exit_code == 252
+    assert run(*line, f"http://{service.endpoint}", endpoint=service.endpoint).exit_code == 252
+
+
+def test_debug_tells_what_is_done_but_no_secret(service: FakeDeveloperIdentityService) -> None:
+    service.answer(contract.GetOpenIdTokenForDeveloperIdentityResponse(identity_id=IDENTITY, token="s3cret"))
+    line = (GET, "--identity-pool-id", POOL, "--logins", "a=s3cret", "--query", "IdentityId", "--debug")
+    result = run(*line, endpoint=service.endpoint)
+    assert f"calling GetOpenIdTokenForDeveloperIdentity at {service.endpoint}" in result.stderr
+    assert "the members identity_pool_id, logins" in result.stderr
+    assert "s3cret" not in result.stderr + result.stdout
+    assert run(*line[:-1], endpoint=service.endpoint).stderr == ""
+
+
+def test_a_query_that_fails_repeats_no_token(service: FakeDeveloperIdentityService) -> None:
+    service.answer(contract.GetOpenIdTokenForDeveloperIdentityResponse(identity_id=IDENTITY, token="s3cret"))
+    line = (GET, "--identity-pool-id", POOL, "--logins", "a=b", "--query")
+    failed = run(*line, "abs(Token)", endpoint=service.endpoint)
+    assert (failed.stdout, failed.stderr, failed.exit_code) == (
+        "",
+        "--query: abs() does not take a value of type string\n",
+        255,
+    )
+    assert run(*line, "nonsense(Token)", endpoint=service.endpoint).exit_code == 255
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--output", "yaml"], f"DeveloperUserIdentifierList:\n- Ålice\n- 'yes: no'\nIdentityId: {IDENTITY}\n"),
+        (["--output", "yaml", "--query", "DeveloperUserIdentifierList[1]"], '"yes: no"\n'),
+        (["--output", "yaml-stream", "--query", "{id: IdentityId}"], f"- id: {IDENTITY}\n"),
+    ],
+)
+def test_yaml_is_that_of_version_2_of_the_aws_cli(
+    words: list[str], expected: str, service: FakeDeveloperIdentityService
+) -> None:
+    service.answer(
+        contract.LookupDeveloperIdentityResponse(
+            identity_id=IDENTITY, developer_user_identifier_list=["Ålice", "yes: no"]
+        )
+    )
+    assert run(LOOKUP, "--identity-pool-id", POOL, *words, endpoint=service.endpoint).stdout == expected
+
+
+def test_the_format_may_come_from_the_environment(service: FakeDeveloperIdentityService) -> None:
+    result = run(LOOKUP, "--identity-pool-id", POOL, endpoint=service.endpoint, AWS_DEFAULT_OUTPUT="yaml")
+    assert result.stdout == "DeveloperUserIdentifierList: []\nIdentityId: ''\n"
+
+
+def test_a_skeleton_may_be_yaml_and_comes_back_as_input(service: FakeDeveloperIdentityService) -> None:
+    skeleton = run(LOOKUP, "--generate-cli-skeleton", "yaml-input").stdout
+    assert skeleton.startswith('IdentityPoolId: ""  # [REQUIRED] The identity pool, as REGION:GUID.\n')
+    filled = skeleton.replace('""', "x").replace(" 0 ", " 5 ")
+    assert run(LOOKUP, "--cli-input-yaml", filled, endpoint=service.endpoint).exit_code == 0
+    assert service.requests == [
+        contract.LookupDeveloperIdentityRequest(
+            identity_pool_id="x", identity_id="x", developer_user_identifier="x", max_results=5, next_token="x"
+        )
+    ]
+
+
+def test_secrets_may_come_by_standard_input(service: FakeDeveloperIdentityService) -> None:
+    command = [str(Path(sysconfig.get_path("scripts")) / "tokendctl"), LOOKUP, "--identity-pool-id", POOL]
+    command += ["--developer-user-identifier", "file:///dev/stdin", "--endpoint", service.endpoint]
+    assert subprocess.run(command, input=b"alice", check=False, stdout=subprocess.PIPE).returncode == 0
+    assert service.requests == [
+        contract.LookupDeveloperIdentityRequest(identity_pool_id=POOL, developer_user_identifier="alice")
+    ]
+
+
+@pytest.mark.parametrize("option", ["--profile", "--no-verify-ssl"])
+def test_an_option_that_cannot_be_honoured_says_what_to_use(option: str) -> None:
+    result = run(LOOKUP, "--identity-pool-id", POOL, option)
+    assert result.exit_code == 252
+    assert f"  {option}: " in result.stderr
+    assert " with --" in result.stderr
+
+
+def test_the_version_is_one_line() -> None:
+    result = run("--version")
+    assert re.fullmatch(r"tokendctl/\S+ Python/\S+ grpc/\S+ \S+/\S+\n", result.stdout)
+    assert (result.stderr, result.exit_code) == ("", 0)
+
+
+@pytest.mark.parametrize("words", [["help"], ["--help"]])
+def test_help_names_the_commands_and_the_exit_codes(words: list[str]) -> None:
+    page = run(*words).stdout
+    assert all(command in page for command in (GET, LOOKUP, MERGE, UNLINK))
+    assert all(f"    {code:>3}  " in page for code in ExitCode)
+
+
+def test_help_of_a_command_tells_limits_defaults_syntaxes_output_and_the_warning() -> None:
+    page = run(GET, "help").stdout
+    assert page == run(GET, "--help").stdout
+    for text in (
+        "1 to 86400. Default: 900.",
+        "KeyName1=string,KeyName2=string",
+        '{"KeyName1": "string", "KeyName2": "string"}',
+        "lists of processes",
+        "their history",
+        "file:///dev/stdin",
+        "OUTPUT\n    IdentityId\n",
+        "Default: TOKEND_ENDPOINT, else",
+    ):
+        assert text in page
+
+
+def test_a_line_without_a_command_is_wrong_usage() -> None:
+    for words in ([], ["--region", "us-east-1"], ["nonsense"]):
+        assert run(*words).exit_code == 252

@@ -1,5 +1,17 @@
 """tokendctl: the developer-identity operations of a tokend service, on the command line."""
 
-from tokend_client.tokendctl.commands import main
+import sys
 
-__all__ = ["main"]
+#: Modules that the extra `cli` brings.
+_EXTRA = {"jmespath", "ruamel"}
+
+
+def main() -> None:
+    """Runs tokendctl with the arguments of the process, and ends it."""
+    try:
+        from tokend_client.tokendctl.commands import run  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] not in _EXTRA:
+            raise
+        sys.exit("tokendctl needs the extra `cli`: pip install 'tokend-client[cli]'")
+    sys.exit(run(sys.argv[1:]))

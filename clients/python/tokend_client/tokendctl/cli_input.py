@@ -1,10 +1,11 @@
-"""The input of an operation: the options of the command line over the members of --cli-input-json."""
+"""The input of an operation: the options of the command line over the members of a document."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from tokend_client.tokendctl import json_document, paramfile
+from tokend_client.tokendctl import json_document, paramfile, yaml_document
 from tokend_client.tokendctl.errors import InvalidInput
 from tokend_client.tokendctl.json_document import JsonObject
 from tokend_client.tokendctl.kinds import Kind, Value
@@ -13,53 +14,75 @@ from tokend_client.tokendctl.operations import Member
 #: A value, or why there is none.
 Reading: TypeAlias = Value | InvalidInput
 
-_CLI_INPUT_JSON = "--cli-input-json"
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """All of the input in one option.
+
+    Attributes:
+        option: The name of the option.
+        parse: Reads its text. Raises `InvalidInput`.
+        text: An object with AWS's member names, or what refers to a file with one.
+    """
+
+    option: str
+    parse: Callable[[str], JsonObject]
+    text: str
 
 
-def skeleton(members: Sequence[Member]) -> dict[str, Value]:
-    """AWS's sample input: every member with a value that shows its type."""
-    return {member.name: member.kind.sample for member in members}
+def document(cli_input_json: str | None, cli_input_yaml: str | None) -> Document | None:
+    """The document that is given, if one is.
+
+    Raises:
+        InvalidInput: Both are given.
+    """
+    if cli_input_json is not None and cli_input_yaml is not None:
+        raise InvalidInput("--cli-input-json and --cli-input-yaml exclude each other")
+    if cli_input_json is not None:
+        return Document("--cli-input-json", json_document.parse_object, cli_input_json)
+    if cli_input_yaml is not None:
+        return Document("--cli-input-yaml", yaml_document.parse_object, cli_input_yaml)
+    return None
 
 
-def merge(members: Sequence[Member], options: Mapping[str, str | None], cli_input_json: str | None) -> dict[str, Value]:
+def merge(members: Sequence[Member], options: Mapping[str, str | None], given: Document | None) -> dict[str, Value]:
     """The fields of a request; an option replaces the whole member of the document.
 
     Args:
         members: The members that the request may have.
         options: Field names to the text of their options, None where there is no such option.
-        cli_input_json: A JSON object with AWS's member names, or a file:// reference to one.
+        given: The document, None where there is none.
 
     Raises:
         InvalidInput: With every problem of both sources, and the required members that neither gives.
     """
+    if given is None:
+        return _merge(members, options, JsonObject(()), "")
     try:
-        document = _read_document(cli_input_json)
+        content = given.parse(paramfile.load(given.text))
     except InvalidInput as invalid:
-        # What is missing cannot be known, so only the options can be reported besides.
-        raise InvalidInput(*invalid.problems, *_problems(_from_options(members, options))) from None
-    readings = _from_document(members, document) | _from_options(members, options)
-    problems = [*_unknown(members, document), *_problems(readings), *_missing(members, readings)]
+        # What is missing cannot be known, so only the options can be told about besides.
+        problems = _problems(_from_options(members, options))
+        raise InvalidInput(*invalid.within(given.option).problems, *problems) from None
+    return _merge(members, options, content, given.option)
+
+
+def _merge(
+    members: Sequence[Member], options: Mapping[str, str | None], content: JsonObject, source: str
+) -> dict[str, Value]:
+    readings = _from_document(members, content, source) | _from_options(members, options)
+    problems = [*_unknown(members, content, source), *_problems(readings), *_missing(members, readings)]
     if problems:
         raise InvalidInput(*problems)
     return {field: value for field, value in readings.items() if not isinstance(value, InvalidInput)}
 
 
-def _read_document(cli_input_json: str | None) -> JsonObject:
-    if cli_input_json is None:
-        return JsonObject(())
-    try:
-        return json_document.parse_object(paramfile.load(cli_input_json))
-    except InvalidInput as invalid:
-        raise invalid.within(_CLI_INPUT_JSON) from None
-
-
-def _from_document(members: Sequence[Member], document: JsonObject) -> dict[str, Reading]:
+def _from_document(members: Sequence[Member], content: JsonObject, source: str) -> dict[str, Reading]:
     readings: dict[str, Reading] = {}
     for member in members:
-        values = [value for name, value in document.members if name == member.name]
+        values = [value for name, value in content.members if name == member.name]
         if values:
-            read = partial(_from_values, member.kind, values)
-            readings[member.field] = _attempt(f"{_CLI_INPUT_JSON}: {member.name}", read)
+            readings[member.field] = _attempt(f"{source}: {member.name}", partial(_from_values, member.kind, values))
     return readings
 
 
@@ -93,12 +116,12 @@ def _problems(readings: Mapping[str, Reading]) -> list[str]:
     return [p for reading in readings.values() if isinstance(reading, InvalidInput) for p in reading.problems]
 
 
-def _unknown(members: Sequence[Member], document: JsonObject) -> list[str]:
+def _unknown(members: Sequence[Member], content: JsonObject, source: str) -> list[str]:
     known = {member.name for member in members}
-    unknown = dict.fromkeys(name for name, _ in document.members if name not in known)
-    return [f"{_CLI_INPUT_JSON}: no member is called {name!r}" for name in unknown]
+    unknown = dict.fromkeys(name for name, _ in content.members if name not in known)
+    return [f"{source}: no member is called {name!r}" for name in unknown]
 
 
 def _missing(members: Sequence[Member], readings: Mapping[str, Reading]) -> list[str]:
     missing = [member.option for member in members if member.required and member.field not in readings]
-    return [f"required, but not given: {', '.join(missing)}"] if missing else []
+    return [f"the following arguments are required: {', '.join(missing)}"] if missing else []

@@ -1,114 +1,170 @@
 """The commands, under the names of the AWS CLI."""
 
-import json
+import logging
+import os
+import platform
 import sys
-from contextlib import suppress
-from functools import partial
-from typing import IO, Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TypeVar
 
-import click
+import grpc
 
-from tokend_client.client import TokendClient
 from tokend_client.errors import TokendError
-from tokend_client.tokendctl import cli_input
-from tokend_client.tokendctl.connection import connect
-from tokend_client.tokendctl.errors import InvalidInput
-from tokend_client.tokendctl.failure import describe
-from tokend_client.tokendctl.operations import Fields, Operation, Output, operations
-from tokend_client.tokendctl.options import common_options, member_options
+from tokend_client.tokendctl import cli_input, pages, skeleton
+from tokend_client.tokendctl.connection import connect, endpoint_of
+from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
+from tokend_client.tokendctl.exit_codes import ExitCode
+from tokend_client.tokendctl.failure import failed_call
+from tokend_client.tokendctl.operations import Document, Fields, Operation, operations
+from tokend_client.tokendctl.options import Settings, read_settings
+from tokend_client.tokendctl.output import FORMATS
+from tokend_client.tokendctl.parsing import Line, parse_line, parse_operation
+
+_Read = TypeVar("_Read")
+
+_LOG = logging.getLogger(__name__)
+
+_HELP = "help"
 
 
-def main() -> None:
-    """Runs tokendctl with the arguments of the process, and ends it.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The fields of a call; with `sample`, a sample is its output and nothing is called."""
 
-    The exit code is 0 when the call is done, 1 when it failed or its output is lost, 2 for wrong usage.
-    """
+    fields: Fields
+    sample: bool
+
+
+def run(arguments: Sequence[str]) -> ExitCode:
+    """Runs a command line; tells standard error why it does not succeed."""
     try:
-        tokendctl()(prog_name="tokendctl")
-    except OSError as error:  # all but what click writes by itself, such as help, has its text where it arises
-        with suppress(OSError):
-            sys.stdout.close()  # else Python would try again at its end, and show how
-        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-        sys.exit(1)
-
-
-def tokendctl() -> click.Group:
-    """The command line: one subcommand for each operation."""
-    return click.Group(
-        "tokendctl",
-        commands=[_command(operation) for operation in operations()],
-        help="Call a tokend service with the commands, options and output of `aws cognito-identity`.",
-    )
-
-
-class CallFailed(click.ClickException):
-    """Raised when the service refuses a call or cannot be reached; its text is shown as it is."""
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, file=file, err=file is None)
-
-
-class _Command(click.Command):
-    """A command that does not repeat stray arguments: half of a badly quoted --logins is one."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        rest = super().parse_args(ctx, args)
-        if ctx.args:
-            ctx.fail(f"Got {len(ctx.args)} unexpected extra argument(s). Is the value of an option in need of quotes?")
-        return rest
-
-
-def _command(operation: Operation) -> click.Command:
-    return _Command(
-        operation.command,
-        params=[*member_options(operation), *common_options()],
-        callback=partial(_run, operation),
-        help=operation.text,
-        short_help=operation.text,
-        context_settings={"allow_extra_args": True},
-    )
-
-
-def _run(
-    operation: Operation,
-    *,
-    cli_input_json: str | None,
-    generate_cli_skeleton: bool,
-    **options: Any,  # noqa: ANN401 - click hands over each option by its name
-) -> None:
-    if sys.stdout is None:
-        raise click.ClickException("cannot write the output: standard output is closed")
-    if generate_cli_skeleton:
-        _print(cli_input.skeleton(operation.members))
-        return
-    members = {member.field: options.pop(member.field) for member in operation.members}
-    fields = _input(operation, members, cli_input_json)
-    with connect(**options) as client:
-        output = _call(operation, client, fields)
-    if output is not None:
-        _print(output)
-
-
-def _input(operation: Operation, options: dict[str, str | None], cli_input_json: str | None) -> Fields:
-    try:
-        return cli_input.merge(operation.members, options, cli_input_json)
+        if sys.stdout is None:  # before a call whose answer would be lost
+            raise CommandFailed("cannot write the output: standard output is closed", ExitCode.OTHER)  # noqa: TRY301
+        _print(_output(arguments))
     except InvalidInput as invalid:
-        click.get_current_context().fail("\n  ".join(["the input cannot be used:", *invalid.problems]))
+        lines = ["the input cannot be used:", *invalid.problems, "See `tokendctl help`, `tokendctl COMMAND help`."]
+        return _fail("\n  ".join(lines), ExitCode.USAGE)
+    except CommandFailed as failed:
+        return _fail(failed.text, failed.exit_code)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
 
 
-def _call(operation: Operation, client: TokendClient, fields: Fields) -> Output:
+def _output(arguments: Sequence[str]) -> str:
+    line = parse_line(arguments)
+    if line.options.version:
+        return _version() + "\n"
+    commands = {operation.command: operation for operation in operations()}
+    command, *words = line.words or [_HELP if line.options.help else ""]
+    if command == _HELP:
+        return pages.general_page(list(commands.values()))
+    if command not in commands:
+        raise InvalidInput(f"expected a command: {', '.join(commands)}, {_HELP}")
+    if line.options.help or words == [_HELP]:
+        return pages.operation_page(commands[command])
+    with _debugging(enabled=line.options.debug):
+        return _run(commands[command], line, words)
+
+
+def _run(operation: Operation, line: Line, words: Sequence[str]) -> str:
+    settings = _attempt(lambda: read_settings(line.options))
+    request = _attempt(lambda: _request(operation, words))
+    problems = [p for each in (settings, request) if isinstance(each, InvalidInput) for p in each.problems]
+    if isinstance(settings, InvalidInput) or isinstance(request, InvalidInput):
+        raise InvalidInput(*problems)
+    if isinstance(request, str):
+        return request
+    _check_region(settings, request.fields)
+    document = skeleton.output_skeleton(operation) if request.sample else _call(operation, settings, request.fields)
+    selected = document if settings.query is None else settings.query.search(document)
+    return FORMATS[settings.output](operation.name, selected)
+
+
+def _request(operation: Operation, words: Sequence[str]) -> _Request | str:
+    """What to call, or the skeleton to print instead."""
+    options = parse_operation(operation, words)
+    wanted = options.generate_cli_skeleton
+    if wanted is not None and wanted not in skeleton.SKELETONS:
+        raise InvalidInput(f"--generate-cli-skeleton: expected one of {', '.join(skeleton.SKELETONS)}")
+    if wanted == "input":
+        return FORMATS["json"](operation.name, skeleton.input_skeleton(operation))
+    if wanted == "yaml-input":
+        return skeleton.yaml_input_skeleton(operation)
+    given = cli_input.document(options.cli_input_json, options.cli_input_yaml)
+    return _Request(cli_input.merge(operation.members, vars(options), given), sample=wanted == "output")
+
+
+def _attempt(read: Callable[[], _Read]) -> _Read | InvalidInput:
     try:
-        return operation.call(client, fields)
-    except TokendError as error:
-        raise CallFailed(describe(error)) from None
+        return read()
+    except InvalidInput as invalid:
+        return invalid
 
 
-def _print(document: object) -> None:
+def _check_region(settings: Settings, fields: Fields) -> None:
+    region, colon, _ = fields["identity_pool_id"].partition(":")
+    if settings.region is not None and colon and settings.region != region:
+        raise InvalidInput(f"--region: the identity pool is in {region!r}")
+
+
+def _call(operation: Operation, settings: Settings, fields: Fields) -> Document:
+    target = endpoint_of(settings.connection).target
+    _LOG.debug("%s", _version())
+    _LOG.debug("calling %s at %s with the members %s", operation.name, target, ", ".join(fields))
+    began = time.monotonic()
+    with connect(settings.connection) as client:
+        try:
+            return operation.call(client, fields)
+        except TokendError as error:
+            _LOG.debug("failed with %s, reason %s", error.code.name, error.reason)
+            raise failed_call(operation.name, target, error) from None
+        finally:
+            _LOG.debug("the call took %.3f s", time.monotonic() - began)
+
+
+def _version() -> str:
+    system = f"{platform.system()}/{platform.release()}"
+    return f"tokendctl/{version('tokend-client')} Python/{platform.python_version()} grpc/{grpc.__version__} {system}"
+
+
+@contextmanager
+def _debugging(*, enabled: bool) -> Iterator[None]:
+    if not enabled:
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s - %(threadName)s - %(name)s - %(levelname)s - %(message)s"))
+    logger = logging.getLogger("tokend_client")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _print(text: str) -> None:
     try:
         # As bytes, since JSON is UTF-8 (RFC 8259, section 8.1) whatever the locale says.
-        click.echo(json.dumps(document, indent=4, ensure_ascii=False).encode())
-    except BrokenPipeError:
-        # click ends quietly when nothing reads any more.
-        raise
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
     except OSError as error:
-        raise click.ClickException(f"cannot write the output: {error.strerror}") from None
+        # Else Python would try again at its end, and show how.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        raise CommandFailed(
+            "" if isinstance(error, BrokenPipeError) else f"cannot write the output: {error.strerror}", ExitCode.OTHER
+        ) from None
+
+
+def _fail(text: str, exit_code: ExitCode) -> ExitCode:
+    with suppress(OSError):
+        if text and sys.stderr is not None:
+            sys.stderr.write(f"tokendctl: {text}\n" if exit_code == ExitCode.USAGE else f"{text}\n")
+    return exit_code

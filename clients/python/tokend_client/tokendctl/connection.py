@@ -1,68 +1,109 @@
 """The connection that the options ask for."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import click
 import grpc
 
+from tokend_client.bearer import BearerToken
 from tokend_client.channel import tls_credentials
 from tokend_client.client import TokendClient
+from tokend_client.tokendctl.endpoint import Endpoint
+from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
+from tokend_client.tokendctl.exit_codes import ExitCode
 
 
-def connect(  # noqa: PLR0913 - the options, by their names
-    *,
-    endpoint: str,
-    timeout: float,
-    tls: bool,
-    ca_file: bytes | None,
-    client_certificate_file: Path | None,
-    client_key_file: Path | None,
-    bearer_token_file: Path | None,
-) -> TokendClient:
+def endpoint_of(options: Mapping[str, Any]) -> Endpoint:
+    """The endpoint that the options name."""
+    endpoint: Endpoint = options["endpoint_url"] or options["endpoint"]
+    return endpoint
+
+
+def connect(options: Mapping[str, Any]) -> TokendClient:
     """A client for one call.
 
     Raises:
-        click.UsageError: The options contradict each other, or their files do.
-        click.FileError: A file cannot be read.
+        InvalidInput: The options contradict each other.
+        CommandFailed: A file cannot be read, or is not what it has to be.
     """
-    identity = _identity(client_certificate_file, client_key_file)
+    endpoint = endpoint_of(options)
+    identity = _identity(options["client_certificate_file"], options["client_key_file"])
+    ca_file: Path | None = options["ca_file"]
+    secured = options["tls"] or ca_file is not None or identity is not None
+    if secured and endpoint.tls is False:
+        raise InvalidInput("--endpoint-url: http is plaintext, and another option asks for TLS: use https")
+    credentials = _tls(ca_file, identity) if secured or endpoint.tls else None
     try:
-        credentials = _tls(ca_file, identity) if tls or ca_file is not None or identity else None
         return TokendClient(
-            endpoint,
+            endpoint.target,
             credentials=credentials,
-            bearer_token=bearer_token_file,
+            bearer_token=_bearer_token(options["bearer_token_file"]),
             insecure=credentials is None,
-            timeout=timeout,
+            timeout=options["timeout"],
             # One call has no use for a watch of the service's health, and gRPC would complain where there is none.
             options=[("grpc.inhibit_health_checking", 1)],
         )
-    except OSError as error:
-        raise click.FileError(str(error.filename), error.strerror) from None
     except ValueError:
-        raise click.UsageError(
+        raise InvalidInput(
             "--bearer-token-file needs --tls or --ca-file where the endpoint is another machine"
         ) from None
 
 
-def _tls(ca_file: bytes | None, identity: tuple[Path, Path] | None) -> grpc.ChannelCredentials:
-    if identity is None:
-        return tls_credentials(ca_file)
-    certificate, key = identity
-    return tls_credentials(ca_file, key.read_bytes(), certificate.read_bytes())
+def _bearer_token(path: Path | None) -> BearerToken | None:
+    if path is None:
+        return None
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return path
+        # A pipe has its content once, and a retry would find nothing.
+        token = path.read_bytes().decode("latin-1")
+    except OSError as error:
+        raise _unreadable("--bearer-token-file", error) from None
+    return lambda: token
+
+
+def _tls(ca_file: Path | None, identity: tuple[Path, Path] | None) -> grpc.ChannelCredentials:
+    roots = _pem(ca_file) if ca_file is not None else None
+    try:
+        if identity is None:
+            return tls_credentials(roots)
+        certificate, key = identity
+        return tls_credentials(roots, key.read_bytes(), certificate.read_bytes())
+    except OSError as error:
+        raise CommandFailed(f"{error.filename}: {error.strerror}", ExitCode.CONFIGURATION) from None
+
+
+def _pem(path: Path) -> bytes:
+    try:
+        # gRPC would only say, when it connects, that it cannot.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        return path.read_bytes()
+    except ssl.SSLError:
+        raise CommandFailed("--ca-file: not a file of PEM certificates", ExitCode.CONFIGURATION) from None
+    except OSError as error:
+        raise _unreadable("--ca-file", error) from None
 
 
 def _identity(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise click.UsageError("--client-certificate-file and --client-key-file go together")
+        raise InvalidInput("--client-certificate-file and --client-key-file go together")
     try:
         # gRPC would only say, when it connects, that it cannot. The password keeps OpenSSL from asking for one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError:
+        raise CommandFailed(
+            "--client-certificate-file and --client-key-file are not a PEM certificate and its unencrypted key",
+            ExitCode.CONFIGURATION,
+        ) from None
     except OSError as error:
-        raise click.UsageError(
-            "--client-certificate-file and --client-key-file are not a PEM certificate and its unencrypted key"
-        ) from error
+        raise _unreadable("--client-certificate-file, --client-key-file", error) from None
     return certificate, key
+
+
+def _unreadable(option: str, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{option}: cannot read the file: {error.strerror}", ExitCode.CONFIGURATION)

@@ -1,13 +1,51 @@
-"""A failed call, told to a person."""
+"""A failed call, in the words of the AWS CLI and of tokend."""
 
-from tokend_client.errors import TokendError
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import grpc
+
+from tokend_client.errors import ErrorReason, TokendError
+from tokend_client.tokendctl.errors import CommandFailed
+from tokend_client.tokendctl.exit_codes import ExitCode
+
+#: The exceptions of AWS's API, by the reasons of the contract.
+EXCEPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        ErrorReason.VALIDATION_FAILED: "ValidationException",
+        ErrorReason.INVALID_PARAMETER: "InvalidParameterException",
+        ErrorReason.NOT_AUTHORIZED: "NotAuthorizedException",
+        ErrorReason.RESOURCE_NOT_FOUND: "ResourceNotFoundException",
+        ErrorReason.RESOURCE_CONFLICT: "ResourceConflictException",
+        ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED: "DeveloperUserAlreadyRegisteredException",
+        ErrorReason.LIMIT_EXCEEDED: "LimitExceededException",
+        ErrorReason.TOO_MANY_REQUESTS: "TooManyRequestsException",
+        ErrorReason.LOGIN_PROVIDER_UNAVAILABLE: "ExternalServiceException",
+        ErrorReason.ENGINE_UNAVAILABLE: "InternalErrorException",
+        ErrorReason.ENGINE_CREDENTIALS_REJECTED: "InternalErrorException",
+        ErrorReason.CALLER_UNAUTHENTICATED: "UnrecognizedClientException",
+        ErrorReason.CALLER_NOT_ALLOWED: "AccessDeniedException",
+        ErrorReason.UNSUPPORTED_BY_ENGINE: "UnknownOperationException",
+        ErrorReason.INTERNAL: "InternalErrorException",
+        ErrorReason.METADATA_TOO_LARGE: "RequestEntityTooLargeException",
+    }
+)
+
+#: Codes that the client has made up itself where they come without a reason: no service has answered.
+_UNANSWERED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
 
-def describe(error: TokendError) -> str:
-    """The code, the reason and the text of a failed call; then its field violations and its request id, if any."""
+def failed_call(operation: str, target: str, error: TokendError) -> CommandFailed:
+    """What to tell of a failed call: its operation in AWS's API, the endpoint, and what the client raised."""
+    if error.reason is None and error.code in _UNANSWERED:
+        return CommandFailed(f'No answer from the endpoint "{target}": {error}', ExitCode.OTHER)
+    exception = error.aws_error_code or EXCEPTIONS.get(error.reason or "") or error.reason or error.code.name
     lines = [
-        str(error),
+        f"An error occurred ({exception}) when calling the {operation} operation: {error.text}",
+        f"  reason: {' '.join(filter(None, (error.code.name, error.reason)))}",
         *(f"  {violation.field}: {violation.description}" for violation in error.violations),
+        *([f"  retry after: {error.retry_delay.total_seconds():g} s"] if error.retry_delay else []),
+        *([f"  AWS request id: {error.aws_request_id}"] if error.aws_request_id else []),
         *([f"  request id: {error.request_id}"] if error.request_id else []),
     ]
-    return "\n".join(lines)
+    return CommandFailed("\n".join(lines), ExitCode.SERVICE)

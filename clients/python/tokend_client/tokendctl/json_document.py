@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tokend_client.tokendctl.errors import InvalidInput
 
-_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array"}
+_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array", dict: "an object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def type_name(value: object) -> str:
     """What a JSON value is, for people."""
     if value is None:
         return "null"
-    return _NAMES.get(type(value), "an object")
+    return "an object" if isinstance(value, JsonObject) else _NAMES.get(type(value), "a value of another type")
 
 
 def _parse(text: str) -> object:

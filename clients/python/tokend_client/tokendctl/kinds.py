@@ -13,7 +13,15 @@ Value: TypeAlias = str | int | dict[str, str]
 
 
 class Kind(Protocol):
-    """A type of request members: how it is read, and the sample that stands for it in a skeleton."""
+    """A type of request members: how it is read, and how it is shown.
+
+    Both ways of reading check the least length or value, as the AWS CLI does; the largest is left to the service.
+    """
+
+    @property
+    def name(self) -> str:
+        """AWS's name of the type."""
+        ...
 
     @property
     def sample(self) -> Value:
@@ -21,37 +29,45 @@ class Kind(Protocol):
         ...
 
     @property
-    def metavar(self) -> str:
-        """What the help shows in place of a value."""
+    def limits(self) -> str:
+        """The least and the largest, for the help."""
         ...
 
     def from_text(self, text: str) -> Value:
         """Reads the value of an option.
 
         Raises:
-            InvalidInput: It is of another type.
+            InvalidInput: It is of another type, or below the least.
         """
         ...
 
     def from_json(self, value: object) -> Value:
-        """Reads a member of a JSON document.
+        """Reads a member of a document.
 
         Raises:
-            InvalidInput: It is of another type.
+            InvalidInput: It is of another type, or below the least.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """Text."""
+    """Text of some length in characters."""
 
+    minimum: int
+    maximum: int
+    name: str = "string"
     sample: str = ""
-    metavar: str = "TEXT"
+
+    @property
+    def limits(self) -> str:
+        return f"{self.minimum} to {self.maximum} characters"
 
     def from_text(self, text: str) -> str:
-        if not _is_unicode(text):
+        if any("\ud800" <= character <= "\udfff" for character in text):
             raise InvalidInput("not valid Unicode")
+        if len(text) < self.minimum:
+            raise InvalidInput(f"{'empty' if not text else 'too short'}, expected {self.limits}")
         return text
 
     def from_json(self, value: object) -> str:
@@ -65,8 +81,17 @@ class Integer:
     """A whole number of the given width: 32 bits are AWS's integer, 64 its long."""
 
     bits: int
+    minimum: int
+    maximum: int
     sample: int = 0
-    metavar: str = "INTEGER"
+
+    @property
+    def name(self) -> str:
+        return {32: "integer", 64: "long"}[self.bits]
+
+    @property
+    def limits(self) -> str:
+        return f"{self.minimum} to {self.maximum}"
 
     def from_text(self, text: str) -> int:
         # No signed number of 64 bits has more than 19 digits.
@@ -80,6 +105,8 @@ class Integer:
             raise InvalidInput(f"{self._expected}, found {json_document.type_name(value)}")
         if not -(1 << self.bits - 1) <= value < 1 << self.bits - 1:
             raise InvalidInput(self._expected)
+        if value < self.minimum:
+            raise InvalidInput(f"too small, expected {self.limits}")
         return value
 
     @property
@@ -91,37 +118,39 @@ class Integer:
 class StringMap:
     """A map from text to text, as an option in shorthand or JSON."""
 
-    metavar: str = "KEY=VALUE,..."
+    key: String
+    value: String
+    maximum: int
+    name: str = "map"
 
     @property
     def sample(self) -> dict[str, str]:
         return {"KeyName": ""}
 
+    @property
+    def limits(self) -> str:
+        return f"up to {self.maximum} entries, keys of {self.key.limits}, values of {self.value.limits}"
+
     def from_text(self, text: str) -> dict[str, str]:
         if text.lstrip().startswith(("{", "[")):
-            return _string_map(json_document.parse_object(text).members)
+            return self._read(json_document.parse_object(text).members)
         entries = shorthand.parse(text)
-        return _string_map((key, paramfile.load(value) if loads else value) for key, value, loads in entries)
+        return self._read((key, paramfile.load(value) if loads else value) for key, value, loads in entries)
 
     def from_json(self, value: object) -> dict[str, str]:
-        return _string_map(json_document.to_object(value).members)
+        return self._read(json_document.to_object(value).members)
 
-
-def _string_map(entries: Iterable[tuple[str, object]]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    problems: list[str] = []
-    keys: Counter[str] = Counter()
-    for key, value in entries:
-        keys[key] += 1
-        try:
-            values[String().from_text(key)] = String().from_json(value)
-        except InvalidInput as invalid:
-            problems += invalid.within(f"key {key!r}").problems
-    problems += [f"key {key!r}: given {count} times" for key, count in keys.items() if count > 1]
-    if problems:
-        raise InvalidInput(*problems)
-    return values
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    def _read(self, entries: Iterable[tuple[str, object]]) -> dict[str, str]:
+        values: dict[str, str] = {}
+        problems: list[str] = []
+        keys: Counter[str] = Counter()
+        for key, value in entries:
+            keys[key] += 1
+            try:
+                values[self.key.from_text(key)] = self.value.from_json(value)
+            except InvalidInput as invalid:
+                problems += invalid.within(f"key {key!r}").problems
+        problems += [f"key {key!r}: given {count} times" for key, count in keys.items() if count > 1]
+        if problems:
+            raise InvalidInput(*problems)
+        return values

@@ -1,5 +1,6 @@
 """The operations of the service, as the AWS CLI presents them: commands, members, outputs."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,8 +12,8 @@ from tokend_client.tokendctl.kinds import Integer, Kind, String, StringMap
 #: Request fields under their names in the contract, each of the Python type that its kind reads.
 Fields: TypeAlias = Mapping[str, Any]
 
-#: A response with AWS's member names and their order; None for an operation that answers nothing.
-Output: TypeAlias = dict[str, str | list[str]] | None
+#: A response with AWS's member names and their order; empty for an operation that answers nothing.
+Document: TypeAlias = dict[str, str | list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +22,17 @@ class Member:
 
     Attributes:
         field: Its name in the contract, such as `identity_pool_id`.
-        kind: Its type.
+        kind: Its type and its limits.
         text: What it is, for the help.
         required: Whether a request is refused without it.
+        default: What stands in for it, for the help.
     """
 
     field: str
     kind: Kind
     text: str
     required: bool = False
+    default: str | None = None
 
     @property
     def name(self) -> str:
@@ -43,101 +46,140 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """A member of a response, with the value that AWS's sample output has for it."""
+
+    name: str
+    text: str
+    sample: str | list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """An operation of the service.
 
     Attributes:
-        command: Its name in the AWS CLI.
+        name: Its name in AWS's API, such as `LookupDeveloperIdentity`.
         text: What it does, for the help.
         members: The members of its request, in AWS's order.
+        outputs: The members of its response, in AWS's order.
         call: Calls it with the given fields. Raises `TokendError`.
     """
 
-    command: str
+    name: str
     text: str
     members: tuple[Member, ...]
-    call: Callable[[TokendClient, Fields], Output]
+    outputs: tuple[Output, ...]
+    call: Callable[[TokendClient, Fields], Document]
+
+    @property
+    def command(self) -> str:
+        """Its name in the AWS CLI, such as `lookup-developer-identity`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", self.name).lower()
 
 
 def operations() -> tuple[Operation, ...]:
     """All operations of the service."""
-    identity_pool_id = Member("identity_pool_id", String(), "The identity pool, as REGION:GUID.", required=True)
-    developer_provider_name = Member("developer_provider_name", String(), "The developer provider.", required=True)
+    identity = String(1, 55)
+    user = String(1, 1024)
+    identity_pool_id = Member("identity_pool_id", identity, "The identity pool, as REGION:GUID.", required=True)
+    developer_provider_name = Member(
+        "developer_provider_name", String(1, 128), "The pool's developer provider.", required=True
+    )
+    identity_id = Output("IdentityId", "The identity, as REGION:GUID.", "IdentityId")
     return (
         Operation(
-            "get-open-id-token-for-developer-identity",
-            "Register or retrieve an identity, and get an OpenID Connect token for it.",
+            "GetOpenIdTokenForDeveloperIdentity",
+            "Registers or retrieves the identity of a user, and gets an OpenID Connect token for it. With an identity "
+            "id, links the logins to that identity.",
             (
                 identity_pool_id,
-                Member("identity_id", String(), "The identity to link the logins to."),
-                Member("logins", StringMap(), "Provider names to user identifiers or ID tokens.", required=True),
-                Member("principal_tags", StringMap(), "Session tags for the token."),
-                Member("token_duration", Integer(64), "How long the token is to be valid, in seconds."),
+                Member("identity_id", identity, "The identity to link the logins to.", default="create or find one"),
+                Member(
+                    "logins",
+                    StringMap(String(1, 128), String(1, 50000), 10),
+                    "Provider names to the user's identifier or ID token there.",
+                    required=True,
+                ),
+                Member(
+                    "principal_tags",
+                    StringMap(String(1, 128), String(1, 256), 50),
+                    "Session tags for the token.",
+                    default="none",
+                ),
+                Member("token_duration", Integer(64, 1, 86400), "Seconds that the token is valid.", default="900"),
             ),
+            (identity_id, Output("Token", "The token, a JWT. It is a secret.", "Token")),
             _get_open_id_token_for_developer_identity,
         ),
         Operation(
-            "lookup-developer-identity",
-            "Find an identity by its developer user, or the developer users of an identity.",
+            "LookupDeveloperIdentity",
+            "Finds the identity of a developer user, or the developer users of an identity. Needs one of the two.",
             (
                 identity_pool_id,
-                Member("identity_id", String(), "The identity."),
-                Member("developer_user_identifier", String(), "The developer user."),
-                Member("max_results", Integer(32), "The most identifiers to return."),
-                Member("next_token", String(), "The NextToken of the page before."),
+                Member("identity_id", identity, "The identity."),
+                Member("developer_user_identifier", user, "The developer user."),
+                Member("max_results", Integer(32, 1, 60), "The most users that a page has.", default="60"),
+                Member("next_token", String(1, 65535), "The NextToken of the page before.", default="the first page"),
+            ),
+            (
+                identity_id,
+                Output("DeveloperUserIdentifierList", "The identity's developer users.", ["DeveloperUserIdentifier"]),
+                Output("NextToken", "Given when there are more users; leads to the next page.", "NextToken"),
             ),
             _lookup_developer_identity,
         ),
         Operation(
-            "merge-developer-identities",
-            "Move all logins of one developer user's identity to another's.",
+            "MergeDeveloperIdentities",
+            "Moves all logins of the source user's identity to the destination user's, and disables the former.",
             (
-                Member("source_user_identifier", String(), "The user whose identity is given up.", required=True),
-                Member("destination_user_identifier", String(), "The user whose identity stays.", required=True),
+                Member("source_user_identifier", user, "The user whose identity is given up.", required=True),
+                Member("destination_user_identifier", user, "The user whose identity stays.", required=True),
                 developer_provider_name,
                 identity_pool_id,
             ),
+            (identity_id,),
             _merge_developer_identities,
         ),
         Operation(
-            "unlink-developer-identity",
-            "Unlink a developer user from an identity.",
+            "UnlinkDeveloperIdentity",
+            "Unlinks a developer user from an identity; the user's next token is for a new one.",
             (
-                Member("identity_id", String(), "The identity to unlink from.", required=True),
+                Member("identity_id", identity, "The identity to unlink from.", required=True),
                 identity_pool_id,
                 developer_provider_name,
-                Member("developer_user_identifier", String(), "The user to unlink.", required=True),
+                Member("developer_user_identifier", user, "The user to unlink.", required=True),
             ),
+            (),
             _unlink_developer_identity,
         ),
     )
 
 
-def _get_open_id_token_for_developer_identity(client: TokendClient, fields: Fields) -> Output:
+def _get_open_id_token_for_developer_identity(client: TokendClient, fields: Fields) -> Document:
     duration = {"token_duration": _seconds(fields["token_duration"])} if "token_duration" in fields else {}
     issued = client.get_open_id_token_for_developer_identity(**{**fields, **duration})
     return {"IdentityId": issued.identity_id, "Token": issued.token}
 
 
-def _lookup_developer_identity(client: TokendClient, fields: Fields) -> Output:
+def _lookup_developer_identity(client: TokendClient, fields: Fields) -> Document:
     found = client.lookup_developer_identity(**fields)
-    output: dict[str, str | list[str]] = {
+    output: Document = {
         "IdentityId": found.identity_id,
         "DeveloperUserIdentifierList": list(found.developer_user_identifiers),
     }
     return output | ({"NextToken": found.next_token} if found.next_token else {})
 
 
-def _merge_developer_identities(client: TokendClient, fields: Fields) -> Output:
+def _merge_developer_identities(client: TokendClient, fields: Fields) -> Document:
     return {"IdentityId": client.merge_developer_identities(**fields)}
 
 
-def _unlink_developer_identity(client: TokendClient, fields: Fields) -> Output:
+def _unlink_developer_identity(client: TokendClient, fields: Fields) -> Document:
     client.unlink_developer_identity(**fields)
-    return None
+    return {}
 
 
 def _seconds(seconds: int) -> timedelta:
-    # What no timedelta can hold is refused by the service just as the nearest one is.
-    longest = timedelta.max // timedelta(seconds=1)
-    return timedelta(seconds=max(-longest, min(seconds, longest)))
+    # What no timedelta can hold is refused by the service just as the longest one is.
+    return timedelta(seconds=min(seconds, timedelta.max // timedelta(seconds=1)))

@@ -1,90 +1,164 @@
-"""The options, under the names of the AWS CLI, and those of the connection."""
+"""The options that every command has: those of the AWS CLI, and those of the connection."""
 
+import argparse
 import os
-import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-import click
-
-from tokend_client.tokendctl.operations import Operation
+from tokend_client.tokendctl.endpoint import read_target, read_url
+from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
+from tokend_client.tokendctl.exit_codes import ExitCode
+from tokend_client.tokendctl.output import FORMATS
+from tokend_client.tokendctl.query import Query
 
 _LONGEST_TIMEOUT = 86_400.0
 
-_UNIX = "unix:"
 
-#: Bytes of a unix socket's path: `sun_path` of unix(7) less the NUL at its end.
-_LONGEST_SOCKET_PATH = 107
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of all commands.
 
+    Attributes:
+        names: Its name, then other names for it.
+        text: What it does, for the help.
+        value: What stands for its value in the help; a switch has none.
+        read: Reads its value. Raises `InvalidInput`.
+        default: Its value where it is not given.
+        variable: The environment variable with its value, where it is not given.
+    """
 
-def member_options(operation: Operation) -> list[click.Parameter]:
-    """The options of an operation's own, as text: they are read together with --cli-input-json."""
-    return [
-        click.Option(
-            [member.option, member.field],
-            metavar=member.kind.metavar,
-            help=f"{member.text}{'  [required]' * member.required}",
-        )
-        for member in operation.members
-    ]
+    names: tuple[str, ...]
+    text: str
+    value: str = ""
+    read: Callable[[str], object] = str
+    default: str | None = None
+    variable: str | None = None
 
+    @property
+    def field(self) -> str:
+        """Its name in Python."""
+        return self.names[0].removeprefix("--").replace("-", "_")
 
-def common_options() -> list[click.Parameter]:
-    """The options that every command has."""
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
-    return [
-        click.Option(["--cli-input-json"], metavar="JSON", help="All of the input; options override its members."),
-        click.Option(["--generate-cli-skeleton"], is_flag=True, help="Print a sample input and call nothing."),
-        click.Option(
-            ["--endpoint"],
-            default="127.0.0.1:50051",
-            envvar="TOKEND_ENDPOINT",
-            callback=_endpoint,
-            show_default=True,
-            show_envvar=True,
-            help="HOST:PORT or unix:PATH of the service.",
-        ),
-        click.Option(
-            ["--ca-file"], type=file, callback=_pem, help="Speak TLS, and trust the certificates of this file."
-        ),
-        click.Option(["--tls"], is_flag=True, help="Speak TLS, and trust the certificates of the system."),
-        click.Option(["--client-certificate-file"], type=file, help="Speak TLS, and show this certificate."),
-        click.Option(["--client-key-file"], type=file, help="The key of that certificate."),
-        click.Option(["--bearer-token-file"], type=file, help="Show the bearer token in this file."),
-        click.Option(
-            ["--timeout"],
-            type=float,
-            default=10.0,
-            callback=_timeout,
-            show_default=True,
-            help="How many seconds the call may take.",
-        ),
-    ]
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Lets a parser accept it."""
+        if self.value:
+            parser.add_argument(*self.names, dest=self.field)
+        else:
+            parser.add_argument(*self.names, dest=self.field, action="store_true")
 
 
-def _endpoint(_ctx: click.Context, _param: click.Parameter, endpoint: str) -> str:
-    if not endpoint or not endpoint.isprintable():
-        raise click.BadParameter("not an address")
-    path = endpoint.removeprefix(_UNIX)
-    if path == endpoint:
-        return endpoint
-    path = os.path.expanduser(path)  # noqa: PTH111 - Path's own raises where there is no home directory
-    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
-        raise click.BadParameter(f"the path of a unix socket has {_LONGEST_SOCKET_PATH} bytes at most")
-    return _UNIX + path
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise InvalidInput(f"expected one of {', '.join(choices)}")
+        return text
+
+    return read
 
 
-def _pem(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> bytes | None:
-    if path is None:
-        return None
+def _timeout(text: str) -> float:
     try:
-        # gRPC would only say, when it connects, that it cannot.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-        return path.read_bytes()
-    except OSError as error:
-        raise click.BadParameter("not a readable file of PEM certificates") from error
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise InvalidInput(f"expected a number of seconds above 0 and up to {_LONGEST_TIMEOUT:.0f}")
+    return seconds
 
 
-def _timeout(_ctx: click.Context, _param: click.Parameter, timeout: float) -> float:
-    if not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise click.BadParameter(f"not above 0 and up to {_LONGEST_TIMEOUT:.0f} seconds")
-    return timeout
+def _region(text: str) -> str:
+    if not text:
+        raise InvalidInput("empty")
+    return text
+
+
+#: Every option of all commands, in the order of the help.
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        ("--output",), "The format of the output.", "|".join(FORMATS), _choice(*FORMATS), "json", "AWS_DEFAULT_OUTPUT"
+    ),
+    Option(("--query",), "A JMESPath query over the output, before it is formatted.", "QUERY", Query),
+    Option(
+        ("--region",), "The region of the identity pool: what stands before the colon of its id.", "REGION", _region
+    ),
+    Option(
+        ("--endpoint",),
+        "The address of the service: HOST:PORT or unix:PATH.",
+        "ADDRESS",
+        read_target,
+        "127.0.0.1:50051",
+        "TOKEND_ENDPOINT",
+    ),
+    Option(("--endpoint-url",), "The same as http://HOST:PORT, or as https://HOST:PORT with TLS.", "URL", read_url),
+    Option(("--ca-file", "--ca-bundle"), "Speak TLS, and trust the PEM certificates of this file.", "FILE", Path),
+    Option(("--tls",), "Speak TLS, and trust the certificates of the system."),
+    Option(("--client-certificate-file",), "Speak TLS, and show this PEM certificate.", "FILE", Path),
+    Option(("--client-key-file",), "The PEM key of that certificate.", "FILE", Path),
+    Option(("--bearer-token-file",), "Show the bearer token in this file, or in /dev/stdin.", "FILE", Path),
+    Option(("--timeout",), "Seconds that the call may take, with connecting and retries.", "SECONDS", _timeout, "10"),
+    Option(("--debug",), "Log to standard error what is done, without values of members and without tokens."),
+    Option(("--color",), "Accepted; the output has no colours.", "on|off|auto", _choice("on", "off", "auto"), "auto"),
+    Option(("--no-paginate",), "Accepted; a command makes one call and prints one page."),
+    Option(("--no-cli-pager",), "Accepted; there is no pager."),
+    Option(("--no-cli-auto-prompt",), "Accepted; there are no prompts."),
+    Option(("--no-sign-request",), "Accepted; requests are not signed."),
+    Option(("--version",), "Print the version."),
+    Option(("--help",), "Print this page, as the word `help` does."),
+)
+
+#: Options of the AWS CLI that would promise what tokendctl does not do, and what to use instead.
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "--profile": "there are no profiles; say who calls with --bearer-token-file or --client-certificate-file",
+        "--no-verify-ssl": "certificates are always verified; name those to trust with --ca-file",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values of the options of all commands."""
+
+    output: str
+    query: Query | None
+    region: str | None
+    connection: Mapping[str, Any]
+    """Those of the connection, by their names in Python."""
+
+
+def read_settings(given: argparse.Namespace) -> Settings:
+    """Reads the options as they were given, the environment where they were not, and else their defaults.
+
+    Raises:
+        InvalidInput: With every option that cannot be read.
+        CommandFailed: A variable of the environment cannot be read.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for option in OPTIONS:
+        try:
+            values[option.field] = _value(option, getattr(given, option.field))
+        except InvalidInput as invalid:
+            problems += invalid.within(option.names[0]).problems
+    if values.get("endpoint_url") is not None and given.endpoint is not None:
+        problems.append("--endpoint and --endpoint-url exclude each other")
+    if problems:
+        raise InvalidInput(*problems)
+    return Settings(values.pop("output"), values.pop("query"), values.pop("region"), values)
+
+
+def _value(option: Option, given: Any) -> object:  # noqa: ANN401 - text or, of a switch, a truth value
+    if not option.value:
+        return given
+    if given is not None:
+        return option.read(given)
+    variable = os.environ.get(option.variable) if option.variable else None
+    if not variable:
+        return None if option.default is None else option.read(option.default)
+    try:
+        return option.read(variable)
+    except InvalidInput as invalid:
+        raise CommandFailed(f"{option.variable}: {invalid}", ExitCode.CONFIGURATION) from None

@@ -5,24 +5,31 @@ from pathlib import Path
 
 from tokend_client.tokendctl.errors import InvalidInput
 
-_PREFIX = "file://"
+_TEXT = "file://"
+_BYTES = "fileb://"
 
 
 def load(text: str) -> str:
-    """The content of the file, if the text is `file://PATH`; else the text itself.
+    r"""The content of the file, if the text is `file://PATH` or `fileb://PATH`; else the text itself.
 
-    As in the AWS CLI, `~` and environment variables in the path are expanded, and the content is taken as it is, with
-    the newline at its end if there is one. It has to be UTF-8; a byte-order mark before it is no part of it.
+    As in the AWS CLI, `~` and environment variables in the path are expanded, and a newline at the end stays. The
+    content has to be UTF-8. `file://` reads it as text: "\r\n" becomes "\n", and a byte-order mark is no part of it;
+    `fileb://` takes it as it is.
 
     Raises:
         InvalidInput: The file cannot be read.
     """
-    if not text.startswith(_PREFIX):
-        return text
+    for prefix in (_TEXT, _BYTES):
+        if text.startswith(prefix):
+            return _read(text.removeprefix(prefix), exact=prefix == _BYTES)
+    return text
+
+
+def _read(name: str, *, exact: bool) -> str:
     # Path's own would raise where there is no home directory.
-    path = Path(os.path.expanduser(os.path.expandvars(text.removeprefix(_PREFIX))))  # noqa: PTH111
+    path = Path(os.path.expanduser(os.path.expandvars(name)))  # noqa: PTH111
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode() if exact else path.read_text("utf-8-sig")
     except OSError as error:
         raise InvalidInput(f"cannot read the file {str(path)!r}: {error.strerror}") from error
     except ValueError:

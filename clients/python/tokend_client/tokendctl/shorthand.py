@@ -3,7 +3,7 @@ r"""The shorthand of the AWS CLI for maps: `KEY=VALUE,KEY=VALUE`.
 The grammar is that of the AWS CLI's "Using shorthand syntax" page, as far as it describes maps of strings:
 
     map     = entry *("," entry)
-    entry   = key "=" [value] / key "@=" [value]      ; "@=": a value file://PATH stands for the file's content
+    entry   = key "=" [value] / key "@=" [value]      ; "@=": a value such as file://PATH stands for the file's content
     key     = 1*(letter / digit / "-" / "_" / "." / "#" / "/" / ":") / quoted
     value   = quoted / bare
     quoted  = "'" text "'" / DQUOTE text DQUOTE       ; a backslash goes before the same quote and before a backslash
@@ -30,7 +30,7 @@ _ENTRY = re.compile(
 
 
 class Entry(NamedTuple):
-    """One entry of a map; `loads` tells that its value, if it is a file:// reference, stands for a file's content."""
+    """One entry of a map; `loads` tells that its value, if it refers to a file, stands for a file's content."""
 
     key: str
     value: str

@@ -1,0 +1,80 @@
+"""From words to options, by the rules of the AWS CLI, whose parser is argparse too."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from tokend_client.tokendctl.errors import InvalidInput
+from tokend_client.tokendctl.operations import Operation
+from tokend_client.tokendctl.options import OPTIONS, REFUSED
+
+#: Options of the operations that are no members of their requests.
+_CLI_INPUT = ("--cli-input-json", "--cli-input-yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line.
+
+    Attributes:
+        options: The options of all commands, as text.
+        words: All other words: the command, and what it is for.
+    """
+
+    options: argparse.Namespace
+    words: list[str]
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self) -> None:
+        super().__init__(prog="tokendctl", add_help=False, usage=argparse.SUPPRESS)
+
+    def error(self, message: str) -> NoReturn:
+        # argparse would repeat values, which may be logins.
+        message = re.sub(r"(?s)ignored explicit argument .*", "takes no value", message)
+        raise InvalidInput(re.sub(r"(?s)(ambiguous option: [^=\s]*)=.*(?= could match)", r"\1", message))
+
+
+def parse_line(arguments: Sequence[str]) -> Line:
+    """Takes the options of all commands, wherever they stand, from among the words.
+
+    Raises:
+        InvalidInput: One lacks its value, or has one too many.
+    """
+    parser = _Parser()
+    for option in OPTIONS:
+        option.add_to(parser)
+    return Line(*parser.parse_known_args(list(arguments)))
+
+
+def parse_operation(operation: Operation, words: Sequence[str]) -> argparse.Namespace:
+    """The options of an operation, as text: its members by their fields, and those of its input and skeletons.
+
+    Raises:
+        InvalidInput: Something else stands among the words, or an option lacks its value.
+    """
+    parser = _Parser()
+    for member in operation.members:
+        parser.add_argument(member.option)
+    for name in _CLI_INPUT:
+        parser.add_argument(name)
+    parser.add_argument("--generate-cli-skeleton", nargs="?", const="input")
+    options, rest = parser.parse_known_args(list(words))
+    if rest:
+        raise InvalidInput(*_unknown(rest))
+    return options
+
+
+def _unknown(words: Sequence[str]) -> list[str]:
+    # A word may be a part of a login whose quotes are missing: only the names of options are shown.
+    names = [word.partition("=")[0] for word in words]
+    options = [name for name in names if re.fullmatch(r"--[a-z][a-z0-9-]*", name)]
+    problems = [f"{name}: {REFUSED[name]}" for name in options if name in REFUSED]
+    unknown = [name for name in options if name not in REFUSED]
+    if unknown:
+        problems.append(f"unknown options: {', '.join(unknown)}")
+    if not problems:
+        problems.append(f"{len(words)} unexpected words: does the value of an option need quotes?")
+    return problems

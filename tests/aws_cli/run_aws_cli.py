@@ -1,0 +1,36 @@
+"""Runs command lines by the AWS CLI, in one process: a start of it for each would take most of the time.
+
+A program of its own, since awscli puts its own botocore in the place of the one that is installed. It reads the command
+lines from standard input, as a JSON array of arrays of words, and writes a JSON array of what became of them.
+"""
+
+import io
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+from awscli.clidriver import create_clidriver
+
+
+def main() -> None:
+    # Sessions share what they have read of AWS's descriptions, which is most of their work.
+    loader = create_clidriver().session.get_component("data_loader")
+    ended = [_run(words, loader) for words in json.load(sys.stdin)]
+    json.dump(ended, sys.stdout)
+
+
+def _run(words: list[str], loader: Any) -> dict[str, Any]:  # noqa: ANN401 - it has no types
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        driver = create_clidriver()
+        driver.session.register_component("data_loader", loader)
+        try:
+            exit_code = driver.main(words)
+        except SystemExit as ended:
+            exit_code = ended.code
+    return {"stdout": stdout.getvalue(), "stderr": stderr.getvalue(), "exit_code": exit_code}
+
+
+if __name__ == "__main__":
+    main()
