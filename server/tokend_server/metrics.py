@@ -73,6 +73,11 @@ class Metrics:
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
+        self._store_file_behind = Gauge(
+            "tokend_store_file_behind_seconds",
+            "For how long the database file has lacked something that could not be copied from its log; 0: nothing.",
+            registry=registry,
+        )
         self.cognito_request_seconds = Histogram(
             "tokend_cognito_request_seconds",
             "Time from a request to Cognito to its answer; each retry is a request.",
@@ -161,6 +166,10 @@ class Metrics:
         if len(self._pool_labels) < self._labelled_pools:
             self._pool_labels.add(identity_pool_id)
         return identity_pool_id if identity_pool_id in self._pool_labels else OTHER_POOLS
+
+    def watch_store_file(self, seconds_behind: Callable[[], float]) -> None:
+        """Reports for how long the database file has been behind its log, in seconds, whenever metrics are read."""
+        self._store_file_behind.set_function(seconds_behind)
 
     def watch_signing_key_age(self, algorithm: str, age: Callable[[], float]) -> None:
         """Reports the age of an algorithm's signing key, in seconds, whenever metrics are read."""

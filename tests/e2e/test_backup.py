@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from tests.e2e.test_cli import done, failed, mode, run
 from tests.support.calls import Caller
+from tests.support.local_engine import LocalEngineUnderTest
 from tests.support.server_process import ServerProcess, write_config
+
+from tokend_server.clock import Deadline, SystemClock
+
+PATIENCE = 60
 
 USERS = [f"user-{number}" for number in range(20)]
 
@@ -24,9 +29,16 @@ def key_ids(config: Path) -> list[str]:
     return [key["KeyId"] for key in done("keys", "list", "--config", str(config))["Keys"]]
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    return write_config(tmp_path)
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("serving"))
+
+
+@pytest.fixture(scope="module")
+def serving(config: Path) -> Iterator[ServerProcess]:
+    """A server that goes on serving while backups are made."""
+    with ServerProcess(config) as server:
+        yield server
 
 
 @pytest.fixture
@@ -36,23 +48,41 @@ def other_config(tmp_path: Path) -> Path:
     return write_config(tmp_path / "other")
 
 
-@pytest.fixture
-def copy(config: Path, tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def first_copy(config: Path, serving: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of a service that has issued tokens, and goes on serving."""
-    with ServerProcess(config) as server:
-        identities_of(server)
-        file = tmp_path / "copy.db"
-        run("backup", "--config", str(config), str(file)).check_returncode()
-        yield file
+    identities_of(serving)
+    file = tmp_path_factory.mktemp("copy") / "copy.db"
+    run("backup", "--config", str(config), str(file)).check_returncode()
+    return file
+
+
+@pytest.fixture
+def copy(first_copy: Path, tmp_path: Path) -> Path:
+    """The same, for one test alone."""
+    return Path(shutil.copy2(first_copy, tmp_path / "copy.db"))
+
+
+@pytest.fixture
+def others(other_config: Path) -> Path:
+    """The database of the second machine, with keys and identities of its own."""
+    with closing(LocalEngineUnderTest(other_config.parent)) as local:
+        local.issue("theirs")
+    return other_config.parent / "tokend.db"
+
+
+def users_in(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM linked_logins").fetchone()[0]
+    return count
 
 
 def test_a_backup_of_a_running_server_holds_all_that_was_acknowledged(
-    config: Path, other_config: Path, tmp_path: Path
+    config: Path, serving: ServerProcess, other_config: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.db"
-    with ServerProcess(config) as server:
-        acknowledged = identities_of(server)
-        ended = run("backup", "--config", str(config), str(copy))
+    acknowledged = identities_of(serving)
+    ended = run("backup", "--config", str(config), str(copy))
     assert (ended.stdout, ended.stderr, ended.returncode) == ("identities: 20, signing keys: 1\n", "", 0)
     assert mode(copy) == 0o600
     restored = run("restore", "--config", str(other_config), str(copy))
@@ -63,8 +93,32 @@ def test_a_backup_of_a_running_server_holds_all_that_was_acknowledged(
     assert {mode(file) for file in other_config.parent.glob("tokend.db*")} == {0o600}
 
 
-def test_a_backup_is_one_file(copy: Path) -> None:
-    assert [path.name for path in copy.parent.iterdir() if "copy" in path.name] == ["copy.db"]
+def test_the_file_alone_has_all_users_soon(serving: ServerProcess, config: Path, tmp_path: Path) -> None:
+    database = config.parent / "tokend.db"
+    identities_of(serving)
+    within = Deadline(SystemClock(), SystemClock.monotonic() + PATIENCE)
+    while users_in(shutil.copyfile(database, tmp_path / "plain.db")) < len(USERS):
+        within.check()
+
+
+def test_a_killed_server_starts_again_with_its_log_and_not_without(tmp_path: Path) -> None:
+    config, database = write_config(tmp_path), tmp_path / "tokend.db"
+    server = ServerProcess(config)
+    acknowledged = identities_of(server)
+    server.kill()
+    kept = shutil.copytree(tmp_path, tmp_path / "kept")
+    (tmp_path / "tokend.db-wal").unlink()
+    said = failed("serve", "--config", str(config))
+    assert len(said.splitlines()) == 1
+    assert f"{database} was in use, and its log {database}-wal is missing" in said
+    for file in kept.glob("tokend.db*"):
+        shutil.copyfile(file, tmp_path / file.name)
+    with ServerProcess(config) as server:
+        assert identities_of(server) == acknowledged
+
+
+def test_a_backup_is_one_file(first_copy: Path) -> None:
+    assert list(first_copy.parent.iterdir()) == [first_copy]
 
 
 def test_a_backup_replaces_a_file_only_by_force(config: Path, copy: Path) -> None:
@@ -76,8 +130,8 @@ def test_a_backup_replaces_a_file_only_by_force(config: Path, copy: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [None, b""], ids=["no file", "empty file"])
-def test_where_there_is_no_database_there_is_no_backup(config: Path, tmp_path: Path, content: bytes | None) -> None:
-    database = tmp_path / "tokend.db"
+def test_where_there_is_no_database_there_is_no_backup(tmp_path: Path, content: bytes | None) -> None:
+    config, database = write_config(tmp_path), tmp_path / "tokend.db"
     if content is not None:
         database.write_bytes(content)
     said = failed("backup", "--config", str(config), str(tmp_path / "copy.db"))
@@ -91,21 +145,32 @@ def test_a_backup_that_cannot_be_written_says_so(config: Path, copy: Path) -> No
     assert "No such file or directory" in said
 
 
+@pytest.mark.usefixtures("serving")
 def test_a_restore_waits_for_no_server_and_disturbs_none(config: Path, copy: Path) -> None:
     database = config.parent / "tokend.db"
     said = failed("restore", "--config", str(config), "--force", str(copy))
     assert said == f"Error: {database} is in use; stop every process that serves it\n"
 
 
-def test_a_restore_replaces_a_database_only_by_force(config: Path, copy: Path, other_config: Path) -> None:
-    with ServerProcess(other_config) as server:
-        others = identities_of(server)
-    database = other_config.parent / "tokend.db"
+def test_a_restore_replaces_a_database_only_by_force(
+    config: Path, copy: Path, other_config: Path, others: Path
+) -> None:
+    before = others.read_bytes()
     said = failed("restore", "--config", str(other_config), str(copy))
-    assert said == f"Error: {database} exists; --force replaces its identities and keys\n"
-    with ServerProcess(other_config) as server:
-        assert identities_of(server) == others
+    assert said == f"Error: {others} exists; --force replaces its identities and keys\n"
+    assert others.read_bytes() == before
     run("restore", "--config", str(other_config), "--force", str(copy)).check_returncode()
+    assert key_ids(other_config) == key_ids(config)
+    assert users_in(others) == len(USERS)
+
+
+def test_a_file_that_lacks_its_log_is_taken_as_it_is_when_that_is_said(
+    config: Path, serving: ServerProcess, other_config: Path, tmp_path: Path
+) -> None:
+    identities_of(serving)
+    plain = shutil.copyfile(config.parent / "tokend.db", tmp_path / "plain.db")
+    assert "plain.db lacks what was written last" in failed("restore", "--config", str(other_config), str(plain))
+    run("restore", "--config", str(other_config), "--without-log", str(plain)).check_returncode()
     assert key_ids(other_config) == key_ids(config)
 
 
@@ -136,14 +201,11 @@ def of_a_newer_release(copy: Path) -> None:
 
 @pytest.mark.parametrize("change", [damaged, truncated, of_another_program, no_database, of_a_newer_release])
 def test_what_is_no_good_backup_leaves_the_database_as_it_was(
-    copy: Path, other_config: Path, change: Callable[[Path], None], tmp_path: Path
+    copy: Path, other_config: Path, others: Path, change: Callable[[Path], None]
 ) -> None:
-    with ServerProcess(other_config) as server:
-        others = identities_of(server)
-    bad = tmp_path / "bad.db"
-    shutil.copyfile(copy, bad)
-    change(bad)
-    said = failed("restore", "--config", str(other_config), "--force", str(bad))
+    before = others.read_bytes()
+    change(copy)
+    said = failed("restore", "--config", str(other_config), "--force", str(copy))
     assert len(said.splitlines()) == 1
-    with ServerProcess(other_config) as server:
-        assert identities_of(server) == others
+    assert {path.name for path in others.parent.iterdir()} == {"tokend.toml", "tokend.db"}
+    assert others.read_bytes() == before

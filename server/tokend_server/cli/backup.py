@@ -34,10 +34,15 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 @config_option
 @_file_argument
 @_force_option("Replace the identities and keys that the database holds.")
-def restore(config_path: Path | None, file: Path, *, force: bool) -> None:
+@click.option(
+    "--without-log",
+    is_flag=True,
+    help="Take a FILE that was copied while in use, or has lost its log: it lacks what was written last.",
+)
+def restore(config_path: Path | None, file: Path, *, force: bool, without_log: bool) -> None:
     """Put what `backup` has made in the place of the database, which no server may use meanwhile."""
     database = load_config(config_path).store_file
-    click.echo(_told(lambda: put_back(file, database, overwrite=force)))
+    click.echo(_told(lambda: put_back(file, database, overwrite=force, without_log=without_log)))
 
 
 def _told(copied: Callable[[], Contents]) -> str:

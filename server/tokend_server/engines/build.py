@@ -75,7 +75,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
             local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change, issuers)
-            undo.callback(local.store.close)
+            undo.callback(local.close)
             by_pool |= local.by_pool
             backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
-from tokend_server.clock import Clock
+from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, ConfigError, Pool
 from tokend_server.engine import BeforeChange, NewIdentity, unannounced
 from tokend_server.engines.local.backend import LocalBackend
@@ -17,6 +17,7 @@ from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.stores.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.sql import SqlStore
 from tokend_server.engines.local.stores.sqlite import open_store
@@ -30,12 +31,12 @@ _OTHER_READERS = 4
 
 @dataclass(frozen=True, slots=True)
 class LocalEngines:
-    """The local engines of all local pools, on one store and one set of keys."""
+    """The local engines of all local pools, on one store and one set of keys; `close` gives up what they hold."""
 
     by_pool: Mapping[str, LocalEngine]
     backend: LocalBackend
     signer: TokenSigner
-    store: SqlStore
+    close: Callable[[], None]
 
 
 def open_configured_store(config: Config) -> SqlStore:
@@ -102,13 +103,17 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         store = ObservedStore(sql_store, metrics, clock, before_change)
         signer = TokenSigner(store, clock)
         signer.ensure_keys(algorithms)
-        undo.pop_all()
+        checkpoints = Checkpoints(sql_store.log, SystemClock())
+        undo.callback(checkpoints.stop)
+        checkpoints.start()
+        close = undo.pop_all().close
+    metrics.watch_store_file(checkpoints.seconds_behind)
     for algorithm in algorithms:
         metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
-    return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, sql_store)
+    return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, close)
 
 
 def _check_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None:

@@ -52,7 +52,6 @@ def directory_locked(database: Path) -> Iterator[None]:
 def file_locked(database: Path) -> Iterator[None]:
     database.touch(mode=0o600)
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("CREATE TABLE IF NOT EXISTS aside (x)")
         other.execute("BEGIN EXCLUSIVE")
         yield
 
@@ -118,7 +117,7 @@ def built(directory: Path, **pool: object) -> None:
     engines = build_local_engines(
         config, pools, "https://x.example", Metrics(CollectorRegistry()), SystemClock(), lambda _: nullcontext()
     )
-    engines.store.close()
+    engines.close()
 
 
 def test_another_developer_provider_over_registered_users_is_refused(

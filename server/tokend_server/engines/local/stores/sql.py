@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
-from tokend_server.engines.local.stores import migrations
+from tokend_server.engines.local.stores import checkpoints, migrations
 from tokend_server.engines.local.stores.connections import DriverStatement, ReadConnections
 from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
 from tokend_server.engines.local.stores.write_turn import NoTurn, WriteTurn
@@ -74,6 +74,14 @@ class Medium(Protocol):
         ...
 
 
+class Log(checkpoints.Log, Protocol):
+    """A log beside the database."""
+
+    def close(self) -> None:
+        """Gives up what it holds."""
+        ...
+
+
 class SqlStore:
     """Identities and signing keys in one SQL database.
 
@@ -82,17 +90,20 @@ class SqlStore:
         writes: A pool of connections whose transactions are durable when they are committed.
         medium: Where the database keeps its data.
         turn: Whose turn it is to write.
+        log: Where writes are before they are in the database's file.
     """
 
-    def __init__(self, readers: ReadConnections, writes: Engine, medium: Medium, turn: WriteTurn) -> None:
+    def __init__(self, readers: ReadConnections, writes: Engine, medium: Medium, turn: WriteTurn, log: Log) -> None:
         self._readers = readers
         self._owner = DriverStatement(_OWNER, writes.dialect, readers)
         self._writes = writes
         self._medium = medium
         self._turn = turn
+        self.log = log
 
     def close(self) -> None:
         """Closes all connections."""
+        self.log.close()
         self._readers.close()
         self._writes.dispose()
 
@@ -261,8 +272,8 @@ def _check(deadline: Deadline | None) -> None:
         deadline.check()
 
 
-def unavailable(error: SQLAlchemyError | OSError) -> EngineUnavailable:
-    """What a failure of the database is to callers."""
+def unavailable(error: Exception) -> EngineUnavailable:
+    """What a failure of the database, as SQLAlchemy, the driver or the system tells it, is to callers."""
     # The driver's text may hold values; its name for the error says as much.
     cause = getattr(error, "orig", error)
     return EngineUnavailable(

@@ -4,7 +4,6 @@ import fcntl
 import logging
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -19,7 +18,9 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import ConfigError
 from tokend_server.engines.local.stores.connections import ReadConnections
 from tokend_server.engines.local.stores.database_file import DatabaseFile
+from tokend_server.engines.local.stores.file_checks import check_log_has_its_file, check_mode, take_contents
 from tokend_server.engines.local.stores.sql import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
+from tokend_server.engines.local.stores.write_ahead_log import WriteAheadLog
 from tokend_server.engines.local.stores.write_turn import WriteTurn
 from tokend_server.errors import EngineUnavailable
 
@@ -29,6 +30,8 @@ _ON_CONNECT = (
     "PRAGMA mmap_size = 0",  # a file that is cut off under its memory map would end the process
     "PRAGMA temp_store = MEMORY",  # no read needs a descriptor that it might not get
     "PRAGMA secure_delete = ON",  # a key that was removed is not left in the file's free pages
+    # Pages in the log, 32 MiB, from which commits copy them themselves: the thread that does it is late.
+    "PRAGMA wal_autocheckpoint = 8192",
     "SELECT count(*) FROM sqlite_master",  # opens the log too
 )
 
@@ -65,13 +68,14 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         patient_writers: How many writes may wait behind one that is stuck.
 
     Raises:
-        ConfigError: The file cannot be made, or everybody can read it.
+        ConfigError: The file cannot be made, everybody can read it, it is not of this service, or its log is missing.
         EngineUnavailable: It is no database, or it stays locked.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_log_has_its_file(path)
         path.touch(mode=0o600)
-        _check_mode(path)
+        check_mode(path)
     except OSError as error:
         raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
     _when_unlocked(path, lambda: _switch_to_wal(path))
@@ -80,10 +84,13 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         connections = ReadConnections(_engine(path, poolclass=NullPool), readers)
         writes.connect().close()
         file = DatabaseFile(path)
-    except (SQLAlchemyError, OSError) as error:
+        turn = WriteTurn(patient_writers, SystemClock())
+        log = WriteAheadLog(_connection_of_its_own(path), file, turn)
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise unavailable(error) from error
     event.listen(writes, "begin", _begin_immediate)
-    return SqlStore(connections, writes, file, WriteTurn(patient_writers, SystemClock()))
+    event.listen(writes, "commit", log.note_write)
+    return SqlStore(connections, writes, file, turn, log)
 
 
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options
@@ -103,22 +110,17 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(statement)
 
 
+def _connection_of_its_own(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    _on_connect(connection, None)
+    return connection
+
+
 def _begin_immediate(connection: Connection) -> None:
     timeout: float = connection.get_execution_options().get(LOCK_TIMEOUT_OPTION, LOCK_TIMEOUT)
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
     # A transaction that read first and locked later could not be upgraded once another one has written.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _check_mode(path: Path) -> None:
-    """Whoever can read the database has the signing keys."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
-        return  # SQLite says what is wrong with it
-    if mode & 0o007:
-        raise ConfigError([f"store.url: {path} holds the signing keys and everybody may open it: chmod o= {path}"])
-    if mode & 0o070:
-        _log.warning("a group may open the database, which holds the signing keys", extra={"path": str(path)})
 
 
 def _when_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
@@ -142,11 +144,15 @@ def _switch_to_wal(path: Path) -> bool:
 
     Returns:
         False where another process has locked the file.
+
+    Raises:
+        ConfigError: The file is not of this service, or its log is missing.
     """
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with closing(sqlite3.connect(path, timeout=_LOCK_INTERVAL)) as connection:
+        with closing(sqlite3.connect(path, timeout=_LOCK_INTERVAL, isolation_level=None)) as connection:
+            take_contents(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
     except BlockingIOError:
         return False

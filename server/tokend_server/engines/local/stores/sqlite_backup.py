@@ -7,7 +7,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import mkstemp
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tokend_server.engines.local.stores import migrations
+from tokend_server.engines.local.stores.write_ahead_log import Mark, log_size, lost_its_log
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
@@ -51,30 +52,32 @@ def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
     with _telling(database), closing(_opened(database)) as source:
         _check_schema(database)
         with _new_file(copy, overwrite=overwrite) as unfinished, closing(sqlite3.connect(unfinished)) as target:
-            source.backup(target)
+            _copy(source, target)
             target.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a log beside it
             return _checked(target, copy)
 
 
-def restore(copy: Path, database: Path, *, overwrite: bool = False) -> Contents:
+def restore(copy: Path, database: Path, *, overwrite: bool = False, without_log: bool = False) -> Contents:
     """Puts a copy in the place of the database, whole or not at all.
 
     Args:
         copy: A file that `back_up` has made.
         database: The database file, which no process may use.
         overwrite: Replace the identities and keys that the database holds.
+        without_log: Take a file that was copied while it was in use, and lacks what was in its log.
 
     Raises:
-        CopyRefused: The copy is damaged or no database of this service, or the database is in use or holds something.
+        CopyRefused: The copy is damaged, lacks its log or is no database of this service, or the database is in use or
+            holds something.
         ConfigError: The copy's schema is that of a newer release.
     """
-    with _telling(copy), closing(_opened(copy)) as source:
+    with _telling(copy), closing(_opened(copy, without_log=without_log)) as source:
         _check_schema(copy)
         _checked(source, copy)
-        if not overwrite and database.exists() and database.stat().st_size:
+        if not overwrite and (log_size(database) or (database.exists() and database.stat().st_size)):
             raise CopyRefused(f"{database} exists; --force replaces its identities and keys")
         with _telling(database), closing(_alone(database)) as target:
-            source.backup(target)
+            _copy(source, target)
             return _checked(target, database)
 
 
@@ -89,11 +92,26 @@ def _telling(path: Path) -> Iterator[None]:
         raise CopyRefused(f"{error.filename or path}: {error.strerror}") from error
 
 
-def _opened(database: Path) -> sqlite3.Connection:
-    """A connection to a database that exists."""
+def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
+    """A connection to a database that exists, with its log."""
     if not database.is_file() or not database.stat().st_size:
         raise CopyRefused(f"{database}: there is no database")
-    return sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=_READ_TIMEOUT)
+    with ExitStack() as undo:
+        uri = f"file:{quote(str(database))}?mode=rw"
+        connection = undo.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_READ_TIMEOUT)))
+        if not without_log and lost_its_log(connection, database):
+            raise CopyRefused(
+                f"{database} lacks what was written last, which is in its log: put {database}-wal beside it; "
+                "`tokend restore --without-log` takes it as it is"
+            )
+        undo.pop_all()
+    return connection
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copies a database whole, so that it lacks no log."""
+    source.backup(target)
+    target.execute(f"PRAGMA user_version = {Mark.COMPLETE}")
 
 
 def _alone(database: Path) -> sqlite3.Connection:

@@ -1,0 +1,107 @@
+"""Keeps a database file from falling behind its log."""
+
+import logging
+import threading
+from typing import Protocol
+
+from tokend_server.clock import Clock
+from tokend_server.errors import EngineUnavailable
+
+#: Seconds between two looks, and after which what other processes wrote and did not copy themselves is copied too.
+INTERVAL = 2.0
+OTHERS_INTERVAL = 60.0
+
+#: Seconds that the file may be behind before it is a matter for the log.
+PATIENCE = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """What is to be copied into the file."""
+
+    def has_writes(self) -> bool:
+        """Whether this process has written anything since the last complete checkpoint."""
+        ...
+
+    def has_writes_of_others(self) -> bool:
+        """Whether any process has written anything since this was asked last."""
+        ...
+
+    def checkpoint(self) -> bool:
+        """Copies the log into the file; tells whether the file now has all of it."""
+        ...
+
+
+class Checkpoints:
+    """A thread that copies the log into the file soon after each write.
+
+    Args:
+        log: The log.
+        clock: Measures how far the file is behind.
+        interval: Seconds between two looks.
+    """
+
+    def __init__(self, log: Log, clock: Clock, interval: float = INTERVAL) -> None:
+        self._log = log
+        self._clock = clock
+        self._interval = interval
+        self._behind_since: float | None = None
+        self._others_asked = clock.monotonic()
+        self._warned = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="checkpoints", daemon=True)
+
+    def start(self) -> None:
+        """Looks now, so that what was made sure of at the start is in the file, and from then on every interval."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def seconds_behind(self) -> float:
+        """For how long the file has lacked something that could not be copied; 0 if it lacks nothing."""
+        since = self._behind_since
+        return 0.0 if since is None else self._clock.monotonic() - since
+
+    def look(self) -> None:
+        """Copies what there is to copy."""
+        problem = ""
+        try:
+            if self._is_due() and not self._log.checkpoint():
+                problem = "another process reads an older state, or copies"
+        except EngineUnavailable as error:
+            problem = error.text
+        self._note(problem)
+
+    def _keep_looking(self) -> None:
+        while not self._stopped.wait(self._interval):
+            self.look()
+
+    def _is_due(self) -> bool:
+        if self._log.has_writes():
+            return True
+        now = self._clock.monotonic()
+        if now - self._others_asked < OTHERS_INTERVAL:
+            return False
+        self._others_asked = now
+        return self._log.has_writes_of_others()
+
+    def _note(self, problem: str) -> None:
+        if not problem:
+            if self._warned:
+                _log.info("the database file has all of its log again")
+            self._behind_since, self._warned = None, False
+            return
+        if self._behind_since is None:
+            self._behind_since = self._clock.monotonic()
+        if self.seconds_behind() >= PATIENCE and not self._warned:
+            self._warned = True
+            _log.warning(
+                "the database file is behind its log: a copy without the log would lack what was written since",
+                extra={"problem": problem, "seconds": round(self.seconds_behind())},
+            )

@@ -1,0 +1,133 @@
+"""The log beside a SQLite database: how it gets into the file, and how a file shows that its log is missing.
+
+SQLite adds what is committed to a write-ahead log and copies it into the file later, at a checkpoint
+(https://www.sqlite.org/wal.html). Without its log the file is an older state, and looks sound. So the file of a
+database in use carries a mark, and the log takes it away: a checkpoint commits the mark, copies the log, and commits
+the mark's removal into the log. Whoever reads the file with its log finds no mark, nor does anyone after the whole log
+was copied into the file, as the last program that closes the database does, whichever it is.
+"""
+
+import sqlite3
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol
+
+from tokend_server.engines.local.stores.write_turn import NoTurn, WriteTurn
+from tokend_server.errors import EngineUnavailable
+
+#: `PRAGMA application_id` of databases of this service: "tokd".
+APPLICATION_ID = 0x746F6B64
+
+#: Seconds that a checkpoint waits for writes, twice.
+_PATIENCE = 1.0
+
+
+class Mark(IntEnum):
+    """What `PRAGMA user_version` says of a database."""
+
+    COMPLETE = 0
+    LACKS_LOG = 1
+
+
+class _OpenFile(Protocol):
+    def check_with_log(self) -> None: ...
+
+
+class WriteAheadLog:
+    """The log of an open database; for one thread, apart from `note_write`.
+
+    Args:
+        connection: A connection of its own, without transactions of the driver's.
+        file: The file and the log that are open.
+        turn: Whose turn it is to write.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, file: _OpenFile, turn: WriteTurn) -> None:
+        self._connection = connection
+        self._file = file
+        self._turn = turn
+        self._has_writes = True  # of processes before this one
+        self._version = self._data_version()
+
+    def note_write(self, *_: object) -> None:
+        """Notes that this process has committed something."""
+        self._has_writes = True
+
+    def has_writes(self) -> bool:
+        """Whether this process has committed anything since the last checkpoint that was complete."""
+        return self._has_writes
+
+    def has_writes_of_others(self) -> bool:
+        """Whether any process has committed anything since this was asked last.
+
+        Raises:
+            EngineUnavailable: The database does not answer.
+        """
+        try:
+            before, self._version = self._version, self._data_version()
+        except sqlite3.Error as error:
+            raise _failed(error.sqlite_errorname) from error
+        return before != self._version
+
+    def checkpoint(self) -> bool:
+        """Copies the log into the file, as far as no reader still needs an older state; only the marks wait for writes.
+
+        Returns:
+            Whether the file now has all that was committed before.
+
+        Raises:
+            EngineUnavailable: The database cannot be written, or is not the one at its path.
+        """
+        self._has_writes = False
+        is_complete = False
+        try:
+            self._file.check_with_log()
+            self._set(Mark.LACKS_LOG)
+            busy, in_log, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._set(Mark.COMPLETE)
+            is_complete = not busy and in_log == copied
+        except NoTurn as error:
+            raise _failed("other writes take too long") from error
+        except sqlite3.Error as error:
+            raise _failed(error.sqlite_errorname) from error
+        finally:
+            if not is_complete:
+                self._has_writes = True
+        return is_complete
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def _set(self, mark: Mark) -> None:
+        with self._turn.taken(_PATIENCE) as left:
+            self._connection.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
+            self._connection.execute(f"PRAGMA user_version = {mark}")
+
+    def _data_version(self) -> int:
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+
+def lost_its_log(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether a database that was just opened lacks what was in its log.
+
+    Raises:
+        sqlite3.Error: The database does not answer.
+    """
+    (mark,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    # A process that was killed between the two marks has left a log.
+    return application == APPLICATION_ID and mark == Mark.LACKS_LOG and not log_size(path)
+
+
+def log_size(path: Path) -> int:
+    """The bytes in the log of a database; 0 if there is none."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _failed(why: str) -> EngineUnavailable:
+    return EngineUnavailable(f"The identity store's log could not be written back ({why}).")
