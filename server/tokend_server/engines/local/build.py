@@ -11,6 +11,7 @@ from tokend_server.config import Config, ConfigError, Pool
 from tokend_server.engine import BeforeChange, NewIdentity, unannounced
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
+from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
@@ -99,7 +100,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     with ExitStack() as undo:
         sql_store = undo.enter_context(closing(open_configured_store(config)))
-        _check_developer_providers(sql_store, pools)
+        keep_developer_providers(sql_store, pools)
         store = ObservedStore(sql_store, metrics, clock, before_change)
         signer = TokenSigner(store, clock)
         signer.ensure_keys(algorithms)
@@ -114,25 +115,6 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
     return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, close)
-
-
-def _check_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None:
-    """Refuses another developer provider over users that are registered: each would get a new identity id.
-
-    Cognito never lets the name change either:
-    https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticated-identities.html
-    """
-    problems = []
-    for identity_pool_id, pool in pools.items():
-        if store.has_login_of(identity_pool_id, pool.developer_provider_name):
-            continue
-        if others := sorted(store.provider_names(identity_pool_id) - pool.open_id_connect_providers.keys()):
-            problems.append(
-                f'pools."{identity_pool_id}".developer_provider_name: users of the pool are registered under '
-                f"{', '.join(others)} and would get new identity ids: set the name back, or declare a new pool"
-            )
-    if problems:
-        raise ConfigError(problems)
 
 
 def _local_pool(

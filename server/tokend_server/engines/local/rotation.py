@@ -1,5 +1,7 @@
 """What operators do with signing keys: add one to a succession, and take one out of it."""
 
+from collections.abc import Sequence
+
 from tokend_server.clock import Clock
 from tokend_server.engines.local.keyring import (
     KeyState,
@@ -71,16 +73,18 @@ class KeyRotation:
             KeyInUse: It signs or is about to, or has signed tokens that may not have expired.
             EngineUnavailable: The store does not answer.
         """
-        now = self._clock.now()
-        keys = self._store.signing_keys()
-        key = next((each for each in keys if each.kid == kid), None)
-        if key is None:
-            raise KeyNotFound
-        states = {key_state(key, keys, moment) for moment in (now, now + _ABOUT_TO_SIGN)}
-        if KeyState.SIGNING in states:
-            raise KeyInUse(None)
-        end = tokens_expired_by(key, keys)
-        if KeyState.PUBLISHED not in states and end and now < end and not compromised:
-            raise KeyInUse(end)
-        if not self._store.remove_signing_key(kid):
-            raise KeyNotFound
+        self._store.remove_signing_key(
+            kid, lambda keys: _check_removal(kid, keys, self._clock.now(), compromised=compromised)
+        )
+
+
+def _check_removal(kid: str, keys: Sequence[SigningKey], now: float, *, compromised: bool) -> None:
+    key = next((each for each in keys if each.kid == kid), None)
+    if key is None:
+        raise KeyNotFound
+    states = {key_state(key, keys, moment) for moment in (now, now + _ABOUT_TO_SIGN)}
+    if KeyState.SIGNING in states:
+        raise KeyInUse(None)
+    end = tokens_expired_by(key, keys)
+    if KeyState.PUBLISHED not in states and end and now < end and not compromised:
+        raise KeyInUse(end)

@@ -1,7 +1,7 @@
 """The port to what the local engine keeps: identities with their logins, and signing keys."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -91,8 +91,13 @@ class KeyStore(Protocol):
         """
         ...
 
-    def remove_signing_key(self, kid: str) -> bool:
-        """Removes a key for good; tells whether there was one."""
+    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
+        """Removes a key for good, unless `check` raises; no process changes any key between the two.
+
+        Args:
+            kid: The key.
+            check: Is given all keys, oldest generation first; what it raises is raised, and nothing is removed.
+        """
         ...
 
 

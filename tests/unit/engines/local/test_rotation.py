@@ -1,7 +1,11 @@
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest, parts_of
 
 from tokend_server.engines.local.jws import TokenType
@@ -52,6 +56,28 @@ def test_a_key_that_signs_at_once_overtakes_one_that_waits(
     for _ in range(2):
         assert [kid for kid, state in states() if state is KeyState.SIGNING] == [third]
         local.clock.advance(HOUR)
+
+
+def test_no_process_changes_keys_between_a_decision_and_its_removal(
+    local: LocalEngineUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = only(local).kid
+    KeyRotation(local.store, local.clock).add(ES256, signs_in=0)
+    local.clock.advance(TOKENS_LAST)
+    refused: list[str] = []
+
+    def deciding() -> float:
+        with closing(sqlite3.connect(tmp_path / "tokend.db", timeout=0, isolation_level=None)) as other:
+            try:
+                other.execute("DELETE FROM signing_keys")
+            except sqlite3.OperationalError as error:
+                refused.append(error.sqlite_errorname)
+        return FakeClock.now(local.clock)
+
+    monkeypatch.setattr(local.clock, "now", deciding)
+    KeyRotation(local.store, local.clock).remove(first, compromised=False)
+    assert refused == ["SQLITE_BUSY"]
+    assert only(local).kid != first
 
 
 def test_the_first_key_of_an_algorithm_follows_none(rotation: KeyRotation) -> None:

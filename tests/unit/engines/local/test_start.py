@@ -14,11 +14,14 @@ from typing import TypeAlias
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine as SqlAlchemyEngine
+from sqlalchemy import event
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, ConfigError, Pool
 from tokend_server.engines.local.build import build_local_engines
+from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.stores import sqlite
 from tokend_server.engines.local.stores.sqlite import open_store
 from tokend_server.errors import EngineUnavailable
@@ -139,3 +142,46 @@ def test_a_public_provider_that_was_taken_out_is_no_developer_provider(
 ) -> None:
     local.issue({DEVELOPER: "u", "idp.example.test": "user i"})
     built(tmp_path, developer_provider_name=DEVELOPER)
+
+
+def test_a_pool_of_public_logins_alone_keeps_its_developer_provider(
+    local: LocalEngineUnderTest, tmp_path: Path
+) -> None:
+    built(tmp_path, developer_provider_name=DEVELOPER)
+    identity_id = local.identity_of({DEVELOPER: "u", "idp.example.test": "user i"})
+    local.unlink(identity_id, "u")
+    built(tmp_path, developer_provider_name=DEVELOPER)
+    built(tmp_path, developer_provider_name="login.new.example")
+
+
+def test_what_an_earlier_release_has_registered_keeps_its_developer_provider(
+    local: LocalEngineUnderTest, tmp_path: Path
+) -> None:
+    local.issue("u")
+    built(tmp_path, developer_provider_name=DEVELOPER)
+    with pytest.raises(ConfigError, match=f"registered under {DEVELOPER} and"):
+        built(tmp_path, developer_provider_name="login.new.example")
+    assert local.store.developer_providers() == {POOL: DEVELOPER}
+
+
+def test_a_start_that_changes_no_pool_costs_the_same_for_many(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    def executed(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    def pools(count: int) -> dict[str, Pool]:
+        pool = Pool.model_validate({"developer_provider_name": DEVELOPER})
+        return {f"eu-west-1:{number:08x}-5a6b-4c7d-8e9f-0a1b2c3d4e5f": pool for number in range(count)}
+
+    counts = set()
+    for count in (1, 50):
+        with closing(open_store(tmp_path / f"{count}.db")) as store:
+            store.migrate()
+            event.listen(SqlAlchemyEngine, "before_cursor_execute", executed)
+            for _ in range(2):
+                keep_developer_providers(store, pools(count))
+            event.remove(SqlAlchemyEngine, "before_cursor_execute", executed)
+        counts.add(len(statements))
+        statements.clear()
+    assert len(counts) == 1

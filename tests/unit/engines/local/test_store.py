@@ -137,8 +137,8 @@ def test_a_directory_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_p
 
 def test_migrations_are_applied_once(tmp_path: Path) -> None:
     store = open_store(tmp_path / "tokend.db")
-    assert store.missing_migrations() == ["0001"]
-    assert store.migrate() == ["0001"]
+    assert store.missing_migrations() == ["0001", "0002"]
+    assert store.migrate() == ["0001", "0002"]
     assert store.migrate() == []
     assert store.missing_migrations() == []
     store.close()
@@ -238,7 +238,7 @@ def test_a_removed_key_is_not_left_in_the_file(local: LocalEngineUnderTest, tmp_
     key = generate_signing_key(SigningAlgorithm.RS256, generation=1, created=1)
     secret = key.private_key.reveal().encode()[200:260]
     local.store.add_signing_key(key)
-    local.store.remove_signing_key(key.kid)
+    local.store.remove_signing_key(key.kid, lambda _keys: None)
     local.close()
     assert all(secret not in file.read_bytes() for file in tmp_path.iterdir())
 

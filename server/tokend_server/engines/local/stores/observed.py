@@ -74,8 +74,8 @@ class ObservedStore:
     def add_signing_key(self, key: SigningKey) -> None:
         self._measured("add_signing_key", lambda: self._store.add_signing_key(key))
 
-    def remove_signing_key(self, kid: str) -> bool:
-        return self._measured("remove_signing_key", lambda: self._store.remove_signing_key(kid))
+    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
+        self._measured("remove_signing_key", lambda: self._store.remove_signing_key(kid, check))
 
     def _measured(self, operation: str, call: Callable[[], _Result]) -> _Result:
         started = self._clock.monotonic()

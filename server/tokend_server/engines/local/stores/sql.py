@@ -1,7 +1,7 @@
 """The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
@@ -15,7 +15,7 @@ from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
 from tokend_server.engines.local.stores import checkpoints, migrations
 from tokend_server.engines.local.stores.connections import DriverStatement, ReadConnections
-from tokend_server.engines.local.stores.tables import identities, linked_logins, signing_keys
+from tokend_server.engines.local.stores.tables import developer_providers, identities, linked_logins, signing_keys
 from tokend_server.engines.local.stores.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
@@ -38,6 +38,13 @@ _LOGINS_OF_POOL = (
     select(linked_logins.c.provider_name)
     .join(identities)
     .where(identities.c.identity_pool_id == bindparam("identity_pool_id"))
+)
+
+_FORGET_DEVELOPER_PROVIDER = delete(developer_providers).where(
+    developer_providers.c.identity_pool_id == bindparam("pool")
+)
+_KEEP_DEVELOPER_PROVIDER = insert(developer_providers).values(
+    identity_pool_id=bindparam("pool"), provider_name=bindparam("name")
 )
 
 #: Seconds that a write waits for other writes before it fails.
@@ -175,6 +182,29 @@ class SqlStore:
                 if (rows := connection.execute(_IDENTITY, {"identity_id": identity_id}).all())
             ]
 
+    def developer_providers(self) -> dict[str, str]:
+        """The developer providers of pools, as they were last kept."""
+        with self._reading() as connection:
+            return _developer_providers(connection)
+
+    def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Keeps what is decided on what is kept; no other process writes meanwhile.
+
+        Args:
+            decide: The developer providers of pools that are to be added or replaced; what it raises changes nothing.
+        """
+        with self._writing() as connection:
+            decided = decide(_developer_providers(connection))
+            rows = [{"pool": pool, "name": name} for pool, name in decided.items()]
+            if rows:
+                connection.execute(_FORGET_DEVELOPER_PROVIDER, rows)
+                connection.execute(_KEEP_DEVELOPER_PROVIDER, rows)
+
+    def pools_with_identities(self) -> frozenset[str]:
+        """The pools that have any identity; it takes as long as there are identities."""
+        with self._reading() as connection:
+            return frozenset(connection.execute(select(identities.c.identity_pool_id).distinct()).scalars())
+
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
         """Whether any identity of the pool has a login of the provider."""
         logins = _LOGINS_OF_POOL.where(linked_logins.c.provider_name == provider_name).limit(1)
@@ -204,10 +234,7 @@ class SqlStore:
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
         with self._reading() as connection:
-            rows = connection.execute(
-                select(signing_keys).order_by(signing_keys.c.algorithm, signing_keys.c.generation)
-            )
-            return tuple(_signing_key(row) for row in rows)
+            return _signing_keys(connection)
 
     def add_signing_key(self, key: SigningKey) -> None:
         row = {
@@ -221,10 +248,10 @@ class SqlStore:
         with self._writing() as connection:
             connection.execute(insert(signing_keys), row)
 
-    def remove_signing_key(self, kid: str) -> bool:
+    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         with self._writing() as connection:
-            deleted = connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
-            return deleted.rowcount == 1
+            check(_signing_keys(connection))
+            connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
 
     def _owner_of(self, key: bytes) -> str | None:
         try:
@@ -294,6 +321,15 @@ def _identity(rows: Sequence[Row[Any]]) -> Identity:
         disabled=first.disabled,
         revision=first.revision,
     )
+
+
+def _developer_providers(connection: Connection) -> dict[str, str]:
+    return {row.identity_pool_id: row.provider_name for row in connection.execute(select(developer_providers))}
+
+
+def _signing_keys(connection: Connection) -> tuple[SigningKey, ...]:
+    rows = connection.execute(select(signing_keys).order_by(signing_keys.c.algorithm, signing_keys.c.generation))
+    return tuple(_signing_key(row) for row in rows)
 
 
 def _signing_key(row: Row[Any]) -> SigningKey:

@@ -52,3 +52,10 @@ signing_keys = Table(
     Column("signs_from", BigInteger, nullable=False),
     UniqueConstraint("algorithm", "generation", name="signing_keys_one_per_generation"),
 )
+
+developer_providers = Table(
+    "developer_providers",
+    metadata,
+    Column("identity_pool_id", String(55), primary_key=True),
+    Column("provider_name", String(128), nullable=False),
+)

@@ -1,0 +1,54 @@
+"""A pool's developer provider stays the same while it has users, who would get new identity ids under another.
+
+Cognito never lets the name change either:
+https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticated-identities.html
+"""
+
+from collections.abc import Mapping
+
+from tokend_server.config import ConfigError, Pool
+from tokend_server.engines.local.stores.sql import SqlStore
+
+
+def keep_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None:
+    """Keeps the developer provider of each pool, unless users are registered under another one.
+
+    Args:
+        store: Where they are kept.
+        pools: The configured pools by id.
+
+    Raises:
+        ConfigError: Users of a pool are registered under another developer provider.
+        EngineUnavailable: The store does not answer.
+    """
+    if _changed(pools, store.developer_providers()):
+        store.keep_developer_providers(lambda kept: _decided(store, pools, kept))
+
+
+def _decided(store: SqlStore, pools: Mapping[str, Pool], kept: Mapping[str, str]) -> Mapping[str, str]:
+    changed = _changed(pools, kept)
+    # An earlier release did not keep them: what it has registered shows by its logins.
+    unkept = store.pools_with_identities() - kept.keys() if changed.keys() - kept.keys() else frozenset()
+    problems = []
+    for identity_pool_id, name in changed.items():
+        others: frozenset[str] = frozenset()
+        if before := kept.get(identity_pool_id):
+            others = frozenset({before} if store.has_login_of(identity_pool_id, before) else ())
+        elif identity_pool_id in unkept and not store.has_login_of(identity_pool_id, name):
+            others = store.provider_names(identity_pool_id) - pools[identity_pool_id].open_id_connect_providers.keys()
+        if others:
+            problems.append(
+                f'pools."{identity_pool_id}".developer_provider_name: users of the pool are registered under '
+                f"{', '.join(sorted(others))} and would get new identity ids: set the name back, or declare a new pool"
+            )
+    if problems:
+        raise ConfigError(problems)
+    return changed
+
+
+def _changed(pools: Mapping[str, Pool], kept: Mapping[str, str]) -> dict[str, str]:
+    return {
+        identity_pool_id: pool.developer_provider_name
+        for identity_pool_id, pool in pools.items()
+        if kept.get(identity_pool_id) != pool.developer_provider_name
+    }

@@ -1,0 +1,21 @@
+"""The developer provider of each pool, which is not to change while it has users."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "developer_providers",
+        sa.Column("identity_pool_id", sa.String(55), primary_key=True),
+        sa.Column("provider_name", sa.String(128), nullable=False),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("developer_providers")
