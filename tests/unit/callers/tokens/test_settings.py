@@ -90,7 +90,7 @@ def test_providers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 
     engines = build_local_engines(
         config, config.pools, "https://tokend.example", metrics, clock, lambda _caller: nullcontext()
     )
-    with closing(engines.store):
+    with closing(engines):
         for exp, passes in ((NOW - skew + 1, True), (NOW - skew, False)):
             token = Secret(token_of(provider, aud="app", exp=exp))
             request = TokenRequest(POOL, {"login.shop.example": Secret("alice"), "login.example": token})
