@@ -263,7 +263,7 @@ def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
 
 def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
     said = failed("serve", "--config", str(config), TOKEND_STORE_MIGRATE_ON_START="false", TOKEND_LOG_LEVEL="error")
-    assert said == "configuration: store: the schema lacks the migrations 0001; run `tokend migrate`\n"
+    assert said == "configuration: store: the schema lacks the migrations 0001, 0002; run `tokend migrate`\n"
 
 
 def test_serve_refuses_a_store_that_is_none(config: Path) -> None:

@@ -143,7 +143,9 @@ def _check_schema(database: Path) -> None:
 
 def _checked(connection: sqlite3.Connection, path: Path) -> Contents:
     """What a database holds, after SQLite has found it whole."""
-    damage = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    # A row may have many lines, the first of which may only name the database.
+    found = [line for (text,) in connection.execute("PRAGMA integrity_check") for line in text.splitlines()]
+    damage = [line for line in found if line != "ok" and not line.startswith("***")]
     if damage or connection.execute("PRAGMA foreign_key_check").fetchone():
         raise CopyRefused(f"{path} is damaged{': ' * bool(damage)}{'; '.join(damage[:3])}")
     (identities,) = connection.execute("SELECT count(*) FROM identities").fetchone()
