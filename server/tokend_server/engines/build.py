@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache, partial
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
 from tokend_server.engine import Backend, BeforeChange, Engine, NewIdentity, unannounced
-from tokend_server.engines.observed import ObservedEngine
+from tokend_server.engines.observed import ObservedEngine, Series
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet
 from tokend_server.oidc.issuers import Issuers
@@ -87,8 +88,9 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             undo.callback(cognito.close)
             by_pool |= cognito.by_pool
             backends |= {f"cognito {region}": backend for region, backend in cognito.by_region.items()}
+        series = cache(partial(Series, metrics=metrics))
         observed = {
-            pool_id: ObservedEngine(engine, config.pools[pool_id].engine, pool_id, metrics, clock)
+            pool_id: ObservedEngine(engine, series(config.pools[pool_id].engine, metrics.pool_label(pool_id)), clock)
             for pool_id, engine in by_pool.items()
         }
         return Engines(observed, backends, local_keys, undo.pop_all().close)

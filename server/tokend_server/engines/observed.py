@@ -23,25 +23,20 @@ _Request = TypeVar("_Request")
 _Result = TypeVar("_Result")
 
 
-class ObservedEngine:
-    """The `Engine` of one pool, with its time, outcomes and failures in the metrics.
+class Series:
+    """The series of the pools that share labels, looked up once: at a start with many pools that is most of the time.
 
     Args:
-        engine: What does the work.
-        kind: `local` or `cognito`, the label of its metrics.
-        identity_pool_id: The pool, the other label.
-        metrics: Where it is counted.
-        clock: What the time is measured with.
+        kind: `local` or `cognito`, the label of an engine.
+        pool: The label of the pools.
+        metrics: Where they are.
     """
 
-    def __init__(self, engine: Engine, kind: str, identity_pool_id: str, metrics: Metrics, clock: Clock) -> None:
-        self._engine = engine
-        self._kind = kind
-        self._clock = clock
-        self._failures = metrics.engine_failures
-        pool = metrics.pool_label(identity_pool_id)
-        self._tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, pool, alg))
-        self._seconds = {
+    def __init__(self, kind: str, pool: str, metrics: Metrics) -> None:
+        self.kind = kind
+        self.failures = metrics.engine_failures
+        self.tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, pool, alg))
+        self.seconds = {
             operation: metrics.engine_seconds.labels(kind, operation)
             for operation in (
                 "GetOpenIdTokenForDeveloperIdentity",
@@ -50,7 +45,26 @@ class ObservedEngine:
                 "UnlinkDeveloperIdentity",
             )
         }
-        self._outcomes = {outcome: metrics.identities.labels(kind, pool, outcome.value) for outcome in IdentityOutcome}
+        self.outcomes = {outcome: metrics.identities.labels(kind, pool, outcome.value) for outcome in IdentityOutcome}
+
+
+class ObservedEngine:
+    """The `Engine` of one pool, with its time, outcomes and failures in the metrics.
+
+    Args:
+        engine: What does the work.
+        series: Where it is counted.
+        clock: What the time is measured with.
+    """
+
+    def __init__(self, engine: Engine, series: Series, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._kind = series.kind
+        self._failures = series.failures
+        self._tokens_issued = series.tokens_issued
+        self._seconds = series.seconds
+        self._outcomes = series.outcomes
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         issued = self._measure(
