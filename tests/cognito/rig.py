@@ -21,6 +21,7 @@ from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServi
 from tokend_server import app
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Cognito, Config, Grpc, Issuer, Ops, Pool, Store
+from tokend_server.config.access import Audit
 
 PROVIDER = "login.example.test"
 COGNITO_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
@@ -157,6 +158,7 @@ class Rigs:
         *,
         threads: int = 4,
         beside_local: bool = False,
+        audit: Audit | None = None,
         **cognito: Any,  # noqa: ANN401
     ) -> Rig:
         """Starts a service on an upstream, with a local pool beside Cognito's or not; `cognito` are its settings."""
@@ -169,6 +171,7 @@ class Rigs:
             issuer=Issuer(listen="127.0.0.1:0"),
             ops=Ops(listen="127.0.0.1:0"),
             store=Store(),
+            audit=audit or Audit(),
             cognito=Cognito.model_validate({"endpoint_url": url, **cognito}),
             pools=pools,
         )

@@ -1,13 +1,16 @@
 """Pings of clients that keep their connections alive (RFC 9113, section 6.7)."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import grpc
 import pytest
 from tests.attacks import http2
 from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
+from tests.support.health import SERVING, check_health, wait_for, watch_health
 
 #: Pings above what gRPC forgives, two of them.
 PINGS = 5
@@ -63,3 +66,75 @@ def test_pings_below_the_interval_end_the_connection(stream: bytes) -> None:
             next(kind for kind, _ in answers if kind == http2.DATA)
         client.sendall(b"".join(map(ping, range(PINGS))))
         assert any(kind == http2.GOAWAY and b"too_many_pings" in payload for kind, payload in frames(client))
+
+
+class Tap:
+    """Stands between one client and the server, and counts what they say about the connection.
+
+    Attributes:
+        address: Where the client connects to.
+        pings: Released for each ping of the client's.
+        connections: How many it has made.
+        farewells: The server's GOAWAYs.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "{}:{}".format(*self._listener.getsockname())
+        self.pings = threading.Semaphore(0)
+        self.connections = 0
+        self.farewells: list[bytes] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        host, _, port = self._server.rpartition(":")
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            server = socket.create_connection((host, int(port)))
+            for source, sink, skipped in ((client, server, len(http2.PREFACE)), (server, client, 0)):
+                threading.Thread(target=self._relay, args=(source, sink, skipped), daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket, skipped: int) -> None:
+        reader, from_client = http2.FrameReader(), bool(skipped)
+        while octets := source.recv(65_536):
+            for kind, flags, _, payload in reader.feed(octets[skipped:]):
+                if kind == http2.PING and not flags and from_client:
+                    self.pings.release()
+                if kind == http2.GOAWAY and not from_client:
+                    self.farewells.append(payload)
+            skipped = max(0, skipped - len(octets))
+            sink.sendall(octets)
+        sink.close()
+
+
+@pytest.mark.parametrize("watches", [True, False], ids=["with a health watch", "without calls"])
+def test_the_keepalive_of_a_real_client_at_the_interval_is_welcome(*, watches: bool) -> None:
+    options = [
+        ("grpc.keepalive_time_ms", 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    with grpc_service(min_ping_interval_seconds=1) as service:
+        tap = Tap(service.address)
+        with grpc.insecure_channel(tap.address, options) as channel:
+            service.server.set_serving(True)
+            if watches:
+                wait_for(watch := watch_health(channel), SERVING)
+            assert check_health(channel) == SERVING
+            for _ in range(PINGS):
+                assert tap.pings.acquire(timeout=PATIENCE)
+            assert check_health(channel) == SERVING
+            assert (tap.connections, tap.farewells) == (1, [])
+            if watches:
+                watch.cancel()
+        tap.close()

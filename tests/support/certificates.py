@@ -20,8 +20,8 @@ class Certificate:
     private_key_file: Path
 
 
-def write_certificate(directory: Path) -> Certificate:
-    """Makes a certificate for the loopback address that is valid for a day."""
+def write_certificate(directory: Path, host: str = HOST) -> Certificate:
+    """Makes a certificate for an address, by default the loopback's, that is valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tokend.example.test")])
     now = dt.datetime.now(dt.UTC)
@@ -33,7 +33,7 @@ def write_certificate(directory: Path) -> Certificate:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -18,15 +18,17 @@ class GuardedProvider:
         behind: What answers.
         directory: Where the certificate is put.
         token: The bearer token that is demanded; None demands none.
+        host: The address that its certificate and its issuer name, although it listens on the loopback address.
 
     Attributes:
         ca_file: The authority of the certificate.
+        port: Where it listens.
         token: As given; may be changed.
         shown: The paths asked for with the authorizations shown.
     """
 
-    def __init__(self, behind: OidcProvider, directory: Path, token: str | None = None) -> None:
-        certificate = write_certificate(directory)
+    def __init__(self, behind: OidcProvider, directory: Path, token: str | None = None, host: str = HOST) -> None:
+        certificate = write_certificate(directory, host)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.certificate_file, certificate.private_key_file)
         self.ca_file = certificate.certificate_file
@@ -35,7 +37,8 @@ class GuardedProvider:
         self.behind = behind
         self._server = _Server(self, context)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        behind.issuer = f"https://{HOST}:{self._server.server_port}"
+        self.port = self._server.server_port
+        behind.issuer = f"https://{host}:{self.port}"
 
     @property
     def issuer(self) -> str:
