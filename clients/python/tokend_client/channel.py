@@ -1,7 +1,9 @@
 """How to reach a tokend service: addresses, TLS, retries and deadlines (`clients/README.md`)."""
 
+import errno
 import ipaddress
 import json
+import os
 import re
 import ssl
 from collections.abc import Sequence
@@ -75,6 +77,7 @@ def tls_credentials(
 
     Raises:
         ValueError: One of `private_key` and `certificate_chain` is given without the other.
+        OSError: The file that `SSL_CERT_FILE` names cannot be read, or holds no PEM certificate.
     """
     if (private_key is None) != (certificate_chain is None):
         raise ValueError("private_key and certificate_chain must be given together")
@@ -141,5 +144,17 @@ def _is_loopback(host: str) -> bool:
 
 def _system_root_certificates() -> bytes | None:
     # Left to itself, grpcio trusts the certificates in its own wheel and not those that the system was given.
-    cafile = ssl.get_default_verify_paths().cafile
-    return Path(cafile).read_bytes() if cafile else None
+    paths = ssl.get_default_verify_paths()
+    if named := os.environ.get(paths.openssl_cafile_env):
+        return _named_root_certificates(named)
+    return Path(paths.cafile).read_bytes() if paths.cafile else None
+
+
+def _named_root_certificates(path: str) -> bytes:
+    # Python passes over a file that is not there, and gRPC would trust others in its place.
+    content = Path(path).read_bytes()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError):
+        raise OSError(errno.EINVAL, "no PEM certificate, as SSL_CERT_FILE should name", path) from None
+    return content

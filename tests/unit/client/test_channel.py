@@ -67,6 +67,21 @@ def test_tls_trusts_what_the_system_trusts(service: FakeDeveloperIdentityService
     assert (done.stderr, done.returncode) == ("", 0)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"], ids=["no file", "empty", "no certificate"])
+def test_a_file_of_the_environment_that_is_no_use_is_named(
+    service: FakeDeveloperIdentityService, tmp_path: Path, content: bytes | None
+) -> None:
+    named = tmp_path / "roots.pem"
+    if content is not None:
+        named.write_bytes(content)
+    done = lookup(service, "--tls", SSL_CERT_FILE=str(named))
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert str(named) in line
+    assert "UNAVAILABLE" not in line
+    assert service.requests == []
+
+
 def test_an_untrusted_certificate_is_refused(service: FakeDeveloperIdentityService, ca_file: Path) -> None:
     _, another = self_signed()
     ca_file.write_bytes(another)
