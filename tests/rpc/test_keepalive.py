@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 import pytest
@@ -104,15 +104,15 @@ class Tap:
 
     def _relay(self, source: socket.socket, sink: socket.socket, skipped: int) -> None:
         reader, from_client = http2.FrameReader(), bool(skipped)
-        while octets := source.recv(65_536):
-            for kind, flags, _, payload in reader.feed(octets[skipped:]):
-                if kind == http2.PING and not flags and from_client:
-                    self.pings.release()
-                if kind == http2.GOAWAY and not from_client:
-                    self.farewells.append(payload)
-            skipped = max(0, skipped - len(octets))
-            sink.sendall(octets)
-        sink.close()
+        with suppress(OSError), source, sink:  # one of them has ended
+            while octets := source.recv(65_536):
+                for kind, flags, _, payload in reader.feed(octets[skipped:]):
+                    if kind == http2.PING and not flags and from_client:
+                        self.pings.release()
+                    if kind == http2.GOAWAY and not from_client:
+                        self.farewells.append(payload)
+                skipped = max(0, skipped - len(octets))
+                sink.sendall(octets)
 
 
 @pytest.mark.parametrize("watches", [True, False], ids=["with a health watch", "without calls"])

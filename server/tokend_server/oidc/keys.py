@@ -223,6 +223,9 @@ class ProviderKeys:
                 self._keys, self._fetched_at, self._answered = keys, started_at, True
         except FetchFailed as failure:
             _log.warning("The keys of %s could not be fetched: %s", self._owner, failure)
+        except Exception as error:  # noqa: BLE001 - a thread that ends by an error would end the process
+            # Its text may repeat what others have sent.
+            _log.error("The keys of %s could not be fetched: %s", self._owner, type(error).__qualname__)
         finally:
             with self._lock:
                 self._fetch = None

@@ -325,3 +325,19 @@ def test_a_fetch_for_which_there_is_no_thread_has_failed(
             keys.find("1", deadline)
     clock.advance(COOL_DOWN)
     assert ids(keys.find("1", deadline)) == ["1"]
+
+
+def test_nothing_that_an_issuer_sends_ends_a_thread(
+    keys: ProviderKeys, deadline: Deadline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("what the issuer has sent")
+
+    ended: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+    monkeypatch.setattr("tokend_server.oidc.keys.fetch_keys", fail)
+    with pytest.raises(KeysUnavailable):
+        keys.find("1", deadline)
+    assert ended == []
+    assert "RuntimeError" in caplog.text
+    assert "what the issuer" not in caplog.text
