@@ -38,7 +38,7 @@ def fetch(provider: GuardedProvider, seconds: float = PATIENCE, **environment: s
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
 def test_a_proxy_is_gone_through(provider: GuardedProvider, name: str) -> None:
     with ConnectProxy() as proxy:
-        assert fetch(provider, **{name: proxy.url}) == ["1"]
+        assert fetch(provider, PATIENCE, **{name: proxy.url}) == ["1"]
         assert proxy.targets == [("CONNECT", f"{ELSEWHERE}:{provider.port}")] * 2
         shown = [header for request in proxy.requests for header, _ in request.headers]
     assert "authorization" not in {header.lower() for header in shown}
