@@ -22,6 +22,7 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProc
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_client.channel import service_config
 from tokend_server.callers.keys import digest, new_key
 
 ROOT = Path(__file__).parents[2]
@@ -133,8 +134,8 @@ class Stage:
     directory: Path
     innocent: Identification | None = field(repr=False)
 
-    def channel(self) -> grpc.Channel:
-        """A connection of the innocent caller."""
+    def channel(self, *, retries: bool = False) -> grpc.Channel:
+        """A connection of the innocent caller; with `retries` it repeats what the Python client does."""
         authority = (self.directory / "servers.crt").read_bytes()
         if self.innocent:
             credentials = grpc.ssl_channel_credentials(authority, self.innocent.private_key, self.innocent.certificate)
@@ -145,7 +146,12 @@ class Stage:
         return grpc.secure_channel(
             self.server.endpoint,
             credentials,
-            [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)],
+            [
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.enable_retries", int(retries)),
+                ("grpc.service_config", service_config() if retries else "{}"),
+            ],
         )
 
     @contextmanager

@@ -54,7 +54,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name != OUT_OF_REACH])
 def test_an_innocent_callers_calls_all_succeed_while_another_attacks(attacked: Stage, name: str) -> None:
-    with attacked.channel() as channel:
+    with attacked.channel(retries=True) as channel:
         innocent = InnocentCaller(attacked, channel)
         assert innocent.call() is None
         before, series = Size.of(attacked.server.pid), attacked.series()
@@ -95,7 +95,7 @@ def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, b
 
 @pytest.mark.parametrize("name", ["connections with calls, and gone", "odd paths"])
 def test_an_innocent_callers_calls_all_succeed_while_a_stranger_attacks(keyed: Stage, name: str) -> None:
-    with keyed.channel() as channel:
+    with keyed.channel(retries=True) as channel:
         innocent = InnocentCaller(keyed, channel)
         assert innocent.call() is None
         before = Size.of(keyed.server.pid)

@@ -59,10 +59,6 @@ _KEEPALIVE_INTERVAL, _KEEPALIVE_TIMEOUT = 60, 20
 #: it to any of its limits.
 _SETTINGS_TIMEOUT = 5
 
-#: How many calls gRPC keeps that its serving thread has not got to. One of a connection that has gone takes some ten
-#: kibibytes, and 0.1 ms of that thread.
-_MOST_PENDING = 10_000
-
 #: Seconds that a call may wait before even its headers are read here.
 _LONGEST_UNHEARD = 5
 
@@ -333,10 +329,6 @@ def _options(config: Grpc) -> Sequence[tuple[str, int]]:
         # gRPC counts a call until it has let go of its memory, later than its client knows of the end. Without room for
         # those, a client that keeps all its streams busy would have most of its calls refused.
         ("grpc.http2.max_deallocating_streams", config.concurrent_streams),
-        # Beyond the first of these, gRPC cancels new calls by chance, whoever makes them, and beyond the second all.
-        # Calls of connections that have gone count until they are handed over.
-        ("grpc.server.max_pending_requests", _MOST_PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_PENDING),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
         ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNHEARD),
         *((name, 1000 * value) for name, value in seconds.items()),
