@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tokend_server.engine import Backend
 from tokend_server.errors import LastingError, TokendError
+from tokend_server.repeating import Repeating
 
 _log = logging.getLogger(__name__)
 
@@ -76,10 +77,8 @@ class Readiness:
         self._tell = tell
         self._reaches = reaches
         self._patience = patience
-        self._interval = interval
         self._looking = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="readiness", daemon=True)
+        self._looks = Repeating(self._look_and_log, interval, "readiness")
 
     def look(self) -> Look:
         """Looks now.
@@ -89,7 +88,7 @@ class Readiness:
         """
         # One look at a time, so that what is reported last is what was seen last.
         with self._looking:
-            if self._stopped.is_set():
+            if self._looks.is_stopped:
                 return Look(ready=False, problems=["shutting down"])
             seen = _sum_up(
                 [_check(name, backend) for name, backend in self._backends.items()],
@@ -100,7 +99,7 @@ class Readiness:
 
     def alive(self) -> Look:
         """Whether the process does its work, however slowly; a service that shuts down does."""
-        if self._stopped.is_set():
+        if self._looks.is_stopped:
             return Look(ready=True, problems=[])
         late = [_silent(each.listen, each.answered) for each in self._reaches() if each.answered > self._patience.live]
         return Look(ready=not late, problems=late)
@@ -108,21 +107,18 @@ class Readiness:
     def start(self) -> None:
         """Looks now, and from then on every interval."""
         self.look()
-        self._thread.start()
+        self._looks.start()
 
     def stop(self) -> None:
         """Looks no more: from now on the service is not ready."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._looks.stop()
 
-    def _keep_looking(self) -> None:
-        while not self._stopped.wait(self._interval):
-            seen = self.look()
-            if seen.problems:
-                _log.warning(
-                    "some pools cannot be served" if seen.ready else "not ready", extra={"problems": seen.problems}
-                )
+    def _look_and_log(self) -> None:
+        seen = self.look()
+        if seen.problems:
+            _log.warning(
+                "some pools cannot be served" if seen.ready else "not ready", extra={"problems": seen.problems}
+            )
 
 
 class _Checked(NamedTuple):

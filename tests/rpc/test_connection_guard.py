@@ -156,8 +156,7 @@ def test_a_host_whose_calls_show_no_caller_is_barred(house: House) -> None:
 def test_a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(house: House) -> None:
     for port in range(1100):
         peer = f"ipv4:127.0.0.2:{port}"
-        line = house.guard.line_of(peer, 8)
-        house.guard.abandoned(peer, line)
+        assert not house.guard.abandoned(peer, house.guard.line_of(peer, 8))
         house.guard.learn(peer, "key:a")
     house.guard.look()
     with pytest.raises(TimeoutError):
@@ -168,7 +167,7 @@ def test_a_known_caller_may_give_up_calls(house: House) -> None:
     peer = "ipv4:127.0.0.2:4000"
     house.guard.learn(peer, "key:a")
     for _ in range(1100):
-        house.guard.abandoned(peer, house.guard.line_of(peer, 8))
+        assert house.guard.abandoned(peer, house.guard.line_of(peer, 8))
     house.guard.look()
     assert is_open(house.connect("127.0.0.2"))
 

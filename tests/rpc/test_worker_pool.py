@@ -106,8 +106,9 @@ def busy(pool: WorkerPool, count: int) -> threading.Event:
 class Abandoned:
     """Submits calls as gRPC does, each of which has ended before it is worked on."""
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: WorkerPool, *, keeps_places: bool = True) -> None:
         self._pool = pool
+        self._keeps_places = keeps_places
         self.noted: list[tuple[str, str]] = []
 
     def give_up(self, calls: int, line: str) -> None:
@@ -117,9 +118,23 @@ class Abandoned:
             call = SimpleNamespace(peer=lambda: b"ipv4:127.0.0.2:4000")
             event = SimpleNamespace(call=call, call_details=details, invocation_metadata=())
             arguments = (no_call, event, state, no_call)
-            self._pool.submit_in_line(lambda *_: line, lambda *note: self.noted.append(note), no_call, *arguments)
+            self._pool.submit_in_line(lambda *_: line, self._note, no_call, *arguments)
             for ended in state.callbacks:
                 ended()
+
+    def _note(self, peer: str, line: str) -> bool:
+        self.noted.append((peer, line))
+        return self._keeps_places
+
+
+def test_a_line_without_a_known_caller_keeps_no_places() -> None:
+    skipped: list[str] = []
+    pool = made(1, BURST, clock=FakeClock(), on_skipped=lambda path, _code: skipped.append(path))
+    release, calls = busy(pool, 1), Abandoned(pool, keeps_places=False)
+    calls.give_up(BURST + 3, "a")
+    assert len(skipped) == BURST + 3
+    release.set()
+    pool.shutdown()
 
 
 def test_a_line_that_gives_up_too_many_calls_keeps_their_places() -> None:

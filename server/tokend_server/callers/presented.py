@@ -16,7 +16,7 @@ class Presented(NamedTuple):
         unix_socket: Whether the call came by a unix socket.
         authorization: All values of the metadata key `authorization`.
         forwarded_client_certs: All values of the metadata key `x-forwarded-client-cert`.
-        waits_until: Monotonic reading when the caller does not wait any more.
+        waits_until: Monotonic reading when the caller does not wait any more; infinite without a deadline.
     """
 
     uris: tuple[str, ...] = ()

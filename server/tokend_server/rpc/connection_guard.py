@@ -114,10 +114,16 @@ class ConnectionGuard:
             self._punish(peer)
         return peer
 
-    def abandoned(self, peer: str, line: str) -> None:
-        """Takes note of a call that ended while it waited in a line; in that of its host it has shown no caller."""
-        if line == host_of(peer):
-            self._strangers.abandon(peer)
+    def abandoned(self, peer: str, line: str) -> bool:
+        """Takes note of a call that ended while it waited in a line, and tells whether it may have to keep its place.
+
+        In the line of its host it has shown no caller: it counts as a stranger's, and its place would be in the way of
+        others that have just come.
+        """
+        if line != host_of(peer):
+            return True
+        self._strangers.abandon(peer)
+        return False
 
     def learn(self, peer: str, caller: str) -> str:
         """Takes note of the caller of a connection, and tells its line."""

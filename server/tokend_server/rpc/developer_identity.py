@@ -1,4 +1,3 @@
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +12,6 @@ from tokend_server.errors import ResourceNotFound
 from tokend_server.policy import Policy, Row
 from tokend_server.rpc import admission, convert
 from tokend_server.rpc.validation import check_limits
-
-#: Seconds (some thirty years) above which a caller has no deadline: gRPC gives a caller who set none 10^18 or more.
-_LONGEST_WAIT = 10**9
 
 
 class DeveloperIdentityService(DeveloperIdentityServiceServicer):
@@ -33,9 +29,9 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         self._clock = clock
 
     def GetOpenIdTokenForDeveloperIdentity(  # noqa: N802 - the contract's name
-        self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest, context: grpc.ServicerContext
+        self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest, _context: grpc.ServicerContext
     ) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
-        deadline, row = self._admit(request, context)
+        deadline, row = self._admit(request)
         admission.check_token(row, request)
         asked = convert.token_request(request, current_call().caller, row.max_token_duration)
         engine = self._engine(request.identity_pool_id)
@@ -45,37 +41,35 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         return convert.token_response(issued)
 
     def LookupDeveloperIdentity(  # noqa: N802 - the contract's name
-        self, request: pb.LookupDeveloperIdentityRequest, context: grpc.ServicerContext
+        self, request: pb.LookupDeveloperIdentityRequest, _context: grpc.ServicerContext
     ) -> pb.LookupDeveloperIdentityResponse:
-        deadline, _ = self._admit(request, context)
+        deadline, _ = self._admit(request)
         asked = convert.lookup_request(request, current_call().caller)
         found = self._engine(request.identity_pool_id).lookup_developer_identity(asked, deadline)
         current_call().identity_id = found.identity_id
         return convert.lookup_response(found)
 
     def MergeDeveloperIdentities(  # noqa: N802 - the contract's name
-        self, request: pb.MergeDeveloperIdentitiesRequest, context: grpc.ServicerContext
+        self, request: pb.MergeDeveloperIdentitiesRequest, _context: grpc.ServicerContext
     ) -> pb.MergeDeveloperIdentitiesResponse:
-        deadline, _ = self._admit(request, context)
+        deadline, _ = self._admit(request)
         engine = self._engine(request.identity_pool_id)
         identity_id = engine.merge_developer_identities(convert.merge_request(request), deadline)
         current_call().identity_id = identity_id
         return pb.MergeDeveloperIdentitiesResponse(identity_id=identity_id)
 
     def UnlinkDeveloperIdentity(  # noqa: N802 - the contract's name
-        self, request: pb.UnlinkDeveloperIdentityRequest, context: grpc.ServicerContext
+        self, request: pb.UnlinkDeveloperIdentityRequest, _context: grpc.ServicerContext
     ) -> pb.UnlinkDeveloperIdentityResponse:
-        deadline, _ = self._admit(request, context)
+        deadline, _ = self._admit(request)
         engine = self._engine(request.identity_pool_id)
         engine.unlink_developer_identity(convert.unlink_request(request), deadline)
         return pb.UnlinkDeveloperIdentityResponse()
 
-    def _admit(self, request: Any, context: grpc.ServicerContext) -> tuple[Deadline, Row]:  # noqa: ANN401 - any of the requests
+    def _admit(self, request: Any) -> tuple[Deadline, Row]:  # noqa: ANN401 - any of the requests
         call = current_call()
         call.request = request
-        remaining = context.time_remaining()
-        waits_for_ever = remaining > _LONGEST_WAIT
-        deadline = Deadline(self._clock, math.inf if waits_for_ever else self._clock.monotonic() + remaining)
+        deadline = Deadline(self._clock, call.presented.waits_until)
         deadline.check()
         row = admission.granting_row(self._policy, call, request.identity_pool_id)
         check_limits(request)

@@ -12,6 +12,7 @@ import grpc
 from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.clock import Clock
 from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.repeating import Repeating
 from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.peers import host_of
 
@@ -69,9 +70,8 @@ class MessageWait:
         self._interval = interval
         self._waiting: dict[grpc.ServicerContext, _Since] = {}
         self._replaced: dict[Replaceable, int] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="grpc-messages", daemon=True)
-        self._thread.start()
+        self._looks = Repeating(self.look, interval, "grpc-messages")
+        self._looks.start()
 
     def receiving(self, behavior: Callable[..., Any], threads: Replaceable) -> Callable[..., Any]:
         """A behavior that takes the iterator of a call's messages, and hands on the first and only one.
@@ -127,12 +127,7 @@ class MessageWait:
 
     def stop(self) -> None:
         """Looks no more."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(self._interval):
-            self.look()
+        self._looks.stop()
 
     def look(self) -> None:
         """Looks at the calls that wait."""

@@ -21,8 +21,9 @@ _log = logging.getLogger(__name__)
 #: Tells which line a call waits in, by its connection, as gRPC calls its peer, and the number of its metadata fields.
 LineOf: TypeAlias = Callable[[str, int], str]
 
-#: Takes note of a call that ended while it waited, by its connection and its line.
-OnAbandoned: TypeAlias = Callable[[str, str], None]
+#: Takes note of a call that ended while it waited, by its connection and its line, and tells whether it may have to
+#: keep its place.
+OnAbandoned: TypeAlias = Callable[[str, str], bool]
 
 #: How many calls of a line are let go as soon as they end while they wait: a second, and at once. Each costs gRPC as
 #: much as one that is answered, and a connection that has given up a call may make another.
@@ -110,7 +111,7 @@ class WorkerPool(ThreadPoolExecutor):
             self._turns.put(_TAKE)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        return self.submit_in_line(_own_line, _ignore, fn, *args, **kwargs)
+        return self.submit_in_line(_own_line, _keep_place, fn, *args, **kwargs)
 
     def submit_in_line(
         self,
@@ -210,13 +211,12 @@ class WorkerPool(ThreadPoolExecutor):
                 del work
             del task  # as above
 
-    def _skip_if_waiting(self, task: "_Task", call: SubmittedCall, on_abandoned: Callable[[], None]) -> None:
+    def _skip_if_waiting(self, task: "_Task", call: SubmittedCall, on_abandoned: Callable[[], bool]) -> None:
         """Lets go of a call that has ended before a thread took it, at once or in its turn."""
         if not task.waits:
             return
-        on_abandoned()
         ending = _Ending(call.path, call.ending)
-        if self._abandoned(task.line).take():
+        if on_abandoned() and self._abandoned(task.line).take():
             task.ending = ending
         elif task.take():
             self._tasks.withdraw(task, task.line)
@@ -257,8 +257,8 @@ def _own_line(peer: str, _fields: int) -> str:
     return peer
 
 
-def _ignore(_peer: str, _line: str) -> None:
-    """Takes no note of a call that ended while it waited."""
+def _keep_place(_peer: str, _line: str) -> bool:
+    return True
 
 
 class _Task(Future[Any]):

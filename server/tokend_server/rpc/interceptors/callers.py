@@ -93,12 +93,4 @@ def _with_certificate(certificates: ClientCertificates, call: Call, context: grp
     (certificate,) = properties.get("x509_pem_cert", _NONE)
     (intermediates,) = properties.get("x509_pem_cert_chain", _NONE)
     read = certificates.shown(certificate, intermediates)
-    shown = call.presented
-    return Presented(
-        read.uris,
-        read.dns_names,
-        shown.unix_socket,
-        shown.authorization,
-        shown.forwarded_client_certs,
-        shown.waits_until,
-    )
+    return call.presented._replace(uris=read.uris, dns_names=read.dns_names)

@@ -1,5 +1,6 @@
 """The layers that begin a call with what its metadata say, and refuse too much of them."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -24,6 +25,9 @@ _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-cl
 
 
 _UNNAMED = ("",)
+
+#: Seconds (some thirty years) above which a caller has no deadline: gRPC gives a caller who set none 10^18 or more.
+_LONGEST_WAIT = 10**9
 
 
 def beginning(
@@ -66,7 +70,7 @@ def beginning(
                     unix_socket=unix_socket,
                     authorization=tuple(map(Secret, read.get("authorization", ()))),
                     forwarded_client_certs=tuple(read.get("x-forwarded-client-cert", ())),
-                    waits_until=clock.monotonic() + context.time_remaining(),
+                    waits_until=_waits_until(clock, context.time_remaining()),
                 ),
             )
             # gRPC gives every call a context of its own: nothing has to be put back.
@@ -102,3 +106,7 @@ def _trace_id(given: Sequence[str]) -> str | None:
     """The trace that the caller says the call belongs to."""
     parent = parse_traceparent(given[0]) if len(given) == 1 else None
     return parent.trace_id if parent else None
+
+
+def _waits_until(clock: Clock, seconds: float) -> float:
+    return math.inf if seconds > _LONGEST_WAIT else clock.monotonic() + seconds

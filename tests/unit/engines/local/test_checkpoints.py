@@ -10,7 +10,7 @@ from tokend_server.errors import EngineUnavailable
 
 
 class ScriptedLog:
-    """A log that has what it is told to have."""
+    """A log whose state a test sets."""
 
     def __init__(self) -> None:
         self.writes = self.writes_of_others = False

@@ -1,11 +1,11 @@
 """Keeps a database file from falling behind its log."""
 
 import logging
-import threading
 from typing import Protocol
 
 from tokend_server.clock import Clock
 from tokend_server.errors import EngineUnavailable
+from tokend_server.repeating import Repeating
 
 #: Seconds between two looks, and after which what other processes wrote and did not copy themselves is copied too.
 INTERVAL = 2.0
@@ -45,23 +45,19 @@ class Checkpoints:
     def __init__(self, log: Log, clock: Clock, interval: float = INTERVAL) -> None:
         self._log = log
         self._clock = clock
-        self._interval = interval
         self._behind_since: float | None = None
         self._others_asked = clock.monotonic()
         self._warned = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, name="checkpoints", daemon=True)
+        self._looks = Repeating(self.look, interval, "checkpoints")
 
     def start(self) -> None:
         """Looks now, so that what was made sure of at the start is in the file, and from then on every interval."""
         self.look()
-        self._thread.start()
+        self._looks.start()
 
     def stop(self) -> None:
         """Ends the thread."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._looks.stop()
 
     def seconds_behind(self) -> float:
         """For how long the file has lacked something that could not be copied; 0 if it lacks nothing."""
@@ -77,10 +73,6 @@ class Checkpoints:
         except EngineUnavailable as error:
             problem = error.text
         self._note(problem)
-
-    def _keep_looking(self) -> None:
-        while not self._stopped.wait(self._interval):
-            self.look()
 
     def _is_due(self) -> bool:
         if self._log.has_writes():
