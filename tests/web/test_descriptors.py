@@ -1,16 +1,13 @@
 """A process without descriptors: the HTTP listeners go on, quietly, and limits that do not fit are warned of."""
 
 import logging
-import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.descriptors import no_descriptors_left
 
 from tokend_server import descriptors
 from tokend_server.config import Config
@@ -18,27 +15,6 @@ from tokend_server.web.listener import BoundAddress
 from tokend_server.web.message import plain_text
 from tokend_server.web.read_only import ReadOnlyListener
 from tokend_server.web.site import Site
-
-
-@contextmanager
-def no_descriptors_left() -> Iterator[None]:
-    """Takes all descriptors but those of a client's connection, which is made before."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, hard))
-    taken = []
-    try:
-        while True:
-            try:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-            except OSError:
-                break
-        yield
-    finally:
-        for each in taken:
-            os.close(each)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
 
 ASKING = """
 import sys, urllib.request

@@ -1,4 +1,3 @@
-import resource
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from queue import SimpleQueue
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.descriptors import no_descriptors_left
 from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
@@ -184,7 +184,6 @@ def test_a_write_waits_for_others_no_longer_than_its_deadline(
 
 def test_no_read_needs_a_descriptor_that_was_not_there_at_the_start(local: LocalEngineUnderTest) -> None:
     identity_id = local.identity_of("u")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ThreadPoolExecutor(READERS) as pool:
         start = threading.Barrier(READERS)
 
@@ -192,12 +191,8 @@ def test_no_read_needs_a_descriptor_that_was_not_there_at_the_start(local: Local
             start.wait()
             return local.identity_of("u")
 
-        # Every number below the limit is taken or must not be: opening anything fails from here on.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-        try:
+        with no_descriptors_left():
             found = [each.result() for each in [pool.submit(read) for _ in range(READERS)]]
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found == [identity_id] * READERS
 
 
