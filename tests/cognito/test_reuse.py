@@ -1,6 +1,7 @@
 """Tokens that are given out again: to whom they belong, as long as they are good, and no longer."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import grpc
 import pytest
@@ -72,6 +73,15 @@ DIFFERENT = [
 ]
 
 Serve = Callable[..., Rig]
+Answer: TypeAlias = pb.GetOpenIdTokenForDeveloperIdentityResponse
+
+
+def same(answer: Answer, other: Answer) -> bool:
+    """Whether both are the same in all but their moment."""
+    other_moment = Answer()
+    other_moment.CopyFrom(other)
+    other_moment.issue_time.CopyFrom(answer.issue_time)
+    return answer == other_moment
 
 
 @pytest.fixture
@@ -94,7 +104,7 @@ def reusing(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> Serve:
 def test_the_same_again_costs_nothing(reusing: Serve, dated: CognitoUpstream) -> None:
     rig = reusing()
     first = rig.get_token()
-    assert [rig.get_token() for _ in range(5)] == [first] * 5
+    assert all(same(rig.get_token(), first) for _ in range(5))
     assert len(dated.requests) == 1
     assert rig.metric("tokend_cognito_answers_total", source="cognito") == 1
     assert rig.metric("tokend_cognito_answers_total", source="reused") == 5
@@ -110,14 +120,24 @@ def test_no_token_is_reused_past_its_refresh_time(reusing: Serve, dated: Cognito
     rig = reusing()
     first = rig.get_token()
     clock.advance(UNTIL_REFRESH - 1)
-    assert rig.get_token() == first
+    assert same(rig.get_token(), first)
     clock.advance(1)
     assert first.refresh_time.seconds == clock.now()
     second = rig.get_token()
     assert second.token != first.token
     assert second.refresh_time.seconds == clock.now() + UNTIL_REFRESH
-    assert rig.get_token() == second
+    assert same(rig.get_token(), second)
     assert len(dated.requests) == 2
+
+
+def test_an_answer_is_dated_by_its_own_moment_and_not_by_the_tokens(reusing: Serve, clock: FakeClock) -> None:
+    rig = reusing()
+    first = rig.get_token()
+    assert first.issue_time.seconds == clock.now() == claims_of(first.token)["iat"]
+    clock.advance(299.25)
+    second = rig.get_token()
+    assert same(first, second)
+    assert second.issue_time.ToMilliseconds() - first.issue_time.ToMilliseconds() == 299_250
 
 
 def test_whatever_differs_is_asked_for(reusing: Serve, dated: CognitoUpstream) -> None:
@@ -126,7 +146,7 @@ def test_whatever_differs_is_asked_for(reusing: Serve, dated: CognitoUpstream) -
     answers = [rig.call(GET, request) for request in DIFFERENT]
     assert len({answer.token for answer in [alice, *answers]}) == len(dated.requests) == 1 + len(DIFFERENT)
     assert [rig.call(GET, request) for request in DIFFERENT] == answers
-    assert rig.get_token() == alice
+    assert same(rig.get_token(), alice)
     assert len(dated.requests) == 1 + len(DIFFERENT)
 
 
@@ -201,9 +221,9 @@ def test_a_held_token_bridges_an_outage(reusing: Serve, dated: CognitoUpstream, 
     held = rig.get_token()
     dated.always(NOT_ANSWERED[name])
     clock.advance(UNTIL_REFRESH)
-    assert rig.get_token() == held
+    assert same(rig.get_token(), held)
     clock.advance(UNTIL_MARGIN - UNTIL_REFRESH - 1)
-    assert rig.get_token() == held
+    assert same(rig.get_token(), held)
     assert rig.metric("tokend_cognito_answers_total", source="stale") == 2
     assert rig.refused(GET, token_request("bob")).reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
     clock.advance(1)
@@ -219,14 +239,14 @@ def test_a_held_token_bridges_an_upstream_that_is_gone(
     held = rig.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.stop_listening()
-    assert rig.get_token() == held
+    assert same(rig.get_token(), held)
 
 
 def test_a_held_token_bridges_the_services_own_quota(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
     rig = reusing(serve_stale=True, requests_per_second=0.002, burst=1)
     held = rig.get_token()
     clock.advance(UNTIL_REFRESH)
-    assert rig.get_token() == held
+    assert same(rig.get_token(), held)
     assert len(dated.requests) == 1
 
 
@@ -237,10 +257,10 @@ def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
     held = rig.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(FAILED)
-    assert [rig.get_token() for _ in range(5)] == [held] * 5
+    assert all(same(rig.get_token(), held) for _ in range(5))
     assert len(dated.requests) == 2
     clock.advance(1)
-    assert [rig.get_token() for _ in range(5)] == [held] * 5
+    assert all(same(rig.get_token(), held) for _ in range(5))
     assert len(dated.requests) == 3
     dated.always(Success())
     clock.advance(1)
@@ -294,7 +314,7 @@ def test_who_has_a_token_at_hand_does_not_wait_long(rigs: Rigs, name: str, deadl
         held = rig.get_token()
         clock.advance(UNTIL_REFRESH)
         upstream.always(DELAYS[name])
-        assert rig.call(GET, timeout=deadline) == held
+        assert same(rig.call(GET, timeout=deadline), held)
         assert rig.metric("tokend_cognito_answers_total", source="stale") == 1
 
 
@@ -309,6 +329,6 @@ def test_many_with_the_same_token_at_hand_ask_once(
     wait_for_boarding(1 + len(calls))
     dated.wait_for_held(1)
     dated.release()
-    assert [call.result() for call in calls] == [held] * len(calls)
-    assert rig.get_token() == held
+    assert all(same(call.result(), held) for call in calls)
+    assert same(rig.get_token(), held)
     assert len(dated.requests) == 2

@@ -54,6 +54,7 @@ def _response(response: Any) -> Json:  # noqa: ANN401 - the message of any opera
                 "Token": response.token,
                 "ExpireTime": response.expire_time.seconds,
                 "RefreshTime": response.refresh_time.seconds,
+                "IssueTime": response.issue_time.seconds,
             }
         case pb.LookupDeveloperIdentityResponse():
             users = list(response.developer_user_identifier_list)

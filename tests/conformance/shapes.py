@@ -8,12 +8,16 @@ from tests.conformance.names import Json
 #: Stands for a text or a date that says nothing.
 SOME = "…"
 
+#: Seconds by which the clocks of two services may differ.
+_CLOCKS = 60
+
 
 def shaped(answer: Json) -> Json:
     """An answer by its shape.
 
     Args:
-        answer: The members of a response under AWS's names, with ExpireTime and RefreshTime as dates; or an error.
+        answer: The members of a response under AWS's names, with ExpireTime, RefreshTime and IssueTime as dates; or an
+            error.
     """
     shape = dict(answer)
     if "DeveloperUserIdentifierList" in answer:
@@ -29,6 +33,7 @@ def shaped(answer: Json) -> Json:
         }
         shape["ExpireTime"] = _since("exp", exp, answer["ExpireTime"])
         shape["RefreshTime"] = _since("iat", iat, answer["RefreshTime"])
+        shape["IssueTime"] = _within(iat, exp, answer["IssueTime"])
     return shape
 
 
@@ -38,6 +43,12 @@ def _with(members: dict[str, Json], **shapes: str | None) -> dict[str, Json]:
 
 def _since(name: str, begin: Json, end: Json) -> str | None:
     return f"{name} + {end - begin}" if isinstance(begin, int) and isinstance(end, int) else None
+
+
+def _within(iat: Json, exp: Json, moment: Json) -> str | None:
+    if not isinstance(iat, int) or not isinstance(exp, int):
+        return None
+    return SOME if iat - _CLOCKS <= moment < exp else f"iat + {moment - iat}"
 
 
 def _decoded(part: str) -> dict[str, Json]:

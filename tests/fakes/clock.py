@@ -15,3 +15,7 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self._now += seconds
         self._monotonic += seconds
+
+    def move_wall_clock(self, seconds: float) -> None:
+        """Sets the wall clock forward, or back, as an administrator does."""
+        self._now += seconds

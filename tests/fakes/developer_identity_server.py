@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -60,7 +61,8 @@ class FakeDeveloperIdentityService(DeveloperIdentityServiceServicer):
     def GetOpenIdTokenForDeveloperIdentity(  # noqa: N802 - the contract's name
         self, request: GetOpenIdTokenForDeveloperIdentityRequest, context: grpc.ServicerContext
     ) -> GetOpenIdTokenForDeveloperIdentityResponse:
-        return self._serve(request, context, GetOpenIdTokenForDeveloperIdentityResponse())
+        issued = GetOpenIdTokenForDeveloperIdentityResponse(expire_time=Timestamp(seconds=900))
+        return self._serve(request, context, issued)
 
     def LookupDeveloperIdentity(  # noqa: N802 - the contract's name
         self, request: LookupDeveloperIdentityRequest, context: grpc.ServicerContext

@@ -1,20 +1,34 @@
 """What an engine returns, as its caller gets it."""
 
+from typing import Any
+
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import FOUND, IDENTITY_ID
-from tests.support.grpc_service import GrpcService
+from tests.support.grpc_service import GrpcService, grpc_service
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.model import DeveloperIdentity
 
 
-def test_a_token(service: GrpcService) -> None:
-    assert service.call("GetOpenIdTokenForDeveloperIdentity") == pb.GetOpenIdTokenForDeveloperIdentityResponse(
+def test_a_token() -> None:
+    with grpc_service(FakeClock(now=1_800_000_000.25)) as service:
+        answer = service.call("GetOpenIdTokenForDeveloperIdentity")
+    assert answer == pb.GetOpenIdTokenForDeveloperIdentityResponse(
         identity_id=IDENTITY_ID,
         token="header.claims.signature",
         expire_time=Timestamp(seconds=1_800_000_900),
         refresh_time=Timestamp(seconds=1_800_000_450),
+        issue_time=Timestamp(seconds=1_800_000_000, nanos=250_000_000),
     )
+
+
+@pytest.mark.parametrize("now", [1_800_000_900, 1_800_000_900.5, 1_800_086_400])
+def test_no_answer_is_dated_after_its_token(now: float) -> None:
+    with grpc_service(FakeClock(now=now)) as service:
+        answer: Any = service.call("GetOpenIdTokenForDeveloperIdentity")
+    assert answer.issue_time == Timestamp(seconds=1_800_000_899, nanos=999_000_000)
 
 
 def test_a_page_of_users(service: GrpcService) -> None:

@@ -18,6 +18,9 @@ from tokend_server.model import (
 
 DEFAULT_MAX_RESULTS = 60
 
+_MILLISECONDS = 1000
+_NANOSECONDS_OF_A_MILLISECOND = 1_000_000
+
 
 def token_request(
     message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, longest: timedelta
@@ -36,12 +39,19 @@ def token_request(
     )
 
 
-def token_response(issued: IssuedToken) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+def token_response(issued: IssuedToken, now: float) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+    """The answer that is given at `now`, in seconds since the Unix epoch.
+
+    A token may end while it is on its way here, or by another clock than this one: it is still dated before its end.
+    """
+    moment = min(int(now * _MILLISECONDS), issued.expire_time * _MILLISECONDS - 1)
+    seconds, milliseconds = divmod(moment, _MILLISECONDS)
     return pb.GetOpenIdTokenForDeveloperIdentityResponse(
         identity_id=issued.identity_id,
         token=issued.token.reveal(),
         expire_time=Timestamp(seconds=issued.expire_time),
         refresh_time=Timestamp(seconds=issued.refresh_time),
+        issue_time=Timestamp(seconds=seconds, nanos=milliseconds * _NANOSECONDS_OF_A_MILLISECOND),
     )
 
 

@@ -38,7 +38,7 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         issued = engine.get_open_id_token_for_developer_identity(asked, deadline)
         call = current_call()
         call.issued, call.identity_id = issued, issued.identity_id
-        return convert.token_response(issued)
+        return convert.token_response(issued, self._clock.now())
 
     def LookupDeveloperIdentity(  # noqa: N802 - the contract's name
         self, request: pb.LookupDeveloperIdentityRequest, _context: grpc.ServicerContext

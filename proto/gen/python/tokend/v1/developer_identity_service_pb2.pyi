@@ -39,16 +39,18 @@ class GetOpenIdTokenForDeveloperIdentityRequest(_message.Message):
     def __init__(self, identity_pool_id: _Optional[str] = ..., identity_id: _Optional[str] = ..., logins: _Optional[_Mapping[str, str]] = ..., principal_tags: _Optional[_Mapping[str, str]] = ..., token_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class GetOpenIdTokenForDeveloperIdentityResponse(_message.Message):
-    __slots__ = ("identity_id", "token", "expire_time", "refresh_time")
+    __slots__ = ("identity_id", "token", "expire_time", "refresh_time", "issue_time")
     IDENTITY_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     REFRESH_TIME_FIELD_NUMBER: _ClassVar[int]
+    ISSUE_TIME_FIELD_NUMBER: _ClassVar[int]
     identity_id: str
     token: str
     expire_time: _timestamp_pb2.Timestamp
     refresh_time: _timestamp_pb2.Timestamp
-    def __init__(self, identity_id: _Optional[str] = ..., token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., refresh_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    issue_time: _timestamp_pb2.Timestamp
+    def __init__(self, identity_id: _Optional[str] = ..., token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., refresh_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., issue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LookupDeveloperIdentityRequest(_message.Message):
     __slots__ = ("identity_pool_id", "identity_id", "developer_user_identifier", "max_results", "next_token")
