@@ -14,7 +14,10 @@ OPERATIONS = (
     "MergeDeveloperIdentities",
     "UnlinkDeveloperIdentity",
 )
-CONDUCTOR_PATHS = ("/release", "/reset", "/stop", "/start", "/rotate")
+CONDUCTOR_PATHS = ("/release", "/reset", "/stop", "/start", "/rotate", "/hang")
+SERVERS = ("served", "scripted", "replicas")
+
+_MAX_USERS = 10_000
 
 Json: TypeAlias = Any
 
@@ -31,6 +34,7 @@ class ExpectedError:
         retry_delay: Whether it says when to retry.
         violations: The fields of the BadRequest, as a set.
         resource_type: The type of the ResourceInfo.
+        downstream: The code with which an attacher fails the service's own call.
     """
 
     code: str
@@ -40,6 +44,7 @@ class ExpectedError:
     retry_delay: bool | None = None
     violations: list[str] | None = None
     resource_type: str | None = None
+    downstream: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class AskToken:
         token: The name of the token that has to come: the first time any token, which then has the name.
         other_than: The name of a token that must not come; what comes gets the name `remember`.
         error: What has to go wrong instead.
+        close: Whether everything is closed as soon as the call of the refresh is under way.
     """
 
     source: str
@@ -73,11 +79,46 @@ class AskToken:
     other_than: str | None
     remember: str | None
     error: ExpectedError | None
+    close: bool
+
+
+@dataclass(frozen=True)
+class Stampede:
+    """Asks the cache for the tokens of so many users at once; all have to come.
+
+    Attributes:
+        request: What to ask for; `${number}` in it is another number for each user.
+        users: How many.
+        most_at_once: How many calls may be under way at a time.
+    """
+
+    request: Mapping[str, Json]
+    users: int
+    most_at_once: int
+
+
+@dataclass(frozen=True)
+class Invalidate:
+    """Tells a source that a token, known by its name, was rejected."""
+
+    token: str
+    source: str
+
+
+@dataclass(frozen=True)
+class MoveWallClock:
+    """Moves the client's wall clock, but not its monotonic one, by so many seconds."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Advance:
-    """Sets the case's clock to a time of a source's snapshot plus `seconds`, or moves it by them."""
+    """Moves both of the client's clocks: to a time of a source's snapshot plus `seconds`, or by them.
+
+    A time of a snapshot is reached when the snapshot's age is that time less its `issue_time`: a runner notes the
+    reading of the clock at which it first sees a snapshot.
+    """
 
     seconds: float
     source: str | None = None
@@ -114,17 +155,36 @@ class CountCalls:
     exactly: int | None = None
 
 
-Step: TypeAlias = Call | AskToken | Advance | AwaitRefresh | Conduct | Verify | Mark | CountCalls
+Step: TypeAlias = (
+    Call
+    | AskToken
+    | Stampede
+    | Invalidate
+    | MoveWallClock
+    | Advance
+    | AwaitRefresh
+    | Conduct
+    | Verify
+    | Mark
+    | CountCalls
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A case; its texts, and those of its steps, hold variables as `${name}`."""
+    """A case; its texts, and those of its steps, hold variables as `${name}`.
+
+    Attributes:
+        server: Which server it meets: the one that the conductor stops and starts, the scripted one, or both replicas.
+        max_users: How many users its cache holds.
+    """
 
     name: str
     why: str
     variables: Mapping[str, Json]
     steps: tuple[Step, ...]
+    server: str
+    max_users: int
 
 
 def load_cases(directory: Path = CASES) -> list[Case]:
@@ -139,8 +199,15 @@ def load_cases(directory: Path = CASES) -> list[Case]:
 def _case(path: Path) -> Case:
     document = json.loads(path.read_text(encoding="utf-8"))
     try:
-        _only(document, "name", "why", "variables", "steps")
-        case = Case(document["name"], document["why"], document.get("variables", {}), tuple(_steps(document["steps"])))
+        _only(document, "name", "why", "variables", "steps", "server", "max_users")
+        case = Case(
+            document["name"],
+            document["why"],
+            document.get("variables", {}),
+            tuple(_steps(document["steps"])),
+            _one_of(document.get("server", SERVERS[0]), *SERVERS),
+            document.get("max_users", _MAX_USERS),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: {error!r}") from error
     if case.name != path.stem:
@@ -172,7 +239,7 @@ def _call(step: dict[str, Json]) -> Call:
 
 
 def _ask(step: dict[str, Json]) -> AskToken:
-    _only(step, "token", "request", "timeout_ms", "parallel", "expect", "remember")
+    _only(step, "token", "request", "timeout_ms", "parallel", "expect", "remember", "close")
     expect = _only(step["expect"], "token", "error")
     token = expect.get("token")
     other_than = _only(token, "not")["not"] if isinstance(token, dict) else None
@@ -187,7 +254,13 @@ def _ask(step: dict[str, Json]) -> AskToken:
         other_than,
         step.get("remember"),
         _error(expect),
+        step.get("close", False),
     )
+
+
+def _invalidate(step: dict[str, Json]) -> Invalidate:
+    _only(step, "invalidate", "source")
+    return Invalidate(step["invalidate"], step["source"])
 
 
 def _advance(step: dict[str, Json]) -> Advance:
@@ -217,6 +290,9 @@ def _error(expect: dict[str, Json]) -> ExpectedError | None:
 _STEPS: Mapping[str, Callable[[dict[str, Json]], Step]] = {
     "call": _call,
     "token": _ask,
+    "stampede": lambda step: Stampede(**_only(step, "stampede")["stampede"]),
+    "invalidate": _invalidate,
+    "move_wall_clock": lambda step: MoveWallClock(**_only(step, "move_wall_clock")["move_wall_clock"]),
     "advance": _advance,
     "await_refresh": lambda step: AwaitRefresh(_only(step, "await_refresh")["await_refresh"]),
     "conductor": lambda step: Conduct(_one_of(_only(step, "conductor")["conductor"], *CONDUCTOR_PATHS)),

@@ -2,7 +2,7 @@
 
 The conductor takes POST requests on the loopback interface, one at a time, and answers when what they ask for is done:
 /stop ends the server, /start serves again, /rotate has it sign with new keys, /release lets go of a call that hangs as
-soon as there is one, /reset makes everything normal.
+soon as there is one, /hang stops one of the two replicas in its tracks, /reset makes everything normal.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,9 @@ from typing import Self
 
 from tests.clients.cases import CASES
 from tests.clients.pools import POOL_IDS, PROVIDER, Gate, upstream_engines
+from tests.clients.replicas import Replicas
+from tests.clients.scripted import POOL_IDS as SCRIPTED_POOL_IDS
+from tests.clients.scripted import ScriptedServer
 from tests.clients.served import Served
 from tests.fakes.cognito_upstream import CognitoUpstream
 from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
@@ -39,6 +42,8 @@ class Harness:
 
     Attributes:
         endpoint: HOST:PORT of the server, without TLS.
+        scripted: The same of the scripted server.
+        replicas: The same of both replicas.
         conductor: The conductor's URL.
         cases: The directory of the cases.
         issuer: The issuer of the server's tokens.
@@ -46,6 +51,8 @@ class Harness:
     """
 
     endpoint: str
+    scripted: str
+    replicas: Sequence[str]
     conductor: str
     cases: Path
     issuer: str
@@ -62,6 +69,8 @@ class Harness:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("TOKEND_")}
         return outside | {
             "TOKEND_ENDPOINT": self.endpoint,
+            "TOKEND_SCRIPTED": self.scripted,
+            "TOKEND_REPLICAS": ",".join(self.replicas),
             "TOKEND_CONDUCTOR": self.conductor,
             "TOKEND_CASES": str(self.cases),
             "TOKEND_ISSUER": self.issuer,
@@ -93,6 +102,8 @@ class Conductor:
             undo.callback(self._served.stop)
             undo.callback(self._gate.release)
             self._served.start()
+            scripted = undo.enter_context(ScriptedServer())
+            self._replicas = undo.enter_context(Replicas(self._directory))
             http = _HttpServer(
                 {
                     "/release": self._release,
@@ -100,11 +111,14 @@ class Conductor:
                     "/stop": self._served.stop,
                     "/start": self._served.start,
                     "/rotate": self._served.rotate,
+                    "/hang": self._replicas.hang,
                 }
             )
             undo.callback(http.stop)
             self.harness = Harness(
                 self._served.endpoint,
+                scripted.endpoint,
+                self._replicas.endpoints,
                 http.url,
                 CASES,
                 self._served.issuer,
@@ -124,12 +138,14 @@ class Conductor:
 
     def _reset(self) -> None:
         self._gate.release()
+        self._replicas.resume()
         self._served.start()
 
 
 def _variables(issuer: str, provider: str, provider_down: str) -> dict[str, str]:
     return {
         **POOL_IDS,
+        **SCRIPTED_POOL_IDS,
         "issuer": issuer,
         "developer_provider_name": PROVIDER,
         "login_provider": LOGIN_PROVIDER,

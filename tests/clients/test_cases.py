@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+import grpc
 import pytest
-from tests.clients.cases import AskToken, Call, load_cases
+from tests.clients.cases import AskToken, Call, Invalidate, MoveWallClock, Stampede, load_cases
 from tests.clients.matching import expanded, mismatch
 
 from tokend.v1.error_reason_pb2 import ErrorReason
@@ -47,6 +48,13 @@ def test_there_are_cases_for_everything_else() -> None:
         {"steps": [{"token": "a", "expect": {"token": "t1"}, "with": "ease"}]},
         {"steps": [{"advance": {"source": "a", "seconds": 1}}]},
         {"steps": [{"conductor": "/dance"}]},
+        {"steps": [{"token": "a", "close": True, "until": "open", "expect": {"token": "t1"}}]},
+        {"steps": [{"stampede": {"request": {}, "users": 2}}]},
+        {"steps": [{"stampede": {"request": {}, "users": 2, "most_at_once": 1, "least_at_once": 1}}]},
+        {"steps": [{"invalidate": "t1"}]},
+        {"steps": [{"invalidate": "t1", "source": "a", "expect": {"token": "t1"}}]},
+        {"steps": [{"move_wall_clock": {"minutes": 1}}]},
+        {"steps": [], "server": "another"},
         {"steps": [{"count_calls": {"since": "m"}}]},
         {"steps": [], "also": "unknown"},
     ],
@@ -57,6 +65,41 @@ def test_what_no_case_can_say_is_refused(document: dict[str, object], tmp_path: 
     path.write_text(json.dumps({"name": "case", "why": "to fail", **document}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"case\.json"):
         load_cases(tmp_path)
+
+
+def test_a_case_meets_the_one_server_with_a_large_cache_unless_it_says_otherwise(tmp_path: Path) -> None:
+    others: dict[str, dict[str, object]] = {"plain": {}, "special": {"server": "replicas", "max_users": 3}}
+    for name, members in others.items():
+        document = {"name": name, "why": "to show", "steps": [], **members}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+    assert [(case.server, case.max_users) for case in load_cases(tmp_path)] == [("served", 10_000), ("replicas", 3)]
+
+
+def test_steps_of_outages_and_clocks_are_read(tmp_path: Path) -> None:
+    document = {
+        "name": "case",
+        "why": "to show",
+        "steps": [
+            {"stampede": {"request": {"a": "${number}"}, "users": 2, "most_at_once": 1}},
+            {"invalidate": "t1", "source": "a"},
+            {"move_wall_clock": {"seconds": -1.5}},
+            {"token": "a", "close": True, "expect": {"error": {"code": "CANCELLED", "reason": None}}},
+        ],
+    }
+    (tmp_path / "case.json").write_text(json.dumps(document), encoding="utf-8")
+    stampede, invalidate, move, ask = load_cases(tmp_path)[0].steps
+    assert stampede == Stampede({"a": "${number}"}, users=2, most_at_once=1)
+    assert invalidate == Invalidate(token="t1", source="a")
+    assert move == MoveWallClock(-1.5)
+    assert isinstance(ask, AskToken)
+    assert ask.close
+
+
+def test_every_expected_code_downstream_is_that_of_a_status() -> None:
+    errors = [step.error for case in CASES for step in case.steps if isinstance(step, AskToken) and step.error]
+    codes = {error.downstream for error in errors} - {None}
+    assert codes >= {"UNAVAILABLE", "PERMISSION_DENIED", "DEADLINE_EXCEEDED"}
+    assert codes <= {code.name for code in grpc.StatusCode}
 
 
 def test_variables_are_put_in() -> None:

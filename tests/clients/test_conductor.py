@@ -4,11 +4,15 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import RetryInfo
+from tests.clients import scripted
 from tests.clients.conductor import Harness
 from tests.support.grpc_service import PATIENCE, Failure, failure, insecure_channel
 
@@ -23,16 +27,24 @@ def ask(harness: Harness) -> Ask:
     """Asks for a token of a pool, by a connection of its own."""
     conduct(harness, "/reset")
 
-    def send(pool: str = "pool", user: str = "alice", timeout: float = PATIENCE) -> Message:
-        logins = {harness.variables["developer_provider_name"]: user}
-        request = pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=harness.variables[pool], logins=logins)
+    def ask_once(pool: str = "pool", user: str = "alice", timeout: float = PATIENCE) -> Message:
         with insecure_channel(harness.endpoint) as channel:
-            answer: Message = DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(
-                request, timeout=timeout
-            )
-            return answer
+            return send(DeveloperIdentityServiceStub(channel), token_request(harness, pool, user), timeout)
 
-    return send
+    return ask_once
+
+
+def token_request(harness: Harness, pool: str, user: str = "alice") -> pb.GetOpenIdTokenForDeveloperIdentityRequest:
+    logins = {harness.variables["developer_provider_name"]: user}
+    return pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=harness.variables[pool], logins=logins)
+
+
+def send(
+    stub: DeveloperIdentityServiceStub,
+    request: pb.GetOpenIdTokenForDeveloperIdentityRequest,
+    timeout: float = PATIENCE,
+) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+    return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=timeout)
 
 
 def conduct(harness: Harness, path: str) -> int:
@@ -81,6 +93,54 @@ def test_what_hangs_is_answered_after_reset(harness: Harness, ask: Ask) -> None:
     assert failed(lambda: ask("pool_hanging_later", "bob", timeout=0.2)).code is grpc.StatusCode.DEADLINE_EXCEEDED
     conduct(harness, "/reset")
     ask("pool_hanging_later", "carol")
+
+
+def test_a_replica_that_hangs_keeps_its_connection_and_answers_after_reset(harness: Harness) -> None:
+    conduct(harness, "/reset")
+    request = token_request(harness, "pool")
+    with ExitStack() as undo:
+        channels = [undo.enter_context(insecure_channel(endpoint)) for endpoint in harness.replicas]
+        first, second = (DeveloperIdentityServiceStub(channel) for channel in channels)
+        identities = {send(stub, request).identity_id for stub in (first, second)}
+        assert len(identities) == 1  # they share a store
+        assert conduct(harness, "/hang") == 200
+        waiting = first.GetOpenIdTokenForDeveloperIdentity.future(request, timeout=PATIENCE)
+        assert {send(second, request).identity_id} == identities
+        assert not waiting.done()
+        assert conduct(harness, "/reset") == 200
+        assert {waiting.result().identity_id} == identities
+
+
+@pytest.mark.parametrize(("pool", "delay"), scripted.DELAYS.items())
+def test_the_scripted_server_refuses_with_the_delay_of_the_pool(harness: Harness, pool: str, delay: Duration) -> None:
+    with insecure_channel(harness.scripted) as channel:
+        refusal = failure(lambda: send(DeveloperIdentityServiceStub(channel), token_request(harness, pool)), RetryInfo)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+    assert RetryInfo(retry_delay=delay) in refusal.details
+
+
+@pytest.mark.parametrize("pool", scripted.ANSWERS)
+def test_the_scripted_server_answers_with_the_times_of_the_pool(harness: Harness, pool: str) -> None:
+    with insecure_channel(harness.scripted) as channel:
+        stub = DeveloperIdentityServiceStub(channel)
+        first, second = (send(stub, token_request(harness, pool)) for _ in range(2))
+    assert first.token != second.token
+    begin = first.issue_time.seconds or first.refresh_time.seconds - 300
+    given = {name.name: value.seconds - begin for name, value in first.ListFields() if name.name.endswith("_time")}
+    expected = {name: value.seconds - 1000 for name, value in scripted.ANSWERS[pool](1000).items()}
+    assert given.keys() == expected.keys()
+    if pool != "expire_time_absurd":
+        assert given == expected
+    else:
+        assert first.expire_time.seconds == 2**62
+
+
+def test_a_runner_gets_the_addresses_of_all_servers(harness: Harness) -> None:
+    variables = harness.environment
+    assert variables["TOKEND_ENDPOINT"] == harness.endpoint
+    assert variables["TOKEND_SCRIPTED"] == harness.scripted
+    assert tuple(variables["TOKEND_REPLICAS"].split(",")) == tuple(harness.replicas)
+    assert len({harness.endpoint, harness.scripted, *harness.replicas}) == 4
 
 
 def test_there_is_nothing_else(harness: Harness) -> None:

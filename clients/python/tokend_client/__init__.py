@@ -10,13 +10,23 @@ from tokend_client.cache import TokenCache
 from tokend_client.channel import service_config, tls_credentials
 from tokend_client.client import TokendClient
 from tokend_client.clock import Clock
-from tokend_client.errors import Closed, ErrorReason, FieldViolation, Resource, TokendError
+from tokend_client.errors import (
+    Closed,
+    ErrorReason,
+    FieldViolation,
+    Forked,
+    Resource,
+    TokendError,
+    downstream_code,
+)
+from tokend_client.interceptors import AsyncTokenInterceptor, NoToken, TokenInterceptor
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
 from tokend_client.policy import CachingPolicy
 from tokend_client.source import TokenSource
 
 __all__ = [
     "AsyncTokenCache",
+    "AsyncTokenInterceptor",
     "AsyncTokenSource",
     "AsyncTokendClient",
     "BearerToken",
@@ -26,14 +36,18 @@ __all__ = [
     "DeveloperIdentity",
     "ErrorReason",
     "FieldViolation",
+    "Forked",
+    "NoToken",
     "OpenIdToken",
     "Resource",
     "TokenAuthMetadataPlugin",
     "TokenCache",
+    "TokenInterceptor",
     "TokenRequest",
     "TokenSource",
     "TokendClient",
     "TokendError",
+    "downstream_code",
     "service_config",
     "tls_credentials",
     "token_call_credentials",

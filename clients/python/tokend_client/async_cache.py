@@ -6,11 +6,15 @@ from tokend_client.async_source import AsyncTokenSource
 from tokend_client.cache import DEFAULT_MAX_SOURCES
 from tokend_client.keyed_sources import KeyedSources
 from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.one_loop import OneLoop
 from tokend_client.policy import CachingPolicy
 
 
 class AsyncTokenCache:
-    """Keeps fresh tokens for many users at hand: the twin of `TokenCache` for the event loop that it is used in."""
+    """Keeps fresh tokens for many users at hand: the twin of `TokenCache` for one event loop.
+
+    Used in another loop than the one that it is made in, or first used in, it raises `RuntimeError`.
+    """
 
     def __init__(
         self,
@@ -20,6 +24,7 @@ class AsyncTokenCache:
         max_sources: int = DEFAULT_MAX_SOURCES,
     ) -> None:
         self._sources = KeyedSources(lambda request: AsyncTokenSource(client, request, policy=policy), max_sources)
+        self._loop = OneLoop(type(self).__name__)
 
     async def __aenter__(self) -> Self:
         return self
@@ -36,7 +41,13 @@ class AsyncTokenCache:
 
     def source(self, request: TokenRequest) -> AsyncTokenSource:
         """As `TokenCache.source`."""
+        self._loop.check()
         return self._sources.get(request)
+
+    def invalidate(self, token: str) -> None:
+        """As `TokenCache.invalidate`."""
+        for source in self._sources.holding(token):
+            source.invalidate(token)
 
     async def close(self) -> None:
         """Closes all its sources."""

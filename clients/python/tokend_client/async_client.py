@@ -1,6 +1,7 @@
 """The asyncio client: the twin of `TokendClient`, which documents what both do."""
 
 import asyncio
+import copy
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -9,12 +10,16 @@ import grpc
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_client import messages
+from tokend_client import forks, messages
+from tokend_client.attempts import attempt_timeouts
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
-from tokend_client.errors import Closed
+from tokend_client.errors import Closed, Forked
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.one_loop import OneLoop
+from tokend_client.shared import Shared
 from tokend_client.status import to_error
+from tokend_client.turns import REFRESHES_AT_A_TIME
 
 _Response = TypeVar("_Response")
 
@@ -45,7 +50,11 @@ class AsyncTokendClient:
         )
         self._stub = DeveloperIdentityServiceStub(self._channel)
         self._timeout = timeout
-        self._closed = False
+        self._closed: Closed | None = None
+        self._loop = OneLoop(type(self).__name__)
+        self.shared = Shared()
+        self.turns = asyncio.Semaphore(REFRESHES_AT_A_TIME)
+        forks.remember(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,8 +64,13 @@ class AsyncTokendClient:
 
     async def close(self) -> None:
         """Gives up the connection; calls in flight fail."""
-        self._closed = True
-        await self._channel.close()
+        if self._closed is None:
+            self._closed = Closed()
+            await self._channel.close()
+
+    def after_fork(self) -> None:
+        """As `TokendClient.after_fork`."""
+        self._closed = Forked()
 
     async def get_open_id_token_for_developer_identity(  # noqa: PLR0913 - the fields of the request
         self,
@@ -143,20 +157,39 @@ class AsyncTokendClient:
             developer_provider_name=developer_provider_name,
             developer_user_identifier=developer_user_identifier,
         )
-        await self._call(self._stub.UnlinkDeveloperIdentity, request, timeout)
+        await self._call(self._stub.UnlinkDeveloperIdentity, request, timeout, repeats=False)
 
     async def _call(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Any, _Response]",
         request: object,
         timeout: float | None,  # noqa: ASYNC109 - as above
+        *,
+        repeats: bool = True,
+    ) -> _Response:
+        timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, repeats=repeats)
+        attempt, following = next(timeouts), None
+        while True:
+            try:
+                return await self._attempt(method, request, attempt)
+            except grpc.RpcError as failed:
+                if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    following = next(timeouts, None)
+                if following is None:
+                    raise to_error(failed) from failed
+                attempt, following = following, None
+
+    async def _attempt(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Any, _Response]",
+        request: object,
+        timeout: float,  # noqa: ASYNC109 - as above
     ) -> _Response:
         if self._closed:
-            raise Closed
+            raise copy.copy(self._closed)
+        self._loop.check()
         try:
-            return await method(request, timeout=self._timeout if timeout is None else timeout)
-        except grpc.RpcError as failed:
-            raise to_error(failed) from failed
+            return await method(request, timeout=timeout)
         except asyncio.CancelledError:
             if self._was_closed_meanwhile():
                 raise Closed from None
@@ -165,4 +198,4 @@ class AsyncTokendClient:
     def _was_closed_meanwhile(self) -> bool:
         # Closing a channel cancels its calls, which must not look like a cancellation of the one who waits.
         task = asyncio.current_task()
-        return self._closed and task is not None and not task.cancelling()
+        return self._closed is not None and task is not None and not task.cancelling()

@@ -2,18 +2,21 @@ import asyncio
 from concurrent.futures import Future
 from typing import Self
 
+from tokend_client import forks
 from tokend_client.async_client import AsyncTokendClient
 from tokend_client.client import Outcome
-from tokend_client.errors import Closed, TokendError
-from tokend_client.keeping import TokenKeeping, cannot_refresh, out_of_time, unwrap
+from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
+from tokend_client.keeping import TokenKeeping, out_of_time, unwrap
 from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.one_loop import OneLoop
 from tokend_client.policy import CachingPolicy
 
 
 class AsyncTokenSource:
     """Keeps a fresh token for one request at hand: the twin of `TokenSource` for the event loop that it is made in.
 
-    A caller that is cancelled, or stops waiting, takes nothing from the others.
+    A caller that is cancelled, or stops waiting, takes nothing from the others. Used in another loop, it raises
+    `RuntimeError`.
 
     Args:
         client: Where tokens come from; it is not closed with the source.
@@ -27,11 +30,13 @@ class AsyncTokenSource:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
-        self._keeping = TokenKeeping(self._policy)
+        self._keeping = TokenKeeping(self._policy, client.shared)
         self._loop = asyncio.get_running_loop()
+        self._one_loop = OneLoop(type(self).__name__)
         # The refresh that runs, or the last one; before the first, one that is over.
         self._refresh: asyncio.Future[Outcome] = self._loop.create_future()
         self._refresh.cancel()
+        forks.remember(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,6 +51,10 @@ class AsyncTokenSource:
 
     async def token(self, timeout: float | None = None) -> OpenIdToken:  # noqa: ASYNC109 - the twin's argument
         """A token that can be used; it waits only where there is none. As `TokenSource.token`."""
+        self._one_loop.check()
+        fresh = self._keeping.fresh_token()
+        if fresh is not None:
+            return fresh
         answer = self._keeping.ask()
         if answer.starts_refresh:
             self._refresh = self._loop.create_task(self._fetch())
@@ -54,7 +63,15 @@ class AsyncTokenSource:
 
     def token_future(self) -> Future[OpenIdToken]:
         """As `token`, for other threads than the event loop's."""
+        if self._loop.is_closed():
+            closed: Future[OpenIdToken] = Future()
+            closed.set_exception(Closed("The event loop of the token source is closed."))
+            return closed
         return asyncio.run_coroutine_threadsafe(self.token(), self._loop)
+
+    def invalidate(self, token: str) -> None:
+        """As `TokenSource.invalidate`; for any thread."""
+        self._keeping.invalidate(token)
 
     async def wait_for_refresh(self) -> None:
         """Waits until the refresh that runs now has ended, well or not; returns at once if none does."""
@@ -62,14 +79,19 @@ class AsyncTokenSource:
 
     async def close(self) -> None:
         """Ends the refresh that runs, and tells those who wait for it; from now on asking fails."""
-        self._keeping.close()
+        self._keeping.close(Closed())
         self._refresh.cancel()
         await asyncio.wait({self._refresh})
+
+    def after_fork(self) -> None:
+        """As `TokenSource.after_fork`."""
+        self._keeping.close(Forked())
 
     async def _fetch(self) -> Outcome:
         outcome: Outcome = Closed()
         try:
-            outcome = await self._client.get_token(self._request, timeout=self._policy.refresh_timeout)
+            async with self._client.turns:
+                outcome = await self._client.get_token(self._request, timeout=self._policy.refresh_timeout)
         except TokendError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it

@@ -16,7 +16,11 @@ class TokenCache:
     Args:
         client: Where tokens come from; it is not closed with the cache.
         policy: Times, clock and randomness.
-        max_sources: For how many different requests tokens are kept; the least recently used makes room.
+        max_sources: For how many different requests tokens are kept. One without a token makes room first, then the
+            least recently used.
+
+    Raises:
+        ValueError: `max_sources` is not positive.
     """
 
     def __init__(
@@ -53,6 +57,11 @@ class TokenCache:
             Closed: The cache was closed.
         """
         return self._sources.get(request)
+
+    def invalidate(self, token: str) -> None:
+        """Drops a token that another service has rejected, if a source still holds it."""
+        for source in self._sources.holding(token):
+            source.invalidate(token)
 
     def close(self) -> None:
         """Closes all its sources."""

@@ -25,6 +25,16 @@ _SERVICE = "tokend.v1.DeveloperIdentityService"
 #: Milliseconds between attempts to connect, at the most: an outage should not outlast itself by gRPC's two minutes.
 _MAX_RECONNECT_BACKOFF = 1000
 
+#: The same before the first of them.
+_INITIAL_RECONNECT_BACKOFF = 100
+
+#: Milliseconds that an attempt to connect may take. gRPC's name for it is the least time between two attempts.
+_CONNECT_TIMEOUT = 3000
+
+#: Milliseconds without traffic after which a connection is tried, and those within which it has to answer.
+_KEEPALIVE_TIME = 30_000
+_KEEPALIVE_TIMEOUT = 3000
+
 
 def service_config() -> str:
     """The service config (gRFC A2) that all clients of tokend share, as JSON, but for its `timeout`.
@@ -59,6 +69,14 @@ def channel_options(options: Options) -> list[tuple[str, Any]]:
     """
     defaults = {
         "grpc.enable_http_proxy": 0,
+        "grpc.keepalive_time_ms": _KEEPALIVE_TIME,
+        "grpc.keepalive_timeout_ms": _KEEPALIVE_TIMEOUT,
+        # gRPC measures bandwidth by pings, too, for one of which keepalive would wait a minute.
+        "grpc.http2.ping_timeout_ms": _KEEPALIVE_TIMEOUT,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.max_pings_without_data": 0,
+        "grpc.initial_reconnect_backoff_ms": _INITIAL_RECONNECT_BACKOFF,
+        "grpc.min_reconnect_backoff_ms": _CONNECT_TIMEOUT,
         "grpc.max_reconnect_backoff_ms": _MAX_RECONNECT_BACKOFF,
         "grpc.service_config": service_config(),
     }

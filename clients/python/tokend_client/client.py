@@ -1,5 +1,7 @@
 """The synchronous client."""
 
+import copy
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,12 +11,15 @@ import grpc
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_client import messages
+from tokend_client import forks, messages
+from tokend_client.attempts import Attempts, attempt_timeouts
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
-from tokend_client.errors import Closed, TokendError
+from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.shared import Shared
 from tokend_client.status import to_error
+from tokend_client.turns import Turns
 
 _Response = TypeVar("_Response")
 
@@ -36,6 +41,10 @@ class TokendClient:
         timeout: Seconds that a call may take with its retries, unless the call says otherwise.
         options: gRPC channel arguments, over the client's own.
         interceptors: gRPC interceptors, the outermost first.
+
+    Attributes:
+        shared: What its token sources share.
+        turns: The turns of their refreshes.
 
     Raises:
         ValueError: Plaintext would leave this machine, and `insecure` is not given, or `bearer_token` is.
@@ -59,7 +68,11 @@ class TokendClient:
         )
         self._stub = DeveloperIdentityServiceStub(grpc.intercept_channel(self._channel, *interceptors))
         self._timeout = timeout
-        self._closed = False
+        self._intercepted = bool(interceptors)
+        self._closed: Closed | None = None
+        self.shared = Shared()
+        self.turns = Turns()
+        forks.remember(self)
 
     def __enter__(self) -> Self:
         return self
@@ -69,8 +82,13 @@ class TokendClient:
 
     def close(self) -> None:
         """Gives up the connection; calls in flight fail."""
-        self._closed = True
-        self._channel.close()
+        if self._closed is None:
+            self._closed = Closed()
+            self._channel.close()
+
+    def after_fork(self) -> None:
+        """Leaves the connection to the process that made it; from now on calls fail with `Forked`."""
+        self._closed = Forked()
 
     def get_open_id_token_for_developer_identity(  # noqa: PLR0913 - the fields of the request
         self,
@@ -114,14 +132,14 @@ class TokendClient:
         return messages.open_id_token(self._call(call, messages.token_request(request), timeout))
 
     def start_get_token(
-        self, request: TokenRequest, timeout: float, done: Callable[[Outcome], None]
+        self, request: TokenRequest, timeout: float, done: Callable[[Outcome], object]
     ) -> Callable[[], object]:
         """As `get_token`, without waiting: for token sources.
 
         Args:
             request: What to ask for.
             timeout: Seconds that the call may take.
-            done: Called with the outcome, once, on a thread of gRPC or on this one.
+            done: Called with the outcome, once, on another thread or on this one.
 
         Returns:
             What cancels the call.
@@ -129,11 +147,24 @@ class TokendClient:
         Raises:
             Closed: The client was closed.
         """
-        with self._telling_closed():
-            method = self._stub.GetOpenIdTokenForDeveloperIdentity
-            call = method.future(messages.token_request(request), timeout=timeout)
-        call.add_done_callback(lambda ended: done(_outcome(ended)))
-        return call.cancel
+        method = self._stub.GetOpenIdTokenForDeveloperIdentity
+        message = messages.token_request(request)
+
+        def send(seconds: float) -> Any:  # noqa: ANN401 - a future and the status of its call in one
+            with self._telling_closed():
+                return method.future(message, timeout=seconds)
+
+        def fail(error: Exception) -> None:
+            done(cannot_refresh(error))
+
+        attempts = Attempts(send, timeout, lambda ended: done(_outcome(ended)), fail)
+        if self._intercepted:
+            # Interceptors may wait for the call that they pass on, and whoever asks for a token must not.
+            starting = threading.Thread(target=_start, args=(attempts, fail), name="tokend-refresh", daemon=True)
+            starting.start()
+        else:
+            attempts.start()
+        return attempts.cancel
 
     def lookup_developer_identity(  # noqa: PLR0913 - the fields of the request
         self,
@@ -212,29 +243,49 @@ class TokendClient:
             developer_provider_name=developer_provider_name,
             developer_user_identifier=developer_user_identifier,
         )
-        self._call(self._stub.UnlinkDeveloperIdentity, request, timeout)
+        # Made a second time, it would not find what the first attempt has unlinked.
+        self._call(self._stub.UnlinkDeveloperIdentity, request, timeout, repeats=False)
 
     def _call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Any, _Response]", request: object, timeout: float | None
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Any, _Response]",
+        request: object,
+        timeout: float | None,
+        *,
+        repeats: bool = True,
     ) -> _Response:
-        with self._telling_closed():
+        timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, repeats=repeats)
+        attempt, following = next(timeouts), None
+        while True:
             try:
-                return method(request, timeout=self._timeout if timeout is None else timeout)
+                with self._telling_closed():
+                    return method(request, timeout=attempt)
             except grpc.RpcError as failed:
-                raise to_error(failed) from failed
+                if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    following = next(timeouts, None)
+                if following is None:
+                    raise to_error(failed) from failed
+                attempt, following = following, None
 
     @contextmanager
     def _telling_closed(self) -> Iterator[None]:
         # With interceptors, a call on a closed channel crashes the process in grpcio 1.85: it must not get there.
         if self._closed:
-            raise Closed
+            raise copy.copy(self._closed)
         try:
             yield
         except ValueError as error:
             # This is how gRPC tells a channel that was closed a moment ago, but also a request that cannot be sent.
             if self._closed:
-                raise Closed from error
+                raise copy.copy(self._closed) from error
             raise
+
+
+def _start(attempts: Attempts, fail: Callable[[Exception], None]) -> None:
+    try:
+        attempts.start()
+    except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it
+        fail(error)
 
 
 def _outcome(call: Any) -> Outcome:  # noqa: ANN401 - a future and the status of its call in one
@@ -244,5 +295,7 @@ def _outcome(call: Any) -> Outcome:  # noqa: ANN401 - a future and the status of
         return Closed()
     except grpc.RpcError as failed:
         return to_error(failed)
+    except TokendError as broken:
+        return broken
     except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it
         return TokendError(f"The answer cannot be read: {type(error).__name__}", grpc.StatusCode.INTERNAL)

@@ -1,8 +1,10 @@
 """How a call fails, as a caller can decide on it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
 import grpc
 
@@ -82,3 +84,79 @@ class Closed(TokendError):
 
     def __init__(self, text: str = "Closed by its user.", code: grpc.StatusCode = grpc.StatusCode.CANCELLED) -> None:
         super().__init__(text, code)
+
+
+class Forked(Closed):
+    """Raised in a child process that was forked from the one in which the client, the source or the cache was made."""
+
+    def __init__(
+        self,
+        text: str = "Made before this process was forked: make a client, with its sources and caches, in each process.",
+        code: grpc.StatusCode = grpc.StatusCode.CANCELLED,
+    ) -> None:
+        super().__init__(text, code)
+
+
+def protocol_error(text: str) -> TokendError:
+    """What an answer becomes that breaks the contract."""
+    return TokendError(f"The answer breaks the contract: {text}", grpc.StatusCode.INTERNAL)
+
+
+def cannot_refresh(error: BaseException) -> TokendError:
+    """The error of a refresh that could not even be asked for; the cause's own text may hold a login."""
+    if isinstance(error, TokendError):
+        return error
+    return TokendError(f"The refresh cannot be made: {type(error).__name__}", grpc.StatusCode.UNKNOWN)
+
+
+#: What a service's own call fails with when there is no token for it, by the reason (`clients/README.md`).
+_DOWNSTREAM: Mapping[str, grpc.StatusCode] = MappingProxyType(
+    {
+        ErrorReason.CALLER_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+        **dict.fromkeys(
+            (
+                ErrorReason.NOT_AUTHORIZED,
+                ErrorReason.CALLER_NOT_ALLOWED,
+                ErrorReason.VALIDATION_FAILED,
+                ErrorReason.INVALID_PARAMETER,
+                ErrorReason.RESOURCE_NOT_FOUND,
+                ErrorReason.RESOURCE_CONFLICT,
+                ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED,
+                ErrorReason.LIMIT_EXCEEDED,
+                ErrorReason.UNSUPPORTED_BY_ENGINE,
+                ErrorReason.METADATA_TOO_LARGE,
+            ),
+            grpc.StatusCode.PERMISSION_DENIED,
+        ),
+        **dict.fromkeys(
+            (
+                ErrorReason.TOO_MANY_REQUESTS,
+                ErrorReason.ENGINE_UNAVAILABLE,
+                ErrorReason.LOGIN_PROVIDER_UNAVAILABLE,
+                ErrorReason.ENGINE_CREDENTIALS_REJECTED,
+                ErrorReason.INTERNAL,
+            ),
+            grpc.StatusCode.UNAVAILABLE,
+        ),
+    }
+)
+
+#: Codes without a reason that stay as they are.
+_KEPT = frozenset(
+    {
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
+
+
+def downstream_code(error: TokendError) -> grpc.StatusCode:
+    """The code with which a service fails a call of its own that needed the token, by `clients/README.md`.
+
+    A caller that gave up its own call, by cancelling it, fails that with CANCELLED; here, CANCELLED comes from a source
+    that was closed, and becomes UNAVAILABLE.
+    """
+    if error.reason is not None:
+        return _DOWNSTREAM.get(error.reason, grpc.StatusCode.UNAVAILABLE)
+    return error.code if error.code in _KEPT else grpc.StatusCode.UNAVAILABLE

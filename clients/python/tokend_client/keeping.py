@@ -8,6 +8,7 @@ import grpc
 from tokend_client.errors import Closed, TokendError
 from tokend_client.model import OpenIdToken
 from tokend_client.policy import Backoff, CachingPolicy, Freshness, Held, hold
+from tokend_client.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class TokenKeeping:
     Only `fresh_token` and `snapshot` may be called at any time, from any thread.
     """
 
-    def __init__(self, policy: CachingPolicy) -> None:
+    def __init__(self, policy: CachingPolicy, shared: Shared) -> None:
         self._policy = policy
+        self._shared = shared
         self._held: Held | None = None
         self._backoff = Backoff()
         self._refreshing = False
-        self._closed = False
+        self._closed: Closed | None = None
 
     @property
     def snapshot(self) -> OpenIdToken | None:
@@ -54,9 +56,9 @@ class TokenKeeping:
     def ask(self) -> Answer:
         """Decides what an ask gets, and counts a refresh as running if it is to be started."""
         if self._closed:
-            return Answer(error=Closed())
+            return Answer(error=self._closed)
         freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
-        starts = freshness is not Freshness.FRESH and not self._refreshing and self._may_refresh()
+        starts = freshness is not Freshness.FRESH and not self._refreshing and self._may_refresh(freshness)
         self._refreshing |= starts
         if self._held and freshness is not Freshness.EXPIRED:
             return Answer(self._held.token, starts_refresh=starts)
@@ -66,24 +68,32 @@ class TokenKeeping:
         """Takes in what the refresh brought; a failure keeps the token that there is."""
         self._refreshing = False
         if isinstance(outcome, TokendError):
-            self._backoff = self._backoff.after(outcome, self._policy)
+            self._backoff = self._backoff.after(outcome, self._policy, self._shared.successes)
         elif not self._closed:
-            self._held = hold(outcome, self._policy)
+            self._held = held = hold(outcome, self._policy)
             self._backoff = Backoff()
+            self._shared.note_success()
+            if outcome.issue_time is not None:
+                self._shared.check_clock(held.arrived_at - outcome.issue_time.timestamp())
 
-    def close(self) -> None:
-        """Ends it: from now on there is no token."""
-        self._closed = True
+    def invalidate(self, token: str) -> None:
+        """Drops the token, if it is the one that is held."""
+        if self._held is not None and self._held.token.token == token:
+            self._held = None
+
+    def close(self, error: Closed) -> None:
+        """Ends it: from now on there is no token, but this error."""
+        self._closed = error
         self._held = None
 
-    def _may_refresh(self) -> bool:
-        return self._policy.clock.monotonic() >= self._backoff.until
+    def _may_refresh(self, freshness: Freshness) -> bool:
+        return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)
 
 
 def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:
     """The token, or the failure raised.
 
-    Many callers may get the same failure; each raises one of its own, with its own traceback.
+    Many may be told the same failure; each raises one of its own, with its own traceback.
     """
     if isinstance(outcome, TokendError):
         raise copy.copy(outcome)
@@ -93,10 +103,3 @@ def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:
 def out_of_time() -> TokendError:
     """The error of a caller whose own time is spent while a refresh runs."""
     return TokendError("The token did not come in time.", grpc.StatusCode.DEADLINE_EXCEEDED)
-
-
-def cannot_refresh(error: BaseException) -> TokendError:
-    """The error of a refresh that could not even be asked for; the cause's own text may hold a login."""
-    if isinstance(error, TokendError):
-        return error
-    return TokendError(f"The refresh cannot be made: {type(error).__name__}", grpc.StatusCode.UNKNOWN)

@@ -1,33 +1,48 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
 
-from tokend_client.errors import Closed
-from tokend_client.model import TokenRequest
+from tokend_client import forks
+from tokend_client.errors import Closed, Forked
+from tokend_client.model import OpenIdToken, TokenRequest
 
-_Source = TypeVar("_Source")
+
+class _HasSnapshot(Protocol):
+    @property
+    def snapshot(self) -> OpenIdToken | None: ...
+
+
+_Source = TypeVar("_Source", bound=_HasSnapshot)
 
 
 class KeyedSources(Generic[_Source]):
-    """One source for each different request; the least recently used makes room.
+    """One source for each different request. One without a token makes room first, then the least recently used.
 
     A source that made room goes on working for those who have it.
 
     Args:
         make: Makes a source.
         max_sources: How many are kept.
+
+    Raises:
+        ValueError: That is not positive.
     """
 
     def __init__(self, make: Callable[[TokenRequest], _Source], max_sources: int) -> None:
+        if max_sources < 1:
+            raise ValueError(f"max_sources must be positive: {max_sources}")
         self._make = make
         self._max_sources = max_sources
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
+        # Those of them that had no token when last looked at, in the same order.
+        self._without: OrderedDict[bytes, None] = OrderedDict()
         # Also those that made room and are still in use: closing ends them, too.
         self._alive: WeakSet[_Source] = WeakSet()
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed: Closed | None = None
+        forks.remember(self)
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -38,25 +53,49 @@ class KeyedSources(Generic[_Source]):
         Raises:
             Closed: They were closed.
         """
+        key = request.key
         with self._lock:
             if self._closed:
-                raise Closed
-            source = self._sources.get(request.key)
+                raise type(self._closed)
+            source = self._sources.get(key)
             if source is None:
-                source = self._add(request.key, self._make(request))
-            self._sources.move_to_end(request.key)
+                return self._add(key, self._make(request))
+            self._sources.move_to_end(key)
+            if key in self._without:
+                self._without.move_to_end(key)
         return source
+
+    def holding(self, token: str) -> Iterable[_Source]:
+        """The sources that hold a token."""
+        with self._lock:
+            sources = list(self._sources.values())
+        return [source for source in sources if (held := source.snapshot) is not None and held.token == token]
 
     def close(self) -> Iterable[_Source]:
         """Gives out no more sources, and returns those that have to be closed."""
         with self._lock:
-            self._closed = True
+            self._closed = self._closed or Closed()
             self._sources.clear()
+            self._without.clear()
             return list(self._alive)
 
+    def after_fork(self) -> None:
+        """Gives out no more sources: those that there are belong to the process that made them."""
+        self._lock = threading.Lock()
+        self._closed = Forked()
+
     def _add(self, key: bytes, source: _Source) -> _Source:
+        if len(self._sources) >= self._max_sources:
+            self._make_room()
         self._sources[key] = source
+        self._without[key] = None
         self._alive.add(source)
-        if len(self._sources) > self._max_sources:
-            self._sources.popitem(last=False)
         return source
+
+    def _make_room(self) -> None:
+        while self._without:
+            key, _ = self._without.popitem(last=False)
+            if self._sources[key].snapshot is None:
+                del self._sources[key]
+                return
+        self._sources.popitem(last=False)

@@ -1,9 +1,17 @@
 """Between the messages of the contract and the values of the client."""
 
-from datetime import UTC
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_client.errors import protocol_error
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+
+#: The bounds of google.protobuf.Timestamp: the years 1 to 9999.
+_FIRST_SECOND = -62_135_596_800
+_LAST_SECOND = 253_402_300_799
+_NANOSECONDS = 1_000_000_000
 
 
 def token_request(request: TokenRequest) -> pb.GetOpenIdTokenForDeveloperIdentityRequest:
@@ -20,13 +28,24 @@ def token_request(request: TokenRequest) -> pb.GetOpenIdTokenForDeveloperIdentit
 
 
 def open_id_token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> OpenIdToken:
-    """The token in a response."""
-    return OpenIdToken(
-        response.identity_id,
-        response.token,
-        response.expire_time.ToDatetime(UTC),
-        response.refresh_time.ToDatetime(UTC),
-    )
+    """The token in a response.
+
+    Raises:
+        TokendError: Its times break the contract.
+    """
+    if not response.HasField("expire_time"):
+        raise protocol_error("a token without its expire_time")
+    issue_time = _datetime(response.issue_time) if response.HasField("issue_time") else None
+    expire_time = _datetime(response.expire_time)
+    if issue_time is not None and expire_time <= issue_time:
+        raise protocol_error("an expire_time that is not after issue_time")
+    return OpenIdToken(response.identity_id, response.token, expire_time, _datetime(response.refresh_time), issue_time)
+
+
+def _datetime(timestamp: Timestamp) -> datetime:
+    if not (_FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND and 0 <= timestamp.nanos < _NANOSECONDS):
+        raise protocol_error("a time that is none")
+    return timestamp.ToDatetime(UTC)
 
 
 def developer_identity(response: pb.LookupDeveloperIdentityResponse) -> DeveloperIdentity:

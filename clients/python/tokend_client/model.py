@@ -1,10 +1,11 @@
 """What is asked for and what is answered: frozen values that do not show secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from tokend_client.request_key import digest
 
@@ -13,7 +14,8 @@ from tokend_client.request_key import digest
 class TokenRequest:
     """A request to register or retrieve a user's identity, with a token for it.
 
-    The limits of the fields are those of the contract, and the service checks them.
+    The limits of the fields are those of the contract, and the service checks them. Its representation shows no
+    logins; when it is pickled, the pickle holds them.
 
     Attributes:
         identity_pool_id: REGION:GUID.
@@ -36,10 +38,21 @@ class TokenRequest:
     def __hash__(self) -> int:
         return hash(self.key)
 
+    def __reduce__(self) -> tuple[Callable[..., "TokenRequest"], tuple[Mapping[str, Any]]]:
+        return _made, ({each.name: _plain(getattr(self, each.name)) for each in fields(self)},)
+
     @cached_property
     def key(self) -> bytes:
         """What a cache knows it by: the same for requests that are the same in all their fields."""
         return digest(getattr(self, each.name) for each in fields(self))
+
+
+def _made(members: Mapping[str, Any]) -> TokenRequest:
+    return TokenRequest(**members)
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +64,15 @@ class OpenIdToken:
         token: The JWT in compact form; never shown.
         expire_time: Its `exp`, in UTC.
         refresh_time: When to fetch the next one, in UTC; never after `expire_time`.
+        issue_time: The service's clock at its answer, in UTC, from which both times count; None from a service that
+            does not tell.
     """
 
     identity_id: str
     token: str = field(repr=False)
     expire_time: datetime
     refresh_time: datetime
+    issue_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from tokend_client.model import OpenIdToken
 
 _LARGEST_JITTER = 0.1
 _LARGEST_SKEW = 0.1
+_FRESH_AT_LEAST = 1.0
 _FIRST_BACKOFF = 1.0
 _LONGEST_BACKOFF = 60.0
+_LONGEST_BACKOFF_WHEN_EXPIRED = 2.0
+_LONGEST_DELAY = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +25,25 @@ class CachingPolicy:
     """What of the caching policy can be set.
 
     Attributes:
-        skew: How long before `expire_time` a token is not handed out any more; at most a tenth of its life.
-        refresh_timeout: Seconds that a refresh may take. The client's own timeout bounds it, too.
+        skew: How long before its end a token is not handed out any more; at most a tenth of its life.
+        refresh_timeout: Seconds that a refresh may take, from the moment at which it is sent.
         clock: The time.
         random: Draws from [0, 1), for jitter and back-off.
+
+    Raises:
+        ValueError: `skew` is negative, or `refresh_timeout` is not positive.
     """
 
     skew: timedelta = timedelta(seconds=60)
     refresh_timeout: float = 3.0
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if self.skew < timedelta():
+            raise ValueError(f"skew must not be negative: {self.skew}")
+        if not self.refresh_timeout > 0:
+            raise ValueError(f"refresh_timeout must be positive: {self.refresh_timeout}")
 
 
 class Freshness(Enum):
@@ -73,11 +85,12 @@ class Held:
 def hold(token: OpenIdToken, policy: CachingPolicy) -> Held:
     """Takes in a token that has just come: draws its jitter and limits its skew."""
     now = policy.clock.now()
-    life = max(token.expire_time.timestamp() - now, 0.0)
-    until_refresh = max(token.refresh_time.timestamp() - now, 0.0)
+    issued_at = token.issue_time.timestamp() if token.issue_time else now
+    life = max(token.expire_time.timestamp() - issued_at, 0.0)
+    until_refresh = max(token.refresh_time.timestamp() - issued_at, 0.0)
     usable_for = life - min(policy.skew.total_seconds(), life * _LARGEST_SKEW)
-    fresh_for = until_refresh * (1 - _LARGEST_JITTER * policy.random())
-    return Held(token, now, policy.clock.monotonic(), min(fresh_for, usable_for), usable_for)
+    fresh_for = min(until_refresh * (1 - _LARGEST_JITTER * policy.random()), usable_for)
+    return Held(token, now, policy.clock.monotonic(), max(fresh_for, _FRESH_AT_LEAST), usable_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +100,34 @@ class Backoff:
     Attributes:
         error: The last failure; None after a success.
         failures: How many there were in a row.
-        until: Reading of the monotonic clock from which on another refresh may start.
+        since: Reading of the monotonic clock at the last failure.
+        drawn: What share of the back-off has to pass.
+        successes: How many refreshes of the client had succeeded at the last failure.
     """
 
     error: TokendError | None = None
     failures: int = 0
-    until: float = -math.inf
+    since: float = -math.inf
+    drawn: float = 1.0
+    successes: int = 0
 
-    def after(self, error: TokendError, policy: CachingPolicy) -> "Backoff":
-        """The back-off after one more failure: as long as the service asks for, or else doubling and drawn."""
-        if error.retry_delay is not None:
-            delay = error.retry_delay.total_seconds()
-        else:
-            delay = min(_FIRST_BACKOFF * 2.0 ** min(self.failures, 60), _LONGEST_BACKOFF)
-            delay *= (1 + policy.random()) / 2
-        return Backoff(error, self.failures + 1, policy.clock.monotonic() + delay)
+    def after(self, error: TokendError, policy: CachingPolicy, successes: int) -> "Backoff":
+        """The back-off after one more failure."""
+        drawn = (1 + policy.random()) / 2
+        return Backoff(error, self.failures + 1, policy.clock.monotonic(), drawn, successes)
+
+    def is_over(self, monotonic: float, freshness: Freshness, successes: int) -> bool:
+        """Whether the next refresh may start at a reading of the monotonic clock.
+
+        A failure without a reason is the service's absence: it is over with the next success of any source.
+        """
+        if self.error is None or (self.error.reason is None and successes != self.successes):
+            return True
+        return monotonic >= self.since + self._delay(self.error, freshness)
+
+    def _delay(self, error: TokendError, freshness: Freshness) -> float:
+        asked_for = error.retry_delay.total_seconds() if error.retry_delay else 0.0
+        if asked_for > 0:
+            return min(asked_for, _LONGEST_DELAY)
+        longest = _LONGEST_BACKOFF_WHEN_EXPIRED if freshness is Freshness.EXPIRED else _LONGEST_BACKOFF
+        return self.drawn * min(_FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 60), longest)

@@ -5,9 +5,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Self
 
+from tokend_client import forks
 from tokend_client.client import Outcome, TokendClient
-from tokend_client.errors import Closed, TokendError
-from tokend_client.keeping import Answer, TokenKeeping, cannot_refresh, out_of_time, unwrap
+from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
+from tokend_client.keeping import Answer, TokenKeeping, out_of_time, unwrap
 from tokend_client.model import OpenIdToken, TokenRequest
 from tokend_client.policy import CachingPolicy
 
@@ -35,9 +36,10 @@ class TokenSource:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
-        self._keeping = TokenKeeping(self._policy)
+        self._keeping = TokenKeeping(self._policy, client.shared)
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
+        forks.remember(self)
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +84,11 @@ class TokenSource:
             flight.landed.add_done_callback(lambda landed: _resolve(future, landed.result()))
         return future
 
+    def invalidate(self, token: str) -> None:
+        """Drops a token that another service has rejected, if it is still the one that is held."""
+        with self._lock:
+            self._keeping.invalidate(token)
+
     def wait_for_refresh(self, timeout: float | None = None) -> None:
         """Waits until the refresh that runs now has ended, well or not; returns at once if none does.
 
@@ -95,11 +102,17 @@ class TokenSource:
     def close(self) -> None:
         """Ends the refresh that runs, and tells those who wait for it; from now on asking fails."""
         with self._lock:
-            self._keeping.close()
+            self._keeping.close(Closed())
             flight, self._flight = self._flight, None
         if flight is not None:
             flight.landed.set_result(Closed())
             flight.cancel()
+
+    def after_fork(self) -> None:
+        """Leaves the refresh to the process that started it; from now on asking fails with `Forked`."""
+        self._lock = threading.Lock()
+        self._flight = None
+        self._keeping.close(Forked())
 
     def _ask(self) -> tuple[Answer, _Flight]:
         with self._lock:
@@ -108,22 +121,32 @@ class TokenSource:
             if answer.starts_refresh:
                 self._flight = flight
         if answer.starts_refresh:
-            self._start(flight)
+            self._client.turns.enter(lambda: self._start(flight))
         return answer, flight
 
     def _start(self, flight: _Flight) -> None:
+        if flight is not self._flight:
+            # Closed while it waited for its turn.
+            self._client.turns.leave()
+            return
         try:
             flight.cancel = self._client.start_get_token(
-                self._request, self._policy.refresh_timeout, lambda outcome: self._land(flight, outcome)
+                self._request, self._policy.refresh_timeout, lambda outcome: self._end(flight, outcome)
             )
         except BaseException as error:
             # Such as a login that is no Unicode text. Whatever it is, no caller may wait for this refresh without end.
-            self._land(flight, cannot_refresh(error))
+            self._end(flight, cannot_refresh(error))
             if not isinstance(error, Exception):
                 raise
         if flight is not self._flight:
             # Closed in the meantime, or done.
             flight.cancel()
+
+    def _end(self, flight: _Flight, outcome: Outcome) -> None:
+        try:
+            self._land(flight, outcome)
+        finally:
+            self._client.turns.leave()
 
     def _land(self, flight: _Flight, outcome: Outcome) -> None:
         with self._lock:

@@ -3,22 +3,30 @@
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, ResourceInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from tokend_client.errors import FieldViolation, Resource, TokendError
+from tokend_client.errors import FieldViolation, Resource, TokendError, protocol_error
 
 DOMAIN = "tokend"
 
 #: The trailer that carries google.rpc.Status.
 DETAILS_TRAILER = "grpc-status-details-bin"
 
+#: The bounds of google.protobuf.Duration: some ten thousand years.
+_LONGEST_DURATION = 315_576_000_000
+_NANOSECONDS = 1_000_000_000
+
 _Detail = TypeVar("_Detail", bound=Message)
 
 
 def to_error(failed: grpc.RpcError) -> TokendError:
-    """The error of a call that ended with a status, whatever its API: synchronous, future or asyncio."""
+    """The error of a call that ended with a status, whatever its API: synchronous, future or asyncio.
+
+    One that asks for a delay that no Duration can be, or for one below zero, breaks the contract.
+    """
     error = TokendError(failed.details() or "", failed.code())
     status = _status(failed)
     info = _first(status, ErrorInfo())
@@ -28,6 +36,8 @@ def to_error(failed: grpc.RpcError) -> TokendError:
         error.aws_request_id = info.metadata.get("aws_request_id")
     retry, resource = _first(status, RetryInfo()), _first(status, ResourceInfo())
     if retry.HasField("retry_delay"):
+        if not _is_a_delay(retry.retry_delay):
+            return protocol_error("a delay that is none")
         error.retry_delay = retry.retry_delay.ToTimedelta()
     if resource.resource_type:
         error.resource = Resource(resource.resource_type, resource.resource_name)
@@ -35,6 +45,10 @@ def to_error(failed: grpc.RpcError) -> TokendError:
     error.violations = tuple(FieldViolation(each.field, each.description) for each in violations)
     error.request_id = _first(status, RequestInfo()).request_id or None
     return error
+
+
+def _is_a_delay(duration: Duration) -> bool:
+    return 0 <= duration.seconds <= _LONGEST_DURATION and 0 <= duration.nanos < _NANOSECONDS
 
 
 def _status(failed: grpc.RpcError) -> Status:

@@ -32,9 +32,11 @@ class BearerServer:
 
 @contextmanager
 def bearer_server(
-    address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+    address: str = "127.0.0.1:0",
+    credentials: grpc.ServerCredentials | None = None,
+    service: BearerServer | None = None,
 ) -> Iterator[BearerServer]:
-    service = BearerServer()
+    service = service or BearerServer()
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     handler: Any = grpc.unary_unary_rpc_method_handler(service)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("example.Orders", {"List": handler}),))

@@ -4,7 +4,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -17,11 +17,18 @@ from tests.clients import cases
 from tests.clients.cases import Case, ExpectedError
 from tests.clients.conductor import Harness
 from tests.clients.matching import expanded, mismatch
-from tests.clients.python.twins import Twin
+from tests.clients.python.twins import PATIENCE, Twin
 from tests.fakes.clock import FakeClock
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_client import CachingPolicy, DeveloperIdentity, OpenIdToken, TokendError, TokenRequest
+from tokend_client import (
+    CachingPolicy,
+    DeveloperIdentity,
+    OpenIdToken,
+    TokendError,
+    TokenRequest,
+    downstream_code,
+)
 
 GET_TOKEN = "GetOpenIdTokenForDeveloperIdentity"
 ALGORITHMS = ["ES256", "RS256", "RS512"]
@@ -52,27 +59,45 @@ class Player:
         self._requests: dict[str, TokenRequest] = {}
         self._tokens: dict[str, str] = {}
         self._marks: dict[str, int] = {}
+        self._seen_at: dict[str, float] = {}
         self._keys = jwt.PyJWKClient(f"{harness.issuer}/.well-known/jwks.json", cooldown_duration=0)
 
     def play(self) -> None:
         self._conduct(cases.Conduct("/reset"))
-        with self._make_twin(self._harness.endpoint, CachingPolicy(clock=self._clock)) as self._twin:
+        policy = CachingPolicy(clock=self._clock)
+        with self._make_twin(self._target, policy, max_sources=self._case.max_users) as self._twin:
             for number, step in enumerate(self._case.steps, 1):
                 try:
                     self._play(step)
                 except (AssertionError, TokendError) as failed:
                     raise AssertionError(f"{self._case.name}, step {number}: {failed}") from failed
 
-    def _play(self, step: cases.Step) -> None:
+    @property
+    def _target(self) -> str:
+        match self._case.server:
+            case "scripted":
+                return self._harness.scripted
+            case "replicas":
+                return f"ipv4:{','.join(self._harness.replicas)}"
+        return self._harness.endpoint
+
+    def _play(self, step: cases.Step) -> None:  # noqa: C901 - a row for each kind of step
         match step:
             case cases.Call():
                 self._call(step)
             case cases.AskToken():
                 self._ask(step)
+            case cases.Stampede():
+                self._stampede(step)
+            case cases.Invalidate():
+                self._twin.source(self._requests[step.source]).invalidate(self._tokens[step.token])
+            case cases.MoveWallClock():
+                self._clock.move_wall_clock(step.seconds)
             case cases.Advance():
                 self._advance(step)
             case cases.AwaitRefresh():
                 self._twin.wait_for_refresh(self._requests[step.source])
+                self._see(self._requests[step.source])
             case cases.Conduct():
                 self._conduct(step)
             case cases.Verify():
@@ -101,11 +126,33 @@ class Player:
             self._requests[step.source] = TokenRequest(**fields)
         request = self._requests[step.source]
         timeout = None if step.timeout_ms is None else step.timeout_ms / 1000
-        outcomes = _at_once(step.parallel, lambda: _attempt(lambda: self._twin.ask(request, timeout).token))
-        for token, error in outcomes:
+        acts = [lambda: _attempt(lambda: self._twin.ask(request, timeout))] * step.parallel
+        outcomes = _at_once([*acts, self._close_when_called] if step.close else acts)
+        for issued, error in filter(None, outcomes):
             self._check_error(step.error, error)
-            if token is not None:
-                self._check_token(step, token)
+            if issued is not None:
+                self._check_token(step, issued.token)
+                self._seen_at.setdefault(issued.token, self._clock.monotonic())
+
+    def _close_when_called(self) -> None:
+        self._twin.calls.wait_for(1)
+        self._twin.close_cache()
+
+    def _stampede(self, step: cases.Stampede) -> None:
+        requests = [self._numbered(step.request, number) for number in range(step.users)]
+        futures = [self._twin.source(request).token_future() for request in requests]
+        tokens = {future.result(PATIENCE).token for future in futures}
+        assert len(tokens) == step.users
+        assert self._twin.calls.most_at_once <= step.most_at_once
+
+    def _numbered(self, request: Mapping[str, Any], number: int) -> TokenRequest:
+        return TokenRequest(**_fields(self._message(GET_TOKEN, request, number=str(number))))
+
+    def _see(self, request: TokenRequest) -> OpenIdToken | None:
+        snapshot = self._twin.source(request).snapshot
+        if snapshot is not None:
+            self._seen_at.setdefault(snapshot.token, self._clock.monotonic())
+        return snapshot
 
     def _check_token(self, step: cases.AskToken, token: str) -> None:
         if step.other_than is not None:
@@ -123,6 +170,7 @@ class Player:
         assert (error.code.name, error.reason) == (expected.code, expected.reason)
         assert expected.aws_error_code in {None, error.aws_error_code}, error.aws_error_code
         assert expected.aws_request_id in {None, bool(error.aws_request_id)}, error.aws_request_id
+        assert expected.downstream in {None, downstream_code(error).name}, downstream_code(error)
         assert expected.retry_delay in {None, error.retry_delay is not None}, error.retry_delay
         if expected.violations is not None:
             assert {violation.field for violation in error.violations} == set(expected.violations)
@@ -131,13 +179,17 @@ class Player:
             assert error.resource.type == expected.resource_type
 
     def _advance(self, step: cases.Advance) -> None:
-        target = self._clock.now()
-        if step.source is not None and step.to is not None:
-            target = getattr(self._twin.snapshot(self._requests[step.source]), step.to).timestamp()
-        self._clock.advance(target + step.seconds - self._clock.now())
+        if step.source is None or step.to is None:
+            self._clock.advance(step.seconds)
+            return
+        snapshot = self._see(self._requests[step.source])
+        assert snapshot
+        assert snapshot.issue_time
+        age = (getattr(snapshot, step.to) - snapshot.issue_time).total_seconds()
+        self._clock.advance(self._seen_at[snapshot.token] + age + step.seconds - self._clock.monotonic())
 
     def _conduct(self, step: cases.Conduct) -> None:
-        with httpx.Client(trust_env=False, timeout=60) as http:
+        with httpx.Client(trust_env=False, timeout=180) as http:
             answer = http.post(self._harness.conductor + step.path)
         assert answer.status_code == httpx.codes.OK, answer.text
 
@@ -159,11 +211,11 @@ class Player:
         assert step.at_most is None or count <= step.at_most, count
 
     def _calls(self) -> int:
-        return self._twin.calls.count(GET_TOKEN)
+        return self._twin.calls.methods.count(GET_TOKEN)
 
-    def _message(self, operation: str, request: Mapping[str, Any]) -> Message:
+    def _message(self, operation: str, request: Mapping[str, Any], **variables: str) -> Message:
         message: Message = getattr(pb, f"{operation}Request")()
-        return json_format.ParseDict(expanded(request, self._variables), message)
+        return json_format.ParseDict(expanded(request, {**self._variables, **variables}), message)
 
 
 def _fields(message: Message) -> dict[str, Any]:
@@ -204,18 +256,18 @@ def _attempt(act: Callable[[], Any]) -> tuple[Any, TokendError | None]:
         return None, error
 
 
-def _at_once(count: int, act: Callable[[], Any]) -> list[Any]:
+def _at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
     outcomes: list[Any] = []
-    barrier = threading.Barrier(count)
+    barrier = threading.Barrier(len(acts))
 
-    def wait_and_act() -> None:
+    def wait_and_act(act: Callable[[], Any]) -> None:
         barrier.wait()
         outcomes.append(act())
 
-    threads = [threading.Thread(target=wait_and_act) for _ in range(count)]
+    threads = [threading.Thread(target=wait_and_act, args=(act,)) for act in acts]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(outcomes) == count
+    assert len(outcomes) == len(acts)
     return outcomes

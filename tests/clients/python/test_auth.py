@@ -1,6 +1,7 @@
 """The token on calls of other services: over real TLS, within this machine, and never in plaintext."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -13,9 +14,11 @@ from tests.fakes.clock import FakeClock
 from tests.support.certificates import write_certificate
 
 from tokend_client import (
+    AsyncTokenInterceptor,
     AsyncTokenSource,
     ErrorReason,
     TokenAuthMetadataPlugin,
+    TokenInterceptor,
     TokenRequest,
     TokenSource,
     token_call_credentials,
@@ -147,3 +150,104 @@ def test_it_is_never_sent_in_plaintext(twin: Twin, alice: TokenRequest) -> None:
             send(b"", timeout=PATIENCE, credentials=bearer)
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert orders.seen == []
+
+
+class Picky(BearerServer):
+    """Rejects the tokens that it has been given before."""
+
+    def __call__(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
+        super().__call__(_request, context)
+        if self.seen[-1] in self.rejected:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no longer")
+        return b"done"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rejected: set[str | None] = set()
+
+
+@pytest.fixture
+def picky() -> Iterator[Picky]:
+    with bearer_server(credentials=grpc.local_server_credentials(), service=Picky()) as running:
+        assert isinstance(running, Picky)
+        yield running
+
+
+Ask = Callable[..., bytes]
+
+
+@pytest.fixture
+def ask(picky: Picky, twin: Twin, alice: TokenRequest) -> Iterator[Ask]:
+    """Calls the picky service through the interceptor of the twin."""
+    local, source = grpc.local_channel_credentials(), twin.source(alice)
+    if isinstance(twin, AsyncTwin):
+
+        async def open_channel() -> grpc.aio.Channel:
+            interceptors = [AsyncTokenInterceptor(twin.cache.source(alice))]
+            return grpc.aio.secure_channel(picky.address, local, interceptors=interceptors)
+
+        async def send(channel: grpc.aio.Channel, timeout: float) -> bytes:  # noqa: ASYNC109 - the call's own
+            method: Any = channel.unary_unary(METHOD)
+            return bytes(await method(b"", timeout=timeout))
+
+        aio_channel = twin.run(open_channel())
+        yield lambda timeout=PATIENCE: twin.run(send(aio_channel, timeout))
+        twin.run(aio_channel.close())
+    else:
+        assert isinstance(source, TokenSource)
+        with grpc.secure_channel(picky.address, local) as channel:
+            method: Any = grpc.intercept_channel(channel, TokenInterceptor(source)).unary_unary(METHOD)
+            yield lambda timeout=PATIENCE: bytes(method(b"", timeout=timeout))
+
+
+def test_a_rejected_token_is_replaced_once(
+    ask: Ask, picky: Picky, twin: Twin, alice: TokenRequest, server: FakeTokendServer
+) -> None:
+    first = f"Bearer {twin.ask(alice).token}"
+    picky.rejected.add(first)
+    assert [ask(), ask()] == [b"done", b"done"]
+    second = f"Bearer {twin.ask(alice).token}"
+    assert picky.seen == [first, second, second]
+    assert len(server.requests) == 2
+
+
+def test_a_service_that_rejects_every_token_is_asked_twice(ask: Ask, picky: Picky) -> None:
+    picky.rejected = Everything()
+    with pytest.raises(grpc.RpcError) as caught:
+        ask()
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert len(picky.seen) == len(set(picky.seen)) == 2
+
+
+class Everything(set[str | None]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (ErrorReason.TOO_MANY_REQUESTS, grpc.StatusCode.UNAVAILABLE),
+        (ErrorReason.NOT_AUTHORIZED, grpc.StatusCode.PERMISSION_DENIED),
+        (ErrorReason.CALLER_UNAUTHENTICATED, grpc.StatusCode.UNAUTHENTICATED),
+    ],
+)
+def test_without_a_token_a_call_fails_with_the_code_of_the_table(
+    ask: Ask, picky: Picky, server: FakeTokendServer, reason: ErrorReason, code: grpc.StatusCode
+) -> None:
+    server.fail(reason)
+    with pytest.raises(grpc.RpcError) as caught:
+        ask()
+    assert caught.value.code() is code
+    assert getattr(caught.value.__cause__, "reason", None) == reason
+    assert picky.seen == []
+
+
+def test_a_call_waits_for_its_token_within_its_own_deadline(ask: Ask, picky: Picky, server: FakeTokendServer) -> None:
+    server.pause()
+    begun = time.monotonic()
+    with pytest.raises(grpc.RpcError) as caught:
+        ask(timeout=0.3)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - begun < 1.5
+    assert picky.seen == []

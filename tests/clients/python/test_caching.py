@@ -1,6 +1,7 @@
 """The caching policy of clients/README.md, by both clients, over real gRPC and on a clock that only moves when told."""
 
 import asyncio
+import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from datetime import timedelta
@@ -242,8 +243,115 @@ def test_what_a_refresh_brings_is_handed_out_even_if_it_is_expired_by_this_clock
 ) -> None:
     ahead = FakeClock(now=clock.now() + 10 * LIFE)
     with twin_type(server.endpoint, CachingPolicy(clock=ahead)) as twin:
-        assert twin.ask(alice).identity_id == twin.ask(alice).identity_id
-    assert len(server.requests) == 2
+        assert twin.ask(alice) is twin.ask(alice)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("wrong_by", "side"), [(61, "ahead of"), (-3600, "behind"), (60, None)])
+def test_a_client_warns_once_of_a_clock_that_is_a_minute_wrong(  # noqa: PLR0913, PLR0917 - fixtures
+    twin_type: type[Twin],
+    server: FakeTokendServer,
+    clock: FakeClock,
+    alice: TokenRequest,
+    caplog: pytest.LogCaptureFixture,
+    wrong_by: float,
+    side: str | None,
+) -> None:
+    wrong = FakeClock(now=clock.now() + wrong_by)
+    with twin_type(server.endpoint, CachingPolicy(clock=wrong)) as twin:
+        for name in ("a", "b"):
+            twin.ask(replace(alice, logins={server.developer_provider_name: name}))
+    warnings = [record.getMessage() for record in caplog.records if record.name == "tokend_client"]
+    assert len(warnings) == (side is not None)
+    assert all(f"{abs(wrong_by)} s {side} " in warning for warning in warnings)
+
+
+def test_a_rejected_token_is_dropped_from_the_source_that_holds_it(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    bob = replace(alice, logins={server.developer_provider_name: "bob"})
+    first, other = twin.ask(alice), twin.ask(bob)
+    twin.cache.invalidate("another")
+    assert twin.ask(alice) is first
+    twin.cache.invalidate(first.token)
+    assert twin.source(alice).snapshot is None
+    second = twin.ask(alice)
+    twin.source(alice).invalidate(first.token)
+    assert (twin.ask(alice), twin.ask(bob)) == (second, other)
+    assert second.token != first.token
+    assert len(server.requests) == 3
+
+
+def test_so_many_refreshes_are_under_way_and_the_others_come_in_their_order(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    server.pause()
+    names = [str(number) for number in range(100)]
+    sources = [twin.source(replace(alice, logins={server.developer_provider_name: name})) for name in names]
+    futures = [source.token_future() for source in sources]
+    server.wait_for_calls(32)
+    twin.ask_briefly(alice)
+    assert len(server.requests) == 32
+    server.resume()
+    assert len({future.result(PATIENCE).identity_id for future in futures}) == 100
+    assert twin.calls.most_at_once <= 32
+    twin.ask(alice)
+    sent = [request.logins[server.developer_provider_name] for request in server.requests]  # type: ignore[attr-defined]
+    assert set(sent[:32]) == set(names[:32])
+    assert sent.index("alice") >= 70
+
+
+def test_a_source_that_is_closed_while_it_waits_for_its_turn_takes_none(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    server.pause()
+    users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(40)]
+    futures = [twin.source(user).token_future() for user in users]
+    server.wait_for_calls(32)
+    for user in users[32:39]:
+        twin.close_source(user)
+    server.resume()
+    assert [future.exception(PATIENCE) is None for future in futures] == [True] * 32 + [False] * 7 + [True]
+    assert len(server.requests) == 33
+
+
+@pytest.mark.parametrize("timeout", [0.3])
+def test_a_callers_own_time_counts_while_a_refresh_waits_for_its_turn(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest, timeout: float
+) -> None:
+    server.pause()
+    users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(33)]
+    for user in users[:32]:
+        twin.source(user).token_future()
+    server.wait_for_calls(32)
+    begun = time.monotonic()
+    assert failure(twin.begin(users[32], timeout=timeout)).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - begun < 1
+    assert len(server.requests) == 32
+
+
+def test_a_cache_has_room_for_one_at_least(twin_type: type[Twin], server: FakeTokendServer) -> None:
+    for size in (0, -1):
+        with pytest.raises(ValueError, match="max_sources"):
+            twin_type(server.endpoint, max_sources=size)
+
+
+def test_a_user_without_a_token_makes_room_first(
+    twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(5)]
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_sources=3) as twin:
+        first, second = twin.ask(users[0]), twin.ask(users[1])
+        server.fail(ErrorReason.NOT_AUTHORIZED)
+        for user in users[2:]:
+            refused(twin, user)
+        assert len(twin.cache) == 3
+        assert (twin.ask(users[0]), twin.ask(users[1])) == (first, second)
+        server.recover()
+        twin.ask(users[2])
+        twin.ask(users[3])
+        assert twin.ask(users[1]) is second
+        assert twin.ask(users[0]) is not first
 
 
 def test_closing_wakes_those_who_wait(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:

@@ -1,12 +1,19 @@
 import json
 import re
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
-from tests.clients.python.twins import Twin
+from tests.clients.python.silent import SilentProxy
+from tests.clients.python.twins import OPTIONS, PATIENCE, SyncTwin, Twin
 
-from tokend_client import service_config
-from tokend_client.channel import DEFAULT_TIMEOUT, check_plaintext
+from tokend_client import TokendError, TokenRequest, service_config
+from tokend_client.channel import DEFAULT_TIMEOUT, channel_options, check_plaintext
+from tokend_client.testing import FakeTokendServer
 
 CLIENTS_README = Path(__file__).parents[3] / "clients" / "README.md"
 
@@ -39,3 +46,71 @@ def test_plaintext_does_not_leave_this_machine_by_accident(target: str, twin_typ
         check_plaintext(target)
     if target:
         twin_type(target, insecure=True).__exit__()
+
+
+def test_the_channel_is_kept_alive_and_comes_back_within_a_second() -> None:
+    options = dict(channel_options(()))
+    assert options.pop("grpc.service_config") == service_config()
+    assert options == {
+        "grpc.enable_http_proxy": 0,
+        "grpc.keepalive_time_ms": 30_000,
+        "grpc.keepalive_timeout_ms": 3000,
+        "grpc.http2.ping_timeout_ms": 3000,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.max_pings_without_data": 0,
+        "grpc.initial_reconnect_backoff_ms": 100,
+        "grpc.min_reconnect_backoff_ms": 3000,
+        "grpc.max_reconnect_backoff_ms": 1000,
+    }
+    assert dict(channel_options([("grpc.keepalive_time_ms", 1)]))["grpc.keepalive_time_ms"] == 1
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["with a call", "without calls"])
+def test_a_connection_that_falls_silent_is_given_up(
+    twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest, *, watched: bool
+) -> None:
+    options = [*OPTIONS, ("grpc.keepalive_time_ms", 500), ("grpc.keepalive_timeout_ms", 500)]
+    options.append(("grpc.http2.ping_timeout_ms", 500))
+    if not watched:
+        options.append(("grpc.inhibit_health_checking", 1))
+    with SilentProxy(server.endpoint) as proxy, twin_type(proxy.endpoint, options=options) as twin:
+        twin.ask(alice)
+        proxy.fall_silent()
+        assert proxy.closed.wait(PATIENCE)
+
+
+def test_a_call_ends_by_its_own_time_where_no_connection_comes_about(twin_type: type[Twin]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        user = TokenRequest(identity_pool_id="r:0", logins={"p": "a"})
+        with twin_type(f"127.0.0.1:{silent.getsockname()[1]}") as twin:
+            begun = time.monotonic()
+            with pytest.raises(TokendError) as call:
+                twin.call("get_token", request=user, timeout=0.5)
+            with pytest.raises(TokendError) as ask:
+                twin.ask(user, timeout=0.5)
+            assert {call.value.code, ask.value.code} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+            assert time.monotonic() - begun < 2
+
+
+def test_a_caller_does_not_wait_for_interceptors_longer_than_it_wants(server: FakeTokendServer) -> None:
+    user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
+    server.pause()
+    with SyncTwin(server.endpoint, interceptors=[WaitsForTheCode()]) as twin:
+        begun = time.monotonic()
+        with pytest.raises(TokendError) as caught:
+            twin.ask(user, timeout=0.3)
+        assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert time.monotonic() - begun < 1
+        server.resume()
+        assert twin.ask(user).identity_id
+
+
+class WaitsForTheCode(grpc.UnaryUnaryClientInterceptor):
+    """An interceptor as services have it, to count calls by their status."""
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - what goes on
+        call = continuation(client_call_details, request)
+        call.code()
+        return call

@@ -2,14 +2,17 @@
 
 import copy
 import pickle
+import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
-from tests.clients.python.twins import SyncTwin, Twin
+from tests.clients.python.twins import PATIENCE, SyncTwin, Twin
 from tests.fakes.clock import FakeClock
 from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
 
@@ -26,6 +29,7 @@ from tokend_client import (
     TokendError,
     TokenRequest,
     TokenSource,
+    downstream_code,
 )
 from tokend_client.testing import FakeTokendServer
 from tokend_client.testing.failures import REASONS
@@ -33,6 +37,22 @@ from tokend_server import errors as server_errors
 from tokend_server.rpc.status import STATUS
 
 LOGIN = "s3cret-login"
+
+CLIENTS_README = Path(__file__).parents[3] / "clients" / "README.md"
+
+#: The fields of calls that need no users.
+MERGE = {
+    "identity_pool_id": "r:0",
+    "developer_provider_name": "p",
+    "source_user_identifier": "a",
+    "destination_user_identifier": "b",
+}
+UNLINK = {
+    "identity_pool_id": "r:0",
+    "identity_id": "r:1",
+    "developer_provider_name": "p",
+    "developer_user_identifier": "a",
+}
 
 
 @pytest.fixture
@@ -121,14 +141,53 @@ def test_a_call_ends_at_its_callers_deadline(twin: Twin, server: FakeTokendServe
 
 
 def test_a_call_has_the_clients_deadline_if_its_caller_sets_none(
-    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+    twin_type: type[Twin], scripted: FakeDeveloperIdentityService
 ) -> None:
     clients: list[dict[str, Any]] = [{}, {"timeout": 50.0}]
     for settings in clients:
         with twin_type(scripted.endpoint, **settings) as twin:
-            twin.call("get_token", request=alice)
-    # gRPC sends a deadline with two or three digits, rounded up.
-    assert scripted.times_remaining == [pytest.approx(3, abs=1), pytest.approx(50, abs=2)]
+            twin.call("unlink_developer_identity", **UNLINK)
+            twin.call("merge_developer_identities", **MERGE)
+    # gRPC sends a deadline with two or three digits, rounded up. What may be made twice has half of it at first.
+    expected = [pytest.approx(3, abs=0.5), pytest.approx(1.5, abs=0.5), pytest.approx(50, abs=2)]
+    assert scripted.times_remaining == [*expected, pytest.approx(25, abs=2)]
+
+
+def test_only_what_may_be_repeated_is_sent_again_without_an_answer(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    server.pause()
+    calls: list[tuple[str, dict[str, Any], int]] = [
+        ("get_token", {"request": alice}, 2),
+        ("lookup_developer_identity", {"identity_pool_id": "local:0", "identity_id": "local:1"}, 2),
+        ("merge_developer_identities", MERGE, 2),
+        ("unlink_developer_identity", UNLINK, 1),
+    ]
+    for operation, fields, attempts in calls:
+        before, begun = len(twin.calls.methods), time.monotonic()
+        with pytest.raises(TokendError) as caught:
+            twin.call(operation, timeout=1.2, **fields)
+        assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert len(twin.calls.methods) - before == attempts
+        assert time.monotonic() - begun >= 1.1
+
+
+def test_a_second_attempt_is_answered(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+    server.pause()
+    future = twin.source(alice).token_future()
+    server.wait_for_calls(2)
+    server.resume()
+    assert future.result(PATIENCE).identity_id
+    assert len(twin.calls.methods) == 2
+
+
+@pytest.mark.parametrize("timeout", [0.05, 1.0])
+def test_a_call_of_a_second_or_less_is_made_once(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest, timeout: float
+) -> None:
+    server.pause()
+    assert failed(twin, alice, timeout=timeout).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert len(twin.calls.methods) == 1
 
 
 def test_a_server_that_is_gone_has_no_reason(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
@@ -141,6 +200,7 @@ def test_times_are_those_of_the_server(twin: Twin, clock: FakeClock, alice: Toke
     issued = twin.call("get_token", request=alice)
     assert issued.expire_time == datetime.fromtimestamp(clock.now() + 900, UTC)
     assert issued.refresh_time == datetime.fromtimestamp(clock.now() + 300, UTC)
+    assert issued.issue_time == datetime.fromtimestamp(clock.now(), UTC)
 
 
 @pytest.mark.parametrize("make", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
@@ -152,6 +212,46 @@ def test_errors_can_be_copied_and_sent_to_other_processes(make: object) -> None:
         again = make(each)
         assert type(again) is type(each)
         assert (str(again), vars(again)) == (str(each), vars(each))
+
+
+def test_requests_can_be_sent_to_other_processes_and_copied() -> None:
+    request = TokenRequest(
+        identity_pool_id="r:0", logins={"p": LOGIN}, principal_tags={"a": "b"}, token_duration=timedelta(seconds=9)
+    )
+    for again in (pickle.loads(pickle.dumps(request)), copy.copy(request), copy.deepcopy(request)):
+        assert again == request
+        assert again.key == request.key
+        assert LOGIN not in repr(again)
+
+
+@pytest.mark.parametrize("reason", list(ErrorReason))
+def test_every_reason_has_the_code_downstream_that_the_table_says(reason: ErrorReason) -> None:
+    rows = re.findall(
+        r"^\| (`[A-Z_`, ]+`) \| `([A-Z_]+)` \|$", CLIENTS_README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    expected = {name: code for names, code in rows for name in re.findall(r"`(\w+)`", names)}
+    error = TokendError("x", grpc.StatusCode.INTERNAL)
+    error.reason = reason
+    assert downstream_code(error).name == expected[reason]
+
+
+@pytest.mark.parametrize(
+    ("code", "downstream"),
+    [
+        ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
+        ("UNAUTHENTICATED", "UNAUTHENTICATED"),
+        ("PERMISSION_DENIED", "PERMISSION_DENIED"),
+        ("UNAVAILABLE", "UNAVAILABLE"),
+        ("INTERNAL", "UNAVAILABLE"),
+        ("CANCELLED", "UNAVAILABLE"),
+        ("UNKNOWN", "UNAVAILABLE"),
+    ],
+)
+def test_codes_without_a_reason(code: str, downstream: str) -> None:
+    error = TokendError("x", grpc.StatusCode[code])
+    assert downstream_code(error).name == downstream
+    error.reason = "A_REASON_OF_TOMORROW"
+    assert downstream_code(error) is grpc.StatusCode.UNAVAILABLE
 
 
 def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:

@@ -19,6 +19,8 @@ def served(request: pytest.FixtureRequest) -> Harness:
         return harness
     return Harness(
         os.environ["TOKEND_ENDPOINT"],
+        os.environ["TOKEND_SCRIPTED"],
+        os.environ["TOKEND_REPLICAS"].split(","),
         os.environ["TOKEND_CONDUCTOR"],
         Path(os.environ["TOKEND_CASES"]),
         os.environ["TOKEND_ISSUER"],

@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, OpenIdToken, TokendError
+from tokend_client import CachingPolicy, ErrorReason, OpenIdToken, TokendError
 from tokend_client.policy import Backoff, Freshness, hold
 
 NOW = 1_800_000_000
 
 
-def token(refresh_in: float, expire_in: float) -> OpenIdToken:
-    at = (datetime.fromtimestamp(NOW + seconds, UTC) for seconds in (expire_in, refresh_in))
-    return OpenIdToken("r:0", "token", *at)
+def token(refresh_in: float, expire_in: float, issue_in: float | None = None) -> OpenIdToken:
+    moments = (None if seconds is None else NOW + seconds for seconds in (expire_in, refresh_in, issue_in))
+    expire, refresh, issue = (None if at is None else datetime.fromtimestamp(at, UTC) for at in moments)
+    assert expire
+    assert refresh
+    return OpenIdToken("r:0", "token", expire, refresh, issue)
 
 
 def policy(draw: float = 0.0, skew: float = 60) -> CachingPolicy:
@@ -67,28 +70,96 @@ def test_the_default_randomness_differs_from_time_to_time() -> None:
     assert len({hold(token(450, 900), default).fresh_for for _ in range(100)}) > 90
 
 
-@pytest.mark.parametrize(("draw", "share"), [(0.0, 0.5), (0.5, 0.75), (0.999, 0.9995)])
+@pytest.mark.parametrize("wrong_by", [-86_400, -3600, 0, 840, 86_400])
+def test_lives_count_from_the_moment_of_the_answer_whatever_the_clock_says(wrong_by: float) -> None:
+    held = hold(token(300 - wrong_by, 900 - wrong_by, -wrong_by), policy())
+    assert (held.fresh_for, held.usable_for) == (300, 840)
+
+
+@pytest.mark.parametrize("refresh_in", [-1000, 0, 0.5])
+def test_a_token_is_fresh_for_a_second_at_the_least(refresh_in: float) -> None:
+    assert hold(token(refresh_in, 900, 0), policy()).fresh_for == 1
+
+
+@pytest.mark.parametrize("clock", ["_now", "_monotonic"])
+def test_the_clock_by_which_the_token_is_older_counts(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = FakeClock(now=NOW)
+    held = hold(token(300, 900, 0), CachingPolicy(clock=clocks))
+    monkeypatch.setattr(clocks, clock, getattr(clocks, clock) + 840)
+    assert held.freshness(clocks) is Freshness.EXPIRED
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="skew"):
+        CachingPolicy(skew=timedelta(microseconds=-1))
+    for timeout in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="refresh_timeout"):
+            CachingPolicy(refresh_timeout=timeout)
+    assert CachingPolicy(skew=timedelta()).skew == timedelta()
+
+
+OUTAGE = TokendError("x", grpc.StatusCode.UNAVAILABLE)
+
+
+def refused(retry_delay: float | None = None) -> TokendError:
+    error = TokendError("x", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    error.reason = ErrorReason.TOO_MANY_REQUESTS
+    error.retry_delay = None if retry_delay is None else timedelta(seconds=retry_delay)
+    return error
+
+
+def wait_after(failures: int, error: TokendError, freshness: Freshness, draw: float = 0.999_999) -> float:
+    """How long the back-off is after so many failures, to the hundredth of a second."""
+    chosen, backoff = policy(draw), Backoff()
+    for _ in range(failures):
+        backoff = backoff.after(error, chosen, 0)
+    failed_at = chosen.clock.monotonic()
+    return next(n / 100 for n in range(10**6) if backoff.is_over(failed_at + n / 100, freshness, 0))
+
+
+@pytest.mark.parametrize(("draw", "share"), [(0.0, 0.5), (0.5, 0.75), (0.999_999, 1)])
 def test_the_back_off_doubles_up_to_a_minute_and_is_drawn_from_its_upper_half(draw: float, share: float) -> None:
-    error = TokendError("x", grpc.StatusCode.UNAVAILABLE)
-    chosen, backoff, delays = policy(draw), Backoff(), []
-    for _ in range(9):
-        backoff = backoff.after(error, chosen)
-        delays.append((backoff.until - chosen.clock.monotonic()) / share)
-    assert delays == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60])
+    delays = [wait_after(failures, OUTAGE, Freshness.STALE, draw) / share for failures in range(1, 10)]
+    assert delays == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60], abs=0.02)
+
+
+def test_without_a_usable_token_it_doubles_to_two_seconds_only() -> None:
+    assert [wait_after(failures, OUTAGE, Freshness.EXPIRED) for failures in (1, 2, 3, 9)] == [1, 2, 2, 2]
+
+
+def test_a_source_that_expires_during_a_long_back_off_waits_the_short_one() -> None:
+    chosen, backoff = policy(0.999_999), Backoff()
+    for _ in range(7):
+        backoff = backoff.after(OUTAGE, chosen, 0)
+    later = chosen.clock.monotonic() + 2
+    assert not backoff.is_over(later, Freshness.STALE, 0)
+    assert backoff.is_over(later, Freshness.EXPIRED, 0)
 
 
 def test_thousands_of_failures_are_counted() -> None:
     backoff = Backoff()
     for _ in range(3000):
-        backoff = backoff.after(TokendError("x", grpc.StatusCode.UNAVAILABLE), policy())
+        backoff = backoff.after(OUTAGE, policy(), 0)
     assert backoff.failures == 3000
+    assert wait_after(3000, OUTAGE, Freshness.STALE) == 60
 
 
-def test_a_retry_delay_takes_the_place_of_the_back_off() -> None:
-    error = TokendError("x", grpc.StatusCode.UNAVAILABLE)
-    error.retry_delay = timedelta(seconds=7.5)
+@pytest.mark.parametrize("freshness", [Freshness.STALE, Freshness.EXPIRED])
+@pytest.mark.parametrize(("asked_for", "wait"), [(7.5, 7.5), (0.25, 0.25), (60, 60), (86_400, 60), (3e11, 60)])
+def test_the_servers_delay_counts_up_to_a_minute(asked_for: float, wait: float, freshness: Freshness) -> None:
+    assert wait_after(5, refused(asked_for), freshness) == wait
+
+
+def test_a_delay_of_zero_is_none() -> None:
+    assert [wait_after(failures, refused(0), Freshness.STALE) for failures in (1, 2, 3)] == [1, 2, 4]
+
+
+def test_a_success_of_another_source_ends_the_wait_for_the_service_but_not_that_of_a_refusal() -> None:
     chosen = policy()
-    assert Backoff(failures=5).after(error, chosen).until == chosen.clock.monotonic() + 7.5
+    now = chosen.clock.monotonic()
+    assert not Backoff().after(OUTAGE, chosen, 7).is_over(now, Freshness.STALE, 7)
+    assert Backoff().after(OUTAGE, chosen, 7).is_over(now, Freshness.STALE, 8)
+    assert not Backoff().after(refused(), chosen, 7).is_over(now, Freshness.STALE, 8)
 
 
 @given(

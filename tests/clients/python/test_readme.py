@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from tests.clients.guarded import Guarded
 from tests.clients.python.bearer_server import bearer_server, call
@@ -62,9 +63,22 @@ def test_the_first_snippet_is_ten_lines_to_the_first_token(
 def test_every_snippet_is_tested_here(names: SimpleNamespace) -> None:
     defined = {name for name, value in vars(names).items() if getattr(value, "__module__", None) == "readme"}
     used = {"connect", "channel_with_token", "aws_session", "identity_of", "test_a_known_user_and_a_throttled_one"}
-    used |= {"connect_by_certificate", "connect_by_token"}
+    used |= {"connect_by_certificate", "connect_by_token", "channel_with_fresh_tokens", "TokenAuth"}
     ran = {"user", "main", "TokendProvider"}
     assert defined - ran == used
+
+
+def test_httpx_asks_once_more_after_a_401(names: SimpleNamespace, source: TokenSource) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(401 if len(seen) == 1 else 200)
+
+    with httpx.Client(transport=httpx.MockTransport(answer), auth=names.TokenAuth(source)) as http:
+        assert http.get("http://orders.example.test").status_code == 200
+    assert len(set(seen)) == 2
+    assert seen[1] == f"Bearer {source.token().token}"
 
 
 def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeAlias, TypeVar
 
 import grpc
@@ -17,6 +17,7 @@ from tokend_client import (
     OpenIdToken,
     TokenCache,
     TokendClient,
+    TokendError,
     TokenRequest,
     TokenSource,
 )
@@ -30,15 +31,46 @@ OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 _Result = TypeVar("_Result")
 
 
+class Calls:
+    """The attempts of a client's calls, as an interceptor sees them.
+
+    Attributes:
+        methods: Their methods, in order.
+        most_at_once: How many were under way at a time.
+    """
+
+    def __init__(self) -> None:
+        self.methods: list[str] = []
+        self.most_at_once = 0
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    def begin(self, method: str) -> None:
+        with self._changed:
+            self.methods.append(method)
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+            self._changed.notify_all()
+
+    def end(self, _: object) -> None:
+        with self._changed:
+            self._under_way -= 1
+
+    def wait_for(self, count: int) -> None:
+        """Waits until so many have begun since it was made."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.methods) >= count, PATIENCE)
+
+
 class SyncTwin:
     """A client with a cache.
 
     Attributes:
-        calls: The methods that the client's stub was asked for, in order.
+        calls: The attempts of its calls.
     """
 
     def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
-        self.calls: list[str] = []
+        self.calls = Calls()
         max_sources = settings.pop("max_sources", 10_000)
         self.client = TokendClient(
             target, **{"options": OPTIONS, "interceptors": [_SyncCounter(self.calls)], **settings}
@@ -77,6 +109,14 @@ class SyncTwin:
     def wait_until_connected(self) -> None:
         grpc.channel_ready_future(self.client._channel).result(PATIENCE)  # noqa: SLF001 - no caller needs it
 
+    def ask_briefly(self, request: TokenRequest) -> None:
+        """Asks, and does not wait for what there is not."""
+        with suppress(TokendError):
+            self.ask(request, 0.01)
+
+    def close_source(self, request: TokenRequest) -> None:
+        self.source(request).close()
+
     def close_cache(self) -> None:
         self.cache.close()
 
@@ -85,7 +125,7 @@ class AsyncTwin:
     """As `SyncTwin`, with an event loop on a thread of its own."""
 
     def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
-        self.calls: list[str] = []
+        self.calls = Calls()
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
@@ -94,8 +134,8 @@ class AsyncTwin:
         with ExitStack() as undo:  # a client that refuses its settings must not leave the loop running
             undo.callback(self._end_loop)
             self.client = self.on_loop(lambda: AsyncTokendClient(target, **options))
+            self.cache = AsyncTokenCache(self.client, policy=policy, max_sources=max_sources)
             undo.pop_all()
-        self.cache = AsyncTokenCache(self.client, policy=policy, max_sources=max_sources)
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +182,13 @@ class AsyncTwin:
     def wait_until_connected(self) -> None:
         self.run(self.client._channel.channel_ready())  # noqa: SLF001 - as above
 
+    def ask_briefly(self, request: TokenRequest) -> None:
+        with suppress(TokendError):
+            self.ask(request, 0.01)
+
+    def close_source(self, request: TokenRequest) -> None:
+        self.run(self.source(request).close())
+
     def close_cache(self) -> None:
         self.run(self.cache.close())
 
@@ -152,18 +199,20 @@ TWINS: tuple[type[Twin], ...] = (SyncTwin, AsyncTwin)
 
 
 class _SyncCounter(grpc.UnaryUnaryClientInterceptor):
-    def __init__(self, calls: list[str]) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
     ) -> Any:  # noqa: ANN401 - what goes on
-        self._calls.append(client_call_details.method.rpartition("/")[2])
-        return continuation(client_call_details, request)
+        self._calls.begin(client_call_details.method.rpartition("/")[2])
+        call = continuation(client_call_details, request)
+        call.add_done_callback(self._calls.end)
+        return call
 
 
 class _AsyncCounter(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, calls: list[str]) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     async def intercept_unary_unary(
@@ -173,5 +222,7 @@ class _AsyncCounter(grpc.aio.UnaryUnaryClientInterceptor):
         request: object,
     ) -> Any:  # noqa: ANN401 - what goes on
         method: Any = client_call_details.method  # bytes, whatever its type says
-        self._calls.append(method.decode().rpartition("/")[2])
-        return await continuation(client_call_details, request)
+        self._calls.begin(method.decode().rpartition("/")[2])
+        call = await continuation(client_call_details, request)
+        call.add_done_callback(self._calls.end)
+        return call

@@ -36,13 +36,15 @@ class FakeOperations:
         self._check(request, "logins", problems=problems)
         with self._lock:
             identity_id = self._identities.register_or_retrieve(request.logins, request.identity_id or None)
-        issued_at = int(self._clock.now())
+        now = self._clock.now()
+        issued_at = int(now)
         response = pb.GetOpenIdTokenForDeveloperIdentityResponse(
             identity_id=identity_id,
             token=self.signer.sign(self._claims(request, identity_id, issued_at, issued_at + duration)),
         )
         response.expire_time.FromSeconds(issued_at + duration)
         response.refresh_time.FromSeconds(issued_at + duration // 3)
+        response.issue_time.FromMilliseconds(int(now * 1000))
         return response
 
     def lookup(self, request: pb.LookupDeveloperIdentityRequest) -> pb.LookupDeveloperIdentityResponse:

@@ -20,6 +20,13 @@ from tokend_client.testing.operations import FakeOperations
 #: More than the calls at once and the clients that a test has: each of them takes one.
 _THREADS = 128
 
+#: Clients may ping as often as they like, as at the service.
+_OPTIONS = (
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
 
 class FakeTokendServer:
     """A tokend service with one pool, on a free port of the loopback while it is entered as a context manager.
@@ -80,7 +87,8 @@ class FakeTokendServer:
 
     def start(self) -> None:
         """Serves, after `stop` as well: identities and keys are kept."""
-        server = grpc.server(ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fake-tokend"))
+        threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fake-tokend")
+        server = grpc.server(threads, options=_OPTIONS)
         add_DeveloperIdentityServiceServicer_to_server(_Servicer(self._serve, self._operations), server)
         server.add_generic_rpc_handlers((health_handler(),))
         if self._credentials:

@@ -1,0 +1,69 @@
+"""Two servers on one database, of which one can be made to hang."""
+
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.clients.pools import POOL_IDS, PROVIDER
+from tests.support.server_process import ServerProcess
+
+
+class Replicas:
+    """Serve one pool while they are entered as a context manager.
+
+    Args:
+        directory: Where their configuration and their database are.
+
+    Attributes:
+        endpoints: HOST:PORT of each, without TLS.
+    """
+
+    endpoints: Sequence[str]
+
+    def __init__(self, directory: Path) -> None:
+        self._config = directory / "replicas.toml"
+        self._config.write_text(
+            f"""
+[grpc]
+listen = ["127.0.0.1:0"]
+drain_delay_seconds = 0
+[issuer]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:///{directory}/replicas.db"
+[pools."{POOL_IDS["pool"]}"]
+developer_provider_name = "{PROVIDER}"
+signing_algorithm = "ES256"
+""",
+            encoding="utf-8",
+        )
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            servers = [undo.enter_context(ServerProcess(self._config)) for _ in range(2)]
+            self.endpoints = [server.endpoint for server in servers]
+            self._pids = [server.pid for server in servers]
+            undo.callback(self.resume)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def hang(self) -> None:
+        """Stops the first of them: its connections stay open, and nothing is answered."""
+        os.kill(self._pids[0], signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Has both work."""
+        for pid in self._pids:
+            os.kill(pid, signal.SIGCONT)
