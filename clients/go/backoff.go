@@ -6,33 +6,68 @@ import (
 )
 
 const (
-	firstBackoff = time.Second
-	maxBackoff   = time.Minute
+	firstBackoff         = time.Second
+	maxBackoff           = time.Minute
+	maxBackoffWithoutAny = 2 * time.Second // without a usable token: callers are failing
+	maxServersRetryDelay = time.Minute
 )
 
 // backoff is the failures since the last token. It never changes.
 type backoff struct {
 	failures int
 	last     error
-	until    time.Time
+	failed   Reading
+	delay    time.Duration
+	// delayWithoutAny rules while there is no usable token.
+	delayWithoutAny time.Duration
+	// wakes says that the next success of the client ends it, and successes how many there were.
+	wakes     bool
+	successes uint64
 }
 
-// after is the back-off when a refresh has failed just now; random is from 0 up to 1.
-func (b backoff) after(failure error, now time.Time, random float64) backoff {
-	delay := retryDelay(failure)
-	if delay <= 0 {
-		most := backoffCeiling(b.failures)
-		delay = most/2 + time.Duration(random*float64(most/2))
+// after is the back-off when a refresh has failed just now; random is from 0 up to 1, and successes is how many
+// refreshes of the client have succeeded so far.
+func (b backoff) after(failure error, now Reading, random float64, successes uint64) backoff {
+	next := backoff{
+		failures: b.failures + 1, last: failure, failed: now, wakes: reasonOf(failure) == "", successes: successes,
 	}
-	return backoff{failures: b.failures + 1, last: failure, until: now.Add(delay)}
+	if asked := retryDelay(failure); asked > 0 {
+		next.delay = min(asked, maxServersRetryDelay)
+		next.delayWithoutAny = next.delay
+		return next
+	}
+	next.delay = drawn(backoffCeiling(b.failures, maxBackoff), random)
+	next.delayWithoutAny = drawn(backoffCeiling(b.failures, maxBackoffWithoutAny), random)
+	return next
+}
+
+// isOver says whether a refresh may start: usable is whether there is a token to hand out meanwhile.
+func (b backoff) isOver(now Reading, usable bool, successes uint64) bool {
+	if b.last == nil || b.wakes && b.successes != successes {
+		return true
+	}
+	return now.Monotonic-b.failed.Monotonic >= b.wait(usable)
+}
+
+// wait is how long no refresh starts after the last failure: usable is whether there is a token to hand out meanwhile.
+func (b backoff) wait(usable bool) time.Duration {
+	if usable {
+		return b.delay
+	}
+	return b.delayWithoutAny
+}
+
+// drawn is a wait from the upper half of the longest one.
+func drawn(most time.Duration, random float64) time.Duration {
+	return most/2 + time.Duration(random*float64(most/2))
 }
 
 // backoffCeiling is the longest back-off after a number of failures before this one.
-func backoffCeiling(failures int) time.Duration {
+func backoffCeiling(failures int, most time.Duration) time.Duration {
 	ceiling := firstBackoff
 	for range failures {
-		if ceiling *= 2; ceiling >= maxBackoff {
-			return maxBackoff
+		if ceiling *= 2; ceiling >= most {
+			return most
 		}
 	}
 	return ceiling
@@ -43,4 +78,11 @@ func retryDelay(failure error) time.Duration {
 		return failed.RetryDelay
 	}
 	return 0
+}
+
+func reasonOf(failure error) Reason {
+	if failed, ok := errors.AsType[*Error](failure); ok {
+		return failed.Reason
+	}
+	return ""
 }

@@ -39,8 +39,10 @@ func BenchmarkFreshCache(b *testing.B) {
 func BenchmarkStaleSource(b *testing.B) {
 	issuer := &scriptedIssuer{}
 	var offset atomic.Int64
-	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(func() time.Time {
-		return time.Now().Add(time.Duration(offset.Load()))
+	begin := time.Now()
+	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(func() tokend.Reading {
+		now := time.Now().Add(time.Duration(offset.Load()))
+		return tokend.Reading{Wall: now, Monotonic: now.Sub(begin)}
 	}))
 	defer source.Close()
 	if _, err := source.Token(b.Context()); err != nil {

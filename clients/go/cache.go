@@ -7,25 +7,31 @@ import (
 	"sync/atomic"
 )
 
-// Cache keeps the tokens of many users at hand, each by the caching policy of tokend's clients. When it is full, the
-// user who was not asked for the longest makes room.
+// Cache keeps the tokens of many users at hand, each by the caching policy of tokend's clients. When it is full, a user
+// without a token makes room first, then the one who was not asked for the longest. Without a token are those who have
+// not got one yet, whose token was rejected, and whose token has expired and could not be refreshed. Who made room while
+// a refresh was under way comes back when it brings a token.
 type Cache struct {
 	issuer   Issuer
 	settings *sourceSettings
+	traffic  *traffic
 	lifetime context.Context
 	end      context.CancelFunc
 
 	entries sync.Map // key to *entry
 
-	mu    sync.Mutex // guards changes of entries
+	mu    sync.Mutex // guards changes of entries; taken after that of a Source, never before it
 	byUse useHeap
+	made  uint64 // how many entries there have been
 }
 
 // NewCache makes a cache. It calls the issuer when it is first asked for a user. Close it when it is not needed any
 // more.
 func NewCache(issuer Issuer, opts ...SourceOption) *Cache {
 	lifetime, end := context.WithCancel(context.Background())
-	return &Cache{issuer: issuer, settings: newSourceSettings(opts), lifetime: lifetime, end: end}
+	return &Cache{
+		issuer: issuer, settings: newSourceSettings(opts), traffic: trafficOf(issuer), lifetime: lifetime, end: end,
+	}
 }
 
 // Token returns a token for what the request names, as [Source.Token] does. Every field of the request counts: requests
@@ -36,6 +42,16 @@ func (c *Cache) Token(ctx context.Context, request TokenRequest) (Token, error) 
 		return Token{}, err
 	}
 	return c.ask(ctx, found)
+}
+
+// Invalidate tells the cache that another service has rejected the token of what the request names, as
+// [Source.Invalidate] does.
+func (c *Cache) Invalidate(request TokenRequest, token Token) { c.invalidate(request.key(), token) }
+
+func (c *Cache) invalidate(key key, token Token) {
+	if found, ok := c.entries.Load(key); ok {
+		found.(*entry).source.Invalidate(token)
+	}
 }
 
 // Source returns the source of what the request names. It is the cheaper way to ask for one user again and again, and
@@ -60,8 +76,8 @@ func (c *Cache) Close() error {
 }
 
 func (c *Cache) ask(ctx context.Context, found *entry) (Token, error) {
-	now := c.settings.now()
-	found.touch(now.UnixMilli())
+	now := c.settings.clock()
+	found.touch(now.Monotonic.Milliseconds())
 	return found.source.tokenAt(ctx, now)
 }
 
@@ -83,22 +99,48 @@ func (c *Cache) admit(key key, request TokenRequest) (*entry, error) {
 	if found, ok := c.entries.Load(key); ok {
 		return found.(*entry), nil
 	}
+	made := c.newEntry(key, request)
+	c.put(made)
+	return made, nil
+}
+
+// put places an entry, for which another may have to make room. The caller holds the lock.
+func (c *Cache) put(added *entry) {
 	if len(c.byUse) >= c.settings.maxUsers {
 		evicted := c.byUse.leastRecent()
 		evicted.evicted.Store(true)
 		c.entries.Delete(evicted.key)
 	}
-	made := c.newEntry(key, request)
-	heap.Push(&c.byUse, made)
-	c.entries.Store(key, made)
-	return made, nil
+	heap.Push(&c.byUse, added)
+	c.entries.Store(added.key, added)
+	added.evicted.Store(false)
+}
+
+// watch is called when an entry has got a token, or lost its own.
+func (c *Cache) watch(changed *entry, served bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !served:
+		c.byUse.lost(changed)
+	case changed.evicted.Load() && c.lifetime.Err() == nil:
+		if _, taken := c.entries.Load(changed.key); !taken {
+			changed.placed = changed.place()
+			c.put(changed)
+		}
+	}
 }
 
 func (c *Cache) newEntry(key key, request TokenRequest) *entry {
 	// The lifetime is the cache's own: a user who makes room fails no caller who waits.
-	source := &Source{issuer: c.issuer, request: request, settings: c.settings, lifetime: c.lifetime, end: c.end}
-	made := &entry{key: key, source: source, placed: c.settings.now().UnixMilli()}
-	made.used.Store(made.placed)
+	source := &Source{
+		issuer: c.issuer, request: request, settings: c.settings, traffic: c.traffic, lifetime: c.lifetime, end: c.end,
+	}
+	c.made++
+	used := c.settings.clock().Monotonic.Milliseconds()
+	made := &entry{key: key, source: source, placed: place{used: used, made: c.made}, index: -1}
+	made.used.Store(used)
+	source.watch = func(served bool) { c.watch(made, served) }
 	return made
 }
 
@@ -109,6 +151,9 @@ type cachedSource struct {
 	request TokenRequest
 	entry   atomic.Pointer[entry]
 }
+
+// Invalidate implements [Invalidator].
+func (s *cachedSource) Invalidate(token Token) { s.cache.invalidate(s.key, token) }
 
 func (s *cachedSource) Token(ctx context.Context) (Token, error) {
 	found := s.entry.Load()

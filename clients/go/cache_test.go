@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tokend.internal/go"
+	"tokend.internal/go/tokendtest"
 )
 
 func newCache(t *testing.T, issuer tokend.Issuer, opts ...tokend.SourceOption) *tokend.Cache {
@@ -56,7 +58,7 @@ func TestRequestsThatDifferInAnyInputShareNoToken(t *testing.T) {
 
 func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
 	issuer := &scriptedIssuer{}
-	clock := &clock{now: time.Now()}
+	clock := newClock()
 	cache := newCache(t, issuer, tokend.WithMaxUsers(2), tokend.WithClock(clock.Now))
 	ask := func(user, want string) {
 		t.Helper()
@@ -72,36 +74,122 @@ func TestTheLeastRecentlyUsedMakesRoom(t *testing.T) {
 	ask("alice", "1")
 }
 
-func TestACacheHoldsWhatAModelOfItHolds(t *testing.T) {
-	const users, bound = 8, 5
+func TestOfUsersOfTheSameMomentTheFirstMakesRoom(t *testing.T) {
+	clock := newClock() // which stands still
 	issuer := &scriptedIssuer{}
-	clock := &clock{now: time.Now()}
-	cache := newCache(t, issuer, tokend.WithMaxUsers(bound), tokend.WithClock(clock.Now))
-	random := rand.New(rand.NewPCG(1, 2))
-	var model []string // the least recently used first
-	for range 2000 {
-		clock.advance(time.Millisecond)
-		user := fmt.Sprint("user", random.IntN(users))
-		next, hit := without(model, user)
-		calls := issuer.calls()
-		if _, err := cache.Token(t.Context(), request(user)); err != nil {
-			t.Fatal(err)
-		}
-		if got := issuer.calls() == calls; got != hit {
-			t.Fatalf("hit: %v, want %v", got, hit)
-		}
-		model = append(next, user)
-		model = model[max(len(model)-bound, 0):]
+	cache := newCache(t, issuer, tokend.WithMaxUsers(10), tokend.WithClock(clock.Now))
+	for i := range 15 {
+		demand(t, cache.Source(request(fmt.Sprint(i))), fmt.Sprint(i+1))
+	}
+	for i := 5; i < 15; i++ {
+		demand(t, cache.Source(request(fmt.Sprint(i))), fmt.Sprint(i+1))
 	}
 }
 
-func without(users []string, user string) ([]string, bool) {
-	for i, other := range users {
-		if other == user {
-			return append(append([]string{}, users[:i]...), users[i+1:]...), true
-		}
+// choosyIssuer refuses some users.
+type choosyIssuer struct {
+	scriptedIssuer
+
+	refuses map[string]bool
+}
+
+func (i *choosyIssuer) GetOpenIdTokenForDeveloperIdentity(
+	ctx context.Context, request tokend.TokenRequest,
+) (tokend.Token, error) {
+	token, err := i.scriptedIssuer.GetOpenIdTokenForDeveloperIdentity(ctx, request)
+	if i.refuses[request.Logins[tokendtest.DeveloperProviderName].Reveal()] {
+		return tokend.Token{}, errDown
 	}
-	return users, false
+	return token, err
+}
+
+// modelUser is a user whom a cache should hold.
+type modelUser struct {
+	name  string
+	token tokend.Token // the zero token where there is none
+}
+
+func TestACacheHoldsWhatAModelOfItHolds(t *testing.T) {
+	const users, bound = 9, 5
+	issuer := &choosyIssuer{refuses: map[string]bool{"user7": true, "user8": true}}
+	clock := newClock()
+	cache := newCache(t, issuer, tokend.WithMaxUsers(bound), tokend.WithClock(clock.Now))
+	random := rand.New(rand.NewPCG(1, 2))
+	var model []modelUser // the least recently used first
+	for range 5000 {
+		clock.advance(time.Millisecond)
+		name := fmt.Sprint("user", random.IntN(users))
+		at := slices.IndexFunc(model, func(u modelUser) bool { return u.name == name })
+		if at >= 0 && random.IntN(4) == 0 {
+			cache.Invalidate(request(name), model[at].token)
+			model[at].token = tokend.Token{}
+			continue
+		}
+		hit := at >= 0 && model[at].token.IdentityID != ""
+		calls := issuer.calls()
+		token, err := cache.Token(t.Context(), request(name))
+		if refused := issuer.refuses[name]; refused != (err != nil) {
+			t.Fatalf("%s: error %v", name, err)
+		}
+		if got := issuer.calls() == calls; got != hit && !issuer.refuses[name] {
+			t.Fatalf("%s: hit: %v, want %v", name, got, hit)
+		}
+		switch {
+		case at >= 0:
+			model = slices.Delete(model, at, at+1)
+		case len(model) == bound:
+			out := max(slices.IndexFunc(model, func(u modelUser) bool { return u.token.IdentityID == "" }), 0)
+			model = slices.Delete(model, out, out+1)
+		}
+		model = append(model, modelUser{name, token})
+	}
+}
+
+func TestAUserWhoseExpiredTokenCannotBeRefreshedMakesRoomFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &choosyIssuer{}
+		cache := newCache(t, issuer, tokend.WithMaxUsers(2))
+		demand(t, cache.Source(request("alice")), "1")
+		demand(t, cache.Source(request("bob")), "2")
+		time.Sleep(life)
+		demand(t, cache.Source(request("alice")), "3")
+		time.Sleep(time.Second)
+		issuer.refuses = map[string]bool{"bob": true}
+		refuse(t, cache.Source(request("bob")), errDown) // who now is the last one used
+		time.Sleep(time.Second)
+		demand(t, cache.Source(request("carol")), "5")
+		demand(t, cache.Source(request("alice")), "3")
+	})
+}
+
+func TestWhoMadeRoomDuringARefreshComesBackWithItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		cache := newCache(t, issuer, tokend.WithMaxUsers(3))
+		demand(t, cache.Source(request("alice")), "1")
+		demand(t, cache.Source(request("bob")), "2")
+		carols, daves := make(chan struct{}), make(chan struct{})
+		var waiting sync.WaitGroup
+		ask := func(user, want string, until chan struct{}) {
+			time.Sleep(time.Second)
+			issuer.set(held(until))
+			waiting.Go(func() { demand(t, cache.Source(request(user)), want) })
+			synctest.Wait()
+		}
+		ask("carol", "3", carols)
+		ask("dave", "4", daves) // carol makes room
+		close(carols)           // carol is back, dave makes room
+		synctest.Wait()
+		for user, want := range map[string]string{"alice": "1", "bob": "2", "carol": "3"} {
+			demand(t, cache.Source(request(user)), want)
+		}
+		close(daves) // dave is back, one of the others makes room
+		waiting.Wait()
+		demand(t, cache.Source(request("dave")), "4")
+		if issuer.calls() != 4 {
+			t.Errorf("%d calls, want 4", issuer.calls())
+		}
+	})
 }
 
 func TestASourceOfAUserWhoMadeRoomBringsTheUserBack(t *testing.T) {

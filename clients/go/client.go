@@ -17,6 +17,7 @@ const retryBufferBytes = 4 << 20
 type Client struct {
 	connection *grpc.ClientConn
 	stub       tokendv1.DeveloperIdentityServiceClient
+	traffic    *traffic
 }
 
 // New makes a client of the service at target, a gRPC target such as "dns:///tokend.internal:443" or
@@ -28,7 +29,7 @@ func New(target string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokend: %w", err)
 	}
-	return &Client{connection, tokendv1.NewDeveloperIdentityServiceClient(connection)}, nil
+	return &Client{connection, tokendv1.NewDeveloperIdentityServiceClient(connection), newTraffic()}, nil
 }
 
 // Close ends the connections. Calls in flight fail.
@@ -43,7 +44,7 @@ func (c *Client) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request
 	if err != nil {
 		return Token{}, newError(ctx, err)
 	}
-	return tokenOf(response), nil
+	return tokenOf(response)
 }
 
 // LookupDeveloperIdentity finds the identity id of a developer user, or a page of the developer users of an identity.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tokend.internal/go"
 	"tokend.internal/go/tokendtest"
@@ -155,7 +156,7 @@ func TestTheLargestRequestIsRetried(t *testing.T) {
 			if attempts++; attempts == 1 {
 				return nil, status.Error(codes.Unavailable, "draining")
 			}
-			return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{}, nil
+			return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{ExpireTime: timestamppb.Now()}, nil
 		})).Client()
 	large := request(strings.Repeat("é", 50_000))
 	for _, provider := range strings.Split("abcdefghi", "") {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc/codes"
 
 	"tokend.internal/go"
 )
@@ -109,11 +110,15 @@ type expectedError struct {
 	RetryDelay   *bool    `json:"retry_delay"`
 	Violations   []string `json:"violations"`
 	ResourceType *string  `json:"resource_type"`
+	Downstream   *string  `json:"downstream"`
 }
 
 // check tells what the error does not show; empty where it shows all.
 func (e expectedError) check(err error) string {
 	failed, ok := errors.AsType[*tokend.Error](err)
+	if errors.Is(err, tokend.ErrClosed) {
+		failed, ok = &tokend.Error{Code: codes.Canceled}, true
+	}
 	if !ok {
 		return fmt.Sprintf("%v is no typed error", err)
 	}
@@ -128,6 +133,7 @@ func (e expectedError) check(err error) string {
 		"aws_request_id": valueOr(e.AWSRequestID, failed.AWSRequestID != "") == (failed.AWSRequestID != ""),
 		"retry_delay":    valueOr(e.RetryDelay, failed.RetryDelay > 0) == (failed.RetryDelay > 0),
 		"violations":     e.Violations == nil || slices.Equal(set(e.Violations), set(fields)),
+		"downstream":     e.Downstream == nil || *e.Downstream == code.Code(tokend.DownstreamCode(err)).String(),
 		"resource_type":  valueOr(e.ResourceType, failed.ResourceType) == failed.ResourceType,
 	} {
 		if !shown {

@@ -1,10 +1,12 @@
 package tokend_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -58,7 +60,8 @@ func (p *play) operation(ctx context.Context, step callStep) (map[string]any, er
 		token, err := p.client.GetOpenIdTokenForDeveloperIdentity(ctx, p.tokenRequest(step.Request))
 		return map[string]any{
 			"identityId": token.IdentityID, "token": token.Value.Reveal(),
-			"expireTime": timestamp(token.ExpireTime), "refreshTime": timestamp(token.RefreshTime),
+			"issueTime": timestamp(token.IssueTime), "expireTime": timestamp(token.ExpireTime),
+			"refreshTime": timestamp(token.RefreshTime),
 		}, err
 	case "LookupDeveloperIdentity":
 		var r tokendv1.LookupDeveloperIdentityRequest
@@ -124,6 +127,7 @@ type askStep struct {
 	TimeoutMS int             `json:"timeout_ms"`
 	Parallel  int             `json:"parallel"`
 	Remember  string          `json:"remember"`
+	Close     bool            `json:"close"`
 	Expect    struct {
 		Token any            `json:"token"`
 		Error *expectedError `json:"error"`
@@ -139,6 +143,9 @@ func (p *play) ask(step askStep) {
 		source = p.cache.Source(p.tokenRequest(step.Request))
 		p.sources[step.Token] = source
 	}
+	if step.Close {
+		go p.closeWhenUnderWay()
+	}
 	for _, answer := range p.askAtOnce(source, max(step.Parallel, 1), step.TimeoutMS) {
 		if step.Expect.Error != nil {
 			p.checkError(*step.Expect.Error, answer.err)
@@ -146,6 +153,71 @@ func (p *play) ask(step askStep) {
 			p.t.Error(answer.err)
 		} else if wrong := p.checkToken(step, answer.token); wrong != "" {
 			p.t.Error(wrong)
+		}
+	}
+}
+
+func (p *play) closeWhenUnderWay() {
+	for p.underWay.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	_ = p.cache.Close()
+}
+
+type stampedeStep struct {
+	Stampede struct {
+		Request    json.RawMessage `json:"request"`
+		Users      int             `json:"users"`
+		MostAtOnce int64           `json:"most_at_once"`
+	} `json:"stampede"`
+}
+
+func (p *play) stampede(step stampedeStep) {
+	p.most.Store(0)
+	var asking sync.WaitGroup
+	for number := range step.Stampede.Users {
+		request := p.tokenRequest(bytes.ReplaceAll(step.Stampede.Request, []byte("${number}"), []byte(strconv.Itoa(number))))
+		asking.Go(func() {
+			if _, err := p.cache.Token(p.t.Context(), request); err != nil {
+				p.t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+	if most := p.most.Load(); most > step.Stampede.MostAtOnce {
+		p.t.Errorf("%d calls at a time", most)
+	}
+}
+
+type invalidateStep struct {
+	Invalidate string `json:"invalidate"`
+	Source     string `json:"source"`
+}
+
+func (p *play) invalidate(step invalidateStep) {
+	token, known := p.tokens[step.Invalidate]
+	source, ok := p.sources[step.Source].(tokend.Invalidator)
+	if !known || !ok {
+		p.t.Fatalf("what is %+v?", step)
+	}
+	source.Invalidate(tokend.Token{Value: tokend.NewSecret(token)})
+}
+
+type moveWallClockStep struct {
+	MoveWallClock struct {
+		Seconds float64 `json:"seconds"`
+	} `json:"move_wall_clock"`
+}
+
+func (p *play) moveWallClock(step moveWallClockStep) {
+	p.clock.moveWall(time.Duration(step.MoveWallClock.Seconds * float64(time.Second)))
+}
+
+// lookAtArrivals notes when tokens came: no clock moves within a step that brings one.
+func (p *play) lookAtArrivals() {
+	for name, source := range p.sources {
+		if token := tokend.HeldToken(source).Value.Reveal(); token != p.arrivals[name].token {
+			p.arrivals[name] = arrival{token, p.clock.Now().Monotonic}
 		}
 	}
 }
@@ -204,17 +276,17 @@ type advanceStep struct {
 }
 
 func (p *play) advance(step advanceStep) {
-	seconds := time.Duration(step.Advance.Seconds * float64(time.Second))
-	from := p.clock.Now()
+	by := time.Duration(step.Advance.Seconds * float64(time.Second))
 	if step.Advance.Source != "" {
 		held := tokend.HeldToken(p.sources[step.Advance.Source])
 		times := map[string]time.Time{"refresh_time": held.RefreshTime, "expire_time": held.ExpireTime}
-		from = times[step.Advance.To]
+		moment, known := times[step.Advance.To]
+		if !known {
+			p.t.Fatalf("no time %s", step.Advance.To)
+		}
+		by += p.arrivals[step.Advance.Source].at + moment.Sub(held.IssueTime) - p.clock.Now().Monotonic
 	}
-	if from.IsZero() {
-		p.t.Fatalf("no time %s", step.Advance.To)
-	}
-	p.clock.advance(from.Add(seconds).Sub(p.clock.Now()))
+	p.clock.advance(by)
 }
 
 type awaitRefreshStep struct {

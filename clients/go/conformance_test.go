@@ -30,6 +30,8 @@ type conformanceCase struct {
 	Why       string            `json:"why"`
 	Variables map[string]any    `json:"variables"`
 	Steps     []json.RawMessage `json:"steps"`
+	Server    string            `json:"server"`
+	MaxUsers  int               `json:"max_users"`
 }
 
 func TestConformance(t *testing.T) {
@@ -69,23 +71,38 @@ type play struct {
 	verifier  *oidc.IDTokenVerifier
 	clock     *clock
 	calls     *atomic.Int64
+	underWay  *atomic.Int64
+	most      *atomic.Int64
 	variables map[string]string
 	tokens    map[string]string
 	sources   map[string]tokend.TokenSource
 	marks     map[string]int64
+	arrivals  map[string]arrival
+}
+
+// arrival is a token that a source was seen to hold, and when it was seen first.
+type arrival struct {
+	token string
+	at    time.Duration
 }
 
 func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conformanceCase) *play {
 	p := &play{
-		t: t, harness: harness, clock: &clock{now: time.Now()}, calls: &atomic.Int64{},
+		t: t, harness: harness, clock: newClock(), calls: &atomic.Int64{},
+		underWay: &atomic.Int64{}, most: &atomic.Int64{}, arrivals: map[string]arrival{},
 		verifier:  provider.Verifier(&oidc.Config{SkipClientIDCheck: true}), // the cases name the audience
 		variables: maps.Clone(harness.variables), tokens: map[string]string{},
 		sources: map[string]tokend.TokenSource{}, marks: map[string]int64{},
 	}
-	p.client = harness.client(t, tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(p.count)))
-	p.cache = newCache(t, p.client, tokend.WithClock(p.clock.Now))
+	p.client = harness.clientOf(t, c.Server, tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(p.count)))
+	opts := []tokend.SourceOption{tokend.WithClock(p.clock.Now)}
+	if c.MaxUsers > 0 {
+		opts = append(opts, tokend.WithMaxUsers(c.MaxUsers))
+	}
+	p.cache = newCache(t, p.client, opts...)
 	p.conduct("/reset")
 	p.variables["run"] = randomWord()
+	p.variables["number"] = "${number}" // another for each user of a stampede
 	expanded := map[string]string{}
 	for name, value := range c.Variables {
 		expanded[name] = p.expand(value).(string)
@@ -106,6 +123,10 @@ func (p *play) count(
 ) error {
 	if strings.HasSuffix(method, "/"+getToken) {
 		p.calls.Add(1)
+		now := p.underWay.Add(1)
+		defer p.underWay.Add(-1)
+		for most := p.most.Load(); now > most && !p.most.CompareAndSwap(most, now); most = p.most.Load() {
+		}
 	}
 	return invoke(ctx, method, request, reply, connection, opts...)
 }
@@ -128,6 +149,9 @@ var kinds = []struct {
 }{
 	{"call", played((*play).call)},
 	{"token", played((*play).ask)},
+	{"stampede", played((*play).stampede)},
+	{"invalidate", played((*play).invalidate)},
+	{"move_wall_clock", played((*play).moveWallClock)},
 	{"advance", played((*play).advance)},
 	{"await_refresh", played((*play).awaitRefresh)},
 	{"conductor", played((*play).conductor)},
@@ -149,6 +173,7 @@ func (p *play) run(steps []json.RawMessage) {
 			p.t.Fatal(err)
 		}
 		p.step(step, expanded)
+		p.lookAtArrivals()
 		if p.t.Failed() {
 			return
 		}

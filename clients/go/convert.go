@@ -1,7 +1,10 @@
 package tokend
 
 import (
+	"errors"
+
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tokend.internal/go/tokendv1"
 )
@@ -50,13 +53,28 @@ func (r UnlinkRequest) message() *tokendv1.UnlinkDeveloperIdentityRequest {
 	}
 }
 
-func tokenOf(message *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse) Token {
-	return Token{
-		IdentityID:  message.GetIdentityId(),
-		Value:       NewSecret(message.GetToken()),
-		ExpireTime:  message.GetExpireTime().AsTime(),
-		RefreshTime: message.GetRefreshTime().AsTime(),
+// tokenOf fails where the answer breaks the contract.
+func tokenOf(message *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse) (Token, error) {
+	expire, refresh, issue := message.GetExpireTime(), message.GetRefreshTime(), message.GetIssueTime()
+	if err := expire.CheckValid(); err != nil { // which a time that is not there is not, either
+		return Token{}, newProtocolError("expire_time", err)
 	}
+	for name, moment := range map[string]*timestamppb.Timestamp{"refresh_time": refresh, "issue_time": issue} {
+		if err := moment.CheckValid(); moment != nil && err != nil {
+			return Token{}, newProtocolError(name, err)
+		}
+	}
+	token := Token{IdentityID: message.GetIdentityId(), Value: NewSecret(message.GetToken()), ExpireTime: expire.AsTime()}
+	if refresh != nil {
+		token.RefreshTime = refresh.AsTime()
+	}
+	if issue != nil {
+		token.IssueTime = issue.AsTime()
+		if !token.ExpireTime.After(token.IssueTime) {
+			return Token{}, newProtocolError("expire_time", errors.New("it is not after issue_time"))
+		}
+	}
+	return token, nil
 }
 
 func developerIdentityOf(message *tokendv1.LookupDeveloperIdentityResponse) DeveloperIdentity {

@@ -3,6 +3,7 @@ package tokend
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -12,8 +13,8 @@ import (
 // PerRPCCredentials attaches the source's token to outgoing calls, as "authorization: Bearer ...". gRPC refuses to send
 // it over a connection that is not private.
 //
-// A call for which there is no token fails with UNAVAILABLE, DEADLINE_EXCEEDED or CANCELED where that is why, and else
-// with UNAUTHENTICATED.
+// A call for which there is no token fails with the code that [DownstreamCode] gives. [UnaryInterceptor] and
+// [StreamInterceptor] attach the token, too, and drop it when the other service rejects it.
 func PerRPCCredentials(source TokenSource) credentials.PerRPCCredentials {
 	return bearer{source: source, secure: true}
 }
@@ -27,6 +28,7 @@ func InsecurePerRPCCredentials(source TokenSource) credentials.PerRPCCredentials
 type bearer struct {
 	source TokenSource
 	secure bool
+	used   *atomic.Pointer[Token] // takes the token that is attached, where somebody wants to know
 }
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
@@ -39,6 +41,9 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	token, err := b.source.Token(ctx)
 	if err != nil {
 		return nil, callError(err)
+	}
+	if b.used != nil {
+		b.used.Store(&token)
 	}
 	return authorization(token.Value), nil
 }
@@ -59,13 +64,21 @@ func authorization(token Secret) map[string]string {
 	return map[string]string{"authorization": "Bearer " + token.Reveal()}
 }
 
-// callError is what a call fails with that has no token: codes that speak of tokend's own request would mislead.
+// callError is what a call fails with that has no token. gRPC reads its status; [errors.As] finds the cause.
 func callError(err error) error {
-	code := codes.Unauthenticated
-	switch failed := status.Code(err); failed {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
-		code = failed
-	default:
-	}
-	return status.Error(code, fmt.Sprintf("no token for this call: %v", err))
+	return &noToken{status.New(DownstreamCode(err), fmt.Sprintf("no token for this call: %v", err)), err}
 }
+
+type noToken struct {
+	status *status.Status
+	cause  error
+}
+
+// Error implements error.
+func (e *noToken) Error() string { return e.status.Err().Error() }
+
+// GRPCStatus is where [status.FromError] looks.
+func (e *noToken) GRPCStatus() *status.Status { return e.status }
+
+// Unwrap returns why there is no token.
+func (e *noToken) Unwrap() error { return e.cause }

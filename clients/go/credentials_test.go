@@ -111,13 +111,15 @@ func TestACallWithoutATokenFailsWithTheCodeOfItsCause(t *testing.T) {
 	for cause, want := range map[error]codes.Code{
 		status.Error(codes.Unavailable, "down"):           codes.Unavailable,
 		status.Error(codes.DeadlineExceeded, "late"):      codes.DeadlineExceeded,
-		status.Error(codes.InvalidArgument, "bad logins"): codes.Unauthenticated,
-		errors.New("something else"):                      codes.Unauthenticated,
+		status.Error(codes.PermissionDenied, "no"):        codes.PermissionDenied,
+		status.Error(codes.InvalidArgument, "bad logins"): codes.Unavailable,
+		errors.New("something else"):                      codes.Unavailable,
+		errDown:                                           codes.Unavailable,
 	} {
 		issuer := &scriptedIssuer{answer: func(context.Context) error { return cause }}
 		err := callBackend(t, startBackend(t), grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithPerRPCCredentials(tokend.InsecurePerRPCCredentials(newSource(t, issuer))))
-		if status.Code(err) != want || !strings.Contains(err.Error(), "no token for this call") {
+		if status.Code(err) != want || !errors.Is(err, cause) || !strings.Contains(err.Error(), "no token for this call") {
 			t.Errorf("%v: error %v, want %v", cause, err, want)
 		}
 	}

@@ -78,7 +78,9 @@ func newError(ctx context.Context, err error) *Error {
 	failed := status.Convert(err)
 	e := &Error{Code: failed.Code(), Message: failed.Message(), status: failed}
 	for _, detail := range failed.Details() {
-		e.add(detail)
+		if broken := e.add(detail); broken != nil {
+			return broken
+		}
 	}
 	switch failed.Code() {
 	case codes.DeadlineExceeded:
@@ -95,7 +97,14 @@ func newContextError(ctx context.Context) *Error {
 	return newError(ctx, status.FromContextError(ctx.Err()).Err())
 }
 
-func (e *Error) add(detail any) {
+// newProtocolError is the error of an answer that breaks the contract.
+func newProtocolError(field string, cause error) *Error {
+	failed := status.Newf(codes.Internal, "the answer breaks the contract: %s: %v", field, cause)
+	return &Error{Code: failed.Code(), Message: failed.Message(), status: failed}
+}
+
+// add takes over a detail, or returns what the failure becomes where the detail breaks the contract.
+func (e *Error) add(detail any) *Error {
 	switch detail := detail.(type) {
 	case *errdetails.ErrorInfo:
 		if detail.GetDomain() == errorDomain {
@@ -104,7 +113,13 @@ func (e *Error) add(detail any) {
 			e.AWSRequestID = detail.GetMetadata()["aws_request_id"]
 		}
 	case *errdetails.RetryInfo:
-		e.RetryDelay = detail.GetRetryDelay().AsDuration()
+		delay := detail.GetRetryDelay()
+		if err := delay.CheckValid(); delay != nil && err != nil {
+			return newProtocolError("retry_delay", err)
+		}
+		if e.RetryDelay = delay.AsDuration(); e.RetryDelay < 0 {
+			return newProtocolError("retry_delay", errors.New("it is negative"))
+		}
 	case *errdetails.RequestInfo:
 		e.RequestID = detail.GetRequestId()
 	case *errdetails.ResourceInfo:
@@ -114,4 +129,5 @@ func (e *Error) add(detail any) {
 			e.Violations = append(e.Violations, FieldViolation{violation.GetField(), violation.GetDescription()})
 		}
 	}
+	return nil
 }

@@ -13,9 +13,12 @@ func AwaitRefresh(source TokenSource) {
 	}
 }
 
-// HeldToken is the token of a source's snapshot.
+// HeldToken is the token of a source's snapshot; the zero token where there is none.
 func HeldToken(source TokenSource) Token {
-	return behind(source).held.Load().token
+	if held := behind(source).held.Load(); held != nil {
+		return held.token
+	}
+	return Token{}
 }
 
 func behind(source TokenSource) *Source {

@@ -3,21 +3,28 @@ package tokend_test
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 
 	"tokend.internal/go"
 )
 
 // harness is what stands around the tests that need the real service.
 type harness struct {
-	endpoint, conductor, cases, issuer string
-	variables                          map[string]string
+	endpoint, scripted, conductor, cases, issuer string
+	replicas                                     []string
+	variables                                    map[string]string
 }
 
 // newHarness reads the environment, and skips the test where it does not tell of a service.
 func newHarness(t *testing.T) harness {
 	h := harness{
-		endpoint: os.Getenv("TOKEND_ENDPOINT"), conductor: os.Getenv("TOKEND_CONDUCTOR"),
+		endpoint: os.Getenv("TOKEND_ENDPOINT"), scripted: os.Getenv("TOKEND_SCRIPTED"),
+		replicas: strings.Split(os.Getenv("TOKEND_REPLICAS"), ","), conductor: os.Getenv("TOKEND_CONDUCTOR"),
 		cases: os.Getenv("TOKEND_CASES"), issuer: os.Getenv("TOKEND_ISSUER"),
 	}
 	if h.cases == "" && os.Getenv("CI") != "true" {
@@ -33,7 +40,31 @@ func newHarness(t *testing.T) harness {
 }
 
 func (h harness) client(t *testing.T, opts ...tokend.Option) *tokend.Client {
-	client, err := tokend.New(h.endpoint, append([]tokend.Option{tokend.WithInsecure()}, opts...)...)
+	return newClient(t, h.endpoint, opts...)
+}
+
+// clientOf is a client of one of the servers that a case may name.
+func (h harness) clientOf(t *testing.T, server string, opts ...tokend.Option) *tokend.Client {
+	switch server {
+	case "", "served":
+		return h.client(t, opts...)
+	case "scripted":
+		return newClient(t, h.scripted, opts...)
+	case "replicas":
+		both := manual.NewBuilderWithScheme("replicas")
+		state := resolver.State{}
+		for _, address := range h.replicas {
+			state.Addresses = append(state.Addresses, resolver.Address{Addr: address})
+		}
+		both.InitialState(state)
+		return newClient(t, "replicas:///", append(opts, tokend.WithDialOptions(grpc.WithResolvers(both)))...)
+	}
+	t.Fatalf("no server %s", server)
+	return nil
+}
+
+func newClient(t *testing.T, target string, opts ...tokend.Option) *tokend.Client {
+	client, err := tokend.New(target, append([]tokend.Option{tokend.WithInsecure()}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

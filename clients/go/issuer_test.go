@@ -43,7 +43,7 @@ func (i *scriptedIssuer) GetOpenIdTokenForDeveloperIdentity(
 	now := time.Now()
 	return tokend.Token{
 		IdentityID: "local:1", Value: tokend.NewSecret(strconv.Itoa(number)),
-		ExpireTime: now.Add(life), RefreshTime: now.Add(life / 3),
+		IssueTime: now, ExpireTime: now.Add(life), RefreshTime: now.Add(life / 3),
 	}, nil
 }
 

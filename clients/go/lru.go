@@ -11,7 +11,29 @@ type entry struct {
 	source  *Source
 	used    atomic.Int64 // when it was last asked for, in milliseconds
 	evicted atomic.Bool
-	placed  int64 // what used was when the heap last looked
+	placed  place // where it belonged when the heap last looked, or before that
+	index   int   // in the heap; -1 when it is not there
+}
+
+// place is where an entry stands among those that make room: users without a token come first.
+type place struct {
+	served bool
+	used   int64
+	made   uint64 // decides between those that were used in the same millisecond
+}
+
+func (e *entry) place() place {
+	return place{served: e.source.served.Load(), used: e.used.Load(), made: e.placed.made}
+}
+
+func (p place) before(other place) bool {
+	if p.served != other.served {
+		return other.served
+	}
+	if p.used != other.used {
+		return p.used < other.used
+	}
+	return p.made < other.made
 }
 
 // touch notes the time of a use, and writes only when it is later: a write is what readers would have to wait for.
@@ -21,20 +43,29 @@ func (e *entry) touch(now int64) {
 	}
 }
 
-// useHeap orders entries by a time of use that may be out of date, which leastRecent mends for those that it meets.
-// So a use costs no lock.
+// useHeap orders entries by the places that they had when it last looked, so that a use costs no lock. An entry only
+// moves back by being used and by getting a token; leastRecent sees to that when the entry comes first. One that moves
+// forward, since it has lost its token, has to be told by lost.
 type useHeap []*entry
 
-// leastRecent removes the entry that was not used for the longest.
+// leastRecent removes the entry that makes room.
 func (h *useHeap) leastRecent() *entry {
 	for {
 		first := (*h)[0]
-		used := first.used.Load()
-		if used == first.placed {
+		place := first.place()
+		if !first.placed.before(place) {
 			return heap.Pop(h).(*entry)
 		}
-		first.placed = used
+		first.placed = place
 		heap.Fix(h, 0)
+	}
+}
+
+// lost puts an entry among those without a token.
+func (h *useHeap) lost(e *entry) {
+	if e.index >= 0 {
+		e.placed.served = false
+		heap.Fix(h, e.index)
 	}
 }
 
@@ -42,18 +73,26 @@ func (h *useHeap) leastRecent() *entry {
 func (h useHeap) Len() int { return len(h) }
 
 // Less implements heap.Interface.
-func (h useHeap) Less(i, j int) bool { return h[i].placed < h[j].placed }
+func (h useHeap) Less(i, j int) bool { return h[i].placed.before(h[j].placed) }
 
 // Swap implements heap.Interface.
-func (h useHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h useHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
 
 // Push implements heap.Interface.
-func (h *useHeap) Push(added any) { *h = append(*h, added.(*entry)) }
+func (h *useHeap) Push(added any) {
+	entry := added.(*entry)
+	entry.index = len(*h)
+	*h = append(*h, entry)
+}
 
 // Pop implements heap.Interface.
 func (h *useHeap) Pop() any {
 	last := len(*h) - 1
 	popped := (*h)[last]
+	popped.index = -1
 	(*h)[last] = nil
 	*h = (*h)[:last]
 	return popped

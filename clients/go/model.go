@@ -26,6 +26,9 @@ type Token struct {
 	IdentityID string
 	// Value is the signed OpenID Connect token, a JWT in compact form.
 	Value Secret
+	// IssueTime is when the service answered, by its clock. A clock of this machine that may be wrong is not compared with
+	// the other times: a token is good for ExpireTime less IssueTime. Zero where the service does not send it.
+	IssueTime time.Time
 	// ExpireTime is when the token stops being valid: its exp claim.
 	ExpireTime time.Time
 	// RefreshTime is when the next token should be fetched.

@@ -9,12 +9,18 @@ import (
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
 
 const (
-	maxReconnectDelay = 5 * time.Second
-	minConnectTimeout = 3 * time.Second
+	// With gRPC's jitter of a fifth, at most a second.
+	firstReconnectDelay = 100 * time.Millisecond
+	maxReconnectDelay   = 800 * time.Millisecond
+	minConnectTimeout   = 3 * time.Second
+
+	keepaliveInterval = 30 * time.Second
+	keepaliveTimeout  = 3 * time.Second
 )
 
 // Option is a setting of a [Client].
@@ -24,6 +30,7 @@ type clientSettings struct {
 	transport     credentials.TransportCredentials
 	serviceConfig string
 	logger        *slog.Logger
+	proxies       bool
 	dial          []grpc.DialOption
 }
 
@@ -45,6 +52,12 @@ func WithBearerTokenFile(path string) Option {
 // WithServiceConfig replaces [ServiceConfig].
 func WithServiceConfig(config string) Option {
 	return func(s *clientSettings) { s.serviceConfig = config }
+}
+
+// WithEnvironmentProxy has connections go through the proxy that HTTPS_PROXY and NO_PROXY name; otherwise they go through
+// none.
+func WithEnvironmentProxy() Option {
+	return func(s *clientSettings) { s.proxies = true }
 }
 
 // WithCallLogger logs every call at debug level: its method, code, reason and duration.
@@ -71,19 +84,39 @@ func newClientSettings(opts []Option) clientSettings {
 }
 
 func (s clientSettings) dialOptions() []grpc.DialOption {
-	return append([]grpc.DialOption{
+	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(s.transport),
 		grpc.WithDefaultServiceConfig(s.serviceConfig),
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)),
 		grpc.WithConnectParams(reconnecting()),
+		grpc.WithKeepaliveParams(keepingAlive()),
 		grpc.WithChainUnaryInterceptor(callLogging(s.logger)),
-	}, s.dial...)
+	}
+	if !s.proxies {
+		opts = append(opts, grpc.WithNoProxy())
+	}
+	opts = append(opts, s.dial...)
+	// The last interceptor is the innermost: those of the user see one call, whatever its attempts.
+	return append(opts, grpc.WithChainUnaryInterceptor(attemptingTwice(s.callTimeout())))
+}
+
+// callTimeout is the time of a call whose context has no deadline, as far as it is known.
+func (s clientSettings) callTimeout() time.Duration {
+	if s.serviceConfig == ServiceConfig {
+		return callTimeout
+	}
+	return 0
+}
+
+// keepingAlive finds a server that hangs, or has gone without a word, although no call is under way.
+func keepingAlive() keepalive.ClientParameters {
+	return keepalive.ClientParameters{Time: keepaliveInterval, Timeout: keepaliveTimeout, PermitWithoutStream: true}
 }
 
 // reconnecting is gRPC's own back-off of connections with a lower ceiling: its two minutes would make an outage longer.
 func reconnecting() grpc.ConnectParams {
 	waiting := grpcbackoff.DefaultConfig
-	waiting.MaxDelay = maxReconnectDelay
+	waiting.BaseDelay, waiting.MaxDelay = firstReconnectDelay, maxReconnectDelay
 	return grpc.ConnectParams{Backoff: waiting, MinConnectTimeout: minConnectTimeout}
 }
 

@@ -15,14 +15,14 @@ func (i *countingIssuer) GetOpenIdTokenForDeveloperIdentity(context.Context, Tok
 
 func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testing.T) {
 	issuer := &countingIssuer{}
-	now := func() time.Time { return arrival }
+	now := func() Reading { return reading(0) }
 	source := NewSource(issuer, TokenRequest{}, WithClock(now))
 	defer source.Close()
 	if _, err := source.Token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// What Token does when it has found the snapshot before this one.
-	if _, err := source.await(t.Context(), arrival); err != nil || issuer.calls != 1 {
+	if _, err := source.await(t.Context(), reading(0)); err != nil || issuer.calls != 1 {
 		t.Errorf("error %v, %d calls", err, issuer.calls)
 	}
 }

@@ -16,37 +16,42 @@ const (
 	skewPart   = 10
 )
 
-// snapshot is a token with the times of the caching policy. It never changes.
+// leastFresh is how long a token is fresh, whatever its times: a service that answers with an old one, or whose clock is
+// far behind, is not called at every ask.
+const leastFresh = time.Second
+
+// snapshot is a token with the ages of the caching policy. It never changes.
 type snapshot struct {
-	token      Token
-	staleFrom  time.Time
-	unusedFrom time.Time
+	token     Token
+	arrived   Reading
+	freshFor  time.Duration
+	usableFor time.Duration
 }
 
 // newSnapshot is the snapshot of a token that arrives now; random is from 0 up to 1.
-func newSnapshot(token Token, now time.Time, skew time.Duration, random float64) *snapshot {
-	life := max(token.ExpireTime.Sub(now), 0)
-	unusedFrom := token.ExpireTime.Add(-min(skew, life/skewPart))
-	untilRefresh := max(token.RefreshTime.Sub(now), 0)
+func newSnapshot(token Token, now Reading, skew time.Duration, random float64) *snapshot {
+	now.Wall = now.Wall.Round(0)
+	issued := token.IssueTime
+	if issued.IsZero() { // of a service that does not send it
+		issued = now.Wall
+	}
+	life := max(token.ExpireTime.Sub(issued), 0)
+	usableFor := life - min(skew, life/skewPart)
+	untilRefresh := max(token.RefreshTime.Sub(issued), 0)
 	jitter := time.Duration(random * float64(untilRefresh) / jitterPart)
-	return &snapshot{token: token, staleFrom: earlier(token.RefreshTime.Add(-jitter), unusedFrom), unusedFrom: unusedFrom}
+	freshFor := max(min(untilRefresh-jitter, usableFor), leastFresh)
+	return &snapshot{token: token, arrived: now, freshFor: freshFor, usableFor: usableFor}
 }
 
-func (s *snapshot) state(now time.Time) state {
-	switch {
-	case s == nil:
+func (s *snapshot) state(now Reading) state {
+	if s == nil {
 		return expired
-	case now.Before(s.staleFrom):
+	}
+	switch age := now.since(s.arrived); {
+	case age < s.freshFor:
 		return fresh
-	case now.Before(s.unusedFrom):
+	case age < s.usableFor:
 		return stale
 	}
 	return expired
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

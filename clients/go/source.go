@@ -15,9 +15,16 @@ type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
 
+// Invalidator is a [TokenSource] that drops a token which another service has rejected, as [Source] and those of a
+// [Cache] do.
+type Invalidator interface {
+	Invalidate(token Token)
+}
+
 // Issuer is what sources and caches get their tokens from: a [Client], or what wraps one.
 //
-// It is called by one goroutine at a time for each user, and has to return when ctx is done.
+// It is called by one goroutine at a time for each user, and has to return when ctx is done. A [Client] has 32 refreshes
+// under way at a time, whatever sources and caches they belong to; of any other Issuer, each source or cache has as many.
 type Issuer interface {
 	GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request TokenRequest) (Token, error)
 }
@@ -27,11 +34,17 @@ type Source struct {
 	issuer   Issuer
 	request  TokenRequest
 	settings *sourceSettings
+	traffic  *traffic
 	lifetime context.Context
 	end      context.CancelFunc
 	running  sync.WaitGroup
 
-	held atomic.Pointer[snapshot] // nil before the first token and after Close
+	held atomic.Pointer[snapshot] // nil before the first token, when it was rejected, and after Close
+
+	// served is whether there is a token, as making room in a cache goes: one that was rejected, or has expired and could
+	// not be refreshed, is none. watch is called when that changes, with mu held; nil outside of a cache.
+	served atomic.Bool
+	watch  func(served bool)
 
 	mu      sync.Mutex // never held while tokend is called, nor taken while the token is fresh
 	flight  *flight    // the refresh that runs
@@ -49,8 +62,10 @@ type flight struct {
 // Close it when it is not needed any more.
 func NewSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *Source {
 	lifetime, end := context.WithCancel(context.Background())
-	settings := newSourceSettings(opts)
-	return &Source{issuer: issuer, request: request.clone(), settings: settings, lifetime: lifetime, end: end}
+	return &Source{
+		issuer: issuer, request: request.clone(), settings: newSourceSettings(opts), traffic: trafficOf(issuer),
+		lifetime: lifetime, end: end,
+	}
 }
 
 // clone makes a request that the caller's later changes do not reach.
@@ -68,10 +83,28 @@ func (r TokenRequest) clone() TokenRequest {
 // It fails with an [*Error] when that refresh failed, or failed a moment ago, or ctx was done first; with [ErrClosed]
 // after Close; and with what an [Issuer] other than a [Client] fails with.
 func (s *Source) Token(ctx context.Context) (Token, error) {
-	return s.tokenAt(ctx, s.settings.now())
+	return s.tokenAt(ctx, s.settings.clock())
 }
 
-func (s *Source) tokenAt(ctx context.Context, now time.Time) (Token, error) {
+// Invalidate tells the source that another service has rejected a token. If it is still the one that is held, it is
+// dropped, and the next Token waits for another.
+func (s *Source) Invalidate(token Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held := s.held.Load(); held != nil && held.token.Value.Equal(token.Value) {
+		s.held.Store(nil)
+		s.note(false)
+	}
+}
+
+// note keeps whether there is a token. The caller holds the lock.
+func (s *Source) note(served bool) {
+	if s.served.Swap(served) != served && s.watch != nil {
+		s.watch(served)
+	}
+}
+
+func (s *Source) tokenAt(ctx context.Context, now Reading) (Token, error) {
 	held := s.held.Load()
 	switch held.state(now) {
 	case fresh:
@@ -97,7 +130,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-func (s *Source) await(ctx context.Context, now time.Time) (Token, error) {
+func (s *Source) await(ctx context.Context, now Reading) (Token, error) {
 	s.mu.Lock()
 	flight, err := s.refresh(now)
 	s.mu.Unlock()
@@ -116,16 +149,17 @@ func (s *Source) await(ctx context.Context, now time.Time) (Token, error) {
 
 // refresh returns the refresh that runs, which it starts if it must, or the last failure where none may start.
 // The caller holds the lock.
-func (s *Source) refresh(now time.Time) (*flight, error) {
+func (s *Source) refresh(now Reading) (*flight, error) {
 	held := s.held.Load()
+	state := held.state(now)
 	switch {
 	case s.lifetime.Err() != nil:
 		return nil, ErrClosed
 	case s.flight != nil:
 		return s.flight, nil
-	case held.state(now) == fresh: // it came while this caller was on its way here
+	case state == fresh: // it came while this caller was on its way here
 		return landed(held.token), nil
-	case now.Before(s.backoff.until):
+	case !s.backoff.isOver(now, state == stale, s.traffic.successes.Load()):
 		return nil, s.backoff.last
 	}
 	flight := &flight{done: make(chan struct{})}
@@ -141,42 +175,55 @@ func landed(token Token) *flight {
 }
 
 func (s *Source) fly(flight *flight) {
-	ctx, cancel := context.WithTimeout(s.lifetime, s.settings.refreshTimeout)
-	defer cancel()
-	token, err := s.issuer.GetOpenIdTokenForDeveloperIdentity(ctx, s.request)
-	next := s.land(flight, token, err)
-	s.log(ctx, err, next)
+	sent, token, err := s.fetch()
+	arrived := s.settings.clock()
+	delay := s.land(flight, token, err, arrived)
+	close(flight.done) // with no lock held: who is woken may ask again, and finds it free
+	switch {
+	case s.lifetime.Err() != nil:
+	case err != nil:
+		s.settings.refreshLogger().WarnContext(s.lifetime, "tokend token refresh failed",
+			"identity_pool_id", s.request.IdentityPoolID, "error", err, "next_attempt", arrived.Wall.Add(delay))
+	default:
+		s.settings.refreshLogger().DebugContext(s.lifetime, "tokend token refreshed",
+			"identity_pool_id", s.request.IdentityPoolID)
+		s.traffic.compare(s.lifetime, token, sent, arrived, s.settings.clockLogger())
+	}
 }
 
-// land ends a refresh: it keeps the token or counts the failure, and wakes those who wait.
-// It returns the time before which no other refresh starts.
-func (s *Source) land(flight *flight, token Token, err error) time.Time {
+// fetch calls the issuer in its turn, and tells when the call was sent: only then does its time begin.
+func (s *Source) fetch() (sent Reading, token Token, err error) {
+	if !s.traffic.enter(s.lifetime) {
+		return s.settings.clock(), Token{}, ErrClosed
+	}
+	defer s.traffic.leave()
+	sent = s.settings.clock()
+	ctx, cancel := context.WithTimeout(s.lifetime, s.settings.refreshTimeout)
+	defer cancel()
+	token, err = s.issuer.GetOpenIdTokenForDeveloperIdentity(ctx, s.request)
+	return sent, token, err
+}
+
+// land ends a refresh: it keeps the token or counts the failure. It returns how long no other refresh starts.
+func (s *Source) land(flight *flight, token Token, err error, now Reading) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.settings.now()
 	switch {
 	case s.lifetime.Err() != nil:
 		flight.err = ErrClosed
 	case err != nil:
 		flight.err = err
-		s.backoff = s.backoff.after(err, now, s.settings.random())
+		s.backoff = s.backoff.after(err, now, s.settings.random(), s.traffic.successes.Load())
+		if s.held.Load().state(now) == expired {
+			s.note(false)
+		}
 	default:
 		flight.token = token
 		s.backoff = backoff{}
 		s.held.Store(newSnapshot(token, now, s.settings.skew, s.settings.random()))
+		s.note(true)
+		s.traffic.successes.Add(1)
 	}
 	s.flight = nil
-	close(flight.done)
-	return s.backoff.until
-}
-
-func (s *Source) log(ctx context.Context, err error, next time.Time) {
-	switch {
-	case s.lifetime.Err() != nil:
-	case err != nil:
-		s.settings.logger.WarnContext(ctx, "tokend token refresh failed",
-			"identity_pool_id", s.request.IdentityPoolID, "error", err, "next_attempt", next)
-	default:
-		s.settings.logger.DebugContext(ctx, "tokend token refreshed", "identity_pool_id", s.request.IdentityPoolID)
-	}
+	return s.backoff.wait(s.held.Load().state(now) == stale)
 }

@@ -320,7 +320,7 @@ func TestAFreshReadAllocatesNothing(t *testing.T) {
 
 func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
 	issuer := &scriptedIssuer{}
-	clock := &clock{now: time.Now()}
+	clock := newClock()
 	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(clock.Now))
 	var running sync.WaitGroup
 	for range 16 {
@@ -349,10 +349,12 @@ func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
 // clock only moves when a test moves it.
 type clock struct {
 	mu  sync.Mutex
-	now time.Time
+	now tokend.Reading
 }
 
-func (c *clock) Now() time.Time {
+func newClock() *clock { return &clock{now: tokend.Reading{Wall: time.Now().Round(0)}} }
+
+func (c *clock) Now() tokend.Reading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
@@ -361,7 +363,15 @@ func (c *clock) Now() time.Time {
 func (c *clock) advance(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(by)
+	c.now.Wall = c.now.Wall.Add(by)
+	c.now.Monotonic += by
+}
+
+// moveWall sets the wall clock alone.
+func (c *clock) moveWall(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now.Wall = c.now.Wall.Add(by)
 }
 
 func parallel(callers int, call func()) {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	"tokend.internal/go"
@@ -28,7 +29,12 @@ const (
 	DeveloperProviderName = "login.example.internal"
 )
 
-const bufferBytes = 1 << 20
+const (
+	bufferBytes = 1 << 20
+
+	// minPingInterval is tokend's: gRPC's five minutes would end the connections of clients that ping each 30 seconds.
+	minPingInterval = 5 * time.Second
+)
 
 // Server is a tokend service within the process. It is safe for concurrent use.
 type Server struct {
@@ -94,7 +100,10 @@ func NewServer(opts ...Option) *Server {
 
 func (s *Server) serve() {
 	interceptors := append([]grpc.UnaryServerInterceptor{s.countAndFail}, s.settings.interceptors...)
-	s.server = grpc.NewServer(grpc.ChainUnaryInterceptor(interceptors...))
+	s.server = grpc.NewServer(
+		grpc.ChainUnaryInterceptor(interceptors...),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
+	)
 	tokendv1.RegisterDeveloperIdentityServiceServer(s.server, service{server: s})
 	serving := health.NewServer()
 	serving.SetServingStatus(tokendv1.DeveloperIdentityService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)

@@ -64,6 +64,7 @@ func (s service) issue(
 	return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{
 		IdentityId:  identity.id,
 		Token:       s.server.keys[len(s.server.keys)-1].sign(claims),
+		IssueTime:   timestamppb.New(issued),
 		ExpireTime:  timestamppb.New(expire),
 		RefreshTime: timestamppb.New(issued.Add((duration / 3).Truncate(time.Second))),
 	}

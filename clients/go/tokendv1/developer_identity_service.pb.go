@@ -121,7 +121,11 @@ type GetOpenIdTokenForDeveloperIdentityResponse struct {
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// When the caller should fetch the next token: late enough to make use of this one, early enough to ride out an
 	// outage. Always set, never after expire_time.
-	RefreshTime   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=refresh_time,json=refreshTime,proto3" json:"refresh_time,omitempty"`
+	RefreshTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=refresh_time,json=refreshTime,proto3" json:"refresh_time,omitempty"`
+	// The service's clock when it gave this answer. Always set, never after expire_time. A caller whose clock may be wrong
+	// counts the lives of the token from the moment of the answer: expire_time - issue_time, refresh_time - issue_time.
+	// A token that is handed out again has an `iat` before it.
+	IssueTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=issue_time,json=issueTime,proto3" json:"issue_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -180,6 +184,13 @@ func (x *GetOpenIdTokenForDeveloperIdentityResponse) GetExpireTime() *timestampp
 func (x *GetOpenIdTokenForDeveloperIdentityResponse) GetRefreshTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RefreshTime
+	}
+	return nil
+}
+
+func (x *GetOpenIdTokenForDeveloperIdentityResponse) GetIssueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssueTime
 	}
 	return nil
 }
@@ -577,14 +588,16 @@ const file_tokend_v1_developer_identity_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
 	"\x12PrincipalTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9f\x02\n" +
 	"*GetOpenIdTokenForDeveloperIdentityResponse\x12\x1f\n" +
 	"\videntity_id\x18\x01 \x01(\tR\n" +
 	"identityId\x12\x19\n" +
 	"\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\x12;\n" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12=\n" +
-	"\frefresh_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vrefreshTime\"\xec\x01\n" +
+	"\frefresh_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vrefreshTime\x129\n" +
+	"\n" +
+	"issue_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tissueTime\"\xec\x01\n" +
 	"\x1eLookupDeveloperIdentityRequest\x12(\n" +
 	"\x10identity_pool_id\x18\x01 \x01(\tR\x0eidentityPoolId\x12\x1f\n" +
 	"\videntity_id\x18\x02 \x01(\tR\n" +
@@ -655,19 +668,20 @@ var file_tokend_v1_developer_identity_service_proto_depIdxs = []int32{
 	10, // 2: tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest.token_duration:type_name -> google.protobuf.Duration
 	11, // 3: tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse.expire_time:type_name -> google.protobuf.Timestamp
 	11, // 4: tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse.refresh_time:type_name -> google.protobuf.Timestamp
-	0,  // 5: tokend.v1.DeveloperIdentityService.GetOpenIdTokenForDeveloperIdentity:input_type -> tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest
-	2,  // 6: tokend.v1.DeveloperIdentityService.LookupDeveloperIdentity:input_type -> tokend.v1.LookupDeveloperIdentityRequest
-	4,  // 7: tokend.v1.DeveloperIdentityService.MergeDeveloperIdentities:input_type -> tokend.v1.MergeDeveloperIdentitiesRequest
-	6,  // 8: tokend.v1.DeveloperIdentityService.UnlinkDeveloperIdentity:input_type -> tokend.v1.UnlinkDeveloperIdentityRequest
-	1,  // 9: tokend.v1.DeveloperIdentityService.GetOpenIdTokenForDeveloperIdentity:output_type -> tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse
-	3,  // 10: tokend.v1.DeveloperIdentityService.LookupDeveloperIdentity:output_type -> tokend.v1.LookupDeveloperIdentityResponse
-	5,  // 11: tokend.v1.DeveloperIdentityService.MergeDeveloperIdentities:output_type -> tokend.v1.MergeDeveloperIdentitiesResponse
-	7,  // 12: tokend.v1.DeveloperIdentityService.UnlinkDeveloperIdentity:output_type -> tokend.v1.UnlinkDeveloperIdentityResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	11, // 5: tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse.issue_time:type_name -> google.protobuf.Timestamp
+	0,  // 6: tokend.v1.DeveloperIdentityService.GetOpenIdTokenForDeveloperIdentity:input_type -> tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest
+	2,  // 7: tokend.v1.DeveloperIdentityService.LookupDeveloperIdentity:input_type -> tokend.v1.LookupDeveloperIdentityRequest
+	4,  // 8: tokend.v1.DeveloperIdentityService.MergeDeveloperIdentities:input_type -> tokend.v1.MergeDeveloperIdentitiesRequest
+	6,  // 9: tokend.v1.DeveloperIdentityService.UnlinkDeveloperIdentity:input_type -> tokend.v1.UnlinkDeveloperIdentityRequest
+	1,  // 10: tokend.v1.DeveloperIdentityService.GetOpenIdTokenForDeveloperIdentity:output_type -> tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse
+	3,  // 11: tokend.v1.DeveloperIdentityService.LookupDeveloperIdentity:output_type -> tokend.v1.LookupDeveloperIdentityResponse
+	5,  // 12: tokend.v1.DeveloperIdentityService.MergeDeveloperIdentities:output_type -> tokend.v1.MergeDeveloperIdentitiesResponse
+	7,  // 13: tokend.v1.DeveloperIdentityService.UnlinkDeveloperIdentity:output_type -> tokend.v1.UnlinkDeveloperIdentityResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_tokend_v1_developer_identity_service_proto_init() }

@@ -15,9 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"golang.org/x/oauth2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	tokend "tokend.internal/go"
 )
@@ -61,11 +62,33 @@ func manyUsers(ctx context.Context, client *tokend.Client, user string) (tokend.
 func attach(source tokend.TokenSource) (*grpc.ClientConn, error) {
 	return grpc.NewClient("dns:///billing.example.internal:443",
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{})),
-		grpc.WithPerRPCCredentials(tokend.PerRPCCredentials(source)))
+		grpc.WithChainUnaryInterceptor(tokend.UnaryInterceptor(source)),
+		grpc.WithChainStreamInterceptor(tokend.StreamInterceptor(source)))
 }
 
-func overHTTP(ctx context.Context, source tokend.TokenSource) *http.Client {
-	return &http.Client{Transport: &oauth2.Transport{Source: tokend.OAuth2TokenSource(ctx, source)}}
+func overHTTP(source tokend.TokenSource) *http.Client {
+	return &http.Client{Transport: &tokend.Transport{Source: source}}
+}
+
+type userKey struct{}
+
+func userOf(ctx context.Context) (string, bool) {
+	user, ok := ctx.Value(userKey{}).(string)
+	return user, ok
+}
+
+func perUser(cache *tokend.Cache) tokend.TokenSource {
+	byUser := tokend.SourceFunc(func(ctx context.Context) (tokend.TokenSource, error) {
+		user, ok := userOf(ctx) // as your own authentication has put it there
+		if !ok {
+			return nil, status.Error(codes.Unauthenticated, "the call has no user")
+		}
+		return cache.Source(tokend.TokenRequest{
+			IdentityPoolID: pool,
+			Logins:         tokend.Logins{"login.example.internal": tokend.NewSecret(user)},
+		}), nil
+	})
+	return byUser
 }
 
 func exchange(ctx context.Context, source tokend.TokenSource, client *sts.Client) *aws.CredentialsCache {

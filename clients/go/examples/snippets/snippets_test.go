@@ -1,6 +1,7 @@
 package snippets
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	tokend "tokend.internal/go"
 	"tokend.internal/go/tokendtest"
@@ -55,11 +58,13 @@ func TestTheAWSSDKExchangesTheSourcesToken(t *testing.T) {
 func TestTheHTTPClientSendsTheToken(t *testing.T) {
 	source := newSource(t)
 	var authorization string
-	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	api := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		authorization = r.Header.Get("authorization")
 	}))
 	defer api.Close()
-	response, err := overHTTP(t.Context(), source).Get(api.URL)
+	client := overHTTP(source)
+	client.Transport.(*tokend.Transport).Base = api.Client().Transport
+	response, err := client.Get(api.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +87,27 @@ func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
 		t.Errorf("identities %s and %s, error %v", one.IdentityID, many.IdentityID, err)
 	}
 	decide(err)
+}
+
+func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
+	server := tokendtest.NewServer()
+	defer server.Close()
+	cache := tokend.NewCache(server.Client())
+	defer cache.Close()
+	source, identities := perUser(cache), map[string]bool{}
+	for _, user := range []string{"alice", "bob", "alice"} {
+		token, err := source.Token(context.WithValue(t.Context(), userKey{}, user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		identities[token.IdentityID] = true
+	}
+	if calls := server.Calls("GetOpenIdTokenForDeveloperIdentity"); len(identities) != 2 || calls != 2 {
+		t.Errorf("%d identities of 2 users after %d calls", len(identities), calls)
+	}
+	if _, err := source.Token(t.Context()); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("error %v without a user", err)
+	}
 }
 
 func TestClientsOfThePageAreMade(t *testing.T) {

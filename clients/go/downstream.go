@@ -1,0 +1,62 @@
+package tokend
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// DownstreamCode is the code with which a service fails a call of its own for which there is no token, by the table in
+// clients/README.md: codes that speak of tokend's own request would mislead its caller. No error is OK.
+func DownstreamCode(err error) codes.Code {
+	if err == nil {
+		return codes.OK
+	}
+	if reason := reasonOf(err); reason != "" {
+		if code, known := downstreamCodes[reason]; known {
+			return code
+		}
+		return codes.Unavailable
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled
+	}
+	switch code := codeOf(err); code {
+	case codes.DeadlineExceeded, codes.Unauthenticated, codes.PermissionDenied:
+		return code
+	default:
+		return codes.Unavailable
+	}
+}
+
+// codeOf is the status code of what an [Issuer] fails with.
+func codeOf(err error) codes.Code {
+	if failed, ok := errors.AsType[*Error](err); ok {
+		return failed.Code
+	}
+	return status.Code(err)
+}
+
+var downstreamCodes = map[Reason]codes.Code{
+	CallerUnauthenticated:          codes.Unauthenticated,
+	NotAuthorized:                  codes.PermissionDenied,
+	CallerNotAllowed:               codes.PermissionDenied,
+	ValidationFailed:               codes.PermissionDenied,
+	InvalidParameter:               codes.PermissionDenied,
+	ResourceNotFound:               codes.PermissionDenied,
+	ResourceConflict:               codes.PermissionDenied,
+	DeveloperUserAlreadyRegistered: codes.PermissionDenied,
+	LimitExceeded:                  codes.PermissionDenied,
+	UnsupportedByEngine:            codes.PermissionDenied,
+	MetadataTooLarge:               codes.PermissionDenied,
+	TooManyRequests:                codes.Unavailable,
+	EngineUnavailable:              codes.Unavailable,
+	LoginProviderUnavailable:       codes.Unavailable,
+	EngineCredentialsRejected:      codes.Unavailable,
+	Internal:                       codes.Unavailable,
+}

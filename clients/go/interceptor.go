@@ -1,0 +1,105 @@
+package tokend
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// UnaryInterceptor attaches the source's token to outgoing calls as [PerRPCCredentials] does. When the other service
+// answers UNAUTHENTICATED, it drops that token, if the source is an [Invalidator], and makes the call once more with a
+// new one.
+func UnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
+	return unaryInterceptor(bearer{source: source, secure: true})
+}
+
+// InsecureUnaryInterceptor is [UnaryInterceptor] for plaintext, as [InsecurePerRPCCredentials] are.
+func InsecureUnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
+	return unaryInterceptor(bearer{source: source})
+}
+
+// StreamInterceptor attaches the source's token to outgoing streams as [PerRPCCredentials] does. When a stream ends with
+// UNAUTHENTICATED, it drops that token, if the source is an [Invalidator], so that the next one has another. What has
+// been sent on a stream cannot be sent again: it is not opened once more.
+func StreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
+	return streamInterceptor(bearer{source: source, secure: true})
+}
+
+// InsecureStreamInterceptor is [StreamInterceptor] for plaintext, as [InsecurePerRPCCredentials] are.
+func InsecureStreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
+	return streamInterceptor(bearer{source: source})
+}
+
+func unaryInterceptor(credentials bearer) grpc.UnaryClientInterceptor {
+	return func(
+		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		opts ...grpc.CallOption,
+	) error {
+		attached, err := credentials.of(ctx)
+		if err != nil {
+			return err
+		}
+		opts = append(slices.Clip(opts), grpc.PerRPCCredentials(attached))
+		err = invoke(ctx, method, request, reply, connection, opts...)
+		if attached.dropIfRejected(err) {
+			return invoke(ctx, method, request, reply, connection, opts...)
+		}
+		return err
+	}
+}
+
+func streamInterceptor(credentials bearer) grpc.StreamClientInterceptor {
+	return func(
+		ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer,
+		opts ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
+		attached, err := credentials.of(ctx)
+		if err != nil {
+			return nil, err
+		}
+		stream, err := open(ctx, description, connection, method, append(slices.Clip(opts), grpc.PerRPCCredentials(attached))...)
+		if err != nil {
+			return nil, err
+		}
+		return attachedStream{stream, attached}, nil
+	}
+}
+
+type attachedStream struct {
+	grpc.ClientStream
+
+	attached bearer
+}
+
+// RecvMsg implements [grpc.ClientStream]. It is where a stream tells how it has ended.
+func (s attachedStream) RecvMsg(message any) error {
+	err := s.ClientStream.RecvMsg(message)
+	s.attached.dropIfRejected(err)
+	return err
+}
+
+// of are the credentials of one call.
+func (b bearer) of(ctx context.Context) (bearer, error) {
+	source, err := sourceOf(ctx, b.source)
+	if err != nil {
+		return bearer{}, callError(err)
+	}
+	return bearer{source: source, secure: b.secure, used: &atomic.Pointer[Token]{}}, nil
+}
+
+// dropIfRejected drops the token of a call that failed because of it, and says whether it did.
+func (b bearer) dropIfRejected(err error) bool {
+	used := b.used.Load()
+	if status.Code(err) != codes.Unauthenticated || used == nil {
+		return false
+	}
+	source, ok := b.source.(Invalidator)
+	if ok {
+		source.Invalidate(*used)
+	}
+	return ok
+}

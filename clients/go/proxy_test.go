@@ -1,0 +1,73 @@
+package tokend_test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"tokend.internal/go"
+)
+
+// proxied tells the test below, in a process of its own, to make a call: Go reads the proxy's variables once.
+const proxied = "TOKEND_TEST_PROXIED"
+
+func TestCallsGoThroughTheProxyOfTheEnvironmentOnlyWhereThatIsAskedFor(t *testing.T) {
+	switch os.Getenv(proxied) {
+	case "no":
+		callThroughProxy(t)
+		return
+	case "yes":
+		callThroughProxy(t, tokend.WithEnvironmentProxy())
+		return
+	}
+	for asked, want := range map[string]string{"no": "", "yes": "CONNECT tokend.example.invalid:443"} {
+		if got := proxyIsAskedFor(t, asked); got != want {
+			t.Errorf("asked for: %s; the proxy got %q, want %q", asked, got, want)
+		}
+	}
+}
+
+func callThroughProxy(t *testing.T, opts ...tokend.Option) {
+	client, err := tokend.New("dns:///tokend.example.invalid:443", append(opts, tokend.WithInsecure())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := client.GetOpenIdTokenForDeveloperIdentity(ctx, request("alice")); err == nil {
+		t.Error("the call succeeded")
+	}
+}
+
+// proxyIsAskedFor tells what the first request to the proxy is; empty where there is none.
+func proxyIsAskedFor(t *testing.T, asked string) string {
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan string, 1)
+	go func() {
+		defer close(first)
+		connection, err := proxy.Accept()
+		if err != nil {
+			return
+		}
+		defer connection.Close()
+		if request, err := http.ReadRequest(bufio.NewReader(connection)); err == nil {
+			first <- request.Method + " " + request.Host
+		}
+	}()
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	command.Env = append(os.Environ(), proxied+"="+asked, "HTTPS_PROXY=http://"+proxy.Addr().String(), "NO_PROXY=")
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, output)
+	}
+	_ = proxy.Close()
+	return <-first
+}

@@ -1,0 +1,155 @@
+package tokend
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Transport is an [http.RoundTripper] that attaches a token to requests, as "Authorization: Bearer ...". It waits for
+// the token, if it must, until the request's context is done. Requests other than HTTPS fail.
+//
+// When the other service answers 401, it drops that token, if the source is an [Invalidator], and sends the request once
+// more with a new one, if its body can be had again (http.Request.GetBody).
+//
+// A request that an [http.Client] makes since it is redirected carries the token only while scheme, host and port are
+// those of the first request. Elsewhere it goes without, as any redirect after it: a service cannot redirect the token
+// to another one.
+type Transport struct {
+	// Source gives the tokens. A [SourceFunc] finds one for each request by its context.
+	Source TokenSource
+	// Base sends the requests. Nil: [http.DefaultTransport].
+	Base http.RoundTripper
+	// Plaintext lets tokens be sent over http://, where whoever sees the traffic has them.
+	Plaintext bool
+	// RedirectHosts are hosts besides the first request's that redirected requests carry the token to, over HTTPS. With
+	// a port where it is not 443.
+	RedirectHosts []string
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if !t.trusts(request) {
+		return t.base().RoundTrip(request)
+	}
+	if request.URL.Scheme != "https" && !t.Plaintext {
+		return nil, closing(request, fmt.Errorf("tokend: the token is not sent over %s", request.URL.Scheme))
+	}
+	source, err := sourceOf(request.Context(), t.Source)
+	if err != nil {
+		return nil, closing(request, fmt.Errorf("no token for this request: %w", err))
+	}
+	token, err := source.Token(request.Context())
+	if err != nil {
+		return nil, closing(request, fmt.Errorf("no token for this request: %w", err))
+	}
+	response, err := t.send(request, token, request.Body)
+	if err != nil || response.StatusCode != http.StatusUnauthorized {
+		return response, err
+	}
+	return t.sendAgain(request, source, token, response)
+}
+
+// CloseIdleConnections closes those of Base, as [http.Client.CloseIdleConnections] asks for.
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+// sendAgain returns the response that there is where another attempt cannot be made.
+func (t *Transport) sendAgain(
+	request *http.Request, source TokenSource, rejected Token, response *http.Response,
+) (*http.Response, error) {
+	invalidator, ok := source.(Invalidator)
+	if !ok {
+		return response, nil
+	}
+	invalidator.Invalidate(rejected)
+	sentBody := request.Body != nil && request.Body != http.NoBody
+	if sentBody && request.GetBody == nil {
+		return response, nil
+	}
+	token, err := source.Token(request.Context())
+	if err != nil {
+		return response, nil //nolint:nilerr // the first response tells more
+	}
+	body := request.Body
+	if sentBody {
+		if body, err = request.GetBody(); err != nil {
+			return response, nil //nolint:nilerr // as above
+		}
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxDrained)) // so that the connection can be used again
+	_ = response.Body.Close()
+	return t.send(request, token, body)
+}
+
+// maxDrained is how much is read of a response that is not used.
+const maxDrained = 64 << 10
+
+func (t *Transport) send(request *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
+	sent := request.Clone(request.Context())
+	sent.Body = body
+	sent.Header.Set("Authorization", "Bearer "+token.Value.Reveal())
+	response, err := t.base().RoundTrip(sent)
+	if err != nil {
+		return nil, err
+	}
+	response.Request = request // which shows no token
+	return response, nil
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
+
+// trusts says whether the token may go where a request goes, by the redirects that led to it.
+func (t *Transport) trusts(request *http.Request) bool {
+	first := request
+	for first.Response != nil {
+		if first = first.Response.Request; first == nil {
+			return false // Base hides where it began
+		}
+	}
+	for hop := request; hop != first; hop = hop.Response.Request {
+		if !t.mayRedirect(first.URL, hop.URL) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Transport) mayRedirect(first, to *url.URL) bool {
+	if first.Scheme == to.Scheme && address(to.Scheme, to.Host) == address(first.Scheme, first.Host) {
+		return true
+	}
+	return to.Scheme == "https" && slices.ContainsFunc(t.RedirectHosts, func(host string) bool {
+		return address(to.Scheme, host) == address(to.Scheme, to.Host)
+	})
+}
+
+// address is a host with its port, in one spelling.
+func address(scheme, host string) string {
+	parsed := url.URL{Host: strings.ToLower(host)}
+	port := parsed.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	return net.JoinHostPort(parsed.Hostname(), port)
+}
+
+// closing closes the body of a request that is not sent, as a RoundTripper has to.
+func closing(request *http.Request, err error) error {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
+	return err
+}
