@@ -10,6 +10,7 @@ import (
 
 	"tokend.internal/go"
 	"tokend.internal/go/tokendtest"
+	"tokend.internal/go/tokendverify"
 )
 
 func TestGoOIDCAcceptsTokensOfTheServiceAndNoOthers(t *testing.T) {
@@ -39,6 +40,7 @@ func TestGoOIDCAcceptsTokensOfTheServiceAndNoOthers(t *testing.T) {
 				t.Fatalf("refused: %v", err)
 			}
 			checkClaims(t, verified, token)
+			checkIdentity(t, harness.issuer, asked.IdentityPoolID, token)
 			for name, altered := range alterations(raw) {
 				refused(t, name, func() error { _, err := verify(altered, asIs); return err })
 			}
@@ -78,6 +80,22 @@ func checkClaims(t *testing.T, verified *oidc.IDToken, token tokend.Token) {
 	}
 	if got := claims.Tags.PrincipalTags["department"]; !slices.Equal(got, []string{"Zoë & co"}) {
 		t.Errorf("tag %q", got)
+	}
+}
+
+// checkIdentity verifies a token as a service does that uses package tokendverify.
+func checkIdentity(t *testing.T, issuer, pool string, token tokend.Token) {
+	verifier, err := tokendverify.New(issuer, []string{pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := verifier.Verify(t.Context(), token.Value.Reveal())
+	if err != nil || identity.ID != token.IdentityID || identity.IdentityPoolID != pool ||
+		identity.PrincipalTags["department"] != "Zoë & co" || len(identity.AuthenticationMethods) != 3 {
+		t.Errorf("identity %+v, error %v", identity, err)
+	}
+	for name, altered := range alterations(token.Value.Reveal()) {
+		refused(t, name, func() error { _, err := verifier.Verify(t.Context(), altered); return err })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	tokend "tokend.internal/go"
+	"tokend.internal/go/tokendverify"
 )
 
 const pool = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
@@ -89,6 +91,23 @@ func perUser(cache *tokend.Cache) tokend.TokenSource {
 		}), nil
 	})
 	return byUser
+}
+
+func verifying() (*grpc.Server, error) {
+	verifier, err := tokendverify.New("https://tokend.example.internal", []string{pool})
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewServer(
+		grpc.ChainUnaryInterceptor(verifier.UnaryServerInterceptor("/grpc.health.v1.Health/")),
+		grpc.ChainStreamInterceptor(verifier.StreamServerInterceptor("/grpc.health.v1.Health/"))), nil
+}
+
+func greeting(verifier *tokendverify.Verifier) http.Handler {
+	return verifier.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		identity, _ := tokendverify.IdentityFromContext(r.Context())
+		_, _ = fmt.Fprintln(w, "hello", identity.ID, identity.PrincipalTags["department"])
+	}))
 }
 
 func exchange(ctx context.Context, source tokend.TokenSource, client *sts.Client) *aws.CredentialsCache {

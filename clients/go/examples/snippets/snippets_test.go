@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	tokend "tokend.internal/go"
 	"tokend.internal/go/tokendtest"
+	"tokend.internal/go/tokendverify"
 )
 
 const credentialsOfSTS = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -110,6 +112,35 @@ func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
 	}
 }
 
+func TestAServiceOfThePageGreetsTheIdentityOfItsCaller(t *testing.T) {
+	server := tokendtest.NewServer()
+	defer server.Close()
+	verifier, err := tokendverify.New(server.ServeIssuer(), []string{tokendtest.IdentityPoolID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := httptest.NewTLSServer(greeting(verifier))
+	defer service.Close()
+	source := tokend.NewSource(server.Client(), tokend.TokenRequest{
+		IdentityPoolID: tokendtest.IdentityPoolID,
+		Logins:         tokend.Logins{tokendtest.DeveloperProviderName: tokend.NewSecret("user-4711")},
+		PrincipalTags:  map[string]string{"department": "billing"},
+	})
+	defer source.Close()
+	client := overHTTP(source)
+	client.Transport.(*tokend.Transport).Base = service.Client().Transport
+	response, err := client.Get(service.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	token, _ := source.Token(t.Context())
+	if want := "hello " + token.IdentityID + " billing\n"; string(body) != want {
+		t.Errorf("%q, want %q", body, want)
+	}
+}
+
 func TestClientsOfThePageAreMade(t *testing.T) {
 	for _, connect := range []func() (*tokend.Client, error){
 		observed, byToken, func() (*tokend.Client, error) { return byCertificate(x509.NewCertPool()) },
@@ -119,6 +150,9 @@ func TestClientsOfThePageAreMade(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer client.Close()
+	}
+	if _, err := verifying(); err != nil {
+		t.Error(err)
 	}
 	connection, err := attach(newSource(t))
 	if err != nil {

@@ -1,0 +1,187 @@
+package tokendverify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	// keysLive is after how long the keys are fetched again, while those that there are go on to be used.
+	keysLive = 5 * time.Minute
+	// pause is how long no keys are fetched after one that did not bring the key that was looked for: callers with tokens of unknown keys, or an issuer that is
+	// away, do not make a fetch of every call.
+	pause        = 5 * time.Second
+	fetchTimeout = 5 * time.Second
+	maxDocument  = 1 << 20
+)
+
+// keys are the issuer's, kept at hand.
+type keys struct {
+	issuer   string
+	settings settings
+	held     atomic.Pointer[heldKeys] // nil before the first
+
+	mu     sync.Mutex // not held while the issuer is asked
+	flight *fetch     // the fetch that runs
+	missed time.Time  // when the last one ended that did not bring the key; zero where the last one did
+	reason error      // what those get who look for such a key during the pause
+}
+
+type heldKeys struct {
+	byID    map[string]jose.JSONWebKey
+	fetched time.Time
+}
+
+// fetch is one fetch of the keys, for the sake of one of them; err may be read when done is closed.
+type fetch struct {
+	id   string
+	done chan struct{}
+	err  error
+}
+
+var errUnknownKey = fmt.Errorf("%w: it is signed with none of the issuer's keys", ErrRejected)
+
+func newKeys(issuer string, settings settings) *keys {
+	return &keys{issuer: issuer, settings: settings}
+}
+
+// find returns a key by its id, for which it may have to wait.
+func (k *keys) find(ctx context.Context, id string) (jose.JSONWebKey, error) {
+	held := k.held.Load()
+	key, known := held.key(id)
+	if known && k.settings.now().Sub(held.fetched) < keysLive {
+		return key, nil
+	}
+	running, err := k.fetch(id)
+	switch {
+	case known:
+		return key, nil
+	case err != nil:
+		return jose.JSONWebKey{}, err
+	}
+	select {
+	case <-ctx.Done():
+		return jose.JSONWebKey{}, ctx.Err()
+	case <-running.done:
+	}
+	if running.err != nil {
+		return jose.JSONWebKey{}, running.err
+	}
+	if key, known = k.held.Load().key(id); !known {
+		return jose.JSONWebKey{}, errUnknownKey
+	}
+	return key, nil
+}
+
+func (h *heldKeys) key(id string) (jose.JSONWebKey, bool) {
+	if h == nil {
+		return jose.JSONWebKey{}, false
+	}
+	key, known := h.byID[id]
+	return key, known
+}
+
+// fetch returns the fetch that runs, which it starts unless there is a pause.
+func (k *keys) fetch(id string) (*fetch, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.flight != nil:
+		return k.flight, nil
+	case !k.missed.IsZero() && k.settings.now().Sub(k.missed).Abs() < pause:
+		return nil, k.reason
+	}
+	k.flight = &fetch{id: id, done: make(chan struct{})}
+	go k.run(k.flight) // whatever becomes of the caller: others wait for it
+	return k.flight, nil
+}
+
+func (k *keys) run(running *fetch) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	found, err := k.ask(ctx)
+	now := k.settings.now()
+	if err != nil {
+		running.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		k.settings.logger.WarnContext(ctx, "tokend's keys cannot be fetched", "issuer", k.issuer, "error", err)
+	} else {
+		k.held.Store(&heldKeys{byID: found, fetched: now})
+	}
+	k.land(running, now)
+	close(running.done)
+}
+
+func (k *keys) land(running *fetch, now time.Time) {
+	_, known := k.held.Load().key(running.id)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.flight = nil
+	switch {
+	case running.err != nil:
+		k.missed, k.reason = now, running.err
+	case !known:
+		k.missed, k.reason = now, errUnknownKey
+	default:
+		k.missed = time.Time{}
+	}
+}
+
+// ask follows OpenID Connect Discovery 1.0 from the issuer to its keys.
+func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
+	var provider struct {
+		Issuer  string `json:"issuer"`
+		KeysURL string `json:"jwks_uri"`
+	}
+	if err := k.get(ctx, strings.TrimSuffix(k.issuer, "/")+"/.well-known/openid-configuration", &provider); err != nil {
+		return nil, err
+	}
+	switch {
+	case provider.Issuer != k.issuer:
+		return nil, fmt.Errorf("the issuer calls itself %q", provider.Issuer)
+	case strings.HasPrefix(k.issuer, "https://") && !strings.HasPrefix(provider.KeysURL, "https://"):
+		return nil, fmt.Errorf("the keys are not served over https, but at %q", provider.KeysURL)
+	}
+	var set jose.JSONWebKeySet
+	if err := k.get(ctx, provider.KeysURL, &set); err != nil {
+		return nil, err
+	}
+	found := map[string]jose.JSONWebKey{}
+	for _, key := range set.Keys {
+		if key.IsPublic() && key.KeyID != "" && key.Algorithm != "" && (key.Use == "" || key.Use == "sig") {
+			found[key.KeyID] = key
+		}
+	}
+	if len(found) == 0 {
+		return nil, errors.New("there are no keys")
+	}
+	return found, nil
+}
+
+func (k *keys) get(ctx context.Context, url string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := k.settings.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxDocument)).Decode(into); err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	return nil
+}
