@@ -1,5 +1,6 @@
 """clients/python/README.md: every snippet is run as it stands, but for the port of the server."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -10,11 +11,17 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from tests.clients.guarded import Guarded
 from tests.clients.python.bearer_server import bearer_server, call
 from tests.clients.python.sts import WebIdentitySts
-from tests.clients.python.twins import OPTIONS
+from tests.clients.python.twins import OPTIONS, PATIENCE
+from tests.clients.python.verifier.issuer import IDENTITY_ID, POOL, token
 from tests.fakes.clock import FakeClock
+from tests.fakes.oidc_provider import OidcProvider
 from tests.support.certificates import write_certificate
 
 import tokend_client
@@ -64,8 +71,51 @@ def test_every_snippet_is_tested_here(names: SimpleNamespace) -> None:
     defined = {name for name, value in vars(names).items() if getattr(value, "__module__", None) == "readme"}
     used = {"connect", "channel_with_token", "aws_session", "identity_of", "test_a_known_user_and_a_throttled_one"}
     used |= {"connect_by_certificate", "connect_by_token", "channel_with_fresh_tokens", "TokenAuth"}
+    used |= {"orders_server", "list_orders", "guarded"}
     ran = {"user", "main", "TokendProvider"}
     assert defined - ran == used
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[OidcProvider]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with OidcProvider() as running:
+        yield running
+
+
+def test_a_grpc_server_knows_its_callers(names: SimpleNamespace, issuer: OidcProvider) -> None:
+    server = names.orders_server(issuer.issuer, POOL)
+    handlers: Any = {"List": grpc.unary_unary_rpc_method_handler(names.list_orders)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("example.Orders", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        send: Any = channel.unary_unary("/example.Orders/List")
+        bearer = f"Bearer {token(issuer)}"
+        assert send(b"", metadata=[("authorization", bearer)], timeout=PATIENCE) == f"orders of {IDENTITY_ID}".encode()
+        with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
+            send(b"", timeout=PATIENCE)
+    server.stop(None).wait()
+
+
+def test_an_asgi_application_knows_its_callers(names: SimpleNamespace, issuer: OidcProvider) -> None:
+    async def who(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.scope["tokend.identity"].identity_id)
+
+    async def healthy(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ok")
+
+    app = names.guarded(Starlette(routes=[Route("/", who), Route("/healthz", healthy)]), issuer.issuer, POOL)
+
+    async def ask(path: str, headers: dict[str, str]) -> tuple[int, str]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://orders.example.test") as http:
+            answer = await http.get(path, headers=headers)
+        return answer.status_code, answer.text
+
+    assert asyncio.run(ask("/", {"authorization": f"Bearer {token(issuer)}"})) == (200, IDENTITY_ID)
+    assert asyncio.run(ask("/", {}))[0] == 401
+    assert asyncio.run(ask("/healthz", {})) == (200, "ok")
 
 
 def test_httpx_asks_once_more_after_a_401(names: SimpleNamespace, source: TokenSource) -> None:

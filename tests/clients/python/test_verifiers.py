@@ -13,6 +13,7 @@ from tests.clients.python.twins import OPTIONS
 from tests.fakes.clock import FakeClock
 
 from tokend_client import TokendClient
+from tokend_client.verifier import TokenRejected, TokenVerifier
 from tokend_server import app
 from tokend_server.app import Service
 from tokend_server.clock import Clock
@@ -88,6 +89,16 @@ def verify(service: Service, algorithm: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_good_token_is_accepted(service: Service, algorithm: str, verify: Verify) -> None:
     claims = verify(token(service, algorithm))
     assert claims["https://aws.amazon.com/tags"]["principal_tags"] == {name: [value] for name, value in TAGS.items()}
+
+
+def test_the_clients_own_verifier_reads_it(service: Service, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    verifier = TokenVerifier(service.issuer, [POOLS[algorithm]])
+    identity = verifier.verify(token(service, algorithm))
+    assert identity.principal_tags == TAGS
+    assert identity.identity_id == identity.claims["sub"]
+    with pytest.raises(TokenRejected, match="another identity pool"):
+        verifier.verify(token(service, algorithm, OTHER_POOLS[algorithm]))
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])

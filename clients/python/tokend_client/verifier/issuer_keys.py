@@ -1,0 +1,161 @@
+"""The keys of an issuer: found by OpenID Connect Discovery 1.0, kept, and fetched again in the background."""
+
+import http.client
+import json
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+
+from tokend_client.verifier.rejections import KeysUnavailable, TokenRejected
+
+_LOGGER = logging.getLogger("tokend_client")
+
+_DISCOVERY_PATH = "/.well-known/openid-configuration"
+_MAX_DOCUMENT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTimes:
+    """Times of an issuer's keys, in seconds.
+
+    Attributes:
+        refresh_after: Keys of this age are fetched again, while they go on verifying.
+        usable_for: For how long keys verify that cannot be fetched again.
+        pause: Between two fetches, whatever tokens ask for.
+        timeout: How long one request to the issuer may wait.
+    """
+
+    refresh_after: float = 300.0
+    usable_for: float = 86_400.0
+    pause: float = 10.0
+    timeout: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    keys: Mapping[str, jwt.PyJWK]
+    fetched: float
+
+
+class IssuerKeys:
+    """The signing keys of one issuer, by `kid`; safe to share between threads.
+
+    Args:
+        issuer: The issuer's URL, as in the tokens' `iss`.
+        times: When keys are fetched.
+        monotonic: A clock that is never set, in seconds.
+    """
+
+    def __init__(
+        self, issuer: str, times: KeyTimes | None = None, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._issuer = issuer
+        self._times = times or KeyTimes()
+        self._monotonic = monotonic
+        self._held = _Held({}, float("-inf"))
+        self._fetching = threading.Lock()
+        self._next_fetch = float("-inf")
+        self._failed = False
+
+    def held(self, kid: str) -> jwt.PyJWK | None:
+        """The key, if it is at hand; it waits for nothing, but may start a fetch in the background."""
+        key = self._usable(kid)
+        if key and self._age() >= self._times.refresh_after and self._monotonic() >= self._next_fetch:
+            self._refresh()
+        return key
+
+    def find(self, kid: str) -> jwt.PyJWK:
+        """The key; it may wait until the keys are fetched.
+
+        Raises:
+            TokenRejected: The issuer does not publish it.
+            KeysUnavailable: The issuer's keys cannot be had.
+        """
+        with self._fetching:
+            # Another thread may have fetched it while this one waited.
+            if key := self.held(kid):
+                return key
+            if self._monotonic() >= self._next_fetch:
+                self._fetch()
+            if key := self._usable(kid):
+                return key
+            if self._failed:
+                raise KeysUnavailable("the issuer's keys cannot be fetched")
+            raise TokenRejected("the token is signed with a key that its issuer does not publish")
+
+    def _usable(self, kid: str) -> jwt.PyJWK | None:
+        return self._held.keys.get(kid) if self._age() < self._times.usable_for else None
+
+    def _age(self) -> float:
+        return self._monotonic() - self._held.fetched
+
+    def _refresh(self) -> None:
+        if self._fetching.acquire(blocking=False):
+            threading.Thread(target=self._fetch_and_release, name="tokend-issuer-keys", daemon=True).start()
+
+    def _fetch_and_release(self) -> None:
+        try:
+            self._fetch()
+        finally:
+            self._fetching.release()
+
+    def _fetch(self) -> None:
+        try:
+            keys = _fetched(self._issuer, self._times.timeout)
+        except (OSError, ValueError, RecursionError, http.client.HTTPException, jwt.PyJWTError) as error:
+            self._failed = True
+            _LOGGER.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
+        else:
+            self._failed = False
+            self._held = _Held(keys, self._monotonic())
+        self._next_fetch = self._monotonic() + self._times.pause
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def keys_url(issuer: str, configuration: Mapping[str, Any]) -> str:
+    """Where a discovery document says that the keys are.
+
+    Raises:
+        ValueError: It is another issuer's, or names no place that is as safe as the issuer's own.
+    """
+    if configuration.get("issuer") != issuer:
+        raise ValueError("the discovery document is another issuer's")
+    jwks_uri = configuration.get("jwks_uri")
+    if not isinstance(jwks_uri, str) or urlsplit(jwks_uri).scheme not in {"https", urlsplit(issuer).scheme}:
+        raise ValueError("the discovery document names no keys, or leads from https to http")
+    return jwks_uri
+
+
+def _fetched(issuer: str, timeout: float) -> dict[str, jwt.PyJWK]:
+    configuration = _document(issuer.removesuffix("/") + _DISCOVERY_PATH, timeout)
+    keys = jwt.PyJWKSet.from_dict(_document(keys_url(issuer, configuration), timeout)).keys
+    return {key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}}
+
+
+def _document(url: str, timeout: float) -> dict[str, Any]:
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise ValueError(f"{url} is no URL of http or https")
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(url, timeout=timeout) as response:
+            content = response.read(_MAX_DOCUMENT + 1)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
+    if len(content) > _MAX_DOCUMENT:
+        raise ValueError(f"{url} is larger than {_MAX_DOCUMENT} octets")
+    document = json.loads(content)
+    if not isinstance(document, dict):
+        raise ValueError(f"{url} is no JSON object")  # noqa: TRY004 - of a document, not of an argument
+    return document

@@ -1,0 +1,139 @@
+"""Verifies tokens by the rules of OpenID Connect Core 1.0, section 3.1.3.7, and of RFC 8725."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+
+from tokend_client.verifier.identity import VerifiedIdentity
+from tokend_client.verifier.issuer_keys import IssuerKeys
+from tokend_client.verifier.rejections import TokenRejected
+
+#: What tokend signs with.
+ALGORITHMS = ("RS512", "RS256", "ES256")
+#: The `typ` of tokend's tokens, by the pool's `token_type`.
+TYPES = ("JWS", "JWT")
+
+_MAX_TOKEN = 16_384
+_REQUIRED = ["sub", "aud", "iss", "exp", "iat"]
+_TAGS_CLAIM = "https://aws.amazon.com/tags"
+
+#: The first that fits is the reason.
+_REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
+    (jwt.ExpiredSignatureError, "the token has expired"),
+    (jwt.ImmatureSignatureError, "the token was issued in the future"),
+    (jwt.InvalidIssuerError, "the token is another issuer's"),
+    (jwt.InvalidAudienceError, "the token is for another identity pool"),
+    (jwt.MissingRequiredClaimError, "the token lacks a claim"),
+    (jwt.InvalidAlgorithmError, "the token is signed by an algorithm that is not allowed"),
+    (jwt.InvalidSignatureError, "the token's signature is not valid"),
+    (jwt.PyJWTError, "the token is not valid"),
+)
+
+
+class TokenVerifier:
+    """Verifies the tokens of one issuer for one or more identity pools; safe to share between threads.
+
+    Args:
+        issuer: The issuer's URL, as in the tokens' `iss`.
+        identity_pool_ids: The pools whose tokens are good here (`aud`). All pools of a tokend share its keys: without
+            this check, a token of any pool would do.
+        algorithms: By which a token may be signed.
+        types: What a token's `typ` may be; upper and lower case are the same.
+        leeway: By how many seconds clocks may differ.
+        keys: Where the issuer's keys come from; unless given, they are found by its discovery document.
+
+    Raises:
+        ValueError: No pool is given.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a verifier has to be told
+        self,
+        issuer: str,
+        identity_pool_ids: Collection[str],
+        *,
+        algorithms: Collection[str] = ALGORITHMS,
+        types: Collection[str] = TYPES,
+        leeway: float = 60.0,
+        keys: IssuerKeys | None = None,
+    ) -> None:
+        if isinstance(identity_pool_ids, str) or not identity_pool_ids:
+            raise ValueError("identity_pool_ids must be a collection of at least one identity pool id")
+        self._issuer = issuer
+        self._audience = list(identity_pool_ids)
+        self._algorithms = list(algorithms)
+        self._types = {type_.lower() for type_ in types}
+        self._leeway = leeway
+        self._keys = keys or IssuerKeys(issuer)
+
+    def verify(self, token: str) -> VerifiedIdentity:
+        """Who the user of a token is. It may wait while the issuer's keys are fetched.
+
+        Raises:
+            TokenRejected: The token is not good.
+            KeysUnavailable: The issuer's keys cannot be had.
+        """
+        kid = self._kid(token)
+        return self._verified(token, self._keys.held(kid) or self._keys.find(kid))
+
+    async def verify_async(self, token: str) -> VerifiedIdentity:
+        """As `verify`, without blocking the event loop while keys are fetched."""
+        kid = self._kid(token)
+        key = self._keys.held(kid)
+        if key is None:
+            key = await asyncio.to_thread(self._keys.find, kid)
+        return self._verified(token, key)
+
+    def _kid(self, token: str) -> str:
+        if len(token) > _MAX_TOKEN:
+            raise TokenRejected(f"the token is longer than {_MAX_TOKEN} characters")
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise TokenRejected("the token is no JWT") from error
+        kid, type_ = header.get("kid"), header.get("typ")
+        if header.get("alg") not in self._algorithms:
+            raise TokenRejected("the token is signed by an algorithm that is not allowed")
+        if not isinstance(type_, str) or type_.lower() not in self._types:
+            raise TokenRejected("the token is of another type")
+        if not isinstance(kid, str):
+            raise TokenRejected("the token does not name its key")
+        return kid
+
+    def _verified(self, token: str, key: jwt.PyJWK) -> VerifiedIdentity:
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=self._algorithms,
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=self._leeway,
+                options={"require": _REQUIRED},
+            )
+        except jwt.PyJWTError as error:
+            raise TokenRejected(next(text for kind, text in _REASONS if isinstance(error, kind))) from error
+        return _identity(claims)
+
+
+def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:
+    if not isinstance(claims["aud"], str):
+        raise TokenRejected("the token is for more than one audience")
+    try:
+        return VerifiedIdentity(
+            identity_id=claims["sub"],
+            identity_pool_id=claims["aud"],
+            principal_tags=_principal_tags(claims),
+            issue_time=datetime.fromtimestamp(claims["iat"], UTC),
+            expire_time=datetime.fromtimestamp(claims["exp"], UTC),
+            claims=claims,
+        )
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError, OSError) as error:
+        raise TokenRejected("the token's claims have another shape than tokend's") from error
+
+
+def _principal_tags(claims: Mapping[str, Any]) -> dict[str, str]:
+    tags = claims.get(_TAGS_CLAIM, {}).get("principal_tags", {})
+    return {name: values[0] for name, values in tags.items()}

@@ -1,0 +1,166 @@
+"""How the issuer's keys are kept: over rotations, outages and floods of unknown keys."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.oidc_provider import JWKS_PATH, Fault, OidcProvider, jwk, rsa_key
+
+from tokend_client.verifier import KeysUnavailable, TokenRejected
+from tokend_client.verifier.issuer_keys import IssuerKeys, KeyTimes, keys_url
+
+#: A hung issuer has a test of its own, and one of http may publish its keys by http.
+NO_FAULTS = {Fault.NONE, Fault.HANG, Fault.DISCOVERY_OF_INSECURE_KEYS}
+TIMES = KeyTimes(refresh_after=300, usable_for=3600, pause=10, timeout=5)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def keys(issuer: OidcProvider, clock: FakeClock) -> IssuerKeys:
+    return IssuerKeys(issuer.issuer, TIMES, monotonic=clock.monotonic)
+
+
+def fetches(issuer: OidcProvider) -> int:
+    return issuer.fetches[JWKS_PATH]
+
+
+def wait_for_background_fetch() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "tokend-issuer-keys":
+            thread.join()
+
+
+def rotate(issuer: OidcProvider, *kids: str) -> None:
+    issuer.jwks = [jwk(rsa_key(kid), kid=kid, alg="RS256", use="sig") for kid in kids]
+
+
+def test_keys_are_fetched_once(issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock) -> None:
+    assert keys.held("1") is None
+    assert keys.find("1").key_id == "1"
+    clock.advance(299)
+    assert keys.held("1")
+    assert fetches(issuer) == 1
+
+
+def test_old_keys_verify_while_they_are_fetched_again(issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock) -> None:
+    keys.find("1")
+    issuer.fault = Fault.HANG
+    clock.advance(300)
+    assert keys.held("1")
+    assert issuer.hanging.wait(10)
+    assert keys.held("1")
+    issuer.fault = Fault.NONE
+    issuer.released.set()
+    wait_for_background_fetch()
+    assert keys.held("1")
+    assert fetches(issuer) == 2
+
+
+def test_a_key_that_was_removed_is_gone_after_the_next_fetch(
+    issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock
+) -> None:
+    keys.find("1")
+    rotate(issuer, "2")
+    clock.advance(300)
+    keys.held("1")
+    wait_for_background_fetch()
+    assert keys.held("1") is None
+    assert keys.held("2")
+    with pytest.raises(TokenRejected):
+        keys.find("1")
+
+
+def test_a_new_key_is_fetched_when_a_token_names_it(issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock) -> None:
+    keys.find("1")
+    rotate(issuer, "1", "2")
+    clock.advance(10)
+    assert keys.find("2").key_id == "2"
+    assert fetches(issuer) == 2
+
+
+def test_unknown_keys_cost_one_fetch_in_each_pause(issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock) -> None:
+    for expected in (1, 2, 3):
+        for number in range(20):
+            with pytest.raises(TokenRejected, match="does not publish"):
+                keys.find(f"unknown-{number}")
+        assert fetches(issuer) == expected
+        clock.advance(10)
+
+
+def test_threads_that_need_the_same_key_fetch_it_once(issuer: OidcProvider, keys: IssuerKeys) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        assert {key.key_id for key in threads.map(lambda _: keys.find("1"), range(8))} == {"1"}
+    assert fetches(issuer) == 1
+
+
+def test_an_outage_is_bridged_for_as_long_as_it_may_be(
+    issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock
+) -> None:
+    keys.find("1")
+    issuer.fault = Fault.STATUS_500
+    clock.advance(3599)
+    assert keys.held("1")
+    wait_for_background_fetch()
+    clock.advance(1)
+    assert keys.held("1") is None
+    clock.advance(10)
+    with pytest.raises(KeysUnavailable):
+        keys.find("1")
+    issuer.fault = Fault.NONE
+    clock.advance(10)
+    assert keys.find("1")
+
+
+def test_a_failed_fetch_is_made_again_after_the_pause(issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock) -> None:
+    issuer.fault = Fault.STATUS_500
+    for _ in range(5):
+        with pytest.raises(KeysUnavailable):
+            keys.find("1")
+    assert fetches(issuer) == 1
+    issuer.fault = Fault.NONE
+    clock.advance(10)
+    assert keys.find("1")
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in NO_FAULTS])
+def test_answers_that_are_no_keys_are_not_taken(
+    issuer: OidcProvider, keys: IssuerKeys, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer.fault = fault
+    with pytest.raises(KeysUnavailable):
+        keys.find("1")
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"The keys of {issuer.issuer} cannot be fetched: ")
+
+
+def test_keys_for_other_uses_are_passed_over(issuer: OidcProvider, keys: IssuerKeys) -> None:
+    issuer.jwks = [jwk(rsa_key("1"), kid="1", alg="RS256", use="enc"), jwk(rsa_key("2"), kid="2")]
+    with pytest.raises(TokenRejected):
+        keys.find("1")
+    assert keys.held("2")
+
+
+def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, clock: FakeClock) -> None:
+    keys = IssuerKeys(issuer.issuer, KeyTimes(timeout=0.2), monotonic=clock.monotonic)
+    issuer.fault = Fault.HANG
+    with pytest.raises(KeysUnavailable):
+        keys.find("1")
+
+
+@pytest.mark.parametrize(
+    ("issuer_url", "jwks_uri"),
+    [("https://a.example", "https://b.example/keys"), ("http://a.example", "https://a.example/keys")],
+)
+def test_keys_may_be_elsewhere(issuer_url: str, jwks_uri: str) -> None:
+    assert keys_url(issuer_url, {"issuer": issuer_url, "jwks_uri": jwks_uri}) == jwks_uri
+
+
+@pytest.mark.parametrize("jwks_uri", ["http://a.example/keys", "file:///etc/keys", "", 7, None])
+def test_keys_are_as_safe_as_the_issuer(jwks_uri: object) -> None:
+    with pytest.raises(ValueError, match="from https to http"):
+        keys_url("https://a.example", {"issuer": "https://a.example", "jwks_uri": jwks_uri})

@@ -1,0 +1,160 @@
+"""Which tokens a verifier takes, and what it says of others."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.clients.python.verifier.issuer import HEADER, IDENTITY_ID, POOL, claims, token, token_with
+from tests.fakes.oidc_provider import OidcProvider, rsa_key
+
+from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier, VerifiedIdentity
+from tokend_client.verifier.token_verifier import TYPES
+
+TAGS = "https://aws.amazon.com/tags"
+OTHER_POOL = "local:00000000-0000-4000-8000-000000000000"
+
+
+def base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def unsigned(header: dict[str, Any], payload: dict[str, Any], signature: bytes = b"") -> str:
+    parts = [json.dumps(header).encode(), json.dumps(payload).encode(), signature]
+    return ".".join(base64url(part) for part in parts)
+
+
+def by_hmac(issuer: OidcProvider) -> str:
+    """Signed with the public key as if it were a shared secret."""
+    secret: bytes = rsa_key("1").as_pem(private=False)
+    signed = unsigned(HEADER | {"alg": "HS256"}, claims(issuer.issuer)).rpartition(".")[0]
+    return f"{signed}.{base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+
+
+def test_a_token_is_read(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    issued = now()
+    good = token(issuer, exp=issued + 900, iat=issued)
+    identity = verifier.verify(good)
+    assert identity == asyncio.run(verifier.verify_async(good))
+    assert identity == VerifiedIdentity(
+        identity_id=IDENTITY_ID,
+        identity_pool_id=POOL,
+        principal_tags={"team": "red"},
+        issue_time=datetime.fromtimestamp(issued, UTC),
+        expire_time=datetime.fromtimestamp(issued + 900, UTC),
+        claims=claims(issuer.issuer, exp=issued + 900, iat=issued),
+    )
+    assert "alice" not in repr(identity)
+
+
+def test_one_of_several_pools_will_do(issuer: OidcProvider) -> None:
+    verifier = TokenVerifier(issuer.issuer, {POOL, OTHER_POOL})
+    assert verifier.verify(token(issuer, aud=OTHER_POOL)).identity_pool_id == OTHER_POOL
+
+
+@pytest.mark.parametrize("pools", [(), POOL])
+def test_a_verifier_must_know_its_pools(pools: Collection[str]) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        TokenVerifier("https://issuer.example", pools)
+
+
+def test_a_token_without_tags_has_none(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    assert verifier.verify(token(issuer, **{TAGS: None})).principal_tags == {}
+
+
+@pytest.mark.parametrize("type_", [*TYPES, "jwt"])
+def test_both_types_of_tokend_are_taken(issuer: OidcProvider, verifier: TokenVerifier, type_: str) -> None:
+    assert verifier.verify(token_with(issuer, {"typ": type_})).identity_id == IDENTITY_ID
+
+
+def test_clocks_may_differ_by_the_leeway(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    early = token(issuer, iat=now() + 50, exp=now() + 950)
+    assert verifier.verify(early)
+    assert verifier.verify(token(issuer, iat=now() - 900, exp=now() - 50))
+    strict = TokenVerifier(issuer.issuer, [POOL], leeway=0)
+    with pytest.raises(TokenRejected, match="in the future"):
+        strict.verify(early)
+
+
+def now() -> int:
+    return int(time.time())
+
+
+def spliced(good: str, *, payload: bytes | None = None, signature: str | None = None) -> str:
+    """A token with another payload or signature than its own."""
+    header, own_payload, own_signature = good.split(".")
+    return ".".join(
+        (
+            header,
+            own_payload if payload is None else base64url(payload),
+            own_signature if signature is None else signature,
+        )
+    )
+
+
+Make = Callable[[OidcProvider], str]
+
+#: Tokens by what is wrong with them, each with a part of what a verifier says.
+REJECTED: dict[str, tuple[Make, str]] = {
+    "expired": (lambda issuer: token(issuer, exp=now() - 70, iat=now() - 900), "has expired"),
+    "of the future": (lambda issuer: token(issuer, iat=now() + 70), "in the future"),
+    "another issuer": (lambda issuer: token(issuer, iss="https://other.example"), "another issuer's"),
+    "another pool": (lambda issuer: token(issuer, aud=OTHER_POOL), "another identity pool"),
+    "two pools": (lambda issuer: token(issuer, aud=[POOL, OTHER_POOL]), "more than one audience"),
+    "no user": (lambda issuer: token(issuer, sub=None), "lacks a claim"),
+    "no pool": (lambda issuer: token(issuer, aud=None), "lacks a claim"),
+    "no issuer": (lambda issuer: token(issuer, iss=None), "lacks a claim"),
+    "no end": (lambda issuer: token(issuer, exp=None), "lacks a claim"),
+    "no date": (lambda issuer: token(issuer, iat=None), "lacks a claim"),
+    "a number for its user": (lambda issuer: token(issuer, sub=7), "not valid"),
+    "tags of another shape": (lambda issuer: token(issuer, **{TAGS: ["red"]}), "another shape"),
+    "an end beyond all dates": (lambda issuer: token(issuer, exp=10**17), "another shape"),
+    "another type": (lambda issuer: token_with(issuer, {"typ": "at+jwt"}), "another type"),
+    "no type": (lambda issuer: token_with(issuer, {"typ": None}), "another type"),
+    "no key id": (lambda issuer: token_with(issuer, {"kid": None}), "does not name its key"),
+    "an unknown key": (lambda issuer: token_with(issuer, {"kid": "2"}), "does not publish"),
+    "another key's signature": (lambda issuer: token_with(issuer, {}, key="2"), "signature is not valid"),
+    "another token's signature": (
+        lambda issuer: spliced(token(issuer), signature=token(issuer, sub="x").rpartition(".")[2]),
+        "signature is not valid",
+    ),
+    "changed claims": (
+        lambda issuer: spliced(token(issuer), payload=json.dumps(claims(issuer.issuer, sub="x")).encode()),
+        "signature is not valid",
+    ),
+    "no signature": (lambda issuer: spliced(token(issuer), signature=""), "signature is not valid"),
+    "no algorithm": (lambda issuer: unsigned(HEADER | {"alg": "none"}, claims(issuer.issuer)), "algorithm"),
+    "an algorithm that is not allowed": (lambda issuer: token_with(issuer, {"alg": "RS384"}), "algorithm"),
+    "a public key as a secret": (by_hmac, "algorithm"),
+    "nothing": (lambda _: "", "no JWT"),
+    "text": (lambda _: "alice", "no JWT"),
+    "text beyond ASCII": (lambda _: "é.é.é", "no JWT"),
+    "a header without end": (lambda _: f"{base64url(b'[' * 10_000)}.e30.", "no JWT"),
+    "a list for its header": (lambda _: f"{base64url(b'[]')}.e30.", "no JWT"),
+    "too long": (lambda issuer: token(issuer) + "A" * 20_000, "longer than"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_other_tokens_are_rejected_with_the_reason(issuer: OidcProvider, verifier: TokenVerifier, name: str) -> None:
+    make, reason = REJECTED[name]
+    bad = make(issuer)
+    with pytest.raises(TokenRejected, match=reason) as caught:
+        verifier.verify(bad)
+    assert not [part for part in bad.split(".") if part and part in str(caught.value)]
+    with pytest.raises(TokenRejected, match=reason):
+        asyncio.run(verifier.verify_async(bad))
+
+
+def test_without_keys_no_token_is_rejected(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    good = token(issuer)
+    issuer.stop()
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            verifier.verify(good)
