@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from tests.clients.guarded import Guarded
 from tests.clients.python.bearer_server import bearer_server, call
+from tests.clients.python.orders_over_http import orders_over_http
 from tests.clients.python.sts import WebIdentitySts
 from tests.clients.python.twins import OPTIONS, PATIENCE
 from tests.clients.python.verifier.issuer import IDENTITY_ID, POOL, token
@@ -25,7 +26,7 @@ from tests.fakes.oidc_provider import OidcProvider
 from tests.support.certificates import write_certificate
 
 import tokend_client
-from tokend_client import CachingPolicy, ErrorReason, TokendClient, TokendError, TokenRequest, TokenSource
+from tokend_client import CachingPolicy, ErrorReason, TokenCache, TokendClient, TokendError, TokenRequest, TokenSource
 from tokend_client.testing import FakeTokendServer
 
 ROOT = Path(__file__).parents[3]
@@ -70,8 +71,8 @@ def test_the_first_snippet_is_ten_lines_to_the_first_token(
 def test_every_snippet_is_tested_here(names: SimpleNamespace) -> None:
     defined = {name for name, value in vars(names).items() if getattr(value, "__module__", None) == "readme"}
     used = {"connect", "channel_with_token", "aws_session", "identity_of", "test_a_known_user_and_a_throttled_one"}
-    used |= {"connect_by_certificate", "connect_by_token", "channel_with_fresh_tokens", "TokenAuth"}
-    used |= {"orders_server", "list_orders", "guarded"}
+    used |= {"connect_by_certificate", "connect_by_token", "channel_with_fresh_tokens"}
+    used |= {"orders_server", "list_orders", "guarded", "httpx_with_token", "requests_with_token", "orders_of"}
     ran = {"user", "main", "TokendProvider"}
     assert defined - ran == used
 
@@ -118,17 +119,20 @@ def test_an_asgi_application_knows_its_callers(names: SimpleNamespace, issuer: O
     assert asyncio.run(ask("/healthz", {})) == (200, "ok")
 
 
-def test_httpx_asks_once_more_after_a_401(names: SimpleNamespace, source: TokenSource) -> None:
-    seen: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers["authorization"])
-        return httpx.Response(401 if len(seen) == 1 else 200)
-
-    with httpx.Client(transport=httpx.MockTransport(answer), auth=names.TokenAuth(source)) as http:
-        assert http.get("http://orders.example.test").status_code == 200
-    assert len(set(seen)) == 2
-    assert seen[1] == f"Bearer {source.token().token}"
+def test_requests_over_http_bear_the_token(
+    names: SimpleNamespace, source: TokenSource, server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    bearer = f"Bearer {source.token().token}"
+    with orders_over_http() as orders:
+        with names.httpx_with_token(orders.url, source) as http:
+            http.get("/orders")
+            with TokendClient(server.endpoint, options=OPTIONS) as client, TokenCache(client) as cache:
+                names.orders_of(alice, cache, http)
+                of_alice = f"Bearer {cache.token(alice).token}"
+        with names.requests_with_token(source) as session:
+            session.trust_env = False
+            session.get(f"{orders.url}/orders")
+    assert [each.authorization for each in orders.seen] == [bearer, of_alice, bearer]
 
 
 def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""The token on requests of httpx. It needs the extra `httpx`."""
+
+from collections.abc import AsyncGenerator, Generator
+
+import httpx
+
+from tokend_client.async_source import AsyncTokenSource
+from tokend_client.model import OpenIdToken
+from tokend_client.source import TokenSource
+
+
+class HttpxTokenAuth(httpx.Auth):
+    """Sends the source's token with each request of an `httpx.Client`, as `Authorization: Bearer TOKEN`.
+
+    A request waits for the token as long as for its response, by httpx's read timeout, and fails with the `TokendError`
+    if there is none. When the service answers 401, the token is dropped, and the request is made once more with a new
+    one, unless its content was a stream. httpx takes the token off a request that is redirected to another origin.
+
+    Args:
+        source: Where tokens come from.
+    """
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """As httpx asks for it."""
+        timeout = _read_timeout(request)
+        issued = self._source.token(timeout)
+        response = yield _bearing(request, issued)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self._source.invalidate(issued.token)
+            if _is_repeatable(request):
+                yield _bearing(request, self._source.token(timeout))
+
+
+class AsyncHttpxTokenAuth(httpx.Auth):
+    """The twin of `HttpxTokenAuth` for an `httpx.AsyncClient`."""
+
+    def __init__(self, source: AsyncTokenSource) -> None:
+        self._source = source
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """As httpx asks for it."""
+        timeout = _read_timeout(request)
+        issued = await self._source.token(timeout)
+        response = yield _bearing(request, issued)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self._source.invalidate(issued.token)
+            if _is_repeatable(request):
+                yield _bearing(request, await self._source.token(timeout))
+
+
+def _bearing(request: httpx.Request, issued: OpenIdToken) -> httpx.Request:
+    request.headers["authorization"] = f"Bearer {issued.token}"
+    return request
+
+
+def _read_timeout(request: httpx.Request) -> float | None:
+    seconds: float | None = request.extensions.get("timeout", {}).get("read")
+    return seconds
+
+
+def _is_repeatable(request: httpx.Request) -> bool:
+    return isinstance(request.stream, httpx.ByteStream)

@@ -1,0 +1,57 @@
+"""The token on requests of requests. It needs the extra `requests`."""
+
+from functools import partial
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
+
+from tokend_client.model import OpenIdToken
+from tokend_client.source import TokenSource
+
+
+class RequestsTokenAuth(AuthBase):
+    """Sends the source's token with each request of a `requests.Session`, as `Authorization: Bearer TOKEN`.
+
+    A request fails with the `TokendError` if there is no token. When the service answers 401, the token is dropped, and
+    the request is made once more with a new one, unless its body was a stream. requests takes the token off a request
+    that is redirected to another host.
+
+    Args:
+        source: Where tokens come from.
+        timeout: Seconds that a request may wait for the token; the session does not tell its own.
+    """
+
+    def __init__(self, source: TokenSource, *, timeout: float = 5.0) -> None:
+        self._source = source
+        self._timeout = timeout
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        issued = self._source.token(self._timeout)
+        request.headers["Authorization"] = _authorization(issued)
+        request.register_hook("response", partial(self._answered, issued))
+        return request
+
+    def _answered(self, issued: OpenIdToken, response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - whatever the adapter takes
+        rejected = response.request.headers.get("Authorization") == _authorization(issued)
+        if response.status_code != requests.codes.unauthorized or not rejected:
+            return response
+        self._source.invalidate(issued.token)
+        if not isinstance(response.request.body, str | bytes | None):
+            return response
+        return self._repeated(response, settings)
+
+    def _repeated(self, response: requests.Response, settings: dict[str, Any]) -> requests.Response:
+        # The connection is used again once the answer is read.
+        response.content  # noqa: B018 - a property that reads
+        response.close()
+        request = response.request.copy()
+        request.headers["Authorization"] = _authorization(self._source.token(self._timeout))
+        repeated = response.connection.send(request, **settings)
+        repeated.history.append(response)
+        repeated.request = request
+        return repeated
+
+
+def _authorization(issued: OpenIdToken) -> str:
+    return f"Bearer {issued.token}"

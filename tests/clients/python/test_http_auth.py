@@ -1,0 +1,151 @@
+"""The token on requests over HTTP: httpx, httpx in asyncio, and requests."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import grpc
+import httpx
+import pytest
+import requests
+from tests.clients.python.orders_over_http import OrdersOverHttp, Seen, orders_over_http
+from tests.clients.python.twins import AsyncTwin, SyncTwin, Twin
+from tests.fakes.clock import FakeClock
+
+from tokend_client import CachingPolicy, ErrorReason, TokendError, TokenRequest
+from tokend_client.httpx_auth import AsyncHttpxTokenAuth, HttpxTokenAuth
+from tokend_client.requests_auth import RequestsTokenAuth
+from tokend_client.testing import FakeTokendServer
+
+#: Makes a request and follows redirects: the URL, the parts of a body if there is one, and whether it is a stream.
+Ask = Callable[..., int]
+
+
+@pytest.fixture
+def orders() -> Iterator[OrdersOverHttp]:
+    with orders_over_http() as running:
+        yield running
+
+
+def by_httpx(twin: SyncTwin, alice: TokenRequest) -> Ask:
+    def ask(url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0) -> int:
+        content = iter([body]) if stream and body is not None else body
+        auth = HttpxTokenAuth(twin.cache.source(alice))
+        with httpx.Client(auth=auth, trust_env=False, follow_redirects=True, timeout=timeout) as http:
+            return http.request("GET" if body is None else "POST", url, content=content).status_code
+
+    return ask
+
+
+def by_requests(twin: SyncTwin, alice: TokenRequest) -> Ask:
+    def ask(url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0) -> int:
+        data = iter([body]) if stream and body is not None else body
+        with requests.Session() as session:
+            session.trust_env = False
+            session.auth = RequestsTokenAuth(twin.cache.source(alice), timeout=timeout)
+            return session.request("GET" if body is None else "POST", url, data=data, timeout=5).status_code
+
+    return ask
+
+
+def by_async_httpx(twin: AsyncTwin, alice: TokenRequest) -> Ask:
+    async def once(body: bytes) -> AsyncIterator[bytes]:
+        yield body
+
+    async def ask(url: str, body: bytes | None, timeout: float, *, stream: bool) -> int:  # noqa: ASYNC109 - httpx's own
+        content = once(body) if stream and body is not None else body
+        auth = AsyncHttpxTokenAuth(twin.cache.source(alice))
+        async with httpx.AsyncClient(auth=auth, trust_env=False, follow_redirects=True, timeout=timeout) as http:
+            return (await http.request("GET" if body is None else "POST", url, content=content)).status_code
+
+    return lambda url, body=None, stream=False, timeout=5.0: twin.run(ask(url, body, timeout, stream=stream))
+
+
+@pytest.fixture(
+    params=[(SyncTwin, by_httpx), (SyncTwin, by_requests), (AsyncTwin, by_async_httpx)],
+    ids=["httpx", "requests", "httpx in asyncio"],
+)
+def twin_and_ask(
+    request: pytest.FixtureRequest, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> Iterator[tuple[Twin, Ask]]:
+    twin_type, make = request.param
+    with twin_type(server.endpoint, CachingPolicy(clock=clock)) as twin:
+        yield twin, make(twin, alice)
+
+
+@pytest.fixture
+def twin(twin_and_ask: tuple[Twin, Ask]) -> Twin:
+    return twin_and_ask[0]
+
+
+@pytest.fixture
+def ask(twin_and_ask: tuple[Twin, Ask]) -> Ask:
+    return twin_and_ask[1]
+
+
+def bearer(twin: Twin, alice: TokenRequest) -> str:
+    return f"Bearer {twin.ask(alice).token}"
+
+
+def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest) -> None:
+    assert [ask(orders.url), ask(f"{orders.url}/list", b"two")] == [200, 200]
+    token = bearer(twin, alice)
+    assert orders.seen == [Seen("/", token, b""), Seen("/list", token, b"two")]
+
+
+def test_a_rejected_token_is_replaced_once(
+    ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest, server: FakeTokendServer
+) -> None:
+    first = bearer(twin, alice)
+    orders.status = lambda seen: 401 if seen.authorization == first else 200
+    assert [ask(orders.url, b"once more"), ask(orders.url)] == [200, 200]
+    second = bearer(twin, alice)
+    assert orders.seen == [
+        Seen("/", first, b"once more"),
+        Seen("/", second, b"once more"),
+        Seen("/", second, b""),
+    ]
+    assert len(server.requests) == 2
+
+
+def test_a_service_that_rejects_every_token_is_asked_twice(ask: Ask, orders: OrdersOverHttp) -> None:
+    orders.status = lambda _: 401
+    assert ask(orders.url) == 401
+    assert len({each.authorization for each in orders.seen}) == len(orders.seen) == 2
+
+
+def test_a_stream_is_sent_once_and_the_token_is_dropped(
+    ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest
+) -> None:
+    first = bearer(twin, alice)
+    orders.status = lambda _: 401
+    assert ask(orders.url, b"stream", stream=True) == 401
+    assert orders.seen == [Seen("/", first, b"stream")]
+    assert bearer(twin, alice) != first
+
+
+def test_another_host_does_not_get_the_token(ask: Ask, orders: OrdersOverHttp) -> None:
+    with orders_over_http() as other:
+        orders.status = lambda _: 302
+        orders.location = f"{other.url}/elsewhere"
+        other.status = lambda _: 401
+        ask(orders.url)
+        assert orders.seen[0].authorization
+        assert {each.authorization for each in other.seen} == {None}
+
+
+def test_without_a_token_nothing_is_sent(ask: Ask, orders: OrdersOverHttp, server: FakeTokendServer) -> None:
+    server.fail(ErrorReason.NOT_AUTHORIZED)
+    with pytest.raises(TokendError) as caught:
+        ask(orders.url)
+    assert caught.value.reason == ErrorReason.NOT_AUTHORIZED
+    assert orders.seen == []
+
+
+def test_a_request_does_not_wait_for_its_token_without_end(
+    ask: Ask, orders: OrdersOverHttp, server: FakeTokendServer
+) -> None:
+    server.pause()
+    with pytest.raises(TokendError) as caught:
+        ask(orders.url, timeout=0.05)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    server.resume()
+    assert orders.seen == []
