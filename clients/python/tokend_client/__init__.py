@@ -4,7 +4,6 @@ from tokend_client.async_cache import AsyncTokenCache
 from tokend_client.async_client import AsyncTokendClient
 from tokend_client.async_source import AsyncTokenSource
 from tokend_client.auth import TokenAuthMetadataPlugin, token_call_credentials
-from tokend_client.aws import web_identity_token_loader
 from tokend_client.bearer import BearerToken
 from tokend_client.cache import TokenCache
 from tokend_client.channel import service_config, tls_credentials
@@ -51,5 +50,4 @@ __all__ = [
     "service_config",
     "tls_credentials",
     "token_call_credentials",
-    "web_identity_token_loader",
 ]

@@ -1,14 +1,75 @@
-"""Feeding the AWS SDK's web-identity provider."""
+"""AWS credentials for a token, by STS `AssumeRoleWithWebIdentity`. It needs the extra `aws`."""
 
-from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import botocore.session
+from botocore.credentials import AssumeRoleWithWebIdentityCredentialFetcher, DeferredRefreshableCredentials
+from botocore.exceptions import ClientError
 
 from tokend_client.source import TokenSource
 
+#: With what STS rejects a token (API reference of AssumeRoleWithWebIdentity).
+_REJECTIONS = frozenset({"ExpiredTokenException", "InvalidIdentityToken"})
 
-def web_identity_token_loader(source: TokenSource) -> Callable[[], str]:
-    """What botocore's `AssumeRoleWithWebIdentityCredentialFetcher` takes as its `web_identity_token_loader`.
 
-    botocore calls it whenever it needs new AWS credentials, and gets a token that can still be used. It raises
-    `TokendError` where there is none.
+def web_identity_session(
+    source: TokenSource, role_arn: str, *, role_session_name: str, duration: timedelta | None = None
+) -> botocore.session.Session:
+    """A botocore session whose credentials are those of a role, assumed with the source's token.
+
+    botocore assumes the role at the first use, and again before the credentials expire, each time with a token that can
+    be used then; it gets the source's `TokendError` where there is none. A token that STS rejects is dropped, and STS
+    is asked once more with a new one. Settings such as region and endpoint of STS are botocore's own.
+
+    A session is for one user: make one for each source.
+
+    Args:
+        source: Where tokens come from.
+        role_arn: The role to assume.
+        role_session_name: How CloudTrail shows who uses the role.
+        duration: How long the credentials live; None leaves it to STS, which says one hour.
     """
-    return lambda: source.token().token
+    settings: dict[str, Any] = {"RoleSessionName": role_session_name}
+    if duration is not None:
+        settings["DurationSeconds"] = round(duration.total_seconds())
+    session = botocore.session.get_session()
+    provider = _Provider(_Fetcher(session, source, role_arn, settings))
+    session.get_component("credential_provider").insert_before("env", provider)
+    return session
+
+
+class _Fetcher:
+    def __init__(
+        self, session: botocore.session.Session, source: TokenSource, role_arn: str, settings: dict[str, Any]
+    ) -> None:
+        self._source = source
+        self._sent = ""
+        self._fetcher = AssumeRoleWithWebIdentityCredentialFetcher(
+            session.create_client, self._load_token, role_arn, extra_args=settings
+        )
+
+    def fetch_credentials(self) -> Any:  # noqa: ANN401 - botocore's own
+        try:
+            return self._fetcher.fetch_credentials()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in _REJECTIONS:
+                raise
+            self._source.invalidate(self._sent)
+        return self._fetcher.fetch_credentials()
+
+    def _load_token(self) -> str:
+        self._sent = self._source.token().token
+        return self._sent
+
+
+class _Provider:
+    """What botocore asks for credentials, by these names."""
+
+    METHOD = CANONICAL_NAME = "tokend"
+
+    def __init__(self, fetcher: _Fetcher) -> None:
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)

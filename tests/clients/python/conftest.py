@@ -1,10 +1,11 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.clients.python.twins import TWINS, Twin
+from tests.clients.python.twins import OPTIONS, TWINS, Twin
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, TokenRequest
+from tokend_client import CachingPolicy, TokendClient, TokenRequest, TokenSource
 from tokend_client.testing import FakeTokendServer
 
 
@@ -49,3 +50,22 @@ def twin(twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, draw
 @pytest.fixture
 def alice(server: FakeTokendServer) -> TokenRequest:
     return TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
+
+
+@pytest.fixture
+def source(server: FakeTokendServer, clock: FakeClock, alice: TokenRequest) -> Iterator[TokenSource]:
+    with (
+        TokendClient(server.endpoint, options=OPTIONS) as client,
+        TokenSource(client, alice, policy=CachingPolicy(clock=clock)) as source,
+    ):
+        yield source
+
+
+@pytest.fixture
+def aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No settings of this machine, and a region."""
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return monkeypatch

@@ -23,6 +23,13 @@ _ANSWER = """
 </AssumeRoleWithWebIdentityResponse>
 """
 
+_ERROR = """
+<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+  <Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error>
+  <RequestId>1</RequestId>
+</ErrorResponse>
+"""
+
 
 class WebIdentitySts:
     """Serves while it is entered as a context manager.
@@ -30,12 +37,14 @@ class WebIdentitySts:
     Attributes:
         requests: The parameters of each request, in order.
         life: Seconds that the credentials it gives out are valid.
+        rejected: With which error code it rejects a token.
         url: Where it is.
     """
 
     def __init__(self, life: float = 3600.0) -> None:
         self.requests: list[dict[str, str]] = []
         self.life = life
+        self.rejected: dict[str, str] = {}
         self._http = _HttpServer(self)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
@@ -49,11 +58,14 @@ class WebIdentitySts:
         self._thread.join()
         self._http.server_close()
 
-    def answer(self, body: str) -> bytes:
+    def answer(self, body: str) -> tuple[int, bytes]:
         self.requests.append({name: values[0] for name, values in parse_qs(body).items()})
+        code = self.rejected.get(self.requests[-1]["WebIdentityToken"])
+        if code is not None:
+            return 400, _ERROR.format(code=code).strip().encode()
         expiration = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.life)
         text = _ANSWER.format(number=len(self.requests), expiration=expiration.strftime("%Y-%m-%dT%H:%M:%SZ"))
-        return text.strip().encode()
+        return 200, text.strip().encode()
 
 
 class _HttpServer(ThreadingHTTPServer):
@@ -68,8 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: _HttpServer
 
     def do_POST(self) -> None:
-        answer = self.server.sts.answer(self.rfile.read(int(self.headers["content-length"])).decode())
-        self.send_response(200)
+        status, answer = self.server.sts.answer(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.send_response(status)
         self.send_header("content-type", "text/xml")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
