@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import httpx
@@ -15,7 +15,8 @@ from tests.fakes.clock import FakeClock
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 
 from tokend_client import ErrorReason, OpenIdToken, TokendClient, TokendError, TokenRequest
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import FakeAlgorithm, FakeTokendServer
+from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier
 from tokend_server import app
 from tokend_server.config import load_config
 
@@ -84,9 +85,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Tokend]:
-    with FakeTokendServer() as server, TokendClient(server.endpoint, options=OPTIONS) as client:
+    with FakeTokendServer(algorithm="RS512") as server, TokendClient(server.endpoint, options=OPTIONS) as client:
         yield Tokend(
-            client, server.identity_pool_id, server.developer_provider_name, server.issuer, server.jwks, "ES256"
+            client, server.identity_pool_id, server.developer_provider_name, server.issuer, server.jwks, "RS512"
         )
 
 
@@ -106,6 +107,25 @@ def refused(reason: ErrorReason, call: Any) -> TokendError:  # noqa: ANN401 - wh
 def test_a_user_keeps_its_identity(tokend: Tokend) -> None:
     assert tokend.identity("kept") == tokend.identity("kept") != tokend.identity("another")
     assert tokend.identity("kept").partition(":")[0] == tokend.pool.partition(":")[0]
+
+
+@pytest.mark.parametrize("algorithm", get_args(FakeAlgorithm))
+def test_the_fake_serves_what_verifiers_ask_an_issuer_for(
+    monkeypatch: pytest.MonkeyPatch, algorithm: FakeAlgorithm
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with FakeTokendServer(algorithm=algorithm) as server, TokendClient(server.endpoint, options=OPTIONS) as client:
+        user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
+        before = client.get_token(user)
+        url = server.serve_issuer()
+        assert url == server.serve_issuer() == server.issuer
+        verifier = TokenVerifier(url, [server.identity_pool_id], algorithms=[algorithm])
+        issued = client.get_token(user)
+        assert verifier.verify(issued.token).identity_id == issued.identity_id
+        with pytest.raises(TokenRejected, match="another issuer's"):
+            verifier.verify(before.token)
+    with pytest.raises(KeysUnavailable):
+        TokenVerifier(url, [server.identity_pool_id]).verify(issued.token)
 
 
 def test_tokens_verify_and_say_what_was_asked_for(tokend: Tokend) -> None:

@@ -1,5 +1,6 @@
 """A tokend service in the process of a test. It needs the extra `tokend-client[testing]`."""
 
 from tokend_client.testing.server import FakeTokendServer
+from tokend_client.testing.signer import FakeAlgorithm
 
-__all__ = ["FakeTokendServer"]
+__all__ = ["FakeAlgorithm", "FakeTokendServer"]

@@ -17,16 +17,23 @@ _LARGEST_PAGE = 60
 
 
 class FakeOperations:
-    """Answers requests as the service would, one at a time. All refusals are raised as `Failure`."""
+    """Answers requests as the service would, one at a time. All refusals are raised as `Failure`.
 
-    def __init__(self, identity_pool_id: str, developer_provider_name: str, issuer: str, clock: Clock) -> None:
+    Attributes:
+        issuer: The `iss` of tokens.
+        signer: What signs them.
+    """
+
+    def __init__(
+        self, identity_pool_id: str, developer_provider_name: str, issuer: str, clock: Clock, signer: FakeSigner
+    ) -> None:
         self._identity_pool_id = identity_pool_id
         self._developer_provider_name = developer_provider_name
-        self._issuer = issuer
+        self.issuer = issuer
         self._clock = clock
         self._identities = FakeIdentities(identity_pool_id, developer_provider_name)
         self._lock = threading.Lock()
-        self.signer = FakeSigner()
+        self.signer = signer
 
     def get_open_id_token(
         self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest
@@ -111,7 +118,7 @@ class FakeOperations:
         tags = {name: [value] for name, value in request.principal_tags.items()}
         if tags:
             claims |= {"https://aws.amazon.com/tags": {"principal_tags": tags}}
-        return {**claims, "iss": self._issuer, "exp": exp, "iat": iat}
+        return {**claims, "iss": self.issuer, "exp": exp, "iat": iat}
 
     def _page(self, next_token: str, users: int) -> int:
         if not next_token:

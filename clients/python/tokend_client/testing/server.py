@@ -15,7 +15,9 @@ from tokend_client.clock import Clock, SystemClock
 from tokend_client.errors import ErrorReason, FieldViolation, Resource
 from tokend_client.testing.failures import Failure, abort
 from tokend_client.testing.health import health_handler
+from tokend_client.testing.issuer import FakeIssuer
 from tokend_client.testing.operations import FakeOperations
+from tokend_client.testing.signer import FakeAlgorithm, FakeSigner
 
 #: More than the calls at once and the clients that a test has: each of them takes one.
 _THREADS = 128
@@ -38,11 +40,11 @@ class FakeTokendServer:
         developer_provider_name: The pool's developer provider.
         clock: What dates its tokens.
         credentials: Speak TLS.
+        algorithm: What signs the tokens.
 
     Attributes:
         identity_pool_id: The pool.
         developer_provider_name: The pool's developer provider.
-        issuer: The `iss` of its tokens. Nothing is served there.
         requests: The request messages, in the order of their calls; a retry is a call.
     """
 
@@ -53,14 +55,19 @@ class FakeTokendServer:
         developer_provider_name: str = "login.example.internal",
         clock: Clock | None = None,
         credentials: grpc.ServerCredentials | None = None,
+        algorithm: FakeAlgorithm = "ES256",
     ) -> None:
         self.identity_pool_id = identity_pool_id
         self.developer_provider_name = developer_provider_name
-        self.issuer = "https://tokend.example.internal"
         self.requests: list[Message] = []
         self._operations = FakeOperations(
-            identity_pool_id, developer_provider_name, self.issuer, clock or SystemClock()
+            identity_pool_id,
+            developer_provider_name,
+            "https://tokend.example.internal",
+            clock or SystemClock(),
+            FakeSigner(algorithm),
         )
+        self._issuer: FakeIssuer | None = None
         self._credentials = credentials
         self._changed = threading.Condition()
         self._failure: Failure | None = None
@@ -74,6 +81,24 @@ class FakeTokendServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        if self._issuer is not None:
+            self._issuer.close()
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of its tokens. Nothing is served there before `serve_issuer`."""
+        return self._operations.issuer
+
+    def serve_issuer(self) -> str:
+        """Serves the discovery document and the keys over HTTP on the loopback, until the server is left.
+
+        Returns:
+            The issuer's URL, which is the `iss` of tokens from now on.
+        """
+        if self._issuer is None:
+            self._issuer = FakeIssuer(self.jwks, self._operations.signer.algorithm)
+            self._operations.issuer = self._issuer.url
+        return self.issuer
 
     @property
     def endpoint(self) -> str:

@@ -1,0 +1,54 @@
+"""What verifiers ask of an issuer, on the loopback."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_JWKS_PATH = "/.well-known/jwks.json"
+_DISCOVERY_PATH = "/.well-known/openid-configuration"
+
+
+class FakeIssuer:
+    """Serves the discovery document and the keys until `close`.
+
+    Args:
+        jwks: The JWK Set to serve, as JSON.
+        algorithm: Of its keys.
+
+    Attributes:
+        url: The issuer's URL.
+    """
+
+    def __init__(self, jwks: str, algorithm: str) -> None:
+        documents = {_JWKS_PATH: jwks.encode()}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content = documents.get(self.path)
+                self.send_response(404 if content is None else 200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(content or b"")))
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+                """Says nothing."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        configuration = {
+            "issuer": self.url,
+            "jwks_uri": self.url + _JWKS_PATH,
+            "id_token_signing_alg_values_supported": [algorithm],
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+        }
+        documents[_DISCOVERY_PATH] = json.dumps(configuration).encode()
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends it: connections are refused."""
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
