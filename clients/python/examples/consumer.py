@@ -1,0 +1,89 @@
+"""A service that needs tokens of many users all the time, in asyncio.
+
+    python consumer.py TARGET IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS
+
+It prints `ready` when each caller has had a token, goes on until its standard input ends, and then prints as JSON how
+often it asked, when and how it failed, and how many tokens it was given that had already expired.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from tokend_client import AsyncTokenCache, AsyncTokendClient, TokendError, TokenRequest
+
+PATIENCE = 1.0
+PAUSE = 0.02
+
+
+@dataclass
+class Failure:
+    """An ask without a token: when, in seconds since the Unix epoch, and the status code."""
+
+    at: float
+    code: str
+
+
+@dataclass
+class Report:
+    """What became of all asks."""
+
+    asks: int = 0
+    expired: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+async def ask(cache: AsyncTokenCache, user: TokenRequest, report: Report) -> bool:
+    """Asks for the token of a user once, and says whether it came."""
+    report.asks += 1
+    try:
+        issued = await cache.token(user, timeout=PATIENCE)
+    except TokendError as error:
+        report.failures.append(Failure(time.time(), error.code.name))
+        return False
+    report.expired += issued.expire_time <= datetime.now(UTC)
+    return True
+
+
+async def call(cache: AsyncTokenCache, user: TokenRequest, report: Report, ready: asyncio.Event) -> None:
+    """A caller, which asks again and again."""
+    while True:
+        if await ask(cache, user, report):
+            ready.set()
+        await asyncio.sleep(PAUSE)
+
+
+async def main(target: str, pool: str, provider: str, callers: int, token_duration: timedelta) -> Report:
+    """Asks until standard input ends."""
+    report = Report()
+    async with AsyncTokendClient(target) as client, AsyncTokenCache(client) as cache:
+        ready = [asyncio.Event() for _ in range(callers)]
+        tasks = [
+            asyncio.create_task(
+                call(
+                    cache,
+                    TokenRequest(
+                        identity_pool_id=pool, logins={provider: f"caller-{number}"}, token_duration=token_duration
+                    ),
+                    report,
+                    event,
+                )
+            )
+            for number, event in enumerate(ready)
+        ]
+        await asyncio.gather(*(event.wait() for event in ready))
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return report
+
+
+if __name__ == "__main__":
+    target, pool, provider, callers, seconds = sys.argv[1:]
+    outcome = asyncio.run(main(target, pool, provider, int(callers), timedelta(seconds=int(seconds))))
+    print(json.dumps(asdict(outcome)))

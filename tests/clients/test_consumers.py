@@ -1,0 +1,162 @@
+"""The examples that need tokens all the time, while the replicas of tokend hang, die and are replaced.
+
+A caller may fail only where no valid token could be had: some seconds after the last replica has gone, when the tokens
+at hand have expired, and until two seconds after one is back.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clients.served import free_ports
+from tests.clients.toolchains import ROOT
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
+
+CALLERS = 64
+TOKEN_SECONDS = 5
+OUTAGE_SECONDS = 8
+#: A token is refreshed at a third of its life, and handed out until a tenth of its life before its end.
+TOKENS_LAST = TOKEN_SECONDS * 0.9 - TOKEN_SECONDS / 3
+RECOVERY_SECONDS = 2
+
+PROGRAMS = {"python": [sys.executable, str(ROOT / "clients" / "python" / "examples" / "consumer.py")]}
+
+
+@dataclass(frozen=True)
+class Outage:
+    """When there was no replica, in seconds since the Unix epoch."""
+
+    begin: float
+    end: float
+
+    def excuses(self, at: float) -> bool:
+        return self.begin + TOKENS_LAST <= at <= self.end + RECOVERY_SECONDS
+
+
+class Replicas:
+    """Two servers on one database, each always at its own address."""
+
+    def __init__(self, directory: Path) -> None:
+        self._ports = free_ports(2)
+        self._configs = []
+        for number, port in enumerate(self._ports):
+            config = directory / f"{number}.toml"
+            config.write_text(
+                f"""
+[grpc]
+listen = ["127.0.0.1:{port}"]
+drain_delay_seconds = 1
+[issuer]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:0"
+[store]
+url = "sqlite:///{directory}/tokend.db"
+[pools."{POOL_ID}"]
+developer_provider_name = "{DEVELOPER_PROVIDER}"
+signing_algorithm = "ES256"
+""",
+                encoding="utf-8",
+            )
+            self._configs.append(config)
+        self._servers = [ServerProcess(config) for config in self._configs]
+        self.target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self._ports)
+
+    def signal(self, number: int, which: signal.Signals) -> None:
+        os.kill(self._servers[number].pid, which)
+
+    def kill(self, number: int) -> None:
+        self._servers[number].kill()
+
+    def start(self, number: int) -> None:
+        self._servers[number] = ServerProcess(self._configs[number])
+
+    def replace(self, number: int) -> None:
+        """Ends it as a deployment does, and starts its successor."""
+        self._servers[number].stop()
+        self.start(number)
+
+    def stop(self) -> None:
+        for server in self._servers:
+            if server.exit_code is None:
+                os.kill(server.pid, signal.SIGCONT)
+                server.stop()
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[Replicas]:
+    running = Replicas(tmp_path)
+    yield running
+    running.stop()
+
+
+@contextmanager
+def consuming(program: list[str], target: str) -> Iterator[dict[str, Any]]:
+    """Runs a consumer meanwhile; afterwards it is its report."""
+    arguments = [target, POOL_ID, DEVELOPER_PROVIDER, str(CALLERS), str(TOKEN_SECONDS)]
+    report: dict[str, Any] = {}
+    with subprocess.Popen([*program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield report
+        process.stdin.close()
+        report |= json.loads(process.stdout.read())
+    assert process.returncode == 0
+
+
+def out_of_service(replicas: Replicas) -> list[Outage]:
+    """All that happens to the replicas; where both are gone, it is an outage."""
+    wait = threading.Event().wait
+    outages = []
+
+    replicas.signal(0, signal.SIGSTOP)
+    wait(OUTAGE_SECONDS)
+    replicas.signal(0, signal.SIGCONT)
+
+    replicas.kill(0)
+    replicas.start(0)
+
+    begin = time.time()
+    for number in (0, 1):
+        replicas.kill(number)
+    wait(OUTAGE_SECONDS)
+    replicas.start(0)
+    outages.append(Outage(begin, time.time()))
+    replicas.start(1)
+    wait(TOKEN_SECONDS)
+
+    begin = time.time()
+    for number in (0, 1):
+        replicas.signal(number, signal.SIGSTOP)
+    wait(OUTAGE_SECONDS)
+    for number in (0, 1):
+        replicas.signal(number, signal.SIGCONT)
+    outages.append(Outage(begin, time.time()))
+    wait(TOKEN_SECONDS)
+
+    for number in (0, 1):
+        replicas.replace(number)
+    wait(TOKEN_SECONDS)
+    return outages
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+def test_callers_fail_only_where_no_token_can_be_had(replicas: Replicas, language: str) -> None:
+    with consuming(PROGRAMS[language], replicas.target) as report:
+        outages = out_of_service(replicas)
+    failures = [(failure["at"], failure["code"]) for failure in report["failures"]]
+    unexcused = [each for each in failures if not any(outage.excuses(each[0]) for outage in outages)]
+    assert (unexcused, report["expired"]) == ([], 0)
+    assert {code for _, code in failures} == {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+    assert report["asks"] > 10 * CALLERS
