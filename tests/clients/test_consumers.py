@@ -6,20 +6,21 @@ at hand have expired, and until two seconds after one is back.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.clients.served import free_ports
-from tests.clients.toolchains import ROOT
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, leave_out, run
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 CALLERS = 64
@@ -29,7 +30,26 @@ OUTAGE_SECONDS = 8
 TOKENS_LAST = TOKEN_SECONDS * 0.9 - TOKEN_SECONDS / 3
 RECOVERY_SECONDS = 2
 
-PROGRAMS = {"python": [sys.executable, str(ROOT / "clients" / "python" / "examples" / "consumer.py")]}
+CLIENTS = ROOT / "clients"
+
+Command = list[str]
+Report = dict[str, Any]
+
+
+def python(_directory: Path) -> Command:
+    return [sys.executable, str(CLIENTS / "python" / "examples" / "consumer.py")]
+
+
+def go(directory: Path) -> Command:
+    program = str(directory / "consumer")
+    run(["go", "build", "-o", program, "./consumer"], CLIENTS / "go" / "examples")
+    return [program]
+
+
+#: How each example is built, and the tool without which it is left out.
+PROGRAMS: dict[str, tuple[str, Callable[[Path], Command]]] = {"python": ("python3", python), "go": ("go", go)}
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,7 @@ signing_algorithm = "ES256"
             )
             self._configs.append(config)
         self._servers = [ServerProcess(config) for config in self._configs]
-        self.target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        self.addresses = ",".join(f"127.0.0.1:{port}" for port in self._ports)
 
     def signal(self, number: int, which: signal.Signals) -> None:
         os.kill(self._servers[number].pid, which)
@@ -93,19 +113,12 @@ signing_algorithm = "ES256"
                 server.stop()
 
 
-@pytest.fixture
-def replicas(tmp_path: Path) -> Iterator[Replicas]:
-    running = Replicas(tmp_path)
-    yield running
-    running.stop()
-
-
 @contextmanager
-def consuming(program: list[str], target: str) -> Iterator[dict[str, Any]]:
+def consuming(command: Command, replicas: Replicas) -> Iterator[Report]:
     """Runs a consumer meanwhile; afterwards it is its report."""
-    arguments = [target, POOL_ID, DEVELOPER_PROVIDER, str(CALLERS), str(TOKEN_SECONDS)]
-    report: dict[str, Any] = {}
-    with subprocess.Popen([*program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    arguments = [replicas.addresses, POOL_ID, DEVELOPER_PROVIDER, str(CALLERS), str(TOKEN_SECONDS)]
+    report: Report = {}
+    with subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -151,10 +164,30 @@ def out_of_service(replicas: Replicas) -> list[Outage]:
     return outages
 
 
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Report], list[Outage]]:
+    """The reports of all consumers, which run at once, and the outages that they had."""
+    directory = tmp_path_factory.mktemp("consumers")
+    commands = {name: build(directory) for name, (tool, build) in PROGRAMS.items() if shutil.which(tool)}
+    with ExitStack() as undo:
+        replicas = Replicas(directory)
+        undo.callback(replicas.stop)
+        with ExitStack() as consumers:
+            reports = {
+                name: consumers.enter_context(consuming(command, replicas)) for name, command in commands.items()
+            }
+            outages = out_of_service(replicas)
+    return reports, outages
+
+
 @pytest.mark.parametrize("language", PROGRAMS)
-def test_callers_fail_only_where_no_token_can_be_had(replicas: Replicas, language: str) -> None:
-    with consuming(PROGRAMS[language], replicas.target) as report:
-        outages = out_of_service(replicas)
+def test_callers_fail_only_where_no_token_can_be_had(
+    outcome: tuple[dict[str, Report], list[Outage]], language: str
+) -> None:
+    reports, outages = outcome
+    if language not in reports:
+        leave_out(f"{PROGRAMS[language][0]} is not installed, so the consumer is left out")
+    report = reports[language]
     failures = [(failure["at"], failure["code"]) for failure in report["failures"]]
     unexcused = [each for each in failures if not any(outage.excuses(each[0]) for outage in outages)]
     assert (unexcused, report["expired"]) == ([], 0)

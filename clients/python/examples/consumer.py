@@ -1,6 +1,6 @@
 """A service that needs tokens of many users all the time, in asyncio.
 
-    python consumer.py TARGET IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS
+    python consumer.py HOST:PORT,HOST:PORT IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS
 
 It prints `ready` when each caller has had a token, goes on until its standard input ends, and then prints as JSON how
 often it asked, when and how it failed, and how many tokens it was given that had already expired.
@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from tokend_client import AsyncTokenCache, AsyncTokendClient, TokendError, TokenRequest
 
 PATIENCE = 1.0
-PAUSE = 0.02
+PAUSE = 0.05
 
 
 @dataclass
@@ -56,10 +56,10 @@ async def call(cache: AsyncTokenCache, user: TokenRequest, report: Report, ready
         await asyncio.sleep(PAUSE)
 
 
-async def main(target: str, pool: str, provider: str, callers: int, token_duration: timedelta) -> Report:
+async def main(replicas: str, pool: str, provider: str, callers: int, token_duration: timedelta) -> Report:
     """Asks until standard input ends."""
     report = Report()
-    async with AsyncTokendClient(target) as client, AsyncTokenCache(client) as cache:
+    async with AsyncTokendClient(f"ipv4:{replicas}") as client, AsyncTokenCache(client) as cache:
         ready = [asyncio.Event() for _ in range(callers)]
         tasks = [
             asyncio.create_task(
@@ -84,6 +84,6 @@ async def main(target: str, pool: str, provider: str, callers: int, token_durati
 
 
 if __name__ == "__main__":
-    target, pool, provider, callers, seconds = sys.argv[1:]
-    outcome = asyncio.run(main(target, pool, provider, int(callers), timedelta(seconds=int(seconds))))
+    replicas, pool, provider, callers, seconds = sys.argv[1:]
+    outcome = asyncio.run(main(replicas, pool, provider, int(callers), timedelta(seconds=int(seconds))))
     print(json.dumps(asdict(outcome)))
