@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -57,9 +58,15 @@ def test_behind_a_write_that_is_stuck_no_thread_beyond_the_patient_waits_at_all(
     assert not refused(turn)
 
 
-def test_a_write_that_was_stuck_to_its_end_leaves_the_next_one_stuck(
-    clock: FakeClock, threads: ThreadPoolExecutor
+class Failed(Exception):
+    """What a write ends with that another process has kept waiting."""
+
+
+@pytest.mark.parametrize("failure", [Failed, None])
+def test_the_next_write_is_stuck_after_one_that_failed_late_and_not_after_one_that_was_slow(
+    clock: FakeClock, threads: ThreadPoolExecutor, failure: type[Exception] | None
 ) -> None:
+    is_next_stuck = failure is not None
     turn, is_next, goes_on = WriteTurn(0, clock), threading.Event(), threading.Event()
     turn._lock = lock = cast("Any", LockThatTells())  # noqa: SLF001 - that a thread waits shows nowhere else
 
@@ -68,14 +75,22 @@ def test_a_write_that_was_stuck_to_its_end_leaves_the_next_one_stuck(
             is_next.set()
             goes_on.wait(timeout=60)
 
-    with turn.taken(1):
+    with suppress(Failed), turn.taken(1):
         waiting: Future[None] = threads.submit(be_next)
         assert lock.is_awaited.wait(timeout=20)
         clock.advance(STUCK_AFTER)
+        if failure:
+            raise failure
     assert is_next.wait(timeout=20)
+    lock.is_awaited.clear()
+    other = threads.submit(refused, turn)
     try:
-        assert threads.submit(refused, turn).result(timeout=20)
+        if is_next_stuck:
+            assert other.result(timeout=20)
+        else:
+            assert lock.is_awaited.wait(timeout=20)
     finally:
         goes_on.set()
     waiting.result()
+    assert other.result(timeout=20) is is_next_stuck
     assert not refused(turn)

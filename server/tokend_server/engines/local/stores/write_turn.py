@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from tokend_server.clock import Clock
 
 #: Seconds without a turn as short as that after which writes count as stuck.
-STUCK_AFTER = 0.25
+STUCK_AFTER = 0.5
 
 
 class NoTurn(Exception):
@@ -43,12 +43,14 @@ class WriteTurn:
         until = self._clock.monotonic() + timeout
         self._take(until)
         began = self._clock.monotonic()
+        is_written = False
         try:
             yield max(0.0, until - began)
+            is_written = True
         finally:
             ended = self._clock.monotonic()
-            # A long turn has most likely waited for another process without success; so will the next one.
-            if ended - began < STUCK_AFTER:
+            # A write that failed late has most likely waited for another process; so will the next one.
+            if is_written or ended - began < STUCK_AFTER:
                 self._got_on = ended
             self._lock.release()
 
