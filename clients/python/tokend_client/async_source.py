@@ -6,7 +6,7 @@ from tokend_client import forks
 from tokend_client.async_client import AsyncTokendClient
 from tokend_client.client import Outcome
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
-from tokend_client.keeping import TokenKeeping, out_of_time, unwrap
+from tokend_client.keeping import HasTokenChanged, TokenKeeping, out_of_time, unwrap
 from tokend_client.model import OpenIdToken, TokenRequest
 from tokend_client.one_loop import OneLoop
 from tokend_client.policy import CachingPolicy
@@ -68,6 +68,10 @@ class AsyncTokenSource:
             closed.set_exception(Closed("The event loop of the token source is closed."))
             return closed
         return asyncio.run_coroutine_threadsafe(self.token(), self._loop)
+
+    def watch(self, has_token_changed: HasTokenChanged) -> None:
+        """As `TokenSource.watch`."""
+        self._keeping.has_token_changed = has_token_changed
 
     def invalidate(self, token: str) -> None:
         """As `TokenSource.invalidate`; for any thread."""

@@ -1,7 +1,9 @@
 """The state of one token source: what an ask gets, and what a refresh changes. It neither locks nor calls."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import grpc
 
@@ -9,6 +11,9 @@ from tokend_client.errors import Closed, TokendError
 from tokend_client.model import OpenIdToken
 from tokend_client.policy import Backoff, CachingPolicy, Freshness, Held, hold
 from tokend_client.shared import Shared
+
+#: Called with whether there is a token.
+HasTokenChanged: TypeAlias = Callable[[bool], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,10 @@ class TokenKeeping:
     """Keeps the token of one request; its owner sees to it that the methods do not overlap.
 
     Only `fresh_token` and `snapshot` may be called at any time, from any thread.
+
+    Attributes:
+        has_token_changed: Called with whether there is a token, when that may have changed: it came, was rejected, or
+            has expired and could not be refreshed.
     """
 
     def __init__(self, policy: CachingPolicy, shared: Shared) -> None:
@@ -39,6 +48,7 @@ class TokenKeeping:
         self._backoff = Backoff()
         self._refreshing = False
         self._closed: Closed | None = None
+        self.has_token_changed: HasTokenChanged = _ignore
 
     @property
     def snapshot(self) -> OpenIdToken | None:
@@ -69,9 +79,12 @@ class TokenKeeping:
         self._refreshing = False
         if isinstance(outcome, TokendError):
             self._backoff = self._backoff.after(outcome, self._policy, self._shared.successes)
+            if self._held is None or self._held.freshness(self._policy.clock) is Freshness.EXPIRED:
+                self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
         elif not self._closed:
             self._held = held = hold(outcome, self._policy)
             self._backoff = Backoff()
+            self.has_token_changed(True)  # noqa: FBT003 - the one thing that it tells
             self._shared.note_success()
             if outcome.issue_time is not None:
                 self._shared.check_clock(held.arrived_at - outcome.issue_time.timestamp())
@@ -80,6 +93,7 @@ class TokenKeeping:
         """Drops the token, if it is the one that is held."""
         if self._held is not None and self._held.token.token == token:
             self._held = None
+            self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
 
     def close(self, error: Closed) -> None:
         """Ends it: from now on there is no token, but this error."""
@@ -88,6 +102,10 @@ class TokenKeeping:
 
     def _may_refresh(self, freshness: Freshness) -> bool:
         return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)
+
+
+def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - as it is told
+    pass
 
 
 def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:

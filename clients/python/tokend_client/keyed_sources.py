@@ -1,20 +1,24 @@
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
-from weakref import WeakSet
 
 from tokend_client import forks
 from tokend_client.errors import Closed, Forked
+from tokend_client.keeping import HasTokenChanged
 from tokend_client.model import OpenIdToken, TokenRequest
 
 
-class _HasSnapshot(Protocol):
+class _Watched(Protocol):
     @property
     def snapshot(self) -> OpenIdToken | None: ...
 
+    def watch(self, has_token_changed: HasTokenChanged) -> None: ...
 
-_Source = TypeVar("_Source", bound=_HasSnapshot)
+
+_Source = TypeVar("_Source", bound=_Watched)
 
 
 class KeyedSources(Generic[_Source]):
@@ -36,10 +40,10 @@ class KeyedSources(Generic[_Source]):
         self._make = make
         self._max_sources = max_sources
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
-        # Those of them that had no token when last looked at, in the same order.
+        # Those of them that have no token, the first of which makes room first.
         self._without: OrderedDict[bytes, None] = OrderedDict()
         # Also those that made room and are still in use: closing ends them, too.
-        self._alive: WeakSet[_Source] = WeakSet()
+        self._alive: weakref.WeakSet[_Source] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed: Closed | None = None
         forks.remember(self)
@@ -87,15 +91,25 @@ class KeyedSources(Generic[_Source]):
     def _add(self, key: bytes, source: _Source) -> _Source:
         if len(self._sources) >= self._max_sources:
             self._make_room()
+        source.watch(partial(self._note, key, weakref.ref(source)))
         self._sources[key] = source
         self._without[key] = None
         self._alive.add(source)
         return source
 
     def _make_room(self) -> None:
-        while self._without:
+        if self._without:
             key, _ = self._without.popitem(last=False)
-            if self._sources[key].snapshot is None:
-                del self._sources[key]
+            del self._sources[key]
+        else:
+            self._sources.popitem(last=False)
+
+    def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - as it is told
+        with self._lock:
+            owner = source()
+            if owner is None or self._sources.get(key) is not owner:
                 return
-        self._sources.popitem(last=False)
+            if has_token:
+                self._without.pop(key, None)
+            else:
+                self._without[key] = None

@@ -8,7 +8,7 @@ from typing import Self
 from tokend_client import forks
 from tokend_client.client import Outcome, TokendClient
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
-from tokend_client.keeping import Answer, TokenKeeping, out_of_time, unwrap
+from tokend_client.keeping import Answer, HasTokenChanged, TokenKeeping, out_of_time, unwrap
 from tokend_client.model import OpenIdToken, TokenRequest
 from tokend_client.policy import CachingPolicy
 
@@ -83,6 +83,10 @@ class TokenSource:
         else:
             flight.landed.add_done_callback(lambda landed: _resolve(future, landed.result()))
         return future
+
+    def watch(self, has_token_changed: HasTokenChanged) -> None:
+        """Has it called with whether there is a token, when that may have changed."""
+        self._keeping.has_token_changed = has_token_changed
 
     def invalidate(self, token: str) -> None:
         """Drops a token that another service has rejected, if it is still the one that is held."""

@@ -398,6 +398,29 @@ def test_a_request_that_cannot_be_sent_leaves_no_caller_waiting(
     assert server.requests == []
 
 
+@pytest.mark.parametrize("lost_by", ["rejection", "expiry"])
+def test_a_user_whose_token_is_lost_makes_room_first(
+    twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, lost_by: str
+) -> None:
+    old, lost, new, newer = (replace(alice, logins={server.developer_provider_name: name}) for name in "abcd")
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_sources=2) as twin:
+        if lost_by == "rejection":
+            kept = twin.ask(old)
+            twin.source(lost).invalidate(twin.ask(lost).token)
+        else:
+            twin.ask(lost)
+            clock.advance(10_000)
+            kept = twin.ask(old)
+            server.fail(ErrorReason.NOT_AUTHORIZED)
+            with pytest.raises(TokendError):
+                twin.ask(lost)
+            server.recover()
+        given = twin.ask(new)
+        assert (twin.ask(old), twin.ask(new)) == (kept, given)
+        twin.ask(newer)
+        assert twin.ask(new) is given
+
+
 def test_the_least_recently_used_makes_room(
     twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
