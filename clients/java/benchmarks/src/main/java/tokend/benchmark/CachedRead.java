@@ -65,12 +65,12 @@ public class CachedRead {
     makeStale(client);
   }
 
-  /** A token that is to be refreshed, and a refresh that is not to be started for a day. */
+  /** A token that is to be refreshed, and a back-off by a clock that stands still. */
   private void makeStale(TokendClient client) {
     Instant[] now = {Instant.now()};
-    stale = client.tokenSource(request(0), CachingPolicy.defaults().withClock(() -> now[0]));
+    stale = client.tokenSource(request(0), CachingPolicy.defaults().withClocks(() -> now[0], () -> 0));
     now[0] = stale.token().refreshTime();
-    server.fail(Failure.of(ErrorReason.TOO_MANY_REQUESTS).withRetryDelay(Duration.ofDays(1)));
+    server.fail(Failure.of(ErrorReason.TOO_MANY_REQUESTS));
     stale.token();
     stale.idle().join();
   }

@@ -1,7 +1,7 @@
 package tokend.client;
 
 import java.time.Duration;
-import java.time.Instant;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Keeps the token of one user: fetches it when it is first asked for, and the next one ahead of its end.
  *
- * <p>While the token is fresh, asking costs one volatile read and a look at the clock. From {@code refreshTime} on the
+ * <p>While the token is fresh, asking costs one volatile read and a look at both clocks. From {@code refreshTime} on the
  * caller who comes first starts a refresh, and everybody gets the old token at once, until it expires. Only then do
  * callers wait, all for the same refresh. A refresh that fails keeps the token that there is; the next one is not
  * started before a back-off.
@@ -24,6 +24,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
 
   private final Supplier<CompletableFuture<TokenSnapshot>> fetch;
   private final CachingPolicy policy;
+  private final Refreshes refreshes;
   private volatile SourceState state = SourceState.EMPTY;
 
   /**
@@ -31,29 +32,34 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
    *
    * @param fetch starts a call of its own, which depends on nothing of the thread that starts it and ends by itself
    */
-  CachedTokenSource(Supplier<CompletableFuture<TokenSnapshot>> fetch, CachingPolicy policy) {
+  CachedTokenSource(Supplier<CompletableFuture<TokenSnapshot>> fetch, CachingPolicy policy, Refreshes refreshes) {
     this.fetch = fetch;
     this.policy = policy;
+    this.refreshes = refreshes;
   }
 
   @Override
   public TokenSnapshot token() {
-    TokenSnapshot fresh = fresh(policy.clock().millis());
-    return fresh != null ? fresh : Waiting.await(ask());
+    TokenSnapshot fresh = fresh(policy.now());
+    return fresh != null ? fresh : Waiting.await(Waiting.ofCaller(ask()));
   }
 
   @Override
   public TokenSnapshot token(Duration timeout) {
-    TokenSnapshot fresh = fresh(policy.clock().millis());
-    return fresh != null ? fresh : Waiting.await(ask(), timeout);
+    Objects.requireNonNull(timeout, "timeout");
+    TokenSnapshot fresh = fresh(policy.now());
+    return fresh != null ? fresh : Waiting.await(Waiting.ofCaller(ask()), timeout);
   }
 
   @Override
   public CompletableFuture<TokenSnapshot> tokenAsync() {
-    // A future of their own, which they may end as they like; copy() would wrap the failure.
-    CompletableFuture<TokenSnapshot> token = new CompletableFuture<>();
-    ask().whenComplete((snapshot, failure) -> end(token, snapshot, failure));
-    return token;
+    return Waiting.ofCaller(ask());
+  }
+
+  @Override
+  public void invalidate(TokenSnapshot rejected) {
+    String token = Objects.requireNonNull(rejected, "rejected").token();
+    STATE.updateAndGet(this, seen -> seen.invalidated(token));
   }
 
   /**
@@ -79,16 +85,14 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   /** Forgets the token, ends the refresh that runs, and tells all who wait, and whoever asks later, that it is closed. */
   @Override
   public void close() {
-    SourceState closed = SourceState.closedState();
-    CompletableFuture<TokenSnapshot> refresh = STATE.getAndSet(this, closed).refresh();
-    TokendException failure = closed.failure();
-    if (refresh != null && failure != null) {
-      refresh.completeExceptionally(failure);
+    CompletableFuture<TokenSnapshot> refresh = STATE.getAndSet(this, SourceState.CLOSED).refresh();
+    if (refresh != null) {
+      refresh.completeExceptionally(SourceState.closedFailure());
     }
   }
 
   /** The token if it is fresh: the path that nearly all callers take. */
-  @Nullable TokenSnapshot fresh(long now) {
+  @Nullable TokenSnapshot fresh(Reading now) {
     Holding holding = state.holding();
     return holding != null && holding.isFresh(now) ? holding.snapshot() : null;
   }
@@ -97,8 +101,8 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   CompletableFuture<TokenSnapshot> ask() {
     while (true) {
       SourceState seen = state;
-      long now = policy.clock().millis();
-      if (!seen.mayStartRefresh(now)) {
+      Reading now = policy.now();
+      if (!seen.mayStartRefresh(now, refreshes.successes())) {
         return seen.answer(now);
       }
       CompletableFuture<TokenSnapshot> refresh = new CompletableFuture<>();
@@ -111,19 +115,17 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   private void start(CompletableFuture<TokenSnapshot> refresh) {
-    CompletableFuture<TokenSnapshot> call = startCall();
+    CompletableFuture<TokenSnapshot> call = refreshes.send(this::fetchDated);
     call.whenComplete((snapshot, failure) -> learn(refresh, snapshot, failure));
     // Closing the source ends the refresh; the call must not outlive it.
     refresh.whenComplete((snapshot, failure) -> call.cancel(false));
   }
 
-  private CompletableFuture<TokenSnapshot> startCall() {
-    try {
-      return fetch.get();
-    } catch (Throwable failure) {
-      // Whatever it is, those who wait must get it, and the next refresh must be able to start.
-      return CompletableFuture.failedFuture(failure);
-    }
+  private CompletableFuture<TokenSnapshot> fetchDated() {
+    long sent = policy.clock().millis();
+    CompletableFuture<TokenSnapshot> call = fetch.get();
+    call.thenAccept(snapshot -> refreshes.compareClocks(snapshot, sent, policy.clock().millis()));
+    return call;
   }
 
   /** The state changes before the refresh ends: who is woken and asks again must find what was brought. */
@@ -132,36 +134,25 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     TokendException failure = thrown == null ? null : Failures.toTokendException(thrown);
     try {
       change(snapshot, failure);
-      end(refresh, snapshot, failure);
+      Refreshes.end(refresh, snapshot, failure);
     } catch (Throwable defect) {
       // Of the injected clock or randomness, say. As above, no caller may be left waiting.
-      TokendException told = Failures.toTokendException(defect);
-      STATE.updateAndGet(this, seen -> seen.failed(told, Long.MIN_VALUE));
-      end(refresh, null, told);
+      TokendException reported = Failures.toTokendException(defect);
+      STATE.updateAndGet(this, seen -> seen.failed(Backoff.NONE));
+      Refreshes.end(refresh, null, reported);
     }
   }
 
   private void change(@Nullable TokenSnapshot snapshot, @Nullable TokendException failure) {
-    Instant now = policy.clock().instant();
+    Reading now = policy.now();
     double draw = policy.random().nextDouble();
     if (failure != null) {
-      STATE.updateAndGet(this, seen -> seen.failed(failure, retryAt(now, failure, seen.failures() + 1, draw)));
+      long successes = refreshes.successes();
+      STATE.updateAndGet(this, seen -> seen.failed(seen.backoff().after(failure, now, draw, successes)));
     } else if (snapshot != null) {
+      refreshes.succeeded();
       Holding arrived = Holding.of(snapshot, now, policy.skew(), draw);
       STATE.updateAndGet(this, seen -> seen.refreshed(arrived));
     }
-  }
-
-  private static void end(
-      CompletableFuture<TokenSnapshot> future, @Nullable TokenSnapshot snapshot, @Nullable Throwable failure) {
-    if (failure != null) {
-      future.completeExceptionally(failure);
-    } else if (snapshot != null) {
-      future.complete(snapshot);
-    }
-  }
-
-  private static long retryAt(Instant now, TokendException failure, int failures, double draw) {
-    return now.plus(Backoff.after(failure, failures, draw)).toEpochMilli();
   }
 }

@@ -2,7 +2,9 @@ package tokend.client;
 
 import java.time.Duration;
 import java.time.InstantSource;
+import java.util.Objects;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.LongSupplier;
 import java.util.random.RandomGenerator;
 
 /**
@@ -10,10 +12,37 @@ import java.util.random.RandomGenerator;
  *
  * @param skew how long before its end a token is no longer handed out; never more than a tenth of the token's life
  * @param refreshDeadline the deadline of the calls that refresh tokens
- * @param clock tells the time
+ * @param clock the wall clock
+ * @param nanoTime the monotonic clock, in nanoseconds since any moment, as {@link System#nanoTime}
  * @param random draws jitter and back-off; called by many threads at once
  */
-public record CachingPolicy(Duration skew, Duration refreshDeadline, InstantSource clock, RandomGenerator random) {
+public record CachingPolicy(
+    Duration skew,
+    Duration refreshDeadline,
+    InstantSource clock,
+    LongSupplier nanoTime,
+    RandomGenerator random) {
+
+  /**
+   * Makes a policy of all settings.
+   *
+   * @param skew how long before its end a token is no longer handed out, never negative
+   * @param refreshDeadline the deadline of refreshes, more than zero
+   * @param clock the wall clock
+   * @param nanoTime the monotonic clock
+   * @param random draws jitter and back-off
+   * @throws IllegalArgumentException when a duration is not within these limits
+   */
+  public CachingPolicy {
+    if (Objects.requireNonNull(skew, "skew").isNegative()) {
+      throw new IllegalArgumentException("skew must not be negative: " + skew);
+    }
+    TokendClientBuilder.requirePositive(refreshDeadline, "refreshDeadline");
+    Objects.requireNonNull(clock, "clock");
+    Objects.requireNonNull(nanoTime, "nanoTime");
+    Objects.requireNonNull(random, "random");
+  }
+
 
   /**
    * A minute of skew, refreshes of 3 seconds, the system's clock and randomness.
@@ -25,6 +54,7 @@ public record CachingPolicy(Duration skew, Duration refreshDeadline, InstantSour
         Duration.ofMinutes(1),
         Duration.ofSeconds(3),
         InstantSource.system(),
+        System::nanoTime,
         () -> ThreadLocalRandom.current().nextLong());
   }
 
@@ -35,7 +65,7 @@ public record CachingPolicy(Duration skew, Duration refreshDeadline, InstantSour
    * @return the changed policy
    */
   public CachingPolicy withSkew(Duration value) {
-    return new CachingPolicy(value, refreshDeadline, clock, random);
+    return new CachingPolicy(value, refreshDeadline, clock, nanoTime, random);
   }
 
   /**
@@ -45,17 +75,18 @@ public record CachingPolicy(Duration skew, Duration refreshDeadline, InstantSour
    * @return the changed policy
    */
   public CachingPolicy withRefreshDeadline(Duration value) {
-    return new CachingPolicy(skew, value, clock, random);
+    return new CachingPolicy(skew, value, clock, nanoTime, random);
   }
 
   /**
-   * Changes the clock.
+   * Changes the clocks. A token is as old as the one says that has it older; back-off goes by the monotonic one.
    *
-   * @param value the clock, such as a {@link java.time.Clock}
+   * @param wall the wall clock, such as a {@link java.time.Clock}
+   * @param monotonic the monotonic clock, in nanoseconds since any moment
    * @return the changed policy
    */
-  public CachingPolicy withClock(InstantSource value) {
-    return new CachingPolicy(skew, refreshDeadline, value, random);
+  public CachingPolicy withClocks(InstantSource wall, LongSupplier monotonic) {
+    return new CachingPolicy(skew, refreshDeadline, wall, monotonic, random);
   }
 
   /**
@@ -65,6 +96,10 @@ public record CachingPolicy(Duration skew, Duration refreshDeadline, InstantSour
    * @return the changed policy
    */
   public CachingPolicy withRandom(RandomGenerator value) {
-    return new CachingPolicy(skew, refreshDeadline, clock, value);
+    return new CachingPolicy(skew, refreshDeadline, clock, nanoTime, value);
+  }
+
+  Reading now() {
+    return new Reading(clock.millis(), nanoTime.getAsLong());
   }
 }

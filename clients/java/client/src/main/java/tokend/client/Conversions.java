@@ -12,6 +12,12 @@ import tokend.v1.UnlinkDeveloperIdentityRequest;
 
 /** Between the records of this package and the messages of the contract. */
 final class Conversions {
+  // What google.protobuf.Duration and Timestamp allow.
+  private static final long MOST_SECONDS = 315_576_000_000L;
+  private static final long FIRST_SECOND = -62_135_596_800L;
+  private static final long LAST_SECOND = 253_402_300_799L;
+  private static final long MOST_NANOS = 999_999_999;
+
   private Conversions() {}
 
   static GetOpenIdTokenForDeveloperIdentityRequest toMessage(TokenRequest request) {
@@ -29,11 +35,16 @@ final class Conversions {
   }
 
   static TokenSnapshot toSnapshot(GetOpenIdTokenForDeveloperIdentityResponse message) {
+    if (!message.hasExpireTime()) {
+      throw new ProtocolException("no expire_time");
+    }
+    Instant issueTime = message.hasIssueTime() ? toInstant(message.getIssueTime()) : null;
+    Instant expireTime = toInstant(message.getExpireTime());
+    if (issueTime != null && !expireTime.isAfter(issueTime)) {
+      throw new ProtocolException("expire_time is not after issue_time");
+    }
     return new TokenSnapshot(
-        message.getIdentityId(),
-        message.getToken(),
-        toInstant(message.getExpireTime()),
-        toInstant(message.getRefreshTime()));
+        message.getIdentityId(), message.getToken(), issueTime, expireTime, toInstant(message.getRefreshTime()));
   }
 
   static LookupDeveloperIdentityRequest toMessage(LookupRequest request) {
@@ -69,11 +80,25 @@ final class Conversions {
         .build();
   }
 
-  static Duration toDuration(com.google.protobuf.Duration message) {
+  /** A delay, which the contract does not let be negative. */
+  static Duration toDelay(com.google.protobuf.Duration message) {
+    boolean isDelay = isWithin(message.getSeconds(), 0, MOST_SECONDS) && isWithin(message.getNanos(), 0, MOST_NANOS);
+    if (!isDelay) {
+      throw new ProtocolException("invalid retry_delay");
+    }
     return Duration.ofSeconds(message.getSeconds(), message.getNanos());
   }
 
   private static Instant toInstant(Timestamp message) {
+    boolean isTimestamp =
+        isWithin(message.getSeconds(), FIRST_SECOND, LAST_SECOND) && isWithin(message.getNanos(), 0, MOST_NANOS);
+    if (!isTimestamp) {
+      throw new ProtocolException("invalid time");
+    }
     return Instant.ofEpochSecond(message.getSeconds(), message.getNanos());
+  }
+
+  private static boolean isWithin(long value, long least, long most) {
+    return value >= least && value <= most;
   }
 }

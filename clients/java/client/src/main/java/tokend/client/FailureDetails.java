@@ -25,6 +25,11 @@ record FailureDetails(
 
   private static final String DOMAIN = "tokend";
 
+  /**
+   * Reads details.
+   *
+   * @throws ProtocolException one of them breaks the contract
+   */
   static FailureDetails of(List<Any> details) {
     FailureDetails found = NONE;
     for (Any detail : details) {
@@ -36,7 +41,7 @@ record FailureDetails(
   private FailureDetails withWhatCanBeRead(Any detail) {
     try {
       return with(detail);
-    } catch (InvalidProtocolBufferException | ArithmeticException e) {
+    } catch (InvalidProtocolBufferException e) {
       // The failure itself matters more than one detail of it.
       return this;
     }
@@ -47,7 +52,7 @@ record FailureDetails(
       return withErrorInfo(detail.unpack(ErrorInfo.class));
     }
     if (detail.is(RetryInfo.class)) {
-      Duration delay = Conversions.toDuration(detail.unpack(RetryInfo.class).getRetryDelay());
+      Duration delay = Conversions.toDelay(detail.unpack(RetryInfo.class).getRetryDelay());
       return new FailureDetails(reason, awsErrorCode, awsRequestId, delay, violations, resourceType, requestId);
     }
     if (detail.is(BadRequest.class)) {

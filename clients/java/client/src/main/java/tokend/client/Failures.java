@@ -20,11 +20,19 @@ final class Failures {
     if (failure instanceof StatusRuntimeException || failure instanceof StatusException) {
       return ofStatus(Status.fromThrowable(failure), Status.trailersFromThrowable(failure), failure);
     }
+    if (failure instanceof ProtocolException broken) {
+      return TokendException.protocolError(broken, broken);
+    }
     return TokendException.local(Status.Code.UNKNOWN, failure.getClass().getSimpleName(), failure);
   }
 
   private static TokendException ofStatus(Status status, @Nullable Metadata trailers, Throwable cause) {
-    FailureDetails details = details(status, trailers);
+    FailureDetails details;
+    try {
+      details = details(status, trailers);
+    } catch (ProtocolException e) {
+      return TokendException.protocolError(e, cause);
+    }
     String reason = details.reason() == null ? "" : " " + details.reason();
     String description = status.getDescription() == null ? "" : ": " + status.getDescription();
     return new TokendException(status.getCode(), status.getCode() + reason + description, details, cause);

@@ -4,34 +4,41 @@ import java.time.Duration;
 import java.time.Instant;
 
 /**
- * A snapshot that arrived, and the times at which it changes its state, in milliseconds since the epoch.
+ * A snapshot that arrived, and the ages at which it changes its state, in milliseconds.
  *
  * @param snapshot the snapshot
- * @param staleAt from then on it is to be refreshed
- * @param expiredAt from then on it is not handed out any more
+ * @param arrival when it arrived
+ * @param freshFor from that age on it is to be refreshed
+ * @param usableFor from that age on it is not handed out any more
  */
-record Holding(TokenSnapshot snapshot, long staleAt, long expiredAt) {
+record Holding(TokenSnapshot snapshot, Reading arrival, long freshFor, long usableFor) {
   private static final double MOST_JITTER = 0.1;
   private static final int LIFE_TO_SKEW = 10;
 
+  /** A server that answers with an old token is not called at every ask. */
+  private static final long LEAST_FRESH = 1000;
+
   /**
-   * Decides when a snapshot changes its state.
+   * Decides when a snapshot changes its state. The times of a server that sends no issue time are compared with the wall
+   * clock.
    *
    * @param draw 0 to 1: how much of the jitter is taken
    */
-  static Holding of(TokenSnapshot snapshot, Instant arrival, Duration skew, double draw) {
-    long untilRefresh = Math.max(0, Duration.between(arrival, snapshot.refreshTime()).toMillis());
-    long staleAt = snapshot.refreshTime().toEpochMilli() - (long) (untilRefresh * MOST_JITTER * draw);
-    long life = Math.max(0, Duration.between(arrival, snapshot.expireTime()).toMillis());
-    long expiredAt = snapshot.expireTime().toEpochMilli() - Math.min(skew.toMillis(), life / LIFE_TO_SKEW);
-    return new Holding(snapshot, Math.min(staleAt, expiredAt), expiredAt);
+  static Holding of(TokenSnapshot snapshot, Reading arrival, Duration skew, double draw) {
+    Instant sent = snapshot.issueTime();
+    Instant issued = sent != null ? sent : Instant.ofEpochMilli(arrival.wallMillis());
+    long life = Math.max(0, Duration.between(issued, snapshot.expireTime()).toMillis());
+    long usableFor = life - Math.min(skew.toMillis(), life / LIFE_TO_SKEW);
+    long untilRefresh = Math.max(0, Duration.between(issued, snapshot.refreshTime()).toMillis());
+    long jittered = untilRefresh - (long) (untilRefresh * MOST_JITTER * draw);
+    return new Holding(snapshot, arrival, Math.min(Math.max(jittered, LEAST_FRESH), usableFor), usableFor);
   }
 
-  boolean isFresh(long now) {
-    return now < staleAt;
+  boolean isFresh(Reading now) {
+    return now.millisSince(arrival) < freshFor;
   }
 
-  boolean isExpired(long now) {
-    return now >= expiredAt;
+  boolean isExpired(Reading now) {
+    return now.millisSince(arrival) >= usableFor;
   }
 }

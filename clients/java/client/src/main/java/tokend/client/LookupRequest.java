@@ -1,5 +1,7 @@
 package tokend.client;
 
+import java.util.Objects;
+
 /**
  * The input of LookupDeveloperIdentity. At least one of {@code identityId} and {@code developerUserIdentifier} is needed.
  *
@@ -12,6 +14,22 @@ package tokend.client;
  */
 public record LookupRequest(
     String identityPoolId, String identityId, String developerUserIdentifier, int maxResults, String nextToken) {
+
+  /**
+   * Makes a request of all inputs.
+   *
+   * @param identityPoolId the identity pool
+   * @param identityId an identity of the pool
+   * @param developerUserIdentifier a user of the pool's developer provider
+   * @param maxResults the most identifiers to return
+   * @param nextToken where the page before has ended
+   */
+  public LookupRequest {
+    Objects.requireNonNull(identityPoolId, "identityPoolId");
+    Objects.requireNonNull(identityId, "identityId");
+    Objects.requireNonNull(developerUserIdentifier, "developerUserIdentifier");
+    Objects.requireNonNull(nextToken, "nextToken");
+  }
 
   /**
    * Asks for the users of an identity.

@@ -1,5 +1,7 @@
 package tokend.client;
 
+import java.util.Objects;
+
 /**
  * The input of MergeDeveloperIdentities.
  *
@@ -13,6 +15,21 @@ public record MergeRequest(
     String destinationUserIdentifier,
     String developerProviderName,
     String identityPoolId) {
+
+  /**
+   * Makes a request of all inputs.
+   *
+   * @param sourceUserIdentifier the user whose identity is given up
+   * @param destinationUserIdentifier the user whose identity stays
+   * @param developerProviderName the pool's developer provider
+   * @param identityPoolId the identity pool
+   */
+  public MergeRequest {
+    Objects.requireNonNull(sourceUserIdentifier, "sourceUserIdentifier");
+    Objects.requireNonNull(destinationUserIdentifier, "destinationUserIdentifier");
+    Objects.requireNonNull(developerProviderName, "developerProviderName");
+    Objects.requireNonNull(identityPoolId, "identityPoolId");
+  }
 
   @Override
   public String toString() {

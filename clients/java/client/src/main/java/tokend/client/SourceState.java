@@ -7,58 +7,68 @@ import org.jspecify.annotations.Nullable;
 /**
  * All that a source knows at a time. It never changes; what happens leads to another one.
  *
- * @param holding the last token that arrived
+ * @param holding the last token that arrived, unless it was invalidated
  * @param refresh ends as the refresh that runs does; null while none runs
- * @param failures how many refreshes have failed since the last one that did not
- * @param retryAt no refresh starts before, in milliseconds since the epoch
- * @param failure why no refresh may start before {@code retryAt}, or why none ever will
+ * @param backoff when the next refresh may start
  * @param closed whether the source is closed
  */
 record SourceState(
     @Nullable Holding holding,
     @Nullable CompletableFuture<TokenSnapshot> refresh,
-    int failures,
-    long retryAt,
-    @Nullable TokendException failure,
+    Backoff backoff,
     boolean closed) {
 
-  static final SourceState EMPTY = new SourceState(null, null, 0, Long.MIN_VALUE, null, false);
+  static final SourceState EMPTY = new SourceState(null, null, Backoff.NONE, false);
 
-  static SourceState closedState() {
-    return new SourceState(null, null, 0, Long.MAX_VALUE, closedFailure(), true);
-  }
+  static final SourceState CLOSED = new SourceState(null, null, Backoff.NONE, true);
 
   static TokendException closedFailure() {
     return TokendException.local(Status.Code.CANCELLED, "the token source is closed", null);
   }
 
-  boolean mayStartRefresh(long now) {
-    return refresh == null && now >= retryAt && !closed && (holding == null || !holding.isFresh(now));
+  boolean mayStartRefresh(Reading now, long successes) {
+    return refresh == null
+        && !closed
+        && (holding == null || !holding.isFresh(now))
+        && backoff.isOver(now, isUsable(now), successes);
   }
 
   SourceState refreshing(CompletableFuture<TokenSnapshot> started) {
-    return new SourceState(holding, started, failures, retryAt, failure, false);
+    return new SourceState(holding, started, backoff, false);
   }
 
   SourceState refreshed(Holding arrived) {
-    return closed ? this : new SourceState(arrived, null, 0, Long.MIN_VALUE, null, false);
+    return closed ? this : new SourceState(arrived, null, Backoff.NONE, false);
   }
 
-  SourceState failed(TokendException why, long nextRetryAt) {
-    return closed ? this : new SourceState(holding, null, failures + 1, nextRetryAt, why, false);
+  SourceState failed(Backoff next) {
+    return closed ? this : new SourceState(holding, null, next, false);
+  }
+
+  SourceState invalidated(String token) {
+    boolean isHeld = holding != null && holding.snapshot().token().equals(token);
+    return isHeld ? new SourceState(null, refresh, backoff, closed) : this;
   }
 
   /** What a caller is given who comes now: something that has ended already, but for one who must wait. */
-  CompletableFuture<TokenSnapshot> answer(long now) {
-    if (holding != null && !holding.isExpired(now)) {
+  CompletableFuture<TokenSnapshot> answer(Reading now) {
+    if (closed) {
+      return CompletableFuture.failedFuture(closedFailure());
+    }
+    if (holding != null && isUsable(now)) {
       return CompletableFuture.completedFuture(holding.snapshot());
     }
     if (refresh != null) {
       return refresh;
     }
+    TokendException failure = backoff.failure();
     if (failure != null) {
       return CompletableFuture.failedFuture(failure);
     }
     throw new IllegalStateException("a refresh must have been started");
+  }
+
+  private boolean isUsable(Reading now) {
+    return holding != null && !holding.isExpired(now);
   }
 }

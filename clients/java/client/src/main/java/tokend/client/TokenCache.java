@@ -1,7 +1,12 @@
 package tokend.client;
 
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.Iterator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Objects;
 import java.util.PriorityQueue;
 import java.util.Queue;
 import java.util.Set;
@@ -9,10 +14,11 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps the tokens of many users, a {@link CachedTokenSource} each. The key is the whole {@link TokenRequest}. When it is
- * full, the user whose token was asked for longest ago makes room. Safe to use by many threads at once.
+ * full, a user without a token makes room, or else the one whose token was asked for longest ago. Safe to use by many threads at once.
  */
 public final class TokenCache implements AutoCloseable {
   /** How many users a cache holds if nothing else is said. */
@@ -25,6 +31,7 @@ public final class TokenCache implements AutoCloseable {
   private final Set<CachedTokenSource> leaving = ConcurrentHashMap.newKeySet();
 
   // Guarded by `this`, as is every change of `entries`.
+  private final Set<Entry> withoutToken = new LinkedHashSet<>();
   private final Queue<Entry> leastRecentlyUsed = new PriorityQueue<>(Comparator.comparingLong(entry -> entry.queuedAt));
   private boolean closed;
 
@@ -45,8 +52,8 @@ public final class TokenCache implements AutoCloseable {
    * @throws TokendException when there is no token and the refresh failed
    */
   public TokenSnapshot token(TokenRequest request) {
-    long now = policy.clock().millis();
-    CachedTokenSource source = source(request, now);
+    Reading now = policy.now();
+    CachedTokenSource source = source(request, now.nanoTime());
     TokenSnapshot fresh = source.fresh(now);
     return fresh != null ? fresh : source.token();
   }
@@ -60,6 +67,7 @@ public final class TokenCache implements AutoCloseable {
    * @throws TokendException when there is no token and the refresh failed, or took longer
    */
   public TokenSnapshot token(TokenRequest request, Duration timeout) {
+    Objects.requireNonNull(timeout, "timeout");
     return source(request).token(timeout);
   }
 
@@ -82,23 +90,44 @@ public final class TokenCache implements AutoCloseable {
    * @throws TokendException when the cache is closed
    */
   public CachedTokenSource source(TokenRequest request) {
-    return source(request, policy.clock().millis());
+    return source(request, policy.nanoTime().getAsLong());
+  }
+
+  /**
+   * Drops a user's token that another service has rejected, as {@link TokenSource#invalidate} does.
+   *
+   * @param request names the user
+   * @param rejected the token
+   */
+  public void invalidate(TokenRequest request, TokenSnapshot rejected) {
+    Objects.requireNonNull(rejected, "rejected");
+    Entry found = entries.get(Objects.requireNonNull(request, "request"));
+    if (found != null) {
+      found.source.invalidate(rejected);
+    }
   }
 
   /** Closes the sources of all users. */
   @Override
-  public synchronized void close() {
+  public void close() {
+    // Who is woken may do what they like, and wait for others who use this cache: no lock is held.
+    closing().forEach(CachedTokenSource::close);
+  }
+
+  private synchronized List<CachedTokenSource> closing() {
     closed = true;
-    entries.values().forEach(entry -> entry.source.close());
-    leaving.forEach(CachedTokenSource::close);
+    List<CachedTokenSource> sources = new ArrayList<>(leaving);
+    entries.values().forEach(entry -> sources.add(entry.source));
     entries.clear();
+    withoutToken.clear();
     leastRecentlyUsed.clear();
+    return sources;
   }
 
   private CachedTokenSource source(TokenRequest request, long now) {
-    Entry found = entries.get(request);
+    Entry found = entries.get(Objects.requireNonNull(request, "request"));
     Entry entry = found != null ? found : add(request, now);
-    if (entry.usedAt < now) {
+    if (now - entry.usedAt > 0) {
       entry.usedAt = now;
     }
     return entry.source;
@@ -117,22 +146,49 @@ public final class TokenCache implements AutoCloseable {
     }
     Entry entry = new Entry(request, newSource.apply(request), now);
     entries.put(request, entry);
-    leastRecentlyUsed.add(entry);
+    withoutToken.add(entry);
     return entry;
+  }
+
+  private void makeRoom() {
+    Entry entry = oldestWithoutToken();
+    if (entry != null) {
+      drop(entry);
+    } else {
+      dropLeastRecentlyUsed();
+    }
+  }
+
+  /** Entries of which a token has arrived since they were made are found here, and go to the queue of the others. */
+  private @Nullable Entry oldestWithoutToken() {
+    for (Iterator<Entry> seen = withoutToken.iterator(); seen.hasNext(); ) {
+      Entry entry = seen.next();
+      seen.remove();
+      if (entry.source.current().isEmpty()) {
+        return entry;
+      }
+      entry.queuedAt = entry.usedAt;
+      leastRecentlyUsed.add(entry);
+    }
+    return null;
   }
 
   /**
    * Drops the least recently used entry, or finds that the first of the queue is not the one. Uses do not touch the
    * queue, so that they need no lock: an entry that was used since it was queued is queued again.
    */
-  private void makeRoom() {
+  private void dropLeastRecentlyUsed() {
     Entry entry = leastRecentlyUsed.remove();
     long usedAt = entry.usedAt;
-    if (usedAt > entry.queuedAt) {
+    if (usedAt - entry.queuedAt > 0) {
       entry.queuedAt = usedAt;
       leastRecentlyUsed.add(entry);
       return;
     }
+    drop(entry);
+  }
+
+  private void drop(Entry entry) {
     entries.remove(entry.request);
     leave(entry.source);
   }

@@ -3,6 +3,7 @@ package tokend.client;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,8 +34,10 @@ public record TokenRequest(
    * @param tokenDuration whole seconds, or null
    */
   public TokenRequest {
-    logins = Map.copyOf(logins);
-    principalTags = Map.copyOf(principalTags);
+    Objects.requireNonNull(identityPoolId, "identityPoolId");
+    Objects.requireNonNull(identityId, "identityId");
+    logins = Map.copyOf(Objects.requireNonNull(logins, "logins"));
+    principalTags = Map.copyOf(Objects.requireNonNull(principalTags, "principalTags"));
   }
 
   /**
@@ -74,7 +77,7 @@ public record TokenRequest(
     private @Nullable Duration tokenDuration;
 
     private Builder(String identityPoolId) {
-      this.identityPoolId = identityPoolId;
+      this.identityPoolId = Objects.requireNonNull(identityPoolId, "identityPoolId");
     }
 
     /**
@@ -84,7 +87,7 @@ public record TokenRequest(
      * @return this
      */
     public Builder identityId(String value) {
-      identityId = value;
+      identityId = Objects.requireNonNull(value, "identityId");
       return this;
     }
 
@@ -96,7 +99,7 @@ public record TokenRequest(
      * @return this
      */
     public Builder login(String providerName, String login) {
-      logins.put(providerName, login);
+      logins.put(Objects.requireNonNull(providerName, "providerName"), Objects.requireNonNull(login, "login"));
       return this;
     }
 
@@ -108,7 +111,7 @@ public record TokenRequest(
      * @return this
      */
     public Builder principalTag(String name, String value) {
-      principalTags.put(name, value);
+      principalTags.put(Objects.requireNonNull(name, "name"), Objects.requireNonNull(value, "value"));
       return this;
     }
 
@@ -119,7 +122,7 @@ public record TokenRequest(
      * @return this
      */
     public Builder tokenDuration(Duration value) {
-      tokenDuration = value;
+      tokenDuration = Objects.requireNonNull(value, "tokenDuration");
       return this;
     }
 

@@ -4,8 +4,9 @@ import io.grpc.CallCredentials;
 import io.grpc.Metadata;
 import io.grpc.SecurityLevel;
 import io.grpc.Status;
-import java.util.Set;
+import java.util.Objects;
 import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,7 +14,8 @@ import org.jspecify.annotations.Nullable;
  * thread: a call that must wait for a token is held back until there is one.
  *
  * <p>Calls on connections without TLS fail with UNAUTHENTICATED, unless {@link #allowingPlaintext()} is asked for. Where
- * there is no token, calls fail with UNAVAILABLE if a later try may get one, and with UNAUTHENTICATED if not.
+ * there is no token, calls fail with {@link TokendException#downstreamCode()}. {@link TokendClientInterceptor} does the
+ * same and tries a rejected call again.
  */
 public final class TokendCallCredentials extends CallCredentials {
   private static final Metadata.Key<String> AUTHORIZATION =
@@ -22,13 +24,6 @@ public final class TokendCallCredentials extends CallCredentials {
   /** What a call fails with whose token others could read. */
   static final Status NOT_PRIVATE =
       Status.UNAUTHENTICATED.withDescription("tokens are not sent over a connection without TLS");
-
-  private static final Set<Status.Code> TRANSIENT =
-      Set.of(
-          Status.Code.UNAVAILABLE,
-          Status.Code.CANCELLED,
-          Status.Code.DEADLINE_EXCEEDED,
-          Status.Code.RESOURCE_EXHAUSTED);
 
   private final TokenSource source;
   private final boolean plaintextAllowed;
@@ -39,7 +34,7 @@ public final class TokendCallCredentials extends CallCredentials {
    * @param source the source, which the caller goes on to own
    */
   public TokendCallCredentials(TokenSource source) {
-    this(source, false);
+    this(Objects.requireNonNull(source, "source"), false);
   }
 
   private TokendCallCredentials(TokenSource source, boolean plaintextAllowed) {
@@ -58,16 +53,25 @@ public final class TokendCallCredentials extends CallCredentials {
 
   @Override
   public void applyRequestMetadata(RequestInfo requestInfo, Executor appExecutor, MetadataApplier applier) {
+    apply(requestInfo, applier, snapshot -> {});
+  }
+
+  /** Does the same, and hands out the token that the call bears. */
+  void apply(RequestInfo requestInfo, MetadataApplier applier, Consumer<TokenSnapshot> attached) {
     if (!plaintextAllowed && !isPrivate(requestInfo)) {
       applier.fail(NOT_PRIVATE);
       return;
     }
-    source.tokenAsync().whenComplete((snapshot, failure) -> apply(applier, snapshot, failure));
+    source.tokenAsync().whenComplete((snapshot, failure) -> apply(applier, attached, snapshot, failure));
   }
 
   private static void apply(
-      MetadataApplier applier, @Nullable TokenSnapshot snapshot, @Nullable Throwable failure) {
+      MetadataApplier applier,
+      Consumer<TokenSnapshot> attached,
+      @Nullable TokenSnapshot snapshot,
+      @Nullable Throwable failure) {
     if (snapshot != null) {
+      attached.accept(snapshot);
       applier.apply(authorization(snapshot.token()));
     } else if (failure != null) {
       applier.fail(toStatus(Failures.toTokendException(failure)));
@@ -85,7 +89,8 @@ public final class TokendCallCredentials extends CallCredentials {
   }
 
   private static Status toStatus(TokendException failure) {
-    Status status = TRANSIENT.contains(failure.code()) ? Status.UNAVAILABLE : Status.UNAUTHENTICATED;
-    return status.withDescription("no token: " + failure.getMessage()).withCause(failure);
+    return Status.fromCode(failure.downstreamCode())
+        .withDescription("no token: " + failure.getMessage())
+        .withCause(failure);
   }
 }

@@ -5,6 +5,7 @@ import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.MethodDescriptor;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -21,16 +22,18 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
 public final class TokendClient implements AutoCloseable {
   private final ManagedChannel channel;
   private final Reconnection reconnection;
+  private final Refreshes refreshes;
   private final Duration deadline;
 
   TokendClient(ManagedChannel channel, Duration deadline) {
-    this(channel, new Reconnection(channel, System::nanoTime), deadline);
+    this(channel, Reconnection.of(channel), new Refreshes(), deadline);
   }
 
-  private TokendClient(ManagedChannel channel, Reconnection reconnection, Duration deadline) {
+  private TokendClient(ManagedChannel channel, Reconnection reconnection, Refreshes refreshes, Duration deadline) {
     this.channel = channel;
     this.reconnection = reconnection;
-    this.deadline = deadline;
+    this.refreshes = refreshes;
+    this.deadline = TokendClientBuilder.requirePositive(deadline, "deadline");
   }
 
   /**
@@ -40,7 +43,7 @@ public final class TokendClient implements AutoCloseable {
    * @return a builder
    */
   public static TokendClientBuilder builder(String target) {
-    return new TokendClientBuilder(target);
+    return new TokendClientBuilder(Objects.requireNonNull(target, "target"));
   }
 
   /**
@@ -50,7 +53,7 @@ public final class TokendClient implements AutoCloseable {
    * @return a client on the same connections: closing either closes both
    */
   public TokendClient withDeadline(Duration value) {
-    return new TokendClient(channel, reconnection, value);
+    return new TokendClient(channel, reconnection, refreshes, value);
   }
 
   /**
@@ -73,7 +76,7 @@ public final class TokendClient implements AutoCloseable {
   public CompletableFuture<TokenSnapshot> getOpenIdTokenForDeveloperIdentityAsync(TokenRequest request) {
     return call(
         DeveloperIdentityServiceGrpc.getGetOpenIdTokenForDeveloperIdentityMethod(),
-        Conversions.toMessage(request),
+        Conversions.toMessage(Objects.requireNonNull(request, "request")),
         Conversions::toSnapshot);
   }
 
@@ -97,7 +100,7 @@ public final class TokendClient implements AutoCloseable {
   public CompletableFuture<LookupResult> lookupDeveloperIdentityAsync(LookupRequest request) {
     return call(
         DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod(),
-        Conversions.toMessage(request),
+        Conversions.toMessage(Objects.requireNonNull(request, "request")),
         Conversions::toResult);
   }
 
@@ -121,7 +124,7 @@ public final class TokendClient implements AutoCloseable {
   public CompletableFuture<String> mergeDeveloperIdentitiesAsync(MergeRequest request) {
     return call(
         DeveloperIdentityServiceGrpc.getMergeDeveloperIdentitiesMethod(),
-        Conversions.toMessage(request),
+        Conversions.toMessage(Objects.requireNonNull(request, "request")),
         response -> response.getIdentityId());
   }
 
@@ -144,7 +147,7 @@ public final class TokendClient implements AutoCloseable {
   public CompletableFuture<@Nullable Void> unlinkDeveloperIdentityAsync(UnlinkRequest request) {
     return call(
         DeveloperIdentityServiceGrpc.getUnlinkDeveloperIdentityMethod(),
-        Conversions.toMessage(request),
+        Conversions.toMessage(Objects.requireNonNull(request, "request")),
         response -> null);
   }
 
@@ -166,8 +169,9 @@ public final class TokendClient implements AutoCloseable {
    * @return a source, to be closed before this client
    */
   public CachedTokenSource tokenSource(TokenRequest request, CachingPolicy policy) {
-    TokendClient refreshing = withDeadline(policy.refreshDeadline());
-    return new CachedTokenSource(() -> refreshing.detachedToken(request), policy);
+    Objects.requireNonNull(request, "request");
+    TokendClient refreshing = withDeadline(Objects.requireNonNull(policy, "policy").refreshDeadline());
+    return new CachedTokenSource(() -> refreshing.detachedToken(request), policy, refreshes);
   }
 
   /**
@@ -187,6 +191,7 @@ public final class TokendClient implements AutoCloseable {
    * @return a cache, to be closed before this client
    */
   public TokenCache tokenCache(CachingPolicy policy, int maximumSize) {
+    Objects.requireNonNull(policy, "policy");
     return new TokenCache(request -> tokenSource(request, policy), policy, maximumSize);
   }
 

@@ -3,6 +3,7 @@ package tokend.client;
 import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptor;
 import io.grpc.CompositeChannelCredentials;
+import io.grpc.Deadline;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannelBuilder;
@@ -11,6 +12,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -28,6 +31,9 @@ public final class TokendClientBuilder {
   private ChannelCredentials credentials = TlsChannelCredentials.create();
   private @Nullable Path bearerTokenFile;
   private Duration deadline = Duration.ofSeconds(3);
+  private Duration keepAliveTime = Duration.ofSeconds(30);
+  private Duration keepAliveTimeout = Duration.ofSeconds(3);
+  private boolean usesProxies;
 
   TokendClientBuilder(String target) {
     this.target = target;
@@ -49,7 +55,7 @@ public final class TokendClientBuilder {
    * @return this
    */
   public TokendClientBuilder channelCredentials(ChannelCredentials value) {
-    credentials = value;
+    credentials = Objects.requireNonNull(value, "value");
     return this;
   }
 
@@ -61,7 +67,7 @@ public final class TokendClientBuilder {
    * @return this
    */
   public TokendClientBuilder bearerTokenFile(Path value) {
-    bearerTokenFile = value;
+    bearerTokenFile = Objects.requireNonNull(value, "value");
     return this;
   }
 
@@ -72,12 +78,36 @@ public final class TokendClientBuilder {
    * @return this
    */
   public TokendClientBuilder deadline(Duration value) {
-    deadline = value;
+    deadline = requirePositive(value, "deadline");
     return this;
   }
 
   /**
-   * Adds interceptors, such as those that trace or count calls. They see a call once, however often it is retried.
+   * Sets how connections are found that do not answer any more: they are pinged, also while there are no calls.
+   *
+   * @param time how long a connection is silent before a ping; 30 seconds by default, and gRPC makes less than 10 into 10
+   * @param timeout how long the answer may take before the connection is given up; 3 seconds by default
+   * @return this
+   */
+  public TokendClientBuilder keepAlive(Duration time, Duration timeout) {
+    keepAliveTime = requirePositive(time, "time");
+    keepAliveTimeout = requirePositive(timeout, "timeout");
+    return this;
+  }
+
+  /**
+   * Connects through the proxy that the JVM's settings name, such as {@code https.proxyHost}. Without this, no proxy is
+   * used.
+   *
+   * @return this
+   */
+  public TokendClientBuilder environmentProxy() {
+    usesProxies = true;
+    return this;
+  }
+
+  /**
+   * Adds interceptors, such as those that trace or count calls. They see a call once, whatever its attempts.
    *
    * @param values the interceptors; the last one sees a call first
    * @return this
@@ -94,7 +124,7 @@ public final class TokendClientBuilder {
    * @return this
    */
   public TokendClientBuilder transport(BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> value) {
-    transport = value;
+    transport = Objects.requireNonNull(value, "value");
     return this;
   }
 
@@ -113,8 +143,23 @@ public final class TokendClientBuilder {
             .perRpcBufferLimit(RETRY_BUFFER)
             .defaultServiceConfig(ServiceConfig.withTimeout(deadline))
             .maxInboundMetadataSize(MOST_INBOUND_METADATA)
+            .keepAliveTime(keepAliveTime.toNanos(), TimeUnit.NANOSECONDS)
+            .keepAliveTimeout(keepAliveTimeout.toNanos(), TimeUnit.NANOSECONDS)
+            .keepAliveWithoutCalls(true)
+            // The first one is the innermost: the user's see one call, whatever its attempts.
+            .intercept(new SecondAttempt(deadline, Deadline.getSystemTicker()))
             .intercept(interceptors);
+    if (!usesProxies) {
+      channel.proxyDetector(address -> null);
+    }
     return new TokendClient(channel.build(), deadline);
+  }
+
+  static Duration requirePositive(Duration value, String name) {
+    if (Objects.requireNonNull(value, name).isNegative() || value.isZero()) {
+      throw new IllegalArgumentException(name + " must be more than zero: " + value);
+    }
+    return value;
   }
 
   private ChannelCredentials identifying() {

@@ -18,10 +18,19 @@ public final class TokendException extends RuntimeException {
 
   private final transient FailureDetails details;
 
+  /** Whether it was the caller who gave up its own call. */
+  private final boolean isGivenUp;
+
   TokendException(Status.Code code, String text, FailureDetails details, @Nullable Throwable cause) {
+    this(code, text, details, cause, false);
+  }
+
+  private TokendException(
+      Status.Code code, String text, FailureDetails details, @Nullable Throwable cause, boolean isGivenUp) {
     super(text, cause);
     this.code = code;
     this.details = details;
+    this.isGivenUp = isGivenUp;
   }
 
   /** A failure that tokend has not told: made here, or by gRPC. */
@@ -29,9 +38,20 @@ public final class TokendException extends RuntimeException {
     return new TokendException(code, code + ": " + text, FailureDetails.NONE, cause);
   }
 
+  /** The end of a call that its own caller gave up. */
+  static TokendException givenUp(String text, @Nullable Throwable cause) {
+    Status.Code code = Status.Code.CANCELLED;
+    return new TokendException(code, code + ": " + text, FailureDetails.NONE, cause, true);
+  }
+
+  /** An answer that breaks the contract. */
+  static TokendException protocolError(ProtocolException e, Throwable cause) {
+    return local(Status.Code.INTERNAL, "tokend's answer breaks the contract: " + e.getMessage(), cause);
+  }
+
   /** The same failure with the stack trace of the calling thread, since many callers may get one failure. */
   TokendException again() {
-    return new TokendException(code, String.valueOf(getMessage()), details, this);
+    return new TokendException(code, String.valueOf(getMessage()), details, this, isGivenUp);
   }
 
   /**
@@ -41,6 +61,21 @@ public final class TokendException extends RuntimeException {
    */
   public Status.Code code() {
     return code;
+  }
+
+  /**
+   * With which code a service fails a call of its own for which there is no token. Its caller is not to take tokend's
+   * refusal for one of the service's: a reason becomes UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE, and a spent
+   * deadline stays one.
+   *
+   * @return the code
+   */
+  public Status.Code downstreamCode() {
+    return Downstream.codeOf(this);
+  }
+
+  boolean isGivenUp() {
+    return isGivenUp;
   }
 
   /**

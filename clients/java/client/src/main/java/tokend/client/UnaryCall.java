@@ -8,11 +8,18 @@ import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
-/** A call with one answer, as a future that ends with it or with a {@link TokendException}. Cancelling ends the call. */
+/**
+ * A call with one answer, as a future that ends with it or with a {@link TokendException}, when the call has ended.
+ * Cancelling ends the call.
+ */
 final class UnaryCall<R, T> implements StreamObserver<R> {
   private final CompletableFuture<T> future = new CompletableFuture<>();
   private final Function<R, T> conversion;
+
+  // Written and read by one thread at a time: gRPC calls a listener serially.
+  private @Nullable R answer;
 
   private UnaryCall(Function<R, T> conversion) {
     this.conversion = conversion;
@@ -38,7 +45,7 @@ final class UnaryCall<R, T> implements StreamObserver<R> {
 
   @Override
   public void onNext(R response) {
-    future.complete(conversion.apply(response));
+    answer = response;
   }
 
   @Override
@@ -47,5 +54,18 @@ final class UnaryCall<R, T> implements StreamObserver<R> {
   }
 
   @Override
-  public void onCompleted() {}
+  public void onCompleted() {
+    try {
+      future.complete(conversion.apply(received()));
+    } catch (RuntimeException e) {
+      future.completeExceptionally(Failures.toTokendException(e));
+    }
+  }
+
+  private R received() {
+    if (answer == null) {
+      throw new ProtocolException("no message");
+    }
+    return answer;
+  }
 }

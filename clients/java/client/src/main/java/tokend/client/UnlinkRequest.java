@@ -1,5 +1,7 @@
 package tokend.client;
 
+import java.util.Objects;
+
 /**
  * The input of UnlinkDeveloperIdentity.
  *
@@ -10,6 +12,21 @@ package tokend.client;
  */
 public record UnlinkRequest(
     String identityId, String identityPoolId, String developerProviderName, String developerUserIdentifier) {
+
+  /**
+   * Makes a request of all inputs.
+   *
+   * @param identityId the identity to unlink from
+   * @param identityPoolId the identity pool
+   * @param developerProviderName the pool's developer provider
+   * @param developerUserIdentifier the user to unlink
+   */
+  public UnlinkRequest {
+    Objects.requireNonNull(identityId, "identityId");
+    Objects.requireNonNull(identityPoolId, "identityPoolId");
+    Objects.requireNonNull(developerProviderName, "developerProviderName");
+    Objects.requireNonNull(developerUserIdentifier, "developerUserIdentifier");
+  }
 
   @Override
   public String toString() {

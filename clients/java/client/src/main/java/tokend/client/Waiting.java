@@ -1,5 +1,7 @@
 package tokend.client;
 
+import io.grpc.Context;
+import io.grpc.Contexts;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
@@ -10,6 +12,25 @@ import java.util.concurrent.TimeoutException;
 /** How a thread waits for what comes later. */
 final class Waiting {
   private Waiting() {}
+
+  /**
+   * A future of a caller's own, which they may end as they like. It ends as another one does, or with the caller's gRPC
+   * context: by its deadline, or its cancellation.
+   */
+  static CompletableFuture<TokenSnapshot> ofCaller(CompletableFuture<TokenSnapshot> shared) {
+    // copy() would wrap the failure.
+    CompletableFuture<TokenSnapshot> own = new CompletableFuture<>();
+    if (shared.isDone()) {
+      shared.whenComplete((snapshot, failure) -> Refreshes.end(own, snapshot, failure));
+      return own;
+    }
+    Context caller = Context.current();
+    Context.CancellationListener listener = context -> own.completeExceptionally(givenUp(context));
+    caller.addListener(listener, Runnable::run);
+    own.whenComplete((snapshot, failure) -> caller.removeListener(listener));
+    shared.whenComplete((snapshot, failure) -> Refreshes.end(own, snapshot, failure));
+    return own;
+  }
 
   /**
    * Waits for the end of a future that ends by itself.
@@ -50,6 +71,13 @@ final class Waiting {
 
   private static TokendException interrupted(InterruptedException e) {
     Thread.currentThread().interrupt();
-    return TokendException.local(Status.Code.CANCELLED, "the waiting thread was interrupted", e);
+    return TokendException.givenUp("the waiting thread was interrupted", e);
+  }
+
+  private static TokendException givenUp(Context caller) {
+    Status status = Contexts.statusFromCancelled(caller);
+    return status.getCode() == Status.Code.DEADLINE_EXCEEDED
+        ? TokendException.local(Status.Code.DEADLINE_EXCEEDED, "no token by the caller's deadline", null)
+        : TokendException.givenUp("the caller's context was cancelled", caller.cancellationCause());
   }
 }

@@ -13,11 +13,14 @@ import com.google.rpc.ResourceInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletionException;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import tokend.v1.ErrorReason;
 
 class FailuresTest {
@@ -99,12 +102,32 @@ class FailuresTest {
     assertThat(details.retryDelay()).isNull();
   }
 
-  @Test
-  void aRetryDelayThatIsNoTimeIsNone() {
+  @ParameterizedTest
+  @CsvSource({
+    "4611686018427387904,0", "315576000001,0", "-30,0", "0,-1", "1,-1", "-1,1", "1,2000000000", "0,1000000000"
+  })
+  void aRetryDelayThatIsNoneBreaksTheContract(long seconds, int nanos) {
     RetryInfo.Builder retry = RetryInfo.newBuilder();
-    retry.getRetryDelayBuilder().setSeconds(Long.MAX_VALUE).setNanos(Integer.MAX_VALUE);
+    retry.getRetryDelayBuilder().setSeconds(seconds).setNanos(nanos);
 
-    assertThat(FailureDetails.of(List.of(Any.pack(retry.build()))).retryDelay()).isNull();
+    TokendException e =
+        Failures.toTokendException(
+            failure(Code.RESOURCE_EXHAUSTED, "busy", info("TOO_MANY_REQUESTS"), retry.build()));
+
+    assertThat(e.code()).isEqualTo(Status.Code.INTERNAL);
+    assertThat(e.reason()).isEmpty();
+    assertThat(e.retryDelay()).isEmpty();
+    assertThat(e).hasCauseInstanceOf(StatusRuntimeException.class);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0,0", "315576000000,999999999"})
+  void aRetryDelayMayBeWhatADurationAllows(long seconds, int nanos) {
+    RetryInfo.Builder retry = RetryInfo.newBuilder();
+    retry.getRetryDelayBuilder().setSeconds(seconds).setNanos(nanos);
+
+    assertThat(FailureDetails.of(List.of(Any.pack(retry.build()))).retryDelay())
+        .isEqualTo(Duration.ofSeconds(seconds, nanos));
   }
 
   @Test

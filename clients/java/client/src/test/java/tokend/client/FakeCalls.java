@@ -12,7 +12,7 @@ final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
   private final List<CompletableFuture<TokenSnapshot>> started = new CopyOnWriteArrayList<>();
 
   static TokenSnapshot snapshot(String token, Instant issued, Duration life) {
-    return new TokenSnapshot("us-east-1:id", token, issued.plus(life), issued.plus(life.dividedBy(3)));
+    return new TokenSnapshot("us-east-1:id", token, issued, issued.plus(life), issued.plus(life.dividedBy(3)));
   }
 
   @Override

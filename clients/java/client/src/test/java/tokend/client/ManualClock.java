@@ -2,24 +2,44 @@ package tokend.client;
 
 import java.time.Duration;
 import java.time.Instant;
-import java.time.InstantSource;
+import java.util.concurrent.atomic.AtomicLong;
 
-/** A clock that stands still until it is moved. */
-final class ManualClock implements InstantSource {
+/** Both clocks of a client, which stand still until they are moved. */
+final class ManualClock {
   static final Instant START = Instant.parse("2026-11-22T12:00:00Z");
 
-  private volatile Instant now = START;
+  // nanoTime may overflow.
+  private static final long NANO_START = Long.MAX_VALUE - 1;
 
-  @Override
-  public Instant instant() {
-    return now;
+  private final AtomicLong nanoTime = new AtomicLong(NANO_START);
+  private volatile Instant wall = START;
+
+  CachingPolicy policy() {
+    return CachingPolicy.defaults().withClocks(() -> wall, nanoTime::get).withRandom(new Draws(0));
   }
 
+  /** What the wall clock shows. */
+  Instant instant() {
+    return wall;
+  }
+
+  Reading reading() {
+    return new Reading(wall.toEpochMilli(), nanoTime.get());
+  }
+
+  /** Moves both clocks to a time of the wall clock. */
   void set(Instant instant) {
-    now = instant;
+    advance(Duration.between(wall, instant));
   }
 
+  /** Moves both clocks. */
   void advance(Duration duration) {
-    now = now.plus(duration);
+    moveWall(duration);
+    nanoTime.addAndGet(duration.toNanos());
+  }
+
+  /** Moves the wall clock alone. */
+  void moveWall(Duration duration) {
+    wall = wall.plus(duration);
   }
 }

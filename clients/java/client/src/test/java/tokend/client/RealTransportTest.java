@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import com.google.protobuf.Message;
+import com.google.protobuf.Timestamp;
 import com.google.rpc.BadRequest;
 import com.google.rpc.Code;
 import io.grpc.ForwardingServerCallListener;
@@ -45,7 +46,10 @@ import tokend.v1.LookupDeveloperIdentityResponse;
 class RealTransportTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
   private static final Message TOKEN =
-      GetOpenIdTokenForDeveloperIdentityResponse.newBuilder().setIdentityId("pool:1").build();
+      GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
+          .setIdentityId("pool:1")
+          .setExpireTime(Timestamp.newBuilder().setSeconds(900))
+          .build();
 
   private final ScriptedService service = new ScriptedService();
   private final List<String> authorizations = new CopyOnWriteArrayList<>();
@@ -78,6 +82,10 @@ class RealTransportTest {
       }
       return new ForwardingServerCallListener.SimpleForwardingServerCallListener<>(next.startCall(call, headers)) {};
     }
+  }
+
+  private static TokendClientBuilder client(String target) {
+    return TokendClient.builder(target).deadline(ScriptedServer.PATIENCE);
   }
 
   private static KeyStore keyStore(Path directory) throws Exception {
@@ -119,9 +127,9 @@ class RealTransportTest {
     String target = "localhost:" + serve(serverTls(keys));
     service.then(TOKEN);
 
-    try (TokendClient client = TokendClient.builder(target).channelCredentials(trusting(keys).build()).build();
-        TokendClient stranger = TokendClient.builder(target).build();
-        TokendClient careless = TokendClient.builder(target).plaintext().build()) {
+    try (TokendClient client = client(target).channelCredentials(trusting(keys).build()).build();
+        TokendClient stranger = client(target).build();
+        TokendClient careless = client(target).plaintext().build()) {
       assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).identityId()).isEqualTo("pool:1");
       for (TokendClient refused : List.of(stranger, careless)) {
         assertThatExceptionOfType(TokendException.class)
@@ -136,8 +144,9 @@ class RealTransportTest {
   void tokensTravelOverTlsAndNotOverPlaintext() throws Exception {
     String target = "localhost:" + serve(InsecureServerCredentials.create());
     service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
+    service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
     FakeCalls calls = new FakeCalls();
-    CachedTokenSource source = new CachedTokenSource(calls, CachingPolicy.defaults().withClock(new ManualClock()));
+    CachedTokenSource source = new CachedTokenSource(calls, new ManualClock().policy(), new Refreshes());
     source.tokenAsync();
     calls.last().complete(FakeCalls.snapshot("jwt", ManualClock.START, Duration.ofMinutes(15)));
     TokendCallCredentials credentials = new TokendCallCredentials(source);
@@ -146,12 +155,16 @@ class RealTransportTest {
     try {
       var stub = DeveloperIdentityServiceGrpc.newBlockingStub(channel);
       LookupDeveloperIdentityRequest request = LookupDeveloperIdentityRequest.getDefaultInstance();
-      assertThatExceptionOfType(StatusRuntimeException.class)
-          .isThrownBy(() -> stub.withCallCredentials(credentials).lookupDeveloperIdentity(request))
-          .satisfies(e -> assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
+      TokendClientInterceptor interceptor = new TokendClientInterceptor(source);
+      for (var strict : List.of(stub.withCallCredentials(credentials), stub.withInterceptors(interceptor))) {
+        assertThatExceptionOfType(StatusRuntimeException.class)
+            .isThrownBy(() -> strict.lookupDeveloperIdentity(request))
+            .satisfies(e -> assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
+      }
       assertThat(authorizations).isEmpty();
       stub.withCallCredentials(credentials.allowingPlaintext()).lookupDeveloperIdentity(request);
-      assertThat(authorizations).containsExactly("Bearer jwt");
+      stub.withInterceptors(interceptor.allowingPlaintext()).lookupDeveloperIdentity(request);
+      assertThat(authorizations).containsExactly("Bearer jwt", "Bearer jwt");
     } finally {
       channel.shutdownNow();
     }
@@ -166,7 +179,7 @@ class RealTransportTest {
     service.then(TOKEN);
 
     try (TokendClient client =
-        TokendClient.builder(target).channelCredentials(trusting(keys).build()).bearerTokenFile(file).build()) {
+        client(target).channelCredentials(trusting(keys).build()).bearerTokenFile(file).build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
           .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.UNAUTHENTICATED))
@@ -189,7 +202,7 @@ class RealTransportTest {
     }
     service.then(ScriptedService.failure(Code.INVALID_ARGUMENT, "y".repeat(10_000), bad.build()));
 
-    try (TokendClient client = TokendClient.builder(target).plaintext().build()) {
+    try (TokendClient client = client(target).plaintext().build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
           .satisfies(e -> assertThat(e.violations()).hasSize(100));
@@ -204,7 +217,7 @@ class RealTransportTest {
     Optional.ofNullable(throttled.getTrailers()).orElseThrow().put(pushback, "1");
     service.then(throttled);
 
-    try (TokendClient client = TokendClient.builder(target).plaintext().build()) {
+    try (TokendClient client = client(target).plaintext().build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
           .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED));

@@ -8,17 +8,37 @@ import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
 import io.grpc.MethodDescriptor;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 class ReconnectionTest {
   private final Connections connections = new Connections();
   private long nanoTime = Long.MAX_VALUE - 1; // nanoTime may overflow
-  private final Reconnection reconnection = new Reconnection(connections, () -> nanoTime);
+  private final List<Runnable> later = new ArrayList<>();
+  private final Reconnection reconnection = new Reconnection(connections, () -> nanoTime, later::add);
 
   private static final class Connections extends ManagedChannel {
     ConnectivityState state = ConnectivityState.TRANSIENT_FAILURE;
     int resets;
+    @Nullable Runnable watching;
+
+    void change(ConnectivityState to) {
+      state = to;
+      Runnable told = watching;
+      watching = null;
+      if (told != null) {
+        told.run();
+      }
+    }
+
+    @Override
+    public void notifyWhenStateChanged(ConnectivityState source, Runnable callback) {
+      assertThat(source).isEqualTo(state);
+      watching = callback;
+    }
 
     @Override
     public ConnectivityState getState(boolean requestConnection) {
@@ -67,29 +87,62 @@ class ReconnectionTest {
     }
   }
 
+  private void aSecondPasses() {
+    nanoTime += Duration.ofSeconds(1).toNanos();
+    List<Runnable> due = List.copyOf(later);
+    later.clear();
+    due.forEach(Runnable::run);
+  }
+
   @Test
-  void aFailedConnectionIsTriedAgainEveryFiveSecondsAtMost() {
+  void aFailedChannelIsTriedAgainEverySecondWithoutACall() {
+    reconnection.watch();
+
+    for (int second = 1; second <= 100; second++) {
+      aSecondPasses();
+      assertThat(connections.resets).isEqualTo(second);
+    }
+  }
+
+  @Test
+  void aChannelThatWorksIsWatchedWithoutATimer() {
+    connections.state = ConnectivityState.READY;
+    reconnection.watch();
+    assertThat(later).isEmpty();
+
+    connections.change(ConnectivityState.TRANSIENT_FAILURE);
+    aSecondPasses();
+    assertThat(connections.resets).isEqualTo(1);
+
+    connections.state = ConnectivityState.READY;
+    aSecondPasses();
+    assertThat(later).isEmpty();
+    connections.change(ConnectivityState.TRANSIENT_FAILURE);
+    assertThat(later).hasSize(1);
+  }
+
+  @Test
+  void aChannelThatIsShutDownIsLeft() {
+    connections.state = ConnectivityState.SHUTDOWN;
+    reconnection.watch();
+
+    assertThat(later).isEmpty();
+    assertThat(connections.watching).isNull();
+  }
+
+  @Test
+  void callsHurryEverySecondAtTheMost() {
     reconnection.hurry();
     assertThat(connections.resets).isZero();
-    nanoTime += Duration.ofSeconds(5).toNanos();
+    nanoTime += Duration.ofSeconds(1).toNanos();
     reconnection.hurry();
     reconnection.hurry();
     assertThat(connections.resets).isEqualTo(1);
-    nanoTime += Duration.ofSeconds(5).toNanos() - 1;
+    nanoTime += Duration.ofSeconds(1).toNanos() - 1;
     reconnection.hurry();
     assertThat(connections.resets).isEqualTo(1);
     nanoTime += 1;
     reconnection.hurry();
     assertThat(connections.resets).isEqualTo(2);
-  }
-
-  @Test
-  void aConnectionThatHasNotFailedIsLeftAlone() {
-    connections.state = ConnectivityState.CONNECTING;
-    nanoTime += Duration.ofMinutes(1).toNanos();
-
-    reconnection.hurry();
-
-    assertThat(connections.resets).isZero();
   }
 }

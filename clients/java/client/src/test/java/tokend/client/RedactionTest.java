@@ -2,6 +2,7 @@ package tokend.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -11,12 +12,13 @@ class RedactionTest {
   private static final String SECRET = "s3cr3t";
 
   static List<Object> holders() {
-    TokenSnapshot snapshot = new TokenSnapshot("id", SECRET, Instant.EPOCH, Instant.EPOCH);
+    TokenSnapshot snapshot = new TokenSnapshot("id", SECRET, null, Instant.EPOCH, Instant.EPOCH);
+    Holding holding = Holding.of(snapshot, new Reading(0, 0), Duration.ZERO, 0);
     TokenRequest.Builder request = TokenRequest.builder("pool").login("provider", SECRET).principalTag("tag", SECRET);
     return List.of(
         snapshot,
-        Holding.of(snapshot, Instant.EPOCH, CachingPolicy.defaults().skew(), 0),
-        SourceState.EMPTY.refreshed(Holding.of(snapshot, Instant.EPOCH, CachingPolicy.defaults().skew(), 0)),
+        holding,
+        SourceState.EMPTY.refreshed(holding),
         request,
         request.build(),
         LookupRequest.ofUser("pool", SECRET),

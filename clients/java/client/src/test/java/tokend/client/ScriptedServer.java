@@ -8,11 +8,14 @@ import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.UUID;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /** A server of a {@link ScriptedService} within the process. */
 final class ScriptedServer {
+  static final Duration PATIENCE = Duration.ofMinutes(1);
+
   final ScriptedService service = new ScriptedService();
   final HealthStatusManager health = new HealthStatusManager();
   final String name = UUID.randomUUID().toString();
@@ -28,7 +31,12 @@ final class ScriptedServer {
     return builder.addService(service).addService(health.getHealthService());
   }
 
+  /** A client whose deadline is longer than a busy machine needs for any call. */
   TokendClientBuilder client() {
+    return clientWithDefaults().deadline(PATIENCE);
+  }
+
+  TokendClientBuilder clientWithDefaults() {
     return TokendClient.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
   }
 

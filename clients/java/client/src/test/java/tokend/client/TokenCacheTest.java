@@ -5,17 +5,24 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static tokend.client.FakeCalls.snapshot;
 
+import io.grpc.Status;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.junit.jupiter.api.Test;
 
 class TokenCacheTest {
   private static final Duration LIFE = Duration.ofMinutes(15);
 
   private final ManualClock clock = new ManualClock();
-  private final CachingPolicy policy = CachingPolicy.defaults().withClock(clock).withRandom(new Draws(0));
+  private final CachingPolicy policy = clock.policy();
+  private final Refreshes refreshes = new Refreshes();
   private final Map<String, FakeCalls> calls = new HashMap<>();
 
   private static TokenRequest user(String name) {
@@ -24,7 +31,7 @@ class TokenCacheTest {
 
   private TokenCache cache(int maximumSize) {
     return new TokenCache(
-        request -> new CachedTokenSource(callsOf(request.logins().values().iterator().next()), policy),
+        request -> new CachedTokenSource(callsOf(request.logins().values().iterator().next()), policy, refreshes),
         policy,
         maximumSize);
   }
@@ -156,5 +163,82 @@ class TokenCacheTest {
   @Test
   void aCacheWithoutRoomIsAMistake() {
     assertThatIllegalArgumentException().isThrownBy(() -> cache(0));
+  }
+
+  private void refuse(TokenCache cache, String name) {
+    CompletableFuture<TokenSnapshot> token = cache.tokenAsync(user(name));
+    callsOf(name).last().completeExceptionally(TokendException.local(Status.Code.PERMISSION_DENIED, "no", null));
+    assertThat(token).isCompletedExceptionally();
+  }
+
+  @Test
+  void refusedUsersDoNotEvictGoodOnes() {
+    TokenCache cache = cache(3);
+    TokenSnapshot alice = warm(cache, "alice");
+    TokenSnapshot bob = warm(cache, "bob");
+
+    for (int i = 0; i < 100; i++) {
+      clock.advance(Duration.ofMillis(1));
+      refuse(cache, "refused" + i);
+    }
+
+    assertThat(cache.token(user("alice"))).isSameAs(alice);
+    assertThat(cache.token(user("bob"))).isSameAs(bob);
+  }
+
+  @Test
+  void aRefusedUserWhoGetsATokenIsAsGoodAsTheOthers() {
+    TokenCache cache = cache(2);
+    refuse(cache, "alice");
+    clock.advance(Duration.ofSeconds(60));
+    TokenSnapshot alice = warm(cache, "alice");
+    warm(cache, "bob");
+    use(cache, "alice");
+
+    warm(cache, "carol");
+
+    assertThat(cache.token(user("alice"))).isSameAs(alice);
+    assertThat(cache.source(user("bob")).current()).isEmpty();
+  }
+
+  @Test
+  void aRejectedTokenIsDropped() {
+    TokenCache cache = cache(10);
+    TokenSnapshot alice = warm(cache, "alice");
+    TokenSnapshot bob = warm(cache, "bob");
+
+    cache.invalidate(user("alice"), alice);
+    cache.invalidate(user("bob"), alice);
+    cache.invalidate(user("unknown"), alice);
+
+    assertThat(cache.source(user("alice")).current()).isEmpty();
+    assertThat(cache.source(user("bob")).current()).contains(bob);
+    assertThat(callsOf("unknown").count()).isZero();
+  }
+
+  @Test
+  void whoIsWokenByClosingMayWaitForWhoeverUsesTheCache() throws Exception {
+    TokenCache cache = cache(10);
+    ExecutorService another = Executors.newSingleThreadExecutor();
+    try {
+      CompletableFuture<Throwable> seen = new CompletableFuture<>();
+      CompletableFuture<TokenSnapshot> waiting = cache.tokenAsync(user("alice"));
+      waiting.whenComplete(
+          (token, failure) -> {
+            try {
+              another.submit(() -> cache.source(user("bob"))).get(10, TimeUnit.SECONDS);
+            } catch (ExecutionException | TimeoutException | InterruptedException e) {
+              seen.complete(e);
+            }
+          });
+
+      cache.close();
+
+      assertThat(seen.get(20, TimeUnit.SECONDS))
+          .isInstanceOf(ExecutionException.class)
+          .hasCauseInstanceOf(TokendException.class);
+    } finally {
+      another.shutdownNow();
+    }
   }
 }

@@ -25,7 +25,7 @@ class TokendCallCredentialsTest {
   private final ManualClock clock = new ManualClock();
   private final FakeCalls calls = new FakeCalls();
   private final CachedTokenSource source =
-      new CachedTokenSource(calls, CachingPolicy.defaults().withClock(clock).withRandom(new Draws(0)));
+      new CachedTokenSource(calls, clock.policy(), new Refreshes());
   private final TokendCallCredentials credentials = new TokendCallCredentials(source);
   private final TokenSnapshot token = snapshot("jwt", ManualClock.START, Duration.ofMinutes(15));
   private final Applied applied = new Applied();
@@ -124,17 +124,16 @@ class TokendCallCredentialsTest {
   @ParameterizedTest
   @CsvSource({
     "UNAVAILABLE,UNAVAILABLE",
-    "RESOURCE_EXHAUSTED,UNAVAILABLE",
-    "DEADLINE_EXCEEDED,UNAVAILABLE",
+    "DEADLINE_EXCEEDED,DEADLINE_EXCEEDED",
     "CANCELLED,UNAVAILABLE",
-    "NOT_FOUND,UNAUTHENTICATED",
-    "INVALID_ARGUMENT,UNAUTHENTICATED"
+    "UNAUTHENTICATED,UNAUTHENTICATED",
+    "INTERNAL,UNAVAILABLE"
   })
-  void aCallWithoutATokenFailsAsOneThatMayBeTriedAgainOrNot(Status.Code cause, Status.Code expected) {
+  void aCallWithoutATokenFailsWithTheDownstreamCode(Status.Code cause, Status.Code expected) {
     apply(credentials, SecurityLevel.PRIVACY_AND_INTEGRITY);
-    calls.last().completeExceptionally(TokendException.local(cause, "as told", null));
+    calls.last().completeExceptionally(TokendException.local(cause, "as scripted", null));
 
     assertThat(applied.failures).extracting(Status::getCode).containsExactly(expected);
-    assertThat(applied.failures.get(0).getDescription()).contains("as told");
+    assertThat(applied.failures.get(0).getDescription()).contains("as scripted");
   }
 }

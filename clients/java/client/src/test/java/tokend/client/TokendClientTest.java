@@ -11,6 +11,7 @@ import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.Context;
+import io.grpc.Deadline;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
@@ -19,6 +20,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -27,6 +29,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
@@ -40,16 +43,21 @@ import tokend.v1.UnlinkDeveloperIdentityResponse;
 class TokendClientTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
 
+  private static final CachingPolicy PATIENT =
+      CachingPolicy.defaults().withRefreshDeadline(ScriptedServer.PATIENCE);
+
   private static final GetOpenIdTokenForDeveloperIdentityResponse TOKEN =
       GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
           .setIdentityId("pool:1")
           .setToken("jwt")
+          .setIssueTime(Timestamp.newBuilder().setSeconds(7))
           .setExpireTime(Timestamp.newBuilder().setSeconds(900).setNanos(5_000_000))
           .setRefreshTime(Timestamp.newBuilder().setSeconds(450))
           .build();
 
   private static final TokenSnapshot SNAPSHOT =
-      new TokenSnapshot("pool:1", "jwt", Instant.ofEpochMilli(900_005), Instant.ofEpochSecond(450));
+      new TokenSnapshot(
+          "pool:1", "jwt", Instant.ofEpochSecond(7), Instant.ofEpochMilli(900_005), Instant.ofEpochSecond(450));
 
   private ScriptedServer server;
   private TokendClient client;
@@ -189,14 +197,25 @@ class TokendClientTest {
 
   @Test
   void everyCallHasADeadline() {
-    server.service.then(TOKEN);
-    server.service.then(TOKEN);
-    client.getOpenIdTokenForDeveloperIdentity(ALICE);
-    client.withDeadline(Duration.ofSeconds(1)).getOpenIdTokenForDeveloperIdentity(ALICE);
+    List<Deadline> deadlines = new ArrayList<>();
+    ClientInterceptor recorder =
+        new ClientInterceptor() {
+          @Override
+          public <Q, R> ClientCall<Q, R> interceptCall(
+              MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+            deadlines.add(Optional.ofNullable(options.getDeadline()).orElseThrow());
+            return next.newCall(method, options);
+          }
+        };
+    server.service.hold();
+    try (TokendClient watched = server.clientWithDefaults().intercept(recorder).build()) {
+      watched.getOpenIdTokenForDeveloperIdentityAsync(ALICE);
+      watched.withDeadline(Duration.ofSeconds(1)).getOpenIdTokenForDeveloperIdentityAsync(ALICE);
+    }
 
-    assertThat(server.service.deadlines).hasSize(2);
-    assertThat(server.service.deadlines.get(0).timeRemaining(TimeUnit.SECONDS)).isLessThanOrEqualTo(3);
-    assertThat(server.service.deadlines.get(1).timeRemaining(TimeUnit.SECONDS)).isLessThanOrEqualTo(1);
+    assertThat(deadlines).hasSize(2);
+    assertThat(deadlines.get(0).timeRemaining(TimeUnit.SECONDS)).isLessThanOrEqualTo(3);
+    assertThat(deadlines.get(1).timeRemaining(TimeUnit.SECONDS)).isLessThanOrEqualTo(1);
   }
 
   @Test
@@ -206,7 +225,8 @@ class TokendClientTest {
     patient.getOpenIdTokenForDeveloperIdentity(ALICE);
     patient.close();
 
-    assertThat(server.service.deadlines.get(0).timeRemaining(TimeUnit.MINUTES)).isGreaterThan(30);
+    // Of the first attempt: half an hour, less what has passed.
+    assertThat(server.service.deadlines.get(0).timeRemaining(TimeUnit.MINUTES)).isGreaterThan(20);
   }
 
   @Test
@@ -219,15 +239,8 @@ class TokendClientTest {
         .satisfies(e -> assertThat(e.reason()).isEmpty());
   }
 
-  /** A client whose deadline cannot be what ends a call. */
-  private void bePatient() {
-    client.close();
-    client = server.client().deadline(Duration.ofHours(1)).build();
-  }
-
   @Test
   void cancellingTheFutureEndsTheCall() throws Exception {
-    bePatient();
     server.service.hold();
     CompletableFuture<TokenSnapshot> token = client.getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     server.service.held.take();
@@ -239,7 +252,6 @@ class TokendClientTest {
 
   @Test
   void interruptingTheCallerEndsTheCall() throws Exception {
-    bePatient();
     server.service.hold();
     CompletableFuture<Throwable> thrown = new CompletableFuture<>();
     Thread caller =
@@ -299,7 +311,7 @@ class TokendClientTest {
   @Test
   void aRefreshOutlivesTheContextOfItsFirstCaller() throws Exception {
     server.service.hold();
-    CachedTokenSource source = client.tokenSource(ALICE);
+    CachedTokenSource source = client.tokenSource(ALICE, PATIENT);
     Context.CancellableContext first = Context.current().withCancellation();
     CompletableFuture<TokenSnapshot> asked = first.call(() -> source.tokenAsync());
     CompletableFuture<TokenSnapshot> other = source.tokenAsync();
@@ -309,7 +321,7 @@ class TokendClientTest {
     call.answer(TOKEN);
 
     assertThat(other.get()).isEqualTo(SNAPSHOT);
-    assertThat(asked.get()).isEqualTo(SNAPSHOT);
+    assertThat(asked).isCompletedExceptionally();
   }
 
   @Test
@@ -324,10 +336,8 @@ class TokendClientTest {
 
   @Test
   void closingASourceEndsItsCall() throws Exception {
-    bePatient();
     server.service.hold();
-    CachingPolicy policy = CachingPolicy.defaults().withRefreshDeadline(Duration.ofHours(1));
-    CachedTokenSource source = client.tokenSource(ALICE, policy);
+    CachedTokenSource source = client.tokenSource(ALICE, PATIENT);
     CompletableFuture<TokenSnapshot> token = source.tokenAsync();
     server.service.held.take();
 
@@ -339,10 +349,8 @@ class TokendClientTest {
 
   @Test
   void closingTheClientWakesThoseWhoWaitForItsSources() throws Exception {
-    bePatient();
     server.service.hold();
-    CachingPolicy policy = CachingPolicy.defaults().withRefreshDeadline(Duration.ofHours(1));
-    CompletableFuture<TokenSnapshot> token = client.tokenSource(ALICE, policy).tokenAsync();
+    CompletableFuture<TokenSnapshot> token = client.tokenSource(ALICE, PATIENT).tokenAsync();
     server.service.held.take();
 
     client.close();
@@ -369,5 +377,68 @@ class TokendClientTest {
     watched.close();
 
     assertThat(seen).containsExactly("GetOpenIdTokenForDeveloperIdentity");
+  }
+
+  static List<GetOpenIdTokenForDeveloperIdentityResponse> answersThatBreakTheContract() {
+    return List.of(
+        TOKEN.toBuilder().clearExpireTime().build(),
+        TOKEN.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(1L << 62)).build(),
+        TOKEN.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(900).setNanos(-1)).build(),
+        TOKEN.toBuilder().setIssueTime(Timestamp.newBuilder().setSeconds(-1L << 62)).build(),
+        TOKEN.toBuilder().setRefreshTime(Timestamp.newBuilder().setNanos(1_000_000_000)).build(),
+        TOKEN.toBuilder().setExpireTime(TOKEN.getIssueTime()).build());
+  }
+
+  @ParameterizedTest
+  @MethodSource("answersThatBreakTheContract")
+  void anAnswerThatBreaksTheContractIsAFailure(GetOpenIdTokenForDeveloperIdentityResponse answer) {
+    server.service.then(answer);
+
+    assertThatExceptionOfType(TokendException.class)
+        .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
+        .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.INTERNAL))
+        .satisfies(e -> assertThat(e.reason()).isEmpty());
+  }
+
+  @Test
+  void aServerThatDoesNotTellItsTimeIsUnderstood() {
+    server.service.then(TOKEN.toBuilder().clearIssueTime().build());
+
+    assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).issueTime()).isNull();
+  }
+
+  @Test
+  void anAttemptWithoutAnAnswerIsMadeOnceMore() throws Exception {
+    server.service.hold();
+    // The first attempt ends after half of the time, and the other half is enough for a busy machine.
+    CompletableFuture<TokenSnapshot> token =
+        client.withDeadline(Duration.ofSeconds(8)).getOpenIdTokenForDeveloperIdentityAsync(ALICE);
+    server.service.held.take();
+
+    server.service.held.take().answer(TOKEN);
+
+    assertThat(token.get()).isEqualTo(SNAPSHOT);
+    assertThat(server.service.requests).hasSize(2);
+    assertThat(server.service.requests.get(1)).isEqualTo(server.service.requests.get(0));
+  }
+
+  @Test
+  void theSourcesAndCachesOfAClientShareTheirTurns() throws Exception {
+    server.service.hold();
+    TokenCache cache = client.tokenCache(PATIENT, 100);
+    List<CompletableFuture<TokenSnapshot>> tokens = new ArrayList<>();
+    for (int user = 0; user < 40; user++) {
+      tokens.add(cache.tokenAsync(TokenRequest.of("pool", "provider", "user-" + user)));
+    }
+    tokens.add(client.withDeadline(Duration.ofMinutes(2)).tokenSource(ALICE, PATIENT).tokenAsync());
+
+    for (int call = 0; call < 32; call++) {
+      server.service.held.take();
+    }
+    client.withDeadline(Duration.ofSeconds(1)).lookupDeveloperIdentityAsync(LookupRequest.ofUser("pool", "alice"));
+    assertThat(server.service.held.take()).isNotNull();
+    assertThat(server.service.requests.get(32)).isInstanceOf(LookupDeveloperIdentityRequest.class);
+    assertThat(tokens).noneMatch(CompletableFuture::isDone);
+    cache.close();
   }
 }

@@ -4,22 +4,67 @@ import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
+import io.grpc.ForwardingClientCall.SimpleForwardingClientCall;
+import io.grpc.ForwardingClientCallListener.SimpleForwardingClientCallListener;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
-import java.util.concurrent.atomic.AtomicInteger;
+import io.grpc.Status;
 
 /** Counts the calls for tokens. */
 final class CallCounter implements ClientInterceptor {
-  private final AtomicInteger calls = new AtomicInteger();
+  private int calls;
+  private int underWay;
+  private int most;
 
-  int calls() {
-    return calls.get();
+  synchronized int calls() {
+    return calls;
+  }
+
+  /** How many were under way at once at the most. */
+  synchronized int most() {
+    return most;
+  }
+
+  synchronized void awaitCall() throws InterruptedException {
+    while (underWay == 0) {
+      wait();
+    }
+  }
+
+  private synchronized void began() {
+    calls++;
+    underWay++;
+    most = Math.max(most, underWay);
+    notifyAll();
+  }
+
+  private synchronized void ended() {
+    underWay--;
   }
 
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
-    if (Operations.GET_TOKEN.equals(method.getBareMethodName())) {
-      calls.incrementAndGet();
+    ClientCall<Q, R> call = next.newCall(method, options);
+    return Operations.GET_TOKEN.equals(method.getBareMethodName()) ? new Counted<>(call) : call;
+  }
+
+  private final class Counted<Q, R> extends SimpleForwardingClientCall<Q, R> {
+    Counted(ClientCall<Q, R> call) {
+      super(call);
     }
-    return next.newCall(method, options);
+
+    @Override
+    public void start(Listener<R> listener, Metadata headers) {
+      began();
+      super.start(
+          new SimpleForwardingClientCallListener<>(listener) {
+            @Override
+            public void onClose(Status status, Metadata trailers) {
+              ended();
+              super.onClose(status, trailers);
+            }
+          },
+          headers);
+    }
   }
 }

@@ -3,6 +3,7 @@ package tokend.conformance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.gson.JsonParser;
+import io.grpc.NameResolverRegistry;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -22,6 +23,7 @@ class ConformanceTest {
   @TestFactory
   List<DynamicTest> cases() throws IOException {
     Harness harness = Harness.find();
+    NameResolverRegistry.getDefaultRegistry().register(new Replicas());
     Verifier verifier = new Verifier(harness.issuer(), harness.issuer(), null, InstantSource.system());
     try (Stream<Path> files = Files.list(harness.cases())) {
       List<Path> cases = files.filter(file -> file.toString().endsWith(".json")).sorted().toList();
@@ -37,8 +39,8 @@ class ConformanceTest {
         () -> {
           Assumptions.assumeFalse(LEFT_OUT.containsKey(name), () -> name + ": " + LEFT_OUT.get(name));
           harness.conduct("/reset");
-          try (Play play = new Play(harness, verifier)) {
-            play.play(JsonParser.parseString(Files.readString(file)));
+          try (Play play = new Play(harness, verifier, JsonParser.parseString(Files.readString(file)))) {
+            play.play();
           }
         });
   }

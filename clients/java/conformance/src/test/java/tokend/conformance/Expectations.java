@@ -71,6 +71,9 @@ final class Expectations {
                 assertThat(failure.violations().stream().map(FieldViolation::field).distinct())
                     .containsExactlyInAnyOrderElementsOf(
                         fields.getAsJsonArray().asList().stream().map(JsonElement::getAsString).toList()));
+    expected
+        .find("downstream")
+        .ifPresent(code -> assertThat(failure.downstreamCode().name()).isEqualTo(code.getAsString()));
     expected.find("resource_type").ifPresent(type -> assertThat(failure.resourceType()).contains(type.getAsString()));
     expected.end();
   }

@@ -14,7 +14,8 @@ import tokend.client.TokendClient;
 import tokend.client.TokendClientBuilder;
 
 /** The real server and what stands around it, as the environment tells of them. */
-record Harness(String endpoint, URI conductor, Path cases, String issuer, Map<String, String> variables) {
+record Harness(
+    Map<String, String> targets, URI conductor, Path cases, String issuer, Map<String, String> variables) {
 
   /** Reads the environment, or skips the test where it tells of no server; in CI that is a failure. */
   static Harness find() {
@@ -23,7 +24,10 @@ record Harness(String endpoint, URI conductor, Path cases, String issuer, Map<St
     Assumptions.assumeTrue(
         mustRun, "TOKEND_CASES is not set: this test needs the real server, which `uv run poe test` starts");
     return new Harness(
-        given(environment, "TOKEND_ENDPOINT"),
+        Map.of(
+            "served", given(environment, "TOKEND_ENDPOINT"),
+            "scripted", given(environment, "TOKEND_SCRIPTED"),
+            "replicas", Replicas.SCHEME + ":///" + given(environment, "TOKEND_REPLICAS")),
         URI.create(given(environment, "TOKEND_CONDUCTOR")),
         Path.of(given(environment, "TOKEND_CASES")),
         given(environment, "TOKEND_ISSUER"),
@@ -38,8 +42,13 @@ record Harness(String endpoint, URI conductor, Path cases, String issuer, Map<St
     return value;
   }
 
-  TokendClientBuilder client() {
-    return TokendClient.builder(endpoint).plaintext();
+  /** A client of one of the servers: served, scripted or replicas. */
+  TokendClientBuilder client(String server) {
+    String target = targets.get(server);
+    if (target == null) {
+      throw new AssertionError("no server " + server);
+    }
+    return TokendClient.builder(target).plaintext();
   }
 
   /** Has the conductor do something, and waits until it is done. */

@@ -7,6 +7,7 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import java.time.Duration;
+import java.util.Objects;
 import tokend.client.LookupRequest;
 import tokend.client.LookupResult;
 import tokend.client.MergeRequest;
@@ -92,6 +93,7 @@ final class Operations {
     JsonObject response = new JsonObject();
     response.addProperty("identityId", snapshot.identityId());
     response.addProperty("token", snapshot.token());
+    response.addProperty("issueTime", Objects.toString(snapshot.issueTime(), ""));
     response.addProperty("expireTime", snapshot.expireTime().toString());
     response.addProperty("refreshTime", snapshot.refreshTime().toString());
     return response;

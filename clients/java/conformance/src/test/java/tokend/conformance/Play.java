@@ -15,13 +15,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 import tokend.client.CachedTokenSource;
-import tokend.client.CachingPolicy;
 import tokend.client.TokenCache;
 import tokend.client.TokenSnapshot;
 import tokend.client.TokendClient;
@@ -29,6 +29,9 @@ import tokend.client.TokendException;
 
 /** One case that is being played. */
 final class Play implements AutoCloseable {
+  /** The variable of a stampede that is another number for each user. */
+  private static final String NUMBER = "number";
+
   private final Harness harness;
   private final Verifier verifier;
   private final Variables variables;
@@ -38,15 +41,21 @@ final class Play implements AutoCloseable {
   private final Map<String, CachedTokenSource> sources = new HashMap<>();
   private final Map<String, String> tokens = new HashMap<>();
   private final Map<String, Integer> marks = new HashMap<>();
-  private volatile Instant now = Instant.now();
+  private final Map<String, Long> seenAt = new HashMap<>();
+  private final FakeClocks clocks = new FakeClocks();
+  private final Members document;
 
-  Play(Harness harness, Verifier verifier) {
+  Play(Harness harness, Verifier verifier, JsonElement written) {
     this.harness = harness;
     this.verifier = verifier;
     variables = new Variables(harness.variables());
     variables.put("run", HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextLong()));
-    client = harness.client().intercept(counter).build();
-    cache = client.tokenCache(CachingPolicy.defaults().withClock(() -> now), TokenCache.DEFAULT_MAXIMUM_SIZE);
+    variables.put(NUMBER, "${" + NUMBER + "}");
+    document = new Members(written);
+    String server = document.find("server").map(JsonElement::getAsString).orElse("served");
+    int users = document.find("max_users").map(JsonElement::getAsInt).orElse(TokenCache.DEFAULT_MAXIMUM_SIZE);
+    client = harness.client(server).intercept(counter).build();
+    cache = client.tokenCache(clocks.policy(), users);
   }
 
   private interface Step {
@@ -54,18 +63,20 @@ final class Play implements AutoCloseable {
   }
 
   private final Map<String, Step> kinds =
-      Map.of(
-          "call", this::call,
-          "token", this::ask,
-          "advance", this::advance,
-          "await_refresh", step -> sourceOf(step.text("await_refresh")).idle().get(),
-          "conductor", step -> harnessConduct(step.text("conductor")),
-          "verify", this::verify,
-          "mark", step -> marks.put(step.text("mark"), counter.calls()),
-          "count_calls", this::countCalls);
+      Map.ofEntries(
+          Map.entry("call", this::call),
+          Map.entry("token", this::ask),
+          Map.entry("stampede", this::stampede),
+          Map.entry("invalidate", this::invalidate),
+          Map.entry("move_wall_clock", this::moveWallClock),
+          Map.entry("advance", this::advance),
+          Map.entry("await_refresh", this::awaitRefresh),
+          Map.entry("conductor", step -> harnessConduct(step.text("conductor"))),
+          Map.entry("verify", this::verify),
+          Map.entry("mark", step -> marks.put(step.text("mark"), counter.calls())),
+          Map.entry("count_calls", this::countCalls));
 
-  void play(JsonElement written) throws Exception {
-    Members document = new Members(written);
+  void play() throws Exception {
     document.text("name");
     document.text("why");
     Map<String, String> expanded = new HashMap<>();
@@ -141,14 +152,58 @@ final class Play implements AutoCloseable {
     int callers = step.find("parallel").map(JsonElement::getAsInt).orElse(1);
     JsonElement expect = step.take("expect");
     Optional<String> remember = step.find("remember").map(JsonElement::getAsString);
-    for (Answer answer : askAtOnce(sourceOf(name), callers, timeout(step))) {
+    boolean close = step.find("close").map(JsonElement::getAsBoolean).orElse(false);
+    for (Answer answer : askAtOnce(sourceOf(name), callers, timeout(step), close)) {
       check(answer, new Members(expect), remember);
     }
+    note(name);
+  }
+
+  /** Remembers at which reading of the clock a snapshot was first seen. */
+  private void note(String source) {
+    sourceOf(source).current().ifPresent(snapshot -> seenAt.putIfAbsent(snapshot.token(), clocks.nanoTime()));
+  }
+
+  private void awaitRefresh(Members step) throws Exception {
+    String source = step.text("await_refresh");
+    sourceOf(source).idle().get();
+    note(source);
+  }
+
+  private void stampede(Members step) throws Exception {
+    Members stampede = step.members("stampede");
+    String request = stampede.take("request").toString();
+    int users = stampede.take("users").getAsInt();
+    List<CompletableFuture<TokenSnapshot>> tokens = new ArrayList<>();
+    for (int user = 0; user < users; user++) {
+      String own = request.replace("${" + NUMBER + "}", String.valueOf(user));
+      tokens.add(cache.tokenAsync(Operations.tokenRequest(JsonParser.parseString(own))));
+    }
+    for (CompletableFuture<TokenSnapshot> token : tokens) {
+      assertThat(token.get().token()).isNotEmpty();
+    }
+    assertThat(counter.most()).isLessThanOrEqualTo(stampede.take("most_at_once").getAsInt());
+    stampede.end();
+  }
+
+  private void invalidate(Members step) {
+    String token = tokenOf(step.text("invalidate"));
+    sourceOf(step.text("source")).invalidate(new TokenSnapshot("", token, null, Instant.EPOCH, Instant.EPOCH));
+  }
+
+  private void moveWallClock(Members step) {
+    Members move = step.members("move_wall_clock");
+    clocks.moveWall(seconds(move));
+    move.end();
+  }
+
+  private static Duration seconds(Members members) {
+    return Duration.ofNanos((long) (members.take("seconds").getAsDouble() * 1e9));
   }
 
   private record Answer(@Nullable TokenSnapshot snapshot, @Nullable TokendException failure) {}
 
-  private static List<Answer> askAtOnce(CachedTokenSource source, int callers, Optional<Duration> timeout)
+  private List<Answer> askAtOnce(CachedTokenSource source, int callers, Optional<Duration> timeout, boolean close)
       throws Exception {
     Callable<Answer> ask =
         () -> {
@@ -161,7 +216,12 @@ final class Play implements AutoCloseable {
     ExecutorService threads = Executors.newFixedThreadPool(callers);
     try {
       List<Answer> answers = new ArrayList<>();
-      for (Future<Answer> answer : threads.invokeAll(Collections.nCopies(callers, ask))) {
+      List<Future<Answer>> asked = Collections.nCopies(callers, ask).stream().map(threads::submit).toList();
+      if (close) {
+        counter.awaitCall();
+        cache.close();
+      }
+      for (Future<Answer> answer : asked) {
         answers.add(answer.get());
       }
       return answers;
@@ -197,19 +257,22 @@ final class Play implements AutoCloseable {
 
   private void advance(Members step) {
     Members advance = step.members("advance");
-    Duration by = Duration.ofNanos((long) (advance.take("seconds").getAsDouble() * 1e9));
+    Duration by = seconds(advance);
     Optional<String> source = advance.find("source").map(JsonElement::getAsString);
     if (source.isPresent()) {
       TokenSnapshot snapshot = sourceOf(source.get()).current().orElseThrow();
-      now =
+      note(source.get());
+      Instant time =
           switch (advance.text("to")) {
-            case "refresh_time" -> snapshot.refreshTime().plus(by);
-            case "expire_time" -> snapshot.expireTime().plus(by);
+            case "refresh_time" -> snapshot.refreshTime();
+            case "expire_time" -> snapshot.expireTime();
             default -> throw new AssertionError("no such time");
           };
-    } else {
-      now = now.plus(by);
+      Instant issued = Optional.ofNullable(snapshot.issueTime()).orElseThrow();
+      long age = clocks.nanoTime() - Optional.ofNullable(seenAt.get(snapshot.token())).orElseThrow();
+      by = by.plus(Duration.between(issued, time)).minusNanos(age);
     }
+    clocks.advance(by);
     advance.end();
   }
 

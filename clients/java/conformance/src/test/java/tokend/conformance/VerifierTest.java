@@ -27,7 +27,7 @@ import tokend.client.TokendClient;
 class VerifierTest {
   private static final String TAG = "Zoë & co";
 
-  private Harness harness = new Harness("", java.net.URI.create(""), java.nio.file.Path.of(""), "", Map.of());
+  private Harness harness = new Harness(Map.of(), java.net.URI.create(""), java.nio.file.Path.of(""), "", Map.of());
 
   @BeforeEach
   void find() throws Exception {
@@ -45,7 +45,7 @@ class VerifierTest {
             .login(variable("developer_provider_name"), "verified user")
             .principalTag("department", TAG)
             .build();
-    try (TokendClient client = harness.client().build()) {
+    try (TokendClient client = harness.client("served").build()) {
       return client.getOpenIdTokenForDeveloperIdentity(request);
     }
   }

@@ -18,12 +18,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Signs tokens of Cognito's shape. Keys are made when they are first needed, since that takes a moment. */
+/** Signs tokens of Cognito's shape. Its key is made with it, since that takes longer than a call may. */
 final class FakeIssuer {
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
 
   // The last one signs.
   private final List<RSAKey> keys = new ArrayList<>();
+
+  FakeIssuer() {
+    rotateKey();
+  }
 
   synchronized void rotateKey() {
     try {
@@ -39,7 +43,6 @@ final class FakeIssuer {
   }
 
   synchronized String jwks() {
-    current();
     return new JWKSet(List.copyOf(keys)).toString(true);
   }
 
@@ -74,9 +77,6 @@ final class FakeIssuer {
   }
 
   private synchronized RSAKey current() {
-    if (keys.isEmpty()) {
-      rotateKey();
-    }
     return keys.get(keys.size() - 1);
   }
 

@@ -93,11 +93,13 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
     checkPool(request.getIdentityPoolId());
     String user = developerUser(request);
     String id = pool.getOrCreate(user, request.getIdentityId());
-    Instant now = clock.instant().truncatedTo(ChronoUnit.SECONDS);
+    Instant answered = clock.instant();
+    Instant now = answered.truncatedTo(ChronoUnit.SECONDS);
     Instant expireTime = now.plus(duration);
     return GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
         .setIdentityId(id)
         .setToken(issuer.token(id, user, request.getPrincipalTagsMap(), now, expireTime))
+        .setIssueTime(timestamp(answered))
         .setExpireTime(timestamp(expireTime))
         .setRefreshTime(timestamp(now.plus(duration.dividedBy(3))))
         .build();

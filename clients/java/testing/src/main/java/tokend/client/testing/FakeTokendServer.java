@@ -7,6 +7,7 @@ import io.grpc.inprocess.InProcessServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.time.Duration;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.UUID;
@@ -73,12 +74,12 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Makes a client of the server.
+   * Makes a client of the server. Its calls have a minute, since machines that run tests are busy.
    *
    * @return the client, which closes with the server
    */
   public TokendClient client() {
-    TokendClient client = clientBuilder().build();
+    TokendClient client = clientBuilder().deadline(Duration.ofMinutes(1)).build();
     clients.add(client);
     return client;
   }

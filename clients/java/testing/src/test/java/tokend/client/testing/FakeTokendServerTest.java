@@ -95,6 +95,7 @@ class FakeTokendServerTest {
         .containsEntry("https://aws.amazon.com/tags", Map.of("principal_tags", Map.of("team", List.of("red"))))
         .containsEntry("iat", NOW.getEpochSecond())
         .containsEntry("exp", NOW.getEpochSecond() + 60);
+    assertThat(snapshot.issueTime()).isEqualTo(NOW);
     assertThat(snapshot.expireTime()).isEqualTo(NOW.plusSeconds(60));
     assertThat(snapshot.refreshTime()).isEqualTo(NOW.plusSeconds(20));
     assertThat(server.jwks()).doesNotContain("\"d\"");
@@ -217,7 +218,7 @@ class FakeTokendServerTest {
 
   @Test
   void aSourceKeepsItsTokens() {
-    CachingPolicy policy = CachingPolicy.defaults().withClock(InstantSource.fixed(NOW));
+    CachingPolicy policy = CachingPolicy.defaults().withClocks(InstantSource.fixed(NOW), () -> 0);
     try (CachedTokenSource source = client.tokenSource(request("alice"), policy)) {
       assertThat(source.token()).isSameAs(source.token());
     }

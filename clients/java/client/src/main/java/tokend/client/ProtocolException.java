@@ -1,0 +1,10 @@
+package tokend.client;
+
+/** An answer breaks the contract. */
+final class ProtocolException extends RuntimeException {
+  private static final long serialVersionUID = 1L;
+
+  ProtocolException(String text) {
+    super(text);
+  }
+}

@@ -1,0 +1,142 @@
+package tokend.client;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.Queue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the refreshes of one client share, whichever of its sources and caches they belong to. At most 32 are under way;
+ * the others are sent in the order in which they came.
+ */
+final class Refreshes {
+  static final int MOST_AT_ONCE = 32;
+
+  private static final Duration TOLERATED_SKEW = Duration.ofMinutes(1);
+  private static final System.Logger LOGGER = System.getLogger("tokend.client");
+
+  private final AtomicLong successes = new AtomicLong();
+  private final AtomicBoolean warned = new AtomicBoolean();
+  private final AtomicInteger handingOn = new AtomicInteger();
+
+  // Guarded by `this`.
+  private final Queue<Turn> waiting = new ArrayDeque<>();
+  private int underWay;
+
+  private record Turn(
+      Supplier<CompletableFuture<TokenSnapshot>> call, CompletableFuture<TokenSnapshot> result) {}
+
+  /** How many refreshes have succeeded. */
+  long successes() {
+    return successes.get();
+  }
+
+  void succeeded() {
+    successes.incrementAndGet();
+  }
+
+  /**
+   * Starts a call, or has it wait for its turn.
+   *
+   * @return ends as the call does; cancelling it ends the call, or gives up the turn
+   */
+  CompletableFuture<TokenSnapshot> send(Supplier<CompletableFuture<TokenSnapshot>> call) {
+    Turn turn = new Turn(call, new CompletableFuture<>());
+    if (enter(turn)) {
+      start(turn);
+    }
+    return turn.result;
+  }
+
+  /** Warns, once, where the wall clock and the server's are far apart. The token was issued between the readings. */
+  void compareClocks(TokenSnapshot snapshot, long sentMillis, long arrivedMillis) {
+    Instant issued = snapshot.issueTime();
+    if (issued == null) {
+      return;
+    }
+    Duration behind = Duration.between(Instant.ofEpochMilli(arrivedMillis), issued);
+    Duration ahead = Duration.between(issued, Instant.ofEpochMilli(sentMillis));
+    boolean areApart = behind.compareTo(TOLERATED_SKEW) > 0 || ahead.compareTo(TOLERATED_SKEW) > 0;
+    if (areApart && warned.compareAndSet(false, true)) {
+      LOGGER.log(
+          System.Logger.Level.WARNING,
+          "the clocks of this machine and of tokend are apart: issue_time={0} clock={1}",
+          issued,
+          Instant.ofEpochMilli(arrivedMillis));
+    }
+  }
+
+  private synchronized boolean enter(Turn turn) {
+    if (underWay == MOST_AT_ONCE) {
+      waiting.add(turn);
+      return false;
+    }
+    underWay++;
+    return true;
+  }
+
+  private void start(Turn turn) {
+    CompletableFuture<TokenSnapshot> call = startCall(turn.call);
+    call.whenComplete(
+        (snapshot, failure) -> {
+          leave();
+          end(turn.result, snapshot, failure);
+        });
+    turn.result.whenComplete((snapshot, failure) -> call.cancel(false));
+  }
+
+  private static CompletableFuture<TokenSnapshot> startCall(Supplier<CompletableFuture<TokenSnapshot>> call) {
+    try {
+      return call.get();
+    } catch (Throwable failure) {
+      // Whatever it is, those who wait must get it, and the next refresh must be able to start.
+      return CompletableFuture.failedFuture(failure);
+    }
+  }
+
+  private void leave() {
+    synchronized (this) {
+      underWay--;
+    }
+    // A loop instead of a recursion: calls may fail as soon as they start, one after the other.
+    if (handingOn.getAndIncrement() != 0) {
+      return;
+    }
+    int seen = 1;
+    while (seen != 0) {
+      for (Turn next = next(); next != null; next = next()) {
+        start(next);
+      }
+      seen = handingOn.addAndGet(-seen);
+    }
+  }
+
+  private synchronized @Nullable Turn next() {
+    while (underWay < MOST_AT_ONCE) {
+      Turn turn = waiting.poll();
+      if (turn == null) {
+        return null;
+      }
+      if (!turn.result.isDone()) {
+        underWay++;
+        return turn;
+      }
+    }
+    return null;
+  }
+
+  static void end(
+      CompletableFuture<TokenSnapshot> future, @Nullable TokenSnapshot snapshot, @Nullable Throwable failure) {
+    if (failure != null) {
+      future.completeExceptionally(failure);
+    } else if (snapshot != null) {
+      future.complete(snapshot);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+package tokend.client;
+
+import io.grpc.Attributes;
+import io.grpc.ClientCall;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import org.jspecify.annotations.Nullable;
+
+/** A call of one message, which is made once more where its first attempt ends without any answer, and a rule says so. */
+final class RepeatableCall<Q, R> extends ClientCall<Q, R> {
+  /** Decides on the second attempt. */
+  interface Rule<Q, R> {
+    /** The second attempt after the first one ended with a status; null: there is none. */
+    @Nullable ClientCall<Q, R> again(Status status);
+  }
+
+  private final Rule<Q, R> rule;
+
+  // Guarded by `this`, so that the second attempt gets all that the first one got.
+  private ClientCall<Q, R> attempt;
+  private Metadata headers = new Metadata();
+  private int requested;
+  private @Nullable Q message;
+  private boolean isHalfClosed;
+  private boolean isCancelled;
+
+  RepeatableCall(ClientCall<Q, R> first, Rule<Q, R> rule) {
+    this.attempt = first;
+    this.rule = rule;
+  }
+
+  @Override
+  public synchronized void start(Listener<R> listener, Metadata given) {
+    headers = copy(given);
+    attempt.start(new FirstListener(listener), given);
+  }
+
+  @Override
+  public synchronized void request(int count) {
+    requested += count;
+    attempt.request(count);
+  }
+
+  @Override
+  public synchronized void sendMessage(Q value) {
+    message = value;
+    attempt.sendMessage(value);
+  }
+
+  @Override
+  public synchronized void halfClose() {
+    isHalfClosed = true;
+    attempt.halfClose();
+  }
+
+  @Override
+  public void cancel(@Nullable String text, @Nullable Throwable cause) {
+    ClientCall<Q, R> current;
+    synchronized (this) {
+      isCancelled = true;
+      current = attempt;
+    }
+    // On a direct executor this wakes the listener: no lock is held.
+    current.cancel(text, cause);
+  }
+
+  @Override
+  public synchronized boolean isReady() {
+    return attempt.isReady();
+  }
+
+  @Override
+  public synchronized void setMessageCompression(boolean enabled) {
+    attempt.setMessageCompression(enabled);
+  }
+
+  @Override
+  public synchronized Attributes getAttributes() {
+    return attempt.getAttributes();
+  }
+
+  private synchronized boolean startAgain(Status status, Listener<R> listener) {
+    ClientCall<Q, R> second = isCancelled ? null : rule.again(status);
+    if (second == null) {
+      return false;
+    }
+    attempt = second;
+    second.start(listener, headers);
+    if (requested > 0) {
+      second.request(requested);
+    }
+    if (message != null) {
+      second.sendMessage(message);
+    }
+    if (isHalfClosed) {
+      second.halfClose();
+    }
+    return true;
+  }
+
+  private static Metadata copy(Metadata headers) {
+    Metadata copied = new Metadata();
+    copied.merge(headers);
+    return copied;
+  }
+
+  private final class FirstListener extends Listener<R> {
+    private final Listener<R> listener;
+    private boolean isAnswered;
+
+    FirstListener(Listener<R> listener) {
+      this.listener = listener;
+    }
+
+    @Override
+    public void onHeaders(Metadata received) {
+      isAnswered = true;
+      listener.onHeaders(received);
+    }
+
+    @Override
+    public void onMessage(R received) {
+      isAnswered = true;
+      listener.onMessage(received);
+    }
+
+    @Override
+    public void onReady() {
+      listener.onReady();
+    }
+
+    @Override
+    public void onClose(Status status, Metadata trailers) {
+      if (isAnswered || !startAgain(status, listener)) {
+        listener.onClose(status, trailers);
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+package tokend.client;
+
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
+import io.grpc.Context;
+import io.grpc.Deadline;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import tokend.v1.DeveloperIdentityServiceGrpc;
+
+/**
+ * Ends an attempt that has no answer after half of the call's time, and makes another with the rest, which goes to the
+ * next connection: the first one's server may hang. An unlink is made once, since a second one that follows a first that
+ * took effect fails.
+ */
+final class SecondAttempt implements ClientInterceptor {
+  private static final long LEAST = TimeUnit.SECONDS.toNanos(1);
+  private static final String ONCE =
+      DeveloperIdentityServiceGrpc.getUnlinkDeveloperIdentityMethod().getFullMethodName();
+
+  private final Duration most;
+  private final Deadline.Ticker ticker;
+
+  /**
+   * Makes an interceptor.
+   *
+   * @param most how long a call takes at the longest, whatever its own deadline
+   * @param ticker that of the calls' deadlines
+   */
+  SecondAttempt(Duration most, Deadline.Ticker ticker) {
+    this.most = most;
+    this.ticker = ticker;
+  }
+
+  @Override
+  public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+    Deadline whole = earlier(earlier(after(most.toNanos()), options.getDeadline()), Context.current().getDeadline());
+    long left = whole.timeRemaining(TimeUnit.NANOSECONDS);
+    if (left <= LEAST || method.getFullMethodName().equals(ONCE)) {
+      return next.newCall(method, options);
+    }
+    Deadline first = after(Math.max(left / 2, LEAST));
+    return new RepeatableCall<>(
+        next.newCall(method, options.withDeadline(first)),
+        status -> {
+          boolean isSpent = status.getCode() == Status.Code.DEADLINE_EXCEEDED && first.isExpired();
+          return isSpent && !whole.isExpired() ? next.newCall(method, options.withDeadline(whole)) : null;
+        });
+  }
+
+  private Deadline after(long nanos) {
+    return Deadline.after(nanos, TimeUnit.NANOSECONDS, ticker);
+  }
+
+  private static Deadline earlier(Deadline one, @Nullable Deadline other) {
+    return other == null ? one : one.minimum(other);
+  }
+}

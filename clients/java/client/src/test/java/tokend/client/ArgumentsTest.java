@@ -1,0 +1,84 @@
+package tokend.client;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.time.Duration;
+import java.util.Map;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.jspecify.annotations.NullUnmarked;
+import org.junit.jupiter.api.Test;
+
+/** Arguments that cannot be right are refused at once, by their names. */
+@NullUnmarked
+class ArgumentsTest {
+  private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
+  private static final CachingPolicy POLICY = CachingPolicy.defaults();
+
+  private static Map<ThrowingCallable, String> withNull(TokendClient client, TokenCache cache) {
+    CachedTokenSource source = cache.source(ALICE);
+    TokendClientBuilder builder = TokendClient.builder("localhost:1");
+    return Map.ofEntries(
+        Map.entry(() -> TokendClient.builder(null), "target"),
+        Map.entry(() -> builder.channelCredentials(null), "value"),
+        Map.entry(() -> builder.bearerTokenFile(null), "value"),
+        Map.entry(() -> builder.deadline(null), "deadline"),
+        Map.entry(() -> builder.transport(null), "value"),
+        Map.entry(() -> builder.keepAlive(null, Duration.ZERO), "time"),
+        Map.entry(() -> client.withDeadline(null), "deadline"),
+        Map.entry(() -> client.getOpenIdTokenForDeveloperIdentity(null), "request"),
+        Map.entry(() -> client.getOpenIdTokenForDeveloperIdentityAsync(null), "request"),
+        Map.entry(() -> client.lookupDeveloperIdentityAsync(null), "request"),
+        Map.entry(() -> client.mergeDeveloperIdentitiesAsync(null), "request"),
+        Map.entry(() -> client.unlinkDeveloperIdentityAsync(null), "request"),
+        Map.entry(() -> client.tokenSource(null), "request"),
+        Map.entry(() -> client.tokenSource(ALICE, null), "policy"),
+        Map.entry(() -> client.tokenCache(null, 1), "policy"),
+        Map.entry(() -> cache.token(null), "request"),
+        Map.entry(() -> cache.token(ALICE, null), "timeout"),
+        Map.entry(() -> cache.tokenAsync(null), "request"),
+        Map.entry(() -> cache.source(null), "request"),
+        Map.entry(() -> cache.invalidate(ALICE, null), "rejected"),
+        Map.entry(() -> source.token(null), "timeout"),
+        Map.entry(() -> source.invalidate(null), "rejected"),
+        Map.entry(() -> new TokendCallCredentials(null), "source"),
+        Map.entry(() -> new TokendClientInterceptor(null), "source"),
+        Map.entry(() -> POLICY.withSkew(null), "skew"),
+        Map.entry(() -> POLICY.withRefreshDeadline(null), "refreshDeadline"),
+        Map.entry(() -> POLICY.withClocks(null, System::nanoTime), "clock"),
+        Map.entry(() -> POLICY.withRandom(null), "random"),
+        Map.entry(() -> TokenRequest.of(null, "provider", "alice"), "identityPoolId"),
+        Map.entry(() -> TokenRequest.of("pool", null, "alice"), "providerName"),
+        Map.entry(() -> TokenRequest.of("pool", "provider", null), "login"),
+        Map.entry(() -> new TokenRequest("pool", null, Map.of(), Map.of(), null), "identityId"),
+        Map.entry(() -> new TokenRequest("pool", "", null, Map.of(), null), "logins"),
+        Map.entry(() -> LookupRequest.ofUser("pool", null), "developerUserIdentifier"),
+        Map.entry(() -> LookupRequest.ofIdentity("pool", "id").withNextToken(null), "nextToken"),
+        Map.entry(() -> new MergeRequest(null, "b", "provider", "pool"), "sourceUserIdentifier"),
+        Map.entry(() -> new UnlinkRequest("id", "pool", "provider", null), "developerUserIdentifier"));
+  }
+
+  @Test
+  void nullIsRefusedAtOnceByItsName() {
+    try (TokendClient client = TokendClient.builder("localhost:1").plaintext().build();
+        TokenCache cache = client.tokenCache()) {
+      withNull(client, cache)
+          .forEach(
+              (call, name) -> assertThatThrownBy(call).isInstanceOf(NullPointerException.class).hasMessage(name));
+    }
+  }
+
+  @Test
+  void durationsThatCannotBeAreRefused() {
+    Duration negative = Duration.ofNanos(-1);
+    assertThat(POLICY.withSkew(Duration.ZERO).skew()).isZero();
+    assertThatIllegalArgumentException().isThrownBy(() -> POLICY.withSkew(negative)).withMessageContaining("skew");
+    for (Duration none : new Duration[] {Duration.ZERO, negative}) {
+      assertThatIllegalArgumentException().isThrownBy(() -> POLICY.withRefreshDeadline(none));
+      assertThatIllegalArgumentException().isThrownBy(() -> TokendClient.builder("localhost:1").deadline(none));
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> TokendClient.builder("localhost:1").keepAlive(none, Duration.ofSeconds(1)));
+    }
+  }
+}
