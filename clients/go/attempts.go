@@ -20,7 +20,7 @@ const (
 )
 
 // attemptingTwice ends an attempt that has no answer after half of the call's time, and makes another with the rest,
-// which goes to the next connection: the first one's server may hang. An unlink is made once, since a second one that
+// which goes to another connection: the first one's server may hang. An unlink is made once, since a second one that
 // follows a first that took effect fails.
 //
 // most is the time of a call whose context has no deadline; zero where that is not known.
@@ -29,7 +29,7 @@ func attemptingTwice(most time.Duration) grpc.UnaryClientInterceptor {
 		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
 		opts ...grpc.CallOption,
 	) error {
-		whole, cancel, first := split(ctx, most)
+		whole, cancel, first := split(countingAttempts(ctx), most)
 		defer cancel()
 		if first == 0 || method == tokendv1.DeveloperIdentityService_UnlinkDeveloperIdentity_FullMethodName {
 			return invoke(whole, method, request, reply, connection, opts...)

@@ -3,10 +3,12 @@ package tokend
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/balancer/roundrobin"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -86,7 +88,7 @@ func newClientSettings(opts []Option) clientSettings {
 func (s clientSettings) dialOptions() []grpc.DialOption {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(s.transport),
-		grpc.WithDefaultServiceConfig(s.serviceConfig),
+		grpc.WithDefaultServiceConfig(s.dialedConfig()),
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)),
 		grpc.WithConnectParams(reconnecting()),
 		grpc.WithKeepaliveParams(keepingAlive()),
@@ -98,6 +100,14 @@ func (s clientSettings) dialOptions() []grpc.DialOption {
 	opts = append(opts, s.dial...)
 	// The last interceptor is the innermost: those of the user see one call, whatever its attempts.
 	return append(opts, grpc.WithChainUnaryInterceptor(attemptingTwice(s.callTimeout())))
+}
+
+// dialedConfig is [ServiceConfig] with a policy that is this package's alone, or else the user's config as it is.
+func (s clientSettings) dialedConfig() string {
+	if s.serviceConfig == ServiceConfig {
+		return strings.Replace(ServiceConfig, roundrobin.Name, spreadingName, 1)
+	}
+	return s.serviceConfig
 }
 
 // callTimeout is the time of a call whose context has no deadline, as far as it is known.

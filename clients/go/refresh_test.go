@@ -26,3 +26,18 @@ func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testin
 		t.Errorf("error %v, %d calls", err, issuer.calls)
 	}
 }
+
+// Who is woken while the lock is held, and finds the new token stale at once, would leave it without a refresh.
+func TestALandingWakesNoCallerBeforeItsLockIsFree(t *testing.T) {
+	source := NewSource(&countingIssuer{}, TokenRequest{}, WithClock(func() Reading { return reading(0) }))
+	defer source.Close()
+	for name, err := range map[string]error{"a token": nil, "a failure": errFailed} {
+		landing := &flight{done: make(chan struct{})}
+		source.land(landing, tokenOfLife(time.Hour), err, reading(0))
+		select {
+		case <-landing.done:
+			t.Errorf("%s: callers were woken by who holds the lock", name)
+		default:
+		}
+	}
+}
