@@ -14,8 +14,8 @@ import org.jspecify.annotations.Nullable;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
- * Ends an attempt that has no answer after half of the call's time, and makes another with the rest, which goes to the
- * next connection: the first one's server may hang. An unlink is made once, since a second one that follows a first that
+ * Ends an attempt that has no answer after half of the call's time, and makes another with the rest, which goes to
+ * another connection: the first one's server may hang. An unlink is made once, since a second one that follows a first that
  * took effect fails.
  */
 final class SecondAttempt implements ClientInterceptor {
@@ -39,17 +39,18 @@ final class SecondAttempt implements ClientInterceptor {
 
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+    CallOptions ofOneCall = SpreadingRoundRobin.ofOneCall(options);
     Deadline whole = earlier(earlier(after(most.toNanos()), options.getDeadline()), Context.current().getDeadline());
     long left = whole.timeRemaining(TimeUnit.NANOSECONDS);
     if (left <= LEAST || method.getFullMethodName().equals(ONCE)) {
-      return next.newCall(method, options);
+      return next.newCall(method, ofOneCall);
     }
     Deadline first = after(Math.max(left / 2, LEAST));
     return new RepeatableCall<>(
-        next.newCall(method, options.withDeadline(first)),
+        next.newCall(method, ofOneCall.withDeadline(first)),
         status -> {
           boolean isSpent = status.getCode() == Status.Code.DEADLINE_EXCEEDED && first.isExpired();
-          return isSpent && !whole.isExpired() ? next.newCall(method, options.withDeadline(whole)) : null;
+          return isSpent && !whole.isExpired() ? next.newCall(method, ofOneCall.withDeadline(whole)) : null;
         });
   }
 

@@ -13,8 +13,17 @@ final class ServiceConfig {
   private ServiceConfig() {}
 
   static Map<String, Object> withTimeout(Duration timeout) {
+    return of(timeout, "round_robin");
+  }
+
+  /** The same, with a policy that is this client's alone. */
+  static Map<String, Object> spreading(Duration timeout) {
+    return of(timeout, SpreadingRoundRobin.NAME);
+  }
+
+  private static Map<String, Object> of(Duration timeout, String policy) {
     return Map.of(
-        "loadBalancingConfig", List.of(Map.of("round_robin", Map.of())),
+        "loadBalancingConfig", List.of(Map.of(policy, Map.of())),
         "healthCheckConfig", Map.of("serviceName", SERVICE),
         "methodConfig", List.of(methodConfig(timeout)),
         "retryThrottling", Map.of("maxTokens", 10.0, "tokenRatio", 0.1));

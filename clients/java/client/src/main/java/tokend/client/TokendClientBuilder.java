@@ -135,13 +135,14 @@ public final class TokendClientBuilder {
    * @throws IllegalStateException when both {@link #bearerTokenFile} and {@link #plaintext} are asked for
    */
   public TokendClient build() {
+    SpreadingRoundRobin.register();
     ManagedChannelBuilder<?> channel =
         transport
             .apply(target, identifying())
             // Transports differ in whether they retry by themselves; the service config is to hold for all.
             .enableRetry()
             .perRpcBufferLimit(RETRY_BUFFER)
-            .defaultServiceConfig(ServiceConfig.withTimeout(deadline))
+            .defaultServiceConfig(ServiceConfig.spreading(deadline))
             .maxInboundMetadataSize(MOST_INBOUND_METADATA)
             .keepAliveTime(keepAliveTime.toNanos(), TimeUnit.NANOSECONDS)
             .keepAliveTimeout(keepAliveTimeout.toNanos(), TimeUnit.NANOSECONDS)

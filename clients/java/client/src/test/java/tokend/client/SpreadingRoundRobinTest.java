@@ -1,0 +1,130 @@
+package tokend.client;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.protobuf.Message;
+import com.google.protobuf.Timestamp;
+import io.grpc.EquivalentAddressGroup;
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.NameResolver;
+import io.grpc.NameResolverProvider;
+import io.grpc.NameResolverRegistry;
+import io.grpc.Server;
+import io.grpc.StatusOr;
+import io.grpc.protobuf.services.HealthStatusManager;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
+
+class SpreadingRoundRobinTest {
+  private static final int CALLS = 64;
+  private static final GetOpenIdTokenForDeveloperIdentityResponse TOKEN =
+      GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
+          .setExpireTime(Timestamp.newBuilder().setSeconds(900))
+          .build();
+
+  private final ScriptedService hung = new ScriptedService();
+  private final ScriptedService good = new ScriptedService();
+  private final List<Server> servers = List.of(serve(hung), serve(good));
+  private final Both resolver = new Both();
+
+  @BeforeEach
+  void register() {
+    NameResolverRegistry.getDefaultRegistry().register(resolver);
+  }
+
+  @AfterEach
+  void stop() throws InterruptedException {
+    NameResolverRegistry.getDefaultRegistry().deregister(resolver);
+    for (Server server : servers) {
+      server.shutdownNow().awaitTermination();
+    }
+  }
+
+  private static Server serve(ScriptedService service) {
+    try {
+      return ScriptedServer.with(
+              Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()), service, new HealthStatusManager())
+          .build()
+          .start();
+    } catch (IOException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** Resolves any name to both servers. */
+  private final class Both extends NameResolverProvider {
+    @Override
+    protected boolean isAvailable() {
+      return true;
+    }
+
+    @Override
+    protected int priority() {
+      return 5;
+    }
+
+    @Override
+    public String getDefaultScheme() {
+      return "both";
+    }
+
+    @Override
+    public NameResolver newNameResolver(URI target, NameResolver.Args args) {
+      List<EquivalentAddressGroup> addresses =
+          servers.stream()
+              .map(server -> new EquivalentAddressGroup(new InetSocketAddress("localhost", server.getPort())))
+              .toList();
+      return new NameResolver() {
+        @Override
+        public String getServiceAuthority() {
+          return "localhost";
+        }
+
+        @Override
+        public void start(Listener2 listener) {
+          listener.onResult2(
+              ResolutionResult.newBuilder().setAddressesOrError(StatusOr.fromValue(addresses)).build());
+        }
+
+        @Override
+        public void shutdown() {}
+      };
+    }
+  }
+
+  @Test
+  void ofManyCallsAtOnceNoneGoesToAHungServerTwice() throws Exception {
+    hung.hold();
+    for (int call = 0; call < CALLS; call++) {
+      good.then(TOKEN);
+    }
+    try (TokendClient client =
+        TokendClient.builder("both:///").plaintext().deadline(Duration.ofSeconds(4)).build()) {
+      List<CompletableFuture<TokenSnapshot>> answers =
+          IntStream.range(0, CALLS)
+              .mapToObj(number -> TokenRequest.of("pool", "provider", "user-" + number))
+              .map(client::getOpenIdTokenForDeveloperIdentityAsync)
+              .toList();
+
+      for (CompletableFuture<TokenSnapshot> answer : answers) {
+        assertThat(answer.get(ScriptedServer.PATIENCE.toSeconds(), TimeUnit.SECONDS)).isNotNull();
+      }
+    }
+    List<Message> met = hung.requests;
+    assertThat(met).isNotEmpty();
+    assertThat(new HashSet<>(met)).hasSameSizeAs(met);
+    assertThat(good.requests).hasSize(CALLS);
+  }
+}
