@@ -11,7 +11,7 @@ import grpc
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import forks, messages
-from tokend_client.attempts import attempt_timeouts
+from tokend_client.attempts import SecondAttempt, attempt_timeouts
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed, Forked
@@ -100,7 +100,9 @@ class AsyncTokendClient:
     ) -> OpenIdToken:
         """As `TokendClient.get_token`."""
         call = self._stub.GetOpenIdTokenForDeveloperIdentity
-        return messages.open_id_token(await self._call(call, messages.token_request(request), timeout))
+        return messages.open_id_token(
+            await self._call(call, messages.token_request(request), timeout, SecondAttempt.PAIR)
+        )
 
     async def lookup_developer_identity(  # noqa: PLR0913 - the fields of the request
         self,
@@ -120,7 +122,9 @@ class AsyncTokendClient:
             max_results=max_results or 0,
             next_token=next_token or "",
         )
-        return messages.developer_identity(await self._call(self._stub.LookupDeveloperIdentity, request, timeout))
+        return messages.developer_identity(
+            await self._call(self._stub.LookupDeveloperIdentity, request, timeout, SecondAttempt.PAIR)
+        )
 
     async def merge_developer_identities(
         self,
@@ -138,7 +142,7 @@ class AsyncTokendClient:
             source_user_identifier=source_user_identifier,
             destination_user_identifier=destination_user_identifier,
         )
-        response = await self._call(self._stub.MergeDeveloperIdentities, request, timeout)
+        response = await self._call(self._stub.MergeDeveloperIdentities, request, timeout, SecondAttempt.ONE)
         return response.identity_id
 
     async def unlink_developer_identity(
@@ -157,27 +161,31 @@ class AsyncTokendClient:
             developer_provider_name=developer_provider_name,
             developer_user_identifier=developer_user_identifier,
         )
-        await self._call(self._stub.UnlinkDeveloperIdentity, request, timeout, repeats=False)
+        await self._call(self._stub.UnlinkDeveloperIdentity, request, timeout, SecondAttempt.NONE)
 
     async def _call(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Any, _Response]",
         request: object,
         timeout: float | None,  # noqa: ASYNC109 - as above
-        *,
-        repeats: bool = True,
+        second: SecondAttempt,
     ) -> _Response:
-        timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, repeats=repeats)
-        attempt, following = next(timeouts), None
-        while True:
-            try:
-                return await self._attempt(method, request, attempt)
-            except grpc.RpcError as failed:
-                if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    following = next(timeouts, None)
-                if following is None:
-                    raise to_error(failed) from failed
-                attempt, following = following, None
+        timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, second)
+        try:
+            return await self._attempt(method, request, next(timeouts))
+        except grpc.RpcError as failed:
+            following = next(timeouts, None) if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
+            if following is None:
+                raise to_error(failed) from failed
+        attempts = [asyncio.create_task(self._attempt(method, request, following)) for _ in range(second)]
+        try:
+            return await _answered_first(attempts)
+        except grpc.RpcError as failed:
+            raise to_error(failed) from failed
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
 
     async def _attempt(
         self,
@@ -199,3 +207,14 @@ class AsyncTokendClient:
         # Closing a channel cancels its calls, which must not look like a cancellation of the one who waits.
         task = asyncio.current_task()
         return self._closed is not None and task is not None and not task.cancelling()
+
+
+async def _answered_first(attempts: "list[asyncio.Task[_Response]]") -> _Response:
+    """The first response, or the failure of the last attempt to fail."""
+    pending = set(attempts)
+    while pending:
+        ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in ended:
+            if not attempt.cancelled() and attempt.exception() is None:
+                return attempt.result()
+    return attempts[-1].result()

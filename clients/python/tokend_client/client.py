@@ -12,7 +12,7 @@ import grpc
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_client import forks, messages
-from tokend_client.attempts import Attempts, attempt_timeouts
+from tokend_client.attempts import Attempts, SecondAttempt, answered_first, attempt_timeouts
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
@@ -129,7 +129,7 @@ class TokendClient:
             TokendError: The call failed.
         """
         call = self._stub.GetOpenIdTokenForDeveloperIdentity
-        return messages.open_id_token(self._call(call, messages.token_request(request), timeout))
+        return messages.open_id_token(self._call(call, messages.token_request(request), timeout, SecondAttempt.PAIR))
 
     def start_get_token(
         self, request: TokenRequest, timeout: float, done: Callable[[Outcome], object]
@@ -196,7 +196,9 @@ class TokendClient:
             max_results=max_results or 0,
             next_token=next_token or "",
         )
-        return messages.developer_identity(self._call(self._stub.LookupDeveloperIdentity, request, timeout))
+        return messages.developer_identity(
+            self._call(self._stub.LookupDeveloperIdentity, request, timeout, SecondAttempt.PAIR)
+        )
 
     def merge_developer_identities(
         self,
@@ -221,7 +223,7 @@ class TokendClient:
             source_user_identifier=source_user_identifier,
             destination_user_identifier=destination_user_identifier,
         )
-        return self._call(self._stub.MergeDeveloperIdentities, request, timeout).identity_id
+        return self._call(self._stub.MergeDeveloperIdentities, request, timeout, SecondAttempt.ONE).identity_id
 
     def unlink_developer_identity(
         self,
@@ -243,29 +245,41 @@ class TokendClient:
             developer_provider_name=developer_provider_name,
             developer_user_identifier=developer_user_identifier,
         )
-        # Made a second time, it would not find what the first attempt has unlinked.
-        self._call(self._stub.UnlinkDeveloperIdentity, request, timeout, repeats=False)
+        self._call(self._stub.UnlinkDeveloperIdentity, request, timeout, SecondAttempt.NONE)
 
     def _call(
         self,
         method: "grpc.UnaryUnaryMultiCallable[Any, _Response]",
         request: object,
         timeout: float | None,
-        *,
-        repeats: bool = True,
+        second: SecondAttempt,
     ) -> _Response:
-        timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, repeats=repeats)
-        attempt, following = next(timeouts), None
-        while True:
-            try:
-                with self._telling_closed():
-                    return method(request, timeout=attempt)
-            except grpc.RpcError as failed:
-                if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    following = next(timeouts, None)
-                if following is None:
-                    raise to_error(failed) from failed
-                attempt, following = following, None
+        timeouts = attempt_timeouts(self._timeout if timeout is None else timeout, second)
+        try:
+            with self._telling_closed():
+                return method(request, timeout=next(timeouts))
+        except grpc.RpcError as failed:
+            following = next(timeouts, None) if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
+            if following is None:
+                raise to_error(failed) from failed
+        return self._call_again(method, request, following, second)
+
+    def _call_again(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Any, _Response]",
+        request: object,
+        timeout: float,
+        second: SecondAttempt,
+    ) -> _Response:
+        try:
+            with self._telling_closed():
+                calls: list[Any] = [method.future(request, timeout=timeout) for _ in range(second)]
+            response: _Response = answered_first(calls).result()
+        except grpc.FutureCancelledError as cancelled:
+            raise Closed from cancelled
+        except grpc.RpcError as failed:
+            raise to_error(failed) from failed
+        return response
 
     @contextmanager
     def _telling_closed(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ import pickle
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
+from tests.clients.python.silent import SilentProxy
 from tests.clients.python.twins import PATIENCE, SyncTwin, Twin
 from tests.fakes.clock import FakeClock
 from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
@@ -158,8 +160,8 @@ def test_only_what_may_be_repeated_is_sent_again_without_an_answer(
 ) -> None:
     server.pause()
     calls: list[tuple[str, dict[str, Any], int]] = [
-        ("get_token", {"request": alice}, 2),
-        ("lookup_developer_identity", {"identity_pool_id": "local:0", "identity_id": "local:1"}, 2),
+        ("get_token", {"request": alice}, 3),
+        ("lookup_developer_identity", {"identity_pool_id": "local:0", "identity_id": "local:1"}, 3),
         ("merge_developer_identities", MERGE, 2),
         ("unlink_developer_identity", UNLINK, 1),
     ]
@@ -175,10 +177,26 @@ def test_only_what_may_be_repeated_is_sent_again_without_an_answer(
 def test_a_second_attempt_is_answered(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.pause()
     future = twin.source(alice).token_future()
-    server.wait_for_calls(2)
+    server.wait_for_calls(3)
     server.resume()
     assert future.result(PATIENCE).identity_id
-    assert len(twin.calls.methods) == 2
+    assert len(twin.calls.methods) == 3
+
+
+def test_of_many_calls_none_meets_a_hung_replica_only(
+    twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    users = [replace(alice, logins={server.developer_provider_name: f"u{number}"}) for number in range(40)]
+    with (
+        SilentProxy(server.endpoint) as hung,
+        SilentProxy(server.endpoint) as other,
+        twin_type(f"ipv4:{hung.endpoint},{other.endpoint}") as twin,
+    ):
+        for user in users[:8]:
+            twin.ask(user)
+        hung.fall_silent()
+        futures = [twin.source(user).token_future() for user in users[8:]]
+        assert len({future.result(PATIENCE).identity_id for future in futures}) == len(futures)
 
 
 @pytest.mark.parametrize("timeout", [0.05, 1.0])
