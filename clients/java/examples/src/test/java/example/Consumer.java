@@ -1,0 +1,167 @@
+package example;
+
+import com.google.gson.Gson;
+import io.grpc.EquivalentAddressGroup;
+import io.grpc.NameResolver;
+import io.grpc.NameResolverProvider;
+import io.grpc.NameResolverRegistry;
+import io.grpc.StatusOr;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import tokend.client.CachedTokenSource;
+import tokend.client.TokenCache;
+import tokend.client.TokenRequest;
+import tokend.client.TokenSnapshot;
+import tokend.client.TokendClient;
+import tokend.client.TokendException;
+
+/**
+ * A service that needs tokens of many users all the time.
+ *
+ * <pre>Consumer HOST:PORT,HOST:PORT IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS</pre>
+ *
+ * It prints "ready" when each caller has had a token, goes on until its standard input ends, and then prints as JSON how
+ * often it asked, when and how it failed, and how many tokens it was given that had already expired.
+ */
+final class Consumer {
+  private static final Duration PATIENCE = Duration.ofSeconds(1);
+  private static final long PAUSE_MILLIS = 50;
+
+  /** An ask without a token: when, in seconds since the Unix epoch, and the status code. */
+  record Failure(double at, String code) {}
+
+  /** What became of all asks. */
+  record Report(long asks, long expired, List<Failure> failures) {}
+
+  private final List<Failure> failures = new ArrayList<>();
+  private long asks;
+  private long expired;
+
+  public static void main(String[] arguments) throws IOException, InterruptedException {
+    NameResolverRegistry.getDefaultRegistry().register(new Replicas());
+    Consumer consumer = new Consumer();
+    // Where replicas share a name in DNS, TokendClient.builder("dns:///tokend:50051") finds them.
+    try (TokendClient client = TokendClient.builder("replicas:///" + arguments[0]).plaintext().build();
+        TokenCache cache = client.tokenCache()) {
+      consumer.run(
+          cache, arguments[1], arguments[2], Integer.parseInt(arguments[3]), Long.parseLong(arguments[4]));
+    }
+    System.out.println(new Gson().toJson(consumer.report()));
+  }
+
+  private void run(TokenCache cache, String pool, String provider, int callers, long tokenSeconds)
+      throws IOException, InterruptedException {
+    CountDownLatch ready = new CountDownLatch(callers);
+    CountDownLatch ended = new CountDownLatch(1);
+    List<Thread> threads = new ArrayList<>();
+    for (int number = 0; number < callers; number++) {
+      TokenRequest user =
+          TokenRequest.builder(pool)
+              .login(provider, "caller-" + number)
+              .tokenDuration(Duration.ofSeconds(tokenSeconds))
+              .build();
+      Thread caller = new Thread(() -> call(cache.source(user), ready, ended));
+      caller.start();
+      threads.add(caller);
+    }
+    ready.await();
+    System.out.println("ready");
+    System.in.transferTo(OutputStream.nullOutputStream());
+    ended.countDown();
+    for (Thread caller : threads) {
+      caller.join();
+    }
+  }
+
+  private void call(CachedTokenSource source, CountDownLatch ready, CountDownLatch ended) {
+    boolean isReady = false;
+    try {
+      while (!ended.await(PAUSE_MILLIS, TimeUnit.MILLISECONDS)) {
+        if (ask(source) && !isReady) {
+          isReady = true;
+          ready.countDown();
+        }
+      }
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private boolean ask(CachedTokenSource source) {
+    try {
+      TokenSnapshot token = source.token(PATIENCE);
+      note(token, null);
+      return true;
+    } catch (TokendException failed) {
+      note(null, failed);
+      return false;
+    }
+  }
+
+  private synchronized void note(TokenSnapshot token, TokendException failed) {
+    Instant now = Instant.now();
+    asks++;
+    if (failed != null) {
+      failures.add(new Failure(now.toEpochMilli() / 1000.0, failed.code().name()));
+    } else if (!token.expireTime().isAfter(now)) {
+      expired++;
+    }
+  }
+
+  private synchronized Report report() {
+    return new Report(asks, expired, List.copyOf(failures));
+  }
+
+  /** Resolves {@code replicas:///HOST:PORT,HOST:PORT} to what it says. */
+  private static final class Replicas extends NameResolverProvider {
+    @Override
+    protected boolean isAvailable() {
+      return true;
+    }
+
+    @Override
+    protected int priority() {
+      return 5;
+    }
+
+    @Override
+    public String getDefaultScheme() {
+      return "replicas";
+    }
+
+    @Override
+    public NameResolver newNameResolver(URI target, NameResolver.Args args) {
+      List<EquivalentAddressGroup> addresses =
+          Arrays.stream(target.getPath().substring(1).split(","))
+              .map(address -> URI.create("tcp://" + address))
+              .map(uri -> new EquivalentAddressGroup(new InetSocketAddress(uri.getHost(), uri.getPort())))
+              .toList();
+      return new NameResolver() {
+        @Override
+        public String getServiceAuthority() {
+          return "localhost";
+        }
+
+        @Override
+        public void start(Listener2 listener) {
+          listener.onResult2(
+              ResolutionResult.newBuilder().setAddressesOrError(StatusOr.fromValue(addresses)).build());
+        }
+
+        @Override
+        public void shutdown() {}
+      };
+    }
+  }
+
+  private Consumer() {}
+}
