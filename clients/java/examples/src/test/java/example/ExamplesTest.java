@@ -1,12 +1,15 @@
 package example;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
 import com.sun.net.httpserver.HttpServer;
 import io.grpc.ManagedChannelBuilder;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
@@ -67,6 +70,15 @@ class ExamplesTest {
       assertThat(Calls.toSidecar(source)).isNotNull();
     } finally {
       channel.shutdownNow();
+    }
+  }
+
+  @Test
+  void requestsBearTheToken() throws Exception {
+    try (CachedTokenSource source = client.tokenSource(ALICE)) {
+      HttpRequest plaintext = HttpRequest.newBuilder(URI.create("http://127.0.0.1:1/")).build();
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> Requests.send(HttpClient.newHttpClient(), source, plaintext));
     }
   }
 

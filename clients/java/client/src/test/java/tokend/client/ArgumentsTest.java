@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.net.http.HttpClient;
 import java.time.Duration;
 import java.util.Map;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -44,6 +45,8 @@ class ArgumentsTest {
         Map.entry(() -> source.invalidate(null), "rejected"),
         Map.entry(() -> new TokendCallCredentials(null), "source"),
         Map.entry(() -> new TokendClientInterceptor(null), "source"),
+        Map.entry(() -> new TokendHttpClient(null, source), "client"),
+        Map.entry(() -> new TokendHttpClient(HttpClient.newHttpClient(), null), "source"),
         Map.entry(() -> POLICY.withSkew(null), "skew"),
         Map.entry(() -> POLICY.withRefreshDeadline(null), "refreshDeadline"),
         Map.entry(() -> POLICY.withClocks(null, System::nanoTime), "clock"),

@@ -3,13 +3,16 @@ package tokend.client;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
 
 /** Calls for tokens that end when a test says so. */
 final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
   private final List<CompletableFuture<TokenSnapshot>> started = new CopyOnWriteArrayList<>();
+  private final Map<Integer, Runnable> actions = new ConcurrentHashMap<>();
 
   static TokenSnapshot snapshot(String token, Instant issued, Duration life) {
     return new TokenSnapshot("us-east-1:id", token, issued, issued.plus(life), issued.plus(life.dividedBy(3)));
@@ -19,7 +22,13 @@ final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
   public CompletableFuture<TokenSnapshot> get() {
     CompletableFuture<TokenSnapshot> call = new CompletableFuture<>();
     started.add(call);
+    actions.getOrDefault(started.size(), () -> {}).run();
     return call;
+  }
+
+  /** Does something as soon as the first, second, … call has started. */
+  void onCall(int number, Runnable action) {
+    actions.put(number, action);
   }
 
   int count() {

@@ -1,0 +1,216 @@
+package tokend.client;
+
+import io.grpc.Context;
+import io.grpc.Contexts;
+import io.grpc.Status;
+import java.io.IOException;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodySubscribers;
+import java.net.http.HttpTimeoutException;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Attaches the token of a source to the requests of a {@link HttpClient}, as {@code Authorization: Bearer}, and sends a
+ * request once more with a new token when the other service answers 401. The rejected token is dropped from its source.
+ *
+ * <p>The timeout of the request, and the deadline of the caller's gRPC context, hold for all of it: the wait for a token
+ * and both attempts. Where there is no token, requests fail with the {@link TokendException} of the refresh. A body must be
+ * one that can be published again, as those of {@link HttpRequest.BodyPublishers} can. Safe to use by many threads at once.
+ */
+public final class TokendHttpClient {
+  private static final int UNAUTHORIZED = 401;
+  private static final String AUTHORIZATION = "Authorization";
+
+  private final HttpClient client;
+  private final TokenSource source;
+  private final boolean plaintextAllowed;
+
+  /**
+   * Takes the tokens of a source.
+   *
+   * @param client sends the requests; the caller goes on to own it
+   * @param source the source, which the caller goes on to own
+   * @throws IllegalArgumentException when the client follows redirects: the token would go wherever they lead
+   */
+  public TokendHttpClient(HttpClient client, TokenSource source) {
+    this(Objects.requireNonNull(client, "client"), Objects.requireNonNull(source, "source"), false);
+  }
+
+  private TokendHttpClient(HttpClient client, TokenSource source, boolean plaintextAllowed) {
+    if (client.followRedirects() != HttpClient.Redirect.NEVER) {
+      throw new IllegalArgumentException("the client must not follow redirects: tokens would go wherever they lead");
+    }
+    this.client = client;
+    this.source = source;
+    this.plaintextAllowed = plaintextAllowed;
+  }
+
+  /**
+   * Sends tokens over connections without TLS, too: for the loopback, and for a sidecar that adds TLS.
+   *
+   * @return a client of the same source
+   */
+  public TokendHttpClient allowingPlaintext() {
+    return new TokendHttpClient(client, source, true);
+  }
+
+  /**
+   * Sends a request, and waits for the response.
+   *
+   * @param <T> the type of the body
+   * @param request the request; an {@code Authorization} of its own is replaced
+   * @param handler takes the body of the response that is returned
+   * @return the response, of the second attempt if there was one
+   * @throws TokendException when there is no token
+   * @throws HttpTimeoutException when the time of the request, or of the caller's gRPC context, is spent
+   * @throws IOException when the request fails
+   * @throws InterruptedException when the thread is interrupted, which ends the request
+   * @throws IllegalArgumentException when the request would send the token without TLS
+   */
+  public <T> HttpResponse<T> send(HttpRequest request, HttpResponse.BodyHandler<T> handler)
+      throws IOException, InterruptedException {
+    CompletableFuture<HttpResponse<T>> response = sendAsync(request, handler);
+    try {
+      return response.get();
+    } catch (ExecutionException e) {
+      throw failure(e);
+    } finally {
+      response.cancel(true);
+    }
+  }
+
+  /**
+   * Sends a request. Never blocks.
+   *
+   * @param <T> the type of the body
+   * @param request the request; an {@code Authorization} of its own is replaced
+   * @param handler takes the body of the response that is returned
+   * @return ends with the response, or as {@link #send} fails; cancelling it ends the request
+   * @throws IllegalArgumentException when the request would send the token without TLS
+   */
+  public <T> CompletableFuture<HttpResponse<T>> sendAsync(HttpRequest request, HttpResponse.BodyHandler<T> handler) {
+    Objects.requireNonNull(handler, "handler");
+    if (!plaintextAllowed && !"https".equalsIgnoreCase(request.uri().getScheme())) {
+      throw new IllegalArgumentException("tokens are not sent over a connection without TLS");
+    }
+    Exchange<T> exchange = new Exchange<>(request, handler);
+    exchange.start();
+    return exchange.result;
+  }
+
+  private static RuntimeException failure(ExecutionException e) throws IOException {
+    Throwable cause = e.getCause();
+    if (cause instanceof IOException broken) {
+      throw broken;
+    }
+    if (cause instanceof TokendException known) {
+      return known.again();
+    }
+    return cause instanceof RuntimeException mistake ? mistake : new CompletionException(cause);
+  }
+
+  /** A request with its one or two attempts. Whatever ends the result ends what is under way. */
+  private final class Exchange<T> {
+    final CompletableFuture<HttpResponse<T>> result = new CompletableFuture<>();
+
+    private final HttpRequest request;
+    private final HttpResponse.BodyHandler<T> handler;
+    private final Context caller = Context.current();
+    private volatile @Nullable CompletableFuture<?> underWay;
+
+    Exchange(HttpRequest request, HttpResponse.BodyHandler<T> handler) {
+      this.request = request;
+      this.handler = handler;
+    }
+
+    void start() {
+      Context.CancellationListener listener = this::endWith;
+      caller.addListener(listener, Runnable::run);
+      CompletableFuture<@Nullable Void> timer = new CompletableFuture<>();
+      request.timeout().ifPresent(timeout -> timer.orTimeout(timeout.toNanos(), TimeUnit.NANOSECONDS));
+      timer.whenComplete((nothing, spent) -> endWhere(spent != null, "the time of the request is spent"));
+      result.whenComplete(
+          (response, failure) -> {
+            caller.removeListener(listener);
+            timer.complete(null);
+            cancelUnderWay();
+          });
+      token(this::sendFirst);
+    }
+
+    private void sendFirst(TokenSnapshot token) {
+      HttpResponse.BodyHandler<T> unlessRejected =
+          answer -> answer.statusCode() == UNAUTHORIZED ? BodySubscribers.replacing(null) : handler.apply(answer);
+      attempt(
+          token,
+          unlessRejected,
+          response -> {
+            if (response.statusCode() == UNAUTHORIZED) {
+              source.invalidate(token);
+              token(next -> attempt(next, handler, result::complete));
+            } else {
+              result.complete(response);
+            }
+          });
+    }
+
+    private void token(Consumer<TokenSnapshot> then) {
+      Context previous = caller.attach();
+      try {
+        follow(source.tokenAsync(), then);
+      } finally {
+        caller.detach(previous);
+      }
+    }
+
+    private void attempt(
+        TokenSnapshot token, HttpResponse.BodyHandler<T> taker, Consumer<HttpResponse<T>> then) {
+      HttpRequest bearing =
+          HttpRequest.newBuilder(request, (name, value) -> !name.equalsIgnoreCase(AUTHORIZATION))
+              .header(AUTHORIZATION, "Bearer " + token.token())
+              .build();
+      follow(client.sendAsync(bearing, taker), then);
+    }
+
+    private <V> void follow(CompletableFuture<V> step, Consumer<V> then) {
+      underWay = step;
+      if (result.isDone()) {
+        step.cancel(true);
+      }
+      step.thenAccept(then)
+          .whenComplete(
+              (nothing, failure) -> {
+                if (failure != null) {
+                  result.completeExceptionally(failure instanceof CompletionException ? failure.getCause() : failure);
+                }
+              });
+    }
+
+    private void cancelUnderWay() {
+      CompletableFuture<?> step = underWay;
+      if (step != null) {
+        step.cancel(true);
+      }
+    }
+
+    private void endWith(Context context) {
+      boolean isSpent = Contexts.statusFromCancelled(context).getCode() == Status.Code.DEADLINE_EXCEEDED;
+      endWhere(isSpent, "the caller's deadline is spent");
+      result.cancel(true);
+    }
+
+    private void endWhere(boolean isSpent, String text) {
+      if (isSpent) {
+        result.completeExceptionally(new HttpTimeoutException(text));
+      }
+    }
+  }
+}
