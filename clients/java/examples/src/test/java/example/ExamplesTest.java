@@ -2,9 +2,11 @@ package example;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 
 import com.sun.net.httpserver.HttpServer;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.ServerBuilder;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -80,6 +82,12 @@ class ExamplesTest {
       assertThatIllegalArgumentException()
           .isThrownBy(() -> Requests.send(HttpClient.newHttpClient(), source, plaintext));
     }
+  }
+
+  @Test
+  void serversAreGuarded() {
+    assertThat(Verified.guarded(ServerBuilder.forPort(0)).build().getServices()).isEmpty();
+    assertThatIllegalStateException().isThrownBy(Verified::whoCalls);
   }
 
   @Test

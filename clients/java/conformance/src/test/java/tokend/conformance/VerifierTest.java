@@ -22,6 +22,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 import tokend.client.TokenRequest;
 import tokend.client.TokenSnapshot;
 import tokend.client.TokendClient;
+import tokend.verifier.Identity;
+import tokend.verifier.TokenRejectedException;
+import tokend.verifier.TokenVerifier;
 
 /** Tokens of the real server meet the verifier that Java services use. */
 class VerifierTest {
@@ -123,5 +126,21 @@ class VerifierTest {
     assertThatExceptionOfType(BadJWTException.class)
         .isThrownBy(() -> otherIssuer.verify(token))
         .withMessageContaining("iss");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
+  void theVerifierOfTheseClientsFindsTheKeysAndKnowsItsPool(String pool) throws Exception {
+    TokenSnapshot snapshot = issue(pool);
+
+    Identity identity = TokenVerifier.builder(harness.issuer(), variable(pool)).build().verify(snapshot.token());
+
+    assertThat(identity.identityId()).isEqualTo(snapshot.identityId());
+    assertThat(identity.identityPoolId()).isEqualTo(variable(pool));
+    assertThat(identity.expireTime()).isEqualTo(snapshot.expireTime());
+    assertThat(identity.principalTags()).isEqualTo(Map.of("department", TAG));
+    TokenVerifier ofAnotherPool = TokenVerifier.builder(harness.issuer(), variable("pool")).build();
+    assertThatExceptionOfType(TokenRejectedException.class)
+        .isThrownBy(() -> ofAnotherPool.verify(snapshot.token()));
   }
 }

@@ -1,0 +1,236 @@
+package tokend.verifier;
+
+import com.nimbusds.jose.JOSEException;
+import com.nimbusds.jose.JOSEObjectType;
+import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.KeySourceException;
+import com.nimbusds.jose.jwk.source.JWKSource;
+import com.nimbusds.jose.proc.BadJOSEException;
+import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
+import com.nimbusds.jose.proc.JWSVerificationKeySelector;
+import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jwt.JWTClaimsSet;
+import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
+import com.nimbusds.jwt.proc.DefaultJWTProcessor;
+import java.net.URI;
+import java.text.ParseException;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.Date;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Verifies the tokens of one issuer: signature, algorithm, type, issuer, audience and times. Safe to use by many threads at
+ * once; make one for a process.
+ *
+ * <p>Keys are fetched when they are first needed, kept for 5 minutes and fetched again in the background before that ends.
+ * A token of an unknown key has them fetched at once, twice in 10 seconds at the most. While the issuer does not answer, its
+ * keys are used for a day longer. A thread waits only for keys that are not there, and the issuer has 3 seconds for each
+ * answer.
+ */
+public final class TokenVerifier {
+  private static final Set<String> REQUIRED = Set.of("sub", "aud", "iss", "exp", "iat");
+  private static final int MOST_CHARACTERS = 16_384;
+  private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
+
+  private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
+  private final Set<String> audiences;
+
+  private TokenVerifier(Builder builder, JWKSource<SecurityContext> keys) {
+    audiences = builder.audiences;
+    processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(builder.types));
+    processor.setJWSKeySelector(new JWSVerificationKeySelector<>(builder.algorithms, keys));
+    processor.setJWTClaimsSetVerifier(new Claims(builder));
+  }
+
+  /**
+   * Starts a verifier of the tokens of an issuer.
+   *
+   * @param issuer the {@code iss} of its tokens, which leads to its keys (OpenID Connect Discovery 1.0)
+   * @param audiences the pools whose tokens are accepted, at least one: all pools of a tokend share its keys
+   * @return a builder
+   * @throws IllegalArgumentException when there is no audience
+   */
+  public static Builder builder(String issuer, String... audiences) {
+    return new Builder(Objects.requireNonNull(issuer, "issuer"), Set.copyOf(List.of(audiences)));
+  }
+
+  /**
+   * Verifies a token. It blocks only where keys have to be fetched.
+   *
+   * @param token a JWT in compact form; sensitive
+   * @return who it speaks of
+   * @throws TokenRejectedException when the token is not valid here
+   * @throws KeysUnavailableException when the keys of the issuer cannot be had
+   */
+  public Identity verify(String token) throws TokenRejectedException, KeysUnavailableException {
+    if (Objects.requireNonNull(token, "token").length() > MOST_CHARACTERS) {
+      throw new TokenRejectedException("it is longer than " + MOST_CHARACTERS + " characters");
+    }
+    try {
+      return identity(processor.process(token, null));
+    } catch (KeySourceException e) {
+      throw new KeysUnavailableException("the keys of the issuer cannot be had", e);
+    } catch (ParseException e) {
+      // The cause's text may show the token.
+      throw new TokenRejectedException("it is not a JWT, or a claim has another type");
+    } catch (BadJOSEException | JOSEException e) {
+      throw new TokenRejectedException(String.valueOf(e.getMessage()));
+    }
+  }
+
+  private Identity identity(JWTClaimsSet claims) throws ParseException, TokenRejectedException {
+    if (claims.getSubject() == null || claims.getIssueTime() == null || claims.getExpirationTime() == null) {
+      // Required claims may still be null, and Nimbus takes that for a token without an end.
+      throw new TokenRejectedException("sub, iat or exp is null");
+    }
+    List<String> methods = claims.getStringListClaim("amr");
+    return new Identity(
+        claims.getSubject(),
+        claims.getAudience().stream().filter(audiences::contains).findFirst().orElseThrow(),
+        claims.getIssuer(),
+        methods == null ? List.of() : methods,
+        principalTags(claims),
+        claims.getIssueTime().toInstant(),
+        claims.getExpirationTime().toInstant());
+  }
+
+  /** Tags are lists of one value in Cognito's tokens. */
+  private static Map<String, String> principalTags(JWTClaimsSet claims) throws ParseException {
+    Map<String, String> tags = new TreeMap<>();
+    Map<String, Object> claim = claims.getJSONObjectClaim(TAGS_CLAIM);
+    if (claim != null && claim.get("principal_tags") instanceof Map<?, ?> values) {
+      values.forEach(
+          (name, value) -> {
+            if (value instanceof List<?> list && !list.isEmpty()) {
+              tags.put(String.valueOf(name), String.valueOf(list.get(0)));
+            }
+          });
+    }
+    return tags;
+  }
+
+  private static final class Claims extends DefaultJWTClaimsVerifier<SecurityContext> {
+    private final InstantSource clock;
+
+    Claims(Builder builder) {
+      super(builder.audiences, new JWTClaimsSet.Builder().issuer(builder.issuer).build(), REQUIRED, Set.of());
+      this.clock = builder.clock;
+      setMaxClockSkew((int) builder.leeway.toSeconds());
+    }
+
+    @Override
+    protected Date currentTime() {
+      return Date.from(clock.instant());
+    }
+  }
+
+  /** Gathers what a verifier needs. */
+  public static final class Builder {
+    private static final Duration MOST_LEEWAY = Duration.ofMinutes(5);
+
+    private final String issuer;
+    private final Set<String> audiences;
+    private Set<JWSAlgorithm> algorithms = Set.of(JWSAlgorithm.RS512, JWSAlgorithm.RS256, JWSAlgorithm.ES256);
+    private Set<JOSEObjectType> types = new HashSet<>(Set.of(new JOSEObjectType("JWS"), JOSEObjectType.JWT));
+    private Duration leeway = Duration.ofMinutes(1);
+    private InstantSource clock = InstantSource.system();
+    private @Nullable URI keysAt;
+
+    private Builder(String issuer, Set<String> audiences) {
+      this.issuer = issuer;
+      this.audiences = atLeastOne(audiences, "audience");
+    }
+
+    /**
+     * Sets which signatures are accepted.
+     *
+     * @param values RS512, RS256 and ES256 by default
+     * @return this
+     * @throws IllegalArgumentException when there is none, or one that is not made with a private key
+     */
+    public Builder algorithms(JWSAlgorithm... values) {
+      algorithms = atLeastOne(Set.copyOf(List.of(values)), "algorithm");
+      if (!JWSAlgorithm.Family.SIGNATURE.containsAll(algorithms)) {
+        throw new IllegalArgumentException("not all algorithms are signatures: " + algorithms);
+      }
+      return this;
+    }
+
+    /**
+     * Sets which types of tokens are accepted.
+     *
+     * @param values of the header {@code typ}; {@code JWS}, as in Cognito's tokens, and {@code JWT} by default
+     * @return this
+     * @throws IllegalArgumentException when there is none
+     */
+    public Builder types(String... values) {
+      // Of a kind that may be asked for null, which is the type of a token without one.
+      types =
+          atLeastOne(Set.copyOf(List.of(values)), "type").stream()
+              .map(JOSEObjectType::new)
+              .collect(Collectors.toCollection(HashSet::new));
+      return this;
+    }
+
+    /**
+     * Sets how far the clocks of this machine and of tokend may be apart.
+     *
+     * @param value whole seconds, up to 5 minutes; a minute by default
+     * @return this
+     * @throws IllegalArgumentException when the leeway is not within these limits
+     */
+    public Builder leeway(Duration value) {
+      if (value.isNegative() || value.compareTo(MOST_LEEWAY) > 0 || value.toNanosPart() != 0) {
+        throw new IllegalArgumentException("leeway must be whole seconds from 0 to 300: " + value);
+      }
+      leeway = value;
+      return this;
+    }
+
+    /**
+     * Takes the keys from a URL, rather than from the one to which the issuer leads.
+     *
+     * @param jwkSet where the JWK set is (RFC 7517)
+     * @return this
+     */
+    public Builder keysAt(URI jwkSet) {
+      keysAt = Objects.requireNonNull(jwkSet, "jwkSet");
+      return this;
+    }
+
+    /**
+     * Sets the clock.
+     *
+     * @param value the clock; the system's by default
+     * @return this
+     */
+    public Builder clock(InstantSource value) {
+      clock = Objects.requireNonNull(value, "clock");
+      return this;
+    }
+
+    /**
+     * Builds the verifier. Keys are fetched when they are first needed.
+     *
+     * @return the verifier
+     */
+    public TokenVerifier build() {
+      return new TokenVerifier(this, Keys.of(new IssuerKeys(issuer, keysAt)));
+    }
+
+    private static <T> Set<T> atLeastOne(Set<T> values, String name) {
+      if (values.isEmpty()) {
+        throw new IllegalArgumentException("at least one " + name + " is needed");
+      }
+      return values;
+    }
+  }
+}

@@ -1,0 +1,215 @@
+package tokend.verifier;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatNullPointerException;
+
+import com.nimbusds.jose.JWSAlgorithm;
+import java.net.URI;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import tokend.client.TokenRequest;
+import tokend.client.TokenSnapshot;
+import tokend.client.TokendClient;
+import tokend.client.testing.FakeTokendServer;
+
+/** Tokens of the fake server meet the verifier, which takes the keys over HTTP. */
+class TokenVerifierTest {
+  private static final String POOL = FakeTokendServer.IDENTITY_POOL_ID;
+  private static final String PROVIDER = FakeTokendServer.DEVELOPER_PROVIDER_NAME;
+  private static final Instant NOW = Instant.parse("2026-11-22T12:00:00Z");
+
+  private final FakeTokendServer server = FakeTokendServer.start(() -> NOW);
+  private final TokendClient client = server.clientBuilder().deadline(Duration.ofMinutes(1)).build();
+  private final Pages pages = new Pages(Map.of("/keys", server::jwks));
+  private Instant now = NOW;
+
+  @AfterEach
+  void stop() {
+    client.close();
+    server.close();
+    pages.close();
+  }
+
+  private TokenSnapshot issue() {
+    return client.getOpenIdTokenForDeveloperIdentity(
+        TokenRequest.builder(POOL)
+            .login(PROVIDER, "alice")
+            .principalTag("team", "red")
+            .tokenDuration(Duration.ofMinutes(15))
+            .build());
+  }
+
+  private TokenVerifier.Builder builder(String issuer, String... audiences) {
+    return TokenVerifier.builder(issuer, audiences).keysAt(pages.at("/keys")).clock(() -> now);
+  }
+
+  private TokenVerifier verifier(UnaryOperator<TokenVerifier.Builder> settings) {
+    return settings.apply(builder(FakeTokendServer.ISSUER, "another pool", POOL)).build();
+  }
+
+  private final TokenVerifier verifier = verifier(builder -> builder);
+
+  private static void assertRejected(TokenVerifier verifier, String token, String why) {
+    assertThatExceptionOfType(TokenRejectedException.class)
+        .isThrownBy(() -> verifier.verify(token))
+        .withMessageContaining(why);
+  }
+
+  @Test
+  void aValidTokenSaysWhoItsUserIs() throws Exception {
+    TokenSnapshot token = issue();
+
+    Identity identity = verifier.verify(token.token());
+
+    assertThat(identity)
+        .isEqualTo(
+            new Identity(
+                token.identityId(),
+                POOL,
+                FakeTokendServer.ISSUER,
+                List.of("authenticated", PROVIDER, PROVIDER + ":" + POOL + ":alice"),
+                Map.of("team", "red"),
+                NOW,
+                token.expireTime()));
+    assertThat(identity.toString()).contains(token.identityId()).doesNotContain("alice", "red,", "=red");
+  }
+
+  @Test
+  void keysAreFetchedOnceAndAgainForAKeyThatIsNotKnown() throws Exception {
+    verifier.verify(issue().token());
+    verifier.verify(issue().token());
+    assertThat(pages.requests).hasSize(1);
+
+    server.rotateKey();
+    verifier.verify(issue().token());
+
+    assertThat(pages.requests).hasSize(2);
+  }
+
+  @Test
+  void anotherIssuerOrAudienceIsRejected() {
+    String token = issue().token();
+
+    assertRejected(builder("https://other.example", POOL).build(), token, "iss");
+    assertRejected(builder(FakeTokendServer.ISSUER, "another pool").build(), token, "aud");
+  }
+
+  @Test
+  void anotherAlgorithmOrTypeIsRejected() throws Exception {
+    String token = issue().token();
+
+    assertRejected(verifier(builder -> builder.algorithms(JWSAlgorithm.ES256)), token, "algorithm");
+    assertRejected(verifier(builder -> builder.types("JWT")), token, "type");
+    verifier(builder -> builder.algorithms(JWSAlgorithm.RS512).types("JWS")).verify(token);
+  }
+
+  @Test
+  void theLeewayIsAddedToTheLife() throws Exception {
+    TokenSnapshot token = issue();
+    TokenVerifier strict = verifier(builder -> builder.leeway(Duration.ZERO));
+
+    now = token.expireTime().plusSeconds(59);
+    verifier.verify(token.token());
+    assertRejected(strict, token.token(), "xpired");
+    now = token.expireTime().plusSeconds(61);
+    assertRejected(verifier, token.token(), "xpired");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."})
+  void whatIsNoTokenIsRejected(String token) {
+    assertThatExceptionOfType(TokenRejectedException.class).isThrownBy(() -> verifier.verify(token));
+  }
+
+  @Test
+  void aVeryLongTokenIsNotLookedAt() {
+    assertRejected(verifier, "a".repeat(16_385), "16384");
+    assertThat(pages.requests).isEmpty();
+  }
+
+  @Test
+  void anAlteredTokenIsRejectedAndNotShown() {
+    String[] parts = issue().token().split("\\.", -1);
+    String altered = parts[0] + "." + parts[1] + "." + parts[2].substring(4) + "AAAA";
+
+    assertThatExceptionOfType(TokenRejectedException.class)
+        .isThrownBy(() -> verifier.verify(altered))
+        .satisfies(e -> assertThat(e.getMessage()).doesNotContain(parts[1]));
+  }
+
+  @Test
+  void withoutKeysATokenIsNeitherAcceptedNorRejected() {
+    String token = issue().token();
+    pages.close();
+
+    assertThatExceptionOfType(KeysUnavailableException.class).isThrownBy(() -> verifier.verify(token));
+  }
+
+  @Test
+  void settingsThatCannotBeAreRefused() {
+    TokenVerifier.Builder builder = builder("issuer", POOL);
+
+    assertThatIllegalArgumentException().isThrownBy(() -> TokenVerifier.builder("issuer"));
+    assertThatIllegalArgumentException().isThrownBy(() -> builder.types());
+    assertThatIllegalArgumentException().isThrownBy(() -> builder.algorithms());
+    assertThatIllegalArgumentException().isThrownBy(() -> builder.algorithms(JWSAlgorithm.HS256));
+    for (Duration leeway :
+        new Duration[] {Duration.ofSeconds(-1), Duration.ofMillis(1500), Duration.ofMinutes(6)}) {
+      assertThatIllegalArgumentException().isThrownBy(() -> builder.leeway(leeway));
+    }
+    assertThatNullPointerException().isThrownBy(() -> verifier.verify(absent()));
+  }
+
+  @SuppressWarnings("NullAway")
+  private static String absent() {
+    return null;
+  }
+
+  @Test
+  void theIssuerLeadsToItsKeys() throws Exception {
+    Issuer issuer = new Issuer();
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+      TokenVerifier discovering = TokenVerifier.builder(url, POOL).build();
+
+      assertThat(discovering.verify(issuer.token(url, POOL)).identityId()).isEqualTo("us-east-1:someone");
+      assertThat(own.requests).containsExactly("/.well-known/openid-configuration", "/some/keys");
+    }
+  }
+
+  @Test
+  void aTokenWithoutATypeOrAnEndIsRejected() throws Exception {
+    Issuer issuer = new Issuer();
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+      TokenVerifier discovering = TokenVerifier.builder(url, POOL).build();
+
+      assertRejected(discovering, issuer.tokenWithoutType(url, POOL), "typ");
+      assertRejected(discovering, issuer.tokenWithoutEnd(url, POOL), "is null");
+    }
+  }
+
+  @Test
+  void aDiscoveryDocumentOfAnotherIssuerIsNotBelieved() throws Exception {
+    Issuer issuer = new Issuer();
+    issuer.name = "https://other.example";
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+      TokenVerifier discovering = TokenVerifier.builder(url, POOL).build();
+
+      assertThatExceptionOfType(KeysUnavailableException.class)
+          .isThrownBy(() -> discovering.verify(issuer.token(url, POOL)))
+          .havingCause()
+          .withMessageContaining("another issuer's");
+    }
+  }
+}
