@@ -27,6 +27,9 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private final Refreshes refreshes;
   private volatile SourceState state = SourceState.EMPTY;
 
+  // Set before the source is handed out.
+  private Runnable whenLost = () -> {};
+
   /**
    * Makes an empty source.
    *
@@ -60,6 +63,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   public void invalidate(TokenSnapshot rejected) {
     String token = Objects.requireNonNull(rejected, "rejected").token();
     STATE.updateAndGet(this, seen -> seen.invalidated(token));
+    noteLoss();
   }
 
   /**
@@ -88,6 +92,23 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     CompletableFuture<TokenSnapshot> refresh = STATE.getAndSet(this, SourceState.CLOSED).refresh();
     if (refresh != null) {
       refresh.completeExceptionally(SourceState.closedFailure());
+    }
+  }
+
+  /** Has something run whenever there is no token to hand out: it was rejected, or has expired without another one. */
+  void whenLost(Runnable action) {
+    whenLost = action;
+  }
+
+  /** Whether there is a token to hand out, fresh or not. */
+  boolean hasToken() {
+    Holding holding = state.holding();
+    return holding != null && !holding.isExpired(policy.now());
+  }
+
+  private void noteLoss() {
+    if (!hasToken()) {
+      whenLost.run();
     }
   }
 
@@ -149,6 +170,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     if (failure != null) {
       long successes = refreshes.successes();
       STATE.updateAndGet(this, seen -> seen.failed(seen.backoff().after(failure, now, draw, successes)));
+      noteLoss();
     } else if (snapshot != null) {
       refreshes.succeeded();
       Holding arrived = Holding.of(snapshot, now, policy.skew(), draw);

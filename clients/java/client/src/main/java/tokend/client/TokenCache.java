@@ -145,6 +145,7 @@ public final class TokenCache implements AutoCloseable {
       makeRoom();
     }
     Entry entry = new Entry(request, newSource.apply(request), now);
+    entry.source.whenLost(() -> noteLoss(entry));
     entries.put(request, entry);
     withoutToken.add(entry);
     return entry;
@@ -159,16 +160,27 @@ public final class TokenCache implements AutoCloseable {
     }
   }
 
-  /** Entries of which a token has arrived since they were made are found here, and go to the queue of the others. */
+  /** The token of a user is lost: without another one, the user makes room first. */
+  private synchronized void noteLoss(Entry entry) {
+    if (entries.get(entry.request) == entry) {
+      withoutToken.add(entry);
+    }
+  }
+
+  /** Entries that have got a token since are found here, and go to the queue of the others. */
   private @Nullable Entry oldestWithoutToken() {
     for (Iterator<Entry> seen = withoutToken.iterator(); seen.hasNext(); ) {
       Entry entry = seen.next();
       seen.remove();
-      if (entry.source.current().isEmpty()) {
+      if (!entry.source.hasToken()) {
+        if (entry.isQueued) {
+          leastRecentlyUsed.remove(entry);
+        }
         return entry;
       }
-      entry.queuedAt = entry.usedAt;
-      leastRecentlyUsed.add(entry);
+      if (!entry.isQueued) {
+        enqueue(entry);
+      }
     }
     return null;
   }
@@ -181,11 +193,16 @@ public final class TokenCache implements AutoCloseable {
     Entry entry = leastRecentlyUsed.remove();
     long usedAt = entry.usedAt;
     if (usedAt - entry.queuedAt > 0) {
-      entry.queuedAt = usedAt;
-      leastRecentlyUsed.add(entry);
+      enqueue(entry);
       return;
     }
     drop(entry);
+  }
+
+  private void enqueue(Entry entry) {
+    entry.isQueued = true;
+    entry.queuedAt = entry.usedAt;
+    leastRecentlyUsed.add(entry);
   }
 
   private void drop(Entry entry) {
@@ -204,6 +221,7 @@ public final class TokenCache implements AutoCloseable {
     final CachedTokenSource source;
     volatile long usedAt;
     long queuedAt;
+    boolean isQueued;
 
     Entry(TokenRequest request, CachedTokenSource source, long now) {
       this.request = request;

@@ -16,6 +16,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class TokenCacheTest {
   private static final Duration LIFE = Duration.ofMinutes(15);
@@ -199,6 +201,34 @@ class TokenCacheTest {
 
     assertThat(cache.token(user("alice"))).isSameAs(alice);
     assertThat(cache.source(user("bob")).current()).isEmpty();
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aUserWhoseTokenIsLostMakesRoomFirst(boolean isRejected) {
+    TokenCache cache = cache(3);
+    for (String name : new String[] {"alice", "bob"}) {
+      warm(cache, name);
+    }
+    clock.advance(Duration.ofMillis(1));
+    cache.tokenAsync(user("carol"));
+    TokenSnapshot carol = snapshot("carol", clock.instant(), Duration.ofSeconds(10));
+    callsOf("carol").last().complete(carol);
+    warm(cache, "dave"); // in place of alice; by now all others were seen with a token
+
+    if (isRejected) {
+      cache.invalidate(user("carol"), carol);
+    } else {
+      clock.advance(Duration.ofSeconds(10));
+      refuse(cache, "carol");
+    }
+    warm(cache, "erin");
+
+    for (String kept : new String[] {"bob", "dave", "erin"}) {
+      assertThat(cache.tokenAsync(user(kept))).as(kept).isCompleted();
+      assertThat(callsOf(kept).count()).as(kept).isEqualTo(1);
+    }
+    assertThat(cache.source(user("carol")).current()).isEmpty();
   }
 
   @Test
