@@ -31,7 +31,7 @@ record Holding(TokenSnapshot snapshot, Reading arrival, long freshFor, long usab
     long usableFor = life - Math.min(skew.toMillis(), life / LIFE_TO_SKEW);
     long untilRefresh = Math.max(0, Duration.between(issued, snapshot.refreshTime()).toMillis());
     long jittered = untilRefresh - (long) (untilRefresh * MOST_JITTER * draw);
-    return new Holding(snapshot, arrival, Math.min(Math.max(jittered, LEAST_FRESH), usableFor), usableFor);
+    return new Holding(snapshot, arrival, Math.max(Math.min(jittered, usableFor), LEAST_FRESH), usableFor);
   }
 
   boolean isFresh(Reading now) {

@@ -92,9 +92,12 @@ class HoldingTest {
   }
 
   @Test
-  void aTokenFromThePastIsExpiredAtItsArrival() {
+  void aTokenFromThePastIsFreshForASecond() {
     Holding holding = holding(null, clock.instant(), -20, -10, 1);
 
+    clock.advance(Duration.ofMillis(999));
+    assertThat(stateOf(holding)).isEqualTo("FRESH");
+    clock.advance(Duration.ofMillis(1));
     assertThat(stateOf(holding)).isEqualTo("EXPIRED");
   }
 

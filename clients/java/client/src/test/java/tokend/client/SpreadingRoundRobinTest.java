@@ -106,12 +106,20 @@ class SpreadingRoundRobinTest {
 
   @Test
   void ofManyCallsAtOnceNoneGoesToAHungServerTwice() throws Exception {
-    hung.hold();
-    for (int call = 0; call < CALLS; call++) {
-      good.then(TOKEN);
-    }
     try (TokendClient client =
         TokendClient.builder("both:///").plaintext().deadline(Duration.ofSeconds(4)).build()) {
+      // Until both connections are there.
+      while (hung.requests.isEmpty() || good.requests.isEmpty()) {
+        hung.then(TOKEN);
+        good.then(TOKEN);
+        client.getOpenIdTokenForDeveloperIdentity(TokenRequest.of("pool", "provider", "first"));
+      }
+      hung.requests.clear();
+      good.requests.clear();
+      hung.hold();
+      for (int call = 0; call < CALLS; call++) {
+        good.then(TOKEN);
+      }
       List<CompletableFuture<TokenSnapshot>> answers =
           IntStream.range(0, CALLS)
               .mapToObj(number -> TokenRequest.of("pool", "provider", "user-" + number))
