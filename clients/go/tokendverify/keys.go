@@ -18,8 +18,8 @@ import (
 const (
 	// keysLive is after how long the keys are fetched again, while those that there are go on to be used.
 	keysLive = 5 * time.Minute
-	// pause is how long no keys are fetched after one that did not bring the key that was looked for: callers with tokens of unknown keys, or an issuer that is
-	// away, do not make a fetch of every call.
+	// pause is how long no keys are fetched after a fetch that did not bring the key that was looked for: callers with
+	// tokens of unknown keys, or an issuer that is away, do not make a fetch of every call.
 	pause        = 5 * time.Second
 	fetchTimeout = 5 * time.Second
 	maxDocument  = 1 << 20

@@ -110,10 +110,7 @@ def test_a_user_keeps_its_identity(tokend: Tokend) -> None:
 
 
 @pytest.mark.parametrize("algorithm", get_args(FakeAlgorithm))
-def test_the_fake_serves_what_verifiers_ask_an_issuer_for(
-    monkeypatch: pytest.MonkeyPatch, algorithm: FakeAlgorithm
-) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def test_the_fake_serves_what_verifiers_ask_an_issuer_for(algorithm: FakeAlgorithm) -> None:
     with FakeTokendServer(algorithm=algorithm) as server, TokendClient(server.endpoint, options=OPTIONS) as client:
         user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
         before = client.get_token(user)

@@ -68,8 +68,7 @@ def test_every_snippet_is_tested_here(names: SimpleNamespace) -> None:
 
 
 @pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[OidcProvider]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def issuer() -> Iterator[OidcProvider]:
     with OidcProvider() as running:
         yield running
 

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,13 +52,21 @@ class IssuerKeys:
     Args:
         issuer: The issuer's URL, as in the tokens' `iss`.
         times: When keys are fetched.
+        environment_proxy: Ask the issuer through the proxy that the environment names.
         monotonic: A clock that is never set, in seconds.
     """
 
     def __init__(
-        self, issuer: str, times: KeyTimes | None = None, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        issuer: str,
+        times: KeyTimes | None = None,
+        *,
+        environment_proxy: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
+        proxies = urllib.request.ProxyHandler(None if environment_proxy else {})
+        self._opener = urllib.request.build_opener(_NoRedirects, proxies)
         self._times = times or KeyTimes()
         self._monotonic = monotonic
         self._held = _Held({}, float("-inf"))
@@ -109,7 +118,7 @@ class IssuerKeys:
 
     def _fetch(self) -> None:
         try:
-            keys = _fetched(self._issuer, self._times.timeout)
+            keys = _fetched(self._issuer, partial(_document, self._opener, self._times.timeout))
         except (OSError, ValueError, RecursionError, http.client.HTTPException, jwt.PyJWTError) as error:
             self._failed = True
             _LOGGER.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
@@ -138,17 +147,17 @@ def keys_url(issuer: str, configuration: Mapping[str, Any]) -> str:
     return jwks_uri
 
 
-def _fetched(issuer: str, timeout: float) -> dict[str, jwt.PyJWK]:
-    configuration = _document(issuer.removesuffix("/") + _DISCOVERY_PATH, timeout)
-    keys = jwt.PyJWKSet.from_dict(_document(keys_url(issuer, configuration), timeout)).keys
+def _fetched(issuer: str, document: Callable[[str], dict[str, Any]]) -> dict[str, jwt.PyJWK]:
+    configuration = document(issuer.removesuffix("/") + _DISCOVERY_PATH)
+    keys = jwt.PyJWKSet.from_dict(document(keys_url(issuer, configuration))).keys
     return {key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}}
 
 
-def _document(url: str, timeout: float) -> dict[str, Any]:
+def _document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -> dict[str, Any]:
     if urlsplit(url).scheme not in {"http", "https"}:
         raise ValueError(f"{url} is no URL of http or https")
     try:
-        with urllib.request.build_opener(_NoRedirects).open(url, timeout=timeout) as response:
+        with opener.open(url, timeout=timeout) as response:
             content = response.read(_MAX_DOCUMENT + 1)
     except urllib.error.HTTPError as error:
         error.close()

@@ -8,8 +8,7 @@ from tokend_client.verifier import TokenVerifier
 
 
 @pytest.fixture
-def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[OidcProvider]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def issuer() -> Iterator[OidcProvider]:
     with OidcProvider() as running:
         yield running
 

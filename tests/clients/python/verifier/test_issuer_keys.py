@@ -164,3 +164,13 @@ def test_keys_may_be_elsewhere(issuer_url: str, jwks_uri: str) -> None:
 def test_keys_are_as_safe_as_the_issuer(jwks_uri: object) -> None:
     with pytest.raises(ValueError, match="from https to http"):
         keys_url("https://a.example", {"issuer": "https://a.example", "jwks_uri": jwks_uri})
+
+
+def test_no_proxy_is_asked_unless_it_is_said(issuer: OidcProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert IssuerKeys(issuer.issuer).find("1")
+    with pytest.raises(KeysUnavailable):
+        IssuerKeys(issuer.issuer, environment_proxy=True).find("1")
