@@ -23,7 +23,9 @@ class AsyncTokenCache:
         policy: CachingPolicy | None = None,
         max_sources: int = DEFAULT_MAX_SOURCES,
     ) -> None:
-        self._sources = KeyedSources(lambda request: AsyncTokenSource(client, request, policy=policy), max_sources)
+        self._sources = KeyedSources(
+            lambda request: AsyncTokenSource(client, request, policy=policy), max_sources, client.shared.telemetry
+        )
         self._loop = OneLoop(type(self).__name__)
 
     async def __aenter__(self) -> Self:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 import grpc
+from opentelemetry.metrics import MeterProvider
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -19,6 +20,7 @@ from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
 from tokend_client.one_loop import OneLoop
 from tokend_client.shared import Shared
 from tokend_client.status import to_error
+from tokend_client.telemetry import Telemetry
 from tokend_client.turns import REFRESHES_AT_A_TIME
 
 _Response = TypeVar("_Response")
@@ -39,6 +41,7 @@ class AsyncTokendClient:
         insecure: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         options: Options = (),
+        meter_provider: MeterProvider | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         secured = channel_credentials(target, credentials, bearer_token, insecure=insecure)
@@ -52,7 +55,7 @@ class AsyncTokendClient:
         self._timeout = timeout
         self._closed: Closed | None = None
         self._loop = OneLoop(type(self).__name__)
-        self.shared = Shared()
+        self.shared = Shared(Telemetry(meter_provider))
         self.turns = asyncio.Semaphore(REFRESHES_AT_A_TIME)
         forks.remember(self)
 

@@ -30,7 +30,7 @@ class AsyncTokenSource:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
-        self._keeping = TokenKeeping(self._policy, client.shared)
+        self._keeping = TokenKeeping(request, self._policy, client.shared)
         self._loop = asyncio.get_running_loop()
         self._one_loop = OneLoop(type(self).__name__)
         # The refresh that runs, or the last one; before the first, one that is over.

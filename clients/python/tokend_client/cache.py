@@ -30,7 +30,9 @@ class TokenCache:
         policy: CachingPolicy | None = None,
         max_sources: int = DEFAULT_MAX_SOURCES,
     ) -> None:
-        self._sources = KeyedSources(lambda request: TokenSource(client, request, policy=policy), max_sources)
+        self._sources = KeyedSources(
+            lambda request: TokenSource(client, request, policy=policy), max_sources, client.shared.telemetry
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from tokend_client.bearer import BearerToken, bearer_call_credentials
+from tokend_client.telemetry import client_version
 
 #: gRPC channel arguments.
 Options: TypeAlias = Sequence[tuple[str, Any]]
@@ -78,6 +79,7 @@ def channel_options(options: Options) -> list[tuple[str, Any]]:
         "grpc.initial_reconnect_backoff_ms": _INITIAL_RECONNECT_BACKOFF,
         "grpc.min_reconnect_backoff_ms": _CONNECT_TIMEOUT,
         "grpc.max_reconnect_backoff_ms": _MAX_RECONNECT_BACKOFF,
+        "grpc.primary_user_agent": f"tokend-python/{client_version()}",
         "grpc.service_config": service_config(),
     }
     return list((defaults | dict(options)).items())

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Self, TypeAlias, TypeVar
 
 import grpc
+from opentelemetry.metrics import MeterProvider
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -19,6 +20,7 @@ from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
 from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
 from tokend_client.shared import Shared
 from tokend_client.status import to_error
+from tokend_client.telemetry import Telemetry
 from tokend_client.turns import Turns
 
 _Response = TypeVar("_Response")
@@ -40,6 +42,7 @@ class TokendClient:
         insecure: Speak plaintext to other machines, too, though without a `bearer_token`.
         timeout: Seconds that a call may take with its retries, unless the call says otherwise.
         options: gRPC channel arguments, over the client's own.
+        meter_provider: Where OpenTelemetry's instruments come from; None takes the global one.
         interceptors: gRPC interceptors, the outermost first.
 
     Attributes:
@@ -59,6 +62,7 @@ class TokendClient:
         insecure: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         options: Options = (),
+        meter_provider: MeterProvider | None = None,
         interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
     ) -> None:
         secured = channel_credentials(target, credentials, bearer_token, insecure=insecure)
@@ -70,7 +74,7 @@ class TokendClient:
         self._timeout = timeout
         self._intercepted = bool(interceptors)
         self._closed: Closed | None = None
-        self.shared = Shared()
+        self.shared = Shared(Telemetry(meter_provider))
         self.turns = Turns()
         forks.remember(self)
 

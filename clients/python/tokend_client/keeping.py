@@ -8,7 +8,7 @@ from typing import TypeAlias
 import grpc
 
 from tokend_client.errors import Closed, TokendError
-from tokend_client.model import OpenIdToken
+from tokend_client.model import OpenIdToken, TokenRequest
 from tokend_client.policy import Backoff, CachingPolicy, Freshness, Held, hold
 from tokend_client.shared import Shared
 
@@ -41,9 +41,11 @@ class TokenKeeping:
             has expired and could not be refreshed.
     """
 
-    def __init__(self, policy: CachingPolicy, shared: Shared) -> None:
+    def __init__(self, request: TokenRequest, policy: CachingPolicy, shared: Shared) -> None:
+        self._request = request
         self._policy = policy
         self._shared = shared
+        self._telemetry = shared.telemetry
         self._held: Held | None = None
         self._backoff = Backoff()
         self._refreshing = False
@@ -71,6 +73,8 @@ class TokenKeeping:
         starts = freshness is not Freshness.FRESH and not self._refreshing and self._may_refresh(freshness)
         self._refreshing |= starts
         if self._held and freshness is not Freshness.EXPIRED:
+            if freshness is Freshness.STALE:
+                self._telemetry.stale_token()
             return Answer(self._held.token, starts_refresh=starts)
         return Answer(starts_refresh=starts) if self._refreshing else Answer(error=self._backoff.error)
 
@@ -78,16 +82,11 @@ class TokenKeeping:
         """Takes in what the refresh brought; a failure keeps the token that there is."""
         self._refreshing = False
         if isinstance(outcome, TokendError):
-            self._backoff = self._backoff.after(outcome, self._policy, self._shared.successes)
-            if self._held is None or self._held.freshness(self._policy.clock) is Freshness.EXPIRED:
-                self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
+            self._telemetry.refreshed(outcome)
+            self._fail(outcome)
         elif not self._closed:
-            self._held = held = hold(outcome, self._policy)
-            self._backoff = Backoff()
-            self.has_token_changed(True)  # noqa: FBT003 - the one thing that it tells
-            self._shared.note_success()
-            if outcome.issue_time is not None:
-                self._shared.check_clock(held.arrived_at - outcome.issue_time.timestamp())
+            self._telemetry.refreshed(None)
+            self._take(outcome)
 
     def invalidate(self, token: str) -> None:
         """Drops the token, if it is the one that is held."""
@@ -99,6 +98,26 @@ class TokenKeeping:
         """Ends it: from now on there is no token, but this error."""
         self._closed = error
         self._held = None
+
+    def _fail(self, error: TokendError) -> None:
+        is_first = self._backoff.error is None
+        self._backoff = self._backoff.after(error, self._policy, self._shared.successes)
+        freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
+        if freshness is Freshness.EXPIRED:
+            self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
+        if not self._closed:
+            pause, monotonic = self._backoff.delay(error, freshness), self._policy.clock.monotonic()
+            self._telemetry.log_failure(self._request, error, is_first=is_first, pause=pause, monotonic=monotonic)
+
+    def _take(self, token: OpenIdToken) -> None:
+        self._held = held = hold(token, self._policy)
+        if self._backoff.error is not None:
+            self._telemetry.log_recovery(self._request)
+        self._backoff = Backoff()
+        self.has_token_changed(True)  # noqa: FBT003 - the one thing that it tells
+        self._shared.note_success()
+        if token.issue_time is not None:
+            self._shared.check_clock(held.arrived_at - token.issue_time.timestamp())
 
     def _may_refresh(self, freshness: Freshness) -> bool:
         return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)

@@ -9,6 +9,7 @@ from tokend_client import forks
 from tokend_client.errors import Closed, Forked
 from tokend_client.keeping import HasTokenChanged
 from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.telemetry import Telemetry
 
 
 class _Watched(Protocol):
@@ -29,16 +30,18 @@ class KeyedSources(Generic[_Source]):
     Args:
         make: Makes a source.
         max_sources: How many are kept.
+        telemetry: What counts them.
 
     Raises:
         ValueError: That is not positive.
     """
 
-    def __init__(self, make: Callable[[TokenRequest], _Source], max_sources: int) -> None:
+    def __init__(self, make: Callable[[TokenRequest], _Source], max_sources: int, telemetry: Telemetry) -> None:
         if max_sources < 1:
             raise ValueError(f"max_sources must be positive: {max_sources}")
         self._make = make
         self._max_sources = max_sources
+        self._telemetry = telemetry
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
         # Those of them that have no token, the first of which makes room first.
         self._without: OrderedDict[bytes, None] = OrderedDict()
@@ -79,6 +82,7 @@ class KeyedSources(Generic[_Source]):
         """Gives out no more sources, and returns those that have to be closed."""
         with self._lock:
             self._closed = self._closed or Closed()
+            self._telemetry.users(-len(self._sources))
             self._sources.clear()
             self._without.clear()
             return list(self._alive)
@@ -95,9 +99,11 @@ class KeyedSources(Generic[_Source]):
         self._sources[key] = source
         self._without[key] = None
         self._alive.add(source)
+        self._telemetry.users(1)
         return source
 
     def _make_room(self) -> None:
+        self._telemetry.evicted()
         if self._without:
             key, _ = self._without.popitem(last=False)
             del self._sources[key]

@@ -123,9 +123,10 @@ class Backoff:
         """
         if self.error is None or (self.error.reason is None and successes != self.successes):
             return True
-        return monotonic >= self.since + self._delay(self.error, freshness)
+        return monotonic >= self.since + self.delay(self.error, freshness)
 
-    def _delay(self, error: TokendError, freshness: Freshness) -> float:
+    def delay(self, error: TokendError, freshness: Freshness) -> float:
+        """Seconds from the failure to the next refresh."""
         asked_for = error.retry_delay.total_seconds() if error.retry_delay else 0.0
         if asked_for > 0:
             return min(asked_for, _LONGEST_DELAY)

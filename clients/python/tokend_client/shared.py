@@ -3,6 +3,8 @@
 import itertools
 import logging
 
+from tokend_client.telemetry import Telemetry
+
 _LARGEST_SKEW = 60.0
 
 _LOG = logging.getLogger("tokend_client")
@@ -11,11 +13,16 @@ _LOG = logging.getLogger("tokend_client")
 class Shared:
     """What the token sources of one client learn from each other.
 
+    Args:
+        telemetry: What counts and logs.
+
     Attributes:
+        telemetry: The same.
         successes: Another number after every refresh that succeeded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry) -> None:
+        self.telemetry = telemetry
         self._count = itertools.count(1)
         self._warned = False
         self.successes = 0

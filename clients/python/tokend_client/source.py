@@ -36,7 +36,7 @@ class TokenSource:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
-        self._keeping = TokenKeeping(self._policy, client.shared)
+        self._keeping = TokenKeeping(request, self._policy, client.shared)
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
         forks.remember(self)

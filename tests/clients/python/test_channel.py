@@ -13,6 +13,7 @@ from tests.clients.python.twins import OPTIONS, PATIENCE, SyncTwin, Twin
 
 from tokend_client import TokendError, TokenRequest, service_config
 from tokend_client.channel import DEFAULT_TIMEOUT, channel_options, check_plaintext
+from tokend_client.telemetry import client_version
 from tokend_client.testing import FakeTokendServer
 
 CLIENTS_README = Path(__file__).parents[3] / "clients" / "README.md"
@@ -52,6 +53,7 @@ def test_the_channel_is_kept_alive_and_comes_back_within_a_second() -> None:
     options = dict(channel_options(()))
     assert options.pop("grpc.service_config") == service_config()
     assert options == {
+        "grpc.primary_user_agent": f"tokend-python/{client_version()}",
         "grpc.enable_http_proxy": 0,
         "grpc.keepalive_time_ms": 30_000,
         "grpc.keepalive_timeout_ms": 3000,
