@@ -149,6 +149,11 @@ def test_quickstart_shows_a_token_that_verifies_as_it_says(shown: Sequence[Quick
         assert claims["amr"][1] == EMBEDDED_DEVELOPER_PROVIDER
 
 
+def test_quickstart_shows_every_member_of_the_answer(shown: Sequence[Quickstart]) -> None:
+    members = set(GetOpenIdTokenForDeveloperIdentityResponse.DESCRIPTOR.fields_by_name)
+    assert [set(each.issued) for each in shown] == [members] * len(shown)
+
+
 def test_quickstart_s_token_verifies_offline_with_the_key_in_the_store(
     shown: Sequence[Quickstart], data_dir: Path
 ) -> None:

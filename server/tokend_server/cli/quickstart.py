@@ -107,6 +107,7 @@ def _response(issued: GetOpenIdTokenForDeveloperIdentityResponse) -> dict[str, A
         "token": issued.token,
         "expire_time": issued.expire_time.ToJsonString(),
         "refresh_time": issued.refresh_time.ToJsonString(),
+        "issue_time": issued.issue_time.ToJsonString(),
     }
 
 
