@@ -102,6 +102,7 @@ class AsyncTokenSource:
             outcome = cannot_refresh(error)
         finally:
             self._keeping.settle(outcome)
+            self._keeping.log_news()
         return outcome
 
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import grpc
@@ -50,6 +51,7 @@ class TokenKeeping:
         self._backoff = Backoff()
         self._refreshing = False
         self._closed: Closed | None = None
+        self._news: Callable[[], object] | None = None
         self.has_token_changed: HasTokenChanged = _ignore
 
     @property
@@ -88,6 +90,12 @@ class TokenKeeping:
             self._telemetry.refreshed(None)
             self._take(outcome)
 
+    def log_news(self) -> None:
+        """Logs what became of the last refresh, if that is worth a line. The owner calls it without its lock."""
+        news, self._news = self._news, None
+        if news is not None:
+            news()
+
     def invalidate(self, token: str) -> None:
         """Drops the token, if it is the one that is held."""
         if self._held is not None and self._held.token.token == token:
@@ -107,12 +115,14 @@ class TokenKeeping:
             self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
         if not self._closed:
             pause, monotonic = self._backoff.delay(error, freshness), self._policy.clock.monotonic()
-            self._telemetry.log_failure(self._request, error, is_first=is_first, pause=pause, monotonic=monotonic)
+            self._news = partial(
+                self._telemetry.log_failure, self._request, error, is_first=is_first, pause=pause, monotonic=monotonic
+            )
 
     def _take(self, token: OpenIdToken) -> None:
         self._held = held = hold(token, self._policy)
         if self._backoff.error is not None:
-            self._telemetry.log_recovery(self._request)
+            self._news = partial(self._telemetry.log_recovery, self._request)
         self._backoff = Backoff()
         self.has_token_changed(True)  # noqa: FBT003 - the one thing that it tells
         self._shared.note_success()

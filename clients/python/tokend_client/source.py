@@ -158,6 +158,7 @@ class TokenSource:
                 return
             self._flight = None
             self._keeping.settle(outcome)
+        self._keeping.log_news()
         # Not under the lock: whoever hears of it may ask again.
         flight.landed.set_result(outcome)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import grpc
@@ -119,6 +121,33 @@ def test_a_failure_is_logged_with_its_source_and_the_next_attempt(
     assert [(level, text[: len(failure)]) for level, text in told[:2]] == [("WARNING", failure), ("DEBUG", failure)]
     assert told[2:] == [("INFO", f"There are tokens for {user} again")]
     assert "alice" not in caplog.text
+
+
+def test_a_log_that_hangs_holds_no_lock_of_a_source(
+    cache: TokenCache, server: FakeTokendServer, alice: TokenRequest, clock: FakeClock
+) -> None:
+    logs, goes_on = threading.Event(), threading.Event()
+
+    class Hangs(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            logs.set()
+            goes_on.wait(60)
+
+    source = cache.source(alice)
+    source.token()
+    clock.advance(400)
+    server.fail(ErrorReason.NOT_AUTHORIZED)
+    logger = logging.getLogger("tokend_client")
+    logger.addHandler(handler := Hangs())
+    try:
+        stale = source.token()
+        assert logs.wait(30)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(source.token).result(20) is stale
+    finally:
+        goes_on.set()
+        logger.removeHandler(handler)
+    source.wait_for_refresh()
 
 
 def test_many_that_fail_at_once_are_one_warning_each_second(
