@@ -14,12 +14,13 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from tests.clients.python.silent import SilentProxy
-from tests.clients.python.twins import PATIENCE, SyncTwin, Twin
+from tests.clients.python.twins import OPTIONS, PATIENCE, SyncTwin, Twin
 from tests.fakes.clock import FakeClock
 from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
 
 from tokend.v1.error_reason_pb2 import ErrorReason as ContractReason
 from tokend_client import (
+    CachingPolicy,
     Closed,
     DeveloperIdentity,
     ErrorReason,
@@ -187,10 +188,13 @@ def test_of_many_calls_none_meets_a_hung_replica_only(
     twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: f"u{number}"}) for number in range(40)]
+    policy = CachingPolicy(refresh_timeout=10)
+    # So that nothing else leaves the hung replica.
+    options = (*OPTIONS, ("grpc.http2.ping_timeout_ms", 60_000), ("grpc.keepalive_timeout_ms", 60_000))
     with (
         SilentProxy(server.endpoint) as hung,
         SilentProxy(server.endpoint) as other,
-        twin_type(f"ipv4:{hung.endpoint},{other.endpoint}") as twin,
+        twin_type(f"ipv4:{hung.endpoint},{other.endpoint}", policy, options=options) as twin,
     ):
         for user in users[:8]:
             twin.ask(user)

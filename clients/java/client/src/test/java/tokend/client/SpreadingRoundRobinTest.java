@@ -28,7 +28,7 @@ import org.junit.jupiter.api.Test;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
 
 class SpreadingRoundRobinTest {
-  private static final int CALLS = 64;
+  private static final int CALLS = 32;
   private static final GetOpenIdTokenForDeveloperIdentityResponse TOKEN =
       GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
           .setExpireTime(Timestamp.newBuilder().setSeconds(900))
@@ -107,7 +107,7 @@ class SpreadingRoundRobinTest {
   @Test
   void ofManyCallsAtOnceNoneGoesToAHungServerTwice() throws Exception {
     try (TokendClient client =
-        TokendClient.builder("both:///").plaintext().deadline(Duration.ofSeconds(4)).build()) {
+        TokendClient.builder("both:///").plaintext().deadline(Duration.ofSeconds(10)).build()) {
       // Until both connections are there.
       while (hung.requests.isEmpty() || good.requests.isEmpty()) {
         hung.then(TOKEN);
