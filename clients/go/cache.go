@@ -68,6 +68,7 @@ func (c *Cache) Close() error {
 	c.byUse = nil
 	c.entries.Clear()
 	c.mu.Unlock()
+	c.settings.meters.usersChanged(-len(entries))
 	for _, entry := range entries {
 		entry.evicted.Store(true)
 		_ = entry.source.Close() // it has nothing to fail with
@@ -110,10 +111,12 @@ func (c *Cache) put(added *entry) {
 		evicted := c.byUse.leastRecent()
 		evicted.evicted.Store(true)
 		c.entries.Delete(evicted.key)
+		c.settings.meters.evicted()
 	}
 	heap.Push(&c.byUse, added)
 	c.entries.Store(added.key, added)
 	added.evicted.Store(false)
+	c.settings.meters.usersChanged(1)
 }
 
 // watch is called when an entry has got a token, or lost its own.

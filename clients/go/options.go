@@ -92,6 +92,7 @@ func (s clientSettings) dialOptions() []grpc.DialOption {
 		grpc.WithDefaultCallOptions(grpc.MaxRetryRPCBufferSize(retryBufferBytes)),
 		grpc.WithConnectParams(reconnecting()),
 		grpc.WithKeepaliveParams(keepingAlive()),
+		grpc.WithUserAgent("tokend-go/" + version),
 		grpc.WithChainUnaryInterceptor(callLogging(s.logger)),
 	}
 	if !s.proxies {

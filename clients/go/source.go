@@ -114,6 +114,7 @@ func (s *Source) tokenAt(ctx context.Context, now Reading) (Token, error) {
 			_, _ = s.refresh(now)
 			s.mu.Unlock()
 		}
+		s.settings.meters.staleToken()
 		return held.token, nil
 	default:
 		return s.await(ctx, now)
@@ -178,6 +179,7 @@ func (s *Source) fly(flight *flight) {
 	sent, token, err := s.fetch()
 	arrived := s.settings.clock()
 	delay := s.land(flight, token, err, arrived)
+	s.settings.meters.refreshed(flight.err)
 	close(flight.done) // with no lock held: who is woken may ask again, and finds it free
 	switch {
 	case s.lifetime.Err() != nil:

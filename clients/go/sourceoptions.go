@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 )
 
 const (
@@ -23,6 +26,8 @@ type sourceSettings struct {
 	clock          Clock
 	random         func() float64
 	logger         *slog.Logger // nil where none was set
+	provider       metric.MeterProvider
+	meters         *meters
 }
 
 // WithSkew sets how long before its expiry a token is not handed out any more, at most a tenth of its life; 60 seconds
@@ -67,6 +72,11 @@ func WithRefreshLogger(logger *slog.Logger) SourceOption {
 	return func(s *sourceSettings) { s.logger = logger }
 }
 
+// WithMeterProvider sets where OpenTelemetry's instruments come from, [otel.GetMeterProvider] by default.
+func WithMeterProvider(provider metric.MeterProvider) SourceOption {
+	return func(s *sourceSettings) { s.provider = provider }
+}
+
 func newSourceSettings(opts []SourceOption) *sourceSettings {
 	settings := &sourceSettings{
 		skew:           defaultSkew,
@@ -74,10 +84,12 @@ func newSourceSettings(opts []SourceOption) *sourceSettings {
 		maxUsers:       defaultMaxUsers,
 		clock:          systemClock(),
 		random:         rand.Float64,
+		provider:       otel.GetMeterProvider(),
 	}
 	for _, opt := range opts {
 		opt(settings)
 	}
+	settings.meters = newMeters(settings.provider)
 	return settings
 }
 

@@ -1,0 +1,73 @@
+package tokend
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/genproto/googleapis/rpc/code"
+)
+
+const instrumentation = "tokend.internal/go"
+
+// meters count what sources and caches do, by the names that the clients of all languages have.
+type meters struct {
+	refreshes   metric.Int64Counter
+	staleTokens metric.Int64Counter
+	users       metric.Int64UpDownCounter
+	evictions   metric.Int64Counter
+}
+
+// newMeters makes them, or panics where the provider refuses names that it has to know.
+func newMeters(provider metric.MeterProvider) *meters {
+	meter := provider.Meter(instrumentation, metric.WithInstrumentationVersion(version))
+	return &meters{
+		refreshes: made(meter.Int64Counter("tokend.client.refreshes", metric.WithUnit("{refresh}"),
+			metric.WithDescription("Refreshes that have ended; error.type says why one failed"))),
+		staleTokens: made(meter.Int64Counter("tokend.client.stale_tokens", metric.WithUnit("{token}"),
+			metric.WithDescription("Tokens handed out past their refresh time"))),
+		users: made(meter.Int64UpDownCounter("tokend.client.cache.users", metric.WithUnit("{user}"),
+			metric.WithDescription("Users in caches"))),
+		evictions: made(meter.Int64Counter("tokend.client.cache.evictions", metric.WithUnit("{user}"),
+			metric.WithDescription("Users who made room in a full cache"))),
+	}
+}
+
+func made[Instrument any](instrument Instrument, err error) Instrument {
+	if err != nil {
+		panic(err)
+	}
+	return instrument
+}
+
+// refreshed counts a refresh, but for one that its user has ended.
+func (m *meters) refreshed(err error) {
+	switch {
+	case err == nil:
+		m.refreshes.Add(context.Background(), 1)
+	case !errors.Is(err, ErrClosed):
+		m.refreshes.Add(context.Background(), 1, metric.WithAttributes(attribute.String("error.type", errorType(err))))
+	}
+}
+
+// errorType is the reason of a failure, else its code's name in gRPC's own spelling.
+func errorType(err error) string {
+	var failed *Error
+	switch {
+	case !errors.As(err, &failed):
+		return "_OTHER"
+	case failed.Reason != "":
+		return string(failed.Reason)
+	}
+	return code.Code(failed.Code).String()
+}
+
+func (m *meters) staleToken() { m.staleTokens.Add(context.Background(), 1) }
+
+func (m *meters) usersChanged(by int) { m.users.Add(context.Background(), int64(by)) }
+
+func (m *meters) evicted() {
+	m.usersChanged(-1)
+	m.evictions.Add(context.Background(), 1)
+}
