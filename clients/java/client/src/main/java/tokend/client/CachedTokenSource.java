@@ -22,6 +22,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private static final AtomicReferenceFieldUpdater<CachedTokenSource, SourceState> STATE =
       AtomicReferenceFieldUpdater.newUpdater(CachedTokenSource.class, SourceState.class, "state");
 
+  private final TokenRequest request;
   private final Supplier<CompletableFuture<TokenSnapshot>> fetch;
   private final CachingPolicy policy;
   private final Refreshes refreshes;
@@ -33,9 +34,15 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   /**
    * Makes an empty source.
    *
+   * @param request names the user, for logs
    * @param fetch starts a call of its own, which depends on nothing of the thread that starts it and ends by itself
    */
-  CachedTokenSource(Supplier<CompletableFuture<TokenSnapshot>> fetch, CachingPolicy policy, Refreshes refreshes) {
+  CachedTokenSource(
+      TokenRequest request,
+      Supplier<CompletableFuture<TokenSnapshot>> fetch,
+      CachingPolicy policy,
+      Refreshes refreshes) {
+    this.request = request;
     this.fetch = fetch;
     this.policy = policy;
     this.refreshes = refreshes;
@@ -124,15 +131,22 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
       SourceState seen = state;
       Reading now = policy.now();
       if (!seen.mayStartRefresh(now, refreshes.successes())) {
-        return seen.answer(now);
+        return answer(seen, now);
       }
       CompletableFuture<TokenSnapshot> refresh = new CompletableFuture<>();
       SourceState refreshing = seen.refreshing(refresh);
       if (STATE.compareAndSet(this, seen, refreshing)) {
         start(refresh);
-        return refreshing.answer(now);
+        return answer(refreshing, now);
       }
     }
+  }
+
+  private CompletableFuture<TokenSnapshot> answer(SourceState seen, Reading now) {
+    if (seen.isStale(now)) {
+      refreshes.telemetry().staleToken();
+    }
+    return seen.answer(now);
   }
 
   private void start(CompletableFuture<TokenSnapshot> refresh) {
@@ -169,12 +183,36 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     double draw = policy.random().nextDouble();
     if (failure != null) {
       long successes = refreshes.successes();
-      STATE.updateAndGet(this, seen -> seen.failed(seen.backoff().after(failure, now, draw, successes)));
+      SourceState failed =
+          STATE.updateAndGet(this, seen -> seen.failed(seen.backoff().after(failure, now, draw, successes)));
       noteLoss();
+      report(failed, failure, now);
     } else if (snapshot != null) {
       refreshes.succeeded();
       Holding arrived = Holding.of(snapshot, now, policy.skew(), draw);
-      STATE.updateAndGet(this, seen -> seen.refreshed(arrived));
+      SourceState before = STATE.getAndUpdate(this, seen -> seen.refreshed(arrived));
+      reportSuccess(before);
+    }
+  }
+
+  private void report(SourceState failed, TokendException failure, Reading now) {
+    if (failed.closed()) {
+      return;
+    }
+    Telemetry telemetry = refreshes.telemetry();
+    telemetry.refreshed(failure);
+    Backoff backoff = failed.backoff();
+    long delay = failed.hasUsable(now) ? backoff.delay() : backoff.delayWithoutToken();
+    telemetry.logFailure(request, failure, backoff.failures() == 1, delay, now);
+  }
+
+  private void reportSuccess(SourceState before) {
+    if (before.closed()) {
+      return;
+    }
+    refreshes.telemetry().refreshed(null);
+    if (before.backoff().failures() > 0) {
+      refreshes.telemetry().logRecovery(request);
     }
   }
 }

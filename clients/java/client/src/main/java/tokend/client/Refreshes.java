@@ -21,6 +21,7 @@ final class Refreshes {
   private static final Duration TOLERATED_SKEW = Duration.ofMinutes(1);
   private static final System.Logger LOGGER = System.getLogger("tokend.client");
 
+  private final Telemetry telemetry;
   private final AtomicLong successes = new AtomicLong();
   private final AtomicBoolean warned = new AtomicBoolean();
   private final AtomicInteger handingOn = new AtomicInteger();
@@ -31,6 +32,14 @@ final class Refreshes {
 
   private record Turn(
       Supplier<CompletableFuture<TokenSnapshot>> call, CompletableFuture<TokenSnapshot> result) {}
+
+  Refreshes(Telemetry telemetry) {
+    this.telemetry = telemetry;
+  }
+
+  Telemetry telemetry() {
+    return telemetry;
+  }
 
   /** How many refreshes have succeeded. */
   long successes() {

@@ -30,7 +30,7 @@ record SourceState(
     return refresh == null
         && !closed
         && (holding == null || !holding.isFresh(now))
-        && backoff.isOver(now, isUsable(now), successes);
+        && backoff.isOver(now, hasUsable(now), successes);
   }
 
   SourceState refreshing(CompletableFuture<TokenSnapshot> started) {
@@ -55,7 +55,7 @@ record SourceState(
     if (closed) {
       return CompletableFuture.failedFuture(closedFailure());
     }
-    if (holding != null && isUsable(now)) {
+    if (holding != null && hasUsable(now)) {
       return CompletableFuture.completedFuture(holding.snapshot());
     }
     if (refresh != null) {
@@ -68,7 +68,11 @@ record SourceState(
     throw new IllegalStateException("a refresh must have been started");
   }
 
-  private boolean isUsable(Reading now) {
+  boolean isStale(Reading now) {
+    return hasUsable(now) && holding != null && !holding.isFresh(now);
+  }
+
+  boolean hasUsable(Reading now) {
     return holding != null && !holding.isExpired(now);
   }
 }

@@ -18,7 +18,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps the tokens of many users, a {@link CachedTokenSource} each. The key is the whole {@link TokenRequest}. When it is
- * full, a user without a token makes room, or else the one whose token was asked for longest ago. Safe to use by many threads at once.
+ * full, a user without a token makes room, or else the one whose token was asked for longest ago. Safe to use by many
+ * threads at once.
  */
 public final class TokenCache implements AutoCloseable {
   /** How many users a cache holds if nothing else is said. */
@@ -27,6 +28,7 @@ public final class TokenCache implements AutoCloseable {
   private final Function<TokenRequest, CachedTokenSource> newSource;
   private final CachingPolicy policy;
   private final int maximumSize;
+  private final Telemetry telemetry;
   private final ConcurrentMap<TokenRequest, Entry> entries = new ConcurrentHashMap<>();
   private final Set<CachedTokenSource> leaving = ConcurrentHashMap.newKeySet();
 
@@ -35,13 +37,15 @@ public final class TokenCache implements AutoCloseable {
   private final Queue<Entry> leastRecentlyUsed = new PriorityQueue<>(Comparator.comparingLong(entry -> entry.queuedAt));
   private boolean closed;
 
-  TokenCache(Function<TokenRequest, CachedTokenSource> newSource, CachingPolicy policy, int maximumSize) {
+  TokenCache(
+      Function<TokenRequest, CachedTokenSource> newSource, CachingPolicy policy, int maximumSize, Telemetry telemetry) {
     if (maximumSize < 1) {
       throw new IllegalArgumentException("maximumSize must be 1 or more");
     }
     this.newSource = newSource;
     this.policy = policy;
     this.maximumSize = maximumSize;
+    this.telemetry = telemetry;
   }
 
   /**
@@ -118,6 +122,7 @@ public final class TokenCache implements AutoCloseable {
     closed = true;
     List<CachedTokenSource> sources = new ArrayList<>(leaving);
     entries.values().forEach(entry -> sources.add(entry.source));
+    telemetry.usersChanged(-entries.size());
     entries.clear();
     withoutToken.clear();
     leastRecentlyUsed.clear();
@@ -148,6 +153,7 @@ public final class TokenCache implements AutoCloseable {
     entry.source.whenLost(() -> noteLoss(entry));
     entries.put(request, entry);
     withoutToken.add(entry);
+    telemetry.usersChanged(1);
     return entry;
   }
 
@@ -207,6 +213,7 @@ public final class TokenCache implements AutoCloseable {
 
   private void drop(Entry entry) {
     entries.remove(entry.request);
+    telemetry.evicted();
     leave(entry.source);
   }
 

@@ -25,8 +25,8 @@ public final class TokendClient implements AutoCloseable {
   private final Refreshes refreshes;
   private final Duration deadline;
 
-  TokendClient(ManagedChannel channel, Duration deadline) {
-    this(channel, Reconnection.of(channel), new Refreshes(), deadline);
+  TokendClient(ManagedChannel channel, Duration deadline, Telemetry telemetry) {
+    this(channel, Reconnection.of(channel), new Refreshes(telemetry), deadline);
   }
 
   private TokendClient(ManagedChannel channel, Reconnection reconnection, Refreshes refreshes, Duration deadline) {
@@ -171,7 +171,7 @@ public final class TokendClient implements AutoCloseable {
   public CachedTokenSource tokenSource(TokenRequest request, CachingPolicy policy) {
     Objects.requireNonNull(request, "request");
     TokendClient refreshing = withDeadline(Objects.requireNonNull(policy, "policy").refreshDeadline());
-    return new CachedTokenSource(() -> refreshing.detachedToken(request), policy, refreshes);
+    return new CachedTokenSource(request, () -> refreshing.detachedToken(request), policy, refreshes);
   }
 
   /**
@@ -192,7 +192,7 @@ public final class TokendClient implements AutoCloseable {
    */
   public TokenCache tokenCache(CachingPolicy policy, int maximumSize) {
     Objects.requireNonNull(policy, "policy");
-    return new TokenCache(request -> tokenSource(request, policy), policy, maximumSize);
+    return new TokenCache(request -> tokenSource(request, policy), policy, maximumSize, refreshes.telemetry());
   }
 
   /** Ends all calls and connections. */

@@ -8,6 +8,7 @@ import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.TlsChannelCredentials;
+import io.opentelemetry.api.OpenTelemetry;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -33,6 +34,7 @@ public final class TokendClientBuilder {
   private Duration deadline = Duration.ofSeconds(3);
   private Duration keepAliveTime = Duration.ofSeconds(30);
   private Duration keepAliveTimeout = Duration.ofSeconds(3);
+  private OpenTelemetry openTelemetry = OpenTelemetry.noop();
   private boolean usesProxies;
 
   TokendClientBuilder(String target) {
@@ -118,6 +120,17 @@ public final class TokendClientBuilder {
   }
 
   /**
+   * Sets where refreshes, stale tokens, users and evictions are counted.
+   *
+   * @param value such as {@code GlobalOpenTelemetry.get()}; by default nothing is counted
+   * @return this
+   */
+  public TokendClientBuilder openTelemetry(OpenTelemetry value) {
+    openTelemetry = Objects.requireNonNull(value, "value");
+    return this;
+  }
+
+  /**
    * Replaces the transport, for example by one within the process. All other settings hold for it, too.
    *
    * @param value makes a channel builder from the target and the credentials
@@ -143,6 +156,7 @@ public final class TokendClientBuilder {
             .enableRetry()
             .perRpcBufferLimit(RETRY_BUFFER)
             .defaultServiceConfig(ServiceConfig.spreading(deadline))
+            .userAgent("tokend-java/" + Telemetry.VERSION)
             .maxInboundMetadataSize(MOST_INBOUND_METADATA)
             .keepAliveTime(keepAliveTime.toNanos(), TimeUnit.NANOSECONDS)
             .keepAliveTimeout(keepAliveTimeout.toNanos(), TimeUnit.NANOSECONDS)
@@ -153,7 +167,7 @@ public final class TokendClientBuilder {
     if (!usesProxies) {
       channel.proxyDetector(address -> null);
     }
-    return new TokendClient(channel.build(), deadline);
+    return new TokendClient(channel.build(), deadline, new Telemetry(openTelemetry));
   }
 
   static Duration requirePositive(Duration value, String name) {

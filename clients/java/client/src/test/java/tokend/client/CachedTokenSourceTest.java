@@ -29,12 +29,12 @@ class CachedTokenSourceTest {
   private final ManualClock clock = new ManualClock();
   private final FakeCalls calls = new FakeCalls();
   private final CachingPolicy policy = clock.policy();
-  private final Refreshes refreshes = new Refreshes();
+  private final Refreshes refreshes = new Refreshes(Telemetry.NONE);
   private final CachedTokenSource source = source(calls, policy);
   private final TokenSnapshot first = snapshot("first", ManualClock.START, LIFE);
 
   private CachedTokenSource source(Supplier<CompletableFuture<TokenSnapshot>> fetch, CachingPolicy kept) {
-    return new CachedTokenSource(fetch, kept, refreshes);
+    return new CachedTokenSource(FakeCalls.USER, fetch, kept, refreshes);
   }
 
   private void warm() {

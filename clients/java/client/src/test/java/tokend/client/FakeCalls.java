@@ -11,6 +11,9 @@ import java.util.function.Supplier;
 
 /** Calls for tokens that end when a test says so. */
 final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
+  /** Whose tokens the sources of tests keep. */
+  static final TokenRequest USER = TokenRequest.of("pool", "provider", "alice");
+
   private final List<CompletableFuture<TokenSnapshot>> started = new CopyOnWriteArrayList<>();
   private final Map<Integer, Runnable> actions = new ConcurrentHashMap<>();
 

@@ -146,7 +146,7 @@ class RealTransportTest {
     service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
     service.then(LookupDeveloperIdentityResponse.getDefaultInstance());
     FakeCalls calls = new FakeCalls();
-    CachedTokenSource source = new CachedTokenSource(calls, new ManualClock().policy(), new Refreshes());
+    CachedTokenSource source = new CachedTokenSource(FakeCalls.USER, calls, new ManualClock().policy(), new Refreshes(Telemetry.NONE));
     source.tokenAsync();
     calls.last().complete(FakeCalls.snapshot("jwt", ManualClock.START, Duration.ofMinutes(15)));
     TokendCallCredentials credentials = new TokendCallCredentials(source);

@@ -17,7 +17,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class RefreshesTest {
   private static final TokenSnapshot TOKEN = FakeCalls.snapshot("jwt", ManualClock.START, Duration.ofMinutes(15));
 
-  private final Refreshes refreshes = new Refreshes();
+  private final Refreshes refreshes = new Refreshes(Telemetry.NONE);
   private final List<Integer> sent = new ArrayList<>();
   private final List<CompletableFuture<TokenSnapshot>> calls = new ArrayList<>();
 

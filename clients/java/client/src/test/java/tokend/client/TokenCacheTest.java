@@ -24,7 +24,7 @@ class TokenCacheTest {
 
   private final ManualClock clock = new ManualClock();
   private final CachingPolicy policy = clock.policy();
-  private final Refreshes refreshes = new Refreshes();
+  private final Refreshes refreshes = new Refreshes(Telemetry.NONE);
   private final Map<String, FakeCalls> calls = new HashMap<>();
 
   private static TokenRequest user(String name) {
@@ -33,9 +33,10 @@ class TokenCacheTest {
 
   private TokenCache cache(int maximumSize) {
     return new TokenCache(
-        request -> new CachedTokenSource(callsOf(request.logins().values().iterator().next()), policy, refreshes),
+        request -> new CachedTokenSource(request, callsOf(request.logins().values().iterator().next()), policy, refreshes),
         policy,
-        maximumSize);
+        maximumSize,
+        Telemetry.NONE);
   }
 
   private FakeCalls callsOf(String name) {

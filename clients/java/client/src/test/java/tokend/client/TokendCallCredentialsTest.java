@@ -25,7 +25,7 @@ class TokendCallCredentialsTest {
   private final ManualClock clock = new ManualClock();
   private final FakeCalls calls = new FakeCalls();
   private final CachedTokenSource source =
-      new CachedTokenSource(calls, clock.policy(), new Refreshes());
+      new CachedTokenSource(FakeCalls.USER, calls, clock.policy(), new Refreshes(Telemetry.NONE));
   private final TokendCallCredentials credentials = new TokendCallCredentials(source);
   private final TokenSnapshot token = snapshot("jwt", ManualClock.START, Duration.ofMinutes(15));
   private final Applied applied = new Applied();

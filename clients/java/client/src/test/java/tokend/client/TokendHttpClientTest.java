@@ -38,7 +38,7 @@ import org.junit.jupiter.api.Timeout;
 class TokendHttpClientTest {
   private final FakeCalls calls = new FakeCalls();
   private final CachedTokenSource source =
-      new CachedTokenSource(calls, new ManualClock().policy(), new Refreshes());
+      new CachedTokenSource(FakeCalls.USER, calls, new ManualClock().policy(), new Refreshes(Telemetry.NONE));
   private final HttpClient http = HttpClient.newHttpClient();
   private final TokendHttpClient client = new TokendHttpClient(http, source).allowingPlaintext();
   private final List<String> seen = new CopyOnWriteArrayList<>();
