@@ -197,6 +197,19 @@ def retry_delay_of(failed: Failure) -> float | None:
     return delays[0].ToTimedelta().total_seconds() if delays else None
 
 
+def same(answer: Message, *others: Message) -> bool:
+    """Whether answers are the same in all but the moments at which they were given."""
+    return all(_undated(other) == _undated(answer) for other in others)
+
+
+def _undated(answer: Message) -> Message:
+    undated = type(answer)()
+    undated.CopyFrom(answer)
+    if "issue_time" in answer.DESCRIPTOR.fields_by_name:
+        undated.ClearField("issue_time")
+    return undated
+
+
 def claims_of(token: str) -> dict[str, Any]:
     """What a token says, unverified: those of the test upstream have no signature."""
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})

@@ -1,7 +1,6 @@
 """Tokens that are given out again: to whom they belong, as long as they are good, and no longer."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
 
 import grpc
 import pytest
@@ -21,6 +20,7 @@ from tests.cognito.rig import (
     ShiftedClock,
     claims_of,
     code_of,
+    same,
     token_request,
 )
 from tests.fakes.clock import FakeClock
@@ -73,15 +73,6 @@ DIFFERENT = [
 ]
 
 Serve = Callable[..., Rig]
-Answer: TypeAlias = pb.GetOpenIdTokenForDeveloperIdentityResponse
-
-
-def same(answer: Answer, other: Answer) -> bool:
-    """Whether both are the same in all but their moment."""
-    other_moment = Answer()
-    other_moment.CopyFrom(other)
-    other_moment.issue_time.CopyFrom(answer.issue_time)
-    return answer == other_moment
 
 
 @pytest.fixture
