@@ -14,6 +14,7 @@ from tests.bench.generator import Call
 from tests.bench.messages import GRPC_HEADERS, METHOD, PROVIDER, SERVICE, grpc_body, grpc_request, length_prefixed, user
 from tests.bench.processes import THREADS, Cores, free_port, running, wait_until
 
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 
 #: The pool of each signing algorithm.
@@ -21,6 +22,10 @@ POOLS = {
     "RS512": "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21",
     "ES256": "local:7d0e3b58-6c2a-4f19-8a44-51c9e2f7b603",
 }
+
+#: A moment takes from no byte, for a whole second, to six.
+_LONGEST_NANOSECONDS = 999_000_000
+_BYTES_OF_NANOSECONDS = 6
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,10 @@ class Tokend:
     def call(self, algorithm: str, answer: bytes) -> Call:
         """The call of a known user, answered in the size of an answer."""
         url = f"http://{self.grpc_address}/{SERVICE}/{METHOD}"
-        return Call(url, GRPC_HEADERS, grpc_body(POOLS[algorithm]), len(length_prefixed(answer)))
+        longest = GetOpenIdTokenForDeveloperIdentityResponse.FromString(answer)
+        longest.issue_time.nanos = _LONGEST_NANOSECONDS
+        size = len(length_prefixed(longest.SerializeToString()))
+        return Call(url, GRPC_HEADERS, grpc_body(POOLS[algorithm]), size, varying_bytes=_BYTES_OF_NANOSECONDS)
 
     def outcomes(self) -> dict[str, int]:
         """How many calls have created, linked and retrieved identities so far."""

@@ -84,9 +84,19 @@ def test_an_unknown_method_stops_the_benchmark(server: Server, generator: Genera
         generator.sample(replace(server.call, url=server.call.url + "s"), os.getpid(), 0.1)
 
 
-def test_an_answer_of_another_size_stops_the_benchmark(server: Server, generator: Generator) -> None:
-    with pytest.raises(RuntimeError, match="not 99"):
-        generator.sample(replace(server.call, answer_bytes=99), os.getpid(), 0.1)
+@pytest.mark.parametrize(("more", "varying"), [(1, 0), (-1, 0), (7, 6), (-1, 6)])
+def test_an_answer_of_another_size_stops_the_benchmark(
+    server: Server, generator: Generator, more: int, varying: int
+) -> None:
+    size = server.call.answer_bytes
+    call = replace(server.call, answer_bytes=size + more, varying_bytes=varying)
+    with pytest.raises(RuntimeError, match=f"answered with {size} to {size} bytes"):
+        generator.sample(call, os.getpid(), 0.1)
+
+
+def test_answers_may_vary_by_what_their_moments_take(server: Server, generator: Generator) -> None:
+    size = server.call.answer_bytes
+    assert generator.sample(replace(server.call, answer_bytes=size + 6, varying_bytes=6), os.getpid(), 0.1).calls
 
 
 def test_no_server_stops_the_benchmark(server: Server, generator: Generator) -> None:
