@@ -28,7 +28,7 @@ func InsecurePerRPCCredentials(source TokenSource) credentials.PerRPCCredentials
 type bearer struct {
 	source TokenSource
 	secure bool
-	used   *atomic.Pointer[Token] // takes the token that is attached, where somebody wants to know
+	used   *atomic.Pointer[Token] // takes the token that is attached, where a caller wants to know
 }
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials].

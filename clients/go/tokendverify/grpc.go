@@ -100,7 +100,7 @@ func bearerOf(values []string) (string, error) {
 	return token, nil
 }
 
-// publicMessage is what a caller is told: not which check the token has failed, nor where the issuer is.
+// publicMessage is what a caller gets: not which check the token has failed, nor where the issuer is.
 func publicMessage(err error) string {
 	for _, known := range []error{errNoToken, ErrExpired, ErrRejected} {
 		if errors.Is(err, known) {

@@ -27,7 +27,7 @@ import (
 	"tokend.internal/go/tokendverify"
 )
 
-// requests counts those that go through, and fails them while it is told to.
+// requests counts those that go through, and fails them while it is set to.
 type requests struct {
 	count atomic.Int64
 	fail  atomic.Bool
@@ -120,7 +120,7 @@ func TestATokenIsExpiredAfterTheLeeway(t *testing.T) {
 	}
 }
 
-// forger is an issuer that signs whatever it is told to.
+// forger is an issuer that signs whatever it is given.
 type forger struct {
 	*httptest.Server
 

@@ -133,7 +133,7 @@ class TokenKeeping:
         return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)
 
 
-def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - as it is told
+def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - the one thing that it tells
     pass
 
 

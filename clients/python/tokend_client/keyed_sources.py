@@ -110,7 +110,7 @@ class KeyedSources(Generic[_Source]):
         else:
             self._sources.popitem(last=False)
 
-    def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - as it is told
+    def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - the one thing that it tells
         with self._lock:
             owner = source()
             if owner is None or self._sources.get(key) is not owner:

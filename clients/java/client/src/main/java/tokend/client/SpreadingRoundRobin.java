@@ -38,7 +38,7 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
     LoadBalancerRegistry.getDefaultRegistry().register(ONLY);
   }
 
-  /** The options of a call whose attempts, if they have these options, are told from those of others. */
+  /** The options by which all attempts of one call are known as such. */
   static CallOptions ofOneCall(CallOptions options) {
     return options.withOption(USED, ConcurrentHashMap.newKeySet());
   }
