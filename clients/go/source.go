@@ -179,8 +179,8 @@ func (s *Source) fly(flight *flight) {
 	sent, token, err := s.fetch()
 	arrived := s.settings.clock()
 	delay := s.land(flight, token, err, arrived)
+	defer close(flight.done) // with no lock held, and last: who is woken finds the refresh counted and logged
 	s.settings.meters.refreshed(flight.err)
-	close(flight.done) // with no lock held: who is woken may ask again, and finds it free
 	switch {
 	case s.lifetime.Err() != nil:
 	case err != nil:

@@ -10,6 +10,9 @@ from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
 
 CLIENT = ROOT / "clients" / "go"
 
+#: The client's module and those of programs that use it.
+MODULES = sorted(path.parent for top in ("clients", "tests") for path in (ROOT / top).rglob("go.mod"))
+
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 
@@ -24,6 +27,11 @@ def test_vet(go: str) -> None:
 
 def test_staticcheck(go: str) -> None:
     run([go, "tool", "staticcheck", "./..."], CLIENT)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+def test_each_module_names_all_that_it_needs(go: str, module: Path) -> None:
+    run([go, "mod", "tidy", "-diff"], module)
 
 
 @pytest.mark.usefixtures("go")
