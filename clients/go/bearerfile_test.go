@@ -100,7 +100,7 @@ func TestACallWithoutATokenTellsSoAndDoesNotArrive(t *testing.T) {
 func TestABearerTokenIsNotSentInPlaintext(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	write(t, file, []byte("abc"))
-	client, err := tokend.New("127.0.0.1:1", tokend.WithInsecure(), tokend.WithBearerTokenFile(file))
+	client, err := tokend.New("127.0.0.1:1", tokend.WithPlaintext(), tokend.WithBearerTokenFile(file))
 	if err == nil {
 		_ = client.Close()
 		t.Error("a client was made")

@@ -17,19 +17,19 @@ import (
 const callers = 64
 
 func BenchmarkFreshSource(b *testing.B) {
-	source := tokend.NewSource(&scriptedIssuer{}, request("alice"))
+	source := tokend.NewTokenSource(&scriptedIssuer{}, request("alice"))
 	defer source.Close()
 	benchmarkReads(b, source.Token)
 }
 
 func BenchmarkFreshSourceOfACache(b *testing.B) {
-	cache := tokend.NewCache(&scriptedIssuer{})
+	cache := tokend.NewTokenCache(&scriptedIssuer{})
 	defer cache.Close()
 	benchmarkReads(b, cache.Source(request("alice")).Token)
 }
 
 func BenchmarkFreshCache(b *testing.B) {
-	cache := tokend.NewCache(&scriptedIssuer{})
+	cache := tokend.NewTokenCache(&scriptedIssuer{})
 	defer cache.Close()
 	asked := request("alice")
 	benchmarkReads(b, func(ctx context.Context) (tokend.Token, error) { return cache.Token(ctx, asked) })
@@ -40,7 +40,7 @@ func BenchmarkStaleSource(b *testing.B) {
 	issuer := &scriptedIssuer{}
 	var offset atomic.Int64
 	begin := time.Now()
-	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(func() tokend.Reading {
+	source := tokend.NewTokenSource(issuer, request("alice"), tokend.WithClock(func() tokend.Reading {
 		now := time.Now().Add(time.Duration(offset.Load()))
 		return tokend.Reading{Wall: now, Monotonic: now.Sub(begin)}
 	}))

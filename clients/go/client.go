@@ -36,7 +36,7 @@ func New(target string, opts ...Option) (*Client, error) {
 func (c *Client) Close() error { return c.connection.Close() }
 
 // GetOpenIdTokenForDeveloperIdentity registers or retrieves the identity of a user whom the caller has authenticated,
-// and returns a new token for it. Each call asks the service; [Source] and [Cache] keep tokens.
+// and returns a new token for it. Each call asks the service; [CachedTokenSource] and [TokenCache] keep tokens.
 //
 // It fails with an [*Error].
 func (c *Client) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request TokenRequest) (Token, error) {
@@ -50,12 +50,12 @@ func (c *Client) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request
 // LookupDeveloperIdentity finds the identity id of a developer user, or a page of the developer users of an identity.
 //
 // It fails with an [*Error].
-func (c *Client) LookupDeveloperIdentity(ctx context.Context, request LookupRequest) (DeveloperIdentity, error) {
+func (c *Client) LookupDeveloperIdentity(ctx context.Context, request LookupRequest) (LookupResult, error) {
 	response, err := c.stub.LookupDeveloperIdentity(ctx, request.message())
 	if err != nil {
-		return DeveloperIdentity{}, newError(ctx, err)
+		return LookupResult{}, newError(ctx, err)
 	}
-	return developerIdentityOf(response), nil
+	return lookupResultOf(response), nil
 }
 
 // MergeDeveloperIdentities moves all logins of the source user's identity to the destination user's, disables the

@@ -82,7 +82,7 @@ func issue(t *testing.T, client *tokend.Client, request tokend.TokenRequest) tok
 	return token
 }
 
-func usersAre(identity tokend.DeveloperIdentity, users ...string) bool {
+func usersAre(identity tokend.LookupResult, users ...string) bool {
 	var got []string
 	for _, user := range identity.DeveloperUserIdentifiers {
 		got = append(got, user.Reveal())
@@ -243,7 +243,7 @@ func TestCallsAreLoggedWithoutSecrets(t *testing.T) {
 func TestFailedRefreshesAreLoggedWithTheNextAttemptAndWithoutSecrets(t *testing.T) {
 	var out bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&out, nil))
-	source := tokend.NewSource(&scriptedIssuer{answer: down}, request(hidden), tokend.WithRefreshLogger(logger))
+	source := tokend.NewTokenSource(&scriptedIssuer{answer: down}, request(hidden), tokend.WithRefreshLogger(logger))
 	refuse(t, source, errDown)
 	_ = source.Close()
 	for _, want := range []string{`"level":"WARN"`, `"next_attempt":"20`, tokendtest.IdentityPoolID, "ENGINE_UNAVAILABLE"} {

@@ -67,7 +67,7 @@ type play struct {
 	t         *testing.T
 	harness   harness
 	client    *tokend.Client
-	cache     *tokend.Cache
+	cache     *tokend.TokenCache
 	verifier  *oidc.IDTokenVerifier
 	clock     *clock
 	calls     *atomic.Int64

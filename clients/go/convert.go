@@ -77,10 +77,10 @@ func tokenOf(message *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse) (Toke
 	return token, nil
 }
 
-func developerIdentityOf(message *tokendv1.LookupDeveloperIdentityResponse) DeveloperIdentity {
-	identity := DeveloperIdentity{IdentityID: message.GetIdentityId(), NextToken: message.GetNextToken()}
+func lookupResultOf(message *tokendv1.LookupDeveloperIdentityResponse) LookupResult {
+	result := LookupResult{IdentityID: message.GetIdentityId(), NextToken: message.GetNextToken()}
 	for _, user := range message.GetDeveloperUserIdentifierList() {
-		identity.DeveloperUserIdentifiers = append(identity.DeveloperUserIdentifiers, NewSecret(user))
+		result.DeveloperUserIdentifiers = append(result.DeveloperUserIdentifiers, NewSecret(user))
 	}
-	return identity
+	return result
 }

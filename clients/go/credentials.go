@@ -19,9 +19,9 @@ func PerRPCCredentials(source TokenSource) credentials.PerRPCCredentials {
 	return bearer{source: source, secure: true}
 }
 
-// InsecurePerRPCCredentials is [PerRPCCredentials] that send the token over plaintext, too: whoever sees the traffic
+// PlaintextPerRPCCredentials is [PerRPCCredentials] that send the token over plaintext, too: whoever sees the traffic
 // has the token. It is for the loopback and for a sidecar that secures the connection.
-func InsecurePerRPCCredentials(source TokenSource) credentials.PerRPCCredentials {
+func PlaintextPerRPCCredentials(source TokenSource) credentials.PerRPCCredentials {
 	return bearer{source: source}
 }
 

@@ -101,7 +101,7 @@ func (careless) RequireTransportSecurity() bool { return false }
 
 func TestTheTokenIsSentOverPlaintextWhereThatIsAskedFor(t *testing.T) {
 	err := callBackend(t, startBackend(t), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(tokend.InsecurePerRPCCredentials(newSource(t, &scriptedIssuer{}))))
+		grpc.WithPerRPCCredentials(tokend.PlaintextPerRPCCredentials(newSource(t, &scriptedIssuer{}))))
 	if got := status.Convert(err).Message(); got != "Bearer 1" {
 		t.Errorf("the backend got %q", got)
 	}
@@ -118,7 +118,7 @@ func TestACallWithoutATokenFailsWithTheCodeOfItsCause(t *testing.T) {
 	} {
 		issuer := &scriptedIssuer{answer: func(context.Context) error { return cause }}
 		err := callBackend(t, startBackend(t), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithPerRPCCredentials(tokend.InsecurePerRPCCredentials(newSource(t, issuer))))
+			grpc.WithPerRPCCredentials(tokend.PlaintextPerRPCCredentials(newSource(t, issuer))))
 		if status.Code(err) != want || !errors.Is(err, cause) || !strings.Contains(err.Error(), "no token for this call") {
 			t.Errorf("%v: error %v, want %v", cause, err, want)
 		}

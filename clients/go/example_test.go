@@ -34,10 +34,10 @@ func Example() {
 	// token: [redacted]
 }
 
-func ExampleNewSource() {
+func ExampleNewTokenSource() {
 	server := tokendtest.NewServer()
 	defer server.Close()
-	source := tokend.NewSource(server.Client(), request("billing-service"))
+	source := tokend.NewTokenSource(server.Client(), request("billing-service"))
 	defer source.Close()
 	for range 1000 {
 		if _, err := source.Token(context.Background()); err != nil {
@@ -48,10 +48,10 @@ func ExampleNewSource() {
 	// Output: calls: 1
 }
 
-func ExampleNewCache() {
+func ExampleNewTokenCache() {
 	server := tokendtest.NewServer()
 	defer server.Close()
-	cache := tokend.NewCache(server.Client())
+	cache := tokend.NewTokenCache(server.Client())
 	defer cache.Close()
 	for _, user := range []string{"alice", "bob", "alice", "bob", "alice"} {
 		if _, err := cache.Token(context.Background(), request(user)); err != nil {

@@ -21,8 +21,8 @@ func HeldToken(source TokenSource) Token {
 	return Token{}
 }
 
-func behind(source TokenSource) *Source {
-	return source.(*cachedSource).entry.Load().source
+func behind(source TokenSource) *CachedTokenSource {
+	return source.(*userSource).entry.Load().source
 }
 
 // BearerFile are the credentials of [WithBearerTokenFile].

@@ -64,7 +64,7 @@ func (h harness) clientOf(t *testing.T, server string, opts ...tokend.Option) *t
 }
 
 func newClient(t *testing.T, target string, opts ...tokend.Option) *tokend.Client {
-	client, err := tokend.New(target, append([]tokend.Option{tokend.WithInsecure()}, opts...)...)
+	client, err := tokend.New(target, append([]tokend.Option{tokend.WithPlaintext()}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,8 @@ func UnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
 	return unaryInterceptor(bearer{source: source, secure: true})
 }
 
-// InsecureUnaryInterceptor is [UnaryInterceptor] for plaintext, as [InsecurePerRPCCredentials] are.
-func InsecureUnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
+// PlaintextUnaryInterceptor is [UnaryInterceptor] for plaintext, as [PlaintextPerRPCCredentials] are.
+func PlaintextUnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
 	return unaryInterceptor(bearer{source: source})
 }
 
@@ -29,8 +29,8 @@ func StreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
 	return streamInterceptor(bearer{source: source, secure: true})
 }
 
-// InsecureStreamInterceptor is [StreamInterceptor] for plaintext, as [InsecurePerRPCCredentials] are.
-func InsecureStreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
+// PlaintextStreamInterceptor is [StreamInterceptor] for plaintext, as [PlaintextPerRPCCredentials] are.
+func PlaintextStreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
 	return streamInterceptor(bearer{source: source})
 }
 

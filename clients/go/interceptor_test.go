@@ -71,7 +71,7 @@ func TestTheInterceptorSendsNothingOverPlaintextUnlessItIsAskedTo(t *testing.T) 
 	if err == nil || len(service.seen) != 0 {
 		t.Errorf("error %v, sent %q", err, service.seen)
 	}
-	err = callBackend(t, address, plaintext, grpc.WithChainUnaryInterceptor(tokend.InsecureUnaryInterceptor(source)))
+	err = callBackend(t, address, plaintext, grpc.WithChainUnaryInterceptor(tokend.PlaintextUnaryInterceptor(source)))
 	if status.Code(err) != codes.Aborted || len(service.seen) != 1 || service.seen[0] != "Bearer 1" {
 		t.Errorf("error %v, sent %q", err, service.seen)
 	}
@@ -84,7 +84,7 @@ func TestACallForWhichTokendRefusesATokenIsMadeOnce(t *testing.T) {
 	service := &rejecting{}
 	err := callBackend(t, startBackend(t, grpc.UnaryInterceptor(service.intercept)),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithChainUnaryInterceptor(tokend.InsecureUnaryInterceptor(newSource(t, issuer))))
+		grpc.WithChainUnaryInterceptor(tokend.PlaintextUnaryInterceptor(newSource(t, issuer))))
 	if status.Code(err) != codes.Unauthenticated || issuer.calls() != 1 || len(service.seen) != 0 {
 		t.Errorf("error %v, %d refreshes, sent %q", err, issuer.calls(), service.seen)
 	}
@@ -126,7 +126,7 @@ func TestCallsOfManyUsersThroughOneInterceptorHaveTheirOwnTokens(t *testing.T) {
 	source := tokend.SourceFunc(func(ctx context.Context) (tokend.TokenSource, error) {
 		return cache.Source(request(ctx.Value(userKey{}).(string))), nil
 	})
-	connection := connect(t, startBackend(t), grpc.WithChainUnaryInterceptor(tokend.InsecureUnaryInterceptor(source)))
+	connection := connect(t, startBackend(t), grpc.WithChainUnaryInterceptor(tokend.PlaintextUnaryInterceptor(source)))
 	var calling sync.WaitGroup
 	for i := range 20 {
 		user := fmt.Sprint("user", i)
@@ -147,8 +147,8 @@ func TestCallsOfManyUsersThroughOneInterceptorHaveTheirOwnTokens(t *testing.T) {
 func TestACallWithoutASourceFailsAndTellsWhy(t *testing.T) {
 	missing := errors.New("no user")
 	source := tokend.SourceFunc(func(context.Context) (tokend.TokenSource, error) { return nil, missing })
-	connection := connect(t, startBackend(t), grpc.WithChainUnaryInterceptor(tokend.InsecureUnaryInterceptor(source)),
-		grpc.WithChainStreamInterceptor(tokend.InsecureStreamInterceptor(source)))
+	connection := connect(t, startBackend(t), grpc.WithChainUnaryInterceptor(tokend.PlaintextUnaryInterceptor(source)),
+		grpc.WithChainStreamInterceptor(tokend.PlaintextStreamInterceptor(source)))
 	client := healthv1.NewHealthClient(connection)
 	if _, err := client.Check(t.Context(), &healthv1.HealthCheckRequest{}); !errors.Is(err, missing) ||
 		status.Code(err) != codes.Unavailable {
@@ -171,7 +171,7 @@ func TestAStreamWhoseTokenIsRejectedIsNotOpenedAgainAndTheNextHasAnother(t *test
 	}
 	source := newSource(t, &scriptedIssuer{})
 	connection := connect(t, startBackend(t, grpc.StreamInterceptor(rejectTheFirst)),
-		grpc.WithChainStreamInterceptor(tokend.InsecureStreamInterceptor(source)))
+		grpc.WithChainStreamInterceptor(tokend.PlaintextStreamInterceptor(source)))
 	for i, want := range []codes.Code{codes.Unauthenticated, codes.Aborted, codes.Aborted} {
 		stream, err := healthv1.NewHealthClient(connection).Watch(t.Context(), &healthv1.HealthCheckRequest{})
 		if err == nil {

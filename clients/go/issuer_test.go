@@ -85,8 +85,8 @@ func tokendError(failure tokendtest.Failure) error {
 func noJitter() float64 { return 0 }
 
 // newSource is a source without jitter that ends with the test.
-func newSource(t *testing.T, issuer tokend.Issuer, opts ...tokend.SourceOption) *tokend.Source {
-	source := tokend.NewSource(issuer, request("alice"), append([]tokend.SourceOption{tokend.WithRandom(noJitter)}, opts...)...)
+func newSource(t *testing.T, issuer tokend.Issuer, opts ...tokend.SourceOption) *tokend.CachedTokenSource {
+	source := tokend.NewTokenSource(issuer, request("alice"), append([]tokend.SourceOption{tokend.WithRandom(noJitter)}, opts...)...)
 	t.Cleanup(func() { _ = source.Close() })
 	return source
 }

@@ -67,7 +67,7 @@ func TestAConnectionThatHangsIsGivenUpWithin33SecondsAlsoWithoutCalls(t *testing
 		go func() { _ = server.Serve(listener) }()
 		defer server.Stop()
 		wires := make(chan *wire, 100)
-		client, err := tokend.New("passthrough:///hanging", tokend.WithInsecure(), tokend.WithDialOptions(
+		client, err := tokend.New("passthrough:///hanging", tokend.WithPlaintext(), tokend.WithDialOptions(
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 				connection, err := listener.DialContext(ctx)
 				made := &wire{Conn: connection, closed: make(chan struct{})}

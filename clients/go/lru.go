@@ -8,7 +8,7 @@ import (
 // entry is a user of a cache.
 type entry struct {
 	key     key
-	source  *Source
+	source  *CachedTokenSource
 	used    atomic.Int64 // when it was last asked for, in milliseconds
 	evicted atomic.Bool
 	placed  place // where it belonged when the heap last looked, or before that

@@ -116,7 +116,7 @@ func TestAllThatHappensToTokensIsCounted(t *testing.T) {
 func TestAFailureWithoutAReasonIsCountedByItsCode(t *testing.T) {
 	provider := &meterProvider{sums: map[string]int64{}}
 	client := newClient(t, "passthrough:///127.0.0.1:1")
-	source := tokend.NewSource(client, request("alice"), tokend.WithMeterProvider(provider))
+	source := tokend.NewTokenSource(client, request("alice"), tokend.WithMeterProvider(provider))
 	t.Cleanup(func() { _ = source.Close() })
 	if _, err := source.Token(t.Context()); err == nil {
 		t.Fatal("a token from nowhere")

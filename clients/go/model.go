@@ -49,8 +49,8 @@ type LookupRequest struct {
 	NextToken string
 }
 
-// DeveloperIdentity is an identity with a page of its developer users.
-type DeveloperIdentity struct {
+// LookupResult is an identity with a page of its developer users.
+type LookupResult struct {
 	// IdentityID is the identity id.
 	IdentityID string
 	// DeveloperUserIdentifiers are a page of the identity's users; where the request named a user, that user alone.

@@ -41,12 +41,12 @@ func WithTransportCredentials(transport credentials.TransportCredentials) Option
 	return func(s *clientSettings) { s.transport = transport }
 }
 
-// WithInsecure speaks plaintext: logins and tokens cross the wire unprotected. It is for the loopback and for a sidecar
+// WithPlaintext speaks plaintext: logins and tokens cross the wire unprotected. It is for the loopback and for a sidecar
 // that secures the connection.
-func WithInsecure() Option { return WithTransportCredentials(insecure.NewCredentials()) }
+func WithPlaintext() Option { return WithTransportCredentials(insecure.NewCredentials()) }
 
 // WithBearerTokenFile tells the service who calls by the bearer token in a file, such as a Kubernetes service account's.
-// Each call reads the file again. The token is not sent in plaintext: with [WithInsecure], [New] fails.
+// Each call reads the file again. The token is not sent in plaintext: with [WithPlaintext], [New] fails.
 func WithBearerTokenFile(path string) Option {
 	return WithDialOptions(grpc.WithPerRPCCredentials(bearerFile(path)))
 }

@@ -33,7 +33,7 @@ func TestCallsGoThroughTheProxyOfTheEnvironmentOnlyWhereThatIsAskedFor(t *testin
 }
 
 func callThroughProxy(t *testing.T, opts ...tokend.Option) {
-	client, err := tokend.New("dns:///tokend.example.invalid:443", append(opts, tokend.WithInsecure())...)
+	client, err := tokend.New("dns:///tokend.example.invalid:443", append(opts, tokend.WithPlaintext())...)
 	if err != nil {
 		t.Fatal(err)
 	}

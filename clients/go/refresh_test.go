@@ -16,7 +16,7 @@ func (i *countingIssuer) GetOpenIdTokenForDeveloperIdentity(context.Context, Tok
 func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testing.T) {
 	issuer := &countingIssuer{}
 	now := func() Reading { return reading(0) }
-	source := NewSource(issuer, TokenRequest{}, WithClock(now))
+	source := NewTokenSource(issuer, TokenRequest{}, WithClock(now))
 	defer source.Close()
 	if _, err := source.Token(t.Context()); err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestWhoSawTheOldTokenJustBeforeTheNewOneCameStartsNoSecondRefresh(t *testin
 
 // Who is woken while the lock is held, and finds the new token stale at once, would leave it without a refresh.
 func TestALandingWakesNoCallerBeforeItsLockIsFree(t *testing.T) {
-	source := NewSource(&countingIssuer{}, TokenRequest{}, WithClock(func() Reading { return reading(0) }))
+	source := NewTokenSource(&countingIssuer{}, TokenRequest{}, WithClock(func() Reading { return reading(0) }))
 	defer source.Close()
 	for name, err := range map[string]error{"a token": nil, "a failure": errFailed} {
 		landing := &flight{done: make(chan struct{})}

@@ -25,9 +25,9 @@ func secretHolders() map[string]any {
 		"a merge request":            tokend.MergeRequest{SourceUserIdentifier: secret, DestinationUserIdentifier: secret},
 		"an unlink request":          tokend.UnlinkRequest{DeveloperUserIdentifier: secret},
 		"a token":                    token,
-		"an identity":                tokend.DeveloperIdentity{DeveloperUserIdentifiers: []tokend.Secret{secret}},
+		"an identity":                tokend.LookupResult{DeveloperUserIdentifiers: []tokend.Secret{secret}},
 		"another's unexported field": struct{ token tokend.Token }{token},
-		"a source":                   tokend.NewSource(nil, tokend.TokenRequest{Logins: tokend.Logins{"a": secret}}),
+		"a source":                   tokend.NewTokenSource(nil, tokend.TokenRequest{Logins: tokend.Logins{"a": secret}}),
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// SourceFunc is a [TokenSource] that finds another one for each call in the call's context, such as a [Cache.Source] of
-// the user for whom the call is made. The attachers of this package drop rejected tokens of the source that it finds.
+// SourceFunc is a [TokenSource] that finds another one for each call in the call's context, such as a
+// [TokenCache.Source] of the user for whom the call is made. The attachers of this package drop rejected tokens of the source that it finds.
 type SourceFunc func(ctx context.Context) (TokenSource, error)
 
 // Token implements [TokenSource].

@@ -16,7 +16,7 @@ const (
 	defaultMaxUsers       = 10_000
 )
 
-// SourceOption is a setting of a [Source] or a [Cache].
+// SourceOption is a setting of a [CachedTokenSource] or a [TokenCache].
 type SourceOption func(*sourceSettings)
 
 type sourceSettings struct {

@@ -44,7 +44,7 @@ func TestAClientHas32RefreshesUnderWayWhateverItsSourcesAndCaches(t *testing.T) 
 		server := tokendtest.NewServer(tokendtest.WithInterceptor(calls.intercept))
 		defer server.Close()
 		client := server.Client()
-		caches := []*tokend.Cache{newCache(t, client), newCache(t, client)}
+		caches := []*tokend.TokenCache{newCache(t, client), newCache(t, client)}
 		var asking sync.WaitGroup
 		begin := time.Now()
 		for i := range 160 { // of whom the last wait for four seconds, longer than a refresh may take
@@ -156,8 +156,8 @@ func TestOneSuccessEndsTheBackoffOfEverySourceThatMetAnOutage(t *testing.T) {
 	})
 }
 
-func newSourceOf(t *testing.T, issuer tokend.Issuer, user string) *tokend.Source {
-	source := tokend.NewSource(issuer, request(user), tokend.WithRandom(noJitter))
+func newSourceOf(t *testing.T, issuer tokend.Issuer, user string) *tokend.CachedTokenSource {
+	source := tokend.NewTokenSource(issuer, request(user), tokend.WithRandom(noJitter))
 	t.Cleanup(func() { _ = source.Close() })
 	return source
 }
@@ -178,7 +178,7 @@ func TestAClientWarnsOnceOfClocksThatAreApart(t *testing.T) {
 				} {
 					clock := newClock()
 					clock.moveWall(off)
-					source := tokend.NewSource(client, request(fmt.Sprint(i)),
+					source := tokend.NewTokenSource(client, request(fmt.Sprint(i)),
 						tokend.WithClock(clock.Now), tokend.WithRefreshLogger(logger))
 					if _, err := source.Token(t.Context()); err != nil {
 						t.Error(err)
@@ -203,7 +203,7 @@ func TestAClientWithoutALoggerWarnsOfItsClockInTheDefaultOneAndOfNothingElse(t *
 	clock := newClock()
 	clock.moveWall(-time.Hour)
 	for i := range 2 {
-		source := tokend.NewSource(client, request(fmt.Sprint(i)), tokend.WithClock(clock.Now))
+		source := tokend.NewTokenSource(client, request(fmt.Sprint(i)), tokend.WithClock(clock.Now))
 		if _, err := source.Token(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -116,7 +116,7 @@ func (s *Server) Client(opts ...tokend.Option) *tokend.Client {
 	dial := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return s.listener.DialContext(ctx)
 	})
-	opts = append([]tokend.Option{tokend.WithInsecure(), tokend.WithDialOptions(dial)}, opts...)
+	opts = append([]tokend.Option{tokend.WithPlaintext(), tokend.WithDialOptions(dial)}, opts...)
 	client, err := tokend.New("passthrough:///tokendtest", opts...)
 	if err != nil {
 		panic(err)

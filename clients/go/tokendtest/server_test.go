@@ -61,7 +61,7 @@ func unlink(client *tokend.Client, identityID, user string) error {
 	})
 }
 
-func lookup(client *tokend.Client, identityID, user string) (tokend.DeveloperIdentity, error) {
+func lookup(client *tokend.Client, identityID, user string) (tokend.LookupResult, error) {
 	return client.LookupDeveloperIdentity(context.Background(), tokend.LookupRequest{
 		IdentityPoolID: tokendtest.IdentityPoolID, IdentityID: identityID, DeveloperUserIdentifier: tokend.NewSecret(user),
 	})
@@ -181,7 +181,7 @@ func TestLookupFindsTheIdentityOfAUserAndChecksPairs(t *testing.T) {
 	}
 }
 
-func revealed(identity tokend.DeveloperIdentity) []string {
+func revealed(identity tokend.LookupResult) []string {
 	var users []string
 	for _, user := range identity.DeveloperUserIdentifiers {
 		users = append(users, user.Reveal())

@@ -44,7 +44,7 @@ func main() {
 	callers := flag.Int("callers", 1, "how many call at once")
 	noRetries := flag.Bool("no-retries", false, "take the service config's retry policy away")
 	flag.Parse()
-	opts := []tokend.Option{tokend.WithInsecure()}
+	opts := []tokend.Option{tokend.WithPlaintext()}
 	if *noRetries {
 		opts = append(opts, tokend.WithDialOptions(grpc.WithDisableRetry()))
 	}

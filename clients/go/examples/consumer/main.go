@@ -97,7 +97,7 @@ func connect(replicas string) (*tokend.Client, error) {
 		state.Addresses = append(state.Addresses, resolver.Address{Addr: address})
 	}
 	named.InitialState(state)
-	return tokend.New("replicas:///", tokend.WithInsecure(), tokend.WithDialOptions(grpc.WithResolvers(named)))
+	return tokend.New("replicas:///", tokend.WithPlaintext(), tokend.WithDialOptions(grpc.WithResolvers(named)))
 }
 
 func run(replicas, pool, provider string, callers int, duration time.Duration) (*report, error) {
@@ -106,7 +106,7 @@ func run(replicas, pool, provider string, callers int, duration time.Duration) (
 		return nil, err
 	}
 	defer client.Close()
-	cache := tokend.NewCache(client)
+	cache := tokend.NewTokenCache(client)
 	defer cache.Close()
 
 	report := &report{Failures: []failure{}}

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	client, err := tokend.New("127.0.0.1:50051", tokend.WithInsecure())
+	client, err := tokend.New("127.0.0.1:50051", tokend.WithPlaintext())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func byToken() (*tokend.Client, error) {
 }
 
 func oneUser(ctx context.Context, client *tokend.Client) (tokend.Token, error) {
-	source := tokend.NewSource(client, tokend.TokenRequest{
+	source := tokend.NewTokenSource(client, tokend.TokenRequest{
 		IdentityPoolID: pool,
 		Logins:         tokend.Logins{"login.example.internal": tokend.NewSecret("billing-service")},
 		TokenDuration:  new(15 * time.Minute),
@@ -52,7 +52,7 @@ func oneUser(ctx context.Context, client *tokend.Client) (tokend.Token, error) {
 }
 
 func manyUsers(ctx context.Context, client *tokend.Client, user string) (tokend.Token, error) {
-	cache := tokend.NewCache(client, tokend.WithMaxUsers(50_000))
+	cache := tokend.NewTokenCache(client, tokend.WithMaxUsers(50_000))
 	defer cache.Close()
 
 	return cache.Token(ctx, tokend.TokenRequest{
@@ -79,7 +79,7 @@ func userOf(ctx context.Context) (string, bool) {
 	return user, ok
 }
 
-func perUser(cache *tokend.Cache) tokend.TokenSource {
+func perUser(cache *tokend.TokenCache) tokend.TokenSource {
 	byUser := tokend.SourceFunc(func(ctx context.Context) (tokend.TokenSource, error) {
 		user, ok := userOf(ctx) // as your own authentication has put it there
 		if !ok {

@@ -24,10 +24,10 @@ const credentialsOfSTS = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.
 <SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>
 </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`
 
-func newSource(t *testing.T) *tokend.Source {
+func newSource(t *testing.T) *tokend.CachedTokenSource {
 	server := tokendtest.NewServer()
 	t.Cleanup(server.Close)
-	source := tokend.NewSource(server.Client(), tokend.TokenRequest{
+	source := tokend.NewTokenSource(server.Client(), tokend.TokenRequest{
 		IdentityPoolID: tokendtest.IdentityPoolID,
 		Logins:         tokend.Logins{tokendtest.DeveloperProviderName: tokend.NewSecret("user-4711")},
 	})
@@ -94,7 +94,7 @@ func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
 func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
 	server := tokendtest.NewServer()
 	defer server.Close()
-	cache := tokend.NewCache(server.Client())
+	cache := tokend.NewTokenCache(server.Client())
 	defer cache.Close()
 	source, identities := perUser(cache), map[string]bool{}
 	for _, user := range []string{"alice", "bob", "alice"} {
@@ -121,7 +121,7 @@ func TestAServiceOfThePageGreetsTheIdentityOfItsCaller(t *testing.T) {
 	}
 	service := httptest.NewTLSServer(greeting(verifier))
 	defer service.Close()
-	source := tokend.NewSource(server.Client(), tokend.TokenRequest{
+	source := tokend.NewTokenSource(server.Client(), tokend.TokenRequest{
 		IdentityPoolID: tokendtest.IdentityPoolID,
 		Logins:         tokend.Logins{tokendtest.DeveloperProviderName: tokend.NewSecret("user-4711")},
 		PrincipalTags:  map[string]string{"department": "billing"},

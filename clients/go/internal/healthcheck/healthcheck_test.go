@@ -42,7 +42,7 @@ func TestAServerThatIsNotServingGetsNoCalls(t *testing.T) {
 		tokend.ServiceConfig: codes.Unavailable, // it is not asked
 		`{}`:                 codes.Unimplemented,
 	} {
-		client, err := tokend.New(listener.Addr().String(), tokend.WithInsecure(), tokend.WithServiceConfig(config))
+		client, err := tokend.New(listener.Addr().String(), tokend.WithPlaintext(), tokend.WithServiceConfig(config))
 		if err != nil {
 			t.Fatal(err)
 		}

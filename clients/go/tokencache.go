@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// Cache keeps the tokens of many users at hand, each by the caching policy of tokend's clients. When it is full, a user
-// without a token makes room first, then the one who was not asked for the longest. Without a token are those who have
-// not got one yet, whose token was rejected, and whose token has expired and could not be refreshed. Who made room while
-// a refresh was under way comes back when it brings a token.
-type Cache struct {
+// TokenCache keeps the tokens of many users at hand, each by the caching policy of tokend's clients. When it is full, a
+// user without a token makes room first, then the one who was not asked for the longest. Without a token are those who
+// have not got one yet, whose token was rejected, and whose token has expired and could not be refreshed. Who made room
+// while a refresh was under way comes back when it brings a token.
+type TokenCache struct {
 	issuer   Issuer
 	settings *sourceSettings
 	traffic  *traffic
@@ -20,23 +20,23 @@ type Cache struct {
 
 	entries sync.Map // key to *entry
 
-	mu    sync.Mutex // guards changes of entries; taken after that of a Source, never before it
+	mu    sync.Mutex // guards changes of entries; taken after that of a CachedTokenSource, never before it
 	byUse useHeap
 	made  uint64 // how many entries there have been
 }
 
-// NewCache makes a cache. It calls the issuer when it is first asked for a user. Close it when it is not needed any
+// NewTokenCache makes a cache. It calls the issuer when it is first asked for a user. Close it when it is not needed any
 // more.
-func NewCache(issuer Issuer, opts ...SourceOption) *Cache {
+func NewTokenCache(issuer Issuer, opts ...SourceOption) *TokenCache {
 	lifetime, end := context.WithCancel(context.Background())
-	return &Cache{
+	return &TokenCache{
 		issuer: issuer, settings: newSourceSettings(opts), traffic: trafficOf(issuer), lifetime: lifetime, end: end,
 	}
 }
 
-// Token returns a token for what the request names, as [Source.Token] does. Every field of the request counts: requests
-// share a token when they are equal.
-func (c *Cache) Token(ctx context.Context, request TokenRequest) (Token, error) {
+// Token returns a token for what the request names, as [CachedTokenSource.Token] does. Every field of the request counts:
+// requests share a token when they are equal.
+func (c *TokenCache) Token(ctx context.Context, request TokenRequest) (Token, error) {
 	found, err := c.entry(request.key(), request.clone)
 	if err != nil {
 		return Token{}, err
@@ -45,10 +45,12 @@ func (c *Cache) Token(ctx context.Context, request TokenRequest) (Token, error) 
 }
 
 // Invalidate tells the cache that another service has rejected the token of what the request names, as
-// [Source.Invalidate] does.
-func (c *Cache) Invalidate(request TokenRequest, token Token) { c.invalidate(request.key(), token) }
+// [CachedTokenSource.Invalidate] does.
+func (c *TokenCache) Invalidate(request TokenRequest, token Token) {
+	c.invalidate(request.key(), token)
+}
 
-func (c *Cache) invalidate(key key, token Token) {
+func (c *TokenCache) invalidate(key key, token Token) {
 	if found, ok := c.entries.Load(key); ok {
 		found.(*entry).source.Invalidate(token)
 	}
@@ -56,12 +58,12 @@ func (c *Cache) invalidate(key key, token Token) {
 
 // Source returns the source of what the request names. It is the cheaper way to ask for one user again and again, and
 // it holds no place in the cache: a user who made room comes back when the source is asked.
-func (c *Cache) Source(request TokenRequest) TokenSource {
-	return &cachedSource{cache: c, key: request.key(), request: request.clone()}
+func (c *TokenCache) Source(request TokenRequest) TokenSource {
+	return &userSource{cache: c, key: request.key(), request: request.clone()}
 }
 
 // Close ends all refreshes and wakes those who wait for them. From then on Token answers [ErrClosed].
-func (c *Cache) Close() error {
+func (c *TokenCache) Close() error {
 	c.mu.Lock()
 	c.end()
 	entries := c.byUse
@@ -76,14 +78,14 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-func (c *Cache) ask(ctx context.Context, found *entry) (Token, error) {
+func (c *TokenCache) ask(ctx context.Context, found *entry) (Token, error) {
 	now := c.settings.clock()
 	found.touch(now.Monotonic.Milliseconds())
 	return found.source.tokenAt(ctx, now)
 }
 
 // entry finds the entry of a user, or makes it.
-func (c *Cache) entry(key key, request func() TokenRequest) (*entry, error) {
+func (c *TokenCache) entry(key key, request func() TokenRequest) (*entry, error) {
 	if found, ok := c.entries.Load(key); ok {
 		return found.(*entry), nil
 	}
@@ -91,7 +93,7 @@ func (c *Cache) entry(key key, request func() TokenRequest) (*entry, error) {
 }
 
 // admit makes the entry of a user, unless it has been made meanwhile.
-func (c *Cache) admit(key key, request TokenRequest) (*entry, error) {
+func (c *TokenCache) admit(key key, request TokenRequest) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lifetime.Err() != nil {
@@ -106,7 +108,7 @@ func (c *Cache) admit(key key, request TokenRequest) (*entry, error) {
 }
 
 // put places an entry, for which another may have to make room. The caller holds the lock.
-func (c *Cache) put(added *entry) {
+func (c *TokenCache) put(added *entry) {
 	if len(c.byUse) >= c.settings.maxUsers {
 		evicted := c.byUse.leastRecent()
 		evicted.evicted.Store(true)
@@ -120,7 +122,7 @@ func (c *Cache) put(added *entry) {
 }
 
 // watch is called when an entry has got a token, or lost its own.
-func (c *Cache) watch(changed *entry, served bool) {
+func (c *TokenCache) watch(changed *entry, served bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -134,9 +136,9 @@ func (c *Cache) watch(changed *entry, served bool) {
 	}
 }
 
-func (c *Cache) newEntry(key key, request TokenRequest) *entry {
+func (c *TokenCache) newEntry(key key, request TokenRequest) *entry {
 	// The lifetime is the cache's own: a user who makes room fails no caller who waits.
-	source := &Source{
+	source := &CachedTokenSource{
 		issuer: c.issuer, request: request, settings: c.settings, traffic: c.traffic, lifetime: c.lifetime, end: c.end,
 	}
 	c.made++
@@ -147,18 +149,18 @@ func (c *Cache) newEntry(key key, request TokenRequest) *entry {
 	return made
 }
 
-// cachedSource is one user's source of a cache. It remembers the entry, so that most calls look nothing up.
-type cachedSource struct {
-	cache   *Cache
+// userSource is one user's source of a cache. It remembers the entry, so that most calls look nothing up.
+type userSource struct {
+	cache   *TokenCache
 	key     key
 	request TokenRequest
 	entry   atomic.Pointer[entry]
 }
 
 // Invalidate implements [Invalidator].
-func (s *cachedSource) Invalidate(token Token) { s.cache.invalidate(s.key, token) }
+func (s *userSource) Invalidate(token Token) { s.cache.invalidate(s.key, token) }
 
-func (s *cachedSource) Token(ctx context.Context) (Token, error) {
+func (s *userSource) Token(ctx context.Context) (Token, error) {
 	found := s.entry.Load()
 	if found == nil || found.evicted.Load() {
 		var err error

@@ -15,8 +15,8 @@ type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
 
-// Invalidator is a [TokenSource] that drops a token which another service has rejected, as [Source] and those of a
-// [Cache] do.
+// Invalidator is a [TokenSource] that drops a token which another service has rejected, as [CachedTokenSource] and those
+// of a [TokenCache] do.
 type Invalidator interface {
 	Invalidate(token Token)
 }
@@ -29,8 +29,8 @@ type Issuer interface {
 	GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request TokenRequest) (Token, error)
 }
 
-// Source keeps the token of one user at hand, by the caching policy of tokend's clients.
-type Source struct {
+// CachedTokenSource keeps the token of one user at hand, by the caching policy of tokend's clients.
+type CachedTokenSource struct {
 	issuer   Issuer
 	request  TokenRequest
 	settings *sourceSettings
@@ -58,11 +58,11 @@ type flight struct {
 	err   error
 }
 
-// NewSource makes a source of tokens for what the request names. It calls the issuer when it is first asked.
+// NewTokenSource makes a source of tokens for what the request names. It calls the issuer when it is first asked.
 // Close it when it is not needed any more.
-func NewSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *Source {
+func NewTokenSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *CachedTokenSource {
 	lifetime, end := context.WithCancel(context.Background())
-	return &Source{
+	return &CachedTokenSource{
 		issuer: issuer, request: request.clone(), settings: newSourceSettings(opts), traffic: trafficOf(issuer),
 		lifetime: lifetime, end: end,
 	}
@@ -82,13 +82,13 @@ func (r TokenRequest) clone() TokenRequest {
 //
 // It fails with an [*Error] when that refresh failed, or failed a moment ago, or ctx was done first; with [ErrClosed]
 // after Close; and with what an [Issuer] other than a [Client] fails with.
-func (s *Source) Token(ctx context.Context) (Token, error) {
+func (s *CachedTokenSource) Token(ctx context.Context) (Token, error) {
 	return s.tokenAt(ctx, s.settings.clock())
 }
 
 // Invalidate tells the source that another service has rejected a token. If it is still the one that is held, it is
 // dropped, and the next Token waits for another.
-func (s *Source) Invalidate(token Token) {
+func (s *CachedTokenSource) Invalidate(token Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if held := s.held.Load(); held != nil && held.token.Value.Equal(token.Value) {
@@ -98,13 +98,13 @@ func (s *Source) Invalidate(token Token) {
 }
 
 // note keeps whether there is a token. The caller holds the lock.
-func (s *Source) note(served bool) {
+func (s *CachedTokenSource) note(served bool) {
 	if s.served.Swap(served) != served && s.watch != nil {
 		s.watch(served)
 	}
 }
 
-func (s *Source) tokenAt(ctx context.Context, now Reading) (Token, error) {
+func (s *CachedTokenSource) tokenAt(ctx context.Context, now Reading) (Token, error) {
 	held := s.held.Load()
 	switch held.state(now) {
 	case fresh:
@@ -122,7 +122,7 @@ func (s *Source) tokenAt(ctx context.Context, now Reading) (Token, error) {
 }
 
 // Close ends a refresh that runs and wakes those who wait for it. From then on Token answers [ErrClosed].
-func (s *Source) Close() error {
+func (s *CachedTokenSource) Close() error {
 	s.mu.Lock()
 	s.end()
 	s.held.Store(nil)
@@ -131,7 +131,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-func (s *Source) await(ctx context.Context, now Reading) (Token, error) {
+func (s *CachedTokenSource) await(ctx context.Context, now Reading) (Token, error) {
 	s.mu.Lock()
 	flight, err := s.refresh(now)
 	s.mu.Unlock()
@@ -150,7 +150,7 @@ func (s *Source) await(ctx context.Context, now Reading) (Token, error) {
 
 // refresh returns the refresh that runs, which it starts if it must, or the last failure where none may start.
 // The caller holds the lock.
-func (s *Source) refresh(now Reading) (*flight, error) {
+func (s *CachedTokenSource) refresh(now Reading) (*flight, error) {
 	held := s.held.Load()
 	state := held.state(now)
 	switch {
@@ -175,7 +175,7 @@ func landed(token Token) *flight {
 	return flight
 }
 
-func (s *Source) fly(flight *flight) {
+func (s *CachedTokenSource) fly(flight *flight) {
 	sent, token, err := s.fetch()
 	arrived := s.settings.clock()
 	delay := s.land(flight, token, err, arrived)
@@ -194,7 +194,7 @@ func (s *Source) fly(flight *flight) {
 }
 
 // fetch calls the issuer in its turn, and tells when the call was sent: only then does its time begin.
-func (s *Source) fetch() (sent Reading, token Token, err error) {
+func (s *CachedTokenSource) fetch() (sent Reading, token Token, err error) {
 	if !s.traffic.enter(s.lifetime) {
 		return s.settings.clock(), Token{}, ErrClosed
 	}
@@ -207,7 +207,7 @@ func (s *Source) fetch() (sent Reading, token Token, err error) {
 }
 
 // land ends a refresh: it keeps the token or counts the failure. It returns how long no other refresh starts.
-func (s *Source) land(flight *flight, token Token, err error, now Reading) time.Duration {
+func (s *CachedTokenSource) land(flight *flight, token Token, err error, now Reading) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

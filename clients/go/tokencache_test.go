@@ -14,8 +14,8 @@ import (
 	"tokend.internal/go/tokendtest"
 )
 
-func newCache(t *testing.T, issuer tokend.Issuer, opts ...tokend.SourceOption) *tokend.Cache {
-	cache := tokend.NewCache(issuer, append([]tokend.SourceOption{tokend.WithRandom(noJitter)}, opts...)...)
+func newCache(t *testing.T, issuer tokend.Issuer, opts ...tokend.SourceOption) *tokend.TokenCache {
+	cache := tokend.NewTokenCache(issuer, append([]tokend.SourceOption{tokend.WithRandom(noJitter)}, opts...)...)
 	t.Cleanup(func() { _ = cache.Close() })
 	return cache
 }

@@ -290,7 +290,7 @@ func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
 	asked := request("alice")
 	asked.PrincipalTags = map[string]string{"team": "blue"}
 	asked.TokenDuration = new(time.Minute)
-	source := tokend.NewSource(issuer, asked)
+	source := tokend.NewTokenSource(issuer, asked)
 	defer source.Close()
 	asked.Logins[tokendtest.DeveloperProviderName] = tokend.NewSecret("mallory")
 	asked.PrincipalTags["team"] = "red"
@@ -305,7 +305,7 @@ func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
 
 func TestAFreshReadAllocatesNothing(t *testing.T) {
 	issuer := &scriptedIssuer{}
-	cache := tokend.NewCache(issuer)
+	cache := tokend.NewTokenCache(issuer)
 	defer cache.Close()
 	for name, source := range map[string]tokend.TokenSource{
 		"source": newSource(t, issuer), "source of a cache": cache.Source(request("alice")),
@@ -321,7 +321,7 @@ func TestAFreshReadAllocatesNothing(t *testing.T) {
 func TestCallersRefreshesAndCloseMayRunAtOnce(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	clock := newClock()
-	source := tokend.NewSource(issuer, request("alice"), tokend.WithClock(clock.Now))
+	source := tokend.NewTokenSource(issuer, request("alice"), tokend.WithClock(clock.Now))
 	var running sync.WaitGroup
 	for range 16 {
 		running.Go(func() {
