@@ -14,7 +14,7 @@ final class Aws {
                 AssumeRoleWithWebIdentityRequest.builder()
                     .roleArn("arn:aws:iam::123456789012:role/billing")
                     .roleSessionName("billing")
-                    .webIdentityToken(source.token().token())
+                    .webIdentityToken(source.token().value())
                     .build())
         .build();
   }

@@ -18,10 +18,10 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import tokend.client.CachedTokenSource;
+import tokend.client.Client;
+import tokend.client.Token;
 import tokend.client.TokenCache;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.client.TokendException;
 
 /**
@@ -49,8 +49,8 @@ final class Consumer {
   public static void main(String[] arguments) throws IOException, InterruptedException {
     NameResolverRegistry.getDefaultRegistry().register(new Replicas());
     Consumer consumer = new Consumer();
-    // Where replicas share a name in DNS, TokendClient.builder("dns:///tokend:50051") finds them.
-    try (TokendClient client = TokendClient.builder("replicas:///" + arguments[0]).plaintext().build();
+    // Where replicas share a name in DNS, Client.builder("dns:///tokend:50051") finds them.
+    try (Client client = Client.builder("replicas:///" + arguments[0]).plaintext().build();
         TokenCache cache = client.tokenCache()) {
       consumer.run(
           cache, arguments[1], arguments[2], Integer.parseInt(arguments[3]), Long.parseLong(arguments[4]));
@@ -98,7 +98,7 @@ final class Consumer {
 
   private boolean ask(CachedTokenSource source) {
     try {
-      TokenSnapshot token = source.token(PATIENCE);
+      Token token = source.token(PATIENCE);
       note(token, null);
       return true;
     } catch (TokendException failed) {
@@ -107,7 +107,7 @@ final class Consumer {
     }
   }
 
-  private synchronized void note(TokenSnapshot token, TokendException failed) {
+  private synchronized void note(Token token, TokendException failed) {
     Instant now = Instant.now();
     asks++;
     if (failed != null) {

@@ -2,13 +2,13 @@ package example;
 
 import io.grpc.Status;
 import java.time.Duration;
+import tokend.client.Client;
 import tokend.client.ErrorReason;
 import tokend.client.TokenRequest;
-import tokend.client.TokendClient;
 import tokend.client.TokendException;
 
 final class Errors {
-  static String outcome(TokendClient client, TokenRequest request) {
+  static String outcome(Client client, TokenRequest request) {
     try {
       return client.withDeadline(Duration.ofSeconds(1)).getOpenIdTokenForDeveloperIdentity(request).identityId();
     } catch (TokendException e) {

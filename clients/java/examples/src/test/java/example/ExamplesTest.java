@@ -24,10 +24,10 @@ import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
 import software.amazon.awssdk.regions.Region;
 import software.amazon.awssdk.services.sts.StsClient;
 import tokend.client.CachedTokenSource;
+import tokend.client.Client;
 import tokend.client.ErrorReason;
 import tokend.client.TokenCache;
 import tokend.client.TokenRequest;
-import tokend.client.TokendClient;
 import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
 import tokend.v1.DeveloperIdentityServiceGrpc;
@@ -38,7 +38,7 @@ class ExamplesTest {
       TokenRequest.of(FakeTokendServer.IDENTITY_POOL_ID, FakeTokendServer.DEVELOPER_PROVIDER_NAME, "alice");
 
   private final FakeTokendServer server = FakeTokendServer.start();
-  private final TokendClient client = server.client();
+  private final Client client = server.client();
 
   @AfterEach
   void stop() {
@@ -107,7 +107,7 @@ class ExamplesTest {
 
       assertThat(credentials.accessKeyId()).isEqualTo("ASIAEXAMPLE");
       assertThat(asked.join())
-          .contains("Action=AssumeRoleWithWebIdentity", "WebIdentityToken=" + source.token().token());
+          .contains("Action=AssumeRoleWithWebIdentity", "WebIdentityToken=" + source.token().value());
     } finally {
       sts.stop(0);
     }

@@ -8,21 +8,21 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import tokend.client.TokendClient;
+import tokend.client.Client;
 
 final class Identified {
-  static TokendClient byCertificate(
+  static Client byCertificate(
       String target, File caFile, File certificateFile, File keyFile, ScheduledExecutorService scheduler)
       throws IOException, GeneralSecurityException {
     AdvancedTlsX509KeyManager identity = new AdvancedTlsX509KeyManager();
     identity.updateIdentityCredentials(certificateFile, keyFile, 1, TimeUnit.MINUTES, scheduler);
-    return TokendClient.builder(target)
+    return Client.builder(target)
         .channelCredentials(TlsChannelCredentials.newBuilder().trustManager(caFile).keyManager(identity).build())
         .build();
   }
 
-  static TokendClient byToken(String target, File caFile, Path tokenFile) throws IOException {
-    return TokendClient.builder(target)
+  static Client byToken(String target, File caFile, Path tokenFile) throws IOException {
+    return Client.builder(target)
         .channelCredentials(TlsChannelCredentials.newBuilder().trustManager(caFile).build())
         .bearerTokenFile(tokenFile)
         .build();

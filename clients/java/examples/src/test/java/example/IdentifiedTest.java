@@ -21,9 +21,9 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import tokend.client.Client;
 import tokend.client.ErrorReason;
 import tokend.client.TokenRequest;
-import tokend.client.TokendClient;
 import tokend.client.TokendException;
 
 /** A real server demands to know who calls. */
@@ -53,26 +53,26 @@ class IdentifiedTest {
     return new File(told(name));
   }
 
-  private TokendClient bearing(Path tokenFile) throws Exception {
+  private Client bearing(Path tokenFile) throws Exception {
     return Identified.byToken(told("bearer"), file("ca_file"), tokenFile);
   }
 
-  private String ask(TokendClient client, String pool) {
+  private String ask(Client client, String pool) {
     TokenRequest request = TokenRequest.of(told(pool), told("developer_provider_name"), "alice");
     return client.getOpenIdTokenForDeveloperIdentity(request).identityId();
   }
 
-  private TokendException refusal(TokendClient client, String pool) {
+  private TokendException refusal(Client client, String pool) {
     return Optional.ofNullable(catchThrowableOfType(TokendException.class, () -> ask(client, pool))).orElseThrow();
   }
 
   @Test
   void aCertificateTellsWhoCalls() throws Exception {
-    try (TokendClient client =
+    try (Client client =
             Identified.byCertificate(
                 told("mutual_tls"), file("ca_file"), file("certificate_file"), file("private_key_file"), scheduler);
-        TokendClient unknown =
-            TokendClient.builder(told("mutual_tls"))
+        Client unknown =
+            Client.builder(told("mutual_tls"))
                 .channelCredentials(TlsChannelCredentials.newBuilder().trustManager(file("ca_file")).build())
                 .build()) {
       assertThat(ask(client, "identity_pool_id")).isNotEmpty();
@@ -84,7 +84,7 @@ class IdentifiedTest {
   @Test
   void aBearerTokenTellsWhoCallsAndIsFollowed(@TempDir Path directory) throws Exception {
     Path token = Files.copy(Path.of(told("unknown_key_file")), directory.resolve("token"));
-    try (TokendClient client = bearing(token)) {
+    try (Client client = bearing(token)) {
       assertThat(refusal(client, "identity_pool_id").reason()).contains(ErrorReason.CALLER_UNAUTHENTICATED);
 
       Path next = Files.copy(Path.of(told("key_file")), directory.resolve("next"));
@@ -97,7 +97,7 @@ class IdentifiedTest {
 
   @Test
   void whoWaitsTheGivenTimeIsServedAgain() throws Exception {
-    try (TokendClient client = bearing(Path.of(told("key_of_a_limited_caller_file")))) {
+    try (Client client = bearing(Path.of(told("key_of_a_limited_caller_file")))) {
       TokendException refusal = null;
       while (refusal == null) {
         refusal = catchThrowableOfType(TokendException.class, () -> ask(client, "identity_pool_id"));

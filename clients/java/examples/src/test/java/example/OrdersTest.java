@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.Test;
+import tokend.client.Client;
 import tokend.client.ErrorReason;
 import tokend.client.TokenRequest;
-import tokend.client.TokendClient;
 import tokend.client.TokendException;
 import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
@@ -18,7 +18,7 @@ class OrdersTest {
   @Test
   void aUserKeepsTheirIdentity() {
     try (FakeTokendServer server = FakeTokendServer.start()) {
-      TokendClient client = server.client();
+      Client client = server.client();
       String identityId = client.getOpenIdTokenForDeveloperIdentity(ALICE).identityId();
 
       assertEquals(identityId, client.getOpenIdTokenForDeveloperIdentity(ALICE).identityId());

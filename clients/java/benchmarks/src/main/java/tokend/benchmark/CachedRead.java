@@ -18,11 +18,11 @@ import org.openjdk.jmh.annotations.Threads;
 import org.openjdk.jmh.annotations.Warmup;
 import tokend.client.CachedTokenSource;
 import tokend.client.CachingPolicy;
+import tokend.client.Client;
 import tokend.client.ErrorReason;
+import tokend.client.Token;
 import tokend.client.TokenCache;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
 
@@ -53,7 +53,7 @@ public class CachedRead {
   @Setup
   public void warm() {
     server = FakeTokendServer.start();
-    TokendClient client = server.client();
+    Client client = server.client();
     fresh = client.tokenSource(request(0));
     fresh.token();
     cache = client.tokenCache();
@@ -66,7 +66,7 @@ public class CachedRead {
   }
 
   /** A token that is to be refreshed, and a back-off by a clock that stands still. */
-  private void makeStale(TokendClient client) {
+  private void makeStale(Client client) {
     Instant[] now = {Instant.now()};
     stale = client.tokenSource(request(0), CachingPolicy.defaults().withClocks(() -> now[0], () -> 0));
     now[0] = stale.token().refreshTime();
@@ -81,17 +81,17 @@ public class CachedRead {
   }
 
   @Benchmark
-  public TokenSnapshot freshOfSource() {
+  public Token freshOfSource() {
     return fresh.token();
   }
 
   @Benchmark
-  public TokenSnapshot freshOfCache() {
+  public Token freshOfCache() {
     return cache.token(requests[ThreadLocalRandom.current().nextInt(USERS)]);
   }
 
   @Benchmark
-  public TokenSnapshot staleOfSource() {
+  public Token staleOfSource() {
     return stale.token();
   }
 }

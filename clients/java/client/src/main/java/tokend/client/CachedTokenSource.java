@@ -23,7 +23,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
       AtomicReferenceFieldUpdater.newUpdater(CachedTokenSource.class, SourceState.class, "state");
 
   private final TokenRequest request;
-  private final Supplier<CompletableFuture<TokenSnapshot>> fetch;
+  private final Supplier<CompletableFuture<Token>> fetch;
   private final CachingPolicy policy;
   private final Refreshes refreshes;
   private volatile SourceState state = SourceState.EMPTY;
@@ -39,7 +39,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
    */
   CachedTokenSource(
       TokenRequest request,
-      Supplier<CompletableFuture<TokenSnapshot>> fetch,
+      Supplier<CompletableFuture<Token>> fetch,
       CachingPolicy policy,
       Refreshes refreshes) {
     this.request = request;
@@ -49,26 +49,26 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   @Override
-  public TokenSnapshot token() {
-    TokenSnapshot fresh = fresh(policy.now());
+  public Token token() {
+    Token fresh = fresh(policy.now());
     return fresh != null ? fresh : Waiting.await(Waiting.ofCaller(ask()));
   }
 
   @Override
-  public TokenSnapshot token(Duration timeout) {
+  public Token token(Duration timeout) {
     Objects.requireNonNull(timeout, "timeout");
-    TokenSnapshot fresh = fresh(policy.now());
+    Token fresh = fresh(policy.now());
     return fresh != null ? fresh : Waiting.await(Waiting.ofCaller(ask()), timeout);
   }
 
   @Override
-  public CompletableFuture<TokenSnapshot> tokenAsync() {
+  public CompletableFuture<Token> tokenAsync() {
     return Waiting.ofCaller(ask());
   }
 
   @Override
-  public void invalidate(TokenSnapshot rejected) {
-    String token = Objects.requireNonNull(rejected, "rejected").token();
+  public void invalidate(Token rejected) {
+    String token = Objects.requireNonNull(rejected, "rejected").value();
     STATE.updateAndGet(this, seen -> seen.invalidated(token));
     noteLoss();
   }
@@ -78,9 +78,9 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
    *
    * @return the token; empty before the first one arrives, and when the source is closed
    */
-  public Optional<TokenSnapshot> current() {
+  public Optional<Token> current() {
     Holding holding = state.holding();
-    return holding == null ? Optional.empty() : Optional.of(holding.snapshot());
+    return holding == null ? Optional.empty() : Optional.of(holding.token());
   }
 
   /**
@@ -89,14 +89,14 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
    * @return has ended if none runs, or else ends when the one that runs does, well or not
    */
   public CompletableFuture<@Nullable Void> idle() {
-    CompletableFuture<TokenSnapshot> refresh = state.refresh();
-    return refresh == null ? CompletableFuture.completedFuture(null) : refresh.handle((snapshot, failure) -> null);
+    CompletableFuture<Token> refresh = state.refresh();
+    return refresh == null ? CompletableFuture.completedFuture(null) : refresh.handle((token, failure) -> null);
   }
 
   /** Forgets the token, ends the refresh that runs, and tells all who wait, and whoever asks later, that it is closed. */
   @Override
   public void close() {
-    CompletableFuture<TokenSnapshot> refresh = STATE.getAndSet(this, SourceState.CLOSED).refresh();
+    CompletableFuture<Token> refresh = STATE.getAndSet(this, SourceState.CLOSED).refresh();
     if (refresh != null) {
       refresh.completeExceptionally(SourceState.closedFailure());
     }
@@ -120,20 +120,20 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   /** The token if it is fresh: the path that nearly all callers take. */
-  @Nullable TokenSnapshot fresh(Reading now) {
+  @Nullable Token fresh(Reading now) {
     Holding holding = state.holding();
-    return holding != null && holding.isFresh(now) ? holding.snapshot() : null;
+    return holding != null && holding.isFresh(now) ? holding.token() : null;
   }
 
   /** What the caller is given, who must not end it. Starts a refresh where one is due. */
-  CompletableFuture<TokenSnapshot> ask() {
+  CompletableFuture<Token> ask() {
     while (true) {
       SourceState seen = state;
       Reading now = policy.now();
       if (!seen.mayStartRefresh(now, refreshes.successes())) {
         return answer(seen, now);
       }
-      CompletableFuture<TokenSnapshot> refresh = new CompletableFuture<>();
+      CompletableFuture<Token> refresh = new CompletableFuture<>();
       SourceState refreshing = seen.refreshing(refresh);
       if (STATE.compareAndSet(this, seen, refreshing)) {
         start(refresh);
@@ -142,34 +142,34 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     }
   }
 
-  private CompletableFuture<TokenSnapshot> answer(SourceState seen, Reading now) {
+  private CompletableFuture<Token> answer(SourceState seen, Reading now) {
     if (seen.isStale(now)) {
       refreshes.telemetry().staleToken();
     }
     return seen.answer(now);
   }
 
-  private void start(CompletableFuture<TokenSnapshot> refresh) {
-    CompletableFuture<TokenSnapshot> call = refreshes.send(this::fetchDated);
-    call.whenComplete((snapshot, failure) -> learn(refresh, snapshot, failure));
+  private void start(CompletableFuture<Token> refresh) {
+    CompletableFuture<Token> call = refreshes.send(this::fetchDated);
+    call.whenComplete((token, failure) -> learn(refresh, token, failure));
     // Closing the source ends the refresh; the call must not outlive it.
-    refresh.whenComplete((snapshot, failure) -> call.cancel(false));
+    refresh.whenComplete((token, failure) -> call.cancel(false));
   }
 
-  private CompletableFuture<TokenSnapshot> fetchDated() {
+  private CompletableFuture<Token> fetchDated() {
     long sent = policy.clock().millis();
-    CompletableFuture<TokenSnapshot> call = fetch.get();
-    call.thenAccept(snapshot -> refreshes.compareClocks(snapshot, sent, policy.clock().millis()));
+    CompletableFuture<Token> call = fetch.get();
+    call.thenAccept(token -> refreshes.compareClocks(token, sent, policy.clock().millis()));
     return call;
   }
 
   /** The state changes before the refresh ends: who is woken and asks again must find what was brought. */
   private void learn(
-      CompletableFuture<TokenSnapshot> refresh, @Nullable TokenSnapshot snapshot, @Nullable Throwable thrown) {
+      CompletableFuture<Token> refresh, @Nullable Token token, @Nullable Throwable thrown) {
     TokendException failure = thrown == null ? null : Failures.toTokendException(thrown);
     try {
-      change(snapshot, failure);
-      Refreshes.end(refresh, snapshot, failure);
+      change(token, failure);
+      Refreshes.end(refresh, token, failure);
     } catch (Throwable defect) {
       // Of the injected clock or randomness, say. As above, no caller may be left waiting.
       TokendException reported = Failures.toTokendException(defect);
@@ -178,7 +178,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     }
   }
 
-  private void change(@Nullable TokenSnapshot snapshot, @Nullable TokendException failure) {
+  private void change(@Nullable Token token, @Nullable TokendException failure) {
     Reading now = policy.now();
     double draw = policy.random().nextDouble();
     if (failure != null) {
@@ -187,9 +187,9 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
           STATE.updateAndGet(this, seen -> seen.failed(seen.backoff().after(failure, now, draw, successes)));
       noteLoss();
       report(failed, failure, now);
-    } else if (snapshot != null) {
+    } else if (token != null) {
       refreshes.succeeded();
-      Holding arrived = Holding.of(snapshot, now, policy.skew(), draw);
+      Holding arrived = Holding.of(token, now, policy.skew(), draw);
       SourceState before = STATE.getAndUpdate(this, seen -> seen.refreshed(arrived));
       reportSuccess(before);
     }

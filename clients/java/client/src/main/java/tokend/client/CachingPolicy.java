@@ -11,14 +11,14 @@ import java.util.random.RandomGenerator;
  * What may be set of the way in which tokens are kept.
  *
  * @param skew how long before its end a token is no longer handed out; never more than a tenth of the token's life
- * @param refreshDeadline the deadline of the calls that refresh tokens
+ * @param refreshTimeout the deadline of the calls that refresh tokens
  * @param clock the wall clock
  * @param nanoTime the monotonic clock, in nanoseconds since any moment, as {@link System#nanoTime}
  * @param random draws jitter and back-off; called by many threads at once
  */
 public record CachingPolicy(
     Duration skew,
-    Duration refreshDeadline,
+    Duration refreshTimeout,
     InstantSource clock,
     LongSupplier nanoTime,
     RandomGenerator random) {
@@ -27,7 +27,7 @@ public record CachingPolicy(
    * Makes a policy of all settings.
    *
    * @param skew how long before its end a token is no longer handed out, never negative
-   * @param refreshDeadline the deadline of refreshes, more than zero
+   * @param refreshTimeout the deadline of refreshes, more than zero
    * @param clock the wall clock
    * @param nanoTime the monotonic clock
    * @param random draws jitter and back-off
@@ -37,7 +37,7 @@ public record CachingPolicy(
     if (Objects.requireNonNull(skew, "skew").isNegative()) {
       throw new IllegalArgumentException("skew must not be negative: " + skew);
     }
-    TokendClientBuilder.requirePositive(refreshDeadline, "refreshDeadline");
+    ClientBuilder.requirePositive(refreshTimeout, "refreshTimeout");
     Objects.requireNonNull(clock, "clock");
     Objects.requireNonNull(nanoTime, "nanoTime");
     Objects.requireNonNull(random, "random");
@@ -65,7 +65,7 @@ public record CachingPolicy(
    * @return the changed policy
    */
   public CachingPolicy withSkew(Duration value) {
-    return new CachingPolicy(value, refreshDeadline, clock, nanoTime, random);
+    return new CachingPolicy(value, refreshTimeout, clock, nanoTime, random);
   }
 
   /**
@@ -74,7 +74,7 @@ public record CachingPolicy(
    * @param value the deadline; the service config of the client may end calls sooner
    * @return the changed policy
    */
-  public CachingPolicy withRefreshDeadline(Duration value) {
+  public CachingPolicy withRefreshTimeout(Duration value) {
     return new CachingPolicy(skew, value, clock, nanoTime, random);
   }
 
@@ -86,7 +86,7 @@ public record CachingPolicy(
    * @return the changed policy
    */
   public CachingPolicy withClocks(InstantSource wall, LongSupplier monotonic) {
-    return new CachingPolicy(skew, refreshDeadline, wall, monotonic, random);
+    return new CachingPolicy(skew, refreshTimeout, wall, monotonic, random);
   }
 
   /**
@@ -96,7 +96,7 @@ public record CachingPolicy(
    * @return the changed policy
    */
   public CachingPolicy withRandom(RandomGenerator value) {
-    return new CachingPolicy(skew, refreshDeadline, clock, nanoTime, value);
+    return new CachingPolicy(skew, refreshTimeout, clock, nanoTime, value);
   }
 
   Reading now() {

@@ -34,7 +34,7 @@ final class Conversions {
     return message.build();
   }
 
-  static TokenSnapshot toSnapshot(GetOpenIdTokenForDeveloperIdentityResponse message) {
+  static Token toToken(GetOpenIdTokenForDeveloperIdentityResponse message) {
     if (!message.hasExpireTime()) {
       throw new ProtocolException("no expire_time");
     }
@@ -43,7 +43,7 @@ final class Conversions {
     if (issueTime != null && !expireTime.isAfter(issueTime)) {
       throw new ProtocolException("expire_time is not after issue_time");
     }
-    return new TokenSnapshot(
+    return new Token(
         message.getIdentityId(), message.getToken(), issueTime, expireTime, toInstant(message.getRefreshTime()));
   }
 

@@ -31,7 +31,7 @@ final class Refreshes {
   private int underWay;
 
   private record Turn(
-      Supplier<CompletableFuture<TokenSnapshot>> call, CompletableFuture<TokenSnapshot> result) {}
+      Supplier<CompletableFuture<Token>> call, CompletableFuture<Token> result) {}
 
   Refreshes(Telemetry telemetry) {
     this.telemetry = telemetry;
@@ -55,7 +55,7 @@ final class Refreshes {
    *
    * @return ends as the call does; cancelling it ends the call, or gives up the turn
    */
-  CompletableFuture<TokenSnapshot> send(Supplier<CompletableFuture<TokenSnapshot>> call) {
+  CompletableFuture<Token> send(Supplier<CompletableFuture<Token>> call) {
     Turn turn = new Turn(call, new CompletableFuture<>());
     if (enter(turn)) {
       start(turn);
@@ -64,8 +64,8 @@ final class Refreshes {
   }
 
   /** Warns, once, where the wall clock and the server's are far apart. The token was issued between the readings. */
-  void compareClocks(TokenSnapshot snapshot, long sentMillis, long arrivedMillis) {
-    Instant issued = snapshot.issueTime();
+  void compareClocks(Token token, long sentMillis, long arrivedMillis) {
+    Instant issued = token.issueTime();
     if (issued == null) {
       return;
     }
@@ -91,16 +91,16 @@ final class Refreshes {
   }
 
   private void start(Turn turn) {
-    CompletableFuture<TokenSnapshot> call = startCall(turn.call);
+    CompletableFuture<Token> call = startCall(turn.call);
     call.whenComplete(
-        (snapshot, failure) -> {
+        (token, failure) -> {
           leave();
-          end(turn.result, snapshot, failure);
+          end(turn.result, token, failure);
         });
-    turn.result.whenComplete((snapshot, failure) -> call.cancel(false));
+    turn.result.whenComplete((token, failure) -> call.cancel(false));
   }
 
-  private static CompletableFuture<TokenSnapshot> startCall(Supplier<CompletableFuture<TokenSnapshot>> call) {
+  private static CompletableFuture<Token> startCall(Supplier<CompletableFuture<Token>> call) {
     try {
       return call.get();
     } catch (Throwable failure) {
@@ -141,11 +141,11 @@ final class Refreshes {
   }
 
   static void end(
-      CompletableFuture<TokenSnapshot> future, @Nullable TokenSnapshot snapshot, @Nullable Throwable failure) {
+      CompletableFuture<Token> future, @Nullable Token token, @Nullable Throwable failure) {
     if (failure != null) {
       future.completeExceptionally(failure);
-    } else if (snapshot != null) {
-      future.complete(snapshot);
+    } else if (token != null) {
+      future.complete(token);
     }
   }
 }

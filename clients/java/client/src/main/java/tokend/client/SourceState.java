@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  */
 record SourceState(
     @Nullable Holding holding,
-    @Nullable CompletableFuture<TokenSnapshot> refresh,
+    @Nullable CompletableFuture<Token> refresh,
     Backoff backoff,
     boolean closed) {
 
@@ -33,7 +33,7 @@ record SourceState(
         && backoff.isOver(now, hasUsable(now), successes);
   }
 
-  SourceState refreshing(CompletableFuture<TokenSnapshot> started) {
+  SourceState refreshing(CompletableFuture<Token> started) {
     return new SourceState(holding, started, backoff, false);
   }
 
@@ -46,17 +46,17 @@ record SourceState(
   }
 
   SourceState invalidated(String token) {
-    boolean isHeld = holding != null && holding.snapshot().token().equals(token);
+    boolean isHeld = holding != null && holding.token().value().equals(token);
     return isHeld ? new SourceState(null, refresh, backoff, closed) : this;
   }
 
   /** What a caller is given who comes now: something that has ended already, but for one who must wait. */
-  CompletableFuture<TokenSnapshot> answer(Reading now) {
+  CompletableFuture<Token> answer(Reading now) {
     if (closed) {
       return CompletableFuture.failedFuture(closedFailure());
     }
     if (holding != null && hasUsable(now)) {
-      return CompletableFuture.completedFuture(holding.snapshot());
+      return CompletableFuture.completedFuture(holding.token());
     }
     if (refresh != null) {
       return refresh;

@@ -23,11 +23,11 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TokenCache implements AutoCloseable {
   /** How many users a cache holds if nothing else is said. */
-  public static final int DEFAULT_MAXIMUM_SIZE = 10_000;
+  public static final int DEFAULT_MAX_USERS = 10_000;
 
   private final Function<TokenRequest, CachedTokenSource> newSource;
   private final CachingPolicy policy;
-  private final int maximumSize;
+  private final int maxUsers;
   private final Telemetry telemetry;
   private final ConcurrentMap<TokenRequest, Entry> entries = new ConcurrentHashMap<>();
   private final Set<CachedTokenSource> leaving = ConcurrentHashMap.newKeySet();
@@ -38,13 +38,13 @@ public final class TokenCache implements AutoCloseable {
   private boolean closed;
 
   TokenCache(
-      Function<TokenRequest, CachedTokenSource> newSource, CachingPolicy policy, int maximumSize, Telemetry telemetry) {
-    if (maximumSize < 1) {
-      throw new IllegalArgumentException("maximumSize must be 1 or more");
+      Function<TokenRequest, CachedTokenSource> newSource, CachingPolicy policy, int maxUsers, Telemetry telemetry) {
+    if (maxUsers < 1) {
+      throw new IllegalArgumentException("maxUsers must be 1 or more");
     }
     this.newSource = newSource;
     this.policy = policy;
-    this.maximumSize = maximumSize;
+    this.maxUsers = maxUsers;
     this.telemetry = telemetry;
   }
 
@@ -55,10 +55,10 @@ public final class TokenCache implements AutoCloseable {
    * @return the token
    * @throws TokendException when there is no token and the refresh failed
    */
-  public TokenSnapshot token(TokenRequest request) {
+  public Token token(TokenRequest request) {
     Reading now = policy.now();
     CachedTokenSource source = source(request, now.nanoTime());
-    TokenSnapshot fresh = source.fresh(now);
+    Token fresh = source.fresh(now);
     return fresh != null ? fresh : source.token();
   }
 
@@ -70,7 +70,7 @@ public final class TokenCache implements AutoCloseable {
    * @return the token
    * @throws TokendException when there is no token and the refresh failed, or took longer
    */
-  public TokenSnapshot token(TokenRequest request, Duration timeout) {
+  public Token token(TokenRequest request, Duration timeout) {
     Objects.requireNonNull(timeout, "timeout");
     return source(request).token(timeout);
   }
@@ -81,7 +81,7 @@ public final class TokenCache implements AutoCloseable {
    * @param request names the user
    * @return ends with the token or with a {@link TokendException}
    */
-  public CompletableFuture<TokenSnapshot> tokenAsync(TokenRequest request) {
+  public CompletableFuture<Token> tokenAsync(TokenRequest request) {
     return source(request).tokenAsync();
   }
 
@@ -103,7 +103,7 @@ public final class TokenCache implements AutoCloseable {
    * @param request names the user
    * @param rejected the token
    */
-  public void invalidate(TokenRequest request, TokenSnapshot rejected) {
+  public void invalidate(TokenRequest request, Token rejected) {
     Objects.requireNonNull(rejected, "rejected");
     Entry found = entries.get(Objects.requireNonNull(request, "request"));
     if (found != null) {
@@ -146,7 +146,7 @@ public final class TokenCache implements AutoCloseable {
     if (found != null) {
       return found;
     }
-    while (entries.size() >= maximumSize) {
+    while (entries.size() >= maxUsers) {
       makeRoom();
     }
     Entry entry = new Entry(request, newSource.apply(request), now);

@@ -12,7 +12,7 @@ public interface TokenSource {
    * @return the token
    * @throws TokendException when there is no token and the refresh failed
    */
-  TokenSnapshot token();
+  Token token();
 
   /**
    * A token that is valid now. Waits only where there is none.
@@ -21,14 +21,14 @@ public interface TokenSource {
    * @return the token
    * @throws TokendException when there is no token and the refresh failed, or took longer
    */
-  TokenSnapshot token(Duration timeout);
+  Token token(Duration timeout);
 
   /**
    * A token that is valid when the future ends. Never blocks.
    *
    * @return ends with the token or with a {@link TokendException}; cancelling it takes nothing from others who wait
    */
-  CompletableFuture<TokenSnapshot> tokenAsync();
+  CompletableFuture<Token> tokenAsync();
 
   /**
    * Drops a token that another service has rejected, if it is still the one that is held: the next who asks waits for a
@@ -36,5 +36,5 @@ public interface TokenSource {
    *
    * @param rejected the token
    */
-  void invalidate(TokenSnapshot rejected);
+  void invalidate(Token rejected);
 }

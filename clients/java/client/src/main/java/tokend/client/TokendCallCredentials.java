@@ -53,26 +53,26 @@ public final class TokendCallCredentials extends CallCredentials {
 
   @Override
   public void applyRequestMetadata(RequestInfo requestInfo, Executor appExecutor, MetadataApplier applier) {
-    apply(requestInfo, applier, snapshot -> {});
+    apply(requestInfo, applier, token -> {});
   }
 
   /** Does the same, and hands out the token that the call bears. */
-  void apply(RequestInfo requestInfo, MetadataApplier applier, Consumer<TokenSnapshot> attached) {
+  void apply(RequestInfo requestInfo, MetadataApplier applier, Consumer<Token> attached) {
     if (!plaintextAllowed && !isPrivate(requestInfo)) {
       applier.fail(NOT_PRIVATE);
       return;
     }
-    source.tokenAsync().whenComplete((snapshot, failure) -> apply(applier, attached, snapshot, failure));
+    source.tokenAsync().whenComplete((token, failure) -> apply(applier, attached, token, failure));
   }
 
   private static void apply(
       MetadataApplier applier,
-      Consumer<TokenSnapshot> attached,
-      @Nullable TokenSnapshot snapshot,
+      Consumer<Token> attached,
+      @Nullable Token token,
       @Nullable Throwable failure) {
-    if (snapshot != null) {
-      attached.accept(snapshot);
-      applier.apply(authorization(snapshot.token()));
+    if (token != null) {
+      attached.accept(token);
+      applier.apply(authorization(token.value()));
     } else if (failure != null) {
       applier.fail(toStatus(Failures.toTokendException(failure)));
     }

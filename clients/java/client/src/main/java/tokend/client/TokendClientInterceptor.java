@@ -54,7 +54,7 @@ public final class TokendClientInterceptor implements ClientInterceptor {
     return new RepeatableCall<>(
         call,
         status -> {
-          TokenSnapshot rejected = first.token;
+          Token rejected = first.token;
           if (rejected == null || status.getCode() != Status.Code.UNAUTHENTICATED) {
             return null;
           }
@@ -70,11 +70,11 @@ public final class TokendClientInterceptor implements ClientInterceptor {
 
   /** The credentials of one attempt, which know the token that it bears. */
   private final class Attached extends CallCredentials {
-    private volatile @Nullable TokenSnapshot token;
+    private volatile @Nullable Token token;
 
     @Override
     public void applyRequestMetadata(RequestInfo requestInfo, Executor appExecutor, MetadataApplier applier) {
-      credentials.apply(requestInfo, applier, snapshot -> token = snapshot);
+      credentials.apply(requestInfo, applier, attached -> token = attached);
     }
   }
 }

@@ -146,7 +146,7 @@ public final class TokendHttpClient {
       token(this::sendFirst);
     }
 
-    private void sendFirst(TokenSnapshot token) {
+    private void sendFirst(Token token) {
       HttpResponse.BodyHandler<T> unlessRejected =
           answer -> answer.statusCode() == UNAUTHORIZED ? BodySubscribers.replacing(null) : handler.apply(answer);
       attempt(
@@ -162,7 +162,7 @@ public final class TokendHttpClient {
           });
     }
 
-    private void token(Consumer<TokenSnapshot> then) {
+    private void token(Consumer<Token> then) {
       Context previous = caller.attach();
       try {
         follow(source.tokenAsync(), then);
@@ -172,10 +172,10 @@ public final class TokendHttpClient {
     }
 
     private void attempt(
-        TokenSnapshot token, HttpResponse.BodyHandler<T> taker, Consumer<HttpResponse<T>> then) {
+        Token token, HttpResponse.BodyHandler<T> taker, Consumer<HttpResponse<T>> then) {
       HttpRequest bearing =
           HttpRequest.newBuilder(request, (name, value) -> !name.equalsIgnoreCase(AUTHORIZATION))
-              .header(AUTHORIZATION, "Bearer " + token.token())
+              .header(AUTHORIZATION, "Bearer " + token.value())
               .build();
       follow(client.sendAsync(bearing, taker), then);
     }

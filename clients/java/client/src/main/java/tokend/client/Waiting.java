@@ -17,18 +17,18 @@ final class Waiting {
    * A future of a caller's own, which they may end as they like. It ends as another one does, or with the caller's gRPC
    * context: by its deadline, or its cancellation.
    */
-  static CompletableFuture<TokenSnapshot> ofCaller(CompletableFuture<TokenSnapshot> shared) {
+  static CompletableFuture<Token> ofCaller(CompletableFuture<Token> shared) {
     // copy() would wrap the failure.
-    CompletableFuture<TokenSnapshot> own = new CompletableFuture<>();
+    CompletableFuture<Token> own = new CompletableFuture<>();
     if (shared.isDone()) {
-      shared.whenComplete((snapshot, failure) -> Refreshes.end(own, snapshot, failure));
+      shared.whenComplete((token, failure) -> Refreshes.end(own, token, failure));
       return own;
     }
     Context caller = Context.current();
     Context.CancellationListener listener = context -> own.completeExceptionally(givenUp(context));
     caller.addListener(listener, Runnable::run);
-    own.whenComplete((snapshot, failure) -> caller.removeListener(listener));
-    shared.whenComplete((snapshot, failure) -> Refreshes.end(own, snapshot, failure));
+    own.whenComplete((token, failure) -> caller.removeListener(listener));
+    shared.whenComplete((token, failure) -> Refreshes.end(own, token, failure));
     return own;
   }
 

@@ -1,7 +1,7 @@
 /**
  * A client of tokend: the four developer-identity operations, and tokens that stay fresh.
  *
- * <p>{@link tokend.client.TokendClient} makes single calls. {@link tokend.client.CachedTokenSource} keeps the token of
+ * <p>{@link tokend.client.Client} makes single calls. {@link tokend.client.CachedTokenSource} keeps the token of
  * one user and {@link tokend.client.TokenCache} those of many; {@link tokend.client.TokendCallCredentials} attaches a
  * token to the calls of other gRPC services, and {@link tokend.client.TokendClientInterceptor} replaces a rejected one.
  * Every failure is a {@link tokend.client.TokendException}.

@@ -17,11 +17,11 @@ class ArgumentsTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
   private static final CachingPolicy POLICY = CachingPolicy.defaults();
 
-  private static Map<ThrowingCallable, String> withNull(TokendClient client, TokenCache cache) {
+  private static Map<ThrowingCallable, String> withNull(Client client, TokenCache cache) {
     CachedTokenSource source = cache.source(ALICE);
-    TokendClientBuilder builder = TokendClient.builder("localhost:1");
+    ClientBuilder builder = Client.builder("localhost:1");
     return Map.ofEntries(
-        Map.entry(() -> TokendClient.builder(null), "target"),
+        Map.entry(() -> Client.builder(null), "target"),
         Map.entry(() -> builder.channelCredentials(null), "value"),
         Map.entry(() -> builder.bearerTokenFile(null), "value"),
         Map.entry(() -> builder.deadline(null), "deadline"),
@@ -48,7 +48,7 @@ class ArgumentsTest {
         Map.entry(() -> new TokendHttpClient(null, source), "client"),
         Map.entry(() -> new TokendHttpClient(HttpClient.newHttpClient(), null), "source"),
         Map.entry(() -> POLICY.withSkew(null), "skew"),
-        Map.entry(() -> POLICY.withRefreshDeadline(null), "refreshDeadline"),
+        Map.entry(() -> POLICY.withRefreshTimeout(null), "refreshTimeout"),
         Map.entry(() -> POLICY.withClocks(null, System::nanoTime), "clock"),
         Map.entry(() -> POLICY.withRandom(null), "random"),
         Map.entry(() -> TokenRequest.of(null, "provider", "alice"), "identityPoolId"),
@@ -64,7 +64,7 @@ class ArgumentsTest {
 
   @Test
   void nullIsRefusedAtOnceByItsName() {
-    try (TokendClient client = TokendClient.builder("localhost:1").plaintext().build();
+    try (Client client = Client.builder("localhost:1").plaintext().build();
         TokenCache cache = client.tokenCache()) {
       withNull(client, cache)
           .forEach(
@@ -78,10 +78,10 @@ class ArgumentsTest {
     assertThat(POLICY.withSkew(Duration.ZERO).skew()).isZero();
     assertThatIllegalArgumentException().isThrownBy(() -> POLICY.withSkew(negative)).withMessageContaining("skew");
     for (Duration none : new Duration[] {Duration.ZERO, negative}) {
-      assertThatIllegalArgumentException().isThrownBy(() -> POLICY.withRefreshDeadline(none));
-      assertThatIllegalArgumentException().isThrownBy(() -> TokendClient.builder("localhost:1").deadline(none));
+      assertThatIllegalArgumentException().isThrownBy(() -> POLICY.withRefreshTimeout(none));
+      assertThatIllegalArgumentException().isThrownBy(() -> Client.builder("localhost:1").deadline(none));
       assertThatIllegalArgumentException()
-          .isThrownBy(() -> TokendClient.builder("localhost:1").keepAlive(none, Duration.ofSeconds(1)));
+          .isThrownBy(() -> Client.builder("localhost:1").keepAlive(none, Duration.ofSeconds(1)));
     }
   }
 }

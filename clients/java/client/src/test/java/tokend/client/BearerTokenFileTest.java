@@ -129,7 +129,7 @@ class BearerTokenFileTest {
 
   @Test
   void aClientThatSpeaksPlaintextIsNotMade() {
-    TokendClientBuilder careless = TokendClient.builder("localhost:1").bearerTokenFile(file).plaintext();
+    ClientBuilder careless = Client.builder("localhost:1").bearerTokenFile(file).plaintext();
 
     assertThatExceptionOfType(IllegalStateException.class).isThrownBy(careless::build);
   }

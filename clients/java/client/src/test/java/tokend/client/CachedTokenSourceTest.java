@@ -2,7 +2,7 @@ package tokend.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
-import static tokend.client.FakeCalls.snapshot;
+import static tokend.client.FakeCalls.token;
 
 import io.grpc.Context;
 import io.grpc.Status;
@@ -31,14 +31,14 @@ class CachedTokenSourceTest {
   private final CachingPolicy policy = clock.policy();
   private final Refreshes refreshes = new Refreshes(Telemetry.NONE);
   private final CachedTokenSource source = source(calls, policy);
-  private final TokenSnapshot first = snapshot("first", ManualClock.START, LIFE);
+  private final Token first = token("first", ManualClock.START, LIFE);
 
-  private CachedTokenSource source(Supplier<CompletableFuture<TokenSnapshot>> fetch, CachingPolicy kept) {
+  private CachedTokenSource source(Supplier<CompletableFuture<Token>> fetch, CachingPolicy kept) {
     return new CachedTokenSource(FakeCalls.USER, fetch, kept, refreshes);
   }
 
   private void warm() {
-    CompletableFuture<TokenSnapshot> token = source.tokenAsync();
+    CompletableFuture<Token> token = source.tokenAsync();
     calls.last().complete(first);
     assertThat(token).isCompletedWithValue(first);
   }
@@ -47,8 +47,8 @@ class CachedTokenSourceTest {
     calls.last().completeExceptionally(TokendException.local(code, "as scripted", null));
   }
 
-  private static TokendException failureOf(CompletableFuture<TokenSnapshot> token) {
-    return (TokendException) token.handle((snapshot, failure) -> failure).getNow(null);
+  private static TokendException failureOf(CompletableFuture<Token> token) {
+    return (TokendException) token.handle((brought, failure) -> failure).getNow(null);
   }
 
   @Test
@@ -60,7 +60,7 @@ class CachedTokenSourceTest {
 
   @Test
   void theFirstCallerWaits() {
-    CompletableFuture<TokenSnapshot> token = source.tokenAsync();
+    CompletableFuture<Token> token = source.tokenAsync();
 
     assertThat(token).isNotDone();
     assertThat(source.idle()).isNotDone();
@@ -88,7 +88,7 @@ class CachedTokenSourceTest {
     assertThat(source.token()).isSameAs(first);
     assertThat(source.token()).isSameAs(first);
     assertThat(calls.count()).isEqualTo(2);
-    TokenSnapshot second = snapshot("second", clock.instant(), LIFE);
+    Token second = token("second", clock.instant(), LIFE);
     calls.last().complete(second);
     assertThat(source.token()).isSameAs(second);
     assertThat(calls.count()).isEqualTo(2);
@@ -101,11 +101,11 @@ class CachedTokenSourceTest {
     assertThat(source.tokenAsync()).isCompletedWithValue(first);
     clock.advance(MILLISECOND);
 
-    CompletableFuture<TokenSnapshot> token = source.tokenAsync();
+    CompletableFuture<Token> token = source.tokenAsync();
 
     assertThat(token).isNotDone();
     assertThat(calls.count()).isEqualTo(2);
-    TokenSnapshot second = snapshot("second", clock.instant(), LIFE);
+    Token second = token("second", clock.instant(), LIFE);
     calls.last().complete(second);
     assertThat(token).isCompletedWithValue(second);
   }
@@ -116,7 +116,7 @@ class CachedTokenSourceTest {
     CyclicBarrier together = new CyclicBarrier(callers);
     ExecutorService threads = Executors.newFixedThreadPool(callers);
     try {
-      List<Future<CompletableFuture<TokenSnapshot>>> asked = new ArrayList<>();
+      List<Future<CompletableFuture<Token>>> asked = new ArrayList<>();
       for (int i = 0; i < callers; i++) {
         asked.add(
             threads.submit(
@@ -125,8 +125,8 @@ class CachedTokenSourceTest {
                   return source.tokenAsync();
                 }));
       }
-      List<CompletableFuture<TokenSnapshot>> tokens = new ArrayList<>();
-      for (Future<CompletableFuture<TokenSnapshot>> each : asked) {
+      List<CompletableFuture<Token>> tokens = new ArrayList<>();
+      for (Future<CompletableFuture<Token>> each : asked) {
         tokens.add(each.get());
       }
 
@@ -142,8 +142,8 @@ class CachedTokenSourceTest {
   void aBlockedCallerGetsWhatTheRefreshBrings() throws Exception {
     ExecutorService threads = Executors.newFixedThreadPool(1);
     try {
-      CompletableFuture<TokenSnapshot> another = source.tokenAsync();
-      Future<TokenSnapshot> blocked = threads.submit(() -> source.token());
+      CompletableFuture<Token> another = source.tokenAsync();
+      Future<Token> blocked = threads.submit(() -> source.token());
       calls.last().complete(first);
 
       assertThat(blocked.get()).isSameAs(first);
@@ -156,8 +156,8 @@ class CachedTokenSourceTest {
 
   @Test
   void cancellingTakesNothingFromTheOthers() {
-    CompletableFuture<TokenSnapshot> one = source.tokenAsync();
-    CompletableFuture<TokenSnapshot> other = source.tokenAsync();
+    CompletableFuture<Token> one = source.tokenAsync();
+    CompletableFuture<Token> other = source.tokenAsync();
 
     one.cancel(true);
 
@@ -168,7 +168,7 @@ class CachedTokenSourceTest {
 
   @Test
   void aCallerWhoseTimeIsSpentTakesNothingFromTheOthers() {
-    CompletableFuture<TokenSnapshot> other = source.tokenAsync();
+    CompletableFuture<Token> other = source.tokenAsync();
 
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(() -> source.token(Duration.ofNanos(1)))
@@ -229,7 +229,7 @@ class CachedTokenSourceTest {
     fail(Status.Code.UNAVAILABLE);
     clock.advance(Duration.ofSeconds(1));
     source.tokenAsync();
-    TokenSnapshot short1 = snapshot("short", clock.instant(), Duration.ofSeconds(10));
+    Token short1 = token("short", clock.instant(), Duration.ofSeconds(10));
     calls.last().complete(short1);
     clock.set(short1.expireTime());
     source.tokenAsync();
@@ -260,9 +260,9 @@ class CachedTokenSourceTest {
 
   @Test
   void whoWaitedGetsTheFailureAndWhoComesDuringTheBackOffTheLastOne() {
-    CompletableFuture<TokenSnapshot> waiting = source.tokenAsync();
+    CompletableFuture<Token> waiting = source.tokenAsync();
     fail(Status.Code.NOT_FOUND);
-    CompletableFuture<TokenSnapshot> later = source.tokenAsync();
+    CompletableFuture<Token> later = source.tokenAsync();
 
     assertThat(failureOf(waiting).code()).isEqualTo(Status.Code.NOT_FOUND);
     assertThat(failureOf(later).code()).isEqualTo(Status.Code.NOT_FOUND);
@@ -299,7 +299,7 @@ class CachedTokenSourceTest {
     assertThat(calls.count()).isBetween(8, 20);
     clock.advance(Duration.ofSeconds(60));
     jittered.tokenAsync();
-    TokenSnapshot second = snapshot("second", clock.instant(), LIFE);
+    Token second = token("second", clock.instant(), LIFE);
     calls.last().complete(second);
     assertThat(jittered.token()).isSameAs(second);
   }
@@ -321,7 +321,7 @@ class CachedTokenSourceTest {
 
     assertThat(failureOf(broken.tokenAsync()).code()).isEqualTo(Status.Code.UNKNOWN);
     clock.advance(Duration.ofSeconds(1));
-    CompletableFuture<TokenSnapshot> token = broken.tokenAsync();
+    CompletableFuture<Token> token = broken.tokenAsync();
     later.last().complete(first);
     assertThat(token).isCompletedWithValue(first);
   }
@@ -329,7 +329,7 @@ class CachedTokenSourceTest {
   @Test
   void aDefectOfWhatIsInjectedLeavesNoCallerWaiting() {
     CachedTokenSource broken = source(calls, policy.withRandom(() -> Math.floorDiv(1L, 0L)));
-    CompletableFuture<TokenSnapshot> token = broken.tokenAsync();
+    CompletableFuture<Token> token = broken.tokenAsync();
     calls.last().complete(first);
 
     assertThat(failureOf(token)).hasMessage("UNKNOWN: ArithmeticException");
@@ -339,7 +339,7 @@ class CachedTokenSourceTest {
 
   @Test
   void whoIsWokenFindsTheNewTokenWhenTheyAskAgain() {
-    List<TokenSnapshot> seen = new ArrayList<>();
+    List<Token> seen = new ArrayList<>();
     source.tokenAsync().thenAccept(token -> seen.add(source.token(Duration.ZERO)));
 
     calls.last().complete(first);
@@ -349,7 +349,7 @@ class CachedTokenSourceTest {
 
   @Test
   void closingWakesThoseWhoWaitAndEndsTheCall() {
-    CompletableFuture<TokenSnapshot> waiting = source.tokenAsync();
+    CompletableFuture<Token> waiting = source.tokenAsync();
     CompletableFuture<Void> idle = source.idle();
 
     source.close();
@@ -477,16 +477,16 @@ class CachedTokenSourceTest {
   @Test
   void aRejectedTokenIsDroppedAndNoOther() {
     warm();
-    TokenSnapshot same = new TokenSnapshot("id", "first", null, Instant.EPOCH, Instant.EPOCH);
-    source.invalidate(snapshot("another", ManualClock.START, LIFE));
+    Token same = new Token("id", "first", null, Instant.EPOCH, Instant.EPOCH);
+    source.invalidate(token("another", ManualClock.START, LIFE));
     assertThat(source.token()).isSameAs(first);
 
     source.invalidate(same);
 
     assertThat(source.current()).isEmpty();
-    CompletableFuture<TokenSnapshot> token = source.tokenAsync();
+    CompletableFuture<Token> token = source.tokenAsync();
     assertThat(token).isNotDone();
-    TokenSnapshot second = snapshot("second", clock.instant(), LIFE);
+    Token second = token("second", clock.instant(), LIFE);
     calls.last().complete(second);
     source.invalidate(same);
     assertThat(token).isCompletedWithValue(second);
@@ -522,8 +522,8 @@ class CachedTokenSourceTest {
   @Test
   void aCallerWhoGivesUpItsContextTakesNothingFromTheOthers() throws Exception {
     Context.CancellableContext caller = Context.current().withCancellation();
-    CompletableFuture<TokenSnapshot> given = caller.call(() -> source.tokenAsync());
-    CompletableFuture<TokenSnapshot> other = source.tokenAsync();
+    CompletableFuture<Token> given = caller.call(() -> source.tokenAsync());
+    CompletableFuture<Token> other = source.tokenAsync();
 
     caller.cancel(null);
 

@@ -63,8 +63,8 @@ class ChannelTest {
         .start();
   }
 
-  private static TokendClientBuilder client(String target) {
-    return TokendClient.builder(target).plaintext().deadline(ScriptedServer.PATIENCE);
+  private static ClientBuilder client(String target) {
+    return Client.builder(target).plaintext().deadline(ScriptedServer.PATIENCE);
   }
 
   /** A transport that keeps the keepalive settings that it gets, and the channel that it makes. */
@@ -108,7 +108,7 @@ class ChannelTest {
     }
   }
 
-  private static List<String> keepAliveOf(TokendClientBuilder builder) {
+  private static List<String> keepAliveOf(ClientBuilder builder) {
     Recorder[] recorder = new Recorder[1];
     builder
         .plaintext()
@@ -120,9 +120,9 @@ class ChannelTest {
 
   @Test
   void connectionsArePingedAlsoWithoutCalls() {
-    assertThat(keepAliveOf(TokendClient.builder("localhost:1")))
+    assertThat(keepAliveOf(Client.builder("localhost:1")))
         .containsExactly("time 30000", "timeout 3000", "without calls true");
-    assertThat(keepAliveOf(TokendClient.builder("localhost:1").keepAlive(Duration.ofSeconds(10), Duration.ofSeconds(1))))
+    assertThat(keepAliveOf(Client.builder("localhost:1").keepAlive(Duration.ofSeconds(10), Duration.ofSeconds(1))))
         .containsExactly("time 10000", "timeout 1000", "without calls true");
   }
 
@@ -131,7 +131,7 @@ class ChannelTest {
     service.then(TOKEN);
     service.then(TOKEN);
     try (Relay relay = new Relay(server.getPort());
-        TokendClient client =
+        Client client =
             client("localhost:" + relay.port())
                 .keepAlive(Duration.ofSeconds(10), Duration.ofMillis(500))
                 .build()) {
@@ -151,7 +151,7 @@ class ChannelTest {
     service.then(TOKEN);
     service.then(TOKEN);
     Recorder[] recorder = new Recorder[1];
-    try (TokendClient client =
+    try (Client client =
         client("localhost:" + port)
             .transport((target, credentials) -> recorder[0] = new Recorder(target, credentials))
             .build()) {
@@ -217,8 +217,8 @@ class ChannelTest {
     ProxySelector.setDefault(nowhere);
     String target = "localhost:" + server.getPort();
 
-    try (TokendClient direct = client(target).build();
-        TokendClient proxied = client(target).environmentProxy().build()) {
+    try (Client direct = client(target).build();
+        Client proxied = client(target).environmentProxy().build()) {
       direct.getOpenIdTokenForDeveloperIdentity(ALICE);
       assertThat(nowhere.asked).isEmpty();
       assertThatExceptionOfType(TokendException.class)

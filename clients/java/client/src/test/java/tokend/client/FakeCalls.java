@@ -10,20 +10,20 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Supplier;
 
 /** Calls for tokens that end when a test says so. */
-final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
+final class FakeCalls implements Supplier<CompletableFuture<Token>> {
   /** Whose tokens the sources of tests keep. */
   static final TokenRequest USER = TokenRequest.of("pool", "provider", "alice");
 
-  private final List<CompletableFuture<TokenSnapshot>> started = new CopyOnWriteArrayList<>();
+  private final List<CompletableFuture<Token>> started = new CopyOnWriteArrayList<>();
   private final Map<Integer, Runnable> actions = new ConcurrentHashMap<>();
 
-  static TokenSnapshot snapshot(String token, Instant issued, Duration life) {
-    return new TokenSnapshot("us-east-1:id", token, issued, issued.plus(life), issued.plus(life.dividedBy(3)));
+  static Token token(String token, Instant issued, Duration life) {
+    return new Token("us-east-1:id", token, issued, issued.plus(life), issued.plus(life.dividedBy(3)));
   }
 
   @Override
-  public CompletableFuture<TokenSnapshot> get() {
-    CompletableFuture<TokenSnapshot> call = new CompletableFuture<>();
+  public CompletableFuture<Token> get() {
+    CompletableFuture<Token> call = new CompletableFuture<>();
     started.add(call);
     actions.getOrDefault(started.size(), () -> {}).run();
     return call;
@@ -38,7 +38,7 @@ final class FakeCalls implements Supplier<CompletableFuture<TokenSnapshot>> {
     return started.size();
   }
 
-  CompletableFuture<TokenSnapshot> last() {
+  CompletableFuture<Token> last() {
     return started.get(started.size() - 1);
   }
 }

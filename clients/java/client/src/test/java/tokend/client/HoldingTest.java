@@ -21,9 +21,9 @@ class HoldingTest {
   private final ManualClock clock = new ManualClock();
 
   private Holding holding(@Nullable Instant issued, Instant base, long refreshAfter, long expireAfter, double draw) {
-    TokenSnapshot snapshot =
-        new TokenSnapshot("id", "token", issued, base.plusSeconds(expireAfter), base.plusSeconds(refreshAfter));
-    return Holding.of(snapshot, clock.reading(), SKEW, draw);
+    Token token =
+        new Token("id", "token", issued, base.plusSeconds(expireAfter), base.plusSeconds(refreshAfter));
+    return Holding.of(token, clock.reading(), SKEW, draw);
   }
 
   private Holding holding(long refreshAfter, long expireAfter, double draw) {

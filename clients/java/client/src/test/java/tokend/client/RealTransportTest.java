@@ -84,8 +84,8 @@ class RealTransportTest {
     }
   }
 
-  private static TokendClientBuilder client(String target) {
-    return TokendClient.builder(target).deadline(ScriptedServer.PATIENCE);
+  private static ClientBuilder client(String target) {
+    return Client.builder(target).deadline(ScriptedServer.PATIENCE);
   }
 
   private static KeyStore keyStore(Path directory) throws Exception {
@@ -127,11 +127,11 @@ class RealTransportTest {
     String target = "localhost:" + serve(serverTls(keys));
     service.then(TOKEN);
 
-    try (TokendClient client = client(target).channelCredentials(trusting(keys).build()).build();
-        TokendClient stranger = client(target).build();
-        TokendClient careless = client(target).plaintext().build()) {
+    try (Client client = client(target).channelCredentials(trusting(keys).build()).build();
+        Client stranger = client(target).build();
+        Client careless = client(target).plaintext().build()) {
       assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).identityId()).isEqualTo("pool:1");
-      for (TokendClient refused : List.of(stranger, careless)) {
+      for (Client refused : List.of(stranger, careless)) {
         assertThatExceptionOfType(TokendException.class)
             .isThrownBy(() -> refused.getOpenIdTokenForDeveloperIdentity(ALICE))
             .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.UNAVAILABLE));
@@ -148,7 +148,7 @@ class RealTransportTest {
     FakeCalls calls = new FakeCalls();
     CachedTokenSource source = new CachedTokenSource(FakeCalls.USER, calls, new ManualClock().policy(), new Refreshes(Telemetry.NONE));
     source.tokenAsync();
-    calls.last().complete(FakeCalls.snapshot("jwt", ManualClock.START, Duration.ofMinutes(15)));
+    calls.last().complete(FakeCalls.token("jwt", ManualClock.START, Duration.ofMinutes(15)));
     TokendCallCredentials credentials = new TokendCallCredentials(source);
 
     ManagedChannel channel = Grpc.newChannelBuilder(target, InsecureChannelCredentials.create()).build();
@@ -178,7 +178,7 @@ class RealTransportTest {
     service.then(TOKEN);
     service.then(TOKEN);
 
-    try (TokendClient client =
+    try (Client client =
         client(target).channelCredentials(trusting(keys).build()).bearerTokenFile(file).build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
@@ -202,7 +202,7 @@ class RealTransportTest {
     }
     service.then(ScriptedService.failure(Code.INVALID_ARGUMENT, "y".repeat(10_000), bad.build()));
 
-    try (TokendClient client = client(target).plaintext().build()) {
+    try (Client client = client(target).plaintext().build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
           .satisfies(e -> assertThat(e.violations()).hasSize(100));
@@ -217,7 +217,7 @@ class RealTransportTest {
     Optional.ofNullable(throttled.getTrailers()).orElseThrow().put(pushback, "1");
     service.then(throttled);
 
-    try (TokendClient client = client(target).plaintext().build()) {
+    try (Client client = client(target).plaintext().build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
           .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.RESOURCE_EXHAUSTED));

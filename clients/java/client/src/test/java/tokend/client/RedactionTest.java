@@ -12,11 +12,11 @@ class RedactionTest {
   private static final String SECRET = "s3cr3t";
 
   static List<Object> holders() {
-    TokenSnapshot snapshot = new TokenSnapshot("id", SECRET, null, Instant.EPOCH, Instant.EPOCH);
-    Holding holding = Holding.of(snapshot, new Reading(0, 0), Duration.ZERO, 0);
+    Token token = new Token("id", SECRET, null, Instant.EPOCH, Instant.EPOCH);
+    Holding holding = Holding.of(token, new Reading(0, 0), Duration.ZERO, 0);
     TokenRequest.Builder request = TokenRequest.builder("pool").login("provider", SECRET).principalTag("tag", SECRET);
     return List.of(
-        snapshot,
+        token,
         holding,
         SourceState.EMPTY.refreshed(holding),
         request,

@@ -15,24 +15,24 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class RefreshesTest {
-  private static final TokenSnapshot TOKEN = FakeCalls.snapshot("jwt", ManualClock.START, Duration.ofMinutes(15));
+  private static final Token TOKEN = FakeCalls.token("jwt", ManualClock.START, Duration.ofMinutes(15));
 
   private final Refreshes refreshes = new Refreshes(Telemetry.NONE);
   private final List<Integer> sent = new ArrayList<>();
-  private final List<CompletableFuture<TokenSnapshot>> calls = new ArrayList<>();
+  private final List<CompletableFuture<Token>> calls = new ArrayList<>();
 
-  private CompletableFuture<TokenSnapshot> send(int number) {
+  private CompletableFuture<Token> send(int number) {
     return refreshes.send(
         () -> {
           sent.add(number);
-          CompletableFuture<TokenSnapshot> call = new CompletableFuture<>();
+          CompletableFuture<Token> call = new CompletableFuture<>();
           calls.add(call);
           return call;
         });
   }
 
-  private List<CompletableFuture<TokenSnapshot>> sendMany(int count) {
-    List<CompletableFuture<TokenSnapshot>> results = new ArrayList<>();
+  private List<CompletableFuture<Token>> sendMany(int count) {
+    List<CompletableFuture<Token>> results = new ArrayList<>();
     for (int number = 0; number < count; number++) {
       results.add(send(number));
     }
@@ -41,7 +41,7 @@ class RefreshesTest {
 
   @Test
   void thirtyTwoAreUnderWayAndTheOthersTakeTurnsAsTheyCame() {
-    List<CompletableFuture<TokenSnapshot>> results = sendMany(40);
+    List<CompletableFuture<Token>> results = sendMany(40);
     assertThat(sent).hasSize(32);
 
     calls.get(5).complete(TOKEN);
@@ -54,7 +54,7 @@ class RefreshesTest {
 
   @Test
   void whoGivesUpItsTurnIsNotSent() {
-    List<CompletableFuture<TokenSnapshot>> results = sendMany(35);
+    List<CompletableFuture<Token>> results = sendMany(35);
 
     results.get(32).cancel(false);
     results.get(0).cancel(false);
@@ -66,7 +66,7 @@ class RefreshesTest {
   @Test
   void aCallThatFailsAsSoonAsItStartsMakesRoomForTheNext() {
     sendMany(32);
-    List<CompletableFuture<TokenSnapshot>> failing = new ArrayList<>();
+    List<CompletableFuture<Token>> failing = new ArrayList<>();
     for (int i = 0; i < 20_000; i++) {
       failing.add(
           refreshes.send(

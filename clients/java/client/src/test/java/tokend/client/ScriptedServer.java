@@ -32,12 +32,12 @@ final class ScriptedServer {
   }
 
   /** A client whose deadline is longer than a busy machine needs for any call. */
-  TokendClientBuilder client() {
+  ClientBuilder client() {
     return clientWithDefaults().deadline(PATIENCE);
   }
 
-  TokendClientBuilder clientWithDefaults() {
-    return TokendClient.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
+  ClientBuilder clientWithDefaults() {
+    return Client.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
   }
 
   void stop() throws InterruptedException {

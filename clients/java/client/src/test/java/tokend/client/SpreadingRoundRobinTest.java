@@ -106,8 +106,8 @@ class SpreadingRoundRobinTest {
 
   @Test
   void ofManyCallsAtOnceNoneGoesToAHungServerTwice() throws Exception {
-    try (TokendClient client =
-        TokendClient.builder("both:///").plaintext().deadline(Duration.ofSeconds(10)).build()) {
+    try (Client client =
+        Client.builder("both:///").plaintext().deadline(Duration.ofSeconds(10)).build()) {
       // Until both connections are there.
       while (hung.requests.isEmpty() || good.requests.isEmpty()) {
         hung.then(TOKEN);
@@ -120,13 +120,13 @@ class SpreadingRoundRobinTest {
       for (int call = 0; call < CALLS; call++) {
         good.then(TOKEN);
       }
-      List<CompletableFuture<TokenSnapshot>> answers =
+      List<CompletableFuture<Token>> answers =
           IntStream.range(0, CALLS)
               .mapToObj(number -> TokenRequest.of("pool", "provider", "user-" + number))
               .map(client::getOpenIdTokenForDeveloperIdentityAsync)
               .toList();
 
-      for (CompletableFuture<TokenSnapshot> answer : answers) {
+      for (CompletableFuture<Token> answer : answers) {
         assertThat(answer.get(ScriptedServer.PATIENCE.toSeconds(), TimeUnit.SECONDS)).isNotNull();
       }
     }

@@ -76,7 +76,7 @@ class TelemetryTest {
 
   private void bring(String user) {
     var asked = cache.tokenAsync(user(user));
-    calls.last().complete(FakeCalls.snapshot(user, clock.instant(), LIFE));
+    calls.last().complete(FakeCalls.token(user, clock.instant(), LIFE));
     assertThat(asked).isCompleted();
   }
 
@@ -104,7 +104,7 @@ class TelemetryTest {
     cache.token(user("alice"));
     clock.advance(LIFE.dividedBy(2));
     cache.token(user("alice"));
-    calls.last().complete(FakeCalls.snapshot("another", clock.instant(), LIFE));
+    calls.last().complete(FakeCalls.token("another", clock.instant(), LIFE));
     bring("bob");
     fail("carol", Status.Code.UNAVAILABLE);
 

@@ -3,7 +3,7 @@ package tokend.client;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
-import static tokend.client.FakeCalls.snapshot;
+import static tokend.client.FakeCalls.token;
 
 import io.grpc.Status;
 import java.time.Duration;
@@ -31,11 +31,11 @@ class TokenCacheTest {
     return TokenRequest.of("pool", "provider", name);
   }
 
-  private TokenCache cache(int maximumSize) {
+  private TokenCache cache(int maxUsers) {
     return new TokenCache(
         request -> new CachedTokenSource(request, callsOf(request.logins().values().iterator().next()), policy, refreshes),
         policy,
-        maximumSize,
+        maxUsers,
         Telemetry.NONE);
   }
 
@@ -43,10 +43,10 @@ class TokenCacheTest {
     return calls.computeIfAbsent(name, key -> new FakeCalls());
   }
 
-  private TokenSnapshot warm(TokenCache cache, String name) {
+  private Token warm(TokenCache cache, String name) {
     clock.advance(Duration.ofMillis(1));
     cache.tokenAsync(user(name));
-    TokenSnapshot token = snapshot(name + callsOf(name).count(), clock.instant(), LIFE);
+    Token token = token(name + callsOf(name).count(), clock.instant(), LIFE);
     callsOf(name).last().complete(token);
     return cache.token(user(name));
   }
@@ -59,8 +59,8 @@ class TokenCacheTest {
   @Test
   void everyUserHasATokenOfTheirOwn() {
     TokenCache cache = cache(10);
-    TokenSnapshot alice = warm(cache, "alice");
-    TokenSnapshot bob = warm(cache, "bob");
+    Token alice = warm(cache, "alice");
+    Token bob = warm(cache, "bob");
 
     assertThat(cache.token(user("alice"))).isSameAs(alice).isNotEqualTo(bob);
     assertThat(cache.token(user("bob"), Duration.ZERO)).isSameAs(bob);
@@ -72,7 +72,7 @@ class TokenCacheTest {
   @Test
   void theSourceOfAUserIsTheOneOfTheCache() {
     TokenCache cache = cache(10);
-    TokenSnapshot alice = warm(cache, "alice");
+    Token alice = warm(cache, "alice");
 
     assertThat(cache.source(user("alice"))).isSameAs(cache.source(user("alice")));
     assertThat(cache.source(user("alice")).current()).contains(alice);
@@ -130,10 +130,10 @@ class TokenCacheTest {
   @Test
   void whoWaitsForAUserThatMadeRoomStillGetsTheToken() {
     TokenCache cache = cache(1);
-    CompletableFuture<TokenSnapshot> waiting = cache.tokenAsync(user("alice"));
+    CompletableFuture<Token> waiting = cache.tokenAsync(user("alice"));
     warm(cache, "bob");
 
-    TokenSnapshot token = snapshot("late", clock.instant(), LIFE);
+    Token token = token("late", clock.instant(), LIFE);
     callsOf("alice").last().complete(token);
 
     assertThat(waiting).isCompletedWithValue(token);
@@ -142,8 +142,8 @@ class TokenCacheTest {
   @Test
   void closingWakesAllWhoWait() {
     TokenCache cache = cache(1);
-    CompletableFuture<TokenSnapshot> leaving = cache.tokenAsync(user("alice"));
-    CompletableFuture<TokenSnapshot> held = cache.tokenAsync(user("bob"));
+    CompletableFuture<Token> leaving = cache.tokenAsync(user("alice"));
+    CompletableFuture<Token> held = cache.tokenAsync(user("bob"));
 
     cache.close();
 
@@ -169,7 +169,7 @@ class TokenCacheTest {
   }
 
   private void refuse(TokenCache cache, String name) {
-    CompletableFuture<TokenSnapshot> token = cache.tokenAsync(user(name));
+    CompletableFuture<Token> token = cache.tokenAsync(user(name));
     callsOf(name).last().completeExceptionally(TokendException.local(Status.Code.PERMISSION_DENIED, "no", null));
     assertThat(token).isCompletedExceptionally();
   }
@@ -177,8 +177,8 @@ class TokenCacheTest {
   @Test
   void refusedUsersDoNotEvictGoodOnes() {
     TokenCache cache = cache(3);
-    TokenSnapshot alice = warm(cache, "alice");
-    TokenSnapshot bob = warm(cache, "bob");
+    Token alice = warm(cache, "alice");
+    Token bob = warm(cache, "bob");
 
     for (int i = 0; i < 100; i++) {
       clock.advance(Duration.ofMillis(1));
@@ -194,7 +194,7 @@ class TokenCacheTest {
     TokenCache cache = cache(2);
     refuse(cache, "alice");
     clock.advance(Duration.ofSeconds(60));
-    TokenSnapshot alice = warm(cache, "alice");
+    Token alice = warm(cache, "alice");
     warm(cache, "bob");
     use(cache, "alice");
 
@@ -213,7 +213,7 @@ class TokenCacheTest {
     }
     clock.advance(Duration.ofMillis(1));
     cache.tokenAsync(user("carol"));
-    TokenSnapshot carol = snapshot("carol", clock.instant(), Duration.ofSeconds(10));
+    Token carol = token("carol", clock.instant(), Duration.ofSeconds(10));
     callsOf("carol").last().complete(carol);
     warm(cache, "dave"); // in place of alice; by now all others were seen with a token
 
@@ -235,8 +235,8 @@ class TokenCacheTest {
   @Test
   void aRejectedTokenIsDropped() {
     TokenCache cache = cache(10);
-    TokenSnapshot alice = warm(cache, "alice");
-    TokenSnapshot bob = warm(cache, "bob");
+    Token alice = warm(cache, "alice");
+    Token bob = warm(cache, "bob");
 
     cache.invalidate(user("alice"), alice);
     cache.invalidate(user("bob"), alice);
@@ -253,7 +253,7 @@ class TokenCacheTest {
     ExecutorService another = Executors.newSingleThreadExecutor();
     try {
       CompletableFuture<Throwable> seen = new CompletableFuture<>();
-      CompletableFuture<TokenSnapshot> waiting = cache.tokenAsync(user("alice"));
+      CompletableFuture<Token> waiting = cache.tokenAsync(user("alice"));
       waiting.whenComplete(
           (token, failure) -> {
             try {

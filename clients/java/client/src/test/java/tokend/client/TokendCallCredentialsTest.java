@@ -1,7 +1,7 @@
 package tokend.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static tokend.client.FakeCalls.snapshot;
+import static tokend.client.FakeCalls.token;
 
 import io.grpc.Attributes;
 import io.grpc.CallCredentials;
@@ -27,7 +27,7 @@ class TokendCallCredentialsTest {
   private final CachedTokenSource source =
       new CachedTokenSource(FakeCalls.USER, calls, clock.policy(), new Refreshes(Telemetry.NONE));
   private final TokendCallCredentials credentials = new TokendCallCredentials(source);
-  private final TokenSnapshot token = snapshot("jwt", ManualClock.START, Duration.ofMinutes(15));
+  private final Token token = token("jwt", ManualClock.START, Duration.ofMinutes(15));
   private final Applied applied = new Applied();
 
   private static final class Applied extends CallCredentials.MetadataApplier {

@@ -41,31 +41,31 @@ class TokendClientInterceptorTest {
 
   /** A source that hands out what a test has put in. */
   private static final class Tokens implements TokenSource {
-    final Queue<CompletableFuture<TokenSnapshot>> next = new ArrayDeque<>();
+    final Queue<CompletableFuture<Token>> next = new ArrayDeque<>();
     final List<String> invalidated = new ArrayList<>();
 
     void give(String token) {
-      next.add(CompletableFuture.completedFuture(FakeCalls.snapshot(token, ManualClock.START, Duration.ofMinutes(15))));
+      next.add(CompletableFuture.completedFuture(FakeCalls.token(token, ManualClock.START, Duration.ofMinutes(15))));
     }
 
     @Override
-    public TokenSnapshot token() {
+    public Token token() {
       return next.remove().join();
     }
 
     @Override
-    public TokenSnapshot token(Duration timeout) {
+    public Token token(Duration timeout) {
       return token();
     }
 
     @Override
-    public CompletableFuture<TokenSnapshot> tokenAsync() {
+    public CompletableFuture<Token> tokenAsync() {
       return next.remove();
     }
 
     @Override
-    public void invalidate(TokenSnapshot rejected) {
-      invalidated.add(rejected.token());
+    public void invalidate(Token rejected) {
+      invalidated.add(rejected.value());
     }
   }
 

@@ -79,7 +79,7 @@ class TokendHttpClientTest {
   }
 
   private void give(String token) {
-    calls.last().complete(FakeCalls.snapshot(token, ManualClock.START, Duration.ofMinutes(15)));
+    calls.last().complete(FakeCalls.token(token, ManualClock.START, Duration.ofMinutes(15)));
   }
 
   private CompletableFuture<HttpResponse<String>> sent() {
@@ -106,7 +106,7 @@ class TokendHttpClientTest {
 
     assertThat(response.get().statusCode()).isEqualTo(200);
     assertThat(seen).containsExactly("Bearer bad order", "Bearer good order");
-    assertThat(source.token().token()).isEqualTo("good");
+    assertThat(source.token().value()).isEqualTo("good");
   }
 
   @Test

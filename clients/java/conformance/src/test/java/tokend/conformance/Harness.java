@@ -10,8 +10,8 @@ import java.net.http.HttpResponse;
 import java.nio.file.Path;
 import java.util.Map;
 import org.junit.jupiter.api.Assumptions;
-import tokend.client.TokendClient;
-import tokend.client.TokendClientBuilder;
+import tokend.client.Client;
+import tokend.client.ClientBuilder;
 
 /** The real server and what stands around it, as the environment tells of them. */
 record Harness(
@@ -43,12 +43,12 @@ record Harness(
   }
 
   /** A client of one of the servers: served, scripted or replicas. */
-  TokendClientBuilder client(String server) {
+  ClientBuilder client(String server) {
     String target = targets.get(server);
     if (target == null) {
       throw new AssertionError("no server " + server);
     }
-    return TokendClient.builder(target).plaintext();
+    return Client.builder(target).plaintext();
   }
 
   /** Has the conductor do something, and waits until it is done. */

@@ -8,12 +8,12 @@ import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import java.time.Duration;
 import java.util.Objects;
+import tokend.client.Client;
 import tokend.client.LookupRequest;
 import tokend.client.LookupResult;
 import tokend.client.MergeRequest;
+import tokend.client.Token;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.client.UnlinkRequest;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest;
 import tokend.v1.LookupDeveloperIdentityRequest;
@@ -26,7 +26,7 @@ final class Operations {
 
   private Operations() {}
 
-  static JsonObject call(TokendClient client, String operation, JsonElement request)
+  static JsonObject call(Client client, String operation, JsonElement request)
       throws InvalidProtocolBufferException {
     return switch (operation) {
       case GET_TOKEN -> toJson(client.getOpenIdTokenForDeveloperIdentity(tokenRequest(request)));
@@ -89,13 +89,13 @@ final class Operations {
     return builder;
   }
 
-  private static JsonObject toJson(TokenSnapshot snapshot) {
+  private static JsonObject toJson(Token token) {
     JsonObject response = new JsonObject();
-    response.addProperty("identityId", snapshot.identityId());
-    response.addProperty("token", snapshot.token());
-    response.addProperty("issueTime", Objects.toString(snapshot.issueTime(), ""));
-    response.addProperty("expireTime", snapshot.expireTime().toString());
-    response.addProperty("refreshTime", snapshot.refreshTime().toString());
+    response.addProperty("identityId", token.identityId());
+    response.addProperty("token", token.value());
+    response.addProperty("issueTime", Objects.toString(token.issueTime(), ""));
+    response.addProperty("expireTime", token.expireTime().toString());
+    response.addProperty("refreshTime", token.refreshTime().toString());
     return response;
   }
 

@@ -22,9 +22,9 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 import tokend.client.CachedTokenSource;
+import tokend.client.Client;
+import tokend.client.Token;
 import tokend.client.TokenCache;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.client.TokendException;
 
 /** One case that is being played. */
@@ -36,7 +36,7 @@ final class Play implements AutoCloseable {
   private final Verifier verifier;
   private final Variables variables;
   private final CallCounter counter = new CallCounter();
-  private final TokendClient client;
+  private final Client client;
   private final TokenCache cache;
   private final Map<String, CachedTokenSource> sources = new HashMap<>();
   private final Map<String, String> tokens = new HashMap<>();
@@ -53,7 +53,7 @@ final class Play implements AutoCloseable {
     variables.put(NUMBER, "${" + NUMBER + "}");
     document = new Members(written);
     String server = document.find("server").map(JsonElement::getAsString).orElse("served");
-    int users = document.find("max_users").map(JsonElement::getAsInt).orElse(TokenCache.DEFAULT_MAXIMUM_SIZE);
+    int users = document.find("max_users").map(JsonElement::getAsInt).orElse(TokenCache.DEFAULT_MAX_USERS);
     client = harness.client(server).intercept(counter).build();
     cache = client.tokenCache(clocks.policy(), users);
   }
@@ -113,7 +113,7 @@ final class Play implements AutoCloseable {
   private void call(Members step) throws Exception {
     String operation = step.text("call");
     JsonElement request = step.take("request");
-    TokendClient caller = timeout(step).map(client::withDeadline).orElse(client);
+    Client caller = timeout(step).map(client::withDeadline).orElse(client);
     Members expect = step.members("expect");
     JsonObject response = new JsonObject();
     TokendException failure = null;
@@ -159,9 +159,9 @@ final class Play implements AutoCloseable {
     note(name);
   }
 
-  /** Remembers at which reading of the clock a snapshot was first seen. */
+  /** Remembers at which reading of the clock a token was first seen. */
   private void note(String source) {
-    sourceOf(source).current().ifPresent(snapshot -> seenAt.putIfAbsent(snapshot.token(), clocks.nanoTime()));
+    sourceOf(source).current().ifPresent(token -> seenAt.putIfAbsent(token.value(), clocks.nanoTime()));
   }
 
   private void awaitRefresh(Members step) throws Exception {
@@ -174,13 +174,13 @@ final class Play implements AutoCloseable {
     Members stampede = step.members("stampede");
     String request = stampede.take("request").toString();
     int users = stampede.take("users").getAsInt();
-    List<CompletableFuture<TokenSnapshot>> tokens = new ArrayList<>();
+    List<CompletableFuture<Token>> tokens = new ArrayList<>();
     for (int user = 0; user < users; user++) {
       String own = request.replace("${" + NUMBER + "}", String.valueOf(user));
       tokens.add(cache.tokenAsync(Operations.tokenRequest(JsonParser.parseString(own))));
     }
-    for (CompletableFuture<TokenSnapshot> token : tokens) {
-      assertThat(token.get().token()).isNotEmpty();
+    for (CompletableFuture<Token> token : tokens) {
+      assertThat(token.get().value()).isNotEmpty();
     }
     assertThat(counter.most()).isLessThanOrEqualTo(stampede.take("most_at_once").getAsInt());
     stampede.end();
@@ -188,7 +188,7 @@ final class Play implements AutoCloseable {
 
   private void invalidate(Members step) {
     String token = tokenOf(step.text("invalidate"));
-    sourceOf(step.text("source")).invalidate(new TokenSnapshot("", token, null, Instant.EPOCH, Instant.EPOCH));
+    sourceOf(step.text("source")).invalidate(new Token("", token, null, Instant.EPOCH, Instant.EPOCH));
   }
 
   private void moveWallClock(Members step) {
@@ -201,7 +201,7 @@ final class Play implements AutoCloseable {
     return Duration.ofNanos((long) (members.take("seconds").getAsDouble() * 1e9));
   }
 
-  private record Answer(@Nullable TokenSnapshot snapshot, @Nullable TokendException failure) {}
+  private record Answer(@Nullable Token token, @Nullable TokendException failure) {}
 
   private List<Answer> askAtOnce(CachedTokenSource source, int callers, Optional<Duration> timeout, boolean close)
       throws Exception {
@@ -235,7 +235,7 @@ final class Play implements AutoCloseable {
       Expectations.assertFailed(expect.members("error"), answer.failure());
     } else {
       assertThat(answer.failure()).isNull();
-      String token = answer.snapshot() == null ? "" : answer.snapshot().token();
+      String token = answer.token() == null ? "" : answer.token().value();
       checkToken(token, expect.take("token"), remember);
     }
     expect.end();
@@ -260,16 +260,16 @@ final class Play implements AutoCloseable {
     Duration by = seconds(advance);
     Optional<String> source = advance.find("source").map(JsonElement::getAsString);
     if (source.isPresent()) {
-      TokenSnapshot snapshot = sourceOf(source.get()).current().orElseThrow();
+      Token token = sourceOf(source.get()).current().orElseThrow();
       note(source.get());
       Instant time =
           switch (advance.text("to")) {
-            case "refresh_time" -> snapshot.refreshTime();
-            case "expire_time" -> snapshot.expireTime();
+            case "refresh_time" -> token.refreshTime();
+            case "expire_time" -> token.expireTime();
             default -> throw new AssertionError("no such time");
           };
-      Instant issued = Optional.ofNullable(snapshot.issueTime()).orElseThrow();
-      long age = clocks.nanoTime() - Optional.ofNullable(seenAt.get(snapshot.token())).orElseThrow();
+      Instant issued = Optional.ofNullable(token.issueTime()).orElseThrow();
+      long age = clocks.nanoTime() - Optional.ofNullable(seenAt.get(token.value())).orElseThrow();
       by = by.plus(Duration.between(issued, time)).minusNanos(age);
     }
     clocks.advance(by);

@@ -19,9 +19,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import tokend.client.Client;
+import tokend.client.Token;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.verifier.Identity;
 import tokend.verifier.TokenRejectedException;
 import tokend.verifier.TokenVerifier;
@@ -42,13 +42,13 @@ class VerifierTest {
     return Optional.ofNullable(harness.variables().get(name)).orElseThrow();
   }
 
-  private TokenSnapshot issue(String pool) {
+  private Token issue(String pool) {
     TokenRequest request =
         TokenRequest.builder(variable(pool))
             .login(variable("developer_provider_name"), "verified user")
             .principalTag("department", TAG)
             .build();
-    try (TokendClient client = harness.client("served").build()) {
+    try (Client client = harness.client("served").build()) {
       return client.getOpenIdTokenForDeveloperIdentity(request);
     }
   }
@@ -68,13 +68,13 @@ class VerifierTest {
   @ParameterizedTest
   @CsvSource({"pool_rs512,RS512", "pool_rs256,RS256", "pool_es256,ES256"})
   void acceptsATokenAndReadsItsClaims(String pool, String algorithm) throws Exception {
-    TokenSnapshot snapshot = issue(pool);
+    Token token = issue(pool);
 
-    JWTClaimsSet claims = verifier(variable(pool)).verify(snapshot.token());
+    JWTClaimsSet claims = verifier(variable(pool)).verify(token.value());
 
-    assertThat(com.nimbusds.jwt.SignedJWT.parse(snapshot.token()).getHeader().getAlgorithm()).hasToString(algorithm);
-    assertThat(claims.getSubject()).isEqualTo(snapshot.identityId());
-    assertThat(claims.getExpirationTime()).isEqualTo(Date.from(snapshot.expireTime()));
+    assertThat(com.nimbusds.jwt.SignedJWT.parse(token.value()).getHeader().getAlgorithm()).hasToString(algorithm);
+    assertThat(claims.getSubject()).isEqualTo(token.identityId());
+    assertThat(claims.getExpirationTime()).isEqualTo(Date.from(token.expireTime()));
     assertThat(claims.getJSONObjectClaim("https://aws.amazon.com/tags"))
         .isEqualTo(Map.of("principal_tags", Map.of("department", List.of(TAG))));
   }
@@ -82,7 +82,7 @@ class VerifierTest {
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
   void refusesATokenThatWasAltered(String pool) {
-    String token = issue(pool).token();
+    String token = issue(pool).value();
     Verifier verifier = verifier(variable(pool));
 
     for (int part = 0; part < 3; part++) {
@@ -99,12 +99,12 @@ class VerifierTest {
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
   void refusesAnExpiredToken(String pool) throws Exception {
-    TokenSnapshot snapshot = issue(pool);
-    Instant expireTime = snapshot.expireTime();
+    Token token = issue(pool);
+    Instant expireTime = token.expireTime();
 
-    at(pool, expireTime.minusSeconds(1)).verify(snapshot.token());
+    at(pool, expireTime.minusSeconds(1)).verify(token.value());
     assertThatExceptionOfType(ExpiredJWTException.class)
-        .isThrownBy(() -> at(pool, expireTime.plusSeconds(1)).verify(snapshot.token()));
+        .isThrownBy(() -> at(pool, expireTime.plusSeconds(1)).verify(token.value()));
   }
 
   private Verifier at(String pool, Instant time) {
@@ -114,7 +114,7 @@ class VerifierTest {
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
   void refusesATokenOfAnotherAudienceOrIssuer(String pool) {
-    String token = issue(pool).token();
+    String token = issue(pool).value();
     Verifier otherAudience = verifier(variable("pool"));
     Verifier otherIssuer =
         new Verifier(
@@ -131,16 +131,16 @@ class VerifierTest {
   @ParameterizedTest
   @ValueSource(strings = {"pool_rs512", "pool_rs256", "pool_es256"})
   void theVerifierOfTheseClientsFindsTheKeysAndKnowsItsPool(String pool) throws Exception {
-    TokenSnapshot snapshot = issue(pool);
+    Token token = issue(pool);
 
-    Identity identity = TokenVerifier.builder(harness.issuer(), variable(pool)).build().verify(snapshot.token());
+    Identity identity = TokenVerifier.builder(harness.issuer(), variable(pool)).build().verify(token.value());
 
-    assertThat(identity.identityId()).isEqualTo(snapshot.identityId());
+    assertThat(identity.identityId()).isEqualTo(token.identityId());
     assertThat(identity.identityPoolId()).isEqualTo(variable(pool));
-    assertThat(identity.expireTime()).isEqualTo(snapshot.expireTime());
+    assertThat(identity.expireTime()).isEqualTo(token.expireTime());
     assertThat(identity.principalTags()).isEqualTo(Map.of("department", TAG));
     TokenVerifier ofAnotherPool = TokenVerifier.builder(harness.issuer(), variable("pool")).build();
     assertThatExceptionOfType(TokenRejectedException.class)
-        .isThrownBy(() -> ofAnotherPool.verify(snapshot.token()));
+        .isThrownBy(() -> ofAnotherPool.verify(token.value()));
   }
 }

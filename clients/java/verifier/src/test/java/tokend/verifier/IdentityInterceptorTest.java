@@ -25,8 +25,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import tokend.client.Token;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
 import tokend.client.testing.FakeTokendServer;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 import tokend.v1.LookupDeveloperIdentityRequest;
@@ -79,7 +79,7 @@ class IdentityInterceptorTest {
     pages.close();
   }
 
-  private TokenSnapshot issue() {
+  private Token issue() {
     return tokend
         .client()
         .getOpenIdTokenForDeveloperIdentity(
@@ -105,14 +105,14 @@ class IdentityInterceptorTest {
   @ParameterizedTest
   @ValueSource(strings = {"Bearer ", "bearer "})
   void aCallWithAValidTokenFindsItsIdentityInTheContext(String scheme) {
-    TokenSnapshot token = issue();
+    Token token = issue();
 
-    assertThat(call(List.of(scheme + token.token()))).isEqualTo(token.identityId());
+    assertThat(call(List.of(scheme + token.value()))).isEqualTo(token.identityId());
   }
 
   @Test
   void otherCallsAreUnauthenticated() {
-    String token = issue().token();
+    String token = issue().value();
 
     assertFails(Status.Code.UNAUTHENTICATED, List.of());
     assertFails(Status.Code.UNAUTHENTICATED, List.of("Basic " + token));
@@ -130,7 +130,7 @@ class IdentityInterceptorTest {
 
   @Test
   void withoutKeysCallsAreUnavailable() {
-    String token = issue().token();
+    String token = issue().value();
     pages.close();
 
     assertThatExceptionOfType(StatusRuntimeException.class)

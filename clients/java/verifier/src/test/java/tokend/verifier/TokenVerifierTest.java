@@ -16,9 +16,9 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import tokend.client.Client;
+import tokend.client.Token;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.client.testing.FakeTokendServer;
 
 /** Tokens of the fake server meet the verifier, which takes the keys over HTTP. */
@@ -28,7 +28,7 @@ class TokenVerifierTest {
   private static final Instant NOW = Instant.parse("2026-11-22T12:00:00Z");
 
   private final FakeTokendServer server = FakeTokendServer.start(() -> NOW);
-  private final TokendClient client = server.clientBuilder().deadline(Duration.ofMinutes(1)).build();
+  private final Client client = server.clientBuilder().deadline(Duration.ofMinutes(1)).build();
   private final Pages pages = new Pages(Map.of("/keys", server::jwks));
   private Instant now = NOW;
 
@@ -39,7 +39,7 @@ class TokenVerifierTest {
     pages.close();
   }
 
-  private TokenSnapshot issue() {
+  private Token issue() {
     return client.getOpenIdTokenForDeveloperIdentity(
         TokenRequest.builder(POOL)
             .login(PROVIDER, "alice")
@@ -66,9 +66,9 @@ class TokenVerifierTest {
 
   @Test
   void aValidTokenSaysWhoItsUserIs() throws Exception {
-    TokenSnapshot token = issue();
+    Token token = issue();
 
-    Identity identity = verifier.verify(token.token());
+    Identity identity = verifier.verify(token.value());
 
     assertThat(identity)
         .isEqualTo(
@@ -85,19 +85,19 @@ class TokenVerifierTest {
 
   @Test
   void keysAreFetchedOnceAndAgainForAKeyThatIsNotKnown() throws Exception {
-    verifier.verify(issue().token());
-    verifier.verify(issue().token());
+    verifier.verify(issue().value());
+    verifier.verify(issue().value());
     assertThat(pages.requests).hasSize(1);
 
     server.rotateKey();
-    verifier.verify(issue().token());
+    verifier.verify(issue().value());
 
     assertThat(pages.requests).hasSize(2);
   }
 
   @Test
   void anotherIssuerOrAudienceIsRejected() {
-    String token = issue().token();
+    String token = issue().value();
 
     assertRejected(builder("https://other.example", POOL).build(), token, "iss");
     assertRejected(builder(FakeTokendServer.ISSUER, "another pool").build(), token, "aud");
@@ -105,7 +105,7 @@ class TokenVerifierTest {
 
   @Test
   void anotherAlgorithmOrTypeIsRejected() throws Exception {
-    String token = issue().token();
+    String token = issue().value();
 
     assertRejected(verifier(builder -> builder.algorithms(JWSAlgorithm.ES256)), token, "algorithm");
     assertRejected(verifier(builder -> builder.types("JWT")), token, "type");
@@ -114,14 +114,14 @@ class TokenVerifierTest {
 
   @Test
   void theLeewayIsAddedToTheLife() throws Exception {
-    TokenSnapshot token = issue();
+    Token token = issue();
     TokenVerifier strict = verifier(builder -> builder.leeway(Duration.ZERO));
 
     now = token.expireTime().plusSeconds(59);
-    verifier.verify(token.token());
-    assertRejected(strict, token.token(), "xpired");
+    verifier.verify(token.value());
+    assertRejected(strict, token.value(), "xpired");
     now = token.expireTime().plusSeconds(61);
-    assertRejected(verifier, token.token(), "xpired");
+    assertRejected(verifier, token.value(), "xpired");
   }
 
   @ParameterizedTest
@@ -138,7 +138,7 @@ class TokenVerifierTest {
 
   @Test
   void anAlteredTokenIsRejectedAndNotShown() {
-    String[] parts = issue().token().split("\\.", -1);
+    String[] parts = issue().value().split("\\.", -1);
     String altered = parts[0] + "." + parts[1] + "." + parts[2].substring(4) + "AAAA";
 
     assertThatExceptionOfType(TokenRejectedException.class)
@@ -148,7 +148,7 @@ class TokenVerifierTest {
 
   @Test
   void withoutKeysATokenIsNeitherAcceptedNorRejected() {
-    String token = issue().token();
+    String token = issue().value();
     pages.close();
 
     assertThatExceptionOfType(KeysUnavailableException.class).isThrownBy(() -> verifier.verify(token));

@@ -12,8 +12,8 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.CopyOnWriteArrayList;
-import tokend.client.TokendClient;
-import tokend.client.TokendClientBuilder;
+import tokend.client.Client;
+import tokend.client.ClientBuilder;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
@@ -34,7 +34,7 @@ public final class FakeTokendServer implements AutoCloseable {
   private final String name = UUID.randomUUID().toString();
   private final FakeIssuer issuer = new FakeIssuer();
   private final FakeFailures failures = new FakeFailures();
-  private final List<TokendClient> clients = new CopyOnWriteArrayList<>();
+  private final List<Client> clients = new CopyOnWriteArrayList<>();
   private final Server server;
 
   private FakeTokendServer(InstantSource clock) {
@@ -78,8 +78,8 @@ public final class FakeTokendServer implements AutoCloseable {
    *
    * @return the client, which closes with the server
    */
-  public TokendClient client() {
-    TokendClient client = clientBuilder().deadline(Duration.ofMinutes(1)).build();
+  public Client client() {
+    Client client = clientBuilder().deadline(Duration.ofMinutes(1)).build();
     clients.add(client);
     return client;
   }
@@ -89,8 +89,8 @@ public final class FakeTokendServer implements AutoCloseable {
    *
    * @return the builder; who builds the client closes it
    */
-  public TokendClientBuilder clientBuilder() {
-    return TokendClient.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
+  public ClientBuilder clientBuilder() {
+    return Client.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
   }
 
   /**
@@ -143,7 +143,7 @@ public final class FakeTokendServer implements AutoCloseable {
   /** Stops the server, and closes the clients that it made. */
   @Override
   public void close() {
-    clients.forEach(TokendClient::close);
+    clients.forEach(Client::close);
     server.shutdownNow();
   }
 }

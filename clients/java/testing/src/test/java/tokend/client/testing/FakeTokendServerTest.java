@@ -19,13 +19,13 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import tokend.client.CachedTokenSource;
 import tokend.client.CachingPolicy;
+import tokend.client.Client;
 import tokend.client.ErrorReason;
 import tokend.client.LookupRequest;
 import tokend.client.LookupResult;
 import tokend.client.MergeRequest;
+import tokend.client.Token;
 import tokend.client.TokenRequest;
-import tokend.client.TokenSnapshot;
-import tokend.client.TokendClient;
 import tokend.client.TokendException;
 import tokend.client.UnlinkRequest;
 
@@ -35,7 +35,7 @@ class FakeTokendServerTest {
   private static final Instant NOW = Instant.parse("2026-11-22T12:00:00Z");
 
   private final FakeTokendServer server = FakeTokendServer.start(InstantSource.fixed(NOW));
-  private final TokendClient client = server.client();
+  private final Client client = server.client();
 
   @AfterEach
   void stop() {
@@ -46,11 +46,11 @@ class FakeTokendServerTest {
     return TokenRequest.of(POOL, PROVIDER, user);
   }
 
-  private TokenSnapshot token(String user) {
+  private Token token(String user) {
     return client.getOpenIdTokenForDeveloperIdentity(request(user));
   }
 
-  private TokenSnapshot link(String user, String identityId) {
+  private Token link(String user, String identityId) {
     return client.getOpenIdTokenForDeveloperIdentity(
         TokenRequest.builder(POOL).login(PROVIDER, user).identityId(identityId).build());
   }
@@ -76,7 +76,7 @@ class FakeTokendServerTest {
 
   @Test
   void tokensAreRealOnes() throws Exception {
-    TokenSnapshot snapshot =
+    Token token =
         client.getOpenIdTokenForDeveloperIdentity(
             TokenRequest.builder(POOL)
                 .login(PROVIDER, "alice")
@@ -84,33 +84,33 @@ class FakeTokendServerTest {
                 .tokenDuration(Duration.ofSeconds(60))
                 .build());
 
-    assertThat(verifies(snapshot.token())).isTrue();
-    SignedJWT jwt = SignedJWT.parse(snapshot.token());
+    assertThat(verifies(token.value())).isTrue();
+    SignedJWT jwt = SignedJWT.parse(token.value());
     assertThat(jwt.getHeader().toJSONObject()).containsOnlyKeys("kid", "typ", "alg").containsEntry("typ", "JWS");
     assertThat(jwt.getPayload().toJSONObject())
-        .containsEntry("sub", snapshot.identityId())
+        .containsEntry("sub", token.identityId())
         .containsEntry("aud", POOL)
         .containsEntry("iss", FakeTokendServer.ISSUER)
         .containsEntry("amr", List.of("authenticated", PROVIDER, PROVIDER + ":" + POOL + ":alice"))
         .containsEntry("https://aws.amazon.com/tags", Map.of("principal_tags", Map.of("team", List.of("red"))))
         .containsEntry("iat", NOW.getEpochSecond())
         .containsEntry("exp", NOW.getEpochSecond() + 60);
-    assertThat(snapshot.issueTime()).isEqualTo(NOW);
-    assertThat(snapshot.expireTime()).isEqualTo(NOW.plusSeconds(60));
-    assertThat(snapshot.refreshTime()).isEqualTo(NOW.plusSeconds(20));
+    assertThat(token.issueTime()).isEqualTo(NOW);
+    assertThat(token.expireTime()).isEqualTo(NOW.plusSeconds(60));
+    assertThat(token.refreshTime()).isEqualTo(NOW.plusSeconds(20));
     assertThat(server.jwks()).doesNotContain("\"d\"");
   }
 
   @Test
   void tokensFromBeforeARotationVerify() throws Exception {
-    TokenSnapshot before = token("alice");
+    Token before = token("alice");
     server.rotateKey();
-    TokenSnapshot after = token("alice");
+    Token after = token("alice");
 
-    assertThat(SignedJWT.parse(before.token()).getHeader().getKeyID())
-        .isNotEqualTo(SignedJWT.parse(after.token()).getHeader().getKeyID());
-    assertThat(verifies(before.token())).isTrue();
-    assertThat(verifies(after.token())).isTrue();
+    assertThat(SignedJWT.parse(before.value()).getHeader().getKeyID())
+        .isNotEqualTo(SignedJWT.parse(after.value()).getHeader().getKeyID());
+    assertThat(verifies(before.value())).isTrue();
+    assertThat(verifies(after.value())).isTrue();
   }
 
   @Test

@@ -18,8 +18,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
-/** Gathers what a {@link TokendClient} needs. */
-public final class TokendClientBuilder {
+/** Gathers what a {@link Client} needs. */
+public final class ClientBuilder {
   // The failure of a request with very many violations comes in headers that outgrow gRPC's default of 8 KiB.
   private static final int MOST_INBOUND_METADATA = 64 * 1024;
 
@@ -37,7 +37,7 @@ public final class TokendClientBuilder {
   private OpenTelemetry openTelemetry = OpenTelemetry.noop();
   private boolean usesProxies;
 
-  TokendClientBuilder(String target) {
+  ClientBuilder(String target) {
     this.target = target;
   }
 
@@ -46,7 +46,7 @@ public final class TokendClientBuilder {
    *
    * @return this
    */
-  public TokendClientBuilder plaintext() {
+  public ClientBuilder plaintext() {
     return channelCredentials(InsecureChannelCredentials.create());
   }
 
@@ -56,7 +56,7 @@ public final class TokendClientBuilder {
    * @param value the credentials
    * @return this
    */
-  public TokendClientBuilder channelCredentials(ChannelCredentials value) {
+  public ClientBuilder channelCredentials(ChannelCredentials value) {
     credentials = Objects.requireNonNull(value, "value");
     return this;
   }
@@ -68,7 +68,7 @@ public final class TokendClientBuilder {
    * @param value the file
    * @return this
    */
-  public TokendClientBuilder bearerTokenFile(Path value) {
+  public ClientBuilder bearerTokenFile(Path value) {
     bearerTokenFile = Objects.requireNonNull(value, "value");
     return this;
   }
@@ -79,7 +79,7 @@ public final class TokendClientBuilder {
    * @param value the deadline; 3 seconds by default
    * @return this
    */
-  public TokendClientBuilder deadline(Duration value) {
+  public ClientBuilder deadline(Duration value) {
     deadline = requirePositive(value, "deadline");
     return this;
   }
@@ -91,7 +91,7 @@ public final class TokendClientBuilder {
    * @param timeout how long the answer may take before the connection is given up; 3 seconds by default
    * @return this
    */
-  public TokendClientBuilder keepAlive(Duration time, Duration timeout) {
+  public ClientBuilder keepAlive(Duration time, Duration timeout) {
     keepAliveTime = requirePositive(time, "time");
     keepAliveTimeout = requirePositive(timeout, "timeout");
     return this;
@@ -103,7 +103,7 @@ public final class TokendClientBuilder {
    *
    * @return this
    */
-  public TokendClientBuilder environmentProxy() {
+  public ClientBuilder environmentProxy() {
     usesProxies = true;
     return this;
   }
@@ -114,7 +114,7 @@ public final class TokendClientBuilder {
    * @param values the interceptors; the last one sees a call first
    * @return this
    */
-  public TokendClientBuilder intercept(ClientInterceptor... values) {
+  public ClientBuilder intercept(ClientInterceptor... values) {
     interceptors.addAll(List.of(values));
     return this;
   }
@@ -125,7 +125,7 @@ public final class TokendClientBuilder {
    * @param value such as {@code GlobalOpenTelemetry.get()}; by default nothing is counted
    * @return this
    */
-  public TokendClientBuilder openTelemetry(OpenTelemetry value) {
+  public ClientBuilder openTelemetry(OpenTelemetry value) {
     openTelemetry = Objects.requireNonNull(value, "value");
     return this;
   }
@@ -136,7 +136,7 @@ public final class TokendClientBuilder {
    * @param value makes a channel builder from the target and the credentials
    * @return this
    */
-  public TokendClientBuilder transport(BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> value) {
+  public ClientBuilder transport(BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> value) {
     transport = Objects.requireNonNull(value, "value");
     return this;
   }
@@ -147,7 +147,7 @@ public final class TokendClientBuilder {
    * @return the client
    * @throws IllegalStateException when both {@link #bearerTokenFile} and {@link #plaintext} are asked for
    */
-  public TokendClient build() {
+  public Client build() {
     SpreadingRoundRobin.register();
     ManagedChannelBuilder<?> channel =
         transport
@@ -167,7 +167,7 @@ public final class TokendClientBuilder {
     if (!usesProxies) {
       channel.proxyDetector(address -> null);
     }
-    return new TokendClient(channel.build(), deadline, new Telemetry(openTelemetry));
+    return new Client(channel.build(), deadline, new Telemetry(openTelemetry));
   }
 
   static Duration requirePositive(Duration value, String name) {

@@ -8,33 +8,33 @@ import org.jspecify.annotations.Nullable;
  * A token, as tokend issued it. It never changes, so it may be handed around freely.
  *
  * @param identityId the user's identity id, as {@code REGION:GUID}
- * @param token the signed OpenID Connect token, a JWT in compact form; sensitive, and not in {@link #toString()}
+ * @param value the signed OpenID Connect token, a JWT in compact form; sensitive, and not in {@link #toString()}
  * @param issueTime when tokend gave this answer, by its own clock; null: the server does not tell it
  * @param expireTime when the token stops being valid: its {@code exp} claim
  * @param refreshTime when tokend would have the next token fetched; never after {@code expireTime}
  */
-public record TokenSnapshot(
-    String identityId, String token, @Nullable Instant issueTime, Instant expireTime, Instant refreshTime) {
+public record Token(
+    String identityId, String value, @Nullable Instant issueTime, Instant expireTime, Instant refreshTime) {
 
   /**
-   * Makes a snapshot.
+   * Makes a token of its parts.
    *
    * @param identityId the identity id
-   * @param token the token; sensitive
+   * @param value the token itself; sensitive
    * @param issueTime when tokend gave the answer, or null
    * @param expireTime when the token stops being valid
    * @param refreshTime when to fetch the next token
    */
-  public TokenSnapshot {
+  public Token {
     Objects.requireNonNull(identityId, "identityId");
-    Objects.requireNonNull(token, "token");
+    Objects.requireNonNull(value, "value");
     Objects.requireNonNull(expireTime, "expireTime");
     Objects.requireNonNull(refreshTime, "refreshTime");
   }
 
   @Override
   public String toString() {
-    return "TokenSnapshot[identityId=%s, token=REDACTED, issueTime=%s, expireTime=%s, refreshTime=%s]"
+    return "Token[identityId=%s, value=REDACTED, issueTime=%s, expireTime=%s, refreshTime=%s]"
         .formatted(identityId, issueTime, expireTime, refreshTime);
   }
 }

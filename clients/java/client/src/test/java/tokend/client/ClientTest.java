@@ -40,13 +40,13 @@ import tokend.v1.MergeDeveloperIdentitiesResponse;
 import tokend.v1.UnlinkDeveloperIdentityRequest;
 import tokend.v1.UnlinkDeveloperIdentityResponse;
 
-class TokendClientTest {
+class ClientTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
 
   private static final CachingPolicy PATIENT =
-      CachingPolicy.defaults().withRefreshDeadline(ScriptedServer.PATIENCE);
+      CachingPolicy.defaults().withRefreshTimeout(ScriptedServer.PATIENCE);
 
-  private static final GetOpenIdTokenForDeveloperIdentityResponse TOKEN =
+  private static final GetOpenIdTokenForDeveloperIdentityResponse ANSWER =
       GetOpenIdTokenForDeveloperIdentityResponse.newBuilder()
           .setIdentityId("pool:1")
           .setToken("jwt")
@@ -55,12 +55,12 @@ class TokendClientTest {
           .setRefreshTime(Timestamp.newBuilder().setSeconds(450))
           .build();
 
-  private static final TokenSnapshot SNAPSHOT =
-      new TokenSnapshot(
+  private static final Token TOKEN =
+      new Token(
           "pool:1", "jwt", Instant.ofEpochSecond(7), Instant.ofEpochMilli(900_005), Instant.ofEpochSecond(450));
 
   private ScriptedServer server;
-  private TokendClient client;
+  private Client client;
 
   @BeforeEach
   void start() throws IOException {
@@ -76,7 +76,7 @@ class TokendClientTest {
 
   @Test
   void getsATokenWithAllInputs() {
-    server.service.then(TOKEN);
+    server.service.then(ANSWER);
     TokenRequest request =
         TokenRequest.builder("pool")
             .identityId("pool:1")
@@ -86,7 +86,7 @@ class TokendClientTest {
             .tokenDuration(Duration.ofSeconds(60, 7))
             .build();
 
-    assertThat(client.getOpenIdTokenForDeveloperIdentity(request)).isEqualTo(SNAPSHOT);
+    assertThat(client.getOpenIdTokenForDeveloperIdentity(request)).isEqualTo(TOKEN);
 
     GetOpenIdTokenForDeveloperIdentityRequest.Builder expected =
         GetOpenIdTokenForDeveloperIdentityRequest.newBuilder()
@@ -101,7 +101,7 @@ class TokendClientTest {
 
   @Test
   void sendsNoDurationThatIsNotGiven() {
-    server.service.then(TOKEN);
+    server.service.then(ANSWER);
     client.getOpenIdTokenForDeveloperIdentity(ALICE);
 
     GetOpenIdTokenForDeveloperIdentityRequest sent =
@@ -166,12 +166,12 @@ class TokendClientTest {
 
   @Test
   void theFutureFormsDoTheSame() throws Exception {
-    server.service.then(TOKEN);
+    server.service.then(ANSWER);
     server.service.then(LookupDeveloperIdentityResponse.newBuilder().setIdentityId("pool:1").build());
     server.service.then(MergeDeveloperIdentitiesResponse.newBuilder().setIdentityId("pool:1").build());
     server.service.then(UnlinkDeveloperIdentityResponse.getDefaultInstance());
 
-    assertThat(client.getOpenIdTokenForDeveloperIdentityAsync(ALICE).get()).isEqualTo(SNAPSHOT);
+    assertThat(client.getOpenIdTokenForDeveloperIdentityAsync(ALICE).get()).isEqualTo(TOKEN);
     assertThat(client.lookupDeveloperIdentityAsync(LookupRequest.ofUser("pool", "alice")).get().identityId())
         .isEqualTo("pool:1");
     assertThat(client.mergeDeveloperIdentitiesAsync(new MergeRequest("a", "b", "provider", "pool")).get())
@@ -208,7 +208,7 @@ class TokendClientTest {
           }
         };
     server.service.hold();
-    try (TokendClient watched = server.clientWithDefaults().intercept(recorder).build()) {
+    try (Client watched = server.clientWithDefaults().intercept(recorder).build()) {
       watched.getOpenIdTokenForDeveloperIdentityAsync(ALICE);
       watched.withDeadline(Duration.ofSeconds(1)).getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     }
@@ -220,8 +220,8 @@ class TokendClientTest {
 
   @Test
   void aLongerDeadlineIsTheBuilders() {
-    server.service.then(TOKEN);
-    TokendClient patient = server.client().deadline(Duration.ofHours(1)).build();
+    server.service.then(ANSWER);
+    Client patient = server.client().deadline(Duration.ofHours(1)).build();
     patient.getOpenIdTokenForDeveloperIdentity(ALICE);
     patient.close();
 
@@ -242,7 +242,7 @@ class TokendClientTest {
   @Test
   void cancellingTheFutureEndsTheCall() throws Exception {
     server.service.hold();
-    CompletableFuture<TokenSnapshot> token = client.getOpenIdTokenForDeveloperIdentityAsync(ALICE);
+    CompletableFuture<Token> token = client.getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     server.service.held.take();
 
     token.cancel(true);
@@ -279,9 +279,9 @@ class TokendClientTest {
   void whatMayPassIsRetried(Code code) {
     server.service.then(failure(code, "draining"));
     server.service.then(failure(code, "draining"));
-    server.service.then(TOKEN);
+    server.service.then(ANSWER);
 
-    assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE)).isEqualTo(SNAPSHOT);
+    assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE)).isEqualTo(TOKEN);
     assertThat(server.service.requests).hasSize(3);
   }
 
@@ -313,21 +313,21 @@ class TokendClientTest {
     server.service.hold();
     CachedTokenSource source = client.tokenSource(ALICE, PATIENT);
     Context.CancellableContext first = Context.current().withCancellation();
-    CompletableFuture<TokenSnapshot> asked = first.call(() -> source.tokenAsync());
-    CompletableFuture<TokenSnapshot> other = source.tokenAsync();
+    CompletableFuture<Token> asked = first.call(() -> source.tokenAsync());
+    CompletableFuture<Token> other = source.tokenAsync();
     ScriptedService.Call call = server.service.held.take();
 
     first.cancel(null);
-    call.answer(TOKEN);
+    call.answer(ANSWER);
 
-    assertThat(other.get()).isEqualTo(SNAPSHOT);
+    assertThat(other.get()).isEqualTo(TOKEN);
     assertThat(asked).isCompletedExceptionally();
   }
 
   @Test
   void aRefreshHasADeadlineOfItsOwn() {
     server.service.hold();
-    CachingPolicy hasty = CachingPolicy.defaults().withRefreshDeadline(Duration.ofMillis(50));
+    CachingPolicy hasty = CachingPolicy.defaults().withRefreshTimeout(Duration.ofMillis(50));
 
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(() -> client.tokenSource(ALICE, hasty).token())
@@ -338,7 +338,7 @@ class TokendClientTest {
   void closingASourceEndsItsCall() throws Exception {
     server.service.hold();
     CachedTokenSource source = client.tokenSource(ALICE, PATIENT);
-    CompletableFuture<TokenSnapshot> token = source.tokenAsync();
+    CompletableFuture<Token> token = source.tokenAsync();
     server.service.held.take();
 
     source.close();
@@ -350,12 +350,12 @@ class TokendClientTest {
   @Test
   void closingTheClientWakesThoseWhoWaitForItsSources() throws Exception {
     server.service.hold();
-    CompletableFuture<TokenSnapshot> token = client.tokenSource(ALICE, PATIENT).tokenAsync();
+    CompletableFuture<Token> token = client.tokenSource(ALICE, PATIENT).tokenAsync();
     server.service.held.take();
 
     client.close();
 
-    assertThat(token.handle((snapshot, failure) -> failure).get()).isInstanceOf(TokendException.class);
+    assertThat(token.handle((brought, failure) -> failure).get()).isInstanceOf(TokendException.class);
   }
 
   @Test
@@ -371,8 +371,8 @@ class TokendClientTest {
           }
         };
     server.service.then(failure(Code.UNAVAILABLE, "draining"));
-    server.service.then(TOKEN);
-    TokendClient watched = server.client().intercept(recorder).build();
+    server.service.then(ANSWER);
+    Client watched = server.client().intercept(recorder).build();
     watched.getOpenIdTokenForDeveloperIdentity(ALICE);
     watched.close();
 
@@ -381,12 +381,12 @@ class TokendClientTest {
 
   static List<GetOpenIdTokenForDeveloperIdentityResponse> answersThatBreakTheContract() {
     return List.of(
-        TOKEN.toBuilder().clearExpireTime().build(),
-        TOKEN.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(1L << 62)).build(),
-        TOKEN.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(900).setNanos(-1)).build(),
-        TOKEN.toBuilder().setIssueTime(Timestamp.newBuilder().setSeconds(-1L << 62)).build(),
-        TOKEN.toBuilder().setRefreshTime(Timestamp.newBuilder().setNanos(1_000_000_000)).build(),
-        TOKEN.toBuilder().setExpireTime(TOKEN.getIssueTime()).build());
+        ANSWER.toBuilder().clearExpireTime().build(),
+        ANSWER.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(1L << 62)).build(),
+        ANSWER.toBuilder().setExpireTime(Timestamp.newBuilder().setSeconds(900).setNanos(-1)).build(),
+        ANSWER.toBuilder().setIssueTime(Timestamp.newBuilder().setSeconds(-1L << 62)).build(),
+        ANSWER.toBuilder().setRefreshTime(Timestamp.newBuilder().setNanos(1_000_000_000)).build(),
+        ANSWER.toBuilder().setExpireTime(ANSWER.getIssueTime()).build());
   }
 
   @ParameterizedTest
@@ -402,7 +402,7 @@ class TokendClientTest {
 
   @Test
   void aServerThatDoesNotTellItsTimeIsUnderstood() {
-    server.service.then(TOKEN.toBuilder().clearIssueTime().build());
+    server.service.then(ANSWER.toBuilder().clearIssueTime().build());
 
     assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).issueTime()).isNull();
   }
@@ -411,13 +411,13 @@ class TokendClientTest {
   void anAttemptWithoutAnAnswerIsMadeOnceMore() throws Exception {
     server.service.hold();
     // The first attempt ends after half of the time, and the other half is enough for a busy machine.
-    CompletableFuture<TokenSnapshot> token =
+    CompletableFuture<Token> token =
         client.withDeadline(Duration.ofSeconds(8)).getOpenIdTokenForDeveloperIdentityAsync(ALICE);
     server.service.held.take();
 
-    server.service.held.take().answer(TOKEN);
+    server.service.held.take().answer(ANSWER);
 
-    assertThat(token.get()).isEqualTo(SNAPSHOT);
+    assertThat(token.get()).isEqualTo(TOKEN);
     assertThat(server.service.requests).hasSize(2);
     assertThat(server.service.requests.get(1)).isEqualTo(server.service.requests.get(0));
   }
@@ -426,7 +426,7 @@ class TokendClientTest {
   void theSourcesAndCachesOfAClientShareTheirTurns() throws Exception {
     server.service.hold();
     TokenCache cache = client.tokenCache(PATIENT, 100);
-    List<CompletableFuture<TokenSnapshot>> tokens = new ArrayList<>();
+    List<CompletableFuture<Token>> tokens = new ArrayList<>();
     for (int user = 0; user < 40; user++) {
       tokens.add(cache.tokenAsync(TokenRequest.of("pool", "provider", "user-" + user)));
     }

@@ -19,21 +19,21 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
  * <p>Calls are balanced over all addresses of the target that are healthy, retried where that is safe, and have a
  * deadline. Nothing is cached here: {@link #tokenSource} and {@link #tokenCache} make what keeps tokens.
  */
-public final class TokendClient implements AutoCloseable {
+public final class Client implements AutoCloseable {
   private final ManagedChannel channel;
   private final Reconnection reconnection;
   private final Refreshes refreshes;
   private final Duration deadline;
 
-  TokendClient(ManagedChannel channel, Duration deadline, Telemetry telemetry) {
+  Client(ManagedChannel channel, Duration deadline, Telemetry telemetry) {
     this(channel, Reconnection.of(channel), new Refreshes(telemetry), deadline);
   }
 
-  private TokendClient(ManagedChannel channel, Reconnection reconnection, Refreshes refreshes, Duration deadline) {
+  private Client(ManagedChannel channel, Reconnection reconnection, Refreshes refreshes, Duration deadline) {
     this.channel = channel;
     this.reconnection = reconnection;
     this.refreshes = refreshes;
-    this.deadline = TokendClientBuilder.requirePositive(deadline, "deadline");
+    this.deadline = ClientBuilder.requirePositive(deadline, "deadline");
   }
 
   /**
@@ -42,8 +42,8 @@ public final class TokendClient implements AutoCloseable {
    * @param target where tokend is, as gRPC writes it: {@code HOST:PORT}, {@code dns:///HOST:PORT} or {@code unix:PATH}
    * @return a builder
    */
-  public static TokendClientBuilder builder(String target) {
-    return new TokendClientBuilder(Objects.requireNonNull(target, "target"));
+  public static ClientBuilder builder(String target) {
+    return new ClientBuilder(Objects.requireNonNull(target, "target"));
   }
 
   /**
@@ -52,8 +52,8 @@ public final class TokendClient implements AutoCloseable {
    * @param value the deadline; the builder's is the upper bound
    * @return a client on the same connections: closing either closes both
    */
-  public TokendClient withDeadline(Duration value) {
-    return new TokendClient(channel, reconnection, refreshes, value);
+  public Client withDeadline(Duration value) {
+    return new Client(channel, reconnection, refreshes, value);
   }
 
   /**
@@ -63,7 +63,7 @@ public final class TokendClient implements AutoCloseable {
    * @return a new token at every call
    * @throws TokendException when the call fails
    */
-  public TokenSnapshot getOpenIdTokenForDeveloperIdentity(TokenRequest request) {
+  public Token getOpenIdTokenForDeveloperIdentity(TokenRequest request) {
     return await(getOpenIdTokenForDeveloperIdentityAsync(request));
   }
 
@@ -73,11 +73,11 @@ public final class TokendClient implements AutoCloseable {
    * @param request names the user
    * @return ends with a new token, or with a {@link TokendException}; cancelling it ends the call
    */
-  public CompletableFuture<TokenSnapshot> getOpenIdTokenForDeveloperIdentityAsync(TokenRequest request) {
+  public CompletableFuture<Token> getOpenIdTokenForDeveloperIdentityAsync(TokenRequest request) {
     return call(
         DeveloperIdentityServiceGrpc.getGetOpenIdTokenForDeveloperIdentityMethod(),
         Conversions.toMessage(Objects.requireNonNull(request, "request")),
-        Conversions::toSnapshot);
+        Conversions::toToken);
   }
 
   /**
@@ -170,7 +170,7 @@ public final class TokendClient implements AutoCloseable {
    */
   public CachedTokenSource tokenSource(TokenRequest request, CachingPolicy policy) {
     Objects.requireNonNull(request, "request");
-    TokendClient refreshing = withDeadline(Objects.requireNonNull(policy, "policy").refreshDeadline());
+    Client refreshing = withDeadline(Objects.requireNonNull(policy, "policy").refreshTimeout());
     return new CachedTokenSource(request, () -> refreshing.detachedToken(request), policy, refreshes);
   }
 
@@ -180,19 +180,19 @@ public final class TokendClient implements AutoCloseable {
    * @return a cache, to be closed before this client
    */
   public TokenCache tokenCache() {
-    return tokenCache(CachingPolicy.defaults(), TokenCache.DEFAULT_MAXIMUM_SIZE);
+    return tokenCache(CachingPolicy.defaults(), TokenCache.DEFAULT_MAX_USERS);
   }
 
   /**
    * Makes what keeps the tokens of many users.
    *
    * @param policy how tokens are kept
-   * @param maximumSize how many users it holds, 1 or more
+   * @param maxUsers how many users it holds, 1 or more
    * @return a cache, to be closed before this client
    */
-  public TokenCache tokenCache(CachingPolicy policy, int maximumSize) {
+  public TokenCache tokenCache(CachingPolicy policy, int maxUsers) {
     Objects.requireNonNull(policy, "policy");
-    return new TokenCache(request -> tokenSource(request, policy), policy, maximumSize, refreshes.telemetry());
+    return new TokenCache(request -> tokenSource(request, policy), policy, maxUsers, refreshes.telemetry());
   }
 
   /** Ends all calls and connections. */
@@ -202,7 +202,7 @@ public final class TokendClient implements AutoCloseable {
   }
 
   /** A call that the deadline and the cancellation of the current gRPC context, the first caller's, do not reach. */
-  private CompletableFuture<TokenSnapshot> detachedToken(TokenRequest request) {
+  private CompletableFuture<Token> detachedToken(TokenRequest request) {
     Context caller = Context.ROOT.attach();
     try {
       return getOpenIdTokenForDeveloperIdentityAsync(request);
