@@ -76,7 +76,9 @@ class LogWriter(logging.Handler):
         with self._changed:
             already, self._is_closed = self._is_closed, True
             self._changed.notify_all()
-        if not already:
+        if threading.current_thread() is self._thread:
+            self._work()  # an error has ended its own loop, and this is the end of the process
+        elif not already:
             self._thread.join(_CLOSING_PATIENCE)
         super().close()
 

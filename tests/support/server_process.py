@@ -48,6 +48,7 @@ class ServerProcess:
         environment: Variables that it has beside those of this process.
         directory: Where it runs.
         under: A command that runs it.
+        module: What is run instead of tokend itself.
 
     Attributes:
         endpoint: Where it takes calls.
@@ -63,13 +64,14 @@ class ServerProcess:
         directory: Path | None = None,
         *,
         under: Sequence[str] = (),
+        module: str = "tokend_server",
     ) -> None:
         self.identity_pool_id = POOL_ID
         self.developer_provider_name = DEVELOPER_PROVIDER
         self.log: list[dict[str, Any]] = []
         self.output: list[str] = []
         self._process = subprocess.Popen(
-            [*under, sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
+            [*under, sys.executable, "-m", module, "serve", "--config", str(config)],
             cwd=directory,
             stderr=subprocess.PIPE,
             env={**os.environ, **(environment or {})},
