@@ -21,7 +21,7 @@ from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.certificates import write_certificate
 from tests.support.server_process import ServerProcess
 
-from tokend_client import TokendClient
+from tokend_client import Client
 from tokend_server import app
 from tokend_server.config import Config
 from tokend_server.engines.cognito.operation import OPERATIONS
@@ -158,10 +158,10 @@ def test_the_python_snippet_allows_for_clocks(tmp_path: Path, clock_ahead: int, 
     service = app.start(config, FakeClock(now=time.time() + clock_ahead))
     try:
         (identity_pool_id, pool), *_ = document["pools"].items()
-        with TokendClient(service.grpc_addresses[0]) as client:
+        with Client(service.grpc_addresses[0]) as client:
             token = client.get_open_id_token_for_developer_identity(
                 identity_pool_id=identity_pool_id, logins={pool["developer_provider_name"]: "user-4711"}
-            ).token
+            ).value
         verify = verify_of_the_snippet(service.issuer)
         with nullcontext() if accepted else pytest.raises(jwt.ExpiredSignatureError):
             assert verify(token)["aud"] == identity_pool_id

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tokend_client import AsyncTokenCache, AsyncTokendClient, TokendError, TokenRequest
+from tokend_client import AsyncClient, AsyncTokenCache, TokendError, TokenRequest
 
 PATIENCE = 1.0
 PAUSE = 0.05
@@ -59,7 +59,7 @@ async def call(cache: AsyncTokenCache, user: TokenRequest, report: Report, ready
 async def main(replicas: str, pool: str, provider: str, callers: int, token_duration: timedelta) -> Report:
     """Asks until standard input ends."""
     report = Report()
-    async with AsyncTokendClient(f"ipv4:{replicas}") as client, AsyncTokenCache(client) as cache:
+    async with AsyncClient(f"ipv4:{replicas}") as client, AsyncTokenCache(client) as cache:
         ready = [asyncio.Event() for _ in range(callers)]
         tasks = [
             asyncio.create_task(

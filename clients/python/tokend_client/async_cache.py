@@ -1,11 +1,11 @@
 import asyncio
 from typing import Self
 
-from tokend_client.async_client import AsyncTokendClient
+from tokend_client.async_client import AsyncClient
 from tokend_client.async_source import AsyncTokenSource
-from tokend_client.cache import DEFAULT_MAX_SOURCES
+from tokend_client.cache import DEFAULT_MAX_USERS
 from tokend_client.keyed_sources import KeyedSources
-from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.model import Token, TokenRequest
 from tokend_client.one_loop import OneLoop
 from tokend_client.policy import CachingPolicy
 
@@ -18,13 +18,13 @@ class AsyncTokenCache:
 
     def __init__(
         self,
-        client: AsyncTokendClient,
+        client: AsyncClient,
         *,
         policy: CachingPolicy | None = None,
-        max_sources: int = DEFAULT_MAX_SOURCES,
+        max_users: int = DEFAULT_MAX_USERS,
     ) -> None:
         self._sources = KeyedSources(
-            lambda request: AsyncTokenSource(client, request, policy=policy), max_sources, client.shared.telemetry
+            lambda request: AsyncTokenSource(client, request, policy=policy), max_users, client.shared.telemetry
         )
         self._loop = OneLoop(type(self).__name__)
 
@@ -37,7 +37,7 @@ class AsyncTokenCache:
     def __len__(self) -> int:
         return len(self._sources)
 
-    async def token(self, request: TokenRequest, timeout: float | None = None) -> OpenIdToken:  # noqa: ASYNC109 - the twin's argument
+    async def token(self, request: TokenRequest, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - the twin's argument
         """As `TokenCache.token`."""
         return await self.source(request).token(timeout)
 

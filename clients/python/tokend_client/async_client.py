@@ -1,4 +1,4 @@
-"""The asyncio client: the twin of `TokendClient`, which documents what both do."""
+"""The asyncio client: the twin of `Client`, which documents what both do."""
 
 import asyncio
 import copy
@@ -16,7 +16,7 @@ from tokend_client.attempts import SecondAttempt, attempt_timeouts
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed, Forked
-from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.model import LookupResult, Token, TokenRequest
 from tokend_client.one_loop import OneLoop
 from tokend_client.shared import Shared
 from tokend_client.status import to_error
@@ -26,10 +26,10 @@ from tokend_client.turns import REFRESHES_AT_A_TIME
 _Response = TypeVar("_Response")
 
 
-class AsyncTokendClient:
+class AsyncClient:
     """A client of one tokend service for one event loop, in which it is made and used.
 
-    Arguments, operations and errors are those of `TokendClient`; interceptors are those of `grpc.aio`.
+    Arguments, operations and errors are those of `Client`; interceptors are those of `grpc.aio`.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default
@@ -72,7 +72,7 @@ class AsyncTokendClient:
             await self._channel.close()
 
     def after_fork(self) -> None:
-        """As `TokendClient.after_fork`."""
+        """As `Client.after_fork`."""
         self._closed = Forked()
 
     async def get_open_id_token_for_developer_identity(  # noqa: PLR0913 - the fields of the request
@@ -84,8 +84,8 @@ class AsyncTokendClient:
         principal_tags: Mapping[str, str] | None = None,
         token_duration: timedelta | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - it is sent to the service as the call's deadline
-    ) -> OpenIdToken:
-        """As `TokendClient.get_open_id_token_for_developer_identity`."""
+    ) -> Token:
+        """As `Client.get_open_id_token_for_developer_identity`."""
         request = TokenRequest(
             identity_pool_id=identity_pool_id,
             logins=logins,
@@ -100,12 +100,10 @@ class AsyncTokendClient:
         request: TokenRequest,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as above
-    ) -> OpenIdToken:
-        """As `TokendClient.get_token`."""
+    ) -> Token:
+        """As `Client.get_token`."""
         call = self._stub.GetOpenIdTokenForDeveloperIdentity
-        return messages.open_id_token(
-            await self._call(call, messages.token_request(request), timeout, SecondAttempt.PAIR)
-        )
+        return messages.token(await self._call(call, messages.token_request(request), timeout, SecondAttempt.PAIR))
 
     async def lookup_developer_identity(  # noqa: PLR0913 - the fields of the request
         self,
@@ -116,8 +114,8 @@ class AsyncTokendClient:
         max_results: int | None = None,
         next_token: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - as above
-    ) -> DeveloperIdentity:
-        """As `TokendClient.lookup_developer_identity`."""
+    ) -> LookupResult:
+        """As `Client.lookup_developer_identity`."""
         request = pb.LookupDeveloperIdentityRequest(
             identity_pool_id=identity_pool_id,
             identity_id=identity_id or "",
@@ -125,7 +123,7 @@ class AsyncTokendClient:
             max_results=max_results or 0,
             next_token=next_token or "",
         )
-        return messages.developer_identity(
+        return messages.lookup_result(
             await self._call(self._stub.LookupDeveloperIdentity, request, timeout, SecondAttempt.PAIR)
         )
 
@@ -138,7 +136,7 @@ class AsyncTokendClient:
         destination_user_identifier: str,
         timeout: float | None = None,  # noqa: ASYNC109 - as above
     ) -> str:
-        """As `TokendClient.merge_developer_identities`."""
+        """As `Client.merge_developer_identities`."""
         request = pb.MergeDeveloperIdentitiesRequest(
             identity_pool_id=identity_pool_id,
             developer_provider_name=developer_provider_name,
@@ -157,7 +155,7 @@ class AsyncTokendClient:
         developer_user_identifier: str,
         timeout: float | None = None,  # noqa: ASYNC109 - as above
     ) -> None:
-        """As `TokendClient.unlink_developer_identity`."""
+        """As `Client.unlink_developer_identity`."""
         request = pb.UnlinkDeveloperIdentityRequest(
             identity_pool_id=identity_pool_id,
             identity_id=identity_id,

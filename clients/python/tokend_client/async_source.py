@@ -3,11 +3,11 @@ from concurrent.futures import Future
 from typing import Self
 
 from tokend_client import forks
-from tokend_client.async_client import AsyncTokendClient
+from tokend_client.async_client import AsyncClient
 from tokend_client.client import Outcome
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
 from tokend_client.keeping import HasTokenChanged, TokenKeeping, out_of_time, unwrap
-from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.model import Token, TokenRequest
 from tokend_client.one_loop import OneLoop
 from tokend_client.policy import CachingPolicy
 
@@ -24,9 +24,7 @@ class AsyncTokenSource:
         policy: Times, clock and randomness.
     """
 
-    def __init__(
-        self, client: AsyncTokendClient, request: TokenRequest, *, policy: CachingPolicy | None = None
-    ) -> None:
+    def __init__(self, client: AsyncClient, request: TokenRequest, *, policy: CachingPolicy | None = None) -> None:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
@@ -45,11 +43,11 @@ class AsyncTokenSource:
         await self.close()
 
     @property
-    def snapshot(self) -> OpenIdToken | None:
+    def snapshot(self) -> Token | None:
         """The last token, whatever its age; nothing is fetched."""
         return self._keeping.snapshot
 
-    async def token(self, timeout: float | None = None) -> OpenIdToken:  # noqa: ASYNC109 - the twin's argument
+    async def token(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - the twin's argument
         """A token that can be used; it waits only where there is none. As `TokenSource.token`."""
         self._one_loop.check()
         fresh = self._keeping.fresh_token()
@@ -61,10 +59,10 @@ class AsyncTokenSource:
         at_once = answer.token or answer.error
         return unwrap(at_once or await _landed(self._refresh, timeout))
 
-    def token_future(self) -> Future[OpenIdToken]:
+    def token_future(self) -> Future[Token]:
         """As `token`, for other threads than the event loop's."""
         if self._loop.is_closed():
-            closed: Future[OpenIdToken] = Future()
+            closed: Future[Token] = Future()
             closed.set_exception(Closed("The event loop of the token source is closed."))
             return closed
         return asyncio.run_coroutine_threadsafe(self.token(), self._loop)

@@ -6,11 +6,11 @@ from typing import Protocol
 
 import grpc
 
-from tokend_client.model import OpenIdToken
+from tokend_client.model import Token
 
 
 class _Source(Protocol):
-    def token_future(self) -> Future[OpenIdToken]: ...
+    def token_future(self) -> Future[Token]: ...
 
 
 class TokenAuthMetadataPlugin(grpc.AuthMetadataPlugin):
@@ -40,9 +40,9 @@ def token_call_credentials(source: _Source) -> grpc.CallCredentials:
     return grpc.metadata_call_credentials(TokenAuthMetadataPlugin(source), name="tokend")
 
 
-def _deliver(callback: grpc.AuthMetadataPluginCallback, future: Future[OpenIdToken]) -> None:
+def _deliver(callback: grpc.AuthMetadataPluginCallback, future: Future[Token]) -> None:
     error = future.exception()
     if error is None:
-        callback((("authorization", f"Bearer {future.result().token}"),), None)
+        callback((("authorization", f"Bearer {future.result().value}"),), None)
     else:
         callback((), error if isinstance(error, Exception) else RuntimeError(type(error).__name__))

@@ -59,7 +59,7 @@ class _Fetcher:
         return self._fetcher.fetch_credentials()
 
     def _load_token(self) -> str:
-        self._sent = self._source.token().token
+        self._sent = self._source.token().value
         return self._sent
 
 

@@ -1,13 +1,13 @@
 from typing import Self
 
-from tokend_client.client import TokendClient
+from tokend_client.client import Client
 from tokend_client.keyed_sources import KeyedSources
-from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.model import Token, TokenRequest
 from tokend_client.policy import CachingPolicy
 from tokend_client.source import TokenSource
 
 #: How many users a cache holds, if nothing else is said.
-DEFAULT_MAX_SOURCES = 10_000
+DEFAULT_MAX_USERS = 10_000
 
 
 class TokenCache:
@@ -16,22 +16,22 @@ class TokenCache:
     Args:
         client: Where tokens come from; it is not closed with the cache.
         policy: Times, clock and randomness.
-        max_sources: For how many different requests tokens are kept. One without a token makes room first, then the
+        max_users: For how many different requests tokens are kept. One without a token makes room first, then the
             least recently used.
 
     Raises:
-        ValueError: `max_sources` is not positive.
+        ValueError: `max_users` is not positive.
     """
 
     def __init__(
         self,
-        client: TokendClient,
+        client: Client,
         *,
         policy: CachingPolicy | None = None,
-        max_sources: int = DEFAULT_MAX_SOURCES,
+        max_users: int = DEFAULT_MAX_USERS,
     ) -> None:
         self._sources = KeyedSources(
-            lambda request: TokenSource(client, request, policy=policy), max_sources, client.shared.telemetry
+            lambda request: TokenSource(client, request, policy=policy), max_users, client.shared.telemetry
         )
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class TokenCache:
     def __len__(self) -> int:
         return len(self._sources)
 
-    def token(self, request: TokenRequest, timeout: float | None = None) -> OpenIdToken:
+    def token(self, request: TokenRequest, timeout: float | None = None) -> Token:
         """A token for a request, as `TokenSource.token`.
 
         Raises:

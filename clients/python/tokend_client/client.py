@@ -17,7 +17,7 @@ from tokend_client.attempts import Attempts, SecondAttempt, answered_first, atte
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import DEFAULT_TIMEOUT, Options, channel_credentials, channel_options
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
-from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.model import LookupResult, Token, TokenRequest
 from tokend_client.shared import Shared
 from tokend_client.status import to_error
 from tokend_client.telemetry import Telemetry
@@ -26,10 +26,10 @@ from tokend_client.turns import Turns
 _Response = TypeVar("_Response")
 
 #: What a call comes to.
-Outcome: TypeAlias = OpenIdToken | TokendError
+Outcome: TypeAlias = Token | TokendError
 
 
-class TokendClient:
+class Client:
     """A client of one tokend service. It is safe to share between threads, and connects with its first call.
 
     It balances load, watches the service's health and retries what may be repeated, as `clients/README.md` says.
@@ -103,7 +103,7 @@ class TokendClient:
         principal_tags: Mapping[str, str] | None = None,
         token_duration: timedelta | None = None,
         timeout: float | None = None,
-    ) -> OpenIdToken:
+    ) -> Token:
         """Registers or retrieves a user's identity and gets a new token for it.
 
         Args:
@@ -126,14 +126,14 @@ class TokendClient:
         )
         return self.get_token(request, timeout=timeout)
 
-    def get_token(self, request: TokenRequest, *, timeout: float | None = None) -> OpenIdToken:
+    def get_token(self, request: TokenRequest, *, timeout: float | None = None) -> Token:
         """As `get_open_id_token_for_developer_identity`, for a request that is at hand.
 
         Raises:
             TokendError: The call failed.
         """
         call = self._stub.GetOpenIdTokenForDeveloperIdentity
-        return messages.open_id_token(self._call(call, messages.token_request(request), timeout, SecondAttempt.PAIR))
+        return messages.token(self._call(call, messages.token_request(request), timeout, SecondAttempt.PAIR))
 
     def start_get_token(
         self, request: TokenRequest, timeout: float, done: Callable[[Outcome], object]
@@ -179,7 +179,7 @@ class TokendClient:
         max_results: int | None = None,
         next_token: str | None = None,
         timeout: float | None = None,
-    ) -> DeveloperIdentity:
+    ) -> LookupResult:
         """Finds the identity of a user of the developer provider, or the users of an identity, a page at a time.
 
         Args:
@@ -200,7 +200,7 @@ class TokendClient:
             max_results=max_results or 0,
             next_token=next_token or "",
         )
-        return messages.developer_identity(
+        return messages.lookup_result(
             self._call(self._stub.LookupDeveloperIdentity, request, timeout, SecondAttempt.PAIR)
         )
 
@@ -308,7 +308,7 @@ def _start(attempts: Attempts, fail: Callable[[Exception], None]) -> None:
 
 def _outcome(call: Any) -> Outcome:  # noqa: ANN401 - a future and the status of its call in one
     try:
-        return messages.open_id_token(call.result())
+        return messages.token(call.result())
     except grpc.FutureCancelledError:
         return Closed()
     except grpc.RpcError as failed:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 import httpx
 
 from tokend_client.async_source import AsyncTokenSource
-from tokend_client.model import OpenIdToken
+from tokend_client.model import Token
 from tokend_client.source import TokenSource
 
 
@@ -29,7 +29,7 @@ class HttpxTokenAuth(httpx.Auth):
         issued = self._source.token(timeout)
         response = yield _bearing(request, issued)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            self._source.invalidate(issued.token)
+            self._source.invalidate(issued.value)
             if _is_repeatable(request):
                 yield _bearing(request, self._source.token(timeout))
 
@@ -46,13 +46,13 @@ class AsyncHttpxTokenAuth(httpx.Auth):
         issued = await self._source.token(timeout)
         response = yield _bearing(request, issued)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            self._source.invalidate(issued.token)
+            self._source.invalidate(issued.value)
             if _is_repeatable(request):
                 yield _bearing(request, await self._source.token(timeout))
 
 
-def _bearing(request: httpx.Request, issued: OpenIdToken) -> httpx.Request:
-    request.headers["authorization"] = f"Bearer {issued.token}"
+def _bearing(request: httpx.Request, issued: Token) -> httpx.Request:
+    request.headers["authorization"] = f"Bearer {issued.value}"
     return request
 
 

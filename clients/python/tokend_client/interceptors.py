@@ -10,7 +10,7 @@ import grpc
 
 from tokend_client.async_source import AsyncTokenSource
 from tokend_client.errors import TokendError, downstream_code
-from tokend_client.model import OpenIdToken
+from tokend_client.model import Token
 from tokend_client.source import TokenSource
 
 
@@ -60,7 +60,7 @@ class TokenInterceptor(
         call = continuation(_attached(client_call_details, issued, deadline), request)
         if call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
-        self._source.invalidate(issued.token)
+        self._source.invalidate(issued.value)
         return continuation(_attached(client_call_details, self._token(deadline), deadline), request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
@@ -89,11 +89,11 @@ class TokenInterceptor(
         call.add_done_callback(partial(self._drop_if_rejected, issued))
         return call
 
-    def _drop_if_rejected(self, issued: OpenIdToken, call: Any) -> None:  # noqa: ANN401
+    def _drop_if_rejected(self, issued: Token, call: Any) -> None:  # noqa: ANN401
         if call.code() is grpc.StatusCode.UNAUTHENTICATED:
-            self._source.invalidate(issued.token)
+            self._source.invalidate(issued.value)
 
-    def _token(self, deadline: "_Deadline") -> OpenIdToken:
+    def _token(self, deadline: "_Deadline") -> Token:
         try:
             return self._source.token(deadline.remaining())
         except TokendError as error:
@@ -120,10 +120,10 @@ class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         call = await continuation(_attached(client_call_details, issued, deadline), request)
         if await call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
-        self._source.invalidate(issued.token)
+        self._source.invalidate(issued.value)
         return await continuation(_attached(client_call_details, await self._token(deadline), deadline), request)
 
-    async def _token(self, deadline: "_Deadline") -> OpenIdToken:
+    async def _token(self, deadline: "_Deadline") -> Token:
         try:
             return await self._source.token(deadline.remaining())
         except TokendError as error:
@@ -151,8 +151,8 @@ class _Details(grpc.ClientCallDetails):
     compression: Any
 
 
-def _attached(details: Any, issued: OpenIdToken, deadline: _Deadline) -> Any:  # noqa: ANN401
-    bearer = grpc.access_token_call_credentials(issued.token)
+def _attached(details: Any, issued: Token, deadline: _Deadline) -> Any:  # noqa: ANN401
+    bearer = grpc.access_token_call_credentials(issued.value)
     credentials = grpc.composite_call_credentials(details.credentials, bearer) if details.credentials else bearer
     return _Details(
         details.method,

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import grpc
 
 from tokend_client.errors import Closed, TokendError
-from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.model import Token, TokenRequest
 from tokend_client.policy import Backoff, CachingPolicy, Freshness, Held, hold
 from tokend_client.shared import Shared
 
@@ -27,7 +27,7 @@ class Answer:
         starts_refresh: Whether the one who asked has to start the refresh.
     """
 
-    token: OpenIdToken | None = None
+    token: Token | None = None
     error: TokendError | None = None
     starts_refresh: bool = False
 
@@ -55,12 +55,12 @@ class TokenKeeping:
         self.has_token_changed: HasTokenChanged = _ignore
 
     @property
-    def snapshot(self) -> OpenIdToken | None:
+    def snapshot(self) -> Token | None:
         """The last token, whatever its age."""
         held = self._held
         return held.token if held else None
 
-    def fresh_token(self) -> OpenIdToken | None:
+    def fresh_token(self) -> Token | None:
         """The token, if it is fresh."""
         held = self._held
         if held is not None and held.freshness(self._policy.clock) is Freshness.FRESH:
@@ -80,7 +80,7 @@ class TokenKeeping:
             return Answer(self._held.token, starts_refresh=starts)
         return Answer(starts_refresh=starts) if self._refreshing else Answer(error=self._backoff.error)
 
-    def settle(self, outcome: OpenIdToken | TokendError) -> None:
+    def settle(self, outcome: Token | TokendError) -> None:
         """Takes in what the refresh brought; a failure keeps the token that there is."""
         self._refreshing = False
         if isinstance(outcome, TokendError):
@@ -98,7 +98,7 @@ class TokenKeeping:
 
     def invalidate(self, token: str) -> None:
         """Drops the token, if it is the one that is held."""
-        if self._held is not None and self._held.token.token == token:
+        if self._held is not None and self._held.token.value == token:
             self._held = None
             self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
 
@@ -119,7 +119,7 @@ class TokenKeeping:
                 self._telemetry.log_failure, self._request, error, is_first=is_first, pause=pause, monotonic=monotonic
             )
 
-    def _take(self, token: OpenIdToken) -> None:
+    def _take(self, token: Token) -> None:
         self._held = held = hold(token, self._policy)
         if self._backoff.error is not None:
             self._news = partial(self._telemetry.log_recovery, self._request)
@@ -137,7 +137,7 @@ def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - the one thing that it t
     pass
 
 
-def unwrap(outcome: OpenIdToken | TokendError) -> OpenIdToken:
+def unwrap(outcome: Token | TokendError) -> Token:
     """The token, or the failure raised.
 
     Many may be told the same failure; each raises one of its own, with its own traceback.

@@ -8,13 +8,13 @@ from typing import Generic, Protocol, TypeVar
 from tokend_client import forks
 from tokend_client.errors import Closed, Forked
 from tokend_client.keeping import HasTokenChanged
-from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.model import Token, TokenRequest
 from tokend_client.telemetry import Telemetry
 
 
 class _Watched(Protocol):
     @property
-    def snapshot(self) -> OpenIdToken | None: ...
+    def snapshot(self) -> Token | None: ...
 
     def watch(self, has_token_changed: HasTokenChanged) -> None: ...
 
@@ -29,18 +29,18 @@ class KeyedSources(Generic[_Source]):
 
     Args:
         make: Makes a source.
-        max_sources: How many are kept.
+        max_users: How many are kept.
         telemetry: What counts them.
 
     Raises:
         ValueError: That is not positive.
     """
 
-    def __init__(self, make: Callable[[TokenRequest], _Source], max_sources: int, telemetry: Telemetry) -> None:
-        if max_sources < 1:
-            raise ValueError(f"max_sources must be positive: {max_sources}")
+    def __init__(self, make: Callable[[TokenRequest], _Source], max_users: int, telemetry: Telemetry) -> None:
+        if max_users < 1:
+            raise ValueError(f"max_users must be positive: {max_users}")
         self._make = make
-        self._max_sources = max_sources
+        self._max_users = max_users
         self._telemetry = telemetry
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
         # Those of them that have no token, the first of which makes room first.
@@ -76,7 +76,7 @@ class KeyedSources(Generic[_Source]):
         """The sources that hold a token."""
         with self._lock:
             sources = list(self._sources.values())
-        return [source for source in sources if (held := source.snapshot) is not None and held.token == token]
+        return [source for source in sources if (held := source.snapshot) is not None and held.value == token]
 
     def close(self) -> Iterable[_Source]:
         """Gives out no more sources, and returns those that have to be closed."""
@@ -93,7 +93,7 @@ class KeyedSources(Generic[_Source]):
         self._closed = Forked()
 
     def _add(self, key: bytes, source: _Source) -> _Source:
-        if len(self._sources) >= self._max_sources:
+        if len(self._sources) >= self._max_users:
             self._make_room()
         source.watch(partial(self._note, key, weakref.ref(source)))
         self._sources[key] = source

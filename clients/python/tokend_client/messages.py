@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_client.errors import protocol_error
-from tokend_client.model import DeveloperIdentity, OpenIdToken, TokenRequest
+from tokend_client.model import LookupResult, Token, TokenRequest
 
 #: The bounds of google.protobuf.Timestamp: the years 1 to 9999.
 _FIRST_SECOND = -62_135_596_800
@@ -27,7 +27,7 @@ def token_request(request: TokenRequest) -> pb.GetOpenIdTokenForDeveloperIdentit
     return message
 
 
-def open_id_token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> OpenIdToken:
+def token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> Token:
     """The token in a response.
 
     Raises:
@@ -39,7 +39,7 @@ def open_id_token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> Op
     expire_time = _datetime(response.expire_time)
     if issue_time is not None and expire_time <= issue_time:
         raise protocol_error("an expire_time that is not after issue_time")
-    return OpenIdToken(response.identity_id, response.token, expire_time, _datetime(response.refresh_time), issue_time)
+    return Token(response.identity_id, response.token, expire_time, _datetime(response.refresh_time), issue_time)
 
 
 def _datetime(timestamp: Timestamp) -> datetime:
@@ -48,8 +48,8 @@ def _datetime(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(UTC)
 
 
-def developer_identity(response: pb.LookupDeveloperIdentityResponse) -> DeveloperIdentity:
+def lookup_result(response: pb.LookupDeveloperIdentityResponse) -> LookupResult:
     """The identity in a response."""
-    return DeveloperIdentity(
+    return LookupResult(
         response.identity_id, tuple(response.developer_user_identifier_list), response.next_token or None
     )

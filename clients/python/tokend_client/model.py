@@ -56,12 +56,12 @@ def _plain(value: object) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenIdToken:
+class Token:
     """A signed OpenID Connect token and the identity that it speaks for.
 
     Attributes:
         identity_id: REGION:GUID.
-        token: The JWT in compact form; never shown.
+        value: The JWT in compact form; never shown.
         expire_time: Its `exp`, in UTC.
         refresh_time: When to fetch the next one, in UTC; never after `expire_time`.
         issue_time: The service's clock at its answer, in UTC, from which both times count; None from a service that
@@ -69,14 +69,14 @@ class OpenIdToken:
     """
 
     identity_id: str
-    token: str = field(repr=False)
+    value: str = field(repr=False)
     expire_time: datetime
     refresh_time: datetime
     issue_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class DeveloperIdentity:
+class LookupResult:
     """An identity with a page of its users.
 
     Attributes:

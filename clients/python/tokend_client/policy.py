@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from tokend_client.clock import Clock, SystemClock
 from tokend_client.errors import TokendError
-from tokend_client.model import OpenIdToken
+from tokend_client.model import Token
 
 _LARGEST_JITTER = 0.1
 _LARGEST_SKEW = 0.1
@@ -68,7 +68,7 @@ class Held:
         usable_for: The age in seconds from which it is expired.
     """
 
-    token: OpenIdToken
+    token: Token
     arrived_at: float
     arrived_monotonic: float
     fresh_for: float
@@ -82,7 +82,7 @@ class Held:
         return Freshness.STALE if age < self.usable_for else Freshness.EXPIRED
 
 
-def hold(token: OpenIdToken, policy: CachingPolicy) -> Held:
+def hold(token: Token, policy: CachingPolicy) -> Held:
     """Takes in a token that has just come: draws its jitter and limits its skew."""
     now = policy.clock.now()
     issued_at = token.issue_time.timestamp() if token.issue_time else now

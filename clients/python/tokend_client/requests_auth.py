@@ -6,7 +6,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
-from tokend_client.model import OpenIdToken
+from tokend_client.model import Token
 from tokend_client.source import TokenSource
 
 
@@ -32,11 +32,11 @@ class RequestsTokenAuth(AuthBase):
         request.register_hook("response", partial(self._answered, issued))
         return request
 
-    def _answered(self, issued: OpenIdToken, response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - whatever the adapter takes
+    def _answered(self, issued: Token, response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - whatever the adapter takes
         rejected = response.request.headers.get("Authorization") == _authorization(issued)
         if response.status_code != requests.codes.unauthorized or not rejected:
             return response
-        self._source.invalidate(issued.token)
+        self._source.invalidate(issued.value)
         if not isinstance(response.request.body, str | bytes | None):
             return response
         return self._repeated(response, settings)
@@ -53,5 +53,5 @@ class RequestsTokenAuth(AuthBase):
         return repeated
 
 
-def _authorization(issued: OpenIdToken) -> str:
-    return f"Bearer {issued.token}"
+def _authorization(issued: Token) -> str:
+    return f"Bearer {issued.value}"

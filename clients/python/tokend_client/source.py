@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tokend_client import forks
-from tokend_client.client import Outcome, TokendClient
+from tokend_client.client import Client, Outcome
 from tokend_client.errors import Closed, Forked, TokendError, cannot_refresh
 from tokend_client.keeping import Answer, HasTokenChanged, TokenKeeping, out_of_time, unwrap
-from tokend_client.model import OpenIdToken, TokenRequest
+from tokend_client.model import Token, TokenRequest
 from tokend_client.policy import CachingPolicy
 
 
@@ -32,7 +32,7 @@ class TokenSource:
         policy: Times, clock and randomness.
     """
 
-    def __init__(self, client: TokendClient, request: TokenRequest, *, policy: CachingPolicy | None = None) -> None:
+    def __init__(self, client: Client, request: TokenRequest, *, policy: CachingPolicy | None = None) -> None:
         self._client = client
         self._request = request
         self._policy = policy or CachingPolicy()
@@ -48,11 +48,11 @@ class TokenSource:
         self.close()
 
     @property
-    def snapshot(self) -> OpenIdToken | None:
+    def snapshot(self) -> Token | None:
         """The last token, whatever its age; nothing is fetched."""
         return self._keeping.snapshot
 
-    def token(self, timeout: float | None = None) -> OpenIdToken:
+    def token(self, timeout: float | None = None) -> Token:
         """A token that can be used; it waits only where there is none.
 
         Args:
@@ -73,9 +73,9 @@ class TokenSource:
         except TimeoutError:
             raise out_of_time() from None
 
-    def token_future(self) -> Future[OpenIdToken]:
+    def token_future(self) -> Future[Token]:
         """As `token`, without waiting: the future is done at once, or on a thread of gRPC."""
-        future: Future[OpenIdToken] = Future()
+        future: Future[Token] = Future()
         answer, flight = self._ask()
         at_once = answer.token or answer.error
         if at_once is not None:
@@ -163,7 +163,7 @@ class TokenSource:
         flight.landed.set_result(outcome)
 
 
-def _resolve(future: Future[OpenIdToken], outcome: Outcome) -> None:
+def _resolve(future: Future[Token], outcome: Outcome) -> None:
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(outcome, TokendError):

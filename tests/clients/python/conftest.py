@@ -5,7 +5,7 @@ import pytest
 from tests.clients.python.twins import OPTIONS, TWINS, Twin
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, TokendClient, TokenRequest, TokenSource
+from tokend_client import CachingPolicy, Client, TokenRequest, TokenSource
 from tokend_client.testing import FakeTokendServer
 
 
@@ -55,7 +55,7 @@ def alice(server: FakeTokendServer) -> TokenRequest:
 @pytest.fixture
 def source(server: FakeTokendServer, clock: FakeClock, alice: TokenRequest) -> Iterator[TokenSource]:
     with (
-        TokendClient(server.endpoint, options=OPTIONS) as client,
+        Client(server.endpoint, options=OPTIONS) as client,
         TokenSource(client, alice, policy=CachingPolicy(clock=clock)) as source,
     ):
         yield source

@@ -23,8 +23,8 @@ from tests.fakes.clock import FakeClock
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_client import (
     CachingPolicy,
-    DeveloperIdentity,
-    OpenIdToken,
+    LookupResult,
+    Token,
     TokendError,
     TokenRequest,
     downstream_code,
@@ -65,7 +65,7 @@ class Player:
     def play(self) -> None:
         self._conduct(cases.Conduct("/reset"))
         policy = CachingPolicy(clock=self._clock)
-        with self._make_twin(self._target, policy, max_sources=self._case.max_users) as self._twin:
+        with self._make_twin(self._target, policy, max_users=self._case.max_users) as self._twin:
             for number, step in enumerate(self._case.steps, 1):
                 try:
                     self._play(step)
@@ -131,8 +131,8 @@ class Player:
         for issued, error in filter(None, outcomes):
             self._check_error(step.error, error)
             if issued is not None:
-                self._check_token(step, issued.token)
-                self._seen_at.setdefault(issued.token, self._clock.monotonic())
+                self._check_token(step, issued.value)
+                self._seen_at.setdefault(issued.value, self._clock.monotonic())
 
     def _close_when_called(self) -> None:
         self._twin.calls.wait_for(1)
@@ -141,17 +141,17 @@ class Player:
     def _stampede(self, step: cases.Stampede) -> None:
         requests = [self._numbered(step.request, number) for number in range(step.users)]
         futures = [self._twin.source(request).token_future() for request in requests]
-        tokens = {future.result(PATIENCE).token for future in futures}
+        tokens = {future.result(PATIENCE).value for future in futures}
         assert len(tokens) == step.users
         assert self._twin.calls.most_at_once <= step.most_at_once
 
     def _numbered(self, request: Mapping[str, Any], number: int) -> TokenRequest:
         return TokenRequest(**_fields(self._message(GET_TOKEN, request, number=str(number))))
 
-    def _see(self, request: TokenRequest) -> OpenIdToken | None:
+    def _see(self, request: TokenRequest) -> Token | None:
         snapshot = self._twin.source(request).snapshot
         if snapshot is not None:
-            self._seen_at.setdefault(snapshot.token, self._clock.monotonic())
+            self._seen_at.setdefault(snapshot.value, self._clock.monotonic())
         return snapshot
 
     def _check_token(self, step: cases.AskToken, token: str) -> None:
@@ -186,7 +186,7 @@ class Player:
         assert snapshot
         assert snapshot.issue_time
         age = (getattr(snapshot, step.to) - snapshot.issue_time).total_seconds()
-        self._clock.advance(self._seen_at[snapshot.token] + age + step.seconds - self._clock.monotonic())
+        self._clock.advance(self._seen_at[snapshot.value] + age + step.seconds - self._clock.monotonic())
 
     def _conduct(self, step: cases.Conduct) -> None:
         with httpx.Client(trust_env=False, timeout=180) as http:
@@ -229,14 +229,14 @@ def _fields(message: Message) -> dict[str, Any]:
 
 def _as_json(answer: object) -> dict[str, Any]:
     match answer:
-        case OpenIdToken():
+        case Token():
             response: Message = pb.GetOpenIdTokenForDeveloperIdentityResponse(
                 identity_id=answer.identity_id,
-                token=answer.token,
+                token=answer.value,
                 expire_time=Timestamp(seconds=int(answer.expire_time.astimezone(UTC).timestamp())),
                 refresh_time=Timestamp(seconds=int(answer.refresh_time.astimezone(UTC).timestamp())),
             )
-        case DeveloperIdentity():
+        case LookupResult():
             response = pb.LookupDeveloperIdentityResponse(
                 identity_id=answer.identity_id,
                 developer_user_identifier_list=answer.developer_user_identifiers,

@@ -53,7 +53,7 @@ def test_each_call_bears_the_token(
     orders: BearerServer, channel: grpc.Channel, twin: Twin, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     assert [call(channel), call(channel)] == [b"done", b"done"]
-    assert orders.seen == [f"Bearer {twin.ask(alice).token}"] * 2
+    assert orders.seen == [f"Bearer {twin.ask(alice).value}"] * 2
     assert len(server.requests) == 1
 
 
@@ -67,8 +67,8 @@ def test_the_next_token_is_sent_when_it_is_there(
     twin.wait_for_refresh(alice)
     call(channel)
     new = twin.ask(alice)
-    assert old.token != new.token
-    assert orders.seen == [f"Bearer {each.token}" for each in (old, old, new)]
+    assert old.value != new.value
+    assert orders.seen == [f"Bearer {each.value}" for each in (old, old, new)]
 
 
 def test_no_thread_is_blocked_while_the_token_is_fetched(
@@ -92,7 +92,7 @@ def test_the_plugin_returns_before_there_is_a_token(twin: Twin, server: FakeToke
     server.wait_for_calls(1)
     assert answers.empty()
     server.resume()
-    expected = ((("authorization", f"Bearer {twin.ask(alice).token}"),), None)
+    expected = ((("authorization", f"Bearer {twin.ask(alice).value}"),), None)
     assert answers.get(timeout=PATIENCE) == expected
 
 
@@ -124,7 +124,7 @@ def test_an_asyncio_channel_bears_it_as_well(
     source = twin.source(alice)
     with AsyncTwin("127.0.0.1:1") as other:
         assert other.run(scenario()) == b"done"
-    assert orders.seen == [f"Bearer {twin.ask(alice).token}"]
+    assert orders.seen == [f"Bearer {twin.ask(alice).value}"]
 
 
 @pytest.mark.parametrize("kind", grpc.LocalConnectionType)
@@ -139,7 +139,7 @@ def test_it_may_go_to_this_machine(
         grpc.secure_channel(orders.address, both) as channel,
     ):
         call(channel)
-        assert orders.seen == [f"Bearer {twin.ask(alice).token}"]
+        assert orders.seen == [f"Bearer {twin.ask(alice).value}"]
 
 
 def test_it_is_never_sent_in_plaintext(twin: Twin, alice: TokenRequest) -> None:
@@ -203,10 +203,10 @@ def ask(picky: Picky, twin: Twin, alice: TokenRequest) -> Iterator[Ask]:
 def test_a_rejected_token_is_replaced_once(
     ask: Ask, picky: Picky, twin: Twin, alice: TokenRequest, server: FakeTokendServer
 ) -> None:
-    first = f"Bearer {twin.ask(alice).token}"
+    first = f"Bearer {twin.ask(alice).value}"
     picky.rejected.add(first)
     assert [ask(), ask()] == [b"done", b"done"]
-    second = f"Bearer {twin.ask(alice).token}"
+    second = f"Bearer {twin.ask(alice).value}"
     assert picky.seen == [first, second, second]
     assert len(server.requests) == 2
 

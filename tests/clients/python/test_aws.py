@@ -37,7 +37,7 @@ def test_each_role_is_assumed_with_a_token_that_can_be_used(
     tokens = []
     for expected in ("AKIA1", "AKIA2"):
         assert access_key(session) == expected
-        tokens.append(source.token().token)
+        tokens.append(source.token().value)
         clock.advance(10_000)
     assert len(set(tokens)) == 2
     assert sts.requests == [
@@ -57,15 +57,15 @@ def test_each_role_is_assumed_with_a_token_that_can_be_used(
 def test_a_token_that_sts_rejects_is_replaced_once(
     source: TokenSource, server: FakeTokendServer, sts: WebIdentitySts, code: str
 ) -> None:
-    first = source.token().token
+    first = source.token().value
     sts.rejected = {first: code}
     assert access_key(web_identity_session(source, ROLE, role_session_name="service-a")) == "AKIA2"
-    assert [request["WebIdentityToken"] for request in sts.requests] == [first, source.token().token]
+    assert [request["WebIdentityToken"] for request in sts.requests] == [first, source.token().value]
     assert len(server.requests) == 2
 
 
 def test_other_refusals_of_sts_are_the_callers(source: TokenSource, sts: WebIdentitySts) -> None:
-    sts.rejected = {source.token().token: "AccessDenied"}
+    sts.rejected = {source.token().value: "AccessDenied"}
     with pytest.raises(ClientError, match="AccessDenied"):
         access_key(web_identity_session(source, ROLE, role_session_name="service-a"))
     assert len(sts.requests) == 1

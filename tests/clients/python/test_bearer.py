@@ -9,7 +9,7 @@ import pytest
 from tests.clients.python.bearer_server import bearer_server, call
 from tests.clients.python.twins import OPTIONS, PATIENCE, Twin
 
-from tokend_client import BearerToken, OpenIdToken, TokendError, TokenRequest, tls_credentials
+from tokend_client import BearerToken, Token, TokendError, TokenRequest, tls_credentials
 from tokend_client.channel import channel_credentials
 from tokend_client.testing import FakeTokendServer
 
@@ -113,7 +113,7 @@ def test_a_call_without_a_token_tells_so_and_does_not_arrive(
 
         if make not in {empty, two_lines}:
             file.write_text(TOKEN, encoding="ascii")
-            issued: OpenIdToken = twin.call("get_token", request=alice)
+            issued: Token = twin.call("get_token", request=alice)
             assert issued.identity_id
 
 

@@ -12,21 +12,21 @@ from tests.clients.python.conftest import Draws
 from tests.clients.python.twins import PATIENCE, AsyncTwin, Twin
 from tests.fakes.clock import FakeClock
 
-from tokend_client import AsyncTokenSource, CachingPolicy, Closed, ErrorReason, OpenIdToken, TokendError, TokenRequest
+from tokend_client import AsyncTokenSource, CachingPolicy, Closed, ErrorReason, Token, TokendError, TokenRequest
 from tokend_client.testing import FakeTokendServer
 
 LIFE = 900
 UNTIL_REFRESH = 300
 
 
-def warm(twin: Twin, request: TokenRequest, clock: FakeClock, seconds: float) -> OpenIdToken:
+def warm(twin: Twin, request: TokenRequest, clock: FakeClock, seconds: float) -> Token:
     """A token that is then so many seconds old."""
     token = twin.ask(request)
     clock.advance(seconds)
     return token
 
 
-def failure(future: "Future[OpenIdToken]") -> TokendError:
+def failure(future: "Future[Token]") -> TokendError:
     with pytest.raises(TokendError) as caught:
         future.result(PATIENCE)
     return caught.value
@@ -66,7 +66,7 @@ def test_a_stale_token_is_given_at_once_while_one_refresh_runs(
     server.resume()
     twin.wait_for_refresh(alice)
     new = twin.ask(alice)
-    assert new.token != old.token
+    assert new.value != old.value
     assert len(server.requests) == 2
 
 
@@ -82,8 +82,8 @@ def test_without_a_token_that_can_be_used_all_wait_for_one_refresh(
     server.wait_for_calls(calls + 1)
     assert not any(future.done() for future in futures)
     server.resume()
-    tokens = {future.result(PATIENCE).token for future in futures}
-    assert tokens == {twin.ask(alice).token}
+    tokens = {future.result(PATIENCE).value for future in futures}
+    assert tokens == {twin.ask(alice).value}
     assert len(server.requests) == calls + 1
 
 
@@ -108,7 +108,7 @@ def test_who_stops_waiting_takes_nothing_from_the_others(
     impatient, patient = twin.begin(alice, timeout=0.05), twin.begin(alice)
     assert failure(impatient).code is grpc.StatusCode.DEADLINE_EXCEEDED
     server.resume()
-    assert patient.result(PATIENCE).token == twin.ask(alice).token
+    assert patient.result(PATIENCE).value == twin.ask(alice).value
     assert len(server.requests) == 1
 
 
@@ -130,7 +130,7 @@ def test_a_cancelled_future_takes_nothing_from_the_others(
 def test_a_cancelled_task_takes_nothing_from_the_others(
     server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
-    async def scenario(source: AsyncTokenSource) -> OpenIdToken:
+    async def scenario(source: AsyncTokenSource) -> Token:
         starter, other = asyncio.create_task(source.token()), asyncio.create_task(source.token())
         await asyncio.to_thread(server.wait_for_calls, 1)
         starter.cancel()
@@ -224,7 +224,7 @@ def test_an_outage_is_invisible_for_as_long_as_the_token_can_be_used(
     server.start()
     twin.wait_until_connected()
     clock.advance(60)
-    assert twin.ask(alice).token != old.token
+    assert twin.ask(alice).value != old.value
 
 
 def test_a_clock_that_is_set_back_makes_no_token_younger(
@@ -273,12 +273,12 @@ def test_a_rejected_token_is_dropped_from_the_source_that_holds_it(
     first, other = twin.ask(alice), twin.ask(bob)
     twin.cache.invalidate("another")
     assert twin.ask(alice) is first
-    twin.cache.invalidate(first.token)
+    twin.cache.invalidate(first.value)
     assert twin.source(alice).snapshot is None
     second = twin.ask(alice)
-    twin.source(alice).invalidate(first.token)
+    twin.source(alice).invalidate(first.value)
     assert (twin.ask(alice), twin.ask(bob)) == (second, other)
-    assert second.token != first.token
+    assert second.value != first.value
     assert len(server.requests) == 3
 
 
@@ -332,15 +332,15 @@ def test_a_callers_own_time_counts_while_a_refresh_waits_for_its_turn(
 
 def test_a_cache_has_room_for_one_at_least(twin_type: type[Twin], server: FakeTokendServer) -> None:
     for size in (0, -1):
-        with pytest.raises(ValueError, match="max_sources"):
-            twin_type(server.endpoint, max_sources=size)
+        with pytest.raises(ValueError, match="max_users"):
+            twin_type(server.endpoint, max_users=size)
 
 
 def test_a_user_without_a_token_makes_room_first(
     twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(5)]
-    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_sources=3) as twin:
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_users=3) as twin:
         first, second = twin.ask(users[0]), twin.ask(users[1])
         server.fail(ErrorReason.NOT_AUTHORIZED)
         for user in users[2:]:
@@ -403,10 +403,10 @@ def test_a_user_whose_token_is_lost_makes_room_first(
     twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, lost_by: str
 ) -> None:
     old, lost, new, newer = (replace(alice, logins={server.developer_provider_name: name}) for name in "abcd")
-    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_sources=2) as twin:
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_users=2) as twin:
         if lost_by == "rejection":
             kept = twin.ask(old)
-            twin.source(lost).invalidate(twin.ask(lost).token)
+            twin.source(lost).invalidate(twin.ask(lost).value)
         else:
             twin.ask(lost)
             clock.advance(10_000)
@@ -425,7 +425,7 @@ def test_the_least_recently_used_makes_room(
     twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: name}) for name in ("a", "b", "c")]
-    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_sources=2) as twin:
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_users=2) as twin:
         first, second, _ = twin.ask(users[0]), twin.ask(users[1]), twin.ask(users[0])
         held = twin.source(users[1])
         twin.ask(users[0])

@@ -21,14 +21,14 @@ from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, 
 from tokend.v1.error_reason_pb2 import ErrorReason as ContractReason
 from tokend_client import (
     CachingPolicy,
+    Client,
     Closed,
-    DeveloperIdentity,
     ErrorReason,
     FieldViolation,
-    OpenIdToken,
+    LookupResult,
     Resource,
+    Token,
     TokenCache,
-    TokendClient,
     TokendError,
     TokenRequest,
     TokenSource,
@@ -278,7 +278,7 @@ def test_codes_without_a_reason(code: str, downstream: str) -> None:
 
 def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
     request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: LOGIN})
-    with TokendClient(server.endpoint) as client, TokenCache(client) as cache, TokenSource(client, request) as source:
+    with Client(server.endpoint) as client, TokenCache(client) as cache, TokenSource(client, request) as source:
         token = source.token()
         found = client.lookup_developer_identity(
             identity_pool_id=server.identity_pool_id, developer_user_identifier=LOGIN
@@ -288,12 +288,12 @@ def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
             client.get_token(request)
         shown = [f"{value} {value!r}" for value in (request, token, found, cache, source, client, caught.value)]
     assert found.developer_user_identifiers == (LOGIN,)
-    assert not [text for text in shown if LOGIN in text or token.token in text]
+    assert not [text for text in shown if LOGIN in text or token.value in text]
 
 
 def test_results_are_frozen(server: FakeTokendServer, alice: TokenRequest) -> None:
     with SyncTwin(server.endpoint) as twin:
-        token: OpenIdToken = twin.call("get_token", request=alice)
-    for value in (token, DeveloperIdentity("r:0", ()), alice):
+        token: Token = twin.call("get_token", request=alice)
+    for value in (token, LookupResult("r:0", ()), alice):
         with pytest.raises(AttributeError):
             value.identity_id = "other"  # type: ignore[misc]

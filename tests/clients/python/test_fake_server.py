@@ -14,7 +14,7 @@ from tests.clients.python.twins import OPTIONS
 from tests.fakes.clock import FakeClock
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 
-from tokend_client import ErrorReason, OpenIdToken, TokendClient, TokendError, TokenRequest
+from tokend_client import Client, ErrorReason, Token, TokendError, TokenRequest
 from tokend_client.testing import FakeAlgorithm, FakeTokendServer
 from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier
 from tokend_server import app
@@ -34,14 +34,14 @@ class Tokend:
         algorithm: What signs its tokens.
     """
 
-    client: TokendClient
+    client: Client
     pool: str
     provider: str
     issuer: str
     jwks: str
     algorithm: str
 
-    def token(self, user: str, identity_id: str | None = None, **fields: Any) -> OpenIdToken:  # noqa: ANN401
+    def token(self, user: str, identity_id: str | None = None, **fields: Any) -> Token:  # noqa: ANN401
         logins = fields.pop("logins", {self.provider: user})
         return self.client.get_open_id_token_for_developer_identity(
             identity_pool_id=self.pool, logins=logins, identity_id=identity_id, **fields
@@ -77,7 +77,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
     try:
         with httpx.Client(trust_env=False) as http:
             jwks = http.get(f"{service.issuer}/.well-known/jwks.json").text
-        with TokendClient(service.grpc_addresses[0], options=OPTIONS) as client:
+        with Client(service.grpc_addresses[0], options=OPTIONS) as client:
             yield Tokend(client, POOL_ID, DEVELOPER_PROVIDER, service.issuer, jwks, "RS512")
     finally:
         service.stop()
@@ -85,7 +85,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Tokend]:
-    with FakeTokendServer(algorithm="RS512") as server, TokendClient(server.endpoint, options=OPTIONS) as client:
+    with FakeTokendServer(algorithm="RS512") as server, Client(server.endpoint, options=OPTIONS) as client:
         yield Tokend(
             client, server.identity_pool_id, server.developer_provider_name, server.issuer, server.jwks, "RS512"
         )
@@ -111,25 +111,25 @@ def test_a_user_keeps_its_identity(tokend: Tokend) -> None:
 
 @pytest.mark.parametrize("algorithm", get_args(FakeAlgorithm))
 def test_the_fake_serves_what_verifiers_ask_an_issuer_for(algorithm: FakeAlgorithm) -> None:
-    with FakeTokendServer(algorithm=algorithm) as server, TokendClient(server.endpoint, options=OPTIONS) as client:
+    with FakeTokendServer(algorithm=algorithm) as server, Client(server.endpoint, options=OPTIONS) as client:
         user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
         before = client.get_token(user)
         url = server.serve_issuer()
         assert url == server.serve_issuer() == server.issuer
         verifier = TokenVerifier(url, [server.identity_pool_id], algorithms=[algorithm])
         issued = client.get_token(user)
-        assert verifier.verify(issued.token).identity_id == issued.identity_id
+        assert verifier.verify(issued.value).identity_id == issued.identity_id
         with pytest.raises(TokenRejected, match="another issuer's"):
-            verifier.verify(before.token)
+            verifier.verify(before.value)
     with pytest.raises(KeysUnavailable):
-        TokenVerifier(url, [server.identity_pool_id]).verify(issued.token)
+        TokenVerifier(url, [server.identity_pool_id]).verify(issued.value)
 
 
 def test_tokens_verify_and_say_what_was_asked_for(tokend: Tokend) -> None:
     issued = tokend.token("verified", principal_tags={"team": "red"}, token_duration=timedelta(seconds=60))
-    header = jwt.get_unverified_header(issued.token)
+    header = jwt.get_unverified_header(issued.value)
     key = jwt.PyJWKSet.from_json(tokend.jwks)[header["kid"]]
-    claims = jwt.decode(issued.token, key, [tokend.algorithm], audience=tokend.pool, issuer=tokend.issuer)
+    claims = jwt.decode(issued.value, key, [tokend.algorithm], audience=tokend.pool, issuer=tokend.issuer)
     assert (header["typ"], header["alg"]) == ("JWS", tokend.algorithm)
     assert list(claims)[:3] == ["sub", "aud", "amr"]
     assert claims["sub"] == issued.identity_id
@@ -235,7 +235,7 @@ def test_all_missing_fields_are_named(tokend: Tokend, seconds: int) -> None:
 
 def test_the_fake_dates_its_tokens_by_its_clock() -> None:
     clock = FakeClock(now=5000)
-    with FakeTokendServer(clock=clock) as server, TokendClient(server.endpoint, options=OPTIONS) as client:
+    with FakeTokendServer(clock=clock) as server, Client(server.endpoint, options=OPTIONS) as client:
         request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
         assert client.get_token(request).expire_time.timestamp() == 5900
 
@@ -248,12 +248,12 @@ def test_the_fake_waits_for_calls_and_no_longer_than_given(server: FakeTokendSer
 
 def test_the_fake_keeps_who_is_who_over_an_outage(server: FakeTokendServer, alice: TokenRequest) -> None:
     endpoint = server.endpoint
-    with TokendClient(endpoint, options=OPTIONS) as client:
+    with Client(endpoint, options=OPTIONS) as client:
         before = client.get_token(alice).identity_id
     server.stop()
     server.start()
     assert server.endpoint == endpoint
-    with TokendClient(endpoint, options=OPTIONS) as client:
+    with Client(endpoint, options=OPTIONS) as client:
         assert client.get_token(alice).identity_id == before
 
 

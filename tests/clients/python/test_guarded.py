@@ -11,7 +11,7 @@ import pytest
 from tests.clients.guarded import Guarded, guarded_server
 from tests.clients.python.twins import PATIENCE, Twin
 
-from tokend_client import BearerToken, ErrorReason, OpenIdToken, TokendError, TokenRequest, tls_credentials
+from tokend_client import BearerToken, ErrorReason, Token, TokendError, TokenRequest, tls_credentials
 
 
 def trusted(guarded: Guarded, *, identified: bool = False) -> grpc.ChannelCredentials:
@@ -25,10 +25,10 @@ def bearing(twin_type: type[Twin], guarded: Guarded, bearer_token: BearerToken |
         yield twin
 
 
-def ask(twin: Twin, guarded: Guarded, identity_pool_id: str | None = None) -> OpenIdToken:
+def ask(twin: Twin, guarded: Guarded, identity_pool_id: str | None = None) -> Token:
     logins = {guarded.developer_provider_name: "alice"}
     request = TokenRequest(identity_pool_id=identity_pool_id or guarded.identity_pool_id, logins=logins)
-    issued: OpenIdToken = twin.call("get_token", request=request)
+    issued: Token = twin.call("get_token", request=request)
     return issued
 
 

@@ -82,7 +82,7 @@ def ask(twin_and_ask: tuple[Twin, Ask]) -> Ask:
 
 
 def bearer(twin: Twin, alice: TokenRequest) -> str:
-    return f"Bearer {twin.ask(alice).token}"
+    return f"Bearer {twin.ask(alice).value}"
 
 
 def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest) -> None:

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, ErrorReason, OpenIdToken, TokendError
+from tokend_client import CachingPolicy, ErrorReason, Token, TokendError
 from tokend_client.policy import Backoff, Freshness, hold
 
 NOW = 1_800_000_000
 
 
-def token(refresh_in: float, expire_in: float, issue_in: float | None = None) -> OpenIdToken:
+def token(refresh_in: float, expire_in: float, issue_in: float | None = None) -> Token:
     moments = (None if seconds is None else NOW + seconds for seconds in (expire_in, refresh_in, issue_in))
     expire, refresh, issue = (None if at is None else datetime.fromtimestamp(at, UTC) for at in moments)
     assert expire
     assert refresh
-    return OpenIdToken("r:0", "token", expire, refresh, issue)
+    return Token("r:0", "token", expire, refresh, issue)
 
 
 def policy(draw: float = 0.0, skew: float = 60) -> CachingPolicy:

@@ -9,12 +9,12 @@ import textwrap
 import pytest
 from tests.clients.python.twins import PATIENCE
 
-from tokend_client import AsyncTokenCache, AsyncTokendClient, AsyncTokenSource, TokenRequest
+from tokend_client import AsyncClient, AsyncTokenCache, AsyncTokenSource, TokenRequest
 from tokend_client.testing import FakeTokendServer
 
 FORKS = """
     import os, sys, threading
-    from tokend_client import Forked, TokenCache, TokendClient, TokenRequest, TokenSource
+    from tokend_client import Forked, TokenCache, Client, TokenRequest, TokenSource
 
     def outcome(act):
         try:
@@ -27,7 +27,7 @@ FORKS = """
 
     endpoint, pool, provider = sys.argv[1:4]
     user = lambda name: TokenRequest(identity_pool_id=pool, logins={provider: name})
-    client = TokendClient(endpoint)
+    client = Client(endpoint)
     cache, source = TokenCache(client), TokenSource(client, user("held"))
     source.token(30)
     print("ready", flush=True)
@@ -99,8 +99,8 @@ def test_importing_registers_nothing_for_forks() -> None:
         import tokend_client
         ours = lambda: [hooks for hooks in registered if "_alive" in repr(hooks)]
         assert ours() == [], registered
-        tokend_client.TokendClient("127.0.0.1:1").close()
-        tokend_client.TokendClient("127.0.0.1:1").close()
+        tokend_client.Client("127.0.0.1:1").close()
+        tokend_client.Client("127.0.0.1:1").close()
         assert len(ours()) == 1, registered
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=PATIENCE)
@@ -110,13 +110,13 @@ def test_a_second_event_loop_gets_an_error_that_says_so() -> None:
     with FakeTokendServer() as server:
         user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
 
-        async def make() -> tuple[AsyncTokendClient, AsyncTokenCache, AsyncTokenSource]:
-            client = AsyncTokendClient(server.endpoint)
+        async def make() -> tuple[AsyncClient, AsyncTokenCache, AsyncTokenSource]:
+            client = AsyncClient(server.endpoint)
             cache = AsyncTokenCache(client)
             await cache.token(user)
             return client, cache, cache.source(user)
 
-        async def use(client: AsyncTokendClient, cache: AsyncTokenCache, source: AsyncTokenSource) -> None:
+        async def use(client: AsyncClient, cache: AsyncTokenCache, source: AsyncTokenSource) -> None:
             for what, ask in (
                 ("Client", client.get_token(user)),
                 ("Cache", cache.token(user)),
@@ -144,8 +144,8 @@ def test_a_cache_made_outside_of_a_loop_belongs_to_the_first_that_uses_it() -> N
             await cache.token(user)
             await cache.close()
 
-        async def connect() -> AsyncTokendClient:
-            return AsyncTokendClient(server.endpoint)
+        async def connect() -> AsyncClient:
+            return AsyncClient(server.endpoint)
 
         with asyncio.Runner() as runner:
             client = runner.run(connect())

@@ -25,7 +25,7 @@ from tests.fakes.oidc_provider import OidcProvider
 from tests.support.certificates import write_certificate
 
 import tokend_client
-from tokend_client import CachingPolicy, ErrorReason, TokenCache, TokendClient, TokendError, TokenRequest, TokenSource
+from tokend_client import CachingPolicy, Client, ErrorReason, TokenCache, TokendError, TokenRequest, TokenSource
 from tokend_client.testing import FakeTokendServer
 
 ROOT = Path(__file__).parents[3]
@@ -111,13 +111,13 @@ def test_an_asgi_application_knows_its_callers(names: SimpleNamespace, issuer: O
 def test_requests_over_http_bear_the_token(
     names: SimpleNamespace, source: TokenSource, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
-    bearer = f"Bearer {source.token().token}"
+    bearer = f"Bearer {source.token().value}"
     with orders_over_http() as orders:
         with names.httpx_with_token(orders.url, source) as http:
             http.get("/orders")
-            with TokendClient(server.endpoint, options=OPTIONS) as client, TokenCache(client) as cache:
+            with Client(server.endpoint, options=OPTIONS) as client, TokenCache(client) as cache:
                 names.orders_of(alice, cache, http)
-                of_alice = f"Bearer {cache.token(alice).token}"
+                of_alice = f"Bearer {cache.token(alice).value}"
         with names.requests_with_token(source) as session:
             session.trust_env = False
             session.get(f"{orders.url}/orders")
@@ -132,7 +132,7 @@ def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:
         request = TokenRequest(identity_pool_id=server.identity_pool_id, logins=logins)
         with names.connect(server.endpoint, files.certificate_file) as client:
             assert client.get_token(request).identity_id
-        with TokendClient(server.endpoint) as plain, pytest.raises(TokendError):
+        with Client(server.endpoint) as plain, pytest.raises(TokendError):
             plain.get_token(request)
 
 
@@ -157,7 +157,7 @@ def test_the_channel_bears_the_token(names: SimpleNamespace, source: TokenSource
         tls = grpc.ssl_channel_credentials(certificate)
         with names.channel_with_token(orders.address, tls, source) as channel:
             call(channel)
-        assert orders.seen == [f"Bearer {source.token().token}"]
+        assert orders.seen == [f"Bearer {source.token().value}"]
 
 
 def test_aws_credentials_come_from_tokens(
@@ -166,11 +166,11 @@ def test_aws_credentials_come_from_tokens(
     with WebIdentitySts() as sts:
         aws_settings.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         assert names.aws_session(source, ROLE).get_credentials().get_frozen_credentials().access_key == "AKIA1"
-    assert sts.requests[0]["WebIdentityToken"] == source.token().token
+    assert sts.requests[0]["WebIdentityToken"] == source.token().value
 
 
 def test_errors_are_distinguished(names: SimpleNamespace, server: FakeTokendServer, alice: TokenRequest) -> None:
-    with TokendClient(server.endpoint, options=OPTIONS) as client:
+    with Client(server.endpoint, options=OPTIONS) as client:
         assert names.identity_of(client, alice)
         server.fail(ErrorReason.RESOURCE_NOT_FOUND)
         assert names.identity_of(client, alice) is None

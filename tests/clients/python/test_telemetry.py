@@ -16,12 +16,12 @@ from tests.clients.python.twins import OPTIONS
 from tests.fakes.clock import FakeClock
 
 from tokend_client import (
+    AsyncClient,
     AsyncTokenCache,
-    AsyncTokendClient,
     CachingPolicy,
+    Client,
     ErrorReason,
     TokenCache,
-    TokendClient,
     TokendError,
     TokenRequest,
 )
@@ -58,8 +58,8 @@ def meters() -> Meters:
 @pytest.fixture
 def cache(server: FakeTokendServer, clock: FakeClock, meters: Meters) -> Iterator[TokenCache]:
     with (
-        TokendClient(server.endpoint, options=OPTIONS, meter_provider=meters.provider) as client,
-        TokenCache(client, policy=CachingPolicy(clock=clock), max_sources=2) as cache,
+        Client(server.endpoint, options=OPTIONS, meter_provider=meters.provider) as client,
+        TokenCache(client, policy=CachingPolicy(clock=clock), max_users=2) as cache,
     ):
         yield cache
 
@@ -95,7 +95,7 @@ def test_all_that_happens_to_tokens_is_counted(
 def test_an_asyncio_client_counts_as_well(server: FakeTokendServer, alice: TokenRequest, meters: Meters) -> None:
     async def ask() -> None:
         async with (
-            AsyncTokendClient(server.endpoint, options=OPTIONS, meter_provider=meters.provider) as client,
+            AsyncClient(server.endpoint, options=OPTIONS, meter_provider=meters.provider) as client,
             AsyncTokenCache(client) as cache,
         ):
             await cache.token(alice)

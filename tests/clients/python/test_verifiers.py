@@ -12,7 +12,7 @@ import pytest
 from tests.clients.python.twins import OPTIONS
 from tests.fakes.clock import FakeClock
 
-from tokend_client import TokendClient
+from tokend_client import Client
 from tokend_client.verifier import TokenRejected, TokenVerifier
 from tokend_server import app
 from tokend_server.app import Service
@@ -48,10 +48,10 @@ def serving(directory: Path, clock: Clock | None = None, issuer: str | None = No
 
 
 def token(service: Service, algorithm: str, pool: str | None = None) -> str:
-    with TokendClient(service.grpc_addresses[0], options=OPTIONS) as client:
+    with Client(service.grpc_addresses[0], options=OPTIONS) as client:
         return client.get_open_id_token_for_developer_identity(
             identity_pool_id=pool or POOLS[algorithm], logins={PROVIDER: "alice"}, principal_tags=TAGS
-        ).token
+        ).value
 
 
 @pytest.fixture(scope="module")

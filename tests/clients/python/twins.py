@@ -10,13 +10,13 @@ from typing import Any, Self, TypeAlias, TypeVar
 import grpc
 
 from tokend_client import (
+    AsyncClient,
     AsyncTokenCache,
-    AsyncTokendClient,
     AsyncTokenSource,
     CachingPolicy,
-    OpenIdToken,
+    Client,
+    Token,
     TokenCache,
-    TokendClient,
     TokendError,
     TokenRequest,
     TokenSource,
@@ -71,11 +71,9 @@ class SyncTwin:
 
     def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
         self.calls = Calls()
-        max_sources = settings.pop("max_sources", 10_000)
-        self.client = TokendClient(
-            target, **{"options": OPTIONS, "interceptors": [_SyncCounter(self.calls)], **settings}
-        )
-        self.cache = TokenCache(self.client, policy=policy, max_sources=max_sources)
+        max_users = settings.pop("max_users", 10_000)
+        self.client = Client(target, **{"options": OPTIONS, "interceptors": [_SyncCounter(self.calls)], **settings})
+        self.cache = TokenCache(self.client, policy=policy, max_users=max_users)
         self._threads = ThreadPoolExecutor(max_workers=80)
 
     def __enter__(self) -> Self:
@@ -89,16 +87,16 @@ class SyncTwin:
     def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
         return getattr(self.client, operation)(**fields)
 
-    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> OpenIdToken:
+    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> Token:
         return self.cache.token(request, timeout)
 
-    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[OpenIdToken]":
+    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[Token]":
         return self._threads.submit(self.ask, request, timeout)
 
     def source(self, request: TokenRequest) -> TokenSource:
         return self.cache.source(request)
 
-    def snapshot(self, request: TokenRequest) -> OpenIdToken:
+    def snapshot(self, request: TokenRequest) -> Token:
         snapshot = self.source(request).snapshot
         assert snapshot
         return snapshot
@@ -129,12 +127,12 @@ class AsyncTwin:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        max_sources = settings.pop("max_sources", 10_000)
+        max_users = settings.pop("max_users", 10_000)
         options = {"options": OPTIONS, "interceptors": [_AsyncCounter(self.calls)], **settings}
         with ExitStack() as undo:  # a client that refuses its settings must not leave the loop running
             undo.callback(self._end_loop)
-            self.client = self.on_loop(lambda: AsyncTokendClient(target, **options))
-            self.cache = AsyncTokenCache(self.client, policy=policy, max_sources=max_sources)
+            self.client = self.on_loop(lambda: AsyncClient(target, **options))
+            self.cache = AsyncTokenCache(self.client, policy=policy, max_users=max_users)
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -162,16 +160,16 @@ class AsyncTwin:
     def call(self, operation: str, **fields: Any) -> Any:  # noqa: ANN401 - what the operation answers
         return self.run(getattr(self.client, operation)(**fields))
 
-    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> OpenIdToken:
+    def ask(self, request: TokenRequest, timeout: float | None = PATIENCE) -> Token:
         return self.begin(request, timeout).result(PATIENCE)
 
-    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[OpenIdToken]":
+    def begin(self, request: TokenRequest, timeout: float | None = PATIENCE) -> "Future[Token]":
         return asyncio.run_coroutine_threadsafe(self.cache.token(request, timeout), self.loop)
 
     def source(self, request: TokenRequest) -> AsyncTokenSource:
         return self.on_loop(lambda: self.cache.source(request))
 
-    def snapshot(self, request: TokenRequest) -> OpenIdToken:
+    def snapshot(self, request: TokenRequest) -> Token:
         snapshot = self.source(request).snapshot
         assert snapshot
         return snapshot

@@ -9,7 +9,7 @@ import grpc
 
 from tokend_client.bearer import BearerToken
 from tokend_client.channel import tls_credentials
-from tokend_client.client import TokendClient
+from tokend_client.client import Client
 from tokend_client.tokendctl.endpoint import Endpoint
 from tokend_client.tokendctl.errors import CommandFailed, InvalidInput
 from tokend_client.tokendctl.exit_codes import ExitCode
@@ -21,7 +21,7 @@ def endpoint_of(options: Mapping[str, Any]) -> Endpoint:
     return endpoint
 
 
-def connect(options: Mapping[str, Any]) -> TokendClient:
+def connect(options: Mapping[str, Any]) -> Client:
     """A client for one call.
 
     Raises:
@@ -36,7 +36,7 @@ def connect(options: Mapping[str, Any]) -> TokendClient:
         raise InvalidInput("--endpoint-url: http is plaintext, and another option asks for TLS: use https")
     credentials = _tls(ca_file, identity) if secured or endpoint.tls else None
     try:
-        return TokendClient(
+        return Client(
             endpoint.target,
             credentials=credentials,
             bearer_token=_bearer_token(options["bearer_token_file"]),

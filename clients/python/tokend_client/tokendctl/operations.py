@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from tokend_client.client import TokendClient
+from tokend_client.client import Client
 from tokend_client.tokendctl.kinds import Integer, Kind, String, StringMap
 
 #: Request fields under their names in the contract, each of the Python type that its kind reads.
@@ -70,7 +70,7 @@ class Operation:
     text: str
     members: tuple[Member, ...]
     outputs: tuple[Output, ...]
-    call: Callable[[TokendClient, Fields], Document]
+    call: Callable[[Client, Fields], Document]
 
     @property
     def command(self) -> str:
@@ -156,13 +156,13 @@ def operations() -> tuple[Operation, ...]:
     )
 
 
-def _get_open_id_token_for_developer_identity(client: TokendClient, fields: Fields) -> Document:
+def _get_open_id_token_for_developer_identity(client: Client, fields: Fields) -> Document:
     duration = {"token_duration": _seconds(fields["token_duration"])} if "token_duration" in fields else {}
     issued = client.get_open_id_token_for_developer_identity(**{**fields, **duration})
-    return {"IdentityId": issued.identity_id, "Token": issued.token}
+    return {"IdentityId": issued.identity_id, "Token": issued.value}
 
 
-def _lookup_developer_identity(client: TokendClient, fields: Fields) -> Document:
+def _lookup_developer_identity(client: Client, fields: Fields) -> Document:
     found = client.lookup_developer_identity(**fields)
     output: Document = {
         "IdentityId": found.identity_id,
@@ -171,11 +171,11 @@ def _lookup_developer_identity(client: TokendClient, fields: Fields) -> Document
     return output | ({"NextToken": found.next_token} if found.next_token else {})
 
 
-def _merge_developer_identities(client: TokendClient, fields: Fields) -> Document:
+def _merge_developer_identities(client: Client, fields: Fields) -> Document:
     return {"IdentityId": client.merge_developer_identities(**fields)}
 
 
-def _unlink_developer_identity(client: TokendClient, fields: Fields) -> Document:
+def _unlink_developer_identity(client: Client, fields: Fields) -> Document:
     client.unlink_developer_identity(**fields)
     return {}
 
