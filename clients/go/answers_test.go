@@ -2,7 +2,6 @@ package tokend_test
 
 import (
 	"context"
-	"errors"
 	"math"
 	"testing"
 	"time"
@@ -56,7 +55,7 @@ func TestDelaysOfTheContractAreTakenAsTheyAre(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Nanosecond, 24 * time.Hour} {
 		client := newServer(t, tokendtest.WithInterceptor(answer(refusal(t, durationpb.New(delay))))).Client()
 		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
-		failed, ok := errors.AsType[*tokend.Error](err)
+		failed, ok := asError(err)
 		if !ok || failed.Reason != tokend.TooManyRequests || failed.RetryDelay != delay {
 			t.Errorf("error %v, want one with a delay of %v", err, delay)
 		}
@@ -91,7 +90,7 @@ func refusal(t *testing.T, delay *durationpb.Duration) error {
 
 func checkProtocolError(t *testing.T, err error) {
 	t.Helper()
-	failed, ok := errors.AsType[*tokend.Error](err)
+	failed, ok := asError(err)
 	if !ok || failed.Code != codes.Internal || failed.Reason != "" || failed.RetryDelay != 0 ||
 		status.Code(err) != codes.Internal {
 		t.Errorf("error %v, want INTERNAL without a reason", err)

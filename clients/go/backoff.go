@@ -1,9 +1,6 @@
 package tokend
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 const (
 	firstBackoff         = time.Second
@@ -74,14 +71,14 @@ func backoffCeiling(failures int, most time.Duration) time.Duration {
 }
 
 func retryDelay(failure error) time.Duration {
-	if failed, ok := errors.AsType[*Error](failure); ok {
+	if failed, ok := asError(failure); ok {
 		return failed.RetryDelay
 	}
 	return 0
 }
 
 func reasonOf(failure error) Reason {
-	if failed, ok := errors.AsType[*Error](failure); ok {
+	if failed, ok := asError(failure); ok {
 		return failed.Reason
 	}
 	return ""

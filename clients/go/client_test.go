@@ -100,7 +100,7 @@ func TestARequestCarriesAllItsFields(t *testing.T) {
 	secret := tokend.NewSecret
 	_, _ = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), tokend.TokenRequest{
 		IdentityPoolID: "p", IdentityID: "i", Logins: tokend.Logins{"a": secret("b")},
-		PrincipalTags: map[string]string{"c": "d"}, TokenDuration: new(90 * time.Second),
+		PrincipalTags: map[string]string{"c": "d"}, TokenDuration: pointer(90 * time.Second),
 	})
 	_, _ = client.LookupDeveloperIdentity(t.Context(), tokend.LookupRequest{
 		IdentityPoolID: "p", IdentityID: "i", DeveloperUserIdentifier: secret("u"), MaxResults: 7, NextToken: "n",

@@ -115,7 +115,7 @@ type expectedError struct {
 
 // check tells what the error does not show; empty where it shows all.
 func (e expectedError) check(err error) string {
-	failed, ok := errors.AsType[*tokend.Error](err)
+	failed, ok := asError(err)
 	if errors.Is(err, tokend.ErrClosed) {
 		failed, ok = &tokend.Error{Code: codes.Canceled}, true
 	}

@@ -108,7 +108,7 @@ func (p *play) tokenRequest(written json.RawMessage) tokend.TokenRequest {
 		request.Logins[provider] = tokend.NewSecret(login)
 	}
 	if r.TokenDuration != nil {
-		request.TokenDuration = new(r.TokenDuration.AsDuration())
+		request.TokenDuration = pointer(r.TokenDuration.AsDuration())
 	}
 	return request
 }

@@ -2,23 +2,17 @@ package tokend_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"tokend.internal/go"
 )
 
-var (
-	snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
-	shell   = regexp.MustCompile("(?s)```sh\n(.*?)```")
-)
+var snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
 
 func TestEverySnippetOfThePageIsInAFileThatIsCompiled(t *testing.T) {
-	page, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var compiled strings.Builder
 	for _, pattern := range []string{"examples/*/*.go", "example_test.go"} {
 		paths, err := filepath.Glob(pattern)
@@ -26,14 +20,10 @@ func TestEverySnippetOfThePageIsInAFileThatIsCompiled(t *testing.T) {
 			t.Fatalf("no files %s, error %v", pattern, err)
 		}
 		for _, path := range paths {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			compiled.WriteString(unindented(string(content)))
+			compiled.WriteString(unindented(read(t, path)))
 		}
 	}
-	snippets := snippet.FindAllStringSubmatch(string(page), -1)
+	snippets := snippet.FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(snippets) == 0 {
 		t.Fatal("the page has no snippets")
 	}
@@ -44,42 +34,24 @@ func TestEverySnippetOfThePageIsInAFileThatIsCompiled(t *testing.T) {
 	}
 }
 
-func TestAModuleInstallsTheClientAndBuildsTheFirstProgramAsThePageSays(t *testing.T) {
-	page, err := os.ReadFile("README.md")
+func TestThePageNamesTheGoAndTheVersionOfTheModule(t *testing.T) {
+	page, requirements := read(t, "README.md"), read(t, "go.mod")
+	for _, want := range []struct{ text, pattern string }{
+		{page, `Go 1\.25 or later`}, {requirements, `(?m)^go 1\.25\.`},
+		{page, `tokend\.internal/go@v` + regexp.QuoteMeta(tokend.Version)},
+	} {
+		if !regexp.MustCompile(want.pattern).MatchString(want.text) {
+			t.Errorf("%s is not there", want.pattern)
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkout, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	directory := t.TempDir()
-	if err := os.Symlink(checkout, filepath.Join(directory, "tokend")); err != nil {
-		t.Fatal(err)
-	}
-	module := filepath.Join(directory, "module")
-	if err := os.Mkdir(module, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	commands := strings.Split(strings.TrimSpace(shell.FindStringSubmatch(string(page))[1]), "\n")
-	files := map[string]string{
-		"go.mod":  "module example.test/first\n",
-		"main.go": snippet.FindStringSubmatch(string(page))[1],
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(module, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, line := range append(commands, "go build -o "+os.DevNull+" .") {
-		command := exec.CommandContext(t.Context(), "sh", "-c", line)
-		command.Dir = module
-		// What it needs of others is there already, since this module needs it too; the client itself is on no proxy.
-		command.Env = append(os.Environ(), "GOPROXY=http://127.0.0.1:9", "GOSUMDB=off", "GOWORK=off")
-		if output, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", line, err, output)
-		}
-	}
+	return string(content)
 }
 
 func unindented(code string) string {

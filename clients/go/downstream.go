@@ -36,7 +36,7 @@ func DownstreamCode(err error) codes.Code {
 
 // codeOf is the status code of what an [Issuer] fails with.
 func codeOf(err error) codes.Code {
-	if failed, ok := errors.AsType[*Error](err); ok {
+	if failed, ok := asError(err); ok {
 		return failed.Code
 	}
 	return status.Code(err)

@@ -92,6 +92,12 @@ func newError(ctx context.Context, err error) *Error {
 	return e
 }
 
+// asError finds the [*Error] in what a call has failed with.
+func asError(err error) (failed *Error, ok bool) {
+	ok = errors.As(err, &failed)
+	return failed, ok
+}
+
 // newContextError is the error of a caller who does not wait any longer.
 func newContextError(ctx context.Context) *Error {
 	return newError(ctx, status.FromContextError(ctx.Err()).Err())

@@ -25,7 +25,7 @@ func TestAFailureIsATypedError(t *testing.T) {
 		ResourceType: "Identity", ResourceName: "local:1",
 	})
 	_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
-	failed, ok := errors.AsType[*tokend.Error](fmt.Errorf("wrapped: %w", err))
+	failed, ok := asError(fmt.Errorf("wrapped: %w", err))
 	if !ok {
 		t.Fatalf("error %T", err)
 	}

@@ -69,7 +69,8 @@ func ExampleError() {
 		IdentityPoolID:          tokendtest.IdentityPoolID,
 		DeveloperUserIdentifier: tokend.NewSecret("unknown"),
 	})
-	if failed, ok := errors.AsType[*tokend.Error](err); ok {
+	var failed *tokend.Error
+	if errors.As(err, &failed) {
 		fmt.Println(failed.Code, string(failed.Reason), failed.ResourceType)
 	}
 	fmt.Println(errors.Is(err, tokend.ResourceNotFound))

@@ -27,3 +27,6 @@ func behind(source TokenSource) *CachedTokenSource {
 
 // BearerFile are the credentials of [WithBearerTokenFile].
 func BearerFile(path string) credentials.PerRPCCredentials { return bearerFile(path) }
+
+// Version is the module's.
+const Version = version

@@ -120,7 +120,7 @@ func TestWhoWaitsTheGivenTimeIsServedAgain(t *testing.T) {
 	for err == nil {
 		err = g.ask(t, client, g.IdentityPoolID)
 	}
-	refusal, ok := errors.AsType[*tokend.Error](err)
+	refusal, ok := asError(err)
 	if !ok || refusal.Reason != tokend.TooManyRequests || refusal.RetryDelay <= 0 || refusal.RetryDelay > time.Second/2 {
 		t.Fatalf("error %v", err)
 	}

@@ -98,6 +98,13 @@ func request(user string) tokend.TokenRequest {
 	}
 }
 
+func pointer[T any](to T) *T { return &to }
+
+func asError(err error) (failed *tokend.Error, ok bool) {
+	ok = errors.As(err, &failed)
+	return failed, ok
+}
+
 // demand asks for a token and checks which one it is.
 func demand(t *testing.T, source tokend.TokenSource, want string) {
 	t.Helper()

@@ -22,7 +22,8 @@ func (i inputs) request() TokenRequest {
 	}
 	request := TokenRequest{IdentityPoolID: i.Pool, IdentityID: i.Identity, Logins: logins, PrincipalTags: i.Tags}
 	if i.Duration != nil {
-		request.TokenDuration = new(time.Duration(*i.Duration))
+		duration := time.Duration(*i.Duration)
+		request.TokenDuration = &duration
 	}
 	return request
 }
@@ -99,7 +100,8 @@ func decode(t *testing.T, encoded []byte) inputs {
 	}
 	decoded := inputs{Pool: text(), Identity: text(), Logins: entries(), Tags: entries()}
 	if len(encoded) > 0 {
-		decoded.Duration = new(int64(number()))
+		duration := int64(number())
+		decoded.Duration = &duration
 	}
 	if len(encoded) > 0 {
 		t.Errorf("%d bytes are left over", len(encoded))

@@ -53,9 +53,9 @@ func (m *meters) refreshed(err error) {
 
 // errorType is the reason of a failure, else its code's name in gRPC's own spelling.
 func errorType(err error) string {
-	var failed *Error
+	failed, ok := asError(err)
 	switch {
-	case !errors.As(err, &failed):
+	case !ok:
 		return "_OTHER"
 	case failed.Reason != "":
 		return string(failed.Reason)

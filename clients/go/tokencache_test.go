@@ -41,7 +41,7 @@ func TestRequestsThatDifferInAnyInputShareNoToken(t *testing.T) {
 		"user":     func(r *tokend.TokenRequest) { r.Logins = request("bob").Logins },
 		"login":    func(r *tokend.TokenRequest) { r.Logins["accounts.google.com"] = tokend.NewSecret("id token") },
 		"tags":     func(r *tokend.TokenRequest) { r.PrincipalTags = map[string]string{"team": "blue"} },
-		"duration": func(r *tokend.TokenRequest) { r.TokenDuration = new(time.Minute) },
+		"duration": func(r *tokend.TokenRequest) { r.TokenDuration = pointer(time.Minute) },
 	} {
 		asked := request("alice")
 		change(&asked)

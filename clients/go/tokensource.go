@@ -72,7 +72,8 @@ func NewTokenSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *
 func (r TokenRequest) clone() TokenRequest {
 	r.Logins, r.PrincipalTags = maps.Clone(r.Logins), maps.Clone(r.PrincipalTags)
 	if r.TokenDuration != nil {
-		r.TokenDuration = new(*r.TokenDuration)
+		duration := *r.TokenDuration
+		r.TokenDuration = &duration
 	}
 	return r
 }

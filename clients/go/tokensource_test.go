@@ -107,7 +107,7 @@ func TestEachCallerWaitsUntilItsOwnDeadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_, err := source.Token(ctx)
-			if failed, ok := errors.AsType[*tokend.Error](err); !ok || !errors.Is(failed, context.DeadlineExceeded) {
+			if failed, ok := asError(err); !ok || !errors.Is(failed, context.DeadlineExceeded) {
 				t.Errorf("error %v, want a typed DeadlineExceeded", err)
 			}
 			if waited := time.Since(begin); waited != time.Second {
@@ -289,7 +289,7 @@ func TestChangesOfTheRequestDoNotReachTheSource(t *testing.T) {
 	issuer := &scriptedIssuer{}
 	asked := request("alice")
 	asked.PrincipalTags = map[string]string{"team": "blue"}
-	asked.TokenDuration = new(time.Minute)
+	asked.TokenDuration = pointer(time.Minute)
 	source := tokend.NewTokenSource(issuer, asked)
 	defer source.Close()
 	asked.Logins[tokendtest.DeveloperProviderName] = tokend.NewSecret("mallory")

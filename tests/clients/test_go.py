@@ -13,6 +13,8 @@ CLIENT = ROOT / "clients" / "go"
 #: The client's module and those of programs that use it.
 MODULES = sorted(path.parent for top in ("clients", "tests") for path in (ROOT / top).rglob("go.mod"))
 
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 
@@ -21,15 +23,17 @@ def go() -> str:
     return need("go", "the Go client")
 
 
-def test_vet(go: str) -> None:
-    run([go, "vet", "./..."], CLIENT)
+@each_module
+def test_vet(go: str, module: Path) -> None:
+    """Nothing newer than the Go that the module names is used, among others."""
+    run([go, "vet", "./..."], module)
 
 
 def test_staticcheck(go: str) -> None:
-    run([go, "tool", "staticcheck", "./..."], CLIENT)
+    run([go, "tool", "-modfile=tools/go.mod", "staticcheck", "./..."], CLIENT)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+@each_module
 def test_each_module_names_all_that_it_needs(go: str, module: Path) -> None:
     run([go, "mod", "tidy", "-diff"], module)
 
@@ -46,6 +50,10 @@ def test_tests_and_conformance(go: str, harness: Harness, guarded: Guarded) -> N
     passed = passed_go_tests([go, "test", "-race", "-count=1", "-json", "./..."], CLIENT, environment)
     cases = {name.rpartition("/")[2] for name in passed}
     assert [name for name in harness.case_names if name not in cases] == [], "conformance cases that did not pass"
+
+
+def test_the_code_of_the_page_does_what_the_page_says(go: str) -> None:
+    run([go, "test", "-count=1", "./..."], CLIENT / "examples")
 
 
 def _files(directory: Path) -> dict[str, str]:

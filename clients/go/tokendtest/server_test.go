@@ -47,6 +47,13 @@ func wantReason(t *testing.T, err error, reason tokend.Reason) {
 	}
 }
 
+func asError(err error) (failed *tokend.Error, ok bool) {
+	ok = errors.As(err, &failed)
+	return failed, ok
+}
+
+func pointer[T any](to T) *T { return &to }
+
 func merge(client *tokend.Client, source, destination string) (string, error) {
 	return client.MergeDeveloperIdentities(context.Background(), tokend.MergeRequest{
 		SourceUserIdentifier: tokend.NewSecret(source), DestinationUserIdentifier: tokend.NewSecret(destination),
@@ -176,7 +183,7 @@ func TestLookupFindsTheIdentityOfAUserAndChecksPairs(t *testing.T) {
 	_, err = client.LookupDeveloperIdentity(t.Context(), tokend.LookupRequest{
 		IdentityPoolID: tokendtest.IdentityPoolID, IdentityID: alice.IdentityID, NextToken: "not one!",
 	})
-	if failed, ok := errors.AsType[*tokend.Error](err); !ok || failed.Code != codes.InvalidArgument {
+	if failed, ok := asError(err); !ok || failed.Code != codes.InvalidArgument {
 		t.Errorf("error %v", err)
 	}
 }
@@ -194,11 +201,11 @@ func TestAllFieldsThatBreakTheirLimitsAreNamed(t *testing.T) {
 	wrong := tokend.TokenRequest{
 		IdentityPoolID: "no pool", IdentityID: strings.Repeat("a", 56) + ":0",
 		Logins:        tokend.Logins{strings.Repeat("p", 129): tokend.NewSecret(strings.Repeat("é", 50_001))},
-		PrincipalTags: map[string]string{"": ""}, TokenDuration: new(25 * time.Hour),
+		PrincipalTags: map[string]string{"": ""}, TokenDuration: pointer(25 * time.Hour),
 	}
 	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), wrong)
 	wantReason(t, err, tokend.ValidationFailed)
-	failed, _ := errors.AsType[*tokend.Error](err)
+	failed, _ := asError(err)
 	var fields []string
 	for _, violation := range failed.Violations {
 		fields = append(fields, violation.Field)
@@ -222,7 +229,7 @@ func TestWhatThePoolCannotAcceptIsRefused(t *testing.T) {
 	unknown.IdentityPoolID = "eu-west-1:1"
 	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), unknown)
 	wantReason(t, err, tokend.ResourceNotFound)
-	if failed, _ := errors.AsType[*tokend.Error](err); failed.ResourceType != "IdentityPool" || failed.ResourceName != "eu-west-1:1" {
+	if failed, _ := asError(err); failed.ResourceType != "IdentityPool" || failed.ResourceName != "eu-west-1:1" {
 		t.Errorf("it is a %s %s", failed.ResourceType, failed.ResourceName)
 	}
 	wrongProvider := request("alice")
@@ -263,7 +270,7 @@ func TestTimesFollowTheClockAndTheDuration(t *testing.T) {
 		server := tokendtest.NewServer(tokendtest.WithClock(func() time.Time { return time.Unix(1_800_000_000, 5) }))
 		defer server.Close()
 		client := server.Client()
-		for life, duration := range map[int64]*time.Duration{900: nil, 3600: new(time.Hour)} {
+		for life, duration := range map[int64]*time.Duration{900: nil, 3600: pointer(time.Hour)} {
 			asked := request("alice")
 			asked.TokenDuration = duration
 			token := issue(t, client, asked)

@@ -74,7 +74,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 		return Identity{}, err
 	}
 	verified, err := v.tokens.Verify(context.WithValue(ctx, contextKey{}, key), token)
-	if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
+	if expired := (*oidc.TokenExpiredError)(nil); errors.As(err, &expired) {
 		return Identity{}, ErrExpired
 	}
 	if err != nil {

@@ -41,10 +41,11 @@ func byToken() (*tokend.Client, error) {
 }
 
 func oneUser(ctx context.Context, client *tokend.Client) (tokend.Token, error) {
+	duration := 15 * time.Minute
 	source := tokend.NewTokenSource(client, tokend.TokenRequest{
 		IdentityPoolID: pool,
 		Logins:         tokend.Logins{"login.example.internal": tokend.NewSecret("billing-service")},
-		TokenDuration:  new(15 * time.Minute),
+		TokenDuration:  &duration,
 	})
 	defer source.Close()
 
@@ -119,7 +120,8 @@ func decide(err error) {
 	if errors.Is(err, tokend.DeveloperUserAlreadyRegistered) {
 		log.Print("the user has another identity")
 	}
-	if failed, ok := errors.AsType[*tokend.Error](err); ok {
+	var failed *tokend.Error
+	if errors.As(err, &failed) {
 		log.Print(failed.Code, failed.Reason, failed.RetryDelay, failed.AWSErrorCode, failed.AWSRequestID, failed.Violations)
 	}
 }

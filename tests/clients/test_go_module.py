@@ -1,0 +1,195 @@
+"""clients/go/README.md: an empty module takes the client in each of the ways that the page tells, and gets a token."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tests.clients.served import free_ports
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
+from tests.support.server_process import ServerProcess, write_config
+
+CLIENT = ROOT / "clients" / "go"
+PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
+VERSION = "v0.1.0"
+
+FROM_CHECKOUT, PUBLISHING, FROM_PROXY, FROM_REPOSITORY = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[:4]
+META = re.findall(r"```html\n(.*?)```", PAGE, re.DOTALL)[0]
+PROGRAM = re.findall(r"```go\n(package main\n.*?)```", PAGE, re.DOTALL)[0]
+
+#: The pool of the page's program.
+POOL = """
+[pools."local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"]
+developer_provider_name = "login.example.internal"
+signing_algorithm = "ES256"
+"""
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """An empty module beside a checkout of this repository.
+
+    Attributes:
+        directory: Where it is.
+        environment: What its commands run with.
+        version: The version that it takes; the page's, where a version of that name may come into the cache of modules.
+    """
+
+    directory: Path
+    environment: Mapping[str, str]
+    version: str = VERSION
+
+    def follow(self, commands: str) -> None:
+        """Runs commands of the page."""
+        told = commands.replace("/srv/go-modules", str(self.directory.parent / "go-modules"))
+        run(["sh", "-ec", told.replace(VERSION, self.version)], self.directory, self.environment)
+
+    def first_token(self) -> str:
+        """Builds and runs the page's program, and returns what it prints."""
+        program = self.directory / "first"
+        run(["go", "build", "-o", str(program), "."], self.directory, self.environment)
+        return subprocess.run(
+            [program], check=True, capture_output=True, encoding="utf-8", timeout=BUILD_TIMEOUT
+        ).stdout
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a tokend takes calls that has the pool of the page."""
+    with ServerProcess(write_config(tmp_path_factory.mktemp("served"), POOL)) as server:
+        yield server.endpoint
+
+
+@pytest.fixture
+def consumer(tmp_path: Path, endpoint: str) -> Consumer:
+    need("go", "the Go client")
+    (tmp_path / "tokend").symlink_to(ROOT)
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "go.mod").write_text("module example.test/first\n", encoding="utf-8")
+    (module / "main.go").write_text(PROGRAM.replace("127.0.0.1:50051", endpoint), encoding="utf-8")
+    return Consumer(module, {**os.environ, "GOWORK": "off"})
+
+
+def test_from_a_checkout(consumer: Consumer) -> None:
+    consumer.follow(FROM_CHECKOUT)
+    assert re.fullmatch(r"local:[0-9a-f-]{36} [\w.-]+\n", consumer.first_token())
+
+
+def test_from_a_module_proxy(consumer: Consumer) -> None:
+    with own_version(consumer) as publishing:
+        publishing.follow(PUBLISHING)
+        publishing.follow(FROM_PROXY)
+        assert re.fullmatch(r"local:[0-9a-f-]{36} [\w.-]+\n", publishing.first_token())
+
+
+def test_a_version_is_published_once(consumer: Consumer) -> None:
+    proxy = consumer.directory.parent / "go-modules"
+    consumer.follow(PUBLISHING)
+    consumer.follow(PUBLISHING)
+    version = proxy / "tokend.internal" / "go" / "@v" / VERSION
+    assert (version.parent / "list").read_text(encoding="utf-8") == f"{VERSION}\n"
+    version.with_name(f"{VERSION}.mod").write_text("module tokend.internal/go\n", encoding="utf-8")
+    with pytest.raises(pytest.fail.Exception, match=r"v0\.1\.0\.mod has other content"):
+        consumer.follow(PUBLISHING)
+
+
+def test_from_the_repository(consumer: Consumer, tmp_path: Path) -> None:
+    repository = tmp_path / "repositories" / "tokend"
+    shutil.copytree(CLIENT, repository / "clients" / "go")
+    author = [argument for key in ("name", "email") for argument in ("-c", f"user.{key}=test")]
+    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "x"], ["tag", f"clients/go/{VERSION}"]):
+        run(["git", *arguments], repository)
+    cache = tmp_path / "cache"  # of its own: a version of this name may not come into the machine's
+    with git_daemon(repository.parent) as url, vanity_host(_leading_to(f"{url}/tokend")) as proxy:
+        environment = {
+            "GOMODCACHE": str(cache),
+            "GOFLAGS": f"{_go_env('GOFLAGS')} -modcacherw",
+            "GOINSECURE": "*",
+            "http_proxy": proxy,
+            "https_proxy": proxy,
+            "no_proxy": "",
+        }
+        Consumer(consumer.directory, {**consumer.environment, **environment}).follow(_downloading(FROM_REPOSITORY))
+    info = json.loads((cache / "cache/download/tokend.internal/go/@v" / f"{VERSION}.info").read_text(encoding="utf-8"))
+    assert (info["Version"], info["Origin"]["Subdir"]) == (VERSION, "clients/go")
+
+
+@contextmanager
+def own_version(consumer: Consumer) -> Iterator[Consumer]:
+    """The consumer with a version that no other content has, which does not stay in the machine's cache of modules."""
+    digest = hashlib.sha256()
+    for path in sorted(CLIENT.rglob("*.go")):
+        digest.update(path.read_bytes())
+    version = f"{VERSION}-test.{digest.hexdigest()[:12]}"
+    flags = f"{_go_env('GOFLAGS')} -modcacherw"  # so that it can be removed
+    try:
+        yield Consumer(consumer.directory, {**consumer.environment, "GOFLAGS": flags}, version)
+    finally:
+        cache = Path(_go_env("GOMODCACHE"))
+        shutil.rmtree(cache / "tokend.internal" / f"go@{version}", ignore_errors=True)
+        for path in (cache / "cache/download/tokend.internal/go/@v").glob(f"{version}.*"):
+            path.unlink()
+
+
+@contextmanager
+def git_daemon(directory: Path) -> Iterator[str]:
+    """Serves the repositories of a directory to git."""
+    need("git", "the repository of the Go client")
+    (port,) = free_ports(1)
+    command = ["git", "daemon", "--export-all", f"--base-path={directory}", "--listen=127.0.0.1", f"--port={port}"]
+    with subprocess.Popen([*command, "--verbose", str(directory)], stderr=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stderr
+        assert "Ready to rumble" in daemon.stderr.readline()
+        try:
+            yield f"git://127.0.0.1:{port}"
+        finally:
+            daemon.terminate()
+
+
+@contextmanager
+def vanity_host(meta: str) -> Iterator[str]:
+    """A proxy that answers for every host with a page that has the tag."""
+
+    class Host(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"<html><head>{meta}</head></html>".encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Host) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def _leading_to(repository: str) -> str:
+    """The page's tag, with another repository."""
+    return re.sub(r"https://\S+", repository, META)
+
+
+def _downloading(commands: str) -> str:
+    """The commands without what the module itself needs, which others serve."""
+    return commands.replace("go get", "go mod download")
+
+
+def _go_env(name: str) -> str:
+    return _printed_by(["go", "env", name]).strip()
+
+
+def _printed_by(command: list[str]) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8", timeout=BUILD_TIMEOUT).stdout
