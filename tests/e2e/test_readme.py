@@ -158,7 +158,7 @@ def test_the_python_snippet_allows_for_clocks(tmp_path: Path, clock_ahead: int, 
     service = app.start(config, FakeClock(now=time.time() + clock_ahead))
     try:
         (identity_pool_id, pool), *_ = document["pools"].items()
-        with Client(service.grpc_addresses[0]) as client:
+        with Client(service.grpc_addresses[0], plaintext=True) as client:
             token = client.get_open_id_token_for_developer_identity(
                 identity_pool_id=identity_pool_id, logins={pool["developer_provider_name"]: "user-4711"}
             ).value

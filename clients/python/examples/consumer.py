@@ -59,7 +59,7 @@ async def call(cache: AsyncTokenCache, user: TokenRequest, report: Report, ready
 async def main(replicas: str, pool: str, provider: str, callers: int, token_duration: timedelta) -> Report:
     """Asks until standard input ends."""
     report = Report()
-    async with AsyncClient(f"ipv4:{replicas}") as client, AsyncTokenCache(client) as cache:
+    async with AsyncClient(f"ipv4:{replicas}", plaintext=True) as client, AsyncTokenCache(client) as cache:
         ready = [asyncio.Event() for _ in range(callers)]
         tasks = [
             asyncio.create_task(

@@ -38,13 +38,13 @@ class AsyncClient:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         bearer_token: BearerToken | None = None,
-        insecure: bool = False,
+        plaintext: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         options: Options = (),
         meter_provider: MeterProvider | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
-        secured = channel_credentials(target, credentials, bearer_token, insecure=insecure)
+        secured = channel_credentials(target, credentials, bearer_token, plaintext=plaintext)
         arguments = channel_options(options)
         self._channel = (
             grpc.aio.secure_channel(target, secured, arguments, interceptors=interceptors)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import grpc
 
+from tokend_client.errors import TokendError
 from tokend_client.model import Token
 
 
@@ -38,6 +39,18 @@ def token_call_credentials(source: _Source) -> grpc.CallCredentials:
     call fails with UNAUTHENTICATED.
     """
     return grpc.metadata_call_credentials(TokenAuthMetadataPlugin(source), name="tokend")
+
+
+def check_https(scheme: str, *, plaintext: bool) -> None:
+    """Refuses to send the token where whoever sees the traffic has it.
+
+    Raises:
+        TokendError: It is no https, and plaintext is not asked for; UNAUTHENTICATED, since the request has no token.
+    """
+    if scheme != "https" and not plaintext:
+        raise TokendError(
+            f"The token goes over https, and this is {scheme}: ask for plaintext=True.", grpc.StatusCode.UNAUTHENTICATED
+        )
 
 
 def _deliver(callback: grpc.AuthMetadataPluginCallback, future: Future[Token]) -> None:

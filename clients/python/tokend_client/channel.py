@@ -107,34 +107,27 @@ def tls_credentials(
 
 
 def channel_credentials(
-    target: str, credentials: grpc.ChannelCredentials | None, bearer_token: BearerToken | None, *, insecure: bool
+    target: str, credentials: grpc.ChannelCredentials | None, bearer_token: BearerToken | None, *, plaintext: bool
 ) -> grpc.ChannelCredentials | None:
     """What a channel is secured by, with the bearer token; None for plaintext without one.
 
     Raises:
-        ValueError: Login values or the bearer token would leave this machine in the clear, other than by `insecure`,
-            which is never for the token.
+        ValueError: `plaintext` comes with credentials, or with a bearer token for another machine.
+        OSError: As `tls_credentials`.
     """
-    if credentials is None and not (insecure and bearer_token is None):
-        check_plaintext(target)
+    problems = []
+    if plaintext and credentials is not None:
+        problems.append("plaintext=True and credentials exclude each other")
+    if plaintext and bearer_token is not None and not _is_local(target):
+        problems.append("a bearer token is not sent to another machine in plaintext: leave plaintext out for TLS")
+    if problems:
+        raise ValueError("; ".join(problems))
+    secured = None if plaintext else credentials or tls_credentials()
     if bearer_token is None:
-        return credentials
+        return secured
     return grpc.composite_channel_credentials(
-        credentials or _local_credentials(target), bearer_call_credentials(bearer_token)
+        secured or _local_credentials(target), bearer_call_credentials(bearer_token)
     )
-
-
-def check_plaintext(target: str) -> None:
-    """Refuses to send secrets over a network in the clear.
-
-    Raises:
-        ValueError: The target is not this machine.
-    """
-    if not _is_local(target):
-        raise ValueError(
-            "without credentials a client speaks plaintext, and only to this machine: "
-            "give credentials=tls_credentials(), or insecure=True, which is not for bearer tokens"
-        )
 
 
 def _local_credentials(target: str) -> grpc.ChannelCredentials:

@@ -36,10 +36,11 @@ class Client:
 
     Args:
         target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT`, or what else gRPC knows.
-        credentials: How to speak TLS, such as `tls_credentials()`. None speaks plaintext, to this machine alone.
+        credentials: How to speak TLS; None is `tls_credentials()`, which trusts the certificates of the system.
         bearer_token: What tells the service who calls: a file, such as a Kubernetes service account's token, or a
             function. Each call reads the file again, or calls the function on a thread of gRPC.
-        insecure: Speak plaintext to other machines, too, though without a `bearer_token`.
+        plaintext: Speak plaintext, with which logins and tokens cross the wire unprotected: for this machine and for
+            sidecars. A `bearer_token` is not sent to other machines then.
         timeout: Seconds that a call may take with its retries, unless the call says otherwise.
         options: gRPC channel arguments, over the client's own.
         meter_provider: Where OpenTelemetry's instruments come from; None takes the global one.
@@ -50,7 +51,8 @@ class Client:
         turns: The turns of their refreshes.
 
     Raises:
-        ValueError: Plaintext would leave this machine, and `insecure` is not given, or `bearer_token` is.
+        ValueError: `plaintext` comes with `credentials`, or with a `bearer_token` for another machine.
+        OSError: As `tls_credentials`.
     """
 
     def __init__(  # noqa: PLR0913 - each has its default
@@ -59,13 +61,13 @@ class Client:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         bearer_token: BearerToken | None = None,
-        insecure: bool = False,
+        plaintext: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         options: Options = (),
         meter_provider: MeterProvider | None = None,
         interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
     ) -> None:
-        secured = channel_credentials(target, credentials, bearer_token, insecure=insecure)
+        secured = channel_credentials(target, credentials, bearer_token, plaintext=plaintext)
         arguments = channel_options(options)
         self._channel = (
             grpc.secure_channel(target, secured, arguments) if secured else grpc.insecure_channel(target, arguments)

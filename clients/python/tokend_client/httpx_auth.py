@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 import httpx
 
 from tokend_client.async_source import AsyncTokenSource
+from tokend_client.auth import check_https
 from tokend_client.model import Token
 from tokend_client.source import TokenSource
 
@@ -18,13 +19,17 @@ class HttpxTokenAuth(httpx.Auth):
 
     Args:
         source: Where tokens come from.
+        plaintext: Send it over http, too, where whoever sees the traffic has it. Without it, such a request fails with
+            a `TokendError` and is not sent.
     """
 
-    def __init__(self, source: TokenSource) -> None:
+    def __init__(self, source: TokenSource, *, plaintext: bool = False) -> None:
         self._source = source
+        self._plaintext = plaintext
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """As httpx asks for it."""
+        check_https(request.url.scheme, plaintext=self._plaintext)
         timeout = _read_timeout(request)
         issued = self._source.token(timeout)
         response = yield _bearing(request, issued)
@@ -37,11 +42,13 @@ class HttpxTokenAuth(httpx.Auth):
 class AsyncHttpxTokenAuth(httpx.Auth):
     """The twin of `HttpxTokenAuth` for an `httpx.AsyncClient`."""
 
-    def __init__(self, source: AsyncTokenSource) -> None:
+    def __init__(self, source: AsyncTokenSource, *, plaintext: bool = False) -> None:
         self._source = source
+        self._plaintext = plaintext
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """As httpx asks for it."""
+        check_https(request.url.scheme, plaintext=self._plaintext)
         timeout = _read_timeout(request)
         issued = await self._source.token(timeout)
         response = yield _bearing(request, issued)

@@ -44,24 +44,30 @@ class TokenInterceptor(
 
     A call waits for the token within its own deadline, and fails with `NoToken` if there is none. A call of one request
     and one response is made once more with a new token when it ends with UNAUTHENTICATED; one by `future` therefore
-    returns when it has ended. Of other calls the token is dropped then, and the next call has a new one. gRPC sends the
-    token over TLS and, with `grpc.local_channel_credentials`, within the machine.
+    returns when it has ended. Of other calls the token is dropped then, and the next call has a new one.
 
     Args:
         source: Where tokens come from.
+        plaintext: Send it on channels without TLS, too, where whoever sees the traffic has it. Without it, gRPC sends
+            the token over TLS and, with `grpc.local_channel_credentials`, within the machine; on other channels calls
+            fail with UNAUTHENTICATED and are not sent.
     """
 
-    def __init__(self, source: TokenSource) -> None:
+    def __init__(self, source: TokenSource, *, plaintext: bool = False) -> None:
         self._source = source
+        self._plaintext = plaintext
 
     def intercept_unary_unary(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
         deadline = _Deadline(client_call_details.timeout)
-        issued = self._token(deadline)
-        call = continuation(_attached(client_call_details, issued, deadline), request)
+        bearer = self._bearer(deadline)
+        call = continuation(bearer.attached(client_call_details, deadline), request)
         if call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
-        self._source.invalidate(issued.value)
-        return continuation(_attached(client_call_details, self._token(deadline), deadline), request)
+        if not bearer.was_sent:
+            error = _no_tls()
+            raise NoToken(error) from error
+        self._source.invalidate(bearer.value)
+        return continuation(self._bearer(deadline).attached(client_call_details, deadline), request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
         return self._once(continuation, client_call_details, request)
@@ -84,20 +90,21 @@ class TokenInterceptor(
 
     def _once(self, continuation: Callable[..., Any], details: Any, sent: Any) -> Any:  # noqa: ANN401
         deadline = _Deadline(details.timeout)
-        issued = self._token(deadline)
-        call = continuation(_attached(details, issued, deadline), sent)
-        call.add_done_callback(partial(self._drop_if_rejected, issued))
+        bearer = self._bearer(deadline)
+        call = continuation(bearer.attached(details, deadline), sent)
+        call.add_done_callback(partial(self._drop_if_rejected, bearer))
         return call
 
-    def _drop_if_rejected(self, issued: Token, call: Any) -> None:  # noqa: ANN401
-        if call.code() is grpc.StatusCode.UNAUTHENTICATED:
-            self._source.invalidate(issued.value)
+    def _drop_if_rejected(self, bearer: "_Bearer", call: Any) -> None:  # noqa: ANN401
+        if call.code() is grpc.StatusCode.UNAUTHENTICATED and bearer.was_sent:
+            self._source.invalidate(bearer.value)
 
-    def _token(self, deadline: "_Deadline") -> Token:
+    def _bearer(self, deadline: "_Deadline") -> "_Bearer":
         try:
-            return self._source.token(deadline.remaining())
+            issued = self._source.token(deadline.remaining())
         except TokendError as error:
             raise NoToken(error) from error
+        return _Bearer(issued, plaintext=self._plaintext)
 
 
 class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
@@ -106,8 +113,9 @@ class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     Without a token, a call fails with `grpc.aio.AioRpcError`, whose `__cause__` is the `TokendError`.
     """
 
-    def __init__(self, source: AsyncTokenSource) -> None:
+    def __init__(self, source: AsyncTokenSource, *, plaintext: bool = False) -> None:
         self._source = source
+        self._plaintext = plaintext
 
     async def intercept_unary_unary(
         self,
@@ -116,19 +124,39 @@ class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         request: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         deadline = _Deadline(client_call_details.timeout)
-        issued = await self._token(deadline)
-        call = await continuation(_attached(client_call_details, issued, deadline), request)
+        bearer = await self._bearer(deadline)
+        try:
+            call = await continuation(bearer.attached(client_call_details, deadline), request)
+        except grpc.aio.UsageError as usage:
+            # This is how an insecure channel of grpc.aio says it; a channel that is closed raises it, too.
+            if "credentials" not in str(usage):
+                raise
+            error = _no_tls()
+            raise _failed(error) from error
         if await call.code() is not grpc.StatusCode.UNAUTHENTICATED:
             return call
-        self._source.invalidate(issued.value)
-        return await continuation(_attached(client_call_details, await self._token(deadline), deadline), request)
+        if not bearer.was_sent:
+            error = _no_tls()
+            raise _failed(error) from error
+        self._source.invalidate(bearer.value)
+        return await continuation((await self._bearer(deadline)).attached(client_call_details, deadline), request)
 
-    async def _token(self, deadline: "_Deadline") -> Token:
+    async def _bearer(self, deadline: "_Deadline") -> "_Bearer":
         try:
-            return await self._source.token(deadline.remaining())
+            issued = await self._source.token(deadline.remaining())
         except TokendError as error:
-            nothing = grpc.aio.Metadata()
-            raise grpc.aio.AioRpcError(downstream_code(error), nothing, nothing, str(error)) from error
+            raise _failed(error) from error
+        return _Bearer(issued, plaintext=self._plaintext)
+
+
+def _failed(error: TokendError) -> grpc.aio.AioRpcError:
+    nothing = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(downstream_code(error), nothing, nothing, str(error))
+
+
+def _no_tls() -> TokendError:
+    text = "The token goes over TLS, and this channel has none: ask for plaintext=True."
+    return TokendError(text, grpc.StatusCode.UNAUTHENTICATED)
 
 
 class _Deadline:
@@ -151,14 +179,39 @@ class _Details(grpc.ClientCallDetails):
     compression: Any
 
 
-def _attached(details: Any, issued: Token, deadline: _Deadline) -> Any:  # noqa: ANN401
-    bearer = grpc.access_token_call_credentials(issued.value)
-    credentials = grpc.composite_call_credentials(details.credentials, bearer) if details.credentials else bearer
-    return _Details(
-        details.method,
-        deadline.remaining(),
-        details.metadata,
-        credentials,
-        details.wait_for_ready,
-        getattr(details, "compression", None),
-    )
+class _Bearer(grpc.AuthMetadataPlugin):
+    """A token on one call: as credentials, which gRPC asks for where it may send them, or as plain metadata.
+
+    Attributes:
+        value: The token.
+        was_sent: Whether it went out with the call.
+    """
+
+    def __init__(self, issued: Token, *, plaintext: bool) -> None:
+        self.value = issued.value
+        self.was_sent = plaintext
+        self._plaintext = plaintext
+        self._metadata = (("authorization", f"Bearer {issued.value}"),)
+
+    def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
+        del context
+        self.was_sent = True
+        callback(self._metadata, None)
+
+    def attached(self, details: Any, deadline: _Deadline) -> Any:  # noqa: ANN401
+        """The details of a call, with the token and what is left of its time."""
+        metadata, credentials = details.metadata, details.credentials
+        if self._plaintext:
+            both = (*(metadata or ()), *self._metadata)
+            metadata = grpc.aio.Metadata(*both) if isinstance(metadata, grpc.aio.Metadata) else both
+        else:
+            bearer = grpc.metadata_call_credentials(self)
+            credentials = grpc.composite_call_credentials(credentials, bearer) if credentials else bearer
+        return _Details(
+            details.method,
+            deadline.remaining(),
+            metadata,
+            credentials,
+            details.wait_for_ready,
+            getattr(details, "compression", None),
+        )

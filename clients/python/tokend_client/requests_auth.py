@@ -2,10 +2,12 @@
 
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 
+from tokend_client.auth import check_https
 from tokend_client.model import Token
 from tokend_client.source import TokenSource
 
@@ -20,13 +22,17 @@ class RequestsTokenAuth(AuthBase):
     Args:
         source: Where tokens come from.
         timeout: Seconds that a request may wait for the token; the session does not tell its own.
+        plaintext: Send it over http, too, where whoever sees the traffic has it. Without it, such a request fails with
+            a `TokendError` and is not sent.
     """
 
-    def __init__(self, source: TokenSource, *, timeout: float = 5.0) -> None:
+    def __init__(self, source: TokenSource, *, timeout: float = 5.0, plaintext: bool = False) -> None:
         self._source = source
         self._timeout = timeout
+        self._plaintext = plaintext
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        check_https(urlsplit(request.url or "").scheme, plaintext=self._plaintext)
         issued = self._source.token(self._timeout)
         request.headers["Authorization"] = _authorization(issued)
         request.register_hook("response", partial(self._answered, issued))

@@ -19,6 +19,9 @@ DETAILS_TRAILER = "grpc-status-details-bin"
 _LONGEST_DURATION = 315_576_000_000
 _NANOSECONDS = 1_000_000_000
 
+#: What BoringSSL says of an answer that is no TLS.
+_NO_TLS = "WRONG_VERSION_NUMBER"
+
 _Detail = TypeVar("_Detail", bound=Message)
 
 
@@ -27,7 +30,9 @@ def to_error(failed: grpc.RpcError) -> TokendError:
 
     One that asks for a delay that no Duration can be, or for one below zero, breaks the contract.
     """
-    error = TokendError(failed.details() or "", failed.code())
+    details = failed.details() or ""
+    hint = "; does the service speak plaintext?" if _NO_TLS in details else ""
+    error = TokendError(details + hint, failed.code())
     status = _status(failed)
     info = _first(status, ErrorInfo())
     if info.domain == DOMAIN:

@@ -55,7 +55,7 @@ def alice(server: FakeTokendServer) -> TokenRequest:
 @pytest.fixture
 def source(server: FakeTokendServer, clock: FakeClock, alice: TokenRequest) -> Iterator[TokenSource]:
     with (
-        Client(server.endpoint, options=OPTIONS) as client,
+        Client(server.endpoint, plaintext=True, options=OPTIONS) as client,
         TokenSource(client, alice, policy=CachingPolicy(clock=clock)) as source,
     ):
         yield source

@@ -1,10 +1,13 @@
 """An HTTP service of a user's own that notes who called it, and answers as it is set to."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.certificates import Certificate
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class OrdersOverHttp:
 
 
 @contextmanager
-def orders_over_http() -> Iterator[OrdersOverHttp]:
+def orders_over_http(certificate: Certificate | None = None) -> Iterator[OrdersOverHttp]:
+    """Serves it, over TLS if there is a certificate."""
     service = OrdersOverHttp()
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,9 +70,13 @@ def orders_over_http() -> Iterator[OrdersOverHttp]:
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.certificate_file, certificate.private_key_file)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    service.url = f"http://127.0.0.1:{server.server_port}"
+    service.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
     try:
         yield service
     finally:

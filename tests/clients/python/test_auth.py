@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,6 +19,7 @@ from tokend_client import (
     AsyncTokenSource,
     ErrorReason,
     TokenAuthMetadataPlugin,
+    TokendError,
     TokenInterceptor,
     TokenRequest,
     TokenSource,
@@ -152,6 +154,58 @@ def test_it_is_never_sent_in_plaintext(twin: Twin, alice: TokenRequest) -> None:
         assert orders.seen == []
 
 
+@pytest.mark.parametrize("plaintext", [False, True])
+def test_interceptors_send_it_in_plaintext_where_they_are_asked_to(
+    twin: Twin, alice: TokenRequest, server: FakeTokendServer, *, plaintext: bool
+) -> None:
+    with bearer_server() as orders, intercepted(twin, orders, alice, plaintext=plaintext) as ask:
+        if plaintext:
+            assert ask() == b"done"
+            assert orders.seen == [f"Bearer {twin.ask(alice).value}"]
+            return
+        with pytest.raises(grpc.RpcError, match="plaintext=True") as caught:
+            ask()
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert isinstance(caught.value.__cause__, TokendError)
+        assert orders.seen == []
+        assert len(server.requests) == 1
+
+
+@contextmanager
+def intercepted(
+    twin: Twin,
+    orders: BearerServer,
+    user: TokenRequest,
+    credentials: grpc.ChannelCredentials | None = None,
+    *,
+    plaintext: bool = False,
+) -> "Iterator[Ask]":
+    """Calls a service through the interceptor of the twin."""
+    source: Any = twin.source(user)
+    address = orders.address
+    if isinstance(twin, AsyncTwin):
+
+        async def open_channel() -> grpc.aio.Channel:
+            interceptors = [AsyncTokenInterceptor(source, plaintext=plaintext)]
+            if credentials is None:
+                return grpc.aio.insecure_channel(address, interceptors=interceptors)
+            return grpc.aio.secure_channel(address, credentials, interceptors=interceptors)
+
+        async def send(channel: grpc.aio.Channel, timeout: float) -> bytes:  # noqa: ASYNC109 - the call's own
+            method: Any = channel.unary_unary(METHOD)
+            return bytes(await method(b"", timeout=timeout))
+
+        aio_channel = twin.run(open_channel())
+        yield lambda timeout=PATIENCE: twin.run(send(aio_channel, timeout))
+        twin.run(aio_channel.close())
+    else:
+        channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+        with channel:
+            intercepting = grpc.intercept_channel(channel, TokenInterceptor(source, plaintext=plaintext))
+            method: Any = intercepting.unary_unary(METHOD)
+            yield lambda timeout=PATIENCE: bytes(method(b"", timeout=timeout))
+
+
 class Picky(BearerServer):
     """Rejects the tokens that it has been given before."""
 
@@ -179,25 +233,8 @@ Ask = Callable[..., bytes]
 @pytest.fixture
 def ask(picky: Picky, twin: Twin, alice: TokenRequest) -> Iterator[Ask]:
     """Calls the picky service through the interceptor of the twin."""
-    local, source = grpc.local_channel_credentials(), twin.source(alice)
-    if isinstance(twin, AsyncTwin):
-
-        async def open_channel() -> grpc.aio.Channel:
-            interceptors = [AsyncTokenInterceptor(twin.cache.source(alice))]
-            return grpc.aio.secure_channel(picky.address, local, interceptors=interceptors)
-
-        async def send(channel: grpc.aio.Channel, timeout: float) -> bytes:  # noqa: ASYNC109 - the call's own
-            method: Any = channel.unary_unary(METHOD)
-            return bytes(await method(b"", timeout=timeout))
-
-        aio_channel = twin.run(open_channel())
-        yield lambda timeout=PATIENCE: twin.run(send(aio_channel, timeout))
-        twin.run(aio_channel.close())
-    else:
-        assert isinstance(source, TokenSource)
-        with grpc.secure_channel(picky.address, local) as channel:
-            method: Any = grpc.intercept_channel(channel, TokenInterceptor(source)).unary_unary(METHOD)
-            yield lambda timeout=PATIENCE: bytes(method(b"", timeout=timeout))
+    with intercepted(twin, picky, alice, grpc.local_channel_credentials()) as asking:
+        yield asking
 
 
 def test_a_rejected_token_is_replaced_once(

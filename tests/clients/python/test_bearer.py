@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def channel(target: str, bearer_token: BearerToken) -> grpc.Channel:
-    secured = channel_credentials(target, None, bearer_token, insecure=False)
+    secured = channel_credentials(target, None, bearer_token, plaintext=True)
     assert secured
     return grpc.secure_channel(target, secured, OPTIONS)
 
@@ -60,14 +60,9 @@ def test_each_call_sends_what_there_is(file: Path) -> None:
         assert orders.seen == [f"Bearer {token}" for token in (TOKEN, "next", "number-0", "number-1")]
 
 
-@pytest.mark.parametrize("insecure", [False, True])
-def test_it_does_not_go_to_another_machine_in_plaintext(
-    insecure: bool,  # noqa: FBT001 - pytest hands it over
-    twin_type: type[Twin],
-    file: Path,
-) -> None:
+def test_it_does_not_go_to_another_machine_in_plaintext(twin_type: type[Twin], file: Path) -> None:
     with pytest.raises(ValueError, match="plaintext"):
-        twin_type("tokend.example.test:50051", bearer_token=file, insecure=insecure)
+        twin_type("tokend.example.test:50051", bearer_token=file)
 
 
 def missing(file: Path) -> BearerToken:

@@ -2,17 +2,20 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from tests.clients.python.bearer_server import BearerServer, bearer_server
 from tests.clients.python.silent import SilentProxy
 from tests.clients.python.twins import OPTIONS, PATIENCE, SyncTwin, Twin
+from tests.support.certificates import Certificate, write_certificate
 
-from tokend_client import TokendError, TokenRequest, service_config
-from tokend_client.channel import DEFAULT_TIMEOUT, channel_options, check_plaintext
+from tokend_client import TokendError, TokenRequest, service_config, tls_credentials
+from tokend_client.channel import DEFAULT_TIMEOUT, channel_options
 from tokend_client.telemetry import client_version
 from tokend_client.testing import FakeTokendServer
 
@@ -32,21 +35,63 @@ LOCAL = (
 )
 REMOTE = (
     *("tokend:50051", "10.0.0.1:50051", "[2001:db8::1]:1", "dns:///tokend.example.test:1", "localhost.example.test:1"),
-    *("ipv4:127.0.0.1:1,10.0.0.1:1", "dns://127.0.0.1/tokend:1", "xds:///tokend", ""),
+    *("ipv4:127.0.0.1:1,10.0.0.1:1", "dns://127.0.0.1/tokend:1", "xds:///tokend"),
 )
 
 
 @pytest.mark.parametrize("target", LOCAL)
-def test_plaintext_may_stay_on_this_machine(target: str) -> None:
-    check_plaintext(target)
+def test_a_bearer_token_may_travel_in_plaintext_within_this_machine(target: str, twin_type: type[Twin]) -> None:
+    twin_type(target, plaintext=True, bearer_token=lambda: "t").__exit__()
 
 
 @pytest.mark.parametrize("target", REMOTE)
-def test_plaintext_does_not_leave_this_machine_by_accident(target: str, twin_type: type[Twin]) -> None:
+def test_a_bearer_token_does_not_travel_in_plaintext_to_other_machines(target: str, twin_type: type[Twin]) -> None:
     with pytest.raises(ValueError, match="plaintext"):
-        check_plaintext(target)
-    if target:
-        twin_type(target, insecure=True).__exit__()
+        twin_type(target, plaintext=True, bearer_token=lambda: "t")
+    twin_type(target, plaintext=True).__exit__()
+    twin_type(target, plaintext=False, bearer_token=lambda: "t").__exit__()
+
+
+def test_all_that_speaks_against_plaintext_is_told_at_once(twin_type: type[Twin]) -> None:
+    with pytest.raises(ValueError, match=r"exclude each other; a bearer token is not sent"):
+        twin_type("tokend:1", plaintext=True, credentials=tls_credentials(), bearer_token=lambda: "t")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    return write_certificate(tmp_path)
+
+
+@contextmanager
+def tls_server(certificate: Certificate) -> Iterator[BearerServer]:
+    pair = (certificate.private_key_file.read_bytes(), certificate.certificate_file.read_bytes())
+    with bearer_server(credentials=grpc.ssl_server_credentials([pair])) as running:
+        yield running
+
+
+def test_a_client_speaks_tls_and_trusts_the_certificates_of_the_system(
+    twin_type: type[Twin], certificate: Certificate, alice: TokenRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate_file))
+    with tls_server(certificate) as server, twin_type(server.address, plaintext=False) as twin:
+        with pytest.raises(TokendError) as caught:
+            twin.call("get_token", request=alice)
+        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED  # it was reached: it is another service
+
+
+def test_tls_that_meets_plaintext_says_so(twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest) -> None:
+    with twin_type(server.endpoint, plaintext=False) as twin, pytest.raises(TokendError, match="plaintext") as caught:
+        twin.call("get_token", request=alice)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, None)
+    assert not server.requests
+
+
+def test_plaintext_that_meets_tls_has_no_answer(
+    twin_type: type[Twin], certificate: Certificate, alice: TokenRequest
+) -> None:
+    with tls_server(certificate) as server, twin_type(server.address) as twin, pytest.raises(TokendError) as caught:
+        twin.call("get_token", request=alice)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, None)
 
 
 def test_the_channel_is_kept_alive_and_comes_back_within_a_second() -> None:

@@ -278,7 +278,11 @@ def test_codes_without_a_reason(code: str, downstream: str) -> None:
 
 def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
     request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: LOGIN})
-    with Client(server.endpoint) as client, TokenCache(client) as cache, TokenSource(client, request) as source:
+    with (
+        Client(server.endpoint, plaintext=True) as client,
+        TokenCache(client) as cache,
+        TokenSource(client, request) as source,
+    ):
         token = source.token()
         found = client.lookup_developer_identity(
             identity_pool_id=server.identity_pool_id, developer_user_identifier=LOGIN

@@ -77,7 +77,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
     try:
         with httpx.Client(trust_env=False) as http:
             jwks = http.get(f"{service.issuer}/.well-known/jwks.json").text
-        with Client(service.grpc_addresses[0], options=OPTIONS) as client:
+        with Client(service.grpc_addresses[0], plaintext=True, options=OPTIONS) as client:
             yield Tokend(client, POOL_ID, DEVELOPER_PROVIDER, service.issuer, jwks, "RS512")
     finally:
         service.stop()
@@ -85,7 +85,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Tokend]:
-    with FakeTokendServer(algorithm="RS512") as server, Client(server.endpoint, options=OPTIONS) as client:
+    with (
+        FakeTokendServer(algorithm="RS512") as server,
+        Client(server.endpoint, plaintext=True, options=OPTIONS) as client,
+    ):
         yield Tokend(
             client, server.identity_pool_id, server.developer_provider_name, server.issuer, server.jwks, "RS512"
         )
@@ -111,7 +114,10 @@ def test_a_user_keeps_its_identity(tokend: Tokend) -> None:
 
 @pytest.mark.parametrize("algorithm", get_args(FakeAlgorithm))
 def test_the_fake_serves_what_verifiers_ask_an_issuer_for(algorithm: FakeAlgorithm) -> None:
-    with FakeTokendServer(algorithm=algorithm) as server, Client(server.endpoint, options=OPTIONS) as client:
+    with (
+        FakeTokendServer(algorithm=algorithm) as server,
+        Client(server.endpoint, plaintext=True, options=OPTIONS) as client,
+    ):
         user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
         before = client.get_token(user)
         url = server.serve_issuer()
@@ -235,7 +241,7 @@ def test_all_missing_fields_are_named(tokend: Tokend, seconds: int) -> None:
 
 def test_the_fake_dates_its_tokens_by_its_clock() -> None:
     clock = FakeClock(now=5000)
-    with FakeTokendServer(clock=clock) as server, Client(server.endpoint, options=OPTIONS) as client:
+    with FakeTokendServer(clock=clock) as server, Client(server.endpoint, plaintext=True, options=OPTIONS) as client:
         request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
         assert client.get_token(request).expire_time.timestamp() == 5900
 
@@ -248,12 +254,12 @@ def test_the_fake_waits_for_calls_and_no_longer_than_given(server: FakeTokendSer
 
 def test_the_fake_keeps_who_is_who_over_an_outage(server: FakeTokendServer, alice: TokenRequest) -> None:
     endpoint = server.endpoint
-    with Client(endpoint, options=OPTIONS) as client:
+    with Client(endpoint, plaintext=True, options=OPTIONS) as client:
         before = client.get_token(alice).identity_id
     server.stop()
     server.start()
     assert server.endpoint == endpoint
-    with Client(endpoint, options=OPTIONS) as client:
+    with Client(endpoint, plaintext=True, options=OPTIONS) as client:
         assert client.get_token(alice).identity_id == before
 
 

@@ -10,7 +10,7 @@ from tests.clients.python.orders_over_http import OrdersOverHttp, Seen, orders_o
 from tests.clients.python.twins import AsyncTwin, SyncTwin, Twin
 from tests.fakes.clock import FakeClock
 
-from tokend_client import CachingPolicy, ErrorReason, TokendError, TokenRequest
+from tokend_client import CachingPolicy, ErrorReason, TokendError, TokenRequest, downstream_code
 from tokend_client.httpx_auth import AsyncHttpxTokenAuth, HttpxTokenAuth
 from tokend_client.requests_auth import RequestsTokenAuth
 from tokend_client.testing import FakeTokendServer
@@ -26,9 +26,11 @@ def orders() -> Iterator[OrdersOverHttp]:
 
 
 def by_httpx(twin: SyncTwin, alice: TokenRequest) -> Ask:
-    def ask(url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0) -> int:
+    def ask(
+        url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0, plaintext: bool = True
+    ) -> int:
         content = iter([body]) if stream and body is not None else body
-        auth = HttpxTokenAuth(twin.cache.source(alice))
+        auth = HttpxTokenAuth(twin.cache.source(alice), plaintext=plaintext)
         with httpx.Client(auth=auth, trust_env=False, follow_redirects=True, timeout=timeout) as http:
             return http.request("GET" if body is None else "POST", url, content=content).status_code
 
@@ -36,11 +38,13 @@ def by_httpx(twin: SyncTwin, alice: TokenRequest) -> Ask:
 
 
 def by_requests(twin: SyncTwin, alice: TokenRequest) -> Ask:
-    def ask(url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0) -> int:
+    def ask(
+        url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0, plaintext: bool = True
+    ) -> int:
         data = iter([body]) if stream and body is not None else body
         with requests.Session() as session:
             session.trust_env = False
-            session.auth = RequestsTokenAuth(twin.cache.source(alice), timeout=timeout)
+            session.auth = RequestsTokenAuth(twin.cache.source(alice), timeout=timeout, plaintext=plaintext)
             return session.request("GET" if body is None else "POST", url, data=data, timeout=5).status_code
 
     return ask
@@ -50,13 +54,15 @@ def by_async_httpx(twin: AsyncTwin, alice: TokenRequest) -> Ask:
     async def once(body: bytes) -> AsyncIterator[bytes]:
         yield body
 
-    async def ask(url: str, body: bytes | None, timeout: float, *, stream: bool) -> int:  # noqa: ASYNC109 - httpx's own
+    async def ask(url: str, body: bytes | None, timeout: float, *, stream: bool, plaintext: bool) -> int:  # noqa: ASYNC109 - httpx's own
         content = once(body) if stream and body is not None else body
-        auth = AsyncHttpxTokenAuth(twin.cache.source(alice))
+        auth = AsyncHttpxTokenAuth(twin.cache.source(alice), plaintext=plaintext)
         async with httpx.AsyncClient(auth=auth, trust_env=False, follow_redirects=True, timeout=timeout) as http:
             return (await http.request("GET" if body is None else "POST", url, content=content)).status_code
 
-    return lambda url, body=None, stream=False, timeout=5.0: twin.run(ask(url, body, timeout, stream=stream))
+    return lambda url, body=None, stream=False, timeout=5.0, plaintext=True: twin.run(
+        ask(url, body, timeout, stream=stream, plaintext=plaintext)
+    )
 
 
 @pytest.fixture(
@@ -89,6 +95,15 @@ def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, twin: Twin, a
     assert [ask(orders.url), ask(f"{orders.url}/list", b"two")] == [200, 200]
     token = bearer(twin, alice)
     assert orders.seen == [Seen("/", token, b""), Seen("/list", token, b"two")]
+
+
+def test_the_token_goes_over_https_alone_unless_plaintext_is_asked_for(
+    ask: Ask, orders: OrdersOverHttp, server: FakeTokendServer
+) -> None:
+    with pytest.raises(TokendError, match="plaintext=True") as caught:
+        ask(orders.url, plaintext=False)
+    assert downstream_code(caught.value) is grpc.StatusCode.UNAUTHENTICATED
+    assert (orders.seen, server.requests) == ([], [])
 
 
 def test_a_rejected_token_is_replaced_once(

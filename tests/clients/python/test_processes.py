@@ -27,7 +27,7 @@ FORKS = """
 
     endpoint, pool, provider = sys.argv[1:4]
     user = lambda name: TokenRequest(identity_pool_id=pool, logins={provider: name})
-    client = Client(endpoint)
+    client = Client(endpoint, plaintext=True)
     cache, source = TokenCache(client), TokenSource(client, user("held"))
     source.token(30)
     print("ready", flush=True)
@@ -99,8 +99,8 @@ def test_importing_registers_nothing_for_forks() -> None:
         import tokend_client
         ours = lambda: [hooks for hooks in registered if "_alive" in repr(hooks)]
         assert ours() == [], registered
-        tokend_client.Client("127.0.0.1:1").close()
-        tokend_client.Client("127.0.0.1:1").close()
+        tokend_client.Client("127.0.0.1:1", plaintext=True).close()
+        tokend_client.Client("127.0.0.1:1", plaintext=True).close()
         assert len(ours()) == 1, registered
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=PATIENCE)
@@ -111,7 +111,7 @@ def test_a_second_event_loop_gets_an_error_that_says_so() -> None:
         user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
 
         async def make() -> tuple[AsyncClient, AsyncTokenCache, AsyncTokenSource]:
-            client = AsyncClient(server.endpoint)
+            client = AsyncClient(server.endpoint, plaintext=True)
             cache = AsyncTokenCache(client)
             await cache.token(user)
             return client, cache, cache.source(user)
@@ -145,7 +145,7 @@ def test_a_cache_made_outside_of_a_loop_belongs_to_the_first_that_uses_it() -> N
             await cache.close()
 
         async def connect() -> AsyncClient:
-            return AsyncClient(server.endpoint)
+            return AsyncClient(server.endpoint, plaintext=True)
 
         with asyncio.Runner() as runner:
             client = runner.run(connect())

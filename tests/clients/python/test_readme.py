@@ -22,7 +22,7 @@ from tests.clients.python.sts import WebIdentitySts
 from tests.clients.python.twins import OPTIONS, PATIENCE
 from tests.clients.python.verifier.issuer import IDENTITY_ID, POOL, token
 from tests.fakes.oidc_provider import OidcProvider
-from tests.support.certificates import write_certificate
+from tests.support.certificates import Certificate, write_certificate
 
 import tokend_client
 from tokend_client import CachingPolicy, Client, ErrorReason, TokenCache, TokendError, TokenRequest, TokenSource
@@ -108,18 +108,31 @@ def test_an_asgi_application_knows_its_callers(names: SimpleNamespace, issuer: O
     assert asyncio.run(ask("/healthz", {})) == (200, "ok")
 
 
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
+    """One that the system trusts."""
+    made = write_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate_file))
+    return made
+
+
 def test_requests_over_http_bear_the_token(
-    names: SimpleNamespace, source: TokenSource, server: FakeTokendServer, alice: TokenRequest
+    names: SimpleNamespace,
+    source: TokenSource,
+    server: FakeTokendServer,
+    alice: TokenRequest,
+    certificate: Certificate,
 ) -> None:
     bearer = f"Bearer {source.token().value}"
-    with orders_over_http() as orders:
+    with orders_over_http(certificate) as orders:
         with names.httpx_with_token(orders.url, source) as http:
             http.get("/orders")
-            with Client(server.endpoint, options=OPTIONS) as client, TokenCache(client) as cache:
+            with Client(server.endpoint, plaintext=True, options=OPTIONS) as client, TokenCache(client) as cache:
                 names.orders_of(alice, cache, http)
                 of_alice = f"Bearer {cache.token(alice).value}"
         with names.requests_with_token(source) as session:
             session.trust_env = False
+            session.verify = str(certificate.certificate_file)
             session.get(f"{orders.url}/orders")
     assert [each.authorization for each in orders.seen] == [bearer, of_alice, bearer]
 
@@ -132,7 +145,7 @@ def test_connect_speaks_tls(names: SimpleNamespace, tmp_path: Path) -> None:
         request = TokenRequest(identity_pool_id=server.identity_pool_id, logins=logins)
         with names.connect(server.endpoint, files.certificate_file) as client:
             assert client.get_token(request).identity_id
-        with Client(server.endpoint) as plain, pytest.raises(TokendError):
+        with Client(server.endpoint, plaintext=True) as plain, pytest.raises(TokendError):
             plain.get_token(request)
 
 
@@ -170,7 +183,7 @@ def test_aws_credentials_come_from_tokens(
 
 
 def test_errors_are_distinguished(names: SimpleNamespace, server: FakeTokendServer, alice: TokenRequest) -> None:
-    with Client(server.endpoint, options=OPTIONS) as client:
+    with Client(server.endpoint, plaintext=True, options=OPTIONS) as client:
         assert names.identity_of(client, alice)
         server.fail(ErrorReason.RESOURCE_NOT_FOUND)
         assert names.identity_of(client, alice) is None

@@ -58,7 +58,7 @@ def meters() -> Meters:
 @pytest.fixture
 def cache(server: FakeTokendServer, clock: FakeClock, meters: Meters) -> Iterator[TokenCache]:
     with (
-        Client(server.endpoint, options=OPTIONS, meter_provider=meters.provider) as client,
+        Client(server.endpoint, plaintext=True, options=OPTIONS, meter_provider=meters.provider) as client,
         TokenCache(client, policy=CachingPolicy(clock=clock), max_users=2) as cache,
     ):
         yield cache
@@ -95,7 +95,7 @@ def test_all_that_happens_to_tokens_is_counted(
 def test_an_asyncio_client_counts_as_well(server: FakeTokendServer, alice: TokenRequest, meters: Meters) -> None:
     async def ask() -> None:
         async with (
-            AsyncClient(server.endpoint, options=OPTIONS, meter_provider=meters.provider) as client,
+            AsyncClient(server.endpoint, plaintext=True, options=OPTIONS, meter_provider=meters.provider) as client,
             AsyncTokenCache(client) as cache,
         ):
             await cache.token(alice)

@@ -48,7 +48,7 @@ def serving(directory: Path, clock: Clock | None = None, issuer: str | None = No
 
 
 def token(service: Service, algorithm: str, pool: str | None = None) -> str:
-    with Client(service.grpc_addresses[0], options=OPTIONS) as client:
+    with Client(service.grpc_addresses[0], plaintext=True, options=OPTIONS) as client:
         return client.get_open_id_token_for_developer_identity(
             identity_pool_id=pool or POOLS[algorithm], logins={PROVIDER: "alice"}, principal_tags=TAGS
         ).value

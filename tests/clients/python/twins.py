@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Any, Self, TypeAlias, TypeVar
@@ -72,7 +72,8 @@ class SyncTwin:
     def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
         self.calls = Calls()
         max_users = settings.pop("max_users", 10_000)
-        self.client = Client(target, **{"options": OPTIONS, "interceptors": [_SyncCounter(self.calls)], **settings})
+        options = {"options": OPTIONS, "interceptors": [_SyncCounter(self.calls)], **_transport(settings), **settings}
+        self.client = Client(target, **options)
         self.cache = TokenCache(self.client, policy=policy, max_users=max_users)
         self._threads = ThreadPoolExecutor(max_workers=80)
 
@@ -128,7 +129,7 @@ class AsyncTwin:
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         max_users = settings.pop("max_users", 10_000)
-        options = {"options": OPTIONS, "interceptors": [_AsyncCounter(self.calls)], **settings}
+        options = {"options": OPTIONS, "interceptors": [_AsyncCounter(self.calls)], **_transport(settings), **settings}
         with ExitStack() as undo:  # a client that refuses its settings must not leave the loop running
             undo.callback(self._end_loop)
             self.client = self.on_loop(lambda: AsyncClient(target, **options))
@@ -189,6 +190,10 @@ class AsyncTwin:
 
     def close_cache(self) -> None:
         self.run(self.cache.close())
+
+
+def _transport(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"plaintext": settings.get("credentials") is None}
 
 
 Twin: TypeAlias = SyncTwin | AsyncTwin

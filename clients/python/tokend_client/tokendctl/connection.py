@@ -40,7 +40,7 @@ def connect(options: Mapping[str, Any]) -> Client:
             endpoint.target,
             credentials=credentials,
             bearer_token=_bearer_token(options["bearer_token_file"]),
-            insecure=credentials is None,
+            plaintext=credentials is None,
             timeout=options["timeout"],
             # One call has no use for a watch of the service's health, and gRPC would complain where there is none.
             options=[("grpc.inhibit_health_checking", 1)],
