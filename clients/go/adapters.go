@@ -27,24 +27,3 @@ func (s oauth2Source) Token() (*oauth2.Token, error) {
 	}
 	return &oauth2.Token{AccessToken: token.Value.Reveal(), TokenType: "Bearer", Expiry: token.ExpireTime}, nil
 }
-
-// IdentityTokenRetriever makes a source fit for the AWS SDK for Go v2: it has the shape of stscreds'
-// IdentityTokenRetriever, so that AssumeRoleWithWebIdentity exchanges the source's token for AWS credentials.
-// GetIdentityToken waits, if it must, until ctx is done.
-func IdentityTokenRetriever(ctx context.Context, source TokenSource) interface{ GetIdentityToken() ([]byte, error) } {
-	return identityTokenRetriever{ctx, source}
-}
-
-type identityTokenRetriever struct {
-	ctx    context.Context
-	source TokenSource
-}
-
-// GetIdentityToken returns the token.
-func (r identityTokenRetriever) GetIdentityToken() ([]byte, error) {
-	token, err := r.source.Token(r.ctx)
-	if err != nil {
-		return nil, err
-	}
-	return []byte(token.Value.Reveal()), nil
-}

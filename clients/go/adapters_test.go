@@ -40,22 +40,12 @@ func TestTheOAuth2TokenExpiresWithTheToken(t *testing.T) {
 	})
 }
 
-func TestTheIdentityTokenIsTheToken(t *testing.T) {
-	token, err := tokend.IdentityTokenRetriever(t.Context(), newSource(t, &scriptedIssuer{})).GetIdentityToken()
-	if err != nil || string(token) != "1" {
-		t.Errorf("token %q, error %v", token, err)
-	}
-}
-
-func TestAdaptersWaitUntilTheirContextIsDone(t *testing.T) {
+func TestTheOAuth2SourceWaitsUntilItsContextIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newSource(t, &scriptedIssuer{answer: held(nil)})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := tokend.OAuth2TokenSource(ctx, source).Token(); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
-		}
-		if _, err := tokend.IdentityTokenRetriever(ctx, source).GetIdentityToken(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 	})

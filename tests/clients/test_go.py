@@ -29,8 +29,9 @@ def test_vet(go: str, module: Path) -> None:
     run([go, "vet", "./..."], module)
 
 
-def test_staticcheck(go: str) -> None:
-    run([go, "tool", "-modfile=tools/go.mod", "staticcheck", "./..."], CLIENT)
+@pytest.mark.parametrize("module", [CLIENT, CLIENT / "tokendaws"], ids=lambda module: module.name)
+def test_staticcheck(go: str, module: Path) -> None:
+    run([go, "tool", f"-modfile={CLIENT / 'tools' / 'go.mod'}", "staticcheck", "./..."], module)
 
 
 @each_module
@@ -50,6 +51,10 @@ def test_tests_and_conformance(go: str, harness: Harness, guarded: Guarded) -> N
     passed = passed_go_tests([go, "test", "-race", "-count=1", "-json", "./..."], CLIENT, environment)
     cases = {name.rpartition("/")[2] for name in passed}
     assert [name for name in harness.case_names if name not in cases] == [], "conformance cases that did not pass"
+
+
+def test_credentials_of_aws(go: str) -> None:
+    run([go, "test", "-race", "-count=1", "./..."], CLIENT / "tokendaws")
 
 
 def test_the_code_of_the_page_does_what_the_page_says(go: str) -> None:

@@ -22,8 +22,8 @@ CLIENT = ROOT / "clients" / "go"
 PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
 VERSION = "v0.1.0"
 
-FROM_CHECKOUT, PUBLISHING, FROM_PROXY, FROM_REPOSITORY = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[:4]
-META = re.findall(r"```html\n(.*?)```", PAGE, re.DOTALL)[0]
+FROM_CHECKOUT, PUBLISHING, FROM_PROXY, FROM_REPOSITORY, FOR_AWS, *_ = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+TAGS = re.findall(r"^<meta name=\"go-import\".*$", PAGE, re.MULTILINE)
 PROGRAM = re.findall(r"```go\n(package main\n.*?)```", PAGE, re.DOTALL)[0]
 
 #: The pool of the page's program.
@@ -94,6 +94,20 @@ def test_from_a_module_proxy(consumer: Consumer) -> None:
         assert re.fullmatch(r"local:[0-9a-f-]{36} [\w.-]+\n", publishing.first_token())
 
 
+def test_the_module_for_aws_is_published_beside_the_client(consumer: Consumer) -> None:
+    (consumer.directory / "main.go").write_text(
+        'package main\n\nimport _ "tokend.internal/go/tokendaws"\n', encoding="utf-8"
+    )
+    known = f"file://{_go_env('GOMODCACHE')}/cache/download"  # what others serve is there already
+    environment = {"GOPROXY": known, "GOSUMDB": "off", **_own_cache(consumer)}
+    aside = Consumer(consumer.directory, {**consumer.environment, **environment})
+    consumer.follow(PUBLISHING)
+    aside.follow(FROM_PROXY + FOR_AWS)
+    required = (consumer.directory / "go.mod").read_text(encoding="utf-8")
+    assert f"tokend.internal/go {VERSION}" in required
+    assert f"tokend.internal/go/tokendaws {VERSION}" in required
+
+
 def test_a_version_is_published_once(consumer: Consumer) -> None:
     proxy = consumer.directory.parent / "go-modules"
     consumer.follow(PUBLISHING)
@@ -109,21 +123,24 @@ def test_from_the_repository(consumer: Consumer, tmp_path: Path) -> None:
     repository = tmp_path / "repositories" / "tokend"
     shutil.copytree(CLIENT, repository / "clients" / "go")
     author = [argument for key in ("name", "email") for argument in ("-c", f"user.{key}=test")]
-    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "x"], ["tag", f"clients/go/{VERSION}"]):
+    tags = [["tag", f"clients/go/{VERSION}"], ["tag", f"clients/go/tokendaws/{VERSION}"]]
+    for arguments in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "x"], *tags):
         run(["git", *arguments], repository)
-    cache = tmp_path / "cache"  # of its own: a version of this name may not come into the machine's
-    with git_daemon(repository.parent) as url, vanity_host(_leading_to(f"{url}/tokend")) as proxy:
+    with git_daemon(repository.parent) as url, vanity_host(f"{url}/tokend") as proxy:
         environment = {
-            "GOMODCACHE": str(cache),
-            "GOFLAGS": f"{_go_env('GOFLAGS')} -modcacherw",
+            **_own_cache(consumer),
             "GOINSECURE": "*",
             "http_proxy": proxy,
             "https_proxy": proxy,
             "no_proxy": "",
         }
-        Consumer(consumer.directory, {**consumer.environment, **environment}).follow(_downloading(FROM_REPOSITORY))
-    info = json.loads((cache / "cache/download/tokend.internal/go/@v" / f"{VERSION}.info").read_text(encoding="utf-8"))
-    assert (info["Version"], info["Origin"]["Subdir"]) == (VERSION, "clients/go")
+        Consumer(consumer.directory, {**consumer.environment, **environment}).follow(
+            _downloading(FROM_REPOSITORY + FOR_AWS)
+        )
+    for module, directory in (("go", "clients/go"), ("go/tokendaws", "clients/go/tokendaws")):
+        downloaded = Path(environment["GOMODCACHE"]) / "cache" / "download" / "tokend.internal" / module / "@v"
+        info = json.loads((downloaded / f"{VERSION}.info").read_text(encoding="utf-8"))
+        assert (info["Version"], info["Origin"]["Subdir"]) == (VERSION, directory)
 
 
 @contextmanager
@@ -133,9 +150,8 @@ def own_version(consumer: Consumer) -> Iterator[Consumer]:
     for path in sorted(CLIENT.rglob("*.go")):
         digest.update(path.read_bytes())
     version = f"{VERSION}-test.{digest.hexdigest()[:12]}"
-    flags = f"{_go_env('GOFLAGS')} -modcacherw"  # so that it can be removed
     try:
-        yield Consumer(consumer.directory, {**consumer.environment, "GOFLAGS": flags}, version)
+        yield Consumer(consumer.directory, {**consumer.environment, **_removable()}, version)
     finally:
         cache = Path(_go_env("GOMODCACHE"))
         shutil.rmtree(cache / "tokend.internal" / f"go@{version}", ignore_errors=True)
@@ -159,14 +175,16 @@ def git_daemon(directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def vanity_host(meta: str) -> Iterator[str]:
-    """A proxy that answers for every host with a page that has the tag."""
+def vanity_host(repository: str) -> Iterator[str]:
+    """A proxy that answers for every host with the page's tags, but for the repository, each where the page tells."""
+    client, for_aws = (re.sub(r"https://\S+", repository, tag) for tag in TAGS)
 
     class Host(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            tag = for_aws if "/go/tokendaws" in self.path else client
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(f"<html><head>{meta}</head></html>".encode())
+            self.wfile.write(f"<html><head>{tag}</head></html>".encode())
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
@@ -177,14 +195,18 @@ def vanity_host(meta: str) -> Iterator[str]:
         server.shutdown()
 
 
-def _leading_to(repository: str) -> str:
-    """The page's tag, with another repository."""
-    return re.sub(r"https://\S+", repository, META)
-
-
 def _downloading(commands: str) -> str:
     """The commands without what the module itself needs, which others serve."""
     return commands.replace("go get", "go mod download")
+
+
+def _own_cache(consumer: Consumer) -> dict[str, str]:
+    """A cache of modules that ends with the test: a version of the page's may not come into the machine's."""
+    return {"GOMODCACHE": str(consumer.directory.parent / "cache"), **_removable()}
+
+
+def _removable() -> dict[str, str]:
+    return {"GOFLAGS": f"{_go_env('GOFLAGS')} -modcacherw"}
 
 
 def _go_env(name: str) -> str:

@@ -4,12 +4,12 @@ go 1.25.0
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
-	github.com/aws/aws-sdk-go-v2/credentials v1.20.15
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.8
 	github.com/coreos/go-oidc/v3 v3.21.0
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.71.0
 	google.golang.org/grpc v1.84.0
 	tokend.internal/go v0.1.0
+	tokend.internal/go/tokendaws v0.1.0
 )
 
 require (
@@ -35,4 +35,7 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace tokend.internal/go => ../
+replace (
+	tokend.internal/go => ../
+	tokend.internal/go/tokendaws => ../tokendaws
+)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
@@ -22,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	tokend "tokend.internal/go"
+	"tokend.internal/go/tokendaws"
 	"tokend.internal/go/tokendverify"
 )
 
@@ -111,9 +111,9 @@ func greeting(verifier *tokendverify.Verifier) http.Handler {
 	}))
 }
 
-func exchange(ctx context.Context, source tokend.TokenSource, client *sts.Client) *aws.CredentialsCache {
-	return aws.NewCredentialsCache(stscreds.NewWebIdentityRoleProvider(client,
-		"arn:aws:iam::123456789012:role/billing", tokend.IdentityTokenRetriever(ctx, source)))
+func exchange(source tokend.TokenSource, client *sts.Client) aws.CredentialsProvider {
+	return aws.NewCredentialsCache(tokendaws.NewWebIdentityProvider(client, source,
+		"arn:aws:iam::123456789012:role/billing", "billing-service"))
 }
 
 func decide(err error) {

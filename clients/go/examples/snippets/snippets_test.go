@@ -35,7 +35,7 @@ func newSource(t *testing.T) *tokend.CachedTokenSource {
 	return source
 }
 
-func TestTheAWSSDKExchangesTheSourcesToken(t *testing.T) {
+func TestAWSCredentialsAreThoseForTheSourcesToken(t *testing.T) {
 	source := newSource(t)
 	var action, role, webIdentityToken string
 	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +44,7 @@ func TestTheAWSSDKExchangesTheSourcesToken(t *testing.T) {
 	}))
 	defer fake.Close()
 	client := sts.New(sts.Options{Region: "eu-west-1", BaseEndpoint: aws.String(fake.URL)})
-	exchanged, err := exchange(t.Context(), source, client).Retrieve(t.Context())
+	exchanged, err := exchange(source, client).Retrieve(t.Context())
 	if err != nil || exchanged.AccessKeyID != "AKIDEXAMPLE" {
 		t.Fatalf("credentials %s, error %v", exchanged.AccessKeyID, err)
 	}
