@@ -31,7 +31,7 @@ def draws() -> Draws:
 
 @pytest.fixture
 def server(clock: FakeClock) -> Iterator[FakeTokendServer]:
-    with FakeTokendServer(clock=clock) as running:
+    with FakeTokendServer(clock=clock, algorithm="ES256") as running:
         yield running
 
 

@@ -25,7 +25,7 @@ from tokend_client import (
     TokenSource,
     token_call_credentials,
 )
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_the_plugin_returns_before_there_is_a_token(twin: Twin, server: FakeToke
 def test_a_call_without_a_token_fails_and_does_not_arrive(
     orders: BearerServer, channel: grpc.Channel, server: FakeTokendServer
 ) -> None:
-    server.fail(ErrorReason.NOT_AUTHORIZED, text="No such user.")
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED, text="No such user."))
     with pytest.raises(grpc.RpcError, match="NOT_AUTHORIZED: No such user") as caught:
         call(channel)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -272,7 +272,7 @@ class Everything(set[str | None]):
 def test_without_a_token_a_call_fails_with_the_code_of_the_table(
     ask: Ask, picky: Picky, server: FakeTokendServer, reason: ErrorReason, code: grpc.StatusCode
 ) -> None:
-    server.fail(reason)
+    server.fail(Failure(reason))
     with pytest.raises(grpc.RpcError) as caught:
         ask()
     assert caught.value.code() is code

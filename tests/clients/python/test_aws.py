@@ -11,7 +11,7 @@ from tests.fakes.clock import FakeClock
 
 from tokend_client import ErrorReason, TokendError, TokenSource
 from tokend_client.aws import web_identity_session
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 
@@ -72,7 +72,7 @@ def test_other_refusals_of_sts_are_the_callers(source: TokenSource, sts: WebIden
 
 
 def test_without_a_token_sts_is_not_asked(source: TokenSource, server: FakeTokendServer, sts: WebIdentitySts) -> None:
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     with pytest.raises(TokendError) as caught:
         access_key(web_identity_session(source, ROLE, role_session_name="service-a"))
     assert caught.value.reason == ErrorReason.NOT_AUTHORIZED

@@ -13,7 +13,7 @@ from tests.clients.python.twins import PATIENCE, AsyncTwin, Twin
 from tests.fakes.clock import FakeClock
 
 from tokend_client import AsyncTokenSource, CachingPolicy, Closed, ErrorReason, Token, TokendError, TokenRequest
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 
 LIFE = 900
 UNTIL_REFRESH = 300
@@ -149,7 +149,7 @@ def test_a_failed_refresh_keeps_the_token_and_backs_off(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, draws: Draws
 ) -> None:
     old = warm(twin, alice, clock, UNTIL_REFRESH)
-    server.fail(ErrorReason.INTERNAL)
+    server.fail(Failure(ErrorReason.INTERNAL))
     # Each from the upper half of 1, 2, 4, 8 s.
     for calls, (draw, delay) in enumerate([(0.0, 0.5), (0.5, 1.5), (0.0, 2.0), (0.999, 7.996)], 2):
         draws.next = draw
@@ -169,13 +169,13 @@ def test_a_failed_refresh_keeps_the_token_and_backs_off(
 def test_a_success_ends_the_back_off(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     for _ in range(3):
         refused(twin, alice)
         clock.advance(60)
     server.recover()
     warm(twin, alice, clock, LIFE)
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     refused(twin, alice)
     clock.advance(0.5)
     server.recover()
@@ -185,7 +185,7 @@ def test_a_success_ends_the_back_off(
 def test_the_servers_retry_delay_counts(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
-    server.fail(ErrorReason.TOO_MANY_REQUESTS, retry_delay=timedelta(seconds=7.5))
+    server.fail(Failure(ErrorReason.TOO_MANY_REQUESTS, retry_delay=timedelta(seconds=7.5)))
     error = refused(twin, alice)
     assert (error.reason, error.retry_delay) == (ErrorReason.TOO_MANY_REQUESTS, timedelta(seconds=7.5))
     server.recover()
@@ -199,7 +199,7 @@ def test_the_servers_retry_delay_counts(
 
 
 def test_all_who_wait_get_the_failure(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
-    server.fail(ErrorReason.INVALID_PARAMETER)
+    server.fail(Failure(ErrorReason.INVALID_PARAMETER))
     server.pause()
     futures = [twin.begin(alice) for _ in range(8)]
     server.wait_for_calls(1)
@@ -342,7 +342,7 @@ def test_a_user_without_a_token_makes_room_first(
     users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(5)]
     with twin_type(server.endpoint, CachingPolicy(clock=clock), max_users=3) as twin:
         first, second = twin.ask(users[0]), twin.ask(users[1])
-        server.fail(ErrorReason.NOT_AUTHORIZED)
+        server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
         for user in users[2:]:
             refused(twin, user)
         assert len(twin.cache) == 3
@@ -411,7 +411,7 @@ def test_a_user_whose_token_is_lost_makes_room_first(
             twin.ask(lost)
             clock.advance(10_000)
             kept = twin.ask(old)
-            server.fail(ErrorReason.NOT_AUTHORIZED)
+            server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
             with pytest.raises(TokendError):
                 twin.ask(lost)
             server.recover()

@@ -34,7 +34,7 @@ from tokend_client import (
     TokenSource,
     downstream_code,
 )
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 from tokend_client.testing.failures import REASONS
 from tokend_server import errors as server_errors
 from tokend_server.rpc.status import STATUS
@@ -84,7 +84,7 @@ def test_the_fake_knows_each_reason_as_the_service_does() -> None:
 
 @pytest.mark.parametrize("reason", ErrorReason)
 def test_every_reason_arrives(twin: Twin, server: FakeTokendServer, alice: TokenRequest, reason: ErrorReason) -> None:
-    server.fail(reason)
+    server.fail(Failure(reason))
     error = failed(twin, alice)
     assert (error.code, error.aws_error_code) == REASONS[reason]
     assert error.reason == reason
@@ -95,13 +95,15 @@ def test_every_reason_arrives(twin: Twin, server: FakeTokendServer, alice: Token
 def test_every_detail_arrives(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
     violations = (FieldViolation("logins", "too many"), FieldViolation("token_duration", "too long"))
     server.fail(
-        ErrorReason.VALIDATION_FAILED,
-        text="Everything is wrong.",
-        retry_delay=timedelta(seconds=1.5),
-        violations=violations,
-        resource=Resource("IdentityPool", "r:0"),
-        aws_request_id="aws-1",
-        request_id="r-1",
+        Failure(
+            ErrorReason.VALIDATION_FAILED,
+            text="Everything is wrong.",
+            retry_delay=timedelta(seconds=1.5),
+            violations=violations,
+            resource=Resource("IdentityPool", "r:0"),
+            aws_request_id="aws-1",
+            request_id="r-1",
+        )
     )
     error = failed(twin, alice)
     assert error.violations == violations
@@ -287,7 +289,7 @@ def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
         found = client.lookup_developer_identity(
             identity_pool_id=server.identity_pool_id, developer_user_identifier=LOGIN
         )
-        server.fail(ErrorReason.NOT_AUTHORIZED)
+        server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
         with pytest.raises(TokendError) as caught:
             client.get_token(request)
         shown = [f"{value} {value!r}" for value in (request, token, found, cache, source, client, caught.value)]

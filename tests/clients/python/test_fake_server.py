@@ -1,6 +1,7 @@
 """The fake is a tokend in small: what is shown here of it is shown of the real one, too."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,15 +11,23 @@ import grpc
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.protobuf.duration_pb2 import Duration
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.clients.python.twins import OPTIONS
 from tests.fakes.clock import FakeClock
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 
+from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_client import Client, ErrorReason, Token, TokendError, TokenRequest
-from tokend_client.testing import FakeAlgorithm, FakeTokendServer
+from tokend_client.testing import Failure, FakeAlgorithm, FakeTokendServer, signer
+from tokend_client.testing.limits import violations
 from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier
 from tokend_server import app
 from tokend_server.config import load_config
+from tokend_server.errors import ValidationFailed
+from tokend_server.rpc.validation import check_limits
 
 
 @dataclass(frozen=True)
@@ -85,10 +94,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Tokend]:
-    with (
-        FakeTokendServer(algorithm="RS512") as server,
-        Client(server.endpoint, plaintext=True, options=OPTIONS) as client,
-    ):
+    with FakeTokendServer() as server, Client(server.endpoint, plaintext=True, options=OPTIONS) as client:
         yield Tokend(
             client, server.identity_pool_id, server.developer_provider_name, server.issuer, server.jwks, "RS512"
         )
@@ -237,6 +243,129 @@ def test_all_missing_fields_are_named(tokend: Tokend, seconds: int) -> None:
     error = refused(ErrorReason.VALIDATION_FAILED, lambda: tokend.client.get_token(request))
     assert {violation.field for violation in error.violations} == {"identity_pool_id", "logins", "token_duration"}
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@given(
+    pool=st.sampled_from(["", "local:0", "local", "x" * 56]),
+    user=st.sampled_from(["", "u", "u" * 1024, "u" * 1025]),
+    name=st.sampled_from(["", "login.example", "a b", "n" * 129]),
+    number=st.sampled_from([0, 1, 60, 61, -1]),
+    nanos=st.sampled_from([0, 1]),
+    entries=st.dictionaries(
+        st.sampled_from(["", "k", "k" * 128, "k" * 129]), st.sampled_from(["", "v", "v" * 257]), max_size=3
+    ),
+    many=st.sampled_from([0, 11, 51]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_fake_has_the_limits_of_the_service(  # noqa: PLR0913, PLR0917 - what requests are made of
+    pool: str, user: str, name: str, number: int, nanos: int, entries: dict[str, str], many: int
+) -> None:
+    entries |= {f"more {each}": "v" for each in range(many)}
+    duration = Duration(seconds=number, nanos=nanos)
+    for request in (
+        pb.GetOpenIdTokenForDeveloperIdentityRequest(
+            identity_pool_id=pool, identity_id=user, logins=entries, principal_tags=entries, token_duration=duration
+        ),
+        pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=pool, logins=entries),
+        pb.LookupDeveloperIdentityRequest(
+            identity_pool_id=pool, developer_user_identifier=user, max_results=number, next_token=name
+        ),
+        pb.MergeDeveloperIdentitiesRequest(
+            identity_pool_id=pool,
+            developer_provider_name=name,
+            source_user_identifier=user,
+            destination_user_identifier=user,
+        ),
+        pb.UnlinkDeveloperIdentityRequest(
+            identity_pool_id=pool, identity_id=pool, developer_provider_name=name, developer_user_identifier=user
+        ),
+    ):
+        expected = set()
+        try:
+            check_limits(request)
+        except ValidationFailed as failed:
+            expected = {(each.field, each.constraint) for each in failed.violations}
+        assert {(each.field, each.description) for each in violations(request)} == expected
+
+
+def ask(server: FakeTokendServer, **settings: Any) -> Token:  # noqa: ANN401 - those of a client
+    request = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
+    with Client(server.endpoint, plaintext=True, options=OPTIONS, **settings) as client:
+        return client.get_token(request)
+
+
+def test_the_next_calls_of_the_fake_fail(server: FakeTokendServer) -> None:
+    server.fail(Failure(ErrorReason.INTERNAL))
+    server.fail_next(Failure(ErrorReason.NOT_AUTHORIZED))
+    server.fail_next(Failure(code=grpc.StatusCode.ABORTED, text="No reason."))
+    refused(ErrorReason.NOT_AUTHORIZED, lambda: ask(server))
+    with pytest.raises(TokendError) as caught:
+        ask(server)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.ABORTED, None)
+    refused(ErrorReason.INTERNAL, lambda: ask(server))
+    server.fail_next(Failure(ErrorReason.NOT_AUTHORIZED))
+    server.recover()
+    assert ask(server).identity_id
+
+
+def test_a_failure_of_the_fake_has_the_code_and_the_exception_that_it_is_given(server: FakeTokendServer) -> None:
+    code = grpc.StatusCode.DATA_LOSS
+    server.fail(Failure(ErrorReason.INTERNAL, code=code, aws_error_code="InternalErrorException"))
+    error = refused(ErrorReason.INTERNAL, lambda: ask(server))
+    assert (error.code, error.aws_error_code) == (code, "InternalErrorException")
+
+
+def test_a_call_of_the_fake_that_hangs_ends_with_its_callers_deadline(server: FakeTokendServer) -> None:
+    server.fail_next(Failure(hangs=True))
+    with pytest.raises(TokendError) as caught:
+        ask(server, timeout=0.2)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert len(server.requests) == 1
+
+
+def test_the_fake_can_be_stopped_while_a_call_hangs(server: FakeTokendServer) -> None:
+    server.fail(Failure(hangs=True))
+    with ThreadPoolExecutor() as threads:
+        call = threads.submit(ask, server)
+        server.wait_for_calls(1)
+        server.stop()
+        assert isinstance(call.exception(30), TokendError)
+
+
+def test_the_fake_counts_the_calls_of_each_operation(server: FakeTokendServer) -> None:
+    ask(server)
+    ask(server)
+    assert server.calls("GetOpenIdTokenForDeveloperIdentity") == 2
+    assert server.calls("LookupDeveloperIdentity") == 0
+
+
+@pytest.mark.parametrize("algorithm", get_args(FakeAlgorithm))
+def test_the_fake_signs_with_another_key_when_it_is_rotated(algorithm: FakeAlgorithm) -> None:
+    with FakeTokendServer(algorithm=algorithm) as server:
+        verifier = TokenVerifier(server.serve_issuer(), [server.identity_pool_id], algorithms=[algorithm])
+        before = ask(server)
+        server.rotate_key()
+        after = ask(server)
+        headers = [jwt.get_unverified_header(each.value) for each in (before, after)]
+        assert headers[0]["kid"] != headers[1]["kid"]
+        assert {each["alg"] for each in headers} == {algorithm}
+        assert [verifier.verify(each.value).identity_id for each in (before, after)] == [before.identity_id] * 2
+
+
+def test_the_fake_makes_its_key_when_the_first_token_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def make(number: int) -> rsa.RSAPrivateKey:
+        made.append(number)
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    monkeypatch.setattr(signer, "_rsa_key", make)
+    with FakeTokendServer() as server:
+        server.fail_next(Failure(ErrorReason.NOT_AUTHORIZED))
+        refused(ErrorReason.NOT_AUTHORIZED, lambda: ask(server))
+        assert not made
+        ask(server)
+        assert made == [0]
 
 
 def test_the_fake_dates_its_tokens_by_its_clock() -> None:

@@ -13,7 +13,7 @@ from tests.fakes.clock import FakeClock
 from tokend_client import CachingPolicy, ErrorReason, TokendError, TokenRequest, downstream_code
 from tokend_client.httpx_auth import AsyncHttpxTokenAuth, HttpxTokenAuth
 from tokend_client.requests_auth import RequestsTokenAuth
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 
 #: Makes a request and follows redirects: the URL, the parts of a body if there is one, and whether it is a stream.
 Ask = Callable[..., int]
@@ -148,7 +148,7 @@ def test_another_host_does_not_get_the_token(ask: Ask, orders: OrdersOverHttp) -
 
 
 def test_without_a_token_nothing_is_sent(ask: Ask, orders: OrdersOverHttp, server: FakeTokendServer) -> None:
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     with pytest.raises(TokendError) as caught:
         ask(orders.url)
     assert caught.value.reason == ErrorReason.NOT_AUTHORIZED

@@ -26,7 +26,7 @@ from tests.support.certificates import Certificate, write_certificate
 
 import tokend_client
 from tokend_client import CachingPolicy, Client, ErrorReason, TokenCache, TokendError, TokenRequest, TokenSource
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "clients" / "python" / "README.md").read_text(encoding="utf-8")
@@ -185,9 +185,9 @@ def test_aws_credentials_come_from_tokens(
 def test_errors_are_distinguished(names: SimpleNamespace, server: FakeTokendServer, alice: TokenRequest) -> None:
     with Client(server.endpoint, plaintext=True, options=OPTIONS) as client:
         assert names.identity_of(client, alice)
-        server.fail(ErrorReason.RESOURCE_NOT_FOUND)
+        server.fail(Failure(ErrorReason.RESOURCE_NOT_FOUND))
         assert names.identity_of(client, alice) is None
-        server.fail(ErrorReason.NOT_AUTHORIZED)
+        server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
         with pytest.raises(TokendError):
             names.identity_of(client, alice)
 

@@ -27,7 +27,7 @@ from tokend_client import (
 )
 from tokend_client.channel import channel_options
 from tokend_client.telemetry import client_version
-from tokend_client.testing import FakeTokendServer
+from tokend_client.testing import Failure, FakeTokendServer
 
 
 class Meters:
@@ -74,7 +74,7 @@ def test_all_that_happens_to_tokens_is_counted(
     cache.token(alice)
     cache.source(alice).wait_for_refresh()
     cache.token(bob)
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     with pytest.raises(TokendError):
         cache.token(carol)
     assert meters.counted() == {
@@ -109,7 +109,7 @@ def test_a_failure_is_logged_with_its_source_and_the_next_attempt(
 ) -> None:
     caplog.set_level(logging.DEBUG, "tokend_client")
     user = f"a user of {server.developer_provider_name} in {server.identity_pool_id}"
-    server.fail(ErrorReason.NOT_AUTHORIZED, text="No.")
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED, text="No."))
     for _ in range(2):
         with pytest.raises(TokendError):
             cache.token(alice)
@@ -136,7 +136,7 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
     source = cache.source(alice)
     source.token()
     clock.advance(400)
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     logger = logging.getLogger("tokend_client")
     logger.addHandler(handler := Hangs())
     try:
@@ -153,7 +153,7 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
 def test_many_that_fail_at_once_are_one_warning_each_second(
     cache: TokenCache, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.fail(ErrorReason.NOT_AUTHORIZED)
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     for number in range(20):
         with pytest.raises(TokendError):
             cache.token(replace(alice, logins={server.developer_provider_name: str(number)}))

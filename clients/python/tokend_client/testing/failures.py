@@ -1,7 +1,7 @@
 """Failures as the service tells them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import NoReturn
@@ -42,31 +42,65 @@ REASONS: Mapping[ErrorReason, tuple[grpc.StatusCode, str | None]] = MappingProxy
 )
 
 
-@dataclass(eq=False)
-class Failure(Exception):
-    """A refusal with its details."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call is to fail.
 
-    reason: ErrorReason
+    Attributes:
+        reason: The reason; None fails without one, as when the service is not reached.
+        code: The status code; None is that of the reason, or UNAVAILABLE.
+        text: The text for people.
+        retry_delay: How long the caller is asked to wait.
+        violations: The fields that break their limits.
+        resource: What was not found.
+        aws_error_code: The Cognito exception; None is that of the reason.
+        aws_request_id: The id of a request to Cognito.
+        request_id: What leads to the service's log.
+        hangs: The call has no answer at all, and ends with its caller's deadline.
+    """
+
+    reason: ErrorReason | None = None
+    _: KW_ONLY
+    code: grpc.StatusCode | None = None
     text: str = "As the test wants it."
     retry_delay: timedelta | None = None
     violations: tuple[FieldViolation, ...] = ()
     resource: Resource | None = None
-    request_id: str | None = None
+    aws_error_code: str | None = None
     aws_request_id: str | None = None
+    request_id: str | None = None
+    hangs: bool = False
+
+
+class Refused(Exception):
+    """Raised by an operation that fails as the service's does."""
+
+    def __init__(
+        self,
+        reason: ErrorReason,
+        text: str,
+        *,
+        resource: Resource | None = None,
+        violations: tuple[FieldViolation, ...] = (),
+    ) -> None:
+        super().__init__(text)
+        self.failure = Failure(reason, text=text, resource=resource, violations=violations)
 
 
 def abort(context: grpc.ServicerContext, failure: Failure) -> NoReturn:
     """Ends a call with a failure."""
-    code, _ = REASONS[failure.reason]
+    code = failure.code or (REASONS[failure.reason][0] if failure.reason else grpc.StatusCode.UNAVAILABLE)
     status = Status(code=code.value[0], message=failure.text, details=map(_pack, _details(failure)))
     context.set_trailing_metadata(((DETAILS_TRAILER, status.SerializeToString()),))
     context.abort(code, failure.text)
 
 
 def _details(failure: Failure) -> Iterable[Message]:
-    metadata = {"aws_error_code": REASONS[failure.reason][1], "aws_request_id": failure.aws_request_id}
-    given = {name: value for name, value in metadata.items() if value}
-    yield ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=given)
+    if failure.reason:
+        exception = failure.aws_error_code or REASONS[failure.reason][1]
+        metadata = {"aws_error_code": exception, "aws_request_id": failure.aws_request_id}
+        given = {name: value for name, value in metadata.items() if value}
+        yield ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=given)
     if failure.retry_delay is not None:
         delay = Duration()
         delay.FromTimedelta(failure.retry_delay)

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from tokend_client.errors import ErrorReason, Resource
-from tokend_client.testing.failures import Failure
+from tokend_client.testing.failures import Refused
 
 #: A provider name with a user of it.
 Login: TypeAlias = tuple[str, str]
 
 
 class FakeIdentities:
-    """Which login belongs to which identity; for one caller at a time. All refusals are raised as `Failure`.
+    """Which login belongs to which identity; for one caller at a time. All refusals are raised as `Refused`.
 
     A login of a public provider is taken for its user, whatever it is: nothing is verified.
     """
@@ -25,17 +25,17 @@ class FakeIdentities:
     def register_or_retrieve(self, logins: Mapping[str, str], identity_id: str | None) -> str:
         """The identity of the logins, the named one or a new one, with all of them linked to it."""
         if self._developer_provider_name not in logins:
-            raise Failure(ErrorReason.INVALID_PARAMETER, "Logins must contain the developer provider of this pool.")
+            raise Refused(ErrorReason.INVALID_PARAMETER, "Logins must contain the developer provider of this pool.")
         if identity_id is not None and not self._logins_of(identity_id):
-            raise Failure(ErrorReason.NOT_AUTHORIZED, f"Access to Identity '{identity_id}' is forbidden.")
+            raise Refused(ErrorReason.NOT_AUTHORIZED, f"Access to Identity '{identity_id}' is forbidden.")
         user = (self._developer_provider_name, logins[self._developer_provider_name])
         owners = {owner for login in logins.items() if (owner := self._owner(login))}
         found = identity_id or next(iter(owners), f"{self._region}:{uuid.uuid4()}")
         if owners - {found}:
             if identity_id is not None and self._owner(user) not in {None, identity_id}:
                 text = "The developer user is registered under another identity."
-                raise Failure(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, text)
-            raise Failure(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
+                raise Refused(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, text)
+            raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
         self._logins.setdefault(found, set()).update(logins.items())
         return found
 
@@ -44,7 +44,7 @@ class FakeIdentities:
         found = self._owner((self._developer_provider_name, user))
         if found is None:
             text = "Developer user not found in this identity pool."
-            raise Failure(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("DeveloperUser", ""))
+            raise Refused(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("DeveloperUser", ""))
         return found
 
     def users_of(self, identity_id: str) -> list[str]:
@@ -64,7 +64,7 @@ class FakeIdentities:
         """Takes a user from an identity."""
         if user not in self.users_of(identity_id):
             self.identity_of(user)
-            raise Failure(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
+            raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
         self._logins[identity_id].remove((self._developer_provider_name, user))
 
     def _owner(self, login: Login) -> str | None:
@@ -73,5 +73,5 @@ class FakeIdentities:
     def _logins_of(self, identity_id: str) -> set[Login]:
         if identity_id not in self._logins:
             text = f"Identity '{identity_id}' not found."
-            raise Failure(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("Identity", identity_id))
+            raise Refused(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("Identity", identity_id))
         return self._logins[identity_id]

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _JWKS_PATH = "/.well-known/jwks.json"
@@ -12,24 +13,25 @@ class FakeIssuer:
     """Serves the discovery document and the keys until `close`.
 
     Args:
-        jwks: The JWK Set to serve, as JSON.
+        jwks: The JWK Set to serve, as JSON, each time that it is asked for.
         algorithm: Of its keys.
 
     Attributes:
         url: The issuer's URL.
     """
 
-    def __init__(self, jwks: str, algorithm: str) -> None:
-        documents = {_JWKS_PATH: jwks.encode()}
+    def __init__(self, jwks: Callable[[], str], algorithm: str) -> None:
+        documents = {_JWKS_PATH: jwks}
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                content = documents.get(self.path)
-                self.send_response(404 if content is None else 200)
+                document = documents.get(self.path)
+                content = document().encode() if document else b""
+                self.send_response(200 if document else 404)
                 self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(content or b"")))
+                self.send_header("content-length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content or b"")
+                self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
                 """Says nothing."""
@@ -43,7 +45,7 @@ class FakeIssuer:
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
         }
-        documents[_DISCOVERY_PATH] = json.dumps(configuration).encode()
+        documents[_DISCOVERY_PATH] = lambda: json.dumps(configuration)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
 

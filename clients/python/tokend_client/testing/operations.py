@@ -6,18 +6,18 @@ from typing import Any, NoReturn
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_client.clock import Clock
-from tokend_client.errors import ErrorReason, FieldViolation, Resource
-from tokend_client.testing.failures import Failure
+from tokend_client.errors import ErrorReason, Resource
+from tokend_client.testing.failures import Refused
 from tokend_client.testing.identities import FakeIdentities
+from tokend_client.testing.limits import violations
 from tokend_client.testing.signer import FakeSigner
 
 _DEFAULT_TOKEN_DURATION = 900
-_LONGEST_TOKEN_DURATION = 86_400
 _LARGEST_PAGE = 60
 
 
 class FakeOperations:
-    """Answers requests as the service would, one at a time. All refusals are raised as `Failure`.
+    """Answers requests as the service would, one at a time. All refusals are raised as `Refused`.
 
     Attributes:
         issuer: The `iss` of tokens.
@@ -38,9 +38,8 @@ class FakeOperations:
     def get_open_id_token(
         self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest
     ) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
+        self._check(request)
         duration = request.token_duration.seconds if request.HasField("token_duration") else _DEFAULT_TOKEN_DURATION
-        problems = {} if 1 <= duration <= _LONGEST_TOKEN_DURATION else {"token_duration": "Member must be 1 to 86400"}
-        self._check(request, "logins", problems=problems)
         with self._lock:
             identity_id = self._identities.register_or_retrieve(request.logins, request.identity_id or None)
         now = self._clock.now()
@@ -65,7 +64,7 @@ class FakeOperations:
         if user and request.identity_id:
             if user not in users:
                 text = "The identity and the developer user do not belong together."
-                raise Failure(ErrorReason.RESOURCE_CONFLICT, text)
+                raise Refused(ErrorReason.RESOURCE_CONFLICT, text)
             users = [user]
         start = self._page(request.next_token, len(users))
         end = start + (request.max_results or _LARGEST_PAGE)
@@ -76,30 +75,27 @@ class FakeOperations:
         )
 
     def merge(self, request: pb.MergeDeveloperIdentitiesRequest) -> pb.MergeDeveloperIdentitiesResponse:
-        self._check(request, "source_user_identifier", "destination_user_identifier", "developer_provider_name")
+        self._check(request)
         self._check_provider(request.developer_provider_name)
         with self._lock:
             kept = self._identities.merge(request.source_user_identifier, request.destination_user_identifier)
         return pb.MergeDeveloperIdentitiesResponse(identity_id=kept)
 
     def unlink(self, request: pb.UnlinkDeveloperIdentityRequest) -> pb.UnlinkDeveloperIdentityResponse:
-        self._check(request, "identity_id", "developer_provider_name", "developer_user_identifier")
+        self._check(request)
         self._check_provider(request.developer_provider_name)
         with self._lock:
             self._identities.unlink(request.identity_id, request.developer_user_identifier)
         return pb.UnlinkDeveloperIdentityResponse()
 
-    def _check(self, request: Any, *required: str, problems: Mapping[str, str] | None = None) -> None:  # noqa: ANN401
-        missing = [name for name in ("identity_pool_id", *required) if not getattr(request, name)]
-        violations = dict.fromkeys(missing, "Member must not be null") | dict(problems or {})
-        if violations:
-            text = f"{len(violations)} validation errors detected"
-            details = tuple(FieldViolation(name, problem) for name, problem in violations.items())
-            raise Failure(ErrorReason.VALIDATION_FAILED, text, violations=details)
+    def _check(self, request: Any) -> None:  # noqa: ANN401 - any of the four messages
+        if found := violations(request):
+            text = f"{len(found)} validation errors detected"
+            raise Refused(ErrorReason.VALIDATION_FAILED, text, violations=found)
         pool_id = request.identity_pool_id
         if pool_id != self._identity_pool_id:
             text = f"IdentityPool '{pool_id}' not found."
-            raise Failure(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("IdentityPool", pool_id))
+            raise Refused(ErrorReason.RESOURCE_NOT_FOUND, text, resource=Resource("IdentityPool", pool_id))
 
     def _check_provider(self, developer_provider_name: str) -> None:
         if developer_provider_name != self._developer_provider_name:
@@ -129,4 +125,4 @@ class FakeOperations:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise Failure(ErrorReason.INVALID_PARAMETER, text)
+    raise Refused(ErrorReason.INVALID_PARAMETER, text)

@@ -1,7 +1,7 @@
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any, Self
 
 import grpc
@@ -12,8 +12,7 @@ from tokend.v1.developer_identity_service_pb2_grpc import (
     add_DeveloperIdentityServiceServicer_to_server,
 )
 from tokend_client.clock import Clock, SystemClock
-from tokend_client.errors import ErrorReason, FieldViolation, Resource
-from tokend_client.testing.failures import Failure, abort
+from tokend_client.testing.failures import Failure, Refused, abort
 from tokend_client.testing.health import health_handler
 from tokend_client.testing.issuer import FakeIssuer
 from tokend_client.testing.operations import FakeOperations
@@ -33,14 +32,15 @@ _OPTIONS = (
 class FakeTokendServer:
     """A tokend service with one pool, on a free port of the loopback while it is entered as a context manager.
 
-    It remembers who is who as the service does, and its tokens verify with `jwks`. Limits of lengths are not checked.
+    It remembers who is who as the service does and holds requests to the limits of the contract. Its tokens verify with
+    `jwks`.
 
     Args:
         identity_pool_id: The pool.
         developer_provider_name: The pool's developer provider.
         clock: What dates its tokens.
         credentials: Speak TLS.
-        algorithm: What signs the tokens.
+        algorithm: What signs the tokens: RS512, as the service does unless its pool says otherwise, RS256 or ES256.
 
     Attributes:
         identity_pool_id: The pool.
@@ -55,7 +55,7 @@ class FakeTokendServer:
         developer_provider_name: str = "login.example.internal",
         clock: Clock | None = None,
         credentials: grpc.ServerCredentials | None = None,
-        algorithm: FakeAlgorithm = "ES256",
+        algorithm: FakeAlgorithm = "RS512",
     ) -> None:
         self.identity_pool_id = identity_pool_id
         self.developer_provider_name = developer_provider_name
@@ -71,6 +71,8 @@ class FakeTokendServer:
         self._credentials = credentials
         self._changed = threading.Condition()
         self._failure: Failure | None = None
+        self._next_failures: deque[Failure] = deque()
+        self._calls: Counter[str] = Counter()
         self._paused = False
         self._port = 0
         self._server: grpc.Server | None = None
@@ -96,7 +98,7 @@ class FakeTokendServer:
             The issuer's URL, which is the `iss` of tokens from now on.
         """
         if self._issuer is None:
-            self._issuer = FakeIssuer(self.jwks, self._operations.signer.algorithm)
+            self._issuer = FakeIssuer(lambda: self.jwks, self._operations.signer.algorithm)
             self._operations.issuer = self._issuer.url
         return self.issuer
 
@@ -109,6 +111,10 @@ class FakeTokendServer:
     def jwks(self) -> str:
         """The JWK Set (RFC 7517, section 5) that its tokens verify with, as JSON."""
         return self._operations.signer.jwks
+
+    def rotate_key(self) -> None:
+        """Signs with a new key from now on; those before it stay in `jwks`."""
+        self._operations.signer.rotate()
 
     def start(self) -> None:
         """Serves, after `stop` as well: identities and keys are kept."""
@@ -131,31 +137,18 @@ class FakeTokendServer:
             stopped.wait()
             self._server = None
 
-    def fail(  # noqa: PLR0913 - the details that failures have
-        self,
-        reason: ErrorReason,
-        *,
-        text: str = "As the test wants it.",
-        retry_delay: timedelta | None = None,
-        violations: tuple[FieldViolation, ...] = (),
-        resource: Resource | None = None,
-        aws_request_id: str | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        """Lets all calls fail as the service does for a reason, until `recover`."""
-        self._failure = Failure(
-            reason,
-            text,
-            retry_delay=retry_delay,
-            violations=violations,
-            resource=resource,
-            aws_request_id=aws_request_id,
-            request_id=request_id,
-        )
+    def fail(self, failure: Failure) -> None:
+        """Lets all calls fail as the service does, until `recover`."""
+        self._failure = failure
+
+    def fail_next(self, failure: Failure) -> None:
+        """Lets the next call fail; after several, so many calls one after the other."""
+        self._next_failures.append(failure)
 
     def recover(self) -> None:
-        """Answers again."""
+        """Takes `fail` and `fail_next` back: calls are answered again."""
         self._failure = None
+        self._next_failures.clear()
 
     def pause(self) -> None:
         """Leaves calls without an answer until `resume`."""
@@ -166,6 +159,10 @@ class FakeTokendServer:
         with self._changed:
             self._paused = False
             self._changed.notify_all()
+
+    def calls(self, operation: str) -> int:
+        """How many calls of an operation have come, such as of `LookupDeveloperIdentity`; a retry is a call."""
+        return self._calls[operation]
 
     def wait_for_calls(self, count: int, timeout: float = 30.0) -> None:
         """Waits until so many calls have come since it was made.
@@ -180,19 +177,29 @@ class FakeTokendServer:
     def _serve(self, answer: Callable[[Any], Message], request: Message, context: grpc.ServicerContext) -> Message:
         with self._changed:
             self.requests.append(request)
+            self._calls[type(request).__name__.removesuffix("Request")] += 1
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._paused)
-        outcome = self._failure or _outcome(answer, request)
+            failure = self._next_failures.popleft() if self._next_failures else self._failure
+        outcome = failure or _outcome(answer, request)
         if isinstance(outcome, Failure):
+            if outcome.hangs:
+                _wait_for_the_end(context)
             abort(context, outcome)
         return outcome
+
+
+def _wait_for_the_end(context: grpc.ServicerContext) -> None:
+    ended = threading.Event()
+    if context.add_callback(ended.set):
+        ended.wait()
 
 
 def _outcome(answer: Callable[[Any], Message], request: Message) -> Message | Failure:
     try:
         return answer(request)
-    except Failure as refused:
-        return refused
+    except Refused as refused:
+        return refused.failure
 
 
 class _Servicer(DeveloperIdentityServiceServicer):

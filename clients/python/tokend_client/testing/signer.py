@@ -1,6 +1,7 @@
 """Tokens that verify."""
 
 import json
+import threading
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeAlias
@@ -8,32 +9,60 @@ from typing import Any, Literal, TypeAlias
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-#: What a fake signs with. With ES256 no two tokens are the same; with RS512, tokens of one user and one second are.
-FakeAlgorithm: TypeAlias = Literal["ES256", "RS512"]
+#: What a fake signs with. With ES256 no two tokens are the same; else, tokens of one user and one second are.
+FakeAlgorithm: TypeAlias = Literal["RS512", "RS256", "ES256"]
 
-_KID = "fake"
+_Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class FakeSigner:
-    """Signs with a key of its own, or, for RS512, with that of this process.
+    """Signs with the last of its keys, the first of which is made when it is needed; safe to share between threads.
+
+    The RSA keys are those of this process: making one takes a while, and tests make many servers.
 
     Attributes:
         algorithm: By what it signs.
-        jwks: The JWK Set (RFC 7517, section 5) with its public key, as JSON.
     """
 
     def __init__(self, algorithm: FakeAlgorithm) -> None:
         self.algorithm = algorithm
-        self._key = ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else _rsa_key()
-        public = json.loads(jwt.get_algorithm_by_name(algorithm).to_jwk(self._key.public_key()))
-        self.jwks = json.dumps({"keys": [{**public, "kid": _KID, "alg": algorithm, "use": "sig"}]})
+        self._keys: list[_Key] = []
+        self._lock = threading.Lock()
+
+    @property
+    def jwks(self) -> str:
+        """The JWK Set (RFC 7517, section 5) with all its public keys, as JSON."""
+        return json.dumps({"keys": [self._public(number, key) for number, key in enumerate(self._made())]})
+
+    def rotate(self) -> None:
+        """Signs with a new key from now on."""
+        self._made()
+        with self._lock:
+            self._keys.append(self._make(len(self._keys)))
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """The claims as a JWT in compact form."""
-        return jwt.encode(dict(claims), self._key, self.algorithm, headers={"kid": _KID, "typ": "JWS"})
+        keys = self._made()
+        return jwt.encode(dict(claims), keys[-1], self.algorithm, headers={"kid": _kid(len(keys) - 1), "typ": "JWS"})
+
+    def _made(self) -> list[_Key]:
+        with self._lock:
+            if not self._keys:
+                self._keys.append(self._make(0))
+            return list(self._keys)
+
+    def _make(self, number: int) -> _Key:
+        return ec.generate_private_key(ec.SECP256R1()) if self.algorithm == "ES256" else _rsa_key(number)
+
+    def _public(self, number: int, key: _Key) -> Mapping[str, str]:
+        public = json.loads(jwt.get_algorithm_by_name(self.algorithm).to_jwk(key.public_key()))
+        return {**public, "kid": _kid(number), "alg": self.algorithm, "use": "sig"}
+
+
+def _kid(number: int) -> str:
+    return f"fake-{number}"
 
 
 @cache
-def _rsa_key() -> rsa.RSAPrivateKey:
-    # Generating one takes a while, and tests make many servers.
+def _rsa_key(_number: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
