@@ -2,6 +2,8 @@
 
 import sys
 
+from tokend_client.tokendctl.exit_codes import ExitCode
+
 #: Modules that the extra `cli` brings.
 _EXTRA = {"jmespath", "ruamel"}
 
@@ -13,5 +15,6 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] not in _EXTRA:
             raise
-        sys.exit("tokendctl needs the extra `cli`: pip install 'tokend-client[cli]'")
+        sys.stderr.write("tokendctl needs the extra `cli`: pip install 'tokend-client[cli]'\n")
+        sys.exit(ExitCode.CONFIGURATION)
     sys.exit(run(sys.argv[1:]))

@@ -5,7 +5,7 @@ import warnings
 
 from tokend.v1 import developer_identity_service_pb2 as tokend_dot_v1_dot_developer__identity__service__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 

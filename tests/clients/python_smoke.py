@@ -1,0 +1,68 @@
+"""A program that uses the installed client with all its extras, for `test_python_packages.py`."""
+
+import sys
+
+import tokend_client
+
+BROUGHT_BY_EXTRAS = {"botocore", "httpx", "jmespath", "jwt", "requests", "ruamel"}
+
+
+def imported() -> set[str]:
+    """Which of the extras' modules have been imported."""
+    return BROUGHT_BY_EXTRAS & {name.partition(".")[0] for name in sys.modules}
+
+
+assert not imported(), imported()
+
+import botocore.session  # noqa: E402 - as are the others: they must not have been imported before
+import httpx  # noqa: E402
+import requests  # noqa: E402
+
+from tokend_client import Client, ErrorReason, TokenCache, TokendError, TokenRequest, TokenSource  # noqa: E402
+from tokend_client.aws import web_identity_session  # noqa: E402
+from tokend_client.httpx_auth import HttpxTokenAuth  # noqa: E402
+from tokend_client.requests_auth import RequestsTokenAuth  # noqa: E402
+from tokend_client.testing import Failure, FakeTokendServer  # noqa: E402
+from tokend_client.verifier import TokenVerifier  # noqa: E402
+
+
+def attached_by_httpx(source: TokenSource) -> str:
+    """The authorization that a service gets."""
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, text=request.headers["authorization"]))
+    with httpx.Client(transport=answer, auth=HttpxTokenAuth(source)) as http:
+        return http.get("https://orders.example.test").text
+
+
+def attached_by_requests(source: TokenSource) -> str:
+    """The same."""
+    request = requests.Request("GET", "https://orders.example.test", auth=RequestsTokenAuth(source))
+    return str(request.prepare().headers["Authorization"])
+
+
+def refusal(client: Client, request: TokenRequest) -> str | None:
+    """Why there is no token."""
+    try:
+        client.get_token(request)
+    except TokendError as error:
+        return error.reason
+    return None
+
+
+def main() -> None:
+    """Uses everything once."""
+    with FakeTokendServer() as server, Client(server.endpoint, plaintext=True) as client:
+        alice = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
+        verifier = TokenVerifier(server.serve_issuer(), [server.identity_pool_id])
+        with TokenSource(client, alice) as source, TokenCache(client) as cache:
+            issued = source.token()
+            assert cache.token(alice).identity_id == issued.identity_id
+            assert verifier.verify(issued.value).identity_id == issued.identity_id
+            assert attached_by_httpx(source) == attached_by_requests(source) == f"Bearer {issued.value}"
+            session = web_identity_session(source, "arn:aws:iam::123456789012:role/r", role_session_name="s")
+            assert isinstance(session, botocore.session.Session)
+        server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
+        assert refusal(client, alice) == ErrorReason.NOT_AUTHORIZED
+    sys.stdout.write(f"{tokend_client.__name__} works\n")
+
+
+main()
