@@ -1,6 +1,7 @@
 package tokend.client;
 
 import io.grpc.CallOptions;
+import io.grpc.ConnectivityState;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.MethodDescriptor;
@@ -193,6 +194,16 @@ public final class Client implements AutoCloseable {
   public TokenCache tokenCache(CachingPolicy policy, int maxUsers) {
     Objects.requireNonNull(policy, "policy");
     return new TokenCache(request -> tokenSource(request, policy), policy, maxUsers, refreshes.telemetry());
+  }
+
+  /**
+   * Tells whether tokend can be reached, from what is known: connections watch the health of their replica. It makes no
+   * call, but has the client connect where it has not yet.
+   *
+   * @return READY: one replica or more is healthy; TRANSIENT_FAILURE: none is; IDLE or CONNECTING: not known yet
+   */
+  public ConnectivityState connectivity() {
+    return channel.getState(true);
   }
 
   /** Ends all calls and connections. */

@@ -28,13 +28,13 @@ public final class ClientBuilder {
 
   private final String target;
   private final List<ClientInterceptor> interceptors = new ArrayList<>();
+  private final List<ClientMetrics> metrics = new ArrayList<>();
   private BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> transport = Grpc::newChannelBuilder;
   private ChannelCredentials credentials = TlsChannelCredentials.create();
   private @Nullable Path bearerTokenFile;
   private Duration deadline = Duration.ofSeconds(3);
   private Duration keepAliveTime = Duration.ofSeconds(30);
   private Duration keepAliveTimeout = Duration.ofSeconds(3);
-  private OpenTelemetry openTelemetry = OpenTelemetry.noop();
   private boolean usesProxies;
 
   ClientBuilder(String target) {
@@ -120,13 +120,24 @@ public final class ClientBuilder {
   }
 
   /**
-   * Sets where refreshes, stale tokens, users and evictions are counted.
+   * Counts refreshes, stale tokens, users and evictions through OpenTelemetry.
    *
-   * @param value such as {@code GlobalOpenTelemetry.get()}; by default nothing is counted
+   * @param value such as {@code GlobalOpenTelemetry.get()}
    * @return this
    */
   public ClientBuilder openTelemetry(OpenTelemetry value) {
-    openTelemetry = Objects.requireNonNull(value, "value");
+    return metrics(new OpenTelemetryMetrics(Objects.requireNonNull(value, "value")));
+  }
+
+  /**
+   * Counts refreshes, stale tokens, users and evictions in a way of one's own, or in Micrometer by {@code
+   * tokend-micrometer}. More than one may count.
+   *
+   * @param value is told what happens; by default nothing is counted
+   * @return this
+   */
+  public ClientBuilder metrics(ClientMetrics value) {
+    metrics.add(Objects.requireNonNull(value, "value"));
     return this;
   }
 
@@ -167,7 +178,7 @@ public final class ClientBuilder {
     if (!usesProxies) {
       channel.proxyDetector(address -> null);
     }
-    return new Client(channel.build(), deadline, new Telemetry(openTelemetry));
+    return new Client(channel.build(), deadline, new Telemetry(metrics));
   }
 
   static Duration requirePositive(Duration value, String name) {

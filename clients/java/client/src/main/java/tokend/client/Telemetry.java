@@ -1,13 +1,9 @@
 package tokend.client;
 
-import io.opentelemetry.api.OpenTelemetry;
-import io.opentelemetry.api.common.AttributeKey;
-import io.opentelemetry.api.common.Attributes;
-import io.opentelemetry.api.metrics.LongCounter;
-import io.opentelemetry.api.metrics.LongUpDownCounter;
-import io.opentelemetry.api.metrics.Meter;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** What a client counts and logs, for those who operate the service that it is in. */
@@ -16,67 +12,47 @@ final class Telemetry {
   static final String VERSION = "0.1.0";
 
   /** Nothing is counted. */
-  static final Telemetry NONE = new Telemetry(OpenTelemetry.noop());
+  static final Telemetry NONE = new Telemetry(List.of());
 
-  private static final AttributeKey<String> ERROR_TYPE = AttributeKey.stringKey("error.type");
   private static final long BETWEEN_WARNINGS = 1000;
   private static final System.Logger LOGGER = System.getLogger("tokend.client");
 
-  private final LongCounter refreshes;
-  private final LongCounter staleTokens;
-  private final LongUpDownCounter users;
-  private final LongCounter evictions;
+  private final List<ClientMetrics> metrics;
   private final AtomicReference<@Nullable Reading> lastWarning = new AtomicReference<>();
 
-  Telemetry(OpenTelemetry openTelemetry) {
-    Meter meter =
-        openTelemetry.getMeterProvider().meterBuilder("tokend.client").setInstrumentationVersion(VERSION).build();
-    refreshes =
-        meter
-            .counterBuilder("tokend.client.refreshes")
-            .setUnit("{refresh}")
-            .setDescription("Refreshes that have ended; error.type says why one failed")
-            .build();
-    staleTokens =
-        meter
-            .counterBuilder("tokend.client.stale_tokens")
-            .setUnit("{token}")
-            .setDescription("Tokens handed out past their refresh time")
-            .build();
-    users =
-        meter
-            .upDownCounterBuilder("tokend.client.cache.users")
-            .setUnit("{user}")
-            .setDescription("Users in caches")
-            .build();
-    evictions =
-        meter
-            .counterBuilder("tokend.client.cache.evictions")
-            .setUnit("{user}")
-            .setDescription("Users who made room in a full cache")
-            .build();
+  Telemetry(List<ClientMetrics> metrics) {
+    this.metrics = List.copyOf(metrics);
   }
 
   void refreshed(@Nullable TokendException failure) {
-    if (failure == null) {
-      refreshes.add(1);
-    } else {
-      String type = failure.reason().map(Object::toString).orElse(failure.code().name());
-      refreshes.add(1, Attributes.of(ERROR_TYPE, type));
-    }
+    tell(each -> each.refreshed(failure));
   }
 
   void staleToken() {
-    staleTokens.add(1);
+    tell(ClientMetrics::staleToken);
   }
 
   void usersChanged(long by) {
-    users.add(by);
+    tell(each -> each.usersChanged(by));
   }
 
   void evicted() {
-    users.add(-1);
-    evictions.add(1);
+    tell(
+        each -> {
+          each.usersChanged(-1);
+          each.evicted();
+        });
+  }
+
+  /** Whoever counts must not fail those who ask for tokens. */
+  private void tell(Consumer<ClientMetrics> what) {
+    for (ClientMetrics each : metrics) {
+      try {
+        what.accept(each);
+      } catch (RuntimeException e) {
+        LOGGER.log(System.Logger.Level.DEBUG, "metrics fail", e);
+      }
+    }
   }
 
   /** Logs a failed refresh: the first one of a source as a warning, though not more than one each second. */

@@ -74,6 +74,15 @@ public final class TokendException extends RuntimeException {
     return Downstream.codeOf(this);
   }
 
+  /**
+   * A name of the failure for metrics, as OpenTelemetry's attribute {@code error.type}: one of few.
+   *
+   * @return the reason, or the code where there is none
+   */
+  public String errorType() {
+    return reason().map(Object::toString).orElse(code.name());
+  }
+
   boolean isGivenUp() {
     return isGivenUp;
   }

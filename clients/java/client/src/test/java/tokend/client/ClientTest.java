@@ -10,6 +10,7 @@ import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
+import io.grpc.ConnectivityState;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.MethodDescriptor;
@@ -306,6 +307,19 @@ class ClientTest {
         .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
         .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.UNAVAILABLE));
     assertThat(server.service.requests).isEmpty();
+    assertThat(client.connectivity()).isEqualTo(ConnectivityState.TRANSIENT_FAILURE);
+  }
+
+  @Test
+  void whetherTheServerIsHealthyIsKnownWithoutACall() {
+    assertThat(client.connectivity()).isEqualTo(ConnectivityState.IDLE);
+    while (client.connectivity() != ConnectivityState.READY) {
+      Thread.onSpinWait();
+    }
+
+    assertThat(server.service.requests).isEmpty();
+    client.close();
+    assertThat(client.connectivity()).isEqualTo(ConnectivityState.SHUTDOWN);
   }
 
   @Test

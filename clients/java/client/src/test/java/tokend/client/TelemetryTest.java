@@ -20,6 +20,7 @@ import java.util.logging.Level;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 import java.util.logging.SimpleFormatter;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -32,9 +33,12 @@ class TelemetryTest {
   private final InMemoryMetricReader reader = InMemoryMetricReader.create();
   private final Telemetry telemetry =
       new Telemetry(
-          OpenTelemetrySdk.builder()
-              .setMeterProvider(SdkMeterProvider.builder().registerMetricReader(reader).build())
-              .build());
+          List.of(
+              new Failing(),
+              new OpenTelemetryMetrics(
+                  OpenTelemetrySdk.builder()
+                      .setMeterProvider(SdkMeterProvider.builder().registerMetricReader(reader).build())
+                      .build())));
   private final Refreshes refreshes = new Refreshes(telemetry);
   private final FakeCalls calls = new FakeCalls();
   private final TokenCache cache =
@@ -48,7 +52,9 @@ class TelemetryTest {
 
     @Override
     public synchronized void publish(LogRecord line) {
-      seen.add(line.getLevel() + " " + new SimpleFormatter().formatMessage(line));
+      if (line.getThrown() == null) {
+        seen.add(line.getLevel() + " " + new SimpleFormatter().formatMessage(line));
+      }
     }
 
     @Override
@@ -56,6 +62,29 @@ class TelemetryTest {
 
     @Override
     public void close() {}
+  }
+
+  /** What fails to count takes nothing from those who ask for tokens, and from the others that count. */
+  private static final class Failing implements ClientMetrics {
+    @Override
+    public void refreshed(@Nullable TokendException failure) {
+      throw new IllegalStateException();
+    }
+
+    @Override
+    public void staleToken() {
+      throw new IllegalStateException();
+    }
+
+    @Override
+    public void usersChanged(long by) {
+      throw new IllegalStateException();
+    }
+
+    @Override
+    public void evicted() {
+      throw new IllegalStateException();
+    }
   }
 
   @BeforeEach

@@ -1,0 +1,91 @@
+package tokend.micrometer;
+
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Tag;
+import io.micrometer.core.instrument.Tags;
+import java.util.Objects;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+import tokend.client.ClientMetrics;
+import tokend.client.TokendException;
+
+/**
+ * Counts what a client does in a Micrometer registry, by the names that all clients of tokend share. {@code
+ * tokend.client.refreshes} always has the tag {@code error.type}, which is {@code none} for a refresh that brought a token:
+ * a meter keeps its tags.
+ */
+public final class MicrometerMetrics implements ClientMetrics {
+  private static final String ERROR_TYPE = "error.type";
+  private static final String NO_ERROR = "none";
+
+  private final MeterRegistry registry;
+  private final Tags tags;
+  private final Counter staleTokens;
+  private final Counter evictions;
+  private final AtomicLong users = new AtomicLong();
+
+  /**
+   * Counts in a registry.
+   *
+   * @param registry the registry
+   */
+  public MicrometerMetrics(MeterRegistry registry) {
+    this(registry, Tags.empty());
+  }
+
+  /**
+   * Counts in a registry, with tags of its own: for more than one client.
+   *
+   * @param registry the registry
+   * @param tags tags of all meters
+   */
+  public MicrometerMetrics(MeterRegistry registry, Iterable<Tag> tags) {
+    this.registry = Objects.requireNonNull(registry, "registry");
+    this.tags = Tags.of(tags);
+    refreshes(NO_ERROR);
+    staleTokens =
+        Counter.builder("tokend.client.stale_tokens")
+            .description("Tokens handed out past their refresh time")
+            .tags(this.tags)
+            .register(registry);
+    evictions =
+        Counter.builder("tokend.client.cache.evictions")
+            .description("Users who made room in a full cache")
+            .tags(this.tags)
+            .register(registry);
+    Gauge.builder("tokend.client.cache.users", users, AtomicLong::doubleValue)
+        .description("Users in caches")
+        .tags(this.tags)
+        .strongReference(true)
+        .register(registry);
+  }
+
+  @Override
+  public void refreshed(@Nullable TokendException failure) {
+    refreshes(failure == null ? NO_ERROR : failure.errorType()).increment();
+  }
+
+  @Override
+  public void staleToken() {
+    staleTokens.increment();
+  }
+
+  @Override
+  public void usersChanged(long by) {
+    users.addAndGet(by);
+  }
+
+  @Override
+  public void evicted() {
+    evictions.increment();
+  }
+
+  private Counter refreshes(String errorType) {
+    return Counter.builder("tokend.client.refreshes")
+        .description("Refreshes that have ended; error.type says why one failed")
+        .tags(tags.and(ERROR_TYPE, errorType))
+        .register(registry);
+  }
+}
