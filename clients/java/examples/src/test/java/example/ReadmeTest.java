@@ -31,13 +31,15 @@ class ReadmeTest {
   }
 
   private static List<String> sources() throws IOException {
-    try (Stream<Path> files = Files.walk(Path.of("src/test/java"))) {
-      List<String> sources = new ArrayList<>();
-      for (Path file : files.filter(Files::isRegularFile).toList()) {
-        sources.add(flat(Files.readString(file)));
+    List<String> sources = new ArrayList<>();
+    for (String module : List.of(".", "../examples-spring")) {
+      try (Stream<Path> files = Files.walk(Path.of(module, "src/test/java"))) {
+        for (Path file : files.filter(Files::isRegularFile).toList()) {
+          sources.add(flat(Files.readString(file)));
+        }
       }
-      return sources;
     }
+    return sources;
   }
 
   @Test

@@ -1,5 +1,7 @@
 package tokend.client.testing;
 
+import io.grpc.ChannelCredentials;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.Server;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.inprocess.InProcessChannelBuilder;
@@ -12,6 +14,7 @@ import java.time.InstantSource;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.BiFunction;
 import tokend.client.Client;
 import tokend.client.ClientBuilder;
 import tokend.v1.DeveloperIdentityServiceGrpc;
@@ -90,7 +93,17 @@ public final class FakeTokendServer implements AutoCloseable {
    * @return the builder; who builds the client closes it
    */
   public ClientBuilder clientBuilder() {
-    return Client.builder(name).transport((target, credentials) -> InProcessChannelBuilder.forName(target));
+    return Client.builder(name).transport(transport());
+  }
+
+  /**
+   * Gives what leads to the server whatever the target of the client is: for {@link ClientBuilder#transport} where something
+   * else makes the builder, such as the Spring Boot starter.
+   *
+   * @return the transport
+   */
+  public BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> transport() {
+    return (target, credentials) -> InProcessChannelBuilder.forName(name);
   }
 
   /**

@@ -1,0 +1,30 @@
+package tokend.spring;
+
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.health.autoconfigure.contributor.ConditionalOnEnabledHealthIndicator;
+import org.springframework.boot.health.contributor.HealthIndicator;
+import org.springframework.context.annotation.Bean;
+import tokend.client.Client;
+
+/** The health indicator {@code tokend}, where the application has Spring Boot's health. */
+@AutoConfiguration(after = TokendAutoConfiguration.class)
+@ConditionalOnClass({HealthIndicator.class, ConditionalOnEnabledHealthIndicator.class})
+@ConditionalOnEnabledHealthIndicator("tokend")
+@ConditionalOnBean(Client.class)
+public final class TokendHealthAutoConfiguration {
+  TokendHealthAutoConfiguration() {}
+
+  @Bean
+  LastRefresh tokendLastRefresh() {
+    return new LastRefresh();
+  }
+
+  @Bean
+  @ConditionalOnMissingBean(name = "tokendHealthIndicator")
+  HealthIndicator tokendHealthIndicator(Client client, LastRefresh lastRefresh) {
+    return new TokendHealthIndicator(client, lastRefresh);
+  }
+}

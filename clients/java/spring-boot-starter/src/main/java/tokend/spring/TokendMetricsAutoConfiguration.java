@@ -1,0 +1,27 @@
+package tokend.spring;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.context.annotation.Bean;
+import tokend.micrometer.MicrometerMetrics;
+
+/** Has the client counted by the application's Micrometer registry, where there is one. */
+@AutoConfiguration(
+    afterName = {
+      "org.springframework.boot.micrometer.metrics.autoconfigure.MetricsAutoConfiguration",
+      "org.springframework.boot.micrometer.metrics.autoconfigure.CompositeMeterRegistryAutoConfiguration"
+    })
+@ConditionalOnClass(MeterRegistry.class)
+@ConditionalOnBean(MeterRegistry.class)
+public final class TokendMetricsAutoConfiguration {
+  TokendMetricsAutoConfiguration() {}
+
+  @Bean
+  @ConditionalOnMissingBean
+  MicrometerMetrics tokendMicrometerMetrics(MeterRegistry registry) {
+    return new MicrometerMetrics(registry);
+  }
+}

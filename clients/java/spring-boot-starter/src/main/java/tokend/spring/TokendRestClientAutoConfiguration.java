@@ -1,0 +1,27 @@
+package tokend.spring;
+
+import org.springframework.beans.factory.ObjectProvider;
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.http.client.ClientHttpRequestFactoryBuilder;
+import org.springframework.boot.http.client.HttpClientSettings;
+import org.springframework.context.annotation.Bean;
+import org.springframework.web.client.RestClient;
+
+/** What attaches tokens to the requests of {@code RestClient}, where the application has Spring Boot's HTTP clients. */
+@AutoConfiguration(
+    afterName = "org.springframework.boot.http.client.autoconfigure.imperative.ImperativeHttpClientAutoConfiguration")
+@ConditionalOnClass({RestClient.class, ClientHttpRequestFactoryBuilder.class})
+public final class TokendRestClientAutoConfiguration {
+  TokendRestClientAutoConfiguration() {}
+
+  @Bean
+  @ConditionalOnMissingBean
+  RestClientTokens tokendRestClientTokens(
+      ObjectProvider<ClientHttpRequestFactoryBuilder<?>> factories, ObjectProvider<HttpClientSettings> settings) {
+    return new RestClientTokens(
+        factories.getIfAvailable(ClientHttpRequestFactoryBuilder::detect),
+        settings.getIfAvailable(HttpClientSettings::defaults));
+  }
+}

@@ -1,0 +1,114 @@
+package tokend.spring;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.grpc.Grpc;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.TlsServerCredentials;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.time.Duration;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.springframework.boot.ssl.DefaultSslBundleRegistry;
+import org.springframework.boot.ssl.SslBundle;
+import org.springframework.boot.ssl.SslStoreBundle;
+import tokend.client.Client;
+import tokend.client.LookupRequest;
+import tokend.client.TokendException;
+
+/** A server that demands a certificate; what it answers is not the matter, so it knows no operation. */
+@Timeout(60)
+class BundleCredentialsTest {
+  private static final String PASSWORD = "changeit";
+
+  private static KeyStore newKey(Path directory, String name) throws Exception {
+    Path file = directory.resolve(name);
+    Process keytool =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "keytool").toString(),
+                "-genkeypair", "-alias", name, "-keyalg", "EC", "-dname", "CN=" + name,
+                "-ext", "san=ip:127.0.0.1", "-storetype", "PKCS12", "-keystore", file.toString(), "-storepass", PASSWORD)
+            .inheritIO()
+            .start();
+    assertThat(keytool.waitFor()).isZero();
+    KeyStore keys = KeyStore.getInstance("PKCS12");
+    try (InputStream content = Files.newInputStream(file)) {
+      keys.load(content, PASSWORD.toCharArray());
+    }
+    return keys;
+  }
+
+  private static KeyStore trusting(KeyStore keys) throws GeneralSecurityException, IOException {
+    KeyStore trusted = KeyStore.getInstance("PKCS12");
+    trusted.load(null, null);
+    String alias = keys.aliases().nextElement();
+    trusted.setCertificateEntry(alias, keys.getCertificate(alias));
+    return trusted;
+  }
+
+  private static SslBundle bundle(@Nullable KeyStore keys, KeyStore trusted) throws Exception {
+    return SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(trusted)));
+  }
+
+  private static Status.Code outcome(Client client) {
+    TokendException failure =
+        catchThrowableOfType(TokendException.class, () -> client.lookupDeveloperIdentity(LookupRequest.ofIdentity("pool", "id")));
+    return Objects.requireNonNull(failure).code();
+  }
+
+  @Test
+  void connectionsFollowTheBundle(@TempDir Path directory) throws Exception {
+    KeyStore serverKey = newKey(directory, "server");
+    KeyStore clientKey = newKey(directory, "client");
+    KeyStore otherKey = newKey(directory, "other");
+    SslBundle ofServer = bundle(serverKey, clientKey);
+    Server server =
+        Grpc.newServerBuilderForPort(
+                0,
+                TlsServerCredentials.newBuilder()
+                    .keyManager(ofServer.getManagers().getKeyManagers())
+                    .trustManager(ofServer.getManagers().getTrustManagers())
+                    .clientAuth(TlsServerCredentials.ClientAuth.REQUIRE)
+                    .build())
+            .build()
+            .start();
+    DefaultSslBundleRegistry bundles = new DefaultSslBundleRegistry("tokend", bundle(clientKey, otherKey));
+    try (Client client =
+        Client.builder("127.0.0.1:" + server.getPort())
+            .deadline(Duration.ofSeconds(30))
+            .channelCredentials(BundleCredentials.of("tokend", bundles))
+            .build()) {
+      assertThat(outcome(client)).isEqualTo(Status.Code.UNAVAILABLE);
+      bundles.updateBundle("tokend", bundle(otherKey, serverKey));
+      assertThat(outcome(client)).isEqualTo(Status.Code.UNAVAILABLE);
+      bundles.updateBundle("tokend", bundle(clientKey, serverKey));
+      while (outcome(client) != Status.Code.UNIMPLEMENTED) {
+        Thread.onSpinWait(); // the client connects again within a second
+      }
+    } finally {
+      server.shutdownNow();
+    }
+  }
+
+  @Test
+  void aBundleWithoutAuthoritiesIsRefused() throws Exception {
+    KeyStore empty = KeyStore.getInstance("PKCS12");
+    empty.load(null, null);
+    var bundles = new DefaultSslBundleRegistry("tokend", SslBundle.of(SslStoreBundle.of(null, null, empty)));
+
+    assertThatIllegalStateException()
+        .isThrownBy(() -> BundleCredentials.of("tokend", bundles))
+        .withMessageContaining("tokend.ssl.bundle");
+  }
+}
