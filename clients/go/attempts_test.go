@@ -44,7 +44,7 @@ func TestACallThatHangsIsMadeOnceMoreAfterHalfOfItsTimeAndAtLeastASecond(t *test
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hangs := &hanging{first: 1}
-				server := tokendtest.NewServer(tokendtest.WithInterceptor(hangs.intercept))
+				server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
 				defer server.Close()
 				ctx, cancel := context.WithCancel(t.Context())
 				if c.timeout > 0 {
@@ -75,7 +75,7 @@ func TestACallIsMadeTwiceAtTheMostAndEndsInItsTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hangs := &hanging{first: 99}
-				server := tokendtest.NewServer(tokendtest.WithInterceptor(hangs.intercept))
+				server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
 				defer server.Close()
 				ctx, cancel := context.WithCancel(t.Context())
 				if c.timeout > 0 {
@@ -95,7 +95,7 @@ func TestACallIsMadeTwiceAtTheMostAndEndsInItsTime(t *testing.T) {
 func TestAnUnlinkThatHangsIsMadeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &hanging{first: 1}
-		server := tokendtest.NewServer(tokendtest.WithInterceptor(hangs.intercept))
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
 		defer server.Close()
 		err := server.Client().UnlinkDeveloperIdentity(t.Context(), tokend.UnlinkRequest{})
 		if !errors.Is(err, context.DeadlineExceeded) || hangs.calls.Load() != 1 {
@@ -107,7 +107,7 @@ func TestAnUnlinkThatHangsIsMadeOnce(t *testing.T) {
 func TestACallWhoseCallerGivesUpIsNotMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &hanging{first: 99}
-		server := tokendtest.NewServer(tokendtest.WithInterceptor(hangs.intercept))
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
 		defer server.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -121,7 +121,7 @@ func TestACallWhoseCallerGivesUpIsNotMadeAgain(t *testing.T) {
 func TestInterceptorsOfTheUserSeeOneCallWhateverItsAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := &hanging{first: 1}
-		server := tokendtest.NewServer(tokendtest.WithInterceptor(hangs.intercept))
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(hangs.intercept))
 		defer server.Close()
 		seen := 0
 		client := server.Client(tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(func(

@@ -27,7 +27,7 @@ import (
 const getToken = "GetOpenIdTokenForDeveloperIdentity"
 
 func newServer(t *testing.T, opts ...tokendtest.Option) *tokendtest.Server {
-	server := tokendtest.NewServer(opts...)
+	server := tokendtest.NewServer(append([]tokendtest.Option{tokendtest.WithAlgorithm(tokendtest.ES256)}, opts...)...)
 	t.Cleanup(server.Close)
 	return server
 }
@@ -170,7 +170,7 @@ func TestTheLargestRequestIsRetried(t *testing.T) {
 
 func TestACallWithoutADeadlineHasOneOfThreeSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := tokendtest.NewServer(tokendtest.WithInterceptor(
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(
 			func(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 				<-ctx.Done()
 				return nil, status.FromContextError(ctx.Err()).Err()

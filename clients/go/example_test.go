@@ -35,7 +35,7 @@ func Example() {
 }
 
 func ExampleNewTokenSource() {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	source := tokend.NewTokenSource(server.Client(), request("billing-service"))
 	defer source.Close()
@@ -49,7 +49,7 @@ func ExampleNewTokenSource() {
 }
 
 func ExampleNewTokenCache() {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	cache := tokend.NewTokenCache(server.Client())
 	defer cache.Close()

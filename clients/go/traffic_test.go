@@ -41,7 +41,7 @@ func (a *atOnce) intercept(ctx context.Context, request any, _ *grpc.UnaryServer
 func TestAClientHas32RefreshesUnderWayWhateverItsSourcesAndCaches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := &atOnce{takes: time.Second}
-		server := tokendtest.NewServer(tokendtest.WithInterceptor(calls.intercept))
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256), tokendtest.WithInterceptor(calls.intercept))
 		defer server.Close()
 		client := server.Client()
 		caches := []*tokend.TokenCache{newCache(t, client), newCache(t, client)}
@@ -131,7 +131,7 @@ func TestClosingWakesARefreshThatWaitsForItsTurn(t *testing.T) {
 
 func TestOneSuccessEndsTheBackoffOfEverySourceThatMetAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := tokendtest.NewServer()
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 		defer server.Close()
 		client := server.Client(tokend.WithServiceConfig("{}"))
 		ask := func(source tokend.TokenSource) error { _, err := source.Token(t.Context()); return err }
@@ -168,7 +168,7 @@ func TestAClientWarnsOnceOfClocksThatAreApart(t *testing.T) {
 	} {
 		t.Run(off.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := tokendtest.NewServer()
+				server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 				defer server.Close()
 				client := server.Client()
 				var out bytes.Buffer

@@ -81,7 +81,7 @@ func serveSTS(t *testing.T) (*fakeSTS, *sts.Client) {
 }
 
 func serveTokend(t *testing.T, opts ...tokend.SourceOption) (*tokendtest.Server, *tokend.CachedTokenSource) {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	t.Cleanup(server.Close)
 	source := tokend.NewTokenSource(server.Client(), tokend.TokenRequest{
 		IdentityPoolID: tokendtest.IdentityPoolID,

@@ -1,6 +1,7 @@
 package tokendtest
 
 import (
+	"cmp"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -22,6 +23,8 @@ type Failure struct {
 	Message string
 	// RetryDelay is how long the caller is asked to wait. Zero: it is not asked.
 	RetryDelay time.Duration
+	// AWSErrorCode is the Cognito exception. Empty: that of the reason.
+	AWSErrorCode string
 	// AWSRequestID is the id of a request to Cognito. Empty: there was none.
 	AWSRequestID string
 	// Violations are fields that break their limits.
@@ -30,6 +33,8 @@ type Failure struct {
 	ResourceType string
 	// ResourceName is the id of what does not exist.
 	ResourceName string
+	// Hang leaves the call without an answer: it ends with its caller's deadline, and the rest of the Failure is not used.
+	Hang bool
 }
 
 // Fail makes all calls fail from now on, until Recover. The client retries those that fail with UNAVAILABLE.
@@ -46,7 +51,7 @@ func (s *Server) FailNext(failure Failure) {
 	s.failNext = append(s.failNext, failure)
 }
 
-// Recover takes Fail and FailNext back.
+// Recover takes Fail and FailNext back. Calls that hang go on to do so.
 func (s *Server) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,13 +83,7 @@ var reasons = map[tokend.Reason]struct {
 
 // Err is the failure as a gRPC handler returns it.
 func (f Failure) Err() error {
-	code := f.Code
-	if code == codes.OK {
-		code = reasons[f.Reason].code
-	}
-	if code == codes.OK {
-		code = codes.Unavailable
-	}
+	code := cmp.Or(f.Code, reasons[f.Reason].code, codes.Unavailable)
 	failed, err := status.New(code, f.Message).WithDetails(f.details()...)
 	if err != nil {
 		panic(err) // the details are of our own making
@@ -111,7 +110,7 @@ func (f Failure) details() []protoadapt.MessageV1 {
 
 func (f Failure) errorInfo() *errdetails.ErrorInfo {
 	info := &errdetails.ErrorInfo{Reason: string(f.Reason), Domain: "tokend", Metadata: map[string]string{}}
-	if name := reasons[f.Reason].awsErrorCode; name != "" {
+	if name := cmp.Or(f.AWSErrorCode, reasons[f.Reason].awsErrorCode); name != "" {
 		info.Metadata["aws_error_code"] = name
 	}
 	if f.AWSRequestID != "" {

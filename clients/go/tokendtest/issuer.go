@@ -1,19 +1,13 @@
 package tokendtest
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 )
-
-const signatureAlgorithm = jose.ES256
 
 // claims are those of a token, in the order of tokend's own.
 type claims struct {
@@ -41,60 +35,6 @@ func newTags(values map[string]string) *tags {
 	return made
 }
 
-type signingKey struct {
-	signer jose.Signer
-	public jose.JSONWebKey
-}
-
-// RotateKey makes the server sign with a new ES256 key from now on. Those before it stay published.
-func (s *Server) RotateKey() {
-	key := newSigningKey()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keys = append(s.keys, key)
-}
-
-func newSigningKey() signingKey {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err) // the random source of the system is broken
-	}
-	public := jose.JSONWebKey{Key: private.Public(), Algorithm: string(signatureAlgorithm), Use: "sig"}
-	public.KeyID = thumbprint(public)
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: signatureAlgorithm, Key: jose.JSONWebKey{Key: private, KeyID: public.KeyID}},
-		(&jose.SignerOptions{}).WithType("JWS"),
-	)
-	if err != nil {
-		panic(err) // the key fits the algorithm
-	}
-	return signingKey{signer, public}
-}
-
-func thumbprint(key jose.JSONWebKey) string {
-	digest, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		panic(err) // the key is of our own making
-	}
-	return base64.RawURLEncoding.EncodeToString(digest)
-}
-
-func (k signingKey) sign(claims claims) string {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		panic(err) // texts and numbers
-	}
-	signed, err := k.signer.Sign(payload)
-	if err != nil {
-		panic(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		panic(err)
-	}
-	return token
-}
-
 // Issuer returns the iss of the tokens.
 func (s *Server) Issuer() string {
 	s.mu.Lock()
@@ -112,7 +52,7 @@ func (s *Server) Handler() http.Handler {
 			"jwks_uri":                              issuer + "/.well-known/jwks.json",
 			"response_types_supported":              []string{"id_token"},
 			"subject_types_supported":               []string{"public"},
-			"id_token_signing_alg_values_supported": []string{string(signatureAlgorithm)},
+			"id_token_signing_alg_values_supported": []Algorithm{s.settings.algorithm},
 		})
 	})
 	jwks := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.publicKeys()) }
@@ -136,10 +76,11 @@ func (s *Server) ServeIssuer() string {
 
 func (s *Server) publicKeys() jose.JSONWebKeySet {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	keys := slices.Clone(s.keys)
+	s.mu.Unlock()
 	var set jose.JSONWebKeySet
-	for _, key := range s.keys {
-		set.Keys = append(set.Keys, key.public)
+	for _, key := range keys {
+		set.Keys = append(set.Keys, key().public)
 	}
 	return set
 }

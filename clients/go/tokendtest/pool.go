@@ -13,65 +13,123 @@ import (
 
 const maxLinkedLogins = 20
 
+// login is a user of a provider.
+type login struct{ provider, user string }
+
 // pool is the identities of an identity pool.
 type pool struct {
 	id         string
 	provider   string
 	identities map[string]*identity
-	owners     map[string]*identity // by developer user
+	owners     map[login]*identity
 }
 
 type identity struct {
 	id       string
-	users    map[string]bool
+	logins   map[login]bool
 	disabled bool
 }
 
 func newPool(id, provider string) *pool {
-	return &pool{id: id, provider: provider, identities: map[string]*identity{}, owners: map[string]*identity{}}
+	return &pool{id: id, provider: provider, identities: map[string]*identity{}, owners: map[login]*identity{}}
 }
 
-// identityFor registers or retrieves the identity of a user; namedID may be empty.
-func (p *pool) identityFor(user, namedID string) (*identity, error) {
-	owner := p.owners[user]
+// identityFor registers or retrieves the identity of logins, the developer user's first; namedID may be empty.
+func (p *pool) identityFor(logins []login, namedID string) (*identity, error) {
+	var found *identity
+	var err error
 	if namedID == "" {
-		if owner == nil {
-			owner = p.create()
-		}
-		return owner, p.link(owner, user)
+		found, err = p.common(logins)
+	} else {
+		found, err = p.named(namedID, logins)
 	}
-	named, err := p.identity(namedID)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case named.disabled:
-		return nil, failure(tokend.NotAuthorized, "Access to Identity '%s' is forbidden.", namedID)
-	case owner != nil && owner != named:
-		return nil, failure(tokend.DeveloperUserAlreadyRegistered, "The developer user is registered under another identity.")
 	}
-	return named, p.link(named, user)
+	if found == nil {
+		found = p.create()
+	}
+	return found, p.link(found, logins...)
+}
+
+// common is the identity of those logins that have one; nil where none has.
+func (p *pool) common(logins []login) (*identity, error) {
+	var found *identity
+	for _, each := range logins {
+		owner := p.owners[each]
+		if owner != nil && found != nil && owner != found {
+			return nil, failure(tokend.ResourceConflict, "The logins are linked to different identities.")
+		}
+		if owner != nil {
+			found = owner
+		}
+	}
+	return found, nil
+}
+
+func (p *pool) named(id string, logins []login) (*identity, error) {
+	named, err := p.identity(id)
+	if err != nil {
+		return nil, err
+	}
+	if named.disabled {
+		return nil, failure(tokend.NotAuthorized, "Access to Identity '%s' is forbidden.", id)
+	}
+	for _, each := range logins {
+		switch owner := p.owners[each]; {
+		case owner == nil || owner == named:
+		case each.provider == p.provider:
+			return nil, failure(tokend.DeveloperUserAlreadyRegistered, "The developer user is registered under another identity.")
+		default:
+			return nil, failure(tokend.ResourceConflict, "A login is already linked to another identity.")
+		}
+	}
+	if len(p.users(named)) == 0 && !slices.ContainsFunc(logins, func(each login) bool { return named.logins[each] }) {
+		return nil, failure(tokend.NotAuthorized,
+			"Logins don't match. Please include at least one valid login for this identity or identity pool.")
+	}
+	return named, nil
 }
 
 func (p *pool) create() *identity {
 	region, _, _ := strings.Cut(p.id, ":")
-	created := &identity{id: region + ":" + newGUID(), users: map[string]bool{}}
+	created := &identity{id: region + ":" + newGUID(), logins: map[login]bool{}}
 	p.identities[created.id] = created
 	return created
 }
 
-func (p *pool) link(to *identity, users ...string) error {
-	together := maps.Clone(to.users)
-	for _, user := range users {
-		together[user] = true
+// link adds logins to an identity, and takes them from another one that has them.
+func (p *pool) link(to *identity, logins ...login) error {
+	together, providers := maps.Clone(to.logins), map[string]bool{}
+	for _, each := range logins {
+		together[each] = true
+	}
+	for each := range together {
+		if each.provider != p.provider && providers[each.provider] {
+			return failure(tokend.ResourceConflict, "The identity is already linked to another user of %s.", each.provider)
+		}
+		providers[each.provider] = true
 	}
 	if len(together) > maxLinkedLogins {
 		return failure(tokend.LimitExceeded, "An identity can have at most %d linked logins.", maxLinkedLogins)
 	}
-	to.users = together
-	for _, user := range users {
-		p.owners[user] = to
+	to.logins = together
+	for _, each := range logins {
+		p.owners[each] = to
 	}
 	return nil
+}
+
+// users are an identity's users of the developer provider, in order.
+func (p *pool) users(of *identity) []string {
+	var users []string
+	for each := range of.logins {
+		if each.provider == p.provider {
+			users = append(users, each.user)
+		}
+	}
+	slices.Sort(users)
+	return users
 }
 
 func (p *pool) identity(id string) (*identity, error) {
@@ -85,7 +143,7 @@ func (p *pool) identity(id string) (*identity, error) {
 }
 
 func (p *pool) owner(user string) (*identity, error) {
-	if owner := p.owners[user]; owner != nil {
+	if owner := p.owners[login{p.provider, user}]; owner != nil {
 		return owner, nil
 	}
 	return nil, Failure{
@@ -100,7 +158,7 @@ func (p *pool) lookup(id, user string) (*identity, error) {
 		return p.owner(user)
 	}
 	found, err := p.identity(id)
-	if err == nil && user != "" && !found.users[user] {
+	if err == nil && user != "" && !found.logins[login{p.provider, user}] {
 		return nil, failure(tokend.ResourceConflict, "The identity and the developer user do not belong together.")
 	}
 	return found, err
@@ -115,10 +173,10 @@ func (p *pool) merge(source, destination string) (*identity, error) {
 	if err != nil || from == to {
 		return to, err
 	}
-	if err := p.link(to, slices.Collect(maps.Keys(from.users))...); err != nil {
+	if err := p.link(to, slices.Collect(maps.Keys(from.logins))...); err != nil {
 		return nil, err
 	}
-	from.users, from.disabled = map[string]bool{}, true
+	from.logins, from.disabled = map[login]bool{}, true
 	return to, nil
 }
 
@@ -134,9 +192,10 @@ func (p *pool) unlink(id, user string) error {
 	case owner != found:
 		return failure(tokend.ResourceConflict, "A login is already linked to another identity.")
 	}
-	delete(p.owners, user)
-	delete(found.users, user)
-	found.disabled = len(found.users) == 0
+	unlinked := login{p.provider, user}
+	delete(p.owners, unlinked)
+	delete(found.logins, unlinked)
+	found.disabled = len(found.logins) == 0
 	return nil
 }
 

@@ -1,15 +1,14 @@
 // Package tokendtest runs a tokend service within the process, for tests of code that uses one.
 //
 // A [Server] registers or retrieves identities, looks them up, merges and unlinks them as tokend does, and signs real
-// tokens with a key of its own. It fails as a test sets it. It knows developer users only: logins of public providers
-// are refused.
+// tokens with a key of its own. It fails, hangs and waits as a test sets it. A login of a public provider is taken for its
+// user, whatever it is: nothing is verified.
 package tokendtest
 
 import (
 	"context"
 	"net"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +44,8 @@ type Server struct {
 	mu       sync.Mutex
 	pools    map[string]*pool
 	calls    map[string]int
+	called   chan struct{} // closed, and replaced, when a call comes
+	paused   chan struct{} // closed when calls may go on; nil while none has to wait
 	failing  *Failure
 	failNext []Failure
 	keys     []signingKey // the last one signs
@@ -58,6 +59,7 @@ type Option func(*settings)
 
 type settings struct {
 	now          func() time.Time
+	algorithm    Algorithm
 	interceptors []grpc.UnaryServerInterceptor
 	pools        map[string]string
 }
@@ -81,10 +83,13 @@ func WithInterceptor(interceptor grpc.UnaryServerInterceptor) Option {
 // NewServer starts a server. Close it when it is not needed any more.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
-		settings: settings{now: time.Now, pools: map[string]string{IdentityPoolID: DeveloperProviderName}},
+		settings: settings{
+			now: time.Now, algorithm: RS512, pools: map[string]string{IdentityPoolID: DeveloperProviderName},
+		},
 		listener: bufconn.Listen(bufferBytes),
 		pools:    map[string]*pool{},
 		calls:    map[string]int{},
+		called:   make(chan struct{}),
 		issuer:   "https://tokend.example.internal",
 	}
 	for _, opt := range opts {
@@ -99,7 +104,7 @@ func NewServer(opts ...Option) *Server {
 }
 
 func (s *Server) serve() {
-	interceptors := append([]grpc.UnaryServerInterceptor{s.countAndFail}, s.settings.interceptors...)
+	interceptors := append([]grpc.UnaryServerInterceptor{s.intercept}, s.settings.interceptors...)
 	s.server = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(interceptors...),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
@@ -127,14 +132,6 @@ func (s *Server) Client(opts ...tokend.Option) *tokend.Client {
 	return client
 }
 
-// Calls tells how many calls of an operation have come, those included that failed. The operation is named as in the
-// contract, such as "GetOpenIdTokenForDeveloperIdentity".
-func (s *Server) Calls(operation string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[operation]
-}
-
 // Close stops the server and closes its clients.
 func (s *Server) Close() {
 	s.mu.Lock()
@@ -148,26 +145,4 @@ func (s *Server) Close() {
 	if web != nil {
 		web.Close()
 	}
-}
-
-func (s *Server) countAndFail(
-	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
-) (any, error) {
-	_, operation, _ := strings.Cut(strings.TrimPrefix(info.FullMethod, "/"), "/")
-	if failure := s.count(operation); failure != nil {
-		return nil, failure.Err()
-	}
-	return handle(ctx, request)
-}
-
-func (s *Server) count(operation string) *Failure {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[operation]++
-	if len(s.failNext) > 0 {
-		next := s.failNext[0]
-		s.failNext = s.failNext[1:]
-		return &next
-	}
-	return s.failing
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -12,67 +14,12 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 	"google.golang.org/grpc/codes"
 
 	"tokend.internal/go"
 	"tokend.internal/go/tokendtest"
 )
-
-func start(t *testing.T, opts ...tokendtest.Option) (*tokendtest.Server, *tokend.Client) {
-	server := tokendtest.NewServer(opts...)
-	t.Cleanup(server.Close)
-	return server, server.Client()
-}
-
-func request(user string) tokend.TokenRequest {
-	return tokend.TokenRequest{
-		IdentityPoolID: tokendtest.IdentityPoolID,
-		Logins:         tokend.Logins{tokendtest.DeveloperProviderName: tokend.NewSecret(user)},
-	}
-}
-
-func issue(t *testing.T, client *tokend.Client, request tokend.TokenRequest) tokend.Token {
-	t.Helper()
-	token, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-func wantReason(t *testing.T, err error, reason tokend.Reason) {
-	t.Helper()
-	if !errors.Is(err, reason) {
-		t.Errorf("error %v, want %s", err, string(reason))
-	}
-}
-
-func asError(err error) (failed *tokend.Error, ok bool) {
-	ok = errors.As(err, &failed)
-	return failed, ok
-}
-
-func pointer[T any](to T) *T { return &to }
-
-func merge(client *tokend.Client, source, destination string) (string, error) {
-	return client.MergeDeveloperIdentities(context.Background(), tokend.MergeRequest{
-		SourceUserIdentifier: tokend.NewSecret(source), DestinationUserIdentifier: tokend.NewSecret(destination),
-		DeveloperProviderName: tokendtest.DeveloperProviderName, IdentityPoolID: tokendtest.IdentityPoolID,
-	})
-}
-
-func unlink(client *tokend.Client, identityID, user string) error {
-	return client.UnlinkDeveloperIdentity(context.Background(), tokend.UnlinkRequest{
-		IdentityID: identityID, DeveloperUserIdentifier: tokend.NewSecret(user),
-		DeveloperProviderName: tokendtest.DeveloperProviderName, IdentityPoolID: tokendtest.IdentityPoolID,
-	})
-}
-
-func lookup(client *tokend.Client, identityID, user string) (tokend.LookupResult, error) {
-	return client.LookupDeveloperIdentity(context.Background(), tokend.LookupRequest{
-		IdentityPoolID: tokendtest.IdentityPoolID, IdentityID: identityID, DeveloperUserIdentifier: tokend.NewSecret(user),
-	})
-}
 
 func TestAUserIsRegisteredOnceAndThenRetrieved(t *testing.T) {
 	_, client := start(t)
@@ -188,12 +135,82 @@ func TestLookupFindsTheIdentityOfAUserAndChecksPairs(t *testing.T) {
 	}
 }
 
-func revealed(identity tokend.LookupResult) []string {
-	var users []string
-	for _, user := range identity.DeveloperUserIdentifiers {
-		users = append(users, user.Reveal())
+func withLogin(asked tokend.TokenRequest, provider, login string) tokend.TokenRequest {
+	asked.Logins = maps.Clone(asked.Logins)
+	asked.Logins[provider] = tokend.NewSecret(login)
+	return asked
+}
+
+func TestLoginsThatComeTogetherAreLinked(t *testing.T) {
+	_, client := start(t)
+	alice := issue(t, client, withLogin(request("alice"), "accounts.google.com", "alice@google"))
+	same := issue(t, client, withLogin(request("alice at work"), "accounts.google.com", "alice@google"))
+	if same.IdentityID != alice.IdentityID {
+		t.Errorf("identities %s and %s", alice.IdentityID, same.IdentityID)
 	}
-	return users
+	found, err := lookup(client, alice.IdentityID, "")
+	if err != nil || !slices.Equal(revealed(found), []string{"alice", "alice at work"}) {
+		t.Errorf("found %v, error %v", revealed(found), err)
+	}
+	bob := issue(t, client, withLogin(request("bob"), "accounts.google.com", "bob@google"))
+	named := withLogin(request("carol"), "accounts.google.com", "bob@google")
+	named.IdentityID = alice.IdentityID
+	for name, asked := range map[string]tokend.TokenRequest{
+		"logins of two":           withLogin(request("alice"), "accounts.google.com", "bob@google"),
+		"a login of another":      named,
+		"a second at a provider":  withLogin(request("alice"), "accounts.google.com", "alice@home"),
+		"the developer user's is": withLogin(request("bob"), "accounts.google.com", "alice@google"),
+	} {
+		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), asked)
+		if !errors.Is(err, tokend.ResourceConflict) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	_, err = merge(client, "bob", "alice")
+	wantReason(t, err, tokend.ResourceConflict)
+	if err := unlink(client, bob.IdentityID, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	stranger := request("dave")
+	stranger.IdentityID = bob.IdentityID // of which only the public login is left
+	_, err = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), stranger)
+	wantReason(t, err, tokend.NotAuthorized)
+	known := withLogin(stranger, "accounts.google.com", "bob@google")
+	if again := issue(t, client, known); again.IdentityID != bob.IdentityID {
+		t.Errorf("identity %s, want %s", again.IdentityID, bob.IdentityID)
+	}
+}
+
+func TestPagesFollowEachOther(t *testing.T) {
+	_, client := start(t)
+	alice := issue(t, client, request("alice"))
+	for _, user := range []string{"bob", "carol", "dave", "erin"} {
+		linked := request(user)
+		linked.IdentityID = alice.IdentityID
+		issue(t, client, linked)
+	}
+	asked := tokend.LookupRequest{
+		IdentityPoolID: tokendtest.IdentityPoolID, IdentityID: alice.IdentityID, MaxResults: 2,
+	}
+	var pages [][]string
+	for {
+		page, err := client.LookupDeveloperIdentity(t.Context(), asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, revealed(page))
+		if page.NextToken == "" {
+			break
+		}
+		asked.NextToken = page.NextToken
+	}
+	want := [][]string{{"alice", "bob"}, {"carol", "dave"}, {"erin"}}
+	if !reflect.DeepEqual(pages, want) {
+		t.Errorf("pages %v, want %v", pages, want)
+	}
+	asked.IdentityID = issue(t, client, request("frank")).IdentityID
+	_, err := client.LookupDeveloperIdentity(t.Context(), asked)
+	wantReason(t, err, tokend.InvalidParameter)
 }
 
 func TestAllFieldsThatBreakTheirLimitsAreNamed(t *testing.T) {
@@ -236,10 +253,6 @@ func TestWhatThePoolCannotAcceptIsRefused(t *testing.T) {
 	wrongProvider.IdentityPoolID = "eu-west-1:0"
 	_, err = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), wrongProvider)
 	wantReason(t, err, tokend.InvalidParameter)
-	public := request("alice")
-	public.Logins["accounts.google.com"] = tokend.NewSecret("id token")
-	_, err = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), public)
-	wantReason(t, err, tokend.InvalidParameter)
 	_, err = client.MergeDeveloperIdentities(t.Context(), tokend.MergeRequest{
 		SourceUserIdentifier: tokend.NewSecret("a"), DestinationUserIdentifier: tokend.NewSecret("b"),
 		DeveloperProviderName: "login.other.internal", IdentityPoolID: tokendtest.IdentityPoolID,
@@ -247,38 +260,38 @@ func TestWhatThePoolCannotAcceptIsRefused(t *testing.T) {
 	wantReason(t, err, tokend.InvalidParameter)
 }
 
-func TestFailuresComeAsOftenAsTheyAreAskedFor(t *testing.T) {
-	server, client := start(t)
-	server.FailNext(tokendtest.Failure{Reason: tokend.NotAuthorized})
-	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
-	wantReason(t, err, tokend.NotAuthorized)
-	issue(t, client, request("alice"))
-	server.Fail(tokendtest.Failure{Reason: tokend.Internal})
-	for range 2 {
-		_, err = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
-		wantReason(t, err, tokend.Internal)
-	}
-	server.Recover()
-	issue(t, client, request("alice"))
-	if calls := server.Calls("GetOpenIdTokenForDeveloperIdentity"); calls != 5 {
-		t.Errorf("%d calls", calls)
-	}
-}
-
-func TestTimesFollowTheClockAndTheDuration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := tokendtest.NewServer(tokendtest.WithClock(func() time.Time { return time.Unix(1_800_000_000, 5) }))
-		defer server.Close()
-		client := server.Client()
-		for life, duration := range map[int64]*time.Duration{900: nil, 3600: pointer(time.Hour)} {
-			asked := request("alice")
-			asked.TokenDuration = duration
-			token := issue(t, client, asked)
-			if token.ExpireTime.Unix() != 1_800_000_000+life || token.RefreshTime.Unix() != 1_800_000_000+life/3 {
-				t.Errorf("expires %v, refresh %v", token.ExpireTime.Unix(), token.RefreshTime.Unix())
+func TestTokensAreSignedByTheAlgorithmThatIsAskedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts []tokendtest.Option
+		want jose.SignatureAlgorithm
+	}{
+		"as tokend does": {nil, jose.RS512},
+		"RS256":          {[]tokendtest.Option{tokendtest.WithAlgorithm(tokendtest.RS256)}, jose.RS256},
+		"ES256":          {[]tokendtest.Option{tokendtest.WithAlgorithm(tokendtest.ES256)}, jose.ES256},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := tokendtest.NewServer(c.opts...)
+			defer server.Close()
+			provider, err := oidc.NewProvider(t.Context(), server.ServeIssuer())
+			if err != nil {
+				t.Fatal(err)
 			}
+			raw := issue(t, server.Client(), request("alice")).Value.Reveal()
+			if _, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{c.want}); err != nil {
+				t.Error(err)
+			}
+			verifier := provider.Verifier(&oidc.Config{ClientID: tokendtest.IdentityPoolID})
+			if _, err := verifier.Verify(t.Context(), raw); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("none was accepted")
 		}
-	})
+	}()
+	tokendtest.WithAlgorithm("none")
 }
 
 func TestTokensVerifyWithTheServedKeysAlsoAfterARotation(t *testing.T) {
@@ -334,4 +347,136 @@ func TestTheHandlerServesWhereItsUserPutsIt(t *testing.T) {
 	if response.StatusCode != 200 || response.Header.Get("content-type") != "application/json" {
 		t.Errorf("status %d", response.StatusCode)
 	}
+}
+
+func TestFailuresComeAsOftenAsTheyAreAskedFor(t *testing.T) {
+	server, client := start(t)
+	server.FailNext(tokendtest.Failure{Reason: tokend.NotAuthorized})
+	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	wantReason(t, err, tokend.NotAuthorized)
+	issue(t, client, request("alice"))
+	server.Fail(tokendtest.Failure{Reason: tokend.Internal})
+	for range 2 {
+		_, err = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+		wantReason(t, err, tokend.Internal)
+	}
+	server.Recover()
+	issue(t, client, request("alice"))
+	if calls := server.Calls(operation); calls != 5 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+func TestAFailureIsAsItIsGiven(t *testing.T) {
+	server, client := start(t)
+	server.Fail(tokendtest.Failure{
+		Reason: tokend.ValidationFailed, Code: codes.Aborted, Message: "No.", RetryDelay: time.Minute,
+		AWSErrorCode: "OtherException", AWSRequestID: "request-1",
+		Violations: []tokend.FieldViolation{{Field: "logins", Constraint: "no"}, {Field: "identity_id", Constraint: "none"}},
+	})
+	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	failed, ok := asError(err)
+	if !ok || failed.Code != codes.Aborted || failed.Reason != tokend.ValidationFailed || failed.RetryDelay != time.Minute ||
+		failed.AWSErrorCode != "OtherException" || failed.AWSRequestID != "request-1" || len(failed.Violations) != 2 {
+		t.Errorf("failure %+v", failed)
+	}
+	server.Fail(tokendtest.Failure{Code: codes.Aborted})
+	_, err = client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+	if failed, ok := asError(err); !ok || failed.Code != codes.Aborted || failed.Reason != "" || failed.AWSErrorCode != "" {
+		t.Errorf("failure %+v", failed)
+	}
+}
+
+func TestACallThatHangsEndsWithItsCallersDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
+		defer server.Close()
+		client := server.Client()
+		server.Fail(tokendtest.Failure{Hang: true})
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := client.GetOpenIdTokenForDeveloperIdentity(ctx, request("alice"))
+		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took < 3*time.Second {
+			t.Errorf("error %v after %v", err, took)
+		}
+		server.Recover()
+		server.FailNext(tokendtest.Failure{Hang: true})
+		issue(t, client, request("alice")) // by the client's second attempt
+	})
+}
+
+func TestCallsWaitWhileTheServerIsPaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
+		defer server.Close()
+		client, answered := server.Client(), make(chan error, 2)
+		server.Pause()
+		for range 2 {
+			go func() {
+				_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+				answered <- err
+			}()
+		}
+		if err := server.WaitForCalls(t.Context(), operation, 2); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(answered) != 0 {
+			t.Errorf("%d calls were answered", len(answered))
+		}
+		server.FailNext(tokendtest.Failure{Reason: tokend.NotAuthorized})
+		server.Resume()
+		if first, second := <-answered, <-answered; !errors.Is(errors.Join(first, second), tokend.NotAuthorized) ||
+			first != nil && second != nil {
+			t.Errorf("errors %v and %v, want NOT_AUTHORIZED once", first, second)
+		}
+		issue(t, client, request("alice"))
+	})
+}
+
+func TestAPausedCallEndsWithItsCallersDeadlineToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokendtest.NewServer()
+		defer server.Close()
+		server.Pause()
+		_, err := server.Client().GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestWhoWaitsForCallsWaitsNoLongerThanTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
+		defer server.Close()
+		issue(t, server.Client(), request("alice"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := server.WaitForCalls(ctx, operation, 1); err != nil {
+			t.Error(err)
+		}
+		if err := server.WaitForCalls(ctx, operation, 2); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestTimesFollowTheClockAndTheDuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256),
+			tokendtest.WithClock(func() time.Time { return time.Unix(1_800_000_000, 5) }))
+		defer server.Close()
+		client := server.Client()
+		for life, duration := range map[int64]*time.Duration{900: nil, 3600: pointer(time.Hour)} {
+			asked := request("alice")
+			asked.TokenDuration = duration
+			token := issue(t, client, asked)
+			if token.ExpireTime.Unix() != 1_800_000_000+life || token.RefreshTime.Unix() != 1_800_000_000+life/3 ||
+				!token.IssueTime.Equal(time.Unix(1_800_000_000, 5)) {
+				t.Errorf("issued %v, expires %v, refresh %v", token.IssueTime, token.ExpireTime.Unix(), token.RefreshTime.Unix())
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -30,44 +31,50 @@ type service struct {
 func (s service) GetOpenIdTokenForDeveloperIdentity(
 	_ context.Context, request *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest,
 ) (*tokendv1.GetOpenIdTokenForDeveloperIdentityResponse, error) {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	pool, err := s.pool(request.GetIdentityPoolId(), checkToken(request))
+	claims, key, err := s.claims(request)
 	if err != nil {
 		return nil, err
 	}
-	user, err := pool.developerUser(request.GetLogins())
-	if err != nil {
-		return nil, err
-	}
-	identity, err := pool.identityFor(user, request.GetIdentityId())
-	if err != nil {
-		return nil, err
-	}
-	return s.issue(pool, identity, user, request), nil
-}
-
-func (s service) issue(
-	pool *pool, identity *identity, user string, request *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest,
-) *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse {
 	duration := defaultDuration
 	if request.GetTokenDuration() != nil {
 		duration = request.GetTokenDuration().AsDuration()
 	}
-	issued := s.server.settings.now().Truncate(time.Second)
+	now := s.server.settings.now()
+	issued := now.Truncate(time.Second)
 	expire := issued.Add(duration)
-	claims := claims{
-		Subject: identity.id, Audience: pool.id, Issuer: s.server.issuer, Expiry: expire.Unix(), IssuedAt: issued.Unix(),
-		Methods: []string{"authenticated", pool.provider, pool.provider + ":" + pool.id + ":" + user},
-		Tags:    newTags(request.GetPrincipalTags()),
-	}
+	claims.IssuedAt, claims.Expiry = issued.Unix(), expire.Unix()
 	return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{
-		IdentityId:  identity.id,
-		Token:       s.server.keys[len(s.server.keys)-1].sign(claims),
-		IssueTime:   timestamppb.New(issued),
+		IdentityId:  claims.Subject,
+		Token:       key.sign(claims), // without the lock: the key may have to be made
+		IssueTime:   timestamppb.New(now),
 		ExpireTime:  timestamppb.New(expire),
 		RefreshTime: timestamppb.New(issued.Add((duration / 3).Truncate(time.Second))),
+	}, nil
+}
+
+// claims are what a token says of the user, all but when; key signs it.
+func (s service) claims(
+	request *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest,
+) (of claims, key signingKey, err error) {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	pool, err := s.pool(request.GetIdentityPoolId(), checkToken(request))
+	if err != nil {
+		return claims{}, nil, err
 	}
+	logins, err := pool.logins(request.GetLogins())
+	if err != nil {
+		return claims{}, nil, err
+	}
+	identity, err := pool.identityFor(logins, request.GetIdentityId())
+	if err != nil {
+		return claims{}, nil, err
+	}
+	return claims{
+		Subject: identity.id, Audience: pool.id, Issuer: s.server.issuer,
+		Methods: []string{"authenticated", pool.provider, pool.provider + ":" + pool.id + ":" + logins[0].user},
+		Tags:    newTags(request.GetPrincipalTags()),
+	}, s.server.keys[len(s.server.keys)-1], nil
 }
 
 // LookupDeveloperIdentity implements the contract.
@@ -91,25 +98,26 @@ func (s service) LookupDeveloperIdentity(
 	if request.GetIdentityId() != "" && user != "" {
 		return &tokendv1.LookupDeveloperIdentityResponse{IdentityId: identity.id, DeveloperUserIdentifierList: []string{user}}, nil
 	}
-	return page(identity, int(request.GetMaxResults()), request.GetNextToken())
+	return page(identity.id, pool.users(identity), int(request.GetMaxResults()), request.GetNextToken())
 }
 
-// page is the users after the one that nextToken names.
-func page(identity *identity, size int, nextToken string) (*tokendv1.LookupDeveloperIdentityResponse, error) {
-	after, err := base64.RawURLEncoding.DecodeString(nextToken)
-	if err != nil {
-		return nil, failure(tokend.InvalidParameter, "NextToken is not one that this operation returned.")
+// page is the users after the one that nextToken names, which is good for this identity alone.
+func page(identityID string, users []string, size int, nextToken string) (*tokendv1.LookupDeveloperIdentityResponse, error) {
+	if nextToken != "" {
+		token, err := base64.RawURLEncoding.DecodeString(nextToken)
+		last, found := strings.CutPrefix(string(token), identityID+"\n")
+		if err != nil || !found {
+			return nil, failure(tokend.InvalidParameter, "NextToken is not one that this operation returned.")
+		}
+		users = slices.DeleteFunc(users, func(user string) bool { return user <= last })
 	}
 	if size == 0 {
 		size = maxPage
 	}
-	users := slices.DeleteFunc(slices.Sorted(maps.Keys(identity.users)), func(user string) bool {
-		return nextToken != "" && user <= string(after)
-	})
-	response := &tokendv1.LookupDeveloperIdentityResponse{IdentityId: identity.id, DeveloperUserIdentifierList: users}
+	response := &tokendv1.LookupDeveloperIdentityResponse{IdentityId: identityID, DeveloperUserIdentifierList: users}
 	if len(users) > size {
 		response.DeveloperUserIdentifierList = users[:size]
-		response.NextToken = base64.RawURLEncoding.EncodeToString([]byte(users[size-1]))
+		response.NextToken = base64.RawURLEncoding.EncodeToString([]byte(identityID + "\n" + users[size-1]))
 	}
 	return response, nil
 }
@@ -171,14 +179,18 @@ func (s service) poolOf(id, provider string, violations []tokend.FieldViolation)
 	return found, err
 }
 
-func (p *pool) developerUser(logins map[string]string) (string, error) {
-	user, given := logins[p.provider]
-	switch {
-	case !given:
-		return "", failure(tokend.InvalidParameter,
+// logins are those of a request, the developer user's first.
+func (p *pool) logins(given map[string]string) ([]login, error) {
+	user, known := given[p.provider]
+	if !known {
+		return nil, failure(tokend.InvalidParameter,
 			"Logins must contain the developer provider of this identity pool, %s.", p.provider)
-	case len(logins) > 1:
-		return "", failure(tokend.InvalidParameter, "This fake service supports developer users only.")
 	}
-	return user, nil
+	logins := []login{{p.provider, user}}
+	for _, provider := range slices.Sorted(maps.Keys(given)) {
+		if provider != p.provider {
+			logins = append(logins, login{provider, given[provider]})
+		}
+	}
+	return logins, nil
 }

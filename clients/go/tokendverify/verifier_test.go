@@ -42,7 +42,7 @@ func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func newServer(t *testing.T, opts ...tokendtest.Option) *tokendtest.Server {
-	server := tokendtest.NewServer(opts...)
+	server := tokendtest.NewServer(append([]tokendtest.Option{tokendtest.WithAlgorithm(tokendtest.ES256)}, opts...)...)
 	server.ServeIssuer()
 	t.Cleanup(server.Close)
 	return server

@@ -25,7 +25,7 @@ const credentialsOfSTS = `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.
 </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`
 
 func newSource(t *testing.T) *tokend.CachedTokenSource {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	t.Cleanup(server.Close)
 	source := tokend.NewTokenSource(server.Client(), tokend.TokenRequest{
 		IdentityPoolID: tokendtest.IdentityPoolID,
@@ -78,7 +78,7 @@ func TestTheHTTPClientSendsTheToken(t *testing.T) {
 }
 
 func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	one, err := oneUser(t.Context(), server.Client())
 	if err != nil {
@@ -92,7 +92,7 @@ func TestSourcesAndCachesOfThePageHandOutTokens(t *testing.T) {
 }
 
 func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	cache := tokend.NewTokenCache(server.Client())
 	defer cache.Close()
@@ -113,7 +113,7 @@ func TestTheSourceOfACallIsThatOfTheUserInItsContext(t *testing.T) {
 }
 
 func TestAServiceOfThePageGreetsTheIdentityOfItsCaller(t *testing.T) {
-	server := tokendtest.NewServer()
+	server := tokendtest.NewServer(tokendtest.WithAlgorithm(tokendtest.ES256))
 	defer server.Close()
 	verifier, err := tokendverify.New(server.ServeIssuer(), []string{tokendtest.IdentityPoolID})
 	if err != nil {
