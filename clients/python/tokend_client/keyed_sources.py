@@ -25,7 +25,7 @@ _Source = TypeVar("_Source", bound=_Watched)
 class KeyedSources(Generic[_Source]):
     """One source for each different request. One without a token makes room first, then the least recently used.
 
-    A source that made room goes on working for those who have it.
+    A source that made room goes on working for those who have it, and is back when its refresh brings a token.
 
     Args:
         make: Makes a source.
@@ -93,14 +93,17 @@ class KeyedSources(Generic[_Source]):
         self._closed = Forked()
 
     def _add(self, key: bytes, source: _Source) -> _Source:
+        source.watch(partial(self._note, key, weakref.ref(source)))
+        self._alive.add(source)
+        self._put(key, source)
+        self._without[key] = None
+        return source
+
+    def _put(self, key: bytes, source: _Source) -> None:
         if len(self._sources) >= self._max_users:
             self._make_room()
-        source.watch(partial(self._note, key, weakref.ref(source)))
         self._sources[key] = source
-        self._without[key] = None
-        self._alive.add(source)
         self._telemetry.users(1)
-        return source
 
     def _make_room(self) -> None:
         self._telemetry.evicted()
@@ -112,10 +115,12 @@ class KeyedSources(Generic[_Source]):
 
     def _note(self, key: bytes, source: "weakref.ref[_Source]", has_token: bool) -> None:  # noqa: FBT001 - the one thing that it tells
         with self._lock:
-            owner = source()
-            if owner is None or self._sources.get(key) is not owner:
+            owner, kept = source(), self._sources.get(key)
+            if owner is None or self._closed:
                 return
-            if has_token:
+            if kept is None and has_token:
+                self._put(key, owner)
+            elif kept is owner and has_token:
                 self._without.pop(key, None)
-            else:
+            elif kept is owner:
                 self._without[key] = None

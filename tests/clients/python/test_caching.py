@@ -439,6 +439,40 @@ def test_the_least_recently_used_makes_room(
         assert isinstance(failure(held.token_future()), Closed)
 
 
+def test_who_makes_room_during_a_refresh_is_back_when_it_brings_a_token(
+    twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    first, refreshing, idle = (replace(alice, logins={server.developer_provider_name: name}) for name in "abc")
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_users=2) as twin:
+        kept = twin.ask(first)
+        server.pause()
+        future = twin.begin(refreshing)
+        server.wait_for_calls(2)
+        twin.source(idle)
+        assert len(twin.cache) == 2
+        server.resume()
+        brought = future.result(PATIENCE)
+        asked = len(server.requests)
+        assert (twin.ask(refreshing), twin.ask(first)) == (brought, kept)
+        assert (len(twin.cache), len(server.requests)) == (2, asked)
+
+
+def test_who_made_room_stays_away_where_the_place_is_taken_or_the_cache_is_closed(
+    twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
+) -> None:
+    other = replace(alice, logins={server.developer_provider_name: "other"})
+    with twin_type(server.endpoint, CachingPolicy(clock=clock), max_users=1) as twin:
+        before = twin.source(alice)
+        twin.source(other)
+        after = twin.source(alice)
+        assert after is not before
+        before.token_future().result(PATIENCE)
+        assert twin.source(alice) is after
+        assert after.snapshot is None
+        twin.close_cache()
+        assert len(twin.cache) == 0
+
+
 def test_a_future_is_done_at_once_where_there_is_a_token(
     twin: Twin, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
 ) -> None:
