@@ -25,6 +25,8 @@ from tokend_client.turns import Turns
 
 _Response = TypeVar("_Response")
 
+_Outcome = TypeVar("_Outcome")
+
 #: What a call comes to.
 Outcome: TypeAlias = Token | TokendError
 
@@ -163,7 +165,7 @@ class Client:
         def fail(error: Exception) -> None:
             done(cannot_refresh(error))
 
-        attempts = Attempts(send, timeout, lambda ended: done(_outcome(ended)), fail)
+        attempts = Attempts(send, timeout, lambda ended: done(self._told(_outcome(ended))), fail)
         if self._intercepted:
             # Interceptors may wait for the call that they pass on, and whoever asks for a token must not.
             starting = threading.Thread(target=_start, args=(attempts, fail), name="tokend-refresh", daemon=True)
@@ -267,7 +269,7 @@ class Client:
         except grpc.RpcError as failed:
             following = next(timeouts, None) if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED else None
             if following is None:
-                raise to_error(failed) from failed
+                raise self._told(to_error(failed)) from failed
         return self._call_again(method, request, following, second)
 
     def _call_again(
@@ -284,8 +286,14 @@ class Client:
         except grpc.FutureCancelledError as cancelled:
             raise Closed from cancelled
         except grpc.RpcError as failed:
-            raise to_error(failed) from failed
+            raise self._told(to_error(failed)) from failed
         return response
+
+    def _told(self, outcome: _Outcome) -> _Outcome | Closed:
+        # Closing the channel cancels its calls, which is not what the service says.
+        if self._closed and isinstance(outcome, TokendError) and outcome.code is grpc.StatusCode.CANCELLED:
+            return copy.copy(self._closed)
+        return outcome
 
     @contextmanager
     def _telling_closed(self) -> Iterator[None]:

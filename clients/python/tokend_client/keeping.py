@@ -113,7 +113,7 @@ class TokenKeeping:
         freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
         if freshness is Freshness.EXPIRED:
             self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
-        if not self._closed:
+        if not self._closed and not isinstance(error, Closed):
             pause, monotonic = self._backoff.delay(error, freshness), self._policy.clock.monotonic()
             self._news = partial(
                 self._telemetry.log_failure, self._request, error, is_first=is_first, pause=pause, monotonic=monotonic

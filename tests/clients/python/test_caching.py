@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -372,6 +372,25 @@ def test_closing_takes_the_token_away(twin: Twin, alice: TokenRequest) -> None:
     twin.close_cache()
     assert isinstance(failure(source.token_future()), Closed)
     assert source.snapshot is None
+
+
+def test_closing_the_client_ends_calls_and_refreshes(
+    twin: Twin, server: FakeTokendServer, alice: TokenRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = [replace(alice, logins={server.developer_provider_name: str(number)}) for number in range(40)]
+    server.pause()
+    waiting = [twin.source(user).token_future() for user in users]
+    server.wait_for_calls(32)
+    with ThreadPoolExecutor() as threads:
+        call = threads.submit(twin.call, "get_token", request=alice)
+        server.wait_for_calls(33)
+        if isinstance(twin, AsyncTwin):
+            twin.run(twin.client.close())
+        else:
+            twin.client.close()
+        assert isinstance(call.exception(PATIENCE), Closed)
+    assert {type(failure(future)) for future in waiting} == {Closed}
+    assert not caplog.records
 
 
 def test_a_closed_client_is_reported_as_closed(twin: Twin, alice: TokenRequest) -> None:
