@@ -214,10 +214,3 @@ def test_the_documented_attributes_are_those_of_the_error() -> None:
 def test_every_public_name_is_there() -> None:
     missing = [name for name in tokend_client.__all__ if not hasattr(tokend_client, name)]
     assert missing == []
-
-
-def test_the_commands_install_what_is_there() -> None:
-    commands = [line for block in re.findall(r"```sh\n(pip.*?)```", README, re.DOTALL) for line in block.splitlines()]
-    paths = [word for line in commands for word in line.split() if word.startswith("./")]
-    assert paths
-    assert all((ROOT / path / "pyproject.toml").is_file() for path in paths)
