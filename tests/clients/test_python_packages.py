@@ -27,10 +27,11 @@ DEPENDENCIES = {
 }
 
 
-def commands(number: int) -> list[list[str]]:
-    """The commands of a `sh` block of README."""
+def run_block(number: int, dist: Path, directory: Path, environment: dict[str, str]) -> None:
+    """Runs the commands of a `sh` block of README."""
     block = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)[number]
-    return [line.split() for line in block.splitlines()]
+    for line in block.splitlines():
+        run([str(dist) if word == "dist" else word for word in line.split()], directory, environment)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,7 @@ def environment() -> dict[str, str]:
 def dist(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
     """The directory with what README builds."""
     directory = tmp_path_factory.mktemp("packages") / "dist"
-    for command in commands(0):
-        run([str(directory) if word == "dist" else word for word in command], ROOT, environment)
+    run_block(0, directory, ROOT, environment)
     return directory
 
 
@@ -53,8 +53,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
 def service(tmp_path_factory: pytest.TempPathFactory, dist: Path, environment: dict[str, str]) -> Path:
     """An empty project in which README's commands were run."""
     directory = tmp_path_factory.mktemp("service")
-    for command in commands(1):
-        run([str(dist) if word == "dist" else word for word in command], directory, environment)
+    run_block(1, dist, directory, environment)
     return directory
 
 
