@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -185,11 +184,7 @@ func TestACallWithoutADeadlineHasOneOfThreeSeconds(t *testing.T) {
 }
 
 func TestTheServiceConfigIsTheOneOfAllClients(t *testing.T) {
-	page, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(page), "```json\n")
+	_, rest, _ := strings.Cut(read(t, "../README.md"), "```json\n")
 	documented, _, _ := strings.Cut(rest, "```")
 	if documented != tokend.ServiceConfig {
 		t.Errorf("the page has %s", documented)

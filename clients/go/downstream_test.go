@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,12 +19,8 @@ import (
 var downstreamRow = regexp.MustCompile("(?m)^\\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \\| `([A-Z_]+)` \\|$")
 
 func TestEveryReasonBecomesTheCodeOfTheTable(t *testing.T) {
-	page, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	seen := map[tokend.Reason]bool{}
-	for _, row := range downstreamRow.FindAllStringSubmatch(string(page), -1) {
+	for _, row := range downstreamRow.FindAllStringSubmatch(read(t, "../README.md"), -1) {
 		for name := range strings.SplitSeq(row[1], ", ") {
 			reason := tokend.Reason(strings.Trim(name, "`"))
 			seen[reason] = true
@@ -43,6 +38,17 @@ func TestEveryReasonBecomesTheCodeOfTheTable(t *testing.T) {
 }
 
 func TestFailuresWithoutAKnownReasonBecomeTheCodeOfTheirCause(t *testing.T) {
+	page := read(t, "../README.md")
+	for _, row := range []string{ // which the cases below show
+		"| without a reason: `DEADLINE_EXCEEDED`; or the caller's own deadline is spent | `DEADLINE_EXCEEDED` |",
+		"| without a reason: the caller gave up its own call | `CANCELLED` |",
+		"| without a reason: `UNAUTHENTICATED`, `PERMISSION_DENIED` | the same |",
+		"| anything else, a reason that the client does not know among it | `UNAVAILABLE` |",
+	} {
+		if !strings.Contains(page, row+"\n") {
+			t.Errorf("the table has no row %s", row)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, gaveUp := newServer(t).Client().GetOpenIdTokenForDeveloperIdentity(ctx, request("alice"))

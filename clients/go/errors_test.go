@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -68,26 +70,46 @@ func TestErrorsIsFindsTheReasonAndNoOther(t *testing.T) {
 	}
 }
 
+// documentedReason is a value of the contract's enumeration with what its comment says of it.
+var documentedReason = regexp.MustCompile(`(?m)((?:^  // .*\n)+)  ERROR_REASON_([A-Z_]+) = [1-9]`)
+
+var (
+	codeOfReason         = regexp.MustCompile(`^([A-Z_]+)[.,]`)
+	awsErrorCodeOfReason = regexp.MustCompile(`Cognito: (\w+)`)
+)
+
 func TestEveryReasonOfTheContractHasAConstantAndAFailure(t *testing.T) {
 	server := newServer(t)
 	client := server.Client(tokend.WithServiceConfig(`{}`)) // without retries
-	for number, name := range tokendv1.ErrorReason_name {
-		if number == 0 {
-			continue
-		}
-		reason := tokend.Reason(strings.TrimPrefix(name, "ERROR_REASON_"))
-		if !constants[reason] {
-			t.Errorf("no constant for %s", string(reason))
+	documented := documentedReason.FindAllStringSubmatch(read(t, "../../proto/tokend/v1/error_reason.proto"), -1)
+	for _, each := range documented {
+		comment, reason := strings.ReplaceAll(each[1], "  // ", ""), tokend.Reason(each[2])
+		if _, generated := tokendv1.ErrorReason_value["ERROR_REASON_"+each[2]]; !generated || !constants[reason] {
+			t.Errorf("%s: generated %v, constant %v", each[2], generated, constants[reason])
 		}
 		server.Fail(tokendtest.Failure{Reason: reason})
 		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), request("alice"))
-		if !errors.Is(err, reason) {
-			t.Errorf("error %v, want %s", err, string(reason))
+		failed, ok := asError(err)
+		if !ok {
+			t.Fatalf("%s: error %v", each[2], err)
+		}
+		want := strings.Join([]string{each[2], first(codeOfReason, comment), first(awsErrorCodeOfReason, comment)}, " ")
+		got := strings.Join([]string{string(failed.Reason), code.Code(failed.Code).String(), failed.AWSErrorCode}, " ")
+		if got != want {
+			t.Errorf("the fake fails with %s, want %s", got, want)
 		}
 	}
-	if len(constants) != len(tokendv1.ErrorReason_name)-1 {
-		t.Errorf("%d constants for %d reasons", len(constants), len(tokendv1.ErrorReason_name)-1)
+	if all := len(tokendv1.ErrorReason_name) - 1; len(documented) != all || len(constants) != all {
+		t.Errorf("%d reasons with comments, %d constants, %d generated", len(documented), len(constants), all)
 	}
+}
+
+// first is what the pattern's group finds first; empty where it finds nothing.
+func first(pattern *regexp.Regexp, text string) string {
+	if found := pattern.FindStringSubmatch(text); found != nil {
+		return found[1]
+	}
+	return ""
 }
 
 var constants = map[tokend.Reason]bool{
