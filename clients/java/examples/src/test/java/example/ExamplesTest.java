@@ -18,11 +18,7 @@ import java.time.Instant;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import software.amazon.awssdk.auth.credentials.AnonymousCredentialsProvider;
 import software.amazon.awssdk.auth.credentials.AwsCredentials;
-import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
-import software.amazon.awssdk.regions.Region;
-import software.amazon.awssdk.services.sts.StsClient;
 import tokend.client.CachedTokenSource;
 import tokend.client.Client;
 import tokend.client.ErrorReason;
@@ -91,24 +87,25 @@ class ExamplesTest {
   }
 
   @Test
+  void servletsAreGuarded() {
+    assertThat(Verified.filter()).isNotNull();
+  }
+
+  @Test
   void stsGetsTheTokenAndItsCredentialsComeBack() throws Exception {
     CompletableFuture<String> asked = new CompletableFuture<>();
     HttpServer sts = fakeSts(asked);
-    try (StsClient stsClient =
-            StsClient.builder()
-                .endpointOverride(URI.create("http://127.0.0.1:" + sts.getAddress().getPort()))
-                .region(Region.US_EAST_1)
-                .credentialsProvider(AnonymousCredentialsProvider.create())
-                .httpClientBuilder(UrlConnectionHttpClient.builder())
-                .build();
-        CachedTokenSource source = client.tokenSource(ALICE);
-        var provider = Aws.credentials(stsClient, source)) {
-      AwsCredentials credentials = provider.resolveCredentials();
+    System.setProperty("aws.region", "us-east-1");
+    System.setProperty("aws.endpointUrlSts", "http://127.0.0.1:" + sts.getAddress().getPort());
+    try (CachedTokenSource source = client.tokenSource(ALICE)) {
+      AwsCredentials credentials = Aws.credentials(source).resolveCredentials();
 
       assertThat(credentials.accessKeyId()).isEqualTo("ASIAEXAMPLE");
       assertThat(asked.join())
           .contains("Action=AssumeRoleWithWebIdentity", "WebIdentityToken=" + source.token().value());
     } finally {
+      System.clearProperty("aws.region");
+      System.clearProperty("aws.endpointUrlSts");
       sts.stop(0);
     }
   }

@@ -13,6 +13,4 @@ final class FirstToken {
       System.out.println(token.identityId() + " " + token.value());
     }
   }
-
-  private FirstToken() {}
 }

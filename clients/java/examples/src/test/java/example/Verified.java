@@ -1,6 +1,9 @@
 package example;
 
 import io.grpc.ServerBuilder;
+import jakarta.servlet.Filter;
+import jakarta.servlet.http.HttpServletRequest;
+import tokend.verifier.IdentityFilter;
 import tokend.verifier.IdentityInterceptor;
 import tokend.verifier.TokenVerifier;
 
@@ -14,6 +17,15 @@ final class Verified {
 
   static String whoCalls() {
     return "identity " + IdentityInterceptor.current().identityId();
+  }
+
+  static Filter filter() {
+    TokenVerifier verifier = TokenVerifier.builder("https://tokend.example.internal", POOL).build();
+    return new IdentityFilter(verifier, "/healthz");
+  }
+
+  static String whoAsks(HttpServletRequest request) {
+    return "identity " + IdentityFilter.current(request).identityId();
   }
 
   private Verified() {}

@@ -7,8 +7,6 @@ import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.Status;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Objects;
 
 /**
@@ -25,8 +23,6 @@ public final class IdentityInterceptor implements ServerInterceptor {
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
   private static final Context.Key<Identity> IDENTITY = Context.key("tokend-identity");
   private static final String HEALTH = "grpc.health.v1.Health";
-  private static final String SCHEME = "Bearer ";
-  private static final System.Logger LOGGER = System.getLogger("tokend.verifier");
 
   private final TokenVerifier verifier;
 
@@ -63,24 +59,21 @@ public final class IdentityInterceptor implements ServerInterceptor {
       Identity identity = verifier.verify(token(headers));
       return Contexts.interceptCall(Context.current().withValue(IDENTITY, identity), call, headers, next);
     } catch (TokenRejectedException e) {
-      LOGGER.log(System.Logger.Level.DEBUG, "token rejected: {0}", e.getMessage());
-      return ended(call, Status.UNAUTHENTICATED.withDescription("a valid token is needed"));
+      Authorization.log(e);
+      return ended(call, Status.UNAUTHENTICATED.withDescription(Authorization.REJECTED));
     } catch (KeysUnavailableException e) {
-      LOGGER.log(System.Logger.Level.WARNING, "tokens cannot be verified", e);
-      return ended(call, Status.UNAVAILABLE.withDescription("tokens cannot be verified at the moment"));
+      Authorization.log(e);
+      return ended(call, Status.UNAVAILABLE.withDescription(Authorization.UNAVAILABLE));
     }
   }
 
   private static String token(Metadata headers) throws TokenRejectedException {
-    List<String> values = new ArrayList<>();
-    Iterable<String> found = headers.getAll(AUTHORIZATION);
-    if (found != null) {
-      found.forEach(values::add);
-    }
-    if (values.size() != 1 || !values.get(0).regionMatches(true, 0, SCHEME, 0, SCHEME.length())) {
+    Iterable<String> values = headers.getAll(AUTHORIZATION);
+    String token = values == null ? null : Authorization.bearerToken(values.iterator());
+    if (token == null) {
       throw new TokenRejectedException("there is not exactly one bearer token");
     }
-    return values.get(0).substring(SCHEME.length()).strip();
+    return token;
   }
 
   private static <Q, R> ServerCall.Listener<Q> ended(ServerCall<Q, R> call, Status status) {

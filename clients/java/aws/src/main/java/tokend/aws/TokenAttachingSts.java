@@ -1,0 +1,47 @@
+package tokend.aws;
+
+import software.amazon.awssdk.services.sts.StsClient;
+import software.amazon.awssdk.services.sts.model.AssumeRoleWithWebIdentityRequest;
+import software.amazon.awssdk.services.sts.model.AssumeRoleWithWebIdentityResponse;
+import software.amazon.awssdk.services.sts.model.ExpiredTokenException;
+import software.amazon.awssdk.services.sts.model.InvalidIdentityTokenException;
+import tokend.client.Token;
+import tokend.client.TokenSource;
+
+/**
+ * The one operation that the SDK's provider calls, with a token of the source. Here, since the provider may call it in the
+ * background, too.
+ */
+final class TokenAttachingSts implements StsClient {
+  private final StsClient sts;
+  private final TokenSource source;
+
+  TokenAttachingSts(StsClient sts, TokenSource source) {
+    this.sts = sts;
+    this.source = source;
+  }
+
+  @Override
+  public AssumeRoleWithWebIdentityResponse assumeRoleWithWebIdentity(AssumeRoleWithWebIdentityRequest request) {
+    Token token = source.token();
+    try {
+      return assume(request, token);
+    } catch (InvalidIdentityTokenException | ExpiredTokenException rejected) {
+      source.invalidate(token);
+    }
+    return assume(request, source.token());
+  }
+
+  private AssumeRoleWithWebIdentityResponse assume(AssumeRoleWithWebIdentityRequest request, Token token) {
+    return sts.assumeRoleWithWebIdentity(request.toBuilder().webIdentityToken(token.value()).build());
+  }
+
+  @Override
+  public String serviceName() {
+    return StsClient.SERVICE_NAME;
+  }
+
+  /** Nothing: the client of STS belongs to whoever made it. */
+  @Override
+  public void close() {}
+}
