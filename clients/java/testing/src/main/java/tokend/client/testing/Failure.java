@@ -27,6 +27,7 @@ import tokend.client.FieldViolation;
  * @param awsRequestId the id of a request to Cognito; empty: there was none
  * @param violations fields that break their limits
  * @param resourceType what does not exist; empty: no such detail
+ * @param hangs whether the call gets no answer at all, and ends with its caller's deadline
  */
 public record Failure(
     Status.Code code,
@@ -35,7 +36,8 @@ public record Failure(
     @Nullable Duration retryDelay,
     String awsRequestId,
     List<FieldViolation> violations,
-    String resourceType) {
+    String resourceType,
+    boolean hangs) {
 
   private record Row(Status.Code code, String awsErrorCode) {}
 
@@ -68,7 +70,7 @@ public record Failure(
    * @return the failure
    */
   public static Failure of(ErrorReason reason) {
-    return new Failure(row(reason).code(), reason, "as the test asked for", null, "", List.of(), "");
+    return new Failure(row(reason).code(), reason, "as the test asked for", null, "", List.of(), "", false);
   }
 
   /**
@@ -78,7 +80,7 @@ public record Failure(
    * @return the failure
    */
   public static Failure of(Status.Code code) {
-    return new Failure(code, null, "as the test asked for", null, "", List.of(), "");
+    return new Failure(code, null, "as the test asked for", null, "", List.of(), "", false);
   }
 
   /**
@@ -88,7 +90,26 @@ public record Failure(
    * @return the changed failure
    */
   public Failure withRetryDelay(Duration value) {
-    return new Failure(code, reason, message, value, awsRequestId, violations, resourceType);
+    return new Failure(code, reason, message, value, awsRequestId, violations, resourceType, hangs);
+  }
+
+  /**
+   * Names fields that break their limits.
+   *
+   * @param value the fields
+   * @return the changed failure
+   */
+  public Failure withViolations(List<FieldViolation> value) {
+    return new Failure(code, reason, message, retryDelay, awsRequestId, List.copyOf(value), resourceType, hangs);
+  }
+
+  /**
+   * A call without an answer, as of a server that hangs.
+   *
+   * @return the failure
+   */
+  public static Failure hanging() {
+    return new Failure(Status.Code.UNAVAILABLE, null, "never sent", null, "", List.of(), "", true);
   }
 
   StatusRuntimeException toException() {

@@ -6,18 +6,22 @@ import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Queue;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
-/** Counts calls, and fails those that are to fail. */
+/** Counts calls, lets them wait while they are paused, and fails those that are to fail. */
 final class FakeFailures implements ServerInterceptor {
   private final Map<String, Integer> calls = new HashMap<>();
   private final Queue<Failure> next = new ArrayDeque<>();
   private @Nullable Failure standing;
+  private boolean isPaused;
+  private boolean isClosed;
 
   @Override
   public <Q, R> ServerCall.Listener<Q> interceptCall(
@@ -30,6 +34,9 @@ final class FakeFailures implements ServerInterceptor {
     if (failure == null) {
       return handler.startCall(call, headers);
     }
+    if (failure.hangs()) {
+      return new ServerCall.Listener<>() {};
+    }
     StatusRuntimeException thrown = failure.toException();
     Metadata trailers = Status.trailersFromThrowable(thrown);
     call.close(thrown.getStatus(), trailers == null ? new Metadata() : trailers);
@@ -38,12 +45,46 @@ final class FakeFailures implements ServerInterceptor {
 
   private synchronized @Nullable Failure count(String operation) {
     calls.merge(operation, 1, Integer::sum);
+    notifyAll();
+    while (isPaused && !isClosed) {
+      try {
+        wait();
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        return Failure.of(Status.Code.CANCELLED);
+      }
+    }
     Failure once = next.poll();
     return once != null ? once : standing;
   }
 
   synchronized int calls(String operation) {
     return calls.getOrDefault(operation, 0);
+  }
+
+  synchronized void waitForCalls(String operation, int count, Duration timeout) throws InterruptedException {
+    long end = System.nanoTime() + timeout.toNanos();
+    while (calls(operation) < count) {
+      long left = end - System.nanoTime();
+      if (left <= 0) {
+        throw new AssertionError(calls(operation) + " of " + count + " calls of " + operation + " came in " + timeout);
+      }
+      TimeUnit.NANOSECONDS.timedWait(this, left);
+    }
+  }
+
+  synchronized void pause() {
+    isPaused = true;
+  }
+
+  synchronized void resume() {
+    isPaused = false;
+    notifyAll();
+  }
+
+  synchronized void close() {
+    isClosed = true;
+    notifyAll();
   }
 
   synchronized void fail(Failure failure) {

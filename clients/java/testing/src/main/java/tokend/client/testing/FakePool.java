@@ -105,12 +105,12 @@ final class FakePool {
   static StatusRuntimeException notFound(String type) {
     Failure failure = Failure.of(ErrorReason.RESOURCE_NOT_FOUND);
     return new Failure(
-            failure.code(), failure.reason(), type + " not found.", null, "", List.of(), type)
+            failure.code(), failure.reason(), type + " not found.", null, "", List.of(), type, false)
         .toException();
   }
 
   static StatusRuntimeException refusal(ErrorReason reason, String message) {
     Failure failure = Failure.of(reason);
-    return new Failure(failure.code(), reason, message, null, "", List.of(), "").toException();
+    return new Failure(failure.code(), reason, message, null, "", List.of(), "", false).toException();
   }
 }

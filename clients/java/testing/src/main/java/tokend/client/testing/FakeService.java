@@ -7,11 +7,9 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import tokend.client.ErrorReason;
-import tokend.client.FieldViolation;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
@@ -24,9 +22,9 @@ import tokend.v1.UnlinkDeveloperIdentityResponse;
 
 /** The four operations on one pool, with the checks that tests of callers meet. */
 final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentityServiceImplBase {
+  static final int LARGEST_PAGE = 60;
+
   private static final Duration DEFAULT_DURATION = Duration.ofMinutes(15);
-  private static final Duration LONGEST_DURATION = Duration.ofDays(1);
-  private static final int LARGEST_PAGE = 60;
 
   private final FakePool pool = new FakePool();
   private final FakeIssuer issuer;
@@ -56,6 +54,7 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
     answer(
         observer,
         () -> {
+          FakeLimits.check(request);
           checkPool(request.getIdentityPoolId());
           checkProvider(request.getDeveloperProviderName());
           String id = pool.merge(request.getSourceUserIdentifier(), request.getDestinationUserIdentifier());
@@ -69,6 +68,7 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
     answer(
         observer,
         () -> {
+          FakeLimits.check(request);
           checkPool(request.getIdentityPoolId());
           checkProvider(request.getDeveloperProviderName());
           pool.unlink(request.getIdentityId(), request.getDeveloperUserIdentifier());
@@ -89,7 +89,8 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
   }
 
   private GetOpenIdTokenForDeveloperIdentityResponse issue(GetOpenIdTokenForDeveloperIdentityRequest request) {
-    Duration duration = checkedDuration(request);
+    FakeLimits.check(request);
+    Duration duration = request.hasTokenDuration() ? FakeLimits.duration(request) : DEFAULT_DURATION;
     checkPool(request.getIdentityPoolId());
     String user = developerUser(request);
     String id = pool.getOrCreate(user, request.getIdentityId());
@@ -106,6 +107,7 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
   }
 
   private LookupDeveloperIdentityResponse lookUp(LookupDeveloperIdentityRequest request) {
+    FakeLimits.check(request);
     checkPool(request.getIdentityPoolId());
     String user = request.getDeveloperUserIdentifier();
     if (request.getIdentityId().isEmpty() && user.isEmpty()) {
@@ -136,29 +138,6 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
           ErrorReason.NOT_AUTHORIZED, "Token is not from a supported provider of this identity pool.");
     }
     return user;
-  }
-
-  private static Duration checkedDuration(GetOpenIdTokenForDeveloperIdentityRequest request) {
-    List<FieldViolation> violations = new ArrayList<>();
-    if (request.getIdentityPoolId().isEmpty()) {
-      violations.add(new FieldViolation("identity_pool_id", "Member must not be empty"));
-    }
-    if (request.getLoginsMap().isEmpty()) {
-      violations.add(new FieldViolation("logins", "Member must not be empty"));
-    }
-    com.google.protobuf.Duration asked = request.getTokenDuration();
-    Duration duration =
-        request.hasTokenDuration() ? Duration.ofSeconds(asked.getSeconds(), asked.getNanos()) : DEFAULT_DURATION;
-    boolean isWhole = duration.toNanosPart() == 0;
-    if (!isWhole || duration.isZero() || duration.isNegative() || duration.compareTo(LONGEST_DURATION) > 0) {
-      violations.add(new FieldViolation("token_duration", "Member must be whole seconds from 1 to 86400"));
-    }
-    if (!violations.isEmpty()) {
-      Failure failure = Failure.of(ErrorReason.VALIDATION_FAILED);
-      throw new Failure(failure.code(), failure.reason(), "Fields break their limits.", null, "", violations, "")
-          .toException();
-    }
-    return duration;
   }
 
   private static void checkPool(String identityPoolId) {

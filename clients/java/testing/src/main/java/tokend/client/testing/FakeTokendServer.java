@@ -1,5 +1,6 @@
 package tokend.client.testing;
 
+import com.nimbusds.jose.JWSAlgorithm;
 import io.grpc.ChannelCredentials;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.Server;
@@ -21,8 +22,8 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
  * A tokend within the process. It registers or retrieves identities, looks them up, merges and unlinks them, signs real
- * tokens (RS512) with a key of its own, and fails as a test sets it. It opens no port, keeps nothing, and knows one pool
- * and developer users alone: logins of public providers are refused.
+ * tokens with a key of its own, and fails or hangs as a test sets it. It opens no port but for {@link #serveIssuer()},
+ * keeps nothing, and knows one pool and developer users alone: logins of public providers are refused.
  */
 public final class FakeTokendServer implements AutoCloseable {
   /** The pool. */
@@ -31,16 +32,17 @@ public final class FakeTokendServer implements AutoCloseable {
   /** The pool's developer provider. */
   public static final String DEVELOPER_PROVIDER_NAME = "login.example.internal";
 
-  /** The {@code iss} of its tokens. Nothing is served there: {@link #jwks()} gives the keys. */
+  /** The {@code iss} of its tokens until {@link #serveIssuer()}. Nothing is served there. */
   public static final String ISSUER = "https://tokend.example.internal";
 
   private final String name = UUID.randomUUID().toString();
-  private final FakeIssuer issuer = new FakeIssuer();
+  private final FakeIssuer issuer;
   private final FakeFailures failures = new FakeFailures();
   private final List<Client> clients = new CopyOnWriteArrayList<>();
   private final Server server;
 
-  private FakeTokendServer(InstantSource clock) {
+  private FakeTokendServer(InstantSource clock, JWSAlgorithm algorithm) {
+    issuer = new FakeIssuer(algorithm);
     HealthStatusManager health = new HealthStatusManager();
     health.setStatus(DeveloperIdentityServiceGrpc.SERVICE_NAME, ServingStatus.SERVING);
     server =
@@ -67,7 +69,18 @@ public final class FakeTokendServer implements AutoCloseable {
    * @return the server, to be closed
    */
   public static FakeTokendServer start(InstantSource clock) {
-    FakeTokendServer started = new FakeTokendServer(clock);
+    return start(clock, JWSAlgorithm.RS512);
+  }
+
+  /**
+   * Starts a server that signs by another algorithm than tokend does by default.
+   *
+   * @param clock the clock of the tokens' times
+   * @param algorithm {@code RS512}, {@code RS256} or {@code ES256}
+   * @return the server, to be closed
+   */
+  public static FakeTokendServer start(InstantSource clock, JWSAlgorithm algorithm) {
+    FakeTokendServer started = new FakeTokendServer(clock, algorithm);
     try {
       started.server.start();
     } catch (IOException e) {
@@ -139,6 +152,38 @@ public final class FakeTokendServer implements AutoCloseable {
     return failures.calls(operation);
   }
 
+  /**
+   * Waits until so many calls have come.
+   *
+   * @param operation the name of the operation in the contract
+   * @param count how many, from the server's start
+   * @param timeout how long at the most
+   * @throws InterruptedException the thread was interrupted
+   * @throws AssertionError they did not come in time
+   */
+  public void waitForCalls(String operation, int count, Duration timeout) throws InterruptedException {
+    failures.waitForCalls(operation, count, timeout);
+  }
+
+  /** Lets the calls that come from now on wait until {@link #resume()}. */
+  public void pause() {
+    failures.pause();
+  }
+
+  /** Answers the calls that wait, and those that come. */
+  public void resume() {
+    failures.resume();
+  }
+
+  /**
+   * Serves the issuer's discovery document and keys on the loopback, for verifiers.
+   *
+   * @return the URL, which is the {@code iss} of tokens from now on
+   */
+  public String serveIssuer() {
+    return issuer.serve();
+  }
+
   /** Signs with a new key from now on; the keys before stay published. */
   public void rotateKey() {
     issuer.rotateKey();
@@ -157,6 +202,8 @@ public final class FakeTokendServer implements AutoCloseable {
   @Override
   public void close() {
     clients.forEach(Client::close);
+    failures.close();
     server.shutdownNow();
+    issuer.close();
   }
 }

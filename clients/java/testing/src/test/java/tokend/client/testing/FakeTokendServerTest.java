@@ -2,25 +2,44 @@ package tokend.client.testing;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
+import com.nimbusds.jose.JOSEException;
+import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.JWSVerifier;
 import com.nimbusds.jose.crypto.RSASSAVerifier;
+import com.nimbusds.jose.crypto.factories.DefaultJWSVerifierFactory;
+import com.nimbusds.jose.jwk.AsymmetricJWK;
+import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.JWKSet;
+import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.SignedJWT;
 import io.grpc.Status;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.security.Key;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import tokend.client.CachedTokenSource;
 import tokend.client.CachingPolicy;
 import tokend.client.Client;
 import tokend.client.ErrorReason;
+import tokend.client.FieldViolation;
 import tokend.client.LookupRequest;
 import tokend.client.LookupResult;
 import tokend.client.MergeRequest;
@@ -32,6 +51,7 @@ import tokend.client.UnlinkRequest;
 class FakeTokendServerTest {
   private static final String POOL = FakeTokendServer.IDENTITY_POOL_ID;
   private static final String PROVIDER = FakeTokendServer.DEVELOPER_PROVIDER_NAME;
+  private static final Duration PATIENCE = Duration.ofMinutes(1);
   private static final Instant NOW = Instant.parse("2026-11-22T12:00:00Z");
 
   private final FakeTokendServer server = FakeTokendServer.start(InstantSource.fixed(NOW));
@@ -156,7 +176,9 @@ class FakeTokendServerTest {
     assertRefused(
         ErrorReason.RESOURCE_NOT_FOUND,
         Status.Code.NOT_FOUND,
-        () -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.of("local:none", PROVIDER, "alice")));
+        () ->
+            client.getOpenIdTokenForDeveloperIdentity(
+                TokenRequest.of("local:00000000-0000-4000-8000-000000000000", PROVIDER, "alice")));
     assertRefused(
         ErrorReason.INVALID_PARAMETER,
         Status.Code.INVALID_ARGUMENT,
@@ -214,6 +236,96 @@ class FakeTokendServerTest {
 
     assertThat(server.calls("GetOpenIdTokenForDeveloperIdentity")).isEqualTo(5);
     assertThat(server.calls("LookupDeveloperIdentity")).isZero();
+  }
+
+  @Test
+  void aFailureMayBeNoAnswerAtAll() {
+    server.failNext(Failure.hanging());
+    assertThatExceptionOfType(TokendException.class)
+        .isThrownBy(
+            () -> client.withDeadline(Duration.ofMillis(100)).getOpenIdTokenForDeveloperIdentity(request("alice")))
+        .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.DEADLINE_EXCEEDED));
+    token("alice");
+  }
+
+  @Test
+  void callsWaitWhileItIsPaused() throws Exception {
+    server.pause();
+    CompletableFuture<Token> waiting = client.getOpenIdTokenForDeveloperIdentityAsync(request("alice"));
+    server.waitForCalls("GetOpenIdTokenForDeveloperIdentity", 1, PATIENCE);
+    assertThat(waiting).isNotDone();
+    server.resume();
+    assertThat(waiting.get(PATIENCE.toSeconds(), TimeUnit.SECONDS).identityId()).isEqualTo(token("alice").identityId());
+  }
+
+  @Test
+  void callsThatDoNotComeAreReported() {
+    assertThatExceptionOfType(AssertionError.class)
+        .isThrownBy(() -> server.waitForCalls("LookupDeveloperIdentity", 1, Duration.ofMillis(1)))
+        .withMessageContaining("0 of 1 calls of LookupDeveloperIdentity");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"RS512", "RS256", "ES256"})
+  void theIssuerIsServed(String algorithm) throws Exception {
+    try (FakeTokendServer other = FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.parse(algorithm))) {
+      String url = other.serveIssuer();
+      SignedJWT jwt = SignedJWT.parse(other.client().getOpenIdTokenForDeveloperIdentity(request("alice")).value());
+      Map<String, Object> discovery = JSONObjectUtils.parse(get(url + "/.well-known/openid-configuration"));
+      JWK key = JWKSet.parse(get(String.valueOf(discovery.get("jwks_uri")))).getKeyByKeyId(jwt.getHeader().getKeyID());
+
+      assertThat(discovery).containsEntry("issuer", url);
+      assertThat(jwt.getJWTClaimsSet().getIssuer()).isEqualTo(url);
+      assertThat(jwt.getHeader().getAlgorithm().getName()).isEqualTo(algorithm);
+      JWSVerifier verifier = new DefaultJWSVerifierFactory().createJWSVerifier(jwt.getHeader(), publicKey(key));
+      assertThat(jwt.verify(verifier)).isTrue();
+      assertThat(other.serveIssuer()).isEqualTo(url);
+    }
+  }
+
+  @Test
+  void otherAlgorithmsAreRefused() {
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.HS256))
+        .withMessageContaining("RS512");
+  }
+
+  @Test
+  void allFieldsThatBreakTheirLimitsAreNamed() {
+    TokenRequest.Builder token = TokenRequest.builder("no pool").identityId("x".repeat(56)).login(PROVIDER, "");
+    for (int i = 0; i <= 50; i++) {
+      token.principalTag("tag" + i, "x".repeat(257));
+    }
+    assertViolations(
+        () -> client.getOpenIdTokenForDeveloperIdentity(token.tokenDuration(Duration.ofMillis(500)).build()),
+        "identity_pool_id", "identity_id", "logins.value", "principal_tags", "principal_tags.value", "token_duration");
+    assertViolations(
+        () -> client.lookupDeveloperIdentity(new LookupRequest("", "x", "x".repeat(1025), 61, "a b")),
+        "identity_pool_id", "identity_id", "developer_user_identifier", "max_results", "next_token");
+    assertViolations(
+        () -> client.mergeDeveloperIdentities(new MergeRequest("", "x".repeat(1025), "a b", "")),
+        "source_user_identifier", "destination_user_identifier", "developer_provider_name", "identity_pool_id");
+    assertViolations(
+        () -> client.unlinkDeveloperIdentity(new UnlinkRequest("", "", "", "")),
+        "identity_id", "developer_user_identifier", "developer_provider_name", "identity_pool_id");
+  }
+
+  private static void assertViolations(ThrowingCallable call, String... fields) {
+    assertThatExceptionOfType(TokendException.class)
+        .isThrownBy(call)
+        .satisfies(e -> assertThat(e.reason()).contains(ErrorReason.VALIDATION_FAILED))
+        .satisfies(
+            e -> assertThat(Set.copyOf(e.violations().stream().map(FieldViolation::field).toList())).isEqualTo(Set.of(fields)));
+  }
+
+  private static Key publicKey(JWK key) throws JOSEException {
+    return key instanceof AsymmetricJWK pair ? pair.toPublicKey() : key.toOctetSequenceKey().toSecretKey();
+  }
+
+  private static String get(String url) throws IOException, InterruptedException {
+    return HttpClient.newHttpClient()
+        .send(HttpRequest.newBuilder(URI.create(url)).timeout(PATIENCE).build(), HttpResponse.BodyHandlers.ofString())
+        .body();
   }
 
   @Test
