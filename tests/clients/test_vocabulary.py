@@ -18,7 +18,8 @@ def _text(paths: Iterable[Path]) -> str:
 
 @cache
 def _go_names() -> set[str]:
-    text = _text(path for path in (CLIENTS / "go").glob("*.go") if not path.name.endswith("_test.go"))
+    paths = [*(CLIENTS / "go").glob("*.go"), *(CLIENTS / "go/tokendtest").glob("*.go")]
+    text = _text(path for path in paths if not path.name.endswith("_test.go"))
     types_and_functions = re.findall(r"^(?:type|func(?: \([^)]*\))?) (\w+)", text, re.MULTILINE)
     fields = [
         name
@@ -30,7 +31,7 @@ def _go_names() -> set[str]:
 
 @cache
 def _java_names() -> set[str]:
-    text = _text((CLIENTS / "java/client/src/main").rglob("*.java"))
+    text = _text((CLIENTS / "java").glob("[ct]*/src/main/**/*.java"))
     types = re.findall(
         r"^(?:public |final |abstract |sealed )*(?:class|interface|record|enum) (\w+)", text, re.MULTILINE
     )
@@ -41,7 +42,8 @@ def _java_names() -> set[str]:
 
 @cache
 def _python_names() -> set[str]:
-    nodes = ast.walk(ast.parse(_text((CLIENTS / "python/tokend_client").glob("*.py"))))
+    package = CLIENTS / "python/tokend_client"
+    nodes = ast.walk(ast.parse(_text([*package.glob("*.py"), *package.glob("testing/*.py")])))
     return {name for node in nodes if (name := _declared(node))}
 
 
@@ -59,10 +61,12 @@ DECLARED: dict[str, Callable[[], set[str]]] = {"Go": _go_names, "Java": _java_na
 
 
 def _names_of_the_page() -> list[tuple[str, str]]:
-    section = (CLIENTS / "README.md").read_text(encoding="utf-8").split("\n## Names\n", 1)[1].split("\n## ", 1)[0]
-    head, _, *rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    page = (CLIENTS / "README.md").read_text(encoding="utf-8")
+    sections = [page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0] for heading in ("Names", "Fakes")]
+    tables = [[line.strip("|").split("|") for line in each.splitlines() if line.startswith("|")] for each in sections]
     return [
-        (language.strip(), name)
+        (language.partition(",")[0].strip(), name)
+        for head, _, *rows in tables
         for row in rows
         for language, cell in zip(head[1:], row[1:], strict=True)
         for name in re.findall(r"`(\w+)`", cell)
