@@ -315,7 +315,9 @@ class FakeTokendServerTest {
         .isThrownBy(call)
         .satisfies(e -> assertThat(e.reason()).contains(ErrorReason.VALIDATION_FAILED))
         .satisfies(
-            e -> assertThat(Set.copyOf(e.violations().stream().map(FieldViolation::field).toList())).isEqualTo(Set.of(fields)));
+            e ->
+                assertThat(Set.copyOf(e.violations().stream().map(FieldViolation::field).toList()))
+                    .isEqualTo(Set.of(fields)));
   }
 
   private static Key publicKey(JWK key) throws JOSEException {
