@@ -176,7 +176,7 @@ def git_daemon(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def vanity_host(repository: str) -> Iterator[str]:
-    """A proxy that answers for every host with the page's tags, but for the repository, each where the page tells."""
+    """A proxy that answers for every host with the page's tags, but for the repository, each at the page's place."""
     client, for_aws = (re.sub(r"https://\S+", repository, tag) for tag in TAGS)
 
     class Host(BaseHTTPRequestHandler):

@@ -113,6 +113,11 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     return holding != null && !holding.isExpired(policy.now());
   }
 
+  /** The refresh that runs, if one does; its token is held when it ends. */
+  @Nullable CompletableFuture<Token> refresh() {
+    return state.refresh();
+  }
+
   private void noteLoss() {
     if (!hasToken()) {
       whenLost.run();

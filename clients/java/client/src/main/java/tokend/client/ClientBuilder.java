@@ -133,7 +133,7 @@ public final class ClientBuilder {
    * Counts refreshes, stale tokens, users and evictions in a way of one's own, or in Micrometer by {@code
    * tokend-micrometer}. More than one may count.
    *
-   * @param value is told what happens; by default nothing is counted
+   * @param value gets each event; by default nothing is counted
    * @return this
    */
   public ClientBuilder metrics(ClientMetrics value) {

@@ -3,7 +3,7 @@ package tokend.client;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Is told what a client does, so that any library can count it. Called by many threads at once, and must not block: a
+ * Gets each event of a client, so that any library can count it. Called by many threads at once, and must not block: a
  * caller of a source may be one of them. What it throws is dropped.
  */
 public interface ClientMetrics {

@@ -18,8 +18,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps the tokens of many users, a {@link CachedTokenSource} each. The key is the whole {@link TokenRequest}. When it is
- * full, a user without a token makes room, or else the one whose token was asked for longest ago. Safe to use by many
- * threads at once.
+ * full, a user without a token makes room, or else the one whose token was asked for longest ago. Who makes room during a
+ * refresh is back when it brings a token. Safe to use by many threads at once.
  */
 public final class TokenCache implements AutoCloseable {
   /** How many users a cache holds if nothing else is said. */
@@ -214,13 +214,35 @@ public final class TokenCache implements AutoCloseable {
   private void drop(Entry entry) {
     entries.remove(entry.request);
     telemetry.evicted();
-    leave(entry.source);
+    leave(entry);
   }
 
   /** Lets a source finish the refresh that others may wait for; until then closing must find it. */
-  private void leave(CachedTokenSource source) {
-    leaving.add(source);
-    source.idle().whenComplete((nothing, failure) -> leaving.remove(source));
+  private void leave(Entry entry) {
+    CompletableFuture<Token> refresh = entry.source.refresh();
+    if (refresh == null) {
+      return;
+    }
+    leaving.add(entry.source);
+    refresh.whenComplete(
+        (token, failure) -> {
+          leaving.remove(entry.source);
+          if (token != null) {
+            takeBack(entry);
+          }
+        });
+  }
+
+  private synchronized void takeBack(Entry entry) {
+    if (closed || entries.containsKey(entry.request)) {
+      return;
+    }
+    while (entries.size() >= maxUsers) {
+      makeRoom();
+    }
+    entries.put(entry.request, entry);
+    enqueue(entry);
+    telemetry.usersChanged(1);
   }
 
   private static final class Entry {

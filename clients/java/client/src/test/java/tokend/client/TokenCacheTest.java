@@ -140,6 +140,47 @@ class TokenCacheTest {
   }
 
   @Test
+  void whoMadeRoomIsBackWithATokenThatWasOnItsWay() {
+    try (TokenCache cache = cache(1)) {
+      cache.tokenAsync(user("alice"));
+      cache.tokenAsync(user("bob"));
+      Token token = token("alice1", clock.instant(), LIFE);
+      callsOf("alice").last().complete(token);
+
+      assertThat(cache.token(user("alice"))).isSameAs(token);
+      assertThat(callsOf("alice").count()).isEqualTo(1);
+      cache.tokenAsync(user("bob"));
+      assertThat(callsOf("bob").count()).as("made room").isEqualTo(2);
+    }
+  }
+
+  @Test
+  void whoMadeRoomIsNotBackWithoutANewToken() {
+    try (TokenCache cache = cache(1)) {
+      warm(cache, "alice");
+      clock.advance(LIFE.dividedBy(2));
+      use(cache, "alice");
+      Token kept = warm(cache, "bob");
+      callsOf("alice").last().completeExceptionally(Status.UNAVAILABLE.asRuntimeException());
+
+      assertThat(cache.token(user("bob"))).isSameAs(kept);
+      assertThat(callsOf("bob").count()).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void whoMadeRoomIsNotBackAfterTheEnd() {
+    TokenCache cache = cache(1);
+    CompletableFuture<Token> waiting = cache.tokenAsync(user("alice"));
+    cache.tokenAsync(user("bob"));
+    cache.close();
+    callsOf("alice").last().complete(token("alice1", clock.instant(), LIFE));
+
+    assertThat(waiting).isCompletedExceptionally();
+    assertThatExceptionOfType(TokendException.class).isThrownBy(() -> cache.token(user("alice")));
+  }
+
+  @Test
   void closingWakesAllWhoWait() {
     TokenCache cache = cache(1);
     CompletableFuture<Token> leaving = cache.tokenAsync(user("alice"));

@@ -5,10 +5,10 @@ import org.jspecify.annotations.Nullable;
 
 /** The header of a call that bears a token (RFC 6750, section 2.1). */
 final class Authorization {
-  /** What a caller without a valid token is told; why it is not valid is logged. */
+  /** The answer to a caller without a valid token; why it is not valid is logged. */
   static final String REJECTED = "a valid token is needed";
 
-  /** What a caller is told whose token cannot be verified. */
+  /** The answer to a caller whose token cannot be verified. */
   static final String UNAVAILABLE = "tokens cannot be verified at the moment";
 
   private static final String SCHEME = "Bearer ";
