@@ -19,8 +19,9 @@ from tokend_server.rpc.peers import host_of
 #: Seconds between two looks at the calls that wait. A message that belongs to its headers is there long before.
 _INTERVAL = 0.1
 
-#: Seconds that gRPC may take to say that a call without a message is cancelled; it says so nearly at once.
-_SETTLING = 0.1
+#: Seconds that gRPC may take to say that a call without a message is cancelled. It says so nearly at once, unless the
+#: machine is busy. The call counts as one that waits for its message meanwhile.
+_SETTLING = 1.0
 
 
 class Replaceable(Protocol):

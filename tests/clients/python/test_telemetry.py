@@ -134,19 +134,19 @@ def test_a_log_that_hangs_holds_no_lock_of_a_source(
             goes_on.wait(60)
 
     source = cache.source(alice)
-    source.token()
+    held = source.token()
     clock.advance(400)
     server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
     logger = logging.getLogger("tokend_client")
     logger.addHandler(handler := Hangs())
-    try:
-        stale = source.token()
-        assert logs.wait(30)
-        with ThreadPoolExecutor(1) as other:
-            assert other.submit(source.token).result(20) is stale
-    finally:
-        goes_on.set()
-        logger.removeHandler(handler)
+    with ThreadPoolExecutor(2) as callers:
+        callers.submit(source.token)  # a refresh that fails at once is logged by this thread
+        try:
+            assert logs.wait(30)
+            assert callers.submit(source.token).result(20) is held
+        finally:
+            goes_on.set()
+            logger.removeHandler(handler)
     source.wait_for_refresh()
 
 
