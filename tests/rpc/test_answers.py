@@ -6,10 +6,10 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import FOUND, IDENTITY_ID
-from tests.support.grpc_service import GrpcService, grpc_service
+from tests.support.grpc_service import POOL_ID, GrpcService, grpc_service
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.model import DeveloperIdentity
+from tokend_server.model import DeveloperIdentity, TokenRequest
 
 
 def test_a_token() -> None:
@@ -50,3 +50,18 @@ def test_a_merge_tells_the_identity_that_stays(service: GrpcService) -> None:
 
 def test_an_unlink_tells_nothing(service: GrpcService) -> None:
     assert service.call("UnlinkDeveloperIdentity") == pb.UnlinkDeveloperIdentityResponse()
+
+
+def test_maps_come_to_the_engine_in_the_order_of_their_keys(service: GrpcService) -> None:
+    logins = {f"{number}.login.example.test": f"user {number}" for number in range(10)}
+    tags = {f"tag {number:02}": f"value {number}" for number in range(50)}
+    request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=POOL_ID,
+        logins=dict(reversed(logins.items())),
+        principal_tags=dict(reversed(tags.items())),
+    )
+    service.call("GetOpenIdTokenForDeveloperIdentity", request)
+    (asked,) = service.engine.requests
+    assert isinstance(asked, TokenRequest)
+    assert [(name, value.reveal()) for name, value in asked.logins.items()] == list(logins.items())
+    assert list(asked.principal_tags.items()) == list(tags.items())

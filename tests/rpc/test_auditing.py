@@ -153,6 +153,19 @@ def test_an_issued_token_is_reported_with_all_that_was_asked_and_answered(audite
     assert CANARY not in audited.text
 
 
+def test_names_are_reported_in_their_order(audited: Audited) -> None:
+    logins, tags = ([f"{kind}-{number:02}" for number in range(count)] for kind, count in (("login", 10), ("tag", 50)))
+    request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=POOL_ID,
+        logins=dict.fromkeys(reversed(logins), CANARY),
+        principal_tags=dict.fromkeys(reversed(tags), CANARY),
+    )
+    assert failure(lambda: audited.call(GET, request)).reason == "CALLER_NOT_ALLOWED"
+    parameters = audited.event()["requestParameters"]
+    assert list(parameters["logins"]) == logins
+    assert list(parameters["principalTags"]) == tags
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "identity_id"),
     [

@@ -66,10 +66,10 @@ def _asked_for_token(request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> _
     return _Asked(
         request.identity_pool_id,
         request.identity_id,
-        tuple(request.logins),
+        tuple(sorted(request.logins)),
         "",
         request.token_duration.seconds if request.HasField("token_duration") else None,
-        tuple(request.principal_tags),
+        tuple(sorted(request.principal_tags)),
     )
 
 

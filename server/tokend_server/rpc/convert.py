@@ -1,4 +1,8 @@
-"""Between the messages of the contract and the values of the service."""
+"""Between the messages of the contract and the values of the service.
+
+The maps of a message have no order that a process can rely on (Protocol Buffers, "Maps"): here they get that of their
+keys, so that equal requests have equal tokens, errors and lines in the audit.
+"""
 
 from datetime import timedelta
 
@@ -27,9 +31,9 @@ def token_request(
 ) -> TokenRequest:
     return TokenRequest(
         identity_pool_id=message.identity_pool_id,
-        logins={name: Secret(value) for name, value in message.logins.items()},
+        logins={name: Secret(value) for name, value in sorted(message.logins.items())},
         identity_id=message.identity_id or None,
-        principal_tags=dict(message.principal_tags),
+        principal_tags=dict(sorted(message.principal_tags.items())),
         token_duration=(
             timedelta(seconds=message.token_duration.seconds)
             if message.HasField("token_duration")
