@@ -5,10 +5,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.progress import ProgressReporter
 from tests.support.server_process import ServerProcess, write_config
 
 #: Seconds that the process has to end after its tests.
 _LAST_PATIENCE = 60
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Replaces the dots of a quiet run by a line for each file."""
+    if config.get_verbosity() < 0 and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ProgressReporter(config))
 
 
 def pytest_unconfigure() -> None:
