@@ -22,9 +22,8 @@ from tokend_server.rpc.interceptors.auditing import announcing
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages
-from tokend_server.web.listener import BoundAddress
+from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.probes import ops_pages
-from tokend_server.web.read_only import ReadOnlyListener
 from tokend_server.web.site import Site
 
 _log = logging.getLogger(__name__)
@@ -154,6 +153,6 @@ def needing_threads() -> Iterator[None]:
 
 
 def _serve_http(address: BoundAddress, site: Site, undo: ExitStack) -> None:
-    listener = ReadOnlyListener(address, site)
+    listener = HttpListener(address, site)
     listener.start()
     undo.callback(listener.stop)

@@ -13,9 +13,8 @@ from tests.support.grpc_service import grpc_service
 
 from tokend_server.config import ConfigError
 from tokend_server.listening import Endpoint, endpoints, make_room_for_socket, open_sockets, usable_endpoints
-from tokend_server.web.listener import BoundAddress
+from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text
-from tokend_server.web.read_only import ReadOnlyListener
 from tokend_server.web.site import Site
 
 IPV4, IPV6 = "127.0.0.1", "::1"
@@ -27,7 +26,7 @@ NOT_OURS = "192.0.2.1"
 @contextmanager
 def over_http(address: str) -> Iterator[str]:
     with closing(BoundAddress("ops.listen", address)) as bound:
-        listener = ReadOnlyListener(bound, Site({"/": lambda _request: plain_text("ok")})).start()
+        listener = HttpListener(bound, Site({"/": lambda _request: plain_text("ok")})).start()
         yield bound.address
         listener.stop()
 

@@ -11,9 +11,8 @@ from tests.support.descriptors import no_descriptors_left
 
 from tokend_server import descriptors
 from tokend_server.config import Config
-from tokend_server.web.listener import BoundAddress
+from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text
-from tokend_server.web.read_only import ReadOnlyListener
 from tokend_server.web.site import Site
 
 ASKING = """
@@ -26,7 +25,7 @@ print(sys.stdin.readline() and opener.open(sys.argv[1], timeout=30).read().decod
 def test_a_probe_is_answered_and_the_log_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     bound = BoundAddress("ops.listen", "127.0.0.1:0")
-    listener = ReadOnlyListener(bound, Site({"/livez": lambda _request: plain_text("ok")})).start()
+    listener = HttpListener(bound, Site({"/livez": lambda _request: plain_text("ok")})).start()
     url = f"http://{bound.address}/livez"
     assert httpx.get(url, trust_env=False).text == "ok"
     with subprocess.Popen(

@@ -16,11 +16,10 @@ from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import PATIENCE
 from tests.web.raw_client import GET_PAGE, connected, is_gone, is_reset, read_answer, read_to_end
 
-from tokend_server.web.connection import MAX_HEAD_BYTES
-from tokend_server.web.listener import BoundAddress
+from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import Page, Request, Response, plain_text
 from tokend_server.web.probes import ops_pages
-from tokend_server.web.read_only import ReadOnlyListener
+from tokend_server.web.request_parser import MAX_HEAD_BYTES
 from tokend_server.web.site import Site
 
 #: What an impatient listener lets its clients take; tests wait that long for it to lose patience.
@@ -88,7 +87,7 @@ def pages() -> Pages:
 def serving(pages: dict[str, Page], *, patience: float = PATIENCE, most_connections: int = 256) -> Iterator[str]:
     """A listener on a port of its own; HOST:PORT of it."""
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
-        listener = ReadOnlyListener(
+        listener = HttpListener(
             bound, Site(pages), FakeClock(), patience=patience, most_connections=most_connections
         ).start()
         try:
@@ -368,7 +367,7 @@ def test_a_page_that_fails_is_logged_and_not_shown(path: str, start: Start, capl
 
 def test_a_listener_that_stops_gives_the_answers_it_owes(pages: Pages) -> None:
     bound = BoundAddress("test", "127.0.0.1:0")
-    listener = ReadOnlyListener(bound, Site(pages.by_path)).start()
+    listener = HttpListener(bound, Site(pages.by_path)).start()
     with connected(bound.address) as idle, connected(bound.address) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
         assert pages.waiting.wait(PATIENCE)

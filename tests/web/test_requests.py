@@ -7,9 +7,8 @@ from http import HTTPStatus
 import pytest
 from tests.web.raw_client import connected, read_to_end
 
-from tokend_server.web.listener import BoundAddress
+from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import Request, Response, plain_text
-from tokend_server.web.read_only import ReadOnlyListener
 from tokend_server.web.site import Site
 
 ANY_ORIGIN = b"\r\naccess-control-allow-origin: *\r\n"
@@ -22,7 +21,7 @@ def _fail(_request: Request) -> Response:
 def _start(*, public: bool) -> Iterator[str]:
     site = Site({"/page": lambda _request: plain_text("page\n"), "/failing": _fail}, public=public)
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
-        listener = ReadOnlyListener(bound, site).start()
+        listener = HttpListener(bound, site).start()
         yield bound.address
         listener.stop()
 

@@ -16,9 +16,6 @@ from tokend_server.failures import log_defect, log_failure
 #: What stands before the operation's name in `X-Amz-Target`, with a dot between them.
 _SERVICE = "AWSCognitoIdentityService"
 
-#: Bytes that hold every request within the limits, though JSON may write a character in twelve.
-DEFAULT_MAX_BODY_BYTES = 6_553_600
-
 
 class AwsJsonService:
     """Routes requests, checks who signed them, finds the engine of their pool, and speaks AWS JSON on its behalf.
@@ -27,20 +24,12 @@ class AwsJsonService:
         engines: The engines by identity pool id; a pool that is not here does not exist.
         verifier: Who may call.
         clock: What engines measure time with; AWS clients tell no deadline.
-        max_body_bytes: The largest body that is read.
     """
 
-    def __init__(
-        self,
-        engines: Mapping[str, Engine],
-        verifier: SignatureVerifier,
-        clock: Clock,
-        max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
-    ) -> None:
+    def __init__(self, engines: Mapping[str, Engine], verifier: SignatureVerifier, clock: Clock) -> None:
         self._engines = engines
         self._verifier = verifier
         self._deadline = Deadline(clock)
-        self.max_body_bytes = max_body_bytes
 
     def answer(self, method: str, target: str, headers: Headers, body: bytes) -> AwsResponse:
         """Answers a request; what goes wrong is an answer too.
@@ -49,7 +38,7 @@ class AwsJsonService:
             method: The HTTP method.
             target: The path with its query, as it arrived.
             headers: All headers, as they arrived.
-            body: The body, or more than `max_body_bytes` of it.
+            body: The body.
         """
         request_id = str(uuid.uuid4())
         values = folded(headers)
@@ -68,8 +57,6 @@ class AwsJsonService:
         return error_response(failure, request_id)
 
     def _perform(self, operation: Operation, method: str, headers: Headers, body: bytes) -> Output:
-        if len(body) > self.max_body_bytes:
-            raise AwsError("RequestEntityTooLargeException", "The request body is too large.", 413)
         self._verifier.verify(method, headers, body)
         request = operation.read(parse_document(body))
         engine = self._engines.get(request.identity_pool_id)

@@ -1,24 +1,30 @@
-"""What the read-only listeners are asked and what they answer."""
+"""What HTTP listeners are asked and what they answer."""
 
 from asyncio import Future
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 #: The statuses whose answers have no body, nor a length of one (RFC 9110, section 8.6).
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class Request(NamedTuple):
-    """A GET or HEAD.
+    """A request with its whole body.
 
     Attributes:
         path: The path, percent-decoded.
         headers: The values by name in lower case; those of a repeated name are joined by commas.
+        method: As it was sent; names of methods are case-sensitive.
+        target: As it was sent: the path with its query.
+        body: Empty where there is none.
     """
 
     path: str
     headers: Mapping[bytes, bytes]
+    method: str = "GET"
+    target: str = ""
+    body: bytes = b""
 
 
 class Response:
@@ -41,6 +47,25 @@ class Response:
 
 #: Answers at once, or later if that takes long; it is called on the listener's own thread, and must not block it.
 Page: TypeAlias = Callable[[Request], Response | Future[Response]]
+
+
+class Application(Protocol):
+    """What a listener serves.
+
+    Attributes:
+        methods: The methods that are answered; None answers all.
+        max_body_bytes: The size of the largest body that is read; 0 refuses every body.
+        respond: Answers a request.
+    """
+
+    methods: frozenset[str] | None
+    max_body_bytes: int
+
+    @property
+    def respond(self) -> Page: ...
+
+    def refuse(self, status: HTTPStatus) -> Response:
+        """The answer to what is no request, to one that may not be made, or to one whose answer failed."""
 
 
 def plain_text(text: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:

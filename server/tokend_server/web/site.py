@@ -1,9 +1,10 @@
-"""What a listener shows, and what it says where it shows nothing."""
+"""Pages that are only read, and what is answered where there is none."""
 
+from asyncio import Future
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from tokend_server.web.message import Page, Response, plain_text
+from tokend_server.web.message import Page, Request, Response, plain_text
 
 #: What lets scripts of any web site read (Fetch Standard, section 3.3).
 CORS_HEADERS = {"access-control-allow-origin": "*"}
@@ -19,7 +20,7 @@ _PREFLIGHT_HEADERS = {
     "access-control-max-age": "86400",
 }
 
-#: The refusals of a listener that only reads, with their headers.
+#: The refusals, with their headers.
 _REFUSALS: Mapping[HTTPStatus, Mapping[str, str]] = {
     HTTPStatus.BAD_REQUEST: {},
     HTTPStatus.NOT_FOUND: {},
@@ -31,24 +32,34 @@ _REFUSALS: Mapping[HTTPStatus, Mapping[str, str]] = {
 
 
 class Site:
-    """The pages of a listener, and its other answers.
+    """An application that answers GET and HEAD, and OPTIONS where it is public.
 
     Args:
         pages: What is at which path.
         public: Whether scripts of any web site may read the answers, refusals included.
-
-    Attributes:
-        pages: What is at which path.
-        refusals: What is answered where there is no page.
-        preflight: What OPTIONS is answered (Fetch Standard, section 3.3.2), whatever the path, so that a script learns
-            of a wrong path by its own request; None where OPTIONS is refused.
     """
+
+    max_body_bytes = 0
 
     def __init__(self, pages: Mapping[str, Page], *, public: bool = False) -> None:
         common = CORS_HEADERS if public else {}
-        self.pages = pages
-        self.refusals = {
+        self.methods: frozenset[str] | None = frozenset({"GET", "HEAD"} | ({"OPTIONS"} if public else set()))
+        self._pages = pages
+        self._refusals = {
             status: plain_text(f"{status.phrase}\n", status, **common, **headers)
             for status, headers in _REFUSALS.items()
         }
-        self.preflight = Response(HTTPStatus.NO_CONTENT, _PREFLIGHT_HEADERS) if public else None
+        self._preflight = Response(HTTPStatus.NO_CONTENT, _PREFLIGHT_HEADERS)
+
+    def respond(self, request: Request) -> Response | Future[Response]:
+        """The page at the path. OPTIONS is answered whatever the path, so that a script learns of a wrong one itself.
+
+        See the Fetch Standard, section 3.3.2.
+        """
+        if request.method == "OPTIONS":
+            return self._preflight
+        page = self._pages.get(request.path)
+        return page(request) if page else self.refuse(HTTPStatus.NOT_FOUND)
+
+    def refuse(self, status: HTTPStatus) -> Response:
+        return self._refusals[status]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -70,11 +70,11 @@ def call(operation: str, document: object, *, raw: bytes | None = None, target: 
     return signed(json.dumps(document).encode() if raw is None else raw, headers)
 
 
-def answer(engines: Mapping[str, Engine], request: Signed, **options: Any) -> AwsResponse:  # noqa: ANN401
+def answer(engines: Mapping[str, Engine], request: Signed) -> AwsResponse:
     """What a service answers that knows one access key, at the moment of the signature."""
     clock = FakeClock(now=request.signed_at)
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
-    service = AwsJsonService(engines, verifier, clock, **options)
+    service = AwsJsonService(engines, verifier, clock)
     return service.answer(request.method, request.target, request.headers, request.body)
 
 

@@ -1,6 +1,7 @@
 """An unmodified boto3 client against the AWS JSON face, with a local engine behind it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from tests.support.local_engine import DEVELOPER, ISSUER, NOW, OTHER_POOL, POOL,
 from tests.unit.aws_json.boto import cognito_client
 
 from tokend_server import errors
+from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.errors import ERRORS
-from tokend_server.aws_json.routes import aws_json_routes
+from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.clock import SystemClock
 from tokend_server.errors import TokendError
@@ -31,13 +33,15 @@ class Face:
         verifier = SignatureVerifier(
             {ACCESS_KEY.aws_access_key_id: Secret(ACCESS_KEY.aws_secret_access_key)}, SystemClock()
         )
-        routes = aws_json_routes({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
+        service = AwsJsonService({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
+        self._threads = ThreadPoolExecutor(4)
         self._bound = BoundAddress("test", "127.0.0.1:0")
-        self._listener = HttpListener(self._bound, routes).start()
+        self._listener = HttpListener(self._bound, AwsJsonApplication(service, self._threads)).start()
         self.url = f"http://{self._bound.address}"
 
     def close(self) -> None:
         self._listener.stop()
+        self._threads.shutdown()
         self._bound.close()
         self.local.close()
 

@@ -98,15 +98,6 @@ def test_the_target_is_checked_before_the_signature(engine: ScriptedEngine) -> N
     assert error_of(answer({POOL_ID: engine}, request))[1] == "UnknownOperationException"
 
 
-def test_the_size_is_checked_before_the_signature(engine: ScriptedEngine) -> None:
-    request = unsigned(call(OPERATION, DOCUMENT))
-    response = answer({POOL_ID: engine}, request, max_body_bytes=len(request.body) - 1)
-    expected = (413, "RequestEntityTooLargeException", "The request body is too large.")
-    assert error_of(response) == expected
-    signed = call(OPERATION, DOCUMENT)
-    assert answer({POOL_ID: engine}, signed, max_body_bytes=len(signed.body)).status == 200
-
-
 @pytest.mark.parametrize("request_body", [{"raw": BAD_JSON}, {"document": OVER_LIMIT}, {"document": NO_POOL}])
 def test_the_signature_is_checked_before_the_body(request_body: dict[str, Any], engine: ScriptedEngine) -> None:
     request = unsigned(call(OPERATION, **{"document": None, **request_body}))

@@ -1,5 +1,6 @@
 """The AWS JSON face over HTTP, with a scripted engine behind it."""
 
+import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import PATIENCE, POOL_ID
 from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call
 
-from tokend_server.aws_json.routes import aws_json_routes
+from tokend_server.aws_json.application import AwsJsonApplication
+from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.model import Secret
 from tokend_server.web.listener import BoundAddress, HttpListener
@@ -30,14 +32,12 @@ def engine() -> ScriptedEngine:
 
 
 @contextmanager
-def serving(engine: ScriptedEngine) -> Iterator[str]:
+def serving(engine: ScriptedEngine, max_body_bytes: int = MOST) -> Iterator[str]:
     """The face on a port of its own; HOST:PORT of it."""
     clock = FakeClock(now=REQUEST.signed_at)
-    routes = aws_json_routes(
-        {POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock, max_body_bytes=MOST
-    )
-    with closing(BoundAddress("test", "127.0.0.1:0")) as bound:
-        listener = HttpListener(bound, routes).start()
+    service = AwsJsonService({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
+    with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as threads:
+        listener = HttpListener(bound, AwsJsonApplication(service, threads, max_body_bytes)).start()
         yield bound.address
         listener.stop()
 
@@ -55,18 +55,16 @@ def http(address: str) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def half_a_request(address: str, length: int, sent: int) -> Iterator[socket.socket]:
-    """A connection on which a request of that many bytes has begun, and the server waits for more."""
+def begun_request(address: str, framing: str) -> Iterator[socket.socket]:
+    """A connection on which the head of a request has been sent, whose client waits for leave to send the body."""
     host, _, port = address.partition(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         lines = [
             "POST / HTTP/1.1",
             *(f"{name}: {value}" for name, value in REQUEST.headers if name != "Content-Length"),
         ]
-        head = "".join(f"{line}\r\n" for line in [*lines, f"content-length: {length}", "expect: 100-continue", ""])
+        head = "".join(f"{line}\r\n" for line in [*lines, framing, "expect: 100-continue", ""])
         connection.sendall(head.encode())
-        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.sendall(b"x" * sent)
         yield connection
 
 
@@ -103,14 +101,47 @@ def test_a_body_that_is_too_large_is_refused(http: httpx.Client) -> None:
     assert send(http, REQUEST).status_code == 200
 
 
-def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
-    with half_a_request(address, 100 * MOST, MOST + 1) as connection:
+def test_the_size_is_checked_before_the_signature(engine: ScriptedEngine) -> None:
+    most = len(REQUEST.body)
+    with serving(engine, most) as address, httpx.Client(base_url=f"http://{address}", trust_env=False) as http:
+        response = http.post("/", headers={"content-type": "application/x-amz-json-1.1"}, content=b"x" * (most + 1))
+        assert response.status_code == 413
+        assert response.json() == {
+            "__type": "RequestEntityTooLargeException",
+            "message": "The request body is too large.",
+        }
+        assert send(http, REQUEST).status_code == 200
+
+
+def test_a_body_that_will_be_too_large_is_refused_before_it_is_sent(address: str) -> None:
+    with begun_request(address, f"content-length: {MOST + 1}") as connection:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
+def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
+    with begun_request(address, "transfer-encoding: chunked") as connection:
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(f"{100 * MOST:x}\r\n".encode() + b"x" * (MOST + 1))
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"), [("POST / HTTP/9.9", 400), ("POST http://[ HTTP/1.1", 400), ("FETCH / HTTP/1.1", 400)]
+)
+def test_what_is_no_request_is_refused_in_awss_form(request_line: str, status: int, address: str) -> None:
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        connection.sendall(f"{request_line}\r\nhost: test\r\n\r\n".encode())
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert json.loads(body)["__type"] == "UnknownOperationException"
+
+
 def test_a_client_that_leaves_early_is_no_defect(engine: ScriptedEngine, caplog: pytest.LogCaptureFixture) -> None:
-    with serving(engine) as address, half_a_request(address, MOST, 1):
-        pass
+    with serving(engine) as address, begun_request(address, f"content-length: {MOST}") as connection:
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"x")
     assert caplog.records == []
     assert engine.asked == []
 

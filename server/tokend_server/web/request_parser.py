@@ -1,0 +1,154 @@
+"""Reads the requests of a connection, within bounds: of a request there is never more in memory than they allow."""
+
+import re
+from http import HTTPStatus
+from typing import TypeAlias
+from urllib.parse import unquote
+
+import httptools
+
+from tokend_server.web.message import Application, Request
+
+#: The most bytes of a request line with its headers.
+MAX_HEAD_BYTES = 16_384
+
+#: What a Host header may hold (RFC 9110, section 7.2; RFC 3986, section 3.2.2); it need not name this server.
+_HOST = re.compile(rb"[\w.~%!$&'()*+,;=:\[\]-]*", re.ASCII)
+
+#: A whole request, the status of a refusal, or None where more has to come.
+Outcome: TypeAlias = Request | HTTPStatus | None
+
+
+class _SecondRequestError(Exception):
+    """A request has begun before the last one was answered."""
+
+
+class RequestParser:
+    """Parses with httptools; one request at a time.
+
+    Args:
+        application: Says which methods and bodies there may be.
+
+    Attributes:
+        method: The method of the request, once its headers are there.
+        is_last: Whether the connection has to end after the answer.
+        body: What has come of the body.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._methods = application.methods
+        self._max_body_bytes = application.max_body_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self.is_last = False
+        self.start()
+
+    def start(self) -> None:
+        """Begins with the next request."""
+        self.method = ""
+        self.body = bytearray()
+        self._received = 0
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._hosts: list[bytes] = []
+        self._has_head = False
+        self._is_whole = False
+        self._refusal: HTTPStatus | None = None
+        self._continued = False
+
+    def feed(self, data: bytes) -> Outcome:
+        """Takes what has come of the request."""
+        room = len(data) if self._has_head else MAX_HEAD_BYTES - self._received
+        self._received += len(data)
+        parsed = self._parse(data[:room])
+        if not self._has_head:
+            if not parsed:
+                return HTTPStatus.BAD_REQUEST
+            return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if self._received > MAX_HEAD_BYTES else None
+        if parsed and len(data) > room:
+            parsed = self._parse(data[room:])
+        if self._refusal:
+            return self._refusal
+        if self._is_whole:
+            return self._request()  # whatever follows it
+        if not parsed:
+            return HTTPStatus.BAD_REQUEST
+        # A body in chunks may come with much that is no body.
+        too_large = self._received > MAX_HEAD_BYTES + self._max_body_bytes
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else None
+
+    def has_to_continue(self) -> bool:
+        """Whether the client waits for leave to send the body (RFC 9110, section 10.1.1); true once for a request."""
+        if not self._has_head or self._continued:
+            return False
+        self._continued = True
+        return self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() != "1.0"
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        if self._has_head:
+            raise _SecondRequestError
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_head:
+            return  # a trailer (RFC 9110, section 6.5.1)
+        name = name.lower()
+        if name == b"host":
+            self._hosts.append(value)
+        self._headers[name] = b",".join((self._headers[name], value)) if name in self._headers else value
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
+        self.method = self._parser.get_method().decode("latin-1")
+        self.is_last = self.is_last or not self._parser.should_keep_alive()
+        self._refusal = self._refused_by_head()
+
+    def on_body(self, body: bytes) -> None:
+        if self._refusal:
+            return
+        if len(self.body) + len(body) > self._max_body_bytes:
+            self._refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self._is_whole = True
+
+    # What is made of it.
+
+    def _parse(self, data: bytes) -> bool:
+        """Whether it could be parsed; after what cannot, the connection has no other request."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError):
+            self.is_last = True
+            return False
+        return True
+
+    def _refused_by_head(self) -> HTTPStatus | None:
+        if not self._is_addressed():
+            return HTTPStatus.BAD_REQUEST
+        if self._methods is not None and self.method not in self._methods:
+            return HTTPStatus.METHOD_NOT_ALLOWED
+        coding = self._headers.get(b"transfer-encoding")
+        if int(self._headers.get(b"content-length", b"0")) > self._max_body_bytes or (
+            coding is not None and not self._max_body_bytes
+        ):
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return None if coding is None or coding.lower() == b"chunked" else HTTPStatus.NOT_IMPLEMENTED
+
+    def _is_addressed(self) -> bool:
+        """Whether there is a Host header as there has to be (RFC 9112, section 3.2)."""
+        fewest = 0 if self._parser.get_http_version() == "1.0" else 1
+        return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host.strip()) for host in self._hosts)
+
+    def _request(self) -> Outcome:
+        try:
+            path = httptools.parse_url(self._target).path or b""
+        except httptools.HttpParserInvalidURLError:
+            return HTTPStatus.BAD_REQUEST
+        decoded, target = unquote(path.decode("latin-1")), self._target.decode("latin-1")
+        return Request(decoded, self._headers, self.method, target, bytes(self.body))
