@@ -9,8 +9,8 @@ from sqlalchemy import create_engine, insert
 from tests.bench.messages import PROVIDER, user
 
 from tokend_server.engines.local.store import login_key
-from tokend_server.engines.local.stores.sqlite import open_store
-from tokend_server.engines.local.stores.tables import identities, linked_logins
+from tokend_server.engines.local.stores.sql.tables import identities, linked_logins
+from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.model import Login, Secret
 
 

@@ -11,7 +11,7 @@ from tests.crashes.crashes import crash, impossible
 from tests.linearizability.calls import DEVELOPER, Answer, Call
 from tests.linearizability.model import INTERRUPTED, Event, is_explained
 
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 
 POOL = "eu-west-1:1"
 A, B, C = "eu-west-1:1", "eu-west-1:2", "eu-west-1:3"

@@ -27,7 +27,7 @@ from tokend.v1.developer_identity_service_pb2 import (
 )
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, environment_variables
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 
 UNKNOWN_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000ff"
 UNKNOWN_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000dead"

@@ -19,8 +19,8 @@ from typing import Any
 from tests.linearizability.calls import Call, Engines, answer
 from tests.linearizability.model import engines
 
-from tokend_server.engines.local.stores.sql import SqlStore
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sql.store import SqlStore
+from tokend_server.engines.local.stores.sqlite.store import open_store
 
 
 class PausingStore:

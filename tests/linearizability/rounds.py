@@ -14,7 +14,7 @@ from typing import Any
 from tests.linearizability.calls import DEVELOPER, PUBLIC, Call
 from tests.linearizability.model import Event, is_explained
 
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 
 ROOT = Path(__file__).parents[2]
 

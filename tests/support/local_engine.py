@@ -19,7 +19,7 @@ from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.signer import TokenSigner
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.model import Identity, IssuedToken, LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
 
 POOL = "eu-west-1:11111111-2222-3333-4444-555555555555"

@@ -6,8 +6,8 @@ import click
 
 from tokend_server.cli.options import config_option
 from tokend_server.config import load_config
-from tokend_server.engines.local.stores.sqlite_backup import Contents, CopyRefused, back_up
-from tokend_server.engines.local.stores.sqlite_backup import restore as put_back
+from tokend_server.engines.local.stores.sqlite.backup import Contents, CopyRefused, back_up
+from tokend_server.engines.local.stores.sqlite.backup import restore as put_back
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

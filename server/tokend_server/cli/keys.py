@@ -18,7 +18,7 @@ from tokend_server.engines.local.keyring import (
 )
 from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
 from tokend_server.engines.local.store import StaleReading
-from tokend_server.engines.local.stores.sql import SqlStore
+from tokend_server.engines.local.stores.sql.store import SqlStore
 
 
 @click.group()

@@ -4,7 +4,7 @@ import click
 
 from tokend_server.cli.options import config_option
 from tokend_server.config import load_config
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 
 
 @click.command()

@@ -18,10 +18,10 @@ from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.engines.local.signer import TokenSigner
-from tokend_server.engines.local.stores.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.observed import ObservedStore
-from tokend_server.engines.local.stores.sql import SqlStore
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sql.store import SqlStore
+from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
+from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http

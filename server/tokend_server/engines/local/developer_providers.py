@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticate
 from collections.abc import Mapping
 
 from tokend_server.config import ConfigError, Pool
-from tokend_server.engines.local.stores.sql import SqlStore
+from tokend_server.engines.local.stores.sql.store import SqlStore
 
 
 def keep_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None:

@@ -5,7 +5,7 @@ import threading
 import pytest
 from tests.fakes.clock import FakeClock
 
-from tokend_server.engines.local.stores.checkpoints import OTHERS_INTERVAL, PATIENCE, Checkpoints
+from tokend_server.engines.local.stores.sqlite.checkpoints import OTHERS_INTERVAL, PATIENCE, Checkpoints
 from tokend_server.errors import EngineUnavailable
 
 

@@ -11,7 +11,7 @@ from tests.support.local_engine import DEVELOPER, LocalEngineUnderTest
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.engine import MAX_ATTEMPTS, LocalEngine
 from tokend_server.engines.local.store import Change
-from tokend_server.engines.local.stores.sql import SqlStore
+from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import EngineUnavailable, LimitExceeded, ResourceConflict, ResourceNotFound
 from tokend_server.model import IdentityOutcome, IssuedToken, Secret, TokenRequest, UnlinkRequest
 

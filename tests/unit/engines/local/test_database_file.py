@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.local_engine import LocalEngineUnderTest
 
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.errors import EngineUnavailable
 
 
@@ -135,7 +135,7 @@ import os, sqlite3, sys
 from pathlib import Path
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.store import Change
-from tokend_server.engines.local.stores.sqlite import open_store
+from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 

@@ -17,7 +17,7 @@ from tokend_server.config import ConfigError
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.signer import generate_signing_key
 from tokend_server.engines.local.store import Change, StaleReading, login_key
-from tokend_server.engines.local.stores.sqlite import READERS, open_store
+from tokend_server.engines.local.stores.sqlite.store import READERS, open_store
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.model import Identity, IdentityOutcome, Login, Secret
 

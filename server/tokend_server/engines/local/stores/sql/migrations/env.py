@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from tokend_server.engines.local.stores.tables import metadata
+from tokend_server.engines.local.stores.sql.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

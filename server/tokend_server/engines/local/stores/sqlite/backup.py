@@ -17,8 +17,8 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tokend_server.engines.local.stores import migrations
-from tokend_server.engines.local.stores.write_ahead_log import Mark, log_size, lost_its_log
+from tokend_server.engines.local.stores.sql import migrations
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, log_size, lost_its_log
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0

@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
-from tokend_server.engines.local.stores import checkpoints, migrations
-from tokend_server.engines.local.stores.connections import DriverStatement, ReadConnections
-from tokend_server.engines.local.stores.tables import developer_providers, identities, linked_logins, signing_keys
-from tokend_server.engines.local.stores.write_turn import NoTurn, WriteTurn
+from tokend_server.engines.local.stores.sql import migrations
+from tokend_server.engines.local.stores.sql.connections import DriverStatement, ReadConnections
+from tokend_server.engines.local.stores.sql.tables import developer_providers, identities, linked_logins, signing_keys
+from tokend_server.engines.local.stores.sql.write_turn import NoTurn, WriteTurn
+from tokend_server.engines.local.stores.sqlite import checkpoints
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 

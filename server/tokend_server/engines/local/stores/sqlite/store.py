@@ -16,12 +16,12 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import ConfigError
-from tokend_server.engines.local.stores.connections import ReadConnections
-from tokend_server.engines.local.stores.database_file import DatabaseFile
-from tokend_server.engines.local.stores.file_checks import check_log_has_its_file, check_mode, take_contents
-from tokend_server.engines.local.stores.sql import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
-from tokend_server.engines.local.stores.write_ahead_log import WriteAheadLog
-from tokend_server.engines.local.stores.write_turn import WriteTurn
+from tokend_server.engines.local.stores.sql.connections import ReadConnections
+from tokend_server.engines.local.stores.sql.store import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
+from tokend_server.engines.local.stores.sql.write_turn import WriteTurn
+from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
+from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
 from tokend_server.errors import EngineUnavailable
 
 _ON_CONNECT = (
