@@ -1,5 +1,8 @@
 import os
 import signal
+import sys
+
+from tokend_server.library_parts import UnsupportedLibraryError
 
 
 def main() -> None:
@@ -9,8 +12,10 @@ def main() -> None:
     # Else gRPC writes a line to standard error for each handshake that fails: a stranger could fill the disk with them.
     # It reads the variable when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from tokend_server.cli import main as run  # noqa: PLC0415 - loads nearly everything
-
+    try:
+        from tokend_server.cli import main as run  # noqa: PLC0415 - loads nearly everything
+    except UnsupportedLibraryError as error:
+        sys.exit(str(error))
     run()
 
 

@@ -11,6 +11,7 @@ import click
 
 from tokend_server.config import ConfigError
 from tokend_server.errors import TokendError
+from tokend_server.library_parts import UnsupportedLibraryError
 
 _STDIN, _STDOUT, _STDERR = range(3)
 
@@ -39,6 +40,8 @@ def explained(error: Exception) -> Iterator[str]:
         yield from (f"configuration: {problem}" for problem in error.problems)
     elif isinstance(error, TokendError):
         yield f"{error.text} {error.advice}".rstrip()
+    elif isinstance(error, UnsupportedLibraryError):
+        yield str(error)
     elif isinstance(error, OSError):
         yield f"{_place_of(error)}: {error.strerror or error}"
     else:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Deadline
+from tokend_server.oidc.joserfc_internals import ec_key, rsa_key
 from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, origin, require_secure_url
 
 VerificationKey: TypeAlias = RSAKey | ECKey
@@ -185,16 +187,16 @@ def _operations(value: object) -> list[str]:
 def _ec_key(members: dict[str, Any]) -> ECKey:
     if members.get("crv") not in _CURVES:
         raise ValueError("crv is none of P-256, P-384 and P-521")
-    public_key = ECKey.binding.import_from_dict(members)
-    return ECKey(public_key, members)
+    return ec_key(members)
 
 
 def _rsa_key(members: dict[str, Any]) -> RSAKey:
-    # joserfc's import_key would accept a short key, with a warning.
-    public_key = RSAKey.binding.import_from_dict(members)
-    if not MIN_RSA_BITS <= public_key.key_size <= MAX_RSA_BITS:
-        raise ValueError(f"a modulus of {public_key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
-    return RSAKey(public_key, members)
+    return rsa_key(members, _check_size)
+
+
+def _check_size(key: RSAPublicKey) -> None:
+    if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        raise ValueError(f"a modulus of {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
 
 
 def _name(jwk: object) -> str:

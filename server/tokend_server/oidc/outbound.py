@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import Url, make_headers, parse_url
 
 from tokend_server.clock import Deadline
+from tokend_server.oidc.urllib3_internals import connect_by
 from tokend_server.pem import read_certificates, write_certificates
 
 #: The most octets of a document, after what compressed it is undone.
@@ -220,21 +220,7 @@ def _manager(proxy: Url | None, context: ssl.SSLContext | None, route: _Route) -
             ssl_context=context,
         )
 
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return route.connect(self.host, self.port)
-
-    class Tls(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return route.connect(self.host, self.port)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class TlsPool(HTTPSConnectionPool):
-        ConnectionCls = Tls
-
-    manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+    connect_by(manager, route.connect)
     return manager
 
 

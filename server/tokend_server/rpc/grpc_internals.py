@@ -1,17 +1,36 @@
-"""What is used of gRPC that is no public interface of it: what its server submits to a thread pool for each call.
+"""What is used of gRPC that is no public interface of it: what its server asks of a thread pool.
 
-A release of gRPC that submits something else is noticed by tests/rpc/test_fair_queue.py and by
-tests/rpc/test_nothing_left.py. The service then still answers, with all calls in one line.
+For each call it submits a function, whose arguments say which call it is, to the pool that its behavior names, or to
+the server's. All that it wants of a pool is `submit`, and of the future that it gets `add_done_callback`.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 
+from tokend_server.library_parts import require
+
+_SERVER: Any = import_module("grpc._server")
+
 #: Where they stand among the arguments: after the function that `contextvars.Context.run` calls.
 _EVENT, _STATE, _BEHAVIOR = 1, 2, 3
+
+
+class CallPool(ThreadPoolExecutor):
+    """The type that gRPC asks a pool to be. It begins no thread before its own `submit`, which is never called."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+def work_in(pool: CallPool, behavior: Any) -> None:  # noqa: ANN401 - a function, which has no such attribute
+    """Has gRPC submit the calls that a behavior answers to a pool."""
+    behavior.experimental_thread_pool = pool
 
 
 class SubmittedCall:
@@ -65,3 +84,37 @@ class SubmittedCall:
 def ended_by(seconds_left: float) -> grpc.StatusCode:
     """The code of a call that has ended without an answer, by the time that it had left."""
     return grpc.StatusCode.CANCELLED if seconds_left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class _Recorder(CallPool):
+    """Notes what is submitted."""
+
+    def submit(self, _fn: Callable[..., Any], /, *args: Any, **_kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        self.submitted = args
+        return Future()
+
+
+def _submits_as_known(handle: Callable[..., Any]) -> bool:
+    event, state, recorder = SimpleNamespace(call=None), _SERVER._RPCState(), _Recorder()
+
+    def behavior() -> None: ...
+
+    work_in(recorder, behavior)
+    handler = SimpleNamespace(stream_unary=behavior, stream_stream=behavior)
+    handler.request_deserializer = handler.response_serializer = None
+    handle(event, state, handler, None)
+    found = [recorder.submitted[place] for place in (_EVENT, _STATE, _BEHAVIOR)]
+    return found == [event, state, behavior]
+
+
+require(
+    "grpcio",
+    {
+        "thread pools for the calls of one method": lambda: _submits_as_known(_SERVER._handle_stream_unary),
+        "thread pools for the streams of one method": lambda: _submits_as_known(_SERVER._handle_stream_stream),
+        "callbacks for the ends of calls": lambda: isinstance(_SERVER._RPCState().callbacks, list),
+        "the calls of its events": lambda: all(
+            hasattr(_SERVER.cygrpc.RequestCallEvent, name) for name in ("call", "call_details", "invocation_metadata")
+        ),
+    },
+)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tokend_server.listening import from_here, make_room_for_socket, usable_endp
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.grpc_internals import CallPool
 from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.auditing import auditing
 from tokend_server.rpc.interceptors.callers import identifying, limiting
@@ -187,7 +187,7 @@ class GrpcServer:
         )
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
 
-        def in_line(threads: WorkerPool) -> ThreadPoolExecutor:
+        def in_line(threads: WorkerPool) -> CallPool:
             return ListenerThreads(threads, line_of, self._guard.abandoned) if _is_guarded(listener) else threads
 
         bare = {self._probe.path: self._probe.handler}

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import lru_cache, partial
 from queue import SimpleQueue
 from time import monotonic
@@ -13,7 +13,7 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.rpc.fair_queue import FairQueue
-from tokend_server.rpc.grpc_internals import SubmittedCall
+from tokend_server.rpc.grpc_internals import CallPool, SubmittedCall
 from tokend_server.token_bucket import TokenBucket
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ OnSkipped = Callable[[str, grpc.StatusCode], None]
 Refuse = Callable[..., Any]
 
 
-class WorkerPool(ThreadPoolExecutor):
+class WorkerPool(CallPool):
     """A thread pool for a gRPC server, which needs of submitted work only a callback when it is done.
 
     A `Future` that could also be waited for costs a lock and a condition variable for every call, about a tenth of
@@ -86,7 +86,7 @@ class WorkerPool(ThreadPoolExecutor):
         spare: int = 0,
         name: str = "grpc",
     ) -> None:
-        super().__init__(1)  # it begins no thread before its own `submit`, which is never called
+        super().__init__()
         self.spare = spare
         self._refuse = refuse
         self._on_skipped = on_skipped
@@ -227,7 +227,7 @@ class WorkerPool(ThreadPoolExecutor):
         task.finish()
 
 
-class ListenerThreads(ThreadPoolExecutor):
+class ListenerThreads(CallPool):
     """The threads of a pool for the calls of one listener.
 
     Args:
@@ -237,7 +237,7 @@ class ListenerThreads(ThreadPoolExecutor):
     """
 
     def __init__(self, workers: WorkerPool, line_of: LineOf, on_abandoned: OnAbandoned) -> None:
-        super().__init__(1)  # gRPC asks for this type, and of it for `submit` alone
+        super().__init__()
         self._workers = workers
         self._line_of = line_of
         self._on_abandoned = on_abandoned

@@ -1,39 +1,26 @@
 """Spans of calls, by OpenTelemetry's instrumentation of gRPC."""
 
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
-from opentelemetry.instrumentation.grpc import server_interceptor
 from opentelemetry.trace import TracerProvider, format_trace_id, get_current_span
 
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.tracing.opentelemetry_internals import tracer_of_behaviors
 
 #: Health and reflection: there is nothing to learn from their spans, and many to pay for.
 _UNTRACED = "grpc."
 
 
-class _CallDetails(NamedTuple):
-    """What the instrumentation reads of `grpc.HandlerCallDetails`."""
-
-    method: str
-
-
 def tracing_calls(provider: TracerProvider) -> Layer:
-    """A layer that makes a span of each call of a unary method.
-
-    The instrumentation comes as an interceptor, which would wrap handlers for every call and lose what they say of
-    their threads. As a layer it wraps each method once.
-    """
-    interceptor = server_interceptor(provider)  # type: ignore[no-untyped-call] # it has no types
+    """A layer that makes a span of each call of a unary method."""
+    traced = tracer_of_behaviors(provider)
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         if method.kind != "unary" or method.service.startswith(_UNTRACED):
             return behavior
-        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(_telling_code(behavior))
-        traced = interceptor.intercept_service(lambda _: handler, _CallDetails(f"{method.service}/{method.name}"))
-        wrapped: Behavior = traced.unary_unary
-        return wrapped
+        return traced(f"{method.service}/{method.name}", _telling_code(behavior))
 
     return layer
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.retries import standard
-
 from tokend_server.clock import Clock
+from tokend_server.engines.cognito.botocore_internals import take_over_retries
 from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.fault_rows import ANSWERS
 from tokend_server.engines.cognito.faults import failure_label, may_pass
@@ -36,7 +35,7 @@ class Attempts:
         self._quota = quota
         self._metrics = metrics
         self._clock = clock
-        self._standard = _take_over_retries(client, max_attempts)
+        self._standard = take_over_retries(client, max_attempts)
         events = client.meta.events
         events.register(f"needs-retry.{_SERVICE}", self._needs_retry)
         events.register(f"before-send.{_SERVICE}", self._before_send)
@@ -88,12 +87,3 @@ def _is_final(response: tuple[Any, Mapping[str, Any]] | None) -> bool:
     """Whether the same call would be answered alike, as botocore does not know of LimitExceededException."""
     fault = ANSWERS.get(_error_code(response[1])) if response else None
     return fault is not None and not issubclass(fault.error, RetryableError)
-
-
-def _take_over_retries(client: CognitoClient, max_attempts: int) -> standard.RetryHandler:
-    """Leaves botocore's standard retries to be asked, rather than to act on their own."""
-    handler_id = f"retry-config-{_SERVICE}"
-    client.meta.events.unregister(f"needs-retry.{_SERVICE}", unique_id=handler_id)
-    handler = standard.register_retry_handler(client, max_attempts)
-    client.meta.events.unregister(f"needs-retry.{_SERVICE}", unique_id=handler_id)
-    return handler

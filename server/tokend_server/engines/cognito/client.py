@@ -11,6 +11,7 @@ from botocore.credentials import Credentials
 
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito
+from tokend_server.engines.cognito.botocore_internals import session_of
 from tokend_server.engines.cognito.credentials import chain_credentials, role_credentials
 from tokend_server.engines.cognito.transport import bound_connections
 
@@ -60,20 +61,7 @@ def cognito_client(
         if settings.role_arn
         else chain_credentials(source, clock)
     )
-    session = botocore.session.Session(profile=settings.profile)
-    session.register_component("credential_provider", _CredentialProvider(credentials))
-    client: CognitoClient = boto3.Session(botocore_session=session, region_name=region).client(
-        "cognito-identity", endpoint_url=settings.endpoint_url, config=config
-    )
+    session = boto3.Session(botocore_session=session_of(credentials, settings.profile), region_name=region)
+    client: CognitoClient = session.client("cognito-identity", endpoint_url=settings.endpoint_url, config=config)
     bound_connections(client)
     return client, credentials
-
-
-class _CredentialProvider:
-    """Where a botocore session gets its credentials from."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def load_credentials(self) -> Credentials:
-        return self._credentials

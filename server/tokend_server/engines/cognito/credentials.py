@@ -6,15 +6,11 @@ from concurrent.futures import Future
 
 import botocore.session
 from botocore.config import Config as BotoConfig
-from botocore.credentials import (
-    Credentials,
-    DeferredRefreshableCredentials,
-    ReadOnlyCredentials,
-    RefreshableCredentials,
-)
+from botocore.credentials import Credentials, DeferredRefreshableCredentials, ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError
 
 from tokend_server.clock import Clock
+from tokend_server.engines.cognito.botocore_internals import needs_renewal
 from tokend_server.engines.cognito.transport import CURRENT_CALL
 
 _ROLE_SESSION_NAME = "tokend"
@@ -58,10 +54,10 @@ class SoughtCredentials(Credentials):
             TimeoutError: They cannot be had in time.
         """
         held = self._held
-        if held is not None and not _needs_renewal(self._found):
+        if held is not None and not needs_renewal(self._found):
             return held
         fetching = self._fetch()
-        if held is not None and not _needs_renewal(self._found, _TOO_OLD):
+        if held is not None and not needs_renewal(self._found, _TOO_OLD):
             return held
         call = CURRENT_CALL.get()
         return fetching.result(call.deadline.remaining() if call else _PATIENCE)
@@ -97,11 +93,6 @@ class SoughtCredentials(Credentials):
         if self._found is None:
             raise NoCredentialsError
         return self._found
-
-
-def _needs_renewal(found: Credentials | None, within: int | None = None) -> bool:
-    """Whether credentials end within so many seconds; within botocore's own margin if none are given."""
-    return isinstance(found, RefreshableCredentials) and found.refresh_needed(within)
 
 
 def chain_credentials(session: botocore.session.Session, clock: Clock) -> SoughtCredentials:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
 
 from tokend_server.clock import Deadline
+from tokend_server.engines.cognito.botocore_internals import use_connections
 from tokend_server.engines.cognito.operation import Operation
 
 
@@ -38,10 +39,7 @@ CURRENT_CALL: ContextVar[UpstreamCall | None] = ContextVar("current call", defau
 
 def bound_connections(client: Any) -> None:  # noqa: ANN401 - boto3's clients have no types
     """Lets the connections of a boto3 client end their work at the deadline of the call that they serve."""
-    # botocore has no public way to choose the classes of its connections.
-    client._endpoint.http_session._pool_classes_by_scheme.update(  # noqa: SLF001
-        http=_HttpConnectionPool, https=_HttpsConnectionPool
-    )
+    use_connections(client, http=_HttpConnectionPool, https=_HttpsConnectionPool)
 
 
 def _within(seconds: float | None) -> float | None:

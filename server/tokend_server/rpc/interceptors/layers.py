@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor  # noqa: TC003 - it is what it looks like
 from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
@@ -13,6 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.rpc.grpc_internals import CallPool, work_in
 from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - as above
 from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - as above
 
@@ -71,7 +71,7 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         unknown_method: Behavior,
         message_wait: MessageWait,
         threads: Callable[[Method], WorkerPool],
-        in_line: Callable[[WorkerPool], ThreadPoolExecutor],
+        in_line: Callable[[WorkerPool], CallPool],
         bare: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = MappingProxyType({}),
     ) -> None:
         self._layers = layers
@@ -106,8 +106,7 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         else:
             behavior = self._message_wait.receiving(_deserializing(behavior, deserialize), threads)
         layered = self._layered(method, behavior)
-        # The attribute is what gRPC looks for; a service may have set it already.
-        layered.experimental_thread_pool = self._in_line(threads)  # type: ignore[attr-defined]
+        work_in(self._in_line(threads), layered)
         layered.path = path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
         make_handler = (
             grpc.stream_stream_rpc_method_handler

@@ -1,0 +1,82 @@
+"""What is used of botocore that is no public interface of it: credentials, connections and retries of one client."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import botocore.session
+from botocore.client import BaseClient
+from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.endpoint import Endpoint
+from botocore.hooks import HierarchicalEmitter
+from botocore.httpsession import URLLib3Session
+from botocore.model import ServiceId
+from botocore.retries import standard
+
+from tokend_server.library_parts import require
+
+
+def session_of(credentials: Credentials, profile: str | None = None) -> botocore.session.Session:
+    """A session whose clients have these credentials, and no others.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: The profile cannot be used.
+    """
+    session = botocore.session.Session(profile=profile)
+    session.register_component("credential_provider", SimpleNamespace(load_credentials=lambda: credentials))
+    return session
+
+
+def use_connections(client: Any, **pools: type) -> None:  # noqa: ANN401 - boto3's clients have no types
+    """Has a client connect by pools of these classes, given by URL scheme."""
+    client._endpoint.http_session._pool_classes_by_scheme.update(pools)  # noqa: SLF001
+
+
+def take_over_retries(client: Any, max_attempts: int) -> standard.RetryHandler:  # noqa: ANN401 - as above
+    """Leaves botocore's standard retries to be asked, rather than to act on their own."""
+    service = client.meta.service_model.service_id.hyphenize()
+    event, handler_id = f"needs-retry.{service}", f"retry-config-{service}"
+    client.meta.events.unregister(event, unique_id=handler_id)
+    handler = standard.register_retry_handler(client, max_attempts)
+    client.meta.events.unregister(event, unique_id=handler_id)
+    return handler
+
+
+def needs_renewal(credentials: Credentials | None, within: int | None = None) -> bool:
+    """Whether credentials end within so many seconds; within botocore's own margin if none are given."""
+    return isinstance(credentials, RefreshableCredentials) and credentials.refresh_needed(within)
+
+
+def _keeps_connection_classes() -> bool:
+    session = URLLib3Session()
+    kept = session._pool_classes_by_scheme  # noqa: SLF001
+    is_reached = "_endpoint" in BaseClient.__init__.__code__.co_names and hasattr(Endpoint, "create_request")
+    return is_reached and session._manager.pool_classes_by_scheme is kept and kept.keys() == {"http", "https"}  # noqa: SLF001
+
+
+def _lets_retries_be_taken_over() -> bool:
+    events = HierarchicalEmitter()
+    meta = SimpleNamespace(events=events, service_model=SimpleNamespace(service_id=ServiceId("one")))
+    client = SimpleNamespace(meta=meta)
+    standard.register_retry_handler(client, 2)
+    handler = take_over_retries(client, 2)
+    return callable(handler.needs_retry) and not events.emit("needs-retry.one.Operation")
+
+
+def _takes_credentials() -> bool:
+    credentials = Credentials("", "")
+    return session_of(credentials).get_credentials() is credentials
+
+
+def _tells_when_credentials_end() -> bool:
+    return "refresh_in" in RefreshableCredentials.refresh_needed.__code__.co_varnames
+
+
+require(
+    "botocore",
+    {
+        "credentials of a session's own": _takes_credentials,
+        "the ends of credentials": _tells_when_credentials_end,
+        "connections of a client's own": _keeps_connection_classes,
+        "standard retries that can be asked": _lets_retries_be_taken_over,
+    },
+)
