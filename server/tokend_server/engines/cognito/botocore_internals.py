@@ -28,7 +28,7 @@ def session_of(credentials: Credentials, profile: str | None = None) -> botocore
 
 def use_connections(client: Any, **pools: type) -> None:  # noqa: ANN401 - boto3's clients have no types
     """Has a client connect by pools of these classes, given by URL scheme."""
-    client._endpoint.http_session._pool_classes_by_scheme.update(pools)  # noqa: SLF001
+    client._endpoint.http_session._pool_classes_by_scheme.update(pools)
 
 
 def take_over_retries(client: Any, max_attempts: int) -> standard.RetryHandler:  # noqa: ANN401 - as above
@@ -48,9 +48,10 @@ def needs_renewal(credentials: Credentials | None, within: int | None = None) ->
 
 def _keeps_connection_classes() -> bool:
     session = URLLib3Session()
-    kept = session._pool_classes_by_scheme  # noqa: SLF001
-    is_reached = "_endpoint" in BaseClient.__init__.__code__.co_names and hasattr(Endpoint, "create_request")
-    return is_reached and session._manager.pool_classes_by_scheme is kept and kept.keys() == {"http", "https"}  # noqa: SLF001
+    kept = session._pool_classes_by_scheme
+    names = {*BaseClient.__init__.__code__.co_names, *Endpoint.__init__.__code__.co_names}
+    is_used = session._manager.pool_classes_by_scheme is kept
+    return names >= {"_endpoint", "http_session"} and is_used and kept.keys() == {"http", "https"}
 
 
 def _lets_retries_be_taken_over() -> bool:
