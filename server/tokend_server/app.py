@@ -120,6 +120,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         if issuer_address and (keys := engines.local_keys):
             published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set), public=True)
             _serve_http(issuer_address, published, undo)
+        engines.start()
         grpc_server.start()
         prober.start()
         readiness.start()

@@ -11,7 +11,7 @@ import pytest
 
 from tokend_server.cli.keys import keys
 from tokend_server.config import Cognito, OpenIdConnectProvider, Section
-from tokend_server.engines.local.signer import JWKS_MAX_AGE
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
 from tokend_server.rpc.server import GrpcServer
 
@@ -95,9 +95,9 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (SECURITY, "(a hundred after a pause)", constant("audit.auditor.REFUSALS_BURST"), 100),
     (SECURITY, "once a minute and at the end", constant("audit.auditor.SUMMARY_SECONDS"), 60),
     (SECURITY, "within a second of the next line", constant("audit.file_log._LOOK_SECONDS"), 1),
-    (SECURITY, "a day and ten minutes after", constant("engines.local.keyring._TOKENS_LAST"), 86_400 + 600),
+    (SECURITY, "a day and ten minutes after", KEY_TIMES.tokens_last, 86_400 + 600),
     (SECURITY, "published for an hour before it signs", default_of("add", "signs_in"), 3600),
-    (SECURITY, "the key set says five minutes", JWKS_MAX_AGE.total_seconds(), 300),
+    (SECURITY, "the key set says five minutes", KEY_TIMES.cache_age, 300),
 ]
 
 

@@ -12,6 +12,7 @@ import httpx
 from tests.clients.in_flight import calls_in_flight
 from tests.clients.pools import COGNITO_POOLS, LOCAL_POOLS, POOL_IDS, PROVIDER
 from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.support.grpc_service import PATIENCE
 from tests.support.server_process import ServerProcess
 
 from tokend_server.clock import SystemClock
@@ -95,10 +96,14 @@ max_attempts = 1
             for algorithm in SigningAlgorithm:
                 rotation.add(algorithm, signs_in=0)
             expected = {key.kid for key in store.signing_keys()}
-        _get(f"{self._ops_url}/readyz")  # a look at the engines, which reads the keys
-        published = {key["kid"] for key in json.loads(_get(f"{self.issuer}/.well-known/jwks.json"))["keys"]}
-        if published != expected:
-            raise RuntimeError("the new keys are not published")
+        deadline = time.monotonic() + PATIENCE
+        while self._published() != expected:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the new keys are not published")
+            time.sleep(_LOOK_AGAIN)
+
+    def _published(self) -> set[str]:
+        return {key["kid"] for key in json.loads(_get(f"{self.issuer}/.well-known/jwks.json"))["keys"]}
 
     def _watches(self) -> int:
         return calls_in_flight(self._ops_url, "Watch")

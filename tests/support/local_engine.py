@@ -16,6 +16,8 @@ from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.jws import TokenType
+from tokend_server.engines.local.key_refresh import KeyRefresh
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.signer import TokenSigner
@@ -62,7 +64,8 @@ class LocalEngineUnderTest:
         self.engine = LocalEngine(
             self.pool, self.store, self.signer, self.clock, lambda: f"{next(numbers):08x}", nullcontext
         )
-        self.backend = LocalBackend(self.store, self.signer, frozenset({algorithm}))
+        self.key_refresh = KeyRefresh(self.signer, KEY_TIMES.refresh)
+        self.backend = LocalBackend(self.store.check, self.key_refresh, self.signer, frozenset({algorithm}))
         guests = itertools.count(1)
         self.administration = IdentityAdministration(
             identity_pool_id, self.store, self.clock, lambda: f"{next(guests):08x}-fe"

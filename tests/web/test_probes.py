@@ -1,8 +1,10 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.support.grpc_service import PATIENCE
 from tests.support.server_process import ServerProcess
 from tests.web.in_process import start_service
 
 from tokend_server.app import Service
+from tokend_server.engines.local import build
+from tokend_server.engines.local.key_times import KEY_TIMES
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -33,6 +38,13 @@ class Probed:
     def get(self, probe: str) -> httpx.Response:
         return self._http.get(f"http://{self.service.ops_address}{probe}")
 
+    def wait_for(self, probe: str, status_code: int) -> httpx.Response:
+        """The first answer of that status."""
+        until = time.monotonic() + PATIENCE
+        while (answer := self.get(probe)).status_code != status_code:
+            assert time.monotonic() < until
+        return answer
+
     def health(self) -> set[int]:
         """What grpc.health.v1 says of the server and of the service."""
         with grpc.insecure_channel(self.service.grpc_addresses[0]) as channel:
@@ -47,7 +59,8 @@ class Probed:
 
 
 @pytest.fixture
-def probed(tmp_path: Path, http: httpx.Client) -> Iterator[Probed]:
+def probed(tmp_path: Path, http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probed]:
+    monkeypatch.setattr(build, "KEY_TIMES", replace(KEY_TIMES, refresh=0.02))
     service = start_service(tmp_path)
     yield Probed(service, tmp_path / "tokend.db", http)
     service.stop()
@@ -74,22 +87,19 @@ def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Pro
     assert (probed.get("/readyz").status_code, probed.health()) == (200, {SERVING})
 
     probed.execute("ALTER TABLE signing_keys RENAME TO lost")
-    broken = probed.get("/readyz")
-    assert broken.status_code == 503
+    broken = probed.wait_for("/readyz", 503)
     assert broken.text == "local: The identity store does not answer (SQLITE_ERROR).\n"
     assert probed.health() == {NOT_SERVING}
     assert probed.get("/livez").status_code == 200
 
     probed.execute("ALTER TABLE lost RENAME TO signing_keys")
-    repaired = probed.get("/readyz")
-    assert (repaired.status_code, repaired.text) == (200, "ok\n")
+    assert probed.wait_for("/readyz", 200).text == "ok\n"
     assert probed.health() == {SERVING}
 
 
 def test_without_a_key_that_pools_need_the_service_is_not_ready(probed: Probed) -> None:
     probed.execute("DELETE FROM signing_keys WHERE algorithm = 'ES256'")
-    unready = probed.get("/readyz")
-    assert unready.status_code == 503
+    unready = probed.wait_for("/readyz", 503)
     assert unready.text == "local: There is no ES256 signing key.\n"
 
 
@@ -98,8 +108,7 @@ def test_a_key_that_cannot_be_read_is_reported_without_the_key(
 ) -> None:
     caplog.set_level(logging.INFO)
     probed.execute("UPDATE signing_keys SET private_key = CAST('canary-4713' AS BLOB) WHERE algorithm = 'ES256'")
-    unready = probed.get("/readyz")
-    assert unready.status_code == 503
+    unready = probed.wait_for("/readyz", 503)
     assert unready.text == "local: internal error\n"
     assert "a check failed" in caplog.text
     assert "canary-4713" not in caplog.text

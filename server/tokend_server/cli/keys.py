@@ -9,6 +9,7 @@ from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.build import open_configured_store
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -42,7 +43,7 @@ def list_keys(config_path: Path | None) -> None:
 @click.option(
     "--signs-in",
     type=click.IntRange(0, 30 * 86_400),
-    default=3600,
+    default=KEY_TIMES.publish_ahead,
     show_default=True,
     metavar="SECONDS",
     help="How long it is published before it signs: longer than any verifier keeps the keys that it has fetched.",

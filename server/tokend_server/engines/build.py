@@ -35,12 +35,14 @@ class Engines:
         by_pool: The engines, by identity pool id.
         backends: What they share, by a name for operators.
         local_keys: The keys of the local pools; None when there are none.
-        close: Gives up what the engines hold.
+        start: Begins what the engines do beside calls, in threads of their own.
+        close: Ends that, and gives up what the engines hold.
     """
 
     by_pool: Mapping[str, Engine]
     backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
+    start: Callable[[], None]
     close: Callable[[], None]
 
 
@@ -71,12 +73,14 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     by_pool: dict[str, Engine] = {}
     backends: dict[str, Backend] = {}
     local_keys = None
+    start: Callable[[], None] = _nothing
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
             local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change, issuers)
             undo.callback(local.close)
+            start = local.start
             by_pool |= local.by_pool
             backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
@@ -93,4 +97,8 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             pool_id: ObservedEngine(engine, series(config.pools[pool_id].engine, metrics.pool_label(pool_id)), clock)
             for pool_id, engine in by_pool.items()
         }
-        return Engines(observed, backends, local_keys, undo.pop_all().close)
+        return Engines(observed, backends, local_keys, start, undo.pop_all().close)
+
+
+def _nothing() -> None:
+    pass

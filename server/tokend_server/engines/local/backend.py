@@ -1,27 +1,35 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from tokend_server.engines.local.key_refresh import KeyRefresh
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.signer import TokenSigner
-from tokend_server.engines.local.store import Store
 
 
 class LocalBackend:
     """The `Backend` of all local pools: their store and their signing keys.
 
     Args:
-        store: The store.
-        signer: What signs; a check reads its keys again.
+        check_store: Makes sure that the store could be read now.
+        key_refresh: What reads the keys of the store.
+        signer: What signs with them.
         algorithms: What the pools sign with.
     """
 
-    def __init__(self, store: Store, signer: TokenSigner, algorithms: frozenset[SigningAlgorithm]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        check_store: Callable[[], None],
+        key_refresh: KeyRefresh,
+        signer: TokenSigner,
+        algorithms: frozenset[SigningAlgorithm],
+    ) -> None:
+        self._check_store = check_store
+        self._key_refresh = key_refresh
         self._signer = signer
         self._algorithms = sorted(algorithms, key=lambda each: each.value)
 
     def check(self) -> Sequence[str]:
-        self._store.check()
-        self._signer.refresh()
+        self._check_store()
+        self._key_refresh.check()
         for algorithm in self._algorithms:
             self._signer.check(algorithm)
         return ()

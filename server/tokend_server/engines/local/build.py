@@ -14,6 +14,8 @@ from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.jws import TokenType
+from tokend_server.engines.local.key_refresh import KeyRefresh
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
@@ -32,11 +34,15 @@ _OTHER_READERS = 4
 
 @dataclass(frozen=True, slots=True)
 class LocalEngines:
-    """The local engines of all local pools, on one store and one set of keys; `close` gives up what they hold."""
+    """The local engines of all local pools, on one store and one set of keys.
+
+    `start` begins what they do beside calls; `close` ends that, and gives up what they hold.
+    """
 
     by_pool: Mapping[str, LocalEngine]
     backend: LocalBackend
     signer: TokenSigner
+    start: Callable[[], None]
     close: Callable[[], None]
 
 
@@ -107,6 +113,8 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         checkpoints = Checkpoints(sql_store.log, SystemClock())
         undo.callback(checkpoints.stop)
         checkpoints.start()
+        key_refresh = KeyRefresh(signer, KEY_TIMES.refresh)
+        undo.callback(key_refresh.stop)
         close = undo.pop_all().close
     metrics.watch_store_file(checkpoints.seconds_behind)
     for algorithm in algorithms:
@@ -114,7 +122,8 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
-    return LocalEngines(by_pool, LocalBackend(store, signer, algorithms), signer, close)
+    backend = LocalBackend(store.check, key_refresh, signer, algorithms)
+    return LocalEngines(by_pool, backend, signer, key_refresh.start, close)
 
 
 def _local_pool(

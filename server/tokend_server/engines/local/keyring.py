@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from operator import attrgetter
 
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.model import NumericDate, Secret
-
-#: Seconds for which tokens may still be taken when another key has begun to sign: the longest life of a token, and ten
-#: minutes for a process that has yet to read the new key and for verifiers whose clocks are slow.
-_TOKENS_LAST = 86_400 + 600
 
 
 class SigningAlgorithm(StrEnum):
@@ -79,4 +76,4 @@ def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeySta
 def tokens_expired_by(key: SigningKey, keys: Iterable[SigningKey]) -> NumericDate | None:
     """When no token of one of the keys is valid any more; None while no newer key follows it."""
     followers = (each for each in succession(keys, key.algorithm) if each.generation > key.generation)
-    return min((each.signs_from + _TOKENS_LAST for each in followers), default=None)
+    return min((each.signs_from + KEY_TIMES.tokens_last for each in followers), default=None)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tokend_server.clock import Clock
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -14,9 +15,6 @@ from tokend_server.engines.local.keyring import (
 from tokend_server.engines.local.signer import generate_signing_key
 from tokend_server.engines.local.store import KeyStore
 from tokend_server.model import NumericDate
-
-#: Seconds before it signs from which a key is in use: processes read the keys every few seconds only.
-_ABOUT_TO_SIGN = 60
 
 
 class KeyNotFound(Exception):
@@ -82,7 +80,7 @@ def _check_removal(kid: str, keys: Sequence[SigningKey], now: float, *, compromi
     key = next((each for each in keys if each.kid == kid), None)
     if key is None:
         raise KeyNotFound
-    states = {key_state(key, keys, moment) for moment in (now, now + _ABOUT_TO_SIGN)}
+    states = {key_state(key, keys, moment) for moment in (now, now + KEY_TIMES.about_to_sign)}
     if KeyState.SIGNING in states:
         raise KeyInUse(None)
     end = tokens_expired_by(key, keys)

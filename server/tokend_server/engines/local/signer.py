@@ -12,13 +12,11 @@ from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Clock
 from tokend_server.engines.local.jws import JwsSigner, TokenType
+from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key, succession
 from tokend_server.engines.local.store import KeyStore, StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import KeySet, NumericDate, Secret
-
-#: How long verifiers may keep the key set: well below the hour that a key is published before it signs.
-JWKS_MAX_AGE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,8 @@ def _load(records: tuple[SigningKey, ...]) -> _LoadedKeys:
     successions = {algorithm: succession(records, algorithm) for algorithm in SigningAlgorithm}
     signers = {record.kid: JwsSigner(record, keys[record.kid]) for record in records}
     jwks = {"keys": [_public_jwk(record, keys[record.kid]) for record in records]}
-    return _LoadedKeys(records, successions, signers, KeySet(json.dumps(jwks).encode(), JWKS_MAX_AGE))
+    key_set = KeySet(json.dumps(jwks).encode(), timedelta(seconds=KEY_TIMES.cache_age))
+    return _LoadedKeys(records, successions, signers, key_set)
 
 
 def _key(record: SigningKey) -> RSAKey | ECKey:

@@ -64,7 +64,7 @@ def test_a_key_that_another_process_adds_is_published_after_a_refresh(local: Loc
     signing = local.store.signing_keys()[0].kid
     local.store.add_signing_key(published)
     assert kids(local.signer) == [signing]
-    local.backend.check()
+    local.key_refresh.refresh()
     assert kids(local.signer) == [signing, published.kid]
 
 

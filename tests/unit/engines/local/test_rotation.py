@@ -151,7 +151,7 @@ def test_what_is_added_and_removed_is_what_the_engine_signs_with(
     first = only(local).kid
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)
-    local.backend.check()
+    local.key_refresh.refresh()
     header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS))
     assert header["kid"] == second
     assert [key["kid"] for key in json.loads(local.signer.key_set().jwks)["keys"]] == [second]

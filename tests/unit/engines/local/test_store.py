@@ -105,6 +105,7 @@ def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnder
     with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
         operator.execute("ALTER TABLE linked_logins RENAME TO aside")
         operator.execute("ALTER TABLE signing_keys RENAME TO aside_too")
+    local.key_refresh.refresh()
     for call in (lambda: local.issue("u"), lambda: local.issue("new"), local.backend.check):
         with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
             call()
@@ -114,6 +115,9 @@ def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnder
         local.backend.check()
     with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
         operator.execute("ALTER TABLE aside RENAME TO linked_logins")
+    with pytest.raises(EngineUnavailable, match="The identity store does not answer"):
+        local.backend.check()
+    local.key_refresh.refresh()
     local.backend.check()
     assert local.issue("u").outcome is IdentityOutcome.RETRIEVED
 
