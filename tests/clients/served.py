@@ -17,9 +17,9 @@ from tests.support.server_process import ServerProcess
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.build import open_configured_store
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.rotation import KeyRotation
+from tokend_server.engines.local.stores.opening import open_migrated_store
 
 #: Seconds that clients have to come back to a server that was started again. Those that were gone never do.
 RETURN_TIMEOUT = 6
@@ -91,7 +91,7 @@ max_attempts = 1
 
     def rotate(self) -> None:
         """Has it sign with new keys, and publish them, from now on."""
-        with closing(open_configured_store(load_config(self._config))) as store:
+        with closing(open_migrated_store(load_config(self._config))) as store:
             rotation = KeyRotation(store, SystemClock())
             for algorithm in SigningAlgorithm:
                 rotation.add(algorithm, signs_in=0)

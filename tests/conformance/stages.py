@@ -20,7 +20,8 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import build_engines
 from tokend_server.engines.local.administration import IdentityAdministration
-from tokend_server.engines.local.build import new_guid, open_configured_store
+from tokend_server.engines.local.build import new_guid
+from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
 
 #: Letters that no id has, so that what a run made differs from everything else.
@@ -139,7 +140,7 @@ def _serving(config: Config) -> Iterator[tuple[app.Service, Caller]]:
 
 @contextmanager
 def _guests(config: Config) -> Iterator[CreateGuest]:
-    store = open_configured_store(config)
+    store = open_migrated_store(config)
     try:
         yield lambda pool: IdentityAdministration(pool, store, SystemClock(), new_guid).create().identity_id
     finally:

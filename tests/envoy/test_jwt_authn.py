@@ -21,10 +21,10 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.build import open_configured_store
 from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.stores.opening import open_migrated_store
 
 PROVIDER = "login.example.test"
 POOLS = {
@@ -129,7 +129,7 @@ def resigned(config: Path, server: ServerProcess, kind: str) -> Callable[[Change
 
     def sign(change: Change) -> str:
         claims = jwt.decode(issued(server, kind).token, options={"verify_signature": False})
-        with closing(open_configured_store(load_config(config))) as store:
+        with closing(open_migrated_store(load_config(config))) as store:
             signer = TokenSigner(store, SystemClock())
             signer.refresh()
             return signer.sign(

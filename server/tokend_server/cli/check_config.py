@@ -43,7 +43,7 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         click.echo(f"warning: {warning}", err=True)
     if too_few := descriptors.warning(config, descriptors.hard_limit()):
         click.echo(f"warning: {too_few}", err=True)
-    store = f", store {config.store_file}" if config.pools_of("local") else ""
+    store = f", store {config.store_name}" if config.pools_of("local") else ""
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
     if online and config.pools_of("cognito"):
         _check_online(config)

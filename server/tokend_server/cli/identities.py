@@ -9,7 +9,8 @@ from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.administration import IdentityAdministration
-from tokend_server.engines.local.build import new_guid, open_configured_store
+from tokend_server.engines.local.build import new_guid
+from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.errors import ResourceNotFound, UnsupportedByEngine
 from tokend_server.model import Identity
 
@@ -87,7 +88,7 @@ def _administration(config_path: Path | None, identity_pool_id: str) -> Iterator
         raise ResourceNotFound.identity_pool(identity_pool_id)
     if identity_pool_id not in config.pools_of("local"):
         raise UnsupportedByEngine("The identities of Cognito's pools are managed by the AWS CLI and console.")
-    store = open_configured_store(config)
+    store = open_migrated_store(config)
     try:
         yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
     finally:

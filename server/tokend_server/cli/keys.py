@@ -8,7 +8,6 @@ import click
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.build import open_configured_store
 from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import (
     KeyState,
@@ -18,8 +17,8 @@ from tokend_server.engines.local.keyring import (
     tokens_expired_by,
 )
 from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
-from tokend_server.engines.local.store import StaleReading
-from tokend_server.engines.local.stores.sql.store import SqlStore
+from tokend_server.engines.local.store import StaleReading, Store
+from tokend_server.engines.local.stores.opening import open_migrated_store
 
 
 @click.group()
@@ -80,8 +79,8 @@ def _why_in_use(error: KeyInUse) -> str:
     return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."
 
 
-def _store(config_path: Path | None) -> closing[SqlStore]:
-    return closing(open_configured_store(load_config(config_path)))
+def _store(config_path: Path | None) -> closing[Store]:
+    return closing(open_migrated_store(load_config(config_path)))
 
 
 def _described(key: SigningKey, held: Sequence[SigningKey], now: float) -> dict[str, Any]:

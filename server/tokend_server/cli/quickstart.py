@@ -97,7 +97,7 @@ def _overview(config: Config, service: app.Service) -> dict[str, Any]:
         "gRPC": service.grpc_addresses[0],
         "issuer": service.issuer,
         "metrics": f"http://{service.ops_address}/metrics",
-        "store": str(config.store_file),
+        "store": config.store_name,
     }
 
 

@@ -21,7 +21,6 @@ from tokend_server.config.access import Audit, CallerLimits, Callers, JwtIssuer,
 from tokend_server.config.addresses import clashes, host_and_port, is_local
 from tokend_server.config.environment import PREFIX, SettingsVariables, no_such_setting, unknown_variables
 from tokend_server.config.fields import (
-    SQLITE,
     ClockSkew,
     EndpointUrl,
     Name,
@@ -30,13 +29,13 @@ from tokend_server.config.fields import (
     ProviderIssuer,
     Seconds,
     Section,
-    StoreUrl,
     TcpAddress,
     provider_issuer,
 )
 from tokend_server.config.issuer_url import IssuerUrl
 from tokend_server.config.listeners import Grpc, Guard, Listener
 from tokend_server.config.paths import LocalPath, expanded
+from tokend_server.config.stores import SQLITE, StoreUrl
 from tokend_server.model import ANONYMOUS
 
 __all__ = [
@@ -362,9 +361,25 @@ class Config(BaseSettings):
         return {identity_pool_id: pool for identity_pool_id, pool in self.pools.items() if pool.engine == engine}
 
     @property
+    def store_url(self) -> str:
+        """Where the store is."""
+        return self.store.url or f"{SQLITE}{self.data_dir / 'tokend.db'}"
+
+    @property
+    def store_name(self) -> str:
+        """The store as operators know it: the path of a SQLite database, the URL of another."""
+        return self.store_url.removeprefix(SQLITE)
+
+    @property
     def store_file(self) -> Path:
-        """The SQLite database."""
-        return Path(self.store.url.removeprefix(SQLITE)) if self.store.url else self.data_dir / "tokend.db"
+        """The SQLite database.
+
+        Raises:
+            ConfigError: The store is of another kind.
+        """
+        if self.store_name == self.store_url:
+            raise ConfigError(["store.url: names no SQLite database"])
+        return Path(self.store_name)
 
     @classmethod
     def settings_customise_sources(

@@ -10,10 +10,7 @@ from pydantic_settings import NoDecode
 from tokend_server.callers.keys import check_digest
 from tokend_server.callers.patterns import check_pattern
 from tokend_server.config.addresses import grpc_address, is_loopback, tcp_address
-from tokend_server.config.paths import expanded, expanded_of_url
-
-#: How the URL of a SQLite database begins.
-SQLITE = "sqlite:///"
+from tokend_server.config.paths import expanded
 
 #: How a destination begins that is a file.
 FILE = "file:"
@@ -56,13 +53,6 @@ def _endpoint_url(url: str) -> str:
     return provider_issuer(url.removesuffix("/"))
 
 
-def _store_url(url: str) -> str:
-    path = url.removeprefix(SQLITE)
-    if path == url or not path or path.startswith(":") or path.endswith("/"):
-        raise ValueError("must be sqlite:///PATH, with a file that outlives the process")
-    return SQLITE + expanded_of_url(path)
-
-
 def _audit_destination(destination: str) -> str:
     if destination in {"none", "stdout"}:
         return destination
@@ -74,7 +64,6 @@ def _audit_destination(destination: str) -> str:
 
 TcpAddress = Annotated[str, AfterValidator(tcp_address)]
 GrpcAddress = Annotated[str, AfterValidator(grpc_address)]
-StoreUrl = Annotated[str, AfterValidator(_store_url)]
 EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
 ProviderIssuer = Annotated[str, AfterValidator(provider_issuer)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]

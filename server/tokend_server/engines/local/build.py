@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
-from tokend_server.clock import Clock, SystemClock
-from tokend_server.config import Config, ConfigError, Pool
+from tokend_server.clock import Clock
+from tokend_server.config import Config, Pool
 from tokend_server.engine import BeforeChange, NewIdentity, unannounced
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
@@ -21,15 +21,10 @@ from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.engines.local.signer import TokenSigner
 from tokend_server.engines.local.stores.observed import ObservedStore
-from tokend_server.engines.local.stores.sql.store import SqlStore
-from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
-from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http
-
-#: Reads at once of what is no call: readiness, keys, a call whose thread was replaced.
-_OTHER_READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +39,6 @@ class LocalEngines:
     signer: TokenSigner
     start: Callable[[], None]
     close: Callable[[], None]
-
-
-def open_configured_store(config: Config) -> SqlStore:
-    """Opens the store with its schema up to date.
-
-    Raises:
-        ConfigError: The store cannot be opened, or its schema lacks migrations that serve may not apply.
-        EngineUnavailable: The store does not answer.
-    """
-    with ExitStack() as undo:
-        threads = config.grpc.threads
-        store = undo.enter_context(
-            closing(
-                open_store(config.store_file, readers=threads + _OTHER_READERS, patient_writers=max(1, threads // 2))
-            )
-        )
-        missing = store.missing_migrations()
-        if missing and config.store.migrate_on_start:
-            store.migrate()
-        elif missing:
-            raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
-        undo.pop_all()
-    return store
 
 
 def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
@@ -105,25 +77,26 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     local_pools = [_local_pool(pool_id, pool, issuer, build_provider) for pool_id, pool in pools.items()]
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     with ExitStack() as undo:
-        sql_store = undo.enter_context(closing(open_configured_store(config)))
-        keep_developer_providers(sql_store, pools)
-        store = ObservedStore(sql_store, metrics, clock, before_change)
+        opened = undo.enter_context(closing(open_migrated_store(config)))
+        keep_developer_providers(opened, pools)
+        store = ObservedStore(opened, metrics, clock, before_change)
         signer = TokenSigner(store, clock)
         signer.ensure_keys(algorithms)
-        checkpoints = Checkpoints(sql_store.log, SystemClock())
-        undo.callback(checkpoints.stop)
-        checkpoints.start()
         key_refresh = KeyRefresh(signer, KEY_TIMES.refresh)
         undo.callback(key_refresh.stop)
         close = undo.pop_all().close
-    metrics.watch_store_file(checkpoints.seconds_behind)
     for algorithm in algorithms:
         metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
     backend = LocalBackend(store.check, key_refresh, signer, algorithms)
-    return LocalEngines(by_pool, backend, signer, key_refresh.start, close)
+
+    def start() -> None:
+        opened.start(metrics)
+        key_refresh.start()
+
+    return LocalEngines(by_pool, backend, signer, start, close)
 
 
 def _local_pool(

@@ -7,10 +7,10 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticate
 from collections.abc import Mapping
 
 from tokend_server.config import ConfigError, Pool
-from tokend_server.engines.local.stores.sql.store import SqlStore
+from tokend_server.engines.local.store import DeveloperProviderStore
 
 
-def keep_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None:
+def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, Pool]) -> None:
     """Keeps the developer provider of each pool, unless users are registered under another one.
 
     Args:
@@ -25,7 +25,7 @@ def keep_developer_providers(store: SqlStore, pools: Mapping[str, Pool]) -> None
         store.keep_developer_providers(lambda kept: _decided(store, pools, kept))
 
 
-def _decided(store: SqlStore, pools: Mapping[str, Pool], kept: Mapping[str, str]) -> Mapping[str, str]:
+def _decided(store: DeveloperProviderStore, pools: Mapping[str, Pool], kept: Mapping[str, str]) -> Mapping[str, str]:
     changed = _changed(pools, kept)
     # An earlier release did not keep them: what it has registered shows by its logins.
     unkept = store.pools_with_identities() - kept.keys() if changed.keys() - kept.keys() else frozenset()

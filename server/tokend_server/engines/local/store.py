@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningKey
+from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login
 
 #: The length of a `login_key`.
@@ -101,8 +102,42 @@ class KeyStore(Protocol):
         ...
 
 
-class Store(IdentityStore, KeyStore, Protocol):
-    """Both in one place, as the local engine needs them."""
+class DeveloperProviderStore(Protocol):
+    """The developer provider of each pool, and the providers whose users a pool has.
+
+    Any method may raise `EngineUnavailable`.
+    """
+
+    def developer_providers(self) -> Mapping[str, str]:
+        """The developer providers of pools, as they were last kept."""
+        ...
+
+    def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Keeps what is decided on what is kept; no other process writes meanwhile.
+
+        Args:
+            decide: The developer providers of pools that are to be added or replaced; what it raises changes nothing.
+        """
+        ...
+
+    def pools_with_identities(self) -> frozenset[str]:
+        """The pools that have any identity; it takes as long as there are identities."""
+        ...
+
+    def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
+        """Whether any identity of the pool has a login of the provider."""
+        ...
+
+    def provider_names(self, identity_pool_id: str) -> frozenset[str]:
+        """The providers of all logins of the pool; it takes as long as there are logins."""
+        ...
+
+
+class Store(IdentityStore, KeyStore, DeveloperProviderStore, Protocol):
+    """All that the local engine keeps, in one place that is open.
+
+    A kind of store has a function `open_configured` that opens it: `tokend_server.config.stores`.
+    """
 
     def check(self) -> None:
         """Makes sure that identities and logins could be read now, at a cost that does not grow with their number.
@@ -110,6 +145,36 @@ class Store(IdentityStore, KeyStore, Protocol):
         Raises:
             EngineUnavailable: They could not.
         """
+        ...
+
+    def missing_migrations(self) -> Sequence[str]:
+        """The names of the changes that this release needs and the schema lacks, oldest first.
+
+        Raises:
+            ConfigError: The schema is that of a newer release.
+            EngineUnavailable: The store does not answer.
+        """
+        ...
+
+    def migrate(self) -> Sequence[str]:
+        """Makes the changes that the schema lacks, and returns their names, oldest first.
+
+        Raises:
+            ConfigError: The schema is that of a newer release.
+            EngineUnavailable: The store does not answer.
+        """
+        ...
+
+    def start(self, metrics: Metrics) -> None:
+        """Begins what the store does by itself while a service runs; `close` ends it.
+
+        Args:
+            metrics: Where that is measured.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives up all that the store holds, such as connections."""
         ...
 
 

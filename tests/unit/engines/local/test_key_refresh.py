@@ -18,12 +18,12 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import Engines, build_engines
 from tokend_server.engines.local import build
-from tokend_server.engines.local.build import open_configured_store
 from tokend_server.engines.local.key_refresh import KeyRefresh
 from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.rotation import KeyRotation
 from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.stores.opening import open_store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.metrics import Metrics
 
@@ -84,7 +84,7 @@ def test_keys_of_another_process_are_published_though_nobody_asks_for_readiness(
 ) -> None:
     engines.start()
     first = published(engines)
-    with closing(open_configured_store(config)) as store:
+    with closing(open_store(config)) as store:
         added = KeyRotation(store, SystemClock()).add(SigningAlgorithm.RS512, signs_in=KEY_TIMES.publish_ahead)
         wait_until(lambda: published(engines) == [*first, added.kid])
         KeyRotation(store, SystemClock()).remove(added.kid, compromised=False)

@@ -2,7 +2,6 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -10,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.descriptors import no_descriptors_left
-from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
+from tests.support.local_engine import POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.config import ConfigError
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.signer import generate_signing_key
-from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.store import Change, login_key
 from tokend_server.engines.local.stores.sqlite.store import READERS, open_store
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.model import Identity, IdentityOutcome, Login, Secret
@@ -28,76 +27,6 @@ def login(user: str, provider: str = "p") -> Login:
 
 def identity(name: str, *users: str, pool: str = POOL) -> Identity:
     return Identity(f"eu-west-1:{name}", pool, 1, 1, frozenset(login(user) for user in users))
-
-
-def test_what_is_committed_is_read_again_as_it_was(local: LocalEngineUnderTest) -> None:
-    kept = identity("a", "x", "\u0000", "ü" * 1000)
-    local.store.commit(Change(None, kept), deadline=local.deadline)
-    assert local.store.read(POOL, (), kept.identity_id).named == kept
-    assert local.store.owners(POOL, [login("x"), login("y")]) == [kept.identity_id, None]
-
-
-def test_an_identity_belongs_to_its_pool_alone(local: LocalEngineUnderTest) -> None:
-    local.store.commit(Change(None, identity("a", "x")), deadline=local.deadline)
-    assert local.store.read(OTHER_POOL, (), "eu-west-1:a").named is None
-    assert local.store.owners(OTHER_POOL, [login("x")]) == [None]
-    local.store.commit(Change(None, identity("b", "x", pool=OTHER_POOL)), deadline=local.deadline)
-    assert local.store.owners(OTHER_POOL, [login("x")]) == ["eu-west-1:b"]
-
-
-def test_a_login_is_linked_once(local: LocalEngineUnderTest) -> None:
-    local.store.commit(Change(None, identity("a", "x")), deadline=local.deadline)
-    with pytest.raises(StaleReading):
-        local.store.commit(Change(None, identity("b", "x", "y")), deadline=local.deadline)
-    assert local.store.read(POOL, (), "eu-west-1:b").named is None
-    assert local.store.owners(POOL, [login("y")]) == [None]
-
-
-def test_a_change_of_an_outdated_reading_is_refused(local: LocalEngineUnderTest) -> None:
-    read = identity("a", "x")
-    local.store.commit(Change(None, read), deadline=local.deadline)
-    local.store.commit(Change(read, replace(read, logins=read.logins | {login("y")})), deadline=local.deadline)
-    with pytest.raises(StaleReading):
-        local.store.commit(Change(read, replace(read, logins=read.logins | {login("z")})), deadline=local.deadline)
-    assert local.store.owners(POOL, [login("x"), login("y"), login("z")]) == ["eu-west-1:a", "eu-west-1:a", None]
-
-
-def test_all_changes_or_none(local: LocalEngineUnderTest) -> None:
-    a, b = identity("a", "x"), identity("b", "y")
-    local.store.commit(Change(None, a), Change(None, b), deadline=local.deadline)
-    outdated = replace(b, revision=7)
-    with pytest.raises(StaleReading):
-        local.store.commit(
-            Change(a, replace(a, logins=frozenset(), disabled=True)),
-            Change(outdated, replace(b, logins=a.logins | b.logins)),
-            deadline=local.deadline,
-        )
-    assert local.store.read(POOL, (), a.identity_id).named == a
-
-
-def test_a_change_of_a_deleted_identity_is_refused(local: LocalEngineUnderTest) -> None:
-    read = identity("a", "x")
-    local.store.commit(Change(None, read), deadline=local.deadline)
-    assert local.store.delete(read.identity_id)
-    assert not local.store.delete(read.identity_id)
-    with pytest.raises(StaleReading):
-        local.store.commit(Change(read, replace(read, disabled=True)), deadline=local.deadline)
-    assert local.store.owners(POOL, [login("x")]) == [None]
-
-
-def test_pages_of_identities(local: LocalEngineUnderTest) -> None:
-    for name in ("c", "a", "b"):
-        local.store.commit(Change(None, identity(name, name)), deadline=local.deadline)
-    disabled = replace(identity("d"), disabled=True)
-    local.store.commit(Change(None, disabled), Change(None, identity("e", pool=OTHER_POOL)), deadline=local.deadline)
-
-    def page(after: str | None, *, hide_disabled: bool = False) -> list[str]:
-        found = local.store.identities(POOL, max_results=2, after=after, hide_disabled=hide_disabled)
-        return [each.identity_id.removeprefix("eu-west-1:") for each in found]
-
-    assert page(None) == ["a", "b"]
-    assert page("eu-west-1:b") == ["c", "d"]
-    assert page("eu-west-1:b", hide_disabled=True) == ["c"]
 
 
 def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnderTest, tmp_path: Path) -> None:
@@ -160,13 +89,6 @@ def test_different_logins_have_different_keys(left: tuple[str, str, str], right:
 @pytest.mark.parametrize(("left", "right"), [(("ab", "c"), ("a", "bc")), (("a:b", "c"), ("a", "b:c"))])
 def test_parts_of_a_login_do_not_run_together(left: tuple[str, str], right: tuple[str, str]) -> None:
     assert login_key(POOL, login(left[1], left[0])) != login_key(POOL, login(right[1], right[0]))
-
-
-def test_a_spent_deadline_changes_nothing(local: LocalEngineUnderTest) -> None:
-    spent = Deadline(local.clock, local.clock.monotonic())
-    with pytest.raises(DeadlineExceeded):
-        local.store.commit(Change(None, identity("a", "x")), deadline=spent)
-    assert local.store.read(POOL, (), "eu-west-1:a").named is None
 
 
 @pytest.mark.parametrize("locked_by", ["another process", "another thread"])

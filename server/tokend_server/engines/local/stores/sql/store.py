@@ -1,4 +1,4 @@
-"""The store on a SQL database: SQLite as the embedded default, and written so that PostgreSQL can follow."""
+"""The store on a SQL database, without what only one of them needs."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,6 @@ from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sql.connections import DriverStatement, ReadConnections
 from tokend_server.engines.local.stores.sql.tables import developer_providers, identities, linked_logins, signing_keys
 from tokend_server.engines.local.stores.sql.write_turn import NoTurn, WriteTurn
-from tokend_server.engines.local.stores.sqlite import checkpoints
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 
@@ -82,14 +81,6 @@ class Medium(Protocol):
         ...
 
 
-class Log(checkpoints.Log, Protocol):
-    """A log beside the database."""
-
-    def close(self) -> None:
-        """Gives up what it holds."""
-        ...
-
-
 class SqlStore:
     """Identities and signing keys in one SQL database.
 
@@ -98,29 +89,20 @@ class SqlStore:
         writes: A pool of connections whose transactions are durable when they are committed.
         medium: Where the database keeps its data.
         turn: Whose turn it is to write.
-        log: Where writes are before they are in the database's file.
     """
 
-    def __init__(self, readers: ReadConnections, writes: Engine, medium: Medium, turn: WriteTurn, log: Log) -> None:
+    def __init__(self, readers: ReadConnections, writes: Engine, medium: Medium, turn: WriteTurn) -> None:
         self._readers = readers
         self._owner = DriverStatement(_OWNER, writes.dialect, readers)
         self._writes = writes
         self._medium = medium
         self._turn = turn
-        self.log = log
 
     def close(self) -> None:
-        """Closes all connections."""
-        self.log.close()
         self._readers.close()
         self._writes.dispose()
 
     def migrate(self) -> list[str]:
-        """Applies the migrations that the schema lacks, and returns their names.
-
-        Raises:
-            EngineUnavailable: The database does not answer.
-        """
         try:
             with self._writing(timeout=_MIGRATION_NEWS) as connection:
                 return migrations.upgrade(connection)
@@ -133,11 +115,6 @@ class SqlStore:
             return migrations.upgrade(connection)
 
     def missing_migrations(self) -> list[str]:
-        """The names of the migrations that the schema lacks.
-
-        Raises:
-            EngineUnavailable: The database does not answer.
-        """
         with self._reading() as connection:
             return migrations.missing(connection)
 
@@ -184,16 +161,10 @@ class SqlStore:
             ]
 
     def developer_providers(self) -> dict[str, str]:
-        """The developer providers of pools, as they were last kept."""
         with self._reading() as connection:
             return _developer_providers(connection)
 
     def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        """Keeps what is decided on what is kept; no other process writes meanwhile.
-
-        Args:
-            decide: The developer providers of pools that are to be added or replaced; what it raises changes nothing.
-        """
         with self._writing() as connection:
             decided = decide(_developer_providers(connection))
             rows = [{"pool": pool, "name": name} for pool, name in decided.items()]
@@ -202,18 +173,15 @@ class SqlStore:
                 connection.execute(_KEEP_DEVELOPER_PROVIDER, rows)
 
     def pools_with_identities(self) -> frozenset[str]:
-        """The pools that have any identity; it takes as long as there are identities."""
         with self._reading() as connection:
             return frozenset(connection.execute(select(identities.c.identity_pool_id).distinct()).scalars())
 
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
-        """Whether any identity of the pool has a login of the provider."""
         logins = _LOGINS_OF_POOL.where(linked_logins.c.provider_name == provider_name).limit(1)
         with self._reading() as connection:
             return connection.execute(logins, {"identity_pool_id": identity_pool_id}).first() is not None
 
     def provider_names(self, identity_pool_id: str) -> frozenset[str]:
-        """The providers of all logins of the pool; it takes as long as there are logins."""
         with self._reading() as connection:
             return frozenset(
                 connection.execute(_LOGINS_OF_POOL.distinct(), {"identity_pool_id": identity_pool_id}).scalars()

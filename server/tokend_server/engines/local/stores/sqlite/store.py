@@ -15,14 +15,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.clock import SystemClock
-from tokend_server.config import ConfigError
+from tokend_server.config import Config, ConfigError
 from tokend_server.engines.local.stores.sql.connections import ReadConnections
 from tokend_server.engines.local.stores.sql.store import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
 from tokend_server.engines.local.stores.sql.write_turn import WriteTurn
+from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
 from tokend_server.errors import EngineUnavailable
+from tokend_server.metrics import Metrics
 
 _ON_CONNECT = (
     "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
@@ -47,6 +49,9 @@ _ADVICE: Mapping[str, str] = {
 #: Reads at once, for what has no other number.
 READERS = 4
 
+#: Reads at once of what is no call: readiness, keys, a call whose thread was replaced.
+_OTHER_READERS = 4
+
 #: Seconds that a start waits for a file that another process has locked.
 LOCK_PATIENCE = 30.0
 
@@ -57,7 +62,46 @@ _LOCK_INTERVAL = 0.05
 _log = logging.getLogger(__name__)
 
 
-def open_store(path: Path, *, readers: int = READERS, patient_writers: int = READERS) -> SqlStore:
+class SqliteStore(SqlStore):
+    """A store on one SQLite file, whose log is copied into the file while a service runs.
+
+    Args:
+        readers: As of `SqlStore`.
+        writes: As of `SqlStore`.
+        file: The file and the log that are open.
+        turn: Whose turn it is to write.
+        log: Where writes are before they are in the file.
+    """
+
+    def __init__(
+        self, readers: ReadConnections, writes: Engine, file: DatabaseFile, turn: WriteTurn, log: WriteAheadLog
+    ) -> None:
+        super().__init__(readers, writes, file, turn)
+        self.log = log
+        self._checkpoints = Checkpoints(log, SystemClock())
+
+    def start(self, metrics: Metrics) -> None:
+        metrics.watch_store_file(self._checkpoints.seconds_behind)
+        self._checkpoints.start()
+
+    def close(self) -> None:
+        self._checkpoints.stop()
+        self.log.close()
+        super().close()
+
+
+def open_configured(config: Config) -> SqliteStore:
+    """Opens the database that the configuration names, for as many calls at once as there are threads.
+
+    Raises:
+        ConfigError: As `open_store`.
+        EngineUnavailable: As `open_store`.
+    """
+    threads = config.grpc.threads
+    return open_store(config.store_file, readers=threads + _OTHER_READERS, patient_writers=max(1, threads // 2))
+
+
+def open_store(path: Path, *, readers: int = READERS, patient_writers: int = READERS) -> SqliteStore:
     """Opens a database file; if there is none, it is created, for its owner's eyes only.
 
     All connections are opened now.
@@ -90,7 +134,7 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         raise unavailable(error) from error
     event.listen(writes, "begin", _begin_immediate)
     event.listen(writes, "commit", log.note_write)
-    return SqlStore(connections, writes, file, turn, log)
+    return SqliteStore(connections, writes, file, turn, log)
 
 
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options

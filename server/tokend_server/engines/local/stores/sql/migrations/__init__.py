@@ -2,29 +2,37 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, String, column, inspect, select, table
 
 from tokend_server.config import ConfigError
+
+#: The names of all migrations, oldest first. Alembic is loaded only where one of them is missing: it is slow to load.
+MIGRATIONS = ("0001", "0002")
+
+_VERSION_TABLE = "alembic_version"
+_VERSION = select(column("version_num", String)).select_from(table(_VERSION_TABLE))
 
 
 def upgrade(connection: Connection) -> list[str]:
     """Applies the missing migrations in the connection's transaction, and returns their names, oldest first."""
     names = missing(connection)
     if names:
-        config = _config()
+        from alembic import command  # noqa: PLC0415 - as above
+        from alembic.config import Config  # noqa: PLC0415 - as above
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return names
 
 
-def applied(connection: Connection) -> tuple[str, ...]:
-    """The newest migrations that are applied; none of them: the database has no schema of this service."""
-    return MigrationContext.configure(connection).get_current_heads()
+def applied(connection: Connection) -> str | None:
+    """The newest migration that is applied; None: the database has no schema of this service."""
+    if not inspect(connection).has_table(_VERSION_TABLE):
+        return None
+    return connection.execute(_VERSION).scalar()
 
 
 def missing(connection: Connection) -> list[str]:
@@ -34,16 +42,8 @@ def missing(connection: Connection) -> list[str]:
         ConfigError: The schema is that of a newer release.
     """
     current = applied(connection)
-    script = ScriptDirectory.from_config(_config())
-    try:
-        pending = list(script.iterate_revisions(tuple(script.get_heads()), current or "base"))
-    except ResolutionError:
-        raise ConfigError([f"store: its schema ({', '.join(current)}) is newer than this release"]) from None
-    return [revision.revision for revision in reversed(pending)]
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.set_main_option("path_separator", "os")
-    return config
+    if current is None:
+        return list(MIGRATIONS)
+    if current not in MIGRATIONS:
+        raise ConfigError([f"store: its schema ({current}) is newer than this release"])
+    return list(MIGRATIONS[MIGRATIONS.index(current) + 1 :])

@@ -1,0 +1,57 @@
+"""The kinds of store: the one place that names them."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator
+
+from tokend_server.config.paths import expanded_of_url
+
+#: How the URL of a SQLite database begins.
+SQLITE = "sqlite:///"
+
+
+class StoreKind(NamedTuple):
+    """A kind of store.
+
+    Attributes:
+        form: How its URLs look, for people.
+        read: Returns a URL as it is used, with the home directory in it; raises ValueError where it is none.
+        module: Has the function `open_configured(config)`, which opens it; it is loaded when the store is configured.
+    """
+
+    form: str
+    read: Callable[[str], str]
+    module: str
+
+
+def _read_sqlite(url: str) -> str:
+    path = url.removeprefix(SQLITE)
+    if path == url or not path or path.startswith(":") or path.endswith("/"):
+        raise ValueError(f"must be {STORE_KINDS['sqlite'].form}")
+    return SQLITE + expanded_of_url(path)
+
+
+#: The kinds by the scheme of their URLs.
+STORE_KINDS: Mapping[str, StoreKind] = {
+    "sqlite": StoreKind(
+        "sqlite:///PATH, with a file that outlives the process",
+        _read_sqlite,
+        "tokend_server.engines.local.stores.sqlite.store",
+    ),
+}
+
+
+def kind_of(url: str) -> StoreKind:
+    """The kind of store that a URL names.
+
+    Raises:
+        ValueError: There is none of that scheme; the text repeats nothing of the URL, which may hold a password.
+    """
+    kind = STORE_KINDS.get(url.partition(":")[0])
+    if kind is None:
+        raise ValueError(f"must be {' or '.join(each.form for each in STORE_KINDS.values())}")
+    return kind
+
+
+StoreUrl = Annotated[str, AfterValidator(lambda url: kind_of(url).read(url))]

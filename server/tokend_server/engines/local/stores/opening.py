@@ -1,0 +1,37 @@
+"""Opens the store that the configuration names, of whichever kind it is."""
+
+from contextlib import ExitStack, closing
+from importlib import import_module
+
+from tokend_server.config import Config, ConfigError
+from tokend_server.config.stores import kind_of
+from tokend_server.engines.local.store import Store
+
+
+def open_store(config: Config) -> Store:
+    """Opens the store, whatever its schema.
+
+    Raises:
+        ConfigError: The store cannot be used as configured.
+        EngineUnavailable: The store does not answer.
+    """
+    store: Store = import_module(kind_of(config.store_url).module).open_configured(config)
+    return store
+
+
+def open_migrated_store(config: Config) -> Store:
+    """Opens the store with its schema up to date.
+
+    Raises:
+        ConfigError: The store cannot be used, or its schema lacks migrations that serve may not apply.
+        EngineUnavailable: The store does not answer.
+    """
+    with ExitStack() as undo:
+        store = undo.enter_context(closing(open_store(config)))
+        missing = store.missing_migrations()
+        if missing and config.store.migrate_on_start:
+            store.migrate()
+        elif missing:
+            raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
+        undo.pop_all()
+    return store

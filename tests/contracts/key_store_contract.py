@@ -1,0 +1,80 @@
+"""What every kind of store must do with signing keys: a suite that each of them runs."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.contracts.store_contract import Refused, StoreUnderTest
+
+from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.store import StaleReading, Store
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import Secret
+
+ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
+
+
+class KeyStoreContract(StoreUnderTest):
+    """Signing keys."""
+
+    def test_a_store_without_keys_has_none(self, store: Store) -> None:
+        assert store.signing_keys() == ()
+
+    def test_keys_are_read_again_as_they_were_by_every_process(self, store: Store, other: Store) -> None:
+        store.add_signing_key(kept := key(1))
+        assert other.signing_keys() == store.signing_keys() == (kept,)
+        assert other.signing_keys()[0].private_key.reveal() == kept.private_key.reveal()
+
+    def test_the_keys_of_an_algorithm_are_in_the_order_of_their_generations(self, store: Store) -> None:
+        for added in (key(2), key(10), key(1), key(1, RS256)):
+            store.add_signing_key(added)
+        found = [each.generation for each in store.signing_keys() if each.algorithm is ES256]
+        assert found == [1, 2, 10]
+
+    def test_a_generation_of_an_algorithm_is_added_once(self, store: Store, other: Store) -> None:
+        store.add_signing_key(first := key(1))
+        with pytest.raises(StaleReading):
+            other.add_signing_key(key(1, kid="late"))
+        other.add_signing_key(key(1, RS256))
+        assert [each for each in store.signing_keys() if each.algorithm is ES256] == [first]
+
+    def test_of_concurrent_processes_one_adds_a_generation(self, store: Store, other: Store) -> None:
+        def add(number: int) -> str | None:
+            try:
+                (store, other)[number % 2].add_signing_key(key(1, kid=f"{number}"))
+            except (StaleReading, EngineUnavailable):
+                return None
+            return f"{number}"
+
+        with ThreadPoolExecutor(4) as threads:
+            added = [each for each in threads.map(add, range(12)) if each]
+        assert [each.kid for each in store.signing_keys()] == added
+        assert len(added) == 1
+
+    def test_a_key_is_removed_on_a_decision_on_all_keys(self, store: Store, other: Store) -> None:
+        for added in (first := key(1), second := key(2)):
+            store.add_signing_key(added)
+        seen: list[Sequence[SigningKey]] = []
+        store.remove_signing_key(first.kid, seen.append)
+        assert [tuple(each) for each in seen] == [(first, second)]
+        assert other.signing_keys() == (second,)
+
+    def test_a_decision_that_fails_removes_nothing(self, store: Store) -> None:
+        def refuse(_keys: Sequence[SigningKey]) -> None:
+            raise Refused
+
+        store.add_signing_key(kept := key(1))
+        with pytest.raises(Refused):
+            store.remove_signing_key(kept.kid, refuse)
+        assert store.signing_keys() == (kept,)
+
+    def test_the_generation_of_a_removed_key_may_be_used_again(self, store: Store) -> None:
+        store.add_signing_key(removed := key(1))
+        store.remove_signing_key(removed.kid, lambda _keys: None)
+        store.add_signing_key(added := key(1, kid="again"))
+        assert store.signing_keys() == (added,)
+
+
+def key(generation: int, algorithm: SigningAlgorithm = ES256, *, kid: str | None = None) -> SigningKey:
+    name = kid or f"{algorithm.value}-{generation}"
+    return SigningKey(name, algorithm, generation, Secret(f"PEM\n\u00fc {name}"), 1_800_000_000, 1_800_003_600)

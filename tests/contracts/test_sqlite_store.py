@@ -1,0 +1,11 @@
+from pathlib import Path
+
+import pytest
+from tests.contracts.key_store_contract import KeyStoreContract
+from tests.contracts.store_contract import StoreContract
+
+
+class TestSqliteStore(StoreContract, KeyStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'tokend.db'}"

@@ -1,0 +1,23 @@
+"""A kind of store that is named can be opened, and passes the contract."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tokend_server.config import Config, ConfigError, Store
+from tokend_server.config.stores import STORE_KINDS
+
+
+@pytest.mark.parametrize("scheme", STORE_KINDS)
+def test_a_kind_that_is_named_can_be_opened_and_is_held_to_the_contract(scheme: str) -> None:
+    assert callable(import_module(STORE_KINDS[scheme].module).open_configured)
+    assert (Path(__file__).parent / f"test_{scheme}_store.py").is_file()
+    assert STORE_KINDS[scheme].form.startswith(f"{scheme}:")
+
+
+def test_what_is_no_sqlite_database_has_no_file_and_is_known_by_its_url() -> None:
+    config = Config.model_construct(store=Store.model_construct(url="other://table"))
+    assert config.store_name == config.store_url == "other://table"
+    with pytest.raises(ConfigError, match=r"store\.url: names no SQLite database"):
+        config.store_file.touch()

@@ -1,0 +1,36 @@
+"""A start compares the schema with a list, and loads Alembic only where something is to be migrated."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+
+from tokend_server.engines.local.stores.sql import migrations
+
+_OPEN = """
+import sys
+from pathlib import Path
+from tokend_server import app, cli
+from tokend_server.config import Config
+from tokend_server.engines.local.stores.opening import open_migrated_store
+
+open_migrated_store(Config(data_dir=Path(sys.argv[1]))).close()
+print(sorted({"alembic", "mako", "pygments", "sqlalchemy"} & sys.modules.keys()))
+"""
+
+
+def test_the_list_names_every_migration_in_its_order() -> None:
+    scripts = ScriptDirectory(Path(migrations.__file__).parent)
+    assert [each.revision for each in scripts.walk_revisions()][::-1] == list(migrations.MIGRATIONS)
+
+
+def test_alembic_is_loaded_only_where_something_is_to_be_migrated(tmp_path: Path) -> None:
+    loaded = [
+        subprocess.run(
+            [sys.executable, "-c", _OPEN, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        for _ in range(2)
+    ]
+    assert "alembic" in loaded[0]
+    assert loaded[1] == "['sqlalchemy']\n"
