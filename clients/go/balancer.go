@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/endpointsharding"
@@ -54,10 +55,13 @@ type spreadingPicker struct {
 }
 
 // Pick implements [balancer.Picker]. Where the call has used all connections, it picks the one that was used longest ago.
+//
+// An attempt whose time is over uses none: a server that saw its deadline first cancelled it, gRPC makes it once more, and
+// the call's next attempt would find all connections used.
 func (p spreadingPicker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	picked, err := p.inTurn.Pick(info)
 	call, known := info.Ctx.Value(attemptsKey{}).(*attempts)
-	if err != nil || !known {
+	if err != nil || !known || isOver(info.Ctx) {
 		return picked, err
 	}
 	if call.lastUseOf(picked) != never {
@@ -70,6 +74,11 @@ func (p spreadingPicker) Pick(info balancer.PickInfo) (balancer.PickResult, erro
 	}
 	call.use(picked)
 	return picked, nil
+}
+
+func isOver(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return bounded && time.Until(deadline) <= 0
 }
 
 // attempts are the connections that one call has used, the last one at the end. gRPC makes one attempt after another.

@@ -2,6 +2,7 @@ package tokend.client;
 
 import io.grpc.CallOptions;
 import io.grpc.ConnectivityState;
+import io.grpc.Deadline;
 import io.grpc.LoadBalancer;
 import io.grpc.LoadBalancer.Helper;
 import io.grpc.LoadBalancer.PickResult;
@@ -76,7 +77,7 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
         });
   }
 
-  private static final class SpreadingPicker extends SubchannelPicker {
+  static final class SpreadingPicker extends SubchannelPicker {
     private final SubchannelPicker inTurn;
 
     SpreadingPicker(SubchannelPicker inTurn) {
@@ -87,7 +88,7 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
     public PickResult pickSubchannel(PickSubchannelArgs args) {
       PickResult picked = inTurn.pickSubchannel(args);
       Set<Subchannel> used = args.getCallOptions().getOption(USED);
-      if (used == null) {
+      if (used == null || isOver(args.getCallOptions())) {
         return picked;
       }
       for (int passedOver = 0; passedOver < MOST_PASSED_OVER; passedOver++) {
@@ -98,6 +99,15 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
         picked = inTurn.pickSubchannel(args);
       }
       return picked;
+    }
+
+    /**
+     * Whether the attempt ends before it has used a connection: a server that saw its deadline first cancelled it, gRPC
+     * makes it once more, and the call's next attempt would find all connections used.
+     */
+    private static boolean isOver(CallOptions options) {
+      Deadline deadline = options.getDeadline();
+      return deadline != null && deadline.isExpired();
     }
   }
 }

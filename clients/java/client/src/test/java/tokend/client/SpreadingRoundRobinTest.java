@@ -4,9 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.Message;
 import com.google.protobuf.Timestamp;
+import io.grpc.Attributes;
+import io.grpc.CallOptions;
+import io.grpc.Deadline;
 import io.grpc.EquivalentAddressGroup;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
+import io.grpc.LoadBalancer;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
 import io.grpc.NameResolver;
 import io.grpc.NameResolverProvider;
 import io.grpc.NameResolverRegistry;
@@ -18,6 +24,7 @@ import java.net.InetSocketAddress;
 import java.net.URI;
 import java.time.Duration;
 import java.util.HashSet;
+import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -25,6 +32,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import tokend.v1.DeveloperIdentityServiceGrpc;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
 
 class SpreadingRoundRobinTest {
@@ -134,5 +142,71 @@ class SpreadingRoundRobinTest {
     assertThat(met).isNotEmpty();
     assertThat(new HashSet<>(met)).hasSameSizeAs(met);
     assertThat(good.requests).hasSize(CALLS);
+  }
+
+  /** A connection that is picked and does nothing else. */
+  private static final class Connection extends LoadBalancer.Subchannel {
+    @Override
+    public void shutdown() {}
+
+    @Override
+    public void requestConnection() {}
+
+    @Override
+    public Attributes getAttributes() {
+      return Attributes.EMPTY;
+    }
+  }
+
+  private record Attempt(CallOptions options) {
+    LoadBalancer.PickSubchannelArgs args() {
+      return new LoadBalancer.PickSubchannelArgs() {
+        @Override
+        public CallOptions getCallOptions() {
+          return options;
+        }
+
+        @Override
+        public Metadata getHeaders() {
+          return new Metadata();
+        }
+
+        @Override
+        public MethodDescriptor<?, ?> getMethodDescriptor() {
+          return DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod();
+        }
+      };
+    }
+  }
+
+  @Test
+  void anAttemptWhoseTimeIsOverUsesNoConnection() {
+    long[] nanoTime = {0};
+    Deadline.Ticker ticker =
+        new Deadline.Ticker() {
+          @Override
+          public long nanoTime() {
+            return nanoTime[0];
+          }
+        };
+    Connection hung = new Connection();
+    Connection good = new Connection();
+    Iterator<Connection> inTurn = List.of(hung, good, hung, good).iterator();
+    LoadBalancer.SubchannelPicker picker =
+        new SpreadingRoundRobin.SpreadingPicker(
+            new LoadBalancer.SubchannelPicker() {
+              @Override
+              public LoadBalancer.PickResult pickSubchannel(LoadBalancer.PickSubchannelArgs args) {
+                return LoadBalancer.PickResult.withSubchannel(inTurn.next());
+              }
+            });
+    CallOptions call = SpreadingRoundRobin.ofOneCall(CallOptions.DEFAULT);
+    Attempt first = new Attempt(call.withDeadline(Deadline.after(5, TimeUnit.SECONDS, ticker)));
+    Attempt second = new Attempt(call.withDeadline(Deadline.after(10, TimeUnit.SECONDS, ticker)));
+
+    assertThat(picker.pickSubchannel(first.args()).getSubchannel()).isSameAs(hung);
+    nanoTime[0] = TimeUnit.SECONDS.toNanos(5);
+    picker.pickSubchannel(first.args());
+    assertThat(picker.pickSubchannel(second.args()).getSubchannel()).isSameAs(good);
   }
 }

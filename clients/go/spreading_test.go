@@ -1,0 +1,57 @@
+package tokend
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+)
+
+// connection is picked, and does nothing else.
+type connection struct {
+	balancer.SubConn
+
+	name string
+}
+
+// inTurn picks its connections one after another, again and again.
+type inTurn struct {
+	connections []*connection
+	next        int
+}
+
+func (p *inTurn) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	picked := p.connections[p.next%len(p.connections)]
+	p.next++
+	return balancer.PickResult{SubConn: picked}, nil
+}
+
+func TestAnAttemptWhoseTimeIsOverUsesNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung, good := &connection{name: "hung"}, &connection{name: "good"}
+		picker := spreadingPicker{
+			inTurn: &inTurn{connections: []*connection{hung, good}},
+			ready:  []balancer.Picker{&inTurn{connections: []*connection{hung}}, &inTurn{connections: []*connection{good}}},
+		}
+		pick := func(ctx context.Context) balancer.SubConn {
+			picked, err := picker.Pick(balancer.PickInfo{Ctx: ctx})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return picked.SubConn
+		}
+		call := countingAttempts(t.Context())
+		first, cancel := context.WithTimeout(call, 5*time.Second)
+		defer cancel()
+		if picked := pick(first); picked != hung {
+			t.Fatalf("the first attempt went to %v", picked)
+		}
+		<-first.Done()
+		pick(first)
+		if picked := pick(call); picked != good {
+			t.Errorf("the second attempt went to %v", picked)
+		}
+	})
+}
