@@ -97,6 +97,7 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (SECURITY, "within a second of the next line", constant("audit.file_log._LOOK_SECONDS"), 1),
     (SECURITY, "a day and ten minutes after", KEY_TIMES.tokens_last, 86_400 + 600),
     (SECURITY, "published for an hour before it signs", default_of("add", "signs_in"), 3600),
+    (SECURITY, "read the keys every two seconds", KEY_TIMES.refresh, 2),
     (SECURITY, "the key set says five minutes", KEY_TIMES.cache_age, 300),
 ]
 

@@ -1,4 +1,4 @@
-"""Keys of other processes are taken up by a thread of its own, whether or not anyone asks for readiness."""
+"""Keys of other processes are taken up by a thread of its own, without a probe."""
 
 import json
 import threading
@@ -79,9 +79,7 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == THREAD]
 
 
-def test_keys_of_another_process_are_published_though_nobody_asks_for_readiness(
-    engines: Engines, config: Config
-) -> None:
+def test_keys_of_another_process_are_published_without_a_probe(engines: Engines, config: Config) -> None:
     engines.start()
     first = published(engines)
     with closing(open_store(config)) as store:
