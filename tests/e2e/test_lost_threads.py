@@ -22,6 +22,7 @@ KINDS = [
     r"grpc-connections",
     r"grpc-messages",
     r"checkpoints",
+    r"signing keys",
     r"probe .*",
     r"readiness",
     r"http .*",

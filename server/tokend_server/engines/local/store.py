@@ -97,7 +97,8 @@ class KeyStore(Protocol):
 
         Args:
             kid: The key.
-            check: Is given all keys, oldest generation first; what it raises is raised, and nothing is removed.
+            check: Is given all keys, oldest generation first; what it raises is raised, and nothing is removed. A store
+                that cannot keep other processes waiting calls it again when keys have changed meanwhile.
         """
         ...
 
@@ -113,10 +114,11 @@ class DeveloperProviderStore(Protocol):
         ...
 
     def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        """Keeps what is decided on what is kept; no other process writes meanwhile.
+        """Keeps what is decided on what is kept; no other process keeps any meanwhile.
 
         Args:
-            decide: The developer providers of pools that are to be added or replaced; what it raises changes nothing.
+            decide: The developer providers of pools that are to be added or replaced; what it raises changes nothing. A
+                store that cannot keep other processes waiting calls it again when others were kept meanwhile.
         """
         ...
 
