@@ -2,8 +2,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from tokend_server.config import ConfigError
+from tokend_server.config import ConfigError, PolicyRow
 from tokend_server.engines.local.key_times import KEY_TIMES, KeyTimes
 
 DAY = 86_400
@@ -44,3 +45,18 @@ def test_all_broken_relations_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         KeyTimes(publish_ahead=10, cache_age=20, refresh=30, about_to_sign=15, tokens_last=0)
     assert len(caught.value.problems) == 4
+
+
+def test_no_policy_grants_tokens_that_last_longer_than_keys_allow() -> None:
+    row = PolicyRow.model_validate({"callers": ["a"], "pools": ["*"], "operations": ["*"]})
+    longest = KEY_TIMES.old_key_stops_by - KEY_TIMES.refresh
+    for seconds, problems in ((longest, 0), (longest + 1, 1)):
+        assert len(problems_of(row.model_dump() | {"max_token_duration_seconds": seconds})) == problems
+
+
+def problems_of(row: dict[str, Any]) -> list[Any]:
+    try:
+        PolicyRow.model_validate(row)
+    except ValidationError as error:
+        return list(error.errors())
+    return []
