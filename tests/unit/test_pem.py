@@ -113,13 +113,15 @@ def with_password(encoding: serialization.PrivateFormat) -> bytes:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", NO_KEY),
-        (FIRST, NO_KEY),
-        (KEY[:100], NO_KEY),
-        (KEY + KEY, "more than one private key"),
-        (with_password(serialization.PrivateFormat.PKCS8), NO_KEY),
-        (with_password(serialization.PrivateFormat.TraditionalOpenSSL), NO_KEY),
-        (b"\x30\x82\x01\x00", f"{NO_KEY}: it is DER or PKCS #12; convert it with `openssl`"),
+        pytest.param(b"", NO_KEY, id="empty"),
+        pytest.param(FIRST, NO_KEY, id="certificate"),
+        pytest.param(KEY[:100], NO_KEY, id="cut off"),
+        pytest.param(KEY + KEY, "more than one private key", id="two keys"),
+        pytest.param(with_password(serialization.PrivateFormat.PKCS8), NO_KEY, id="PKCS #8 with a password"),
+        pytest.param(
+            with_password(serialization.PrivateFormat.TraditionalOpenSSL), NO_KEY, id="OpenSSL's with a password"
+        ),
+        pytest.param(b"\x30\x82\x01\x00", f"{NO_KEY}: it is DER or PKCS #12; convert it with `openssl`", id="DER"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_named(data: bytes, problem: str) -> None:
