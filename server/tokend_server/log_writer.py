@@ -95,14 +95,20 @@ class LogWriter(logging.Handler):
 
     def _work(self) -> None:
         while line := self._next():
-            try:
-                _write_all(self._descriptor, line)
-            except OSError:
-                self._drop()
+            is_written = self._write(line)
             with self._changed:
                 self._waiting -= len(line)
                 self._changed.notify_all()
-            self._report()
+            if is_written:  # a report where nothing can be written would be one more to report
+                self._report()
+
+    def _write(self, line: bytes) -> bool:
+        try:
+            _write_all(self._descriptor, line)
+        except OSError:
+            self._drop()
+            return False
+        return True
 
     def _next(self) -> bytes | None:
         with self._changed:
@@ -110,7 +116,7 @@ class LogWriter(logging.Handler):
             return self._lines.popleft() if self._lines else None
 
     def _report(self) -> None:
-        """Tells of what was dropped when the last line that waited is written."""
+        """Logs how many were dropped, when the last line that waited is written."""
         with self._changed:
             number = 0 if self._waiting else self._unreported
             self._unreported -= number

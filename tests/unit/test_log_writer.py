@@ -55,6 +55,25 @@ def test_a_reader_that_is_gone_costs_records_and_no_more(pipe: Pipe) -> None:
     log.close()
 
 
+def test_drops_are_logged_once_when_lines_can_be_written_again(pipe: Pipe) -> None:
+    log = LogWriter(pipe.writer)
+    dropped: list[int] = []
+    log.tell_dropped(dropped.append)
+    reader, writer = os.pipe()
+    os.close(pipe.reader)
+    for _ in range(3):
+        log.handle(record("to whom"))
+        log.flush()
+    os.dup2(writer, pipe.writer)
+    os.close(writer)
+    log.handle(record("back"))
+    lines = read_until(Pipe(reader, pipe.writer), b"since nothing took them\n")
+    assert lines == b"back\nlog records were dropped, since nothing took them\n"
+    assert dropped == [1, 1, 1]
+    os.close(reader)
+    log.close()
+
+
 def test_a_closed_descriptor_costs_records_and_no_more(pipe: Pipe) -> None:
     log = LogWriter(os.dup(pipe.writer))
     told = threading.Event()
