@@ -11,10 +11,16 @@ from tokend_server.engines.local.stores.sql import migrations
 _OPEN = """
 import sys
 from pathlib import Path
+from sqlalchemy import Engine, event
 from tokend_server import app, cli
 from tokend_server.config import Config
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
+def executed(connection, cursor, statement, *rest):
+    if statement == "BEGIN IMMEDIATE":
+        print("locked", "alembic.command" in sys.modules)
+
+event.listen(Engine, "before_cursor_execute", executed)
 open_migrated_store(Config(data_dir=Path(sys.argv[1]))).close()
 print(sorted({"alembic", "mako", "pygments", "sqlalchemy"} & sys.modules.keys()))
 """
@@ -32,5 +38,7 @@ def test_alembic_is_loaded_only_where_something_is_to_be_migrated(tmp_path: Path
         ).stdout
         for _ in range(2)
     ]
-    assert "alembic" in loaded[0]
+    # Other processes do not wait for the lock while it is loaded.
+    assert loaded[0].splitlines()[0] == "locked True"
+    assert "alembic" in loaded[0].splitlines()[-1]
     assert loaded[1] == "['sqlalchemy']\n"

@@ -103,16 +103,21 @@ class SqlStore:
         self._writes.dispose()
 
     def migrate(self) -> list[str]:
+        if not self.missing_migrations():
+            return []
+        # Alembic is slow to load: not while other processes wait for the lock.
+        from tokend_server.engines.local.stores.sql.migrations.upgrade import upgrade  # noqa: PLC0415
+
         try:
             with self._writing(timeout=_MIGRATION_NEWS) as connection:
-                return migrations.upgrade(connection)
+                return upgrade(connection)
         except EngineUnavailable:
             _log.warning(
                 "waiting for the store, which does not let the schema be written",
                 extra={"seconds_at_most": MIGRATION_PATIENCE},
             )
         with self._writing(timeout=MIGRATION_PATIENCE) as connection:
-            return migrations.upgrade(connection)
+            return upgrade(connection)
 
     def missing_migrations(self) -> list[str]:
         with self._reading() as connection:

@@ -1,31 +1,14 @@
-"""Brings the schema of a SQL store to the version that this release needs."""
-
-from pathlib import Path
+"""The schema of a SQL store: what of it is applied, and what this release needs."""
 
 from sqlalchemy import Connection, String, column, inspect, select, table
 
 from tokend_server.config import ConfigError
 
-#: The names of all migrations, oldest first. Alembic is loaded only where one of them is missing: it is slow to load.
+#: The names of all migrations, oldest first. Alembic is slow to load, and not needed to find out that none is missing.
 MIGRATIONS = ("0001", "0002")
 
 _VERSION_TABLE = "alembic_version"
 _VERSION = select(column("version_num", String)).select_from(table(_VERSION_TABLE))
-
-
-def upgrade(connection: Connection) -> list[str]:
-    """Applies the missing migrations in the connection's transaction, and returns their names, oldest first."""
-    names = missing(connection)
-    if names:
-        from alembic import command  # noqa: PLC0415 - as above
-        from alembic.config import Config  # noqa: PLC0415 - as above
-
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent))
-        config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return names
 
 
 def applied(connection: Connection) -> str | None:
