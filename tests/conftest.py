@@ -14,6 +14,9 @@ from tests.support.server_process import ServerProcess, write_config
 _LAST_PATIENCE = 60
 
 
+pytest_plugins = ["tests.scheduling"]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Replaces the dots of a quiet run by a line for each file."""
     if config.get_verbosity() < 0 and not hasattr(config, "workerinput"):

@@ -1,0 +1,41 @@
+"""Which files of tests the workers of pytest-xdist take, and in which order."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+#: What takes minutes. It is begun first, so that no worker ends with it alone.
+_LONG = (
+    "tests/clients/test_java.py",
+    "tests/clients/test_consumers.py",
+    "tests/clients/test_go.py",
+    "tests/clients/test_go_module.py",
+    "tests/envoy/test_sidecar.py",
+    "tests/attacks/test_attacks.py",
+    "tests/clients/",
+    "tests/e2e/",
+)
+
+#: Files that build in one directory, which must not happen at the same time, by the name of what they build.
+_BUILDS = {"tests/clients/test_java.py": "java", "tests/clients/test_consumers.py": "java"}
+
+
+class FilesByBuild(LoadFileScheduling):  # type: ignore[misc] # the library has no types
+    """Gives a worker whole files, and all of those that build the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return _BUILDS.get(file, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> FilesByBuild:
+    return FilesByBuild(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((i for i, long in enumerate(_LONG) if item.nodeid.startswith(long)), len(_LONG)))
