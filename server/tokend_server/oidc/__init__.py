@@ -1,0 +1,1 @@
+"""Tokens of other issuers: their claims, their keys, and the requests that fetch these."""

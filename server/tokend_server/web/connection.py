@@ -151,8 +151,8 @@ class Connection(asyncio.Protocol):
         outcome = self._parser.feed(data)
         if self._parser.body:
             self._connections.hold(self, len(self._parser.body))
-        if self._transport.is_closing():
-            return
+            if self._transport.is_closing():
+                return
         if isinstance(outcome, Request):
             self._answer(outcome)
         elif outcome is not None:
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request) -> None:
         try:
             answer = self._application.respond(request)
-        except Exception:  # noqa: BLE001 - whatever it is, it is logged and the client told
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the client gets status 500
             _log.exception("an answer failed", extra={"path": request.path})
             answer = self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
         if isinstance(answer, Response):

@@ -13,26 +13,26 @@ from tokend_server.web.shared_answer import SharedAnswer
 
 _OPENMETRICS = "application/openmetrics-text"
 
+#: Tells whether a probe passes, and what is wrong.
+_Probe: TypeAlias = Callable[[], tuple[bool, list[str]]]
 
-_Look: TypeAlias = Callable[[], tuple[bool, list[str]]]
 
-
-def ops_pages(registry: CollectorRegistry, look: _Look, alive: _Look) -> dict[str, Page]:
+def ops_pages(registry: CollectorRegistry, ready: _Probe, alive: _Probe) -> dict[str, Page]:
     """What the ops listener shows, by path.
 
     Args:
         registry: The metrics to show.
-        look: Finds out whether the service could serve a call now, and what keeps it from serving some or all.
+        ready: Finds out whether the service could serve a call now, and what keeps it from serving some or all.
         alive: Tells at once whether the process does its work, and if not why.
     """
     return {
         "/metrics": _metrics(registry),
         "/livez": lambda _request: _answer(*alive()),
-        "/readyz": SharedAnswer(lambda: _answer(*look())),
+        "/readyz": SharedAnswer(lambda: _answer(*ready())),
     }
 
 
-def _answer(passed: bool, problems: list[str]) -> Response:  # noqa: FBT001 - the two parts of a look
+def _answer(passed: bool, problems: list[str]) -> Response:  # noqa: FBT001 - the two parts of a probe's outcome
     lines = ["ok", *problems] if passed else problems
     status = HTTPStatus.OK if passed else HTTPStatus.SERVICE_UNAVAILABLE
     return plain_text("".join(f"{line}\n" for line in lines), status)

@@ -133,10 +133,8 @@ class RequestParser:
             return HTTPStatus.BAD_REQUEST
         if self._methods is not None and self.method not in self._methods:
             return HTTPStatus.METHOD_NOT_ALLOWED
-        coding = self._headers.get(b"transfer-encoding")
-        if int(self._headers.get(b"content-length", b"0")) > self._max_body_bytes or (
-            coding is not None and not self._max_body_bytes
-        ):
+        length, coding = self._headers.get(b"content-length"), self._headers.get(b"transfer-encoding")
+        if (length and int(length) > self._max_body_bytes) or (coding is not None and not self._max_body_bytes):
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return None if coding is None or coding.lower() == b"chunked" else HTTPStatus.NOT_IMPLEMENTED
 
@@ -151,4 +149,4 @@ class RequestParser:
         except httptools.HttpParserInvalidURLError:
             return HTTPStatus.BAD_REQUEST
         decoded, target = unquote(path.decode("latin-1")), self._target.decode("latin-1")
-        return Request(decoded, self._headers, self.method, target, bytes(self.body))
+        return Request(decoded, self._headers, self.method, target, bytes(self.body) if self.body else b"")
