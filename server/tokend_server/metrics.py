@@ -1,4 +1,4 @@
-"""The metrics of the service; README.md lists them, and a test keeps the two equal."""
+"""The metrics of the service; server/metrics.md lists them, and a test keeps the two equal."""
 
 from collections.abc import Callable
 

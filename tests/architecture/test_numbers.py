@@ -1,4 +1,4 @@
-"""The numbers in the prose of README.md and SECURITY.md are those of the code."""
+"""The numbers in the prose of the pages are those of the code."""
 
 import inspect
 import re
@@ -17,6 +17,7 @@ from tokend_server.rpc.server import GrpcServer
 
 ROOT = Path(__file__).parents[2]
 README, SECURITY = "README.md", "server/SECURITY.md"
+CONFIGURATION, ERRORS, METRICS = "server/configuration.md", "server/errors.md", "server/metrics.md"
 
 
 def constant(name: str) -> Any:  # noqa: ANN401 - of any type
@@ -44,10 +45,10 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (README, "about 50 tokens a second", Cognito().requests_per_second + Cognito().burst, 50),
     (README, "more often than at a third of their token's life", refresh_time(0, 900), 300),
     (README, "good until a minute before it expires", Cognito().stale_margin_seconds, 60),
-    (README, "a request without one gets, if below 900", DEFAULT_TOKEN_DURATION.total_seconds(), 900),
-    (README, "more than 20 logins on an identity", MAX_LINKED_LOGINS, 20),
-    (README, "tokend calls itself every two seconds", parameter(GrpcServer.prober, "interval"), 2),
-    (README, "twice as many (at least 32)", constant("rpc.threads._LEAST_SPARE_THREADS"), 32),
+    (CONFIGURATION, "a request without one gets, if below 900", DEFAULT_TOKEN_DURATION.total_seconds(), 900),
+    (ERRORS, "more than 20 logins on an identity", MAX_LINKED_LOGINS, 20),
+    (METRICS, "tokend calls itself every two seconds", parameter(GrpcServer.prober, "interval"), 2),
+    (METRICS, "twice as many (at least 32)", constant("rpc.threads._LEAST_SPARE_THREADS"), 32),
     (README, "gives up after 30 seconds", constant("engines.local.stores.sqlite.store.LOCK_PATIENCE"), 30),
     (README, "gives up after 30 seconds", constant("engines.local.stores.sql.store.MIGRATION_PATIENCE"), 30),
     (README, "signs in an hour by default", default_of("add", "signs_in"), 3600),

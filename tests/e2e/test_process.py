@@ -1,4 +1,4 @@
-"""The process of a server, as SECURITY.md and README.md describe it."""
+"""The process of a server, as the pages under `server` describe it."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def test_it_leaves_no_core_dump(server: ServerProcess) -> None:
 
 
 def test_it_has_as_many_threads_as_the_page_says(server: ServerProcess) -> None:
-    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
-    assert "and about sixty more" in readme
+    page = " ".join((Path(__file__).parents[2] / "server/metrics.md").read_text(encoding="utf-8").split())
+    assert "and about sixty more" in page
     others = len(list(Path(f"/proc/{server.pid}/task").iterdir())) - 3 * Grpc().threads
     assert others == pytest.approx(60, abs=10)
