@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 from botocore.loaders import JSONFileLoader, Loader
+from hypothesis import HealthCheck, settings
 from tests.progress import ProgressReporter
 from tests.support.server_process import ServerProcess, write_config
 
@@ -18,7 +19,9 @@ pytest_plugins = ["tests.scheduling"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Replaces the dots of a quiet run by a line for each file."""
+    """Has no test depend on how busy the machine is, and replaces the dots of a quiet run by a line for each file."""
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
     if config.get_verbosity() < 0 and not hasattr(config, "workerinput"):
         config.pluginmanager.register(ProgressReporter(config))
 

@@ -16,7 +16,7 @@ from tests.support.grpc_service import METHODS, POOL_IDS, VALID, GrpcService, gr
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.model import LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
 
-bounded = settings(max_examples=60, deadline=None)
+bounded = settings(max_examples=60)
 
 
 @pytest.fixture(scope="module")

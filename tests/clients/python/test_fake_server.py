@@ -256,7 +256,7 @@ def test_all_missing_fields_are_named(tokend: Tokend, seconds: int) -> None:
     ),
     many=st.sampled_from([0, 11, 51]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_fake_has_the_limits_of_the_service(  # noqa: PLR0913, PLR0917 - what requests are made of
     pool: str, user: str, name: str, number: int, nanos: int, entries: dict[str, str], many: int
 ) -> None:

@@ -54,7 +54,6 @@ def _value(tag: bytes, content: bytes) -> Field:
             return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-@settings(deadline=None)
 @given(values=st.lists(TEXTS | MAPS | DURATIONS, max_size=4))
 def test_what_is_encoded_can_be_read_back(values: list[Field]) -> None:
     assert decoded(b"".join(map(encode, values))) == values
@@ -69,7 +68,7 @@ def test_texts_that_look_like_the_encoding_share_no_key() -> None:
     assert len(keys) == 6
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(one=REQUESTS, other=REQUESTS)
 def test_requests_share_a_key_only_if_all_is_the_same(one: TokenRequest, other: TokenRequest) -> None:
     assert (one.key == other.key) == (one == other)
@@ -77,7 +76,6 @@ def test_requests_share_a_key_only_if_all_is_the_same(one: TokenRequest, other: 
 
 
 @pytest.mark.parametrize("name", FIELDS)
-@settings(deadline=None)
 @given(data=st.data())
 def test_each_field_counts(name: str, data: st.DataObject) -> None:
     members = data.draw(st.fixed_dictionaries(dict(FIELDS)))
@@ -85,7 +83,6 @@ def test_each_field_counts(name: str, data: st.DataObject) -> None:
     assert (TokenRequest(**members).key == TokenRequest(**changed).key) == (members == changed)
 
 
-@settings(deadline=None)
 @given(members=st.fixed_dictionaries(dict(FIELDS)))
 def test_the_order_of_logins_and_tags_does_not_matter(members: dict[str, Any]) -> None:
     turned: dict[str, Any] = {k: dict(reversed(v.items())) if isinstance(v, dict) else v for k, v in members.items()}

@@ -4,7 +4,7 @@ from typing import Any, get_type_hints
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokend_server.audit.record import HIDDEN, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, to_json
@@ -131,7 +131,6 @@ def test_what_changes_nothing_is_read_only(method: str, read_only: bool) -> None
     assert event(ISSUED._replace(method=method))["readOnly"] is read_only
 
 
-@settings(deadline=None)
 @given(entry=ENTRIES)
 def test_whatever_a_caller_sends_is_one_line_of_json_in_ascii(entry: AuditEntry) -> None:
     line = to_json(entry, "event-1")
@@ -139,7 +138,6 @@ def test_whatever_a_caller_sends_is_one_line_of_json_in_ascii(entry: AuditEntry)
     assert orjson.loads(line) == json.loads(line)
 
 
-@settings(deadline=None)
 @given(entry=ENTRIES, method=st.text(), user_agent=st.text(max_size=MAX_TEXT))
 def test_what_is_not_too_long_is_written_as_it_was_sent(entry: AuditEntry, method: str, user_agent: str) -> None:
     told = event(entry._replace(method=method[:MAX_TEXT], user_agent=user_agent))

@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokend_server.callers.names import check_spelling, name_by_token
@@ -11,7 +11,6 @@ from tokend_server.callers.names import check_spelling, name_by_token
 _SUBJECTS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(subject=_SUBJECTS)
 @example("50%")
 @example("%25")
@@ -22,7 +21,6 @@ def test_a_subject_can_be_read_back_from_its_name(subject: str) -> None:
     assert check_spelling(spelled) == spelled
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(subject=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="%"), min_size=1))
 def test_printable_ascii_stands_for_itself(subject: str) -> None:
     assert name_by_token("idp", subject) == f"jwt:idp:{subject}"

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokend_client.tokendctl import shorthand
@@ -15,7 +15,6 @@ def quoted(text: str, quote: str) -> str:
     return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(TEXT, TEXT, min_size=1), st.data())
 def test_a_quoted_map_of_any_text_reads_back(values: dict[str, str], data: st.DataObject) -> None:
     def written(text: str) -> str:
@@ -26,7 +25,6 @@ def test_a_quoted_map_of_any_text_reads_back(values: dict[str, str], data: st.Da
     assert [(entry.key, entry.value) for entry in shorthand.parse(text)] == list(values.items())
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(BARE_KEY, BARE_VALUE, min_size=1))
 def test_a_bare_map_reads_back(values: dict[str, str]) -> None:
     text = ",".join(key + "=" + value.replace(",", "\\,") for key, value in values.items())

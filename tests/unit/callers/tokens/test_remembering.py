@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
@@ -124,7 +124,6 @@ def lasting_keys(lasting_provider: OidcProvider) -> ProviderKeys:
 _SECONDS = st.floats(min_value=0, max_value=90) | st.sampled_from([0.0, 0.5, 1.0, SKEW, REMEMBERED_FOR])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     lives=st.lists(st.integers(-SKEW, 3 * SKEW), min_size=1, max_size=3),
     starts=st.lists(st.integers(-SKEW, 2 * SKEW), min_size=3, max_size=3),
