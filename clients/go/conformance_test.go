@@ -32,6 +32,8 @@ type conformanceCase struct {
 	Steps     []json.RawMessage `json:"steps"`
 	Server    string            `json:"server"`
 	MaxUsers  int               `json:"max_users"`
+
+	RefreshTimeoutSeconds float64 `json:"refresh_timeout_seconds"`
 }
 
 func TestConformance(t *testing.T) {
@@ -98,6 +100,9 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	opts := []tokend.SourceOption{tokend.WithClock(p.clock.Now)}
 	if c.MaxUsers > 0 {
 		opts = append(opts, tokend.WithMaxUsers(c.MaxUsers))
+	}
+	if c.RefreshTimeoutSeconds > 0 {
+		opts = append(opts, tokend.WithRefreshTimeout(time.Duration(c.RefreshTimeoutSeconds*float64(time.Second))))
 	}
 	p.cache = newCache(t, p.client, opts...)
 	p.conduct("/reset")

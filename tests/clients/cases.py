@@ -177,6 +177,7 @@ class Case:
     Attributes:
         server: Which server it meets: the one that the conductor stops and starts, the scripted one, or both replicas.
         max_users: How many users its cache holds.
+        refresh_timeout_seconds: The deadline of its refreshes; without it, the one that the client has by itself.
     """
 
     name: str
@@ -185,6 +186,7 @@ class Case:
     steps: tuple[Step, ...]
     server: str
     max_users: int
+    refresh_timeout_seconds: float | None
 
 
 def load_cases(directory: Path = CASES) -> list[Case]:
@@ -199,7 +201,7 @@ def load_cases(directory: Path = CASES) -> list[Case]:
 def _case(path: Path) -> Case:
     document = json.loads(path.read_text(encoding="utf-8"))
     try:
-        _only(document, "name", "why", "variables", "steps", "server", "max_users")
+        _only(document, "name", "why", "variables", "steps", "server", "max_users", "refresh_timeout_seconds")
         case = Case(
             document["name"],
             document["why"],
@@ -207,6 +209,7 @@ def _case(path: Path) -> Case:
             tuple(_steps(document["steps"])),
             _one_of(document.get("server", SERVERS[0]), *SERVERS),
             document.get("max_users", _MAX_USERS),
+            document.get("refresh_timeout_seconds"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}: {error!r}") from error

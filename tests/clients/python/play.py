@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -65,6 +66,8 @@ class Player:
     def play(self) -> None:
         self._conduct(cases.Conduct("/reset"))
         policy = CachingPolicy(clock=self._clock)
+        if self._case.refresh_timeout_seconds is not None:
+            policy = replace(policy, refresh_timeout=self._case.refresh_timeout_seconds)
         with self._make_twin(self._target, policy, max_users=self._case.max_users) as self._twin:
             for number, step in enumerate(self._case.steps, 1):
                 try:
@@ -143,7 +146,8 @@ class Player:
         futures = [self._twin.source(request).token_future() for request in requests]
         tokens = {future.result(PATIENCE).value for future in futures}
         assert len(tokens) == step.users
-        assert self._twin.calls.most_at_once <= step.most_at_once
+        most = self._twin.calls.most_at_once
+        assert most <= step.most_at_once, f"{most} calls at a time instead of {step.most_at_once}"
 
     def _numbered(self, request: Mapping[str, Any], number: int) -> TokenRequest:
         return TokenRequest(**_fields(self._message(GET_TOKEN, request, number=str(number))))

@@ -22,6 +22,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 import tokend.client.CachedTokenSource;
+import tokend.client.CachingPolicy;
 import tokend.client.Client;
 import tokend.client.Token;
 import tokend.client.TokenCache;
@@ -55,7 +56,14 @@ final class Play implements AutoCloseable {
     String server = document.find("server").map(JsonElement::getAsString).orElse("served");
     int users = document.find("max_users").map(JsonElement::getAsInt).orElse(TokenCache.DEFAULT_MAX_USERS);
     client = harness.client(server).intercept(counter).build();
-    cache = client.tokenCache(clocks.policy(), users);
+    CachingPolicy policy =
+        document
+            .find("refresh_timeout_seconds")
+            .map(JsonElement::getAsLong)
+            .map(Duration::ofSeconds)
+            .map(clocks.policy()::withRefreshTimeout)
+            .orElseGet(clocks::policy);
+    cache = client.tokenCache(policy, users);
   }
 
   private interface Step {
