@@ -9,9 +9,9 @@ from time import sleep
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from tokend_server.access.build import Door, build_door
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, ConfigError
-from tokend_server.door import Door, build_door
 from tokend_server.engines.build import build_engines
 from tokend_server.log_writer import LogWriter
 from tokend_server.metrics import Metrics

@@ -3,7 +3,7 @@
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from tokend_server.callers.presented import Presented
+from tokend_server.access.authentication.presented import Presented
 from tokend_server.model import IssuedToken
 
 

@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 from tests.support.certificates import write_certificate
 
-from tokend_server.audit.record import AuditEntry, to_json
-from tokend_server.callers.certificate import caller_of
+from tokend_server.access.audit.record import AuditEntry, to_json
+from tokend_server.access.authentication.certificate import caller_of
 from tokend_server.config import load_config
 from tokend_server.tls import TlsFiles
 

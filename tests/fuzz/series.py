@@ -1,6 +1,6 @@
 """The time series that the service makes."""
 
-from tokend_server.callers.refusals import Refusal
+from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.errors import TokendError
 from tokend_server.metrics import Metrics
 

@@ -18,10 +18,10 @@ from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, Docu
 from tests.support.authority import DNS_NAME, URI, Authority
 
 from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.access.build import build_door
 from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.callers.keys import digest
 from tokend_server.config import Config
-from tokend_server.door import build_door
 from tokend_server.engine import Engine
 from tokend_server.engines.build import build_engines
 from tokend_server.metrics import Metrics
@@ -165,7 +165,7 @@ def running(directory: Path) -> Iterator[Service]:
     servers: list[_Server] = []
     with ExitStack() as undo:
         log = undo.enter_context(_Log().attached())
-        with patch("tokend_server.door.open_http", lambda _ca_file: Documents()):
+        with patch("tokend_server.access.build.open_http", lambda _ca_file: Documents()):
             door = build_door(config, metrics, clock)
         assert door.audit_log
         undo.callback(door.audit_log.close)

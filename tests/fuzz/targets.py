@@ -13,8 +13,8 @@ from tests.unit.aws_json.requests import answer as answer_of_aws_json
 from tests.unit.aws_json.requests import call as signed_call
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.callers.forwarded import ByForwardedCertificate
-from tokend_server.callers.presented import Presented
+from tokend_server.access.authentication.forwarded import ByForwardedCertificate
+from tokend_server.access.authentication.presented import Presented
 from tokend_server.errors import CallerUnauthenticated
 
 

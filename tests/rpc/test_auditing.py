@@ -25,7 +25,7 @@ from tests.support.silent_calls import SilentCalls
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server import errors
-from tokend_server.audit.auditor import Auditor
+from tokend_server.access.audit.auditor import Auditor
 from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.callers import keys
 from tokend_server.model import Secret

@@ -11,8 +11,8 @@ from google.rpc.error_details_pb2 import RetryInfo
 from tests.fakes.oidc_provider import Fault, OidcProvider, rsa_key, sign
 from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
 
+from tokend_server.access.authentication.jwt import TokenIssuer
 from tokend_server.callers import keys
-from tokend_server.callers.tokens import TokenIssuer
 
 METHOD = "LookupDeveloperIdentity"
 if TYPE_CHECKING:

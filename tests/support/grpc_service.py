@@ -16,9 +16,9 @@ from tests.fakes.scripted_engine import ScriptedEngine
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.access.build import build_door
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, Grpc, Pool
-from tokend_server.door import build_door
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import SERVICE_NAME, GrpcServer

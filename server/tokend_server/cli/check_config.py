@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tokend_server import descriptors
+from tokend_server.access.build import caller_problems
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
 from tokend_server.config import (
@@ -22,7 +23,6 @@ from tokend_server.config import (
     load_config,
 )
 from tokend_server.config.warnings import config_warnings
-from tokend_server.door import caller_problems
 
 
 @click.command("check-config")

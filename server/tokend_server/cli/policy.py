@@ -2,10 +2,10 @@ from pathlib import Path
 
 import click
 
+from tokend_server.access.build import policy_of
 from tokend_server.callers.names import check_spelling
 from tokend_server.cli.options import config_option, echo_json
 from tokend_server.config import load_config
-from tokend_server.door import policy_of
 from tokend_server.rpc.policy import OPERATIONS
 
 

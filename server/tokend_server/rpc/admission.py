@@ -1,9 +1,9 @@
 """What the policy says of a call, and what of its request goes beyond that."""
 
 from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.access.authorization import Policy, Row
 from tokend_server.call import Call
 from tokend_server.errors import CallerNotAllowed
-from tokend_server.policy import Policy, Row
 
 
 def granting_row(policy: Policy, call: Call, identity_pool_id: str) -> Row:

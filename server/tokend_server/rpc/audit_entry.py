@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.audit.record import AuditEntry
+from tokend_server.access.audit.record import AuditEntry
 from tokend_server.call import Call
 from tokend_server.model import IssuedToken, NumericDate
 

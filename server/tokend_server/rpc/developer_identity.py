@@ -5,11 +5,11 @@ import grpc
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceServicer
+from tokend_server.access.authorization import Policy, Row
 from tokend_server.call import current_call
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
-from tokend_server.policy import Policy, Row
 from tokend_server.rpc import admission, convert
 from tokend_server.rpc.validation import check_limits
 

@@ -12,10 +12,10 @@ from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
-from tokend_server.callers.client_certificates import ClientCertificates
+from tokend_server.access.authentication.client_certificates import ClientCertificates
+from tokend_server.access.build import Door
 from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
-from tokend_server.door import Door
 from tokend_server.ids import UniqueIds
 from tokend_server.listening import from_here, make_room_for_socket, usable_endpoints, with_port
 from tokend_server.metrics import Metrics

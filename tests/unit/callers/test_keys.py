@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from tokend_server.callers.keys import ByKey, check_digest, digest, new_key
-from tokend_server.callers.presented import Presented
+from tokend_server.access.authentication.bearer_keys import ByKey
+from tokend_server.access.authentication.presented import Presented
+from tokend_server.callers.keys import check_digest, digest, new_key
 from tokend_server.model import Secret
 
 

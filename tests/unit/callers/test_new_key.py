@@ -5,8 +5,8 @@ import tomllib
 import pytest
 from click.testing import CliRunner, Result
 
-from tokend_server.callers.keys import ByKey
-from tokend_server.callers.presented import Presented
+from tokend_server.access.authentication.bearer_keys import ByKey
+from tokend_server.access.authentication.presented import Presented
 from tokend_server.cli.callers import callers
 from tokend_server.model import Secret
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from tokend_server.audit.auditor import Auditor
+from tokend_server.access.audit.auditor import Auditor
 from tokend_server.call import Call, current_call
 from tokend_server.clock import Clock
 from tokend_server.engine import BeforeChange, unannounced

@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from tokend_server.access.authentication.client_certificates import ClientCertificates
+from tokend_server.access.authentication.presented import Presented, Way
+from tokend_server.access.rate_limits import Limits
 from tokend_server.call import Call, current_call
-from tokend_server.callers.client_certificates import ClientCertificates
-from tokend_server.callers.presented import Presented, Way
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
-from tokend_server.limits import Limits
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule

@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
+from tokend_server.access.authentication.presented import Presented
 from tokend_server.call import CURRENT_CALL, Call, current_call
-from tokend_server.callers.presented import Presented
 from tokend_server.clock import Clock
 from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret

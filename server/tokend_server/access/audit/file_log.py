@@ -1,0 +1,103 @@
+import os
+import stat
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from tokend_server.access.audit.log import AuditWriteFailed, LineWriter
+from tokend_server.clock import Clock
+
+#: Seconds between two looks at whether the path still names the open file; a look costs as much as writing a line.
+_LOOK_SECONDS = 1.0
+
+# Never waits: a FIFO without a reader is an error like a full disk. Lines of several processes do not mix.
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+_MODE = 0o640
+
+
+class FileAuditLog:
+    """Appends lines to a file, which other processes may append to as well.
+
+    A file that is renamed or removed is noticed within a second of the next line and a new one is made; one that is
+    truncated in place is written on from its new end. A line is the operating system's when it is written; it is not
+    forced to the disk.
+
+    Args:
+        path: The file; it is made, readable by its owner and group, if there is none.
+        clock: The time.
+
+    Raises:
+        OSError: The file cannot be opened; `filename` and `strerror` say which and why.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = os.fspath(path)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._open()
+
+    def write(self, line: bytes) -> None:
+        try:
+            with self._lock:
+                self._follow()
+                self._lines.write(line)
+        except OSError as error:
+            raise AuditWriteFailed(self._path, error) from error
+
+    def reopen(self) -> None:
+        try:
+            with self._lock:
+                self._open()
+        except OSError as error:
+            raise AuditWriteFailed(self._path, error) from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._release()
+            self._look_at = float("inf")
+
+    def _follow(self) -> None:
+        if self._clock.monotonic() < self._look_at:
+            return
+        if _identity_at(self._path) == self._identity:
+            self._look_at = self._clock.monotonic() + _LOOK_SECONDS
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        descriptor = os.open(self._path, _FLAGS, _MODE)
+        self._release()
+        self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._identity = _identity(status)
+        self._lines = LineWriter(self._append, cut_off=_is_cut_off(self._path, status))
+        self._look_at = self._clock.monotonic() + _LOOK_SECONDS
+
+    def _append(self, data: bytes) -> int:
+        return os.write(self._descriptor, data)
+
+    def _release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _identity_at(path: str) -> tuple[int, int] | None:
+    try:
+        return _identity(os.stat(path))  # noqa: PTH116 - a third cheaper than by Path
+    except FileNotFoundError:
+        return None
+
+
+def _is_cut_off(path: str, status: os.stat_result) -> bool:
+    """Whether the file ends within a line, as after a full disk; also False if it may only be written."""
+    if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+        with suppress(OSError), Path(path).open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    return False

@@ -1,0 +1,70 @@
+import errno
+import os
+import select
+import threading
+
+from tokend_server.access.audit.log import AuditWriteFailed, LineWriter
+from tokend_server.clock import Clock, Deadline
+
+#: Seconds that a line waits for the reader.
+_PATIENCE = 1.0
+
+
+class StreamAuditLog:
+    """Writes lines to a stream such as standard output, and waits for its reader a second at most.
+
+    A reader that has kept a line waiting that long is not waited for again until it has taken one: meanwhile lines fail
+    at once.
+
+    Args:
+        descriptor: The stream. Its owner closes it; nothing else should write to it.
+        clock: The time.
+        patience: Seconds that a line waits.
+    """
+
+    def __init__(self, descriptor: int, clock: Clock, *, patience: float = _PATIENCE) -> None:
+        self._descriptor = descriptor
+        self._clock = clock
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._deadline = Deadline(clock)
+        self._lines = LineWriter(self._write_some)
+        self._stalled = False
+
+    def write(self, line: bytes) -> None:
+        try:
+            self._write(line)
+        except OSError as error:
+            raise AuditWriteFailed("the audit stream", error) from error
+
+    def reopen(self) -> None:
+        """Does nothing: a stream has no name under which there could be another."""
+
+    def close(self) -> None:
+        with self._lock:
+            self._descriptor = -1
+
+    def _write(self, line: bytes) -> None:
+        deadline = Deadline(self._clock, self._clock.monotonic() + self._patience)
+        if not self._lock.acquire(timeout=self._patience):
+            raise _not_read()
+        try:
+            self._deadline = deadline
+            self._lines.write(line)
+            self._stalled = False
+        finally:
+            self._lock.release()
+
+    def _write_some(self, data: bytes) -> int:
+        seconds = 0.0 if self._stalled else self._deadline.remaining()
+        if not self._poll.poll(seconds * 1000):
+            self._stalled = True
+            raise _not_read()
+        # What is ready takes at least this much without waiting (POSIX, pipes).
+        return os.write(self._descriptor, data[: select.PIPE_BUF])
+
+
+def _not_read() -> TimeoutError:
+    return TimeoutError(errno.ETIMEDOUT, "nothing reads it")

@@ -1,0 +1,1 @@
+"""The authenticators, each of which names the caller by one kind of credential."""

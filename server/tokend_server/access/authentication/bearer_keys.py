@@ -1,0 +1,52 @@
+"""Who calls, by the bearer key that the call shows."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+
+from tokend_server.access.authentication.bearer import bearer_token
+from tokend_server.access.authentication.presented import Presented
+from tokend_server.callers.keys import check_digest, digest, is_key
+
+
+class ByKey:
+    """Tells who calls by the key that the call bears; callers are named `key:NAME`.
+
+    Only keys as `new_key` makes them are looked at: a plain digest protects no secret that can be guessed.
+
+    Args:
+        digests: The digests of each caller's keys.
+
+    Raises:
+        ValueError: A digest is malformed, or is listed for two callers.
+    """
+
+    def __init__(self, digests: Mapping[str, Sequence[str]]) -> None:
+        owners: dict[str, str] = {}
+        for name, listed in digests.items():
+            for position, text in enumerate(listed):
+                held = _checked(text, f"digest {position} of {name}")
+                if owners.setdefault(held, name) != name:
+                    raise ValueError(f"digest {position} of {name} is also one of {owners[held]}")
+        self._callers = tuple((held, f"key:{name}") for held, name in owners.items())
+
+    def __call__(self, presented: Presented) -> str | None:
+        """The name of whoever the key was made for.
+
+        Raises:
+            CallerUnauthenticated: The call has several authorizations.
+        """
+        token = bearer_token(presented)
+        if token is None or not is_key(token):
+            return None
+        presented_digest, caller = digest(token), None
+        for held, name in self._callers:  # all of them, always: the time must not tell which one, or how much, fits
+            if hmac.compare_digest(held, presented_digest):
+                caller = name
+        return caller
+
+
+def _checked(text: str, where: str) -> str:
+    try:
+        return check_digest(text)
+    except ValueError as error:
+        raise ValueError(f"{where} {error}") from None

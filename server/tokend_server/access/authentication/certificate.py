@@ -1,0 +1,70 @@
+"""The name of a caller by the certificate that it proved to hold."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from tokend_server.access.authentication.presented import Presented
+
+#: The longest SPIFFE ID that an implementation has to take, in bytes (SPIFFE-ID, section 2.3).
+_LONGEST_SPIFFE_ID = 2048
+
+#: The longest host name (RFC 1123, section 2.1, with RFC 1035, section 2.3.4).
+_LONGEST_DNS_NAME = 253
+
+#: How many certificates' names are remembered; the same ones come with every call of a connection.
+_REMEMBERED = 1000
+
+#: What a URI (RFC 3986) and a DNS name consist of: a NUL, a control character or a letter beyond ASCII in any SAN makes
+#: programs read the certificate differently.
+_PRINTABLE = re.compile(r"[!-~]*")
+
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
+_SPIFFE_ID = re.compile(rf"spiffe://[a-z0-9._-]{{1,255}}(?:/{_SEGMENT})+")
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+
+def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
+    """The name of the holder of a certificate: its SPIFFE ID, or `dns:` with its first DNS SAN.
+
+    A certificate that means to be an X509-SVID and is none names no caller, whatever its DNS SANs: one with a SPIFFE
+    ID that is malformed or without a path, or that is not its only URI SAN (X509-SVID, section 5.2). Nor does one with
+    a character in any of these SANs that neither URIs nor DNS names have.
+
+    Args:
+        uris: All URI SANs of the certificate.
+        dns_names: All DNS SANs of the certificate, in its order.
+
+    Returns:
+        The name; None if the certificate proves none.
+    """
+    if not all(_PRINTABLE.fullmatch(name) for name in (*uris, *dns_names)):
+        return None
+    if any(_is_spiffe(uri) for uri in uris):
+        return uris[0] if len(uris) == 1 and _is_spiffe_id(uris[0]) else None
+    first = dns_names[0] if dns_names else ""
+    return f"dns:{first.lower()}" if _is_dns_name(first) else None
+
+
+def by_certificate(presented: Presented) -> str | None:
+    """Tells who calls by the certificate of the TLS connection."""
+    return _remembered_caller_of(presented.uris, presented.dns_names)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered_caller_of(uris: tuple[str, ...], dns_names: tuple[str, ...]) -> str | None:
+    return caller_of(uris, dns_names)
+
+
+def _is_spiffe(uri: str) -> bool:
+    return uri[:7].lower() == "spiffe:"
+
+
+def _is_spiffe_id(uri: str) -> bool:
+    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None
+
+
+def _is_dns_name(name: str) -> bool:
+    return len(name) <= _LONGEST_DNS_NAME and _DNS_NAME.fullmatch(name) is not None

@@ -1,0 +1,273 @@
+"""Callers who show a JSON Web Token, such as that of a Kubernetes service account."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from tokend_server.access.authentication.bearer import bearer_token
+from tokend_server.access.authentication.presented import Presented
+from tokend_server.access.authentication.refusals import OF_CLAIMS, Refusal, Refusals, TokenRefused
+from tokend_server.callers.names import name_by_token
+from tokend_server.clock import Clock, Deadline
+from tokend_server.errors import DeadlineExceeded, EngineUnavailable
+from tokend_server.model import Secret
+from tokend_server.oidc.claims import ClaimRefused, ClaimRules, Claims, read_claims
+from tokend_server.oidc.documents import KeySource
+from tokend_server.oidc.issuers import Issuers
+from tokend_server.oidc.keys import KeyNotKnownYet, KeysUnavailable, ProviderKeys
+from tokend_server.oidc.outbound import IssuerHttp
+from tokend_server.oidc.tokens import (
+    HeaderRefused,
+    KeyUnknown,
+    MalformedToken,
+    NotVerified,
+    SignedToken,
+    TokenVerifier,
+    VerifiedClaims,
+    read_token,
+)
+
+#: How many verified tokens are remembered.
+MAX_REMEMBERED = 10_000
+
+#: Seconds that a verified token is remembered: its key may be withdrawn meanwhile.
+REMEMBERED_FOR = 60.0
+
+#: Seconds after which an issuer's keys are stale, and after which they are too old; see `ProviderKeys`.
+KEYS_MAX_AGE = 300.0
+KEYS_TOO_OLD = 600.0
+
+#: Seconds that a call waits for an issuer's keys.
+PATIENCE = 2.0
+
+#: Without a colon, so that no subject of one issuer looks like one of another.
+_ISSUER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+#: Each refusal that is not the caller's fault, with what the call ends with.
+_OUTAGES = {
+    Refusal.KEY_NOT_KNOWN_YET: "The key of the caller's token is not known yet.",
+    Refusal.KEYS_UNAVAILABLE: "The issuer of the caller's token does not answer.",
+}
+
+
+class _Verified(NamedTuple):
+    caller: str
+    expire_time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIssuer:
+    """An issuer of callers' tokens.
+
+    Attributes:
+        name: What the names of its callers have after `jwt:`.
+        issuer: The exact `iss` of its tokens.
+        audiences: The accepted values of `aud`: what the issuer's users call this service.
+        verifier: Verifies by the algorithms that it uses.
+        keys: Its keys.
+        clock: The time that its tokens are judged by.
+        skew: Seconds that its clock may differ from this one's.
+        patience: Seconds that a call waits for the keys.
+
+    Raises:
+        ValueError: There is no audience, or the name has other characters than letters, digits, `_`, `.` and `-`.
+    """
+
+    name: str
+    issuer: str
+    audiences: Sequence[str]
+    verifier: TokenVerifier
+    keys: ProviderKeys
+    clock: Clock
+    skew: float
+    patience: float = PATIENCE
+
+    def __post_init__(self) -> None:
+        if not _ISSUER_NAME.fullmatch(self.name):
+            raise ValueError("the name of an issuer has letters, digits, _, . and - only")
+        if not self.audiences or "" in self.audiences:
+            raise ValueError(f"issuer {self.name} needs an audience: its tokens for others must not count here")
+
+    def verify(self, token: SignedToken, waits_until: float = inf) -> _Verified:
+        """Verifies a token that names this issuer, for a caller who waits until a monotonic reading of the clock.
+
+        Raises:
+            TokenRefused: It does not show who calls.
+            DeadlineExceeded: The caller's time was spent before that was known.
+        """
+        claims = self._read_claims(self._verify_signature(token, waits_until))
+        return _Verified(name_by_token(self.name, claims.subject), claims.expire_time)
+
+    def _verify_signature(self, token: SignedToken, waits_until: float) -> VerifiedClaims:
+        patient_until = self.clock.monotonic() + self.patience
+        deadline = Deadline(self.clock, min(patient_until, waits_until))
+        try:
+            return self.verifier.verify(token, self.keys, deadline)
+        except HeaderRefused:
+            raise TokenRefused(Refusal.ALGORITHM, self.name) from None
+        except KeyUnknown:
+            raise TokenRefused(Refusal.KEY, self.name) from None
+        except NotVerified:
+            raise TokenRefused(Refusal.SIGNATURE, self.name) from None
+        except KeyNotKnownYet as failure:
+            raise TokenRefused(Refusal.KEY_NOT_KNOWN_YET, self.name, retry_after=failure.retry_after) from None
+        except KeysUnavailable as failure:
+            raise TokenRefused(Refusal.KEYS_UNAVAILABLE, self.name, retry_after=failure.retry_after) from None
+        except DeadlineExceeded:
+            if waits_until < patient_until:
+                raise
+            raise TokenRefused(Refusal.KEYS_UNAVAILABLE, self.name, retry_after=1.0) from None
+
+    def _read_claims(self, claims: VerifiedClaims) -> Claims:
+        try:
+            return read_claims(claims, ClaimRules(audiences=self.audiences, skew=self.skew), self.clock.now())
+        except ClaimRefused as refused:
+            refusal = Refusal.AUDIENCE if refused.claim == "aud" else OF_CLAIMS[refused.problem]
+            raise TokenRefused(refusal, self.name, detail=str(refused)) from None
+
+
+def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
+    name: str,
+    *,
+    issuer: str,
+    audiences: Sequence[str],
+    algorithms: Sequence[str],
+    jwks_url: str | None = None,
+    bearer_token_file: Path | None = None,
+    skew: float,
+    http: IssuerHttp,
+    clock: Clock,
+    issuers: Issuers,
+) -> TokenIssuer:
+    """Builds an issuer from its settings.
+
+    Args:
+        name: What the names of its callers have after `jwt:`.
+        issuer: The exact `iss` of its tokens, and the URL of its discovery document.
+        audiences: The accepted values of `aud`, at least one.
+        algorithms: The accepted values of `alg`, at least one.
+        jwks_url: Where its keys are, if no discovery document is to be asked.
+        bearer_token_file: Holds the bearer token that it demands for its documents.
+        skew: Seconds that its clock may differ from this one's.
+        http: Fetches its documents: `open_http` with the authorities to be believed.
+        clock: The time that its tokens are judged by.
+        issuers: Makes its keys.
+
+    Raises:
+        ValueError: A setting is missing or wrong, as at `TokenIssuer`, `TokenVerifier` and `KeySource`.
+    """
+    source = KeySource(issuer=issuer, http=http, jwks_url=jwks_url, bearer_token_file=bearer_token_file)
+    return TokenIssuer(
+        name=name,
+        issuer=issuer,
+        audiences=tuple(audiences),
+        verifier=TokenVerifier(algorithms),
+        keys=issuers.keys(f"callers' issuer {name}", source, max_age=KEYS_MAX_AGE, too_old=KEYS_TOO_OLD),
+        clock=clock,
+        skew=skew,
+    )
+
+
+class ByToken:
+    """Tells who calls by the token that the call bears; callers are named `jwt:ISSUER-NAME:SUBJECT`.
+
+    Verified tokens are remembered for a minute at most, and never beyond their `exp`.
+
+    Args:
+        issuers: The issuers whose tokens count.
+        clock: The time.
+        on_refused: Called with the cause of every refusal.
+        max_token_bytes: The longest token that is read.
+        max_remembered: How many verified tokens are remembered; the least recently used makes room.
+
+    Raises:
+        ValueError: Two issuers have the same `iss` or the same name.
+    """
+
+    def __init__(
+        self,
+        issuers: Sequence[TokenIssuer],
+        clock: Clock,
+        on_refused: Callable[[Refusal], None],
+        *,
+        max_token_bytes: int,
+        max_remembered: int = MAX_REMEMBERED,
+    ) -> None:
+        self._issuers = {issuer.issuer: issuer for issuer in issuers}
+        if not len(self._issuers) == len({issuer.name for issuer in issuers}) == len(issuers):
+            raise ValueError("every issuer of tokens needs a name and an iss of its own")
+        self._refusals = Refusals((issuer.name for issuer in issuers), clock, on_refused)
+        self._max_token_bytes = max_token_bytes
+        self._remembered = _Memory(max_remembered, clock)
+
+    def __call__(self, presented: Presented) -> str | None:
+        """The name of whoever the token speaks for; None also for a token that proves nothing.
+
+        Raises:
+            CallerUnauthenticated: The call has several authorizations.
+            EngineUnavailable: The token's key is not known, and cannot be had now.
+            DeadlineExceeded: The caller's time was spent before it came.
+        """
+        token = bearer_token(presented)
+        if token is None or "." not in token.reveal():
+            return None
+        try:
+            return self._caller(token, presented.waits_until)
+        except TokenRefused as refused:
+            self._refusals.record(refused)
+            if refused.retry_after is None:
+                return None
+            raise EngineUnavailable(_OUTAGES[refused.refusal], retry_after=refused.retry_after) from None
+
+    def _caller(self, token: Secret, waits_until: float) -> str:
+        if len(token.reveal()) > self._max_token_bytes:
+            raise TokenRefused(Refusal.TOO_LONG)
+        digest = hashlib.sha256(token.reveal().encode()).digest()
+        verified = self._remembered.get(digest)
+        if verified is None:
+            verified = self._verify(token, waits_until)
+            self._remembered.put(digest, verified)
+        return verified.caller
+
+    def _verify(self, token: Secret, waits_until: float) -> _Verified:
+        try:
+            signed = read_token(token)
+        except MalformedToken:
+            raise TokenRefused(Refusal.MALFORMED) from None
+        name = signed.claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
+            raise TokenRefused(Refusal.ISSUER)
+        return issuer.verify(signed, waits_until)
+
+
+class _Memory:
+    """The tokens that were verified within the last minute, by their digests.
+
+    A clock that is set back makes no token younger than it is: both clocks count.
+    """
+
+    def __init__(self, max_tokens: int, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tokens: LRUCache[bytes, tuple[_Verified, float]] = LRUCache(max_tokens)
+
+    def get(self, digest: bytes) -> _Verified | None:
+        with self._lock:
+            held = self._tokens.get(digest)
+        if held is None:
+            return None
+        verified, forget_at = held
+        fresh = self._clock.monotonic() < forget_at and self._clock.now() < verified.expire_time
+        return verified if fresh else None
+
+    def put(self, digest: bytes, verified: _Verified) -> None:
+        with self._lock:
+            self._tokens[digest] = verified, self._clock.monotonic() + REMEMBERED_FOR

@@ -1,0 +1,206 @@
+import json
+from datetime import UTC, datetime
+from typing import Any, get_type_hints
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokend_server.access.audit.record import HIDDEN, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, to_json
+from tokend_server.model import Secret
+
+POOL = "eu-west-1:0d4a2c3b-1111-2222-3333-444455556666"
+IDENTITY = "eu-west-1:9d4a2c3b-1111-2222-3333-444455556666"
+ISSUED = AuditEntry(
+    event_time=1_800_000_000.0625,
+    method="GetOpenIdTokenForDeveloperIdentity",
+    caller="spiffe://acme.internal/ns/shop/sa/checkout",
+    way="mutual_tls",
+    request_id="request-1",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    source_address="10.1.2.3",
+    user_agent="grpc-go/1.80",
+    identity_pool_id=POOL,
+    identity_id=IDENTITY,
+    provider_names=("login.acme.shop", "accounts.google.com"),
+    token_duration_seconds=600,
+    principal_tag_keys=("department",),
+    result_identity_id=IDENTITY,
+    outcome="linked",
+    key_id="eu-west-1-1",
+    expire_time=1_800_000_600,
+    policy="shop",
+)
+#: Any characters, lone surrogates among them.
+TEXTS = st.text(st.characters(), max_size=20)
+#: Texts beyond every limit.
+LONG_TEXTS = st.builds(lambda text, times: text * times, st.text(min_size=1), st.just(3000))
+
+
+def entries(texts: st.SearchStrategy[str]) -> st.SearchStrategy[AuditEntry]:
+    kinds = get_type_hints(AuditEntry)
+    names = st.lists(texts, max_size=60).map(tuple)
+    return st.builds(
+        AuditEntry,
+        event_time=st.floats(0, 4e9),
+        token_duration_seconds=st.none() | st.integers(-(2**63), 2**63 - 1),
+        expire_time=st.none() | st.integers(0, 2**32),
+        provider_names=names,
+        principal_tag_keys=names,
+        **{name: texts for name, kind in kinds.items() if kind in (str, str | None)},
+    )
+
+
+ENTRIES = entries(st.text(max_size=3)) | entries(TEXTS) | entries(TEXTS | LONG_TEXTS)
+
+
+def event(entry: AuditEntry, event_id: str = "event-1") -> dict[str, Any]:
+    told: dict[str, Any] = orjson.loads(to_json(entry, event_id))
+    return told
+
+
+def test_an_issued_token_is_reported_in_full() -> None:
+    assert event(ISSUED) == {
+        "eventVersion": "1.08",
+        "userIdentity": {"type": "mutual_tls", "principalId": "spiffe://acme.internal/ns/shop/sa/checkout"},
+        "eventTime": "2027-01-15T08:00:00.062Z",
+        "eventSource": "tokend",
+        "eventName": "GetOpenIdTokenForDeveloperIdentity",
+        "awsRegion": "eu-west-1",
+        "sourceIPAddress": "10.1.2.3",
+        "userAgent": "grpc-go/1.80",
+        "requestParameters": {
+            "identityPoolId": POOL,
+            "identityId": IDENTITY,
+            "logins": {"login.acme.shop": HIDDEN, "accounts.google.com": HIDDEN},
+            "tokenDuration": 600,
+            "principalTags": {"department": HIDDEN},
+        },
+        "responseElements": {"identityId": IDENTITY},
+        "additionalEventData": {
+            "outcome": "linked",
+            "keyId": "eu-west-1-1",
+            "expireTime": "2027-01-15T08:10:00Z",
+            "policy": "shop",
+            "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+        },
+        "requestID": "request-1",
+        "eventID": "event-1",
+        "readOnly": False,
+        "resources": [{"type": "AWS::Cognito::IdentityPool"}],
+        "eventType": "TokendApiCall",
+        "managementEvent": False,
+        "eventCategory": "Data",
+    }
+
+
+def test_a_call_of_which_nothing_is_known_is_recorded_all_the_same() -> None:
+    told = event(AuditEntry(0.0, "Method", error_code="UNAUTHENTICATED", error_reason="CALLER_UNAUTHENTICATED"))
+    assert told["userIdentity"] == {"type": "Unknown"}
+    assert told["eventTime"] == "1970-01-01T00:00:00.000Z"
+    assert (told["awsRegion"], told["resources"], told["requestParameters"]) == ("", [], {})
+    assert told["responseElements"] is None
+    assert (told["errorCode"], told["errorMessage"]) == ("CALLER_UNAUTHENTICATED", "")
+    assert told["additionalEventData"] == {"grpcCode": "UNAUTHENTICATED"}
+
+
+def test_a_failure_without_a_reason_is_reported_by_its_code() -> None:
+    told = event(ISSUED._replace(error_code="DEADLINE_EXCEEDED", error_text="too late"))
+    assert (told["errorCode"], told["errorMessage"]) == ("DEADLINE_EXCEEDED", "too late")
+
+
+def test_a_merge_tells_its_provider() -> None:
+    told = event(AuditEntry(0.0, "MergeDeveloperIdentities", developer_provider_name="login.acme.shop"))
+    assert told["requestParameters"] == {"developerProviderName": "login.acme.shop"}
+
+
+@pytest.mark.parametrize(
+    ("method", "read_only"),
+    [
+        ("GetOpenIdTokenForDeveloperIdentity", False),
+        ("LookupDeveloperIdentity", True),
+        ("MergeDeveloperIdentities", False),
+        ("UnlinkDeveloperIdentity", False),
+        ("Check", True),
+        ("ServerReflectionInfo", True),
+        ("not known", False),
+    ],
+)
+def test_what_changes_nothing_is_read_only(method: str, read_only: bool) -> None:  # noqa: FBT001 - a table's column
+    assert event(ISSUED._replace(method=method))["readOnly"] is read_only
+
+
+@given(entry=ENTRIES)
+def test_whatever_a_caller_sends_is_one_line_of_json_in_ascii(entry: AuditEntry) -> None:
+    line = to_json(entry, "event-1")
+    assert not set(line) - set(range(0x20, 0x80))
+    assert orjson.loads(line) == json.loads(line)
+
+
+@given(entry=ENTRIES, method=st.text(), user_agent=st.text(max_size=MAX_TEXT))
+def test_what_is_not_too_long_is_written_as_it_was_sent(entry: AuditEntry, method: str, user_agent: str) -> None:
+    told = event(entry._replace(method=method[:MAX_TEXT], user_agent=user_agent))
+    assert (told["eventName"], told["userAgent"]) == (method[:MAX_TEXT], user_agent)
+
+
+def test_a_long_text_is_reported_whole_in_a_short_line_and_cut_in_a_long_one() -> None:
+    assert event(ISSUED._replace(user_agent="x" * 1000))["userAgent"] == "x" * 1000
+    assert event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE))["userAgent"] == "x" * (MAX_TEXT - 1) + "…"
+
+
+def test_who_calls_is_reported_however_much_else_is() -> None:
+    caller = "spiffe://acme.internal/" + "x" * 2000
+    assert event(ISSUED._replace(caller=caller, user_agent="x" * 9000))["userIdentity"]["principalId"] == caller
+
+
+@pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 1, 1000])
+def test_names_beyond_their_most_are_not_shown(count: int) -> None:
+    names = tuple(f"name {number}" for number in range(count))
+    asked = event(ISSUED._replace(provider_names=names, principal_tag_keys=names))["requestParameters"]
+    expected = list(names) if count == MAX_NAMES else [*names[: MAX_NAMES - 1], "…"]
+    assert (list(asked["logins"]), list(asked["principalTags"])) == (expected, expected)
+
+
+def test_a_line_is_bounded() -> None:
+    most = "\U0001f600" * 100_000
+    kinds = get_type_hints(AuditEntry)
+    values: dict[str, Any] = {name: most if kind in (str, str | None) else 0 for name, kind in kinds.items()}
+    values["provider_names"] = values["principal_tag_keys"] = tuple(f"{number}{most}" for number in range(99))
+    entry = AuditEntry(**values)
+    assert len(to_json(entry, "event-1")) < 450_000
+
+
+def test_a_lone_surrogate_is_reported_by_its_number() -> None:
+    assert event(ISSUED._replace(user_agent="a\ud800b"))["userAgent"] == r"a\ud800b"
+
+
+def test_delete_is_reported_by_its_number() -> None:
+    line = to_json(AuditEntry(event_time=0.0, method="X", user_agent="a\x7fb"), "id")
+    assert b"\x7f" not in line
+    assert json.loads(line)["userAgent"] == "a\x7fb"
+
+
+def test_an_entry_has_no_place_for_a_value_of_a_login_or_a_tag() -> None:
+    plain = (str, str | None, int, int | None, float, tuple[str, ...])
+    assert {name for name, kind in get_type_hints(AuditEntry).items() if kind not in plain} == set()
+
+
+@pytest.mark.parametrize("field", AuditEntry._fields)
+def test_a_secret_that_strays_into_an_entry_is_not_shown(field: str) -> None:
+    stray: Any = Secret("canary-4711")
+    if "names" in field or "keys" in field:
+        stray = (stray,)
+    entry = ISSUED._replace(**{"error_code": "INTERNAL", field: stray})
+    with pytest.raises((TypeError, AttributeError, ValueError)) as failed:
+        to_json(entry, "event-1")
+    assert "canary" not in str(failed.value)
+
+
+@given(time=st.integers(0, 2**32 * 1000))
+def test_times_are_in_utc_to_the_millisecond(time: int) -> None:
+    told = event(ISSUED._replace(event_time=time / 1000))["eventTime"]
+    assert told.endswith("Z")
+    assert datetime.fromisoformat(told) == datetime.fromtimestamp(time // 1000, UTC).replace(
+        microsecond=time % 1000 * 1000
+    )

@@ -1,0 +1,201 @@
+"""What a client certificate says, and whether it is valid now, by the clock and by the authorities of now."""
+
+import datetime as dt
+
+import pytest
+from cryptography import x509
+from tests.fakes.clock import FakeClock
+from tests.support.authority import DNS_NAME, URI, Authority, Identification
+
+from tokend_server.access.authentication.certificate import caller_of
+from tokend_server.access.authentication.client_certificates import ClientCertificates
+from tokend_server.errors import CallerUnauthenticated
+
+NAME = "checkout.shop.internal"
+SPIFFE = b"spiffe://acme.internal/shop"
+HOUR, DAY = 3600.0, 86_400.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def authority(clock: FakeClock, above: Authority | None = None, name: str = "clients") -> Authority:
+    return Authority(name, above, dt.datetime.fromtimestamp(clock.now(), dt.UTC))
+
+
+def parsed(*authorities: Authority) -> list[x509.Certificate]:
+    return [x509.load_pem_x509_certificate(each.certificate) for each in authorities]
+
+
+def trusting(clock: FakeClock, *authorities: Authority) -> ClientCertificates:
+    certificates = ClientCertificates(clock)
+    certificates.trust(parsed(*authorities))
+    return certificates
+
+
+def refusal(certificates: ClientCertificates, client: Identification, intermediates: bytes = b"") -> str:
+    with pytest.raises(CallerUnauthenticated) as refused:
+        certificates.shown(client.certificate, intermediates)
+    return refused.value.text
+
+
+def test_all_its_names_are_read_in_its_order(clock: FakeClock) -> None:
+    root = authority(clock)
+    client = root.client(uris=["spiffe://a.test/x", "https://b.test"], dns_names=["b.test", "a.test"])
+    shown = trusting(clock, root).shown(client.certificate)
+    assert (shown.uris, shown.dns_names) == (("spiffe://a.test/x", "https://b.test"), ("b.test", "a.test"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [(DNS_NAME, b"admin.example\0.evil.com")],
+        [(DNS_NAME, b"admin.example\0")],
+        [(DNS_NAME, b"\0admin.example")],
+        [(DNS_NAME, b"admin.example"), (DNS_NAME, b"other\0.example")],
+        [(DNS_NAME, b"admin.example"), (URI, b"https://a.test/\0")],
+        [(DNS_NAME, b"admin.example\n")],
+        [(DNS_NAME, b"admin.example\x7f")],
+        [(DNS_NAME, b"admin.example"), (DNS_NAME, b"b\xc3\xbccher.example")],
+        [(DNS_NAME, b"admin.example"), (URI, b"https://b\xfccher.example")],
+        [(DNS_NAME, b"*.example")],
+        [(DNS_NAME, b"admin.example.")],
+        [(DNS_NAME, b"")],
+        [(URI, SPIFFE + b"\0.evil")],
+        [(URI, SPIFFE + b"\0")],
+        [(URI, SPIFFE + b"\0/../admin"), (DNS_NAME, b"admin.example")],
+        [(URI, SPIFFE + b"\r\n")],
+        [(URI, SPIFFE + b"%00")],
+        [(URI, SPIFFE), (URI, SPIFFE)],
+        [(URI, SPIFFE), (URI, b"\0")],
+        [(URI, SPIFFE), (URI, b"https://a.test")],
+        [(URI, SPIFFE), (DNS_NAME, b"a\0b")],
+        [(URI, "spiffe://acme.internal/shöp".encode())],
+        [],
+    ],
+)
+def test_a_certificate_whose_names_could_be_read_in_two_ways_names_no_caller(
+    names: list[tuple[int, bytes]], clock: FakeClock
+) -> None:
+    root = authority(clock)
+    shown = trusting(clock, root).shown(root.client_of_octets(*names).certificate)
+    assert caller_of(shown.uris, shown.dns_names) is None
+
+
+def test_the_same_octets_without_them_name_a_caller(clock: FakeClock) -> None:
+    root = authority(clock)
+    shown = trusting(clock, root).shown(root.client_of_octets((DNS_NAME, b"admin.example")).certificate)
+    assert caller_of(shown.uris, shown.dns_names) == "dns:admin.example"
+
+
+def test_it_counts_from_its_first_second_to_its_last(clock: FakeClock) -> None:
+    root = authority(clock)
+    client = root.client(dns_names=[NAME])
+    certificates = trusting(clock, root)
+    for seconds, valid in ((0, True), (-HOUR, True), (-1, False), (HOUR + 1, True), (DAY - 60, True), (1, False)):
+        clock.advance(seconds)
+        if valid:
+            assert certificates.shown(client.certificate).dns_names == (NAME,)
+        else:
+            assert "valid yet" in (text := refusal(certificates, client)) or "expired" in text
+
+
+def test_the_cause_is_reported(clock: FakeClock) -> None:
+    root = authority(clock)
+    client, certificates = root.client(dns_names=[NAME]), trusting(clock, root)
+    clock.advance(-2 * HOUR)
+    assert "is not valid yet" in refusal(certificates, client)
+    clock.advance(2 * DAY)
+    assert "has expired" in refusal(certificates, client)
+    certificates.trust([])
+    assert "trusted now" in refusal(certificates, client)
+
+
+def test_an_authority_that_has_expired_ends_what_it_has_issued(clock: FakeClock) -> None:
+    root = authority(clock)
+    clock.advance(DAY / 2)
+    root.renew(dt.datetime.fromtimestamp(clock.now(), dt.UTC))
+    client = root.client(dns_names=[NAME])
+    old = authority(clock, name="another")
+    certificates = trusting(clock, root, old)
+    assert certificates.shown(client.certificate)
+    clock.advance(-DAY / 2)
+    root.renew(dt.datetime.fromtimestamp(clock.now(), dt.UTC))  # of the same key, and it ends before the client's
+    certificates = trusting(clock, root)
+    clock.advance(DAY / 2)
+    assert certificates.shown(client.certificate)
+    clock.advance(DAY / 2)
+    assert "has expired" in refusal(certificates, client)
+
+
+def test_an_intermediate_that_has_expired_ends_what_it_has_issued(clock: FakeClock) -> None:
+    root = authority(clock)
+    between = authority(clock, root, "between")
+    first = between.certificate
+    clock.advance(DAY / 2)
+    now = dt.datetime.fromtimestamp(clock.now(), dt.UTC)
+    root.renew(now)
+    between.renew(now)
+    client = between.client(dns_names=[NAME])
+    certificates = trusting(clock, root)
+    assert certificates.shown(client.certificate, first)
+    clock.advance(DAY / 2)
+    assert "has expired" in refusal(certificates, client, first)
+    assert certificates.shown(client.certificate, between.certificate)
+    assert certificates.shown(client.certificate, first + between.certificate)  # one path that holds is enough
+
+
+def test_an_authority_that_is_not_trusted_any_more_ends_what_it_has_issued(clock: FakeClock) -> None:
+    root, other = authority(clock), authority(clock)
+    client = root.client(dns_names=[NAME])
+    certificates = trusting(clock, root)
+    assert certificates.shown(client.certificate)
+    certificates.trust(parsed(root, other))
+    assert certificates.shown(client.certificate)
+    certificates.trust(parsed(other))
+    assert "trusted now" in refusal(certificates, client)
+
+
+def test_what_gRPC_trusts_is_trusted(clock: FakeClock) -> None:  # noqa: N802 - its name
+    root = authority(clock)
+    between = authority(clock, root, "between")
+    below = authority(clock, between, "below")
+    client = below.client(dns_names=[NAME])
+    chain = below.certificate + between.certificate
+    assert trusting(clock, root).shown(client.certificate, chain)
+    assert trusting(clock, root).shown(client.certificate, between.certificate + below.certificate)
+    assert trusting(clock, root, between).shown(client.certificate, chain)
+    assert trusting(clock, between).shown(client.certificate, below.certificate)
+    assert trusting(clock, below).shown(client.certificate)
+    pinned = ClientCertificates(clock)
+    pinned.trust([x509.load_pem_x509_certificate(client.certificate)])
+    assert pinned.shown(client.certificate)
+
+
+def test_a_chain_that_does_not_reach_an_authority_is_refused(clock: FakeClock) -> None:
+    root, stranger = authority(clock), authority(clock)
+    between = authority(clock, root, "between")
+    client = between.client(dns_names=[NAME])
+    for certificates in (trusting(clock, root), trusting(clock, stranger)):
+        assert "trusted now" in refusal(certificates, client)
+    assert "trusted now" in refusal(trusting(clock, stranger), client, between.certificate)
+
+
+def test_a_client_is_no_authority(clock: FakeClock) -> None:
+    root = authority(clock)
+    client = root.client(dns_names=[NAME])
+    forged = Authority("tokend.example.test", issued_at=dt.datetime.fromtimestamp(clock.now(), dt.UTC))
+    assert "trusted now" in refusal(
+        trusting(clock, root), forged.client(dns_names=["admin"]), client.certificate + forged.certificate
+    )
+
+
+@pytest.mark.parametrize("pem", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_what_cannot_be_read_is_refused(pem: bytes, clock: FakeClock) -> None:
+    root = authority(clock)
+    client = root.client(dns_names=[NAME])
+    assert "cannot be read" in refusal(trusting(clock, root), Identification(pem, b""))
+    if pem:
+        assert "cannot be read" in refusal(trusting(clock, root), client, pem)
