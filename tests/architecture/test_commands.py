@@ -12,7 +12,13 @@ import pytest
 from tokend_server.cli import tokend
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("server/*.md"), *ROOT.glob("clients/**/README.md")]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *ROOT.glob(".github/*.md"),
+    *ROOT.glob("server/*.md"),
+    *ROOT.glob("clients/**/README.md"),
+]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 
 

@@ -71,7 +71,7 @@ def test_the_benchmark_table_is_the_last_run() -> None:
 
 PAGES = sorted(
     str(page.relative_to(ROOT))
-    for pattern in ("*.md", "clients/**/*.md", "server/**/*.md", "tests/**/*.md")
+    for pattern in ("*.md", ".github/*.md", "clients/**/*.md", "server/**/*.md", "tests/**/*.md")
     for page in ROOT.glob(pattern)
     if not {".venv", "node_modules", "target"} & set(page.parts)
 )
