@@ -16,7 +16,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *ROOT.glob(".github/*.md"),
-    *ROOT.glob("server/*.md"),
+    *ROOT.glob("server/**/*.md"),
     *ROOT.glob("clients/**/README.md"),
 ]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}

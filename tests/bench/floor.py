@@ -1,10 +1,11 @@
 """The floor: what one signature and gRPC itself cost, with nothing else around them.
 
-A bare grpcio thread-pool server. Each call makes one signature over the signing input of a token of real size, and
-answers with the same bytes every time. Run as a process of its own.
+A bare grpcio server. Each call makes one signature over the signing input of a token of real size, and answers with the
+same bytes every time. Run as a process of its own.
 """
 
 import argparse
+import asyncio
 import signal
 import threading
 from collections.abc import Callable
@@ -16,6 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from tests.bench.messages import METHOD, SERVICE, signing_input
 
+from tokend_server.clock import SystemClock
+from tokend_server.rpc.worker_pool import WorkerPool
+
+#: The kinds of floor: grpcio's thread-pool server, the same on tokend's pool of threads, and grpcio's asyncio server.
+KINDS = ("threads", "worker pool", "asyncio")
+
 
 def signer(algorithm: str) -> Callable[[bytes], bytes]:
     """What signs with a new key, by the name of the algorithm in RFC 7518, section 3.1."""
@@ -26,12 +33,14 @@ def signer(algorithm: str) -> Callable[[bytes], bytes]:
         case "ES256":
             ec_key = ec.generate_private_key(ec.SECP256R1())
             return lambda data: ec_key.sign(data, ec.ECDSA(SHA256()))
+        case "none":
+            return lambda data: data
         case _:
             raise ValueError(f"no floor for {algorithm}")
 
 
-def build_server(algorithm: str, threads: int, port: int, answer: bytes) -> grpc.Server:
-    """The server, not yet started, on a port of the loopback."""
+def handlers(algorithm: str, answer: bytes) -> grpc.GenericRpcHandler:
+    """The one method, for a thread-pool server."""
     sign = signer(algorithm)
     data = signing_input(answer)
 
@@ -40,10 +49,44 @@ def build_server(algorithm: str, threads: int, port: int, answer: bytes) -> grpc
         return answer
 
     handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(get_token)
-    server = grpc.server(ThreadPoolExecutor(threads))
+    return grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})
+
+
+def serve_on(pool: ThreadPoolExecutor, handler: grpc.GenericRpcHandler, address: str) -> None:
+    """Serves by a pool of threads until SIGTERM."""
+    server = grpc.server(pool)
+    server.add_generic_rpc_handlers([handler])
+    server.add_insecure_port(address)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    server.start()
+    stopped.wait()
+    server.stop(grace=None).wait()
+
+
+async def serve_by_asyncio(algorithm: str, answer: bytes, address: str) -> None:
+    """Serves by an event loop, which signs too, until SIGTERM."""
+    sign = signer(algorithm)
+    data = signing_input(answer)
+
+    async def get_token(_request: bytes, _context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        sign(data)
+        return answer
+
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(get_token)
+    server = grpc.aio.server()
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})])
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    return server
+    server.add_insecure_port(address)
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    await server.start()
+    await stopped.wait()
+    await server.stop(grace=None)
+
+
+def own_pool(threads: int) -> WorkerPool:
+    """The pool of a tokend that has this many threads."""
+    return WorkerPool(threads, 2 * threads, SystemClock(), refuse=lambda *_: None, on_skipped=lambda *_: None)
 
 
 def main() -> None:
@@ -52,13 +95,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--answer", type=Path, required=True, help="file with a serialized response")
+    parser.add_argument("--kind", choices=KINDS, default="threads")
     options = parser.parse_args()
-    server = build_server(options.algorithm, options.threads, options.port, options.answer.read_bytes())
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    server.start()
-    stopped.wait()
-    server.stop(grace=None).wait()
+    address, answer = f"127.0.0.1:{options.port}", options.answer.read_bytes()
+    if options.kind == "asyncio":
+        asyncio.run(serve_by_asyncio(options.algorithm, answer, address))
+        return
+    pool = own_pool(options.threads) if options.kind == "worker pool" else ThreadPoolExecutor(options.threads)
+    serve_on(pool, handlers(options.algorithm, answer), address)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,22 @@ from tests.bench.processes import THREADS, Cores, accepts_connections, free_port
 
 
 @contextmanager
-def serving(directory: Path, cores: Cores, algorithm: str, call: Call, answer: bytes) -> Iterator[tuple[int, Call]]:
+def serving(  # noqa: PLR0913, PLR0917 - as many as there are differences
+    directory: Path, cores: Cores, algorithm: str, call: Call, answer: bytes, kind: str = "threads"
+) -> Iterator[tuple[int, Call]]:
     """The process id of a floor that gives tokend's answer, and tokend's call made to it."""
     port = free_port()
-    log = directory / f"floor-{algorithm}.log"
-    answer_file = directory / f"floor-{algorithm}.answer"
+    log = directory / f"floor-{kind}-{algorithm}.log"
+    answer_file = log.with_suffix(".answer")
     answer_file.write_bytes(answer)
-    command = [sys.executable, "-m", "tests.bench.floor", f"--algorithm={algorithm}", f"--threads={THREADS}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.floor",
+        f"--algorithm={algorithm}",
+        f"--threads={THREADS}",
+        f"--kind={kind}",
+    ]
     with running([*command, f"--port={port}", f"--answer={answer_file}"], cores, log) as process:
         wait_until(lambda: accepts_connections(port), process, log)
         yield process.pid, replace(call, url=f"http://127.0.0.1:{port}/{SERVICE}/{METHOD}")

@@ -1,3 +1,4 @@
+from tests.bench import alternatives
 from tests.bench.generator import Sample
 from tests.bench.report import CASES, ratio, ratios, table
 
@@ -37,3 +38,8 @@ def test_the_ratios_compare_cpu_with_the_floor_and_rate_with_moto() -> None:
     samples["tokend ES256"] = [sample(cpu=170)]
     values = [line.split("|")[2].strip() for line in ratios(samples).splitlines()[2:]]
     assert values == ["1.30", "1.70", "4.00"]
+
+
+def test_alternatives_are_compared_with_the_first() -> None:
+    samples = {"chosen": [sample(cpu=100), sample(cpu=300)], "other": [sample(cpu=150), sample(cpu=450)]}
+    assert alternatives.table(samples).splitlines()[2:] == ["| chosen | 200 | 1.00 |", "| other | 300 | 1.50 |"]
