@@ -1,21 +1,20 @@
 """`tokend check-config --online` as an operator runs it before the service is let loose on a pool."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.fakes.cognito_script import AwsFailure
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
+from tests.support.tokend import Ended, run_in
 
 POOL = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
 LOCAL_POOL = "eu-west-1:00000000-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
 
 COGNITO = f'[pools."{POOL}"]\nengine = "cognito"\n'
 
-Check = Callable[..., subprocess.CompletedProcess[str]]
+Check = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def upstream() -> Iterator[CognitoUpstream]:
 
 @pytest.fixture
 def check(tmp_path: Path, upstream: CognitoUpstream) -> Check:
-    def run(pools: str = COGNITO, **environment: str) -> subprocess.CompletedProcess[str]:
+    def check(pools: str = COGNITO, **environment: str) -> Ended:
         path = tmp_path / "tokend.toml"
         settings = f'[cognito]\nendpoint_url = "{upstream.url}"\nmax_attempts = 1\n'
         path.write_text(f'{settings}{pools}developer_provider_name = "login.example"\n', encoding="utf-8")
@@ -37,16 +36,10 @@ def check(tmp_path: Path, upstream: CognitoUpstream) -> Check:
             "AWS_EC2_METADATA_DISABLED": "true",
             "HOME": str(tmp_path),
         }
-        return subprocess.run(
-            [sys.executable, "-m", "tokend_server", "check-config", "--config", str(path), "--online"],
-            env={**inherited, **credentials, **environment},
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        words = ("check-config", "--config", str(path), "--online")
+        return run_in({**inherited, **credentials, **environment}, *words)
 
-    return run
+    return check
 
 
 def test_a_pool_that_answers_is_ok(check: Check, upstream: CognitoUpstream) -> None:

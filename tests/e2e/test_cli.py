@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -21,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.grpc_service import PATIENCE
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+from tests.support.tokend import Ended, done, end, failed, printed, refused, run, start
 
 from tokend.v1.developer_identity_service_pb2 import (
     GetOpenIdTokenForDeveloperIdentityRequest,
@@ -33,53 +32,6 @@ from tokend_server.engines.local.stores.sqlite.store import open_store
 
 UNKNOWN_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000ff"
 UNKNOWN_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000dead"
-
-TIMEOUT = 120
-
-Ended = subprocess.CompletedProcess[str]
-
-
-def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tokend_server", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | environment,
-        encoding="utf-8",
-    )
-
-
-def end(process: subprocess.Popen[str]) -> Ended:
-    try:
-        out, err = process.communicate(timeout=TIMEOUT)
-    finally:
-        process.kill()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
-def run(*words: str, **environment: str) -> Ended:
-    return end(start(*words, **environment))
-
-
-def printed(ended: Ended) -> Any:  # noqa: ANN401 - whatever JSON it is
-    """What a command that is done prints."""
-    assert (ended.stderr, ended.returncode) == ("", 0)
-    return json.loads(ended.stdout)
-
-
-def refused(ended: Ended) -> str:
-    """What a command that is refused says."""
-    assert (ended.stdout, ended.returncode) == ("", 1)
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
-
-
-def done(*words: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
-    return printed(run(*words))
-
-
-def failed(*words: str, **environment: str) -> str:
-    return refused(run(*words, **environment))
 
 
 def documents(output: str) -> list[Any]:
@@ -175,7 +127,7 @@ def test_two_quickstarts_at_once_agree_on_the_identity_and_on_the_key(
 
 
 def test_quickstart_has_the_same_identity_the_next_time(shown: Sequence[Quickstart], data_dir: Path) -> None:
-    again = Quickstart(run("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir)))
+    again = Quickstart(end(start("quickstart", "--once", TOKEND_DATA_DIR=str(data_dir))))
     assert again.issued["identity_id"] == shown[0].issued["identity_id"]
     assert again.verified["header"] == shown[0].verified["header"]
 
@@ -269,15 +221,20 @@ def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
 
 
 def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
-    said = failed("serve", "--config", str(config), TOKEND_STORE_MIGRATE_ON_START="false", TOKEND_LOG_LEVEL="error")
-    assert said == "configuration: store: the schema lacks the migrations 0001, 0002; run `tokend migrate`\n"
+    unprepared = start(
+        "serve", "--config", str(config), TOKEND_STORE_MIGRATE_ON_START="false", TOKEND_LOG_LEVEL="error"
+    )
+    assert (
+        refused(end(unprepared))
+        == "configuration: store: the schema lacks the migrations 0001, 0002; run `tokend migrate`\n"
+    )
 
 
 def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
     database = config.parent / "tokend.db"
     database.touch(mode=0o600)
     database.write_bytes(b"This is no database. " * 100)
-    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
+    said = refused(end(start("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")))
     assert said.startswith(
         f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is no SQLite "
     )
@@ -288,7 +245,7 @@ def test_serve_says_which_address_is_taken(section: str, config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         variable = f"TOKEND_{section.upper()}_LISTEN"
-        said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
+        said = refused(end(start("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})))
     # gRPC's own library may have its say before.
     (line,) = [line for line in said.splitlines() if not line.startswith("E")]
     assert line.startswith(f"configuration: {section}.listen: cannot listen on {address}")
@@ -432,8 +389,7 @@ def test_identities_are_listed_a_page_at_a_time(pool: Sequence[str], channel: gr
         ),
         timeout=30,
     )
-    both = [start("identities", "list", *pool, *option) for option in ([], ["--hide-disabled"])]
-    listed, without_disabled = (printed(end(each)) for each in both)
+    listed, without_disabled = (done("identities", "list", *pool, *option) for option in ([], ["--hide-disabled"]))
     assert list(listed) == ["IdentityPoolId", "Identities"]
     everyone = listed["Identities"]
     assert {each["IdentityId"]: each["Disabled"] for each in everyone if each["IdentityId"] in ids} == {
@@ -465,8 +421,8 @@ def test_deleted_identities_are_gone_for_good(pool: Sequence[str], channel: grpc
 def test_an_unknown_pool_is_reported(config: Path) -> None:
     options = ("--config", str(config), "--identity-pool-id", UNKNOWN_POOL)
     commands = [("create",), ("list",), ("describe", UNKNOWN_ID), ("delete", UNKNOWN_ID)]
-    for process in [start("identities", *words, *options) for words in commands]:
-        assert refused(end(process)) == f"IdentityPool '{UNKNOWN_POOL}' not found.\n"
+    for words in commands:
+        assert failed("identities", *words, *options) == f"IdentityPool '{UNKNOWN_POOL}' not found.\n"
 
 
 def test_wrong_usage_is_distinguished_from_failure(config: Path) -> None:
@@ -479,8 +435,7 @@ def test_wrong_usage_is_distinguished_from_failure(config: Path) -> None:
         ("identities", "delete", *pool_options): "Missing argument",
         ("identities", "list", *pool_options, "--max-results", "61"): "1<=x<=60",
     }
-    processes = [start(*words) for words in usages]
-    for process, expected in zip(processes, usages.values(), strict=True):
-        ended = end(process)
+    for words, expected in usages.items():
+        ended = run(*words)
         assert (ended.stdout, ended.returncode) == ("", 2)
         assert expected in ended.stderr

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.server_process import POOL_ID, write_config
-
-from tokend_server import cli
+from tests.support.tokend import run
 
 #: Every command of `tokend` that reads the configuration, with arguments that it could work on.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -61,25 +60,9 @@ def told(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
     return ended.stderr.splitlines()
 
 
-Run = Callable[..., list[str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process, which is quicker; returns what it says when it fails."""
-
-    def run_here(*words: str) -> list[str]:
-        monkeypatch.setattr("sys.argv", ["tokend", *words])
-        monkeypatch.setattr(cli, "leave", sys.exit)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code == 1
-        said = capsys.readouterr().err
-        assert "Traceback" not in said
-        assert "internal error" not in said
-        return said.splitlines()
-
-    return run_here
+def said(*words: str) -> list[str]:
+    """What a command says that fails in this process, which is quicker."""
+    return told(run(*words))
 
 
 @pytest.fixture
@@ -108,16 +91,16 @@ def no_utf8(path: Path) -> str:
 @pytest.mark.parametrize("broken", [absent, no_toml, no_utf8])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_configuration_that_cannot_be_read_is_reported_in_a_line(
-    command: str, broken: Broken, config: Path, tmp_path: Path, run: Run
+    command: str, broken: Broken, config: Path, tmp_path: Path
 ) -> None:
     expected = broken(config)
     words = [word.format(directory=tmp_path) for word in COMMANDS[command]]
-    (line,) = run(*words, "--config", str(config))
+    (line,) = said(*words, "--config", str(config))
     assert line.startswith(f"configuration: {config}: ")
     assert expected in line
 
 
-def test_check_config_reads_the_files_that_serve_will_read(tmp_path: Path, run: Run) -> None:
+def test_check_config_reads_the_files_that_serve_will_read(tmp_path: Path) -> None:
     issuer = f"""
 [callers.jwt.cluster]
 issuer = "https://issuer.example"
@@ -125,7 +108,7 @@ audiences = ["tokend"]
 algorithms = ["RS256"]
 ca_file = "{tmp_path}/absent.pem"
 """
-    (line,) = run("check-config", "--config", str(write_config(tmp_path, issuer)))
+    (line,) = said("check-config", "--config", str(write_config(tmp_path, issuer)))
     assert line.startswith(f"configuration: callers.jwt.cluster: {tmp_path}/absent.pem")
 
 
@@ -164,13 +147,13 @@ def is_of_a_newer_release(database: Path) -> str:
 @pytest.mark.parametrize("broken", [is_a_directory, is_garbage, is_below_a_file, is_of_a_newer_release])
 @pytest.mark.parametrize("command", OF_THE_STORE)
 def test_a_database_that_cannot_be_used_is_reported_in_a_line(
-    command: str, broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+    command: str, broken: Broken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
     database = tmp_path / "data" / "tokend.db"
     expected = broken(database)
     monkeypatch.setenv("TOKEND_STORE_URL", f"sqlite:///{database}")
-    (line,) = run(*COMMANDS[command], "--config", str(write_config(tmp_path)))
+    (line,) = said(*COMMANDS[command], "--config", str(write_config(tmp_path)))
     assert expected in line
     assert str(database) in line or broken is is_of_a_newer_release
 

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,10 +13,9 @@ import pytest
 from tests.support.authority import Authority
 from tests.support.calls import Caller
 from tests.support.server_process import POOL_ID, ServerProcess, write_config
+from tests.support.tokend import end, run, start
 
 from tokend_server.callers import keys
-
-TIMEOUT = 120
 
 GET, LOOKUP, MERGE = "GetOpenIdTokenForDeveloperIdentity", "LookupDeveloperIdentity", "MergeDeveloperIdentities"
 CHECKOUT = "spiffe://acme.internal/ns/shop/sa/checkout"
@@ -44,17 +41,6 @@ operations = ["{LOOKUP}"]
 """
 
 KEYED = 'identify_by = ["bearer_key"]'
-
-
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tokend_server", *words],
-        env=os.environ | environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=TIMEOUT,
-        check=False,
-    )
 
 
 def explain(config: Path, caller: str, operation: str, pool: str = POOL_ID) -> tuple[int, dict[str, Any]]:
@@ -158,7 +144,7 @@ EXPOSED = {"TOKEND_GRPC_LISTEN": "0.0.0.0:0", "TOKEND_LOG_LEVEL": "error"}
 
 
 def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_path: Path) -> None:
-    ended = run("serve", "--config", str(write_config(tmp_path)), **EXPOSED)
+    ended = end(start("serve", "--config", str(write_config(tmp_path)), **EXPOSED))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         "configuration: grpc: others can reach 0.0.0.0:0: configure TLS (tls_certificate_file, tls_private_key_file), "
@@ -169,7 +155,7 @@ def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_p
 
 
 def test_serve_refuses_keys_in_the_clear(tmp_path: Path) -> None:
-    ended = run("serve", "--config", str(write_config(tmp_path, POLICY, KEYED)), **EXPOSED)
+    ended = end(start("serve", "--config", str(write_config(tmp_path, POLICY, KEYED)), **EXPOSED))
     assert ended.returncode == 1
     assert "configure TLS (tls_certificate_file, tls_private_key_file), listen on" in ended.stderr
 

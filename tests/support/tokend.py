@@ -1,0 +1,94 @@
+"""The commands of `tokend`, in the process of the test, which saves the second of loading them, or in their own."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+from unittest import mock
+
+from tokend_server import cli
+
+Ended = subprocess.CompletedProcess[str]
+
+_TIMEOUT = 120
+
+
+class _Output(io.StringIO):
+    """Text that can still be read when a command has closed it."""
+
+    def close(self) -> None:
+        pass
+
+
+def run(*words: str, **environment: str) -> Ended:
+    """Runs a command to its end, with the given variables over those of the process."""
+    return run_in(os.environ | environment, *words)
+
+
+def run_in(environment: Mapping[str, str], *words: str) -> Ended:
+    """Runs a command to its end, with these variables and no others."""
+    stdout, stderr = _Output(), _Output()
+    with (
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch.object(sys, "argv", ["tokend", *words]),
+        mock.patch.object(cli, "leave", sys.exit),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+    ):
+        try:
+            cli.main()
+        except SystemExit as end:
+            return subprocess.CompletedProcess(words, _exit_code(end), stdout.getvalue(), stderr.getvalue())
+    raise AssertionError("a command ends by an exit")
+
+
+def start(*words: str, **environment: str) -> subprocess.Popen[str]:
+    """Starts a command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tokend_server", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | environment,
+        encoding="utf-8",
+    )
+
+
+def end(process: subprocess.Popen[str]) -> Ended:
+    """Waits for the end of a process."""
+    try:
+        out, err = process.communicate(timeout=_TIMEOUT)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def printed(ended: Ended) -> Any:  # noqa: ANN401 - whatever JSON it is
+    """What a command that is done prints."""
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    return json.loads(ended.stdout)
+
+
+def refused(ended: Ended) -> str:
+    """What a command that is refused says."""
+    assert (ended.stdout, ended.returncode) == ("", 1)
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def done(*words: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
+    """What a command prints that has to succeed."""
+    return printed(run(*words))
+
+
+def failed(*words: str, **environment: str) -> str:
+    """What a command says that has to fail."""
+    return refused(run(*words, **environment))
+
+
+def _exit_code(end: SystemExit) -> int:
+    assert end.code is None or isinstance(end.code, int)
+    return end.code or 0
