@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
+import com.nimbusds.jose.JWSAlgorithm;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import io.grpc.Status;
@@ -11,6 +12,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.time.InstantSource;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterEach;
@@ -29,7 +31,8 @@ import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
 
 class TokendClientHttpRequestInterceptorTest {
-  private final FakeTokendServer tokend = FakeTokendServer.start();
+  // No two tokens of ES256 are the same; those of RSA of one second are.
+  private final FakeTokendServer tokend = FakeTokendServer.start(InstantSource.system(), JWSAlgorithm.ES256);
   private final Client client = tokend.client();
   private final CachedTokenSource source = client.tokenSource(user("alice"));
   private final TokendClientHttpRequestInterceptor interceptor =

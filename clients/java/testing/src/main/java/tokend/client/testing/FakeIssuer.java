@@ -9,6 +9,7 @@ import com.nimbusds.jose.jwk.Curve;
 import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.JWKSet;
 import com.nimbusds.jose.jwk.KeyUse;
+import com.nimbusds.jose.jwk.RSAKey;
 import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
 import com.nimbusds.jose.jwk.gen.RSAKeyGenerator;
 import com.nimbusds.jose.util.JSONObjectUtils;
@@ -31,11 +32,14 @@ import java.util.TreeMap;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/** Signs tokens of Cognito's shape. Its key is made with it, since that takes longer than a call may. */
+/** Signs tokens of Cognito's shape. It has its key from the start, since making one takes longer than a call may. */
 final class FakeIssuer {
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
   private static final Set<JWSAlgorithm> ALGORITHMS =
       Set.of(JWSAlgorithm.RS512, JWSAlgorithm.RS256, JWSAlgorithm.ES256);
+
+  // Those of the process, in the order in which each issuer signs with them: tests make many servers.
+  private static final List<RSAKey> RSA_KEYS = new ArrayList<>();
 
   private final JWSAlgorithm algorithm;
 
@@ -120,11 +124,16 @@ final class FakeIssuer {
             .keyUse(KeyUse.SIGNATURE)
             .algorithm(algorithm)
             .generate()
-        : new RSAKeyGenerator(2048)
-            .keyIDFromThumbprint(true)
-            .keyUse(KeyUse.SIGNATURE)
-            .algorithm(algorithm)
-            .generate();
+        : new RSAKey.Builder(rsaKey(keys.size())).keyUse(KeyUse.SIGNATURE).algorithm(algorithm).build();
+  }
+
+  private static RSAKey rsaKey(int number) throws JOSEException {
+    synchronized (RSA_KEYS) {
+      while (RSA_KEYS.size() <= number) {
+        RSA_KEYS.add(new RSAKeyGenerator(2048).keyIDFromThumbprint(true).generate());
+      }
+      return RSA_KEYS.get(number);
+    }
   }
 
   private synchronized JWK current() {

@@ -22,8 +22,9 @@ import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
  * A tokend within the process. It registers or retrieves identities, looks them up, merges and unlinks them, signs real
- * tokens with a key of its own, and fails or hangs as a test sets it. It opens no port but for {@link #serveIssuer()},
- * keeps nothing, and knows one pool and developer users alone: logins of public providers are refused.
+ * tokens, and fails or hangs as a test sets it. It opens no port but for {@link #serveIssuer()}, keeps nothing, and knows
+ * one pool and developer users alone: logins of public providers are refused. The servers of a process sign with the same
+ * RSA keys, since making one takes a while; a key for ES256 is the server's own.
  */
 public final class FakeTokendServer implements AutoCloseable {
   /** The pool. */

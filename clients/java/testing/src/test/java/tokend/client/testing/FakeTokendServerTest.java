@@ -134,6 +134,17 @@ class FakeTokendServerTest {
   }
 
   @Test
+  void theServersOfAProcessShareTheirRsaKeysAlone() {
+    InstantSource clock = InstantSource.system();
+    try (FakeTokendServer other = FakeTokendServer.start();
+        FakeTokendServer elliptic = FakeTokendServer.start(clock, JWSAlgorithm.ES256);
+        FakeTokendServer anotherElliptic = FakeTokendServer.start(clock, JWSAlgorithm.ES256)) {
+      assertThat(other.jwks()).isEqualTo(server.jwks());
+      assertThat(anotherElliptic.jwks()).isNotEqualTo(elliptic.jwks());
+    }
+  }
+
+  @Test
   void usersAreLinkedLookedUpMergedAndUnlinked() {
     String alice = token("alice").identityId();
     assertThat(link("alice2", alice).identityId()).isEqualTo(alice);
