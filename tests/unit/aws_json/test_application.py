@@ -50,7 +50,7 @@ def address(engine: ScriptedEngine) -> Iterator[str]:
 
 @pytest.fixture
 def http(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=f"http://{address}", trust_env=False, verify=False, timeout=PATIENCE) as client:
         yield client
 
 
