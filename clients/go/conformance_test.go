@@ -33,7 +33,15 @@ type conformanceCase struct {
 	Server    string            `json:"server"`
 	MaxUsers  int               `json:"max_users"`
 
-	RefreshTimeoutSeconds float64 `json:"refresh_timeout_seconds"`
+	RefreshTimeoutSeconds *float64 `json:"refresh_timeout_seconds"`
+}
+
+// refreshTimeout is the deadline of refreshes; 0 is the client's own.
+func (c conformanceCase) refreshTimeout() time.Duration {
+	if c.RefreshTimeoutSeconds == nil {
+		return time.Minute
+	}
+	return time.Duration(*c.RefreshTimeoutSeconds * float64(time.Second))
 }
 
 func TestConformance(t *testing.T) {
@@ -101,8 +109,8 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	if c.MaxUsers > 0 {
 		opts = append(opts, tokend.WithMaxUsers(c.MaxUsers))
 	}
-	if c.RefreshTimeoutSeconds > 0 {
-		opts = append(opts, tokend.WithRefreshTimeout(time.Duration(c.RefreshTimeoutSeconds*float64(time.Second))))
+	if timeout := c.refreshTimeout(); timeout > 0 {
+		opts = append(opts, tokend.WithRefreshTimeout(timeout))
 	}
 	p.cache = newCache(t, p.client, opts...)
 	p.conduct("/reset")

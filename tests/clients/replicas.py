@@ -62,6 +62,8 @@ signing_algorithm = "ES256"
     def hang(self) -> None:
         """Stops the first of them: its connections stay open, and nothing is answered."""
         os.kill(self._pids[0], signal.SIGSTOP)
+        # A thread of it that is about to answer may go on until it has the signal.
+        os.waitid(os.P_PID, self._pids[0], os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Has both work."""

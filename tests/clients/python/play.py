@@ -66,7 +66,7 @@ class Player:
     def play(self) -> None:
         self._conduct(cases.Conduct("/reset"))
         policy = CachingPolicy(clock=self._clock)
-        if self._case.refresh_timeout_seconds is not None:
+        if self._case.refresh_timeout_seconds:
             policy = replace(policy, refresh_timeout=self._case.refresh_timeout_seconds)
         with self._make_twin(self._target, policy, max_users=self._case.max_users) as self._twin:
             for number, step in enumerate(self._case.steps, 1):

@@ -22,8 +22,8 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 import tokend.client.CachedTokenSource;
-import tokend.client.CachingPolicy;
 import tokend.client.Client;
+import tokend.client.ClientBuilder;
 import tokend.client.Token;
 import tokend.client.TokenCache;
 import tokend.client.TokendException;
@@ -32,6 +32,9 @@ import tokend.client.TokendException;
 final class Play implements AutoCloseable {
   /** The variable of a stampede that is another number for each user. */
   private static final String NUMBER = "number";
+
+  /** The deadline of refreshes where a case says nothing of it: no case depends on how busy the machine is. */
+  private static final Duration LONG_REFRESH_TIMEOUT = Duration.ofMinutes(1);
 
   private final Harness harness;
   private final Verifier verifier;
@@ -55,15 +58,16 @@ final class Play implements AutoCloseable {
     document = new Members(written);
     String server = document.find("server").map(JsonElement::getAsString).orElse("served");
     int users = document.find("max_users").map(JsonElement::getAsInt).orElse(TokenCache.DEFAULT_MAX_USERS);
-    client = harness.client(server).intercept(counter).build();
-    CachingPolicy policy =
-        document
-            .find("refresh_timeout_seconds")
-            .map(JsonElement::getAsLong)
-            .map(Duration::ofSeconds)
-            .map(clocks.policy()::withRefreshTimeout)
-            .orElseGet(clocks::policy);
-    cache = client.tokenCache(policy, users);
+    Duration timeout =
+        document.find("refresh_timeout_seconds").map(JsonElement::getAsLong).map(Duration::ofSeconds).orElse(LONG_REFRESH_TIMEOUT);
+    ClientBuilder builder = harness.client(server).intercept(counter);
+    if (timeout.isZero()) {
+      client = builder.build();
+      cache = client.tokenCache(clocks.policy(), users);
+    } else {
+      client = builder.deadline(timeout).build();
+      cache = client.tokenCache(clocks.policy().withRefreshTimeout(timeout), users);
+    }
   }
 
   private interface Step {
