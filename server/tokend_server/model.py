@@ -19,6 +19,20 @@ ANONYMOUS = "anonymous"
 MAX_LINKED_LOGINS = 20
 
 
+class Operation(StrEnum):
+    """An operation on developer identities, by its name in Amazon Cognito's API and in the contract."""
+
+    GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY = "GetOpenIdTokenForDeveloperIdentity"  # noqa: S105
+    LOOKUP_DEVELOPER_IDENTITY = "LookupDeveloperIdentity"
+    MERGE_DEVELOPER_IDENTITIES = "MergeDeveloperIdentities"
+    UNLINK_DEVELOPER_IDENTITY = "UnlinkDeveloperIdentity"
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it never changes anything."""
+        return self is Operation.LOOKUP_DEVELOPER_IDENTITY
+
+
 class Secret:
     """A text that must not be seen: a login value or a token.
 

@@ -24,7 +24,7 @@ from tests.support.server_process import ServerProcess
 from tokend_client import Client
 from tokend_server import app
 from tokend_server.config import Config
-from tokend_server.engines.cognito.operation import OPERATIONS
+from tokend_server.model import Operation
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def test_cognito_is_asked_for_its_pool(directory: Path) -> None:
 
 def test_the_policy_allows_what_is_called_and_no_more() -> None:
     (statement,) = json.loads(blocks("json")[1])["Statement"]
-    assert statement["Action"] == [f"cognito-identity:{operation}" for operation in OPERATIONS]
+    assert statement["Action"] == [f"cognito-identity:{operation}" for operation in Operation]
     (identity_pool_id,) = tomllib.loads(blocks("toml")[3])["pools"]
     assert statement["Resource"].endswith(f":identitypool/{identity_pool_id}")
 

@@ -15,13 +15,8 @@ from tokend_server.config.fields import (
     Section,
 )
 from tokend_server.config.paths import LocalPath
+from tokend_server.model import Operation
 
-Operation: TypeAlias = Literal[
-    "GetOpenIdTokenForDeveloperIdentity",
-    "LookupDeveloperIdentity",
-    "MergeDeveloperIdentities",
-    "UnlinkDeveloperIdentity",
-]
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 _Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 _Calls = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -15,6 +15,7 @@ from tokend_server.model import (
     IssuedToken,
     LookupRequest,
     MergeRequest,
+    Operation,
     TokenRequest,
     UnlinkRequest,
 )
@@ -36,15 +37,7 @@ class Series:
         self.kind = kind
         self.failures = metrics.engine_failures
         self.tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, pool, alg))
-        self.seconds = {
-            operation: metrics.engine_seconds.labels(kind, operation)
-            for operation in (
-                "GetOpenIdTokenForDeveloperIdentity",
-                "LookupDeveloperIdentity",
-                "MergeDeveloperIdentities",
-                "UnlinkDeveloperIdentity",
-            )
-        }
+        self.seconds = {operation: metrics.engine_seconds.labels(kind, operation) for operation in Operation}
         self.outcomes = {outcome: metrics.identities.labels(kind, pool, outcome.value) for outcome in IdentityOutcome}
 
 
@@ -68,7 +61,7 @@ class ObservedEngine:
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         issued = self._measure(
-            "GetOpenIdTokenForDeveloperIdentity",
+            Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
             self._engine.get_open_id_token_for_developer_identity,
             request,
             deadline,
@@ -79,21 +72,23 @@ class ObservedEngine:
         return issued
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
-        return self._measure("LookupDeveloperIdentity", self._engine.lookup_developer_identity, request, deadline)
+        return self._measure(
+            Operation.LOOKUP_DEVELOPER_IDENTITY, self._engine.lookup_developer_identity, request, deadline
+        )
 
     def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
         identity_id = self._measure(
-            "MergeDeveloperIdentities", self._engine.merge_developer_identities, request, deadline
+            Operation.MERGE_DEVELOPER_IDENTITIES, self._engine.merge_developer_identities, request, deadline
         )
         self._outcomes[IdentityOutcome.MERGED].inc()
         return identity_id
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
-        self._measure("UnlinkDeveloperIdentity", self._engine.unlink_developer_identity, request, deadline)
+        self._measure(Operation.UNLINK_DEVELOPER_IDENTITY, self._engine.unlink_developer_identity, request, deadline)
 
     def _measure(
         self,
-        operation: str,
+        operation: Operation,
         call: Callable[[_Request, Deadline], _Result],
         request: _Request,
         deadline: Deadline,

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import get_args
 
 from tokend_server.config import Grpc
-from tokend_server.config.access import Operation
+from tokend_server.model import Operation
 
 
 class Rule(Enum):
@@ -24,12 +23,9 @@ class Rule(Enum):
 _SERVICE = "/tokend.v1.DeveloperIdentityService/"
 _HEALTH = "/grpc.health.v1.Health/"
 
-#: The operations that rows of the policy grant.
-OPERATIONS: tuple[str, ...] = get_args(Operation)
-
 _RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        **{_SERVICE + operation: Rule.GRANT for operation in OPERATIONS},
+        **{_SERVICE + operation: Rule.GRANT for operation in Operation},
         _HEALTH + "Check": Rule.NOTHING,
         _HEALTH + "List": Rule.NOTHING,
         _HEALTH + "Watch": Rule.NOTHING,

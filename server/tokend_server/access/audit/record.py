@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from tokend_server.model import NumericDate
+from tokend_server.model import NumericDate, Operation
 
 #: What stands for a value that is not shown.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
@@ -30,8 +30,7 @@ _CUT = "…"
 #: The event of a line that tells how many refusals have none.
 OMITTED_REFUSALS = "OmittedRefusals"
 
-#: Operations that change nothing. What is not known here counts as one that does.
-_READ_ONLY = frozenset({"LookupDeveloperIdentity", "Check", "List", "Watch", "ServerReflectionInfo", OMITTED_REFUSALS})
+_READ_ONLY = frozenset({OMITTED_REFUSALS, *(operation for operation in Operation if operation.is_read_only)})
 
 #: How many requests are remembered rendered.
 _REMEMBERED = 1024

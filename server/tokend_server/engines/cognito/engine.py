@@ -15,7 +15,6 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange
 from tokend_server.engines.cognito.faults import to_domain
 from tokend_server.engines.cognito.gateway import CognitoGateway, Response
-from tokend_server.engines.cognito.operation import Operation
 from tokend_server.engines.cognito.parameters import (
     lookup_parameters,
     merge_parameters,
@@ -45,6 +44,7 @@ from tokend_server.model import (
     LookupRequest,
     MergeRequest,
     NumericDate,
+    Operation,
     Secret,
     TokenRequest,
     UnlinkRequest,
@@ -132,21 +132,21 @@ class CognitoEngine:
         user = request.developer_user_identifier
         about = Subject(request.identity_id, (user,) if user else ())
         terms = Terms(request_key(self._epoch, request))
-        response = self._call("LookupDeveloperIdentity", lookup_parameters(request), about, deadline, terms)
+        response = self._call(Operation.LOOKUP_DEVELOPER_IDENTITY, lookup_parameters(request), about, deadline, terms)
         return self._read(developer_identity, response)
 
     def merge_developer_identities(self, request: MergeRequest, deadline: Deadline) -> str:
         deadline.check()
         about = Subject(None, (request.source_user_identifier, request.destination_user_identifier))
         with self._changing():
-            response = self._call("MergeDeveloperIdentities", merge_parameters(request), about, deadline)
+            response = self._call(Operation.MERGE_DEVELOPER_IDENTITIES, merge_parameters(request), about, deadline)
         return self._read(identity_id, response)
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         deadline.check()
         about = Subject(request.identity_id, (request.developer_user_identifier,))
         with self._changing():
-            response = self._call("UnlinkDeveloperIdentity", unlink_parameters(request), about, deadline)
+            response = self._call(Operation.UNLINK_DEVELOPER_IDENTITY, unlink_parameters(request), about, deadline)
         self._read(check_acknowledged, response)
 
     def _kept_token(self, cache: TokenCache, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
@@ -174,7 +174,9 @@ class CognitoEngine:
 
     def _fetch_token(self, request: TokenRequest, terms: Terms, deadline: Deadline) -> tuple[IssuedToken, NumericDate]:
         about = Subject(request.identity_id, tuple(request.logins.values()))
-        response = self._call("GetOpenIdTokenForDeveloperIdentity", token_parameters(request), about, deadline, terms)
+        response = self._call(
+            Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY, token_parameters(request), about, deadline, terms
+        )
         return self._read(partial(issued_token, request), response)
 
     def _call(
@@ -185,7 +187,7 @@ class CognitoEngine:
         deadline: Deadline,
         terms: Terms | None = None,
     ) -> Response:
-        if operation != "LookupDeveloperIdentity":
+        if not operation.is_read_only:
             self._before_change()
         response, shared = self._gateway.call(
             operation,

@@ -26,7 +26,6 @@ from tokend_server.engines.cognito.fault_rows import (
     UNREACHABLE,
     Fault,
 )
-from tokend_server.engines.cognito.operation import OPERATIONS
 from tokend_server.errors import (
     EngineUnavailable,
     LimitExceeded,
@@ -36,7 +35,7 @@ from tokend_server.errors import (
     TooManyRequests,
     ValidationFailed,
 )
-from tokend_server.model import Secret
+from tokend_server.model import Operation, Secret
 
 _NO_TEXT = "Cognito gives no reason."
 _CALLERS_BUSINESS = "Cognito took the credentials and refused what was asked: the request is wrong, not the service."
@@ -123,7 +122,7 @@ def may_pass(error: Exception) -> bool:
 
 def _fault_of_answer(error: ClientError) -> Fault:
     fault = ANSWERS.get(_code(error)) or _fault_of_status(_metadata(error).get("HTTPStatusCode"), error)
-    if error.operation_name in OPERATIONS:
+    if error.operation_name in frozenset(Operation):
         return OTHER_ENDPOINT if _OTHER_SCOPE.search(_message(error)) else fault
     # Only to renew the credentials does a call make another one.
     is_passing = issubclass(fault.error, TooManyRequests) or (fault.error is EngineUnavailable and fault is not UNKNOWN)

@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.client import CognitoClient
-from tokend_server.engines.cognito.operation import Operation
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
 from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
+from tokend_server.model import Operation
 
 Response: TypeAlias = Mapping[str, Any]
 
@@ -53,10 +53,10 @@ class CognitoGateway:
         self._metrics = metrics
         self._clock = clock
         self._methods: Mapping[Operation, Callable[..., Response]] = {
-            "GetOpenIdTokenForDeveloperIdentity": client.get_open_id_token_for_developer_identity,
-            "LookupDeveloperIdentity": client.lookup_developer_identity,
-            "MergeDeveloperIdentities": client.merge_developer_identities,
-            "UnlinkDeveloperIdentity": client.unlink_developer_identity,
+            Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY: client.get_open_id_token_for_developer_identity,
+            Operation.LOOKUP_DEVELOPER_IDENTITY: client.lookup_developer_identity,
+            Operation.MERGE_DEVELOPER_IDENTITIES: client.merge_developer_identities,
+            Operation.UNLINK_DEVELOPER_IDENTITY: client.unlink_developer_identity,
         }
 
     def call(

@@ -1,5 +1,5 @@
 from tokend_server.clock import Clock
-from tokend_server.engines.cognito.operation import OPERATIONS, Operation
+from tokend_server.model import Operation
 from tokend_server.token_bucket import TokenBucket
 
 
@@ -15,7 +15,7 @@ class Quota:
     """
 
     def __init__(self, requests_per_second: float, burst: int, clock: Clock) -> None:
-        limited = OPERATIONS if requests_per_second else ()
+        limited = Operation if requests_per_second else ()
         self._buckets = {operation: TokenBucket(requests_per_second, burst, clock) for operation in limited}
 
     def take(self, operation: Operation) -> float:

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTT
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.cognito.botocore_internals import use_connections
-from tokend_server.engines.cognito.operation import Operation
+from tokend_server.model import Operation
 
 
 @dataclass(slots=True)

@@ -122,8 +122,6 @@ def test_a_merge_tells_its_provider() -> None:
         ("LookupDeveloperIdentity", True),
         ("MergeDeveloperIdentities", False),
         ("UnlinkDeveloperIdentity", False),
-        ("Check", True),
-        ("ServerReflectionInfo", True),
         ("not known", False),
     ],
 )

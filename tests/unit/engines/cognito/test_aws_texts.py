@@ -16,9 +16,8 @@ from tokend_server.engines.cognito.aws_texts import (
     safe_text,
     shortened,
 )
-from tokend_server.engines.cognito.operation import OPERATIONS
 from tokend_server.errors import FieldViolation, ValidationFailed
-from tokend_server.model import Secret
+from tokend_server.model import Operation, Secret
 from tokend_server.rpc.validation import check_limits
 
 POOL = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
@@ -153,10 +152,10 @@ def test_violations_are_bounded() -> None:
 
 def test_the_fields_are_those_of_the_service_model_and_of_the_contract() -> None:
     model = Session().get_service_model("cognito-identity")
-    members = {name for operation in OPERATIONS for name in model.operation_model(operation).input_shape.members}
+    members = {name for operation in Operation for name in model.operation_model(operation).input_shape.members}
     fields = {
         field
-        for operation in OPERATIONS
+        for operation in Operation
         for field in contract.DESCRIPTOR.message_types_by_name[f"{operation}Request"].fields_by_name
     }
     assert {re.sub(r"\B(?=[A-Z])", "_", member).lower() for member in members} == fields == FIELDS

@@ -19,6 +19,7 @@ from tokend_server.engines.cognito.credentials import SoughtCredentials, chain_c
 from tokend_server.engines.cognito.faults import to_domain
 from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
 from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, TokendError
+from tokend_server.model import Operation
 
 ROLE = "arn:aws:iam::123456789012:role/tokend"
 ROLE_KEY = AccessKey("ASIAIOSFODNN7EXAMPLE", "role-secret", "role-session")
@@ -82,7 +83,7 @@ def a_call(seconds: float) -> Iterator[None]:
     """Does what it does as a call with so much time."""
     clock = SystemClock()
     deadline = Deadline(clock, clock.monotonic() + seconds)
-    token = CURRENT_CALL.set(UpstreamCall("LookupDeveloperIdentity", deadline))
+    token = CURRENT_CALL.set(UpstreamCall(Operation.LOOKUP_DEVELOPER_IDENTITY, deadline))
     try:
         yield
     finally:

@@ -17,9 +17,8 @@ from botocore.session import Session
 from tokend_server import errors
 from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, LEAKS
 from tokend_server.engines.cognito.faults import failure_label, plain_words, to_domain
-from tokend_server.engines.cognito.operation import OPERATIONS
 from tokend_server.errors import TokendError
-from tokend_server.model import Secret
+from tokend_server.model import Operation, Secret
 
 POOL = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
 IDENTITY = "eu-west-1:9c5f0000-0000-4000-8000-000000000001"
@@ -29,7 +28,7 @@ CALL = "get_open_id_token_for_developer_identity"
 MODEL = Session().get_service_model("cognito-identity")
 
 DECLARED = sorted(
-    {(operation, shape.name) for operation in OPERATIONS for shape in MODEL.operation_model(operation).error_shapes}
+    {(operation, shape.name) for operation in Operation for shape in MODEL.operation_model(operation).error_shapes}
 )
 
 CLASSES: Mapping[str, type[TokendError]] = {
@@ -307,7 +306,7 @@ def test_a_login_value_in_a_refusal_is_masked(cognito: Answering) -> None:
 def test_what_is_no_name_does_not_travel_as_one(place: str) -> None:
     code, request_id = ("Bob4711Exception", REQUEST_ID) if place == "code" else ("SomethingNew", "id-of-Bob4711")
     response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": request_id}}
-    error = domain(exceptions.ClientError(response, OPERATIONS[0]), "Bob4711")
+    error = domain(exceptions.ClientError(response, Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY), "Bob4711")
     shown = (error.aws_error_code, error.aws_request_id)
     assert shown == (("InternalErrorException", REQUEST_ID) if place == "code" else ("SomethingNew", None))
 
