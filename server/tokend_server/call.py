@@ -4,7 +4,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tokend_server.access.authentication.presented import Presented
-from tokend_server.model import IssuedToken
 
 
 @dataclass(slots=True)
@@ -23,8 +22,7 @@ class Call:
         way: How that became known, such as `mutual_tls`.
         policy: The name of the policy row that lets it through.
         request: The message of the contract, once it is there.
-        issued: The token that was issued to it.
-        identity_id: The identity of its answer.
+        result: What its operation came to, once it has.
         is_announced: The audit log has a line about what it is going to change.
     """
 
@@ -39,8 +37,7 @@ class Call:
     way: str = ""
     policy: str | None = None
     request: object = field(default=None, repr=False)
-    issued: IssuedToken | None = field(default=None, repr=False)
-    identity_id: str | None = None
+    result: object = field(default=None, repr=False)
     is_announced: bool = False
 
 

@@ -11,9 +11,9 @@ from tokend_server.aws_json.document import Reader, integer, seconds, text, text
 from tokend_server.clock import Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import FieldViolation, ValidationFailed
-from tokend_server.model import ANONYMOUS, DEFAULT_TOKEN_DURATION
-from tokend_server.rpc import convert
-from tokend_server.rpc.validation import check_limits
+from tokend_server.model import ANONYMOUS, DEFAULT_TOKEN_DURATION, Operation
+from tokend_server.rpc import convert, operations
+from tokend_server.rpc.validation import Check, check_limits
 
 #: The members of a response; None for an operation without output.
 Output: TypeAlias = Mapping[str, object] | None
@@ -26,16 +26,16 @@ _BLANK: Mapping[object, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class AwsOperation:
     """One operation.
 
     Attributes:
-        message: Its request in the contract.
+        name: Its name.
         members: How each member of its input is read; a member is the field of the same name in snake_case.
         perform: Hands a request within all limits to an engine, and returns the output.
     """
 
-    message: type[Message]
+    name: Operation
     members: Mapping[str, Reader]
     perform: Callable[[Engine, Any, Deadline], Output]
 
@@ -47,9 +47,10 @@ class Operation:
             ValidationFailed: Members break their limits or are missing; it names all of them.
         """
         fields = {_field(name): read(document[name]) for name, read in self.members.items() if name in document}
-        message = self.message(**fields)
+        served = operations.OPERATIONS[self.name]
+        message = served.message(**fields)
         blank = [FieldViolation(field, _BLANK[value]) for field, value in fields.items() if value in ("", 0)]
-        violations = [*_broken_limits(message, {each.field for each in blank}), *blank]
+        violations = [*_broken_limits(served.limits, message, {each.field for each in blank}), *blank]
         if violations:
             raise ValidationFailed(violations)
         return message
@@ -59,9 +60,9 @@ def _field(member: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in member).removeprefix("_")
 
 
-def _broken_limits(message: Message, but_for: Iterable[str]) -> list[FieldViolation]:
+def _broken_limits(limits: Iterable[Check], message: Message, but_for: Iterable[str]) -> list[FieldViolation]:
     try:
-        check_limits(message)
+        check_limits(limits, message)
     except ValidationFailed as error:
         return [violation for violation in error.violations if violation.field not in but_for]
     return []
@@ -89,47 +90,50 @@ def _unlink(engine: Engine, message: pb.UnlinkDeveloperIdentityRequest, deadline
     return None
 
 
-OPERATIONS: Mapping[str, Operation] = {
-    "GetOpenIdTokenForDeveloperIdentity": Operation(
-        pb.GetOpenIdTokenForDeveloperIdentityRequest,
-        {
-            "IdentityPoolId": text,
-            "IdentityId": text,
-            "Logins": text_map,
-            "PrincipalTags": text_map,
-            "TokenDuration": seconds,
-        },
-        _get,
-    ),
-    "LookupDeveloperIdentity": Operation(
-        pb.LookupDeveloperIdentityRequest,
-        {
-            "IdentityPoolId": text,
-            "IdentityId": text,
-            "DeveloperUserIdentifier": text,
-            "MaxResults": integer,
-            "NextToken": text,
-        },
-        _lookup,
-    ),
-    "MergeDeveloperIdentities": Operation(
-        pb.MergeDeveloperIdentitiesRequest,
-        {
-            "SourceUserIdentifier": text,
-            "DestinationUserIdentifier": text,
-            "DeveloperProviderName": text,
-            "IdentityPoolId": text,
-        },
-        _merge,
-    ),
-    "UnlinkDeveloperIdentity": Operation(
-        pb.UnlinkDeveloperIdentityRequest,
-        {
-            "IdentityId": text,
-            "IdentityPoolId": text,
-            "DeveloperProviderName": text,
-            "DeveloperUserIdentifier": text,
-        },
-        _unlink,
-    ),
+OPERATIONS: Mapping[str, AwsOperation] = {
+    operation.name: operation
+    for operation in (
+        AwsOperation(
+            Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
+            {
+                "IdentityPoolId": text,
+                "IdentityId": text,
+                "Logins": text_map,
+                "PrincipalTags": text_map,
+                "TokenDuration": seconds,
+            },
+            _get,
+        ),
+        AwsOperation(
+            Operation.LOOKUP_DEVELOPER_IDENTITY,
+            {
+                "IdentityPoolId": text,
+                "IdentityId": text,
+                "DeveloperUserIdentifier": text,
+                "MaxResults": integer,
+                "NextToken": text,
+            },
+            _lookup,
+        ),
+        AwsOperation(
+            Operation.MERGE_DEVELOPER_IDENTITIES,
+            {
+                "SourceUserIdentifier": text,
+                "DestinationUserIdentifier": text,
+                "DeveloperProviderName": text,
+                "IdentityPoolId": text,
+            },
+            _merge,
+        ),
+        AwsOperation(
+            Operation.UNLINK_DEVELOPER_IDENTITY,
+            {
+                "IdentityId": text,
+                "IdentityPoolId": text,
+                "DeveloperProviderName": text,
+                "DeveloperUserIdentifier": text,
+            },
+            _unlink,
+        ),
+    )
 }

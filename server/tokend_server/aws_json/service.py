@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from tokend_server.aws_json.document import parse_document
 from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error
-from tokend_server.aws_json.operations import OPERATIONS, Operation, Output
+from tokend_server.aws_json.operations import OPERATIONS, AwsOperation, Output
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse, Headers, error_response, folded, success_response
 from tokend_server.clock import Clock, Deadline
@@ -56,7 +56,7 @@ class AwsJsonService:
             failure = internal_error()
         return error_response(failure, request_id)
 
-    def _perform(self, operation: Operation, method: str, headers: Headers, body: bytes) -> Output:
+    def _perform(self, operation: AwsOperation, method: str, headers: Headers, body: bytes) -> Output:
         self._verifier.verify(method, headers, body)
         request = operation.read(parse_document(body))
         engine = self._engines.get(request.identity_pool_id)
@@ -65,7 +65,7 @@ class AwsJsonService:
         return operation.perform(engine, request, self._deadline)
 
 
-def _operation(method: str, target: str, values: Mapping[str, str]) -> Operation:
+def _operation(method: str, target: str, values: Mapping[str, str]) -> AwsOperation:
     """The operation that a request is for.
 
     Raises:

@@ -1,16 +1,12 @@
 """The audit log's entry of a call."""
 
-import base64
-import json
-from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
-from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.access.audit.record import AuditEntry
+from tokend_server.access.audit.record import AuditedRequest, AuditedResult, AuditEntry
 from tokend_server.call import Call
-from tokend_server.model import IssuedToken, NumericDate
+from tokend_server.rpc.operations import OPERATIONS
 
 
 class Failure(NamedTuple):
@@ -24,25 +20,13 @@ class Failure(NamedTuple):
 NO_FAILURE = Failure()
 
 
-class _Asked(NamedTuple):
-    """What a request asks for."""
-
-    identity_pool_id: str = ""
-    identity_id: str = ""
-    provider_names: tuple[str, ...] = ()
-    developer_provider_name: str = ""
-    token_duration_seconds: int | None = None
-    principal_tag_keys: tuple[str, ...] = ()
-
-
-_NOTHING = _Asked()
+_NO_REQUEST = AuditedRequest()
+_NO_RESULT = AuditedResult()
 
 
 def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) -> AuditEntry:
     """All that is known of a call, whether or not its request was within its limits."""
-    request, issued = call.request, call.issued
-    asked = _NOTHING if request is None else _ASKED[type(request)](request)
-    outcome, key_id, expire_time = _issued(issued) if issued else (None, None, None)
+    operation = OPERATIONS[call.method]
     return AuditEntry(
         event_time,
         call.method,
@@ -50,70 +34,13 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
         call.way,
         _address(call.source),
         call.user_agent,
-        *asked,
+        *(_NO_REQUEST if call.request is None else operation.audited_request(call.request)),
         call.request_id,
         call.trace_id,
-        call.identity_id,
-        outcome,
-        key_id,
-        expire_time,
+        *(_NO_RESULT if call.result is None else operation.audited_result(call.result)),
         call.policy,
         *failure,
     )
-
-
-def _asked_for_token(request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> _Asked:
-    return _Asked(
-        request.identity_pool_id,
-        request.identity_id,
-        tuple(sorted(request.logins)),
-        "",
-        request.token_duration.seconds if request.HasField("token_duration") else None,
-        tuple(sorted(request.principal_tags)),
-    )
-
-
-def _asked_to_look_up(request: pb.LookupDeveloperIdentityRequest) -> _Asked:
-    return _Asked(request.identity_pool_id, request.identity_id)
-
-
-def _asked_to_merge(request: pb.MergeDeveloperIdentitiesRequest) -> _Asked:
-    return _Asked(
-        request.identity_pool_id,
-        developer_provider_name=request.developer_provider_name,
-    )
-
-
-def _asked_to_unlink(request: pb.UnlinkDeveloperIdentityRequest) -> _Asked:
-    return _Asked(
-        request.identity_pool_id,
-        request.identity_id,
-        developer_provider_name=request.developer_provider_name,
-    )
-
-
-_ASKED: Mapping[type, Callable[[Any], _Asked]] = {
-    pb.GetOpenIdTokenForDeveloperIdentityRequest: _asked_for_token,
-    pb.LookupDeveloperIdentityRequest: _asked_to_look_up,
-    pb.MergeDeveloperIdentitiesRequest: _asked_to_merge,
-    pb.UnlinkDeveloperIdentityRequest: _asked_to_unlink,
-}
-
-
-def _issued(issued: IssuedToken) -> tuple[str | None, str | None, NumericDate]:
-    """What came of the identity, the key that signed, and the token's `exp`."""
-    outcome = issued.outcome.value if issued.outcome else None
-    return outcome, _key_id(issued.token.reveal().partition(".")[0]), issued.expire_time
-
-
-@lru_cache(256)
-def _key_id(encoded_header: str) -> str | None:
-    """The `kid` of a token's header, which is the same for all tokens of a key."""
-    try:
-        header = json.loads(base64.urlsafe_b64decode(encoded_header + "=" * (-len(encoded_header) % 4)))
-        return str(header["kid"])
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 @lru_cache(1024)

@@ -1,20 +1,25 @@
+"""The service of the contract: from a message to its operation, and from the result to its message."""
+
 from collections.abc import Mapping
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
-from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceServicer
-from tokend_server.access.authorization import Policy, Row
+from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
+from tokend_server.access.authorization import Policy
 from tokend_server.call import current_call
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
-from tokend_server.rpc import admission, convert
+from tokend_server.rpc.admission import granting_row
+from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
 
 
-class DeveloperIdentityService(DeveloperIdentityServiceServicer):
+class DeveloperIdentityService:
     """Asks the policy, checks requests, finds the engine of their pool, and speaks protobuf on its behalf.
 
     Args:
@@ -28,52 +33,28 @@ class DeveloperIdentityService(DeveloperIdentityServiceServicer):
         self._policy = policy
         self._clock = clock
 
-    def GetOpenIdTokenForDeveloperIdentity(  # noqa: N802 - the contract's name
-        self, request: pb.GetOpenIdTokenForDeveloperIdentityRequest, _context: grpc.ServicerContext
-    ) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
-        deadline, row = self._admit(request)
-        admission.check_token(row, request)
-        asked = convert.token_request(request, current_call().caller, row.max_token_duration)
-        engine = self._engine(request.identity_pool_id)
-        issued = engine.get_open_id_token_for_developer_identity(asked, deadline)
+    def add_to(self, server: grpc.Server) -> None:
+        """Has a server serve the operations."""
+        methods: Any = SimpleNamespace(**{name: partial(self._serve, row) for name, row in OPERATIONS.items()})
+        add_DeveloperIdentityServiceServicer_to_server(methods, server)
+
+    def _serve(
+        self,
+        operation: ServedOperation[Any, Any, Any],
+        message: Any,  # noqa: ANN401 - any of the requests
+        _context: grpc.ServicerContext,
+    ) -> Message:
         call = current_call()
-        call.issued, call.identity_id = issued, issued.identity_id
-        return convert.token_response(issued, self._clock.now())
-
-    def LookupDeveloperIdentity(  # noqa: N802 - the contract's name
-        self, request: pb.LookupDeveloperIdentityRequest, _context: grpc.ServicerContext
-    ) -> pb.LookupDeveloperIdentityResponse:
-        deadline, _ = self._admit(request)
-        asked = convert.lookup_request(request, current_call().caller)
-        found = self._engine(request.identity_pool_id).lookup_developer_identity(asked, deadline)
-        current_call().identity_id = found.identity_id
-        return convert.lookup_response(found)
-
-    def MergeDeveloperIdentities(  # noqa: N802 - the contract's name
-        self, request: pb.MergeDeveloperIdentitiesRequest, _context: grpc.ServicerContext
-    ) -> pb.MergeDeveloperIdentitiesResponse:
-        deadline, _ = self._admit(request)
-        engine = self._engine(request.identity_pool_id)
-        identity_id = engine.merge_developer_identities(convert.merge_request(request), deadline)
-        current_call().identity_id = identity_id
-        return pb.MergeDeveloperIdentitiesResponse(identity_id=identity_id)
-
-    def UnlinkDeveloperIdentity(  # noqa: N802 - the contract's name
-        self, request: pb.UnlinkDeveloperIdentityRequest, _context: grpc.ServicerContext
-    ) -> pb.UnlinkDeveloperIdentityResponse:
-        deadline, _ = self._admit(request)
-        engine = self._engine(request.identity_pool_id)
-        engine.unlink_developer_identity(convert.unlink_request(request), deadline)
-        return pb.UnlinkDeveloperIdentityResponse()
-
-    def _admit(self, request: Any) -> tuple[Deadline, Row]:  # noqa: ANN401 - any of the requests
-        call = current_call()
-        call.request = request
+        call.request = message
         deadline = Deadline(self._clock, call.presented.waits_until)
         deadline.check()
-        row = admission.granting_row(self._policy, call, request.identity_pool_id)
-        check_limits(request)
-        return deadline, row
+        row = granting_row(self._policy, call, message.identity_pool_id)
+        check_limits(operation.limits, message)
+        request = operation.to_request(message, call.caller, row)
+        result = operation.method(self._engine(message.identity_pool_id))(request, deadline)
+        response = operation.to_response(result, self._clock.now())
+        call.result = result
+        return response
 
     def _engine(self, identity_pool_id: str) -> Engine:
         engine = self._engines.get(identity_pool_id)

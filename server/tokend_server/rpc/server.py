@@ -11,7 +11,6 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
-from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.access.build import Door
 from tokend_server.clock import Clock
@@ -128,7 +127,7 @@ class GrpcServer:
                     config, listener, door, self._threads.of, self._guard, metrics, clock, tracing, certificates
                 )
                 server = self._server(listener, layers)
-                add_DeveloperIdentityServiceServicer_to_server(service, server)
+                service.add_to(server)
                 health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
                 if config.reflection:
                     reflection.enable_server_reflection(names, server)

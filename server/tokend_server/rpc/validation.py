@@ -1,4 +1,4 @@
-"""The limits of every request field, as AWS states them, in one table.
+"""Limits of request fields, in the form in which AWS states them.
 
 A request is checked whole before any work, so that a caller learns of all its mistakes at once. Texts are in the form
 of Cognito's ValidationException, without the values.
@@ -11,12 +11,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tokend.v1.developer_identity_service_pb2 import (
-    GetOpenIdTokenForDeveloperIdentityRequest,
-    LookupDeveloperIdentityRequest,
-    MergeDeveloperIdentitiesRequest,
-    UnlinkDeveloperIdentityRequest,
-)
 from tokend_server.errors import FieldViolation, ValidationFailed
 
 Violations = tuple[FieldViolation, ...]
@@ -122,42 +116,12 @@ def _broken(field: str, constraints: Mapping[str, bool]) -> Violations:
     return tuple(FieldViolation(field, constraint) for constraint, is_broken in constraints.items() if is_broken)
 
 
-LIMITS: Mapping[type[Message], tuple[Check, ...]] = {
-    GetOpenIdTokenForDeveloperIdentityRequest: (
-        text("identity_pool_id", 55, pattern=_ID_PATTERN, required=True),
-        text("identity_id", 55, pattern=_ID_PATTERN),
-        mapping("logins", 10, longest_key=128, longest_value=50_000, required=True),
-        mapping("principal_tags", 50, longest_key=128, longest_value=256),
-        whole_seconds("token_duration", 1, 86_400),
-    ),
-    LookupDeveloperIdentityRequest: (
-        text("identity_pool_id", 55, pattern=_ID_PATTERN, required=True),
-        text("identity_id", 55, pattern=_ID_PATTERN),
-        text("developer_user_identifier", 1024),
-        number("max_results", 1, 60),
-        text("next_token", 65_535, pattern=r"[\S]+"),
-    ),
-    MergeDeveloperIdentitiesRequest: (
-        text("source_user_identifier", 1024, required=True),
-        text("destination_user_identifier", 1024, required=True),
-        text("developer_provider_name", 128, pattern=_PROVIDER_NAME_PATTERN, required=True),
-        text("identity_pool_id", 55, pattern=_ID_PATTERN, required=True),
-    ),
-    UnlinkDeveloperIdentityRequest: (
-        text("identity_id", 55, pattern=_ID_PATTERN, required=True),
-        text("identity_pool_id", 55, pattern=_ID_PATTERN, required=True),
-        text("developer_provider_name", 128, pattern=_PROVIDER_NAME_PATTERN, required=True),
-        text("developer_user_identifier", 1024, required=True),
-    ),
-}
-
-
-def check_limits(request: Message) -> None:
+def check_limits(limits: Iterable[Check], request: Message) -> None:
     """Checks every field of a request.
 
     Raises:
         ValidationFailed: Fields break their limits; it names all of them.
     """
-    violations = [violation for check in LIMITS[type(request)] for violation in check(request)]
+    violations = [violation for check in limits for violation in check(request)]
     if violations:
         raise ValidationFailed(violations)

@@ -27,6 +27,7 @@ from tokend_client.verifier import KeysUnavailable, TokenRejected, TokenVerifier
 from tokend_server import app
 from tokend_server.config import load_config
 from tokend_server.errors import ValidationFailed
+from tokend_server.rpc.operations import OPERATIONS
 from tokend_server.rpc.validation import check_limits
 
 
@@ -282,7 +283,7 @@ def test_the_fake_has_the_limits_of_the_service(  # noqa: PLR0913, PLR0917 - wha
     ):
         expected = set()
         try:
-            check_limits(request)
+            check_limits(OPERATIONS[type(request).__name__.removesuffix("Request")].limits, request)
         except ValidationFailed as failed:
             expected = {(each.field, each.constraint) for each in failed.violations}
         assert {(each.field, each.description) for each in violations(request)} == expected

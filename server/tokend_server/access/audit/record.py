@@ -42,6 +42,26 @@ _POOL = ({"type": "AWS::Cognito::IdentityPool"},)
 _DELETE = b"\x7f"
 
 
+class AuditedRequest(NamedTuple):
+    """What a request asks for, as `AuditEntry` names it."""
+
+    identity_pool_id: str = ""
+    identity_id: str = ""
+    provider_names: tuple[str, ...] = ()
+    developer_provider_name: str = ""
+    token_duration_seconds: int | None = None
+    principal_tag_keys: tuple[str, ...] = ()
+
+
+class AuditedResult(NamedTuple):
+    """What came of a call, as `AuditEntry` names it."""
+
+    result_identity_id: str | None = None
+    outcome: str | None = None
+    key_id: str | None = None
+    expire_time: NumericDate | None = None
+
+
 class AuditEntry(NamedTuple):
     """A call in the log. There is no place in it for a login value, a user's identifier, a tag's value or a token.
 

@@ -18,6 +18,7 @@ from tokend_server.engines.cognito.aws_texts import (
 )
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.model import Operation, Secret
+from tokend_server.rpc.operations import OPERATIONS
 from tokend_server.rpc.validation import check_limits
 
 POOL = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
@@ -123,7 +124,7 @@ def test_a_violation_reads_as_the_contracts_own_check_tells_it() -> None:
     )
     request = contract.LookupDeveloperIdentityRequest(identity_pool_id="nowhere")
     with pytest.raises(ValidationFailed) as own:
-        check_limits(request)
+        check_limits(OPERATIONS["LookupDeveloperIdentity"].limits, request)
     from_aws = ValidationFailed(field_violations(text))
     assert (from_aws.text, from_aws.violations) == (own.value.text, own.value.violations)
 
