@@ -9,7 +9,7 @@ from time import sleep
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from tokend_server.access.build import Door, build_door
+from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, ConfigError
 from tokend_server.engines.build import build_engines
@@ -47,7 +47,7 @@ class Service:
     ops_address: str
     _config: Config
     _grpc_server: GrpcServer
-    _door: Door
+    _access: AccessControl
     _readiness: Readiness
     _undo: ExitStack
 
@@ -57,7 +57,7 @@ class Service:
         Both happen by themselves: the former at the next connection, the latter within a second of the next record.
         """
         self._grpc_server.look_at_files()
-        self._door.reopen_audit_log()
+        self._access.reopen_audit_log()
 
     def stop(self, *, announced_for: float = 0.0) -> None:
         """Stops in good order: tell health checks, finish the calls in flight, then give up listeners and engines.
@@ -101,14 +101,14 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         tracing = start_tracing(os.environ, aws=bool(config.pools_of("cognito")))
         undo.callback(tracing.stop)
         issuers = Issuers(clock, config.grpc.threads)
-        door = build_door(config, metrics, clock, issuers)
-        undo.callback(door.close_audit_log)
+        access = build_access_control(config, metrics, clock, issuers)
+        undo.callback(access.close_audit_log)
         engines = build_engines(
-            config, issuer, metrics, clock, door.limits.new_identity, announcing(door.auditor, clock), issuers
+            config, issuer, metrics, clock, access.limits.new_identity, announcing(access.auditor, clock), issuers
         )
         undo.callback(engines.close)
-        developer_identity = DeveloperIdentityService(engines.by_pool, door.policy, clock)
-        grpc_server = GrpcServer(config.grpc, developer_identity, door, metrics, clock, tracing)
+        developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock)
+        grpc_server = GrpcServer(config.grpc, developer_identity, access, metrics, clock, tracing)
         undo.callback(grpc_server.stop, 0)
         patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
@@ -125,7 +125,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         prober.start()
         readiness.start()
         service = Service(
-            grpc_server.addresses, issuer, ops_address.address, config, grpc_server, door, readiness, undo.pop_all()
+            grpc_server.addresses, issuer, ops_address.address, config, grpc_server, access, readiness, undo.pop_all()
         )
     _log.info(
         "serving",

@@ -19,7 +19,7 @@ class Call:
         metadata_bytes: The size of its metadata, as HTTP/2 counts it.
         presented: What it shows of its caller.
         caller: Who calls; empty until that is known.
-        way: How that became known, such as `mutual_tls`.
+        authenticator: What said so, such as `mutual_tls`.
         policy: The name of the policy row that lets it through.
         request: The message of the contract, once it is there.
         result: What its operation came to, once it has.
@@ -34,7 +34,7 @@ class Call:
     metadata_bytes: int = 0
     presented: Presented = field(default_factory=Presented, repr=False)
     caller: str = ""
-    way: str = ""
+    authenticator: str = ""
     policy: str | None = None
     request: object = field(default=None, repr=False)
     result: object = field(default=None, repr=False)

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.access.house import Credentials, House, open_house
+from tests.access.guarded_service import Credentials, GuardedService, serve_guarded
 from tests.fakes.oidc_provider import OidcProvider
 
 
@@ -17,18 +17,18 @@ def credentials(oidc_provider: OidcProvider) -> Credentials:
 
 
 @pytest.fixture(scope="session")
-def house(
+def guarded(
     credentials: Credentials, oidc_provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house"), credentials, oidc_provider) as running:
+) -> Iterator[GuardedService]:
+    with serve_guarded(tmp_path_factory.mktemp("guarded"), credentials, oidc_provider) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def reticent_house(
+def reticent(
     credentials: Credentials, oidc_provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+) -> Iterator[GuardedService]:
     """The same, but for health being told to none but identified callers."""
     directory = tmp_path_factory.mktemp("reticent")
-    with open_house(directory, credentials, oidc_provider, health="identified") as running:
+    with serve_guarded(directory, credentials, oidc_provider, health="identified") as running:
         yield running

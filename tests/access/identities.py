@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from tests.access.house import (
+from tests.access.guarded_service import (
     MUTUAL,
     OPEN,
     PROXIED,

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
-from tests.access.house import Metadata
+from tests.access.guarded_service import Metadata
 from tests.support.grpc_service import PATIENCE
 
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
-from tests.access.house import SPIFFE
+from tests.access.guarded_service import SPIFFE
 from tests.access.load import Load
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import PATIENCE

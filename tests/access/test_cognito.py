@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.access.house import PROVIDER, Credentials
+from tests.access.guarded_service import PROVIDER, Credentials
 from tests.fakes.cognito_script import Hang, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings

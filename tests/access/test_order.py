@@ -1,4 +1,4 @@
-"""The ways to tell who calls, in the order of the configuration: the first that succeeds counts."""
+"""The authenticators, in the order of the configuration: the first that succeeds counts."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import grpc
 import pytest
-from tests.access.house import PROXY, SPIFFE, SUBJECT, Credentials
+from tests.access.guarded_service import PROXY, SPIFFE, SUBJECT, Credentials
 from tests.access.identities import Shown, both, key, seen, xfcc
 from tests.access.identities import jwt as token
 from tests.access.methods import LOOKUP, call
@@ -31,13 +31,13 @@ class Case(NamedTuple):
     """A listener, and what a call shows there.
 
     Attributes:
-        ways: The ways in order.
+        authenticators: The authenticators in order.
         certified: The SPIFFE ID of the client certificate.
         show: The rest.
         name: Who calls; None for one who is not identified.
     """
 
-    ways: Sequence[str]
+    authenticators: Sequence[str]
     certified: str
     show: Shown
     name: str | None
@@ -73,7 +73,7 @@ def server(credentials: Credentials) -> Identification:
 def serve(
     tmp_path: Path, credentials: Credentials, oidc_provider: OidcProvider, server: Identification
 ) -> Callable[[Sequence[str]], AbstractContextManager[GrpcService]]:
-    """Serves with these ways to tell who calls."""
+    """Serves with these authenticators."""
     sections = {
         "callers": {
             "keys": {"checkout": [digest(Secret(credentials.keys["checkout"]))]},
@@ -82,8 +82,12 @@ def serve(
         "policy": {"all": {"callers": ["**"], "pools": ["*"], "operations": ["*"]}},
     }
     tls = files(tmp_path, credentials, server)
-    return lambda ways: grpc_service(
-        None, sections, **tls, identify_by=ways, trusted_proxies=[PROXY] if FORWARDED in ways else []
+    return lambda authenticators: grpc_service(
+        None,
+        sections,
+        **tls,
+        identify_by=authenticators,
+        trusted_proxies=[PROXY] if FORWARDED in authenticators else [],
     )
 
 
@@ -94,7 +98,7 @@ def test_the_first_way_that_succeeds_counts(
     client = credentials.clients.client(uris=[case.certified])
     trust = grpc.ssl_channel_credentials(credentials.servers.certificate, client.private_key, client.certificate)
     request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID, developer_user_identifier="alice")
-    with serve(case.ways) as service, grpc.secure_channel(service.address, trust) as channel:
+    with serve(case.authenticators) as service, grpc.secure_channel(service.address, trust) as channel:
         if case.name is None:
             failed = failure(lambda: call(LOOKUP, channel, request, case.show(credentials)))
             assert failed.reason == "CALLER_UNAUTHENTICATED"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ResourceInfo
-from tests.access.house import POOL_A, POOL_B, PROVIDER, TOKENS, House
+from tests.access.guarded_service import POOL_A, POOL_B, PROVIDER, TOKENS, GuardedService
 from tests.access.methods import GET, LOOKUP, MERGE, UNLINK, call
 from tests.support.grpc_service import failure
 
@@ -13,14 +13,14 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 
 
 @pytest.fixture(scope="module")
-def channel(house: House) -> Iterator[grpc.Channel]:
-    with house.channel(TOKENS) as channel:
+def channel(guarded: GuardedService) -> Iterator[grpc.Channel]:
+    with guarded.channel(TOKENS) as channel:
         yield channel
 
 
-def test_no_identity_of_the_other_pool_is_reached(house: House, channel: grpc.Channel) -> None:
-    theirs = house.add_user("carol", POOL_B)
-    mine = house.add_user("carol", POOL_A)
+def test_no_identity_of_the_other_pool_is_reached(guarded: GuardedService, channel: grpc.Channel) -> None:
+    theirs = guarded.add_user("carol", POOL_B)
+    mine = guarded.add_user("carol", POOL_A)
     assert mine != theirs
     requests = {
         GET: pb.GetOpenIdTokenForDeveloperIdentityRequest(
@@ -35,14 +35,14 @@ def test_no_identity_of_the_other_pool_is_reached(house: House, channel: grpc.Ch
         ),
     }
     for path, request in requests.items():
-        failed = failure(lambda: call(path, channel, request, [house.credentials.key("checkout")]), ResourceInfo)  # noqa: B023 - called at once
+        failed = failure(lambda: call(path, channel, request, [guarded.credentials.key("checkout")]), ResourceInfo)  # noqa: B023 - called at once
         assert failed.code is grpc.StatusCode.NOT_FOUND, path
-    assert house.add_user("carol", POOL_B) == theirs
+    assert guarded.add_user("carol", POOL_B) == theirs
 
 
-def test_no_user_of_the_other_pool_is_reached(house: House, channel: grpc.Channel) -> None:
-    theirs = house.add_user("dave", POOL_B)
-    house.add_user("erin", POOL_A)
+def test_no_user_of_the_other_pool_is_reached(guarded: GuardedService, channel: grpc.Channel) -> None:
+    theirs = guarded.add_user("dave", POOL_B)
+    guarded.add_user("erin", POOL_A)
     requests = {
         LOOKUP: pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_A, developer_user_identifier="dave"),
         MERGE: pb.MergeDeveloperIdentitiesRequest(
@@ -53,6 +53,6 @@ def test_no_user_of_the_other_pool_is_reached(house: House, channel: grpc.Channe
         ),
     }
     for path, request in requests.items():
-        failed = failure(lambda: call(path, channel, request, [house.credentials.key("checkout")]), ResourceInfo)  # noqa: B023 - called at once
+        failed = failure(lambda: call(path, channel, request, [guarded.credentials.key("checkout")]), ResourceInfo)  # noqa: B023 - called at once
         assert failed.code is grpc.StatusCode.NOT_FOUND, path
-    assert house.add_user("dave", POOL_B) == theirs
+    assert guarded.add_user("dave", POOL_B) == theirs

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from cryptography import x509
 from prometheus_client.parser import text_string_to_metric_families
-from tests.access.house import SPIFFE
+from tests.access.guarded_service import SPIFFE
 from tests.access.site import (
     ADDRESS,
     AUTHORITIES,

@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import ResourceInfo
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
-from tests.access.house import (
+from tests.access.guarded_service import (
     KEEPING_POOL,
     LONGEST,
     MINTING_POOL,
@@ -22,9 +22,9 @@ from tests.access.house import (
     PROVIDER,
     UNKNOWN_POOL,
     Credentials,
-    House,
+    GuardedService,
     Metadata,
-    open_house,
+    serve_guarded,
 )
 from tests.access.identities import IDENTITIES, Identity, Standing
 from tests.access.methods import CHECK, GET, LIST, LOOKUP, MERGE, METHODS, REFLECTION, UNLINK, WATCH, call
@@ -53,7 +53,7 @@ UNREACHABLE = Answer(grpc.StatusCode.UNAVAILABLE)
 
 _NUMBERS = itertools.count()
 
-MakeRequest = Callable[[House], Message]
+MakeRequest = Callable[[GuardedService], Message]
 
 
 def get(pool: str, **members: Any) -> MakeRequest:  # noqa: ANN401 - whatever the message takes
@@ -63,16 +63,16 @@ def get(pool: str, **members: Any) -> MakeRequest:  # noqa: ANN401 - whatever th
 
 
 def lookup(pool: str) -> MakeRequest:
-    def make(house: House) -> Message:
-        user, _ = _new_user(house, pool)
+    def make(guarded: GuardedService) -> Message:
+        user, _ = _new_user(guarded, pool)
         return pb.LookupDeveloperIdentityRequest(identity_pool_id=pool, developer_user_identifier=user)
 
     return make
 
 
 def merge(pool: str) -> MakeRequest:
-    def make(house: House) -> Message:
-        (source, _), (destination, _) = _new_user(house, pool), _new_user(house, pool)
+    def make(guarded: GuardedService) -> Message:
+        (source, _), (destination, _) = _new_user(guarded, pool), _new_user(guarded, pool)
         return pb.MergeDeveloperIdentitiesRequest(
             identity_pool_id=pool,
             developer_provider_name=PROVIDER,
@@ -84,8 +84,8 @@ def merge(pool: str) -> MakeRequest:
 
 
 def unlink(pool: str) -> MakeRequest:
-    def make(house: House) -> Message:
-        user, identity_id = _new_user(house, pool)
+    def make(guarded: GuardedService) -> Message:
+        user, identity_id = _new_user(guarded, pool)
         return pb.UnlinkDeveloperIdentityRequest(
             identity_pool_id=pool,
             identity_id=identity_id,
@@ -100,10 +100,10 @@ def the(request: Message) -> MakeRequest:
     return lambda _house: request
 
 
-def _new_user(house: House, pool: str) -> tuple[str, str]:
+def _new_user(guarded: GuardedService, pool: str) -> tuple[str, str]:
     """A user that is there, and its identity id; in a pool that is not there, neither is."""
     user = f"user {next(_NUMBERS)}"
-    return user, house.add_user(user, pool) if pool in house.engines else POOL_A
+    return user, guarded.add_user(user, pool) if pool in guarded.engines else POOL_A
 
 
 class Row(NamedTuple):
@@ -194,13 +194,13 @@ class Client(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def clients(house: House, reticent_house: House, credentials: Credentials) -> Iterator[dict[str, Client]]:
+def clients(guarded: GuardedService, reticent: GuardedService, credentials: Credentials) -> Iterator[dict[str, Client]]:
     made = {}
     for name, identity in IDENTITIES.items():
         certificate = identity.certificate(credentials) if identity.certificate else None
         made[name] = Client(
-            house.channel(identity.listener, certificate),
-            reticent_house.channel(identity.listener, certificate),
+            guarded.channel(identity.listener, certificate),
+            reticent.channel(identity.listener, certificate),
             identity.metadata(credentials),
         )
     yield made
@@ -212,9 +212,9 @@ def clients(house: House, reticent_house: House, credentials: Credentials) -> It
 @pytest.mark.parametrize("kind", IDENTITIES)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.path.rpartition('/')[2]}: {row.outcome}")
 def test_each_row_of_the_table(
-    house: House, reticent_house: House, clients: dict[str, Client], kind: str, row: Row
+    guarded: GuardedService, reticent: GuardedService, clients: dict[str, Client], kind: str, row: Row
 ) -> None:
-    at, client, identity = reticent_house if row.reticent else house, clients[kind], IDENTITIES[kind]
+    at, client, identity = reticent if row.reticent else guarded, clients[kind], IDENTITIES[kind]
     request = row.request(at)
     at.reached.clear()
     expected = row.answer(identity.standing)
@@ -236,9 +236,9 @@ def test_each_row_of_the_table(
     assert not any(secret in text for secret in at.credentials.secrets for text in told)
 
 
-def _only_one(house: House, identity: Identity, row: Row, request: Message) -> bool:
+def _only_one(guarded: GuardedService, identity: Identity, row: Row, request: Message) -> bool:
     """Whether this request is the only one that reached an engine, with the caller's name if engines get it."""
-    (reached,) = house.reached
+    (reached,) = guarded.reached
     assert type(reached) is REQUEST_TYPES[row.path]
     assert getattr(reached, "caller", identity.name) == identity.name
     return bool(reached.identity_pool_id == request.identity_pool_id)  # type: ignore[attr-defined] # as all of them
@@ -272,7 +272,7 @@ def test_every_registered_method_has_a_rule_and_rows(
     methods: list[str] = []
     make = grpc.server
     monkeypatch.setattr(grpc, "server", lambda *args, **more: _Registering(make(*args, **more), services, methods))
-    with open_house(tmp_path_factory.mktemp("m"), credentials, oidc_provider) as opened:
+    with serve_guarded(tmp_path_factory.mktemp("m"), credentials, oidc_provider) as opened:
         pass
     assert {method.split("/")[1] for method in methods} == set(services)
     assert sorted(methods) == sorted([*METHODS] * len(opened.addresses))
@@ -296,7 +296,7 @@ def test_a_method_without_a_rule_is_denied_to_all(
 ) -> None:
     monkeypatch.setattr(rpc_server, "rules", lambda _config: {})
     rows = [next(row for row in TABLE if row.path == path) for path in METHODS]
-    with open_house(tmp_path_factory.mktemp("m"), credentials, oidc_provider) as opened:
+    with serve_guarded(tmp_path_factory.mktemp("m"), credentials, oidc_provider) as opened:
         for kind in ("key", "anonymous"):
             identity = IDENTITIES[kind]
             with opened.channel(identity.listener) as channel:

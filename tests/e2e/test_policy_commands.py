@@ -148,7 +148,7 @@ def test_serve_refuses_an_address_that_others_can_reach_and_nothing_guards(tmp_p
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         "configuration: grpc: others can reach 0.0.0.0:0: configure TLS (tls_certificate_file, tls_private_key_file), "
-        "a way to tell who calls (identify_by), a policy ([policy.NAME]), "
+        "an authenticator (identify_by), a policy ([policy.NAME]), "
         "listen on a loopback address or a unix socket, or write insecure = true\n"
     )
     assert not (tmp_path / "tokend.db").exists()

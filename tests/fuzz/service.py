@@ -18,7 +18,7 @@ from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, Docu
 from tests.support.authority import DNS_NAME, URI, Authority
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.access.build import build_door
+from tokend_server.access.build import build_access_control
 from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.callers.keys import digest
 from tokend_server.config import Config
@@ -166,15 +166,15 @@ def running(directory: Path) -> Iterator[Service]:
     with ExitStack() as undo:
         log = undo.enter_context(_Log().attached())
         with patch("tokend_server.access.build.open_http", lambda _ca_file: Documents()):
-            door = build_door(config, metrics, clock)
-        assert door.audit_log
-        undo.callback(door.audit_log.close)
+            access = build_access_control(config, metrics, clock)
+        assert access.audit_log
+        undo.callback(access.audit_log.close)
         with patch("tokend_server.engines.local.build.open_http", Documents):
-            engines = build_engines(config, "https://tokens.example", metrics, clock, door.limits.new_identity)
+            engines = build_engines(config, "https://tokens.example", metrics, clock, access.limits.new_identity)
         undo.callback(engines.close)
-        behind = DeveloperIdentityService(engines.by_pool, door.policy, clock)
+        behind = DeveloperIdentityService(engines.by_pool, access.policy, clock)
         with patch("grpc.server", lambda *_arguments, **options: _Server(servers, **options)):
-            grpc_server = GrpcServer(config.grpc, behind, door, metrics, clock)
+            grpc_server = GrpcServer(config.grpc, behind, access, metrics, clock)
         undo.callback(grpc_server.stop, 0)
         service = Service(servers, engines.by_pool, metrics, directory / "audit.jsonl", log)
         undo.callback(service.close)

@@ -13,7 +13,7 @@ from tests.unit.aws_json.requests import answer as answer_of_aws_json
 from tests.unit.aws_json.requests import call as signed_call
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.access.authentication.forwarded import ByForwardedCertificate
+from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.errors import CallerUnauthenticated
 
@@ -31,7 +31,7 @@ class Target(NamedTuple):
 
 
 _REFUSED = "refused"
-_by_header = ByForwardedCertificate([PROXY])
+_by_header = ForwardedCertificateAuthenticator([PROXY])
 
 #: What each operation needs, besides the pool.
 _LEAST: Mapping[str, Mapping[str, Json]] = {

@@ -22,7 +22,7 @@ ROOM, MADE_ROOM = 2, 4
 DROPPED = 0.2
 
 
-class House:
+class GuardedListener:
     """A guard that looks when it is asked to, before a listener of this process."""
 
     def __init__(self, undo: ExitStack) -> None:
@@ -47,9 +47,9 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
+def listener() -> Iterator[GuardedListener]:
     with ExitStack() as undo:
-        yield House(undo)
+        yield GuardedListener(undo)
 
 
 def name(client: socket.socket) -> str:
@@ -64,128 +64,128 @@ def is_open(client: socket.socket) -> bool:
         return True
 
 
-def test_an_eighth_is_kept_for_newcomers(house: House) -> None:
-    clients = [house.connect() for _ in range(MOST - ROOM)]
+def test_an_eighth_is_kept_for_newcomers(listener: GuardedListener) -> None:
+    clients = [listener.connect() for _ in range(MOST - ROOM)]
     assert all(map(is_open, clients))
-    clients.append(house.connect())
+    clients.append(listener.connect())
     made = MADE_ROOM - ROOM + 1
     assert [is_open(client) for client in clients] == [False] * made + [True] * (MOST - MADE_ROOM)
-    assert house.ended == made
+    assert listener.ended == made
 
 
-def test_known_callers_stay_while_strangers_go(house: House) -> None:
-    known = [house.connect() for _ in range(4)]
+def test_known_callers_stay_while_strangers_go(listener: GuardedListener) -> None:
+    known = [listener.connect() for _ in range(4)]
     for client in known:
-        house.guard.learn(name(client), "key:a")
-    strangers = [house.connect() for _ in range(2 * MOST)]
+        listener.guard.learn(name(client), "key:a")
+    strangers = [listener.connect() for _ in range(2 * MOST)]
     assert all(map(is_open, known))
     assert MOST - MADE_ROOM <= len(known) + sum(map(is_open, strangers)) <= MOST - ROOM
 
 
-def test_the_host_with_the_most_has_to_go_first(house: House) -> None:
-    single = house.connect("127.0.0.2")
-    crowd = [house.connect() for _ in range(MOST)]
+def test_the_host_with_the_most_has_to_go_first(listener: GuardedListener) -> None:
+    single = listener.connect("127.0.0.2")
+    crowd = [listener.connect() for _ in range(MOST)]
     assert is_open(single)
     assert MOST - MADE_ROOM <= 1 + sum(map(is_open, crowd)) <= MOST - ROOM
 
 
-def test_known_callers_who_have_just_spoken_are_not_cut_off(house: House) -> None:
+def test_known_callers_who_have_just_spoken_are_not_cut_off(listener: GuardedListener) -> None:
     clients = []
     for _ in range(MOST):
-        clients.append(house.connect())
-        house.guard.learn(name(clients[-1]), "key:a")
+        clients.append(listener.connect())
+        listener.guard.learn(name(clients[-1]), "key:a")
     assert all(map(is_open, clients))
 
 
-def test_a_host_has_a_second_to_show_who_calls(house: House) -> None:
+def test_a_host_has_a_second_to_show_who_calls(listener: GuardedListener) -> None:
     for _ in range(MOST - ROOM):
-        house.guard.learn(name(house.connect()), "key:a")
-    newcomer = house.connect("127.0.0.2")
+        listener.guard.learn(name(listener.connect()), "key:a")
+    newcomer = listener.connect("127.0.0.2")
     assert is_open(newcomer)
-    house.clock.advance(1.0)
-    house.guard.look()
+    listener.clock.advance(1.0)
+    listener.guard.look()
     assert not is_open(newcomer)
 
 
-def test_a_call_with_more_fields_than_an_accident_has_bars_its_host(house: House) -> None:
-    bad, same_host, known = house.connect("127.0.0.2"), house.connect("127.0.0.2"), house.connect("127.0.0.2")
-    house.guard.learn(name(known), "key:a")
-    house.guard.line_of(name(bad), 8192)
+def test_a_call_with_more_fields_than_an_accident_has_bars_its_host(listener: GuardedListener) -> None:
+    bad, same_host, known = listener.connect("127.0.0.2"), listener.connect("127.0.0.2"), listener.connect("127.0.0.2")
+    listener.guard.learn(name(known), "key:a")
+    listener.guard.line_of(name(bad), 8192)
     assert not is_open(bad)
-    house.guard.look()
+    listener.guard.look()
     assert [is_open(same_host), is_open(known)] == [False, True]
     with pytest.raises(TimeoutError):
-        house.connect("127.0.0.2", DROPPED)
-    assert is_open(house.connect())
-    house.clock.advance(BAR)
-    house.guard.look()
-    assert is_open(house.connect("127.0.0.2"))
+        listener.connect("127.0.0.2", DROPPED)
+    assert is_open(listener.connect())
+    listener.clock.advance(BAR)
+    listener.guard.look()
+    assert is_open(listener.connect("127.0.0.2"))
 
 
-def test_a_second_offence_bars_for_longer(house: House) -> None:
+def test_a_second_offence_bars_for_longer(listener: GuardedListener) -> None:
     for times in (1, 2, 4):
-        house.guard.line_of("ipv4:127.0.0.2:1", 8192)
-        house.clock.advance(times * BAR - 0.1)
-        house.guard.look()
+        listener.guard.line_of("ipv4:127.0.0.2:1", 8192)
+        listener.clock.advance(times * BAR - 0.1)
+        listener.guard.look()
         with pytest.raises(TimeoutError):
-            house.connect("127.0.0.2", DROPPED)
-        house.clock.advance(0.1)
-        house.guard.look()
-        assert is_open(house.connect("127.0.0.2"))
+            listener.connect("127.0.0.2", DROPPED)
+        listener.clock.advance(0.1)
+        listener.guard.look()
+        assert is_open(listener.connect("127.0.0.2"))
 
 
-def test_this_machine_itself_is_never_barred_for_longer(house: House) -> None:
+def test_this_machine_itself_is_never_barred_for_longer(listener: GuardedListener) -> None:
     for _ in range(3):
-        house.guard.line_of("ipv4:127.0.0.1:1", 8192)
-        house.guard.look()
+        listener.guard.line_of("ipv4:127.0.0.1:1", 8192)
+        listener.guard.look()
         with pytest.raises(TimeoutError):
-            house.connect("127.0.0.1", DROPPED)
-        house.clock.advance(BAR)
-        house.guard.look()
-        assert is_open(house.connect("127.0.0.1"))
+            listener.connect("127.0.0.1", DROPPED)
+        listener.clock.advance(BAR)
+        listener.guard.look()
+        assert is_open(listener.connect("127.0.0.1"))
 
 
-def test_a_host_whose_calls_show_no_caller_is_barred(house: House) -> None:
+def test_a_host_whose_calls_show_no_caller_is_barred(listener: GuardedListener) -> None:
     for port in range(1100):
-        house.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)
-    house.guard.look()
+        listener.guard.line_of(f"ipv4:127.0.0.2:{port}", 8)
+    listener.guard.look()
     with pytest.raises(TimeoutError):
-        house.connect("127.0.0.2", DROPPED)
+        listener.connect("127.0.0.2", DROPPED)
 
 
-def test_a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(house: House) -> None:
+def test_a_host_whose_calls_are_given_up_before_they_can_show_anyone_is_barred(listener: GuardedListener) -> None:
     for port in range(1100):
         peer = f"ipv4:127.0.0.2:{port}"
-        assert not house.guard.abandoned(peer, house.guard.line_of(peer, 8))
-        house.guard.learn(peer, "key:a")
-    house.guard.look()
+        assert not listener.guard.abandoned(peer, listener.guard.line_of(peer, 8))
+        listener.guard.learn(peer, "key:a")
+    listener.guard.look()
     with pytest.raises(TimeoutError):
-        house.connect("127.0.0.2", DROPPED)
+        listener.connect("127.0.0.2", DROPPED)
 
 
-def test_a_known_caller_may_give_up_calls(house: House) -> None:
+def test_a_known_caller_may_give_up_calls(listener: GuardedListener) -> None:
     peer = "ipv4:127.0.0.2:4000"
-    house.guard.learn(peer, "key:a")
+    listener.guard.learn(peer, "key:a")
     for _ in range(1100):
-        assert house.guard.abandoned(peer, house.guard.line_of(peer, 8))
-    house.guard.look()
-    assert is_open(house.connect("127.0.0.2"))
+        assert listener.guard.abandoned(peer, listener.guard.line_of(peer, 8))
+    listener.guard.look()
+    assert is_open(listener.connect("127.0.0.2"))
 
 
 @pytest.mark.parametrize("peer", ["", "unknown", "unix:", "ipv6:nonsense:1", "ipv4:nonsense:1"])
-def test_a_peer_without_an_address_bars_no_host(house: House, peer: str) -> None:
+def test_a_peer_without_an_address_bars_no_host(listener: GuardedListener, peer: str) -> None:
     for _ in range(1100):
-        house.guard.line_of(peer, 8)
-    house.guard.line_of(peer, 8192)
-    house.guard.look()
-    assert is_open(house.connect())
+        listener.guard.line_of(peer, 8)
+    listener.guard.line_of(peer, 8192)
+    listener.guard.look()
+    assert is_open(listener.connect())
 
 
-def test_where_callers_are_not_identified_each_connection_has_its_line(house: House) -> None:
+def test_where_callers_are_not_identified_each_connection_has_its_line(listener: GuardedListener) -> None:
     peers = [f"ipv4:127.0.0.2:{port}" for port in range(1100)]
-    assert [house.guard.line_of_anonymous(peer, 8) for peer in peers] == peers
-    house.guard.look()
-    assert is_open(house.connect("127.0.0.2"))
+    assert [listener.guard.line_of_anonymous(peer, 8) for peer in peers] == peers
+    listener.guard.look()
+    assert is_open(listener.connect("127.0.0.2"))
 
 
 def test_an_equal_crowd_goes_by_age() -> None:

@@ -16,7 +16,7 @@ from tests.fakes.scripted_engine import ScriptedEngine
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.access.build import build_door
+from tokend_server.access.build import build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, Grpc, Pool
 from tokend_server.metrics import Metrics
@@ -131,9 +131,11 @@ def grpc_service(
     engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), clock or SystemClock()
     config = Grpc.model_validate({**_SETTINGS, **settings})
     pools = dict.fromkeys(POOL_IDS, Pool(developer_provider_name="login.example.test"))
-    door = build_door(Config.model_validate({"grpc": config, "pools": pools, **(sections or {})}), metrics, clock)
-    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), door.policy, clock)
-    server = GrpcServer(config, service, door, metrics, clock)
+    access = build_access_control(
+        Config.model_validate({"grpc": config, "pools": pools, **(sections or {})}), metrics, clock
+    )
+    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), access.policy, clock)
+    server = GrpcServer(config, service, access, metrics, clock)
     server.start()
     try:
         with insecure_channel(server.addresses[0]) as channel:
@@ -141,7 +143,7 @@ def grpc_service(
             yield GrpcService(server.addresses[0], server, engine, metrics.registry, channel, stub)
     finally:
         server.stop(0)
-        door.close_audit_log()
+        access.close_audit_log()
 
 
 def insecure_channel(address: str) -> grpc.Channel:

@@ -13,12 +13,12 @@ from tokend_server.callers import keys
 from tokend_server.config import (
     EMBEDDED_DEVELOPER_PROVIDER,
     EMBEDDED_POOL_ID,
-    CallerLimits,
+    CallerLimitSettings,
     Config,
     ConfigError,
     Guard,
     JwtIssuer,
-    PolicyRow,
+    PolicySettings,
     environment_variables,
     host_and_port,
     is_local,
@@ -108,7 +108,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_CALLERS_MAX_TOKEN_BYTES": ("4096", 4096),
     "TOKEND_POLICY": (
         '{"all": {"callers": ["**"], "pools": ["*"], "operations": ["*"], "max_token_duration_seconds": 60}}',
-        {"all": PolicyRow(callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=60)},
+        {"all": PolicySettings(callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=60)},
     ),
     "TOKEND_LIMITS_CONCURRENT_CALLS": ("7", 7),
     "TOKEND_LIMITS_CONCURRENT_CALLS_OF_CALLER": ("7", 7),
@@ -118,7 +118,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_LIMITS_NEW_IDENTITIES_BURST": ("7", 7),
     "TOKEND_LIMITS_CALLERS": (
         '{"key:*": {"calls_per_second": 0}, "**": {"concurrent_calls_of_caller": 1}}',
-        {"key:*": CallerLimits(calls_per_second=0.0), "**": CallerLimits(concurrent_calls_of_caller=1)},
+        {"key:*": CallerLimitSettings(calls_per_second=0.0), "**": CallerLimitSettings(concurrent_calls_of_caller=1)},
     ),
     "TOKEND_AUDIT_DESTINATION": ("file:/var/log/tokend/audit.log", "file:/var/log/tokend/audit.log"),
     "TOKEND_AUDIT_REQUIRED": ("true", True),
@@ -429,13 +429,13 @@ def test_what_others_can_reach_needs_a_guard_or_a_word(
     guarded = grpc_with(tls_files["certificate"], tls_files["key"], f'{listen}identify_by = ["bearer_key"]')
     assert load(f"{guarded}\n{KEYS}{EVERYBODY}").grpc.listen == [address]
     if reason:
-        assert problems(plain) == [exposed(reason, TLS, WAY, POLICY)]
+        assert problems(plain) == [exposed(reason, TLS, AUTHENTICATOR, POLICY)]
     else:
         assert load(plain).grpc.listen == [address]
 
 
 TLS = "TLS (tls_certificate_file, tls_private_key_file)"
-WAY = "a way to tell who calls (identify_by)"
+AUTHENTICATOR = "an authenticator (identify_by)"
 POLICY = "a policy ([policy.NAME])"
 
 
@@ -446,13 +446,18 @@ def exposed(reason: str, *missing: str) -> str:
 
 @pytest.mark.parametrize(
     ("given", "missing"),
-    [({TLS, POLICY}, [WAY]), ({WAY, POLICY}, [TLS]), ({TLS}, [WAY, POLICY]), ({POLICY}, [TLS, WAY])],
+    [
+        ({TLS, POLICY}, [AUTHENTICATOR]),
+        ({AUTHENTICATOR, POLICY}, [TLS]),
+        ({TLS}, [AUTHENTICATOR, POLICY]),
+        ({POLICY}, [TLS, AUTHENTICATOR]),
+    ],
 )
 def test_what_a_guard_lacks_is_named(
     given: set[str], missing: list[str], problems: Problems, tls_files: dict[str, Path]
 ) -> None:
     grpc = grpc_with(tls_files["certificate"], tls_files["key"]) if TLS in given else f"{POOL}[grpc]\n"
-    way = 'identify_by = ["bearer_key"]\n' if WAY in given else ""
+    way = 'identify_by = ["bearer_key"]\n' if AUTHENTICATOR in given else ""
     policy = EVERYBODY if POLICY in given else ""
     found = problems(f'{grpc}listen = ["10.0.0.1:1"]\n{way}{KEYS}{policy}')
     assert found == [exposed("others can reach 10.0.0.1:1", *missing)]
@@ -460,7 +465,9 @@ def test_what_a_guard_lacks_is_named(
 
 def test_each_exposed_address_is_named(problems: Problems) -> None:
     found = problems(f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "10.0.0.1:2", "10.0.0.2:3"]')
-    assert found == [exposed(f"others can reach {each}", TLS, WAY, POLICY) for each in ("10.0.0.1:2", "10.0.0.2:3")]
+    assert found == [
+        exposed(f"others can reach {each}", TLS, AUTHENTICATOR, POLICY) for each in ("10.0.0.1:2", "10.0.0.2:3")
+    ]
 
 
 def test_an_exposed_address_may_be_guarded_by_settings_of_its_own(
@@ -478,7 +485,7 @@ identify_by = ["bearer_key"]
         ("127.0.0.1:2", [], False),
     ]
     found = problems(f'{listen}[grpc.listeners."127.0.0.1:2"]{settings}')
-    assert found == [exposed("others can reach 10.0.0.1:1", TLS, WAY)]
+    assert found == [exposed("others can reach 10.0.0.1:1", TLS, AUTHENTICATOR)]
 
 
 def test_an_address_may_be_less_guarded_than_the_others(load: Load, problems: Problems) -> None:

@@ -14,7 +14,7 @@ _KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PolicyRow:
     """What some callers may do.
 
     Attributes:
@@ -51,7 +51,7 @@ class Row:
 
 
 #: The one row where there is no policy.
-UNRESTRICTED = Row(
+UNRESTRICTED = PolicyRow(
     name="",
     callers=("**",),
     pools=frozenset({EVERYTHING}),
@@ -72,16 +72,16 @@ class Policy:
         pools: The pools that exist. All others are one to the policy: only rows for every pool fit them.
     """
 
-    def __init__(self, rows: Sequence[Row], pools: Sequence[str]) -> None:
+    def __init__(self, rows: Sequence[PolicyRow], pools: Sequence[str]) -> None:
         self.rows = tuple(rows) or (UNRESTRICTED,)
         self._pools = frozenset(pools)
-        self._decided: Callable[[str, str, str], Row | None] = lru_cache(_KEPT)(self._decide)
+        self._decided: Callable[[str, str, str], PolicyRow | None] = lru_cache(_KEPT)(self._decide)
 
-    def decide(self, caller: str, operation: str, identity_pool_id: str) -> Row | None:
+    def decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
         """The first row that fits, or None: denied."""
         return self._decided(caller, operation, identity_pool_id if identity_pool_id in self._pools else "")
 
-    def _decide(self, caller: str, operation: str, identity_pool_id: str) -> Row | None:
+    def _decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
         for row in self.rows:
             if row.fits_operation(operation) and row.fits_pool(identity_pool_id) and row.fits_caller(caller):
                 return row

@@ -4,28 +4,28 @@ import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tokend_server.access import rate_limits as limits
 from tokend_server.access.audit.auditor import Auditor
 from tokend_server.access.audit.file_log import FileAuditLog
 from tokend_server.access.audit.log import AuditLog, AuditWriteFailed
 from tokend_server.access.audit.queued_log import QueuedAuditLog
 from tokend_server.access.audit.stream_log import StreamAuditLog
-from tokend_server.access.authentication.bearer_keys import ByKey
-from tokend_server.access.authentication.certificate import by_certificate
-from tokend_server.access.authentication.forwarded import ByForwardedCertificate
-from tokend_server.access.authentication.jwt import ByToken, TokenIssuer, token_issuer
-from tokend_server.access.authentication.presented import Presented, Way
-from tokend_server.access.authorization import Policy, Row
+from tokend_server.access.authentication.bearer_keys import BearerKeyAuthenticator
+from tokend_server.access.authentication.certificate import authenticate_by_certificate
+from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator
+from tokend_server.access.authentication.jwt import JwtAuthenticator, TokenIssuer, token_issuer
+from tokend_server.access.authentication.presented import Authenticator, Presented
+from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
 from tokend_server.callers.patterns import Pattern
 from tokend_server.clock import Clock
-from tokend_server.config import CallerLimits, Config, ConfigError, Limits, Listener
+from tokend_server.config import CallerLimitSettings, Config, ConfigError, Limits, Listener
 from tokend_server.config.fields import FILE
 from tokend_server.ids import UniqueIds
 from tokend_server.metrics import Metrics
@@ -36,11 +36,11 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessControl:
     """What stands between callers and the service.
 
     Attributes:
-        ways: How a listener tells who calls, in order and with the names of the ways.
+        authenticators: Those of a listener in order, with their names.
         policy: Who may do what.
         limits: How much is taken from each caller.
         concurrent_calls: How much is taken from all of them at once.
@@ -48,9 +48,9 @@ class Door:
         audit_log: Where to; None for nowhere.
     """
 
-    ways: Callable[[Listener], Sequence[tuple[str, Way]]]
+    authenticators: Callable[[Listener], Sequence[tuple[str, Authenticator]]]
     policy: Policy
-    limits: limits.Limits
+    limits: RateLimits
     concurrent_calls: int
     auditor: Auditor
     audit_log: AuditLog | None
@@ -70,14 +70,16 @@ class Door:
                 _log.exception("the audit log cannot be reopened")
 
 
-def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers | None = None) -> Door:
+def build_access_control(
+    config: Config, metrics: Metrics, clock: Clock, issuers: Issuers | None = None
+) -> AccessControl:
     """Builds it.
 
     Args:
         config: The configuration.
         metrics: Where refusals are counted.
         clock: The time.
-        issuers: Makes the keys of callers' issuers; by default, of this door alone.
+        issuers: Makes the keys of callers' issuers; by default, for callers alone.
 
     Raises:
         ConfigError: A key, an issuer or the audit log cannot be used; every problem is named.
@@ -87,7 +89,7 @@ def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers 
     by_token = _built(
         "callers.jwt",
         partial(
-            ByToken,
+            JwtAuthenticator,
             token_issuers,
             clock,
             lambda why: metrics.caller_tokens_refused.labels(why).inc(),
@@ -95,7 +97,7 @@ def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers 
         ),
         problems,
     )
-    by_key = _built("callers.keys", partial(ByKey, config.callers.keys), problems)
+    by_key = _built("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
     audit_log = _built("audit.destination", partial(_audit_log, config.audit.destination, clock), problems)
     if problems or by_token is None or by_key is None:
         raise ConfigError(problems)
@@ -113,10 +115,10 @@ def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers 
         on_failure=lambda error: metrics.audit_failures.labels(error).inc(),
         on_omission=metrics.audit_omissions.inc,
     )
-    return Door(
-        partial(_ways, by_key, by_token),
+    return AccessControl(
+        partial(_authenticators, by_key, by_token),
         policy_of(config),
-        _limits(config.limits, 2 * config.grpc.threads, metrics, clock),
+        _rate_limits(config.limits, 2 * config.grpc.threads, metrics, clock),
         config.limits.concurrent_calls,
         auditor,
         audit_log,
@@ -126,7 +128,7 @@ def build_door(config: Config, metrics: Metrics, clock: Clock, issuers: Issuers 
 def policy_of(config: Config) -> Policy:
     """The policy of a configuration."""
     rows = [
-        Row(
+        PolicyRow(
             name=name,
             callers=tuple(row.callers),
             pools=frozenset(row.pools),
@@ -139,33 +141,35 @@ def policy_of(config: Config) -> Policy:
     return Policy(rows, tuple(config.pools))
 
 
-def _ways(by_key: ByKey, by_token: ByToken, listener: Listener) -> Sequence[tuple[str, Way]]:
+def _authenticators(
+    by_key: BearerKeyAuthenticator, by_token: JwtAuthenticator, listener: Listener
+) -> Sequence[tuple[str, Authenticator]]:
     proxies = [
         Pattern(proxy) for proxy in listener.trusted_proxies if "x_forwarded_client_cert" in listener.identify_by
     ]
 
     def by_own_certificate(presented: Presented) -> str | None:
         """A proxy that says nothing of its caller is not the caller."""
-        caller = by_certificate(presented)
+        caller = authenticate_by_certificate(presented)
         return None if caller and any(proxy.matches(caller) for proxy in proxies) else caller
 
-    ways: dict[str, Way] = {
-        "mutual_tls": by_own_certificate if proxies else by_certificate,
+    authenticators: dict[str, Authenticator] = {
+        "mutual_tls": by_own_certificate if proxies else authenticate_by_certificate,
         "jwt": by_token,
         "bearer_key": by_key,
-        "x_forwarded_client_cert": ByForwardedCertificate(listener.trusted_proxies),
+        "x_forwarded_client_cert": ForwardedCertificateAuthenticator(listener.trusted_proxies),
     }
-    return [(name, ways[name]) for name in listener.identify_by]
+    return [(name, authenticators[name]) for name in listener.identify_by]
 
 
 def caller_problems(config: Config, clock: Clock) -> list[str]:
-    """What is wrong with the ways to tell who calls, beyond what the configuration alone tells: files are read."""
+    """What is wrong with the authenticators beyond what the configuration alone shows: files are read."""
     problems: list[str] = []
     issuers = _token_issuers(config, clock, Issuers(clock, config.grpc.threads), problems)
     max_token_bytes = config.callers.max_token_bytes
-    by_token = partial(ByToken, issuers, clock, lambda _why: None, max_token_bytes=max_token_bytes)
+    by_token = partial(JwtAuthenticator, issuers, clock, lambda _why: None, max_token_bytes=max_token_bytes)
     _built("callers.jwt", by_token, problems)
-    _built("callers.keys", partial(ByKey, config.callers.keys), problems)
+    _built("callers.keys", partial(BearerKeyAuthenticator, config.callers.keys), problems)
     return problems
 
 
@@ -206,23 +210,28 @@ def _audit_log(destination: str, clock: Clock) -> AuditLog | None:
     return FileAuditLog(Path(destination.removeprefix(FILE)), clock)
 
 
-def _limits(settings: Limits, concurrent_calls: int, metrics: Metrics, clock: Clock) -> limits.Limits:
-    common = {name: getattr(settings, name) for name in CallerLimits.model_fields}
-    common["concurrent_calls_of_caller"] = settings.concurrent_calls_of_caller or concurrent_calls
-    by_pattern = [
-        (pattern, _caller_limits({**common, **own.model_dump(exclude_none=True)}))
-        for pattern, own in settings.callers.items()
-    ]
-    return limits.Limits(
-        _caller_limits(common), by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock
+def _rate_limits(settings: Limits, concurrent_calls: int, metrics: Metrics, clock: Clock) -> RateLimits:
+    default = CallerLimits(
+        calls=Rate(settings.calls_per_second, settings.calls_burst),
+        new_identities=Rate(settings.new_identities_per_second, settings.new_identities_burst),
+        concurrent_calls=settings.concurrent_calls_of_caller or concurrent_calls,
+    )
+    by_pattern = [(pattern, _caller_limits(own, default)) for pattern, own in settings.callers.items()]
+    return RateLimits(default, by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock)
+
+
+def _caller_limits(own: CallerLimitSettings, default: CallerLimits) -> CallerLimits:
+    return CallerLimits(
+        calls=_rate(own.calls_per_second, own.calls_burst, default.calls),
+        new_identities=_rate(own.new_identities_per_second, own.new_identities_burst, default.new_identities),
+        concurrent_calls=own.concurrent_calls_of_caller or default.concurrent_calls,
     )
 
 
-def _caller_limits(settings: Mapping[str, Any]) -> limits.CallerLimits:
-    return limits.CallerLimits(
-        calls=limits.Rate(settings["calls_per_second"], settings["calls_burst"]),
-        new_identities=limits.Rate(settings["new_identities_per_second"], settings["new_identities_burst"]),
-        concurrent_calls=settings["concurrent_calls_of_caller"],
+def _rate(per_second: float | None, burst: int | None, default: Rate) -> Rate:
+    return Rate(
+        default.per_second if per_second is None else per_second,
+        default.burst if burst is None else burst,
     )
 
 

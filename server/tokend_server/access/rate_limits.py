@@ -67,7 +67,7 @@ class Place:
             self.running -= 1
 
 
-class Limits:
+class RateLimits:
     """The limits of all callers.
 
     Args:

@@ -40,7 +40,7 @@ def _camel(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ErrorRow:
     """What becomes of one class of errors.
 
     Attributes:
@@ -54,25 +54,25 @@ class Row:
     message: Callable[[Any], str] = _own_text
 
 
-ERRORS: Mapping[type[TokendError], Row] = {
-    errors.ValidationFailed: Row("ValidationException", message=_with_members),
-    errors.InvalidParameter: Row("InvalidParameterException"),
-    errors.NotAuthorized: Row("NotAuthorizedException"),
-    errors.ResourceNotFound: Row("ResourceNotFoundException"),
-    errors.ResourceConflict: Row("ResourceConflictException"),
-    errors.DeveloperUserAlreadyRegistered: Row("DeveloperUserAlreadyRegisteredException"),
-    errors.LimitExceeded: Row("LimitExceededException"),
-    errors.TooManyRequests: Row("TooManyRequestsException", message=lambda _error: "Rate exceeded"),
-    errors.LoginProviderUnavailable: Row("ExternalServiceException"),
-    errors.EngineUnavailable: Row("InternalErrorException", 500),
-    errors.AuditUnavailable: Row("InternalErrorException", 500),
-    errors.EngineCredentialsRejected: Row("InternalErrorException", 500),
-    errors.EngineMisconfigured: Row("InternalErrorException", 500),
-    errors.CallerUnauthenticated: Row("UnrecognizedClientException"),
-    errors.CallerNotAllowed: Row("AccessDeniedException"),
-    errors.UnsupportedByEngine: Row("UnknownOperationException"),
-    errors.MetadataTooLarge: Row("RequestEntityTooLargeException", 413),
-    errors.DeadlineExceeded: Row("InternalErrorException", 500),
+ERRORS: Mapping[type[TokendError], ErrorRow] = {
+    errors.ValidationFailed: ErrorRow("ValidationException", message=_with_members),
+    errors.InvalidParameter: ErrorRow("InvalidParameterException"),
+    errors.NotAuthorized: ErrorRow("NotAuthorizedException"),
+    errors.ResourceNotFound: ErrorRow("ResourceNotFoundException"),
+    errors.ResourceConflict: ErrorRow("ResourceConflictException"),
+    errors.DeveloperUserAlreadyRegistered: ErrorRow("DeveloperUserAlreadyRegisteredException"),
+    errors.LimitExceeded: ErrorRow("LimitExceededException"),
+    errors.TooManyRequests: ErrorRow("TooManyRequestsException", message=lambda _error: "Rate exceeded"),
+    errors.LoginProviderUnavailable: ErrorRow("ExternalServiceException"),
+    errors.EngineUnavailable: ErrorRow("InternalErrorException", 500),
+    errors.AuditUnavailable: ErrorRow("InternalErrorException", 500),
+    errors.EngineCredentialsRejected: ErrorRow("InternalErrorException", 500),
+    errors.EngineMisconfigured: ErrorRow("InternalErrorException", 500),
+    errors.CallerUnauthenticated: ErrorRow("UnrecognizedClientException"),
+    errors.CallerNotAllowed: ErrorRow("AccessDeniedException"),
+    errors.UnsupportedByEngine: ErrorRow("UnknownOperationException"),
+    errors.MetadataTooLarge: ErrorRow("RequestEntityTooLargeException", 413),
+    errors.DeadlineExceeded: ErrorRow("InternalErrorException", 500),
 }
 
 

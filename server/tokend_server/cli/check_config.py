@@ -17,7 +17,7 @@ from tokend_server.config import (
     ConfigError,
     JwtIssuer,
     OpenIdConnectProvider,
-    PolicyRow,
+    PolicySettings,
     Pool,
     Section,
     load_config,
@@ -64,7 +64,7 @@ def _check_online(config: Config) -> None:
 #: The tables of which there may be any number.
 _TABLES: Mapping[str, type[Section]] = {
     'callers.jwt."NAME".': JwtIssuer,
-    'policy."NAME".': PolicyRow,
+    'policy."NAME".': PolicySettings,
     'pools."ID".': Pool,
     'pools."ID".open_id_connect_providers."NAME".': OpenIdConnectProvider,
 }

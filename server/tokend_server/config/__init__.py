@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokend_server.callers.patterns import matches
-from tokend_server.config.access import Audit, CallerLimits, Callers, JwtIssuer, Limits, PolicyRow
+from tokend_server.config.access import Audit, CallerLimitSettings, Callers, JwtIssuer, Limits, PolicySettings
 from tokend_server.config.addresses import clashes, host_and_port, is_local
 from tokend_server.config.environment import PREFIX, SettingsVariables, no_such_setting, unknown_variables
 from tokend_server.config.fields import (
@@ -42,7 +42,7 @@ __all__ = [
     "EMBEDDED_DEVELOPER_PROVIDER",
     "EMBEDDED_POOL_ID",
     "Audit",
-    "CallerLimits",
+    "CallerLimitSettings",
     "Callers",
     "Cognito",
     "Config",
@@ -56,7 +56,7 @@ __all__ = [
     "Log",
     "OpenIdConnectProvider",
     "Ops",
-    "PolicyRow",
+    "PolicySettings",
     "Pool",
     "Section",
     "Store",
@@ -287,7 +287,7 @@ class Config(BaseSettings):
     store: Store = Store()
     cognito: Cognito = Cognito()
     callers: Callers = Callers()
-    policy: dict[Name, PolicyRow] = Field({})
+    policy: dict[Name, PolicySettings] = Field({})
     limits: Limits = Limits()
     audit: Audit = Audit()
     log: Log = Log()
@@ -321,7 +321,7 @@ class Config(BaseSettings):
             yield "data_dir: there is no home directory to have it in: set data_dir, or HOME"
 
     def _listener_problems(self) -> Iterator[str]:
-        used = {way for listener in self.grpc.guarded for way in listener.identify_by}
+        used = {name for listener in self.grpc.guarded for name in listener.identify_by}
         if "jwt" in used and not self.callers.jwt:
             yield "grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]"
         if "bearer_key" in used and not self.callers.keys:
@@ -333,7 +333,7 @@ class Config(BaseSettings):
         for listener in self.grpc.guarded:
             wants = {
                 "TLS (tls_certificate_file, tls_private_key_file)": not listener.tls_certificate_file,
-                "a way to tell who calls (identify_by)": not listener.identify_by,
+                "an authenticator (identify_by)": not listener.identify_by,
                 "a policy ([policy.NAME])": not self.policy,
             }
             missing = [want for want, is_missing in wants.items() if is_missing]

@@ -53,7 +53,7 @@ class Callers(Section):
     )
 
 
-class PolicyRow(Section):
+class PolicySettings(Section):
     """What some callers may do."""
 
     callers: list[CallerPattern] = Field(
@@ -67,7 +67,7 @@ class PolicyRow(Section):
     principal_tag_keys: list[str] = Field([], description='Keys of principal tags that may be set, or `["*"]` for any')
 
 
-class CallerLimits(Section):
+class CallerLimitSettings(Section):
     """Limits for each of the callers that a pattern fits."""
 
     calls_per_second: _Rate | None = Field(None, description="As `limits.calls_per_second`")
@@ -90,7 +90,7 @@ class Limits(Section):
         50.0, description="Local engine: identities that an identified caller may create; 0: no limit"
     )
     new_identities_burst: _Burst = Field(500, description="Identities that may be created at once after a pause")
-    callers: dict[CallerPattern, CallerLimits] = Field(
+    callers: dict[CallerPattern, CallerLimitSettings] = Field(
         {}, description="Other limits for the callers that a pattern fits, the first that does"
     )
 

@@ -11,8 +11,8 @@ from tokend_server.config.fields import MOST, Addresses, CallerPatterns, CommaSe
 from tokend_server.config.paths import LocalPath
 from tokend_server.tls import TlsFiles
 
-#: A way to tell who calls.
-Way: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
+#: What authenticates callers.
+Authenticator: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]
 
 #: Calls at once on a connection that no client should have to do without, however few threads there are.
 _LEAST_STREAMS = 32
@@ -28,9 +28,9 @@ class Guard(Section):
     tls_client_ca_file: LocalPath | None = Field(
         None, description="PEM certificates of the authorities whose clients may connect; no other client may"
     )
-    identify_by: Annotated[list[Way], *CommaSeparated] = Field(
+    identify_by: Annotated[list[Authenticator], *CommaSeparated] = Field(
         [],
-        description="Ways to tell who calls, the first that fits: `mutual_tls`, `jwt`, `bearer_key`, "
+        description="Authenticators of callers, the first that fits: `mutual_tls`, `jwt`, `bearer_key`, "
         "`x_forwarded_client_cert`; none: callers are not identified",
     )
     trusted_proxies: CallerPatterns = Field(

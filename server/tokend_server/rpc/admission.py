@@ -1,12 +1,12 @@
 """What the policy says of a call, and what of its request goes beyond that."""
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.access.authorization import Policy, Row
+from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.call import Call
 from tokend_server.errors import CallerNotAllowed
 
 
-def granting_row(policy: Policy, call: Call, identity_pool_id: str) -> Row:
+def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> PolicyRow:
     """The row that lets a call through.
 
     Raises:
@@ -19,7 +19,7 @@ def granting_row(policy: Policy, call: Call, identity_pool_id: str) -> Row:
     return row
 
 
-def check_token(row: Row, request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> None:
+def check_token(row: PolicyRow, request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> None:
     """Checks what a request for a token asks beyond its fields' limits.
 
     Raises:

@@ -31,7 +31,7 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
         event_time,
         call.method,
         call.caller,
-        call.way,
+        call.authenticator,
         _address(call.source),
         call.user_agent,
         *(_NO_REQUEST if call.request is None else operation.audited_request(call.request)),

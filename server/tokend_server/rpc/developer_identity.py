@@ -14,7 +14,7 @@ from tokend_server.call import current_call
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
-from tokend_server.rpc.admission import granting_row
+from tokend_server.rpc.admission import row_that_allows
 from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
 
@@ -48,7 +48,7 @@ class DeveloperIdentityService:
         call.request = message
         deadline = Deadline(self._clock, call.presented.waits_until)
         deadline.check()
-        row = granting_row(self._policy, call, message.identity_pool_id)
+        row = row_that_allows(self._policy, call, message.identity_pool_id)
         check_limits(operation.limits, message)
         request = operation.to_request(message, call.caller, row)
         result = operation.method(self._engine(message.identity_pool_id))(request, deadline)

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
-from tokend_server.access.authorization import Row
+from tokend_server.access.authorization import PolicyRow
 from tokend_server.clock import Deadline
 from tokend_server.engine import Engine
 from tokend_server.model import Operation, TokenRequest
@@ -44,13 +44,13 @@ class ServedOperation(Generic[_Message, _Request, _Result]):
     message: type[_Message]
     limits: tuple[Check, ...]
     audited_request: Callable[[_Message], AuditedRequest]
-    to_request: Callable[[_Message, str, Row], _Request]
+    to_request: Callable[[_Message, str, PolicyRow], _Request]
     method: Callable[[Engine], Callable[[_Request, Deadline], _Result]]
     to_response: Callable[[_Result, float], Message]
     audited_result: Callable[[_Result], AuditedResult]
 
 
-def _token_request(message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, row: Row) -> TokenRequest:
+def _token_request(message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, row: PolicyRow) -> TokenRequest:
     check_token(row, message)
     return convert.token_request(message, caller, row.max_token_duration)
 

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tokend.v1 import developer_identity_service_pb2
 from tokend_server.access.authentication.client_certificates import ClientCertificates
-from tokend_server.access.build import Door
+from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock
 from tokend_server.config import ConfigError, Grpc, Listener
 from tokend_server.ids import UniqueIds
@@ -73,7 +73,7 @@ class GrpcServer:
     Args:
         config: Addresses and limits.
         service: The developer-identity operations.
-        door: What stands before it.
+        access: What stands before it.
         metrics: Where calls are counted.
         clock: What they are timed with.
         tracing: What traces them.
@@ -86,7 +86,7 @@ class GrpcServer:
         self,
         config: Grpc,
         service: DeveloperIdentityService,
-        door: Door,
+        access: AccessControl,
         metrics: Metrics,
         clock: Clock,
         tracing: Tracing = UNTRACED,
@@ -105,7 +105,7 @@ class GrpcServer:
         create_series(services, metrics)
         self._threads = CallThreads(
             config,
-            door.concurrent_calls,
+            access.concurrent_calls,
             clock,
             refusing_at_once(metrics.calls_refused.labels("server_calls").inc),
             counting_skipped(services, metrics),
@@ -124,7 +124,7 @@ class GrpcServer:
             for listener in config.guarded:
                 certificates = ClientCertificates(clock) if _demands_certificates(listener) else None
                 layers = call_layers(
-                    config, listener, door, self._threads.of, self._guard, metrics, clock, tracing, certificates
+                    config, listener, access, self._threads.of, self._guard, metrics, clock, tracing, certificates
                 )
                 server = self._server(listener, layers)
                 service.add_to(server)
@@ -249,7 +249,7 @@ def _begin_to_stop(server: grpc.Server, grace: float) -> Callable[[], object]:
 def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     config: Grpc,
     listener: Listener,
-    door: Door,
+    access: AccessControl,
     threads: Threads,
     guard: ConnectionGuard,
     metrics: Metrics,
@@ -271,13 +271,13 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
             most_bytes=config.max_metadata_bytes,
         ),
         translating_errors,
-        auditing(door.auditor, clock, by_path),
+        auditing(access.auditor, clock, by_path),
         *([pausing(threads, pause)] if pause else []),
         refusing_excess(threads, metrics.calls_refused.labels("server_calls").inc),
         limiting_metadata(config.max_metadata_bytes),
-        identifying(door.ways(listener), by_path, certificates),
+        identifying(access.authenticators(listener), by_path, certificates),
         *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if _is_guarded(listener) else []),
-        limiting(door.limits),
+        limiting(access.limits),
     ]
 
 

@@ -35,7 +35,7 @@ INTERNAL_TEXT = "Internal error. The request id leads to the service's log."
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StatusRow:
     """What becomes of one class of errors.
 
     Attributes:
@@ -85,25 +85,25 @@ def _milliseconds(error: errors.RetryableError) -> int:
     return ceil(error.retry_after * 1000)
 
 
-STATUS: Mapping[type[TokendError], Row] = {
-    errors.ValidationFailed: Row(grpc.StatusCode.INVALID_ARGUMENT, _bad_request),
-    errors.InvalidParameter: Row(grpc.StatusCode.INVALID_ARGUMENT),
-    errors.NotAuthorized: Row(grpc.StatusCode.PERMISSION_DENIED),
-    errors.ResourceNotFound: Row(grpc.StatusCode.NOT_FOUND, _resource_info),
-    errors.ResourceConflict: Row(grpc.StatusCode.FAILED_PRECONDITION),
-    errors.DeveloperUserAlreadyRegistered: Row(grpc.StatusCode.ALREADY_EXISTS),
-    errors.LimitExceeded: Row(grpc.StatusCode.FAILED_PRECONDITION, _quota_failure),
-    errors.TooManyRequests: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info, pushes_back=True),
-    errors.LoginProviderUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
-    errors.EngineUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
-    errors.AuditUnavailable: Row(grpc.StatusCode.UNAVAILABLE, _retry_info),
-    errors.EngineCredentialsRejected: Row(grpc.StatusCode.UNAVAILABLE),
-    errors.EngineMisconfigured: Row(grpc.StatusCode.UNAVAILABLE, pushes_back=True),
-    errors.CallerUnauthenticated: Row(grpc.StatusCode.UNAUTHENTICATED),
-    errors.CallerNotAllowed: Row(grpc.StatusCode.PERMISSION_DENIED),
-    errors.UnsupportedByEngine: Row(grpc.StatusCode.UNIMPLEMENTED),
-    errors.MetadataTooLarge: Row(grpc.StatusCode.RESOURCE_EXHAUSTED),
-    errors.DeadlineExceeded: Row(grpc.StatusCode.DEADLINE_EXCEEDED),
+STATUS: Mapping[type[TokendError], StatusRow] = {
+    errors.ValidationFailed: StatusRow(grpc.StatusCode.INVALID_ARGUMENT, _bad_request),
+    errors.InvalidParameter: StatusRow(grpc.StatusCode.INVALID_ARGUMENT),
+    errors.NotAuthorized: StatusRow(grpc.StatusCode.PERMISSION_DENIED),
+    errors.ResourceNotFound: StatusRow(grpc.StatusCode.NOT_FOUND, _resource_info),
+    errors.ResourceConflict: StatusRow(grpc.StatusCode.FAILED_PRECONDITION),
+    errors.DeveloperUserAlreadyRegistered: StatusRow(grpc.StatusCode.ALREADY_EXISTS),
+    errors.LimitExceeded: StatusRow(grpc.StatusCode.FAILED_PRECONDITION, _quota_failure),
+    errors.TooManyRequests: StatusRow(grpc.StatusCode.RESOURCE_EXHAUSTED, _retry_info, pushes_back=True),
+    errors.LoginProviderUnavailable: StatusRow(grpc.StatusCode.UNAVAILABLE, _retry_info),
+    errors.EngineUnavailable: StatusRow(grpc.StatusCode.UNAVAILABLE, _retry_info),
+    errors.AuditUnavailable: StatusRow(grpc.StatusCode.UNAVAILABLE, _retry_info),
+    errors.EngineCredentialsRejected: StatusRow(grpc.StatusCode.UNAVAILABLE),
+    errors.EngineMisconfigured: StatusRow(grpc.StatusCode.UNAVAILABLE, pushes_back=True),
+    errors.CallerUnauthenticated: StatusRow(grpc.StatusCode.UNAUTHENTICATED),
+    errors.CallerNotAllowed: StatusRow(grpc.StatusCode.PERMISSION_DENIED),
+    errors.UnsupportedByEngine: StatusRow(grpc.StatusCode.UNIMPLEMENTED),
+    errors.MetadataTooLarge: StatusRow(grpc.StatusCode.RESOURCE_EXHAUSTED),
+    errors.DeadlineExceeded: StatusRow(grpc.StatusCode.DEADLINE_EXCEEDED),
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tokend.v1 import developer_identity_service_pb2
 from tokend_server.access import authorization as policy_module
-from tokend_server.access.authorization import EVERYTHING, UNRESTRICTED, Policy, Row
+from tokend_server.access.authorization import EVERYTHING, UNRESTRICTED, Policy, PolicyRow
 from tokend_server.model import Operation
 
 A, B = "eu-west-1:0a", "eu-west-1:0b"
@@ -26,8 +26,8 @@ def row(
     callers: Sequence[str] = ("**",),
     pools: Sequence[str] = (EVERYTHING,),
     operations: Sequence[str] = (EVERYTHING,),
-) -> Row:
-    return Row(name, tuple(callers), frozenset(pools), frozenset(operations), timedelta(minutes=15), frozenset())
+) -> PolicyRow:
+    return PolicyRow(name, tuple(callers), frozenset(pools), frozenset(operations), timedelta(minutes=15), frozenset())
 
 
 def decided(policy: Policy, caller: str, operation: str = GET, pool: str = A) -> str | None:
@@ -104,7 +104,7 @@ def test_pool_ids_of_the_callers_choice_take_no_memory() -> None:
     seen: list[str] = []
 
     class Watched(Policy):
-        def _decide(self, caller: str, operation: str, identity_pool_id: str) -> Row | None:
+        def _decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
             seen.append(identity_pool_id)
             return super()._decide(caller, operation, identity_pool_id)
 
@@ -168,7 +168,7 @@ FITS = {
 }
 
 
-def expected_row(rows: Sequence[Row], caller: str, operation: str, pool: str) -> Row | None:
+def expected_row(rows: Sequence[PolicyRow], caller: str, operation: str, pool: str) -> PolicyRow | None:
     """The decision, row by row and in so many words."""
     for each in rows:
         is_caller = any(caller in FITS[pattern] for pattern in each.callers)
@@ -180,7 +180,9 @@ def expected_row(rows: Sequence[Row], caller: str, operation: str, pool: str) ->
 
 
 @given(rows=ROWS, calls=CALLS)
-def test_decisions_are_those_of_a_plain_reading(rows: Sequence[Row], calls: Sequence[tuple[str, str, str]]) -> None:
+def test_decisions_are_those_of_a_plain_reading(
+    rows: Sequence[PolicyRow], calls: Sequence[tuple[str, str, str]]
+) -> None:
     policy = Policy(rows, POOLS)
     for _ in range(2):  # the second time, they are remembered
         for call in calls:

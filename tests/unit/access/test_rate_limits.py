@@ -18,7 +18,7 @@ from tests.support.grpc_service import METHODS, PATIENCE, Failure, GrpcService, 
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.access import rate_limits as limits_module
-from tokend_server.access.rate_limits import CallerLimits, Limits, Rate
+from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
 from tokend_server.callers import keys
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.engine import LocalEngine
@@ -41,12 +41,12 @@ def caller_limits(
 
 
 class Limited:
-    """Limits, with what they get and report."""
+    """RateLimits, with what they get and report."""
 
     def __init__(self, default: CallerLimits, *by_pattern: tuple[str, CallerLimits]) -> None:
         self.clock = FakeClock()
         self.refused: list[str] = []
-        self.limits = Limits(default, by_pattern, self.refused.append, self.clock)
+        self.limits = RateLimits(default, by_pattern, self.refused.append, self.clock)
 
     def calls(self, caller: str, most: int = 100) -> int:
         """How many calls one after the other are taken from a caller now."""
@@ -211,7 +211,7 @@ class MeetingClock(FakeClock):
 
 
 def test_first_calls_at_once_share_one_burst() -> None:
-    limits = Limits(caller_limits(Rate(1, 1)), (), lambda _limit: None, MeetingClock())
+    limits = RateLimits(caller_limits(Rate(1, 1)), (), lambda _limit: None, MeetingClock())
 
     def admitted() -> bool:
         with suppress(TooManyRequests):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tokend_server.access.authentication.bearer_keys import ByKey
+from tokend_server.access.authentication.bearer_keys import BearerKeyAuthenticator
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.callers.keys import check_digest, digest, new_key
 from tokend_server.model import Secret
@@ -35,15 +35,15 @@ def test_a_digest_is_the_sha_256_of_the_whole_key() -> None:
 
 
 def test_a_known_key_names_its_caller() -> None:
-    by_key = ByKey({"checkout": digests(1, 2), "batch": digests(3), "keyless": []})
+    by_key = BearerKeyAuthenticator({"checkout": digests(1, 2), "batch": digests(3), "keyless": []})
     assert [by_key(call_with(key(number).reveal())) for number in (1, 2, 3)] == ["key:checkout"] * 2 + ["key:batch"]
 
 
 def test_an_unknown_key_names_no_caller() -> None:
-    by_key = ByKey({"checkout": digests(1)})
+    by_key = BearerKeyAuthenticator({"checkout": digests(1)})
     assert by_key(call_with(key(9).reveal())) is None
     assert by_key(Presented()) is None
-    assert ByKey({})(call_with(key(1).reveal())) is None
+    assert BearerKeyAuthenticator({})(call_with(key(1).reveal())) is None
 
 
 @pytest.mark.parametrize(
@@ -51,24 +51,24 @@ def test_an_unknown_key_names_no_caller() -> None:
     ["", "secret", "eyJh.eyJp.c2ln", "tokend_", "tokend_" + "a" * 42, "tokend_" + "a" * 44, "TOKEND_" + "a" * 43],
 )
 def test_only_keys_of_the_form_are_accepted(token: str) -> None:
-    by_key = ByKey({"weak": [digest(Secret(token))]})
+    by_key = BearerKeyAuthenticator({"weak": [digest(Secret(token))]})
     assert by_key(call_with(token)) is None
 
 
 def test_a_key_of_another_scheme_names_no_caller() -> None:
-    by_key = ByKey({"checkout": digests(1)})
+    by_key = BearerKeyAuthenticator({"checkout": digests(1)})
     assert by_key(Presented(authorization=(Secret(f"Basic {key(1).reveal()}"),))) is None
 
 
 def test_the_digest_is_no_key() -> None:
-    by_key = ByKey({"checkout": digests(1)})
+    by_key = BearerKeyAuthenticator({"checkout": digests(1)})
     (held,) = digests(1)
     assert by_key(call_with(held.removeprefix("sha256:"))) is None
 
 
 @pytest.mark.parametrize("number", [1, 3, 5, 9])
 def test_a_key_is_compared_with_every_digest_in_constant_time(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_key = ByKey({"first": digests(1, 2), "second": digests(3), "third": digests(4, 5)})
+    by_key = BearerKeyAuthenticator({"first": digests(1, 2), "second": digests(3), "third": digests(4, 5)})
     compared: list[str] = []
     compare = hmac.compare_digest
 
@@ -101,7 +101,7 @@ def test_a_malformed_digest_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match="sha256: and 64 hexadecimal digits") as raised:
         check_digest(text)
     with pytest.raises(ValueError, match=r"^digest 1 of checkout must be the digest of a key") as raised_by_way:
-        ByKey({"batch": digests(1), "checkout": [*digests(2), text]})
+        BearerKeyAuthenticator({"batch": digests(1), "checkout": [*digests(2), text]})
     assert key(7).reveal() not in f"{raised.value} {raised_by_way.value}"
 
 
@@ -109,15 +109,15 @@ def test_hexadecimal_digits_have_no_case() -> None:
     (held,) = digests(1)
     upper = "sha256:" + held.removeprefix("sha256:").upper()
     assert check_digest(upper) == check_digest(held) == held
-    assert ByKey({"checkout": [upper]})(call_with(key(1).reveal())) == "key:checkout"
+    assert BearerKeyAuthenticator({"checkout": [upper]})(call_with(key(1).reveal())) == "key:checkout"
 
 
 def test_a_digest_of_two_callers_is_refused() -> None:
     (shared,) = digests(2)
     for other in (shared, "sha256:" + shared.removeprefix("sha256:").upper()):
         with pytest.raises(ValueError, match=r"^digest 0 of batch is also one of checkout$"):
-            ByKey({"checkout": digests(1, 2), "batch": [other]})
+            BearerKeyAuthenticator({"checkout": digests(1, 2), "batch": [other]})
 
 
 def test_a_digest_that_a_caller_lists_twice_is_one() -> None:
-    assert ByKey({"checkout": digests(1, 1)})(call_with(key(1).reveal())) == "key:checkout"
+    assert BearerKeyAuthenticator({"checkout": digests(1, 1)})(call_with(key(1).reveal())) == "key:checkout"

@@ -69,7 +69,7 @@ class AuditEntry(NamedTuple):
         event_time: Seconds since the Unix epoch.
         method: The operation, such as GetOpenIdTokenForDeveloperIdentity.
         caller: Who calls; empty while that is not known.
-        way: How that became known, such as `mutual_tls`.
+        authenticator: What said so, such as `mutual_tls`.
         source_address: Where it came from.
         user_agent: What the caller's software calls itself.
         identity_pool_id: The pool that was asked for.
@@ -95,7 +95,7 @@ class AuditEntry(NamedTuple):
     event_time: float
     method: str
     caller: str = ""
-    way: str = ""
+    authenticator: str = ""
     source_address: str = ""
     user_agent: str = ""
     identity_pool_id: str = ""
@@ -147,7 +147,7 @@ def to_json(entry: AuditEntry, event_id: str) -> bytes:
 def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
     method: str,
     caller: str,
-    way: str,
+    authenticator: str,
     source_address: str,
     user_agent: str,
     identity_pool_id: str,
@@ -168,7 +168,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
     }
     return {
         "eventVersion": "1.08",
-        "userIdentity": {"type": way or "Unknown"} | ({"principalId": caller} if caller else {}),
+        "userIdentity": {"type": authenticator or "Unknown"} | ({"principalId": caller} if caller else {}),
         "eventSource": "tokend",
         "eventName": method,
         "awsRegion": identity_pool_id.rpartition(":")[0],

@@ -8,7 +8,7 @@ from tokend_server.access.authentication.presented import Presented
 from tokend_server.callers.keys import check_digest, digest, is_key
 
 
-class ByKey:
+class BearerKeyAuthenticator:
     """Tells who calls by the key that the call bears; callers are named `key:NAME`.
 
     Only keys as `new_key` makes them are looked at: a plain digest protects no secret that can be guessed.

@@ -48,7 +48,7 @@ def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
     return f"dns:{first.lower()}" if _is_dns_name(first) else None
 
 
-def by_certificate(presented: Presented) -> str | None:
+def authenticate_by_certificate(presented: Presented) -> str | None:
     """Tells who calls by the certificate of the TLS connection."""
     return _remembered_caller_of(presented.uris, presented.dns_names)
 

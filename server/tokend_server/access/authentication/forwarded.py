@@ -30,7 +30,7 @@ class Pair(NamedTuple):
     value: str
 
 
-class ByForwardedCertificate:
+class ForwardedCertificateAuthenticator:
     """Tells who calls by the certificate that a trusted proxy has seen.
 
     The header is believed when it comes by a unix socket, or over a TLS connection whose own certificate names a

@@ -175,7 +175,7 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
     )
 
 
-class ByToken:
+class JwtAuthenticator:
     """Tells who calls by the token that the call bears; callers are named `jwt:ISSUER-NAME:SUBJECT`.
 
     Verified tokens are remembered for a minute at most, and never beyond their `exp`.

@@ -27,6 +27,6 @@ class Presented(NamedTuple):
     waits_until: float = inf
 
 
-#: A way to tell who calls: the caller's name, or None where it does not identify the call. It raises
+#: Gives the caller's name, or None where it does not identify the call. It raises
 #: `CallerUnauthenticated` where what is presented can be read in more than one way, or not at all.
-Way: TypeAlias = Callable[[Presented], str | None]
+Authenticator: TypeAlias = Callable[[Presented], str | None]

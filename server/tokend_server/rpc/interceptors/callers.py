@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 import grpc
 
 from tokend_server.access.authentication.client_certificates import ClientCertificates
-from tokend_server.access.authentication.presented import Presented, Way
-from tokend_server.access.rate_limits import Limits
+from tokend_server.access.authentication.presented import Authenticator, Presented
+from tokend_server.access.rate_limits import RateLimits
 from tokend_server.call import Call, current_call
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
 from tokend_server.model import ANONYMOUS
@@ -20,32 +20,34 @@ _Identify: TypeAlias = Callable[[Call, grpc.ServicerContext], tuple[str, str]]
 
 _NONE = (b"",)
 
-_UNKNOWN = "The caller is not known: none of this listener's ways to tell who calls has succeeded."
+_UNKNOWN = "The caller is not authenticated: no authenticator of this listener has accepted what the call presents."
 
 
 def identifying(
-    ways: Sequence[tuple[str, Way]], rules: Mapping[str, Rule], certificates: ClientCertificates | None = None
+    authenticators: Sequence[tuple[str, Authenticator]],
+    rules: Mapping[str, Rule],
+    certificates: ClientCertificates | None = None,
 ) -> Layer:
     """A layer that identifies the caller, and denies all calls of a method without a rule.
 
     Args:
-        ways: How to tell, in order and with the names of the ways; none: callers are not identified.
+        authenticators: The authenticators in order, with their names; none: callers are not identified.
         rules: What a caller needs for each method, by its path.
         certificates: Reads those that clients show where gRPC demands and verifies them. A call whose certificate is
-            not valid now is refused, whatever the method and the ways.
+            not valid now is refused, whatever the method and the authenticators.
     """
     read = partial(_with_certificate, certificates) if certificates else None
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         rule = rules.get(method.path)
-        identify = _identify(ways, read, rule)
+        identify = _identify(authenticators, read, rule)
 
         @wraps(behavior)
         def identified(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             if rule is None:
                 raise CallerNotAllowed("No rule allows this method.")
             call = current_call()
-            call.way, call.caller = identify(call, context)
+            call.authenticator, call.caller = identify(call, context)
             return behavior(request, context, *rest)
 
         return identified
@@ -53,7 +55,7 @@ def identifying(
     return layer
 
 
-def limiting(limits: Limits) -> Layer:
+def limiting(limits: RateLimits) -> Layer:
     """A layer that refuses calls of a caller that makes too many."""
 
     def layer(_method: Method, behavior: Behavior) -> Behavior:
@@ -71,17 +73,17 @@ def limiting(limits: Limits) -> Layer:
     return layer
 
 
-def _identify(ways: Sequence[tuple[str, Way]], read: _Read | None, rule: Rule | None) -> _Identify:
-    ways = () if rule is Rule.NOTHING else ways
-    if not ways and read is None:
+def _identify(authenticators: Sequence[tuple[str, Authenticator]], read: _Read | None, rule: Rule | None) -> _Identify:
+    authenticators = () if rule is Rule.NOTHING else authenticators
+    if not authenticators and read is None:
         return lambda _call, _context: ("", ANONYMOUS)
 
     def identify(call: Call, context: grpc.ServicerContext) -> tuple[str, str]:
         presented = read(call, context) if read else call.presented
-        for name, way in ways:
-            if caller := way(presented):
+        for name, authenticator in authenticators:
+            if caller := authenticator(presented):
                 return name, caller
-        if ways:
+        if authenticators:
             raise CallerUnauthenticated(_UNKNOWN)
         return "", ANONYMOUS
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokend_server.access.authentication.certificate import by_certificate, caller_of
+from tokend_server.access.authentication.certificate import authenticate_by_certificate, caller_of
 from tokend_server.access.authentication.presented import Presented
 
 CHECKOUT = "spiffe://acme.internal/ns/shop/sa/checkout"
@@ -133,7 +133,7 @@ def test_a_first_dns_name_that_is_no_host_names_no_caller(dns_name: str) -> None
 
 
 def test_the_way_takes_the_certificate_and_nothing_else() -> None:
-    assert by_certificate(Presented(uris=(CHECKOUT,), dns_names=("a.internal",))) == CHECKOUT
-    assert by_certificate(Presented(dns_names=("a.internal",))) == "dns:a.internal"
+    assert authenticate_by_certificate(Presented(uris=(CHECKOUT,), dns_names=("a.internal",))) == CHECKOUT
+    assert authenticate_by_certificate(Presented(dns_names=("a.internal",))) == "dns:a.internal"
     forwarded = Presented(unix_socket=True, forwarded_client_certs=(f"URI={CHECKOUT}",))
-    assert by_certificate(forwarded) is None
+    assert authenticate_by_certificate(forwarded) is None

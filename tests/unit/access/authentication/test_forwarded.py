@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokend_server.access.authentication.forwarded import ByForwardedCertificate, parse
+from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator, parse
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.errors import CallerUnauthenticated
 
@@ -31,7 +31,7 @@ WRITTEN = {
     "a certificate": (f'{BY};Cert="-----BEGIN%20CERTIFICATE-----%0AMII%3D%0A";Chain="x";URI={CHECKOUT}', CHECKOUT),
 }
 
-by_header = ByForwardedCertificate([PROXY, "dns:*.mesh.internal"])
+by_header = ForwardedCertificateAuthenticator([PROXY, "dns:*.mesh.internal"])
 
 
 def from_proxy(*headers: str) -> Presented:
@@ -165,7 +165,7 @@ def test_only_sockets_and_trusted_proxies_are_believed(peer: Presented, *, belie
 
 
 def test_without_trusted_proxies_only_sockets_are_believed() -> None:
-    by_socket = ByForwardedCertificate([])
+    by_socket = ForwardedCertificateAuthenticator([])
     assert by_socket(from_socket(f"URI={CHECKOUT}")) == CHECKOUT
     assert by_socket(from_proxy(f"URI={CHECKOUT}")) is None
 
@@ -177,7 +177,7 @@ def test_a_proxy_without_the_header_names_no_caller() -> None:
 
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="stars"):
-        ByForwardedCertificate(["***"])
+        ForwardedCertificateAuthenticator(["***"])
 
 
 HEADERS = (

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tokend_server.config import ConfigError, PolicyRow
+from tokend_server.config import ConfigError, PolicySettings
 from tokend_server.engines.local.key_times import KEY_TIMES, KeyTimes
 
 DAY = 86_400
@@ -48,7 +48,7 @@ def test_all_broken_relations_are_named_at_once() -> None:
 
 
 def test_no_policy_grants_tokens_that_last_longer_than_keys_allow() -> None:
-    row = PolicyRow.model_validate({"callers": ["a"], "pools": ["*"], "operations": ["*"]})
+    row = PolicySettings.model_validate({"callers": ["a"], "pools": ["*"], "operations": ["*"]})
     longest = KEY_TIMES.old_key_stops_by - KEY_TIMES.refresh
     for seconds, problems in ((longest, 0), (longest + 1, 1)):
         assert len(problems_of(row.model_dump() | {"max_token_duration_seconds": seconds})) == problems
@@ -56,7 +56,7 @@ def test_no_policy_grants_tokens_that_last_longer_than_keys_allow() -> None:
 
 def problems_of(row: dict[str, Any]) -> list[Any]:
     try:
-        PolicyRow.model_validate(row)
+        PolicySettings.model_validate(row)
     except ValidationError as error:
         return list(error.errors())
     return []

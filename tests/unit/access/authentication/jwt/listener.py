@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider, jwk, rsa_key, sign
 
-from tokend_server.access.authentication.jwt import ByToken, TokenIssuer
+from tokend_server.access.authentication.jwt import JwtAuthenticator, TokenIssuer
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.model import Secret
@@ -40,18 +40,22 @@ class Listener:
     refusals: list[Refusal] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.way = ByToken(self.issuers, self.clock, self.refusals.append, max_token_bytes=MAX_TOKEN_BYTES)
+        self.authenticator = JwtAuthenticator(
+            self.issuers, self.clock, self.refusals.append, max_token_bytes=MAX_TOKEN_BYTES
+        )
 
     def outcome(self, token: str) -> Outcome:
         self.refusals.clear()
-        return self.way(bearing(token)), list(self.refusals)
+        return self.authenticator(bearing(token)), list(self.refusals)
 
     def caller(self, token: str) -> str | None:
-        return self.way(bearing(token))
+        return self.authenticator(bearing(token))
 
 
-def by_token(issuers: list[TokenIssuer], clock: FakeClock, max_remembered: int = 10) -> ByToken:
-    return ByToken(issuers, clock, lambda _: None, max_token_bytes=MAX_TOKEN_BYTES, max_remembered=max_remembered)
+def by_token(issuers: list[TokenIssuer], clock: FakeClock, max_remembered: int = 10) -> JwtAuthenticator:
+    return JwtAuthenticator(
+        issuers, clock, lambda _: None, max_token_bytes=MAX_TOKEN_BYTES, max_remembered=max_remembered
+    )
 
 
 def bearing(*tokens: str) -> Presented:

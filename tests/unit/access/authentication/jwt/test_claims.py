@@ -190,14 +190,14 @@ def test_members_given_twice_spoil_a_good_token(provider: OidcProvider, listener
     ids=["nothing", "another scheme", "a bearer key"],
 )
 def test_what_is_no_token_of_this_kind_is_left_to_others(listener: Listener, presented: Presented) -> None:
-    assert listener.way(presented) is None
+    assert listener.authenticator(presented) is None
     assert not listener.refusals
 
 
 def test_two_authorizations_are_refused(provider: OidcProvider, listener: Listener) -> None:
     token = token_of(provider)
     with pytest.raises(CallerUnauthenticated):
-        listener.way(bearing(token, token))
+        listener.authenticator(bearing(token, token))
 
 
 def test_a_token_above_8_kib_is_refused(provider: OidcProvider, listener: Listener) -> None:

@@ -73,7 +73,7 @@ CAUSES: dict[Refusal, tuple[Callable[[OidcProvider], str], str]] = {
 def outcome(listener: Listener, token: str) -> list[Refusal]:
     listener.refusals.clear()
     with suppress(EngineUnavailable):
-        assert listener.way(bearing(token)) is None
+        assert listener.authenticator(bearing(token)) is None
     return list(listener.refusals)
 
 

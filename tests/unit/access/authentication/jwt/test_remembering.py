@@ -81,16 +81,16 @@ def test_a_token_is_not_remembered_beyond_its_expiry(
 
 
 def test_only_so_many_tokens_are_remembered(provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock) -> None:
-    way = by_token([kubernetes], clock, max_remembered=2)
+    authenticator = by_token([kubernetes], clock, max_remembered=2)
     tokens = [bearing(token_of(provider, jti=str(number))) for number in range(3)]
     for token in tokens:
-        assert way(token) == CALLER
+        assert authenticator(token) == CALLER
     rotate(provider)
     clock.advance(COOL_DOWN)
-    way(bearing(sign({"alg": "RS256", "kid": "not there"}, claims_of(provider), rsa_key("1"))))
+    authenticator(bearing(sign({"alg": "RS256", "kid": "not there"}, claims_of(provider), rsa_key("1"))))
     with pytest.raises(EngineUnavailable, match="not known yet"):
-        way(tokens[0])
-    assert [way(token) for token in tokens[1:]] == [CALLER, CALLER]
+        authenticator(tokens[0])
+    assert [authenticator(token) for token in tokens[1:]] == [CALLER, CALLER]
 
 
 def test_a_refusal_is_not_remembered(provider: OidcProvider, listener: Listener, clock: FakeClock) -> None:
@@ -101,11 +101,11 @@ def test_a_refusal_is_not_remembered(provider: OidcProvider, listener: Listener,
 
 
 def test_threads_share_what_is_remembered(provider: OidcProvider, kubernetes: TokenIssuer, clock: FakeClock) -> None:
-    way = by_token([kubernetes], clock, max_remembered=3)
+    authenticator = by_token([kubernetes], clock, max_remembered=3)
     subjects = [f"user-{number % 7}" for number in range(280)]
     shown = {subject: bearing(token_of(provider, sub=subject)) for subject in set(subjects)}
     with ThreadPoolExecutor(8) as threads:
-        callers = list(threads.map(way, [shown[subject] for subject in subjects]))
+        callers = list(threads.map(authenticator, [shown[subject] for subject in subjects]))
     assert callers == [f"jwt:kubernetes:{subject}" for subject in subjects]
 
 

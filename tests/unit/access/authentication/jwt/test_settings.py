@@ -10,7 +10,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider
 from tests.unit.access.authentication.jwt.listener import NOW, bearing, token_of
 
-from tokend_server.access.build import build_door
+from tokend_server.access.build import build_access_control
 from tokend_server.clock import Deadline
 from tokend_server.config import Config
 from tokend_server.config.warnings import config_warnings
@@ -63,10 +63,10 @@ def test_callers_clocks_have_the_grace_that_is_set(  # noqa: PLR0913, PLR0917 - 
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, settings: dict[str, Any], skew: int
 ) -> None:
     config = config_with(tmp_path, provider, settings)
-    ((_, way),) = build_door(config, metrics, clock).ways(config.grpc.guarded[0])
-    assert way(bearing(token_of(provider, exp=NOW - skew + 1, iat=NOW + skew, nbf=NOW + skew)))
+    ((_, authenticator),) = build_access_control(config, metrics, clock).authenticators(config.grpc.guarded[0])
+    assert authenticator(bearing(token_of(provider, exp=NOW - skew + 1, iat=NOW + skew, nbf=NOW + skew)))
     for changes in ({"exp": NOW - skew}, {"iat": NOW + skew + 1}, {"nbf": NOW + skew + 1}):
-        assert way(bearing(token_of(provider, **changes))) is None
+        assert authenticator(bearing(token_of(provider, **changes))) is None
 
 
 @pytest.mark.parametrize("longest", [2048, 16384])
@@ -74,10 +74,10 @@ def test_callers_tokens_are_as_long_as_is_set(
     tmp_path: Path, provider: OidcProvider, clock: FakeClock, metrics: Metrics, longest: int
 ) -> None:
     config = config_with(tmp_path, provider, {}, max_token_bytes=longest)
-    ((_, way),) = build_door(config, metrics, clock).ways(config.grpc.guarded[0])
+    ((_, authenticator),) = build_access_control(config, metrics, clock).authenticators(config.grpc.guarded[0])
     fitting = "p" * ((longest - len(token_of(provider, pad=""))) * 3 // 4)
-    assert way(bearing(token_of(provider, pad=fitting)))
-    assert way(bearing(token_of(provider, pad=f"{fitting}pppp"))) is None
+    assert authenticator(bearing(token_of(provider, pad=fitting)))
+    assert authenticator(bearing(token_of(provider, pad=f"{fitting}pppp"))) is None
     refused = metrics.registry.get_sample_value("tokend_caller_tokens_refused_total", {"why": "too_long"})
     assert refused == 1
 

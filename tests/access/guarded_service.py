@@ -1,4 +1,4 @@
-"""A service with a listener for each way to tell who calls, and local engines that remember what reached them."""
+"""A service with a listener for each authenticator, and local engines that remember what reached them."""
 
 import dataclasses
 import secrets
@@ -120,7 +120,7 @@ class Credentials:
 
 
 @dataclasses.dataclass(frozen=True)
-class House:
+class GuardedService:
     """The running service.
 
     Attributes:
@@ -152,7 +152,9 @@ class House:
 
 
 @contextmanager
-def open_house(directory: Path, credentials: Credentials, provider: OidcProvider, **grpc: object) -> Iterator[House]:
+def serve_guarded(
+    directory: Path, credentials: Credentials, provider: OidcProvider, **grpc: object
+) -> Iterator[GuardedService]:
     """Serves until the block ends; `grpc` are more settings of [grpc]."""
     reached: list[object] = []
     engines: dict[str, Engine] = {}
@@ -165,13 +167,13 @@ def open_house(directory: Path, credentials: Credentials, provider: OidcProvider
 
     config = Config.model_validate(_settings(directory, credentials, provider.issuer, grpc))
     with ExitStack() as undo:
-        with pytest.MonkeyPatch.context() as patch:  # for no longer: this house outlives the tests of other services
+        with pytest.MonkeyPatch.context() as patch:  # for no longer: this guarded outlives the tests of other services
             patch.setattr(app, "build_engines", remembering)
             service = app.start(config)
         undo.callback(service.stop)
         listeners = [SOCKET if address.startswith("unix:") else address for address in config.grpc.listen]
         addresses = dict(zip(listeners, service.grpc_addresses, strict=True))
-        yield House(credentials, addresses, reached, engines)
+        yield GuardedService(credentials, addresses, reached, engines)
 
 
 def _settings(
