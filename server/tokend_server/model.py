@@ -102,6 +102,7 @@ class IssuedToken(NamedTuple):
         expire_time: The token's `exp`.
         refresh_time: When to fetch the next token.
         algorithm: The JWS algorithm that signed it, such as RS512.
+        key_id: The `kid` of the key that signed it, if it has one.
         outcome: Whether the identity was created, linked to or only retrieved; None where the engine is not told.
     """
 
@@ -110,6 +111,7 @@ class IssuedToken(NamedTuple):
     expire_time: NumericDate
     refresh_time: NumericDate
     algorithm: str
+    key_id: str | None
     outcome: IdentityOutcome | None
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import jwt
 import pytest
 from tests.fakes.clock import FakeClock
 
@@ -87,6 +88,11 @@ class EngineContract:
     def test_a_token_is_to_be_replaced_at_a_third_of_its_life(self, subject: Subject) -> None:
         issued = _token(subject, "fresh", token_duration=timedelta(seconds=900))
         assert issued.expire_time - issued.refresh_time == 600
+
+    def test_key_and_algorithm_are_those_that_the_token_names(self, subject: Subject) -> None:
+        issued = _token(subject, "signed")
+        header = jwt.get_unverified_header(issued.token.reveal())
+        assert (issued.key_id, issued.algorithm) == (header.get("kid"), header["alg"])
 
     def test_a_guest_becomes_the_user_and_keeps_its_id(self, subject: Subject) -> None:
         guest = subject.create_guest()

@@ -132,9 +132,8 @@ def resigned(config: Path, server: ServerProcess, kind: str) -> Callable[[Change
         with closing(open_migrated_store(load_config(config))) as store:
             signer = TokenSigner(store, SystemClock())
             signer.refresh()
-            return signer.sign(
-                {**claims, **change(claims)}, SigningAlgorithm(algorithm), TokenType(token_type)
-            ).reveal()
+            signed = signer.sign({**claims, **change(claims)}, SigningAlgorithm(algorithm), TokenType(token_type))
+            return signed.token.reveal()
 
     return sign
 

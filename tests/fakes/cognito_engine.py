@@ -25,6 +25,9 @@ from tokend_server.model import (
 
 ISSUER = "https://cognito-identity.amazonaws.com"
 
+#: The key that signs its tokens.
+KEY_ID = "us-east-1-9"
+
 
 def identity_id_of(identity_pool_id: str, user: str) -> str:
     """The identity that a user of the pool has in every run."""
@@ -33,7 +36,7 @@ def identity_id_of(identity_pool_id: str, user: str) -> str:
 
 def unsigned_jwt(identity_id: str, identity_pool_id: str, iat: NumericDate, exp: NumericDate, serial: int) -> str:
     """A token in Cognito's form, with a random signature of the right length; the serial number is in it."""
-    header = {"kid": "us-east-1-9", "typ": "JWS", "alg": "RS512"}
+    header = {"kid": KEY_ID, "typ": "JWS", "alg": "RS512"}
     claims = {"sub": identity_id, "aud": identity_pool_id, "amr": ["authenticated"], "iss": ISSUER}
     parts = (json.dumps(header).encode(), json.dumps(claims | {"exp": exp, "iat": iat}).encode(), serial.to_bytes(256))
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
@@ -53,7 +56,9 @@ class CognitoLikeEngine:
         iat = int(self._clock.now())
         exp = iat + int(request.token_duration.total_seconds())
         token = unsigned_jwt(identity_id, request.identity_pool_id, iat, exp, next(self._serials))
-        return IssuedToken(identity_id, Secret(token), exp, refresh_time(iat, exp), "RS512", IdentityOutcome.RETRIEVED)
+        return IssuedToken(
+            identity_id, Secret(token), exp, refresh_time(iat, exp), "RS512", KEY_ID, IdentityOutcome.RETRIEVED
+        )
 
     def lookup_developer_identity(self, request: LookupRequest, _deadline: Deadline) -> DeveloperIdentity:
         user = request.developer_user_identifier or Secret("alice")

@@ -26,6 +26,7 @@ ISSUED = IssuedToken(
     expire_time=1_800_000_900,
     refresh_time=1_800_000_450,
     algorithm="RS512",
+    key_id="key-1",
     outcome=IdentityOutcome.RETRIEVED,
 )
 

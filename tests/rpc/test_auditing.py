@@ -29,7 +29,7 @@ from tokend_server.access.audit.auditor import Auditor
 from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.callers import keys
 from tokend_server.model import Secret
-from tokend_server.rpc.interceptors.auditing import auditing
+from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.server import SERVICE_NAME
@@ -118,7 +118,7 @@ def token(**header: str) -> Secret:
 
 
 def test_an_issued_token_is_reported_with_all_that_was_asked_and_answered(audited: Audited) -> None:
-    audited.service.engine.answers["get"] = ISSUED._replace(token=token(alg="RS512", kid="us-east-1-3"))
+    audited.service.engine.answers["get"] = ISSUED._replace(token=token(alg="RS512"), key_id="us-east-1-3")
     request = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=POOL_ID,
         identity_id=IDENTITY_ID,
@@ -188,9 +188,8 @@ def test_the_other_operations_are_reported_too(
     assert "alice" not in audited.text
 
 
-@pytest.mark.parametrize("header", ["not base64!", "bm90IGpzb24", "W10", "eyJhbGciOiJub25lIn0", ""])
-def test_a_token_of_an_odd_form_has_no_key_id(header: str, audited: Audited) -> None:
-    audited.service.engine.answers["get"] = ISSUED._replace(token=Secret(f"{header}.claims.signature"), outcome=None)
+def test_what_is_not_known_of_a_token_is_left_out(audited: Audited) -> None:
+    audited.service.engine.answers["get"] = ISSUED._replace(key_id=None, outcome=None)
     audited.call(GET)
     assert audited.event()["additionalEventData"].keys() == {"expireTime", "policy"}
 
@@ -377,7 +376,7 @@ FULL = "file:/dev/full"
 def failing_audit(*, required: bool) -> Iterator[GrpcService]:
     sections = {"audit": {"destination": FULL, "required": required}}
     with grpc_service(FakeClock(), sections) as service:
-        service.engine.answers["get"] = ISSUED._replace(token=token(kid="k"))
+        service.engine.answers["get"] = ISSUED._replace(token=token())
         yield service
 
 
@@ -515,7 +514,7 @@ CANARIES: Mapping[str, "Message"] = {
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_line_has_a_secret(request_of: str, audited: Audited, *, fails: bool) -> None:
     engine, request = audited.service.engine, CANARIES[request_of]
-    engine.answers["get"] = ISSUED._replace(token=token(alg="RS512", kid="k"))
+    engine.answers["get"] = ISSUED._replace(token=token(alg="RS512"))
     engine.failure = KeyError(CANARY) if fails else None
     method = type(request).__name__.removesuffix("Request")
     for key in (CHECKOUT, READER, Secret(CANARY)):

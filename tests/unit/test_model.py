@@ -31,7 +31,7 @@ LOGIN = Login("login.example", SECRET)
 #: A value of every noun that holds a secret.
 HOLDERS: list[object] = [
     TokenRequest("pool:1", {"login.example": SECRET}),
-    IssuedToken("pool:2", SECRET, 2, 1, "RS512", IdentityOutcome.CREATED),
+    IssuedToken("pool:2", SECRET, 2, 1, "RS512", "key-1", IdentityOutcome.CREATED),
     LookupRequest("pool:1", developer_user_identifier=SECRET),
     DeveloperIdentity("pool:2", (SECRET,)),
     MergeRequest("pool:1", "login.example", SECRET, SECRET),

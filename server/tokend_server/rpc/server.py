@@ -22,11 +22,18 @@ from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool
 from tokend_server.rpc.health import HealthService
-from tokend_server.rpc.interceptors.auditing import auditing
-from tokend_server.rpc.interceptors.callers import identifying, limiting
+from tokend_server.rpc.interceptors.audit import auditing
+from tokend_server.rpc.interceptors.authentication import identifying
+from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.errors import translating_errors
 from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor
-from tokend_server.rpc.interceptors.load import (
+from tokend_server.rpc.interceptors.metrics import (
+    counting_skipped,
+    counting_unknown_methods,
+    create_series,
+    observing,
+)
+from tokend_server.rpc.interceptors.overload import (
     Threads,
     learning,
     pausing,
@@ -34,13 +41,7 @@ from tokend_server.rpc.interceptors.load import (
     refusing_excess,
     unknown_method,
 )
-from tokend_server.rpc.interceptors.metadata import beginning, limiting_metadata
-from tokend_server.rpc.interceptors.metrics import (
-    counting_skipped,
-    counting_unknown_methods,
-    create_series,
-    observing,
-)
+from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import rules
 from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target

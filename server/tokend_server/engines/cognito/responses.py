@@ -29,6 +29,7 @@ def issued_token(request: TokenRequest, response: Mapping[str, Any]) -> tuple[Is
         expire_time=facts.expire_time,
         refresh_time=refresh_time(issued_at, facts.expire_time),
         algorithm=facts.algorithm,
+        key_id=facts.key_id,
         outcome=None,
     )
     return issued, issued_at

@@ -25,11 +25,13 @@ class TokenFacts(NamedTuple):
         issued_at: Its `iat`, or None.
         expire_time: Its `exp`.
         algorithm: Its `alg`, or `unknown` for one that no OpenID provider would sign with.
+        key_id: Its `kid`, if it has one.
     """
 
     issued_at: NumericDate | None
     expire_time: NumericDate
     algorithm: str
+    key_id: str | None
 
 
 def read_unverified(token: Secret) -> TokenFacts:
@@ -45,11 +47,12 @@ def read_unverified(token: Secret) -> TokenFacts:
     expire_time = _date(claims.get("exp"))
     if expire_time is None:
         raise UnreadableToken
-    algorithm = header.get("alg")
+    algorithm, key_id = header.get("alg"), header.get("kid")
     return TokenFacts(
         issued_at=_date(claims.get("iat")),
         expire_time=expire_time,
         algorithm=algorithm if isinstance(algorithm, str) and algorithm in _ALGORITHMS else "unknown",
+        key_id=key_id if isinstance(key_id, str) else None,
     )
 
 

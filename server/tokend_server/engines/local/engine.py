@@ -137,12 +137,14 @@ class LocalEngine:
         issued_at = self._today()
         expire_time = issued_at + int(request.token_duration.total_seconds())
         claims = token_claims(self._pool, request, identity_id, presented, (issued_at, expire_time))
+        signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type)
         return IssuedToken(
             identity_id=identity_id,
-            token=self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type),
+            token=signed.token,
             expire_time=expire_time,
             refresh_time=refresh_time(issued_at, expire_time),
             algorithm=self._pool.signing_algorithm.value,
+            key_id=signed.key_id,
             outcome=outcome,
         )
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import ECKey, RSAKey
@@ -17,6 +17,13 @@ from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, si
 from tokend_server.engines.local.store import KeyStore, StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import KeySet, NumericDate, Secret
+
+
+class SignedToken(NamedTuple):
+    """A token in compact form, and the `kid` of the key that signed it."""
+
+    token: Secret
+    key_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +83,14 @@ class TokenSigner:
         """
         self._current(algorithm)
 
-    def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType) -> Secret:
-        """The claims, in the order given, as a signed JWT with the members of Cognito's header.
+    def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType) -> SignedToken:
+        """Signs the claims, in the order given, below the members of Cognito's header.
 
         Raises:
             EngineUnavailable: No key of the algorithm signs now.
         """
-        return self._current(algorithm)[1].sign(claims, token_type)
+        key, signer = self._current(algorithm)
+        return SignedToken(signer.sign(claims, token_type), key.kid)
 
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them."""

@@ -121,6 +121,17 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         return behavior
 
 
+def checking(behavior: Behavior, check: Callable[[grpc.ServicerContext], object]) -> Behavior:
+    """Checks each call first; one whose check raises is not worked on."""
+
+    @wraps(behavior)
+    def checked(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+        check(context)
+        return behavior(request, context, *rest)
+
+    return checked
+
+
 def method_kind(*, request_streaming: bool, response_streaming: bool) -> str:
     """The `grpc_type` of a method, as go-grpc-middleware names it."""
     if request_streaming:

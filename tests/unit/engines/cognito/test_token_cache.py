@@ -32,7 +32,7 @@ class Clocks:
 
 
 def token(name: str = "a", iat: int = IAT, exp: int = EXP) -> IssuedToken:
-    return IssuedToken("us-east-1:0", Secret(name), exp, refresh_time(iat, exp), "RS512", None)
+    return IssuedToken("us-east-1:0", Secret(name), exp, refresh_time(iat, exp), "RS512", "key-1", None)
 
 
 @pytest.fixture

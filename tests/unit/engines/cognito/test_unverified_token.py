@@ -47,11 +47,12 @@ def test_whatever_a_token_holds_its_facts_are_of_their_types(header: object, cla
         assert 0 <= facts.expire_time <= LAST_DATE
         assert facts.issued_at is None or 0 <= facts.issued_at <= LAST_DATE
         assert facts.algorithm in {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "unknown"}
+        assert facts.key_id is None or isinstance(facts.key_id, str)
 
 
 @given(iat=st.integers(0, LAST_DATE), exp=st.integers(0, LAST_DATE), more=st.dictionaries(st.text(), st.text()))
 def test_the_facts_of_a_token(iat: int, exp: int, more: dict[str, str]) -> None:
-    assert read_unverified(token(more | {"iat": iat, "exp": exp})) == TokenFacts(iat, exp, "RS512")
+    assert read_unverified(token(more | {"iat": iat, "exp": exp})) == TokenFacts(iat, exp, "RS512", None)
 
 
 @pytest.mark.parametrize("exp", [None, True, False, "1800000000", "", -1, -0.5, 2**63, 2**70, 1e300, [1], {}])
@@ -73,7 +74,12 @@ def test_any_number_is_a_date(exp: float, read: int) -> None:
 
 @pytest.mark.parametrize("iat", [None, True, "1", -1, 2**63, [1], {"a": 1}])
 def test_an_issue_date_that_is_none_is_left_out(iat: Any) -> None:  # noqa: ANN401 - JSON
-    assert read_unverified(token({"exp": 9, "iat": iat})) == TokenFacts(None, 9, "RS512")
+    assert read_unverified(token({"exp": 9, "iat": iat})) == TokenFacts(None, 9, "RS512", None)
+
+
+@pytest.mark.parametrize(("kid", "key_id"), [("us-east-1-3", "us-east-1-3"), (None, None), (3, None), (["k"], None)])
+def test_a_key_id_is_a_text(kid: object, key_id: str | None) -> None:
+    assert read_unverified(token({"exp": 9}, {"alg": "RS512", "kid": kid})).key_id == key_id
 
 
 @pytest.mark.parametrize("algorithm", [None, 1, ["RS512"], {"RS512": 1}, "none", "HS256", "rs512", "", "RS512 "])

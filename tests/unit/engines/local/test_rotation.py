@@ -152,6 +152,6 @@ def test_what_is_added_and_removed_is_what_the_engine_signs_with(
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)
     local.key_refresh.refresh()
-    header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS))
+    header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS).token)
     assert header["kid"] == second
     assert [key["kid"] for key in json.loads(local.signer.key_set().jwks)["keys"]] == [second]

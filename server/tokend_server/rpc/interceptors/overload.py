@@ -9,7 +9,7 @@ import grpc
 from tokend_server.call import current_call
 from tokend_server.errors import TokendError, TooManyRequests
 from tokend_server.model import ANONYMOUS
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
 from tokend_server.rpc.status import to_status
 from tokend_server.rpc.worker_pool import WorkerPool
 
@@ -31,14 +31,12 @@ def refusing_excess(threads: Threads, on_refusal: Callable[[], None]) -> Layer:
     def layer(method: Method, behavior: Behavior) -> Behavior:
         is_excess = threads(method).refuses
 
-        @wraps(behavior)
-        def refused(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+        def check(_context: grpc.ServicerContext) -> None:
             if is_excess():
                 on_refusal()
                 raise _too_many()
-            return behavior(request, context, *rest)
 
-        return refused
+        return checking(behavior, check)
 
     return layer
 
@@ -56,16 +54,14 @@ def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: b
     def layer(method: Method, behavior: Behavior) -> Behavior:
         count_in = threads(method).count_in
 
-        @wraps(behavior)
-        def learned(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+        def tell(_context: grpc.ServicerContext) -> None:
             call = current_call()
             if anonymous:
                 learn(call.source, call.caller)
             elif call.caller != ANONYMOUS:
                 count_in(learn(call.source, call.caller))
-            return behavior(request, context, *rest)
 
-        return learned
+        return checking(behavior, tell)
 
     return layer
 

@@ -1,18 +1,17 @@
-"""The layers that find out who calls, and hold each caller to its limits."""
+"""The layer that finds out who calls."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.access.authentication.presented import Authenticator, Presented
-from tokend_server.access.rate_limits import RateLimits
 from tokend_server.call import Call, current_call
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
 from tokend_server.model import ANONYMOUS
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
 from tokend_server.rpc.policy import Rule
 
 _Read: TypeAlias = Callable[[Call, grpc.ServicerContext], Presented]
@@ -42,33 +41,13 @@ def identifying(
         rule = rules.get(method.path)
         identify = _identify(authenticators, read, rule)
 
-        @wraps(behavior)
-        def identified(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+        def check(context: grpc.ServicerContext) -> None:
             if rule is None:
                 raise CallerNotAllowed("No rule allows this method.")
             call = current_call()
             call.authenticator, call.caller = identify(call, context)
-            return behavior(request, context, *rest)
 
-        return identified
-
-    return layer
-
-
-def limiting(limits: RateLimits) -> Layer:
-    """A layer that refuses calls of a caller that makes too many."""
-
-    def layer(_method: Method, behavior: Behavior) -> Behavior:
-        @wraps(behavior)
-        def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            place = limits.begin(current_call().caller)
-            try:
-                return behavior(request, context, *rest)
-            finally:
-                if place:
-                    place.end()
-
-        return limited
+        return checking(behavior, check)
 
     return layer
 

@@ -13,7 +13,7 @@ from tokend_server.call import CURRENT_CALL, Call, current_call
 from tokend_server.clock import Clock
 from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
 from tokend_server.trace_context import parse_traceparent
 
 #: What HTTP/2 adds to the length of a header field for its size (RFC 9113, section 6.5.2).
@@ -86,13 +86,11 @@ def limiting_metadata(most_bytes: int) -> Layer:
     """A layer that measures metadata itself: gRPC's own limit binds only clients that acknowledge its settings."""
 
     def layer(_method: Method, behavior: Behavior) -> Behavior:
-        @wraps(behavior)
-        def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            if current_call().metadata_bytes > most_bytes:
-                raise MetadataTooLarge(f"The metadata of a call may have at most {most_bytes} bytes.")
-            return behavior(request, context, *rest)
+        return checking(behavior, check)
 
-        return limited
+    def check(_context: grpc.ServicerContext) -> None:
+        if current_call().metadata_bytes > most_bytes:
+            raise MetadataTooLarge(f"The metadata of a call may have at most {most_bytes} bytes.")
 
     return layer
 

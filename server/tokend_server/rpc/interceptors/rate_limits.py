@@ -1,0 +1,28 @@
+"""The layer that holds each caller to its limits."""
+
+from functools import wraps
+from typing import Any
+
+import grpc
+
+from tokend_server.access.rate_limits import RateLimits
+from tokend_server.call import current_call
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+
+
+def limiting(limits: RateLimits) -> Layer:
+    """A layer that refuses calls of a caller that makes too many."""
+
+    def layer(_method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def limited(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            place = limits.begin(current_call().caller)
+            try:
+                return behavior(request, context, *rest)
+            finally:
+                if place:
+                    place.end()
+
+        return limited
+
+    return layer
