@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from tokend.v1.error_reason_pb2 import ErrorReason
 from tokend_server.cli.check_config import check_config
 from tokend_server.config import environment_variables
+from tokend_server.config.listeners import Authenticator
 from tokend_server.errors import TokendError
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.status import STATUS
@@ -57,6 +59,11 @@ def test_the_metrics_table_is_the_code() -> None:
     registry = Metrics(CollectorRegistry()).registry
     exported = {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}
     assert documented == exported
+
+
+def test_every_authenticator_is_described() -> None:
+    table = text("server/SECURITY.md").split("\n## Who calls\n")[1].split("\n### ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*get_args(Authenticator)}
 
 
 def test_every_error_belongs_to_the_drawn_tree() -> None:

@@ -7,6 +7,8 @@ import pytest
 from tests.rpc.limits import ALL_BROKEN, Case, cases, changed
 from tests.support.grpc_service import METHODS, VALID, GrpcService, failure, grpc_service
 
+from tokend_server.model import Operation
+
 CASES = tuple(cases())
 
 
@@ -25,6 +27,10 @@ def service(shared: GrpcService) -> GrpcService:
 def case_name(case: Case) -> str:
     value = case.value if isinstance(case.value, int) else f"{len(str(case.value))} characters"
     return f"{case.method}-{case.field}-{value}"
+
+
+def test_every_operation_is_tried_here() -> None:
+    assert set(VALID) == set(Operation)
 
 
 @pytest.mark.parametrize("method", METHODS)
