@@ -1,3 +1,5 @@
+"""The entry of the command `tokend`, which loads nearly nothing before signals and gRPC are set."""
+
 import os
 import signal
 import sys

@@ -1,3 +1,5 @@
+"""Rates with a burst: how many of something are admitted a second, and at once after a pause."""
+
 import threading
 
 from tokend_server.clock import Clock

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from tokend_server.cli.keys import keys
-from tokend_server.config import Cognito, OpenIdConnectProvider, Section
+from tokend_server.config import Cognito, Grpc, OpenIdConnectProvider, Section
 from tokend_server.engines.local.key_times import KEY_TIMES
 from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
 from tokend_server.rpc.server import GrpcServer
@@ -53,6 +53,10 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (README, "gives up after 30 seconds", constant("engines.local.stores.sql.store.MIGRATION_PATIENCE"), 30),
     (README, "signs in an hour by default", default_of("add", "signs_in"), 3600),
     (README, "holds up a stop for five seconds at most", constant("tracing.provider._LONGEST_FLUSH"), 5),
+    ("server/decisions/optimistic-commits.md", "20 times at most", constant("engines.local.engine.MAX_ATTEMPTS"), 20),
+    ("server/decisions/thread-pool.md", "`grpc.threads` threads, 16 by default", setting(Grpc, "threads"), 16),
+    ("server/decisions/no-cache-of-local-tokens.md", "one call in five minutes", refresh_time(0, 900), 300),
+    ("server/decisions/one-process.md", "signing keys that each reads every two seconds", KEY_TIMES.refresh, 2),
     (SECURITY, "one fetch in 30 seconds", constant("oidc.keys.COOL_DOWN"), 30),
     (SECURITY, "256 random bits", 8 * constant("callers.keys._RANDOM_BYTES"), 256),
     (SECURITY, "beyond 1,000 at once and 500 a second", constant("rpc.worker_pool._ABANDONED_BURST"), 1000),

@@ -1,0 +1,1 @@
+"""The engines that answer for identity pools, and the choice of one for each pool."""

@@ -1,0 +1,1 @@
+"""The layers around every call of a listener; `call_layers` in rpc/server.py has their order."""

@@ -1,0 +1,1 @@
+"""The kinds of store behind the local engine's port, and what opens and measures them."""
