@@ -104,6 +104,7 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 		variables: maps.Clone(harness.variables), tokens: map[string]string{},
 		sources: map[string]tokend.TokenSource{}, marks: map[string]int64{},
 	}
+	p.conduct("/reset")
 	p.client = harness.clientOf(t, c.Server, tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(p.count)))
 	opts := []tokend.SourceOption{tokend.WithClock(p.clock.Now)}
 	if c.MaxUsers > 0 {
@@ -113,7 +114,6 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 		opts = append(opts, tokend.WithRefreshTimeout(timeout))
 	}
 	p.cache = newCache(t, p.client, opts...)
-	p.conduct("/reset")
 	p.variables["run"] = randomWord()
 	p.variables["number"] = "${number}" // another for each user of a stampede
 	expanded := map[string]string{}

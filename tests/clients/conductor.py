@@ -109,7 +109,7 @@ class Conductor:
                     "/release": self._release,
                     "/reset": self._reset,
                     "/stop": self._served.stop,
-                    "/start": self._served.start,
+                    "/start": self._served.start_again,
                     "/rotate": self._served.rotate,
                     "/hang": self._replicas.hang,
                 }
