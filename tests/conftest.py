@@ -48,5 +48,5 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tokend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server of its own process, on a fresh store."""
-    with ServerProcess(write_config(tmp_path_factory.mktemp("tokend"))) as server:
+    with ServerProcess(write_config(tmp_path_factory.mktemp("tokend")), afresh=True) as server:
         yield server

@@ -70,9 +70,7 @@ class Member:
     """
 
     def __init__(self, config: Path) -> None:
-        # A run is mostly starts, and those are mostly compiling unless it is kept.
-        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(config.parent / "compiled")}
-        self._server = ServerProcess(config, compiled)
+        self._server = ServerProcess(config)
         self.caller = Caller(self._server)
         self.is_killed = threading.Event()
         self._settled: Sample | None = None

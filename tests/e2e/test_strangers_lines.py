@@ -52,7 +52,7 @@ def tls_server(directory: Path, verbosity: str | None = None) -> Iterator[Server
     settings = "".join(f'{name} = "{directory}/tls.{end}"\n' for name, end in names.items())
     policy = '[policy.all]\ncallers = ["*"]\npools = ["*"]\noperations = ["*"]\n'
     config = write_config(directory, policy, f'{settings}identify_by = ["mutual_tls"]\n')
-    with ServerProcess(config, {"GRPC_VERBOSITY": verbosity} if verbosity else None) as running:
+    with ServerProcess(config, {"GRPC_VERBOSITY": verbosity} if verbosity else None, afresh=True) as running:
         yield running
 
 
@@ -116,7 +116,7 @@ def test_a_stranger_writes_no_lines(tmp_path: Path) -> None:
 
 
 def test_whoever_breaks_http2_writes_no_lines(tmp_path: Path) -> None:
-    with ServerProcess(write_config(tmp_path)) as server:
+    with ServerProcess(write_config(tmp_path), afresh=True) as server:
         for number in range(TIMES):
             send(server.endpoint, BROKEN_HTTP2[number % len(BROKEN_HTTP2)])
         assert server.stop() == 0

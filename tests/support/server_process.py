@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.preloaded import fork
+
 STOP_TIMEOUT = 30
 
 POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
@@ -49,6 +51,7 @@ class ServerProcess:
         directory: Where it runs.
         under: A command that runs it.
         module: What is run instead of tokend itself.
+        afresh: Whether it loads its modules itself, rather than being forked from a process that has.
 
     Attributes:
         endpoint: Where it takes calls.
@@ -57,7 +60,7 @@ class ServerProcess:
         log: What it has logged so far, a record a line.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the servers of tests differ in
         self,
         config: Path,
         environment: Mapping[str, str] | None = None,
@@ -65,18 +68,26 @@ class ServerProcess:
         *,
         under: Sequence[str] = (),
         module: str = "tokend_server",
+        afresh: bool = False,
     ) -> None:
         self.identity_pool_id = POOL_ID
         self.developer_provider_name = DEVELOPER_PROVIDER
         self.log: list[dict[str, Any]] = []
         self.output: list[str] = []
-        self._process = subprocess.Popen(
-            [*under, sys.executable, "-m", module, "serve", "--config", str(config)],
-            cwd=directory,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {})},
-            encoding="utf-8",
-        )
+        lines, stderr = os.pipe()
+        self._lines = os.fdopen(lines, encoding="utf-8")
+        arguments = ["serve", "--config", str(config)]
+        variables = {**os.environ, **(environment or {})}
+        try:
+            self._process = (
+                subprocess.Popen(
+                    [*under, sys.executable, "-m", module, *arguments], cwd=directory, stderr=stderr, env=variables
+                )
+                if afresh or under
+                else fork(module, arguments, variables, directory or Path.cwd(), stderr)
+            )
+        finally:
+            os.close(stderr)
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -126,8 +137,7 @@ class ServerProcess:
         self.wait()
 
     def _read_log(self) -> None:
-        assert self._process.stderr
-        with self._process.stderr as lines:
+        with self._lines as lines:
             for line in lines:
                 self.output.append(line)
                 if line.startswith("{"):

@@ -1,0 +1,62 @@
+"""A server that is forked from a process that has loaded tokend is as one that is started."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.support.server_process import ServerProcess, write_config
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[ServerProcess]]:
+    """One of each, with a directory and a variable of its own."""
+    with ExitStack() as running:
+        yield [
+            running.enter_context(
+                ServerProcess(Path("tokend.toml"), {"TOKEND_LOG_LEVEL": "debug"}, directory, afresh=afresh)
+            )
+            for afresh in (False, True)
+            for directory in [write_config(tmp_path_factory.mktemp("server")).parent]
+        ]
+
+
+def of_the_process(server: ServerProcess) -> dict[str, object]:
+    """What the operating system says of a process."""
+    proc = Path(f"/proc/{server.pid}")
+    status = (line.partition(":") for line in (proc / "status").read_text(encoding="ascii").splitlines())
+    return {
+        "signals": {name: text for name, _, text in status if name in {"SigIgn", "SigCgt"}},
+        "limits": (proc / "limits").read_text(encoding="ascii"),
+        "streams": [(proc / "fd" / str(number)).readlink().name.partition(":")[0] for number in range(3)],
+    }
+
+
+def start_of_the_log(server: ServerProcess) -> list[tuple[str, str]]:
+    records = [(record["level"], record["message"]) for record in server.log]
+    return sorted(records[: records.index(("INFO", "serving"))])
+
+
+def test_the_operating_system_sees_no_difference(servers: Sequence[ServerProcess]) -> None:
+    forked, started = map(of_the_process, servers)
+    assert forked == started
+
+
+def test_it_does_the_same_and_ends_with_the_same_code(servers: Sequence[ServerProcess]) -> None:
+    forked, started = map(start_of_the_log, servers)
+    assert forked == started
+    assert "DEBUG" in {level for level, _ in forked}
+    assert [server.exit_code for server in servers] == [None, None]
+    assert [server.stop() for server in servers] == [0, 0]
+
+
+def test_its_end_by_a_signal_is_seen(tmp_path: Path) -> None:
+    server = ServerProcess(write_config(tmp_path))
+    server.kill()
+    assert server.exit_code == -signal.SIGKILL
+
+
+def test_it_says_why_it_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"\['configuration: grpc.threads: Input should be greater than [^']*\\n'\]"):
+        ServerProcess(write_config(tmp_path, grpc="threads = 0"))

@@ -1,0 +1,172 @@
+"""A process that has loaded tokend and forks: what it starts is spared the second of CPU time that loading takes.
+
+A forked process has the arguments, the environment, the directory and the standard streams that it would have by
+`python -m MODULE`, and ends as that would. It shares its seed of hashes with the others, and modules that read the
+environment when they are loaded have read this one's.
+"""
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+#: All that a server may need, also what only some load.
+_LOADED = (
+    "tokend_server.cli",
+    "tokend_server.engines.cognito.build",
+    "tokend_server.engines.local.stores.sql.migrations.upgrade",
+)
+
+_MOST_BYTES = 1 << 20
+
+
+class ForkedProcess:
+    """A process of `fork`, with what is used of `subprocess.Popen`."""
+
+    def __init__(self, status: int) -> None:
+        self._status = os.fdopen(status, encoding="ascii")
+        self._code: int | None = None
+        self.pid = int(self._status.readline())
+        self._end = threading.Thread(target=self._wait, daemon=True)
+        self._end.start()
+
+    def poll(self) -> int | None:
+        """How it has ended; None while it runs."""
+        return self._code
+
+    def wait(self, timeout: float) -> int:
+        """Waits for its end."""
+        self._end.join(timeout)
+        if self._code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _wait(self) -> None:
+        with self._status:
+            self._code = int(self._status.readline())
+
+
+def fork(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], directory: Path, stderr: int
+) -> ForkedProcess:
+    """Starts a process, which has the standard input and output of this one.
+
+    Args:
+        module: What it runs as its main module.
+        arguments: Those of its command line.
+        environment: All of its variables.
+        directory: Where it runs.
+        stderr: The descriptor of its standard error.
+    """
+    process = {
+        "module": module,
+        "arguments": arguments,
+        "environment": dict(environment),
+        "directory": str(directory),
+    }
+    status, its_status = os.pipe()
+    try:
+        socket.send_fds(_forking(), [json.dumps(process).encode()], [0, 1, stderr, its_status])
+    finally:
+        os.close(its_status)
+    return ForkedProcess(status)
+
+
+@cache
+def _forking() -> socket.socket:
+    """Where requests go; the process behind it ends with this one."""
+    requests, taken = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with taken:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(taken.fileno())],
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"GRPC_VERBOSITY": "ERROR"},  # as tokend sets it before it loads gRPC
+            cwd=Path(__file__).parents[2],
+            pass_fds=[taken.fileno()],
+        )
+
+    def end() -> None:
+        requests.close()
+        process.wait()
+
+    atexit.register(end)
+    return requests
+
+
+def _serve(requests: socket.socket) -> None:
+    """Forks a process for each request, beside one that waits for its end."""
+    signal.signal(signal.SIGCHLD, _reap)
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(requests, _MOST_BYTES, 4)
+        if not request:
+            return
+        if os.fork() == 0:
+            requests.close()
+            _start(json.loads(request), *descriptors)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _reap(*_: object) -> None:
+    """Takes leave of those that wait no longer; what all have used is then counted as used by the tests."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _start(process: Mapping[str, Any], stdin: int, stdout: int, stderr: int, status: int) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        os.close(status)
+        for number, descriptor in enumerate((stdin, stdout, stderr)):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        _become(**process)
+    else:
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
+        os.write(status, b"%d\n" % pid)
+        _, ended = os.waitpid(pid, 0)
+        os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
+        os._exit(0)
+
+
+def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _load() -> None:
+    for module in _LOADED:
+        import_module(module)
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot fork"
+    gc.freeze()  # else a collection would write to all that is shared
+
+
+if __name__ == "__main__":
+    _load()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
