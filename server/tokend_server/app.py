@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
-from tokend_server.config import Config, ConfigError
+from tokend_server.config import Config
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.build import build_engines
 from tokend_server.log_writer import LogWriter
 from tokend_server.metrics import Metrics

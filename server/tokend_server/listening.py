@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import NamedTuple
 
-from tokend_server.config import ConfigError, host_and_port
+from tokend_server.config import host_and_port
 from tokend_server.config.addresses import is_wildcard
+from tokend_server.config_error import ConfigError
 
 #: What an operator can do about an address that cannot be had.
 _ADVICE: Mapping[int, str] = {

@@ -18,7 +18,7 @@ from tokend_server.repeating import Repeating
 _log = logging.getLogger(__name__)
 
 
-class Look(NamedTuple):
+class ProbeResult(NamedTuple):
     """What a look at the backends has shown.
 
     Attributes:
@@ -80,7 +80,7 @@ class Readiness:
         self._looking = threading.Lock()
         self._looks = Repeating(self._look_and_log, interval, "readiness")
 
-    def look(self) -> Look:
+    def look(self) -> ProbeResult:
         """Looks now.
 
         Returns:
@@ -89,7 +89,7 @@ class Readiness:
         # One look at a time, so that what is reported last is what was seen last.
         with self._looking:
             if self._looks.is_stopped:
-                return Look(ready=False, problems=["shutting down"])
+                return ProbeResult(ready=False, problems=["shutting down"])
             seen = _sum_up(
                 [_check(name, backend) for name, backend in self._backends.items()],
                 [_silent(each.listen, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
@@ -97,12 +97,12 @@ class Readiness:
             self._tell(seen.ready)
             return seen
 
-    def alive(self) -> Look:
+    def alive(self) -> ProbeResult:
         """Whether the process does its work, however slowly; a service that shuts down does."""
         if self._looks.is_stopped:
-            return Look(ready=True, problems=[])
+            return ProbeResult(ready=True, problems=[])
         late = [_silent(each.listen, each.answered) for each in self._reaches() if each.answered > self._patience.live]
-        return Look(ready=not late, problems=late)
+        return ProbeResult(ready=not late, problems=late)
 
     def start(self) -> None:
         """Looks now, and from then on every interval."""
@@ -141,9 +141,9 @@ def _check(name: str, backend: Backend) -> _Checked:
         return _Checked([f"{name}: internal error"], serves=False, ours=True)
 
 
-def _sum_up(checks: Sequence[_Checked], silent: Sequence[str]) -> Look:
+def _sum_up(checks: Sequence[_Checked], silent: Sequence[str]) -> ProbeResult:
     ready = any(check.serves for check in checks) and not any(check.ours for check in checks) and not silent
-    return Look(ready, [*silent, *(problem for check in checks for problem in check.problems)])
+    return ProbeResult(ready, [*silent, *(problem for check in checks for problem in check.problems)])
 
 
 def _silent(listen: str, seconds: float) -> str:

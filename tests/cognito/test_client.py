@@ -17,7 +17,8 @@ from tests.fakes.http_connections import Listener, read_request
 from tests.support.aws_environment import without_aws_settings
 from tests.support.certificates import write_certificate
 
-from tokend_server.config import Cognito, ConfigError
+from tokend_server.config import Cognito
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.cognito.client import cognito_client
 
 OTHER_KEY = AccessKey("AKIAOTHER", "other-secret")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tokend_server.config import Config, ConfigError, Store
+from tokend_server.config import Config, Store
 from tokend_server.config.stores import STORE_KINDS
+from tokend_server.config_error import ConfigError
 
 
 @pytest.mark.parametrize("scheme", STORE_KINDS)

@@ -15,7 +15,6 @@ from tokend_server.config import (
     EMBEDDED_POOL_ID,
     CallerLimitSettings,
     Config,
-    ConfigError,
     Guard,
     JwtIssuer,
     PolicySettings,
@@ -24,6 +23,7 @@ from tokend_server.config import (
     is_local,
     load_config,
 )
+from tokend_server.config_error import ConfigError
 
 POOL_ID = "us-east-1:0a"
 POOL = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\n'

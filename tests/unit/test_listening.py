@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from tests.support.grpc_service import grpc_service
 
-from tokend_server.config import ConfigError
+from tokend_server.config_error import ConfigError
 from tokend_server.listening import Endpoint, endpoints, make_room_for_socket, open_sockets, usable_endpoints
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text

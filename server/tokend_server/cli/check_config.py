@@ -12,17 +12,9 @@ from tokend_server import descriptors
 from tokend_server.access.build import caller_problems
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
-from tokend_server.config import (
-    Config,
-    ConfigError,
-    JwtIssuer,
-    OpenIdConnectProvider,
-    PolicySettings,
-    Pool,
-    Section,
-    load_config,
-)
+from tokend_server.config import Config, JwtIssuer, OpenIdConnectProvider, PolicySettings, Pool, Section, load_config
 from tokend_server.config.warnings import config_warnings
+from tokend_server.config_error import ConfigError
 
 
 @click.command("check-config")

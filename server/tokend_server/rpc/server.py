@@ -14,7 +14,8 @@ from tokend.v1 import developer_identity_service_pb2
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock
-from tokend_server.config import ConfigError, Grpc, Listener
+from tokend_server.config import Grpc, Listener
+from tokend_server.config_error import ConfigError
 from tokend_server.ids import UniqueIds
 from tokend_server.listening import from_here, make_room_for_socket, usable_endpoints, with_port
 from tokend_server.metrics import Metrics

@@ -9,7 +9,7 @@ from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.fault_rows import ANSWERS
 from tokend_server.engines.cognito.faults import failure_label, may_pass
 from tokend_server.engines.cognito.quota import Quota
-from tokend_server.engines.cognito.transport import CURRENT_CALL
+from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL
 from tokend_server.errors import RetryableError
 from tokend_server.metrics import Metrics
 
@@ -49,14 +49,14 @@ class Attempts:
         if _is_final(event["response"]) or (caught and not may_pass(caught)):
             return None
         delay: float | None = self._standard.needs_retry(**event)
-        call = CURRENT_CALL.get()
+        call = CURRENT_UPSTREAM_CALL.get()
         if delay is None or call is None:
             return delay
         in_time = delay < call.deadline.remaining()
         return delay if in_time and not self._quota.take(call.operation) else None
 
     def _before_send(self, **_: object) -> None:
-        if call := CURRENT_CALL.get():
+        if call := CURRENT_UPSTREAM_CALL.get():
             call.deadline.check()
             call.sent_at = self._clock.monotonic()
 
@@ -69,7 +69,7 @@ class Attempts:
         self._observe(exception)
 
     def _observe(self, failure: Exception | str) -> None:
-        call = CURRENT_CALL.get()
+        call = CURRENT_UPSTREAM_CALL.get()
         if call is None or not call.sent_at:
             return
         labels = (self._region, call.operation)

@@ -11,15 +11,16 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError
 
 from tokend_server.clock import Clock
-from tokend_server.config import Cognito, Config, ConfigError, Pool
+from tokend_server.config import Cognito, Config, Pool
+from tokend_server.config_error import ConfigError
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.cognito.attempts import Attempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.client import cognito_client
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
 from tokend_server.engines.cognito.gateway import CognitoGateway
+from tokend_server.engines.cognito.kept_tokens import KeptTokens
 from tokend_server.engines.cognito.quota import Quota
-from tokend_server.engines.cognito.token_cache import TokenCache
 from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.metrics import Metrics
 
@@ -129,7 +130,7 @@ def _engine(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
     margin = timedelta(seconds=settings.stale_margin_seconds)
     sharing = Sharing(
         single_flight=settings.single_flight,
-        cache=TokenCache(settings.reuse_max_tokens, margin, clock) if settings.reuse_tokens else None,
+        cache=KeptTokens(settings.reuse_max_tokens, margin, clock) if settings.reuse_tokens else None,
         serve_stale=settings.serve_stale,
     )
     return CognitoEngine(

@@ -11,7 +11,7 @@ from botocore.exceptions import NoCredentialsError
 
 from tokend_server.clock import Clock
 from tokend_server.engines.cognito.botocore_internals import needs_renewal
-from tokend_server.engines.cognito.transport import CURRENT_CALL
+from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL
 
 _ROLE_SESSION_NAME = "tokend"
 
@@ -59,7 +59,7 @@ class SoughtCredentials(Credentials):
         fetching = self._fetch()
         if held is not None and not needs_renewal(self._found, _TOO_OLD):
             return held
-        call = CURRENT_CALL.get()
+        call = CURRENT_UPSTREAM_CALL.get()
         return fetching.result(call.deadline.remaining() if call else _PATIENCE)
 
     def _fetch(self) -> Future[ReadOnlyCredentials]:

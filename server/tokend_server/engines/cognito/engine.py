@@ -15,6 +15,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange
 from tokend_server.engines.cognito.faults import to_domain
 from tokend_server.engines.cognito.gateway import CognitoGateway, Response
+from tokend_server.engines.cognito.kept_tokens import KeptTokens
 from tokend_server.engines.cognito.parameters import (
     lookup_parameters,
     merge_parameters,
@@ -29,7 +30,6 @@ from tokend_server.engines.cognito.responses import (
     issued_token,
 )
 from tokend_server.engines.cognito.single_flight import Terms
-from tokend_server.engines.cognito.token_cache import TokenCache
 from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import (
     DeadlineExceeded,
@@ -80,7 +80,7 @@ class Sharing:
     """
 
     single_flight: bool
-    cache: TokenCache | None
+    cache: KeptTokens | None
     serve_stale: bool
 
 
@@ -149,7 +149,7 @@ class CognitoEngine:
             response = self._call(Operation.UNLINK_DEVELOPER_IDENTITY, unlink_parameters(request), about, deadline)
         self._read(check_acknowledged, response)
 
-    def _kept_token(self, cache: TokenCache, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
+    def _kept_token(self, cache: KeptTokens, request: TokenRequest, key: bytes, deadline: Deadline) -> IssuedToken:
         if fresh := cache.fresh(key):
             self._count_answer("reused")
             return fresh
@@ -167,7 +167,7 @@ class CognitoEngine:
         self._count_answer("stale")
         return stale
 
-    def _renewed_token(self, cache: TokenCache, request: TokenRequest, terms: Terms, deadline: Deadline) -> IssuedToken:
+    def _renewed_token(self, cache: KeptTokens, request: TokenRequest, terms: Terms, deadline: Deadline) -> IssuedToken:
         issued, issued_at = self._fetch_token(request, terms, deadline)
         cache.put(terms.key, issued, issued_at)
         return issued

@@ -9,7 +9,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
-from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
+from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
@@ -105,14 +105,14 @@ class CognitoGateway:
         if wait := self._quota.take(call.operation):
             self._metrics.cognito_refused.labels(self._region, "quota").inc()
             raise TooManyRequests("Rate exceeded", retry_after=wait)
-        token = CURRENT_CALL.set(call)
+        token = CURRENT_UPSTREAM_CALL.set(call)
         try:
             return self._methods[call.operation](**parameters)
         except Exception as error:  # noqa: BLE001 - classified by `explain`
             # Whatever went wrong, want of time may have been the cause.
             raise (explain(error) if call.deadline.remaining() else OutOfTime()) from None
         finally:
-            CURRENT_CALL.reset(token)
+            CURRENT_UPSTREAM_CALL.reset(token)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

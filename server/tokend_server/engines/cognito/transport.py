@@ -34,7 +34,7 @@ class UpstreamCall:
 
 
 #: The call that the current thread makes.
-CURRENT_CALL: ContextVar[UpstreamCall | None] = ContextVar("current call", default=None)
+CURRENT_UPSTREAM_CALL: ContextVar[UpstreamCall | None] = ContextVar("current call", default=None)
 
 
 def bound_connections(client: Any) -> None:  # noqa: ANN401 - boto3's clients have no types
@@ -48,7 +48,7 @@ def _within(seconds: float | None) -> float | None:
     Raises:
         TimeoutError: Nothing is left.
     """
-    call = CURRENT_CALL.get()
+    call = CURRENT_UPSTREAM_CALL.get()
     if call is None:
         return seconds
     remaining = call.deadline.remaining()

@@ -6,7 +6,8 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticate
 
 from collections.abc import Mapping
 
-from tokend_server.config import ConfigError, Pool
+from tokend_server.config import Pool
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.store import DeveloperProviderStore
 
 

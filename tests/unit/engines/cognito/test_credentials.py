@@ -17,7 +17,7 @@ from tests.support.aws_environment import give_credentials, without_aws_settings
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.cognito.credentials import SoughtCredentials, chain_credentials, role_credentials
 from tokend_server.engines.cognito.faults import to_domain
-from tokend_server.engines.cognito.transport import CURRENT_CALL, UpstreamCall
+from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, TokendError
 from tokend_server.model import Operation
 
@@ -83,11 +83,11 @@ def a_call(seconds: float) -> Iterator[None]:
     """Does what it does as a call with so much time."""
     clock = SystemClock()
     deadline = Deadline(clock, clock.monotonic() + seconds)
-    token = CURRENT_CALL.set(UpstreamCall(Operation.LOOKUP_DEVELOPER_IDENTITY, deadline))
+    token = CURRENT_UPSTREAM_CALL.set(UpstreamCall(Operation.LOOKUP_DEVELOPER_IDENTITY, deadline))
     try:
         yield
     finally:
-        CURRENT_CALL.reset(token)
+        CURRENT_UPSTREAM_CALL.reset(token)
 
 
 def of_role(clock: FakeClock) -> Credentials:

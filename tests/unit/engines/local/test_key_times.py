@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tokend_server.config import ConfigError, PolicySettings
+from tokend_server.config import PolicySettings
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.key_times import KEY_TIMES, KeyTimes
 
 DAY = 86_400

@@ -12,7 +12,7 @@ from tests.support.descriptors import no_descriptors_left
 from tests.support.local_engine import POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.config import ConfigError
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.signer import generate_signing_key
 from tokend_server.engines.local.store import Change, login_key

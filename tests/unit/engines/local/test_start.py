@@ -19,7 +19,8 @@ from sqlalchemy import event
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, ConfigError, Pool
+from tokend_server.config import Config, Pool
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.build import build_local_engines
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.stores.sqlite import store as sqlite

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.local_engine import LocalEngineUnderTest
 
-from tokend_server.config import ConfigError
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.stores.sql.write_turn import NoTurn
 from tokend_server.engines.local.stores.sqlite.backup import CopyRefused, back_up, restore
 from tokend_server.engines.local.stores.sqlite.store import open_store

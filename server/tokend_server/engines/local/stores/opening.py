@@ -3,8 +3,9 @@
 from contextlib import ExitStack, closing
 from importlib import import_module
 
-from tokend_server.config import Config, ConfigError
+from tokend_server.config import Config
 from tokend_server.config.stores import kind_of
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.store import Store
 
 

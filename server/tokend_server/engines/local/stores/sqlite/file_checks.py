@@ -5,7 +5,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from tokend_server.config import ConfigError
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import APPLICATION_ID, log_size, lost_its_log
 
 _log = logging.getLogger(__name__)

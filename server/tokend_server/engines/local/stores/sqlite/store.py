@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, ConfigError
+from tokend_server.config import Config
+from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.stores.sql.connections import ReadConnections
 from tokend_server.engines.local.stores.sql.store import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
 from tokend_server.engines.local.stores.sql.write_turn import WriteTurn

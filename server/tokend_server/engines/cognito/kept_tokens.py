@@ -23,7 +23,7 @@ class HeldToken:
     life: float
 
 
-class TokenCache:
+class KeptTokens:
     """The latest tokens by the keys of their requests.
 
     A token's age is taken from both clocks: one that runs behind or is set back makes no token younger.

@@ -1,0 +1,187 @@
+"""The whole configuration: all sections, and what has to fit between them."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+from platformdirs import user_data_path
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tokend_server.callers.patterns import matches
+from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
+from tokend_server.config.addresses import clashes
+from tokend_server.config.environment import PREFIX, SettingsVariables
+from tokend_server.config.fields import Name, PoolId, Section
+from tokend_server.config.listeners import Grpc
+from tokend_server.config.paths import LocalPath
+from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
+from tokend_server.config.service import Issuer, Log, Ops
+from tokend_server.config.stores import SQLITE
+from tokend_server.config_error import ConfigError
+from tokend_server.model import ANONYMOUS
+
+#: The beginning of a pool id of Cognito's.
+_AWS_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+:")
+
+#: Where the user has no data directory.
+_NO_HOME = Path(os.devnull)
+
+
+def _default_data_dir() -> Path:
+    try:
+        return user_data_path("tokend")
+    except RuntimeError:  # no home directory, as where a container runs under an unknown user id
+        return _NO_HOME
+
+
+def _embedded_pools() -> dict[str, Pool]:
+    return {EMBEDDED_POOL_ID: Pool(developer_provider_name=EMBEDDED_DEVELOPER_PROVIDER)}
+
+
+class Config(BaseSettings):
+    """Everything that can be set. The defaults are the embedded default: loopback only, one ready pool."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: LocalPath = Field(
+        default_factory=_default_data_dir,
+        description="Directory of the embedded default's database; default: the user's data directory",
+    )
+    grpc: Grpc = Grpc()
+    issuer: Issuer = Issuer()
+    ops: Ops = Ops()
+    store: Store = Store()
+    cognito: Cognito = Cognito()
+    callers: Callers = Callers()
+    policy: dict[Name, PolicySettings] = Field({})
+    limits: Limits = Limits()
+    audit: Audit = Audit()
+    log: Log = Log()
+    pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
+
+    @model_validator(mode="after")
+    def _parts_fit_each_other(self) -> Self:
+        problems = [
+            *self._region_problems(),
+            *self._address_problems(),
+            *self._store_problems(),
+            *self._listener_problems(),
+            *self._policy_problems(),
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _region_problems(self) -> Iterator[str]:
+        if odd := [pool_id for pool_id in self.pools_of("cognito") if not _AWS_REGION.match(pool_id)]:
+            yield f"pools: the ids of Cognito's pools begin with an AWS region, unlike {', '.join(odd)}"
+
+    def _address_problems(self) -> Iterator[str]:
+        listeners = [("grpc.listen", address) for address in self.grpc.listen]
+        if self.pools_of("local"):
+            listeners.append(("issuer.listen", self.issuer.listen))
+        yield from clashes([*listeners, ("ops.listen", self.ops.listen)])
+
+    def _store_problems(self) -> Iterator[str]:
+        if self.pools_of("local") and not self.store.url and self.data_dir == _NO_HOME:
+            yield "data_dir: there is no home directory to have it in: set data_dir, or HOME"
+
+    def _listener_problems(self) -> Iterator[str]:
+        used = {name for listener in self.grpc.guarded for name in listener.identify_by}
+        if "jwt" in used and not self.callers.jwt:
+            yield "grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]"
+        if "bearer_key" in used and not self.callers.keys:
+            yield "grpc.identify_by: bearer_key needs a key in [callers.keys]"
+        if used and not self.policy:
+            yield "policy: identified callers need a policy; declare at least one row, as [policy.NAME]"
+        if self.grpc.insecure:
+            return
+        for listener in self.grpc.guarded:
+            wants = {
+                "TLS (tls_certificate_file, tls_private_key_file)": not listener.tls_certificate_file,
+                "an authenticator (identify_by)": not listener.identify_by,
+                "a policy ([policy.NAME])": not self.policy,
+            }
+            missing = [want for want, is_missing in wants.items() if is_missing]
+            if missing and not listener.is_local:
+                yield (
+                    f"grpc: others can reach {listener.address}: configure {', '.join(missing)}, "
+                    "listen on a loopback address or a unix socket, or write insecure = true"
+                )
+
+    def _policy_problems(self) -> Iterator[str]:
+        for name, row in self.policy.items():
+            if strangers := sorted(set(row.pools) - self.pools.keys() - {"*"}):
+                yield f"policy.{name}.pools: no such pool: {', '.join(strangers)}"
+        patterns = [pattern for row in self.policy.values() for pattern in row.callers]
+        if self.policy and not any(matches(pattern, ANONYMOUS) for pattern in patterns):
+            for listener in self.grpc.guarded:
+                if not listener.identify_by:
+                    yield (
+                        f"policy: every call to {listener.address} would be refused: set identify_by there, "
+                        f'or name "{ANONYMOUS}" in a row'
+                    )
+
+    def pools_of(self, engine: str) -> Mapping[str, Pool]:
+        """The pools behind which an engine stands."""
+        return {identity_pool_id: pool for identity_pool_id, pool in self.pools.items() if pool.engine == engine}
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is."""
+        return self.store.url or f"{SQLITE}{self.data_dir / 'tokend.db'}"
+
+    @property
+    def store_name(self) -> str:
+        """The store as operators know it: the path of a SQLite database, the URL of another."""
+        return self.store_url.removeprefix(SQLITE)
+
+    @property
+    def store_file(self) -> Path:
+        """The SQLite database.
+
+        Raises:
+            ConfigError: The store is of another kind.
+        """
+        if self.store_name == self.store_url:
+            raise ConfigError(["store.url: names no SQLite database"])
+        return Path(self.store_name)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # What is handed in comes from the file, and the environment goes before the file.
+        del env_settings, dotenv_settings, file_secret_settings
+        return SettingsVariables(settings_cls, environment_variables().keys()), init_settings
+
+
+def environment_variables() -> Mapping[str, tuple[str, str]]:
+    """The variable of every scalar setting, with its section (empty for the top level) and its name."""
+    return MappingProxyType(
+        {f"{PREFIX}{f'{section}_{name}' if section else name}".upper(): (section, name) for section, name in _scalars()}
+    )
+
+
+def _scalars() -> Iterator[tuple[str, str]]:
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from ((name, inner) for inner in field.annotation.model_fields)
+        else:
+            yield "", name

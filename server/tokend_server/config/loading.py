@@ -1,0 +1,76 @@
+"""Reads the configuration from the file and the environment, and names all that is wrong with it at once."""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tokend_server.config.configuration import Config, environment_variables
+from tokend_server.config.environment import no_such_setting, unknown_variables
+from tokend_server.config.paths import expanded
+from tokend_server.config_error import ConfigError
+
+#: Variables with the prefix that are read elsewhere: the path of the file, and the client's endpoint.
+_OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT"})
+
+
+def load_config(path: Path | None) -> Config:
+    """Reads the file, if one is named, and the environment.
+
+    Raises:
+        ConfigError: Anything in them is wrong.
+    """
+    file: dict[str, Any] = {}
+    problems: list[str] = []
+    try:
+        file = _read(path) if path else {}
+    except ConfigError as error:
+        problems += error.problems
+    if path is not None and not problems and "pools" not in file and "TOKEND_POOLS" not in os.environ:
+        problems.append('pools: declare at least one pool, as [pools."REGION:GUID"]')
+    problems += unknown_variables(os.environ, environment_variables().keys() | _OTHER_VARIABLES)
+    try:
+        config = Config(**file)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            problems += _problems(details)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Reads a file.
+
+    Raises:
+        ConfigError: It cannot be read, or is no TOML.
+    """
+    try:
+        # Editors may put a byte-order mark before UTF-8.
+        return tomllib.loads(Path(expanded(str(path))).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        problem = error.strerror
+    except UnicodeDecodeError as error:
+        problem = f"can't decode byte {error.start + 1} as UTF-8: save the file in that encoding"
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long to be one
+        problem = str(error)
+    except RecursionError:
+        problem = "values are nested too deep"
+    raise ConfigError([f"{path}: {problem}"])
+
+
+def _problems(details: ErrorDetails) -> Iterator[str]:
+    """The problems that pydantic tells of a setting; what concerns several settings has a line for each problem."""
+    setting = ".".join(map(str, details["loc"]))
+    message = details["msg"]
+    if details["type"] == "extra_forbidden":
+        names = {".".join(filter(None, names)) for names in environment_variables().values()}
+        message = no_such_setting(setting, names)
+    elif details["type"] in {"dict_type", "model_type"}:
+        message = "must be a table; in a variable, as JSON"
+    for problem in message.removeprefix("Value error, ").split("\n"):
+        yield f"{setting}: {problem}" if setting else problem

@@ -1,0 +1,135 @@
+"""The identity pools, and what stands behind them: the local engine's store, or Cognito."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokend_server.config.fields import (
+    ClockSkew,
+    EndpointUrl,
+    PositiveSeconds,
+    ProviderIssuer,
+    Seconds,
+    Section,
+    provider_issuer,
+)
+from tokend_server.config.stores import StoreUrl
+
+#: The pool that is ready when nothing is configured. Its region is none of AWS's.
+EMBEDDED_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+EMBEDDED_DEVELOPER_PROVIDER = "login.example.internal"
+
+
+class Store(Section):
+    """The local engine's store."""
+
+    url: StoreUrl | None = Field(None, description="sqlite:///PATH; default tokend.db in data_dir")
+    migrate_on_start: bool = Field(True, description="Let serve create and upgrade the schema")
+
+
+class Cognito(Section):
+    """Amazon Cognito, behind the pools of `engine = "cognito"`."""
+
+    endpoint_url: EndpointUrl | None = Field(
+        None, description="Where Cognito's API is; default AWS's endpoint of each pool's region"
+    )
+    profile: str | None = Field(
+        None, min_length=1, description="Profile of the AWS configuration files; default as boto3 finds credentials"
+    )
+    role_arn: str | None = Field(
+        None,
+        pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$",
+        description="Role to assume for the calls, and to assume again before it expires",
+    )
+    timeout_seconds: PositiveSeconds = Field(
+        5.0, description="Longest that a call waits for Cognito, retries included, whatever its caller's deadline"
+    )
+    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Longest that a connection takes")
+    max_attempts: int = Field(3, ge=1, le=10, description="Requests for one call; 1 retries nothing")
+    requests_per_second: float = Field(
+        40.0,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        description="Requests for an operation in a region, retries included, above which calls are refused; 0: none",
+    )
+    burst: int = Field(
+        10,
+        ge=1,
+        le=100_000,
+        description="Requests that may come at once after a pause; with the rate at most the quota",
+    )
+    max_calls: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Calls that may wait for a region; default all threads or, beside others, part of three quarters",
+    )
+    single_flight: bool = Field(True, description="Let identical calls in flight share one")
+    reuse_tokens: bool = Field(
+        False, description="Answer an identical request with the last token until its refresh_time"
+    )
+    reuse_max_tokens: int = Field(10_000, ge=1, le=10_000_000, description="Tokens that are kept for each pool")
+    serve_stale: bool = Field(
+        False, description="With reuse_tokens: past its refresh_time too, while Cognito fails or throttles"
+    )
+    stale_margin_seconds: Seconds = Field(60.0, description="Time before its expire_time from when it is not")
+
+    @model_validator(mode="after")
+    def _stale_tokens_are_kept(self) -> Self:
+        if self.serve_stale and not self.reuse_tokens:
+            raise ValueError("serve_stale needs reuse_tokens = true")
+        return self
+
+
+class OpenIdConnectProvider(Section):
+    """A public login provider of a pool."""
+
+    client_ids: list[str] = Field(min_length=1, description="Accepted `aud` or `azp` values")
+    issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
+    clock_skew_seconds: ClockSkew = Field(
+        300.0, description="Grace for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
+    )
+
+
+class Pool(Section):
+    """An identity pool."""
+
+    engine: Literal["local", "cognito"] = Field("local", description="What stands behind the pool")
+    developer_provider_name: str = Field(
+        max_length=128,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="The Logins key under which your backends name their users",
+    )
+    signing_algorithm: Literal["RS512", "RS256", "ES256"] = Field(
+        "RS512", description="Local engine: JWS algorithm of its tokens"
+    )
+    token_type: Literal["JWS", "JWT"] = Field(
+        "JWS", description="Local engine: `typ` of its tokens: `JWS` as Cognito's, or `JWT`, as some verifiers demand"
+    )
+    account_id: str = Field(
+        "000000000000", pattern=r"^\d{12}$", description="Local engine: AWS account in the ARNs of its tokens"
+    )
+    identity_pool_arn_claim: bool | None = Field(
+        None,
+        description="Local engine: put the pool's ARN into its tokens; default as Cognito: everywhere but in us-east-1",
+    )
+    open_id_connect_providers: dict[str, OpenIdConnectProvider] = Field(
+        {},
+        description="Local engine: public providers by Logins key: `client_ids` and, if not https:// + key, `issuer`",
+    )
+
+    @model_validator(mode="after")
+    def _providers_are_distinct(self) -> Self:
+        if self.developer_provider_name in self.open_id_connect_providers:
+            raise ValueError("developer_provider_name must not be one of open_id_connect_providers")
+        return self
+
+    @model_validator(mode="after")
+    def _names_lead_to_issuers(self) -> Self:
+        for number, (name, provider) in enumerate(self.open_id_connect_providers.items(), start=1):
+            try:
+                provider_issuer(provider.issuer or f"https://{name}")
+            except ValueError as error:
+                raise ValueError(f"open_id_connect_providers: https:// + name {number} {error}") from None
+        return self
