@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.build import build_engines
-from tokend_server.log_writer import LogWriter
+from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
+from tokend_server.process.log_writer import LogWriter
 from tokend_server.readiness import Patience, Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import announcing

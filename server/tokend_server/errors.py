@@ -20,7 +20,8 @@
     ├── MetadataTooLarge                 the call carries too much metadata
     └── DeadlineExceeded                 the caller's time is spent
 
-An error's text is written for the caller: it never holds a login value, a token or a key.
+An error's text is written for the caller: it never holds a login value, a token or a key. `ConfigError` is for
+operators: no call meets it.
 """
 
 from collections.abc import Sequence
@@ -244,3 +245,15 @@ class DeadlineExceeded(TokendError):
 
     def __init__(self) -> None:
         super().__init__("The deadline was exceeded before the call was done.")
+
+
+class ConfigError(Exception):
+    """Raised when the configuration cannot be used.
+
+    Attributes:
+        problems: Each problem, as `setting: what is wrong`.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

@@ -6,7 +6,7 @@ import sys
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from tokend_server.call import CURRENT_CALL
+from tokend_server.rpc.call import CURRENT_CALL
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 #: The AWS SDK shows requests with all that is in them when it is asked for more. urllib3 and OpenTelemetry warn of

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tokend_server.engine import Backend
 from tokend_server.errors import LastingError, TokendError
-from tokend_server.repeating import Repeating
+from tokend_server.process.repeating import Repeating
 
 _log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from tests.support.aws_environment import without_aws_settings
 from tests.support.certificates import write_certificate
 
 from tokend_server.config import Cognito
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.cognito.client import cognito_client
+from tokend_server.errors import ConfigError
 
 OTHER_KEY = AccessKey("AKIAOTHER", "other-secret")
 

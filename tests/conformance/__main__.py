@@ -17,7 +17,7 @@ from tests.conformance.table import as_json, differs, markdown
 
 from tokend_server import logs
 from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 #: The pools of the local engine where none are named.
 LOCAL_POOL = "eu-west-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"

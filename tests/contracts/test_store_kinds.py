@@ -7,7 +7,7 @@ import pytest
 
 from tokend_server.config import Config, Store
 from tokend_server.config.stores import STORE_KINDS
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 
 @pytest.mark.parametrize("scheme", STORE_KINDS)

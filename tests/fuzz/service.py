@@ -19,13 +19,13 @@ from tests.support.authority import DNS_NAME, URI, Authority
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.build import build_access_control
-from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.callers.keys import digest
 from tokend_server.config import Config
 from tokend_server.engine import Engine
 from tokend_server.engines.build import build_engines
 from tokend_server.metrics import Metrics
 from tokend_server.model import Secret
+from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
 

@@ -26,9 +26,9 @@ from tests.support.silent_calls import SilentCalls
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server import errors
 from tokend_server.access.audit.auditor import Auditor
-from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.callers import keys
 from tokend_server.model import Secret
+from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.policy import Rule

@@ -22,7 +22,7 @@ from tests.support.threads import no_threads_left
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 
 def lookup(channel: grpc.Channel) -> pb.LookupDeveloperIdentityResponse:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from tests.tracing.collector import Collector, grpc_collector, http_collector
 
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.start import start

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import pytest
 
 from tokend_server import logs
-from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.model import Login, Secret
+from tokend_server.rpc.call import CURRENT_CALL, Call
 
 CANARY = "canary-4712"
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from tests.support.descriptors import no_descriptors_left
 
-from tokend_server import descriptors
 from tokend_server.config import Config
+from tokend_server.process import descriptors
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text
 from tokend_server.web.site import Site
@@ -46,7 +46,7 @@ def test_a_probe_is_answered_and_the_log_is_quiet(caplog: pytest.LogCaptureFixtu
 
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     program = (
-        "import resource; from tokend_server import descriptors; "
+        "import resource; from tokend_server.process import descriptors; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128)); print(descriptors.raise_limit())"
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)

@@ -22,13 +22,13 @@ from tokend_server.access.authentication.forwarded import ForwardedCertificateAu
 from tokend_server.access.authentication.jwt import JwtAuthenticator, TokenIssuer, token_issuer
 from tokend_server.access.authentication.presented import Authenticator, Presented
 from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.access.ids import UniqueIds
 from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
 from tokend_server.callers.patterns import Pattern
 from tokend_server.clock import Clock
 from tokend_server.config import CallerLimitSettings, Config, Limits, Listener
 from tokend_server.config.fields import FILE
-from tokend_server.config_error import ConfigError
-from tokend_server.ids import UniqueIds
+from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http

@@ -8,13 +8,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tokend_server import descriptors
 from tokend_server.access.build import caller_problems
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, JwtIssuer, OpenIdConnectProvider, PolicySettings, Pool, Section, load_config
 from tokend_server.config.warnings import config_warnings
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
+from tokend_server.process import descriptors
 
 
 @click.command("check-config")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from tokend_server.config_error import ConfigError
-from tokend_server.errors import TokendError
+from tokend_server.errors import ConfigError, TokendError
 from tokend_server.library_parts import UnsupportedLibraryError
 
 _STDIN, _STDOUT, _STDERR = range(3)

@@ -17,7 +17,7 @@ from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServi
 from tokend_server import app, logs
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Config, Grpc, Guard, load_config
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 from tokend_server.web.discovery import DISCOVERY_PATH
 
 _USER = "quickstart-user"

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from tokend_server import app, descriptors, logs, standard_streams
+from tokend_server import app, logs
 from tokend_server.cli.options import config_option
 from tokend_server.cli.stopping import Guard, StopSignal, leave
 from tokend_server.config import load_config
 from tokend_server.config.warnings import config_warnings
 from tokend_server.failures import log_what_would_be_printed
-from tokend_server.log_writer import LogWriter
+from tokend_server.process import descriptors, standard_streams
+from tokend_server.process.log_writer import LogWriter
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from tokend_server.config.paths import LocalPath
 from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
 from tokend_server.config.service import Issuer, Log, Ops
 from tokend_server.config.stores import SQLITE
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 from tokend_server.model import ANONYMOUS
 
 #: The beginning of a pool id of Cognito's.

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from tokend_server.config.configuration import Config, environment_variables
 from tokend_server.config.environment import no_such_setting, unknown_variables
 from tokend_server.config.paths import expanded
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 #: Variables with the prefix that are read elsewhere: the path of the file, and the client's endpoint.
 _OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT"})

@@ -2,8 +2,8 @@
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.authorization import Policy, PolicyRow
-from tokend_server.call import Call
 from tokend_server.errors import CallerNotAllowed
+from tokend_server.rpc.call import Call
 
 
 def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> PolicyRow:

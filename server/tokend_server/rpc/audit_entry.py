@@ -5,7 +5,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult, AuditEntry
-from tokend_server.call import Call
+from tokend_server.rpc.call import Call
 from tokend_server.rpc.operations import OPERATIONS
 
 

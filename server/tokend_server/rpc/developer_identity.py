@@ -10,11 +10,11 @@ from google.protobuf.message import Message
 
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
 from tokend_server.access.authorization import Policy
-from tokend_server.call import current_call
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
 from tokend_server.rpc.admission import row_that_allows
+from tokend_server.rpc.call import current_call
 from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
 

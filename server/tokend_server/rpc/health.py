@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tokend_server.call import current_call
 from tokend_server.errors import TooManyRequests
 from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.call import current_call
 from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.worker_pool import WorkerPool

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
-from tokend_server.call import CURRENT_CALL, Call
 from tokend_server.clock import Clock
 from tokend_server.errors import FieldViolation, ValidationFailed
-from tokend_server.repeating import Repeating
+from tokend_server.process.repeating import Repeating
+from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.peers import host_of
 

@@ -13,12 +13,12 @@ from grpc_reflection.v1alpha import reflection
 from tokend.v1 import developer_identity_service_pb2
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.access.build import AccessControl
+from tokend_server.access.ids import UniqueIds
 from tokend_server.clock import Clock
 from tokend_server.config import Grpc, Listener
-from tokend_server.config_error import ConfigError
-from tokend_server.ids import UniqueIds
-from tokend_server.listening import from_here, make_room_for_socket, usable_endpoints, with_port
+from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
+from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool

@@ -9,7 +9,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.export import RedactingExporter
 from tokend_server.tracing.spans import current_trace_id, tracing_calls

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import Self
 
 from tokend_server.clock import Clock, SystemClock
-from tokend_server.listening import open_sockets, with_port
+from tokend_server.process.listening import open_sockets, with_port
 from tokend_server.web.acceptor import Acceptor
 from tokend_server.web.connection import Connection, Connections
 from tokend_server.web.message import Application

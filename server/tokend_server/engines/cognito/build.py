@@ -12,7 +12,6 @@ from botocore.exceptions import BotoCoreError
 
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito, Config, Pool
-from tokend_server.config_error import ConfigError
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.cognito.attempts import Attempts
 from tokend_server.engines.cognito.backend import RegionBackend
@@ -22,6 +21,7 @@ from tokend_server.engines.cognito.gateway import CognitoGateway
 from tokend_server.engines.cognito.kept_tokens import KeptTokens
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.trouble_watch import TroubleWatch
+from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 
 #: The part of the threads that Cognito may hold while there are other pools, which must be served when it hangs.

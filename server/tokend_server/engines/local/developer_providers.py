@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticate
 from collections.abc import Mapping
 
 from tokend_server.config import Pool
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.store import DeveloperProviderStore
+from tokend_server.errors import ConfigError
 
 
 def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, Pool]) -> None:

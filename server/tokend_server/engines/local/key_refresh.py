@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tokend_server.engines.local.signer import TokenSigner
-from tokend_server.repeating import Repeating
+from tokend_server.process.repeating import Repeating
 
 if TYPE_CHECKING:
     from types import TracebackType

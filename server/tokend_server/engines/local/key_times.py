@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 #: The longest life of a token, in seconds: Cognito's limit of `TokenDuration`.
 _LONGEST_TOKEN = 86_400

@@ -7,12 +7,12 @@ from typing import Any
 import grpc
 
 from tokend_server.access.audit.auditor import Auditor
-from tokend_server.call import Call, current_call
 from tokend_server.clock import Clock
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.errors import AuditUnavailable, TokendError
 from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.audit_entry import Failure, audit_entry
+from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule

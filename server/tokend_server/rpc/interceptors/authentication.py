@@ -8,9 +8,9 @@ import grpc
 
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.access.authentication.presented import Authenticator, Presented
-from tokend_server.call import Call, current_call
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
 from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
 from tokend_server.rpc.policy import Rule
 

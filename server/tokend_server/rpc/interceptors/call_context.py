@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 
 from tokend_server.access.authentication.presented import Presented
-from tokend_server.call import CURRENT_CALL, Call, current_call
 from tokend_server.clock import Clock
 from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret
+from tokend_server.rpc.call import CURRENT_CALL, Call, current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
-from tokend_server.trace_context import parse_traceparent
+from tokend_server.rpc.trace_context import parse_traceparent
 
 #: What HTTP/2 adds to the length of a header field for its size (RFC 9113, section 6.5.2).
 FIELD_OVERHEAD = 32

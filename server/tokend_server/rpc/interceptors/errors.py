@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 import grpc
 
-from tokend_server.call import current_call
 from tokend_server.errors import TokendError
 from tokend_server.failures import log_defect, log_failure
+from tokend_server.rpc.call import current_call
 from tokend_server.rpc.ended import CallEnded, let_go
 from tokend_server.rpc.grpc_internals import ended_by
 from tokend_server.rpc.interceptors.layers import Behavior, Method

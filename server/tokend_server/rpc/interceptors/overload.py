@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from tokend_server.call import current_call
 from tokend_server.errors import TokendError, TooManyRequests
 from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
 from tokend_server.rpc.status import to_status
 from tokend_server.rpc.worker_pool import WorkerPool

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from tokend_server.access.rate_limits import RateLimits
-from tokend_server.call import current_call
+from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 
 

@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from tokend_server.config import PolicySettings
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.key_times import KEY_TIMES, KeyTimes
+from tokend_server.errors import ConfigError
 
 DAY = 86_400
 

@@ -20,12 +20,11 @@ from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, Pool
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.build import build_local_engines
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.stores.sqlite import store as sqlite
 from tokend_server.engines.local.stores.sqlite.store import open_store
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
 
 PATIENCE = 20

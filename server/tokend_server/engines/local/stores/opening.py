@@ -5,8 +5,8 @@ from importlib import import_module
 
 from tokend_server.config import Config
 from tokend_server.config.stores import kind_of
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.store import Store
+from tokend_server.errors import ConfigError
 
 
 def open_store(config: Config) -> Store:

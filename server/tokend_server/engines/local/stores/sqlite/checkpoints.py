@@ -5,7 +5,7 @@ from typing import Protocol
 
 from tokend_server.clock import Clock
 from tokend_server.errors import EngineUnavailable
-from tokend_server.repeating import Repeating
+from tokend_server.process.repeating import Repeating
 
 #: Seconds between two looks, and after which what other processes wrote and did not copy themselves is copied too.
 INTERVAL = 2.0

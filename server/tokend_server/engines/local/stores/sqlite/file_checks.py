@@ -5,8 +5,8 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import APPLICATION_ID, log_size, lost_its_log
+from tokend_server.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config
-from tokend_server.config_error import ConfigError
 from tokend_server.engines.local.stores.sql.connections import ReadConnections
 from tokend_server.engines.local.stores.sql.store import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
 from tokend_server.engines.local.stores.sql.write_turn import WriteTurn
@@ -24,7 +23,7 @@ from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
 
 _ON_CONNECT = (

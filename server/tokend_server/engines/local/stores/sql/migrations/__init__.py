@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, String, column, inspect, select, table
 
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 #: The names of all migrations, oldest first. Alembic is slow to load, and not needed to find out that none is missing.
 MIGRATIONS = ("0001", "0002")

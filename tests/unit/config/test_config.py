@@ -23,7 +23,7 @@ from tokend_server.config import (
     is_local,
     load_config,
 )
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 POOL_ID = "us-east-1:0a"
 POOL = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\n'

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tokend_server.config import Config, load_config
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 POOL = '[pools."us-east-1:0a"]\ndeveloper_provider_name = "login.example"\n'
 

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from tests.support.grpc_service import grpc_service
 
-from tokend_server.config_error import ConfigError
-from tokend_server.listening import Endpoint, endpoints, make_room_for_socket, open_sockets, usable_endpoints
+from tokend_server.errors import ConfigError
+from tokend_server.process.listening import Endpoint, endpoints, make_room_for_socket, open_sockets, usable_endpoints
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text
 from tokend_server.web.site import Site
@@ -116,9 +116,9 @@ def test_a_name_that_leads_nowhere_is_reported_with_the_reason(
 
 def test_a_name_may_stand_for_addresses_of_a_kind_that_the_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = Endpoint(socket.AF_INET, NOT_OURS)
-    monkeypatch.setattr("tokend_server.listening.endpoints", lambda _host: [lacking, *endpoints(IPV4)])
+    monkeypatch.setattr("tokend_server.process.listening.endpoints", lambda _host: [lacking, *endpoints(IPV4)])
     assert usable_endpoints("grpc.listen", "tokend.example:0") == ["127.0.0.1:0"]
-    monkeypatch.setattr("tokend_server.listening.endpoints", lambda _host: [lacking, lacking])
+    monkeypatch.setattr("tokend_server.process.listening.endpoints", lambda _host: [lacking, lacking])
     with pytest.raises(ConfigError, match="no such address"):
         open_sockets("grpc.listen", "tokend.example:0")
 

@@ -1,7 +1,7 @@
 import os
 import uuid
 
-from tokend_server.ids import UniqueIds
+from tokend_server.access.ids import UniqueIds
 
 
 def test_ids_are_uuids_that_sort_by_time() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tokend_server.config import Config, environment_variables, load_config
 from tokend_server.config.environment import service_variables
 from tokend_server.config.warnings import config_warnings
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 ADDRESSES = ("10.96.0.17", "fd00::17")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tokend_server import standard_streams
+from tokend_server.process import standard_streams
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
@@ -45,7 +45,7 @@ def test_a_file_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     program = (
-        "import os; from tokend_server import standard_streams; [os.close(each) for each in (0, 2)]; "
+        "import os; from tokend_server.process import standard_streams; [os.close(each) for each in (0, 2)]; "
         f"standard_streams.occupy(); print(os.open({str(tmp_path / 'database')!r}, os.O_CREAT | os.O_RDWR))"
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)

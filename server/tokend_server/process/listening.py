@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tokend_server.config import host_and_port
 from tokend_server.config.addresses import is_wildcard
-from tokend_server.config_error import ConfigError
+from tokend_server.errors import ConfigError
 
 #: What an operator can do about an address that cannot be had.
 _ADVICE: Mapping[int, str] = {

@@ -6,7 +6,7 @@ import threading
 
 from tests.support.pipes import Pipe
 
-from tokend_server.log_writer import LogWriter
+from tokend_server.process.log_writer import LogWriter
 
 PATIENCE = 30
 
