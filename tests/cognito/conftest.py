@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cognito.rig import PATIENCE, Rig, Rigs
+from tests.cognito.running_service import PATIENCE, RunningService, Services
 from tests.fakes.cognito_script import Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
@@ -29,27 +29,27 @@ def upstream() -> Iterator[CognitoUpstream]:
 
 
 @pytest.fixture
-def rigs(tmp_path: Path) -> Iterator[Rigs]:
-    with Rigs(tmp_path) as made:
+def services(tmp_path: Path) -> Iterator[Services]:
+    with Services(tmp_path) as made:
         yield made
 
 
 class Pair(NamedTuple):
     """A service that tries everything once, and the upstream that it is on."""
 
-    rig: Rig
+    service: RunningService
     upstream: CognitoUpstream
 
 
 @pytest.fixture(scope="session")
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("cognito")
-    with pytest.MonkeyPatch.context() as environment, Rigs(directory) as made, CognitoUpstream() as running:
+    with pytest.MonkeyPatch.context() as environment, Services(directory) as made, CognitoUpstream() as running:
         without_aws_settings(environment, directory)
         give_credentials(environment, ACCESS_KEY)
-        rig = made.start(running.url, max_attempts=1, requests_per_second=0)
-        rig.get_token()
-        yield Pair(rig, running)
+        service = made.start(running.url, max_attempts=1, requests_per_second=0)
+        service.get_token()
+        yield Pair(service, running)
 
 
 @pytest.fixture

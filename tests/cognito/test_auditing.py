@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.cognito.rig import GET, LOOKUP, MERGE, UNLINK, Rigs
+from tests.cognito.running_service import GET, LOOKUP, MERGE, UNLINK, Services
 from tests.fakes.cognito_script import Hang, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
 
@@ -14,12 +14,12 @@ from tokend_server.config.access import Audit
 
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
 def test_the_intent_is_written_before_cognito_is_asked(
-    method: str, rigs: Rigs, upstream: CognitoUpstream, tmp_path: Path
+    method: str, services: Services, upstream: CognitoUpstream, tmp_path: Path
 ) -> None:
     log = tmp_path / "audit.log"
-    rig = rigs.start(upstream.url, audit=Audit(destination=f"file:{log}", required=True))
+    service = services.start(upstream.url, audit=Audit(destination=f"file:{log}", required=True))
     upstream.always(Hang(then=Success()))
-    call = rig.begin(method)
+    call = service.begin(method)
     upstream.wait_for_requests(1)
     (intent,) = map(json.loads, log.read_text().splitlines())
     assert (intent["eventName"], intent["additionalEventData"]["phase"]) == (method, "intent")
@@ -32,16 +32,16 @@ def test_the_intent_is_written_before_cognito_is_asked(
 
 @pytest.mark.parametrize("method", [GET, MERGE, UNLINK])
 def test_cognito_is_asked_for_nothing_that_cannot_be_recorded(
-    method: str, rigs: Rigs, upstream: CognitoUpstream
+    method: str, services: Services, upstream: CognitoUpstream
 ) -> None:
-    rig = rigs.start(upstream.url, audit=Audit(destination="file:/dev/full", required=True))
-    assert rig.refused(method).code is grpc.StatusCode.UNAVAILABLE
+    service = services.start(upstream.url, audit=Audit(destination="file:/dev/full", required=True))
+    assert service.refused(method).code is grpc.StatusCode.UNAVAILABLE
     assert upstream.requests == []
 
 
-def test_a_reading_has_no_intent(rigs: Rigs, upstream: CognitoUpstream, tmp_path: Path) -> None:
+def test_a_reading_has_no_intent(services: Services, upstream: CognitoUpstream, tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
-    rig = rigs.start(upstream.url, audit=Audit(destination=f"file:{log}", required=True))
-    rig.call(LOOKUP)
+    service = services.start(upstream.url, audit=Audit(destination=f"file:{log}", required=True))
+    service.call(LOOKUP)
     (line,) = map(json.loads, log.read_text().splitlines())
     assert "phase" not in line["additionalEventData"]

@@ -10,7 +10,18 @@ import grpc
 import httpx
 import pytest
 from google.protobuf.message import Message
-from tests.cognito.rig import COGNITO_POOL, GET, IDENTITY, LOOKUP, MERGE, METHODS, PROVIDER, UNLINK, Rig, Rigs
+from tests.cognito.running_service import (
+    COGNITO_POOL,
+    GET,
+    IDENTITY,
+    LOOKUP,
+    MERGE,
+    METHODS,
+    PROVIDER,
+    UNLINK,
+    RunningService,
+    Services,
+)
 from tests.fakes.cognito_engine import unsigned_jwt
 from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS
 from tests.fakes.cognito_script import AwsFailure, Body, Close, Drip, Hang, NoHttp, Reset, Sent, Step, Success
@@ -177,7 +188,7 @@ def everything_logged() -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_nothing_shows_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
-    rigs: Rigs,
+    services: Services,
     canary_upstream: CognitoUpstream,
     form: str,
     everything_logged: Callable[[str], None],
@@ -186,7 +197,7 @@ def test_nothing_shows_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     errors = _remember_errors(monkeypatch)
     everything_logged(form)
-    rig = rigs.start(
+    service = services.start(
         canary_upstream.url,
         max_attempts=1,
         timeout_seconds=0.3,
@@ -194,10 +205,10 @@ def test_nothing_shows_in_this_process(  # noqa: PLR0913, PLR0917 - fixtures
         reuse_tokens=True,
         reuse_max_tokens=1,
     )
-    told = go_through_every_fault(canary_upstream, rig.call)
+    told = go_through_every_fault(canary_upstream, service.call)
     written = "".join(capfd.readouterr())
     assert_everything_was_tried(told, written)
-    shown = [written, rig.metrics_text(), rig.readyz()[1], *told.refusals, *errors]
+    shown = [written, service.metrics_text(), service.readyz()[1], *told.refusals, *errors]
     assert found("\n".join(shown), (*CANARIES, *told.tokens)) == []
     assert any("***" in text for text in told.refusals)
 
@@ -246,10 +257,10 @@ def test_the_search_finds_what_shows(
         assert found("".join(capfd.readouterr()), CANARIES) == [USER, PUBLIC]
 
 
-def test_the_search_finds_what_comes_in_trailers(rigs: Rigs, canary_upstream: CognitoUpstream) -> None:
-    rig: Rig = rigs.start(canary_upstream.url, max_attempts=1)
+def test_the_search_finds_what_comes_in_trailers(services: Services, canary_upstream: CognitoUpstream) -> None:
+    service: RunningService = services.start(canary_upstream.url, max_attempts=1)
     canary_upstream.always(AwsFailure("NotAuthorizedException", "canary-that-is-no-login"))
-    told = _called(Told([], 0, []), GET, rig.call)
+    told = _called(Told([], 0, []), GET, service.call)
     assert found(told.refusals[0].partition("grpc-status-details-bin")[2], ["canary-that-is-no-login"])
 
 

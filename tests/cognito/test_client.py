@@ -9,7 +9,16 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.cognito.rig import COGNITO_POOL, GET, LOCAL_POOL, PATIENCE, PROVIDER, REQUESTS, Rigs, token_request
+from tests.cognito.running_service import (
+    COGNITO_POOL,
+    GET,
+    LOCAL_POOL,
+    PATIENCE,
+    PROVIDER,
+    REQUESTS,
+    Services,
+    token_request,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_script import AwsFailure
 from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey, CognitoUpstream
@@ -24,9 +33,9 @@ from tokend_server.errors import ConfigError
 OTHER_KEY = AccessKey("AKIAOTHER", "other-secret")
 
 
-def test_nothing_is_sent_before_the_first_call(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
-    rig.readyz()
+def test_nothing_is_sent_before_the_first_call(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
+    service.readyz()
     assert upstream.requests == []
 
 
@@ -36,11 +45,11 @@ def test_a_region_has_its_own_endpoint_of_aws() -> None:
     client.close()
 
 
-def test_every_member_arrives_as_aws_names_it(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
+def test_every_member_arrives_as_aws_names_it(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
     for method in REQUESTS:
-        rig.call(method)
-    rig.get_token("bob", principal_tags={"team": "blue"}, identity_id="us-east-1:0")
+        service.call(method)
+    service.get_token("bob", principal_tags={"team": "blue"}, identity_id="us-east-1:0")
     bodies = [request.body for request in upstream.requests]
     user = {"DeveloperProviderName": PROVIDER, "DeveloperUserIdentifier": "alice"}
     users = {"SourceUserIdentifier": "alice", "DestinationUserIdentifier": "bob"}
@@ -59,57 +68,59 @@ def test_every_member_arrives_as_aws_names_it(rigs: Rigs, upstream: CognitoUpstr
     ]
 
 
-def test_the_service_names_itself(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rigs.start(upstream.url).get_token()
+def test_the_service_names_itself(services: Services, upstream: CognitoUpstream) -> None:
+    services.start(upstream.url).get_token()
     agent = upstream.requests[0].headers["user-agent"]
     assert agent.startswith("tokend/")
     assert " Boto3/" in agent
 
 
-def test_a_connection_is_kept(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
+def test_a_connection_is_kept(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
     for number in range(5):
-        rig.get_token(f"user-{number}")
+        service.get_token(f"user-{number}")
     upstream.script([AwsFailure("NotAuthorizedException")])
-    rig.refused()
-    rig.get_token()
+    service.refused()
+    service.get_token()
     assert {request.connection for request in upstream.requests} == {1}
 
 
 @pytest.mark.parametrize("user", ["a" * 1024, "\0", "日本語", '"}{', "user\r\nx: y"])
-def test_any_user_arrives_as_it_is(rigs: Rigs, upstream: CognitoUpstream, user: str) -> None:
-    rigs.start(upstream.url).get_token(user)
+def test_any_user_arrives_as_it_is(services: Services, upstream: CognitoUpstream, user: str) -> None:
+    services.start(upstream.url).get_token(user)
     assert upstream.requests[0].body["Logins"] == {PROVIDER: user}
 
 
-def test_the_largest_request_arrives(rigs: Rigs, upstream: CognitoUpstream) -> None:
+def test_the_largest_request_arrives(services: Services, upstream: CognitoUpstream) -> None:
     request = token_request("alice", principal_tags={f"{number:0128}": "v" * 256 for number in range(50)})
     for number in range(9):
         request.logins[f"idp-{number}.example.test"] = "t" * 50_000  # type: ignore[attr-defined]
-    rigs.start(upstream.url).call(GET, request)
+    services.start(upstream.url).call(GET, request)
     assert sum(map(len, upstream.requests[0].body["Logins"].values())) == 450_005
 
 
-def test_a_profile_is_used(rigs: Rigs, aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_profile_is_used(services: Services, aws_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_aws_settings(aws_environment, tmp_path)
     (tmp_path / "no-aws-credentials").write_text(
         f"[other]\naws_access_key_id = {OTHER_KEY.aws_access_key_id}\n"
         f"aws_secret_access_key = {OTHER_KEY.aws_secret_access_key}\n"
     )
     with CognitoUpstream(access_key=OTHER_KEY) as upstream:
-        assert rigs.start(upstream.url, profile="other").get_token().token
+        assert services.start(upstream.url, profile="other").get_token().token
 
 
-def test_a_profile_that_is_not_there_is_a_problem_of_the_configuration(rigs: Rigs, upstream: CognitoUpstream) -> None:
+def test_a_profile_that_is_not_there_is_a_problem_of_the_configuration(
+    services: Services, upstream: CognitoUpstream
+) -> None:
     with pytest.raises(ConfigError, match="no-such-profile"):
-        rigs.start(upstream.url, profile="no-such-profile")
+        services.start(upstream.url, profile="no-such-profile")
 
 
-def test_what_cannot_be_started_leaves_nothing_behind(rigs: Rigs, upstream: CognitoUpstream) -> None:
+def test_what_cannot_be_started_leaves_nothing_behind(services: Services, upstream: CognitoUpstream) -> None:
     for _ in range(2):
         with pytest.raises(ConfigError):
-            rigs.start(upstream.url, beside_local=True, profile="no-such-profile")
-    assert rigs.start(upstream.url, beside_local=True).get_token("bob", LOCAL_POOL).token
+            services.start(upstream.url, beside_local=True, profile="no-such-profile")
+    assert services.start(upstream.url, beside_local=True).get_token("bob", LOCAL_POOL).token
 
 
 @contextmanager
@@ -138,26 +149,26 @@ def dripping_over_tls(directory: Path, sent: bytes) -> Iterator[tuple[str, threa
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nconte", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"])
 def test_a_call_over_tls_ends_at_its_deadline_too(
-    rigs: Rigs, aws_environment: pytest.MonkeyPatch, tmp_path: Path, sent: bytes
+    services: Services, aws_environment: pytest.MonkeyPatch, tmp_path: Path, sent: bytes
 ) -> None:
     with dripping_over_tls(tmp_path, sent) as (url, holding):
         aws_environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "tls.crt"))
-        rig = rigs.start(url, threads=1, beside_local=True, timeout_seconds=60, connect_timeout_seconds=60)
-        failed = rig.refused(timeout=1)
+        service = services.start(url, threads=1, beside_local=True, timeout_seconds=60, connect_timeout_seconds=60)
+        failed = service.refused(timeout=1)
         assert failed.code == grpc.StatusCode.DEADLINE_EXCEEDED
         assert holding.is_set()
-        assert rig.get_token("bob", LOCAL_POOL).token
+        assert service.get_token("bob", LOCAL_POOL).token
 
 
-def test_a_certificate_that_is_not_trusted_is_unavailable(rigs: Rigs, tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_trusted_is_unavailable(services: Services, tmp_path: Path) -> None:
     with dripping_over_tls(tmp_path, b"") as (url, holding):
-        failed = rigs.start(url, max_attempts=1).refused()
+        failed = services.start(url, max_attempts=1).refused()
         assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
         assert not holding.is_set()
 
 
-def test_the_environments_key_is_the_one_that_signs(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rigs.start(upstream.url).get_token()
+def test_the_environments_key_is_the_one_that_signs(services: Services, upstream: CognitoUpstream) -> None:
+    services.start(upstream.url).get_token()
     signature = upstream.requests[0].headers["authorization"]
     assert f"Credential={ACCESS_KEY.aws_access_key_id}/" in signature
     assert "/us-east-1/cognito-identity/aws4_request" in signature

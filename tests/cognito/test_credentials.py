@@ -6,13 +6,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.cognito.rig import (
+from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
     LOCAL_POOL,
     METHODS,
-    Rig,
-    Rigs,
+    RunningService,
+    Services,
     code_of,
     metadata_of,
     retry_delay_of,
@@ -62,29 +62,29 @@ def assert_rejected(failed: Failure) -> None:
     assert retry_delay_of(failed) is None
 
 
-def assert_not_ready(rig: Rig, advice: str) -> None:
-    status, text = rig.readyz()
+def assert_not_ready(service: RunningService, advice: str) -> None:
+    status, text = service.readyz()
     assert status == 503
     assert text.startswith(f"{BACKEND}: {TEXT} {advice}")
     assert len(text.splitlines()) == 1
 
 
-def rejected_pools(rig: Rig) -> dict[str, float]:
-    return {labels["pool"]: value for labels, value in rig.metric_children("tokend_cognito_credentials_rejected")}
+def rejected_pools(service: RunningService) -> dict[str, float]:
+    return {labels["pool"]: value for labels, value in service.metric_children("tokend_cognito_credentials_rejected")}
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", REJECTIONS)
 def test_a_rejection_by_aws_is_reported_in_one_text(
-    rigs: Rigs, upstream: CognitoUpstream, method: str, code: str
+    services: Services, upstream: CognitoUpstream, method: str, code: str
 ) -> None:
-    rig = rigs.start(upstream.url)
+    service = services.start(upstream.url)
     upstream.always(AwsFailure(code, f"arn:aws:iam::123456789012:user/x may not, {ACCESS_KEY.aws_access_key_id}"))
-    failed = rig.refused(method)
+    failed = service.refused(method)
     assert_rejected(failed)
     assert metadata_of(failed)["aws_error_code"] == code
     assert len(upstream.requests) == 1
-    assert rejected_pools(rig) == {COGNITO_POOL: 1.0}
+    assert rejected_pools(service) == {COGNITO_POOL: 1.0}
 
 
 @pytest.mark.parametrize(
@@ -97,74 +97,74 @@ def test_a_rejection_by_aws_is_reported_in_one_text(
     ids=["key id", "secret", "session"],
 )
 def test_wrong_credentials_are_rejected_by_their_signature(
-    rigs: Rigs, upstream: CognitoUpstream, given: AccessKey, aws_environment: pytest.MonkeyPatch
+    services: Services, upstream: CognitoUpstream, given: AccessKey, aws_environment: pytest.MonkeyPatch
 ) -> None:
     give_credentials(aws_environment, given)
-    assert_rejected(rigs.start(upstream.url).refused())
+    assert_rejected(services.start(upstream.url).refused())
 
 
-def test_a_clock_that_is_off_is_the_services_trouble(rigs: Rigs) -> None:
+def test_a_clock_that_is_off_is_the_services_trouble(services: Services) -> None:
     with CognitoUpstream(signature_clock=FakeClock(now=0)) as upstream:
-        assert_rejected(rigs.start(upstream.url).refused())
+        assert_rejected(services.start(upstream.url).refused())
 
 
 def test_no_credentials_at_all(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock, aws_environment: pytest.MonkeyPatch, tmp_path: Path
+    services: Services, upstream: CognitoUpstream, clock: FakeClock, aws_environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     without_aws_settings(aws_environment, tmp_path)
-    rig = rigs.start(upstream.url, clock)
+    service = services.start(upstream.url, clock)
     for method in METHODS:
-        assert_rejected(rig.refused(method))
-    assert rejected_pools(rig) == {COGNITO_POOL: 1.0}
-    assert_not_ready(rig, "boto3's default chain found no credentials")
+        assert_rejected(service.refused(method))
+    assert rejected_pools(service) == {COGNITO_POOL: 1.0}
+    assert_not_ready(service, "boto3's default chain found no credentials")
     assert upstream.requests == []
 
     give_credentials(aws_environment, ACCESS_KEY)
     clock.advance(TROUBLE_SECONDS)
-    assert rig.readyz() == (200, "ok\n")
-    assert rig.get_token().token
-    assert rejected_pools(rig) == {COGNITO_POOL: 0.0}
+    assert service.readyz() == (200, "ok\n")
+    assert service.get_token().token
+    assert rejected_pools(service) == {COGNITO_POOL: 0.0}
 
 
 def test_a_service_that_has_nothing_else_is_not_ready_until_a_call_succeeds(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock
+    services: Services, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = rigs.start(upstream.url, clock)
-    assert rig.readyz() == (200, "ok\n")
+    service = services.start(upstream.url, clock)
+    assert service.readyz() == (200, "ok\n")
     upstream.always(AwsFailure("AccessDeniedException"))
-    rig.refused()
-    assert_not_ready(rig, "The IAM policy of the credentials lacks the action.")
+    service.refused()
+    assert_not_ready(service, "The IAM policy of the credentials lacks the action.")
     upstream.always(Success())
-    rig.get_token()
-    assert rig.readyz() == (200, "ok\n")
-    assert rejected_pools(rig) == {COGNITO_POOL: 0.0}
+    service.get_token()
+    assert service.readyz() == (200, "ok\n")
+    assert rejected_pools(service) == {COGNITO_POOL: 0.0}
 
 
 def test_a_service_with_a_local_pool_stays_ready_and_names_the_problem(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock
+    services: Services, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = rigs.start(upstream.url, clock, beside_local=True)
+    service = services.start(upstream.url, clock, beside_local=True)
     upstream.always(AwsFailure("AccessDeniedException"))
-    rig.refused()
-    status, text = rig.readyz()
+    service.refused()
+    status, text = service.readyz()
     assert status == 200
     assert text.startswith(f"ok\n{BACKEND}: {TEXT} The IAM policy of the credentials lacks the action.")
-    assert rig.get_token("bob", LOCAL_POOL).token
-    assert rejected_pools(rig) == {COGNITO_POOL: 1.0}
+    assert service.get_token("bob", LOCAL_POOL).token
+    assert rejected_pools(service) == {COGNITO_POOL: 1.0}
 
 
 def test_a_service_without_calls_is_ready_again_after_a_while(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock
+    services: Services, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = rigs.start(upstream.url, clock)
+    service = services.start(upstream.url, clock)
     upstream.always(AwsFailure("AccessDeniedException"))
-    rig.refused()
+    service.refused()
     clock.advance(TROUBLE_SECONDS - 1)
-    assert rig.readyz()[0] == 503
+    assert service.readyz()[0] == 503
     clock.advance(1)
-    assert rig.readyz() == (200, "ok\n")
-    rig.refused()
-    assert rig.readyz()[0] == 503
+    assert service.readyz() == (200, "ok\n")
+    service.refused()
+    assert service.readyz()[0] == 503
 
 
 @pytest.mark.parametrize(
@@ -178,101 +178,105 @@ def test_a_service_without_calls_is_ready_again_after_a_while(
     ids=lambda each: getattr(each, "code", each),
 )
 def test_whatever_shows_that_the_credentials_are_taken_ends_it(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock, then: AwsFailure, *, ready: bool
+    services: Services, upstream: CognitoUpstream, clock: FakeClock, then: AwsFailure, *, ready: bool
 ) -> None:
-    rig = rigs.start(upstream.url, clock, max_attempts=1)
+    service = services.start(upstream.url, clock, max_attempts=1)
     upstream.script([AwsFailure("AccessDeniedException"), then])
-    rig.refused()
-    rig.refused()
-    assert rig.readyz()[0] == (200 if ready else 503)
-    assert rejected_pools(rig) == {COGNITO_POOL: 0.0 if ready else 1.0}
+    service.refused()
+    service.refused()
+    assert service.readyz()[0] == (200 if ready else 503)
+    assert rejected_pools(service) == {COGNITO_POOL: 0.0 if ready else 1.0}
 
 
-def test_calls_are_made_with_the_role(rigs: Rigs, sts: StsDouble) -> None:
+def test_calls_are_made_with_the_role(services: Services, sts: StsDouble) -> None:
     with CognitoUpstream(access_key=ROLE_KEY) as upstream:
-        rig = rigs.start(upstream.url, role_arn=ROLE)
-        assert rig.get_token("alice").token
-        assert rig.get_token("bob").token
+        service = services.start(upstream.url, role_arn=ROLE)
+        assert service.get_token("alice").token
+        assert service.get_token("bob").token
     assert len(sts.requests) == 1
 
 
-def test_a_role_is_assumed_again_while_the_service_runs(rigs: Rigs, sts: StsDouble) -> None:
+def test_a_role_is_assumed_again_while_the_service_runs(services: Services, sts: StsDouble) -> None:
     sts.answer = Assumed(AccessKey("ASIAFIRST", "first", "first"), life=30)
     with CognitoUpstream(access_key=ROLE_KEY) as upstream:
-        rig = rigs.start(upstream.url, role_arn=ROLE)
-        assert_rejected(rig.refused())
+        service = services.start(upstream.url, role_arn=ROLE)
+        assert_rejected(service.refused())
         sts.answer = Assumed(ROLE_KEY)
-        assert rig.get_token().token
+        assert service.get_token().token
 
 
 @pytest.mark.parametrize(
     "answer", [Refused("AccessDenied"), Assumed(ROLE_KEY, life=-60)], ids=["refused", "expired on arrival"]
 )
 def test_a_role_that_cannot_be_had_is_the_services_trouble(
-    rigs: Rigs, sts: StsDouble, answer: Refused | Assumed
+    services: Services, sts: StsDouble, answer: Refused | Assumed
 ) -> None:
     sts.answer = answer
     with CognitoUpstream(access_key=ROLE_KEY) as upstream:
-        rig = rigs.start(upstream.url, role_arn=ROLE, max_attempts=1)
-        failed = rig.refused()
+        service = services.start(upstream.url, role_arn=ROLE, max_attempts=1)
+        failed = service.refused()
         assert_rejected(failed)
         assert "Said of the role." not in str(failed)
-        assert rejected_pools(rig) == {COGNITO_POOL: 1.0}
-        assert rig.readyz()[0] == 503
+        assert rejected_pools(service) == {COGNITO_POOL: 1.0}
+        assert service.readyz()[0] == 503
         sts.answer = Assumed(ROLE_KEY)
-        assert rig.get_token().token
-        assert rig.readyz() == (200, "ok\n")
+        assert service.get_token().token
+        assert service.readyz() == (200, "ok\n")
 
 
 @pytest.mark.parametrize("answer", [Refused("Throttling", 400), Refused("ServiceUnavailable", 503)])
-def test_a_role_that_cannot_be_had_now_may_be_had_later(rigs: Rigs, sts: StsDouble, answer: Refused) -> None:
+def test_a_role_that_cannot_be_had_now_may_be_had_later(services: Services, sts: StsDouble, answer: Refused) -> None:
     sts.answer = answer
     with CognitoUpstream(access_key=ROLE_KEY) as upstream:
-        rig = rigs.start(upstream.url, role_arn=ROLE, max_attempts=1)
-        failed = rig.refused()
+        service = services.start(upstream.url, role_arn=ROLE, max_attempts=1)
+        failed = service.refused()
         assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
         assert retry_delay_of(failed) == 1.0
         sts.answer = Assumed(ROLE_KEY)
-        assert rig.get_token().token
+        assert service.get_token().token
 
 
-def test_calls_end_at_their_deadlines_while_sts_hangs(rigs: Rigs, upstream: CognitoUpstream, sts: StsDouble) -> None:
-    rig = _with_a_role_to_be_renewed(rigs, upstream, sts)
-    calls = [rig.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(2)]
+def test_calls_end_at_their_deadlines_while_sts_hangs(
+    services: Services, upstream: CognitoUpstream, sts: StsDouble
+) -> None:
+    service = _with_a_role_to_be_renewed(services, upstream, sts)
+    calls = [service.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(2)]
     assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
-    local = [rig.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(2)]
+    local = [service.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(2)]
     assert all(call.result().token for call in local)
 
 
 def test_a_call_ends_at_its_deadline_while_another_waits_for_sts(
-    rigs: Rigs, upstream: CognitoUpstream, sts: StsDouble
+    services: Services, upstream: CognitoUpstream, sts: StsDouble
 ) -> None:
-    rig = _with_a_role_to_be_renewed(rigs, upstream, sts)
-    patient = rig.begin(GET, token_request("patient"))
+    service = _with_a_role_to_be_renewed(services, upstream, sts)
+    patient = service.begin(GET, token_request("patient"))
     sts.wait_for_requests(2)
-    hurried = rig.begin(GET, token_request("hurried"), HURRY)
+    hurried = service.begin(GET, token_request("hurried"), HURRY)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
     try:
-        assert rig.call(GET, token_request("bob", LOCAL_POOL), timeout=10).token
+        assert service.call(GET, token_request("bob", LOCAL_POOL), timeout=10).token
         assert not patient.done()
     finally:
         sts.end()
 
 
-def test_an_outage_of_sts_is_no_outage_of_the_local_pool(rigs: Rigs, upstream: CognitoUpstream, sts: StsDouble) -> None:
+def test_an_outage_of_sts_is_no_outage_of_the_local_pool(
+    services: Services, upstream: CognitoUpstream, sts: StsDouble
+) -> None:
     sts.answer = Refused("ServiceUnavailable", 503)
-    rig = rigs.start(upstream.url, beside_local=True, role_arn=ROLE, max_attempts=1)
-    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
-    status, text = rig.readyz()
+    service = services.start(upstream.url, beside_local=True, role_arn=ROLE, max_attempts=1)
+    assert service.refused().reason == "ENGINE_UNAVAILABLE"
+    status, text = service.readyz()
     assert BACKEND in text
     assert status == 200
 
 
-def test_a_service_starts_while_sts_hangs(rigs: Rigs, upstream: CognitoUpstream, sts: StsDouble) -> None:
+def test_a_service_starts_while_sts_hangs(services: Services, upstream: CognitoUpstream, sts: StsDouble) -> None:
     sts.answer = None
     with ThreadPoolExecutor(1) as starter:
         starting = starter.submit(
-            rigs.start, upstream.url, beside_local=True, role_arn=ROLE, timeout_seconds=60, max_attempts=1
+            services.start, upstream.url, beside_local=True, role_arn=ROLE, timeout_seconds=60, max_attempts=1
         )
         sts.wait_for_requests(1)
         try:
@@ -281,11 +285,11 @@ def test_a_service_starts_while_sts_hangs(rigs: Rigs, upstream: CognitoUpstream,
             sts.end()
 
 
-def _with_a_role_to_be_renewed(rigs: Rigs, upstream: CognitoUpstream, sts: StsDouble) -> Rig:
+def _with_a_role_to_be_renewed(services: Services, upstream: CognitoUpstream, sts: StsDouble) -> RunningService:
     """A service of two threads, which waits longer than any test; from now on STS does not answer."""
     sts.answer = Assumed(ROLE_KEY, life=45)
-    rig = rigs.start(
+    service = services.start(
         upstream.url, threads=2, beside_local=True, role_arn=ROLE, max_calls=2, timeout_seconds=60, max_attempts=1
     )
     sts.answer = None
-    return rig
+    return service

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.cognito.conftest import Pair
-from tests.cognito.rig import COGNITO_POOL, GET, METHODS, Rig, Rigs
+from tests.cognito.running_service import COGNITO_POOL, GET, METHODS, RunningService, Services
 from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS, THROTTLED
 from tests.fakes.cognito_script import AwsFailure, Close, Hang, Reset, Step, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
@@ -33,76 +33,76 @@ LABELS: dict[str, set[str]] = {
 }
 
 
-def requests_counted(rig: Rig, operation: str = GET) -> float:
-    return rig.metric("tokend_cognito_request_seconds_count", region="us-east-1", operation=operation)
+def requests_counted(service: RunningService, operation: str = GET) -> float:
+    return service.metric("tokend_cognito_request_seconds_count", region="us-east-1", operation=operation)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_request_is_timed(shared: Pair, method: str) -> None:
-    counted = requests_counted(shared.rig, method)
-    shared.rig.call(method)
-    shared.rig.call(method)
-    assert requests_counted(shared.rig, method) == counted + 2
+    counted = requests_counted(shared.service, method)
+    shared.service.call(method)
+    shared.service.call(method)
+    assert requests_counted(shared.service, method) == counted + 2
 
 
-def test_retries_are_requests_and_calls_are_answers(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
+def test_retries_are_requests_and_calls_are_answers(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
     upstream.script([AwsFailure("InternalErrorException", status=500), Close()])
-    rig.get_token()
-    assert requests_counted(rig) == 3
-    assert rig.metric("tokend_cognito_request_failures_total", code="InternalErrorException") == 1
-    assert rig.metric("tokend_cognito_request_failures_total", code="ConnectionClosedError") == 1
-    assert rig.metric("tokend_cognito_answers_total", source="cognito") == 1
-    assert rig.metric("tokend_engine_seconds_count", engine="cognito", operation=GET) == 1
+    service.get_token()
+    assert requests_counted(service) == 3
+    assert service.metric("tokend_cognito_request_failures_total", code="InternalErrorException") == 1
+    assert service.metric("tokend_cognito_request_failures_total", code="ConnectionClosedError") == 1
+    assert service.metric("tokend_cognito_answers_total", source="cognito") == 1
+    assert service.metric("tokend_engine_seconds_count", engine="cognito", operation=GET) == 1
 
 
 @pytest.mark.parametrize("name", GARBAGE)
 def test_what_is_no_answer_is_timed_too(shared: Pair, name: str) -> None:
-    counted = requests_counted(shared.rig)
+    counted = requests_counted(shared.service)
     shared.upstream.always(GARBAGE[name])
-    shared.rig.refused()
-    assert requests_counted(shared.rig) == counted + 1
+    shared.service.refused()
+    assert requests_counted(shared.service) == counted + 1
 
 
-def test_a_request_without_an_answer_is_counted_as_failed(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, timeout_seconds=0.2)
+def test_a_request_without_an_answer_is_counted_as_failed(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url, timeout_seconds=0.2)
     upstream.always(Hang())
-    rig.refused()
-    assert rig.metric("tokend_cognito_request_failures_total", code="ReadTimeoutError") == 1
+    service.refused()
+    assert service.metric("tokend_cognito_request_failures_total", code="ReadTimeoutError") == 1
     upstream.stop_listening()
-    rig.refused()
-    assert rig.metric("tokend_cognito_request_failures_total", code="EndpointConnectionError") >= 1
+    service.refused()
+    assert service.metric("tokend_cognito_request_failures_total", code="EndpointConnectionError") >= 1
 
 
-def test_a_call_that_was_never_made_is_no_request(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, requests_per_second=0.001, burst=1)
-    rig.get_token()
-    rig.refused()
-    assert requests_counted(rig) == 1
-    assert rig.metric("tokend_cognito_refused_total", limit="quota") == 1
-    assert rig.metric("tokend_cognito_answers_total") == 1
+def test_a_call_that_was_never_made_is_no_request(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url, requests_per_second=0.001, burst=1)
+    service.get_token()
+    service.refused()
+    assert requests_counted(service) == 1
+    assert service.metric("tokend_cognito_refused_total", limit="quota") == 1
+    assert service.metric("tokend_cognito_answers_total") == 1
 
 
-def test_tokens_of_cognito_are_counted_by_their_algorithm(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
-    rig.get_token()
-    assert rig.metric("tokend_tokens_issued_total", engine="cognito", pool=COGNITO_POOL, alg="RS512") == 1
+def test_tokens_of_cognito_are_counted_by_their_algorithm(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
+    service.get_token()
+    assert service.metric("tokend_tokens_issued_total", engine="cognito", pool=COGNITO_POOL, alg="RS512") == 1
 
 
 def test_labels_are_of_a_few_values_whatever_happens(shared: Pair) -> None:
-    rig, upstream = shared
+    service, upstream = shared
     for step in FAULTS:
         upstream.script([step])
-        rig.begin().exception()
+        service.begin().exception()
     upstream.always(THROTTLED)
-    rig.refused()
+    service.refused()
     upstream.always(Success())
     seen = [
         (name, value)
-        for sample in rig.samples()
+        for sample in service.samples()
         if sample.name.startswith("tokend_cognito_")
         for name, value in sample.labels.items()
     ]
     assert {name for name, _value in seen} <= LABELS.keys()
     assert [(name, value) for name, value in seen if value not in LABELS[name]] == []
-    assert rig.metric("tokend_cognito_request_failures_total", code="other") >= len(UNHEARD_OF)
+    assert service.metric("tokend_cognito_request_failures_total", code="other") >= len(UNHEARD_OF)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from tests.cognito.rig import COGNITO_POOL, LOCAL_POOL, METHODS, Rig, Rigs, retry_delay_of
+from tests.cognito.running_service import COGNITO_POOL, LOCAL_POOL, METHODS, RunningService, Services, retry_delay_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_script import Answer, AwsFailure, Body, NoHttp, Step, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
@@ -69,8 +69,8 @@ def assert_lasting(failed: Failure) -> None:
     assert failed.trailers["grpc-retry-pushback-ms"] == "-1"
 
 
-def assert_not_ready(rig: Rig, *words: str) -> None:
-    status, text = rig.readyz()
+def assert_not_ready(service: RunningService, *words: str) -> None:
+    status, text = service.readyz()
     assert status == 503
     assert text.startswith(f"{BACKEND}: ")
     assert len(text.splitlines()) == 1
@@ -80,74 +80,76 @@ def assert_not_ready(rig: Rig, *words: str) -> None:
 @pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("method", METHODS)
 def test_an_answer_that_is_not_cognitos_is_a_fault_of_the_configuration(
-    stranger: str, method: str, rigs: Rigs, upstream: CognitoUpstream, caplog: pytest.LogCaptureFixture
+    stranger: str, method: str, services: Services, upstream: CognitoUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig = rigs.start(upstream.url, max_attempts=3)
+    service = services.start(upstream.url, max_attempts=3)
     upstream.always(STRANGERS[stranger])
-    assert_lasting(rig.refused(method))
+    assert_lasting(service.refused(method))
     assert len(upstream.requests) == 1
-    assert_not_ready(rig, "endpoint")
-    assert rig.metric("tokend_cognito_credentials_rejected") == 0
+    assert_not_ready(service, "endpoint")
+    assert service.metric("tokend_cognito_credentials_rejected") == 0
     (told,) = [record for record in caplog.records if record.message == "call failed"]
     assert "cognito.endpoint_url" in vars(told)["advice"]
 
 
 @pytest.mark.parametrize("passing", PASSING)
-def test_what_may_pass_is_no_fault_of_the_configuration(passing: str, rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, max_attempts=1)
+def test_what_may_pass_is_no_fault_of_the_configuration(
+    passing: str, services: Services, upstream: CognitoUpstream
+) -> None:
+    service = services.start(upstream.url, max_attempts=1)
     upstream.always(PASSING[passing])
-    failed = rig.refused()
+    failed = service.refused()
     assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
     assert retry_delay_of(failed) == 1.0
-    assert rig.readyz() == (200, "ok\n")
+    assert service.readyz() == (200, "ok\n")
 
 
-def test_it_ends_with_the_first_answer_of_cognitos(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
+def test_it_ends_with_the_first_answer_of_cognitos(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
     upstream.always(STRANGERS["a captive portal"])
-    assert_lasting(rig.refused())
-    assert_not_ready(rig)
+    assert_lasting(service.refused())
+    assert_not_ready(service)
     upstream.always(Success())
-    assert rig.get_token().token
-    assert rig.readyz() == (200, "ok\n")
+    assert service.get_token().token
+    assert service.readyz() == (200, "ok\n")
 
 
 def test_it_ends_with_time_since_a_service_that_is_not_ready_gets_no_calls(
-    rigs: Rigs, upstream: CognitoUpstream
+    services: Services, upstream: CognitoUpstream
 ) -> None:
     clock = FakeClock()
-    rig = rigs.start(upstream.url, clock)
+    service = services.start(upstream.url, clock)
     upstream.always(STRANGERS["a captive portal"])
-    assert_lasting(rig.refused())
-    assert_not_ready(rig)
+    assert_lasting(service.refused())
+    assert_not_ready(service)
     clock.advance(TROUBLE_SECONDS)
-    assert rig.readyz() == (200, "ok\n")
+    assert service.readyz() == (200, "ok\n")
 
 
 def test_a_service_with_a_pool_that_works_stays_ready_and_names_the_problem(
-    rigs: Rigs, upstream: CognitoUpstream
+    services: Services, upstream: CognitoUpstream
 ) -> None:
-    rig = rigs.start(upstream.url, beside_local=True)
+    service = services.start(upstream.url, beside_local=True)
     upstream.always(STRANGERS["a web site"])
-    assert_lasting(rig.refused())
-    status, text = rig.readyz()
+    assert_lasting(service.refused())
+    status, text = service.readyz()
     assert status == 200
     assert text.splitlines()[1].startswith(f"{BACKEND}: Cognito's answer cannot be read.")
-    assert rig.get_token("bob", LOCAL_POOL).token
+    assert service.get_token("bob", LOCAL_POOL).token
 
 
 def test_an_answer_that_only_some_requests_get_says_nothing_of_the_endpoint(
-    rigs: Rigs, upstream: CognitoUpstream
+    services: Services, upstream: CognitoUpstream
 ) -> None:
     clock = FakeClock()
-    rig = rigs.start(upstream.url, clock)
-    assert rig.get_token().token
+    service = services.start(upstream.url, clock)
+    assert service.get_token().token
     upstream.always(Body(_HTML, 403, "text/html"))  # as a filter on the way gives it for a user it does not like
-    assert_lasting(rig.refused())
-    assert rig.readyz() == (200, "ok\n")
+    assert_lasting(service.refused())
+    assert service.readyz() == (200, "ok\n")
     clock.advance(TROUBLE_SECONDS)
-    assert_lasting(rig.refused())
-    assert_not_ready(rig)
+    assert_lasting(service.refused())
+    assert_not_ready(service)
 
 
 @contextmanager
@@ -181,24 +183,24 @@ def of_a_stranger(directory: Path) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("speaks_tls", [True, False], ids=["another's certificate", "no TLS"])
 def test_what_cannot_prove_to_be_cognito_is_not_asked_again(
-    rigs: Rigs, tmp_path: Path, *, speaks_tls: bool, aws_environment: pytest.MonkeyPatch
+    services: Services, tmp_path: Path, *, speaks_tls: bool, aws_environment: pytest.MonkeyPatch
 ) -> None:
     aws_environment.delenv("AWS_CA_BUNDLE", raising=False)
     with tls_server(of_a_stranger(tmp_path) if speaks_tls else None) as (url, seen):
-        rig = rigs.start(url, max_attempts=3)
-        assert_lasting(rig.refused())
+        service = services.start(url, max_attempts=3)
+        assert_lasting(service.refused())
         assert len(seen) == 1
-        assert_not_ready(rig, "certificate", "TLS")
+        assert_not_ready(service, "certificate", "TLS")
 
 
 def test_a_connection_that_ends_within_tls_may_pass(
-    rigs: Rigs, tmp_path: Path, aws_environment: pytest.MonkeyPatch
+    services: Services, tmp_path: Path, aws_environment: pytest.MonkeyPatch
 ) -> None:
     context = of_a_stranger(tmp_path)
     aws_environment.setenv("AWS_CA_BUNDLE", str(tmp_path / "tls.crt"))
     with tls_server(context) as (url, seen):
-        rig = rigs.start(url, max_attempts=2)
-        failed = rig.refused()
+        service = services.start(url, max_attempts=2)
+        failed = service.refused()
         assert retry_delay_of(failed) == 1.0
         assert len(seen) == 2
-        assert rig.readyz() == (200, "ok\n")
+        assert service.readyz() == (200, "ok\n")

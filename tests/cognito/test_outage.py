@@ -6,14 +6,14 @@ from typing import NamedTuple
 import grpc
 import pytest
 from tests.cognito.conftest import Pair
-from tests.cognito.rig import (
+from tests.cognito.running_service import (
     GET,
     LOCAL_POOL,
     LOOKUP,
     MERGE,
     METHODS,
     UNLINK,
-    Rigs,
+    Services,
     metadata_of,
     retry_delay_of,
     token_request,
@@ -70,11 +70,11 @@ NO_ANSWER: Mapping[str, Case] = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", AWS_FAILURES)
 def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, method: str, code: str) -> None:
-    rig, upstream = shared
+    service, upstream = shared
     known = {"code": "other" if code == "InvalidIdentityPoolConfigurationException" else code, "operation": method}
-    counted = rig.metric("tokend_cognito_request_failures_total", **known)
+    counted = service.metric("tokend_cognito_request_failures_total", **known)
     upstream.always(AWS_FAILURES[code])
-    failed = rig.refused(method)
+    failed = service.refused(method)
     assert (failed.code, failed.reason) == TOLD[code]
     metadata = metadata_of(failed)
     assert metadata["aws_error_code"] == code
@@ -82,14 +82,14 @@ def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, met
     assert metadata.keys() == {"aws_error_code", "aws_request_id"}
     assert (retry_delay_of(failed) is not None) == (failed.reason in WITH_RETRY_INFO)
     assert ("grpc-retry-pushback-ms" in failed.trailers) == (failed.reason == "TOO_MANY_REQUESTS")
-    assert rig.metric("tokend_cognito_request_failures_total", **known) == counted + 1
+    assert service.metric("tokend_cognito_request_failures_total", **known) == counted + 1
 
 
 @pytest.mark.parametrize("code", [code for code in AWS_FAILURES if TOLD[code][0] != grpc.StatusCode.UNAVAILABLE])
 def test_what_aws_says_of_a_callers_mistake_reaches_the_caller(shared: Pair, code: str) -> None:
-    rig, upstream = shared
+    service, upstream = shared
     upstream.always(AwsFailure(code, "Said of the request."))
-    text = rig.refused().text
+    text = service.refused().text
     own = {
         "ValidationException": "1 validation error detected: Value at '' failed to satisfy constraint: Request must be "
         "within Cognito's limits",
@@ -100,32 +100,32 @@ def test_what_aws_says_of_a_callers_mistake_reaches_the_caller(shared: Pair, cod
 
 @pytest.mark.parametrize("code", ["UnrecognizedClientException", "InternalErrorException", "NewException"])
 def test_what_aws_says_of_the_service_does_not(shared: Pair, code: str) -> None:
-    rig, upstream = shared
+    service, upstream = shared
     upstream.always(AwsFailure(code, "arn:aws:iam::123456789012:user/tokend"))
-    assert "123456789012" not in rig.refused().text
+    assert "123456789012" not in service.refused().text
 
 
 @pytest.mark.parametrize("fault", SERVER_FAULTS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fault_of_the_server_is_unavailable(shared: Pair, method: str, fault: str) -> None:
-    rig, upstream = shared
-    counted = rig.metric("tokend_cognito_request_failures_total", operation=method)
+    service, upstream = shared
+    counted = service.metric("tokend_cognito_request_failures_total", operation=method)
     upstream.always(SERVER_FAULTS[fault])
-    failed = rig.refused(method)
+    failed = service.refused(method)
     assert (failed.code, failed.reason) == UNAVAILABLE
     assert retry_delay_of(failed) == 1.0
-    assert rig.metric("tokend_cognito_request_failures_total", operation=method) == counted + 1
+    assert service.metric("tokend_cognito_request_failures_total", operation=method) == counted + 1
 
 
 @pytest.mark.parametrize("case", NO_ANSWER)
 def test_what_is_no_answer_of_cognitos_lasts_until_it_is_mended(shared: Pair, case: str) -> None:
     method, step = NO_ANSWER[case]
-    rig, upstream = shared
+    service, upstream = shared
     upstream.always(step)
-    failed = rig.refused(method)
+    failed = service.refused(method)
     assert_lasting(failed)
     upstream.always(Success())
-    rig.call(method)
+    service.call(method)
 
 
 def assert_lasting(failed: Failure) -> None:
@@ -137,66 +137,68 @@ def assert_lasting(failed: Failure) -> None:
 @pytest.mark.parametrize("broken", BROKEN_OFF)
 @pytest.mark.parametrize("max_attempts", [1, 2])
 def test_an_answer_that_breaks_off_is_unavailable(
-    rigs: Rigs, upstream: CognitoUpstream, broken: str, max_attempts: int
+    services: Services, upstream: CognitoUpstream, broken: str, max_attempts: int
 ) -> None:
-    rig = rigs.start(upstream.url, max_attempts=max_attempts)
+    service = services.start(upstream.url, max_attempts=max_attempts)
     upstream.always(BROKEN_OFF[broken])
-    failed = rig.refused()
+    failed = service.refused()
     assert (failed.code, failed.reason) == UNAVAILABLE
     upstream.always(Success())
-    assert rig.get_token().token
+    assert service.get_token().token
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"{}", b'{"message": 1}', b'{"__type": 1}', b'"x"', b"null"])
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 407, 413, 418, 429])
 def test_no_status_and_no_body_is_a_defect_of_ours(shared: Pair, status: int, body: bytes) -> None:
-    rig, upstream = shared
+    service, upstream = shared
     upstream.always(Body(body, status))
-    failed = rig.refused()
+    failed = service.refused()
     assert failed.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert failed.reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS", "ENGINE_CREDENTIALS_REJECTED"}
 
 
 def test_an_upstream_that_refuses_is_unavailable_at_once_and_used_again_when_it_is_back(
-    rigs: Rigs, upstream: CognitoUpstream
+    services: Services, upstream: CognitoUpstream
 ) -> None:
-    rig = rigs.start(upstream.url, timeout_seconds=60, connect_timeout_seconds=60)
+    service = services.start(upstream.url, timeout_seconds=60, connect_timeout_seconds=60)
     for method in METHODS:
         upstream.stop_listening()
-        failed = rig.refused(method)
+        failed = service.refused(method)
         assert (failed.code, failed.reason) == UNAVAILABLE
         assert failed.text == "Cognito cannot be reached."
         upstream.listen_again()
-        rig.call(method)
+        service.call(method)
 
 
-def test_while_cognito_hangs_others_are_served_and_too_many_are_refused(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, threads=4, beside_local=True, timeout_seconds=60)
+def test_while_cognito_hangs_others_are_served_and_too_many_are_refused(
+    services: Services, upstream: CognitoUpstream
+) -> None:
+    service = services.start(upstream.url, threads=4, beside_local=True, timeout_seconds=60)
     upstream.always(Hang(then=Success()))
-    waiting = [rig.begin(GET, token_request(f"user-{number}")) for number in range(3)]
+    waiting = [service.begin(GET, token_request(f"user-{number}")) for number in range(3)]
     upstream.wait_for_held(3)
-    assert rig.get_token("bob", LOCAL_POOL).token
+    assert service.get_token("bob", LOCAL_POOL).token
     for refused, method in enumerate(METHODS, start=1):
-        failed = rig.refused(method)
+        failed = service.refused(method)
         assert (failed.code, failed.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
         assert retry_delay_of(failed) == 1.0
         assert failed.trailers["grpc-retry-pushback-ms"] == "1000"
-        assert rig.metric("tokend_cognito_refused_total", region="us-east-1", limit="calls") == refused
+        assert service.metric("tokend_cognito_refused_total", region="us-east-1", limit="calls") == refused
     assert len(upstream.requests) == 3
-    assert rig.readyz() == (200, "ok\n")
+    assert service.readyz() == (200, "ok\n")
     upstream.always(Success())
     upstream.release()
     assert all(call.result().token for call in waiting)
-    assert rig.get_token().token
+    assert service.get_token().token
 
 
 @pytest.mark.parametrize("identical", [True, False])
 def test_all_threads_may_wait_where_there_is_nothing_else(
-    rigs: Rigs, upstream: CognitoUpstream, *, identical: bool
+    services: Services, upstream: CognitoUpstream, *, identical: bool
 ) -> None:
-    rig = rigs.start(upstream.url, threads=3, timeout_seconds=60, single_flight=not identical)
+    service = services.start(upstream.url, threads=3, timeout_seconds=60, single_flight=not identical)
     upstream.always(Hang(then=Success()))
-    waiting = [rig.begin(GET, token_request("alice" if identical else f"user-{number}")) for number in range(3)]
+    waiting = [service.begin(GET, token_request("alice" if identical else f"user-{number}")) for number in range(3)]
     upstream.wait_for_held(3)
     upstream.release()
     assert all(call.result().token for call in waiting)
@@ -206,16 +208,16 @@ def test_all_threads_may_wait_where_there_is_nothing_else(
     "end", [lambda upstream: upstream.release(), lambda upstream: upstream.stop_listening()], ids=["answer", "end"]
 )
 def test_places_are_given_back_however_a_call_ends(
-    rigs: Rigs, upstream: CognitoUpstream, end: Callable[[CognitoUpstream], None]
+    services: Services, upstream: CognitoUpstream, end: Callable[[CognitoUpstream], None]
 ) -> None:
-    rig = rigs.start(upstream.url, max_calls=1, timeout_seconds=60, max_attempts=1)
+    service = services.start(upstream.url, max_calls=1, timeout_seconds=60, max_attempts=1)
     upstream.always(Hang(then=AwsFailure("NotAuthorizedException")))
-    waiting = rig.begin()
+    waiting = service.begin()
     upstream.wait_for_held(1)
-    assert rig.refused(UNLINK).reason == "TOO_MANY_REQUESTS"
+    assert service.refused(UNLINK).reason == "TOO_MANY_REQUESTS"
     end(upstream)
     assert waiting.exception()
     upstream.stop_listening()
     upstream.listen_again()
     upstream.always(Success())
-    rig.call(UNLINK)
+    service.call(UNLINK)

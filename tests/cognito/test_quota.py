@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import grpc
 import pytest
 from botocore.retries.standard import ExponentialBackoff
-from tests.cognito.rig import GET, LOOKUP, METHODS, Rigs, retry_delay_of, token_request
+from tests.cognito.running_service import GET, LOOKUP, METHODS, Services, retry_delay_of, token_request
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_faults import THROTTLED
 from tests.fakes.cognito_script import AwsFailure, Step
@@ -21,38 +21,40 @@ def clock() -> FakeClock:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_above_the_quota_is_refused_here(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock, method: str
+    services: Services, upstream: CognitoUpstream, clock: FakeClock, method: str
 ) -> None:
-    rig = rigs.start(upstream.url, clock, requests_per_second=0.5, burst=2)
-    rig.call(method)
-    rig.call(method)
-    failed = rig.refused(method)
+    service = services.start(upstream.url, clock, requests_per_second=0.5, burst=2)
+    service.call(method)
+    service.call(method)
+    failed = service.refused(method)
     assert (failed.code, failed.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
     assert retry_delay_of(failed) == 2.0
     assert failed.trailers["grpc-retry-pushback-ms"] == "2000"
     assert len(upstream.requests) == 2
-    assert rig.metric("tokend_cognito_refused_total", region="us-east-1", limit="quota") == 1
+    assert service.metric("tokend_cognito_refused_total", region="us-east-1", limit="quota") == 1
     clock.advance(2)
-    rig.call(method)
+    service.call(method)
     assert len(upstream.requests) == 3
 
 
 def test_who_comes_back_in_time_is_not_refused_for_being_early(
-    rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock
+    services: Services, upstream: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = rigs.start(upstream.url, clock, requests_per_second=3, burst=1)
-    rig.get_token()
-    pushback = rig.refused().trailers["grpc-retry-pushback-ms"]
+    service = services.start(upstream.url, clock, requests_per_second=3, burst=1)
+    service.get_token()
+    pushback = service.refused().trailers["grpc-retry-pushback-ms"]
     clock.advance(int(pushback) / 1000)
-    rig.get_token()
+    service.get_token()
 
 
-def test_operations_do_not_take_from_each_other(rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock) -> None:
-    rig = rigs.start(upstream.url, clock, requests_per_second=1, burst=1)
+def test_operations_do_not_take_from_each_other(
+    services: Services, upstream: CognitoUpstream, clock: FakeClock
+) -> None:
+    service = services.start(upstream.url, clock, requests_per_second=1, burst=1)
     for method in METHODS:
-        rig.call(method)
+        service.call(method)
     assert len(upstream.requests) == len(METHODS)
-    assert rig.refused(LOOKUP).reason == "TOO_MANY_REQUESTS"
+    assert service.refused(LOOKUP).reason == "TOO_MANY_REQUESTS"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_operations_do_not_take_from_each_other(rigs: Rigs, upstream: CognitoUps
     ids=["throttle", "fault"],
 )
 def test_retries_take_from_it_too(  # noqa: PLR0913, PLR0917 - fixtures
-    rigs: Rigs,
+    services: Services,
     upstream: CognitoUpstream,
     clock: FakeClock,
     failures: Sequence[Step],
@@ -69,19 +71,19 @@ def test_retries_take_from_it_too(  # noqa: PLR0913, PLR0917 - fixtures
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
-    rig = rigs.start(upstream.url, clock, requests_per_second=1, burst=2, max_attempts=5)
+    service = services.start(upstream.url, clock, requests_per_second=1, burst=2, max_attempts=5)
     upstream.script(failures)
-    told = rig.refused()
+    told = service.refused()
     assert (told.reason, retry_delay_of(told)) == (reason, 1.0)
     assert len(upstream.requests) == 2
-    assert rig.metric("tokend_cognito_refused_total") == 0
-    assert rig.refused().reason == "TOO_MANY_REQUESTS"
+    assert service.metric("tokend_cognito_refused_total") == 0
+    assert service.refused().reason == "TOO_MANY_REQUESTS"
     assert len(upstream.requests) == 2
-    assert rig.metric("tokend_cognito_refused_total", limit="quota") == 1
+    assert service.metric("tokend_cognito_refused_total", limit="quota") == 1
 
 
-def test_without_a_quota_nothing_is_refused(rigs: Rigs, upstream: CognitoUpstream, clock: FakeClock) -> None:
-    rig = rigs.start(upstream.url, clock, requests_per_second=0)
+def test_without_a_quota_nothing_is_refused(services: Services, upstream: CognitoUpstream, clock: FakeClock) -> None:
+    service = services.start(upstream.url, clock, requests_per_second=0)
     for number in range(100):
-        rig.call(GET, token_request(f"user-{number}"))
+        service.call(GET, token_request(f"user-{number}"))
     assert len(upstream.requests) == 100

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from tests.cognito.conftest import WaitForBoarding
-from tests.cognito.rig import (
+from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
     IDENTITY,
@@ -15,8 +15,8 @@ from tests.cognito.rig import (
     PATIENCE,
     PROVIDER,
     UNLINK,
-    Rig,
-    Rigs,
+    RunningService,
+    Services,
     ShiftedClock,
     claims_of,
     code_of,
@@ -72,7 +72,7 @@ DIFFERENT = [
     ),
 ]
 
-Serve = Callable[..., Rig]
+Serve = Callable[..., RunningService]
 
 
 @pytest.fixture
@@ -88,56 +88,56 @@ def dated(clock: FakeClock) -> Iterator[CognitoUpstream]:
 
 
 @pytest.fixture
-def reusing(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> Serve:
-    return lambda **cognito: rigs.start(dated.url, clock, max_attempts=1, reuse_tokens=True, **cognito)
+def reusing(services: Services, dated: CognitoUpstream, clock: FakeClock) -> Serve:
+    return lambda **cognito: services.start(dated.url, clock, max_attempts=1, reuse_tokens=True, **cognito)
 
 
 def test_the_same_again_costs_nothing(reusing: Serve, dated: CognitoUpstream) -> None:
-    rig = reusing()
-    first = rig.get_token()
-    assert all(same(rig.get_token(), first) for _ in range(5))
+    service = reusing()
+    first = service.get_token()
+    assert all(same(service.get_token(), first) for _ in range(5))
     assert len(dated.requests) == 1
-    assert rig.metric("tokend_cognito_answers_total", source="cognito") == 1
-    assert rig.metric("tokend_cognito_answers_total", source="reused") == 5
+    assert service.metric("tokend_cognito_answers_total", source="cognito") == 1
+    assert service.metric("tokend_cognito_answers_total", source="reused") == 5
 
 
-def test_it_is_off_unless_asked_for(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> None:
-    rig = rigs.start(dated.url, clock)
-    assert rig.get_token().token != rig.get_token().token
+def test_it_is_off_unless_asked_for(services: Services, dated: CognitoUpstream, clock: FakeClock) -> None:
+    service = services.start(dated.url, clock)
+    assert service.get_token().token != service.get_token().token
     assert len(dated.requests) == 2
 
 
 def test_no_token_is_reused_past_its_refresh_time(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
-    rig = reusing()
-    first = rig.get_token()
+    service = reusing()
+    first = service.get_token()
     clock.advance(UNTIL_REFRESH - 1)
-    assert same(rig.get_token(), first)
+    assert same(service.get_token(), first)
     clock.advance(1)
     assert first.refresh_time.seconds == clock.now()
-    second = rig.get_token()
+    second = service.get_token()
     assert second.token != first.token
     assert second.refresh_time.seconds == clock.now() + UNTIL_REFRESH
-    assert same(rig.get_token(), second)
+    assert same(service.get_token(), second)
     assert len(dated.requests) == 2
 
 
 def test_an_answer_is_dated_by_its_own_moment_and_not_by_the_tokens(reusing: Serve, clock: FakeClock) -> None:
-    rig = reusing()
-    first = rig.get_token()
+    service = reusing()
+    first = service.get_token()
     assert first.issue_time.seconds == clock.now() == claims_of(first.token)["iat"]
     clock.advance(299.25)
-    second = rig.get_token()
+    second = service.get_token()
     assert same(first, second)
     assert second.issue_time.ToMilliseconds() - first.issue_time.ToMilliseconds() == 299_250
 
 
 def test_whatever_differs_is_asked_for(reusing: Serve, dated: CognitoUpstream) -> None:
-    rig = reusing()
-    alice = rig.get_token()
-    answers = [rig.call(GET, request) for request in DIFFERENT]
+    service = reusing()
+    alice = service.get_token()
+    answers = [service.call(GET, request) for request in DIFFERENT]
     assert len({answer.token for answer in [alice, *answers]}) == len(dated.requests) == 1 + len(DIFFERENT)
-    assert [rig.call(GET, request) for request in DIFFERENT] == answers
-    assert same(rig.get_token(), alice)
+    assert [service.call(GET, request) for request in DIFFERENT] == answers
+    assert same(service.get_token(), alice)
     assert len(dated.requests) == 1 + len(DIFFERENT)
 
 
@@ -146,116 +146,116 @@ def test_whatever_differs_is_asked_for(reusing: Serve, dated: CognitoUpstream) -
 def test_a_change_through_this_service_makes_it_forget(
     reusing: Serve, dated: CognitoUpstream, change: str, outcome: Step
 ) -> None:
-    rig = reusing()
-    first = rig.get_token()
+    service = reusing()
+    first = service.get_token()
     dated.script([outcome])
-    rig.begin(change).exception()
-    assert rig.get_token().token != first.token
+    service.begin(change).exception()
+    assert service.get_token().token != first.token
     assert [request.operation for request in dated.requests] == [GET, change, GET]
 
 
 def test_a_token_that_was_asked_for_before_a_change_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
-    rig = reusing()
+    service = reusing()
     dated.script([Hang(then=Success())])
-    before = rig.begin()
+    before = service.begin()
     dated.wait_for_held(1)
-    rig.call(UNLINK)
+    service.call(UNLINK)
     dated.release()
-    assert rig.get_token().token != before.result().token
+    assert service.get_token().token != before.result().token
     assert len(dated.requests) == 3
 
 
 def test_lookups_are_asked_every_time(reusing: Serve, dated: CognitoUpstream) -> None:
-    rig = reusing()
-    rig.call(LOOKUP)
-    rig.call(LOOKUP)
+    service = reusing()
+    service.call(LOOKUP)
+    service.call(LOOKUP)
     assert len(dated.requests) == 2
 
 
 def test_a_failure_is_not_kept(reusing: Serve, dated: CognitoUpstream) -> None:
-    rig = reusing()
+    service = reusing()
     dated.script([FAILED, AwsFailure("NotAuthorizedException")])
-    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
-    assert rig.refused().reason == "NOT_AUTHORIZED"
-    assert rig.get_token().token
+    assert service.refused().reason == "ENGINE_UNAVAILABLE"
+    assert service.refused().reason == "NOT_AUTHORIZED"
+    assert service.get_token().token
 
 
 def test_only_so_many_are_kept(reusing: Serve, dated: CognitoUpstream) -> None:
-    rig = reusing(reuse_max_tokens=2)
+    service = reusing(reuse_max_tokens=2)
     for user in ("a", "b", "a", "c", "a", "b"):
-        rig.get_token(user)
+        service.get_token(user)
     assert [request.body["Logins"][PROVIDER] for request in dated.requests] == ["a", "b", "c", "b"]
 
 
-def test_reuse_changes_no_identity_and_no_claim(rigs: Rigs, dated: CognitoUpstream, clock: FakeClock) -> None:
+def test_reuse_changes_no_identity_and_no_claim(services: Services, dated: CognitoUpstream, clock: FakeClock) -> None:
     requests = [token_request("alice"), *DIFFERENT] * 2
     seen = []
     for reuse in (False, True):
-        rig = rigs.start(dated.url, clock, reuse_tokens=reuse, requests_per_second=0)
-        answers = [rig.call(GET, request) for request in requests]
+        service = services.start(dated.url, clock, reuse_tokens=reuse, requests_per_second=0)
+        answers = [service.call(GET, request) for request in requests]
         seen.append([(each.identity_id, each.expire_time, claims_of(each.token)) for each in answers])
     assert seen[0] == seen[1]
     assert len(dated.requests) == len(requests) * 1.5
 
 
 def test_without_serve_stale_a_failure_is_reported(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
-    rig = reusing()
-    rig.get_token()
+    service = reusing()
+    service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(FAILED)
-    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
+    assert service.refused().reason == "ENGINE_UNAVAILABLE"
 
 
 @pytest.mark.parametrize("name", NOT_ANSWERED)
 def test_a_held_token_bridges_an_outage(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, name: str) -> None:
-    rig = reusing(serve_stale=True)
-    held = rig.get_token()
+    service = reusing(serve_stale=True)
+    held = service.get_token()
     dated.always(NOT_ANSWERED[name])
     clock.advance(UNTIL_REFRESH)
-    assert same(rig.get_token(), held)
+    assert same(service.get_token(), held)
     clock.advance(UNTIL_MARGIN - UNTIL_REFRESH - 1)
-    assert same(rig.get_token(), held)
-    assert rig.metric("tokend_cognito_answers_total", source="stale") == 2
-    assert rig.refused(GET, token_request("bob")).reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
+    assert same(service.get_token(), held)
+    assert service.metric("tokend_cognito_answers_total", source="stale") == 2
+    assert service.refused(GET, token_request("bob")).reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
     clock.advance(1)
-    assert rig.refused().reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
+    assert service.refused().reason in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
     dated.always(Success())
-    assert rig.get_token().token != held.token
+    assert service.get_token().token != held.token
 
 
 def test_a_held_token_bridges_an_upstream_that_is_gone(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = reusing(serve_stale=True)
-    held = rig.get_token()
+    service = reusing(serve_stale=True)
+    held = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.stop_listening()
-    assert same(rig.get_token(), held)
+    assert same(service.get_token(), held)
 
 
 def test_a_held_token_bridges_the_services_own_quota(reusing: Serve, dated: CognitoUpstream, clock: FakeClock) -> None:
-    rig = reusing(serve_stale=True, requests_per_second=0.002, burst=1)
-    held = rig.get_token()
+    service = reusing(serve_stale=True, requests_per_second=0.002, burst=1)
+    held = service.get_token()
     clock.advance(UNTIL_REFRESH)
-    assert same(rig.get_token(), held)
+    assert same(service.get_token(), held)
     assert len(dated.requests) == 1
 
 
 def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = reusing(serve_stale=True)
-    held = rig.get_token()
+    service = reusing(serve_stale=True)
+    held = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(FAILED)
-    assert all(same(rig.get_token(), held) for _ in range(5))
+    assert all(same(service.get_token(), held) for _ in range(5))
     assert len(dated.requests) == 2
     clock.advance(1)
-    assert all(same(rig.get_token(), held) for _ in range(5))
+    assert all(same(service.get_token(), held) for _ in range(5))
     assert len(dated.requests) == 3
     dated.always(Success())
     clock.advance(1)
-    assert rig.get_token().token != held.token
+    assert service.get_token().token != held.token
     assert len(dated.requests) == 4
 
 
@@ -263,32 +263,32 @@ def test_an_outage_is_asked_after_once_a_while_and_ends_by_itself(
 def test_no_held_token_hides_a_mistake_or_missing_credentials(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock, code: str
 ) -> None:
-    rig = reusing(serve_stale=True)
-    rig.get_token()
+    service = reusing(serve_stale=True)
+    service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(AWS_FAILURES[code])
-    assert rig.refused().reason not in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
-    assert rig.metric("tokend_cognito_answers_total", source="stale") == 0
+    assert service.refused().reason not in {"ENGINE_UNAVAILABLE", "TOO_MANY_REQUESTS"}
+    assert service.metric("tokend_cognito_answers_total", source="stale") == 0
 
 
 @pytest.mark.parametrize("change", [MERGE, UNLINK])
 def test_no_held_token_outlives_a_change(reusing: Serve, dated: CognitoUpstream, clock: FakeClock, change: str) -> None:
-    rig = reusing(serve_stale=True)
-    rig.get_token()
+    service = reusing(serve_stale=True)
+    service.get_token()
     clock.advance(UNTIL_REFRESH)
-    rig.call(change)
+    service.call(change)
     dated.always(FAILED)
-    assert rig.refused().reason == "ENGINE_UNAVAILABLE"
+    assert service.refused().reason == "ENGINE_UNAVAILABLE"
 
 
 def test_what_comes_to_its_margin_while_cognito_is_asked_is_not_given_out(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock
 ) -> None:
-    rig = reusing(serve_stale=True, stale_margin_seconds=0)
-    held = rig.get_token()
+    service = reusing(serve_stale=True, stale_margin_seconds=0)
+    held = service.get_token()
     clock.advance(899.5)
     dated.always(Hang(then=FAILED))
-    call = rig.begin()
+    call = service.begin()
     dated.wait_for_held(1)
     clock.advance(0.5)
     assert held.expire_time.seconds == clock.now()
@@ -298,28 +298,28 @@ def test_what_comes_to_its_margin_while_cognito_is_asked_is_not_given_out(
 
 @pytest.mark.parametrize("name", DELAYS)
 @pytest.mark.parametrize("deadline", [PATIENCE, None, 1.5])
-def test_who_has_a_token_at_hand_does_not_wait_long(rigs: Rigs, name: str, deadline: float | None) -> None:
+def test_who_has_a_token_at_hand_does_not_wait_long(services: Services, name: str, deadline: float | None) -> None:
     clock = ShiftedClock()
     with CognitoUpstream(clock) as upstream:
-        rig = rigs.start(upstream.url, clock, reuse_tokens=True, serve_stale=True, timeout_seconds=60)
-        held = rig.get_token()
+        service = services.start(upstream.url, clock, reuse_tokens=True, serve_stale=True, timeout_seconds=60)
+        held = service.get_token()
         clock.advance(UNTIL_REFRESH)
         upstream.always(DELAYS[name])
-        assert same(rig.call(GET, timeout=deadline), held)
-        assert rig.metric("tokend_cognito_answers_total", source="stale") == 1
+        assert same(service.call(GET, timeout=deadline), held)
+        assert service.metric("tokend_cognito_answers_total", source="stale") == 1
 
 
 def test_many_with_the_same_token_at_hand_ask_once(
     reusing: Serve, dated: CognitoUpstream, clock: FakeClock, wait_for_boarding: WaitForBoarding
 ) -> None:
-    rig = reusing(serve_stale=True)
-    held = rig.get_token()
+    service = reusing(serve_stale=True)
+    held = service.get_token()
     clock.advance(UNTIL_REFRESH)
     dated.always(Hang(then=FAILED))
-    calls = [rig.begin() for _ in range(4)]
+    calls = [service.begin() for _ in range(4)]
     wait_for_boarding(1 + len(calls))
     dated.wait_for_held(1)
     dated.release()
     assert all(same(call.result(), held) for call in calls)
-    assert same(rig.get_token(), held)
+    assert same(service.get_token(), held)
     assert len(dated.requests) == 2

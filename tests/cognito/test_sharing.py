@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from tests.cognito.conftest import WaitForBoarding
-from tests.cognito.rig import (
+from tests.cognito.running_service import (
     COGNITO_POOL,
     GET,
     IDENTITY,
@@ -15,8 +15,8 @@ from tests.cognito.rig import (
     MERGE,
     PROVIDER,
     UNLINK,
-    Rig,
-    Rigs,
+    RunningService,
+    Services,
     claims_of,
     code_of,
     same,
@@ -34,17 +34,17 @@ HELD = Hang(then=Success())
 
 
 @pytest.fixture
-def rig(rigs: Rigs, upstream: CognitoUpstream) -> Iterator[Rig]:
-    yield rigs.start(upstream.url, threads=THREADS, timeout_seconds=60)
+def service(services: Services, upstream: CognitoUpstream) -> Iterator[RunningService]:
+    yield services.start(upstream.url, threads=THREADS, timeout_seconds=60)
     upstream.release()
 
 
 @pytest.mark.parametrize("method", [GET, LOOKUP])
 def test_as_many_identical_calls_as_are_admitted_cost_one_request(
-    rig: Rig, upstream: CognitoUpstream, method: str, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, method: str, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.always(HELD)
-    calls = [rig.begin(method) for _ in range(THREADS)]
+    calls = [service.begin(method) for _ in range(THREADS)]
     wait_for_boarding(THREADS)
     upstream.wait_for_held(1)
     upstream.release()
@@ -52,13 +52,15 @@ def test_as_many_identical_calls_as_are_admitted_cost_one_request(
     assert len(answers) == THREADS
     assert same(*answers)
     assert len(upstream.requests) == 1
-    assert rig.metric("tokend_cognito_answers_total", source="cognito") == 1
-    assert rig.metric("tokend_cognito_answers_total", source="shared") == THREADS - 1
+    assert service.metric("tokend_cognito_answers_total", source="cognito") == 1
+    assert service.metric("tokend_cognito_answers_total", source="shared") == THREADS - 1
 
 
-def test_a_refusal_is_shared_too(rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding) -> None:
+def test_a_refusal_is_shared_too(
+    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+) -> None:
     upstream.always(Hang(then=AwsFailure("NotAuthorizedException")))
-    calls = [rig.begin() for _ in range(THREADS)]
+    calls = [service.begin() for _ in range(THREADS)]
     wait_for_boarding(THREADS)
     upstream.wait_for_held(1)
     upstream.release()
@@ -68,12 +70,12 @@ def test_a_refusal_is_shared_too(rig: Rig, upstream: CognitoUpstream, wait_for_b
 
 
 def test_each_caller_gets_the_answer_for_its_own_user(
-    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.always(HELD)
     users = ["a", "b", "ab", ""] * 2
     users = [f"user {name}" for name in users]
-    calls = [rig.begin(GET, token_request(user)) for user in users]
+    calls = [service.begin(GET, token_request(user)) for user in users]
     wait_for_boarding(len(users))
     upstream.wait_for_held(4)
     upstream.release()
@@ -98,10 +100,10 @@ DIFFERENT = {
 
 
 def test_whatever_differs_goes_its_own_way(
-    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.always(HELD)
-    calls = {name: rig.begin(GET, request) for name, request in DIFFERENT.items()}
+    calls = {name: service.begin(GET, request) for name, request in DIFFERENT.items()}
     wait_for_boarding(len(calls))
     upstream.wait_for_held(len(calls))
     upstream.release()
@@ -113,10 +115,10 @@ def test_whatever_differs_goes_its_own_way(
 
 
 def test_what_was_said_by_default_is_no_difference(
-    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.always(HELD)
-    calls = [rig.begin(), rig.begin(GET, token_request("alice", token_duration=Duration(seconds=900)))]
+    calls = [service.begin(), service.begin(GET, token_request("alice", token_duration=Duration(seconds=900)))]
     wait_for_boarding(2)
     upstream.wait_for_held(1)
     upstream.release()
@@ -124,21 +126,21 @@ def test_what_was_said_by_default_is_no_difference(
     assert len(upstream.requests) == 1
 
 
-def test_without_it_every_call_costs_a_request(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, threads=THREADS, single_flight=False, timeout_seconds=60)
+def test_without_it_every_call_costs_a_request(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url, threads=THREADS, single_flight=False, timeout_seconds=60)
     upstream.always(HELD)
-    calls = [rig.begin() for _ in range(THREADS)]
+    calls = [service.begin() for _ in range(THREADS)]
     upstream.wait_for_held(THREADS)
     upstream.release()
     assert len({call.result().token for call in calls}) == THREADS
     assert len(upstream.requests) == THREADS
-    assert rig.metric("tokend_cognito_answers_total", source="cognito") == THREADS
+    assert service.metric("tokend_cognito_answers_total", source="cognito") == THREADS
 
 
 @pytest.mark.parametrize("method", [MERGE, UNLINK])
-def test_changes_are_never_shared(rig: Rig, upstream: CognitoUpstream, method: str) -> None:
+def test_changes_are_never_shared(service: RunningService, upstream: CognitoUpstream, method: str) -> None:
     upstream.always(HELD)
-    calls = [rig.begin(method) for _ in range(3)]
+    calls = [service.begin(method) for _ in range(3)]
     upstream.wait_for_held(3)
     upstream.release()
     assert [call.exception() for call in calls] == [None] * 3
@@ -149,14 +151,14 @@ def test_changes_are_never_shared(rig: Rig, upstream: CognitoUpstream, method: s
 @pytest.mark.parametrize("change", [MERGE, UNLINK])
 @pytest.mark.parametrize("outcome", [Success(), AwsFailure("InternalErrorException", status=500)], ids=["done", "lost"])
 def test_what_is_asked_after_a_change_is_not_answered_from_before_it(
-    rigs: Rigs, upstream: CognitoUpstream, method: str, change: str, outcome: Step
+    services: Services, upstream: CognitoUpstream, method: str, change: str, outcome: Step
 ) -> None:
-    rig = rigs.start(upstream.url, max_attempts=1, timeout_seconds=60)
+    service = services.start(upstream.url, max_attempts=1, timeout_seconds=60)
     upstream.script([HELD, outcome])
-    before = rig.begin(method)
+    before = service.begin(method)
     upstream.wait_for_held(1)
-    rig.begin(change).exception()
-    rig.call(method)
+    service.begin(change).exception()
+    service.call(method)
     assert not before.done()
     assert [request.operation for request in upstream.requests] == [method, change, method]
     upstream.release()
@@ -164,12 +166,12 @@ def test_what_is_asked_after_a_change_is_not_answered_from_before_it(
 
 
 def test_a_caller_in_a_hurry_fails_no_other(
-    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.script([HELD])
-    hurried = rig.begin(timeout=0.5)
+    hurried = service.begin(timeout=0.5)
     upstream.wait_for_held(1)
-    patient = [rig.begin() for _ in range(3)]
+    patient = [service.begin() for _ in range(3)]
     wait_for_boarding(4)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
     answers = [call.result() for call in patient]
@@ -178,12 +180,12 @@ def test_a_caller_in_a_hurry_fails_no_other(
 
 
 def test_a_follower_in_a_hurry_leaves_alone(
-    rig: Rig, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
+    service: RunningService, upstream: CognitoUpstream, wait_for_boarding: WaitForBoarding
 ) -> None:
     upstream.always(HELD)
-    patient = rig.begin()
+    patient = service.begin()
     upstream.wait_for_held(1)
-    hurried = rig.begin(timeout=0.5)
+    hurried = service.begin(timeout=0.5)
     wait_for_boarding(2)
     assert code_of(hurried) == grpc.StatusCode.DEADLINE_EXCEEDED
     upstream.release()

@@ -5,7 +5,17 @@ from collections.abc import Callable
 import grpc
 import pytest
 from botocore.retries.standard import ExponentialBackoff
-from tests.cognito.rig import GET, LOCAL_POOL, METHODS, PATIENCE, Rig, Rigs, code_of, retry_delay_of, token_request
+from tests.cognito.running_service import (
+    GET,
+    LOCAL_POOL,
+    METHODS,
+    PATIENCE,
+    RunningService,
+    Services,
+    code_of,
+    retry_delay_of,
+    token_request,
+)
 from tests.fakes.cognito_faults import THROTTLED
 from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import CognitoUpstream
@@ -31,14 +41,14 @@ DELAYS: dict[str, Step] = {
 
 FAILED = AwsFailure("InternalErrorException", "Internal error", 500)
 
-Patient = Callable[[str], Rig]
+Patient = Callable[[str], RunningService]
 BackOff = Callable[[float], None]
 
 
 @pytest.fixture
-def patient(rigs: Rigs) -> Patient:
+def patient(services: Services) -> Patient:
     """Starts a service that itself would wait longer than any test."""
-    return lambda url: rigs.start(
+    return lambda url: services.start(
         url,
         threads=THREADS,
         beside_local=True,
@@ -54,9 +64,9 @@ def back_off(monkeypatch: pytest.MonkeyPatch) -> BackOff:
     return lambda seconds: monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: seconds)
 
 
-def assert_threads_come_back(rig: Rig) -> None:
+def assert_threads_come_back(service: RunningService) -> None:
     """Every thread of the server works again, though the upstream does not."""
-    calls = [rig.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(THREADS)]
+    calls = [service.begin(GET, token_request(f"user-{number}", LOCAL_POOL)) for number in range(THREADS)]
     assert all(call.result().token for call in calls)
 
 
@@ -64,56 +74,56 @@ def assert_threads_come_back(rig: Rig) -> None:
 def test_a_call_ends_at_its_deadline_wherever_the_upstream_stops(
     patient: Patient, upstream: CognitoUpstream, delay: str
 ) -> None:
-    rig = patient(upstream.url)
-    rig.get_token()
+    service = patient(upstream.url)
+    service.get_token()
     upstream.always(DELAYS[delay])
-    calls = [rig.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
+    calls = [service.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
     upstream.wait_for_held(THREADS)
     assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * THREADS
-    assert_threads_come_back(rig)
+    assert_threads_come_back(service)
     upstream.wait_for_held(1)
     upstream.always(Success())
-    assert rig.get_token().token
+    assert service.get_token().token
 
 
 def test_a_call_ends_at_its_deadline_when_its_connection_is_not_accepted(
     patient: Patient, upstream: CognitoUpstream
 ) -> None:
-    rig = patient(upstream.url)
+    service = patient(upstream.url)
     upstream.stop_accepting()
-    calls = [rig.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
+    calls = [service.begin(GET, token_request(f"user-{number}"), HURRY) for number in range(THREADS)]
     assert [code_of(call) for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * THREADS
-    assert_threads_come_back(rig)
+    assert_threads_come_back(service)
     upstream.accept_again()
-    assert rig.get_token().token
+    assert service.get_token().token
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_operation_ends_at_its_deadline(patient: Patient, upstream: CognitoUpstream, method: str) -> None:
-    rig = patient(upstream.url)
+    service = patient(upstream.url)
     upstream.always(Hang())
-    failed = rig.refused(method, timeout=HURRY)
+    failed = service.refused(method, timeout=HURRY)
     assert (failed.code, failed.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, None)
-    assert_threads_come_back(rig)
+    assert_threads_come_back(service)
 
 
 @pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("deadline", [None, PATIENCE])
 def test_the_service_does_not_wait_without_end_either(
-    rigs: Rigs, upstream: CognitoUpstream, delay: str, deadline: float | None
+    services: Services, upstream: CognitoUpstream, delay: str, deadline: float | None
 ) -> None:
-    rig = rigs.start(upstream.url, timeout_seconds=0.3)
+    service = services.start(upstream.url, timeout_seconds=0.3)
     upstream.always(DELAYS[delay])
-    failed = rig.refused(timeout=deadline)
+    failed = service.refused(timeout=deadline)
     assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
     assert failed.text == "Cognito did not answer in time."
     assert retry_delay_of(failed) == 1.0
 
 
-def test_a_connection_that_is_not_taken_is_given_up_in_time(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, timeout_seconds=FOR_EVER, connect_timeout_seconds=0.1)
+def test_a_connection_that_is_not_taken_is_given_up_in_time(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url, timeout_seconds=FOR_EVER, connect_timeout_seconds=0.1)
     upstream.stop_accepting()
-    failed = rig.refused()
+    failed = service.refused()
     assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
     assert upstream.requests == []
 
@@ -121,19 +131,19 @@ def test_a_connection_that_is_not_taken_is_given_up_in_time(rigs: Rigs, upstream
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("failures", [[THROTTLED], [FAILED], [FAILED, FAILED], [THROTTLED, FAILED]])
 def test_what_passes_is_tried_again(
-    rigs: Rigs, upstream: CognitoUpstream, method: str, failures: list[Step], back_off: BackOff
+    services: Services, upstream: CognitoUpstream, method: str, failures: list[Step], back_off: BackOff
 ) -> None:
     back_off(0)
-    rig = rigs.start(upstream.url)
+    service = services.start(upstream.url)
     upstream.script(failures)
-    rig.call(method)
+    service.call(method)
     assert len(upstream.requests) == len(failures) + 1
 
 
-def test_the_back_off_of_botocore_itself(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url)
+def test_the_back_off_of_botocore_itself(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url)
     upstream.script([THROTTLED])
-    rig.get_token()
+    service.get_token()
     assert len(upstream.requests) == 2
 
 
@@ -142,12 +152,12 @@ def test_the_back_off_of_botocore_itself(rigs: Rigs, upstream: CognitoUpstream) 
     ("failure", "reason"), [(THROTTLED, "TOO_MANY_REQUESTS"), (FAILED, "ENGINE_UNAVAILABLE")], ids=["throttle", "fault"]
 )
 def test_there_are_no_more_attempts_than_allowed(  # noqa: PLR0913, PLR0917 - fixtures
-    rigs: Rigs, upstream: CognitoUpstream, max_attempts: int, failure: Step, reason: str, back_off: BackOff
+    services: Services, upstream: CognitoUpstream, max_attempts: int, failure: Step, reason: str, back_off: BackOff
 ) -> None:
     back_off(0)
-    rig = rigs.start(upstream.url, max_attempts=max_attempts)
+    service = services.start(upstream.url, max_attempts=max_attempts)
     upstream.always(failure)
-    assert rig.refused().reason == reason
+    assert service.refused().reason == reason
     assert len(upstream.requests) == max_attempts
 
 
@@ -162,10 +172,10 @@ def test_there_are_no_more_attempts_than_allowed(  # noqa: PLR0913, PLR0917 - fi
     ],
     ids=lambda failure: failure.code,
 )
-def test_what_does_not_pass_is_not_tried_again(rigs: Rigs, upstream: CognitoUpstream, failure: Step) -> None:
-    rig = rigs.start(upstream.url)
+def test_what_does_not_pass_is_not_tried_again(services: Services, upstream: CognitoUpstream, failure: Step) -> None:
+    service = services.start(upstream.url)
     upstream.always(failure)
-    rig.refused()
+    service.refused()
     assert len(upstream.requests) == 1
 
 
@@ -179,7 +189,7 @@ def test_what_does_not_pass_is_not_tried_again(rigs: Rigs, upstream: CognitoUpst
 )
 @pytest.mark.parametrize("limit", ["the caller's", "the service's"])
 def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PLR0917 - fixtures
-    rigs: Rigs,
+    services: Services,
     upstream: CognitoUpstream,
     failure: Step,
     code: grpc.StatusCode,
@@ -188,9 +198,9 @@ def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PL
     back_off: BackOff,
 ) -> None:
     back_off(20)
-    rig = rigs.start(upstream.url, timeout_seconds=10 if limit == "the service's" else FOR_EVER)
+    service = services.start(upstream.url, timeout_seconds=10 if limit == "the service's" else FOR_EVER)
     upstream.always(failure)
-    failed = rig.refused(timeout=PATIENCE if limit == "the service's" else 10)
+    failed = service.refused(timeout=PATIENCE if limit == "the service's" else 10)
     assert (failed.code, failed.reason) == (code, reason)
     assert len(upstream.requests) == 1
 
@@ -198,19 +208,19 @@ def test_no_attempt_is_waited_for_that_would_come_too_late(  # noqa: PLR0913, PL
 @pytest.mark.parametrize(
     "end", [Close(), *map(Reset, Sent)], ids=["closed", *(f"reset after {sent.name}" for sent in Sent)]
 )
-def test_a_kept_connection_that_ends_costs_no_call(rigs: Rigs, upstream: CognitoUpstream, end: Step) -> None:
-    rig = rigs.start(upstream.url)
+def test_a_kept_connection_that_ends_costs_no_call(services: Services, upstream: CognitoUpstream, end: Step) -> None:
+    service = services.start(upstream.url)
     upstream.script([Success(), end])
-    rig.get_token("alice")
-    rig.get_token("bob")
+    service.get_token("alice")
+    service.get_token("bob")
     first, broken, second = upstream.requests
     assert first.connection == broken.connection != second.connection
 
 
-def test_a_connection_that_ended_while_unused_costs_nothing(rigs: Rigs, upstream: CognitoUpstream) -> None:
-    rig = rigs.start(upstream.url, max_attempts=1)
-    rig.get_token("alice")
+def test_a_connection_that_ended_while_unused_costs_nothing(services: Services, upstream: CognitoUpstream) -> None:
+    service = services.start(upstream.url, max_attempts=1)
+    service.get_token("alice")
     upstream.stop_listening()
     upstream.listen_again()
-    rig.get_token("bob")
+    service.get_token("bob")
     assert len(upstream.requests) == 2

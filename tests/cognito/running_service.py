@@ -79,7 +79,7 @@ class ShiftedClock:
         self._ahead += seconds
 
 
-class Rig:
+class RunningService:
     """A running service and a channel to it.
 
     Attributes:
@@ -140,7 +140,7 @@ class Rig:
         return method
 
 
-class Rigs:
+class Services:
     """Makes services, and stops them when it is left as a context manager."""
 
     def __init__(self, directory: Path) -> None:
@@ -164,7 +164,7 @@ class Rigs:
         beside_local: bool = False,
         audit: Audit | None = None,
         **cognito: Any,  # noqa: ANN401
-    ) -> Rig:
+    ) -> RunningService:
         """Starts a service on an upstream, with a local pool beside Cognito's or not; `cognito` are its settings."""
         pools = {COGNITO_POOL: Pool(engine="cognito", developer_provider_name=PROVIDER)}
         if beside_local:
@@ -179,7 +179,7 @@ class Rigs:
             cognito=Cognito.model_validate({"endpoint_url": url, **cognito}),
             pools=pools,
         )
-        return Rig(config, clock, self._undo)
+        return RunningService(config, clock, self._undo)
 
 
 def _parsed(metrics: str) -> Sequence[Sample]:
