@@ -108,7 +108,8 @@ class IssuerHttp:
     def __init__(self, ca_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> None:
         self._ca_file = ca_file
         self._environment = environment
-        self._context()
+        if ca_file is not None:
+            self._context()
 
     def get(self, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True) -> Document:
         """Makes a GET request.
