@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from tokend_server.config.paths import socket_path
+from tokend_server.hosts import is_loopback
 
 UNIX = "unix:"
 
@@ -73,11 +74,6 @@ def _is_ip_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_loopback(host: str) -> bool:
-    """Tells whether only this machine can reach a host name or address."""
-    return host == "localhost" or (_is_ip_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_wildcard(host: str) -> bool:

@@ -9,8 +9,9 @@ from pydantic_settings import NoDecode
 
 from tokend_server.callers.keys import check_digest
 from tokend_server.callers.patterns import check_pattern
-from tokend_server.config.addresses import grpc_address, is_loopback, tcp_address
+from tokend_server.config.addresses import grpc_address, tcp_address
 from tokend_server.config.paths import expanded
+from tokend_server.hosts import is_secure
 
 #: How a destination begins that is a file.
 FILE = "file:"
@@ -44,7 +45,7 @@ def provider_issuer(url: str) -> str:
         raise ValueError("must name a host and, where it is not the scheme's own, a port, and no user")
     if re.search("[?#]", url):
         raise ValueError("must have no query and no fragment")
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    if not is_secure(parts.scheme, parts.hostname or ""):
         raise ValueError("must be https, except on a loopback host")
     return url
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from tokend_server.config.addresses import is_loopback
 from tokend_server.config.fields import provider_issuer
+from tokend_server.hosts import is_loopback
 
 #: The domains of AWS's services, in all partitions.
 AWS_DOMAINS = (

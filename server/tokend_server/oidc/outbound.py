@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import Url, make_headers, parse_url
 
 from tokend_server.clock import Deadline
+from tokend_server.hosts import address_in, is_inside, is_loopback, is_secure, names_inside
 from tokend_server.oidc.urllib3_internals import connect_by
 from tokend_server.tls.pem import read_certificates, write_certificates
 
@@ -36,13 +37,6 @@ SOCKET_TIMEOUT = 2.0
 
 _CHUNK_BYTES = 1 << 16
 _HTTPS_PORT = 443
-
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-#: Networks whose last 32 bits are an IPv4 address: mapped, compatible, and NAT64 (RFC 4291, section 2.5.5; RFC 6052).
-_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
-#: NAT64 of a network's own (RFC 8215), which leads wherever its operator likes.
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 class FetchFailed(Exception):
@@ -70,8 +64,7 @@ def require_secure_url(url: str) -> None:
     """
     parts = parse_url(url)
     host = parts.host or ""
-    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-    if not (secure and host) or parts.auth:
+    if not (host and is_secure(parts.scheme, host)) or parts.auth:
         raise ValueError("must be an https URL without credentials; http is for loopback hosts only")
 
 
@@ -79,18 +72,6 @@ def origin(url: str) -> tuple[str | None, str | None, int]:
     """The scheme, host and port of a URL (RFC 6454, section 4)."""
     parts = parse_url(url)
     return parts.scheme, parts.host, parts.port or (_HTTPS_PORT if parts.scheme == "https" else 80)
-
-
-def is_inside(address: _Address) -> bool:
-    """Tells whether an address is not one of the public internet."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if any(address in network for network in _WITH_IPV4):
-            return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-        if address.sixtofour is not None:
-            return is_inside(address.sixtofour)
-        if address.is_site_local or address in _LOCAL_NAT64:
-            return True
-    return not address.is_global or address.is_multicast
 
 
 class IssuerHttp:
@@ -125,7 +106,7 @@ class IssuerHttp:
         """
         parts = parse_url(url)
         proxy = _proxy(parts, self._environment)
-        if not may_go_inside and _names_inside(parts.host or ""):
+        if not may_go_inside and names_inside(parts.host or ""):
             raise _inside(url)
         route = _Route(url, deadline, may_go_inside=may_go_inside or proxy is not None)
         try:
@@ -271,37 +252,11 @@ def _inside(url: str) -> FetchFailed:
     return FetchFailed(f"GET {url!r}: it leads to an inside address, where only an inside issuer or jwks_url may lead")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _names_inside(host: str) -> bool:
-    """Whether a host is an inside address by itself, in whatever form the C library reads it."""
-    if host == "localhost" or host.endswith((".localhost", "localhost.")):
-        return True
-    address = _literal(host)
-    return address is not None and is_inside(address)
-
-
-def _literal(host: str) -> _Address | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))  # 2130706433, 0x7f.1, 0177.0.0.1
-    except (OSError, UnicodeError):
-        return None
-
-
 def _proxy(parts: Url, environment: Mapping[str, str]) -> Url | None:
     """The proxy for a URL; http is for this host alone, and never goes through one."""
     given = _variable(environment, "https_proxy")
     host = parts.host or ""
-    if not given or parts.scheme != "https" or _is_loopback(host):
+    if not given or parts.scheme != "https" or is_loopback(host):
         return None
     if _goes_direct(host.strip("[]"), parts.port or _HTTPS_PORT, _variable(environment, "no_proxy")):
         return None
@@ -325,7 +280,7 @@ def _goes_direct(host: str, port: int, no_proxy: str) -> bool:
 def _is_listed(host: str, port: int, entry: str) -> bool:
     if entry == "*":
         return True
-    address = _literal(host)
+    address = address_in(host)
     if address is not None:
         try:
             return address in ipaddress.ip_network(entry.strip("[]"), strict=False)

@@ -16,8 +16,9 @@ from tests.fakes.oidc_provider import JWKS_PATH, OidcProvider
 from tests.unit.oidc.guarded_provider import GuardedProvider
 
 from tokend_server.clock import Deadline, SystemClock
+from tokend_server.hosts import is_inside
 from tokend_server.oidc.documents import KeySource, fetch_keys
-from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp, is_inside, open_http
+from tokend_server.oidc.outbound import Document, FetchFailed, IssuerHttp, open_http
 
 INSIDE = [
     "127.0.0.1",

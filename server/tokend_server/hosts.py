@@ -1,0 +1,57 @@
+"""What a host is by itself, before its name is looked up: this machine, an inside address, or neither."""
+
+import ipaddress
+import socket
+from typing import TypeAlias
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: Networks whose last 32 bits are an IPv4 address: mapped, compatible, and NAT64 (RFC 4291, section 2.5.5; RFC 6052).
+_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
+#: NAT64 of a network's own (RFC 8215), which leads wherever its operator likes.
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host, which may have the brackets of IPv6 in a URL."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_secure(scheme: str | None, host: str) -> bool:
+    """Whether what comes from a URL is what its owner sent: https, or http that does not leave this machine."""
+    return scheme == "https" or (scheme == "http" and is_loopback(host))
+
+
+def is_inside(address: Address) -> bool:
+    """Tells whether an address is not one of the public internet."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _WITH_IPV4):
+            return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if address.sixtofour is not None:
+            return is_inside(address.sixtofour)
+        if address.is_site_local or address in _LOCAL_NAT64:
+            return True
+    return not address.is_global or address.is_multicast
+
+
+def names_inside(host: str) -> bool:
+    """Whether a host is an inside address by itself, in whatever form the C library reads it."""
+    if host == "localhost" or host.endswith((".localhost", "localhost.")):
+        return True
+    address = address_in(host)
+    return address is not None and is_inside(address)
+
+
+def address_in(host: str) -> Address | None:
+    """The address that a host is, in whatever form the C library reads it; None for a name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # 2130706433, 0x7f.1, 0177.0.0.1
+    except (OSError, UnicodeError):
+        return None
