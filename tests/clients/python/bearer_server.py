@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from tests.clients.python.twins import PATIENCE
+from tests.clients.python.facades import PATIENCE
 
 METHOD = "/example.Orders/List"
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.clients.python.twins import OPTIONS, TWINS, Twin
+from tests.clients.python.facades import FACADES, OPTIONS, Facade
 from tests.fakes.clock import FakeClock
 
 from tokend_client import CachingPolicy, Client, TokenRequest, TokenSource
@@ -35,15 +35,15 @@ def server(clock: FakeClock) -> Iterator[FakeTokendServer]:
         yield running
 
 
-@pytest.fixture(params=TWINS, ids=lambda twin: twin.__name__)
-def twin_type(request: pytest.FixtureRequest) -> type[Twin]:
-    twin: type[Twin] = request.param
-    return twin
+@pytest.fixture(params=FACADES, ids=lambda facade: facade.__name__)
+def facade_type(request: pytest.FixtureRequest) -> type[Facade]:
+    facade: type[Facade] = request.param
+    return facade
 
 
 @pytest.fixture
-def twin(twin_type: type[Twin], server: FakeTokendServer, clock: FakeClock, draws: Draws) -> Iterator[Twin]:
-    with twin_type(server.endpoint, CachingPolicy(clock=clock, random=draws)) as client:
+def facade(facade_type: type[Facade], server: FakeTokendServer, clock: FakeClock, draws: Draws) -> Iterator[Facade]:
+    with facade_type(server.endpoint, CachingPolicy(clock=clock, random=draws)) as client:
         yield client
 
 

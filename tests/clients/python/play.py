@@ -18,7 +18,7 @@ from tests.clients import cases
 from tests.clients.cases import Case, ExpectedError
 from tests.clients.conductor import Harness
 from tests.clients.matching import expanded, mismatch
-from tests.clients.python.twins import PATIENCE, Twin
+from tests.clients.python.facades import PATIENCE, Facade
 from tests.fakes.clock import FakeClock
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -47,14 +47,14 @@ class Player:
     Args:
         case: The case.
         harness: The server that it runs against.
-        twin: Which client plays.
+        facade: Which client plays.
     """
 
-    def __init__(self, case: Case, harness: Harness, twin: type[Twin]) -> None:
+    def __init__(self, case: Case, harness: Harness, facade: type[Facade]) -> None:
         self._case = case
         self._harness = harness
         self._clock = FakeClock(now=time.time())
-        self._make_twin = twin
+        self._make_facade = facade
         self._variables = {**harness.variables, "run": secrets.token_hex(8)}
         self._variables |= expanded(case.variables, self._variables)
         self._requests: dict[str, TokenRequest] = {}
@@ -68,7 +68,7 @@ class Player:
         policy = CachingPolicy(clock=self._clock)
         if self._case.refresh_timeout_seconds:
             policy = replace(policy, refresh_timeout=self._case.refresh_timeout_seconds)
-        with self._make_twin(self._target, policy, max_users=self._case.max_users) as self._twin:
+        with self._make_facade(self._target, policy, max_users=self._case.max_users) as self._facade:
             for number, step in enumerate(self._case.steps, 1):
                 try:
                     self._play(step)
@@ -93,13 +93,13 @@ class Player:
             case cases.Stampede():
                 self._stampede(step)
             case cases.Invalidate():
-                self._twin.source(self._requests[step.source]).invalidate(self._tokens[step.token])
+                self._facade.source(self._requests[step.source]).invalidate(self._tokens[step.token])
             case cases.MoveWallClock():
                 self._clock.move_wall_clock(step.seconds)
             case cases.Advance():
                 self._advance(step)
             case cases.AwaitRefresh():
-                self._twin.wait_for_refresh(self._requests[step.source])
+                self._facade.wait_for_refresh(self._requests[step.source])
                 self._see(self._requests[step.source])
             case cases.Conduct():
                 self._conduct(step)
@@ -116,7 +116,7 @@ class Player:
         if step.timeout_ms is not None:
             fields["timeout"] = step.timeout_ms / 1000
         operation = re.sub(r"(?<!^)([A-Z])", r"_\1", step.operation).lower()
-        answer, error = _attempt(lambda: self._twin.call(operation, **fields))
+        answer, error = _attempt(lambda: self._facade.call(operation, **fields))
         self._check_error(step.error, error)
         if error is None:
             response = _as_json(answer)
@@ -129,7 +129,7 @@ class Player:
             self._requests[step.source] = TokenRequest(**fields)
         request = self._requests[step.source]
         timeout = None if step.timeout_ms is None else step.timeout_ms / 1000
-        acts = [lambda: _attempt(lambda: self._twin.ask(request, timeout))] * step.parallel
+        acts = [lambda: _attempt(lambda: self._facade.ask(request, timeout))] * step.parallel
         outcomes = _at_once([*acts, self._close_when_called] if step.close else acts)
         for issued, error in filter(None, outcomes):
             self._check_error(step.error, error)
@@ -138,22 +138,22 @@ class Player:
                 self._seen_at.setdefault(issued.value, self._clock.monotonic())
 
     def _close_when_called(self) -> None:
-        self._twin.calls.wait_for(1)
-        self._twin.close_cache()
+        self._facade.calls.wait_for(1)
+        self._facade.close_cache()
 
     def _stampede(self, step: cases.Stampede) -> None:
         requests = [self._numbered(step.request, number) for number in range(step.users)]
-        futures = [self._twin.source(request).token_future() for request in requests]
+        futures = [self._facade.source(request).token_future() for request in requests]
         tokens = {future.result(PATIENCE).value for future in futures}
         assert len(tokens) == step.users
-        most = self._twin.calls.most_at_once
+        most = self._facade.calls.most_at_once
         assert most <= step.most_at_once, f"{most} calls at a time instead of {step.most_at_once}"
 
     def _numbered(self, request: Mapping[str, Any], number: int) -> TokenRequest:
         return TokenRequest(**_fields(self._message(GET_TOKEN, request, number=str(number))))
 
     def _see(self, request: TokenRequest) -> Token | None:
-        snapshot = self._twin.source(request).snapshot
+        snapshot = self._facade.source(request).snapshot
         if snapshot is not None:
             self._seen_at.setdefault(snapshot.value, self._clock.monotonic())
         return snapshot
@@ -215,7 +215,7 @@ class Player:
         assert step.at_most is None or count <= step.at_most, count
 
     def _calls(self) -> int:
-        return self._twin.calls.methods.count(GET_TOKEN)
+        return self._facade.calls.methods.count(GET_TOKEN)
 
     def _message(self, operation: str, request: Mapping[str, Any], **variables: str) -> Message:
         message: Message = getattr(pb, f"{operation}Request")()

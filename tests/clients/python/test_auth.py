@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.clients.python.bearer_server import METHOD, BearerServer, bearer_server, begin, call
-from tests.clients.python.twins import PATIENCE, AsyncTwin, Twin
+from tests.clients.python.facades import PATIENCE, AsyncFacade, Facade
 from tests.fakes.clock import FakeClock
 from tests.support.certificates import write_certificate
 
@@ -46,29 +46,31 @@ def credentials(tls: tuple[bytes, bytes], source: TokenSource | AsyncTokenSource
 
 
 @pytest.fixture
-def channel(orders: BearerServer, tls: tuple[bytes, bytes], twin: Twin, alice: TokenRequest) -> Iterator[grpc.Channel]:
-    with grpc.secure_channel(orders.address, credentials(tls, twin.source(alice))) as channel:
+def channel(
+    orders: BearerServer, tls: tuple[bytes, bytes], facade: Facade, alice: TokenRequest
+) -> Iterator[grpc.Channel]:
+    with grpc.secure_channel(orders.address, credentials(tls, facade.source(alice))) as channel:
         yield channel
 
 
 def test_each_call_bears_the_token(
-    orders: BearerServer, channel: grpc.Channel, twin: Twin, server: FakeTokendServer, alice: TokenRequest
+    orders: BearerServer, channel: grpc.Channel, facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     assert [call(channel), call(channel)] == [b"done", b"done"]
-    assert orders.seen == [f"Bearer {twin.ask(alice).value}"] * 2
+    assert orders.seen == [f"Bearer {facade.ask(alice).value}"] * 2
     assert len(server.requests) == 1
 
 
 def test_the_next_token_is_sent_when_it_is_there(
-    orders: BearerServer, channel: grpc.Channel, twin: Twin, clock: FakeClock, alice: TokenRequest
+    orders: BearerServer, channel: grpc.Channel, facade: Facade, clock: FakeClock, alice: TokenRequest
 ) -> None:
     call(channel)
-    old = twin.ask(alice)
+    old = facade.ask(alice)
     clock.advance(300)
     call(channel)
-    twin.wait_for_refresh(alice)
+    facade.wait_for_refresh(alice)
     call(channel)
-    new = twin.ask(alice)
+    new = facade.ask(alice)
     assert old.value != new.value
     assert orders.seen == [f"Bearer {each.value}" for each in (old, old, new)]
 
@@ -86,15 +88,17 @@ def test_no_thread_is_blocked_while_the_token_is_fetched(
     assert len(server.requests) == 1
 
 
-def test_the_plugin_returns_before_there_is_a_token(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_the_plugin_returns_before_there_is_a_token(
+    facade: Facade, server: FakeTokendServer, alice: TokenRequest
+) -> None:
     answers: SimpleQueue[Any] = SimpleQueue()
-    plugin: Any = TokenAuthMetadataPlugin(twin.source(alice))
+    plugin: Any = TokenAuthMetadataPlugin(facade.source(alice))
     server.pause()
     plugin(None, lambda *answer: answers.put(answer))
     server.wait_for_calls(1)
     assert answers.empty()
     server.resume()
-    expected = ((("authorization", f"Bearer {twin.ask(alice).value}"),), None)
+    expected = ((("authorization", f"Bearer {facade.ask(alice).value}"),), None)
     assert answers.get(timeout=PATIENCE) == expected
 
 
@@ -108,44 +112,44 @@ def test_a_call_without_a_token_fails_and_does_not_arrive(
     assert orders.seen == []
 
 
-def test_a_closed_source_fails_the_call(orders: BearerServer, channel: grpc.Channel, twin: Twin) -> None:
-    twin.close_cache()
+def test_a_closed_source_fails_the_call(orders: BearerServer, channel: grpc.Channel, facade: Facade) -> None:
+    facade.close_cache()
     with pytest.raises(grpc.RpcError, match="Closed by its user"):
         call(channel)
     assert orders.seen == []
 
 
 def test_an_asyncio_channel_bears_it_as_well(
-    orders: BearerServer, tls: tuple[bytes, bytes], twin: Twin, alice: TokenRequest
+    orders: BearerServer, tls: tuple[bytes, bytes], facade: Facade, alice: TokenRequest
 ) -> None:
     async def scenario() -> bytes:
         async with grpc.aio.secure_channel(orders.address, credentials(tls, source)) as channel:
             send: Any = channel.unary_unary(METHOD)
             return bytes(await send(b"", timeout=PATIENCE))
 
-    source = twin.source(alice)
-    with AsyncTwin("127.0.0.1:1") as other:
+    source = facade.source(alice)
+    with AsyncFacade("127.0.0.1:1") as other:
         assert other.run(scenario()) == b"done"
-    assert orders.seen == [f"Bearer {twin.ask(alice).value}"]
+    assert orders.seen == [f"Bearer {facade.ask(alice).value}"]
 
 
 @pytest.mark.parametrize("kind", grpc.LocalConnectionType)
 def test_it_may_go_to_this_machine(
-    kind: grpc.LocalConnectionType, tmp_path: Path, twin: Twin, alice: TokenRequest
+    kind: grpc.LocalConnectionType, tmp_path: Path, facade: Facade, alice: TokenRequest
 ) -> None:
     address = f"unix:{tmp_path}/s" if kind is grpc.LocalConnectionType.UDS else "127.0.0.1:0"
-    bearer = token_call_credentials(twin.source(alice))
+    bearer = token_call_credentials(facade.source(alice))
     both = grpc.composite_channel_credentials(grpc.local_channel_credentials(kind), bearer)
     with (
         bearer_server(address, grpc.local_server_credentials(kind)) as orders,
         grpc.secure_channel(orders.address, both) as channel,
     ):
         call(channel)
-        assert orders.seen == [f"Bearer {twin.ask(alice).value}"]
+        assert orders.seen == [f"Bearer {facade.ask(alice).value}"]
 
 
-def test_it_is_never_sent_in_plaintext(twin: Twin, alice: TokenRequest) -> None:
-    bearer = token_call_credentials(twin.source(alice))
+def test_it_is_never_sent_in_plaintext(facade: Facade, alice: TokenRequest) -> None:
+    bearer = token_call_credentials(facade.source(alice))
     with bearer_server() as orders, grpc.insecure_channel(orders.address) as channel:
         send: Any = channel.unary_unary(METHOD)
         with pytest.raises(grpc.RpcError) as caught:
@@ -156,12 +160,12 @@ def test_it_is_never_sent_in_plaintext(twin: Twin, alice: TokenRequest) -> None:
 
 @pytest.mark.parametrize("plaintext", [False, True])
 def test_interceptors_send_it_in_plaintext_where_they_are_asked_to(
-    twin: Twin, alice: TokenRequest, server: FakeTokendServer, *, plaintext: bool
+    facade: Facade, alice: TokenRequest, server: FakeTokendServer, *, plaintext: bool
 ) -> None:
-    with bearer_server() as orders, intercepted(twin, orders, alice, plaintext=plaintext) as ask:
+    with bearer_server() as orders, intercepted(facade, orders, alice, plaintext=plaintext) as ask:
         if plaintext:
             assert ask() == b"done"
-            assert orders.seen == [f"Bearer {twin.ask(alice).value}"]
+            assert orders.seen == [f"Bearer {facade.ask(alice).value}"]
             return
         with pytest.raises(grpc.RpcError, match="plaintext=True") as caught:
             ask()
@@ -173,17 +177,17 @@ def test_interceptors_send_it_in_plaintext_where_they_are_asked_to(
 
 @contextmanager
 def intercepted(
-    twin: Twin,
+    facade: Facade,
     orders: BearerServer,
     user: TokenRequest,
     credentials: grpc.ChannelCredentials | None = None,
     *,
     plaintext: bool = False,
 ) -> "Iterator[Ask]":
-    """Calls a service through the interceptor of the twin."""
-    source: Any = twin.source(user)
+    """Calls a service through the interceptor of the facade."""
+    source: Any = facade.source(user)
     address = orders.address
-    if isinstance(twin, AsyncTwin):
+    if isinstance(facade, AsyncFacade):
 
         async def open_channel() -> grpc.aio.Channel:
             interceptors = [AsyncTokenInterceptor(source, plaintext=plaintext)]
@@ -195,9 +199,9 @@ def intercepted(
             method: Any = channel.unary_unary(METHOD)
             return bytes(await method(b"", timeout=timeout))
 
-        aio_channel = twin.run(open_channel())
-        yield lambda timeout=PATIENCE: twin.run(send(aio_channel, timeout))
-        twin.run(aio_channel.close())
+        aio_channel = facade.run(open_channel())
+        yield lambda timeout=PATIENCE: facade.run(send(aio_channel, timeout))
+        facade.run(aio_channel.close())
     else:
         channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
         with channel:
@@ -231,19 +235,19 @@ Ask = Callable[..., bytes]
 
 
 @pytest.fixture
-def ask(picky: Picky, twin: Twin, alice: TokenRequest) -> Iterator[Ask]:
-    """Calls the picky service through the interceptor of the twin."""
-    with intercepted(twin, picky, alice, grpc.local_channel_credentials()) as asking:
+def ask(picky: Picky, facade: Facade, alice: TokenRequest) -> Iterator[Ask]:
+    """Calls the picky service through the interceptor of the facade."""
+    with intercepted(facade, picky, alice, grpc.local_channel_credentials()) as asking:
         yield asking
 
 
 def test_a_rejected_token_is_replaced_once(
-    ask: Ask, picky: Picky, twin: Twin, alice: TokenRequest, server: FakeTokendServer
+    ask: Ask, picky: Picky, facade: Facade, alice: TokenRequest, server: FakeTokendServer
 ) -> None:
-    first = f"Bearer {twin.ask(alice).value}"
+    first = f"Bearer {facade.ask(alice).value}"
     picky.rejected.add(first)
     assert [ask(), ask()] == [b"done", b"done"]
-    second = f"Bearer {twin.ask(alice).value}"
+    second = f"Bearer {facade.ask(alice).value}"
     assert picky.seen == [first, second, second]
     assert len(server.requests) == 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.clients.python.bearer_server import bearer_server, call
-from tests.clients.python.twins import OPTIONS, PATIENCE, Twin
+from tests.clients.python.facades import OPTIONS, PATIENCE, Facade
 
 from tokend_client import BearerToken, Token, TokendError, TokenRequest, tls_credentials
 from tokend_client.channel import channel_credentials
@@ -60,9 +60,9 @@ def test_each_call_sends_what_there_is(file: Path) -> None:
         assert orders.seen == [f"Bearer {token}" for token in (TOKEN, "next", "number-0", "number-1")]
 
 
-def test_it_does_not_go_to_another_machine_in_plaintext(twin_type: type[Twin], file: Path) -> None:
+def test_it_does_not_go_to_another_machine_in_plaintext(facade_type: type[Facade], file: Path) -> None:
     with pytest.raises(ValueError, match="plaintext"):
-        twin_type("tokend.example.test:50051", bearer_token=file)
+        facade_type("tokend.example.test:50051", bearer_token=file)
 
 
 def missing(file: Path) -> BearerToken:
@@ -91,15 +91,15 @@ def two_lines(_file: Path) -> BearerToken:
 @pytest.mark.parametrize("make", [missing, malformed, of_other_octets, empty, two_lines])
 def test_a_call_without_a_token_tells_so_and_does_not_arrive(
     make: Callable[[Path], BearerToken],
-    twin_type: type[Twin],
+    facade_type: type[Facade],
     server: FakeTokendServer,
     file: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     alice = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "alice"})
-    with twin_type(server.endpoint, bearer_token=make(file), timeout=PATIENCE) as twin:
+    with facade_type(server.endpoint, bearer_token=make(file), timeout=PATIENCE) as facade:
         with pytest.raises(TokendError) as caught:
-            twin.call("get_token", request=alice)
+            facade.call("get_token", request=alice)
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
         shown = f"{''.join(traceback.format_exception(caught.value))} {caught.value!r} {caplog.text}"
         assert not [part for part in MALFORMED.split() if part in shown]
@@ -108,7 +108,7 @@ def test_a_call_without_a_token_tells_so_and_does_not_arrive(
 
         if make not in {empty, two_lines}:
             file.write_text(TOKEN, encoding="ascii")
-            issued: Token = twin.call("get_token", request=alice)
+            issued: Token = facade.call("get_token", request=alice)
             assert issued.identity_id
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 from tests.clients.python.bearer_server import BearerServer, bearer_server
+from tests.clients.python.facades import OPTIONS, PATIENCE, Facade, SyncFacade
 from tests.clients.python.silent import SilentProxy
-from tests.clients.python.twins import OPTIONS, PATIENCE, SyncTwin, Twin
 from tests.support.certificates import Certificate, write_certificate
 
 from tokend_client import TokendError, TokenRequest, service_config, tls_credentials
@@ -40,21 +40,21 @@ REMOTE = (
 
 
 @pytest.mark.parametrize("target", LOCAL)
-def test_a_bearer_token_may_travel_in_plaintext_within_this_machine(target: str, twin_type: type[Twin]) -> None:
-    twin_type(target, plaintext=True, bearer_token=lambda: "t").__exit__()
+def test_a_bearer_token_may_travel_in_plaintext_within_this_machine(target: str, facade_type: type[Facade]) -> None:
+    facade_type(target, plaintext=True, bearer_token=lambda: "t").__exit__()
 
 
 @pytest.mark.parametrize("target", REMOTE)
-def test_a_bearer_token_does_not_travel_in_plaintext_to_other_machines(target: str, twin_type: type[Twin]) -> None:
+def test_a_bearer_token_does_not_travel_in_plaintext_to_other_machines(target: str, facade_type: type[Facade]) -> None:
     with pytest.raises(ValueError, match="plaintext"):
-        twin_type(target, plaintext=True, bearer_token=lambda: "t")
-    twin_type(target, plaintext=True).__exit__()
-    twin_type(target, plaintext=False, bearer_token=lambda: "t").__exit__()
+        facade_type(target, plaintext=True, bearer_token=lambda: "t")
+    facade_type(target, plaintext=True).__exit__()
+    facade_type(target, plaintext=False, bearer_token=lambda: "t").__exit__()
 
 
-def test_all_that_speaks_against_plaintext_is_told_at_once(twin_type: type[Twin]) -> None:
+def test_all_that_speaks_against_plaintext_is_told_at_once(facade_type: type[Facade]) -> None:
     with pytest.raises(ValueError, match=r"exclude each other; a bearer token is not sent"):
-        twin_type("tokend:1", plaintext=True, credentials=tls_credentials(), bearer_token=lambda: "t")
+        facade_type("tokend:1", plaintext=True, credentials=tls_credentials(), bearer_token=lambda: "t")
 
 
 @pytest.fixture
@@ -70,27 +70,32 @@ def tls_server(certificate: Certificate) -> Iterator[BearerServer]:
 
 
 def test_a_client_speaks_tls_and_trusts_the_certificates_of_the_system(
-    twin_type: type[Twin], certificate: Certificate, alice: TokenRequest, monkeypatch: pytest.MonkeyPatch
+    facade_type: type[Facade], certificate: Certificate, alice: TokenRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate_file))
-    with tls_server(certificate) as server, twin_type(server.address, plaintext=False) as twin:
+    with tls_server(certificate) as server, facade_type(server.address, plaintext=False) as facade:
         with pytest.raises(TokendError) as caught:
-            twin.call("get_token", request=alice)
+            facade.call("get_token", request=alice)
         assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED  # it was reached: it is another service
 
 
-def test_tls_that_meets_plaintext_says_so(twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest) -> None:
-    with twin_type(server.endpoint, plaintext=False) as twin, pytest.raises(TokendError, match="plaintext") as caught:
-        twin.call("get_token", request=alice)
+def test_tls_that_meets_plaintext_says_so(
+    facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest
+) -> None:
+    with (
+        facade_type(server.endpoint, plaintext=False) as facade,
+        pytest.raises(TokendError, match="plaintext") as caught,
+    ):
+        facade.call("get_token", request=alice)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, None)
     assert not server.requests
 
 
 def test_plaintext_that_meets_tls_has_no_answer(
-    twin_type: type[Twin], certificate: Certificate, alice: TokenRequest
+    facade_type: type[Facade], certificate: Certificate, alice: TokenRequest
 ) -> None:
-    with tls_server(certificate) as server, twin_type(server.address) as twin, pytest.raises(TokendError) as caught:
-        twin.call("get_token", request=alice)
+    with tls_server(certificate) as server, facade_type(server.address) as facade, pytest.raises(TokendError) as caught:
+        facade.call("get_token", request=alice)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, None)
 
 
@@ -114,27 +119,27 @@ def test_the_channel_is_kept_alive_and_comes_back_within_a_second() -> None:
 
 @pytest.mark.parametrize("watched", [True, False], ids=["with a call", "without calls"])
 def test_a_connection_that_falls_silent_is_given_up(
-    twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest, *, watched: bool
+    facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest, *, watched: bool
 ) -> None:
     options = [*OPTIONS, ("grpc.keepalive_time_ms", 500), ("grpc.keepalive_timeout_ms", 500)]
     options.append(("grpc.http2.ping_timeout_ms", 500))
     if not watched:
         options.append(("grpc.inhibit_health_checking", 1))
-    with SilentProxy(server.endpoint) as proxy, twin_type(proxy.endpoint, options=options) as twin:
-        twin.ask(alice)
+    with SilentProxy(server.endpoint) as proxy, facade_type(proxy.endpoint, options=options) as facade:
+        facade.ask(alice)
         proxy.fall_silent()
         assert proxy.closed.wait(PATIENCE)
 
 
-def test_a_call_ends_by_its_own_time_where_no_connection_comes_about(twin_type: type[Twin]) -> None:
+def test_a_call_ends_by_its_own_time_where_no_connection_comes_about(facade_type: type[Facade]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         user = TokenRequest(identity_pool_id="r:0", logins={"p": "a"})
-        with twin_type(f"127.0.0.1:{silent.getsockname()[1]}") as twin:
+        with facade_type(f"127.0.0.1:{silent.getsockname()[1]}") as facade:
             begun = time.monotonic()
             with pytest.raises(TokendError) as call:
-                twin.call("get_token", request=user, timeout=0.5)
+                facade.call("get_token", request=user, timeout=0.5)
             with pytest.raises(TokendError) as ask:
-                twin.ask(user, timeout=0.5)
+                facade.ask(user, timeout=0.5)
             assert {call.value.code, ask.value.code} == {grpc.StatusCode.DEADLINE_EXCEEDED}
             assert time.monotonic() - begun < 2
 
@@ -142,14 +147,14 @@ def test_a_call_ends_by_its_own_time_where_no_connection_comes_about(twin_type: 
 def test_a_caller_does_not_wait_for_interceptors_longer_than_it_wants(server: FakeTokendServer) -> None:
     user = TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "a"})
     server.pause()
-    with SyncTwin(server.endpoint, interceptors=[WaitsForTheCode()]) as twin:
+    with SyncFacade(server.endpoint, interceptors=[WaitsForTheCode()]) as facade:
         begun = time.monotonic()
         with pytest.raises(TokendError) as caught:
-            twin.ask(user, timeout=0.3)
+            facade.ask(user, timeout=0.3)
         assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert time.monotonic() - begun < 1
         server.resume()
-        assert twin.ask(user).identity_id
+        assert facade.ask(user).identity_id
 
 
 class WaitsForTheCode(grpc.UnaryUnaryClientInterceptor):

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
+from tests.clients.python.facades import OPTIONS, PATIENCE, Facade, SyncFacade
 from tests.clients.python.silent import SilentProxy
-from tests.clients.python.twins import OPTIONS, PATIENCE, SyncTwin, Twin
 from tests.fakes.clock import FakeClock
 from tests.fakes.developer_identity_server import FakeDeveloperIdentityService, serving
 
@@ -74,9 +74,9 @@ def scripted() -> Iterator[FakeDeveloperIdentityService]:
         yield service
 
 
-def failed(twin: Twin, request: TokenRequest, timeout: float | None = None) -> TokendError:
+def failed(facade: Facade, request: TokenRequest, timeout: float | None = None) -> TokendError:
     with pytest.raises(TokendError) as caught:
-        twin.call("get_token", request=request, timeout=timeout)
+        facade.call("get_token", request=request, timeout=timeout)
     return caught.value
 
 
@@ -93,16 +93,18 @@ def test_the_fake_knows_each_reason_as_the_service_does() -> None:
 
 
 @pytest.mark.parametrize("reason", ErrorReason)
-def test_every_reason_arrives(twin: Twin, server: FakeTokendServer, alice: TokenRequest, reason: ErrorReason) -> None:
+def test_every_reason_arrives(
+    facade: Facade, server: FakeTokendServer, alice: TokenRequest, reason: ErrorReason
+) -> None:
     server.fail(Failure(reason))
-    error = failed(twin, alice)
+    error = failed(facade, alice)
     assert (error.code, error.aws_error_code) == REASONS[reason]
     assert error.reason == reason
     attempts = 4 if error.code is grpc.StatusCode.UNAVAILABLE else 1
     assert len(server.requests) == attempts
 
 
-def test_every_detail_arrives(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_every_detail_arrives(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
     violations = (FieldViolation("logins", "too many"), FieldViolation("token_duration", "too long"))
     server.fail(
         Failure(
@@ -115,7 +117,7 @@ def test_every_detail_arrives(twin: Twin, server: FakeTokendServer, alice: Token
             request_id="r-1",
         )
     )
-    error = failed(twin, alice)
+    error = failed(facade, alice)
     assert error.violations == violations
     assert (error.retry_delay, error.resource) == (timedelta(seconds=1.5), Resource("IdentityPool", "r:0"))
     assert (error.aws_request_id, error.request_id, error.text) == ("aws-1", "r-1", "Everything is wrong.")
@@ -123,53 +125,53 @@ def test_every_detail_arrives(twin: Twin, server: FakeTokendServer, alice: Token
 
 
 def test_an_error_without_details_has_none(
-    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+    facade_type: type[Facade], scripted: FakeDeveloperIdentityService, alice: TokenRequest
 ) -> None:
     scripted.fail(grpc.StatusCode.ABORTED, "no details")
-    with twin_type(scripted.endpoint) as twin:
-        error = failed(twin, alice)
+    with facade_type(scripted.endpoint) as facade:
+        error = failed(facade, alice)
     assert (error.code, error.reason, error.text) == (grpc.StatusCode.ABORTED, None, "no details")
     assert (error.retry_delay, error.violations, error.resource, error.aws_error_code) == (None, (), None, None)
 
 
 def test_damaged_details_do_not_hide_the_status(
-    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+    facade_type: type[Facade], scripted: FakeDeveloperIdentityService, alice: TokenRequest
 ) -> None:
     scripted.fail_with_damaged_details(grpc.StatusCode.NOT_FOUND, "gone")
-    with twin_type(scripted.endpoint) as twin:
-        assert failed(twin, alice).code is grpc.StatusCode.NOT_FOUND
+    with facade_type(scripted.endpoint) as facade:
+        assert failed(facade, alice).code is grpc.StatusCode.NOT_FOUND
 
 
 def test_a_reason_of_another_domain_is_none_of_ours(
-    twin_type: type[Twin], scripted: FakeDeveloperIdentityService, alice: TokenRequest
+    facade_type: type[Facade], scripted: FakeDeveloperIdentityService, alice: TokenRequest
 ) -> None:
     scripted.fail(
         grpc.StatusCode.PERMISSION_DENIED, "the mesh says no", ErrorInfo(reason="NOT_AUTHORIZED", domain="mesh")
     )
-    with twin_type(scripted.endpoint) as twin:
-        assert failed(twin, alice).reason is None
+    with facade_type(scripted.endpoint) as facade:
+        assert failed(facade, alice).reason is None
 
 
-def test_a_call_ends_at_its_callers_deadline(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_a_call_ends_at_its_callers_deadline(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.pause()
-    assert failed(twin, alice, timeout=0.05).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert failed(facade, alice, timeout=0.05).code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_a_call_has_the_clients_deadline_if_its_caller_sets_none(
-    twin_type: type[Twin], scripted: FakeDeveloperIdentityService
+    facade_type: type[Facade], scripted: FakeDeveloperIdentityService
 ) -> None:
     clients: list[dict[str, Any]] = [{}, {"timeout": 50.0}]
     for settings in clients:
-        with twin_type(scripted.endpoint, **settings) as twin:
-            twin.call("unlink_developer_identity", **UNLINK)
-            twin.call("merge_developer_identities", **MERGE)
+        with facade_type(scripted.endpoint, **settings) as facade:
+            facade.call("unlink_developer_identity", **UNLINK)
+            facade.call("merge_developer_identities", **MERGE)
     # gRPC sends a deadline with two or three digits, rounded up. What may be made twice has half of it at first.
     expected = [pytest.approx(3, abs=0.5), pytest.approx(1.5, abs=0.5), pytest.approx(50, abs=2)]
     assert scripted.times_remaining == [*expected, pytest.approx(25, abs=2)]
 
 
 def test_only_what_may_be_repeated_is_sent_again_without_an_answer(
-    twin: Twin, server: FakeTokendServer, alice: TokenRequest
+    facade: Facade, server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     server.pause()
     calls: list[tuple[str, dict[str, Any], int]] = [
@@ -179,25 +181,25 @@ def test_only_what_may_be_repeated_is_sent_again_without_an_answer(
         ("unlink_developer_identity", UNLINK, 1),
     ]
     for operation, fields, attempts in calls:
-        before, begun = len(twin.calls.methods), time.monotonic()
+        before, begun = len(facade.calls.methods), time.monotonic()
         with pytest.raises(TokendError) as caught:
-            twin.call(operation, timeout=1.2, **fields)
+            facade.call(operation, timeout=1.2, **fields)
         assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert len(twin.calls.methods) - before == attempts
+        assert len(facade.calls.methods) - before == attempts
         assert time.monotonic() - begun >= 1.1
 
 
-def test_a_second_attempt_is_answered(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_a_second_attempt_is_answered(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.pause()
-    future = twin.source(alice).token_future()
+    future = facade.source(alice).token_future()
     server.wait_for_calls(3)
     server.resume()
     assert future.result(PATIENCE).identity_id
-    assert len(twin.calls.methods) == 3
+    assert len(facade.calls.methods) == 3
 
 
 def test_of_many_calls_none_meets_a_hung_replica_only(
-    twin_type: type[Twin], server: FakeTokendServer, alice: TokenRequest
+    facade_type: type[Facade], server: FakeTokendServer, alice: TokenRequest
 ) -> None:
     users = [replace(alice, logins={server.developer_provider_name: f"u{number}"}) for number in range(40)]
     policy = CachingPolicy(refresh_timeout=10)
@@ -206,32 +208,32 @@ def test_of_many_calls_none_meets_a_hung_replica_only(
     with (
         SilentProxy(server.endpoint) as hung,
         SilentProxy(server.endpoint) as other,
-        twin_type(f"ipv4:{hung.endpoint},{other.endpoint}", policy, options=options) as twin,
+        facade_type(f"ipv4:{hung.endpoint},{other.endpoint}", policy, options=options) as facade,
     ):
         for user in users[:8]:
-            twin.ask(user)
+            facade.ask(user)
         hung.fall_silent()
-        futures = [twin.source(user).token_future() for user in users[8:]]
+        futures = [facade.source(user).token_future() for user in users[8:]]
         assert len({future.result(PATIENCE).identity_id for future in futures}) == len(futures)
 
 
 @pytest.mark.parametrize("timeout", [0.05, 1.0])
 def test_a_call_of_a_second_or_less_is_made_once(
-    twin: Twin, server: FakeTokendServer, alice: TokenRequest, timeout: float
+    facade: Facade, server: FakeTokendServer, alice: TokenRequest, timeout: float
 ) -> None:
     server.pause()
-    assert failed(twin, alice, timeout=timeout).code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert len(twin.calls.methods) == 1
+    assert failed(facade, alice, timeout=timeout).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert len(facade.calls.methods) == 1
 
 
-def test_a_server_that_is_gone_has_no_reason(twin: Twin, server: FakeTokendServer, alice: TokenRequest) -> None:
+def test_a_server_that_is_gone_has_no_reason(facade: Facade, server: FakeTokendServer, alice: TokenRequest) -> None:
     server.stop()
-    error = failed(twin, alice)
+    error = failed(facade, alice)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, None)
 
 
-def test_times_are_those_of_the_server(twin: Twin, clock: FakeClock, alice: TokenRequest) -> None:
-    issued = twin.call("get_token", request=alice)
+def test_times_are_those_of_the_server(facade: Facade, clock: FakeClock, alice: TokenRequest) -> None:
+    issued = facade.call("get_token", request=alice)
     assert issued.expire_time == datetime.fromtimestamp(clock.now() + 900, UTC)
     assert issued.refresh_time == datetime.fromtimestamp(clock.now() + 300, UTC)
     assert issued.issue_time == datetime.fromtimestamp(clock.now(), UTC)
@@ -306,8 +308,8 @@ def test_nothing_shows_a_login_or_a_token(server: FakeTokendServer) -> None:
 
 
 def test_results_are_frozen(server: FakeTokendServer, alice: TokenRequest) -> None:
-    with SyncTwin(server.endpoint) as twin:
-        token: Token = twin.call("get_token", request=alice)
+    with SyncFacade(server.endpoint) as facade:
+        token: Token = facade.call("get_token", request=alice)
     for value in (token, LookupResult("r:0", ()), alice):
         with pytest.raises(AttributeError):
             value.identity_id = "other"  # type: ignore[misc]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.clients.cases import CASES, Case, load_cases
 from tests.clients.conductor import Harness
+from tests.clients.python.facades import FACADES, Facade
 from tests.clients.python.play import Player
-from tests.clients.python.twins import TWINS, Twin
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def served(request: pytest.FixtureRequest) -> Harness:
     )
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
 @pytest.mark.parametrize("case", load_cases(Path(os.environ.get("TOKEND_CASES", CASES))), ids=lambda case: case.name)
-def test_case(case: Case, twin: type[Twin], served: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_case(case: Case, facade: type[Facade], served: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    Player(case, served, twin).play()
+    Player(case, served, facade).play()

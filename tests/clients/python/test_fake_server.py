@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.clients.python.twins import OPTIONS
+from tests.clients.python.facades import OPTIONS
 from tests.fakes.clock import FakeClock
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 

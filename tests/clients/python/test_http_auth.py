@@ -6,8 +6,8 @@ import grpc
 import httpx
 import pytest
 import requests
+from tests.clients.python.facades import AsyncFacade, Facade, SyncFacade
 from tests.clients.python.orders_over_http import OrdersOverHttp, Seen, orders_over_http
-from tests.clients.python.twins import AsyncTwin, SyncTwin, Twin
 from tests.fakes.clock import FakeClock
 
 from tokend_client import CachingPolicy, ErrorReason, TokendError, TokenRequest, downstream_code
@@ -25,75 +25,75 @@ def orders() -> Iterator[OrdersOverHttp]:
         yield running
 
 
-def by_httpx(twin: SyncTwin, alice: TokenRequest) -> Ask:
+def by_httpx(facade: SyncFacade, alice: TokenRequest) -> Ask:
     def ask(
         url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0, plaintext: bool = True
     ) -> int:
         content = iter([body]) if stream and body is not None else body
-        auth = HttpxTokenAuth(twin.cache.source(alice), plaintext=plaintext)
+        auth = HttpxTokenAuth(facade.cache.source(alice), plaintext=plaintext)
         with httpx.Client(auth=auth, trust_env=False, follow_redirects=True, timeout=timeout) as http:
             return http.request("GET" if body is None else "POST", url, content=content).status_code
 
     return ask
 
 
-def by_requests(twin: SyncTwin, alice: TokenRequest) -> Ask:
+def by_requests(facade: SyncFacade, alice: TokenRequest) -> Ask:
     def ask(
         url: str, body: bytes | None = None, *, stream: bool = False, timeout: float = 5.0, plaintext: bool = True
     ) -> int:
         data = iter([body]) if stream and body is not None else body
         with requests.Session() as session:
             session.trust_env = False
-            session.auth = RequestsTokenAuth(twin.cache.source(alice), timeout=timeout, plaintext=plaintext)
+            session.auth = RequestsTokenAuth(facade.cache.source(alice), timeout=timeout, plaintext=plaintext)
             return session.request("GET" if body is None else "POST", url, data=data, timeout=5).status_code
 
     return ask
 
 
-def by_async_httpx(twin: AsyncTwin, alice: TokenRequest) -> Ask:
+def by_async_httpx(facade: AsyncFacade, alice: TokenRequest) -> Ask:
     async def once(body: bytes) -> AsyncIterator[bytes]:
         yield body
 
     async def ask(url: str, body: bytes | None, timeout: float, *, stream: bool, plaintext: bool) -> int:  # noqa: ASYNC109 - httpx's own
         content = once(body) if stream and body is not None else body
-        auth = AsyncHttpxTokenAuth(twin.cache.source(alice), plaintext=plaintext)
+        auth = AsyncHttpxTokenAuth(facade.cache.source(alice), plaintext=plaintext)
         async with httpx.AsyncClient(auth=auth, trust_env=False, follow_redirects=True, timeout=timeout) as http:
             return (await http.request("GET" if body is None else "POST", url, content=content)).status_code
 
-    return lambda url, body=None, stream=False, timeout=5.0, plaintext=True: twin.run(
+    return lambda url, body=None, stream=False, timeout=5.0, plaintext=True: facade.run(
         ask(url, body, timeout, stream=stream, plaintext=plaintext)
     )
 
 
 @pytest.fixture(
-    params=[(SyncTwin, by_httpx), (SyncTwin, by_requests), (AsyncTwin, by_async_httpx)],
+    params=[(SyncFacade, by_httpx), (SyncFacade, by_requests), (AsyncFacade, by_async_httpx)],
     ids=["httpx", "requests", "httpx in asyncio"],
 )
-def twin_and_ask(
+def facade_and_ask(
     request: pytest.FixtureRequest, server: FakeTokendServer, clock: FakeClock, alice: TokenRequest
-) -> Iterator[tuple[Twin, Ask]]:
-    twin_type, make = request.param
-    with twin_type(server.endpoint, CachingPolicy(clock=clock)) as twin:
-        yield twin, make(twin, alice)
+) -> Iterator[tuple[Facade, Ask]]:
+    facade_type, make = request.param
+    with facade_type(server.endpoint, CachingPolicy(clock=clock)) as facade:
+        yield facade, make(facade, alice)
 
 
 @pytest.fixture
-def twin(twin_and_ask: tuple[Twin, Ask]) -> Twin:
-    return twin_and_ask[0]
+def facade(facade_and_ask: tuple[Facade, Ask]) -> Facade:
+    return facade_and_ask[0]
 
 
 @pytest.fixture
-def ask(twin_and_ask: tuple[Twin, Ask]) -> Ask:
-    return twin_and_ask[1]
+def ask(facade_and_ask: tuple[Facade, Ask]) -> Ask:
+    return facade_and_ask[1]
 
 
-def bearer(twin: Twin, alice: TokenRequest) -> str:
-    return f"Bearer {twin.ask(alice).value}"
+def bearer(facade: Facade, alice: TokenRequest) -> str:
+    return f"Bearer {facade.ask(alice).value}"
 
 
-def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest) -> None:
+def test_requests_bear_the_token(ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest) -> None:
     assert [ask(orders.url), ask(f"{orders.url}/list", b"two")] == [200, 200]
-    token = bearer(twin, alice)
+    token = bearer(facade, alice)
     assert orders.seen == [Seen("/", token, b""), Seen("/list", token, b"two")]
 
 
@@ -107,12 +107,12 @@ def test_the_token_goes_over_https_alone_unless_plaintext_is_asked_for(
 
 
 def test_a_rejected_token_is_replaced_once(
-    ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest, server: FakeTokendServer
+    ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest, server: FakeTokendServer
 ) -> None:
-    first = bearer(twin, alice)
+    first = bearer(facade, alice)
     orders.status = lambda seen: 401 if seen.authorization == first else 200
     assert [ask(orders.url, b"once more"), ask(orders.url)] == [200, 200]
-    second = bearer(twin, alice)
+    second = bearer(facade, alice)
     assert orders.seen == [
         Seen("/", first, b"once more"),
         Seen("/", second, b"once more"),
@@ -128,13 +128,13 @@ def test_a_service_that_rejects_every_token_is_asked_twice(ask: Ask, orders: Ord
 
 
 def test_a_stream_is_sent_once_and_the_token_is_dropped(
-    ask: Ask, orders: OrdersOverHttp, twin: Twin, alice: TokenRequest
+    ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest
 ) -> None:
-    first = bearer(twin, alice)
+    first = bearer(facade, alice)
     orders.status = lambda _: 401
     assert ask(orders.url, b"stream", stream=True) == 401
     assert orders.seen == [Seen("/", first, b"stream")]
-    assert bearer(twin, alice) != first
+    assert bearer(facade, alice) != first
 
 
 def test_another_host_does_not_get_the_token(ask: Ask, orders: OrdersOverHttp) -> None:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from tests.clients.python.twins import PATIENCE
+from tests.clients.python.facades import PATIENCE
 
 from tokend_client import AsyncClient, AsyncTokenCache, AsyncTokenSource, TokenRequest
 from tokend_client.testing import FakeTokendServer

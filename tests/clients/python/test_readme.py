@@ -13,9 +13,9 @@ import httpx
 import pytest
 from tests.clients.guarded import Guarded
 from tests.clients.python.bearer_server import bearer_server, call
+from tests.clients.python.facades import OPTIONS, PATIENCE
 from tests.clients.python.orders_over_http import orders_over_http
 from tests.clients.python.sts import WebIdentitySts
-from tests.clients.python.twins import OPTIONS, PATIENCE
 from tests.clients.python.verifier.issuer import IDENTITY_ID, POOL, token
 from tests.fakes.oidc_provider import OidcProvider
 from tests.support.certificates import Certificate, write_certificate

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from tests.clients.python.bearer_server import BearerServer, bearer_server, call
-from tests.clients.python.twins import OPTIONS
+from tests.clients.python.facades import OPTIONS
 from tests.fakes.clock import FakeClock
 
 from tokend_client import (

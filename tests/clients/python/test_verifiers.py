@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 import pytest
-from tests.clients.python.twins import OPTIONS
+from tests.clients.python.facades import OPTIONS
 from tests.fakes.clock import FakeClock
 
 from tokend_client import Client

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.clients.python.twins import PATIENCE
+from tests.clients.python.facades import PATIENCE
 from tests.clients.python.verifier.issuer import IDENTITY_ID, token
 from tests.fakes.oidc_provider import OidcProvider
 

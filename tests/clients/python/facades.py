@@ -62,7 +62,7 @@ class Calls:
             assert self._changed.wait_for(lambda: len(self.methods) >= count, PATIENCE)
 
 
-class SyncTwin:
+class SyncFacade:
     """A client with a cache.
 
     Attributes:
@@ -120,8 +120,8 @@ class SyncTwin:
         self.cache.close()
 
 
-class AsyncTwin:
-    """As `SyncTwin`, with an event loop on a thread of its own."""
+class AsyncFacade:
+    """As `SyncFacade`, with an event loop on a thread of its own."""
 
     def __init__(self, target: str, policy: CachingPolicy | None = None, **settings: Any) -> None:  # noqa: ANN401
         self.calls = Calls()
@@ -196,9 +196,9 @@ def _transport(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"plaintext": settings.get("credentials") is None}
 
 
-Twin: TypeAlias = SyncTwin | AsyncTwin
+Facade: TypeAlias = SyncFacade | AsyncFacade
 
-TWINS: tuple[type[Twin], ...] = (SyncTwin, AsyncTwin)
+FACADES: tuple[type[Facade], ...] = (SyncFacade, AsyncFacade)
 
 
 class _SyncCounter(grpc.UnaryUnaryClientInterceptor):
