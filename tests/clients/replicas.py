@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -63,9 +64,16 @@ signing_algorithm = "ES256"
         """Stops the first of them: its connections stay open, and nothing is answered."""
         os.kill(self._pids[0], signal.SIGSTOP)
         # A thread of it that is about to answer may go on until it has the signal.
-        os.waitid(os.P_PID, self._pids[0], os.WSTOPPED | os.WNOWAIT)
+        while any(state != "T" for state in _states(self._pids[0])):
+            time.sleep(0.001)  # who is not its parent has no event to await
 
     def resume(self) -> None:
         """Has both work."""
         for pid in self._pids:
             os.kill(pid, signal.SIGCONT)
+
+
+def _states(pid: int) -> list[str]:
+    """The states of the threads of a process (proc_pid_stat(5), field 3)."""
+    stats = [task.read_text() for task in Path("/proc").glob(f"{pid}/task/*/stat")]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
