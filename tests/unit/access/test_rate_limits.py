@@ -188,6 +188,14 @@ def test_each_refusal_is_reported_by_its_limit() -> None:
     assert limited.refused == ["new_identities", "concurrent_calls", "calls"]
 
 
+def test_a_refusal_counts_as_misuse() -> None:
+    limited = Limited(caller_limits(Rate(1, 1)))
+    limited.call(ALICE)
+    with pytest.raises(TooManyRequests) as refused:
+        limited.call(ALICE)
+    assert refused.value.misuse
+
+
 def test_who_has_not_called_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits_module, "_REMEMBERED", 2)
     limited = Limited(caller_limits(Rate(1, 1)))

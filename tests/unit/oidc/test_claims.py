@@ -33,6 +33,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "fractions": {"exp": NOW + 0.25, "iat": NOW - 0.25, "nbf": NOW - 0.5},
     "within the skew": {"exp": NOW - SKEW + 0.25, "iat": NOW + SKEW, "nbf": NOW + SKEW},
     "dates before the epoch": {"iat": -1, "nbf": -62_135_596_800.0},
+    "the last date, and the first": {"exp": 253_402_300_799, "nbf": -253_402_300_799},
     "audiences": {"aud": ["x", "tokend"]},
     "the same audience twice": {"aud": ["tokend", "tokend"]},
     "a space": {"sub": " "},
@@ -62,6 +63,8 @@ _WRONG_DATES: list[Any] = [
     float("inf"),
     float("nan"),
     2**63,
+    253_402_300_800,
+    -253_402_300_800,
 ]
 _WRONG_SUBJECTS: list[Any] = [
     "",

@@ -43,6 +43,13 @@ def test_what_can_be_read_in_two_ways_is_not_read(header: bytes, claims: bytes) 
         read_token(compact(header, claims))
 
 
+def test_a_whole_number_has_at_most_300_digits() -> None:
+    header = b'{"alg": "RS256"}'
+    assert read_token(compact(header, b'{"exp": ' + b"1" * 300 + b"}")).claims == {"exp": int("1" * 300)}
+    with pytest.raises(MalformedToken):
+        read_token(compact(header, b'{"exp": ' + b"1" * 301 + b"}"))
+
+
 @pytest.mark.parametrize("algorithms", [[], ["none"], ["HS256"], ["RS256", "HS256"], ["rs256"], ["EdDSA"], [""]])
 def test_only_algorithms_of_public_keys_can_be_accepted(algorithms: list[str]) -> None:
     with pytest.raises(ValueError, match="RS256"):

@@ -147,9 +147,15 @@ def test_a_long_text_is_reported_whole_in_a_short_line_and_cut_in_a_long_one() -
     assert event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE))["userAgent"] == "x" * (MAX_TEXT - 1) + "…"
 
 
-def test_who_calls_is_reported_however_much_else_is() -> None:
-    caller = "spiffe://acme.internal/" + "x" * 2000
-    assert event(ISSUED._replace(caller=caller, user_agent="x" * 9000))["userIdentity"]["principalId"] == caller
+def test_a_text_that_just_fits_is_reported_whole_in_a_long_line() -> None:
+    told = event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE, source_address="y" * MAX_TEXT))
+    assert told["sourceIPAddress"] == "y" * MAX_TEXT
+
+
+def test_who_calls_and_what_failed_is_reported_however_much_else_is() -> None:
+    caller, text = "spiffe://acme.internal/".ljust(2048, "x"), "y" * 2048
+    told = event(ISSUED._replace(caller=caller, error_code="INTERNAL", error_text=text, user_agent="x" * 9000))
+    assert (told["userIdentity"]["principalId"], told["errorMessage"]) == (caller, text)
 
 
 @pytest.mark.parametrize("count", [MAX_NAMES, MAX_NAMES + 1, 1000])

@@ -58,6 +58,15 @@ def test_a_key_that_signs_at_once_overtakes_one_that_waits(
         local.clock.advance(HOUR)
 
 
+def test_of_two_keys_that_come_at_once_the_older_one_is_retired(
+    local: LocalEngineUnderTest, rotation: KeyRotation, states: Callable[[], list[tuple[str, KeyState]]]
+) -> None:
+    first = only(local).kid
+    second, third = (rotation.add(ES256, signs_in=HOUR).kid for _ in range(2))
+    local.clock.advance(HOUR)
+    assert states() == [(first, KeyState.RETIRED), (second, KeyState.RETIRED), (third, KeyState.SIGNING)]
+
+
 def test_no_process_changes_keys_between_a_decision_and_its_removal(
     local: LocalEngineUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,25 @@
 """The tokens of the local engine, against Cognito's shape."""
 
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
 import jwt
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest, parts_of
 
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.config import Config, Pool
+from tokend_server.engines.local.build import build_local_engines
 from tokend_server.engines.local.claims import authentication_methods
 from tokend_server.engines.local.jws import TokenType
 from tokend_server.engines.local.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins
-from tokend_server.model import Login, Secret
+from tokend_server.metrics import Metrics
+from tokend_server.model import Login, Secret, TokenRequest
 
 TAGS = "https://aws.amazon.com/tags"
 ARN = "https://cognito-identity.amazonaws.com/identity-pool-arn"
@@ -56,6 +62,29 @@ def test_optional_claims_stand_around_the_issuer(tmp_path: Path) -> None:
     assert claims[TAGS] == {"principal_tags": {"team": ["blue"], "tier": ["1"]}}
     assert claims[ARN] == f"arn:aws:cognito-identity:eu-west-1:123456789012:identitypool/{POOL}"
     local.close()
+
+
+@pytest.mark.parametrize(
+    ("region", "settings", "expected"),
+    [
+        ("us-east-1", {}, False),
+        ("us-east-2", {}, True),
+        ("us-east-1", {"identity_pool_arn_claim": True}, True),
+        ("us-east-2", {"identity_pool_arn_claim": False}, False),
+    ],
+)
+def test_the_arn_of_the_pool_is_claimed_everywhere_but_in_us_east_1_unless_the_pool_is_set_otherwise(
+    tmp_path: Path, region: str, settings: Mapping[str, bool], *, expected: bool
+) -> None:
+    pool_id, clock = f"{region}:{POOL.partition(':')[2]}", SystemClock()
+    pool = {"developer_provider_name": DEVELOPER, "signing_algorithm": "ES256", **settings}
+    pools = {pool_id: Pool.model_validate(pool)}
+    config, metrics = Config(data_dir=tmp_path, pools=pools), Metrics(CollectorRegistry())
+    with closing(build_local_engines(config, pools, ISSUER, metrics, clock, lambda _: nullcontext())) as engines:
+        request = TokenRequest(pool_id, {DEVELOPER: Secret("u")})
+        issued = engines.by_pool[pool_id].get_open_id_token_for_developer_identity(request, Deadline(clock))
+    _, claims = parts_of(issued.token)
+    assert (ARN in claims) is expected
 
 
 @pytest.mark.parametrize("seconds", [1, 900, 86_400])

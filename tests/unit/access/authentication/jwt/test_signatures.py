@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import DISCOVERY_PATH, JWKS_PATH, OidcProvider, ec_key, jwk, rsa_key, sign
@@ -23,7 +24,7 @@ from tests.unit.access.authentication.jwt.listener import (
 
 from tokend_server.access.authentication.jwt import TokenIssuer
 from tokend_server.access.authentication.refusals import Refusal
-from tokend_server.oidc.tokens import ALGORITHMS, TokenVerifier
+from tokend_server.oidc.tokens import ALGORITHMS, MAX_TRIED_KEYS, TokenVerifier
 
 
 def hmac_with_public_key(signed: bytes) -> bytes:
@@ -148,6 +149,14 @@ PUBLISHED_OTHERWISE: dict[str, list[Any]] = {
 def test_a_key_counts_however_it_is_published(provider: OidcProvider, listener: Listener, published: list[Any]) -> None:
     provider.jwks = published
     assert listener.outcome(token_of(provider)) == ACCEPTED
+
+
+def test_at_most_sixteen_keys_that_fit_are_tried(provider: OidcProvider, listener: Listener) -> None:
+    keys = [ECKey.generate_key("P-256") for _ in range(MAX_TRIED_KEYS + 1)]
+    provider.jwks = [jwk(rsa_key("1")), *map(jwk, keys)]
+    sixteenth, seventeenth = (sign({"alg": "ES256"}, claims_of(provider), key) for key in keys[-2:])
+    assert listener.outcome(sixteenth) == ACCEPTED
+    assert listener.outcome(seventeenth) == refused(Refusal.SIGNATURE)
 
 
 def test_a_curve_verifies_its_own_algorithm_only(provider: OidcProvider, listener: Listener) -> None:
