@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from tests.clients.served import free_ports
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, leave_out, run
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, leave_out, run
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 CALLERS = 64
@@ -50,9 +50,11 @@ def go(directory: Path) -> Command:
 def java(directory: Path) -> Command:
     classpath = directory / "classpath"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={classpath}"]
+    # Else all is compiled again that was packaged before: what it was compiled with lay elsewhere.
+    goals.append("-Dmaven.compiler.useIncrementalCompilation=false")
     run(["mvn", "-B", "-q", "-pl", "examples", "-am", *goals], CLIENTS / "java")
     classes = CLIENTS / "java" / "examples" / "target" / "test-classes"
-    return ["java", "-cp", f"{classes}:{classpath.read_text(encoding='utf-8')}", "example.Consumer"]
+    return ["java", *SHORT_LIVED_JVM, "-cp", f"{classes}:{classpath.read_text(encoding='utf-8')}", "example.Consumer"]
 
 
 #: How each example is built, and the tool without which it is left out.

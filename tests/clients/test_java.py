@@ -3,6 +3,7 @@
 What is published is taken from the same build, and used by a project that knows nothing but the steps of the README.
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from tests.clients.conductor import Harness
 from tests.clients.guarded import Guarded
 from tests.clients.pools import POOL_IDS, PROVIDER
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, need, run
 
 CLIENT = ROOT / "clients" / "java"
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
@@ -95,9 +96,10 @@ def test_an_empty_project_gets_its_first_token(repository: Path, harness: Harnes
     (project / "pom.xml").write_text(project_of(repository), encoding="utf-8")
     (sources / "FirstToken.java").write_text(first_token(harness), encoding="utf-8")
     goals = ["compile", f"{DEPENDENCY_PLUGIN}:build-classpath", "-Dmdep.outputFile=classpath"]
-    run(["mvn", "-B", "-q", *goals, f"-Dmaven.repo.local={local_repository(tmp_path)}"], project)
+    maven = ["mvn", "-B", "-q", *goals, f"-Dmaven.repo.local={local_repository(tmp_path)}"]
+    run(maven, project, os.environ | {"MAVEN_OPTS": " ".join(SHORT_LIVED_JVM)})
     jars = (project / "classpath").read_text(encoding="utf-8").strip()
-    command = ["java", "-cp", f"target/classes:{jars}", "FirstToken"]
+    command = ["java", *SHORT_LIVED_JVM, "-cp", f"target/classes:{jars}", "FirstToken"]
     process = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if process.returncode:
         fail(command, process.stderr)
