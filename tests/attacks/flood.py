@@ -17,6 +17,9 @@ PAUSE_SECONDS = 0.05
 #: How long a connection may take to come about.
 _CONNECT_SECONDS = 2.0
 
+#: How long the first connection may take, of hundreds whose handshakes share a busy core.
+_START_SECONDS = 30.0
+
 _NAMES = {HEADERS: "headers", RST_STREAM: "resets", GOAWAY: "goaways", SETTINGS: "settings", PING: "pings"}
 
 
@@ -61,21 +64,29 @@ class Tally:
 
 
 async def run(flood: Flood, address: str, seconds: float, tls: ssl.SSLContext | None = None) -> Tally:
-    """Floods an address, HOST:PORT or unix:PATH, for so long; a connection that ends is made again."""
-    tally = Tally()
+    """Floods an address, HOST:PORT or unix:PATH, for so long from the first connection on.
+
+    A connection that ends is made again.
+    """
+    tally, connected = Tally(), asyncio.Event()
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(_START_SECONDS) as end, asyncio.TaskGroup() as group:
             for _ in range(flood.connections):
-                group.create_task(_keep_going(flood, address, tls, tally))
+                group.create_task(_keep_going(flood, address, tls, tally, connected))
+            await connected.wait()
+            end.reschedule(asyncio.get_running_loop().time() + seconds)
             await asyncio.Event().wait()  # an attack takes its time, whatever becomes of its connections
     return tally
 
 
-async def _keep_going(flood: Flood, address: str, tls: ssl.SSLContext | None, tally: Tally) -> None:
+async def _keep_going(
+    flood: Flood, address: str, tls: ssl.SSLContext | None, tally: Tally, connected: asyncio.Event
+) -> None:
     while True:
         try:
             async with _connection(address, tls if flood.handshakes else None) as (reader, writer):
                 tally.connected += 1
+                connected.set()
                 await _converse(flood, reader, writer, tally)
                 tally.ended += not flood.renews
         except (OSError, TimeoutError):

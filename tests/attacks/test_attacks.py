@@ -3,12 +3,15 @@
 The attacker is a caller with a certificate, unless a test says otherwise: others do not get beyond TLS.
 """
 
+import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from tests.attacks.attacks import ATTACKS
+from tests.attacks.flood import Flood, run
 from tests.attacks.stage import ATTACKER, INTERVAL, InnocentCaller, Size, Stage, stage
 from tests.support.grpc_service import PATIENCE
 
@@ -235,3 +238,10 @@ def test_messages_that_are_malformed_are_never_called_an_internal_error(attacked
         assert attack.tally["received"]["headers"]
 
     assert (attacked.answered("Internal"), attacked.answered("Unknown")) == before
+
+
+def test_an_attack_takes_its_time_from_its_first_connection_on() -> None:
+    # Else one that a busy machine begins late is over before it has begun.
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        attack = run(Flood(lambda: iter(()), connections=1), f"127.0.0.1:{target.getsockname()[1]}", seconds=0.0)
+        assert asyncio.run(attack).connected == 1
