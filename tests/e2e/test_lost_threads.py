@@ -32,7 +32,9 @@ KINDS = [
 
 
 def breakable(directory: Path, ops: str = "") -> ServerProcess:
-    config = write_config(directory, f'[audit]\ndestination = "file:{directory}/audit.log"\n', "threads = 2\n")
+    config = write_config(
+        directory, f'[audit]\ndestination = "file:{directory}/audit.log"\n', "threads = 2\ndrain_grace_seconds = 0\n"
+    )
     config.write_text(config.read_text().replace("[ops]\n", f"[ops]\n{ops}"))
     return ServerProcess(config, {"BREAK": str(directory / "order")}, module="tests.support.breakable_server")
 
