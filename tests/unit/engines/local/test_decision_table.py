@@ -1,8 +1,10 @@
 """Every row of the decision table for tokens, on a real store."""
 
 import pytest
-from tests.support.local_engine import DEVELOPER, ISSUER, LocalEngineUnderTest
+from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest
 
+from tokend_server.engines.local.outcomes import Situation
+from tokend_server.engines.local.resolution import check_linkable
 from tokend_server.errors import (
     DeveloperUserAlreadyRegistered,
     InvalidParameter,
@@ -13,7 +15,7 @@ from tokend_server.errors import (
     ResourceNotFound,
     TokendError,
 )
-from tokend_server.model import IdentityOutcome, Login, Secret
+from tokend_server.model import Identity, IdentityOutcome, Login, Secret
 
 GOOGLE = "accounts.google.com"
 IDP = "idp.example.test"
@@ -196,6 +198,17 @@ class TestLimits:
         assert logins_of(local, destination) == expected
         assert (logins_of(local, source), local.stored(source).disabled) == (set(), True)
 
+    def test_of_several_second_users_that_of_the_first_provider_by_name_is_refused(self) -> None:
+        names = [f"idp-{number}.example.test" for number in range(10)]
+        identity = Identity("eu-west-1:1", POOL, NOW, NOW, frozenset(Login(name, Secret("g")) for name in names))
+        with pytest.raises(ResourceConflict, match=r"another user of idp-0\.example\.test\."):
+            check_linkable(
+                identity,
+                [Login(name, Secret("other")) for name in reversed(names)],
+                developer_provider_name=DEVELOPER,
+                second_user=Situation.SECOND_USER_OF_PUBLIC_PROVIDER,
+            )
+
 
 class TestProviders:
     @pytest.mark.parametrize(
@@ -224,6 +237,20 @@ class TestProviders:
                 ),
             ),
             (
+                {"graph.facebook.com": "t", "www.amazon.com": "t"},
+                InvalidParameter,
+                (
+                    f"Logins must contain the developer provider of this identity pool, {DEVELOPER}. "
+                    "The local engine does not support the login provider graph.facebook.com. "
+                    "The local engine does not support the login provider www.amazon.com."
+                ),
+            ),
+            (
+                {DEVELOPER: "u", "appleid.apple.com": "t", "graph.facebook.com": "t"},
+                InvalidParameter,
+                "The local engine does not support the login provider graph.facebook.com.",
+            ),
+            (
                 {DEVELOPER: "u", "appleid.apple.com": "t"},
                 NotAuthorized,
                 "Token is not from a supported provider of this identity pool.",
@@ -250,6 +277,11 @@ class TestProviders:
         self, local: LocalEngineUnderTest, logins: dict[str, str], error: type[TokendError], text: str
     ) -> None:
         refused(local, logins, error, text)
+
+    def test_google_is_no_developer_provider_where_it_is_not_configured(self, local: LocalEngineUnderTest) -> None:
+        del local.providers[GOOGLE]
+        text = "Token is not from a supported provider of this identity pool."
+        refused(local, dev("u", google="g"), NotAuthorized, text)
 
     @pytest.mark.parametrize("provider", ["api.twitter.com", "www.digits.com", "graph.facebook.com", "www.amazon.com"])
     def test_opaque_providers_are_named(self, local: LocalEngineUnderTest, provider: str) -> None:

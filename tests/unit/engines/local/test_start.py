@@ -144,6 +144,17 @@ def test_a_public_provider_that_was_taken_out_is_no_developer_provider(
     built(tmp_path, developer_provider_name=DEVELOPER)
 
 
+def test_only_a_public_provider_that_is_configured_is_surely_no_developer_provider(
+    local: LocalEngineUnderTest, tmp_path: Path
+) -> None:
+    identity_id = local.identity_of({DEVELOPER: "u", "idp.example.test": "user i"})
+    local.unlink(identity_id, "u")
+    with pytest.raises(ConfigError, match=r"registered under idp\.example\.test and"):
+        built(tmp_path, developer_provider_name="login.new.example")
+    configured = {"idp.example.test": {"client_ids": ["a"]}}
+    built(tmp_path, developer_provider_name="login.new.example", open_id_connect_providers=configured)
+
+
 def test_a_pool_of_public_logins_alone_keeps_its_developer_provider(
     local: LocalEngineUnderTest, tmp_path: Path
 ) -> None:
