@@ -115,6 +115,10 @@ def test_a_merge_tells_its_provider() -> None:
     assert told["requestParameters"] == {"developerProviderName": "login.acme.shop"}
 
 
+def test_an_intent_says_so() -> None:
+    assert event(AuditEntry(0.0, "Method", phase="intent"))["additionalEventData"] == {"phase": "intent"}
+
+
 @pytest.mark.parametrize(
     ("method", "read_only"),
     [
@@ -144,7 +148,9 @@ def test_what_is_not_too_long_is_written_as_it_was_sent(entry: AuditEntry, metho
 
 def test_a_long_text_is_reported_whole_in_a_short_line_and_cut_in_a_long_one() -> None:
     assert event(ISSUED._replace(user_agent="x" * 1000))["userAgent"] == "x" * 1000
-    assert event(ISSUED._replace(user_agent="x" * MAX_WHOLE_LINE))["userAgent"] == "x" * (MAX_TEXT - 1) + "…"
+    left = MAX_WHOLE_LINE - len(to_json(ISSUED._replace(user_agent=""), "event-1"))
+    assert event(ISSUED._replace(user_agent="x" * left))["userAgent"] == "x" * left
+    assert event(ISSUED._replace(user_agent="x" * (left + 1)))["userAgent"] == "x" * (MAX_TEXT - 1) + "…"
 
 
 def test_a_text_that_just_fits_is_reported_whole_in_a_long_line() -> None:
