@@ -14,6 +14,7 @@ from tests.linearizability.calls import Answer, Call, Engines, answer, pool
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.signer import SignedToken
 from tokend_server.engines.local.store import Change, IdentityStore, Reading, StaleReading
 from tokend_server.model import Identity, Login, Secret
 
@@ -62,8 +63,8 @@ class MemoryStore:
 class NoSignature:
     """Signs nothing: what is signed does not matter here."""
 
-    def sign(self, *_: object) -> Secret:
-        return Secret("token")
+    def sign(self, *_: object) -> SignedToken:
+        return SignedToken(Secret("token"), "key")
 
 
 def engines(identity_pool_id: str, store: IdentityStore, new_guid: Any) -> Engines:  # noqa: ANN401 - a function
