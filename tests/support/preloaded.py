@@ -115,6 +115,7 @@ def _forking() -> socket.socket:
 def _serve(requests: socket.socket) -> None:
     """Forks a process for each request, beside one that waits for its end."""
     signal.signal(signal.SIGCHLD, _reap)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the tests and for servers
     while True:
         request, descriptors, _, _ = socket.recv_fds(requests, _MOST_BYTES, 4)
         if not request:
@@ -153,6 +154,7 @@ def _start(process: Mapping[str, Any], stdin: int, stdout: int, stderr: int, sta
 
 
 def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
