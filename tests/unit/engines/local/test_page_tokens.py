@@ -76,7 +76,7 @@ def test_a_page_token_of_identities_is_good_for_its_own_listing_alone(local: Loc
     other = IdentityAdministration(OTHER_POOL, local.store, local.clock, lambda: "guest")
     token = listed(local).next_token
     assert token
-    for foreign in (token[:-4], token[4:], "", "é", "====", identity_ids[0]):
+    for foreign in (token[:-4], token[4:], f"{token[:4]}!{token[4:]}", "", "é", "====", identity_ids[0]):
         with pytest.raises(InvalidParameter):
             listed(local, foreign)
     with pytest.raises(InvalidParameter):
