@@ -123,6 +123,12 @@ def test_what_is_not_for_here_and_now_is_refused_in_every_kind_of_token(
     assert problem_of(claims_of(**changes), rules) == (problem, name)
 
 
+def test_of_several_claims_that_are_missing_the_first_by_name_is_named() -> None:
+    required = frozenset(f"claim {number:02}" for number in range(100))
+    rules = ClaimRules(audiences=("tokend",), skew=SKEW, required=required)
+    assert problem_of(claims_of(), rules) == (Problem.MISSING, "claim 00")
+
+
 def test_only_id_tokens_need_iat() -> None:
     assert read_claims(claims_of(iat=ABSENT), OF_CALLERS, NOW).subject == "user"
     assert problem_of(claims_of(iat=ABSENT), OF_LOGINS) == (Problem.MISSING, "iat")

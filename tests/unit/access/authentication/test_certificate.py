@@ -1,5 +1,7 @@
 """Names of callers by the SANs of their certificates (SPIFFE-ID and X509-SVID)."""
 
+from string import ascii_letters, ascii_lowercase, digits
+
 import pytest
 
 from tokend_server.access.authentication.certificate import authenticate_by_certificate, caller_of
@@ -20,6 +22,7 @@ def of_length(length: int) -> str:
         "spiffe://a/b",
         "spiffe://acme_2.internal-x/A.b_c-9/..." + "/.a/..b/a..",
         "spiffe://192.0.2.1/x",
+        f"spiffe://{ascii_lowercase}.{digits}/{ascii_letters}{digits}",
         f"spiffe://{'a' * 255}/x",
         of_length(2048),
     ],
@@ -97,6 +100,9 @@ def test_without_a_spiffe_id_the_first_dns_name_is_the_name(uris: list[str]) -> 
         ("Checkout.SHOP.internal", "dns:checkout.shop.internal"),
         ("checkout", "dns:checkout"),
         ("3com.test", "dns:3com.test"),
+        (f"x{ascii_letters}0.x{digits}-z", f"dns:x{ascii_letters.lower()}0.x{digits}-z"),
+        *((f"{character}.test", f"dns:{character.lower()}.test") for character in ascii_letters + digits),
+        *((f"x{character}", f"dns:x{character.lower()}") for character in ascii_letters + digits),
         ("xn--bcher-kva.test", "dns:xn--bcher-kva.test"),
         (f"{LABEL}.{LABEL}.{LABEL}.{'a' * 61}", f"dns:{LABEL}.{LABEL}.{LABEL}.{'a' * 61}"),
     ],

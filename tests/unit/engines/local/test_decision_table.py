@@ -251,6 +251,11 @@ class TestProviders:
                 "The local engine does not support the login provider graph.facebook.com.",
             ),
             (
+                {DEVELOPER: "u", "appleid.apple.com": "t", "cognito-identity.amazonaws.com": "t"},
+                NotAuthorized,
+                "Token is not from a supported provider of this identity pool.",
+            ),
+            (
                 {DEVELOPER: "u", "appleid.apple.com": "t"},
                 NotAuthorized,
                 "Token is not from a supported provider of this identity pool.",

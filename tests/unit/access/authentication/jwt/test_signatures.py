@@ -92,6 +92,11 @@ def test_keys_and_addresses_in_the_header_are_ignored(provider: OidcProvider, li
     assert provider.fetches == {DISCOVERY_PATH: 1, JWKS_PATH: 1}
 
 
+def test_header_members_that_are_not_known_are_ignored(provider: OidcProvider, listener: Listener) -> None:
+    header = {"alg": "RS256", "kid": "1", "x": {"y": 1}}
+    assert listener.outcome(sign(header, claims_of(provider), rsa_key("1"))) == ACCEPTED
+
+
 @pytest.mark.parametrize(
     "kid",
     ["../../../../dev/null", "' OR '1'='1", "http://127.0.0.1/jwks", "1\0", "01", "1 ", "", "\u0661", "k" * 4000],
