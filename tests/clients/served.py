@@ -22,7 +22,7 @@ from tokend_server.engines.local.rotation import KeyRotation
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
 #: Seconds that a client has to come back to a server that was started again. One that was gone never does.
-RETURN_TIMEOUT = 6
+RETURN_TIMEOUT = 30
 
 _HTTP_TIMEOUT = 30
 

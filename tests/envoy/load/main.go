@@ -45,7 +45,9 @@ func main() {
 	noRetries := flag.Bool("no-retries", false, "take the service config's retry policy away")
 	flag.Parse()
 	opts := []tokend.Option{tokend.WithPlaintext()}
+	timeout := time.Duration(0) // the client's own
 	if *noRetries {
+		timeout = time.Minute // after half of it, the client would make a second attempt
 		opts = append(opts, tokend.WithDialOptions(grpc.WithDisableRetry()))
 	}
 	client, err := tokend.New(*target, opts...)
@@ -53,10 +55,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
-	call(client, *pool, *provider, *callers)
+	call(client, *pool, *provider, *callers, timeout)
 }
 
-func call(client *tokend.Client, pool, provider string, callers int) {
+func call(client *tokend.Client, pool, provider string, callers int, timeout time.Duration) {
 	result := report{Failures: map[string]int{}}
 	ending := make(chan struct{})
 	var answered, ended sync.WaitGroup
@@ -69,7 +71,12 @@ func call(client *tokend.Client, pool, provider string, callers int) {
 		ended.Go(func() {
 			first := sync.OnceFunc(answered.Done)
 			for {
-				_, err := client.GetOpenIdTokenForDeveloperIdentity(context.Background(), request)
+				ctx, cancel := context.Background(), func() {}
+				if timeout > 0 {
+					ctx, cancel = context.WithTimeout(ctx, timeout)
+				}
+				_, err := client.GetOpenIdTokenForDeveloperIdentity(ctx, request)
+				cancel()
 				result.add(err)
 				first()
 				select {
