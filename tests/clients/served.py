@@ -28,6 +28,9 @@ _HTTP_TIMEOUT = 30
 
 _LOOK_AGAIN = 0.02
 
+#: Seconds that a client has to read the first answer of its watch, which no server sees.
+_READS_ANSWER = 0.3
+
 #: Below the ports that the kernel gives to clients: one of those could take the port while no server listens on it.
 _PORTS = range(15_000, 32_000)
 
@@ -85,6 +88,8 @@ max_attempts = 1
         deadline = time.monotonic() + RETURN_TIMEOUT
         while self._has_client and not self._watches() and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN)
+        if self._has_client:
+            time.sleep(_READS_ANSWER)
 
     def stop(self) -> None:
         """Ends the process in good order."""

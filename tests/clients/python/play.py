@@ -196,6 +196,8 @@ class Player:
         with httpx.Client(trust_env=False, verify=False, timeout=180) as http:
             answer = http.post(self._harness.conductor + step.path)
         assert answer.status_code == httpx.codes.OK, answer.text
+        if step.path == "/start":
+            self._facade.wait_until_connected()
 
     def _verify(self, step: cases.Verify) -> None:
         token = self._tokens[step.token] if step.token in self._tokens else self._variables[step.token]
