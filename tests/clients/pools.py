@@ -8,7 +8,7 @@ from typing import Any
 from tests.fakes.cognito_engine import CognitoLikeEngine, FailingEngine
 from tests.fakes.cognito_faults import AWS_FAILURES
 from tests.fakes.cognito_script import AwsFailure
-from tests.fakes.cognito_upstream import PATIENCE
+from tests.fakes.scripted_upstream import PATIENCE
 
 from tokend_server.aws_json.errors import AwsError
 from tokend_server.clock import Clock, Deadline

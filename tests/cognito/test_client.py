@@ -26,8 +26,8 @@ from tests.fakes.http_connections import Listener, read_request
 from tests.support.aws_environment import without_aws_settings
 from tests.support.certificates import write_certificate
 
+from tokend_server.aws.client import aws_client
 from tokend_server.config import Cognito
-from tokend_server.engines.cognito.client import cognito_client
 from tokend_server.errors import ConfigError
 
 OTHER_KEY = AccessKey("AKIAOTHER", "other-secret")
@@ -40,7 +40,7 @@ def test_nothing_is_sent_before_the_first_call(services: Services, upstream: Cog
 
 
 def test_a_region_has_its_own_endpoint_of_aws() -> None:
-    client, _credentials = cognito_client(Cognito(), "eu-west-1", connections=1, clock=FakeClock())
+    client, _credentials = aws_client("cognito-identity", Cognito(), "eu-west-1", connections=1, clock=FakeClock())
     assert client.meta.endpoint_url == "https://cognito-identity.eu-west-1.amazonaws.com"
     client.close()
 

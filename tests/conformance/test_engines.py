@@ -15,7 +15,8 @@ from tests.conformance.names import Json
 from tests.conformance.play import Played, Transcript, play
 from tests.conformance.scenario import CREATE_GUEST, load
 from tests.conformance.stages import Pools, cognito_stage, local_stage, upstream
-from tests.fakes.cognito_upstream import ACCESS_KEY, Arrived
+from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.fakes.scripted_upstream import Arrived
 from tests.support.local_engine import DEVELOPER, OTHER_POOL, POOL
 
 #: Where the Cognito engine differs from the local one, and why it may.

@@ -1,29 +1,18 @@
 """Amazon Cognito on the loopback: real HTTP, real signatures, and the answers and faults that a test scripts."""
 
-import json
-import socket
-import threading
-from collections import deque
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from tests.fakes.cognito_engine import CognitoLikeEngine, EveryPool
-from tests.fakes.cognito_script import Exchange, Step, Success
-from tests.fakes.http_connections import HttpRequest, Listener, read_request
+from tests.fakes.http_connections import HttpRequest
+from tests.fakes.scripted_upstream import ScriptedUpstream
 
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.sigv4 import SignatureVerifier
-from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.engine import Engine
 from tokend_server.model import Secret
-
-#: How long a test waits for what has to come.
-PATIENCE = 30
 
 
 class AccessKey(NamedTuple):
@@ -37,34 +26,14 @@ class AccessKey(NamedTuple):
 ACCESS_KEY = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """A request that has been read.
-
-    Attributes:
-        operation: The name in `X-Amz-Target`, without the service.
-        body: The members of the JSON object; none if it is no such thing.
-        headers: By name in lower case.
-        connection: Numbers the connections from 1.
-    """
-
-    operation: str
-    body: dict[str, Any]
-    headers: dict[str, str]
-    connection: int
-
-
-class CognitoUpstream:
-    """Serves while it is entered as a context manager; leaving it ends every connection and thread.
+class CognitoUpstream(ScriptedUpstream):
+    """Cognito as a scripted upstream.
 
     Args:
         clock: What tokens are dated by.
         engines: The engines behind it; none: every user of every pool has an identity.
         access_key: The one access key that it knows.
         signature_clock: What the dates of signatures are compared with.
-
-    Attributes:
-        url: Where it is.
     """
 
     def __init__(
@@ -75,6 +44,7 @@ class CognitoUpstream:
         access_key: AccessKey = ACCESS_KEY,
         signature_clock: Clock | None = None,
     ) -> None:
+        super().__init__()
         self._clock = clock or SystemClock()
         self._engines = EveryPool(CognitoLikeEngine(self._clock)) if engines is None else engines
         key_id, secret_key, session_token = access_key
@@ -83,126 +53,7 @@ class CognitoUpstream:
             signature_clock or SystemClock(),
             session_tokens={key_id: Secret(session_token)} if session_token else {},
         )
-        self._changed = threading.Condition()
-        self._requests: list[Arrived] = []
-        self._script: deque[Step] = deque()
-        self._default: Step = Success()
-        self._releases = 0
-        self._held = 0
-        self._ending = False
-        self._listener = Listener(self._serve)
-        self.url = f"http://127.0.0.1:{self._listener.port}"
 
-    def __enter__(self) -> Self:
-        self._listener.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop_listening()
-
-    @property
-    def requests(self) -> list[Arrived]:
-        """The requests that have been read so far."""
-        with self._changed:
-            return list(self._requests)
-
-    def script(self, steps: Iterable[Step]) -> None:
-        """Does these steps with the next requests, one each, and then what it always does."""
-        with self._changed:
-            self._script = deque(steps)
-
-    def always(self, step: Step) -> None:
-        """Does this step with every request that no script is left for."""
-        with self._changed:
-            self._script.clear()
-            self._default = step
-
-    def wait_for_requests(self, count: int) -> list[Arrived]:
-        """Returns the requests as soon as there are so many."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: len(self._requests) >= count, PATIENCE):
-                raise TimeoutError(f"{len(self._requests)} of {count} requests have come")
-            return list(self._requests)
-
-    def wait_for_held(self, count: int) -> None:
-        """Returns as soon as so many connections hang or drip."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._held >= count, PATIENCE):
-                raise TimeoutError(f"{self._held} of {count} connections are held")
-
-    def release(self) -> None:
-        """Lets go of every connection that hangs or drips now."""
-        with self._changed:
-            self._releases += 1
-            self._changed.notify_all()
-
-    def stop_listening(self) -> None:
-        """Refuses connections, and ends those that there are."""
-        self._set_ending(ending=True)
-        self._listener.stop()
-
-    def listen_again(self) -> None:
-        """Takes connections on the same port."""
-        self._set_ending(ending=False)
-        self._listener.start_again()
-
-    def stop_accepting(self) -> None:
-        """Leaves attempts to connect unanswered; the connections that there are stay."""
-        self._listener.stop_accepting()
-
-    def accept_again(self) -> None:
-        """Takes connections again."""
-        self._listener.accept_again()
-
-    def _set_ending(self, *, ending: bool) -> None:
-        with self._changed:
-            self._ending = ending
-            self._changed.notify_all()
-
-    def _serve(self, connection: socket.socket, number: int) -> None:
-        with suppress(ConnectionError):  # the client has left
-            while connection.recv(1, socket.MSG_PEEK):
-                step, releases = self._next_step()
-                request = None
-                if step.reads_request:
-                    request = read_request(connection)
-                    self._record(request, number)
-                exchange = Exchange(connection, partial(self._answer, request), partial(self._hold, releases))
-                step.play(exchange)
-                if not exchange.open:
-                    return
-
-    def _next_step(self) -> tuple[Step, int]:
-        with self._changed:
-            return self._script.popleft() if self._script else self._default, self._releases
-
-    def _record(self, request: HttpRequest, connection: int) -> None:
-        headers = folded(request.headers)
-        operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        with self._changed:
-            self._requests.append(Arrived(operation, _members(request.body), headers, connection))
-            self._changed.notify_all()
-
-    def _answer(self, request: HttpRequest | None, engines: Mapping[str, Engine] | None) -> AwsResponse:
-        if request is None:
-            raise AssertionError("a request that has not been read cannot be answered")
+    def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
         service = AwsJsonService(self._engines if engines is None else engines, self._verifier, self._clock)
         return service.answer(request.method, request.target, request.headers, request.body)
-
-    def _hold(self, releases: int, seconds: float | None) -> bool:
-        with self._changed:
-            self._held += 1
-            self._changed.notify_all()
-            let_go = self._changed.wait_for(lambda: self._ending or self._releases != releases, seconds)
-            self._held -= 1
-            return let_go
-
-
-def _members(body: bytes) -> dict[str, Any]:
-    with suppress(ValueError):
-        document = json.loads(body)
-        if isinstance(document, dict):
-            return document
-    return {}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qs
 
-from tests.fakes.cognito_upstream import PATIENCE, AccessKey
+from tests.fakes.cognito_upstream import AccessKey
 from tests.fakes.http_connections import Listener, read_request
+from tests.fakes.scripted_upstream import PATIENCE
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 

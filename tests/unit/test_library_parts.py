@@ -22,7 +22,7 @@ from grpc import _server
 from tokend_server.library_parts import UnsupportedLibraryError
 
 CYGRPC: object = import_module("grpc._cython.cygrpc")
-GRPC, BOTOCORE = "rpc.grpc_internals", "engines.cognito.botocore_internals"
+GRPC, BOTOCORE = "rpc.grpc_internals", "aws.botocore_internals"
 CALL_POOLS, STREAM_POOLS = (f"thread pools for the {each} of one method" for each in ("calls", "streams"))
 OTEL, JOSERFC, URLLIB3 = "tracing.opentelemetry_internals", "oidc.joserfc_internals", "oidc.urllib3_internals"
 

@@ -17,7 +17,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_engine import ISSUER, identity_id_of
 from tests.fakes.cognito_faults import AWS_FAILURES, GARBAGE, SERVER_FAULTS, THROTTLED
 from tests.fakes.cognito_script import AwsFailure, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Success
-from tests.fakes.cognito_upstream import ACCESS_KEY, PATIENCE, CognitoUpstream
+from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
+from tests.fakes.scripted_upstream import PATIENCE
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest, parts_of
 from tests.support.threads import no_threads_left
 from tests.unit.aws_json.boto import cognito_client

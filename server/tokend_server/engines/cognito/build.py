@@ -8,14 +8,13 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError
-
+from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.client import aws_client
 from tokend_server.clock import Clock
 from tokend_server.config import Cognito, Config, Pool
 from tokend_server.engine import BeforeChange, unannounced
-from tokend_server.engines.cognito.attempts import Attempts
+from tokend_server.engines.cognito.attempts import RegionAttempts
 from tokend_server.engines.cognito.backend import RegionBackend
-from tokend_server.engines.cognito.client import cognito_client
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
 from tokend_server.engines.cognito.gateway import CognitoGateway
 from tokend_server.engines.cognito.kept_tokens import KeptTokens
@@ -102,11 +101,13 @@ def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region s
 ) -> _Region:
     settings = config.cognito
     try:
-        client, credentials = cognito_client(settings, region, connections=config.grpc.threads, clock=clock)
-    except (BotoCoreError, ValueError) as error:
+        client, credentials = aws_client(
+            "cognito-identity", settings, region, connections=config.grpc.threads, clock=clock
+        )
+    except ValueError as error:
         raise ConfigError([f"cognito: {error}"]) from error
     quota = Quota(settings.requests_per_second, settings.burst, clock)
-    Attempts(client, region, quota, max_attempts=settings.max_attempts, metrics=metrics, clock=clock)
+    Attempts(client, RegionAttempts(region, quota, metrics), max_attempts=settings.max_attempts, clock=clock)
     gateway = CognitoGateway(
         client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock
     )

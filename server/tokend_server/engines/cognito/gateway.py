@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
-from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
@@ -88,7 +88,7 @@ class CognitoGateway:
         limit = Deadline(self._clock, min(deadline.expires_at, self._clock.monotonic() + self._timeout))
 
         def make() -> Response:
-            return self._make(UpstreamCall(operation, limit), parameters, explain)
+            return self._make(operation, UpstreamCall(operation, limit), parameters, explain)
 
         with self._admitted():
             try:
@@ -101,13 +101,15 @@ class CognitoGateway:
         """Closes the connections."""
         self._client.close()
 
-    def _make(self, call: UpstreamCall, parameters: Mapping[str, object], explain: Explain) -> Response:
-        if wait := self._quota.take(call.operation):
+    def _make(
+        self, operation: Operation, call: UpstreamCall, parameters: Mapping[str, object], explain: Explain
+    ) -> Response:
+        if wait := self._quota.take(operation):
             self._metrics.cognito_refused.labels(self._region, "quota").inc()
             raise TooManyRequests("Rate exceeded", retry_after=wait)
         token = CURRENT_UPSTREAM_CALL.set(call)
         try:
-            return self._methods[call.operation](**parameters)
+            return self._methods[operation](**parameters)
         except Exception as error:  # noqa: BLE001 - classified by `explain`
             # Whatever went wrong, want of time may have been the cause.
             raise (explain(error) if call.deadline.remaining() else OutOfTime()) from None

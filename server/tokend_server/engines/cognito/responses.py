@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tokend_server.engines.cognito.fault_rows import NOT_COGNITO
+from tokend_server.engines.cognito.fault_rows import ROWS
 from tokend_server.engines.cognito.unverified_token import UnreadableToken, read_unverified
 from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import DeveloperIdentity, IssuedToken, NumericDate, Secret, TokenRequest, refresh_time
@@ -78,5 +78,5 @@ def _text(response: Mapping[str, Any], member: str) -> str:
 
 def _not_understood() -> EngineMisconfigured:
     error = EngineMisconfigured("Cognito's answer could not be understood.")
-    error.advice = NOT_COGNITO.advice
+    error.advice = ROWS.not_service.advice
     return error

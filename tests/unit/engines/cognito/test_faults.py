@@ -15,8 +15,8 @@ from botocore.credentials import DeferredRefreshableCredentials
 from botocore.session import Session
 
 from tokend_server import errors
-from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, LEAKS
-from tokend_server.engines.cognito.faults import failure_label, plain_words, to_domain
+from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, ROWS
+from tokend_server.engines.cognito.faults import FAULTS, plain_words, to_domain
 from tokend_server.errors import TokendError
 from tokend_server.model import Operation, Secret
 
@@ -337,12 +337,12 @@ def test_every_exception_of_botocores_has_a_row_of_its_own_or_its_family(kind: t
     fault = EXCEPTIONS[rows[0]]
     assert type(known) is (fault.error if fault else type(None))
     assert known is None or USER not in known.text
-    assert failure_label(raised_as(kind)) == kind.__name__
+    assert FAULTS.label(raised_as(kind)) == kind.__name__
 
 
 def test_every_row_is_of_something_that_botocore_has() -> None:
     assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
-    assert {name for name in LEAKS if name.startswith("botocore.")} == LEAKS.keys()
+    assert {name for name in ROWS.leaks if name.startswith("botocore.")} == ROWS.leaks.keys()
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_the_operator_is_informed_of_an_untrusted_certificate_and_a_missing_prox
 
 def test_every_trouble_that_is_not_the_callers_has_advice() -> None:
     operators = (errors.LastingError, errors.UnsupportedByEngine, errors.TooManyRequests)
-    faults = [*ANSWERS.values(), *LEAKS.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
+    faults = [*ANSWERS.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
     assert [fault for fault in faults if issubclass(fault.error, operators) and not fault.advice] == []
 
 
@@ -471,13 +471,13 @@ def test_what_is_the_callers_business_is_reported_as_it_is(cognito: Answering) -
 
 
 def test_labels_are_bounded(cognito: Answering) -> None:
-    assert failure_label("NotAuthorizedException") == "NotAuthorizedException"
-    assert failure_label(cognito.failure(400, refusal("NotAuthorizedException"))) == "NotAuthorizedException"
-    assert failure_label(cognito.failure(400, refusal("SomethingNewException"))) == "other"
-    assert failure_label(cognito.failure(502, b"")) == "other"
-    assert failure_label("SomethingNewException") == "other"
-    assert failure_label(raised_as(exceptions.ReadTimeoutError)) == "ReadTimeoutError"
-    assert failure_label(raised_as(parsers.ResponseParserError)) == "ResponseParserError"
-    assert failure_label(KeyError(USER)) == "other"
-    assert failure_label(ConnectionResetError()) == "other"
-    assert failure_label(type("MadeUpError", (Exception,), {})()) == "other"
+    assert FAULTS.label("NotAuthorizedException") == "NotAuthorizedException"
+    assert FAULTS.label(cognito.failure(400, refusal("NotAuthorizedException"))) == "NotAuthorizedException"
+    assert FAULTS.label(cognito.failure(400, refusal("SomethingNewException"))) == "other"
+    assert FAULTS.label(cognito.failure(502, b"")) == "other"
+    assert FAULTS.label("SomethingNewException") == "other"
+    assert FAULTS.label(raised_as(exceptions.ReadTimeoutError)) == "ReadTimeoutError"
+    assert FAULTS.label(raised_as(parsers.ResponseParserError)) == "ResponseParserError"
+    assert FAULTS.label(KeyError(USER)) == "other"
+    assert FAULTS.label(ConnectionResetError()) == "other"
+    assert FAULTS.label(type("MadeUpError", (Exception,), {})()) == "other"

@@ -1,4 +1,4 @@
-"""How a call to Cognito is kept within its deadline, beyond what botocore's own settings can do.
+"""How a call to AWS is kept within its deadline, beyond what botocore's own settings can do.
 
 botocore has one timeout for connecting and one for each piece of an answer, the same for all calls. Here each piece
 may only take what is left of the call's own time, so that an answer that comes byte by byte ends in time too.
@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
 
+from tokend_server.aws.botocore_internals import use_connections
 from tokend_server.clock import Deadline
-from tokend_server.engines.cognito.botocore_internals import use_connections
-from tokend_server.model import Operation
 
 
 @dataclass(slots=True)
@@ -23,14 +22,16 @@ class UpstreamCall:
     """A call of an operation, with its retries.
 
     Attributes:
-        operation: The operation.
+        operation: The operation, by its name in AWS's API.
         deadline: When it must have ended.
         sent_at: Monotonic reading of the clock when the request was sent that is under way; 0 when none is.
+        was_sent: A request has been sent, so AWS may have done what it asks.
     """
 
-    operation: Operation
+    operation: str
     deadline: Deadline
     sent_at: float = 0.0
+    was_sent: bool = False
 
 
 #: The call that the current thread makes.

@@ -10,14 +10,15 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError, ProfileNotFound
 from tests.fakes.clock import FakeClock
-from tests.fakes.cognito_upstream import ACCESS_KEY, PATIENCE, AccessKey
+from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
+from tests.fakes.scripted_upstream import PATIENCE
 from tests.fakes.sts import Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
+from tokend_server.aws.credentials import SoughtCredentials, chain_credentials, role_credentials
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.engines.cognito.credentials import SoughtCredentials, chain_credentials, role_credentials
 from tokend_server.engines.cognito.faults import to_domain
-from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, TokendError
 from tokend_server.model import Operation
 

@@ -9,9 +9,9 @@ from botocore.config import Config as BotoConfig
 from botocore.credentials import Credentials, DeferredRefreshableCredentials, ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError
 
+from tokend_server.aws.botocore_internals import needs_renewal
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL
 from tokend_server.clock import Clock
-from tokend_server.engines.cognito.botocore_internals import needs_renewal
-from tokend_server.engines.cognito.transport import CURRENT_UPSTREAM_CALL
 
 _ROLE_SESSION_NAME = "tokend"
 
