@@ -8,7 +8,7 @@ import io
 import socket
 from contextvars import ContextVar
 from dataclasses import dataclass
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any, Literal
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
@@ -105,8 +105,17 @@ class _BoundedSocket:
 
 
 class _BoundedResponse(HTTPResponse):
+    """A response that is read within the time, and whole: botocore takes half a body for a body."""
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+    def read(self, amt: int | None = None) -> bytes:
+        left = self.length
+        data = super().read(amt)
+        if amt is not None and left is not None and len(data) < min(amt, left):
+            raise IncompleteRead(data, left - len(data))
+        return data
 
 
 class _HttpConnection(_Bounded, AWSHTTPConnection):

@@ -1,0 +1,58 @@
+"""Connections of a boto3 client, beyond its deadlines, which tests/cognito/test_time.py and tests/dynamodb show."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectionClosedError
+from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.fakes.http_connections import Listener, read_request
+from tests.support.aws_environment import give_credentials, without_aws_settings
+
+from tokend_server.aws.client import aws_client
+from tokend_server.config import Cognito
+
+WHOLE = b'{"Identities": []}'
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Answers the first request on a connection, then closes it: the first has but half of its body."""
+
+    def serve(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        body = WHOLE if number > 1 else WHOLE[:9]
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {len(WHOLE)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+    listening = Listener(serve)
+    listening.start()
+    yield listening
+    listening.stop()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_aws_settings(monkeypatch, tmp_path)
+    give_credentials(monkeypatch, ACCESS_KEY)
+
+
+def client(listener: Listener, attempts: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
+    settings = Cognito(endpoint_url=f"http://127.0.0.1:{listener.port}", max_attempts=attempts)
+    return aws_client("cognito-identity", settings, "eu-west-1", connections=1, clock=FakeClock())[0]
+
+
+@pytest.mark.usefixtures("environment")
+def test_half_an_answer_is_none(listener: Listener) -> None:
+    with closing(client(listener, 1)) as hasty, pytest.raises(ConnectionClosedError):
+        hasty.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)
+
+
+@pytest.mark.usefixtures("environment")
+def test_half_an_answer_is_asked_for_again(listener: Listener) -> None:
+    with closing(client(listener, 2)) as patient:
+        assert patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)["Identities"] == []
