@@ -8,6 +8,7 @@ import io
 import socket
 from contextvars import ContextVar
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any, Literal
 
@@ -105,10 +106,16 @@ class _BoundedSocket:
 
 
 class _BoundedResponse(HTTPResponse):
-    """A response that is read within the time, and whole: botocore takes half a body for a body."""
+    """A response that is read within the time, and whole: botocore takes half of one for an answer."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        super().begin()
+        # AWS says how long each answer is. Headers that are cut off look like fewer headers.
+        if self.status == HTTPStatus.OK and self.length is None and not self.chunked:
+            raise IncompleteRead(b"")
 
     def read(self, amt: int | None = None) -> bytes:
         left = self.length
