@@ -23,7 +23,9 @@ EMBEDDED_DEVELOPER_PROVIDER = "login.example.internal"
 class Store(Section):
     """The local engine's store."""
 
-    url: StoreUrl | None = Field(None, description="sqlite:///PATH; default tokend.db in data_dir")
+    url: StoreUrl | None = Field(
+        None, description="sqlite:///PATH, or dynamodb://TABLE?region=REGION; default tokend.db in data_dir"
+    )
     migrate_on_start: bool = Field(True, description="Let serve create and upgrade the schema")
 
 

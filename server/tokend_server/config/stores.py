@@ -5,6 +5,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
 
+from tokend_server.config.dynamodb import FORM as DYNAMODB_FORM
+from tokend_server.config.dynamodb import read_dynamodb
 from tokend_server.config.paths import expanded_of_url
 
 #: How the URL of a SQLite database begins.
@@ -38,6 +40,11 @@ STORE_KINDS: Mapping[str, StoreKind] = {
         "sqlite:///PATH, with a file that outlives the process",
         _read_sqlite,
         "tokend_server.engines.local.stores.sqlite.store",
+    ),
+    "dynamodb": StoreKind(
+        DYNAMODB_FORM,
+        read_dynamodb,
+        "tokend_server.engines.local.stores.dynamodb.store",
     ),
 }
 

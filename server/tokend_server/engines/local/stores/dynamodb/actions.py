@@ -1,0 +1,146 @@
+"""The parts of a transaction: pure functions from what is to change to DynamoDB's actions.
+
+Each action carries the condition under which it may happen, and DynamoDB does all of a transaction or nothing. No item
+may occur twice in one, so that a login that moves from one identity to another is one update of its item.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.stores.dynamodb import items
+from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, Item
+from tokend_server.errors import LimitExceeded
+from tokend_server.model import Identity
+
+#: An action of TransactWriteItems without the name of the table: its kind, and its members.
+Action: TypeAlias = tuple[str, Mapping[str, Any]]
+
+#: The most actions of one transaction (service quotas of DynamoDB).
+MAX_ACTIONS = 100
+
+_ABSENT = {"ConditionExpression": "attribute_not_exists(#key)", "ExpressionAttributeNames": {"#key": PARTITION_KEY}}
+
+
+def put(item: Item) -> Action:
+    """Writes an item, whether it is there or not."""
+    return "Put", {"Item": item}
+
+
+def create(item: Item) -> Action:
+    """Writes an item that must not be there."""
+    return "Put", {"Item": item, **_ABSENT}
+
+
+def update(key: Item, values: Item, where: Item | None = None) -> Action:
+    """Sets attributes of an item that has others as given; None: of one that is not there.
+
+    Attributes that this release does not know stay as they are.
+    """
+    names = {f"#{name}": name for name in values}
+    members: dict[str, Any] = {
+        "Key": key,
+        "UpdateExpression": f"SET {', '.join(f'#{name} = :new_{name}' for name in values)}",
+        "ExpressionAttributeValues": {f":new_{name}": value for name, value in values.items()},
+    }
+    if where is None:
+        members["ConditionExpression"] = _ABSENT["ConditionExpression"]
+        return "Update", {**members, "ExpressionAttributeNames": {**names, "#key": PARTITION_KEY}}
+    members["ConditionExpression"], more_names, old = _condition(where)
+    members["ExpressionAttributeValues"] |= old
+    return "Update", {**members, "ExpressionAttributeNames": names | more_names}
+
+
+def count(key: Item) -> Action:
+    """Counts one up in `revision` of an item, which is made if it is not there."""
+    return "Update", {
+        "Key": key,
+        "UpdateExpression": "ADD #revision :one",
+        "ExpressionAttributeNames": {"#revision": "revision"},
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+
+
+def delete(key: Item, where: Item) -> Action:
+    """Removes an item that has attributes as given."""
+    condition, names, values = _condition(where)
+    return "Delete", {
+        "Key": key,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def remove(key: Item) -> Action:
+    """Removes an item, whether it is there or not."""
+    return "Delete", {"Key": key}
+
+
+def of_changes(changes: Sequence[Change]) -> list[Action]:
+    """The actions of a commit.
+
+    A creation takes two actions, any other change one; each login that is linked, unlinked or moved takes one more.
+    With at most 20 logins an identity that is 22 for a creation, 21 for a link and 22 for a merge.
+
+    Raises:
+        StaleReading: The changes contradict each other.
+        LimitExceeded: They take more than one transaction has.
+    """
+    if len({change.after.identity_id for change in changes}) < len(changes):
+        raise StaleReading
+    actions = [*_of_identities(changes), *_of_logins(changes)]
+    if len(actions) > MAX_ACTIONS:
+        raise LimitExceeded(
+            f"The change takes {len(actions)} items, and one transaction of DynamoDB has {MAX_ACTIONS} at most.",
+            subject=changes[0].after.identity_id,
+        )
+    return actions
+
+
+def of_deletion(identity: Identity) -> list[Action]:
+    """The actions that remove an identity as it was read: two, and one for each login."""
+    pool, identity_id = identity.identity_pool_id, identity.identity_id
+    return [
+        delete(items.of_identity(identity_id), {"revision": {"N": str(identity.revision)}}),
+        remove(items.of_index_entry(pool, identity_id)),
+        *(delete(items.of_login(pool, login), {"identity_id": {"S": identity_id}}) for login in identity.logins),
+    ]
+
+
+def _of_identities(changes: Iterable[Change]) -> Iterator[Action]:
+    for change in changes:
+        after = change.after
+        if change.before is None:
+            yield create(items.new_identity(after))
+            yield put(items.of_index_entry(after.identity_pool_id, after.identity_id))
+        else:
+            read = change.before.revision
+            yield update(
+                items.of_identity(after.identity_id),
+                items.identity_values(after, read + 1),
+                {"revision": {"N": str(read)}},
+            )
+
+
+def _of_logins(changes: Iterable[Change]) -> Iterator[Action]:
+    gone: dict[bytes, str] = {}
+    new: dict[bytes, str] = {}
+    for change in changes:
+        before = change.before.logins if change.before else frozenset()
+        owner, pool = change.after.identity_id, change.after.identity_pool_id
+        gone |= {login_key(pool, login): owner for login in before - change.after.logins}
+        linked = {login_key(pool, login): owner for login in change.after.logins - before}
+        if not new.keys().isdisjoint(linked):
+            raise StaleReading
+        new |= linked
+    for digest, owner in gone.items():
+        key, as_read = items.of_login_key(digest), {"identity_id": {"S": owner}}
+        yield update(key, {"identity_id": {"S": new[digest]}}, as_read) if digest in new else delete(key, as_read)
+    for digest in new.keys() - gone.keys():
+        yield create({**items.of_login_key(digest), "identity_id": {"S": new[digest]}})
+
+
+def _condition(where: Item) -> tuple[str, dict[str, str], dict[str, Any]]:
+    text = " AND ".join(f"#{name} = :old_{name}" for name in where)
+    return text, {f"#{name}": name for name in where}, {f":old_{name}": value for name, value in where.items()}

@@ -1,0 +1,188 @@
+"""The items of the table: their keys, what is in them, and the way between them and the port's values.
+
+| item | `pk` | `sk` | other attributes |
+|---|---|---|---|
+| login | `login#` and its `login_key` in hex | `login` | `identity_id` |
+| identity | `identity#` and its id | `identity` | the members of `Identity`, its logins included |
+| index entry | `pool#`, the pool, `#`, the shard | the identity's id | none |
+| pool | `pools` | the pool | none |
+| signing key | `keys` | the algorithm, `#`, the generation | the members of `SigningKey` |
+| developer provider | `developer_providers` | the pool | `provider_name` |
+| version of the two before | `version#` and their `pk` | `version` | `revision` |
+| schema | `schema` | `schema` | `version` |
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+from zlib import crc32
+
+from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.store import login_key
+from tokend_server.model import Identity, Login, Secret
+
+#: An item, or its key, as boto3 takes and gives it: attributes by their names, values by their types.
+Item: TypeAlias = Mapping[str, Mapping[str, Any]]
+
+#: The key attributes of the table, both of type S.
+PARTITION_KEY, SORT_KEY = "pk", "sk"
+
+#: Partitions over which the index of a pool is spread. It is part of the schema: an entry is sought where it was put.
+SHARDS = 16
+
+KEYS = "keys"
+DEVELOPER_PROVIDERS = "developer_providers"
+POOLS = "pools"
+
+#: Digits of a generation, so that keys sort by it.
+_GENERATION_DIGITS = 10
+
+
+def key(partition: str, sort: str) -> Item:
+    """The key of an item."""
+    return {PARTITION_KEY: {"S": partition}, SORT_KEY: {"S": sort}}
+
+
+SCHEMA = key("schema", "schema")
+
+
+def of_login(identity_pool_id: str, login: Login) -> Item:
+    """The key of a login."""
+    return of_login_key(login_key(identity_pool_id, login))
+
+
+def of_login_key(digest: bytes) -> Item:
+    """The key of a login, by its `login_key`."""
+    return key(f"login#{digest.hex()}", "login")
+
+
+def of_identity(identity_id: str) -> Item:
+    """The key of an identity."""
+    return key(f"identity#{identity_id}", "identity")
+
+
+def of_index_entry(identity_pool_id: str, identity_id: str) -> Item:
+    """The key of the entry of an identity in the index of its pool."""
+    return key(index_partition(identity_pool_id, crc32(identity_id.encode()) % SHARDS), identity_id)
+
+
+def index_partition(identity_pool_id: str, shard: int) -> str:
+    """The partition of a shard of a pool's index."""
+    return f"pool#{identity_pool_id}#{shard:02}"
+
+
+def of_pool(identity_pool_id: str) -> Item:
+    """The item that says that a pool may have identities; it is no more than its key."""
+    return key(POOLS, identity_pool_id)
+
+
+def of_signing_key(algorithm: SigningAlgorithm, generation: int) -> Item:
+    """The key of a signing key: one item at most for a generation of an algorithm."""
+    return key(KEYS, f"{algorithm.value}#{generation:0{_GENERATION_DIGITS}}")
+
+
+def of_developer_provider(identity_pool_id: str) -> Item:
+    """The key of a pool's developer provider."""
+    return key(DEVELOPER_PROVIDERS, identity_pool_id)
+
+
+def of_version(partition: str) -> Item:
+    """The key of what counts the changes in a partition."""
+    return key(f"version#{partition}", "version")
+
+
+def version_of(item: Item | None) -> Item | None:
+    """What counts the changes in a partition, of the item that does; None where there is none yet."""
+    return None if item is None else {"revision": item["revision"]}
+
+
+def after_version(version: Item | None) -> Item:
+    """The version after one."""
+    return {"revision": {"N": str(number(version, "revision") + 1 if version else 1)}}
+
+
+def sort_key(item: Item) -> str:
+    """The sort key of an item."""
+    return text(item, SORT_KEY)
+
+
+def text(item: Item, name: str) -> str:
+    """An attribute of type S."""
+    value: str = item[name]["S"]
+    return value
+
+
+def number(item: Item, name: str) -> int:
+    """An attribute of type N."""
+    return int(item[name]["N"])
+
+
+def identity_values(identity: Identity, revision: int) -> Item:
+    """What may change of an identity."""
+    logins = sorted(identity.logins, key=lambda each: (each.provider_name, each.user_identifier.reveal()))
+    return {
+        "last_modified_date": {"N": str(identity.last_modified_date)},
+        "disabled": {"BOOL": identity.disabled},
+        "revision": {"N": str(revision)},
+        "logins": {"L": [{"M": _login_values(login)} for login in logins]},
+    }
+
+
+def new_identity(identity: Identity) -> Item:
+    """The item of an identity that is created."""
+    return {
+        **of_identity(identity.identity_id),
+        "identity_id": {"S": identity.identity_id},
+        "identity_pool_id": {"S": identity.identity_pool_id},
+        "creation_date": {"N": str(identity.creation_date)},
+        **identity_values(identity, identity.revision),
+    }
+
+
+def read_identity(item: Item) -> Identity:
+    """The identity of an item."""
+    return Identity(
+        identity_id=text(item, "identity_id"),
+        identity_pool_id=text(item, "identity_pool_id"),
+        creation_date=number(item, "creation_date"),
+        last_modified_date=number(item, "last_modified_date"),
+        logins=frozenset(_read_login(each["M"]) for each in item["logins"]["L"]),
+        disabled=item["disabled"]["BOOL"],
+        revision=number(item, "revision"),
+    )
+
+
+def new_signing_key(signing_key: SigningKey) -> Item:
+    """The item of a signing key."""
+    return {
+        **of_signing_key(signing_key.algorithm, signing_key.generation),
+        "kid": {"S": signing_key.kid},
+        "algorithm": {"S": signing_key.algorithm.value},
+        "generation": {"N": str(signing_key.generation)},
+        "private_key": {"B": signing_key.private_key.reveal().encode()},
+        "creation_date": {"N": str(signing_key.creation_date)},
+        "signs_from": {"N": str(signing_key.signs_from)},
+    }
+
+
+def read_signing_key(item: Item) -> SigningKey:
+    """The signing key of an item."""
+    return SigningKey(
+        kid=text(item, "kid"),
+        algorithm=SigningAlgorithm(text(item, "algorithm")),
+        generation=number(item, "generation"),
+        private_key=Secret(item["private_key"]["B"].decode()),
+        creation_date=number(item, "creation_date"),
+        signs_from=number(item, "signs_from"),
+    )
+
+
+def _login_values(login: Login) -> Item:
+    # Bytes come back as they were, whatever Unicode makes of them.
+    return {
+        "provider_name": {"S": login.provider_name},
+        "user_identifier": {"B": login.user_identifier.reveal().encode()},
+    }
+
+
+def _read_login(values: Item) -> Login:
+    return Login(text(values, "provider_name"), Secret(values["user_identifier"]["B"].decode()))

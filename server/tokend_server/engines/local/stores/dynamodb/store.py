@@ -1,0 +1,263 @@
+"""The store on Amazon DynamoDB."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
+
+from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.client import aws_client
+from tokend_server.aws.transport import UpstreamCall
+from tokend_server.clock import Clock, Deadline, SystemClock
+from tokend_server.config import Config
+from tokend_server.config.dynamodb import table_of
+from tokend_server.engines.local.keyring import SigningKey
+from tokend_server.engines.local.store import Change, Reading, StaleReading
+from tokend_server.engines.local.stores.dynamodb import actions, items, schema
+from tokend_server.engines.local.stores.dynamodb.actions import MAX_ACTIONS, Action
+from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS
+from tokend_server.engines.local.stores.dynamodb.table import Sleep, Table
+from tokend_server.errors import ConfigError, EngineUnavailable
+from tokend_server.metrics import Metrics
+from tokend_server.model import Identity, Login
+
+#: How often something is read again that did not fit together, or decided again that had changed meanwhile.
+_ATTEMPTS = 20
+
+#: Rows of one transaction, beside the version.
+_MAX_ROWS = MAX_ACTIONS - 1
+
+#: Connections of what is no call: readiness, keys, a call whose thread was replaced.
+_OTHER_CONNECTIONS = 4
+
+#: Identities that are read at once while all of a pool are gone through.
+_PAGE = 100
+
+
+class DynamoDbStore:
+    """The `Store` on one table.
+
+    Args:
+        table: The table.
+        kms_key_id: What encrypts the table when it is made here; None for the key that AWS manages for DynamoDB.
+        clock: The time.
+        sleep: Waits while the table is made.
+
+    Attributes:
+        table: The table.
+    """
+
+    def __init__(self, table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep = time.sleep) -> None:
+        self.table = table
+        self._kms_key_id = kms_key_id
+        self._clock = clock
+        self._sleep = sleep
+        self._known_pools: frozenset[str] = frozenset()
+
+    def owners(
+        self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
+    ) -> Sequence[str | None]:
+        asked = tuple(logins)
+        if not asked:
+            return []
+        unique = tuple(dict.fromkeys(asked))  # no item may be asked for twice
+        found = self.table.get_together([items.of_login(identity_pool_id, login) for login in unique], deadline)
+        owners = [None if item is None else items.text(item, "identity_id") for item in found]
+        if len(unique) == len(asked):
+            return owners
+        by_login = dict(zip(unique, owners, strict=True))
+        return [by_login[login] for login in asked]
+
+    def read(
+        self,
+        identity_pool_id: str,
+        logins: Iterable[Login],
+        identity_id: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Reading:
+        asked = tuple(dict.fromkeys(logins))
+        for _ in range(_ATTEMPTS):
+            owners = dict(zip(asked, self.owners(identity_pool_id, asked, deadline), strict=True))
+            if (reading := self._reading(identity_pool_id, owners, identity_id, deadline)) is not None:
+                return reading
+        raise EngineUnavailable("The identity is being changed by too many calls at once.")
+
+    def identities(
+        self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
+    ) -> list[Identity]:
+        found = self._identities(identity_pool_id, after, min(max_results, _PAGE))
+        return list(islice((each for each in found if not (hide_disabled and each.disabled)), max_results))
+
+    def commit(self, *changes: Change, deadline: Deadline) -> None:
+        deadline.check()
+        for change in changes:
+            if change.before is None:
+                self._note_pool(change.after.identity_pool_id)
+        self.table.commit(actions.of_changes(changes), deadline)
+
+    def delete(self, identity_id: str) -> bool:
+        for _ in range(_ATTEMPTS):
+            item = self.table.get(items.of_identity(identity_id))
+            if item is None:
+                return False
+            try:
+                self.table.commit(actions.of_deletion(items.read_identity(item)))
+            except StaleReading:
+                continue
+            return True
+        raise EngineUnavailable("The identity is being changed by too many calls at once.")
+
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        return tuple(map(items.read_signing_key, self.table.query(items.KEYS)))
+
+    def add_signing_key(self, key: SigningKey) -> None:
+        self.table.commit([actions.create(items.new_signing_key(key)), actions.count(items.of_version(items.KEYS))])
+
+    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
+        def decided() -> Iterator[list[Action]]:
+            keys = self.signing_keys()
+            check(keys)
+            for key in keys:
+                if key.kid == kid:
+                    item = items.of_signing_key(key.algorithm, key.generation)
+                    yield [actions.delete(item, {"kid": {"S": kid}})]
+
+        self._decide_and_commit(items.KEYS, decided)
+
+    def developer_providers(self) -> Mapping[str, str]:
+        kept = self.table.query(items.DEVELOPER_PROVIDERS)
+        return {items.sort_key(item): items.text(item, "provider_name") for item in kept}
+
+    def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        def decided() -> Iterator[list[Action]]:
+            rows = [
+                actions.put({**items.of_developer_provider(pool), "provider_name": {"S": name}})
+                for pool, name in decide(self.developer_providers()).items()
+            ]
+            # Each part is right by itself: whoever decides between two of them finds the first.
+            for start in range(0, len(rows), _MAX_ROWS):
+                yield rows[start : start + _MAX_ROWS]
+
+        self._decide_and_commit(items.DEVELOPER_PROVIDERS, decided)
+
+    def pools_with_identities(self) -> frozenset[str]:
+        pools = map(items.sort_key, self.table.query(items.POOLS))
+        return frozenset(pool for pool in pools if next(self._identities(pool, None, 1), None))
+
+    def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
+        return provider_name in self._provider_names(identity_pool_id)
+
+    def provider_names(self, identity_pool_id: str) -> frozenset[str]:
+        return frozenset(self._provider_names(identity_pool_id))
+
+    def check(self) -> None:
+        if self.table.get(items.SCHEMA) is None:
+            raise EngineUnavailable("The identity store has lost its schema.")
+
+    def missing_migrations(self) -> Sequence[str]:
+        return schema.missing(self.table)
+
+    def migrate(self) -> Sequence[str]:
+        return schema.migrate(self.table, self._kms_key_id, self._clock, self._sleep)
+
+    def start(self, metrics: Metrics) -> None:
+        """Begins nothing: DynamoDB looks after itself."""
+
+    def close(self) -> None:
+        self.table.close()
+
+    def _reading(
+        self,
+        identity_pool_id: str,
+        owners: Mapping[Login, str | None],
+        identity_id: str | None,
+        deadline: Deadline | None,
+    ) -> Reading | None:
+        """The identities of logins whose owners were read before; None where these have changed meanwhile.
+
+        Reading which identity to read, and then reading it, are two moments. So the second reading has all that the
+        first has led to: logins that were free are read again, and of others the identity has to hold them still.
+        """
+        wanted = {owner for owner in owners.values() if owner} | ({identity_id} if identity_id else set())
+        if not wanted:
+            return Reading({}, None)
+        free = [login for login, owner in owners.items() if owner is None]
+        found = self.table.get_together(
+            [*map(items.of_identity, wanted), *(items.of_login(identity_pool_id, login) for login in free)], deadline
+        )
+        identities = {each.identity_id: each for each in map(items.read_identity, filter(None, found[: len(wanted)]))}
+        held = {login: identities.get(owner) for login, owner in owners.items() if owner}
+        if any(found[len(wanted) :]) or not all(owner and login in owner.logins for login, owner in held.items()):
+            return None
+        named = identities.get(identity_id or "")
+        return Reading(
+            {login: owner for login, owner in held.items() if owner},
+            named if named and named.identity_pool_id == identity_pool_id else None,
+        )
+
+    def _identities(self, identity_pool_id: str, after: str | None, page: int) -> Iterator[Identity]:
+        """The identities of a pool in order of their ids, read as far as they are asked for."""
+        shards = (
+            self.table.query(items.index_partition(identity_pool_id, shard), after=after, page=page)
+            for shard in range(items.SHARDS)
+        )
+        ids = merge(*(map(items.sort_key, shard) for shard in shards))
+        while some := list(islice(ids, page)):
+            found = map(items.read_identity, self.table.get_each([items.of_identity(each) for each in some]))
+            yield from sorted(found, key=lambda each: each.identity_id)
+
+    def _provider_names(self, identity_pool_id: str) -> Iterator[str]:
+        for identity in self._identities(identity_pool_id, None, _PAGE):
+            for login in identity.logins:
+                yield login.provider_name
+
+    def _note_pool(self, identity_pool_id: str) -> None:
+        """Makes sure that the pool is among those that may have identities, before it has any."""
+        if identity_pool_id not in self._known_pools:
+            self.table.put(items.of_pool(identity_pool_id))
+            self._known_pools |= {identity_pool_id}
+
+    def _decide_and_commit(self, partition: str, decide: Callable[[], Iterable[Sequence[Action]]]) -> None:
+        """Commits what is decided on the items of a partition; decides again where they have changed meanwhile."""
+        key = items.of_version(partition)
+        for _ in range(_ATTEMPTS):
+            # The version is read before what it is the version of.
+            version = items.version_of(self.table.get(key))
+            try:
+                for part in decide():
+                    self.table.commit([*part, actions.update(key, items.after_version(version), version)])
+                    version = items.after_version(version)
+            except StaleReading:
+                continue
+            return
+        raise EngineUnavailable("The store is being changed by too many processes at once.")
+
+
+class _Retries:
+    """The `Judge` of the store's requests: whatever may pass is tried again within its time."""
+
+    def may_pass(self, failure: Exception | str) -> bool:
+        return FAULTS.may_pass(failure)
+
+    def admits_retry(self, call: UpstreamCall) -> bool:
+        del call
+        return True
+
+    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
+        """Notes nothing: the store is measured as a whole."""
+
+
+def open_configured(config: Config) -> DynamoDbStore:
+    """The store on the table that the configuration names; nothing is sent yet.
+
+    Raises:
+        ConfigError: The profile or the endpoint cannot be used.
+    """
+    settings, clock = table_of(config.store_url), SystemClock()
+    connections = config.grpc.threads + _OTHER_CONNECTIONS
+    try:
+        client, _credentials = aws_client("dynamodb", settings, settings.region, connections=connections, clock=clock)
+    except ValueError as error:
+        raise ConfigError([f"store.url: {error}"]) from error
+    Attempts(client, _Retries(), max_attempts=settings.max_attempts, clock=clock)
+    return DynamoDbStore(Table(client, settings.table, settings.timeout_seconds, clock), settings.kms_key_id, clock)

@@ -1,0 +1,53 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from tests.fakes.cognito_script import Success
+from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.fakes.dynamodb_upstream import DynamoDbUpstream
+from tests.support.aws_environment import give_credentials, without_aws_settings
+from tests.support.dynamodb import moto, table_name, table_url
+
+from tokend_server import config
+from tokend_server.engines.local.store import Store
+from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
+
+#: Opens a store behind an upstream, on the table of the test; the parameters are those of its URL.
+Opened: TypeAlias = Callable[..., Store]
+
+
+@pytest.fixture(autouse=True)
+def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """Credentials, and nothing else of AWS's."""
+    without_aws_settings(monkeypatch, tmp_path)
+    give_credentials(monkeypatch, ACCESS_KEY)
+    return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    with moto() as url:
+        yield url
+
+
+@pytest.fixture
+def upstream(moto_url: str) -> Iterator[DynamoDbUpstream]:
+    """Before moto, with the memory for tokens that it lacks."""
+    with DynamoDbUpstream(moto_url, remembers_tokens=True) as running:
+        yield running
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    table = table_name()
+    with ExitStack() as undo:
+
+        def open_(upstream: DynamoDbUpstream, *, migrated: bool = True, **parameters: object) -> Store:
+            url = table_url(upstream.url, table, **parameters)
+            configured = config.Config(store=config.Store.model_validate({"url": url}))
+            upstream.always(Success())
+            return undo.enter_context(closing((open_migrated_store if migrated else open_store)(configured)))
+
+        yield open_

@@ -1,0 +1,51 @@
+"""The commands of operators on a store that is no file."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support.dynamodb import table_name, table_url
+from tests.support.server_process import POOL_ID
+from tests.support.tokend import run
+
+POOL = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example.test"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path, moto_url: str) -> str:
+    path = tmp_path / "tokend.toml"
+    path.write_text(f'[store]\nurl = "{table_url(moto_url, table_name())}"\n{POOL}', encoding="utf-8")
+    return str(path)
+
+
+def test_a_store_is_made_and_used(config: str) -> None:
+    assert run("migrate", "--config", config).stdout == "applied: 0001\n"
+    assert run("migrate", "--config", config).stdout == "up to date\n"
+    pool = ("--config", config, "--identity-pool-id", POOL_ID)
+    made = sorted(json.loads(run("identities", "create", *pool).stdout)["IdentityId"] for _ in range(3))
+    first = json.loads(run("identities", "list", *pool, "--max-results", "2").stdout)
+    rest = json.loads(run("identities", "list", *pool, "--next-token", first["NextToken"]).stdout)
+    assert [each["IdentityId"] for each in first["Identities"] + rest["Identities"]] == made
+    assert run("identities", "delete", *pool, made[0]).returncode == 0
+    assert run("identities", "describe", *pool, made[0]).returncode == 1
+    assert run("keys", "add", "ES256", "--config", config).returncode == 0
+    assert len(run("keys", "list", "--config", config).stdout.splitlines()) >= 1
+
+
+def test_a_store_without_its_table_says_what_to_do(config: str, tmp_path: Path) -> None:
+    text = Path(config).read_text(encoding="utf-8").replace("[store]\n", "[store]\nmigrate_on_start = false\n")
+    Path(config).write_text(text, encoding="utf-8")
+    ended = run("identities", "create", "--config", config, "--identity-pool-id", POOL_ID)
+    assert ended.returncode == 1
+    assert "run `tokend migrate`" in ended.stderr
+    refused = run("backup", str(tmp_path / "copy"), "--config", config)
+    assert (refused.returncode, refused.stderr) == (1, "configuration: store.url: names no SQLite database\n")
+
+
+def test_dynamodb_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tokend.toml"
+    url = table_url("http://127.0.0.1:9", table_name(), max_attempts=1)
+    path.write_text(f'[store]\nurl = "{url}"\n{POOL}', encoding="utf-8")
+    ended = run("migrate", "--config", str(path))
+    assert ended.returncode == 1
+    assert "DynamoDB cannot be reached" in ended.stderr

@@ -1,0 +1,213 @@
+"""What DynamoDB's failures are to those who call tokend and to those who operate it, and when a call ends by itself."""
+
+from collections.abc import Mapping
+from contextlib import closing
+
+import pytest
+from botocore import exceptions, parsers
+from botocore.session import Session
+from tests.contracts.store_contract import POOL, login
+from tests.dynamodb.conftest import Opened
+from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step
+from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
+from tests.support.dynamodb import table_name, table_url
+
+from tokend_server import config, errors
+from tokend_server.engines.local.store import Store
+from tokend_server.engines.local.stores.dynamodb.fault_rows import ANSWERS, EXCEPTIONS, OPERATIONS, ROWS
+from tokend_server.engines.local.stores.dynamodb.store import open_configured
+
+MODEL = Session().get_service_model("dynamodb")
+DECLARED = {shape.name for operation in OPERATIONS for shape in MODEL.operation_model(operation).error_shapes}
+
+CLASSES: Mapping[str, type[errors.TokendError]] = {
+    **dict.fromkeys(
+        (
+            "ConditionalCheckFailedException",
+            "ContinuousBackupsUnavailableException",
+            "InternalFailure",
+            "InternalServerError",
+            "InternalServerErrorException",
+            "InternalServerException",
+            "LimitExceededException",
+            "MalformedHttpRequestException",
+            "ProvisionedThroughputExceededException",
+            "ReplicatedWriteConflictException",
+            "RequestAbortedException",
+            "RequestTimeout",
+            "RequestTimeoutException",
+            "ResourceInUseException",
+            "SerializationException",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "TransactionCanceledException",
+            "TransactionConflictException",
+            "TransactionInProgressException",
+            "BandwidthLimitExceeded",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "SlowDown",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+        ),
+        errors.EngineUnavailable,
+    ),
+    **dict.fromkeys(
+        (
+            "IdempotentParameterMismatchException",
+            "InvalidEndpointException",
+            "ItemCollectionSizeLimitExceededException",
+            "ResourceNotFoundException",
+            "TableNotFoundException",
+            "UnknownOperationException",
+            "ValidationException",
+        ),
+        errors.EngineMisconfigured,
+    ),
+    **dict.fromkeys(
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "AuthFailure",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "NotAuthorized",
+            "NotSignedUp",
+            "OptInRequired",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "SignatureDoesNotMatch",
+            "SubscriptionRequiredException",
+            "UnrecognizedClientException",
+        ),
+        errors.EngineCredentialsRejected,
+    ),
+}
+
+DELAYS: dict[str, Step] = {
+    "hangs before it reads": HangBeforeReading(),
+    "hangs before it answers": Hang(),
+    "drips in the headers": Drip(0.05, Sent.HALF_OF_HEAD),
+    "hangs in the body": Drip(3600, Sent.HALF_OF_BODY),
+    "drips an error": Drip(0.05, answer=failure("InternalServerError", 500)),
+}
+
+NOT_DYNAMODB: dict[str, Step] = {
+    "no HTTP": NoHttp(),
+    "HTML": Body(b"<html></html>", 200, "text/html"),
+    "a page not found": Body(b"<html></html>", 404, "text/html"),
+    "a list": Body(b"[1]"),
+    "JSON of others": Body(b"{}", 200, "application/json"),
+    "an answer without an id": Body(b"{}", 200, "application/x-amz-json-1.0"),
+}
+
+
+@pytest.fixture
+def hasty(upstream: DynamoDbUpstream, opened: Opened) -> Store:
+    """A store that tries everything once."""
+    return opened(upstream, max_attempts=1)
+
+
+def find(store: Store) -> object:
+    return store.owners(POOL, [login("x")])
+
+
+def test_every_declared_error_of_an_operation_has_a_row() -> None:
+    assert DECLARED - ANSWERS.keys() == set()
+    assert CLASSES.keys() == ANSWERS.keys()
+    assert set(MODEL.operation_names) >= OPERATIONS
+
+
+@pytest.mark.parametrize("code", ANSWERS)
+def test_every_code_has_its_class_and_advice(hasty: Store, upstream: DynamoDbUpstream, code: str) -> None:
+    upstream.always(failure(code, message=f"{code} of x"))
+    with pytest.raises(CLASSES[code]) as raised:
+        find(hasty)
+    assert type(raised.value) is CLASSES[code]
+    assert "of x" not in raised.value.text
+    assert raised.value.advice or "too many calls" in raised.value.text
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InternalServerError", "ProvisionedThroughputExceededException"]
+)
+def test_what_may_pass_is_tried_again(opened: Opened, upstream: DynamoDbUpstream, code: str) -> None:
+    store = opened(upstream)
+    upstream.script([failure(code, 500 if code == "InternalServerError" else 400)])
+    assert find(store) == [None]
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ExpiredTokenException"])
+def test_what_cannot_pass_is_not_tried_again(opened: Opened, upstream: DynamoDbUpstream, code: str) -> None:
+    store, before = opened(upstream), len(upstream.requests)
+    upstream.always(failure(code))
+    with pytest.raises(errors.LastingError):
+        find(store)
+    assert len(upstream.requests) == before + 1
+
+
+@pytest.mark.parametrize("step", NOT_DYNAMODB.values(), ids=NOT_DYNAMODB)
+def test_what_is_not_dynamodb_is_a_fault_of_the_configuration(
+    hasty: Store, upstream: DynamoDbUpstream, step: Step
+) -> None:
+    upstream.always(step)
+    with pytest.raises(errors.EngineMisconfigured) as raised:
+        find(hasty)
+    assert "endpoint_url in store.url" in raised.value.advice
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Close(), Reset(), Close(Sent.HALF_OF_HEAD), Close(Sent.HALF_OF_BODY)],
+    ids=["closed", "reset", "cut in the headers", "cut in the body"],
+)
+def test_a_connection_that_breaks_is_a_failure_that_passes(
+    hasty: Store, upstream: DynamoDbUpstream, step: Step
+) -> None:
+    upstream.always(step)
+    with pytest.raises(errors.EngineUnavailable):
+        find(hasty)
+
+
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+def test_a_call_ends_within_the_stores_time(opened: Opened, upstream: DynamoDbUpstream, delay: Step) -> None:
+    store = opened(upstream, timeout_seconds=0.3)
+    upstream.always(delay)
+    with pytest.raises(errors.EngineUnavailable, match="in time"):
+        find(store)
+
+
+def test_dynamodb_that_is_back_is_used_again(opened: Opened, upstream: DynamoDbUpstream) -> None:
+    store = opened(upstream, max_attempts=1)
+    upstream.stop_listening()
+    with pytest.raises(errors.EngineUnavailable, match="cannot be reached"):
+        find(store)
+    upstream.listen_again()
+    assert find(store) == [None]
+
+
+def test_no_credentials_anywhere(aws_environment: pytest.MonkeyPatch, upstream: DynamoDbUpstream) -> None:
+    aws_environment.delenv("AWS_ACCESS_KEY_ID")
+    configured = config.Config(store=config.Store.model_validate({"url": table_url(upstream.url, table_name())}))
+    with closing(open_configured(configured)) as store, pytest.raises(errors.EngineCredentialsRejected) as raised:
+        store.check()
+    assert "default chain found no credentials" in raised.value.advice
+
+
+def test_every_row_is_of_something_that_botocore_has() -> None:
+    assert [name for name in EXCEPTIONS if not hasattr(exceptions, name) and not hasattr(parsers, name)] == []
+
+
+def test_every_lasting_trouble_has_advice() -> None:
+    faults = [*ANSWERS.values(), *ROWS.leaks.values(), *(fault for fault in EXCEPTIONS.values() if fault)]
+    assert [fault for fault in faults if issubclass(fault.error, errors.LastingError) and not fault.advice] == []

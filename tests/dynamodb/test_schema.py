@@ -1,0 +1,114 @@
+"""The table: how it is made, by one process or several, and what is left to whoever has made it."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import boto3
+import pytest
+from tests.dynamodb.conftest import Opened
+from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_script import Success
+from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
+from tests.support.dynamodb import table_name, table_url
+
+from tokend_server import config
+from tokend_server.engines.local.stores.dynamodb import schema
+from tokend_server.engines.local.stores.dynamodb.store import DynamoDbStore, open_configured
+from tokend_server.errors import ConfigError, EngineMisconfigured
+
+
+def configured(upstream: DynamoDbUpstream, **parameters: object) -> config.Config:
+    url = table_url(upstream.url, table_name(), **parameters)
+    return config.Config(store=config.Store.model_validate({"url": url}))
+
+
+def table_of(configuration: config.Config) -> str:
+    return configuration.store_url.removeprefix("dynamodb://").partition("?")[0]
+
+
+def test_a_table_is_made_as_it_should_be_run(upstream: DynamoDbUpstream) -> None:
+    configuration = configured(upstream, kms_key_id="alias/tokend")
+    with closing(open_configured(configuration)) as store:
+        assert store.migrate() == ["0001"]
+    (made,) = (each.body for each in upstream.requests if each.operation == "CreateTable")
+    assert made["BillingMode"] == "PAY_PER_REQUEST"
+    assert made["DeletionProtectionEnabled"] is True
+    assert made["SSESpecification"] == {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": "alias/tokend"}
+    client = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=upstream.url)
+    with closing(client):
+        backups = client.describe_continuous_backups(TableName=table_of(configuration))
+    described = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+    assert described["PointInTimeRecoveryStatus"] == "ENABLED"
+
+
+def test_a_key_is_aws_own_unless_one_is_named(upstream: DynamoDbUpstream) -> None:
+    with closing(open_configured(configured(upstream))) as store:
+        store.migrate()
+    (made,) = (each.body for each in upstream.requests if each.operation == "CreateTable")
+    assert made["SSESpecification"] == {"Enabled": True, "SSEType": "KMS"}
+
+
+def test_what_has_no_backups_is_used_without(upstream: DynamoDbUpstream, caplog: pytest.LogCaptureFixture) -> None:
+    upstream.script([*[Success()] * 4, failure("UnknownOperationException")])
+    with closing(open_configured(configured(upstream))) as store, caplog.at_level(logging.WARNING, "tokend_server"):
+        assert store.migrate() == ["0001"]
+        store.check()
+    assert [record.message for record in caplog.records] == ["the store has no backups of its own"]
+
+
+def test_processes_that_start_together_make_one_table(upstream: DynamoDbUpstream) -> None:
+    configuration = configured(upstream)
+
+    def migrate(_number: int) -> list[str]:
+        with closing(open_configured(configuration)) as store:
+            made = list(store.migrate())
+            store.check()
+            return made
+
+    with ThreadPoolExecutor(3) as threads:
+        made = list(threads.map(migrate, range(3)))
+    assert sorted(made) == [[], [], ["0001"]]
+
+
+def test_a_table_of_others_stays_as_they_have_set_it_up(upstream: DynamoDbUpstream) -> None:
+    configuration = configured(upstream)
+    client = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=upstream.url)
+    with closing(client):
+        settings = schema.table_settings(None)
+        kept = {name: settings[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
+        client.create_table(TableName=table_of(configuration), **kept)
+    before = len(upstream.requests)
+    with closing(open_configured(configuration)) as store:
+        assert store.migrate() == ["0001"]
+        assert store.missing_migrations() == []
+    called = set(upstream.operations[before:])
+    assert called == {"GetItem", "DescribeTable", "TransactWriteItems"}
+
+
+def test_a_table_that_is_not_there_is_a_fault_of_the_configuration(upstream: DynamoDbUpstream) -> None:
+    with closing(open_configured(configured(upstream))) as store, pytest.raises(EngineMisconfigured) as raised:
+        store.check()
+    assert "tokend migrate" in raised.value.advice
+
+
+def test_a_schema_of_a_newer_release_is_refused(
+    upstream: DynamoDbUpstream, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(upstream)
+    monkeypatch.setattr(schema, "MIGRATIONS", ())
+    store = opened(upstream, migrated=False)
+    with pytest.raises(ConfigError, match="newer than this release"):
+        store.missing_migrations()
+    with pytest.raises(ConfigError, match="newer than this release"):
+        store.migrate()
+
+
+def test_a_table_that_is_never_ready_is_given_up(upstream: DynamoDbUpstream) -> None:
+    clock = FakeClock()
+    upstream.always(failure("ResourceNotFoundException"))
+    with closing(open_configured(configured(upstream))) as store:
+        patient = DynamoDbStore(store.table, None, clock, clock.advance)
+        with pytest.raises(EngineMisconfigured):  # as what answers makes no table either
+            patient.migrate()
+    assert clock.monotonic() >= schema.PATIENCE

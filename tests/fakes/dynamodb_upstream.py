@@ -1,0 +1,99 @@
+"""What stands between a store and a double of DynamoDB: it counts what passes, and fails as a test scripts."""
+
+import http.client
+import json
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.fakes.cognito_script import Body
+from tests.fakes.http_connections import HttpRequest
+from tests.fakes.scripted_upstream import PATIENCE, ScriptedUpstream
+
+from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.engine import Engine
+
+_CONTENT_TYPE = "application/x-amz-json-1.0"
+_HEADERS = ("content-type", "x-amzn-requestid", "x-amz-crc32")
+
+
+def failure(code: str, status: int = 400, **members: object) -> Body:
+    """An error of DynamoDB's; nothing of the request is done."""
+    body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "What went wrong.", **members}
+    return Body(json.dumps(body).encode(), status, _CONTENT_TYPE)
+
+
+def units(operation: str, asked: Mapping[str, Any]) -> int:
+    """The request units of a request whose items have up to 1 KB each and whose reads are consistent.
+
+    Source: "Read and write request units" and "Capacity management for transactions" of DynamoDB's developer guide. A
+    query costs by all that it reads, 4 KB a unit, and one at least.
+    """
+    match operation:
+        case "GetItem" | "PutItem" | "Query":
+            return 1
+        case "BatchGetItem":
+            return sum(len(table["Keys"]) for table in asked["RequestItems"].values())
+        case "TransactGetItems" | "TransactWriteItems":
+            return 2 * len(asked["TransactItems"])
+    return 0
+
+
+def cancelled(*reasons: str) -> Body:
+    """A transaction that is cancelled for reasons, one for each of its actions."""
+    return failure("TransactionCanceledException", CancellationReasons=[{"Code": reason} for reason in reasons])
+
+
+class DynamoDbUpstream(ScriptedUpstream):
+    """A double of DynamoDB behind a script.
+
+    Args:
+        endpoint_url: The double.
+        remembers_tokens: Answers a transaction that has been done as before, by its token, in place of a double that
+            knows none (API reference of TransactWriteItems, ClientRequestToken).
+
+    Attributes:
+        endpoint_url: The double.
+        units: The request units of what has passed, by operation.
+    """
+
+    def __init__(self, endpoint_url: str, *, remembers_tokens: bool = False) -> None:
+        super().__init__()
+        self.endpoint_url = endpoint_url
+        self._host = urlsplit(endpoint_url).netloc
+        self._remembers_tokens = remembers_tokens
+        self._done: dict[str, AwsResponse] = {}
+        self.units: Counter[str] = Counter()
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations that have been called so far."""
+        return [request.operation for request in self.requests]
+
+    def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
+        del engines
+        headers = folded(request.headers)
+        operation = headers["x-amz-target"].rpartition(".")[2]
+        asked = json.loads(request.body)
+        token = asked.get("ClientRequestToken", "")
+        if self._remembers_tokens and token in self._done:
+            return self._done[token]
+        answer = self._passed_on(request, headers)
+        self.units[operation] += units(operation, asked)
+        if token and answer.status == HTTPStatus.OK:
+            self._done[token] = answer
+        return answer
+
+    def _passed_on(self, request: HttpRequest, headers: Mapping[str, str]) -> AwsResponse:
+        connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
+        try:
+            connection.request(request.method, request.target, request.body, dict(headers))
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        return AwsResponse(
+            answer.status, {name: value for name in _HEADERS if (value := answer.headers.get(name))}, content
+        )
