@@ -5,13 +5,23 @@ import click
 
 from tokend_server.cli.options import config_option
 from tokend_server.config import load_config
-from tokend_server.engines.local.stores.opening import open_store
+from tokend_server.engines.local.stores.opening import open_store, template_of
 
 
 @click.command()
 @config_option
-def migrate(config_path: Path | None) -> None:
+@click.option(
+    "--print",
+    "language",
+    type=click.Choice(["cloudformation", "terraform"]),
+    help="Print a template that makes the table of a store on DynamoDB, and do nothing.",
+)
+def migrate(config_path: Path | None, language: str | None) -> None:
     """Bring the store's schema to the version that this release needs."""
-    with closing(open_store(load_config(config_path))) as store:
+    config = load_config(config_path)
+    if language:
+        click.echo(template_of(config, language))
+        return
+    with closing(open_store(config)) as store:
         applied = store.migrate()
     click.echo(f"applied: {', '.join(applied)}" if applied else "up to date")

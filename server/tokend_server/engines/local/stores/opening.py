@@ -20,6 +20,19 @@ def open_store(config: Config) -> Store:
     return store
 
 
+def template_of(config: Config, language: str) -> str:
+    """What makes the place of the store by other means than tokend's, in the language of these.
+
+    Raises:
+        ConfigError: Stores of this kind have no such template.
+    """
+    module = import_module(kind_of(config.store_url).module)
+    if not hasattr(module, "template"):
+        raise ConfigError([f"store.url: a store of this kind has no template for {language}"])
+    text: str = module.template(config, language)
+    return text
+
+
 def open_migrated_store(config: Config) -> Store:
     """Opens the store with its schema up to date.
 

@@ -13,7 +13,7 @@ from tokend_server.config import Config
 from tokend_server.config.dynamodb import table_of
 from tokend_server.engines.local.keyring import SigningKey
 from tokend_server.engines.local.store import Change, Reading, StaleReading
-from tokend_server.engines.local.stores.dynamodb import actions, items, schema
+from tokend_server.engines.local.stores.dynamodb import actions, items, schema, templates
 from tokend_server.engines.local.stores.dynamodb.actions import MAX_ACTIONS, Action
 from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS
 from tokend_server.engines.local.stores.dynamodb.table import Sleep, Table
@@ -261,3 +261,8 @@ def open_configured(config: Config) -> DynamoDbStore:
         raise ConfigError([f"store.url: {error}"]) from error
     Attempts(client, _Retries(), max_attempts=settings.max_attempts, clock=clock)
     return DynamoDbStore(Table(client, settings.table, settings.timeout_seconds, clock), settings.kms_key_id, clock)
+
+
+def template(config: Config, language: str) -> str:
+    """What makes the table by other means than tokend's: `cloudformation` or `terraform`."""
+    return templates.template(table_of(config.store_url), language)
