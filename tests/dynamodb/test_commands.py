@@ -49,3 +49,36 @@ def test_dynamodb_that_does_not_answer_is_named(tmp_path: Path) -> None:
     ended = run("migrate", "--config", str(path))
     assert ended.returncode == 1
     assert "DynamoDB cannot be reached" in ended.stderr
+
+
+def test_a_store_moves_to_the_table_and_back(moto_url: str, tmp_path: Path) -> None:
+    file, table = f"sqlite:///{tmp_path}/tokend.db", table_url(moto_url, table_name())
+    back = f"sqlite:///{tmp_path}/back.db"
+    origin = tmp_path / "origin.toml"
+    origin.write_text(f'[store]\nurl = "{file}"\n{POOL}', encoding="utf-8")
+    pool = ("--config", str(origin), "--identity-pool-id", POOL_ID)
+    for _ in range(3):
+        run("identities", "create", *pool)
+    run("keys", "add", "ES256", "--config", str(origin))
+    there = run("store", "copy", str(origin), table)
+    assert there.returncode == 0, there.stderr
+    assert there.stdout.startswith("identities: 3 created, 0 changed, 0 deleted; signing keys: 1 copied\n")
+    again = run("store", "copy", str(origin), table)
+    assert again.stdout.startswith("identities: 0 created, 0 changed, 0 deleted; signing keys: 0 copied\n")
+    here = run("store", "copy", table, back)
+    ours, theirs = here.stdout.splitlines()[1:]
+    assert ours.removeprefix("FROM:").strip() == theirs.removeprefix("TO:").strip()
+    assert ours.startswith("FROM: 3 identities, 1 signing keys, ")
+
+
+def test_what_cannot_be_copied_is_refused(moto_url: str, tmp_path: Path) -> None:
+    table = table_url(moto_url, table_name())
+    same = run("store", "copy", table, table)
+    assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
+    odd = run("store", "copy", "mysql://user:secret@host/tokend", f"sqlite:///{tmp_path}/tokend.db")
+    assert odd.returncode == 1
+    assert odd.stderr.startswith("configuration: store.url: ")
+    assert "secret" not in odd.stderr
+    misspelled = run("store", "copy", f"sqlite:///{tmp_path}/no.db", table)
+    assert misspelled.returncode == 1
+    assert "FROM has not the schema of this release" in misspelled.stderr

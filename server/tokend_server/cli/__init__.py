@@ -15,6 +15,7 @@ from tokend_server.cli.policy import policy
 from tokend_server.cli.quickstart import quickstart
 from tokend_server.cli.serve import serve
 from tokend_server.cli.stopping import leave
+from tokend_server.cli.store import store
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +24,7 @@ def tokend() -> None:
     """A gRPC token service with the developer identities of Amazon Cognito."""
 
 
-for command in (serve, quickstart, check_config, migrate, backup, restore, keys, callers, policy, identities):
+for command in (serve, quickstart, check_config, migrate, backup, restore, keys, callers, policy, identities, store):
     tokend.add_command(command)
 
 

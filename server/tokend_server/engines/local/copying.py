@@ -1,0 +1,230 @@
+"""Makes one store hold what another one holds, by the port alone, while the other one may serve.
+
+Both stores list their identities in order of the ids, so that a run reads them side by side and writes what differs.
+A run that was broken off is begun again; what changed meanwhile is found by the next one. When the source does not
+change any more, a last run makes both equal.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import orjson
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.errors import ConfigError, LimitExceeded
+from tokend_server.model import Identity
+
+#: Identities that are read at once, and created in one commit.
+_PAGE, _BATCH = 500, 20
+
+#: How often an identity is tried that others of the target hold logins of.
+_ATTEMPTS = 5
+
+#: Called with the number of identities of a store that have been looked at.
+Progress = Callable[[int], None]
+
+
+class Contents(NamedTuple):
+    """What a store holds, so that two can be compared.
+
+    Attributes:
+        identities: How many identities.
+        digest: Of all identities, in order; how often each was changed is no part of it.
+        signing_keys: How many signing keys.
+    """
+
+    identities: int
+    digest: str
+    signing_keys: int
+
+
+@dataclass
+class Written:
+    """What a run has written: identities by what was done with them, and keys."""
+
+    created: int = 0
+    changed: int = 0
+    deleted: int = 0
+    keys: int = 0
+
+
+class Copying:
+    """The way from one store to another.
+
+    Args:
+        source: What is read.
+        target: What is written; only what the source lacks is ever removed from it, and only when that is asked for.
+        clock: The time.
+    """
+
+    def __init__(self, source: Store, target: Store, clock: Clock) -> None:
+        self._source = source
+        self._target = target
+        self._deadline = Deadline(clock)
+        self._written = Written()
+
+    def run(self, progress: Progress, *, delete: bool) -> Written:
+        """Writes all that differs.
+
+        Args:
+            progress: Is called now and then.
+            delete: Remove what the source lacks.
+
+        Raises:
+            ConfigError: The target has keys or identities that the source lacks, and may not lose them; or it alone has
+                any identities.
+            EngineUnavailable: A store does not answer.
+        """
+        ours, theirs = self._source.pools_with_identities(), self._target.pools_with_identities()
+        if theirs and not ours:
+            raise ConfigError(["store: FROM has no identities and TO has: check which is which"])
+        self._copy_keys(delete=delete)
+        self._copy_developer_providers()
+        seen = 0
+        for pool in sorted(ours | theirs):
+            new: list[Identity] = []
+            for one, other in _side_by_side(_identities(self._source, pool), _identities(self._target, pool)):
+                seen += 1
+                if one is None and other is not None:
+                    self._remove(other, delete=delete)
+                elif one is not None and other is None:
+                    new.append(one)
+                elif one is not None and other is not None and _record(one) != _record(other):
+                    self._settle(one)
+                if len(new) == _BATCH:
+                    self._create(new)
+                    new.clear()
+                if seen % _PAGE == 0:
+                    progress(seen)
+            self._create(new)
+        progress(seen)
+        return self._written
+
+    def _copy_keys(self, *, delete: bool) -> None:
+        ours, theirs = self._source.signing_keys(), self._target.signing_keys()
+        kept = {key.kid for key in ours}
+        if strange := [key for key in theirs if key.kid not in kept]:
+            if not delete:
+                raise ConfigError([f"store: TO has {len(strange)} signing keys of its own; --delete removes them"])
+            for key in strange:
+                self._target.remove_signing_key(key.kid, lambda _keys: None)
+        held = {key.kid for key in theirs}
+        for key in ours:
+            if key.kid not in held:
+                self._target.add_signing_key(key)
+                self._written.keys += 1
+
+    def _copy_developer_providers(self) -> None:
+        kept = self._source.developer_providers()
+        self._target.keep_developer_providers(
+            lambda held: {pool: name for pool, name in kept.items() if held.get(pool) != name}
+        )
+
+    def _create(self, new: Sequence[Identity]) -> None:
+        if not new:
+            return
+        try:
+            self._target.commit(*(Change(None, each) for each in new), deadline=self._deadline)
+        except (StaleReading, LimitExceeded):
+            for each in new:
+                self._settle(each)
+        else:
+            self._written.created += len(new)
+
+    def _settle(self, identity: Identity) -> None:
+        """Makes an identity of the target what it is in the source, with those that hold its logins still."""
+        for _ in range(_ATTEMPTS):
+            changes = self._concerned(identity)
+            try:
+                self._target.commit(*changes, deadline=self._deadline)
+            except StaleReading:  # the source has changed between two readings
+                continue
+            self._written.created += sum(change.before is None for change in changes)
+            self._written.changed += sum(change.before is not None for change in changes)
+            return
+
+    def _concerned(self, identity: Identity) -> list[Change]:
+        """The changes that belong together: of the identity, and of each that has one of the logins in the target."""
+        pool, changes = identity.identity_pool_id, []
+        waiting, seen = [identity.identity_id], {identity.identity_id}
+        while waiting:
+            identity_id = waiting.pop()
+            ours = self._source.read(pool, (), identity_id).named
+            theirs = self._target.read(pool, (), identity_id).named
+            if ours is None:
+                if theirs is None:
+                    continue
+                ours = replace(theirs, logins=frozenset(), disabled=True)  # deleted meanwhile: its logins are free
+            if theirs is None or _record(theirs) != _record(ours):
+                changes.append(Change(theirs, ours))
+            others = set(filter(None, self._target.owners(pool, tuple(ours.logins)))) - seen
+            waiting += others
+            seen |= others
+        return changes
+
+    def _remove(self, identity: Identity, *, delete: bool) -> None:
+        if not delete:
+            raise ConfigError([f"store: TO has {identity.identity_id}, which FROM lacks; --delete removes all such"])
+        self._written.deleted += self._target.delete(identity.identity_id)
+
+
+def contents(store: Store, progress: Progress) -> Contents:
+    """What a store holds.
+
+    Raises:
+        EngineUnavailable: It does not answer.
+    """
+    count, digest = 0, hashlib.sha256()
+    for pool in sorted(store.pools_with_identities()):
+        for identity in _identities(store, pool):
+            digest.update(_record(identity))
+            count += 1
+            if count % _PAGE == 0:
+                progress(count)
+    keys = store.signing_keys()
+    for key in sorted(keys, key=lambda each: each.kid):
+        digest.update(f"{key.kid} {key.algorithm} {key.generation} {key.signs_from}\n".encode())
+        digest.update(key.private_key.reveal().encode())
+    return Contents(count, digest.hexdigest(), len(keys))
+
+
+def _identities(store: Store, identity_pool_id: str) -> Iterator[Identity]:
+    after = None
+    while page := store.identities(identity_pool_id, max_results=_PAGE, after=after, hide_disabled=False):
+        yield from page
+        after = page[-1].identity_id
+
+
+def _side_by_side(
+    ours: Iterator[Identity], theirs: Iterator[Identity]
+) -> Iterator[tuple[Identity | None, Identity | None]]:
+    """Pairs of the same id, in order; None where one side has none."""
+    left, right = next(ours, None), next(theirs, None)
+    while left or right:
+        if right is None or (left is not None and left.identity_id < right.identity_id):
+            yield left, None
+            left = next(ours, None)
+        elif left is None or right.identity_id < left.identity_id:
+            yield None, right
+            right = next(theirs, None)
+        else:
+            yield left, right
+            left, right = next(ours, None), next(theirs, None)
+
+
+def _record(identity: Identity) -> bytes:
+    """All of an identity but how often it was changed, as bytes that are the same for what is the same."""
+    logins = sorted((login.provider_name, login.user_identifier.reveal()) for login in identity.logins)
+    return orjson.dumps(
+        [
+            identity.identity_id,
+            identity.identity_pool_id,
+            identity.creation_date,
+            identity.last_modified_date,
+            identity.disabled,
+            logins,
+        ]
+    )

@@ -1,0 +1,190 @@
+"""One store made to hold what another holds, whatever changes meanwhile."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.contracts.key_store_contract import key
+from tests.contracts.store_contract import NO_DEADLINE, OTHER_POOL, POOL, identity, login
+from tests.fakes.clock import FakeClock
+
+from tokend_server.engines.local import copying
+from tokend_server.engines.local.copying import Copying, Written, contents
+from tokend_server.engines.local.store import Change, Store
+from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.errors import ConfigError
+from tokend_server.model import Identity
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[[str], Store]]:
+    made: list[Store] = []
+
+    def open_(name: str) -> Store:
+        store = open_store(tmp_path / f"{name}.db")
+        store.migrate()
+        made.append(store)
+        return store
+
+    yield open_
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def source(make: Callable[[str], Store]) -> Store:
+    return make("source")
+
+
+@pytest.fixture
+def target(make: Callable[[str], Store]) -> Store:
+    return make("target")
+
+
+def nothing(_count: int) -> None:
+    pass
+
+
+def copy(source: Store, target: Store, *, delete: bool = False) -> Written:
+    return Copying(source, target, FakeClock()).run(nothing, delete=delete)
+
+
+def commit(store: Store, *changes: Change) -> None:
+    store.commit(*changes, deadline=NO_DEADLINE)
+
+
+def create(store: Store, *created: Identity) -> None:
+    commit(store, *(Change(None, each) for each in created))
+
+
+def read(store: Store, name: str) -> Identity:
+    found = store.read(POOL, (), f"eu-west-1:{name}").named
+    assert found
+    return found
+
+
+def assert_equal(source: Store, target: Store) -> None:
+    assert contents(source, nothing) == contents(target, nothing)
+    assert copy(source, target) == Written()
+
+
+def test_all_is_copied_and_nothing_is_changed(source: Store, target: Store) -> None:
+    create(source, identity("a", "x", "\u0000", "\u00fc"), identity("b"), identity("c", "x", pool=OTHER_POOL))
+    create(source, replace(identity("d"), disabled=True, creation_date=5, last_modified_date=7, revision=3))
+    for number in (1, 2):
+        source.add_signing_key(key(number))
+    source.keep_developer_providers(lambda _kept: {POOL: "p"})
+    assert copy(source, target) == Written(created=4, keys=2)
+    for name in "abd":
+        assert read(target, name) == read(source, name)
+    assert target.signing_keys() == source.signing_keys()
+    assert target.developer_providers() == {POOL: "p"}
+    assert_equal(source, target)
+
+
+def test_a_run_that_was_broken_off_is_repeated(source: Store, target: Store) -> None:
+    everything = [identity(f"{number:03}", f"{number}") for number in range(70)]
+    create(source, *everything)
+    create(target, *everything[10:30])
+    assert copy(source, target) == Written(created=50)
+    assert_equal(source, target)
+
+
+def test_what_moved_meanwhile_is_moved(source: Store, target: Store) -> None:
+    create(source, identity("a", "x"), identity("b", "y"), identity("c", "z"))
+    copy(source, target)
+    a, b, c = (read(source, name) for name in "abc")
+    commit(
+        source,
+        Change(a, replace(a, logins=b.logins)),
+        Change(b, replace(b, logins=c.logins)),
+        Change(c, replace(c, logins=a.logins)),
+    )
+    create(source, identity("d", "new"))
+    assert copy(source, target) == Written(created=1, changed=3)
+    assert_equal(source, target)
+
+
+def test_a_new_identity_takes_the_login_of_an_old_one(source: Store, target: Store) -> None:
+    create(source, identity("b", "x"))
+    copy(source, target)
+    b = read(source, "b")
+    commit(source, Change(b, replace(b, logins=frozenset({login("y")}))))
+    create(source, identity("a", "x"))
+    copy(source, target)
+    assert_equal(source, target)
+
+
+def test_a_login_of_a_deleted_identity_is_free(source: Store, target: Store) -> None:
+    create(source, identity("b", "x"))
+    copy(source, target)
+    source.delete("eu-west-1:b")
+    create(source, identity("a", "x"))
+    with pytest.raises(ConfigError, match="--delete"):
+        copy(source, target)
+    assert copy(source, target, delete=True).deleted == 1
+    assert_equal(source, target)
+
+
+def test_a_target_with_a_life_of_its_own_is_left_alone(source: Store, target: Store) -> None:
+    create(target, identity("a", "x"))
+    for delete in (False, True):
+        with pytest.raises(ConfigError, match="check which is which"):
+            copy(source, target, delete=delete)
+    create(source, identity("b", "y"))
+    with pytest.raises(ConfigError, match="eu-west-1:a, which FROM lacks"):
+        copy(source, target)
+    target.add_signing_key(key(1))
+    with pytest.raises(ConfigError, match="1 signing keys of its own"):
+        copy(source, target)
+    assert read(target, "a").logins == {login("x")}
+    copy(source, target, delete=True)
+    assert_equal(source, target)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_source_that_changes_at_random_is_followed(
+    source: Store, target: Store, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "_PAGE", 3)
+    monkeypatch.setattr(copying, "_BATCH", 2)
+    chance = random.Random(seed)
+    names = [f"{number:02}" for number in range(12)]
+    create(source, *(identity(name, name) for name in names))
+    for _ in range(4):
+        copy_beside(source, target, lambda: shuffle(source, chance))
+    copy(source, target)
+    assert_equal(source, target)
+
+
+def shuffle(store: Store, chance: random.Random) -> None:
+    """Moves a login from one identity to another."""
+    everyone = store.identities(POOL, max_results=100, after=None, hide_disabled=False)
+    one, other = chance.sample(everyone, 2)
+    if not one.logins:
+        return
+    moved = chance.choice(sorted(one.logins, key=lambda each: each.user_identifier.reveal()))
+    commit(
+        store,
+        Change(one, replace(one, logins=one.logins - {moved}, last_modified_date=one.last_modified_date + 1)),
+        Change(other, replace(other, logins=other.logins | {moved}, last_modified_date=other.last_modified_date + 1)),
+    )
+
+
+class Beside:
+    """A source that changes whenever it is read."""
+
+    def __init__(self, store: Store, change: Callable[[], None]) -> None:
+        self._store = store
+        self._change = change
+
+    def __getattr__(self, name: str) -> object:
+        if name in {"identities", "read"}:
+            self._change()
+        return getattr(self._store, name)
+
+
+def copy_beside(source: Store, target: Store, change: Callable[[], None]) -> None:
+    Copying(Beside(source, change), target, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
