@@ -28,10 +28,19 @@ class MemoryStore:
     def __init__(self, identities: Iterable[Identity] = ()) -> None:
         self.by_id = {identity.identity_id: identity for identity in identities}
 
-    def owners(self, _identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+    def owners(
+        self, _identity_pool_id: str, logins: Iterable[Login], _deadline: Deadline | None = None
+    ) -> Sequence[str | None]:
         return [self._owner(login) for login in logins]
 
-    def read(self, _identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+    def read(
+        self,
+        _identity_pool_id: str,
+        logins: Iterable[Login],
+        identity_id: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Reading:
+        del deadline  # no moment takes any time
         owners = {login: self.by_id[owner] for login in logins if (owner := self._owner(login))}
         return Reading(owners, self.by_id.get(identity_id or ""))
 

@@ -89,9 +89,9 @@ class StoreInTurns(MemoryStore):
         self._turns.wait()
         return super().owners(*arguments)
 
-    def read(self, *arguments: Any) -> Any:  # noqa: ANN401 - as below
+    def read(self, *arguments: Any, **deadline: Any) -> Any:  # noqa: ANN401 - as below
         self._turns.wait()
-        return super().read(*arguments)
+        return super().read(*arguments, **deadline)
 
     def commit(self, *changes: Any, **deadline: Any) -> None:  # noqa: ANN401 - handed on as they are
         self._turns.wait()

@@ -75,7 +75,7 @@ class LocalEngine:
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
         deadline.check()
-        identity = self._looked_up(request)
+        identity = self._looked_up(request, deadline)
         if request.identity_id and request.developer_user_identifier:
             return _checked_pair(identity, self._developer_login(request.developer_user_identifier))
         users = [login for login in identity.logins if login.provider_name == self._pool.developer_provider_name]
@@ -105,10 +105,10 @@ class LocalEngine:
         self, presented: PresentedLogins, request: TokenRequest, deadline: Deadline
     ) -> tuple[str, IdentityOutcome]:
         logins, named_id = presented.all, request.identity_id
-        owner_ids = self._store.owners(self._pool.identity_pool_id, logins)
+        owner_ids = self._store.owners(self._pool.identity_pool_id, logins, deadline)
         if settled := settled_identity(owner_ids, named_id):
             return settled, IdentityOutcome.RETRIEVED
-        reading = self._store.read(self._pool.identity_pool_id, logins, named_id)
+        reading = self._store.read(self._pool.identity_pool_id, logins, named_id, deadline)
         identity = resolve(presented, reading.owners, _named(reading, named_id) if named_id else None)
         if identity is None:
             with self._new_identity(request.caller):
@@ -149,7 +149,7 @@ class LocalEngine:
         )
 
     def _merge(self, source_user: Login, destination_user: Login, deadline: Deadline) -> str:
-        reading = self._store.read(self._pool.identity_pool_id, (source_user, destination_user))
+        reading = self._store.read(self._pool.identity_pool_id, (source_user, destination_user), deadline=deadline)
         source, destination = _owner(reading, source_user), _owner(reading, destination_user)
         if source.identity_id == destination.identity_id:
             return destination.identity_id
@@ -170,7 +170,7 @@ class LocalEngine:
         return destination.identity_id
 
     def _unlink(self, identity_id: str, user: Login, deadline: Deadline) -> None:
-        reading = self._store.read(self._pool.identity_pool_id, (user,), identity_id)
+        reading = self._store.read(self._pool.identity_pool_id, (user,), identity_id, deadline)
         identity = _named(reading, identity_id)
         if user not in identity.logins:
             if user in reading.owners:
@@ -180,14 +180,14 @@ class LocalEngine:
         unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
         self._store.commit(Change(identity, unlinked), deadline=deadline)
 
-    def _looked_up(self, request: LookupRequest) -> Identity:
+    def _looked_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
         if request.identity_id:
-            reading = self._store.read(self._pool.identity_pool_id, (), request.identity_id)
+            reading = self._store.read(self._pool.identity_pool_id, (), request.identity_id, deadline)
             return _named(reading, request.identity_id)
         if request.developer_user_identifier is None:
             raise refuse(Situation.LOOKUP_OF_NOTHING, "")
         user = self._developer_login(request.developer_user_identifier)
-        return _owner(self._store.read(self._pool.identity_pool_id, (user,)), user)
+        return _owner(self._store.read(self._pool.identity_pool_id, (user,), deadline=deadline), user)
 
     def _check_developer_provider(self, developer_provider_name: str) -> None:
         if developer_provider_name != self._pool.developer_provider_name:

@@ -43,14 +43,23 @@ class IdentityStore(Protocol):
 
     The store keeps two promises by itself, against any number of concurrent processes: a login of a pool is linked to
     one identity at most, and a change applies only to the identity as it was read. Logins are compared byte by byte.
-    Any method may raise `EngineUnavailable`.
+    Any method may raise `EngineUnavailable`; one that has a deadline does so before that is spent, and one that has
+    none after a time that the store bounds by itself.
     """
 
-    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+    def owners(
+        self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
+    ) -> Sequence[str | None]:
         """The identity id that each of the logins is linked to at one moment, in their order; None for none."""
         ...
 
-    def read(self, identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+    def read(
+        self,
+        identity_pool_id: str,
+        logins: Iterable[Login],
+        identity_id: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Reading:
         """The identities of the logins and the one of the id, all with all their logins and as of one moment.
 
         What was read apart would not belong together: a decision on it could be one that no order of the calls allows.
@@ -69,6 +78,7 @@ class IdentityStore(Protocol):
         Raises:
             StaleReading: An identity changed since `before` was read, or a login got linked meanwhile.
             DeadlineExceeded: The deadline was spent before the changes could begin; none is applied.
+            EngineUnavailable: The store did not answer. The changes may have been applied: whoever reads again knows.
         """
         ...
 

@@ -89,7 +89,7 @@ def test_nothing_is_written_into_a_log_that_others_do_not_find(
 def test_what_is_lost_in_the_middle_of_a_commit_is_not_acknowledged(
     local: LocalEngineUnderTest, database: Path, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = local.store._medium.check_with_log  # noqa: SLF001 - a moment that only the store knows
+    check = local.store._file.check_with_log  # noqa: SLF001 - a moment that only the store knows
     checks = iter(range(3))
 
     def checked() -> None:
@@ -97,7 +97,7 @@ def test_what_is_lost_in_the_middle_of_a_commit_is_not_acknowledged(
             moved(database)
         check()
 
-    monkeypatch.setattr(local.store._medium, "check_with_log", checked)  # noqa: SLF001 - as above
+    monkeypatch.setattr(local.store._file, "check_with_log", checked)  # noqa: SLF001 - as above
     with pytest.raises(EngineUnavailable, match="is gone"):
         local.issue("new")
 

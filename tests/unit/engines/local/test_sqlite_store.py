@@ -101,7 +101,16 @@ def test_a_write_waits_for_others_no_longer_than_its_deadline(
             writer = locked.enter_context(closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)))
             writer.execute("BEGIN IMMEDIATE")
         else:
-            locked.enter_context(local.store._writing())  # noqa: SLF001 - what another thread would be in the middle of
+            inside, release = threading.Event(), threading.Event()
+
+            def hold(_keys: object) -> None:
+                inside.set()
+                release.wait()
+
+            threads = locked.enter_context(ThreadPoolExecutor(1))
+            locked.callback(release.set)
+            threads.submit(local.store.remove_signing_key, "none", hold)
+            assert inside.wait(30)
         with pytest.raises(DeadlineExceeded):
             local.store.commit(Change(None, identity("a", "x")), deadline=deadline)
     assert local.store.read(POOL, (), "eu-west-1:a").named is None

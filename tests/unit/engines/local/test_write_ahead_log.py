@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tests.support.local_engine import LocalEngineUnderTest
 
-from tokend_server.engines.local.stores.sql.write_turn import NoTurn
 from tokend_server.engines.local.stores.sqlite.backup import CopyRefused, back_up, restore
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, WriteAheadLog
+from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
 
 

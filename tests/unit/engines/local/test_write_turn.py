@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 from tests.fakes.clock import FakeClock
 
-from tokend_server.engines.local.stores.sql import write_turn
-from tokend_server.engines.local.stores.sql.write_turn import NoTurn, WriteTurn
+from tokend_server.engines.local.stores.sqlite import write_turn
+from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn
 
 #: Longer than any test waits: who is refused sooner has not waited for it.
 STUCK_AFTER = 600.0

@@ -45,11 +45,19 @@ class ObservedStore:
     def check(self) -> None:
         self._measured("check", self._store.check)
 
-    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
-        return self._measured("owners", lambda: self._store.owners(identity_pool_id, logins))
+    def owners(
+        self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
+    ) -> Sequence[str | None]:
+        return self._measured("owners", lambda: self._store.owners(identity_pool_id, logins, deadline))
 
-    def read(self, identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
-        return self._measured("read", lambda: self._store.read(identity_pool_id, logins, identity_id))
+    def read(
+        self,
+        identity_pool_id: str,
+        logins: Iterable[Login],
+        identity_id: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Reading:
+        return self._measured("read", lambda: self._store.read(identity_pool_id, logins, identity_id, deadline))
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool

@@ -1,38 +1,34 @@
 """The store on a SQL database, without what only one of them needs."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
-from typing import Any, Protocol
+from operator import attrgetter, itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
 from tokend_server.engines.local.stores.sql import migrations
-from tokend_server.engines.local.stores.sql.connections import DriverStatement, ReadConnections
+from tokend_server.engines.local.stores.sql.database import Database
 from tokend_server.engines.local.stores.sql.tables import developer_providers, identities, linked_logins, signing_keys
-from tokend_server.engines.local.stores.sql.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Identity, Login, Secret
 
-_OWNER = select(linked_logins.c.identity_id).where(linked_logins.c.login_key == bindparam("login_key"))
 _OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
     linked_logins.c.login_key.in_(bindparam("login_keys", expanding=True))
 )
 _WITH_LOGINS = select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier).outerjoin_from(
     identities, linked_logins
 )
-_IDENTITY = _WITH_LOGINS.where(identities.c.identity_id == bindparam("identity_id"))
-# One statement sees one state of the database, without a transaction.
-_READING = _WITH_LOGINS.where(
-    identities.c.identity_id.in_(_OWNERS.with_only_columns(linked_logins.c.identity_id))
-    | (identities.c.identity_id == bindparam("identity_id"))
-).order_by(identities.c.identity_id)
+# One statement sees one state of the database, without a transaction. An OR in the place of the union would have
+# PostgreSQL look at every identity.
+_WANTED = _OWNERS.with_only_columns(linked_logins.c.identity_id).union_all(
+    select(bindparam("identity_id", type_=identities.c.identity_id.type))
+)
+_READING = _WITH_LOGINS.where(identities.c.identity_id.in_(_WANTED)).order_by(identities.c.identity_id)
 
 _LOGINS_OF_POOL = (
     select(linked_logins.c.provider_name)
@@ -47,60 +43,27 @@ _KEEP_DEVELOPER_PROVIDER = insert(developer_providers).values(
     identity_pool_id=bindparam("pool"), provider_name=bindparam("name")
 )
 
-#: Seconds that a write waits for other writes before it fails.
-LOCK_TIMEOUT = 5.0
-
 #: Seconds that a migration waits for other writes before it fails, and after which it says so.
 MIGRATION_PATIENCE = 30.0
 _MIGRATION_NEWS = 1.0
 
-#: The execution option that tells a database how many seconds a transaction may wait for its lock.
-LOCK_TIMEOUT_OPTION = "tokend_lock_timeout"
-
-
 _log = logging.getLogger(__name__)
-
-
-class Medium(Protocol):
-    """Where a database keeps what it is given."""
-
-    def check(self) -> None:
-        """Makes sure that what is read is what others read.
-
-        Raises:
-            EngineUnavailable: It is not.
-        """
-        ...
-
-    def check_with_log(self) -> None:
-        """Makes sure that what is written is what others will read.
-
-        Raises:
-            EngineUnavailable: It is not.
-        """
-        ...
 
 
 class SqlStore:
     """Identities and signing keys in one SQL database.
 
+    Transactions take rows in one order, so that none waits for another in a circle.
+
     Args:
-        readers: Connections in autocommit, so that a read never waits for a writer.
-        writes: A pool of connections whose transactions are durable when they are committed.
-        medium: Where the database keeps its data.
-        turn: Whose turn it is to write.
+        database: The database.
     """
 
-    def __init__(self, readers: ReadConnections, writes: Engine, medium: Medium, turn: WriteTurn) -> None:
-        self._readers = readers
-        self._owner = DriverStatement(_OWNER, writes.dialect, readers)
-        self._writes = writes
-        self._medium = medium
-        self._turn = turn
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def close(self) -> None:
-        self._readers.close()
-        self._writes.dispose()
+        self._database.close()
 
     def migrate(self) -> list[str]:
         if not self.missing_migrations():
@@ -109,40 +72,40 @@ class SqlStore:
         from tokend_server.engines.local.stores.sql.migrations.upgrade import upgrade  # noqa: PLC0415
 
         try:
-            with self._writing(timeout=_MIGRATION_NEWS) as connection:
-                return upgrade(connection)
+            return self._database.migrate(upgrade, _MIGRATION_NEWS)
         except EngineUnavailable:
             _log.warning(
                 "waiting for the store, which does not let the schema be written",
                 extra={"seconds_at_most": MIGRATION_PATIENCE},
             )
-        with self._writing(timeout=MIGRATION_PATIENCE) as connection:
-            return upgrade(connection)
+        return self._database.migrate(upgrade, MIGRATION_PATIENCE)
 
     def missing_migrations(self) -> list[str]:
-        with self._reading() as connection:
-            return migrations.missing(connection)
+        return self._database.read(migrations.missing)
 
     def check(self) -> None:
-        self._medium.check_with_log()
-        with self._reading() as connection:
-            for table in (identities, linked_logins):
-                connection.execute(select(table).limit(1)).first()
+        self._database.read(_look)
 
-    def owners(self, identity_pool_id: str, logins: Iterable[Login]) -> Sequence[str | None]:
+    def owners(
+        self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
+    ) -> Sequence[str | None]:
         keys = [login_key(identity_pool_id, login) for login in logins]
         if len(keys) == 1:
-            return [self._owner_of(keys[0])]
-        with self._reading() as connection:
-            found = {row.login_key: row.identity_id for row in connection.execute(_OWNERS, {"login_keys": keys})}
+            return [self._database.owner(keys[0], deadline)]
+        rows = self._database.read(lambda connection: connection.execute(_OWNERS, {"login_keys": keys}).all(), deadline)
+        found = {row.login_key: row.identity_id for row in rows}
         return [found.get(key) for key in keys]
 
-    def read(self, identity_pool_id: str, logins: Iterable[Login], identity_id: str | None = None) -> Reading:
+    def read(
+        self,
+        identity_pool_id: str,
+        logins: Iterable[Login],
+        identity_id: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> Reading:
         asked = frozenset(logins)
-        keys = [login_key(identity_pool_id, login) for login in asked]
-        with self._reading() as connection:
-            rows = connection.execute(_READING, {"login_keys": keys, "identity_id": identity_id}).all()
-        found = [_identity(list(group)) for _, group in groupby(rows, attrgetter("identity_id"))]
+        bound = {"login_keys": [login_key(identity_pool_id, login) for login in asked], "identity_id": identity_id}
+        found = _identities(self._database.read(lambda connection: connection.execute(_READING, bound).all(), deadline))
         own = [identity for identity in found if identity.identity_pool_id == identity_pool_id]
         return Reading(
             {login: identity for identity in own for login in asked & identity.logins},
@@ -158,57 +121,45 @@ class SqlStore:
         if hide_disabled:
             page = page.where(identities.c.disabled.is_(False))
         page = page.order_by(identities.c.identity_id).limit(max_results)
-        with self._reading() as connection:
-            return [
-                _identity(rows)
-                for identity_id in connection.execute(page).scalars()
-                if (rows := connection.execute(_IDENTITY, {"identity_id": identity_id}).all())
-            ]
+        whole = _WITH_LOGINS.where(identities.c.identity_id.in_(page)).order_by(identities.c.identity_id)
+        return _identities(self._database.read(lambda connection: connection.execute(whole).all()))
 
     def developer_providers(self) -> dict[str, str]:
-        with self._reading() as connection:
-            return _developer_providers(connection)
+        return self._database.read(_developer_providers)
 
     def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        with self._writing() as connection:
+        def keep(connection: Connection) -> None:
             decided = decide(_developer_providers(connection))
             rows = [{"pool": pool, "name": name} for pool, name in decided.items()]
             if rows:
                 connection.execute(_FORGET_DEVELOPER_PROVIDER, rows)
                 connection.execute(_KEEP_DEVELOPER_PROVIDER, rows)
 
+        self._database.write_alone(keep)
+
     def pools_with_identities(self) -> frozenset[str]:
-        with self._reading() as connection:
-            return frozenset(connection.execute(select(identities.c.identity_pool_id).distinct()).scalars())
+        pools = select(identities.c.identity_pool_id).distinct()
+        return self._database.read(lambda connection: frozenset(connection.execute(pools).scalars()))
 
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
         logins = _LOGINS_OF_POOL.where(linked_logins.c.provider_name == provider_name).limit(1)
-        with self._reading() as connection:
-            return connection.execute(logins, {"identity_pool_id": identity_pool_id}).first() is not None
+        pool = {"identity_pool_id": identity_pool_id}
+        return self._database.read(lambda connection: connection.execute(logins, pool).first() is not None)
 
     def provider_names(self, identity_pool_id: str) -> frozenset[str]:
-        with self._reading() as connection:
-            return frozenset(
-                connection.execute(_LOGINS_OF_POOL.distinct(), {"identity_pool_id": identity_pool_id}).scalars()
-            )
+        names, pool = _LOGINS_OF_POOL.distinct(), {"identity_pool_id": identity_pool_id}
+        return self._database.read(lambda connection: frozenset(connection.execute(names, pool).scalars()))
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
-        with self._writing(deadline) as connection:
-            for change in changes:
-                _write_identity(connection, change)
-            for change in changes:
-                _unlink(connection, change)
-            for change in changes:
-                _link(connection, change)
+        ordered = sorted(changes, key=lambda change: change.after.identity_id)
+        self._database.write(lambda connection: _apply(connection, ordered), deadline)
 
     def delete(self, identity_id: str) -> bool:
-        with self._writing() as connection:
-            deleted = connection.execute(delete(identities).where(identities.c.identity_id == identity_id))
-            return deleted.rowcount == 1
+        one = delete(identities).where(identities.c.identity_id == identity_id)
+        return self._database.write_alone(lambda connection: connection.execute(one).rowcount == 1)
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
-        with self._reading() as connection:
-            return _signing_keys(connection)
+        return self._database.read(_signing_keys)
 
     def add_signing_key(self, key: SigningKey) -> None:
         row = {
@@ -219,67 +170,24 @@ class SqlStore:
             "creation_date": key.creation_date,
             "signs_from": key.signs_from,
         }
-        with self._writing() as connection:
-            connection.execute(insert(signing_keys), row)
+        self._database.write(lambda connection: connection.execute(insert(signing_keys), row))
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
-        with self._writing() as connection:
+        def remove(connection: Connection) -> None:
             check(_signing_keys(connection))
             connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
 
-    def _owner_of(self, key: bytes) -> str | None:
-        try:
-            row = self._owner.first(key)
-        except SQLAlchemyError as error:
-            raise unavailable(error) from error
-        self._medium.check()
-        return None if row is None else row[0]
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._readers.lend() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise unavailable(error) from error
-        self._medium.check()
-
-    @contextmanager
-    def _writing(self, deadline: Deadline | None = None, timeout: float = LOCK_TIMEOUT) -> Iterator[Connection]:
-        if deadline is not None:
-            timeout = min(deadline.remaining(), timeout)
-        try:
-            with self._turn.taken(timeout) as left, self._writes.connect() as unset:
-                connection = unset.execution_options(**{LOCK_TIMEOUT_OPTION: left})
-                with connection.begin():
-                    _check(deadline)
-                    self._medium.check_with_log()
-                    yield connection
-                    self._medium.check_with_log()
-                # What is acknowledged is in the file that is there.
-                self._medium.check_with_log()
-        except NoTurn as error:
-            _check(deadline)
-            raise EngineUnavailable("The identity store is busy with other writes.") from error
-        except IntegrityError as error:
-            raise StaleReading from error
-        except SQLAlchemyError as error:
-            _check(deadline)
-            raise unavailable(error) from error
+        self._database.write_alone(remove)
 
 
-def _check(deadline: Deadline | None) -> None:
-    if deadline is not None:
-        deadline.check()
+def _look(connection: Connection) -> None:
+    for table in (identities, linked_logins):
+        connection.execute(select(table).limit(1)).first()
 
 
-def unavailable(error: Exception) -> EngineUnavailable:
-    """What a failure of the database, as SQLAlchemy, the driver or the system tells it, is to callers."""
-    # The driver's text may hold values; its name for the error says as much.
-    cause = getattr(error, "orig", error)
-    return EngineUnavailable(
-        f"The identity store does not answer ({getattr(cause, 'sqlite_errorname', type(cause).__name__)})."
-    )
+def _identities(rows: Iterable[Row[Any]]) -> list[Identity]:
+    """The identities of rows that are ordered by them."""
+    return [_identity(list(group)) for _, group in groupby(rows, attrgetter("identity_id"))]
 
 
 def _identity(rows: Sequence[Row[Any]]) -> Identity:
@@ -317,6 +225,16 @@ def _signing_key(row: Row[Any]) -> SigningKey:
     )
 
 
+def _apply(connection: Connection, changes: Sequence[Change]) -> None:
+    for change in changes:
+        _write_identity(connection, change)
+    for change in changes:
+        _unlink(connection, change)
+    linked = [row for change in changes for row in _new_links(change)]
+    if linked:
+        connection.execute(insert(linked_logins), sorted(linked, key=itemgetter("login_key")))
+
+
 def _write_identity(connection: Connection, change: Change) -> None:
     after = change.after
     state = {"last_modified_date": after.last_modified_date, "disabled": after.disabled}
@@ -338,18 +256,14 @@ def _unlink(connection: Connection, change: Change) -> None:
         connection.execute(delete(linked_logins).where(linked_logins.c.login_key.in_(keys)))
 
 
-def _link(connection: Connection, change: Change) -> None:
+def _new_links(change: Change) -> list[dict[str, Any]]:
     new = change.after.logins - (change.before.logins if change.before else frozenset())
-    if new:
-        connection.execute(
-            insert(linked_logins),
-            [
-                {
-                    "login_key": login_key(change.after.identity_pool_id, login),
-                    "identity_id": change.after.identity_id,
-                    "provider_name": login.provider_name,
-                    "user_identifier": login.user_identifier.reveal().encode(),
-                }
-                for login in new
-            ],
-        )
+    return [
+        {
+            "login_key": login_key(change.after.identity_pool_id, login),
+            "identity_id": change.after.identity_id,
+            "provider_name": login.provider_name,
+            "user_identifier": login.user_identifier.reveal().encode(),
+        }
+        for login in new
+    ]

@@ -16,13 +16,19 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config
-from tokend_server.engines.local.stores.sql.connections import ReadConnections
-from tokend_server.engines.local.stores.sql.store import LOCK_TIMEOUT, LOCK_TIMEOUT_OPTION, SqlStore, unavailable
-from tokend_server.engines.local.stores.sql.write_turn import WriteTurn
+from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
+from tokend_server.engines.local.stores.sqlite.connections import ReadConnections
+from tokend_server.engines.local.stores.sqlite.database import (
+    LOCK_TIMEOUT,
+    LOCK_TIMEOUT_OPTION,
+    SqliteDatabase,
+    unavailable,
+)
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
+from tokend_server.engines.local.stores.sqlite.write_turn import WriteTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
 
@@ -66,19 +72,20 @@ class SqliteStore(SqlStore):
     """A store on one SQLite file, whose log is copied into the file while a service runs.
 
     Args:
-        readers: As of `SqlStore`.
-        writes: As of `SqlStore`.
+        database: The database.
         file: The file and the log that are open.
-        turn: Whose turn it is to write.
         log: Where writes are before they are in the file.
     """
 
-    def __init__(
-        self, readers: ReadConnections, writes: Engine, file: DatabaseFile, turn: WriteTurn, log: WriteAheadLog
-    ) -> None:
-        super().__init__(readers, writes, file, turn)
+    def __init__(self, database: SqliteDatabase, file: DatabaseFile, log: WriteAheadLog) -> None:
+        super().__init__(database)
+        self._file = file
         self.log = log
         self._checkpoints = Checkpoints(log, SystemClock())
+
+    def check(self) -> None:
+        self._file.check_with_log()
+        super().check()
 
     def start(self, metrics: Metrics) -> None:
         metrics.watch_store_file(self._checkpoints.seconds_behind)
@@ -134,7 +141,7 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         raise unavailable(error) from error
     event.listen(writes, "begin", _begin_immediate)
     event.listen(writes, "commit", log.note_write)
-    return SqliteStore(connections, writes, file, turn, log)
+    return SqliteStore(SqliteDatabase(connections, writes, file, turn), file, log)
 
 
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options

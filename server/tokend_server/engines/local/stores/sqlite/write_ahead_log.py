@@ -12,7 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
-from tokend_server.engines.local.stores.sql.write_turn import NoTurn, WriteTurn
+from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
 
 #: `PRAGMA application_id` of databases of this service: "tokd".
