@@ -4,12 +4,16 @@ import faulthandler
 import os
 from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
 import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.progress import ProgressReporter
 from tests.support.server_process import ServerProcess, write_config
+
+if TYPE_CHECKING:
+    from tests.support.postgresql import PostgresqlServer
 
 #: Seconds that the process has to end after its tests.
 _LAST_PATIENCE = 60
@@ -50,3 +54,11 @@ def tokend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server of its own process, on a fresh store."""
     with ServerProcess(write_config(tmp_path_factory.mktemp("tokend")), afresh=True) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> "PostgresqlServer":
+    """A PostgreSQL that all workers of the run share; a test takes a schema of it."""
+    from tests.support.postgresql import run_directory, shared_server  # noqa: PLC0415 - few tests need the driver
+
+    return shared_server(run_directory(tmp_path_factory))

@@ -31,7 +31,8 @@ def normalized(requirement: str) -> str:
 
 def declared() -> set[str]:
     project = tomllib.loads((SERVER / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {normalized(each) for each in (*project["dependencies"], *project["optional-dependencies"]["otel"])}
+    extras = project["optional-dependencies"].values()
+    return {normalized(each) for each in (*project["dependencies"], *(each for extra in extras for each in extra))}
 
 
 distributions = cache(packages_distributions)

@@ -1,4 +1,4 @@
-"""Makes calls on a database that other processes use too: `python -m tests.linearizability.process FILE`.
+"""Makes calls on a store that other processes use too: `python -m tests.linearizability.process URL`.
 
 It reads rounds from standard input, a line of JSON each: the identity pool, when to begin, and for each thread its
 calls with the seconds to pause before each use of the store. It prints what was answered, a line of JSON for a round.
@@ -13,20 +13,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 from tests.linearizability.calls import Call, Engines, answer
 from tests.linearizability.model import engines
 
-from tokend_server.engines.local.stores.sql.store import SqlStore
-from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.config import Config
+from tokend_server.config import Store as StoreSettings
+from tokend_server.engines.local.store import Store
+from tokend_server.engines.local.stores.opening import open_store
 
 
 class PausingStore:
     """A store before whose every use a thread pauses, which lets other processes in between."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self.of_thread = threading.local()
 
@@ -67,7 +68,8 @@ def run_rounds(store: PausingStore, lines: Iterator[str], threads: ThreadPoolExe
 
 
 def main(arguments: Sequence[str]) -> None:
-    with closing(open_store(Path(arguments[0]))) as store, ThreadPoolExecutor(8) as threads:
+    config = Config(store=StoreSettings(url=arguments[0]))
+    with closing(open_store(config)) as store, ThreadPoolExecutor(8) as threads:
         run_rounds(PausingStore(store), iter(sys.stdin), threads)
 
 

@@ -1,4 +1,4 @@
-"""Rounds of concurrent calls through two processes on one database, and whether some order explains the answers."""
+"""Rounds of concurrent calls through several processes on one store, and whether some order explains the answers."""
 
 import json
 import random
@@ -14,22 +14,21 @@ from typing import Any
 from tests.linearizability.calls import DEVELOPER, PUBLIC, Call
 from tests.linearizability.model import Event, is_explained
 
-from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.config import Config, Store
+from tokend_server.engines.local.stores.opening import open_migrated_store
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds that both processes have to read what they are to do.
+#: Seconds that all processes have to read what they are to do.
 LEAD = 0.005
 
 USERS = ("a", "b", "c", "d")
 
 
-def unexplained(database: Path, seeds: Iterable[int]) -> Iterator[tuple[int, list[Event]]]:
-    """Plays a round for each seed on a new database, and yields those whose answers no order explains."""
-    with closing(open_store(database)) as store:
-        store.migrate()
-    with ExitStack() as stack:
-        running = [stack.enter_context(process(database)) for _ in range(2)]
+def unexplained(url: str, seeds: Iterable[int], processes: int = 2) -> Iterator[tuple[int, list[Event]]]:
+    """Plays a round for each seed on a store that is new, and yields those whose answers no order explains."""
+    with closing(open_migrated_store(Config(store=Store(url=url)))), ExitStack() as stack:
+        running = [stack.enter_context(process(url)) for _ in range(processes)]
         for seed in seeds:
             pool, history = round_of(running, seed)
             if not is_explained(pool, history):
@@ -37,8 +36,8 @@ def unexplained(database: Path, seeds: Iterable[int]) -> Iterator[tuple[int, lis
 
 
 @contextmanager
-def process(database: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.linearizability.process", str(database)]
+def process(url: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.linearizability.process", url]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     ) as running:
@@ -86,17 +85,21 @@ def thread(choose: random.Random, calls: Sequence[dict[str, Any]]) -> dict[str, 
 
 
 def round_of(running: Sequence[subprocess.Popen[str]], seed: int) -> tuple[str, list[Event]]:
-    """A round: three users are registered, six calls are made by four threads at once, and all users are looked up."""
+    """A round: three users are registered, calls are made at once, six by four threads of two processes or one by each
+    of more, and all users are looked up.
+    """
     choose = random.Random(seed)
     pool = f"eu-west-1:{uuid.uuid4()}"
     first = [{"operation": "token", "logins": {DEVELOPER: user}} for user in USERS[:3]]
-    history = made(running, pool, [[thread(choose, first)], []])
+    others: list[list[dict[str, Any]]] = [[] for _ in running[1:]]
+    history = made(running, pool, [[thread(choose, first)], *others])
     identity_ids = [event.answer[1] for event in history]
+    counts = (2, 1) if len(running) == 2 else (1,)
     at_once = [
-        [thread(choose, [any_call(choose, identity_ids) for _ in range(count)]) for count in (2, 1)] for _ in running
+        [thread(choose, [any_call(choose, identity_ids) for _ in range(count)]) for count in counts] for _ in running
     ]
     history += made(running, pool, at_once)
     last = [{"operation": "lookup", "logins": {"user": user}} for user in USERS]
     last += [{"operation": "token", "logins": {DEVELOPER: user}} for user in USERS]
-    history += made(running, pool, [[], [thread(choose, last)]])
+    history += made(running, pool, [*others, [thread(choose, last)]])
     return pool, history

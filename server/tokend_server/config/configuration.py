@@ -20,7 +20,7 @@ from tokend_server.config.listeners import Grpc
 from tokend_server.config.paths import LocalPath
 from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
 from tokend_server.config.service import Issuer, Log, Ops
-from tokend_server.config.stores import SQLITE
+from tokend_server.config.stores import SQLITE, kind_of
 from tokend_server.errors import ConfigError
 from tokend_server.model import ANONYMOUS
 
@@ -144,8 +144,8 @@ class Config(BaseSettings):
 
     @property
     def store_name(self) -> str:
-        """The store as operators know it: the path of a SQLite database, the URL of another."""
-        return self.store_url.removeprefix(SQLITE)
+        """The store as operators know it: the path of a SQLite database, or the URL of another without its secrets."""
+        return kind_of(self.store_url).shown(self.store_url)
 
     @property
     def store_file(self) -> Path:
@@ -154,7 +154,7 @@ class Config(BaseSettings):
         Raises:
             ConfigError: The store is of another kind.
         """
-        if self.store_name == self.store_url:
+        if not self.store_url.startswith(SQLITE):
             raise ConfigError(["store.url: names no SQLite database"])
         return Path(self.store_name)
 

@@ -13,20 +13,50 @@ from tokend_server.config.fields import (
     Section,
     provider_issuer,
 )
-from tokend_server.config.stores import StoreUrl
+from tokend_server.config.paths import LocalPath
+from tokend_server.config.stores import SQLITE, StoreUrl, kind_of
 
 #: The pool that is ready when nothing is configured. Its region is none of AWS's.
 EMBEDDED_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 EMBEDDED_DEVELOPER_PROVIDER = "login.example.internal"
+
+#: The settings in [store] that every kind of store has.
+_OF_EVERY_STORE = frozenset({"url", "migrate_on_start"})
 
 
 class Store(Section):
     """The local engine's store."""
 
     url: StoreUrl | None = Field(
-        None, description="sqlite:///PATH, or dynamodb://TABLE?region=REGION; default tokend.db in data_dir"
+        None,
+        repr=False,
+        description="sqlite:///PATH, postgresql://USER@HOST/DATABASE as libpq takes it, or "
+        "dynamodb://TABLE?region=REGION; default tokend.db in data_dir",
     )
     migrate_on_start: bool = Field(True, description="Let serve create and upgrade the schema")
+    password_file: LocalPath | None = Field(
+        None, description="PostgreSQL: file with the password, which is read again for each new connection"
+    )
+    database_schema: str | None = Field(
+        None,
+        max_length=63,
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="PostgreSQL: schema of the tables; default the first of the role's search_path",
+    )
+    max_connections: int | None = Field(
+        None, ge=2, le=1028, description="PostgreSQL: most connections; default grpc.threads and 4 for other work"
+    )
+    timeout_seconds: PositiveSeconds = Field(
+        5.0, description="PostgreSQL: longest that a call waits for the store, whatever its caller's deadline"
+    )
+
+    @model_validator(mode="after")
+    def _settings_of_its_kind(self) -> Self:
+        kind = kind_of(self.url or SQLITE)
+        given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        if others := given.difference(kind.settings, _OF_EVERY_STORE):
+            raise ValueError(f"{', '.join(sorted(others))}: not for the kind of store that url names")
+        return self
 
 
 class Cognito(Section):

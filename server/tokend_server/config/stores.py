@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 from tokend_server.config.dynamodb import FORM as DYNAMODB_FORM
 from tokend_server.config.dynamodb import read_dynamodb
 from tokend_server.config.paths import expanded_of_url
+from tokend_server.config.postgresql_url import FORM, read_postgresql, shown_postgresql
 
 #: How the URL of a SQLite database begins.
 SQLITE = "sqlite:///"
@@ -19,12 +20,18 @@ class StoreKind(NamedTuple):
     Attributes:
         form: How its URLs look, for people.
         read: Returns a URL as it is used, with the home directory in it; raises ValueError where it is none.
+        shown: Returns what people are shown of such a URL, without its secrets.
         module: Has the function `open_configured(config)`, which opens it; it is loaded when the store is configured.
+        extra: The extra of the server's distribution that has what the module needs; empty where nothing is.
+        settings: The settings in `[store]` that are for this kind, beside those for all.
     """
 
     form: str
     read: Callable[[str], str]
+    shown: Callable[[str], str]
     module: str
+    extra: str = ""
+    settings: frozenset[str] = frozenset()
 
 
 def _read_sqlite(url: str) -> str:
@@ -39,12 +46,22 @@ STORE_KINDS: Mapping[str, StoreKind] = {
     "sqlite": StoreKind(
         "sqlite:///PATH, with a file that outlives the process",
         _read_sqlite,
+        lambda url: url.removeprefix(SQLITE),
         "tokend_server.engines.local.stores.sqlite.store",
     ),
     "dynamodb": StoreKind(
         DYNAMODB_FORM,
         read_dynamodb,
+        str,
         "tokend_server.engines.local.stores.dynamodb.store",
+    ),
+    "postgresql": StoreKind(
+        FORM,
+        read_postgresql,
+        shown_postgresql,
+        "tokend_server.engines.local.stores.postgresql.store",
+        extra="postgresql",
+        settings=frozenset({"max_connections", "password_file", "database_schema", "timeout_seconds"}),
     ),
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from tokend_server.config import Config
 from tokend_server.config.environment import service_variables
 from tokend_server.config.issuer_url import issuer_warnings
+from tokend_server.config.postgresql_url import is_unverified
 
 
 def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
@@ -21,5 +22,10 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
         )
     if config.issuer.url and config.pools_of("local"):
         yield from (f"issuer.url: {warning}" for warning in issuer_warnings(config.issuer.url))
+    if config.pools_of("local") and is_unverified(config.store_url):
+        yield (
+            "store.url: whoever stands between could answer for the database and read the signing keys: add "
+            "sslmode=verify-full and sslrootcert"
+        )
     if config.callers.jwt and config.callers.max_token_bytes > config.grpc.max_metadata_bytes:
         yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can bear a token of that length"

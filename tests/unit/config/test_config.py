@@ -81,8 +81,12 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_OPS_LABELLED_POOLS": ("7", 7),
     "TOKEND_OPS_UNREADY_AFTER_SECONDS": ("7.5", 7.5),
     "TOKEND_OPS_DEAD_AFTER_SECONDS": ("90", 90.0),
-    "TOKEND_STORE_URL": ("sqlite:////var/lib/other.db", "sqlite:////var/lib/other.db"),
+    "TOKEND_STORE_URL": ("postgresql://me@db/tokend", "postgresql://me@db/tokend"),
     "TOKEND_STORE_MIGRATE_ON_START": ("false", False),
+    "TOKEND_STORE_PASSWORD_FILE": ("/run/secrets/store", Path("/run/secrets/store")),
+    "TOKEND_STORE_DATABASE_SCHEMA": ("tokend", "tokend"),
+    "TOKEND_STORE_MAX_CONNECTIONS": ("7", 7),
+    "TOKEND_STORE_TIMEOUT_SECONDS": ("2.5", 2.5),
     "TOKEND_COGNITO_ENDPOINT_URL": ("https://cognito.example/", "https://cognito.example"),
     "TOKEND_COGNITO_PROFILE": ("tokens", "tokens"),
     "TOKEND_COGNITO_ROLE_ARN": (
@@ -135,6 +139,10 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "TOKEND_GRPC_IDENTIFY_BY": ("TOKEND_CALLERS_KEYS", "TOKEND_CALLERS_JWT", "TOKEND_POLICY"),
     "TOKEND_GRPC_LISTENERS": ("TOKEND_CALLERS_KEYS", "TOKEND_POLICY"),
     "TOKEND_AUDIT_REQUIRED": ("TOKEND_AUDIT_DESTINATION",),
+    "TOKEND_STORE_PASSWORD_FILE": ("TOKEND_STORE_URL",),
+    "TOKEND_STORE_DATABASE_SCHEMA": ("TOKEND_STORE_URL",),
+    "TOKEND_STORE_MAX_CONNECTIONS": ("TOKEND_STORE_URL",),
+    "TOKEND_STORE_TIMEOUT_SECONDS": ("TOKEND_STORE_URL",),
 }
 
 Load = Callable[[str], Config]
@@ -307,7 +315,7 @@ url = "http://tokens.example"
 [ops]
 listen = "9090"
 [store]
-url = "postgresql://db"
+url = "mysql://db"
 [log]
 level = "loud"
 [pools.nowhere]
@@ -801,7 +809,9 @@ def test_an_issuer_url_is_refused(url: str, problems: Problems) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        f'[store]\nurl = "postgresql://user:{SECRET}@db/tokend"',
+        f'[store]\nurl = "mysql://user:{SECRET}@db/tokend"',
+        f'[store]\nurl = "postgresql://user:{SECRET}@{SECRET}@db/tokend"',
+        f'[store]\nurl = "postgresql://user@db/tokend?password={SECRET}"',
         f'[grpc]\nlisten = ["user:{SECRET}@10.0.0.1:1"]',
         f'[ops]\nlisten = "{SECRET}"',
         f'[log]\nlevel = "{SECRET}"',

@@ -16,7 +16,14 @@ def open_store(config: Config) -> Store:
         ConfigError: The store cannot be used as configured.
         EngineUnavailable: The store does not answer.
     """
-    store: Store = import_module(kind_of(config.store_url).module).open_configured(config)
+    kind = kind_of(config.store_url)
+    try:
+        module = import_module(kind.module)
+    except ImportError as error:
+        if not kind.extra:
+            raise
+        raise ConfigError([f"store.url: needs tokend-server[{kind.extra}] to be installed: {error}"]) from error
+    store: Store = module.open_configured(config)
     return store
 
 

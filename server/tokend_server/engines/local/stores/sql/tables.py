@@ -18,11 +18,14 @@ from tokend_server.engines.local.store import LOGIN_KEY_BYTES
 
 metadata = MetaData()
 
+#: The id of an identity or of a pool. Ids are compared, and listed in the order of their bytes, whatever the database.
+_ID = String(55).with_variant(String(55, collation="C"), "postgresql")
+
 identities = Table(
     "identities",
     metadata,
-    Column("identity_id", String(55), primary_key=True),
-    Column("identity_pool_id", String(55), nullable=False),
+    Column("identity_id", _ID, primary_key=True),
+    Column("identity_pool_id", _ID, nullable=False),
     Column("creation_date", BigInteger, nullable=False),
     Column("last_modified_date", BigInteger, nullable=False),
     Column("disabled", Boolean, nullable=False),
@@ -56,6 +59,6 @@ signing_keys = Table(
 developer_providers = Table(
     "developer_providers",
     metadata,
-    Column("identity_pool_id", String(55), primary_key=True),
+    Column("identity_pool_id", _ID, primary_key=True),
     Column("provider_name", String(128), nullable=False),
 )

@@ -8,12 +8,14 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_ID = sa.String(55).with_variant(sa.String(55, collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
         "identities",
-        sa.Column("identity_id", sa.String(55), primary_key=True),
-        sa.Column("identity_pool_id", sa.String(55), nullable=False),
+        sa.Column("identity_id", _ID, primary_key=True),
+        sa.Column("identity_pool_id", _ID, nullable=False),
         sa.Column("creation_date", sa.BigInteger, nullable=False),
         sa.Column("last_modified_date", sa.BigInteger, nullable=False),
         sa.Column("disabled", sa.Boolean, nullable=False),
@@ -23,9 +25,7 @@ def upgrade() -> None:
     op.create_table(
         "linked_logins",
         sa.Column("login_key", sa.LargeBinary(32), primary_key=True),
-        sa.Column(
-            "identity_id", sa.String(55), sa.ForeignKey("identities.identity_id", ondelete="CASCADE"), nullable=False
-        ),
+        sa.Column("identity_id", _ID, sa.ForeignKey("identities.identity_id", ondelete="CASCADE"), nullable=False),
         sa.Column("provider_name", sa.String(128), nullable=False),
         sa.Column("user_identifier", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,

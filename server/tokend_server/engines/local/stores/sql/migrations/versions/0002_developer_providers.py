@@ -12,7 +12,9 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "developer_providers",
-        sa.Column("identity_pool_id", sa.String(55), primary_key=True),
+        sa.Column(
+            "identity_pool_id", sa.String(55).with_variant(sa.String(55, collation="C"), "postgresql"), primary_key=True
+        ),
         sa.Column("provider_name", sa.String(128), nullable=False),
     )
 

