@@ -17,6 +17,9 @@ import (
 	"tokend.internal/go/tokendv1"
 )
 
+// returnTimeout is how long a client may take to come back to a server that was started again.
+const returnTimeout = 30 * time.Second
+
 type callStep struct {
 	Call      string            `json:"call"`
 	Request   json.RawMessage   `json:"request"`
@@ -301,7 +304,19 @@ type conductorStep struct {
 	Conductor string `json:"conductor"`
 }
 
-func (p *play) conductor(step conductorStep) { p.conduct(step.Conductor) }
+// conductor has the conductor do something. A server that is started again has the client back: its first call is not the
+// one that finds out.
+func (p *play) conductor(step conductorStep) {
+	p.conduct(step.Conductor)
+	if step.Conductor != "/start" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.t.Context(), returnTimeout)
+	defer cancel()
+	if !tokend.AwaitReady(ctx, p.client) {
+		p.t.Fatal("the client does not come back")
+	}
+}
 
 type verifyStep struct {
 	Verify string `json:"verify"`

@@ -1,6 +1,22 @@
 package tokend
 
-import "google.golang.org/grpc/credentials"
+import (
+	"context"
+
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+)
+
+// AwaitReady connects where there is no connection, and waits until one has a healthy server; false once ctx is done.
+func AwaitReady(ctx context.Context, client *Client) bool {
+	client.connection.Connect()
+	for state := client.connection.GetState(); state != connectivity.Ready; state = client.connection.GetState() {
+		if !client.connection.WaitForStateChange(ctx, state) {
+			return false
+		}
+	}
+	return true
+}
 
 // AwaitRefresh waits until the refresh of a source that runs has ended; at once if none does.
 func AwaitRefresh(source TokenSource) {

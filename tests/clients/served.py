@@ -28,9 +28,6 @@ _HTTP_TIMEOUT = 30
 
 _LOOK_AGAIN = 0.02
 
-#: Seconds that a client has to read the first answer of its watch, which no server sees.
-_READS_ANSWER = 0.3
-
 #: Below the ports that the kernel gives to clients: one of those could take the port while no server listens on it.
 _PORTS = range(15_000, 32_000)
 
@@ -83,13 +80,14 @@ max_attempts = 1
             self._server = ServerProcess(self._config, self._environment)
 
     def start_again(self) -> None:
-        """Serves, and waits until the client is back, if it has one: until its health is watched."""
+        """Serves, and waits until the client is back, if it has one: until its health is watched.
+
+        Only the client sees when it has read that it is healthy: who plays the case waits for that.
+        """
         self.start()
         deadline = time.monotonic() + RETURN_TIMEOUT
         while self._has_client and not self._watches() and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN)
-        if self._has_client:
-            time.sleep(_READS_ANSWER)
 
     def stop(self) -> None:
         """Ends the process in good order."""
