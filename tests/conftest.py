@@ -30,8 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ProgressReporter(config))
 
 
-def pytest_unconfigure() -> None:
-    """Reports a thread that a test has left running as a failure: the process would never end."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Reports a thread that a test has left running as a failure: the process would never end.
+
+    A worker of pytest-xdist is left out: it waits for the other workers when its tests are done, and is ended then.
+    """
+    if hasattr(config, "workerinput"):
+        return
     faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=2)
 
 
