@@ -27,11 +27,6 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.token-of-this.service_account=="
 
 
 @pytest.fixture
-def http() -> IssuerHttp:
-    return open_http()
-
-
-@pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[GuardedProvider]:
     with GuardedProvider(OidcProvider(), tmp_path, TOKEN) as running:
         yield running

@@ -1,6 +1,5 @@
 import logging
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +12,7 @@ from tokend_server.clock import Deadline, SystemClock
 from tokend_server.errors import DeadlineExceeded
 from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.keys import COOL_DOWN, MAX_AGE, KeyNotKnownYet, KeysUnavailable, ProviderKeys
-from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.outbound import IssuerHttp
 from tokend_server.oidc.waits import Waits
 
 NAME = "login.example"
@@ -22,17 +21,6 @@ NAME = "login.example"
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def http() -> IssuerHttp:
-    return open_http()
-
-
-@pytest.fixture
-def provider() -> Iterator[OidcProvider]:
-    with OidcProvider() as running:
-        yield running
 
 
 @pytest.fixture

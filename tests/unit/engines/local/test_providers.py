@@ -2,7 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import pytest
@@ -38,17 +38,6 @@ ABSENT = object()
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(now=NOW + 0.5)
-
-
-@pytest.fixture
-def http() -> IssuerHttp:
-    return open_http()
-
-
-@pytest.fixture
-def provider() -> Iterator[OidcProvider]:
-    with OidcProvider() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.oidc_provider import OidcProvider
@@ -7,23 +5,12 @@ from tests.unit.access.authentication.jwt.listener import NOW, SKEW, Listener
 
 from tokend_server.access.authentication.jwt import TokenIssuer, token_issuer
 from tokend_server.oidc.issuers import Issuers
-from tokend_server.oidc.outbound import IssuerHttp, open_http
+from tokend_server.oidc.outbound import IssuerHttp
 
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(now=NOW + 0.5)
-
-
-@pytest.fixture
-def http() -> IssuerHttp:
-    return open_http()
-
-
-@pytest.fixture
-def provider() -> Iterator[OidcProvider]:
-    with OidcProvider() as running:
-        yield running
 
 
 @pytest.fixture
