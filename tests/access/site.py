@@ -114,7 +114,6 @@ identify_by = ["mutual_tls"]
 max_connection_age_seconds = 1
 """
     more = f"""
-signing_algorithm = "ES256"
 [limits]
 calls_per_second = 0
 [policy.shop]

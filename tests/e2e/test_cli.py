@@ -310,7 +310,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
         def signing() -> str:
             token = get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: "cli-alice"}).token
             key = jwt.PyJWKClient(f"{server.issuer}/.well-known/jwks.json").get_signing_key_from_jwt(token)
-            jwt.decode(token, key, algorithms=["RS512"], audience=POOL_ID)
+            jwt.decode(token, key, algorithms=["ES256"], audience=POOL_ID)
             return str(jwt.get_unverified_header(token)["kid"])
 
         def published() -> list[str]:
@@ -328,7 +328,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
             return {key["KeyId"]: key["State"] for key in done("keys", "list", "--config", str(config))["Keys"]}
 
         first = signing()
-        waiting = done("keys", "add", "RS512", "--config", str(config))
+        waiting = done("keys", "add", "ES256", "--config", str(config))
         wait_until_published(first, waiting["KeyId"])
         assert signing() == first
         assert states() == {first: "signing", waiting["KeyId"]: "published"}
@@ -336,7 +336,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
         assert until == timedelta(hours=1)
 
         assert "signs" in failed("keys", "remove", first, "--config", str(config))
-        replacing = done("keys", "add", "RS512", "--signs-in", "0", "--config", str(config))["KeyId"]
+        replacing = done("keys", "add", "ES256", "--signs-in", "0", "--config", str(config))["KeyId"]
         wait_until_published(first, waiting["KeyId"], replacing)
         assert signing() == replacing
         assert "may be valid until" in failed("keys", "remove", first, "--config", str(config))

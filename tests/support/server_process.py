@@ -19,7 +19,10 @@ DEVELOPER_PROVIDER = "login.example.test"
 
 
 def write_config(directory: Path, extra: str = "", grpc: str = "") -> Path:
-    """A configuration on free ports with one pool; `extra` is more TOML, `grpc` more of its [grpc] table."""
+    """A configuration on free ports with one pool; `extra` is more TOML, `grpc` more of its [grpc] table.
+
+    The pool's algorithm is the one whose keys cost a start nothing: to make and to check an RSA key takes 0.15 s.
+    """
     path = directory / "tokend.toml"
     path.write_text(
         f"""
@@ -35,6 +38,7 @@ listen = "127.0.0.1:0"
 url = "sqlite:///{directory}/tokend.db"
 [pools."{POOL_ID}"]
 developer_provider_name = "{DEVELOPER_PROVIDER}"
+signing_algorithm = "ES256"
 {extra}
 """,
         encoding="utf-8",

@@ -64,7 +64,7 @@ def test_discovery_says_where_the_issuer_keeps_what(http: httpx.Client, service:
 def test_only_the_algorithms_of_the_pools_are_announced(http: httpx.Client, tokend: ServerProcess) -> None:
     document = http.get(tokend.issuer + DISCOVERY_PATH).json()
     assert document["issuer"] == tokend.issuer
-    assert document["id_token_signing_alg_values_supported"] == ["RS512"]
+    assert document["id_token_signing_alg_values_supported"] == ["ES256"]
 
 
 def test_the_keys_are_the_same_on_both_paths(http: httpx.Client, issuer: str) -> None:

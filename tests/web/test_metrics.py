@@ -106,7 +106,7 @@ def test_a_call_is_counted_where_it_belongs(tokend: ServerProcess, scrape: Scrap
         ("tokend_identities", "tokend_identities_total", {**pool, "outcome": "created"}),
         ("tokend_identities", "tokend_identities_total", {**pool, "outcome": "retrieved"}),
         ("tokend_identities", "tokend_identities_total", {**pool, "outcome": "linked"}),
-        ("tokend_tokens_issued", "tokend_tokens_issued_total", {**pool, "alg": "RS512"}),
+        ("tokend_tokens_issued", "tokend_tokens_issued_total", {**pool, "alg": "ES256"}),
         ("tokend_engine_seconds", "tokend_engine_seconds_count", {"engine": "local", "operation": operation}),
         ("grpc_server_started", "grpc_server_started_total", {"grpc_method": operation}),
         ("grpc_server_handled", "grpc_server_handled_total", {"grpc_method": operation, "grpc_code": "OK"}),
@@ -154,7 +154,7 @@ def test_series_are_there_before_they_are_needed(scrape: Scrape) -> None:
 
 def test_the_age_of_the_signing_key_is_reported(scrape: Scrape) -> None:
     (sample,) = scrape()["tokend_signing_key_age_seconds"].samples
-    assert sample.labels == {"alg": "RS512"}
+    assert sample.labels == {"alg": "ES256"}
     assert sample.value >= 0
 
 
