@@ -1,16 +1,20 @@
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tokend_server.cli.options import config_option, echo_json, iso
+from tokend_server.cli.options import config_option, echo_json, iso, progress_of
 from tokend_server.clock import SystemClock
-from tokend_server.config import load_config
+from tokend_server.config import Config, load_config
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.build import new_guid
+from tokend_server.engines.local.developer_providers import keep_developer_providers
+from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
+from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, problems
 from tokend_server.errors import ResourceNotFound, UnsupportedByEngine
 from tokend_server.model import Identity
 
@@ -73,6 +77,41 @@ def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[
         raise click.ClickException(f"not found: {', '.join(missing)}")
 
 
+@identities.command()
+@config_option
+@_pool_option
+def export(config_path: Path | None, identity_pool_id: str) -> None:
+    """Print all identities of a pool with their logins, as lines of JSON. They say who the users are."""
+    with _opened(config_path, identity_pool_id) as (_config, store):
+        for line in exported(store, identity_pool_id):
+            click.echo(line)
+
+
+@identities.command("import")
+@config_option
+@_pool_option
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def import_(config_path: Path | None, identity_pool_id: str, file: Path) -> None:
+    """Create the identities of FILE, with their ids and logins; what is there stays as it is.
+
+    FILE has what `export` prints. Nothing is created while a line of it cannot be read. An import that was broken off
+    is repeated. Exit code 1: some were left out, which contradict what is there.
+    """
+    with _opened(config_path, identity_pool_id) as (config, store):
+        pool = config.pools[identity_pool_id]
+        names = frozenset({pool.developer_provider_name, *pool.open_id_connect_providers})
+        with file.open("rb") as lines:
+            wrong = list(islice(problems(lines, identity_pool_id, names), MOST_NAMED))
+        if wrong:
+            raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
+        keep_developer_providers(store, {identity_pool_id: pool})
+        with file.open("rb") as lines, progress_of("importing") as progress:
+            done = Import(store, SystemClock()).run(lines, progress)
+    click.echo(f"identities: {done.created} created, {done.present} there already, {len(done.problems)} left out")
+    if done.problems:
+        raise click.ClickException("\n".join(done.problems[:MOST_NAMED]))
+
+
 def _deleted(administration: IdentityAdministration, identity_id: str) -> bool:
     try:
         administration.delete(identity_id)
@@ -83,16 +122,19 @@ def _deleted(administration: IdentityAdministration, identity_id: str) -> bool:
 
 @contextmanager
 def _administration(config_path: Path | None, identity_pool_id: str) -> Iterator[IdentityAdministration]:
+    with _opened(config_path, identity_pool_id) as (_config, store):
+        yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
+
+
+@contextmanager
+def _opened(config_path: Path | None, identity_pool_id: str) -> Iterator[tuple[Config, Store]]:
     config = load_config(config_path)
     if identity_pool_id not in config.pools:
         raise ResourceNotFound.identity_pool(identity_pool_id)
     if identity_pool_id not in config.pools_of("local"):
         raise UnsupportedByEngine("The identities of Cognito's pools are managed by the AWS CLI and console.")
-    store = open_migrated_store(config)
-    try:
-        yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
-    finally:
-        store.close()
+    with closing(open_migrated_store(config)) as store:
+        yield config, store
 
 
 def _described(identity: Identity) -> dict[str, Any]:

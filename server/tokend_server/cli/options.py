@@ -1,7 +1,9 @@
 """What several commands have in common."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,20 @@ def config_option(command: _Command) -> _Command:
         envvar="TOKEND_CONFIG",
         help="tokend.toml; without it, the embedded default.",
     )(command)
+
+
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int], None]]:
+    """Shows a number that grows, on a terminal."""
+    is_seen = sys.stderr is not None and sys.stderr.isatty()
+
+    def show(count: int) -> None:
+        if is_seen:
+            click.echo(f"\r{what}: {count}", nl=False, err=True)
+
+    yield show
+    if is_seen:
+        click.echo(err=True)
 
 
 def echo_json(document: object) -> None:

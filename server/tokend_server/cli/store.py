@@ -1,13 +1,12 @@
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import click
 
+from tokend_server.cli.options import progress_of
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, Store, load_config
-from tokend_server.engines.local.copying import Contents, Copying, Progress, contents
+from tokend_server.engines.local.copying import Contents, Copying, contents
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import ConfigError
 
@@ -35,13 +34,13 @@ def copy(source: str, target: str, *, delete: bool) -> None:
         if from_store.missing_migrations():
             raise ConfigError(["store: FROM has not the schema of this release: check its place, or migrate it"])
         to_store = undo.enter_context(closing(open_migrated_store(to_config)))
-        with _progress("copying") as progress:
+        with progress_of("copying") as progress:
             written = Copying(from_store, to_store, SystemClock()).run(progress, delete=delete)
         click.echo(
             f"identities: {written.created} created, {written.changed} changed, {written.deleted} deleted; "
             f"signing keys: {written.keys} copied"
         )
-        with _progress("comparing") as progress:
+        with progress_of("comparing") as progress:
             ours, theirs = contents(from_store, progress), contents(to_store, progress)
     click.echo(f"FROM: {_described(ours)}\nTO:   {_described(theirs)}")
     if ours != theirs:
@@ -55,20 +54,6 @@ def _configured(place: str) -> Config:
         return Config().model_copy(update={"store": Store.model_validate({"url": place})})
     except ValueError as error:
         raise ConfigError([f"store.url: {each['msg']}" for each in getattr(error, "errors", list)()]) from None
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Progress]:
-    """Shows a number that grows, on a terminal."""
-    is_seen = sys.stderr is not None and sys.stderr.isatty()
-
-    def show(count: int) -> None:
-        if is_seen:
-            click.echo(f"\r{what}: {count}", nl=False, err=True)
-
-    yield show
-    if is_seen:
-        click.echo(err=True)
 
 
 def _described(held: Contents) -> str:

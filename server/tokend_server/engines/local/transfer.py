@@ -1,0 +1,168 @@
+"""Identities as lines of JSON: a pool's, to be kept or read by other programs, and back into a store with their ids."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.errors import LimitExceeded
+from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login, NumericDate, Secret
+
+#: Identities that are read at once, and created in one commit.
+_PAGE, _BATCH = 500, 20
+
+#: Lines with a problem that are named; the others are counted.
+MOST_NAMED = 20
+
+_Id = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class LoginLine(_Line):
+    """A login as a line has it."""
+
+    ProviderName: str = Field(min_length=1, max_length=128)
+    UserIdentifier: str = Field(min_length=1, max_length=1024)
+
+
+class IdentityLine(_Line):
+    """A line."""
+
+    IdentityId: _Id
+    IdentityPoolId: _Id
+    CreationDate: AwareDatetime
+    LastModifiedDate: AwareDatetime
+    Disabled: bool = False
+    Logins: tuple[LoginLine, ...] = Field((), max_length=MAX_LINKED_LOGINS)
+
+
+@dataclass
+class Imported:
+    """What an import has done.
+
+    Attributes:
+        created: Identities that were created.
+        present: Identities that were there already, as the line says.
+        problems: Lines that were left out, and why.
+    """
+
+    created: int = 0
+    present: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def exported(store: Store, identity_pool_id: str) -> Iterator[str]:
+    """The lines of a pool, in order of the ids; they are ASCII, and hold the logins as they are."""
+    after = None
+    while page := store.identities(identity_pool_id, max_results=_PAGE, after=after, hide_disabled=False):
+        yield from map(_line, page)
+        after = page[-1].identity_id
+
+
+def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: frozenset[str]) -> Iterator[str]:
+    """What keeps lines from being imported, without their values: a text for each."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            identity = _identity(line)
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_input=False, include_context=False):
+                yield f"line {number}: {'.'.join(map(str, each['loc'])) or 'the line'}: {each['msg']}"
+            continue
+        if identity.identity_pool_id != identity_pool_id:
+            yield f"line {number}: IdentityPoolId: is another pool"
+        if strange := sorted({login.provider_name for login in identity.logins} - provider_names):
+            yield f"line {number}: Logins: {', '.join(strange)}: no provider of the pool"
+
+
+class Import:
+    """An import into a store.
+
+    Args:
+        store: The store.
+        clock: The time.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._deadline = Deadline(clock)
+        self._done = Imported()
+
+    def run(self, lines: Iterable[bytes], progress: Callable[[int], None]) -> Imported:
+        """Creates the identities of lines in which nothing is wrong; what is there stays as it is.
+
+        Raises:
+            EngineUnavailable: The store does not answer; the import may be repeated.
+        """
+        batch: list[tuple[int, Identity]] = []
+        for number, line in enumerate(lines, start=1):
+            batch.append((number, _identity(line)))
+            if len(batch) == _BATCH:
+                self._create(batch)
+                batch.clear()
+            if number % _PAGE == 0:
+                progress(number)
+        self._create(batch)
+        return self._done
+
+    def _create(self, batch: Sequence[tuple[int, Identity]]) -> None:
+        if not batch:
+            return
+        try:
+            self._commit(*(identity for _number, identity in batch))
+        except (StaleReading, LimitExceeded):
+            for number, identity in batch:
+                self._create_one(number, identity)
+
+    def _create_one(self, number: int, identity: Identity) -> None:
+        try:
+            self._commit(identity)
+        except StaleReading:
+            reading = self._store.read(identity.identity_pool_id, tuple(identity.logins), identity.identity_id)
+            if reading.named is not None and _line(reading.named) == _line(identity):
+                self._done.present += 1
+            elif reading.named is not None:
+                self._done.problems.append(f"line {number}: the store has the identity with other contents")
+            else:
+                self._done.problems.append(f"line {number}: a login is linked to another identity")
+
+    def _commit(self, *created: Identity) -> None:
+        self._store.commit(*(Change(None, each) for each in created), deadline=self._deadline)
+        self._done.created += len(created)
+
+
+def _line(identity: Identity) -> str:
+    logins = sorted((login.provider_name, login.user_identifier.reveal()) for login in identity.logins)
+    return json.dumps(
+        {
+            "IdentityId": identity.identity_id,
+            "IdentityPoolId": identity.identity_pool_id,
+            "CreationDate": _date(identity.creation_date),
+            "LastModifiedDate": _date(identity.last_modified_date),
+            "Disabled": identity.disabled,
+            "Logins": [{"ProviderName": provider, "UserIdentifier": user} for provider, user in logins],
+        }
+    )
+
+
+def _date(date: NumericDate) -> str:
+    return datetime.fromtimestamp(date, UTC).isoformat()
+
+
+def _identity(line: bytes) -> Identity:
+    read = IdentityLine.model_validate_json(line)
+    return Identity(
+        identity_id=read.IdentityId,
+        identity_pool_id=read.IdentityPoolId,
+        creation_date=int(read.CreationDate.timestamp()),
+        last_modified_date=int(read.LastModifiedDate.timestamp()),
+        logins=frozenset(Login(each.ProviderName, Secret(each.UserIdentifier)) for each in read.Logins),
+        disabled=read.Disabled,
+    )
