@@ -17,9 +17,9 @@ from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.process.log_writer import LogWriter
-from tokend_server.readiness import Patience, Readiness
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import announcing
+from tokend_server.rpc.readiness import Patience, Readiness
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages

@@ -12,7 +12,7 @@ from tests.support.grpc_service import PATIENCE, GrpcService, failure, grpc_serv
 from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, watch_health
 
 from tokend_server.errors import EngineUnavailable
-from tokend_server.readiness import Readiness
+from tokend_server.rpc.readiness import Readiness
 
 NAMES = ("", "tokend.v1.DeveloperIdentityService")
 

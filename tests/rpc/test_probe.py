@@ -17,10 +17,10 @@ from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health
 
 from tokend_server.callers import keys
-from tokend_server.readiness import Patience, Reach, Readiness
 from tokend_server.rpc import probe
 from tokend_server.rpc.probe import Prober, Target
 from tokend_server.rpc.reach import takes_connections
+from tokend_server.rpc.readiness import Patience, Reach, Readiness
 
 LOOPBACK = "127.0.0.1"
 KEYS = {

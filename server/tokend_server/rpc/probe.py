@@ -18,8 +18,8 @@ from pathlib import Path
 import grpc
 
 from tokend_server.clock import Clock
-from tokend_server.readiness import Reach
 from tokend_server.rpc.reach import takes_connections
+from tokend_server.rpc.readiness import Reach
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from tokend_server.engines.build import Engines, build_engines
 from tokend_server.engines.cognito.trouble_watch import MOST_NAMED, TROUBLE_SECONDS, TroubleWatch
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable
 from tokend_server.metrics import Metrics
-from tokend_server.readiness import Readiness
+from tokend_server.rpc.readiness import Readiness
 
 REJECTED = EngineCredentialsRejected("Refused.")
 DOWN = EngineUnavailable("It does not answer.")
