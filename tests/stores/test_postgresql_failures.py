@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg
 import pytest
 from tests.contracts.store_contract import POOL, identity, login
 from tests.stores.opened import Opened, create, deadline_in, owner, until_back
@@ -131,3 +132,35 @@ def test_a_known_user_takes_one_round_trip(distant: Store, proxy: FaultProxy) ->
     for _ in range(5):
         owner(distant, "x")
     assert proxy.requests - before == 5
+
+
+def test_what_looks_at_all_rows_may_take_longer_than_a_call(postgresql: PostgresqlServer, opened: Opened) -> None:
+    url = postgresql.new_schema()
+    store = opened(url, timeout_seconds=0.2)
+    create(store, identity("a", "x"))
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as threads:
+        other.execute("LOCK TABLE identities IN ACCESS EXCLUSIVE MODE")
+        looking = threads.submit(store.pools_with_identities)
+        with pytest.raises(EngineUnavailable):
+            store.identities(POOL, max_results=1, after=None, hide_disabled=False)
+        other.rollback()
+        assert looking.result() == {POOL}
+
+
+def test_a_commit_that_the_server_acknowledges_with_a_warning_may_be_lost(
+    postgresql: PostgresqlServer, opened: Opened
+) -> None:
+    url = postgresql.new_schema()
+    store = opened(url)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE WARNING 'not replicated'; RETURN NULL; END $$"
+        )
+        other.execute(
+            "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON identities DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION warn()"
+        )
+    with pytest.raises(EngineUnavailable, match="not known whether the change was made"):
+        create(store, identity("a", "x"))
+    assert owner(store, "x") == "eu-west-1:a"

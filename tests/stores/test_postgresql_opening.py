@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.contracts.store_contract import identity
 from tests.stores.opened import Opened, create, owner, until_back
+from tests.support.certificates import write_certificate
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.postgresql import WITH_PASSWORD, PostgresqlServer, free_port
 from tests.support.tokend import run
@@ -52,6 +53,15 @@ def test_a_server_that_takes_no_writes_is_not_used_unless_the_url_says_so(postgr
     with pytest.raises(EngineUnavailable) as refused:
         open_store(store_of(url))
     assert "read-only" in refused.value.advice
+
+
+def test_a_server_without_a_certificate_is_refused_where_one_is_demanded(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    authority = write_certificate(tmp_path).certificate_file
+    with pytest.raises(EngineUnavailable) as refused:
+        open_store(store_of(f"{postgresql.new_schema()}&sslmode=verify-full&sslrootcert={authority}"))
+    assert "does not support SSL" in refused.value.advice
 
 
 def test_of_several_hosts_the_one_that_answers_is_used(postgresql: PostgresqlServer, opened: Opened) -> None:

@@ -25,6 +25,9 @@ import psycopg
 import pytest
 from tests.support.postgresql_clean_up import kill, processes
 
+#: The variable with the directory of another version's programs, which are used instead.
+OTHER_PROGRAMS = "POSTGRESQL_BIN"
+
 #: The one role that has to give its password, once it is made.
 WITH_PASSWORD = "guarded"
 
@@ -254,13 +257,15 @@ def _install() -> _Installation:
     assert package.origin is not None
     packages = Path(package.origin).parents[1]
     root = Path(tempfile.mkdtemp(prefix="tokend-postgresql-"))
+    others = os.environ.get(OTHER_PROGRAMS)
     if os.geteuid() == 0:
+        os.chown(root, _NOBODY, _NOBODY)
+    if os.geteuid() == 0 and not others:
         # Root's own directories are closed to nobody.
         for part in _PARTS:
             shutil.copytree(packages / part, root / "packages" / part, symlinks=True)
         packages = root / "packages"
-        os.chown(root, _NOBODY, _NOBODY)
-    installation = _Installation(root, packages / _PARTS[0])
+    installation = _Installation(root, Path(others) if others else packages / _PARTS[0])
     _use(root)
     cleaner = subprocess.Popen(
         [sys.executable, "-m", "tests.support.postgresql_clean_up", str(root)],

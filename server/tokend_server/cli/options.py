@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import ValidationError
 
+from tokend_server.config import Config, Store
+from tokend_server.errors import ConfigError
 from tokend_server.model import NumericDate
+
+#: How the library begins what a check of ours says.
+_OF_PYDANTIC = "Value error, "
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -24,6 +30,18 @@ def config_option(command: _Command) -> _Command:
         envvar="TOKEND_CONFIG",
         help="tokend.toml; without it, the embedded default.",
     )(command)
+
+
+def with_store(config: Config, url: str) -> Config:
+    """The configuration with the store of a URL.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return config.model_copy(update={"store": Store.model_validate({"url": url})})
+    except ValidationError as error:
+        raise ConfigError([f"store.url: {each['msg'].removeprefix(_OF_PYDANTIC)}" for each in error.errors()]) from None
 
 
 @contextmanager

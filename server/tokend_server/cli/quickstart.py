@@ -15,6 +15,7 @@ from tokend.v1.developer_identity_service_pb2 import (
 )
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server import app, logs
+from tokend_server.cli.options import with_store
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Config, Grpc, Guard, load_config
 from tokend_server.errors import ConfigError
@@ -29,11 +30,12 @@ _FREE = "127.0.0.1:0"
 
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the first token rather than stay up.")
-def quickstart(*, once: bool) -> None:
+@click.option("--store", "url", metavar="URL", help="The store; by default, the embedded one.")
+def quickstart(*, once: bool, url: str | None) -> None:
     """Start on the embedded default, get a token over gRPC, and verify it with the published keys."""
     logs.configure(level="warning", as_json=False)
     stop = StopSignal()
-    config = _on_free_ports(load_config(None))
+    config = _on_free_ports(with_store(load_config(None), url) if url else load_config(None))
     service = app.start(config)
     try:
         if not service.issuer:

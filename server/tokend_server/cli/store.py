@@ -3,9 +3,9 @@ from pathlib import Path
 
 import click
 
-from tokend_server.cli.options import progress_of
+from tokend_server.cli.options import progress_of, with_store
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, Store, load_config
+from tokend_server.config import Config, load_config
 from tokend_server.engines.local.copying import Contents, Copying, contents
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import ConfigError
@@ -48,12 +48,7 @@ def copy(source: str, target: str, *, delete: bool) -> None:
 
 
 def _configured(place: str) -> Config:
-    if "://" not in place:
-        return load_config(Path(place))
-    try:
-        return Config().model_copy(update={"store": Store.model_validate({"url": place})})
-    except ValueError as error:
-        raise ConfigError([f"store.url: {each['msg']}" for each in getattr(error, "errors", list)()]) from None
+    return with_store(Config(), place) if "://" in place else load_config(Path(place))
 
 
 def _described(held: Contents) -> str:

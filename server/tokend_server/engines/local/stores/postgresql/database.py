@@ -36,6 +36,8 @@ _RESERVE = 0.1
 _LONGEST_RESERVE = 0.25
 
 _BEGIN = "BEGIN"
+#: At a higher level it would not see what those have done whose lock it has waited for.
+_BEGIN_MIGRATION = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _BEGIN_ALONE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
 #: Stands for the schema among the locks that applications may use as they like: "tokend" in ASCII.
@@ -56,7 +58,7 @@ class PostgresqlDatabase:
     Args:
         pool: The connections.
         owner: `OWNER` as the driver takes it.
-        timeout: Seconds that anything may take, whatever its deadline, apart from a migration.
+        timeout: Seconds that anything may take, whatever its deadline, apart from `read_all` and a migration.
         schema: Where the tables are to be; None: where the server puts them.
     """
 
@@ -81,28 +83,39 @@ class PostgresqlDatabase:
         self._pool.give_back(lent)
         return result
 
+    def read_all(self, work: Callable[[Connection], _Result]) -> _Result:
+        def unbounded(connection: Connection) -> _Result:
+            _set_local(connection, "statement_timeout", 0.0)
+            return work(connection)
+
+        return self._transaction(unbounded, _BEGIN)
+
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
-        return self._transaction(work, _BEGIN, self._until(deadline), deadline)
+        return self._transaction(work, _BEGIN, deadline, until=self._until(deadline))
 
     def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
-        until = self._until(None)
+        def alone(connection: Connection) -> _Result:
+            # What is decided may need to look at all rows, on another connection.
+            _set_local(connection, "idle_in_transaction_session_timeout", 0.0)
+            return work(connection)
+
         for _ in range(_ATTEMPTS):
             try:
-                return self._transaction(work, _BEGIN_ALONE, until)
+                return self._transaction(alone, _BEGIN_ALONE, patience=self._timeout)
             except StaleReading:
                 continue
         raise EngineUnavailable("The identity store is being changed by too many processes at once.")
 
     def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
         def alone(connection: Connection) -> _Result:
-            for name, seconds in (("lock_timeout", patience), ("statement_timeout", 0.0)):
-                connection.execute(_SET_LOCAL, {"name": name, "milliseconds": str(math.ceil(seconds * 1000))})
+            _set_local(connection, "lock_timeout", patience)
+            _set_local(connection, "statement_timeout", 0.0)
             connection.execute(_LOCK, {"key": _MIGRATION_LOCK})
             self._make_schema(connection)
             return work(connection)
 
         try:
-            return self._transaction(alone, _BEGIN, math.inf)
+            return self._transaction(alone, _BEGIN_MIGRATION)
         except EngineUnavailable as error:
             cause = error.__cause__
             if isinstance(cause, Exception) and sqlstate(cause) == INSUFFICIENT_PRIVILEGE:
@@ -125,7 +138,9 @@ class PostgresqlDatabase:
         left = deadline.remaining()
         return monotonic() + min(left - min(left * _RESERVE, _LONGEST_RESERVE), self._timeout)
 
-    def _first_use(self, act: Callable[[OpenConnection], _Result], until: float) -> tuple[OpenConnection, _Result]:
+    def _first_use(
+        self, act: Callable[[OpenConnection], _Result], until: float, patience: float = math.inf
+    ) -> tuple[OpenConnection, _Result]:
         """Does something that leaves nothing behind if it fails, on a connection that then has to be given back.
 
         A server that was restarted has ended all connections, which shows when they are used: no reason to fail.
@@ -133,7 +148,7 @@ class PostgresqlDatabase:
         lost_at = math.inf
         while True:
             lent = self._taken(until)
-            lent.driver.until = until
+            lent.driver.until, lent.driver.patience = until, patience
             try:
                 return lent, act(lent)
             except (SQLAlchemyError, psycopg.Error) as error:
@@ -147,7 +162,7 @@ class PostgresqlDatabase:
             self._pool.discard_idle()
 
     def _taken(self, until: float) -> OpenConnection:
-        # Migrations wait for what they do, and not for a connection.
+        # What takes as long as it takes waits for what it does, and not for a connection.
         try:
             return self._pool.take(min(until, monotonic() + self._timeout))
         except NoConnection as error:
@@ -155,9 +170,15 @@ class PostgresqlDatabase:
             raise unavailable(cause if isinstance(cause, Exception) else None) from error
 
     def _transaction(
-        self, work: Callable[[Connection], _Result], begin: str, until: float, deadline: Deadline | None = None
+        self,
+        work: Callable[[Connection], _Result],
+        begin: str,
+        deadline: Deadline | None = None,
+        *,
+        until: float = math.inf,
+        patience: float = math.inf,
     ) -> _Result:
-        lent, _ = self._first_use(lambda lent: lent.driver.execute(begin), until)
+        lent, _ = self._first_use(lambda lent: lent.driver.execute(begin), until, patience)
         try:
             result = work(lent.connection)
         except (SQLAlchemyError, psycopg.Error) as error:
@@ -185,10 +206,10 @@ class PostgresqlDatabase:
         except BaseException:
             self._pool.discard(lent)
             raise
+        # So the server says that a replica may not have it, and acknowledges it all the same.
+        is_doubtful = lent.driver.was_warned
         self._pool.give_back(lent)
-        if (
-            lent.driver.was_warned
-        ):  # so the server says that a replica may not have it, and acknowledges it all the same
+        if is_doubtful:
             raise _unknown_outcome()
 
     def _roll_back(self, lent: OpenConnection) -> None:
@@ -198,6 +219,11 @@ class PostgresqlDatabase:
             self._pool.discard(lent)
         else:
             self._pool.give_back(lent)
+
+
+def _set_local(connection: Connection, name: str, seconds: float) -> None:
+    """Sets a bound of time for the transaction; 0: there is none."""
+    connection.execute(_SET_LOCAL, {"name": name, "milliseconds": str(math.ceil(seconds * 1000))})
 
 
 def _unknown_outcome() -> EngineUnavailable:

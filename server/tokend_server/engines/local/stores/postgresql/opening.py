@@ -58,15 +58,17 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
     Attributes:
         until: The reading of the monotonic clock at which waiting ends, by an `OperationalError`.
+        patience: Seconds after which each wait by itself ends so.
         was_warned: The server has sent a warning since this was set to False.
     """
 
     until: float = math.inf
+    patience: float = math.inf
     was_warned: bool = False
 
     def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
-        """Does what has to be sent and received; a `timeout` is as `until`, from now on."""
-        left = max(0.0, self.until - monotonic())
+        """Does what has to be sent and received; a `timeout` is as the patience."""
+        left = min(max(0.0, self.until - monotonic()), self.patience)
         if timeout is not None:
             left = min(left, timeout)
         return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=None if left == math.inf else left)

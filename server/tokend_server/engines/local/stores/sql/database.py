@@ -29,6 +29,10 @@ class Database(Protocol):
         """Does what only reads; each of its statements sees what is committed when it begins."""
         ...
 
+    def read_all(self, work: Callable[[Connection], _Result]) -> _Result:
+        """As `read`, for what looks at all rows of a table and takes as long as there are any."""
+        ...
+
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
         """Does what writes as one transaction, which is durable at the end.
 

@@ -139,16 +139,16 @@ class SqlStore:
 
     def pools_with_identities(self) -> frozenset[str]:
         pools = select(identities.c.identity_pool_id).distinct()
-        return self._database.read(lambda connection: frozenset(connection.execute(pools).scalars()))
+        return self._database.read_all(lambda connection: frozenset(connection.execute(pools).scalars()))
 
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
         logins = _LOGINS_OF_POOL.where(linked_logins.c.provider_name == provider_name).limit(1)
         pool = {"identity_pool_id": identity_pool_id}
-        return self._database.read(lambda connection: connection.execute(logins, pool).first() is not None)
+        return self._database.read_all(lambda connection: connection.execute(logins, pool).first() is not None)
 
     def provider_names(self, identity_pool_id: str) -> frozenset[str]:
         names, pool = _LOGINS_OF_POOL.distinct(), {"identity_pool_id": identity_pool_id}
-        return self._database.read(lambda connection: frozenset(connection.execute(names, pool).scalars()))
+        return self._database.read_all(lambda connection: frozenset(connection.execute(names, pool).scalars()))
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
         ordered = sorted(changes, key=lambda change: change.after.identity_id)

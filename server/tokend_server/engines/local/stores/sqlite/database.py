@@ -63,6 +63,9 @@ class SqliteDatabase:
         self._file.check()
         return result
 
+    def read_all(self, work: Callable[[Connection], _Result]) -> _Result:
+        return self.read(work)
+
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
         with self._writing(LOCK_TIMEOUT, deadline) as connection:
             return work(connection)
