@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.contracts.store_contract import identity
+from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.stores.opened import Opened, create, owner, until_back
+from tests.support.aws_environment import give_credentials, without_aws_settings
 from tests.support.certificates import write_certificate
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.postgresql import WITH_PASSWORD, PostgresqlServer, free_port
@@ -138,3 +140,20 @@ def test_a_place_where_nothing_listens_is_named_without_the_password() -> None:
 def test_what_libpq_does_not_take_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match="libpq does not take it"):
         open_store(store_of("postgresql://127.0.0.1/db?no_such=secret"))
+
+
+def test_a_token_of_iam_is_the_password_of_a_connection(
+    guarded: str, postgresql: PostgresqlServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_aws_settings(monkeypatch, tmp_path)
+    give_credentials(monkeypatch, ACCESS_KEY)
+    url = guarded.format(WITH_PASSWORD)
+    with pytest.raises(EngineUnavailable) as refused:
+        open_store(store_of(url))
+    assert "no password supplied" in refused.value.advice
+    with pytest.raises(EngineUnavailable) as refused:
+        open_store(store_of(url, rds_iam_region="eu-west-1"))
+    assert "password authentication failed" in refused.value.advice
+    two_hosts = url.replace(f":{postgresql.port}/", f":{postgresql.port},other/")
+    with pytest.raises(ConfigError, match="must name one host and a user"):
+        open_store(store_of(two_hosts, rds_iam_region="eu-west-1"))

@@ -37,6 +37,11 @@ class Store(Section):
     password_file: LocalPath | None = Field(
         None, description="PostgreSQL: file with the password, which is read again for each new connection"
     )
+    rds_iam_region: str | None = Field(
+        None,
+        pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$",
+        description="PostgreSQL on Amazon RDS: region whose IAM signs the password of each new connection",
+    )
     database_schema: str | None = Field(
         None,
         max_length=63,
@@ -56,6 +61,8 @@ class Store(Section):
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if others := given.difference(kind.settings, _OF_EVERY_STORE):
             raise ValueError(f"{', '.join(sorted(others))}: not for the kind of store that url names")
+        if self.password_file and self.rds_iam_region:
+            raise ValueError("password_file and rds_iam_region are two passwords: set one of them")
         return self
 
 

@@ -61,7 +61,9 @@ STORE_KINDS: Mapping[str, StoreKind] = {
         shown_postgresql,
         "tokend_server.engines.local.stores.postgresql.store",
         extra="postgresql",
-        settings=frozenset({"max_connections", "password_file", "database_schema", "timeout_seconds"}),
+        settings=frozenset(
+            {"max_connections", "password_file", "rds_iam_region", "database_schema", "timeout_seconds"}
+        ),
     ),
 }
 

@@ -2,8 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -108,14 +107,14 @@ class Opener:
 
     Args:
         url: The URL of the server, as libpq takes it.
-        password_file: A file with the password, which is read for each connection.
+        password: Asked for the password of each connection; None: there is none beside that of the URL.
         schema: Where the tables are; None: where the server puts them.
         timeout: Seconds that a statement may take.
     """
 
-    def __init__(self, url: str, *, password_file: Path | None, schema: str | None, timeout: float) -> None:
+    def __init__(self, url: str, *, password: Callable[[], str] | None, schema: str | None, timeout: float) -> None:
         self._parameters: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(url)}
-        self._password_file = password_file
+        self._password = password
         self._session = {
             "statement": str(math.ceil(timeout * 1000)),
             "idle": str(math.ceil(timeout * 2000)),
@@ -138,7 +137,7 @@ class Opener:
         Raises:
             SQLAlchemyError: No server can be reached that takes writes, or it refuses who asks.
             Unusable: The server would lose what it is given.
-            OSError: The file with the password cannot be read.
+            Exception: What `password` raises.
         """
         connection = self.engine.connect()
         driver = connection.connection.driver_connection
@@ -148,8 +147,8 @@ class Opener:
 
     def _connect(self) -> BoundedConnection:
         parameters = dict(self._parameters)
-        if self._password_file:
-            parameters["password"] = self._password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        if self._password:
+            parameters["password"] = self._password()
         driver = BoundedConnection.connect(**parameters)
         try:
             self._prepare(driver)

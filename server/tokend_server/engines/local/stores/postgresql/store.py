@@ -1,9 +1,12 @@
 """The store on PostgreSQL, for any number of servers on any number of machines."""
 
+from collections.abc import Callable
 from time import monotonic
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
+from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.local.stores.postgresql.database import PostgresqlDatabase
 from tokend_server.engines.local.stores.postgresql.faults import unavailable
@@ -39,7 +42,7 @@ def open_configured(config: Config) -> PostgresqlStore:
     try:
         opener = Opener(
             config.store_url,
-            password_file=store.password_file,
+            password=_password(config),
             schema=store.database_schema,
             timeout=store.timeout_seconds,
         )
@@ -53,6 +56,25 @@ def open_configured(config: Config) -> PostgresqlStore:
         raise _not_opened(error.__cause__, config.store_name) from error
     owner = str(OWNER.compile(dialect=opener.engine.dialect))
     return PostgresqlStore(PostgresqlDatabase(pool, owner, store.timeout_seconds, store.database_schema))
+
+
+def _password(config: Config) -> Callable[[], str] | None:
+    """What knows the password of a new connection."""
+    store = config.store
+    if file := store.password_file:
+        return lambda: file.read_text(encoding="utf-8").rstrip("\r\n")
+    if store.rds_iam_region is None:
+        return None
+    from tokend_server.aws.rds_tokens import rds_tokens  # noqa: PLC0415 - loads boto3
+
+    place = conninfo_to_dict(config.store_url)
+    host, user, port = str(place.get("host", "")), str(place.get("user", "")), str(place.get("port", "5432"))
+    if not host or not user or "," in host:
+        raise ConfigError(["store.rds_iam_region: store.url must name one host and a user, for whom tokens are signed"])
+    try:
+        return rds_tokens(store.rds_iam_region, host, int(port), user, SystemClock())
+    except ValueError as error:
+        raise ConfigError([f"store.rds_iam_region: {error}"]) from error
 
 
 def _not_opened(cause: BaseException | None, name: str) -> Exception:
