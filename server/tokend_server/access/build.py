@@ -217,8 +217,12 @@ def _rate_limits(settings: Limits, concurrent_calls: int, metrics: Metrics, cloc
         new_identities=Rate(settings.new_identities_per_second, settings.new_identities_burst),
         concurrent_calls=settings.concurrent_calls_of_caller or concurrent_calls,
     )
-    by_pattern = [(pattern, _caller_limits(own, default)) for pattern, own in settings.callers.items()]
-    return RateLimits(default, by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock)
+    by_pattern = [
+        (pattern, _caller_limits(own, default).part(settings.replicas)) for pattern, own in settings.callers.items()
+    ]
+    return RateLimits(
+        default.part(settings.replicas), by_pattern, lambda limit: metrics.calls_refused.labels(limit).inc(), clock
+    )
 
 
 def _caller_limits(own: CallerLimitSettings, default: CallerLimits) -> CallerLimits:

@@ -31,6 +31,10 @@ class Rate:
     per_second: float
     burst: int
 
+    def part(self, replicas: int) -> "Rate":
+        """What each of several servers admits, over which calls are spread; a burst is one at least."""
+        return Rate(self.per_second / replicas, max(1, self.burst // replicas))
+
     def bucket(self, clock: Clock) -> TokenBucket | None:
         """A bucket of its own, unless there is no limit."""
         return TokenBucket(self.per_second, self.burst, clock) if self.per_second else None
@@ -49,6 +53,10 @@ class CallerLimits:
     calls: Rate
     new_identities: Rate
     concurrent_calls: int
+
+    def part(self, replicas: int) -> "CallerLimits":
+        """The limits of each of several servers: rates are divided, calls at once are each server's own."""
+        return CallerLimits(self.calls.part(replicas), self.new_identities.part(replicas), self.concurrent_calls)
 
 
 @dataclass(slots=True)

@@ -90,6 +90,12 @@ class Limits(Section):
         50.0, description="Local engine: identities that an identified caller may create; 0: no limit"
     )
     new_identities_burst: _Burst = Field(500, description="Identities that may be created at once after a pause")
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Servers that share the calls of callers: each admits its part of rates and bursts",
+    )
     callers: dict[CallerPattern, CallerLimitSettings] = Field(
         {}, description="Other limits for the callers that a pattern fits, the first that does"
     )

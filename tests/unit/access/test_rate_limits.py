@@ -348,6 +348,43 @@ def keyed_service(limits: Mapping[str, object], **settings: object) -> Iterator[
 AUTHORIZATION = ("authorization", f"Bearer {KEY.reveal()}")
 
 
+def admitted(service: GrpcService) -> int:
+    """How many calls of one caller are worked on until one is refused."""
+    count = 0
+    with suppress(grpc.RpcError):
+        while True:
+            service.call(LOOKUP, metadata=[AUTHORIZATION])
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize(
+    ("limits", "burst"),
+    [
+        ({"calls_burst": 12}, 12),
+        ({"calls_burst": 12, "replicas": 4}, 3),
+        ({"calls_burst": 11, "replicas": 4}, 2),
+        ({"calls_burst": 3, "replicas": 4}, 1),
+        ({"calls_burst": 1, "replicas": 4, "callers": {"key:*": {"calls_burst": 8}}}, 2),
+    ],
+)
+def test_a_replica_admits_its_part_of_a_burst(limits: Mapping[str, object], burst: int) -> None:
+    with keyed_service({"calls_per_second": 0.4, **limits}) as service:
+        assert admitted(service) == burst
+
+
+def test_a_replica_admits_its_part_of_a_rate() -> None:
+    with keyed_service({**TOO_OFTEN, "calls_per_second": 2, "replicas": 4}) as service:
+        service.call(LOOKUP, metadata=[AUTHORIZATION])
+        seen = failure(lambda: service.call(LOOKUP, metadata=[AUTHORIZATION]), RetryInfo)
+        too_many(seen, "Too many calls of this caller.", 2000)
+
+
+def test_what_guards_the_threads_of_a_replica_is_not_divided() -> None:
+    part = CallerLimits(Rate(8, 40), Rate(0, 3), concurrent_calls=5).part(4)
+    assert part == CallerLimits(Rate(2, 10), Rate(0, 1), concurrent_calls=5)
+
+
 def refused(service: GrpcService, limit: str) -> float:
     return service.registry.get_sample_value("tokend_calls_refused_total", {"limit": limit}) or 0.0
 

@@ -121,6 +121,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_LIMITS_CALLS_BURST": ("7", 7),
     "TOKEND_LIMITS_NEW_IDENTITIES_PER_SECOND": ("0.5", 0.5),
     "TOKEND_LIMITS_NEW_IDENTITIES_BURST": ("7", 7),
+    "TOKEND_LIMITS_REPLICAS": ("4", 4),
     "TOKEND_LIMITS_CALLERS": (
         '{"key:*": {"calls_per_second": 0}, "**": {"concurrent_calls_of_caller": 1}}',
         {"key:*": CallerLimitSettings(calls_per_second=0.0), "**": CallerLimitSettings(concurrent_calls_of_caller=1)},
