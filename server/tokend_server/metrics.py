@@ -73,6 +73,9 @@ class Metrics:
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
+        self._store_info = Gauge(
+            "tokend_store_info", "Kind of the local engine's store; the value is 1.", ("kind",), registry=registry
+        )
         self._store_file_behind = Gauge(
             "tokend_store_file_behind_seconds",
             "For how long the database file has lacked something that could not be copied from its log; 0: nothing.",
@@ -166,6 +169,10 @@ class Metrics:
         if len(self._pool_labels) < self._labelled_pools:
             self._pool_labels.add(identity_pool_id)
         return identity_pool_id if identity_pool_id in self._pool_labels else OTHER_POOLS
+
+    def tell_store(self, kind: str) -> None:
+        """Reports the kind of the store, such as `sqlite`, to be joined with other metrics of the server."""
+        self._store_info.labels(kind).set(1)
 
     def watch_store_file(self, seconds_behind: Callable[[], float]) -> None:
         """Reports for how long the database file has been behind its log, in seconds, whenever metrics are read."""

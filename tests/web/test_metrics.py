@@ -29,6 +29,7 @@ METRICS: dict[str, tuple[str, set[str]]] = {
     "tokend_engine_failures": ("counter", {"engine", "operation", "reason"}),
     "tokend_signing_key_age_seconds": ("gauge", {"alg"}),
     "tokend_store_seconds": ("histogram", {"operation"}),
+    "tokend_store_info": ("gauge", {"kind"}),
 }
 
 OPERATIONS = {
@@ -150,6 +151,11 @@ def test_series_are_there_before_they_are_needed(scrape: Scrape) -> None:
     assert outcomes == {"created", "linked", "retrieved", "merged"}
     assert operations == OPERATIONS
     assert methods >= OPERATIONS
+
+
+def test_the_kind_of_the_store_is_reported(scrape: Scrape) -> None:
+    (sample,) = scrape()["tokend_store_info"].samples
+    assert (sample.labels, sample.value) == ({"kind": "sqlite"}, 1)
 
 
 def test_the_age_of_the_signing_key_is_reported(scrape: Scrape) -> None:

@@ -143,6 +143,11 @@ class Config(BaseSettings):
         return self.store.url or f"{SQLITE}{self.data_dir / 'tokend.db'}"
 
     @property
+    def store_kind(self) -> str:
+        """The kind of the store: the scheme of its URL."""
+        return self.store_url.partition(":")[0]
+
+    @property
     def store_name(self) -> str:
         """The store as operators know it: the path of a SQLite database, or the URL of another without its secrets."""
         return kind_of(self.store_url).shown(self.store_url)

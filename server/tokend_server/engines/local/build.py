@@ -85,6 +85,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         key_refresh = KeyRefresh(signer, KEY_TIMES.refresh)
         undo.callback(key_refresh.stop)
         close = undo.pop_all().close
+    metrics.tell_store(config.store_kind)
     for algorithm in algorithms:
         metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
     by_pool = {
