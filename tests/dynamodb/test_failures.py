@@ -13,6 +13,7 @@ from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
 from tests.support.dynamodb import table_name, table_url
 
 from tokend_server import config, errors
+from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.dynamodb.fault_rows import ANSWERS, EXCEPTIONS, OPERATIONS, ROWS
 from tokend_server.engines.local.stores.dynamodb.store import open_configured
@@ -185,6 +186,17 @@ def test_a_call_ends_within_the_stores_time(opened: Opened, upstream: DynamoDbUp
     upstream.always(delay)
     with pytest.raises(errors.EngineUnavailable, match="in time"):
         find(store)
+
+
+def test_a_reading_ends_at_its_deadline(opened: Opened, upstream: DynamoDbUpstream) -> None:
+    store, clock = opened(upstream), SystemClock()
+    upstream.always(Hang())
+    for logins in ([login("x")], [login("x"), login("y")]):
+        deadline = Deadline(clock, clock.monotonic() + 0.2)
+        with pytest.raises(errors.EngineUnavailable, match="in time"):
+            store.owners(POOL, logins, deadline)
+        with pytest.raises(errors.DeadlineExceeded):
+            store.read(POOL, logins, "eu-west-1:a", deadline)
 
 
 def test_dynamodb_that_is_back_is_used_again(opened: Opened, upstream: DynamoDbUpstream) -> None:
