@@ -15,13 +15,22 @@ _LONG = (
     "tests/clients/test_go.py",
     "tests/clients/test_go_module.py",
     "tests/envoy/test_sidecar.py",
+    "tests/contracts/test_dynamodb_store.py",
     "tests/attacks/test_attacks.py",
     "tests/clients/",
     "tests/e2e/",
 )
 
 #: Files that build in one directory, which must not happen at the same time, by the name of what they build.
-_BUILDS = {"tests/clients/test_java.py": "java", "tests/clients/test_consumers.py": "java"}
+_BUILDS = {
+    "tests/clients/test_java.py": "java",
+    "tests/clients/test_consumers.py": "java",
+    "tests/contracts/test_dynamodb_store.py": "dynoxide",
+    "tests/dynamodb/test_commits.py": "dynoxide",
+    "tests/dynamodb/test_concurrency.py": "dynoxide",
+    "tests/dynamodb/test_costs.py": "dynoxide",
+    "tests/dynamodb/test_schema.py": "dynoxide",
+}
 
 
 class FilesByBuild(LoadFileScheduling):  # type: ignore[misc] # the library has no types

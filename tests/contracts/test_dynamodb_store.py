@@ -2,11 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.contracts.key_store_contract import KeyStoreContract
 from tests.contracts.store_contract import StoreContract
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.support.aws_environment import give_credentials, without_aws_settings
-from tests.support.dynamodb import moto, table_name, table_url
+from tests.support.dynamodb import dynoxide, moto, table_name, table_url
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,20 @@ def moto_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def dynoxide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with dynoxide(tmp_path_factory.mktemp("dynoxide")) as url:
+        yield url
+
+
 class TestDynamoDbStoreOnMoto(StoreContract, KeyStoreContract):
     @pytest.fixture
     def url(self, moto_url: str) -> str:
         return table_url(moto_url, table_name())
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT)
+class TestDynamoDbStoreOnDynoxide(StoreContract, KeyStoreContract):
+    @pytest.fixture
+    def url(self, dynoxide_url: str) -> str:
+        return table_url(dynoxide_url, table_name())

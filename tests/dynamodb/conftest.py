@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.fakes.cognito_script import Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
-from tests.support.dynamodb import moto, table_name, table_url
+from tests.support.dynamodb import dynoxide, moto, table_name, table_url
 
 from tokend_server import config
 from tokend_server.engines.local.store import Store
@@ -37,6 +38,26 @@ def upstream(moto_url: str) -> Iterator[DynamoDbUpstream]:
     """Before moto, with the memory for tokens that it lacks."""
     with DynamoDbUpstream(moto_url, remembers_tokens=True) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def dynoxide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with dynoxide(tmp_path_factory.mktemp("dynoxide")) as url:
+        yield url
+
+
+@pytest.fixture
+def faithful(dynoxide_url: str) -> Iterator[DynamoDbUpstream]:
+    """Before dynoxide, which knows the tokens of transactions and counts their units."""
+    with DynamoDbUpstream(dynoxide_url, asks_units=True) as running:
+        yield running
+
+
+@pytest.fixture(params=["upstream", pytest.param("faithful", marks=pytest.mark.timeout(BUILD_TIMEOUT))])
+def either(request: pytest.FixtureRequest) -> DynamoDbUpstream:
+    """Before the one double, and before the other."""
+    upstream: DynamoDbUpstream = request.getfixturevalue(request.param)
+    return upstream
 
 
 @pytest.fixture

@@ -51,19 +51,19 @@ def tokens(upstream: DynamoDbUpstream) -> list[str]:
 
 
 @pytest.mark.parametrize("loss", LOST.values(), ids=LOST)
-def test_a_commit_whose_answer_is_lost_counts_once(upstream: DynamoDbUpstream, opened: Opened, loss: Step) -> None:
-    store = opened(upstream)
+def test_a_commit_whose_answer_is_lost_counts_once(either: DynamoDbUpstream, opened: Opened, loss: Step) -> None:
+    store = opened(either)
     store.commit(Change(None, read := identity("a", "x", "y")), deadline=NO_DEADLINE)
-    upstream.script([loss])
+    either.script([loss])
     store.commit(Change(read, after := replace(read, logins=frozenset({login("y")}))), deadline=NO_DEADLINE)
     assert store.read(POOL, (), read.identity_id).named == replace(after, revision=1)
-    assert len(tokens(upstream)[-2:]) == 2
-    assert len(set(tokens(upstream)[-2:])) == 1
+    assert len(tokens(either)[-2:]) == 2
+    assert len(set(tokens(either)[-2:])) == 1
 
 
-def test_a_key_whose_answer_is_lost_is_kept_once(upstream: DynamoDbUpstream, opened: Opened) -> None:
-    store = opened(upstream)
-    upstream.script([Close()])
+def test_a_key_whose_answer_is_lost_is_kept_once(either: DynamoDbUpstream, opened: Opened) -> None:
+    store = opened(either)
+    either.script([Close()])
     store.add_signing_key(key(1))
     assert store.signing_keys() == (key(1),)
 

@@ -50,10 +50,8 @@ def identity_of(engine: LocalEngine) -> str:
     return engine.get_open_id_token_for_developer_identity(request, Deadline(SystemClock())).identity_id
 
 
-def test_first_calls_for_one_user_through_replicas_make_one_identity(
-    upstream: DynamoDbUpstream, opened: Opened
-) -> None:
-    stores = [opened(upstream) for _ in range(REPLICAS)]
+def test_first_calls_for_one_user_through_replicas_make_one_identity(either: DynamoDbUpstream, opened: Opened) -> None:
+    stores = [opened(either) for _ in range(REPLICAS)]
     engines = [replica(store) for store in stores]
     begin = threading.Barrier(8)
 
@@ -125,8 +123,8 @@ def test_a_login_that_is_linked_between_the_two_steps_of_a_reading(
     assert reading.owners == {login("new"): replace(B, logins=B.logins | {login("new")}, revision=1)}
 
 
-def test_a_reading_beside_moves_is_of_one_moment(upstream: DynamoDbUpstream, opened: Opened) -> None:
-    reader, writer = opened(upstream), opened(upstream)
+def test_a_reading_beside_moves_is_of_one_moment(either: DynamoDbUpstream, opened: Opened) -> None:
+    reader, writer = opened(either), opened(either)
     a, b = identity("a", "x"), identity("b", "y")
     writer.commit(Change(None, a), Change(None, b), deadline=NO_DEADLINE)
     moved = threading.Event()

@@ -6,9 +6,9 @@ from contextlib import closing
 
 import boto3
 import pytest
+from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.dynamodb.conftest import Opened
 from tests.fakes.clock import FakeClock
-from tests.fakes.cognito_script import Success
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
 from tests.support.dynamodb import table_name, table_url
 
@@ -49,9 +49,9 @@ def test_a_key_is_aws_own_unless_one_is_named(upstream: DynamoDbUpstream) -> Non
     assert made["SSESpecification"] == {"Enabled": True, "SSEType": "KMS"}
 
 
-def test_what_has_no_backups_is_used_without(upstream: DynamoDbUpstream, caplog: pytest.LogCaptureFixture) -> None:
-    upstream.script([*[Success()] * 4, failure("UnknownOperationException")])
-    with closing(open_configured(configured(upstream))) as store, caplog.at_level(logging.WARNING, "tokend_server"):
+@pytest.mark.timeout(BUILD_TIMEOUT)
+def test_what_has_no_backups_is_used_without(faithful: DynamoDbUpstream, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(open_configured(configured(faithful))) as store, caplog.at_level(logging.WARNING, "tokend_server"):
         assert store.migrate() == ["0001"]
         store.check()
     assert [record.message for record in caplog.records] == ["the store has no backups of its own"]

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -41,6 +41,12 @@ def units(operation: str, asked: Mapping[str, Any]) -> int:
     return 0
 
 
+def _told_units(content: bytes) -> float:
+    consumed: Any = json.loads(content).get("ConsumedCapacity", ())
+    told = [consumed] if isinstance(consumed, dict) else consumed
+    return sum(float(each["CapacityUnits"]) for each in told)
+
+
 def cancelled(*reasons: str) -> Body:
     """A transaction that is cancelled for reasons, one for each of its actions."""
     return failure("TransactionCanceledException", CancellationReasons=[{"Code": reason} for reason in reasons])
@@ -53,19 +59,21 @@ class DynamoDbUpstream(ScriptedUpstream):
         endpoint_url: The double.
         remembers_tokens: Answers a transaction that has been done as before, by its token, in place of a double that
             knows none (API reference of TransactWriteItems, ClientRequestToken).
+        asks_units: Takes the request units as the double counts them, rather than by the rules.
 
     Attributes:
         endpoint_url: The double.
         units: The request units of what has passed, by operation.
     """
 
-    def __init__(self, endpoint_url: str, *, remembers_tokens: bool = False) -> None:
+    def __init__(self, endpoint_url: str, *, remembers_tokens: bool = False, asks_units: bool = False) -> None:
         super().__init__()
         self.endpoint_url = endpoint_url
         self._host = urlsplit(endpoint_url).netloc
         self._remembers_tokens = remembers_tokens
+        self._asks_units = asks_units
         self._done: dict[str, AwsResponse] = {}
-        self.units: Counter[str] = Counter()
+        self.units: defaultdict[str, float] = defaultdict(float)
 
     @property
     def operations(self) -> list[str]:
@@ -80,16 +88,23 @@ class DynamoDbUpstream(ScriptedUpstream):
         token = asked.get("ClientRequestToken", "")
         if self._remembers_tokens and token in self._done:
             return self._done[token]
-        answer = self._passed_on(request, headers)
-        self.units[operation] += units(operation, asked)
+        if not self._asks_units:
+            answer = self._passed_on(request, headers, request.body)
+            self.units[operation] += units(operation, asked)
+        else:
+            if units(operation, asked):
+                asked["ReturnConsumedCapacity"] = "TOTAL"
+            answer = self._passed_on(request, headers, json.dumps(asked).encode())
+            self.units[operation] += _told_units(answer.body)
         if token and answer.status == HTTPStatus.OK:
             self._done[token] = answer
         return answer
 
-    def _passed_on(self, request: HttpRequest, headers: Mapping[str, str]) -> AwsResponse:
+    def _passed_on(self, request: HttpRequest, headers: Mapping[str, str], body: bytes) -> AwsResponse:
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
+        sent = {**headers, "content-length": str(len(body))}
         try:
-            connection.request(request.method, request.target, request.body, dict(headers))
+            connection.request(request.method, request.target, body, sent)
             answer = connection.getresponse()
             content = answer.read()
         finally:

@@ -1,14 +1,34 @@
-"""A double of DynamoDB: moto's, in this process."""
+"""Doubles of DynamoDB: moto's in this process, and dynoxide, which is checked against AWS, in one of its own."""
 
+import fcntl
+import os
+import socket
+import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from platformdirs import user_cache_path
+from tests.clients.toolchains import need, run
 from werkzeug.serving import make_server
 
 _HOST = "127.0.0.1"
+_PATIENCE = 30
+
+DYNOXIDE = "3.2.0"
+
+#: What is built of dynoxide, and how: soon, rather than to be fast.
+_BUILD = ["--no-default-features", "--features", "native-sqlite,http-server,cli", "--locked"]
+_PROFILE = {
+    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
+    "CARGO_PROFILE_RELEASE_LTO": "false",
+    "CARGO_PROFILE_RELEASE_OPT_LEVEL": "1",
+}
 
 
 def table_name() -> str:
@@ -38,3 +58,48 @@ def moto() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def dynoxide(directory: Path) -> Iterator[str]:
+    """dynoxide, with its tables in memory; its URL."""
+    program = _built_dynoxide()
+    with socket.create_server((_HOST, 0)) as free:
+        port = free.getsockname()[1]
+    log = directory / "dynoxide.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [program, "--host", _HOST, "--port", str(port)], stdout=output, stderr=output, cwd=directory
+        )
+    try:
+        _wait_for(port, process, log)
+        yield f"http://{_HOST}:{port}"
+    finally:
+        process.terminate()
+        process.wait(_PATIENCE)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(_PATIENCE * 100):
+        with socket.socket() as connection:
+            if connection.connect_ex((_HOST, port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    pytest.fail(f"dynoxide does not serve: {log.read_text(errors='replace')}")
+
+
+def _built_dynoxide() -> Path:
+    """The program, which is built once for a machine."""
+    root = user_cache_path("tokend-tests") / f"dynoxide-{DYNOXIDE}"
+    program = root / "bin" / "dynoxide"
+    if not program.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        with (root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not program.exists():
+                cargo = need("cargo", "DynamoDB's second double")
+                command = [cargo, "install", "dynoxide-rs", "--version", DYNOXIDE, "--root", str(root), *_BUILD]
+                run(command, root, {**os.environ, **_PROFILE})
+    return program
