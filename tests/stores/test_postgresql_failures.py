@@ -3,20 +3,27 @@
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 from tests.contracts.store_contract import POOL, identity, login
 from tests.stores.opened import Opened, create, deadline_in, owner, until_back
 from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.local_engine import DEVELOPER, LocalEngineUnderTest
 from tests.support.postgresql import PostgresqlServer, own_server, run_directory
 
+from tokend_server.clock import Deadline
+from tokend_server.engines.local.build import new_guid
+from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import EngineUnavailable
+from tokend_server.model import IdentityOutcome, IssuedToken, MergeRequest, Secret, TokenRequest
 
 #: Seconds that a caller waits.
-PATIENCE = 2.0
+PATIENCE = 2.5
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +44,22 @@ def distant(postgresql: PostgresqlServer, proxy: FaultProxy, opened: Opened) -> 
     return opened(postgresql.new_schema().replace(f":{postgresql.port}/", f":{proxy.port}/"))
 
 
-def calls(store: Store) -> list[Callable[[], object]]:
-    """One of each kind of call, with a deadline each."""
-    made = identity("made", "new")
-    return [
-        lambda: owner(store, "x", deadline_in(PATIENCE)),
-        lambda: store.read(POOL, [login("x")], deadline=deadline_in(PATIENCE)),
-        lambda: create(store, made, deadline_in(PATIENCE)),
+def all_unavailable_in_time(store: Store) -> None:
+    """Makes a call of each kind, which learns that the store does not answer before its deadline."""
+    calls: list[Callable[[Deadline], object]] = [
+        lambda deadline: owner(store, "x", deadline),
+        lambda deadline: store.read(POOL, [login("x")], deadline=deadline),
+        lambda deadline: create(store, identity("made", "new"), deadline),
     ]
 
+    def left_after(call: Callable[[Deadline], object]) -> float:
+        deadline = deadline_in(PATIENCE)
+        with pytest.raises(EngineUnavailable):
+            call(deadline)
+        return deadline.remaining()
 
-def all_unavailable_in_time(store: Store) -> None:
-    def fails(call: Callable[[], object]) -> None:
-        with pytest.raises(EngineUnavailable):  # and no DeadlineExceeded, which is what comes too late
-            call()
-
-    with ThreadPoolExecutor(3) as threads:
-        assert list(threads.map(fails, calls(store))) == [None] * 3
+    with ThreadPoolExecutor(len(calls)) as threads:
+        assert all(threads.map(left_after, calls))
 
 
 def test_a_server_that_is_killed_and_restarted(server: PostgresqlServer, opened: Opened) -> None:
@@ -115,6 +121,33 @@ def test_a_commit_whose_answer_is_lost_is_not_called_a_failure_and_is_not_made_t
         distant.commit(Change(made, replace(made, disabled=True)), deadline=deadline_in(30))
     changed = distant.read(POOL, [login("x")]).owners[login("x")]
     assert (changed.disabled, changed.revision) == (True, made.revision + 1)
+
+
+def test_a_call_whose_commit_is_in_doubt_is_made_again_to_the_same_end(
+    distant: Store, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    with closing(LocalEngineUnderTest(tmp_path)) as local:
+        engine = LocalEngine(local.pool, distant, local.signer, local.clock, new_guid, nullcontext)
+
+        def token(user: str) -> IssuedToken:
+            request = TokenRequest(local.pool.identity_pool_id, {DEVELOPER: Secret(user)})
+            return engine.get_open_id_token_for_developer_identity(request, deadline_in(30))
+
+        def merge() -> str:
+            request = MergeRequest(local.pool.identity_pool_id, DEVELOPER, Secret("u"), Secret("v"))
+            return engine.merge_developer_identities(request, deadline_in(30))
+
+        proxy.lose_answer_to(b"COMMIT")
+        with pytest.raises(EngineUnavailable, match="not known"):
+            token("u")
+        assert token("u").outcome is IdentityOutcome.RETRIEVED
+        v = token("v").identity_id
+        proxy.lose_answer_to(b"COMMIT")
+        with pytest.raises(EngineUnavailable, match="not known"):
+            merge()
+        assert merge() == token("u").identity_id == v
+    found = distant.identities(POOL, max_results=60, after=None, hide_disabled=False)
+    assert sorted(len(each.logins) for each in found) == [0, 2]
 
 
 def test_a_connection_that_is_lost_before_its_commit_changes_nothing(distant: Store, proxy: FaultProxy) -> None:
