@@ -1,15 +1,18 @@
 """What DynamoDB's failures are to those who call tokend and to those who operate it, and when a call ends by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import NamedTuple
 
 import pytest
 from botocore import exceptions, parsers
 from botocore.session import Session
 from tests.contracts.store_contract import POOL, login
 from tests.dynamodb.conftest import Opened
-from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step
+from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step, Success
+from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
+from tests.support.aws_environment import give_credentials, without_aws_settings
 from tests.support.dynamodb import table_name, table_url
 
 from tokend_server import config, errors
@@ -17,6 +20,7 @@ from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.dynamodb.fault_rows import ANSWERS, EXCEPTIONS, OPERATIONS, ROWS
 from tokend_server.engines.local.stores.dynamodb.store import open_configured
+from tokend_server.engines.local.stores.opening import open_migrated_store
 
 MODEL = Session().get_service_model("dynamodb")
 DECLARED = {shape.name for operation in OPERATIONS for shape in MODEL.operation_model(operation).error_shapes}
@@ -112,10 +116,29 @@ NOT_DYNAMODB: dict[str, Step] = {
 }
 
 
+class Pair(NamedTuple):
+    """A store that tries everything once, and the upstream that it is on."""
+
+    store: Store
+    upstream: DynamoDbUpstream
+
+
+@pytest.fixture(scope="module")
+def _shared(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pytest.MonkeyPatch.context() as environment, DynamoDbUpstream(moto_url) as running:
+        without_aws_settings(environment, tmp_path_factory.mktemp("failures"))
+        give_credentials(environment, ACCESS_KEY)
+        url = table_url(running.url, table_name(), max_attempts=1)
+        configured = config.Config(store=config.Store.model_validate({"url": url}))
+        with closing(open_migrated_store(configured)) as store:
+            yield Pair(store, running)
+
+
 @pytest.fixture
-def hasty(upstream: DynamoDbUpstream, opened: Opened) -> Store:
-    """A store that tries everything once."""
-    return opened(upstream, max_attempts=1)
+def hasty(_shared: Pair) -> Iterator[Pair]:
+    """The same for all tests; whatever answers were set, the upstream does what it should afterwards."""
+    yield _shared
+    _shared.upstream.always(Success())
 
 
 def find(store: Store) -> object:
@@ -129,10 +152,10 @@ def test_every_declared_error_of_an_operation_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("code", ANSWERS)
-def test_every_code_has_its_class_and_advice(hasty: Store, upstream: DynamoDbUpstream, code: str) -> None:
-    upstream.always(failure(code, message=f"{code} of x"))
+def test_every_code_has_its_class_and_advice(hasty: Pair, code: str) -> None:
+    hasty.upstream.always(failure(code, message=f"{code} of x"))
     with pytest.raises(CLASSES[code]) as raised:
-        find(hasty)
+        find(hasty.store)
     assert type(raised.value) is CLASSES[code]
     assert "of x" not in raised.value.text
     assert raised.value.advice or "too many calls" in raised.value.text
@@ -158,12 +181,10 @@ def test_what_cannot_pass_is_not_tried_again(opened: Opened, upstream: DynamoDbU
 
 
 @pytest.mark.parametrize("step", NOT_DYNAMODB.values(), ids=NOT_DYNAMODB)
-def test_what_is_not_dynamodb_is_a_fault_of_the_configuration(
-    hasty: Store, upstream: DynamoDbUpstream, step: Step
-) -> None:
-    upstream.always(step)
+def test_what_is_not_dynamodb_is_a_fault_of_the_configuration(hasty: Pair, step: Step) -> None:
+    hasty.upstream.always(step)
     with pytest.raises(errors.EngineMisconfigured) as raised:
-        find(hasty)
+        find(hasty.store)
     assert "endpoint_url in store.url" in raised.value.advice
 
 
@@ -172,12 +193,10 @@ def test_what_is_not_dynamodb_is_a_fault_of_the_configuration(
     [Close(), Reset(), Close(Sent.HALF_OF_HEAD), Close(Sent.HALF_OF_BODY)],
     ids=["closed", "reset", "cut in the headers", "cut in the body"],
 )
-def test_a_connection_that_breaks_is_a_failure_that_passes(
-    hasty: Store, upstream: DynamoDbUpstream, step: Step
-) -> None:
-    upstream.always(step)
+def test_a_connection_that_breaks_is_a_failure_that_passes(hasty: Pair, step: Step) -> None:
+    hasty.upstream.always(step)
     with pytest.raises(errors.EngineUnavailable):
-        find(hasty)
+        find(hasty.store)
 
 
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
