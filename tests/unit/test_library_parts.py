@@ -12,6 +12,7 @@ from typing import Any
 import botocore.session
 import joserfc.jwk
 import opentelemetry.instrumentation.grpc as otel_grpc
+import psycopg
 import pytest
 import urllib3.connection
 from botocore.credentials import RefreshableCredentials
@@ -25,6 +26,7 @@ CYGRPC: object = import_module("grpc._cython.cygrpc")
 GRPC, BOTOCORE = "rpc.grpc_internals", "aws.botocore_internals"
 CALL_POOLS, STREAM_POOLS = (f"thread pools for the {each} of one method" for each in ("calls", "streams"))
 OTEL, JOSERFC, URLLIB3 = "tracing.opentelemetry_internals", "oidc.joserfc_internals", "oidc.urllib3_internals"
+PSYCOPG = "engines.local.stores.postgresql.psycopg_internals"
 
 
 COGNITO_POOL = """
@@ -77,6 +79,10 @@ CHANGES: list[tuple[str, object, str, object, str]] = [
     (JOSERFC, joserfc.jwk.RSAKey, "binding", None, "RSA keys of their members"),
     (URLLIB3, urllib3.connection.HTTPConnection, "connect", nothing, "connections over sockets of others"),
     (URLLIB3, urllib3.connection.HTTPSConnection, "connect", nothing, "TLS over sockets of others"),
+    (PSYCOPG, psycopg.Cursor, "execute", nothing, "one method in which connections wait"),
+    (PSYCOPG, psycopg.Connection, "commit", nothing, "one method in which connections wait"),
+    (PSYCOPG, psycopg.waiting, "wait", nothing, "an error that ends a wait"),
+    (PSYCOPG, psycopg.errors, "_WaitTimeout", None, "an error that ends a wait"),
 ]
 
 
@@ -88,7 +94,7 @@ def load(module: str) -> None:
     spec.loader.exec_module(module_from_spec(spec))
 
 
-@pytest.mark.parametrize("module", [GRPC, BOTOCORE, OTEL, JOSERFC, URLLIB3])
+@pytest.mark.parametrize("module", [GRPC, BOTOCORE, OTEL, JOSERFC, URLLIB3, PSYCOPG])
 def test_what_is_installed_has_all_parts(module: str) -> None:
     load(module)
 

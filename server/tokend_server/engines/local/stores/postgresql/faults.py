@@ -1,8 +1,10 @@
 """What the errors of the driver mean for the port."""
 
 import psycopg
+from psycopg.errors import ConnectionTimeout
 from sqlalchemy.exc import DBAPIError
 
+from tokend_server.engines.local.stores.postgresql.psycopg_internals import WAIT_TIMEOUT
 from tokend_server.errors import EngineUnavailable
 
 #: SQLSTATEs, or the classes that they begin with, by which a transaction has met another one and is not applied:
@@ -38,8 +40,7 @@ def is_lost(error: Exception) -> bool:
 
 def timed_out(error: Exception) -> bool:
     """Whether the server did not answer in time."""
-    # The driver has no public name for it.
-    return type(_cause(error)).__name__ in {"_WaitTimeout", "ConnectionTimeout"}
+    return isinstance(_cause(error), (WAIT_TIMEOUT, ConnectionTimeout))
 
 
 def unavailable(error: Exception | None) -> EngineUnavailable:

@@ -7,13 +7,14 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import Diagnostic
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
+
+from tokend_server.engines.local.stores.postgresql import psycopg_internals
 
 #: What holds unless the URL says otherwise. A host that does not answer is given up after two seconds, the least that
 #: libpq knows; one that vanishes while it owes an answer, or while nothing is asked of it, some seconds later.
@@ -70,7 +71,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         left = min(max(0.0, self.until - monotonic()), self.patience)
         if timeout is not None:
             left = min(left, timeout)
-        return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=None if left == math.inf else left)
+        return psycopg_internals.wait(gen, self, interval, None if left == math.inf else left)
 
     def note_warning(self, notice: Diagnostic) -> None:
         """Takes notice of what the server says beside its answers."""
