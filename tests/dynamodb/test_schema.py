@@ -104,6 +104,18 @@ def test_a_schema_of_a_newer_release_is_refused(
         store.migrate()
 
 
+def test_what_a_later_release_has_added_is_no_matter(
+    upstream: DynamoDbUpstream, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "a later one"))
+        later.setattr(schema, "_VERSION", {"version": {"N": "2"}, "oldest": {"N": "1"}})
+        opened(upstream)
+    store = opened(upstream)
+    assert store.missing_migrations() == []
+    store.check()
+
+
 def test_a_table_that_is_never_ready_is_given_up(upstream: DynamoDbUpstream) -> None:
     clock = FakeClock()
     upstream.always(failure("ResourceNotFoundException"))

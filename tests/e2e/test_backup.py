@@ -200,6 +200,7 @@ def no_database(copy: Path) -> None:
 def of_a_newer_release(copy: Path) -> None:
     with closing(sqlite3.connect(copy)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE schema_compatibility SET oldest_migration = '9999'")
 
 
 @pytest.mark.parametrize("change", [damaged, truncated, of_another_program, no_database, of_a_newer_release])

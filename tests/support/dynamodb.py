@@ -75,7 +75,7 @@ def dynoxide(directory: Path) -> Iterator[str]:
         _wait_for(port, process, log)
         yield f"http://{_HOST}:{port}"
     finally:
-        process.terminate()
+        process.kill()  # asked to end, it would wait for all who have a connection
         process.wait(_PATIENCE)
 
 

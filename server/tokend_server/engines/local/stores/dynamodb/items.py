@@ -9,7 +9,7 @@
 | signing key | `keys` | the algorithm, `#`, the generation | the members of `SigningKey` |
 | developer provider | `developer_providers` | the pool | `provider_name` |
 | version of the two before | `version#` and their `pk` | `version` | `revision` |
-| schema | `schema` | `schema` | `version` |
+| schema | `schema` | `schema` | `version`, `oldest`: migrations that it has, and those that a release has to know |
 """
 
 from collections.abc import Mapping

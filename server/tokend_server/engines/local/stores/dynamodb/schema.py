@@ -14,9 +14,14 @@ from tokend_server.errors import ConfigError, EngineMisconfigured, EngineUnavail
 #: The names of all migrations, oldest first.
 MIGRATIONS = ("0001",)
 
+#: How many of them a release has to know so that it can work on what is in the table.
+_OLDEST = 1
+
 #: Seconds that a migration waits for the table, and between two looks at it.
 PATIENCE = 120.0
 _INTERVAL = 1.0
+
+_VERSION: items.Item = {"version": {"N": str(len(MIGRATIONS))}, "oldest": {"N": str(_OLDEST)}}
 
 _log = logging.getLogger(__name__)
 
@@ -46,13 +51,15 @@ def table_settings(kms_key_id: str | None) -> Mapping[str, Any]:
 def missing(table: Table) -> list[str]:
     """The names of the migrations that are not yet applied, oldest first.
 
+    The schema may be that of a newer release, as long as that has taken nothing away that this one needs.
+
     Raises:
-        ConfigError: The schema is that of a newer release.
+        ConfigError: It has.
         EngineUnavailable: DynamoDB does not answer.
     """
     item = table.get_if_table(items.SCHEMA)
     version = items.number(item, "version") if item else 0
-    if version > len(MIGRATIONS):
+    if item and items.number(item, "oldest") > len(MIGRATIONS):
         raise ConfigError([f"store: its schema ({version}) is newer than this release"])
     return list(MIGRATIONS[version:])
 
@@ -76,7 +83,7 @@ def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) ->
     if made:
         _keep_backups(table, limit, sleep)
     try:
-        table.commit([actions.update(items.SCHEMA, {"version": {"N": str(len(MIGRATIONS))}}, where=None)])
+        table.commit([actions.update(items.SCHEMA, _VERSION, where=None)])
     except StaleReading:  # another process has done it
         return []
     return names

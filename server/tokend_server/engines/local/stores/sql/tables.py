@@ -62,3 +62,6 @@ developer_providers = Table(
     Column("identity_pool_id", _ID, primary_key=True),
     Column("provider_name", String(128), nullable=False),
 )
+
+#: One row: the migration that a release has to know so that it can work on the schema.
+schema_compatibility = Table("schema_compatibility", metadata, Column("oldest_migration", String(32), primary_key=True))

@@ -1,0 +1,18 @@
+"""Which releases can work on the schema, so that servers of the last release need not stop before those of the next."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    made = op.create_table("schema_compatibility", sa.Column("oldest_migration", sa.String(32), primary_key=True))
+    op.bulk_insert(made, [{"oldest_migration": revision}])
+
+
+def downgrade() -> None:
+    op.drop_table("schema_compatibility")
