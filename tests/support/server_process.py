@@ -18,10 +18,10 @@ POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
 DEVELOPER_PROVIDER = "login.example.test"
 
 
-def write_config(directory: Path, extra: str = "", grpc: str = "") -> Path:
+def write_config(directory: Path, extra: str = "", grpc: str = "", *, algorithm: str = "ES256") -> Path:
     """A configuration on free ports with one pool; `extra` is more TOML, `grpc` more of its [grpc] table.
 
-    The pool's algorithm is the one whose keys cost a start nothing: to make and to check an RSA key takes 0.15 s.
+    The pool has the algorithm whose keys cost a start nothing: to make and to check an RSA key takes 0.15 s.
     """
     path = directory / "tokend.toml"
     path.write_text(
@@ -38,7 +38,7 @@ listen = "127.0.0.1:0"
 url = "sqlite:///{directory}/tokend.db"
 [pools."{POOL_ID}"]
 developer_provider_name = "{DEVELOPER_PROVIDER}"
-signing_algorithm = "ES256"
+signing_algorithm = "{algorithm}"
 {extra}
 """,
         encoding="utf-8",

@@ -83,7 +83,7 @@ class Tokend:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokend]:
-    service = app.start(load_config(write_config(tmp_path_factory.mktemp("real"))))
+    service = app.start(load_config(write_config(tmp_path_factory.mktemp("real"), algorithm="RS512")))
     try:
         with httpx.Client(trust_env=False) as http:
             jwks = http.get(f"{service.issuer}/.well-known/jwks.json").text
