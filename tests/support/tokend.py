@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 from unittest import mock
@@ -15,6 +15,9 @@ from tokend_server import cli
 Ended = subprocess.CompletedProcess[str]
 
 _TIMEOUT = 120
+
+#: Commands that set the signals and the log of their process, and so have one of their own.
+_OF_A_PROCESS = frozenset({"quickstart", "serve"})
 
 
 class _Output(io.StringIO):
@@ -31,6 +34,8 @@ def run(*words: str, **environment: str) -> Ended:
 
 def run_in(environment: Mapping[str, str], *words: str) -> Ended:
     """Runs a command to its end, with these variables and no others."""
+    if not _OF_A_PROCESS.isdisjoint(words):
+        return end(_started(environment, words))
     stdout, stderr = _Output(), _Output()
     with (
         mock.patch.dict(os.environ, environment, clear=True),
@@ -41,18 +46,22 @@ def run_in(environment: Mapping[str, str], *words: str) -> Ended:
     ):
         try:
             cli.main()
-        except SystemExit as end:
-            return subprocess.CompletedProcess(words, _exit_code(end), stdout.getvalue(), stderr.getvalue())
+        except SystemExit as ended:
+            return subprocess.CompletedProcess(words, _exit_code(ended), stdout.getvalue(), stderr.getvalue())
     raise AssertionError("a command ends by an exit")
 
 
 def start(*words: str, **environment: str) -> subprocess.Popen[str]:
     """Starts a command in a process of its own."""
+    return _started(os.environ | environment, words)
+
+
+def _started(environment: Mapping[str, str], words: Sequence[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "tokend_server", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | environment,
+        env=environment,
         encoding="utf-8",
     )
 
