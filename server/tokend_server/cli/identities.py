@@ -14,7 +14,7 @@ from tokend_server.engines.local.build import new_guid
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
-from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, problems
+from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, named, problems, read_lines
 from tokend_server.errors import ResourceNotFound, UnsupportedByEngine
 from tokend_server.model import Identity
 
@@ -90,26 +90,52 @@ def export(config_path: Path | None, identity_pool_id: str) -> None:
 @identities.command("import")
 @config_option
 @_pool_option
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def import_(config_path: Path | None, identity_pool_id: str, file: Path) -> None:
-    """Create the identities of FILE, with their ids and logins; what is there stays as it is.
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--from-cognito", metavar="POOL", help="Instead of FILE: the identity pool in Cognito, as REGION:GUID.")
+@click.option(
+    "--lookups-per-second",
+    type=click.FloatRange(0.1, 1000),
+    default=10.0,
+    show_default=True,
+    help="With --from-cognito: the rate of LookupDeveloperIdentity, one for each identity.",
+)
+def import_(
+    config_path: Path | None,
+    identity_pool_id: str,
+    file: Path | None,
+    from_cognito: str | None,
+    lookups_per_second: float,
+) -> None:
+    """Create the identities of FILE, or of a pool in Cognito, with their ids and logins; what is there stays as it is.
 
     FILE has what `export` prints. Nothing is created while a line of it cannot be read. An import that was broken off
-    is repeated. Exit code 1: some were left out, which contradict what is there.
+    is repeated. Exit code 1: some were left out, which contradict what is there or cannot be read whole.
     """
+    if (file is None) == (from_cognito is None):
+        raise click.UsageError("Either FILE or --from-cognito is needed.")
     with _opened(config_path, identity_pool_id) as (config, store):
-        pool = config.pools[identity_pool_id]
-        names = frozenset({pool.developer_provider_name, *pool.open_id_connect_providers})
-        with file.open("rb") as lines:
-            wrong = list(islice(problems(lines, identity_pool_id, names), MOST_NAMED))
-        if wrong:
-            raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
-        keep_developer_providers(store, {identity_pool_id: pool})
-        with file.open("rb") as lines, progress_of("importing") as progress:
-            done = Import(store, SystemClock()).run(lines, progress)
+        importing = Import(store, SystemClock())
+        if file is not None:
+            _check_lines(config, identity_pool_id, file)
+            keep_developer_providers(store, {identity_pool_id: config.pools[identity_pool_id]})
+            with file.open("rb") as lines, progress_of("importing") as progress:
+                done = importing.run(read_lines(lines), progress)
+        elif from_cognito is not None:
+            from tokend_server.cli.leaving_cognito import import_from_cognito  # noqa: PLC0415 - loads boto3
+
+            done = import_from_cognito(config, identity_pool_id, from_cognito, lookups_per_second, store, importing)
     click.echo(f"identities: {done.created} created, {done.present} there already, {len(done.problems)} left out")
     if done.problems:
-        raise click.ClickException("\n".join(done.problems[:MOST_NAMED]))
+        raise click.ClickException("\n".join(named(done.problems)))
+
+
+def _check_lines(config: Config, identity_pool_id: str, file: Path) -> None:
+    pool = config.pools[identity_pool_id]
+    names = frozenset({pool.developer_provider_name, *pool.open_id_connect_providers})
+    with file.open("rb") as lines:
+        wrong = list(islice(problems(lines, identity_pool_id, names), MOST_NAMED))
+    if wrong:
+        raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
 
 
 def _deleted(administration: IdentityAdministration, identity_id: str) -> bool:

@@ -22,7 +22,8 @@ ROWS = rows_of(
         name="Cognito",
         endpoint="cognito.endpoint_url, AWS_ENDPOINT_URL",
         rights="cognito-identity:GetOpenIdTokenForDeveloperIdentity, LookupDeveloperIdentity, "
-        "MergeDeveloperIdentities and UnlinkDeveloperIdentity on the identity pool",
+        "MergeDeveloperIdentities and UnlinkDeveloperIdentity on the identity pool; to import it, "
+        "DescribeIdentityPool, ListIdentities and LookupDeveloperIdentity",
         throttled=Fault(
             TooManyRequests,
             "Rate exceeded",

@@ -16,8 +16,11 @@ _NO_TEXT = "Cognito gives no reason."
 _CALLERS_BUSINESS = "Cognito took the credentials and refused what was asked: the request is wrong, not the service."
 _CODE = re.compile(r"[A-Za-z][\w.]{2,99}", re.ASCII)
 
+#: What is called of Cognito beyond the operations of the contract, to read a whole pool.
+_OF_A_READING = frozenset({"DescribeIdentityPool", "ListIdentities"})
+
 #: Cognito's tables.
-FAULTS = aws_faults.Faults(ROWS, ANSWERS, EXCEPTIONS, frozenset(Operation))
+FAULTS = aws_faults.Faults(ROWS, ANSWERS, EXCEPTIONS, _OF_A_READING | frozenset(Operation))
 
 
 def to_domain(

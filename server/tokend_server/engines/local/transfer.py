@@ -82,6 +82,19 @@ def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: froz
             yield f"line {number}: Logins: {', '.join(strange)}: no provider of the pool"
 
 
+def named(texts: Sequence[str]) -> Iterator[str]:
+    """The first of many texts, and how many more there are."""
+    yield from texts[:MOST_NAMED]
+    if len(texts) > MOST_NAMED:
+        yield f"and {len(texts) - MOST_NAMED} more"
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, Identity]]:
+    """The identities of lines in which nothing is wrong, each with its place."""
+    for number, line in enumerate(lines, start=1):
+        yield f"line {number}", _identity(line)
+
+
 class Import:
     """An import into a store.
 
@@ -95,15 +108,30 @@ class Import:
         self._deadline = Deadline(clock)
         self._done = Imported()
 
-    def run(self, lines: Iterable[bytes], progress: Callable[[int], None]) -> Imported:
-        """Creates the identities of lines in which nothing is wrong; what is there stays as it is.
+    def is_held(self, identity_pool_id: str, identity_id: str, last_modified_date: NumericDate) -> bool:
+        """Whether an identity is there that has not changed since a date, so that it need not be read; it is counted.
+
+        Raises:
+            EngineUnavailable: The store does not answer.
+        """
+        held = self._store.read(identity_pool_id, (), identity_id).named
+        is_same = held is not None and held.last_modified_date == last_modified_date
+        self._done.present += is_same
+        return is_same
+
+    def run(self, identities: Iterable[tuple[str, Identity]], progress: Callable[[int], None]) -> Imported:
+        """Creates identities; what is there stays as it is.
+
+        Args:
+            identities: Where each comes from, as a problem names it, and the identity; nothing is wrong in it.
+            progress: Is called now and then with the number of them that have been looked at.
 
         Raises:
             EngineUnavailable: The store does not answer; the import may be repeated.
         """
-        batch: list[tuple[int, Identity]] = []
-        for number, line in enumerate(lines, start=1):
-            batch.append((number, _identity(line)))
+        batch: list[tuple[str, Identity]] = []
+        for number, each in enumerate(identities, start=1):
+            batch.append(each)
             if len(batch) == _BATCH:
                 self._create(batch)
                 batch.clear()
@@ -112,16 +140,16 @@ class Import:
         self._create(batch)
         return self._done
 
-    def _create(self, batch: Sequence[tuple[int, Identity]]) -> None:
+    def _create(self, batch: Sequence[tuple[str, Identity]]) -> None:
         if not batch:
             return
         try:
-            self._commit(*(identity for _number, identity in batch))
+            self._commit(*(identity for _place, identity in batch))
         except (StaleReading, LimitExceeded):
-            for number, identity in batch:
-                self._create_one(number, identity)
+            for place, identity in batch:
+                self._create_one(place, identity)
 
-    def _create_one(self, number: int, identity: Identity) -> None:
+    def _create_one(self, place: str, identity: Identity) -> None:
         try:
             self._commit(identity)
         except StaleReading:
@@ -129,9 +157,9 @@ class Import:
             if reading.named is not None and _line(reading.named) == _line(identity):
                 self._done.present += 1
             elif reading.named is not None:
-                self._done.problems.append(f"line {number}: the store has the identity with other contents")
+                self._done.problems.append(f"{place}: the store has the identity with other contents")
             else:
-                self._done.problems.append(f"line {number}: a login is linked to another identity")
+                self._done.problems.append(f"{place}: a login is linked to another identity")
 
     def _commit(self, *created: Identity) -> None:
         self._store.commit(*(Change(None, each) for each in created), deadline=self._deadline)

@@ -1,0 +1,54 @@
+"""Joins the two sides of an import from Cognito."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+
+import click
+
+from tokend_server.cli.options import progress_of
+from tokend_server.clock import SystemClock
+from tokend_server.config import Config
+from tokend_server.engines.cognito.pool_reading import LeftOut, PoolReading, pool_client
+from tokend_server.engines.local.developer_providers import keep_developer_providers
+from tokend_server.engines.local.store import Store
+from tokend_server.engines.local.transfer import Import, Imported, named
+from tokend_server.model import Identity
+
+
+def import_from_cognito(  # noqa: PLR0913, PLR0917 - both sides of an import
+    config: Config, identity_pool_id: str, source: str, lookups_per_second: float, store: Store, importing: Import
+) -> Imported:
+    """Creates the identities of a pool in Cognito, and says on standard error which were not taken over whole.
+
+    Raises:
+        ConfigError: The pools have different developer providers, or Cognito cannot be called so.
+        TokendError: Cognito or the store fails; the import may be repeated.
+    """
+    region = source.partition(":")[0]
+    if region != identity_pool_id.partition(":")[0]:
+        raise click.UsageError("The pools are in different regions, which are part of the identities' ids.")
+    pool, clock = config.pools[identity_pool_id], SystemClock()
+    with closing(pool_client(config.cognito, region, lookups_per_second, clock, time.sleep)) as client:
+        reading = PoolReading(client, source, identity_pool_id, pool.developer_provider_name)
+        reading.check()
+        keep_developer_providers(store, {identity_pool_id: pool})
+        left_out: list[str] = []
+        with progress_of("importing") as progress:
+            read = reading.identities(partial(importing.is_held, identity_pool_id), progress)
+            done = importing.run(_without(left_out, read), lambda _created: None)
+    done.problems += left_out
+    if reading.incomplete:
+        click.echo("without their logins of public providers, whose users Cognito does not tell:", err=True)
+        click.echo("\n".join(named(reading.incomplete)), err=True)
+    return done
+
+
+def _without(left_out: list[str], read: Iterator[Identity | LeftOut]) -> Iterator[tuple[str, Identity]]:
+    """The identities that were read; the others are added to a list."""
+    for each in read:
+        if isinstance(each, LeftOut):
+            left_out.append(f"{each.identity_id}: {each.reason}")
+        else:
+            yield each.identity_id, each

@@ -1,0 +1,246 @@
+"""All identities of a pool in Cognito, with what Cognito tells of their logins, for whoever leaves it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.client import aws_client
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
+from tokend_server.clock import Clock, Deadline
+from tokend_server.config import Cognito
+from tokend_server.engines.cognito.faults import FAULTS, to_domain
+from tokend_server.engines.cognito.responses import (
+    Listed,
+    developer_identity,
+    developer_provider_name,
+    listed_identities,
+    not_understood,
+)
+from tokend_server.errors import ConfigError, EngineUnavailable, ResourceNotFound, RetryableError
+from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
+from tokend_server.token_bucket import TokenBucket
+
+#: The most that a page of ListIdentities or LookupDeveloperIdentity holds.
+PAGE = 60
+
+#: Below Cognito's quota for ListIdentities, 5 a second, which the console takes from too.
+_LISTINGS_PER_SECOND = 4.0
+
+#: Seconds to wait before a call is made again whose own retries did not help.
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class LeftOut(NamedTuple):
+    """An identity that cannot be taken over, and why."""
+
+    identity_id: str
+    reason: str
+
+
+class PoolClient:
+    """The calls that a reading makes: paced, bounded in time, and repeated while what they meet may pass.
+
+    Args:
+        client: boto3's client of the region.
+        settings: How Cognito is called.
+        lookups_per_second: The rate of LookupDeveloperIdentity.
+        clock: The time.
+        sleep: Waits for as many seconds.
+    """
+
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - boto3's clients have no types
+        settings: Cognito,
+        lookups_per_second: float,
+        clock: Clock,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._timeout = settings.timeout_seconds
+        self._clock = clock
+        self._sleep = sleep
+        self._methods: Mapping[str, Callable[..., Mapping[str, Any]]] = {
+            "DescribeIdentityPool": client.describe_identity_pool,
+            "ListIdentities": client.list_identities,
+            "LookupDeveloperIdentity": client.lookup_developer_identity,
+        }
+        rates = dict.fromkeys(self._methods, _LISTINGS_PER_SECOND) | {"LookupDeveloperIdentity": lookups_per_second}
+        self._buckets = {operation: TokenBucket(rate, 1, clock) for operation, rate in rates.items()}
+        Attempts(client, self, max_attempts=settings.max_attempts, clock=clock)
+        self.close: Callable[[], None] = client.close
+
+    def call(self, operation: str, identity_pool_id: str, **members: object) -> Mapping[str, Any]:
+        """The response of an operation.
+
+        Raises:
+            TokendError: What it met, after all retries.
+        """
+        for pause in _PAUSES:
+            try:
+                return self._once(operation, identity_pool_id, members)
+            except RetryableError:
+                self._sleep(pause)
+        return self._once(operation, identity_pool_id, members)
+
+    def may_pass(self, failure: Exception | str) -> bool:
+        return FAULTS.may_pass(failure)
+
+    def admits_retry(self, call: UpstreamCall) -> bool:
+        return not self._buckets[call.operation].take()
+
+    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
+        """Measures nothing: a command has no metrics."""
+
+    def _once(self, operation: str, identity_pool_id: str, members: Mapping[str, object]) -> Mapping[str, Any]:
+        while wait := self._buckets[operation].take():
+            self._sleep(wait)
+        limit = Deadline(self._clock, self._clock.monotonic() + self._timeout)
+        token = CURRENT_UPSTREAM_CALL.set(UpstreamCall(operation, limit))
+        given = {name: value for name, value in members.items() if value is not None}
+        try:
+            return self._methods[operation](IdentityPoolId=identity_pool_id, **given)
+        except Exception as error:
+            if not limit.remaining():
+                raise EngineUnavailable("Cognito did not answer in time.") from None
+            explained = to_domain(error, (), identity_pool_id)
+            if explained is None:
+                raise
+            raise explained from None
+        finally:
+            CURRENT_UPSTREAM_CALL.reset(token)
+
+
+class PoolReading:
+    """A reading of a pool.
+
+    Args:
+        client: The calls.
+        source: The pool in Cognito.
+        target: The pool that the identities are for.
+        provider: The developer provider of both.
+    """
+
+    def __init__(self, client: PoolClient, source: str, target: str, provider: str) -> None:
+        self._client = client
+        self._source = source
+        self._target = target
+        self._provider = provider
+        #: Ids of identities that were read without logins of public providers, which Cognito names without their users.
+        self.incomplete: list[str] = []
+
+    def check(self) -> None:
+        """Makes sure that the pool's users are those of the developer provider.
+
+        Raises:
+            ConfigError: They are another one's.
+        """
+        found = developer_provider_name(self._client.call("DescribeIdentityPool", self._source))
+        if found != self._provider:
+            problem = f"is {self._provider}, and in Cognito it is {found or 'none'}"
+            raise ConfigError([f"pools.{self._target}.developer_provider_name: {problem}"])
+
+    def identities(
+        self, is_held: Callable[[str, int], bool], progress: Callable[[int], None]
+    ) -> Iterator[Identity | LeftOut]:
+        """All identities: those that may be used, then the disabled ones.
+
+        Cognito does not say which identities are disabled, only leaves them out when asked to. All are listed first:
+        so one that is created meanwhile is never taken for a disabled one.
+
+        Args:
+            is_held: Whether the identity of an id, last modified at a date, need not be read.
+            progress: Is called with the number of identities that have been looked at, for each of them.
+        """
+        others = {each.identity_id: each for each in self._listed(hide_disabled=False)}
+        for number, listed in enumerate(self._listed(hide_disabled=True), start=1):
+            progress(number)
+            others.pop(listed.identity_id, None)
+            public = listed.provider_names - {self._provider}
+            if not is_held(listed.identity_id, listed.last_modified_date):
+                read = self._read(listed, public)
+                yield read
+                if isinstance(read, LeftOut):
+                    continue
+            if public:
+                self.incomplete.append(listed.identity_id)
+        for listed in others.values():
+            if not is_held(listed.identity_id, listed.last_modified_date):
+                yield self._identity(listed, frozenset(), disabled=True)
+
+    def _listed(self, *, hide_disabled: bool) -> Iterator[Listed]:
+        next_token = None
+        while True:
+            page, following = listed_identities(
+                self._client.call(
+                    "ListIdentities", self._source, MaxResults=PAGE, HideDisabled=hide_disabled, NextToken=next_token
+                )
+            )
+            yield from page
+            if following is None:
+                return
+            if following == next_token:
+                raise not_understood()
+            next_token = following
+
+    def _read(self, listed: Listed, public: frozenset[str]) -> Identity | LeftOut:
+        if not listed.identity_id.startswith(f"{self._source.partition(':')[0]}:"):
+            return LeftOut(listed.identity_id, "it is of another region than the pool")
+        logins = frozenset(self._developer_logins(listed.identity_id))
+        if not logins and self._provider in listed.provider_names:
+            return LeftOut(listed.identity_id, "it was changed meanwhile: repeat the import")
+        if not logins and public:
+            return LeftOut(
+                listed.identity_id, f"it has only logins of {', '.join(sorted(public))}, without their users"
+            )
+        if len(logins) > MAX_LINKED_LOGINS:
+            return LeftOut(listed.identity_id, f"it has {len(logins)} logins, more than {MAX_LINKED_LOGINS}")
+        return self._identity(listed, logins, disabled=False)
+
+    def _developer_logins(self, identity_id: str) -> Iterator[Login]:
+        next_token = None
+        while True:
+            try:
+                response = self._client.call(
+                    "LookupDeveloperIdentity",
+                    self._source,
+                    IdentityId=identity_id,
+                    MaxResults=PAGE,
+                    NextToken=next_token,
+                )
+            except ResourceNotFound as error:
+                if error.resource_type == "IdentityPool":
+                    raise
+                return  # what Cognito has no developer user of
+            found = developer_identity(response)
+            if found.identity_id != identity_id or (next_token and found.next_token == next_token):
+                raise not_understood()
+            for user in found.developer_user_identifiers:
+                yield Login(self._provider, user)
+            if found.next_token is None:
+                return
+            next_token = found.next_token
+
+    def _identity(self, listed: Listed, logins: frozenset[Login], *, disabled: bool) -> Identity:
+        return Identity(
+            identity_id=listed.identity_id,
+            identity_pool_id=self._target,
+            creation_date=listed.creation_date,
+            last_modified_date=listed.last_modified_date,
+            logins=logins,
+            disabled=disabled,
+        )
+
+
+def pool_client(
+    settings: Cognito, region: str, lookups_per_second: float, clock: Clock, sleep: Callable[[float], None]
+) -> PoolClient:
+    """The calls of a region; nothing is sent yet.
+
+    Raises:
+        ConfigError: The profile or the endpoint cannot be used.
+    """
+    try:
+        client, _credentials = aws_client("cognito-identity", settings, region, connections=1, clock=clock)
+    except ValueError as error:
+        raise ConfigError([f"cognito: {error}"]) from error
+    return PoolClient(client, settings, lookups_per_second, clock, sleep)

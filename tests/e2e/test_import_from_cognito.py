@@ -1,0 +1,149 @@
+"""A pool of Cognito's taken over into a local one: each user keeps the id."""
+
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.fakes.cognito_pool import CognitoPool, Listed
+from tests.fakes.cognito_script import Body, Success
+from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.support.aws_environment import give_credentials, without_aws_settings
+from tests.support.tokend import Ended, run
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.config import load_config
+from tokend_server.engines.local.build import build_local_engines
+from tokend_server.metrics import Metrics
+from tokend_server.model import Secret, TokenRequest
+
+POOL = "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000a"
+PROVIDER = "login.example.test"
+REFUSED = Body(b'{"__type": "AccessDeniedException", "message": "no"}', 400)
+
+
+def identity(number: int) -> str:
+    return f"eu-west-1:{number:08x}"
+
+
+class Leaving:
+    """A configuration of a local pool, and Cognito with the pool of the same id."""
+
+    def __init__(self, directory: Path, cognito: CognitoPool) -> None:
+        self.config = directory / "tokend.toml"
+        self.cognito = cognito
+        self.config.write_text(
+            f'[store]\nurl = "sqlite:///{directory}/tokend.db"\n'
+            f'[cognito]\nendpoint_url = "{cognito.url}"\nmax_attempts = 1\n'
+            f'[pools."{POOL}"]\ndeveloper_provider_name = "{PROVIDER}"\n',
+            encoding="utf-8",
+        )
+
+    def import_(self, *words: str, source: str = POOL) -> Ended:
+        place = ("--config", str(self.config), "--identity-pool-id", POOL)
+        options = ("--from-cognito", source, "--lookups-per-second", "1000", *words)
+        return run("identities", "import", *place, *options)
+
+    def identity_of(self, user: str) -> str:
+        config, clock = load_config(self.config), SystemClock()
+        engines: Any = build_local_engines(
+            config, config.pools_of("local"), "https://t.example.test", Metrics(CollectorRegistry()), clock, nullcontext
+        )
+        with closing(engines):
+            request = TokenRequest(POOL, {PROVIDER: Secret(user)})
+            issued = engines.by_pool[POOL].get_open_id_token_for_developer_identity(request, Deadline(clock))
+            return str(issued.identity_id)
+
+
+@pytest.fixture
+def leaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leaving]:
+    without_aws_settings(monkeypatch, tmp_path)
+    give_credentials(monkeypatch, ACCESS_KEY)
+    with CognitoPool(POOL, PROVIDER, page=2) as cognito:
+        yield Leaving(tmp_path, cognito)
+
+
+def test_each_user_keeps_the_id(leaving: Leaving) -> None:
+    leaving.cognito.identities = {identity(n): Listed([f"user-{n}", f"alias-{n}", f"third-{n}"]) for n in range(5)}
+    done = leaving.import_()
+    assert (done.returncode, done.stdout) == (0, "identities: 5 created, 0 there already, 0 left out\n"), done.stderr
+    assert [leaving.identity_of(f"third-{n}") for n in range(5)] == [identity(n) for n in range(5)]
+
+
+def test_guests_and_disabled_identities_stay_such(leaving: Leaving) -> None:
+    leaving.cognito.identities = {identity(1): Listed(), identity(2): Listed(disabled=True)}
+    assert leaving.import_().returncode == 0
+    listed = run("identities", "list", "--config", str(leaving.config), "--identity-pool-id", POOL).stdout
+    assert [line.strip() for line in listed.splitlines() if "Disabled" in line] == [
+        '"Disabled": false',
+        '"Disabled": true',
+    ]
+    assert leaving.cognito.count("LookupDeveloperIdentity") == 1
+
+
+def test_logins_of_public_providers_are_named(leaving: Leaving) -> None:
+    leaving.cognito.identities = {
+        identity(1): Listed(["canary"], [PROVIDER, "accounts.google.com"]),
+        identity(2): Listed([], ["accounts.google.com"]),
+    }
+    done = leaving.import_()
+    assert (done.returncode, done.stdout) == (1, "identities: 1 created, 0 there already, 1 left out\n")
+    assert f"{identity(2)}: it has only logins of accounts.google.com" in done.stderr
+    assert f"{identity(1)}\n" in done.stderr
+    assert "canary" not in done.stderr
+    assert leaving.identity_of("canary") == identity(1)
+
+
+def test_an_import_that_was_broken_off_goes_on(leaving: Leaving) -> None:
+    leaving.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(50)}
+    leaving.cognito.script([*[Success()] * 33, REFUSED])
+    assert leaving.import_().returncode == 1
+    before = leaving.cognito.count("LookupDeveloperIdentity")
+    assert leaving.import_().stdout == "identities: 30 created, 20 there already, 0 left out\n"
+    assert leaving.cognito.count("LookupDeveloperIdentity") - before == 30
+
+
+def test_what_contradicts_the_store_is_left_out(leaving: Leaving) -> None:
+    leaving.cognito.identities = {identity(1): Listed(["one"])}
+    leaving.import_()
+    leaving.cognito.identities = {
+        identity(1): Listed(["canary"], modified=1_700_000_200),
+        identity(2): Listed(["one"]),
+        identity(3): Listed([f"user-{n}" for n in range(21)]),
+    }
+    done = leaving.import_()
+    assert (done.returncode, done.stdout) == (1, "identities: 0 created, 0 there already, 3 left out\n")
+    assert f"{identity(1)}: the store has the identity with other contents" in done.stderr
+    assert f"{identity(2)}: a login is linked to another identity" in done.stderr
+    assert f"{identity(3)}: it has 21 logins" in done.stderr
+    assert "canary" not in done.stderr
+
+
+def test_a_pool_of_another_developer_provider_is_refused(leaving: Leaving) -> None:
+    text = leaving.config.read_text(encoding="utf-8").replace(PROVIDER, "login.other.test")
+    leaving.config.write_text(text, encoding="utf-8")
+    done = leaving.import_()
+    assert done.returncode == 1
+    assert f"developer_provider_name: is login.other.test, and in Cognito it is {PROVIDER}" in done.stderr
+    assert leaving.cognito.count("ListIdentities") == 0
+
+
+def test_an_import_without_rights_says_so(leaving: Leaving) -> None:
+    leaving.cognito.always(REFUSED)
+    done = leaving.import_()
+    assert (done.returncode, len(leaving.cognito.requests)) == (1, 1)
+    assert "ListIdentities" in done.stderr
+
+
+def test_a_pool_that_is_not_there_is_named(leaving: Leaving) -> None:
+    done = leaving.import_(source=(source := "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"IdentityPool '{source}' not found. Cognito does not know the identity pool.")
+
+
+@pytest.mark.parametrize("words", [("lines", "--from-cognito", POOL), (), ("--from-cognito", "us-east-1:0a")])
+def test_wrong_usage(leaving: Leaving, words: tuple[str, ...]) -> None:
+    place = ("--config", str(leaving.config), "--identity-pool-id", POOL)
+    assert run("identities", "import", *place, *words).returncode == 2
