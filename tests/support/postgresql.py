@@ -224,7 +224,7 @@ def _new_server(installation: _Installation, name: str, settings: Mapping[str, s
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """A port of the loopback without a listener."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

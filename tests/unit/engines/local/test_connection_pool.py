@@ -23,7 +23,7 @@ class Fake:
 
 
 class Place:
-    """Where connections lead, which opens them when it is told to."""
+    """Where connections lead, which opens each when a test lets it."""
 
     def __init__(self) -> None:
         self.opened: list[Fake] = []

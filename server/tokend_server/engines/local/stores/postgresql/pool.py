@@ -88,7 +88,7 @@ class ConnectionPool(Generic[_Lent]):
             self._changed.notify_all()
 
     def discard_idle(self) -> None:
-        """Closes the connections that nobody uses, as after one of them was found to be lost."""
+        """Closes the idle connections, as after one of them was found to be lost."""
         while self._idle:
             try:
                 self.discard(self._idle.pop())
