@@ -9,6 +9,7 @@ from botocore import exceptions, parsers
 from botocore.session import Session
 from tests.contracts.store_contract import POOL, login
 from tests.dynamodb.conftest import Opened
+from tests.fakes.aws_codes import CREDENTIALS_REJECTED, THROTTLED
 from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
@@ -48,14 +49,7 @@ CLASSES: Mapping[str, type[errors.TokendError]] = {
             "TransactionCanceledException",
             "TransactionConflictException",
             "TransactionInProgressException",
-            "BandwidthLimitExceeded",
-            "RequestLimitExceeded",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "SlowDown",
-            "ThrottledException",
-            "Throttling",
-            "ThrottlingException",
+            *THROTTLED,
         ),
         errors.EngineUnavailable,
     ),
@@ -71,31 +65,7 @@ CLASSES: Mapping[str, type[errors.TokendError]] = {
         ),
         errors.EngineMisconfigured,
     ),
-    **dict.fromkeys(
-        (
-            "AccessDenied",
-            "AccessDeniedException",
-            "AuthFailure",
-            "ExpiredToken",
-            "ExpiredTokenException",
-            "IncompleteSignature",
-            "IncompleteSignatureException",
-            "InvalidAccessKeyId",
-            "InvalidClientTokenId",
-            "InvalidSignatureException",
-            "MissingAuthenticationToken",
-            "MissingAuthenticationTokenException",
-            "NotAuthorized",
-            "NotSignedUp",
-            "OptInRequired",
-            "RequestExpired",
-            "RequestTimeTooSkewed",
-            "SignatureDoesNotMatch",
-            "SubscriptionRequiredException",
-            "UnrecognizedClientException",
-        ),
-        errors.EngineCredentialsRejected,
-    ),
+    **dict.fromkeys(CREDENTIALS_REJECTED, errors.EngineCredentialsRejected),
 }
 
 DELAYS: dict[str, Step] = {

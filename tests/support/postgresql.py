@@ -261,7 +261,7 @@ def _install() -> _Installation:
     if os.geteuid() == 0:
         os.chown(root, _NOBODY, _NOBODY)
     if os.geteuid() == 0 and not others:
-        # Root's own directories are closed to nobody.
+        # That user may not read root's own directories.
         for part in _PARTS:
             shutil.copytree(packages / part, root / "packages" / part, symlinks=True)
         packages = root / "packages"

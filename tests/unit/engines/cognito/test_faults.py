@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.session import Session
+from tests.fakes.aws_codes import CREDENTIALS_REJECTED, THROTTLED
 
 from tokend_server import errors
 from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, ROWS
@@ -43,20 +44,7 @@ CLASSES: Mapping[str, type[TokendError]] = {
     "RequestEntityTooLargeException": errors.InvalidParameter,
     "ExternalServiceException": errors.LoginProviderUnavailable,
     "UnknownOperationException": errors.UnsupportedByEngine,
-    **dict.fromkeys(
-        (
-            "TooManyRequestsException",
-            "Throttling",
-            "ThrottlingException",
-            "ThrottledException",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "RequestLimitExceeded",
-            "BandwidthLimitExceeded",
-            "SlowDown",
-        ),
-        errors.TooManyRequests,
-    ),
+    **dict.fromkeys(("TooManyRequestsException", *THROTTLED), errors.TooManyRequests),
     **dict.fromkeys(
         (
             "ConcurrentModificationException",
@@ -74,31 +62,7 @@ CLASSES: Mapping[str, type[TokendError]] = {
         ),
         errors.EngineUnavailable,
     ),
-    **dict.fromkeys(
-        (
-            "AccessDenied",
-            "AccessDeniedException",
-            "AuthFailure",
-            "ExpiredToken",
-            "ExpiredTokenException",
-            "IncompleteSignature",
-            "IncompleteSignatureException",
-            "InvalidAccessKeyId",
-            "InvalidClientTokenId",
-            "InvalidSignatureException",
-            "MissingAuthenticationToken",
-            "MissingAuthenticationTokenException",
-            "NotAuthorized",
-            "NotSignedUp",
-            "OptInRequired",
-            "RequestExpired",
-            "RequestTimeTooSkewed",
-            "SignatureDoesNotMatch",
-            "SubscriptionRequiredException",
-            "UnrecognizedClientException",
-        ),
-        errors.EngineCredentialsRejected,
-    ),
+    **dict.fromkeys(CREDENTIALS_REJECTED, errors.EngineCredentialsRejected),
     "RequestEntityTooLarge": errors.InvalidParameter,
 }
 
