@@ -11,7 +11,7 @@ import pytest
 
 from tokend_server.cli.keys import keys
 from tokend_server.config import Cognito, Grpc, OpenIdConnectProvider, Section
-from tokend_server.engines.local.key_times import KEY_TIMES
+from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
 from tokend_server.rpc.server import GrpcServer
 

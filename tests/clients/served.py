@@ -17,8 +17,8 @@ from tests.support.server_process import ServerProcess
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.keyring import SigningAlgorithm
-from tokend_server.engines.local.rotation import KeyRotation
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
 #: Seconds that a client has to come back to a server that was started again. One that was gone never does.

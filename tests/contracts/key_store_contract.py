@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.contracts.store_contract import Refused, StoreUnderTest
 
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.store import StaleReading, Store
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret
 

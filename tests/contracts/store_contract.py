@@ -13,7 +13,8 @@ from tests.fakes.clock import FakeClock
 
 from tokend_server import config
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.metrics import Metrics

@@ -11,7 +11,7 @@ from tests.contracts.store_contract import POOL, StoreContract, login
 from tests.support.postgresql import PostgresqlServer
 
 from tokend_server.config import Config, Store
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import ConfigError

@@ -10,7 +10,8 @@ from tests.fakes.cognito_script import Body, Close, Hang, Reset, Sent, Step
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream, cancelled, failure
 
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.dynamodb.fault_rows import CANCELLATIONS, Verdict
 from tokend_server.errors import DeadlineExceeded, EngineMisconfigured, EngineUnavailable, LimitExceeded
 

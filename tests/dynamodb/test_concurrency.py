@@ -18,10 +18,10 @@ from tests.support.local_engine import DEVELOPER
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.engine import LocalEngine
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.model import Secret, TokenRequest
 

@@ -21,9 +21,9 @@ from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import SigningAlgorithm
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
 PROVIDER = "login.example.test"

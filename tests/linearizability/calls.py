@@ -9,8 +9,8 @@ from tests.fakes.login_provider import FakeLoginProvider
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.engine import LocalEngine
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.errors import TokendError
 from tokend_server.model import LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest

@@ -14,8 +14,9 @@ from tests.linearizability.calls import Answer, Call, Engines, answer, pool
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.engine import LocalEngine
-from tokend_server.engines.local.signer import SignedToken
-from tokend_server.engines.local.store import Change, IdentityStore, Reading, StaleReading
+from tokend_server.engines.local.keys.signer import SignedToken
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, IdentityStore, Reading
 from tokend_server.model import Identity, Login, Secret
 
 #: Stands for the answer of a call whose server ended meanwhile: it has taken effect, or it has not.

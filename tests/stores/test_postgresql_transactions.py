@@ -12,8 +12,9 @@ from tests.contracts.store_contract import OTHER_POOL, POOL, identity, login
 from tests.stores.opened import Opened, create, deadline_in, owner
 from tests.support.postgresql import PostgresqlServer
 
-from tokend_server.engines.local.keyring import SigningKey
-from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Store
 from tokend_server.model import Identity
 
 LEVELS = ("read committed", "repeatable read", "serializable")

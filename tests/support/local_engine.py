@@ -15,12 +15,12 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.engine import LocalEngine
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.key_refresh import KeyRefresh
-from tokend_server.engines.local.key_times import KEY_TIMES
-from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.model import Identity, IssuedToken, LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
 

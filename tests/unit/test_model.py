@@ -9,7 +9,7 @@ from traceback import format_exception
 import pytest
 
 from tokend_server import model
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.model import (
     DeveloperIdentity,
     Identity,

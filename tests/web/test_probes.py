@@ -18,7 +18,7 @@ from tests.web.in_process import start_service
 
 from tokend_server.app import Service
 from tokend_server.engines.local import build
-from tokend_server.engines.local.key_times import KEY_TIMES
+from tokend_server.engines.local.keys.times import KEY_TIMES
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

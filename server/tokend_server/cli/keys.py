@@ -8,16 +8,17 @@ import click
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.key_times import KEY_TIMES
-from tokend_server.engines.local.keyring import (
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
     SigningKey,
     key_state,
     tokens_expired_by,
 )
-from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
-from tokend_server.engines.local.store import StaleReading, Store
+from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
 

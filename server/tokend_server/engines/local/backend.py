@@ -1,8 +1,8 @@
 from collections.abc import Callable, Sequence
 
-from tokend_server.engines.local.key_refresh import KeyRefresh
-from tokend_server.engines.local.keyring import SigningAlgorithm
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.signer import TokenSigner
 
 
 class LocalBackend:

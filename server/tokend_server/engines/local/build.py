@@ -13,13 +13,13 @@ from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.key_refresh import KeyRefresh
-from tokend_server.engines.local.key_times import KEY_TIMES
-from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import ConfigError, LimitExceeded
 from tokend_server.model import Identity
 

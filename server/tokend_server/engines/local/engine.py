@@ -16,8 +16,9 @@ from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.paging import page_of_users
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins, check_linkable, resolve, settled_identity
-from tokend_server.engines.local.signer import TokenSigner
-from tokend_server.engines.local.store import Change, IdentityStore, Reading, StaleReading
+from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, IdentityStore, Reading
 from tokend_server.errors import EngineUnavailable, ResourceConflict, ResourceNotFound
 from tokend_server.model import (
     DeveloperIdentity,

@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.providers import LoginProvider
 
 #: The partitions beside AWS's first one, by what the names of their regions begin with.

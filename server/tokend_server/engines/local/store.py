@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.keyring import SigningKey
+from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login
 
 #: The length of a `login_key`.
 LOGIN_KEY_BYTES = 32
-
-
-class StaleReading(Exception):
-    """Raised when a change is refused because the store has moved on since it was read: read again and decide again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +80,6 @@ class IdentityStore(Protocol):
 
     def delete(self, identity_id: str) -> bool:
         """Removes an identity and its logins for good; tells whether there was one."""
-        ...
-
-
-class KeyStore(Protocol):
-    """Signing keys. Any method may raise `EngineUnavailable`."""
-
-    def signing_keys(self) -> tuple[SigningKey, ...]:
-        """All keys, oldest generation first."""
-        ...
-
-    def add_signing_key(self, key: SigningKey) -> None:
-        """Keeps a new key durably.
-
-        Raises:
-            StaleReading: Another process added a key of the same algorithm and generation first.
-        """
-        ...
-
-    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
-        """Removes a key for good, unless `check` raises; no process changes any key between the two.
-
-        Args:
-            kid: The key.
-            check: Is given all keys, oldest generation first; what it raises is raised, and nothing is removed. A store
-                that cannot keep other processes waiting calls it again when keys have changed meanwhile.
-        """
         ...
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.store import Change, StaleReading, Store
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import LimitExceeded
 from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login, NumericDate, Secret
 

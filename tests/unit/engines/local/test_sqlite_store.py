@@ -12,8 +12,8 @@ from tests.support.descriptors import no_descriptors_left
 from tests.support.local_engine import POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.engines.local.keyring import SigningAlgorithm
-from tokend_server.engines.local.signer import generate_signing_key
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.signer import generate_signing_key
 from tokend_server.engines.local.store import Change, login_key
 from tokend_server.engines.local.stores.sqlite.store import READERS, open_store
 from tokend_server.errors import ConfigError, DeadlineExceeded, EngineUnavailable

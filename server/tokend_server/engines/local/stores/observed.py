@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange, unannounced
-from tokend_server.engines.local.keyring import SigningKey
+from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.store import Change, Reading, Store
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login

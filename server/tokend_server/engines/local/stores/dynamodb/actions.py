@@ -7,7 +7,8 @@ may occur twice in one, so that a login that moves from one identity to another 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tokend_server.engines.local.store import Change, StaleReading, login_key
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, login_key
 from tokend_server.engines.local.stores.dynamodb import items
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, Item
 from tokend_server.errors import LimitExceeded

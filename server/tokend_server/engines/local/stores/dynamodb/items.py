@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 from zlib import crc32
 
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.store import login_key
 from tokend_server.model import Identity, Login, Secret
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.dynamodb import actions, items
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, SORT_KEY
 from tokend_server.engines.local.stores.dynamodb.table import Sleep, Table

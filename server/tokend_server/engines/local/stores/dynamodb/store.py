@@ -11,8 +11,9 @@ from tokend_server.aws.transport import UpstreamCall
 from tokend_server.clock import Clock, Deadline, SystemClock
 from tokend_server.config import Config
 from tokend_server.config.dynamodb import table_of
-from tokend_server.engines.local.keyring import SigningKey
-from tokend_server.engines.local.store import Change, Reading, StaleReading
+from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Reading
 from tokend_server.engines.local.stores.dynamodb import actions, items, schema, templates
 from tokend_server.engines.local.stores.dynamodb.actions import MAX_ACTIONS, Action
 from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS

@@ -11,7 +11,7 @@ from tokend_server.aws.fault_rows import Fault
 from tokend_server.aws.faults import cancellation_reasons, error_code
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.dynamodb.actions import Action
 from tokend_server.engines.local.stores.dynamodb.fault_rows import AFTER_ALL, AGAIN, FAULTS, ROWS, Verdict, verdict
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, SORT_KEY, Item

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
 
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.postgresql.faults import (
     INSUFFICIENT_PRIVILEGE,
     is_conflict,

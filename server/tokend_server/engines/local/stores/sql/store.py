@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.store import Change, Reading, StaleReading, login_key
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change, Reading, login_key
 from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sql.database import Database
 from tokend_server.engines.local.stores.sql.tables import developer_providers, identities, linked_logins, signing_keys

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.sql.database import OWNER
 from tokend_server.engines.local.stores.sqlite.connections import DriverStatement, ReadConnections
 from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn

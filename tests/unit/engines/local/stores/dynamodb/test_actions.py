@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from tests.contracts.store_contract import POOL, identity, login
 
-from tokend_server.engines.local.keyring import SigningAlgorithm
-from tokend_server.engines.local.store import Change, StaleReading
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Change
 from tokend_server.engines.local.stores.dynamodb import actions, items
 
 X, Y = identity("x", "x"), identity("y", "y")

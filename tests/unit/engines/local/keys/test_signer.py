@@ -6,8 +6,8 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest
 
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import (
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
     SigningKey,
@@ -15,8 +15,8 @@ from tokend_server.engines.local.keyring import (
     signing_key,
     succession,
 )
-from tokend_server.engines.local.signer import TokenSigner, generate_signing_key
-from tokend_server.engines.local.store import StaleReading
+from tokend_server.engines.local.keys.signer import TokenSigner, generate_signing_key
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret
 

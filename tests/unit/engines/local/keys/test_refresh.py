@@ -18,11 +18,11 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import Engines, build_engines
 from tokend_server.engines.local import build
-from tokend_server.engines.local.key_refresh import KeyRefresh
-from tokend_server.engines.local.key_times import KEY_TIMES
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.rotation import KeyRotation
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.rotation import KeyRotation
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.stores.opening import open_store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.metrics import Metrics

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from tokend_server.config import PolicySettings
-from tokend_server.engines.local.key_times import KEY_TIMES, KeyTimes
+from tokend_server.engines.local.keys.times import KEY_TIMES, KeyTimes
 from tokend_server.errors import ConfigError
 
 DAY = 86_400

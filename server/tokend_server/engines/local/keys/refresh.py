@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tokend_server.engines.local.signer import TokenSigner
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.process.repeating import Repeating
 
 if TYPE_CHECKING:

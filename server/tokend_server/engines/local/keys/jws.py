@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512, HashAlgorithm
 from joserfc.jwk import ECKey, RSAKey
 
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.model import Secret
 
 #: Octets of each half of an ES256 signature (RFC 7518, section 3.4).

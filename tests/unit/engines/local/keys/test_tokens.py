@@ -14,8 +14,8 @@ from tokend_server.clock import Deadline, SystemClock
 from tokend_server.config import Config, Pool
 from tokend_server.engines.local.build import build_local_engines
 from tokend_server.engines.local.claims import authentication_methods
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins
 from tokend_server.metrics import Metrics

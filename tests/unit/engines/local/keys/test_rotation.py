@@ -8,9 +8,9 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest, parts_of
 
-from tokend_server.engines.local.jws import TokenType
-from tokend_server.engines.local.keyring import KeyState, SigningAlgorithm, SigningKey, key_state
-from tokend_server.engines.local.rotation import KeyInUse, KeyNotFound, KeyRotation
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import KeyState, SigningAlgorithm, SigningKey, key_state
+from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
 
 ES256 = SigningAlgorithm.ES256
 HOUR = 3600

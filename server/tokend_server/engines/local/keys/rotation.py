@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tokend_server.clock import Clock
-from tokend_server.engines.local.key_times import KEY_TIMES
-from tokend_server.engines.local.keyring import (
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
     SigningKey,
@@ -12,8 +12,8 @@ from tokend_server.engines.local.keyring import (
     succession,
     tokens_expired_by,
 )
-from tokend_server.engines.local.signer import generate_signing_key
-from tokend_server.engines.local.store import KeyStore
+from tokend_server.engines.local.keys.signer import generate_signing_key
+from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.model import NumericDate
 
 

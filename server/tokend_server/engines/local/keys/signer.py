@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Clock
-from tokend_server.engines.local.jws import JwsSigner, TokenType
-from tokend_server.engines.local.key_times import KEY_TIMES
-from tokend_server.engines.local.keyring import SigningAlgorithm, SigningKey, signing_key, succession
-from tokend_server.engines.local.store import KeyStore, StaleReading
+from tokend_server.engines.local.keys.jws import JwsSigner, TokenType
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key, succession
+from tokend_server.engines.local.keys.store import KeyStore
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import KeySet, NumericDate, Secret
 

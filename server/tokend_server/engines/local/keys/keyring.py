@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from operator import attrgetter
 
-from tokend_server.engines.local.key_times import KEY_TIMES
+from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.model import NumericDate, Secret
 
 
