@@ -24,7 +24,7 @@ class KeyStoreContract(StoreUnderTest):
     def test_keys_are_read_again_as_they_were_by_every_process(self, store: Store, other: Store) -> None:
         store.add_signing_key(kept := key(1))
         assert other.signing_keys() == store.signing_keys() == (kept,)
-        assert other.signing_keys()[0].private_key.reveal() == kept.private_key.reveal()
+        assert other.signing_keys()[0].material.reveal() == kept.material.reveal()
 
     def test_the_keys_of_an_algorithm_are_in_the_order_of_their_generations(self, store: Store) -> None:
         for added in (key(2), key(10), key(1), key(1, RS256)):

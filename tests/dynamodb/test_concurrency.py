@@ -20,8 +20,9 @@ from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
-from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.model import Secret, TokenRequest
 
@@ -30,7 +31,7 @@ REPLICAS, CALLS = 4, 40
 
 def replica(store: Store) -> LocalEngine:
     clock = SystemClock()
-    signer = TokenSigner(store, clock)
+    signer = TokenSigner(store, StoredKeys(), clock)
     signer.ensure_keys(frozenset({SigningAlgorithm.ES256}))
     pool = LocalPool(
         identity_pool_id=POOL,

@@ -19,11 +19,12 @@ from tests.support.server_process import ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.clock import SystemClock
+from tokend_server.clock import Deadline, SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
 PROVIDER = "login.example.test"
@@ -130,9 +131,14 @@ def resigned(config: Path, server: ServerProcess, kind: str) -> Callable[[Change
     def sign(change: Change) -> str:
         claims = jwt.decode(issued(server, kind).token, options={"verify_signature": False})
         with closing(open_migrated_store(load_config(config))) as store:
-            signer = TokenSigner(store, SystemClock())
+            signer = TokenSigner(store, StoredKeys(), SystemClock())
             signer.refresh()
-            signed = signer.sign({**claims, **change(claims)}, SigningAlgorithm(algorithm), TokenType(token_type))
+            signed = signer.sign(
+                {**claims, **change(claims)},
+                SigningAlgorithm(algorithm),
+                TokenType(token_type),
+                Deadline(SystemClock()),
+            )
             return signed.token.reveal()
 
     return sign

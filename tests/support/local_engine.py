@@ -16,11 +16,12 @@ from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.keys.jws import TokenType
-from tokend_server.engines.local.keys.refresh import KeyRefresh
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
-from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.model import Identity, IssuedToken, LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
 
@@ -47,7 +48,7 @@ class LocalEngineUnderTest:
         self.clock = FakeClock(now=NOW)
         self.store = open_store(directory / "tokend.db")
         self.store.migrate()
-        self.signer = TokenSigner(self.store, self.clock)
+        self.signer = TokenSigner(self.store, StoredKeys(), self.clock)
         self.signer.ensure_keys(frozenset({algorithm}))
         self.providers = {name: FakeLoginProvider() for name in PUBLIC_PROVIDERS}
         self.pool = LocalPool(

@@ -8,7 +8,6 @@ import click
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -17,6 +16,8 @@ from tokend_server.engines.local.keys.keyring import (
     tokens_expired_by,
 )
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
@@ -52,7 +53,7 @@ def add(config_path: Path | None, algorithm: str, signs_in: int) -> None:
     """Add a key that takes over from the one that signs now."""
     with _store(config_path) as store:
         try:
-            key = KeyRotation(store, SystemClock()).add(SigningAlgorithm(algorithm), signs_in=signs_in)
+            key = KeyRotation(store, StoredKeys(), SystemClock()).add(SigningAlgorithm(algorithm), signs_in=signs_in)
         except StaleReading as error:
             raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
         held = store.signing_keys()
@@ -67,7 +68,7 @@ def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
     """Remove a key that signs no more, when its tokens have expired."""
     with _store(config_path) as store:
         try:
-            KeyRotation(store, SystemClock()).remove(key_id, compromised=compromised)
+            KeyRotation(store, StoredKeys(), SystemClock()).remove(key_id, compromised=compromised)
         except KeyNotFound as error:
             raise click.ClickException(f"There is no key {key_id}.") from error
         except KeyInUse as error:

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 
-from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.signer import TokenSigner
 
 

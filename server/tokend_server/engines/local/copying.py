@@ -188,7 +188,7 @@ def contents(store: Store, progress: Progress) -> Contents:
     keys = store.signing_keys()
     for key in sorted(keys, key=lambda each: each.kid):
         digest.update(f"{key.kid} {key.algorithm} {key.generation} {key.signs_from}\n".encode())
-        digest.update(key.private_key.reveal().encode())
+        digest.update(key.material.reveal().encode())
     return Contents(count, digest.hexdigest(), len(keys))
 
 

@@ -11,12 +11,12 @@ from typing import TypeVar
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import NewIdentity
 from tokend_server.engines.local.claims import token_claims
+from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.logins import sort_logins
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.paging import page_of_users
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.resolution import PresentedLogins, check_linkable, resolve, settled_identity
-from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, IdentityStore, Reading
 from tokend_server.errors import EngineUnavailable, ResourceConflict, ResourceNotFound
@@ -72,7 +72,7 @@ class LocalEngine:
         presented = self._verify_logins(request, deadline)
         identity_id, outcome = _until_committed(lambda: self._identity_for(presented, request, deadline), deadline)
         deadline.check()
-        return self._issue(request, presented, identity_id, outcome)
+        return self._issue(request, presented, identity_id, outcome, deadline)
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
         deadline.check()
@@ -133,12 +133,17 @@ class LocalEngine:
         return identity.identity_id
 
     def _issue(
-        self, request: TokenRequest, presented: PresentedLogins, identity_id: str, outcome: IdentityOutcome
+        self,
+        request: TokenRequest,
+        presented: PresentedLogins,
+        identity_id: str,
+        outcome: IdentityOutcome,
+        deadline: Deadline,
     ) -> IssuedToken:
         issued_at = self._today()
         expire_time = issued_at + int(request.token_duration.total_seconds())
         claims = token_claims(self._pool, request, identity_id, presented, (issued_at, expire_time))
-        signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type)
+        signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
         return IssuedToken(
             identity_id=identity_id,
             token=signed.token,

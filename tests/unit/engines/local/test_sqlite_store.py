@@ -13,7 +13,8 @@ from tests.support.local_engine import POOL, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
-from tokend_server.engines.local.keys.signer import generate_signing_key
+from tokend_server.engines.local.keys.manager import new_signing_key
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.store import Change, login_key
 from tokend_server.engines.local.stores.sqlite.store import READERS, open_store
 from tokend_server.errors import ConfigError, DeadlineExceeded, EngineUnavailable
@@ -164,8 +165,8 @@ def test_reads_go_on_beside_writes_that_are_stuck(local: LocalEngineUnderTest, t
 
 
 def test_a_removed_key_is_not_left_in_the_file(local: LocalEngineUnderTest, tmp_path: Path) -> None:
-    key = generate_signing_key(SigningAlgorithm.RS256, generation=1, created=1)
-    secret = key.private_key.reveal().encode()[200:260]
+    key = new_signing_key(StoredKeys(), SigningAlgorithm.RS256, generation=1, created=1)
+    secret = key.material.reveal().encode()[200:260]
     local.store.add_signing_key(key)
     local.store.remove_signing_key(key.kid, lambda _keys: None)
     local.close()

@@ -31,13 +31,13 @@ class KeyState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key and its place in the succession of keys.
+    """A key and its place in the succession of keys.
 
     Attributes:
         kid: The key's RFC 7638 thumbprint, so that two keys never share a name.
         algorithm: The one algorithm that it signs with.
         generation: 1 for the algorithm's first key, and so on; unique for an algorithm.
-        private_key: PKCS #8, PEM.
+        material: What the key manager needs to sign with it.
         creation_date: When it was made.
         signs_from: When it begins to sign.
     """
@@ -45,7 +45,7 @@ class SigningKey:
     kid: str
     algorithm: SigningAlgorithm
     generation: int
-    private_key: Secret
+    material: Secret
     creation_date: NumericDate
     signs_from: NumericDate
 

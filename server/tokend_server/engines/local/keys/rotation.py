@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from tokend_server.clock import Clock
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -12,8 +11,9 @@ from tokend_server.engines.local.keys.keyring import (
     succession,
     tokens_expired_by,
 )
-from tokend_server.engines.local.keys.signer import generate_signing_key
+from tokend_server.engines.local.keys.manager import KeyManager, new_signing_key
 from tokend_server.engines.local.keys.store import KeyStore
+from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.model import NumericDate
 
 
@@ -37,12 +37,14 @@ class KeyRotation:
     """Changes which signing keys there are; processes that serve follow within seconds.
 
     Args:
-        store: Where the keys are kept.
+        store: Which keys there are.
+        manager: What makes new ones.
         clock: The time.
     """
 
-    def __init__(self, store: KeyStore, clock: Clock) -> None:
+    def __init__(self, store: KeyStore, manager: KeyManager, clock: Clock) -> None:
         self._store = store
+        self._manager = manager
         self._clock = clock
 
     def add(self, algorithm: SigningAlgorithm, *, signs_in: int) -> SigningKey:
@@ -50,12 +52,12 @@ class KeyRotation:
 
         Raises:
             StaleReading: Another process added one at the same time.
-            EngineUnavailable: The store does not answer.
+            EngineUnavailable: The store or the key manager does not answer.
         """
         newest = next(iter(succession(self._store.signing_keys(), algorithm)), None)
         generation = newest.generation + 1 if newest else 1
         created = int(self._clock.now())
-        key = generate_signing_key(algorithm, generation=generation, created=created, signs_in=signs_in)
+        key = new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
         self._store.add_signing_key(key)
         return key
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import ECKey, RSAKey
 
-from tokend_server.clock import Clock
+from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keys.jws import JwsSigner, TokenType
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key, succession
+from tokend_server.engines.local.keys.manager import KeyManager, new_signing_key
 from tokend_server.engines.local.keys.store import KeyStore
+from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.errors import EngineUnavailable
-from tokend_server.model import KeySet, NumericDate, Secret
+from tokend_server.model import KeySet, Secret
 
 
 class SignedToken(NamedTuple):
@@ -42,12 +42,18 @@ class TokenSigner:
 
     Keys are read when the service starts and at each `refresh`, so that a signature needs no store. Methods may be
     called from many threads.
+
+    Args:
+        store: Which keys there are.
+        manager: What signs with them, and makes new ones.
+        clock: The time.
     """
 
-    def __init__(self, store: KeyStore, clock: Clock) -> None:
+    def __init__(self, store: KeyStore, manager: KeyManager, clock: Clock) -> None:
         self._store = store
+        self._manager = manager
         self._clock = clock
-        self._loaded = _load(())
+        self._loaded = _load((), manager)
 
     def ensure_keys(self, algorithms: frozenset[SigningAlgorithm]) -> None:
         """Makes the first key of each algorithm that has none, and reads all keys.
@@ -55,11 +61,11 @@ class TokenSigner:
         Concurrent processes end up with the same keys: the store accepts one first generation only.
 
         Raises:
-            EngineUnavailable: The store does not answer.
+            EngineUnavailable: The store or the key manager does not answer.
         """
         existing = {key.algorithm for key in self._store.signing_keys()}
         for algorithm in sorted(algorithms - existing, key=lambda each: each.value):
-            key = generate_signing_key(algorithm, generation=1, created=int(self._clock.now()))
+            key = new_signing_key(self._manager, algorithm, generation=1, created=int(self._clock.now()))
             try:
                 self._store.add_signing_key(key)
             except StaleReading:
@@ -70,11 +76,11 @@ class TokenSigner:
         """Reads the keys again, so that keys added by other processes are published here.
 
         Raises:
-            EngineUnavailable: The store does not answer; the keys read before stay in use.
+            EngineUnavailable: The store or the key manager does not answer; the keys read before stay in use.
         """
         records = self._store.signing_keys()
         if records != self._loaded.records:
-            self._loaded = _load(records)
+            self._loaded = _load(records, self._manager)
 
     def check(self, algorithm: SigningAlgorithm) -> None:
         """Makes sure that a key of the algorithm signs now.
@@ -84,14 +90,17 @@ class TokenSigner:
         """
         self._current(algorithm)
 
-    def sign(self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType) -> SignedToken:
+    def sign(
+        self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType, deadline: Deadline
+    ) -> SignedToken:
         """Signs the claims, in the order given, below the members of Cognito's header.
 
         Raises:
-            EngineUnavailable: No key of the algorithm signs now.
+            DeadlineExceeded: The deadline was spent before there was a signature.
+            EngineUnavailable: No key of the algorithm signs now, or what holds it does not answer.
         """
         key, signer = self._current(algorithm)
-        return SignedToken(signer.sign(claims, token_type), key.kid)
+        return SignedToken(signer.sign(claims, token_type, deadline), key.kid)
 
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them."""
@@ -112,37 +121,13 @@ class TokenSigner:
         return key, loaded.signers[key.kid]
 
 
-def generate_signing_key(
-    algorithm: SigningAlgorithm, *, generation: int, created: NumericDate, signs_in: int = 0
-) -> SigningKey:
-    """A new key, RSA of 2,048 bits or an elliptic curve key on P-256, that signs so many seconds after its making."""
-    key: RSAKey | ECKey
-    if algorithm is SigningAlgorithm.ES256:
-        key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
-    else:
-        key = RSAKey.import_key(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    return SigningKey(
-        kid=key.thumbprint(),
-        algorithm=algorithm,
-        generation=generation,
-        private_key=Secret(key.as_pem(private=True).decode()),
-        creation_date=created,
-        signs_from=created + signs_in,
-    )
-
-
-def _load(records: tuple[SigningKey, ...]) -> _LoadedKeys:
-    keys = {record.kid: _key(record) for record in records}
+def _load(records: tuple[SigningKey, ...], manager: KeyManager) -> _LoadedKeys:
+    keys = {record.kid: manager.open(record) for record in records}
     successions = {algorithm: succession(records, algorithm) for algorithm in SigningAlgorithm}
     signers = {record.kid: JwsSigner(record, keys[record.kid]) for record in records}
-    jwks = {"keys": [_public_jwk(record, keys[record.kid]) for record in records]}
+    jwks = {"keys": [_public_jwk(record, keys[record.kid].public_key) for record in records]}
     key_set = KeySet(json.dumps(jwks).encode(), timedelta(seconds=KEY_TIMES.cache_age))
     return _LoadedKeys(records, successions, signers, key_set)
-
-
-def _key(record: SigningKey) -> RSAKey | ECKey:
-    key_type = ECKey if record.algorithm is SigningAlgorithm.ES256 else RSAKey
-    return key_type.import_key(record.private_key.reveal())
 
 
 def _public_jwk(record: SigningKey, key: RSAKey | ECKey) -> dict[str, Any]:

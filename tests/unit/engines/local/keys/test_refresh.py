@@ -18,11 +18,12 @@ from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import Engines, build_engines
 from tokend_server.engines.local import build
-from tokend_server.engines.local.keys.refresh import KeyRefresh
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.stores.opening import open_store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.metrics import Metrics
@@ -83,15 +84,17 @@ def test_keys_of_another_process_are_published_without_a_probe(engines: Engines,
     engines.start()
     first = published(engines)
     with closing(open_store(config)) as store:
-        added = KeyRotation(store, SystemClock()).add(SigningAlgorithm.RS512, signs_in=KEY_TIMES.publish_ahead)
+        added = KeyRotation(store, StoredKeys(), SystemClock()).add(
+            SigningAlgorithm.RS512, signs_in=KEY_TIMES.publish_ahead
+        )
         wait_until(lambda: published(engines) == [*first, added.kid])
-        KeyRotation(store, SystemClock()).remove(added.kid, compromised=False)
+        KeyRotation(store, StoredKeys(), SystemClock()).remove(added.kid, compromised=False)
         wait_until(lambda: published(engines) == first)
 
 
 def test_a_look_at_the_backend_reads_no_keys(local: LocalEngineUnderTest) -> None:
     before = local.signer.key_set()
-    KeyRotation(local.store, local.clock).add(SigningAlgorithm.ES256, signs_in=0)
+    KeyRotation(local.store, StoredKeys(), local.clock).add(SigningAlgorithm.ES256, signs_in=0)
     local.backend.check()
     assert local.signer.key_set() == before
 
@@ -106,7 +109,7 @@ def test_the_thread_is_there_from_the_start_to_the_end(engines: Engines) -> None
 
 def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(local: LocalEngineUnderTest) -> None:
     store = FailingStore(local)
-    signer = TokenSigner(store, local.clock)
+    signer = TokenSigner(store, StoredKeys(), local.clock)
     signer.refresh()
     held, refresh = signer.key_set(), KeyRefresh(signer, 1)
     refresh.check()
@@ -123,7 +126,7 @@ def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(local: LocalEngineU
 
 def test_whatever_goes_wrong_the_thread_goes_on(local: LocalEngineUnderTest) -> None:
     store = FailingStore(local)
-    refresh = KeyRefresh(TokenSigner(store, local.clock), 0.001)
+    refresh = KeyRefresh(TokenSigner(store, StoredKeys(), local.clock), 0.001)
     store.failure = ValueError("no key")
     refresh.start()
     try:

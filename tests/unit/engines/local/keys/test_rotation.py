@@ -8,9 +8,11 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest, parts_of
 
+from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import KeyState, SigningAlgorithm, SigningKey, key_state
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
 
 ES256 = SigningAlgorithm.ES256
 HOUR = 3600
@@ -19,7 +21,7 @@ TOKENS_LAST = 24 * HOUR + 600
 
 @pytest.fixture
 def rotation(local: LocalEngineUnderTest) -> KeyRotation:
-    return KeyRotation(local.store, local.clock)
+    return KeyRotation(local.store, StoredKeys(), local.clock)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_no_process_changes_keys_between_a_decision_and_its_removal(
     local: LocalEngineUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = only(local).kid
-    KeyRotation(local.store, local.clock).add(ES256, signs_in=0)
+    KeyRotation(local.store, StoredKeys(), local.clock).add(ES256, signs_in=0)
     local.clock.advance(TOKENS_LAST)
     refused: list[str] = []
 
@@ -84,7 +86,7 @@ def test_no_process_changes_keys_between_a_decision_and_its_removal(
         return FakeClock.now(local.clock)
 
     monkeypatch.setattr(local.clock, "now", deciding)
-    KeyRotation(local.store, local.clock).remove(first, compromised=False)
+    KeyRotation(local.store, StoredKeys(), local.clock).remove(first, compromised=False)
     assert refused == ["SQLITE_BUSY"]
     assert only(local).kid != first
 
@@ -161,6 +163,6 @@ def test_what_is_added_and_removed_is_what_the_engine_signs_with(
     second = rotation.add(ES256, signs_in=0).kid
     rotation.remove(first, compromised=True)
     local.key_refresh.refresh()
-    header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS).token)
+    header, _ = parts_of(local.signer.sign({}, ES256, TokenType.JWS, Deadline(local.clock)).token)
     assert header["kid"] == second
     assert [key["kid"] for key in json.loads(local.signer.key_set().jwks)["keys"]] == [second]

@@ -6,6 +6,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest
 
+from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
@@ -15,7 +16,9 @@ from tokend_server.engines.local.keys.keyring import (
     signing_key,
     succession,
 )
-from tokend_server.engines.local.keys.signer import TokenSigner, generate_signing_key
+from tokend_server.engines.local.keys.manager import new_signing_key
+from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret
@@ -52,14 +55,14 @@ def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
 
 
 def test_a_process_that_comes_second_uses_the_first_ones_key(local: LocalEngineUnderTest) -> None:
-    late = generate_signing_key(SigningAlgorithm.ES256, generation=1, created=0)
+    late = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=1, created=0)
     with pytest.raises(StaleReading):
         local.store.add_signing_key(late)
 
 
 def test_a_key_that_another_process_adds_is_published_after_a_refresh(local: LocalEngineUnderTest) -> None:
-    published = generate_signing_key(
-        SigningAlgorithm.ES256, generation=2, created=int(local.clock.now()), signs_in=3600
+    published = new_signing_key(
+        StoredKeys(), SigningAlgorithm.ES256, generation=2, created=int(local.clock.now()), signs_in=3600
     )
     signing = local.store.signing_keys()[0].kid
     local.store.add_signing_key(published)
@@ -82,7 +85,7 @@ def test_published_keys_are_public_and_exact(tmp_path: Path) -> None:
 
 def test_without_a_key_nothing_is_signed(local: LocalEngineUnderTest) -> None:
     with pytest.raises(EngineUnavailable, match=r"There is no RS256 signing key\."):
-        local.signer.sign({}, SigningAlgorithm.RS256, TokenType.JWS)
+        local.signer.sign({}, SigningAlgorithm.RS256, TokenType.JWS, Deadline(local.clock))
     with pytest.raises(EngineUnavailable):
         local.signer.check(SigningAlgorithm.RS256)
 
@@ -99,7 +102,7 @@ def test_without_a_key_its_age_is_no_number(local: LocalEngineUnderTest) -> None
 
 def test_private_keys_do_not_show(local: LocalEngineUnderTest) -> None:
     record = local.store.signing_keys()[0]
-    assert "PRIVATE KEY" in record.private_key.reveal()
+    assert "PRIVATE KEY" in record.material.reveal()
     assert "PRIVATE" not in repr(record)
 
 

@@ -158,7 +158,7 @@ def new_signing_key(signing_key: SigningKey) -> Item:
         "kid": {"S": signing_key.kid},
         "algorithm": {"S": signing_key.algorithm.value},
         "generation": {"N": str(signing_key.generation)},
-        "private_key": {"B": signing_key.private_key.reveal().encode()},
+        "private_key": {"B": signing_key.material.reveal().encode()},
         "creation_date": {"N": str(signing_key.creation_date)},
         "signs_from": {"N": str(signing_key.signs_from)},
     }
@@ -170,7 +170,7 @@ def read_signing_key(item: Item) -> SigningKey:
         kid=text(item, "kid"),
         algorithm=SigningAlgorithm(text(item, "algorithm")),
         generation=number(item, "generation"),
-        private_key=Secret(item["private_key"]["B"].decode()),
+        material=Secret(item["private_key"]["B"].decode()),
         creation_date=number(item, "creation_date"),
         signs_from=number(item, "signs_from"),
     )

@@ -167,7 +167,7 @@ class SqlStore:
             "kid": key.kid,
             "algorithm": key.algorithm.value,
             "generation": key.generation,
-            "private_key": key.private_key.reveal().encode(),
+            "private_key": key.material.reveal().encode(),
             "creation_date": key.creation_date,
             "signs_from": key.signs_from,
         }
@@ -220,7 +220,7 @@ def _signing_key(row: Row[Any]) -> SigningKey:
         kid=row.kid,
         algorithm=SigningAlgorithm(row.algorithm),
         generation=row.generation,
-        private_key=Secret(row.private_key.decode()),
+        material=Secret(row.private_key.decode()),
         creation_date=row.creation_date,
         signs_from=row.signs_from,
     )
