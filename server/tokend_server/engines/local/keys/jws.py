@@ -29,11 +29,15 @@ class JwsSigner:
     Args:
         record: The key.
         key: The same, ready to sign.
+
+    Attributes:
+        check: As of `PrivateKey`.
     """
 
     def __init__(self, record: SigningKey, key: PrivateKey) -> None:
         self._prefixes = {token_type: _prefix(record, token_type) for token_type in TokenType}
         self._key = key
+        self.check = key.check
 
     def sign(self, claims: Mapping[str, Any], token_type: TokenType, deadline: Deadline) -> Secret:
         """The claims, in the order given, as a signed token.
@@ -41,6 +45,8 @@ class JwsSigner:
         Raises:
             DeadlineExceeded: The deadline was spent before there was a signature.
             EngineUnavailable: What holds the key does not answer.
+            TooManyRequests: What holds the key is asked too often.
+            LastingError: What holds the key does not let it be used, until an operator acts.
         """
         signing_input = self._prefixes[token_type] + _base64url(orjson.dumps(claims))
         return Secret((signing_input + b"." + _base64url(self._key.sign(signing_input, deadline))).decode("ascii"))

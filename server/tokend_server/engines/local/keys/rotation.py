@@ -11,7 +11,7 @@ from tokend_server.engines.local.keys.keyring import (
     succession,
     tokens_expired_by,
 )
-from tokend_server.engines.local.keys.manager import KeyManager, new_signing_key
+from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
 from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.model import NumericDate
@@ -19,6 +19,10 @@ from tokend_server.model import NumericDate
 
 class KeyNotFound(Exception):
     """Raised when the store has no key of that id."""
+
+
+class KeyKnown(Exception):
+    """Raised when the store has a key already."""
 
 
 class KeyInUse(Exception):
@@ -51,14 +55,19 @@ class KeyRotation:
         """Makes the next key of an algorithm, which is published at once and signs that many seconds later.
 
         Raises:
+            KeyKnown: The store has the key that the key manager was given.
             StaleReading: Another process added one at the same time.
             EngineUnavailable: The store or the key manager does not answer.
+            LastingError: The key manager makes none, until an operator acts.
         """
-        newest = next(iter(succession(self._store.signing_keys(), algorithm)), None)
+        keys = self._store.signing_keys()
+        newest = next(iter(succession(keys, algorithm)), None)
         generation = newest.generation + 1 if newest else 1
         created = int(self._clock.now())
         key = new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
-        self._store.add_signing_key(key)
+        if key.kid in {each.kid for each in keys}:
+            raise KeyKnown
+        keep_signing_key(self._store, self._manager, key)
         return key
 
     def remove(self, kid: str, *, compromised: bool) -> None:
@@ -73,12 +82,16 @@ class KeyRotation:
             KeyInUse: It signs or is about to, or has signed tokens that may not have expired.
             EngineUnavailable: The store does not answer.
         """
-        self._store.remove_signing_key(
-            kid, lambda keys: _check_removal(kid, keys, self._clock.now(), compromised=compromised)
-        )
+        removed: list[SigningKey] = []
+
+        def check(keys: Sequence[SigningKey]) -> None:
+            removed.append(_removable(kid, keys, self._clock.now(), compromised=compromised))
+
+        self._store.remove_signing_key(kid, check)
+        self._manager.discard(removed[-1], was_kept=True)
 
 
-def _check_removal(kid: str, keys: Sequence[SigningKey], now: float, *, compromised: bool) -> None:
+def _removable(kid: str, keys: Sequence[SigningKey], now: float, *, compromised: bool) -> SigningKey:
     key = next((each for each in keys if each.kid == kid), None)
     if key is None:
         raise KeyNotFound
@@ -88,3 +101,4 @@ def _check_removal(kid: str, keys: Sequence[SigningKey], now: float, *, compromi
     end = tokens_expired_by(key, keys)
     if KeyState.PUBLISHED not in states and end and now < end and not compromised:
         raise KeyInUse(end)
+    return key

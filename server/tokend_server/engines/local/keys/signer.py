@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keys.jws import JwsSigner, TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key, succession
-from tokend_server.engines.local.keys.manager import KeyManager, new_signing_key
+from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
 from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -67,7 +67,7 @@ class TokenSigner:
         for algorithm in sorted(algorithms - existing, key=lambda each: each.value):
             key = new_signing_key(self._manager, algorithm, generation=1, created=int(self._clock.now()))
             try:
-                self._store.add_signing_key(key)
+                keep_signing_key(self._store, self._manager, key)
             except StaleReading:
                 continue
         self.refresh()
@@ -86,9 +86,10 @@ class TokenSigner:
         """Makes sure that a key of the algorithm signs now.
 
         Raises:
-            EngineUnavailable: None does.
+            EngineUnavailable: There is none, or what holds it does not answer.
+            LastingError: What holds it does not let it be used, until an operator acts.
         """
-        self._current(algorithm)
+        self._current(algorithm)[1].check()
 
     def sign(
         self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType, deadline: Deadline
@@ -98,6 +99,8 @@ class TokenSigner:
         Raises:
             DeadlineExceeded: The deadline was spent before there was a signature.
             EngineUnavailable: No key of the algorithm signs now, or what holds it does not answer.
+            TooManyRequests: What holds the key is asked too often.
+            LastingError: What holds the key does not let it be used, until an operator acts.
         """
         key, signer = self._current(algorithm)
         return SignedToken(signer.sign(claims, token_type, deadline), key.kid)

@@ -1,49 +1,48 @@
 """Private keys that are kept in the store, and sign in this process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.manager import check_public_key, unusable
+from tokend_server.engines.local.keys.signatures import HASHES, concatenated
 from tokend_server.model import Secret
-
-#: Octets of each half of an ES256 signature (RFC 7518, section 3.4).
-_ES256_OCTETS = 32
-
-_RSA_HASHES: Mapping[SigningAlgorithm, type[HashAlgorithm]] = {
-    SigningAlgorithm.RS256: SHA256,
-    SigningAlgorithm.RS512: SHA512,
-}
 
 
 class StoredKey:
     """The `PrivateKey` of a PEM.
 
     Args:
-        algorithm: What it signs with.
-        material: PKCS #8, PEM.
+        record: The key, whose `material` is PKCS #8, PEM.
+
+    Raises:
+        EngineMisconfigured: The `material` is something else, or of another key.
     """
 
-    def __init__(self, algorithm: SigningAlgorithm, material: Secret) -> None:
-        key_type = ECKey if algorithm is SigningAlgorithm.ES256 else RSAKey
-        key = key_type.import_key(material.reveal())
+    def __init__(self, record: SigningKey) -> None:
+        key = _read(record)
         self.public_key = _public(key)
-        self._sign = _signature(algorithm, key)
+        check_public_key(record, self.public_key)
+        self._sign = _signature(record.algorithm, key)
 
     def sign(self, data: bytes, deadline: Deadline) -> bytes:  # noqa: ARG002 - it takes a fraction of a millisecond
         return self._sign(data)
+
+    def check(self) -> None:
+        """It is here: nothing has to be asked."""
 
 
 class StoredKeys:
     """The `KeyManager` whose `material` is the private key itself: PKCS #8, PEM."""
 
-    def generate(self, algorithm: SigningAlgorithm) -> tuple[RSAKey | ECKey, Secret]:
+    def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
+        del generation  # the record has it
         key: RSAKey | ECKey
         if algorithm is SigningAlgorithm.ES256:
             key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
@@ -52,7 +51,22 @@ class StoredKeys:
         return _public(key), Secret(key.as_pem(private=True).decode())
 
     def open(self, key: SigningKey) -> StoredKey:
-        return StoredKey(key.algorithm, key.material)
+        return StoredKey(key)
+
+    def discard(self, key: SigningKey, *, was_kept: bool) -> None:
+        """All of it was in the record."""
+
+
+def _read(record: SigningKey) -> RSAKey | ECKey:
+    try:
+        key = load_pem_private_key(record.material.reveal().encode(), None)
+    except (TypeError, ValueError):  # a password is wanted; it is no key
+        raise unusable(record) from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        return RSAKey.import_key(key)
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return ECKey.import_key(key)
+    raise unusable(record)
 
 
 def _public(key: RSAKey | ECKey) -> RSAKey | ECKey:
@@ -60,14 +74,9 @@ def _public(key: RSAKey | ECKey) -> RSAKey | ECKey:
 
 
 def _signature(algorithm: SigningAlgorithm, key: RSAKey | ECKey) -> Callable[[bytes], bytes]:
+    digest = HASHES[algorithm]()
     if isinstance(key, ECKey):
-        ec_key, ecdsa = key.get_op_key("sign"), ECDSA(SHA256())
-        return lambda data: _concatenated(ec_key.sign(data, ecdsa))
-    rsa_key, padding, digest = key.get_op_key("sign"), PKCS1v15(), _RSA_HASHES[algorithm]()
+        ec_key, ecdsa = key.get_op_key("sign"), ECDSA(digest)
+        return lambda data: concatenated(ec_key.sign(data, ecdsa))
+    rsa_key, padding = key.get_op_key("sign"), PKCS1v15()
     return lambda data: rsa_key.sign(data, padding, digest)
-
-
-def _concatenated(signature: bytes) -> bytes:
-    """An ECDSA signature as JWS wants it: R and S one after the other, instead of DER."""
-    r, s = decode_dss_signature(signature)
-    return r.to_bytes(_ES256_OCTETS) + s.to_bytes(_ES256_OCTETS)
