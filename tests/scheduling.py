@@ -29,6 +29,7 @@ _BUILDS = {
     "tests/dynamodb/test_commits.py": "dynoxide",
     "tests/dynamodb/test_concurrency.py": "dynoxide",
     "tests/dynamodb/test_costs.py": "dynoxide",
+    "tests/dynamodb/test_running_more_than_one.py": "dynoxide",
     "tests/dynamodb/test_schema.py": "dynoxide",
 }
 
