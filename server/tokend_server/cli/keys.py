@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import click
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import load_config
+from tokend_server.engines.local.keys.build import open_key_manager
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -16,7 +17,6 @@ from tokend_server.engines.local.keys.keyring import (
     tokens_expired_by,
 )
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
-from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
@@ -32,7 +32,7 @@ def keys() -> None:
 @config_option
 def list_keys(config_path: Path | None) -> None:
     """List the keys with what they do now; private keys are never shown."""
-    with _store(config_path) as store:
+    with closing(open_migrated_store(load_config(config_path))) as store:
         held = store.signing_keys()
     now = SystemClock.now()
     echo_json({"Keys": [_described(key, held, now) for key in held]})
@@ -51,9 +51,9 @@ def list_keys(config_path: Path | None) -> None:
 )
 def add(config_path: Path | None, algorithm: str, signs_in: int) -> None:
     """Add a key that takes over from the one that signs now."""
-    with _store(config_path) as store:
+    with _rotation(config_path) as (store, rotation):
         try:
-            key = KeyRotation(store, StoredKeys(), SystemClock()).add(SigningAlgorithm(algorithm), signs_in=signs_in)
+            key = rotation.add(SigningAlgorithm(algorithm), signs_in=signs_in)
         except StaleReading as error:
             raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
         held = store.signing_keys()
@@ -66,9 +66,9 @@ def add(config_path: Path | None, algorithm: str, signs_in: int) -> None:
 @click.option("--compromised", is_flag=True, help="End its tokens too, though they have not expired.")
 def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
     """Remove a key that signs no more, when its tokens have expired."""
-    with _store(config_path) as store:
+    with _rotation(config_path) as (_store, rotation):
         try:
-            KeyRotation(store, StoredKeys(), SystemClock()).remove(key_id, compromised=compromised)
+            rotation.remove(key_id, compromised=compromised)
         except KeyNotFound as error:
             raise click.ClickException(f"There is no key {key_id}.") from error
         except KeyInUse as error:
@@ -81,8 +81,11 @@ def _why_in_use(error: KeyInUse) -> str:
     return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."
 
 
-def _store(config_path: Path | None) -> closing[Store]:
-    return closing(open_migrated_store(load_config(config_path)))
+@contextmanager
+def _rotation(config_path: Path | None) -> Iterator[tuple[Store, KeyRotation]]:
+    config = load_config(config_path)
+    with closing(open_migrated_store(config)) as store, open_key_manager(config) as manager:
+        yield store, KeyRotation(store, manager, SystemClock())
 
 
 def _described(key: SigningKey, held: Sequence[SigningKey], now: float) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.keys.build import open_key_manager
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.signer import TokenSigner
-from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
@@ -81,7 +81,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         opened = undo.enter_context(closing(open_migrated_store(config)))
         keep_developer_providers(opened, pools)
         store = ObservedStore(opened, metrics, clock, before_change)
-        signer = TokenSigner(store, StoredKeys(), clock)
+        signer = TokenSigner(store, undo.enter_context(open_key_manager(config)), clock)
         signer.ensure_keys(algorithms)
         key_refresh = KeyRefresh(signer, KEY_TIMES.refresh)
         undo.callback(key_refresh.stop)

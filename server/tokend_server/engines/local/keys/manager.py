@@ -65,7 +65,7 @@ class KeyManager(Protocol):
 
         Raises:
             EngineUnavailable: What holds the key does not answer.
-            EngineMisconfigured: The record is none of this manager's, or is damaged.
+            EngineMisconfigured: The record is none of this manager's as it is configured, or is damaged.
         """
         ...
 
