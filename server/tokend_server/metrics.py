@@ -1,6 +1,6 @@
 """The metrics of the service; server/metrics.md lists them, and a test keeps the two equal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -163,6 +163,24 @@ class Metrics:
         self._signing_key_age = Gauge(
             "tokend_signing_key_age_seconds", "Age of the key that signs now.", ("alg",), registry=registry
         )
+        self._signing_keys = Gauge(
+            "tokend_signing_keys",
+            "Keys that this server publishes, by what they do now: published, signing or retired.",
+            ("alg", "state"),
+            registry=registry,
+        )
+        self._signing_key_next_rotation = Gauge(
+            "tokend_signing_key_next_rotation_timestamp_seconds",
+            "When another key is to sign; the past where none was added in time, infinite where none is to come.",
+            ("alg",),
+            registry=registry,
+        )
+        self.signing_key_failures = Counter(
+            "tokend_signing_key_failures_total",
+            "What failed about signing keys: to read them, to add one, to remove one.",
+            ("step",),
+            registry=registry,
+        )
 
     def pool_label(self, identity_pool_id: str) -> str:
         """The `pool` of a pool; not for several threads at once."""
@@ -178,6 +196,22 @@ class Metrics:
         """Reports for how long the database file has been behind its log, in seconds, whenever metrics are read."""
         self._store_file_behind.set_function(seconds_behind)
 
-    def watch_signing_key_age(self, algorithm: str, age: Callable[[], float]) -> None:
-        """Reports the age of an algorithm's signing key, in seconds, whenever metrics are read."""
+    def watch_signing_keys(
+        self,
+        algorithm: str,
+        age: Callable[[], float],
+        next_rotation: Callable[[], float],
+        counts: Mapping[str, Callable[[], float]],
+    ) -> None:
+        """Reports on the signing keys of an algorithm whenever metrics are read.
+
+        Args:
+            algorithm: The algorithm.
+            age: The age of the key that signs, in seconds.
+            next_rotation: When another one is to sign, in seconds since the Unix epoch.
+            counts: How many keys there are, by what they do.
+        """
         self._signing_key_age.labels(algorithm).set_function(age)
+        self._signing_key_next_rotation.labels(algorithm).set_function(next_rotation)
+        for state, count in counts.items():
+            self._signing_keys.labels(algorithm, state).set_function(count)

@@ -9,24 +9,19 @@ from typing import Any
 import jwt
 import pytest
 
-from tokend_server.cli.keys import keys
-from tokend_server.config import Cognito, Grpc, OpenIdConnectProvider, Section
-from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.config import Cognito, Grpc, Keys, OpenIdConnectProvider, Section
 from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
 from tokend_server.rpc.server import GrpcServer
 
 ROOT = Path(__file__).parents[2]
 README, SECURITY = "README.md", "server/SECURITY.md"
 CONFIGURATION, ERRORS, METRICS = "server/configuration.md", "server/errors.md", "server/metrics.md"
+KEYS, TIMES = "server/keys.md", Keys().times
 
 
 def constant(name: str) -> Any:  # noqa: ANN401 - of any type
     module, _, attribute = f"tokend_server.{name}".rpartition(".")
     return getattr(import_module(module), attribute)
-
-
-def default_of(command: str, option: str) -> Any:  # noqa: ANN401 - as above
-    return next(each.default for each in keys.commands[command].params if each.name == option)
 
 
 def setting(section: type[Section], name: str) -> Any:  # noqa: ANN401 - as above
@@ -51,12 +46,11 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (METRICS, "twice as many (at least 32)", constant("rpc.threads._LEAST_SPARE_THREADS"), 32),
     (README, "gives up after 30 seconds", constant("engines.local.stores.sqlite.store.LOCK_PATIENCE"), 30),
     (README, "gives up after 30 seconds", constant("engines.local.stores.sql.store.MIGRATION_PATIENCE"), 30),
-    (README, "signs in an hour by default", default_of("add", "signs_in"), 3600),
     (README, "holds up a stop for five seconds at most", constant("tracing.provider._LONGEST_FLUSH"), 5),
     ("server/decisions/optimistic-commits.md", "20 times at most", constant("engines.local.engine.MAX_ATTEMPTS"), 20),
     ("server/decisions/thread-pool.md", "`grpc.threads` threads, 16 by default", setting(Grpc, "threads"), 16),
     ("server/decisions/no-cache-of-local-tokens.md", "one call in five minutes", refresh_time(0, 900), 300),
-    ("server/decisions/one-process.md", "signing keys that each reads every two seconds", KEY_TIMES.refresh, 2),
+    ("server/decisions/one-process.md", "signing keys that each reads every two seconds", TIMES.refresh, 2),
     (SECURITY, "one fetch in 30 seconds", constant("oidc.keys.COOL_DOWN"), 30),
     (SECURITY, "256 random bits", 8 * constant("callers.keys._RANDOM_BYTES"), 256),
     (SECURITY, "beyond 1,000 at once and 500 a second", constant("rpc.worker_pool._ABANDONED_BURST"), 1000),
@@ -110,10 +104,19 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (SECURITY, "(a hundred after a pause)", constant("access.audit.auditor.REFUSALS_BURST"), 100),
     (SECURITY, "once a minute and at the end", constant("access.audit.auditor.SUMMARY_SECONDS"), 60),
     (SECURITY, "within a second of the next line", constant("access.audit.file_log._LOOK_SECONDS"), 1),
-    (SECURITY, "a day and ten minutes after", KEY_TIMES.tokens_last, 86_400 + 600),
-    (SECURITY, "published for an hour before it signs", default_of("add", "signs_in"), 3600),
-    (SECURITY, "read the keys every two seconds", KEY_TIMES.refresh, 2),
-    (SECURITY, "the key set says five minutes", KEY_TIMES.cache_age, 300),
+    (SECURITY, "every 30 days by default", TIMES.rotate_every, 30 * 86_400),
+    (SECURITY, "published for an hour before it signs", TIMES.publish_before, 3600),
+    (KEYS, "A day and twenty minutes later", TIMES.tokens_last, 86_400 + 1200),
+    (KEYS, "reads the keys every two seconds", TIMES.refresh, 2),
+    (KEYS, "| `keys.publish_before` | 3600 |", TIMES.publish_before, 3600),
+    (KEYS, "(`Cache-Control: max-age`) | 300 |", TIMES.cache_age, 300),
+    (KEYS, "| up to five minutes |", TIMES.cache_age, 300),
+    (KEYS, "| difference of the servers' clocks | 300 |", TIMES.clock_skew, 300),
+    (KEYS, "are at most five minutes apart", TIMES.clock_skew, 300),
+    (KEYS, "a key cannot be removed | 360 |", TIMES.about_to_sign, 360),
+    (KEYS, "| a retired key is published | 87600 |", TIMES.tokens_last, 87_600),
+    (KEYS, "is tried again after two seconds", constant("engines.local.keys.task._FIRST_PAUSE"), 2),
+    (KEYS, "up to once a minute", constant("engines.local.keys.task._LONGEST_PAUSE"), 60),
 ]
 
 

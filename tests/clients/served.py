@@ -16,7 +16,7 @@ from tests.support.grpc_service import PATIENCE
 from tests.support.server_process import ServerProcess
 
 from tokend_server.clock import SystemClock
-from tokend_server.config import load_config
+from tokend_server.config import KeyTimes, load_config
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
@@ -100,7 +100,7 @@ max_attempts = 1
     def rotate(self) -> None:
         """Has it sign with new keys, and publish them, from now on."""
         with closing(open_migrated_store(load_config(self._config))) as store:
-            rotation = KeyRotation(store, StoredKeys(), SystemClock())
+            rotation = KeyRotation(store, StoredKeys(), SystemClock(), KeyTimes())
             for algorithm in SigningAlgorithm:
                 rotation.add(algorithm, signs_in=0)
             expected = {key.kid for key in store.signing_keys()}

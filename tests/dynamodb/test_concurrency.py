@@ -17,6 +17,7 @@ from tests.support.local_engine import DEVELOPER
 
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.clock import Deadline, SystemClock
+from tokend_server.config import KeyTimes
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
@@ -31,7 +32,7 @@ REPLICAS, CALLS = 4, 40
 
 def replica(store: Store) -> LocalEngine:
     clock = SystemClock()
-    signer = TokenSigner(store, StoredKeys(), clock)
+    signer = TokenSigner(store, StoredKeys(), clock, KeyTimes())
     signer.ensure_keys(frozenset({SigningAlgorithm.ES256}))
     pool = LocalPool(
         identity_pool_id=POOL,

@@ -300,7 +300,7 @@ def test_keys_are_listed_with_their_states_and_without_their_secrets(config: Pat
     members = ["KeyId", "Algorithm", "State", "CreationDate", "SignsFrom"]
     assert [list(key) for key in keys] == [members, [*members, "TokensExpiredBy"], members, members]
     assert keys[2]["SignsFrom"] == "2017-07-14T02:40:00+00:00"
-    assert keys[1]["TokensExpiredBy"] == "2017-07-15T02:50:00+00:00"
+    assert keys[1]["TokensExpiredBy"] == "2017-07-15T03:00:00+00:00"
     assert "canary-4715" not in ended.stdout
 
 
@@ -348,8 +348,10 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
         assert signing() == replacing
 
 
-def test_a_key_that_is_not_there_is_reported(config: Path) -> None:
-    assert failed("keys", "remove", "no-such-key", "--config", str(config)) == "Error: There is no key no-such-key.\n"
+@pytest.mark.parametrize("key_id", ["no-such-key", "-Rno-such-key", "--no-such-key"])
+@pytest.mark.parametrize("command", [["remove"], ["rotate", "--compromised"]])
+def test_a_key_that_is_not_there_is_reported(config: Path, command: list[str], key_id: str) -> None:
+    assert failed("keys", *command, key_id, "--config", str(config)) == f"Error: There is no key {key_id}.\n"
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.support.server_process import ServerProcess, write_config
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.config import load_config
+from tokend_server.config import KeyTimes, load_config
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.signer import TokenSigner
@@ -131,7 +131,7 @@ def resigned(config: Path, server: ServerProcess, kind: str) -> Callable[[Change
     def sign(change: Change) -> str:
         claims = jwt.decode(issued(server, kind).token, options={"verify_signature": False})
         with closing(open_migrated_store(load_config(config))) as store:
-            signer = TokenSigner(store, StoredKeys(), SystemClock())
+            signer = TokenSigner(store, StoredKeys(), SystemClock(), KeyTimes())
             signer.refresh()
             signed = signer.sign(
                 {**claims, **change(claims)},

@@ -12,15 +12,17 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.login_provider import FakeLoginProvider
 
 from tokend_server.clock import Deadline
+from tokend_server.config import KeyTimes
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
-from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.task import KeyTask
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.model import Identity, IssuedToken, LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
@@ -48,7 +50,8 @@ class LocalEngineUnderTest:
         self.clock = FakeClock(now=NOW)
         self.store = open_store(directory / "tokend.db")
         self.store.migrate()
-        self.signer = TokenSigner(self.store, StoredKeys(), self.clock)
+        times = KeyTimes()
+        self.signer = TokenSigner(self.store, StoredKeys(), self.clock, times)
         self.signer.ensure_keys(frozenset({algorithm}))
         self.providers = {name: FakeLoginProvider() for name in PUBLIC_PROVIDERS}
         self.pool = LocalPool(
@@ -65,8 +68,19 @@ class LocalEngineUnderTest:
         self.engine = LocalEngine(
             self.pool, self.store, self.signer, self.clock, lambda: f"{next(numbers):08x}", nullcontext
         )
-        self.key_refresh = KeyRefresh(self.signer, KEY_TIMES.refresh)
-        self.backend = LocalBackend(self.store.check, self.key_refresh, self.signer, frozenset({algorithm}))
+        self.key_refresh = KeyRefresh(self.signer, failed=lambda: None)
+        self.key_failures: list[str] = []
+        rotation = KeyRotation(self.store, StoredKeys(), self.clock, times)
+        self.key_task = KeyTask(
+            self.signer,
+            self.key_refresh,
+            rotation,
+            frozenset({algorithm}),
+            self.clock,
+            times,
+            self.key_failures.append,
+        )
+        self.backend = LocalBackend(self.store.check, self.key_task, self.signer, frozenset({algorithm}))
         guests = itertools.count(1)
         self.administration = IdentityAdministration(
             identity_pool_id, self.store, self.clock, lambda: f"{next(guests):08x}-fe"

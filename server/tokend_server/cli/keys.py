@@ -1,13 +1,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
-from tokend_server.config import load_config
+from tokend_server.config import Config, load_config
 from tokend_server.engines.local.keys.build import open_key_manager
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
@@ -16,11 +18,49 @@ from tokend_server.engines.local.keys.keyring import (
     key_state,
     tokens_expired_by,
 )
-from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
-from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan
+from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
+
+#: A key's id may begin with a hyphen, and have any letter after it.
+_AS_KEY_ID = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+
+_ALGORITHMS = click.Choice([each.value for each in SigningAlgorithm])
+
+
+class _Opened(NamedTuple):
+    """The store of a configuration."""
+
+    config: Config
+    store: Store
+
+    @property
+    def algorithms(self) -> frozenset[SigningAlgorithm]:
+        """What pools sign with."""
+        return frozenset(SigningAlgorithm(pool.signing_algorithm) for pool in self.config.pools_of("local").values())
+
+    @contextmanager
+    def changing(self, key_id: str | None = None) -> Iterator[KeyRotation]:
+        """What changes the keys, in a block at whose end the key manager gives up its connections.
+
+        Args:
+            key_id: The key that is named, for the texts of errors.
+        """
+        with open_key_manager(self.config) as manager, _explained(key_id):
+            yield KeyRotation(self.store, manager, SystemClock(), self.config.keys.times, self.algorithms)
+
+    def plan(self, algorithm: SigningAlgorithm) -> Sequence[Step]:
+        """What happens to the keys of an algorithm from now on."""
+        keys, times = self.store.signing_keys(), self.config.keys.times
+        return plan(keys, algorithm, times, SystemClock.now(), in_use=algorithm in self.algorithms)
+
+    def next_keys(self, algorithm: str | None) -> Sequence[Step]:
+        """What brings the next key of an algorithm, or of all that pools sign with."""
+        keys, times = self.store.signing_keys(), self.config.keys.times
+        chosen = [SigningAlgorithm(algorithm)] if algorithm else sorted(self.algorithms, key=attrgetter("value"))
+        return [next_key(keys, each, times, SystemClock.now()) for each in chosen]
 
 
 @click.group()
@@ -32,65 +72,119 @@ def keys() -> None:
 @config_option
 def list_keys(config_path: Path | None) -> None:
     """List the keys with what they do now; private keys are never shown."""
-    with closing(open_migrated_store(load_config(config_path))) as store:
-        held = store.signing_keys()
-    now = SystemClock.now()
-    echo_json({"Keys": [_described(key, held, now) for key in held]})
+    with _opened(config_path) as opened:
+        held = opened.store.signing_keys()
+    echo_json({"Keys": [_described(key, held, opened.config) for key in held]})
 
 
 @keys.command()
 @config_option
-@click.argument("algorithm", type=click.Choice([each.value for each in SigningAlgorithm]))
-@click.option(
-    "--signs-in",
-    type=click.IntRange(0, 30 * 86_400),
-    default=KEY_TIMES.publish_ahead,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long it is published before it signs: longer than any verifier keeps the keys that it has fetched.",
-)
-def add(config_path: Path | None, algorithm: str, signs_in: int) -> None:
-    """Add a key that takes over from the one that signs now."""
-    with _rotation(config_path) as (store, rotation):
-        try:
-            key = rotation.add(SigningAlgorithm(algorithm), signs_in=signs_in)
-        except StaleReading as error:
-            raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
-        held = store.signing_keys()
-    echo_json(_described(key, held, SystemClock.now()))
+def status(config_path: Path | None) -> None:
+    """Show what each key does, and what happens to them next and when."""
+    with _opened(config_path) as opened:
+        held = opened.store.signing_keys()
+        plans = {algorithm: opened.plan(algorithm) for algorithm in SigningAlgorithm}
+    settings = opened.config.keys
+    echo_json(
+        {
+            "RotateEvery": settings.rotate_every,
+            "PublishBefore": settings.publish_before,
+            "Algorithms": [
+                {
+                    "Algorithm": algorithm.value,
+                    "UsedByPools": algorithm in opened.algorithms,
+                    "Keys": [_described(key, held, opened.config) for key in held if key.algorithm is algorithm],
+                    "Next": [_described_step(step) for step in steps],
+                }
+                for algorithm, steps in plans.items()
+                if algorithm in opened.algorithms or any(key.algorithm is algorithm for key in held)
+            ],
+        }
+    )
 
 
 @keys.command()
+@config_option
+@click.argument("algorithm", type=_ALGORITHMS)
+@click.option(
+    "--signs-in",
+    type=click.IntRange(0, 30 * 86_400),
+    metavar="SECONDS",
+    help="How long it is published before it signs: longer than any verifier keeps the keys that it has fetched; "
+    "default `keys.publish_before`.",
+)
+def add(config_path: Path | None, algorithm: str, signs_in: int | None) -> None:
+    """Add a key that takes over from the one that signs now, whether or not another waits."""
+    with _opened(config_path) as opened, opened.changing() as rotation:
+        lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
+        key = rotation.add(SigningAlgorithm(algorithm), signs_in=lead)
+        held = opened.store.signing_keys()
+    echo_json(_described(key, held, opened.config))
+
+
+@keys.command(context_settings=_AS_KEY_ID)
 @config_option
 @click.argument("key_id")
 @click.option("--compromised", is_flag=True, help="End its tokens too, though they have not expired.")
 def remove(config_path: Path | None, key_id: str, *, compromised: bool) -> None:
     """Remove a key that signs no more, when its tokens have expired."""
-    with _rotation(config_path) as (_store, rotation):
-        try:
-            rotation.remove(key_id, compromised=compromised)
-        except KeyNotFound as error:
-            raise click.ClickException(f"There is no key {key_id}.") from error
-        except KeyInUse as error:
-            raise click.ClickException(_why_in_use(error)) from error
+    with _opened(config_path) as opened, opened.changing(key_id) as rotation:
+        rotation.remove(key_id, compromised=compromised)
+
+
+@keys.command()
+@config_option
+@click.argument("algorithm", type=_ALGORITHMS, required=False)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+@click.option(
+    "--compromised",
+    metavar="KEY_ID",
+    help="In an emergency: take this key out at once, after a new one has begun to sign in its place.",
+)
+def rotate(config_path: Path | None, algorithm: str | None, compromised: str | None, *, dry_run: bool) -> None:
+    """Add the next key of an algorithm, or of all that pools sign with; it signs when verifiers know it.
+
+    Where the next key waits already, nothing is added.
+    """
+    if algorithm and compromised:
+        raise click.UsageError("The algorithm is that of the compromised key: name the key alone.")
+    with _opened(config_path) as opened, opened.changing(compromised) as rotation:
+        steps = rotation.replacement(compromised) if compromised else opened.next_keys(algorithm)
+        kids = [step.kid if dry_run else rotation.take(step, compromised=bool(compromised)) for step in steps]
+    echo_json({"Steps": [_described_step(replace(step, kid=kid)) for step, kid in zip(steps, kids, strict=True)]})
+
+
+@contextmanager
+def _opened(config_path: Path | None) -> Iterator[_Opened]:
+    config = load_config(config_path)
+    with closing(open_migrated_store(config)) as store:
+        yield _Opened(config, store)
+
+
+@contextmanager
+def _explained(key_id: str | None = None) -> Iterator[None]:
+    """A block that changes keys."""
+    try:
+        yield
+    except StaleReading as error:
+        raise click.ClickException("Another key was added at the same time; see `tokend keys list`.") from error
+    except KeyKnown as error:
+        raise click.ClickException("The store has that key already.") from error
+    except KeyNotFound as error:
+        raise click.ClickException(f"There is no key {key_id}.") from error
+    except KeyInUse as error:
+        raise click.ClickException(_why_in_use(error)) from error
 
 
 def _why_in_use(error: KeyInUse) -> str:
     if error.tokens_expired_by is None:
-        return "The key signs, or will within a minute; another has to sign first: `tokend keys add`."
+        return "The key signs, or will within minutes; another has to sign first: `tokend keys rotate`."
     return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."
 
 
-@contextmanager
-def _rotation(config_path: Path | None) -> Iterator[tuple[Store, KeyRotation]]:
-    config = load_config(config_path)
-    with closing(open_migrated_store(config)) as store, open_key_manager(config) as manager:
-        yield store, KeyRotation(store, manager, SystemClock())
-
-
-def _described(key: SigningKey, held: Sequence[SigningKey], now: float) -> dict[str, Any]:
-    state = key_state(key, held, now)
-    expired_by = tokens_expired_by(key, held) if state is KeyState.RETIRED else None
+def _described(key: SigningKey, held: Sequence[SigningKey], config: Config) -> dict[str, Any]:
+    state = key_state(key, held, SystemClock.now())
+    expired_by = tokens_expired_by(key, held, config.keys.times) if state is KeyState.RETIRED else None
     return {
         "KeyId": key.kid,
         "Algorithm": key.algorithm.value,
@@ -98,3 +192,14 @@ def _described(key: SigningKey, held: Sequence[SigningKey], now: float) -> dict[
         "CreationDate": iso(key.creation_date),
         "SignsFrom": iso(key.signs_from),
     } | ({"TokensExpiredBy": iso(expired_by)} if expired_by else {})
+
+
+def _described_step(step: Step) -> dict[str, Any]:
+    return {
+        "At": iso(step.at),
+        "Action": step.action.value,
+        "Algorithm": step.algorithm.value,
+        "Generation": step.generation,
+        **({"KeyId": step.kid} if step.kid else {}),
+        **({"SignsFrom": iso(step.signs_from)} if step.action is Action.ADD else {}),
+    }

@@ -7,6 +7,8 @@ from tokend_server.config.access import Audit, CallerLimitSettings, Callers, Jwt
 from tokend_server.config.addresses import host_and_port, is_local
 from tokend_server.config.configuration import Config, environment_variables
 from tokend_server.config.fields import Section
+from tokend_server.config.key_times import KeyTimes
+from tokend_server.config.keys import Keys
 from tokend_server.config.listeners import Grpc, Guard, Listener
 from tokend_server.config.loading import load_config
 from tokend_server.config.pools import (
@@ -31,6 +33,8 @@ __all__ = [
     "Guard",
     "Issuer",
     "JwtIssuer",
+    "KeyTimes",
+    "Keys",
     "Limits",
     "Listener",
     "Log",

@@ -16,6 +16,7 @@ from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
 from tokend_server.config.addresses import clashes
 from tokend_server.config.environment import PREFIX, SettingsVariables
 from tokend_server.config.fields import Name, PoolId, Section
+from tokend_server.config.keys import Keys
 from tokend_server.config.listeners import Grpc
 from tokend_server.config.paths import LocalPath
 from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
@@ -62,6 +63,7 @@ class Config(BaseSettings):
     issuer: Issuer = Issuer()
     ops: Ops = Ops()
     store: Store = Store()
+    keys: Keys = Keys()
     cognito: Cognito = Cognito()
     callers: Callers = Callers()
     policy: dict[Name, PolicySettings] = Field({})

@@ -88,6 +88,8 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_STORE_DATABASE_SCHEMA": ("tokend", "tokend"),
     "TOKEND_STORE_MAX_CONNECTIONS": ("7", 7),
     "TOKEND_STORE_TIMEOUT_SECONDS": ("2.5", 2.5),
+    "TOKEND_KEYS_ROTATE_EVERY": ("off", "off"),
+    "TOKEND_KEYS_PUBLISH_BEFORE": ("45m", "45m"),
     "TOKEND_COGNITO_ENDPOINT_URL": ("https://cognito.example/", "https://cognito.example"),
     "TOKEND_COGNITO_PROFILE": ("tokens", "tokens"),
     "TOKEND_COGNITO_ROLE_ARN": (

@@ -17,8 +17,10 @@ from tokend_server.engines.local.keys.build import open_key_manager
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
-from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.engines.local.keys.task import KeyTask
+from tokend_server.engines.local.keys.watching import watch_keys
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.engines.local.stores.observed import ObservedStore
@@ -81,22 +83,25 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         opened = undo.enter_context(closing(open_migrated_store(config)))
         keep_developer_providers(opened, pools)
         store = ObservedStore(opened, metrics, clock, before_change)
-        signer = TokenSigner(store, undo.enter_context(open_key_manager(config)), clock)
+        manager, times = undo.enter_context(open_key_manager(config)), config.keys.times
+        signer = TokenSigner(store, manager, clock, times)
         signer.ensure_keys(algorithms)
-        key_refresh = KeyRefresh(signer, KEY_TIMES.refresh)
-        undo.callback(key_refresh.stop)
+        failed = metrics.signing_key_failures
+        refresh = KeyRefresh(signer, failed.labels("read").inc)
+        rotation = KeyRotation(store, manager, clock, times)
+        key_task = KeyTask(signer, refresh, rotation, algorithms, clock, times, lambda step: failed.labels(step).inc())
+        undo.callback(key_task.stop)
         close = undo.pop_all().close
     metrics.tell_store(config.store_kind)
-    for algorithm in algorithms:
-        metrics.watch_signing_key_age(algorithm.value, partial(signer.key_age, algorithm))
+    watch_keys(signer, algorithms, times, metrics, clock)
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
-    backend = LocalBackend(store.check, key_refresh, signer, algorithms)
+    backend = LocalBackend(store.check, key_task, signer, algorithms)
 
     def start() -> None:
         opened.start(metrics)
-        key_refresh.start()
+        key_task.start()
 
     return LocalEngines(by_pool, backend, signer, start, close)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from operator import attrgetter
 
-from tokend_server.engines.local.keys.times import KEY_TIMES
+from tokend_server.config import KeyTimes
 from tokend_server.model import NumericDate, Secret
 
 
@@ -73,7 +73,7 @@ def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeySta
     return KeyState.PUBLISHED if key.signs_from > now else KeyState.RETIRED
 
 
-def tokens_expired_by(key: SigningKey, keys: Iterable[SigningKey]) -> NumericDate | None:
+def tokens_expired_by(key: SigningKey, keys: Iterable[SigningKey], times: KeyTimes) -> NumericDate | None:
     """When no token of one of the keys is valid any more; None while no newer key follows it."""
     followers = (each for each in succession(keys, key.algorithm) if each.generation > key.generation)
-    return min((each.signs_from + KEY_TIMES.tokens_last for each in followers), default=None)
+    return min((each.signs_from + times.tokens_last for each in followers), default=None)

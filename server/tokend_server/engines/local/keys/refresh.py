@@ -1,51 +1,68 @@
-"""Follows the keys of the store, whether or not anyone asks for readiness."""
+"""Follows the keys of the store."""
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tokend_server.engines.local.keys.signer import TokenSigner
-from tokend_server.process.repeating import Repeating
+from tokend_server.errors import TokendError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+_log = logging.getLogger(__name__)
+
+
+def problem_of(error: Exception) -> str:
+    """What operators are shown of an error: its text, where it is one of ours."""
+    return f"{error.text} {error.advice}".rstrip() if isinstance(error, TokendError) else type(error).__qualname__
+
+
+def log_problem(message: str, error: Exception, **extra: object) -> None:
+    """Logs what goes wrong about keys; a defect with its traceback."""
+    defect = None if isinstance(error, TokendError) else error
+    _log.warning(message, extra={**extra, "problem": problem_of(error)}, exc_info=defect)
+
 
 class KeyRefresh:
-    """A thread that reads the signing keys again and again, so that keys of other processes are published here.
+    """Reads the signing keys, and remembers how that went.
 
     Keys that cannot be read leave those in use that were read before.
 
     Args:
         signer: What signs with the keys.
-        interval: Seconds between two readings.
+        failed: Called for each reading that fails.
     """
 
-    def __init__(self, signer: TokenSigner, interval: float) -> None:
+    def __init__(self, signer: TokenSigner, failed: Callable[[], None]) -> None:
         self._signer = signer
+        self._failed = failed
         self._failure: tuple[Exception, TracebackType | None] | None = None
-        self._readings = Repeating(self.refresh, interval, "signing keys")
 
-    def start(self) -> None:
-        """Begins; the first reading is due after an interval."""
-        self._readings.start()
+    def refresh(self) -> bool:
+        """Reads the keys once; what goes wrong is for `check` to tell.
 
-    def stop(self) -> None:
-        """Ends the thread, after the reading that it is in."""
-        self._readings.stop()
-
-    def refresh(self) -> None:
-        """Reads the keys once; what goes wrong is for `check` to tell."""
+        Returns:
+            Whether all keys of the store are in use here.
+        """
         try:
             self._signer.refresh()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the thread must go on reading
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next reading has to come
+            self._failed()
+            if self._failure is None:
+                log_problem("signing keys cannot be read; those of the last reading stay in use", error)
             self._failure = error, error.__traceback__
-        else:
-            self._failure = None
+            return False
+        if self._failure:
+            _log.info("signing keys are read again")
+        self._failure = None
+        return True
 
     def check(self) -> None:
         """Makes sure that the last reading went well.
 
         Raises:
-            EngineUnavailable: The store did not answer.
+            EngineUnavailable: The store did not answer, or a key could not be opened.
         """
         if failure := self._failure:
             error, traceback = failure

@@ -1,8 +1,9 @@
-"""What operators do with signing keys: add one to a succession, and take one out of it."""
+"""Changes which signing keys there are: the next one is added, and one whose tokens have expired is taken out."""
 
 from collections.abc import Sequence
 
 from tokend_server.clock import Clock
+from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -12,8 +13,8 @@ from tokend_server.engines.local.keys.keyring import (
     tokens_expired_by,
 )
 from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
+from tokend_server.engines.local.keys.plan import Action, Step, replacement, signs_soon
 from tokend_server.engines.local.keys.store import KeyStore
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.model import NumericDate
 
 
@@ -44,12 +45,48 @@ class KeyRotation:
         store: Which keys there are.
         manager: What makes new ones.
         clock: The time.
+        times: The times of keys.
+        in_use: What pools sign with.
     """
 
-    def __init__(self, store: KeyStore, manager: KeyManager, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        manager: KeyManager,
+        clock: Clock,
+        times: KeyTimes,
+        in_use: frozenset[SigningAlgorithm] = frozenset(SigningAlgorithm),
+    ) -> None:
         self._store = store
         self._manager = manager
         self._clock = clock
+        self._times = times
+        self._in_use = in_use
+
+    def take(self, step: Step, *, compromised: bool = False) -> str | None:
+        """Does what a plan says; a key that signs by itself needs nothing to be done.
+
+        Args:
+            step: What is to be done.
+            compromised: Whether the tokens of a key that is removed are to be refused though they have not expired.
+
+        Returns:
+            The `kid` of the key.
+
+        Raises:
+            KeyKnown: The store has the key that the key manager was given.
+            StaleReading: Another process added the key first.
+            KeyNotFound: Another process removed the key first.
+            KeyInUse: The key cannot be removed yet, for another process has changed the keys.
+            EngineUnavailable: The store or the key manager does not answer.
+            LastingError: The key manager makes none, until an operator acts.
+        """
+        if step.action is Action.ADD:
+            created = int(self._clock.now())
+            return self._make(step.algorithm, step.generation, created, signs_in=step.signs_from - created).kid
+        if step.action is Action.REMOVE and step.kid:
+            self.remove(step.kid, compromised=compromised)
+        return step.kid
 
     def add(self, algorithm: SigningAlgorithm, *, signs_in: int) -> SigningKey:
         """Makes the next key of an algorithm, which is published at once and signs that many seconds later.
@@ -60,15 +97,20 @@ class KeyRotation:
             EngineUnavailable: The store or the key manager does not answer.
             LastingError: The key manager makes none, until an operator acts.
         """
-        keys = self._store.signing_keys()
-        newest = next(iter(succession(keys, algorithm)), None)
+        newest = next(iter(succession(self._store.signing_keys(), algorithm)), None)
         generation = newest.generation + 1 if newest else 1
-        created = int(self._clock.now())
-        key = new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
-        if key.kid in {each.kid for each in keys}:
-            raise KeyKnown
-        keep_signing_key(self._store, self._manager, key)
-        return key
+        return self._make(algorithm, generation, int(self._clock.now()), signs_in=signs_in)
+
+    def replacement(self, kid: str) -> Sequence[Step]:
+        """What takes out a key that may be in other hands; done in part, the rest of it is what remains to be done.
+
+        Raises:
+            KeyNotFound: There is none of that id.
+            EngineUnavailable: The store does not answer.
+        """
+        keys = self._store.signing_keys()
+        key = _found(kid, keys)
+        return replacement(keys, key, self._times, self._clock.now(), in_use=key.algorithm in self._in_use)
 
     def remove(self, kid: str, *, compromised: bool) -> None:
         """Takes a key out for good; verifiers refuse its tokens from when they next fetch the keys.
@@ -85,20 +127,32 @@ class KeyRotation:
         removed: list[SigningKey] = []
 
         def check(keys: Sequence[SigningKey]) -> None:
-            removed.append(_removable(kid, keys, self._clock.now(), compromised=compromised))
+            removed.append(self._removable(kid, keys, compromised=compromised))
 
         self._store.remove_signing_key(kid, check)
         self._manager.discard(removed[-1], was_kept=True)
 
+    def _make(self, algorithm: SigningAlgorithm, generation: int, created: NumericDate, *, signs_in: int) -> SigningKey:
+        key = new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
+        if key.kid in {each.kid for each in self._store.signing_keys()}:
+            raise KeyKnown
+        keep_signing_key(self._store, self._manager, key)
+        return key
 
-def _removable(kid: str, keys: Sequence[SigningKey], now: float, *, compromised: bool) -> SigningKey:
-    key = next((each for each in keys if each.kid == kid), None)
-    if key is None:
-        raise KeyNotFound
-    states = {key_state(key, keys, moment) for moment in (now, now + KEY_TIMES.about_to_sign)}
-    if KeyState.SIGNING in states:
-        raise KeyInUse(None)
-    end = tokens_expired_by(key, keys)
-    if KeyState.PUBLISHED not in states and end and now < end and not compromised:
-        raise KeyInUse(end)
-    return key
+    def _removable(self, kid: str, keys: Sequence[SigningKey], *, compromised: bool) -> SigningKey:
+        key, now = _found(kid, keys), self._clock.now()
+        if compromised and key.algorithm not in self._in_use:
+            return key
+        if signs_soon(key, keys, self._times, now):
+            raise KeyInUse(None)
+        end = tokens_expired_by(key, keys, self._times)
+        if key_state(key, keys, now) is not KeyState.PUBLISHED and end and now < end and not compromised:
+            raise KeyInUse(end)
+        return key
+
+
+def _found(kid: str, keys: Sequence[SigningKey]) -> SigningKey:
+    for key in keys:
+        if key.kid == kid:
+            return key
+    raise KeyNotFound

@@ -1,20 +1,18 @@
 """Signs tokens with the keys of the store, and publishes them."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from joserfc.jwk import ECKey, RSAKey
-
 from tokend_server.clock import Clock, Deadline
+from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.jws import JwsSigner, TokenType
-from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key, succession
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key
+from tokend_server.engines.local.keys.loaded_keys import NO_KEYS, load_keys
 from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
+from tokend_server.engines.local.keys.plan import key_set_age
 from tokend_server.engines.local.keys.store import KeyStore
-from tokend_server.engines.local.keys.times import KEY_TIMES
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import KeySet, Secret
@@ -27,33 +25,34 @@ class SignedToken(NamedTuple):
     key_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _LoadedKeys:
-    """One reading of the key store; replaced whole, never changed."""
-
-    records: tuple[SigningKey, ...]
-    successions: Mapping[SigningAlgorithm, Sequence[SigningKey]]
-    signers: Mapping[str, JwsSigner]
-    key_set: KeySet
-
-
 class TokenSigner:
     """Signs claims with the current key of an algorithm, and knows what verifiers need.
 
-    Keys are read when the service starts and at each `refresh`, so that a signature needs no store. Methods may be
-    called from many threads.
+    Keys are read when the service starts and at each `refresh`, so that a signature needs no store. Between two
+    readings it goes on with the keys of the last one, within what others can have done to them meanwhile: no token is
+    signed with a key that verifiers may not have, or that may be taken out before the token expires. Methods may be
+    called from many threads, `refresh` from one at a time.
 
     Args:
         store: Which keys there are.
         manager: What signs with them, and makes new ones.
         clock: The time.
+        times: The times of keys.
     """
 
-    def __init__(self, store: KeyStore, manager: KeyManager, clock: Clock) -> None:
+    def __init__(self, store: KeyStore, manager: KeyManager, clock: Clock, times: KeyTimes) -> None:
         self._store = store
         self._manager = manager
         self._clock = clock
-        self._loaded = _load((), manager)
+        self._times = times
+        self._loaded = NO_KEYS
+        self._read_at = clock.monotonic()
+        self._key_set = KeySet(NO_KEYS.jwks, timedelta(0))
+
+    @property
+    def keys(self) -> tuple[SigningKey, ...]:
+        """All keys of the last reading."""
+        return self._loaded.records
 
     def ensure_keys(self, algorithms: frozenset[SigningAlgorithm]) -> None:
         """Makes the first key of each algorithm that has none, and reads all keys.
@@ -76,11 +75,16 @@ class TokenSigner:
         """Reads the keys again, so that keys added by other processes are published here.
 
         Raises:
-            EngineUnavailable: The store or the key manager does not answer; the keys read before stay in use.
+            EngineUnavailable: The store or the key manager does not answer; what could not be read or opened is as
+                before, and the other keys are taken up.
         """
+        read_at = self._clock.monotonic()
         records = self._store.signing_keys()
-        if records != self._loaded.records:
-            self._loaded = _load(records, self._manager)
+        self._read_at = read_at
+        if records != self._loaded.records or self._loaded.failures:
+            self._loaded = load_keys(records, self._manager, self._loaded, self._times, self._clock.monotonic)
+        for failure in self._loaded.failures.values():
+            raise failure
 
     def check(self, algorithm: SigningAlgorithm) -> None:
         """Makes sure that a key of the algorithm signs now.
@@ -89,7 +93,7 @@ class TokenSigner:
             EngineUnavailable: There is none, or what holds it does not answer.
             LastingError: What holds it does not let it be used, until an operator acts.
         """
-        self._current(algorithm)[1].check()
+        self._current(algorithm, self._clock.now())[1].check()
 
     def sign(
         self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType, deadline: Deadline
@@ -98,47 +102,54 @@ class TokenSigner:
 
         Raises:
             DeadlineExceeded: The deadline was spent before there was a signature.
-            EngineUnavailable: No key of the algorithm signs now, or what holds it does not answer.
+            EngineUnavailable: No key of the algorithm signs now, or may be published until the token expires, or what
+                holds it does not answer.
             TooManyRequests: What holds the key is asked too often.
             LastingError: What holds the key does not let it be used, until an operator acts.
         """
-        key, signer = self._current(algorithm)
+        now = self._clock.now()
+        key, signer = self._current(algorithm, now)
+        if "exp" in claims:
+            self._check_published(key, claims["exp"], now)
         return SignedToken(signer.sign(claims, token_type, deadline), key.kid)
 
     def key_set(self) -> KeySet:
-        """The public keys of the last reading, as verifiers fetch them."""
-        return self._loaded.key_set
+        """The public keys of the last reading, as verifiers fetch them; the same object until it changes."""
+        loaded = self._loaded
+        since_reading = self._clock.monotonic() - self._read_at
+        age = timedelta(seconds=key_set_age(self._times, since_reading, loaded.unpublished, self._clock.now()))
+        if (loaded.jwks, age) != (self._key_set.jwks, self._key_set.max_age):
+            self._key_set = KeySet(loaded.jwks, age)
+        return self._key_set
 
     def key_age(self, algorithm: SigningAlgorithm) -> float:
         """Seconds since the key that signs now was made; not a number while none does."""
+        now = self._clock.now()
         try:
-            return self._clock.now() - self._current(algorithm)[0].creation_date
+            return now - self._current(algorithm, now)[0].creation_date
         except EngineUnavailable:
             return math.nan
 
-    def _current(self, algorithm: SigningAlgorithm) -> tuple[SigningKey, JwsSigner]:
+    def _current(self, algorithm: SigningAlgorithm, now: float) -> tuple[SigningKey, JwsSigner]:
         loaded = self._loaded
-        key = signing_key(loaded.successions[algorithm], self._clock.now())
+        candidates = loaded.successions[algorithm]
+        if loaded.held:
+            known = self._clock.monotonic()
+            candidates = [key for key in candidates if loaded.held.get(key.kid, known) <= known] or candidates
+        key = signing_key(candidates, now)
         if key is None:
             raise EngineUnavailable(f"There is no {algorithm.value} signing key.")
         return key, loaded.signers[key.kid]
 
+    def _check_published(self, key: SigningKey, expires: float, now: float) -> None:
+        """Makes sure that no process that can read the keys takes the key out before a token expires.
 
-def _load(records: tuple[SigningKey, ...], manager: KeyManager) -> _LoadedKeys:
-    keys = {record.kid: manager.open(record) for record in records}
-    successions = {algorithm: succession(records, algorithm) for algorithm in SigningAlgorithm}
-    signers = {record.kid: JwsSigner(record, keys[record.kid]) for record in records}
-    jwks = {"keys": [_public_jwk(record, keys[record.kid].public_key) for record in records]}
-    key_set = KeySet(json.dumps(jwks).encode(), timedelta(seconds=KEY_TIMES.cache_age))
-    return _LoadedKeys(records, successions, signers, key_set)
-
-
-def _public_jwk(record: SigningKey, key: RSAKey | ECKey) -> dict[str, Any]:
-    members = key.as_dict(private=False)
-    return {
-        "kty": members.pop("kty"),
-        "alg": record.algorithm.value,
-        "use": "sig",
-        "kid": record.kid,
-        **{name: members[name] for name in ("n", "e", "crv", "x", "y") if name in members},
-    }
+        Raises:
+            EngineUnavailable: One may.
+        """
+        times = self._times
+        since_reading = self._clock.monotonic() - self._read_at
+        # Right after the reading, a clock ahead of this one may have added the next key, and a third one removes this.
+        unseen = times.publish_before + times.tokens_last - 2 * times.clock_skew - since_reading
+        if expires > self._loaded.published_until[key.kid] or expires - now > unseen:
+            raise EngineUnavailable("The keys that sign now cannot be read, and the token would outlive those before.")

@@ -9,6 +9,7 @@ from tests.fakes.clock import FakeClock
 from tests.support.local_engine import LocalEngineUnderTest, parts_of
 
 from tokend_server.clock import Deadline
+from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import KeyState, SigningAlgorithm, SigningKey, key_state
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
@@ -16,12 +17,12 @@ from tokend_server.engines.local.keys.stored_keys import StoredKeys
 
 ES256 = SigningAlgorithm.ES256
 HOUR = 3600
-TOKENS_LAST = 24 * HOUR + 600
+TOKENS_LAST = 24 * HOUR + 1200
 
 
 @pytest.fixture
 def rotation(local: LocalEngineUnderTest) -> KeyRotation:
-    return KeyRotation(local.store, StoredKeys(), local.clock)
+    return KeyRotation(local.store, StoredKeys(), local.clock, KeyTimes())
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_no_process_changes_keys_between_a_decision_and_its_removal(
     local: LocalEngineUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = only(local).kid
-    KeyRotation(local.store, StoredKeys(), local.clock).add(ES256, signs_in=0)
+    KeyRotation(local.store, StoredKeys(), local.clock, KeyTimes()).add(ES256, signs_in=0)
     local.clock.advance(TOKENS_LAST)
     refused: list[str] = []
 
@@ -86,7 +87,7 @@ def test_no_process_changes_keys_between_a_decision_and_its_removal(
         return FakeClock.now(local.clock)
 
     monkeypatch.setattr(local.clock, "now", deciding)
-    KeyRotation(local.store, StoredKeys(), local.clock).remove(first, compromised=False)
+    KeyRotation(local.store, StoredKeys(), local.clock, KeyTimes()).remove(first, compromised=False)
     assert refused == ["SQLITE_BUSY"]
     assert only(local).kid != first
 
@@ -132,12 +133,12 @@ def test_a_compromised_key_goes_as_soon_as_another_signs(local: LocalEngineUnder
     assert [key.kid for key in local.store.signing_keys()] == [second]
 
 
-def test_a_key_that_has_yet_to_sign_may_go_until_a_minute_before(
+def test_a_key_that_has_yet_to_sign_may_go_until_a_few_minutes_before(
     local: LocalEngineUnderTest, rotation: KeyRotation
 ) -> None:
     first = only(local).kid
     second, third = (rotation.add(ES256, signs_in=HOUR + later).kid for later in (0, 1))
-    local.clock.advance(HOUR - 60)
+    local.clock.advance(HOUR - KeyTimes().about_to_sign)
     with pytest.raises(KeyInUse):
         rotation.remove(second, compromised=True)
     rotation.remove(third, compromised=False)

@@ -1,12 +1,15 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
 
 import pytest
 from tests.fakes.clock import FakeClock
+from tests.support.key_replica import ES256, KeyReplica, Locked
 from tests.support.local_engine import LocalEngineUnderTest
 
 from tokend_server.clock import Deadline
+from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
@@ -115,3 +118,146 @@ def test_the_fake_clock_is_the_signers_clock(tmp_path: Path) -> None:
     assert isinstance(local.clock, FakeClock)
     assert local.store.signing_keys()[0].creation_date == int(local.clock.now())
     local.close()
+
+
+HOUR, DAY = 3600, 86_400
+TIMES = KeyTimes()
+DOWN = EngineUnavailable("It does not answer.")
+
+
+def test_a_key_that_is_read_late_signs_when_verifiers_have_had_time_to_fetch_it(
+    replica: KeyReplica, other: KeyReplica
+) -> None:
+    (first,) = replica.published
+    second = other.rotation.add(ES256, signs_in=HOUR).kid
+    replica.store.failure = DOWN
+    replica.pass_time(HOUR + 1)
+    replica.store.failure = None
+    replica.task.act()
+    assert replica.published == [first, second]
+    assert replica.signs_with() == first
+    replica.pass_time(TIMES.verifiers_know_by - 1)
+    assert replica.signs_with() == first
+    replica.pass_time(1)
+    assert replica.signs_with() == second
+
+
+def test_a_key_that_was_read_in_time_signs_in_time(replica: KeyReplica, other: KeyReplica) -> None:
+    second = other.rotation.add(ES256, signs_in=HOUR).kid
+    replica.task.act()
+    replica.store.failure = DOWN
+    replica.pass_time(HOUR)
+    assert replica.signs_with() == second
+
+
+@pytest.mark.parametrize("lead", [0, -TIMES.clock_skew])
+def test_a_key_that_is_to_sign_at_once_does(replica: KeyReplica, other: KeyReplica, lead: int) -> None:
+    second = other.rotation.add(ES256, signs_in=lead).kid
+    replica.task.act()
+    assert replica.signs_with() == second
+
+
+def test_a_server_that_starts_signs_with_what_is_there(replica: KeyReplica, local: LocalEngineUnderTest) -> None:
+    second = replica.rotation.add(ES256, signs_in=HOUR).kid
+    started = KeyReplica(local.store, FakeClock(local.clock.now() + HOUR), TIMES)
+    assert started.signs_with() == second
+
+
+def test_no_token_outlives_the_key_that_another_server_removes(replica: KeyReplica, other: KeyReplica) -> None:
+    """Of a server that has not read the keys since just before the next one was added."""
+    (first,) = replica.published
+    replica.store.failure = DOWN
+    other.rotation.add(ES256, signs_in=HOUR)
+    left = HOUR + TIMES.tokens_last - 2 * TIMES.clock_skew
+    replica.clock.advance(left - DAY)
+    assert replica.signs_with(DAY) == first
+    replica.clock.advance(2)
+    with pytest.raises(EngineUnavailable, match="outlive"):
+        replica.sign(DAY)
+    assert replica.signs_with(DAY - HOUR) == first
+    replica.clock.advance(DAY - 900 - 1)
+    with pytest.raises(EngineUnavailable, match="outlive"):
+        replica.sign(900)
+    replica.store.failure = None
+    replica.task.act()
+    replica.pass_time(TIMES.verifiers_know_by)
+    assert replica.signs_with(DAY) != first
+
+
+def test_no_token_outlives_a_key_whose_successor_cannot_be_opened(
+    local: LocalEngineUnderTest, other: KeyReplica
+) -> None:
+    manager = Locked()
+    replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
+    (first,) = replica.published
+    second = other.rotation.add(ES256, signs_in=HOUR)
+    manager.may_open = frozenset()
+    replica.pass_time(HOUR)
+    assert (replica.published, replica.max_age) == ([first], 0)
+    end = second.signs_from + TIMES.tokens_last - TIMES.clock_skew
+    assert replica.signs_with(end - replica.clock.now()) == first
+    with pytest.raises(EngineUnavailable, match="outlive"):
+        replica.sign(end - replica.clock.now() + 1)
+
+
+def test_the_longest_tokens_are_signed_by_the_key_before_until_the_next_one_does(
+    replica: KeyReplica, other: KeyReplica
+) -> None:
+    second = other.rotation.add(ES256, signs_in=HOUR).kid
+    replica.task.act()
+    replica.clock.move_wall_clock(HOUR)  # as one that has been held up
+    replica.refresh.refresh()
+    assert replica.signs_with(DAY) != second
+    replica.pass_time(TIMES.verifiers_know_by)
+    assert replica.signs_with(DAY) == second
+
+
+def test_verifiers_keep_the_keys_of_a_server_for_less_when_it_cannot_read_them(replica: KeyReplica) -> None:
+    assert replica.max_age == TIMES.cache_age
+    before = replica.signer.key_set()
+    assert replica.signer.key_set() is before
+    replica.store.failure = DOWN
+    replica.pass_time(HOUR - TIMES.clock_skew - 300)
+    assert replica.signer.key_set() is before
+    replica.pass_time(200)
+    assert replica.max_age == 100
+    replica.pass_time(100)
+    assert replica.max_age == 0
+    assert replica.signer.key_set().jwks == before.jwks
+    replica.store.failure = None
+    replica.task.act()
+    assert replica.max_age == TIMES.cache_age
+
+
+def test_a_key_that_can_no_longer_be_opened_goes_on_as_it_was(local: LocalEngineUnderTest) -> None:
+    manager = Locked()
+    replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
+    (first,) = replica.store.signing_keys()
+    changed = dataclasses.replace(first, material=Secret(first.material.reveal() + "\n"))
+    manager.may_open = frozenset()
+    replica.store.signing_keys = lambda: (changed,)  # type: ignore[method-assign]
+    assert not replica.refresh.refresh()
+    assert replica.signs_with() == first.kid
+    manager.may_open = None
+    assert replica.refresh.refresh()
+    assert replica.signs_with() == first.kid
+
+
+def test_keys_that_have_not_changed_are_not_opened_again(local: LocalEngineUnderTest) -> None:
+    manager = Locked()
+    replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
+    replica.rotation.add(ES256, signs_in=HOUR)
+    manager.opened.clear()
+    for _ in range(2):
+        replica.task.act()
+    assert manager.opened == [replica.published[1]]
+
+
+@pytest.fixture
+def replica(local: LocalEngineUnderTest) -> KeyReplica:
+    return KeyReplica(local.store, FakeClock(local.clock.now()), TIMES)
+
+
+@pytest.fixture
+def other(local: LocalEngineUnderTest) -> KeyReplica:
+    return KeyReplica(local.store, FakeClock(local.clock.now()), TIMES)

@@ -1,0 +1,59 @@
+"""The local engine's signing keys."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from tokend_server.config.durations import Duration, seconds_of
+from tokend_server.config.fields import Section
+from tokend_server.config.key_times import CLOCK_SKEW, KeyTimes
+from tokend_server.errors import ConfigError
+
+#: For how long verifiers may keep a key set, if keys are published early enough, and for how long at least.
+_LONGEST_CACHE_AGE, _SHORTEST_CACHE_AGE = 300, 60
+
+#: What is left to readings that are late.
+_LATE = 30
+
+
+class Keys(Section):
+    """When signing keys change."""
+
+    rotate_every: Duration = Field(
+        "30d",
+        description="How long a key signs, as a number with `s`, `m`, `h` or `d`; `off`: until `tokend keys rotate`",
+    )
+    publish_before: Duration = Field(
+        "1h",
+        description="How long a key is published before it signs: longer than any verifier keeps the keys that it has "
+        "fetched; `off`: verifiers that do not ask again for an unknown key refuse its first tokens",
+    )
+
+    @model_validator(mode="after")
+    def _times_fit_each_other(self) -> Self:
+        try:
+            _ = self.times
+        except ConfigError as error:
+            raise ValueError("\n".join(error.problems)) from None
+        return self
+
+    @property
+    def times(self) -> KeyTimes:
+        """The times of keys.
+
+        Raises:
+            ConfigError: They do not fit each other.
+        """
+        publish_before = seconds_of(self.publish_before) or 0
+        return KeyTimes(
+            rotate_every=seconds_of(self.rotate_every),
+            publish_before=publish_before,
+            cache_age=_cache_age(publish_before),
+        )
+
+
+def _cache_age(publish_before: int) -> int:
+    """For how long verifiers may keep a key set, so that they have each key before it signs."""
+    if not publish_before:
+        return 0
+    return min(_LONGEST_CACHE_AGE, max(_SHORTEST_CACHE_AGE, publish_before - CLOCK_SKEW - _LATE))

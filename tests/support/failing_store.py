@@ -1,0 +1,48 @@
+"""The real store, whose keys cannot be read or changed while it has a failure."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.store import Store
+
+
+class FailingStore:
+    """A store.
+
+    Attributes:
+        failure: What readings raise.
+        refusal: What changes raise.
+        readings: Counts readings.
+        changes: How often a change was tried.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.failure: Exception | None = None
+        self.refusal: Exception | None = None
+        self.readings = threading.Semaphore(0)
+        self.changes = 0
+
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        self.readings.release()
+        if self.failure:
+            raise self.failure
+        return self._store.signing_keys()
+
+    def add_signing_key(self, key: SigningKey) -> None:
+        self._try_to_change()
+        self._store.add_signing_key(key)
+
+    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
+        self._try_to_change()
+        self._store.remove_signing_key(kid, check)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
+        return getattr(self._store, name)
+
+    def _try_to_change(self) -> None:
+        self.changes += 1
+        if self.refusal:
+            raise self.refusal

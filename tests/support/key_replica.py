@@ -1,0 +1,110 @@
+"""The signing keys of one server, with its clock in the test's hands, on a store that others share."""
+
+import json
+
+from tests.fakes.clock import FakeClock
+from tests.support.failing_store import FailingStore
+
+from tokend_server.clock import Deadline
+from tokend_server.config import KeyTimes
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.manager import KeyManager
+from tokend_server.engines.local.keys.refresh import KeyRefresh
+from tokend_server.engines.local.keys.rotation import KeyRotation
+from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKey, StoredKeys
+from tokend_server.engines.local.keys.task import KeyTask
+from tokend_server.engines.local.store import Store
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import Secret
+
+ES256 = SigningAlgorithm.ES256
+
+
+class Locked(StoredKeys):
+    """Opens only the keys that it may; all, where none are named.
+
+    Attributes:
+        may_open: Those, by `kid`.
+        opened: What it has opened, in order.
+    """
+
+    def __init__(self) -> None:
+        self.may_open: frozenset[str] | None = None
+        self.opened: list[str] = []
+
+    def open(self, key: SigningKey) -> StoredKey:
+        if self.may_open is not None and key.kid not in self.may_open:
+            raise EngineUnavailable("The key is locked.")
+        self.opened.append(key.kid)
+        return super().open(key)
+
+
+class KeyReplica:
+    """What a server does about keys.
+
+    Args:
+        store: The store.
+        clock: Its clock.
+        times: The times of keys.
+        algorithms: What its pools sign with.
+        manager: Makes and opens keys.
+
+    Attributes:
+        failures: The steps that have failed, in order.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: FakeClock,
+        times: KeyTimes,
+        *,
+        algorithms: frozenset[SigningAlgorithm] = frozenset({ES256}),
+        manager: KeyManager | None = None,
+    ) -> None:
+        self.store = FailingStore(store)
+        self.clock = clock
+        self.failures: list[str] = []
+        manager = manager or StoredKeys()
+        self.signer = TokenSigner(self.store, manager, clock, times)
+        self.refresh = KeyRefresh(self.signer, lambda: self.failures.append("read"))
+        self.rotation = KeyRotation(self.store, manager, clock, times, algorithms)
+        self.task = KeyTask(self.signer, self.refresh, self.rotation, algorithms, clock, times, self.failures.append)
+        self.signer.ensure_keys(algorithms)
+        self.store.changes = 0
+
+    @property
+    def published(self) -> list[str]:
+        """The keys that it publishes."""
+        return [key["kid"] for key in json.loads(self.signer.key_set().jwks)["keys"]]
+
+    @property
+    def max_age(self) -> float:
+        """For how long verifiers may keep them."""
+        return self.signer.key_set().max_age.total_seconds()
+
+    def sign(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> Secret:
+        """A token."""
+        claims = {"exp": int(self.clock.now() + life)}
+        return self.signer.sign(claims, algorithm, TokenType.JWS, Deadline(self.clock)).token
+
+    def signs_with(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> str:
+        """The key that signs."""
+        claims = {"exp": int(self.clock.now() + life)}
+        return self.signer.sign(claims, algorithm, TokenType.JWS, Deadline(self.clock)).key_id
+
+    def pass_time(self, seconds: float) -> None:
+        """So much time passes, at whose end it does what it does every few seconds."""
+        self.clock.advance(seconds)
+        self.task.act()
+
+    def lose_store(self, failure: Exception) -> None:
+        """Its store fails from now on."""
+        self.store.failure = self.store.refusal = failure
+
+    def find_store(self) -> None:
+        """Its store works again."""
+        self.store.failure = self.store.refusal = None
+        self.task.act()
