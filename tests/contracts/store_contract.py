@@ -213,9 +213,12 @@ class StoreContract(StoreUnderTest):
 
     def test_the_providers_of_a_pools_logins_are_known(self, store: Store) -> None:
         assert store.pools_with_identities() == frozenset()
+        assert store.identity_count(POOL) == 0
         _create(store, replace(identity("a"), logins=frozenset({login("x", "p"), login("x", "q")})))
         _create(store, identity("b", pool=OTHER_POOL))
         assert store.pools_with_identities() == {POOL, OTHER_POOL}
+        _create(store, identity("c"))
+        assert (store.identity_count(POOL), store.identity_count(OTHER_POOL)) == (2, 1)
         assert store.provider_names(POOL) == {"p", "q"}
         assert store.provider_names(OTHER_POOL) == frozenset()
         assert store.has_login_of(POOL, "q")

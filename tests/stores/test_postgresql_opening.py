@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contracts.store_contract import identity
+from tests.contracts.store_contract import POOL, identity
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.stores.opened import Opened, create, owner, until_back
 from tests.support.aws_environment import give_credentials, without_aws_settings
@@ -109,6 +109,25 @@ def test_a_password_is_read_again_for_each_new_connection(
 def test_a_password_file_that_is_not_there_is_a_mistake(guarded: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"store\.password_file: .*No such file"):
         open_store(store_of(guarded.format(WITH_PASSWORD), password_file=tmp_path / "none"))
+
+
+def test_commands_find_a_password_that_is_not_on_their_command_line(guarded: str, tmp_path: Path) -> None:
+    url, source = guarded.format(WITH_PASSWORD), f"sqlite:///{tmp_path / 'source.db'}"
+    run("migrate", TOKEND_STORE_URL=source).check_returncode()
+    file, passfile, config = tmp_path / "password", tmp_path / "pgpass", tmp_path / "tokend.toml"
+    file.write_text(PASSWORD, encoding="utf-8")
+    passfile.write_text(f"*:*:*:{WITH_PASSWORD}:{PASSWORD}\n", encoding="utf-8")
+    passfile.chmod(0o600)
+    pool = f'[pools."{POOL}"]\ndeveloper_provider_name = "p"\n'
+    config.write_text(f'store = {{ url = "{url}", password_file = "{file}" }}\n{pool}', encoding="utf-8")
+    assert run("store", "copy", source, url).returncode == 1
+    assert run("migrate", TOKEND_STORE_URL=url, TOKEND_STORE_PASSWORD_FILE=str(file)).stdout.startswith("applied: ")
+    for copied in (
+        run("store", "copy", source, str(config)),
+        run("store", "copy", source, url, PGPASSFILE=str(passfile)),
+    ):
+        assert copied.returncode == 0, copied.stderr
+        assert "TO:   0 identities" in copied.stdout
 
 
 @pytest.mark.parametrize("password", ["wrong", ENCODED])

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from tokend_server.cli.options import config_option, echo_json, iso, progress_of
+from tokend_server.cli.options import config_option, echo_json, iso
+from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
 from tokend_server.engines.local.administration import IdentityAdministration
@@ -118,7 +119,7 @@ def import_(
         if file is not None:
             _check_lines(config, identity_pool_id, file)
             keep_developer_providers(store, {identity_pool_id: config.pools[identity_pool_id]})
-            with file.open("rb") as lines, progress_of("importing") as progress:
+            with file.open("rb") as lines, counted("importing") as progress:
                 done = importing.run(read_lines(lines), progress)
         elif from_cognito is not None:
             from tokend_server.cli.leaving_cognito import import_from_cognito  # noqa: PLC0415 - loads boto3

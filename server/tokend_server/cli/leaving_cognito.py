@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from tokend_server.cli.options import progress_of
+from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.cognito.pool_reading import LeftOut, PoolReading, pool_client
@@ -35,7 +35,7 @@ def import_from_cognito(  # noqa: PLR0913, PLR0917 - both sides of an import
         reading.check()
         keep_developer_providers(store, {identity_pool_id: pool})
         left_out: list[str] = []
-        with progress_of("importing") as progress:
+        with counted("importing") as progress:
             read = reading.identities(partial(importing.is_held, identity_pool_id), progress)
             done = importing.run(_without(left_out, read), lambda _created: None)
     done.problems += left_out

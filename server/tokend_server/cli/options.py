@@ -1,9 +1,7 @@
 """What several commands have in common."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,20 +40,6 @@ def with_store(config: Config, url: str) -> Config:
         return config.model_copy(update={"store": Store.model_validate({"url": url})})
     except ValidationError as error:
         raise ConfigError([f"store.url: {each['msg'].removeprefix(_OF_PYDANTIC)}" for each in error.errors()]) from None
-
-
-@contextmanager
-def progress_of(what: str) -> Iterator[Callable[[int], None]]:
-    """Shows a number that grows, on a terminal."""
-    is_seen = sys.stderr is not None and sys.stderr.isatty()
-
-    def show(count: int) -> None:
-        if is_seen:
-            click.echo(f"\r{what}: {count}", nl=False, err=True)
-
-    yield show
-    if is_seen:
-        click.echo(err=True)
 
 
 def echo_json(document: object) -> None:

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import click
 
-from tokend_server.cli.options import progress_of, with_store
+from tokend_server.cli.options import with_store
+from tokend_server.cli.progress import progress_of
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
-from tokend_server.engines.local.copying import Contents, Copying, contents
+from tokend_server.engines.local.copying import Contents, Copying, contents, identity_count
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import ConfigError
 
@@ -21,7 +22,7 @@ def store() -> None:
 @click.argument("target", metavar="TO")
 @click.option("--delete", is_flag=True, help="Remove from TO the identities and keys that FROM lacks.")
 def copy(source: str, target: str, *, delete: bool) -> None:
-    """Make the store TO hold all identities, logins and signing keys of the store FROM, and compare the two.
+    """Make the store TO hold all identities, logins, signing keys and developer providers of FROM, and compare the two.
 
     Both are store URLs, or configuration files that name a store. FROM may serve meanwhile; TO may not. A run that was
     broken off is repeated, and a last one, when FROM serves no more, makes both equal. Exit code 1: they differ.
@@ -34,14 +35,18 @@ def copy(source: str, target: str, *, delete: bool) -> None:
         if from_store.missing_migrations():
             raise ConfigError(["store: FROM has not the schema of this release: check its place, or migrate it"])
         to_store = undo.enter_context(closing(open_migrated_store(to_config)))
-        with progress_of("copying") as progress:
-            written = Copying(from_store, to_store, SystemClock()).run(progress, delete=delete)
+        clock, total = SystemClock(), identity_count(from_store)
+        with progress_of("copying", clock, total) as progress:
+            written = Copying(from_store, to_store, clock).run(progress, delete=delete)
         click.echo(
             f"identities: {written.created} created, {written.changed} changed, {written.deleted} deleted; "
             f"signing keys: {written.keys} copied"
         )
-        with progress_of("comparing") as progress:
-            ours, theirs = contents(from_store, progress), contents(to_store, progress)
+        pools = from_store.developer_providers().keys()
+        with progress_of("reading FROM", clock, total) as progress:
+            ours = contents(from_store, pools, progress)
+        with progress_of("reading TO", clock, ours.identities) as progress:
+            theirs = contents(to_store, pools, progress)
     click.echo(f"FROM: {_described(ours)}\nTO:   {_described(theirs)}")
     if ours != theirs:
         raise click.ClickException("The stores differ: repeat it when FROM serves no more.")
@@ -52,4 +57,7 @@ def _configured(place: str) -> Config:
 
 
 def _described(held: Contents) -> str:
-    return f"{held.identities} identities, {held.signing_keys} signing keys, {held.digest}"
+    return (
+        f"{held.identities} identities, {held.signing_keys} signing keys, "
+        f"{held.developer_providers} developer providers, {held.digest}"
+    )

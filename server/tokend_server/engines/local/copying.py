@@ -6,7 +6,7 @@ change any more, a last run makes both equal.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,13 +18,13 @@ from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import ConfigError, LimitExceeded
 from tokend_server.model import Identity
 
-#: Identities that are read at once, and created in one commit.
-_PAGE, _BATCH = 500, 20
+#: Identities that are read at once, and created in one commit where the store takes as many.
+_PAGE, _BATCH = 500, 500
 
 #: How often an identity is tried that others of the target hold logins of.
 _ATTEMPTS = 5
 
-#: Called with the number of identities of a store that have been looked at.
+#: Called with a number of identities.
 Progress = Callable[[int], None]
 
 
@@ -33,13 +33,15 @@ class Contents(NamedTuple):
 
     Attributes:
         identities: How many identities.
-        digest: Of all identities, in order; how often each was changed is no part of it.
         signing_keys: How many signing keys.
+        developer_providers: Of how many pools it has the developer provider.
+        digest: Of all of these, in order; how often an identity was changed is no part of it.
     """
 
     identities: int
-    digest: str
     signing_keys: int
+    developer_providers: int
+    digest: str
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Copying:
         """Writes all that differs.
 
         Args:
-            progress: Is called now and then.
+            progress: Is called now and then with how many identities of the source have been looked at.
             delete: Remove what the source lacks.
 
         Raises:
@@ -88,7 +90,7 @@ class Copying:
         for pool in sorted(ours | theirs):
             new: list[Identity] = []
             for one, other in _side_by_side(_identities(self._source, pool), _identities(self._target, pool)):
-                seen += 1
+                seen += one is not None
                 if one is None and other is not None:
                     self._remove(other, delete=delete)
                 elif one is not None and other is None:
@@ -125,20 +127,26 @@ class Copying:
         )
 
     def _create(self, new: Sequence[Identity]) -> None:
+        """Creates identities in one commit; where the target does not take it, each half of them by itself."""
         if not new:
             return
         try:
             self._target.commit(*(Change(None, each) for each in new), deadline=self._deadline)
         except (StaleReading, LimitExceeded):
-            for each in new:
-                self._settle(each)
+            if len(new) == 1:
+                self._settle(new[0])
+                return
+            half = len(new) // 2
+            self._create(new[:half])
+            self._create(new[half:])
         else:
             self._written.created += len(new)
 
     def _settle(self, identity: Identity) -> None:
         """Makes an identity of the target what it is in the source, with those that hold its logins still."""
         for _ in range(_ATTEMPTS):
-            changes = self._concerned(identity)
+            if not (changes := self._concerned(identity)):
+                return
             try:
                 self._target.commit(*changes, deadline=self._deadline)
             except StaleReading:  # the source has changed between two readings
@@ -172,8 +180,22 @@ class Copying:
         self._written.deleted += self._target.delete(identity.identity_id)
 
 
-def contents(store: Store, progress: Progress) -> Contents:
+def identity_count(store: Store) -> int:
+    """How many identities a store has.
+
+    Raises:
+        EngineUnavailable: It does not answer.
+    """
+    return sum(map(store.identity_count, store.pools_with_identities()))
+
+
+def contents(store: Store, pools: Collection[str], progress: Progress) -> Contents:
     """What a store holds.
+
+    Args:
+        store: The store.
+        pools: Those whose developer providers count: what a store has of others is left to it.
+        progress: Is called now and then with how many identities have been looked at.
 
     Raises:
         EngineUnavailable: It does not answer.
@@ -187,9 +209,12 @@ def contents(store: Store, progress: Progress) -> Contents:
                 progress(count)
     keys = store.signing_keys()
     for key in sorted(keys, key=lambda each: each.kid):
-        digest.update(f"{key.kid} {key.algorithm} {key.generation} {key.signs_from}\n".encode())
+        digest.update(f"{key.kid} {key.algorithm} {key.generation} {key.creation_date} {key.signs_from}\n".encode())
         digest.update(key.material.reveal().encode())
-    return Contents(count, digest.hexdigest(), len(keys))
+    providers = sorted(each for each in store.developer_providers().items() if each[0] in pools)
+    digest.update(orjson.dumps(providers))
+    progress(count)
+    return Contents(count, len(keys), len(providers), digest.hexdigest())
 
 
 def _identities(store: Store, identity_pool_id: str) -> Iterator[Identity]:

@@ -106,6 +106,10 @@ class DeveloperProviderStore(Protocol):
         """The pools that have any identity; it takes as long as there are identities."""
         ...
 
+    def identity_count(self, identity_pool_id: str) -> int:
+        """How many identities the pool has; it takes as long as there are identities."""
+        ...
+
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
         """Whether any identity of the pool has a login of the provider."""
         ...

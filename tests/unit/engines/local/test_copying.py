@@ -10,11 +10,12 @@ from tests.contracts.key_store_contract import key
 from tests.contracts.store_contract import NO_DEADLINE, OTHER_POOL, POOL, identity, login
 from tests.fakes.clock import FakeClock
 
+from tokend_server.clock import Deadline
 from tokend_server.engines.local import copying
-from tokend_server.engines.local.copying import Copying, Written, contents
+from tokend_server.engines.local.copying import Copying, Written, contents, identity_count
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.sqlite.store import open_store
-from tokend_server.errors import ConfigError
+from tokend_server.errors import ConfigError, LimitExceeded
 from tokend_server.model import Identity
 
 
@@ -66,7 +67,8 @@ def read(store: Store, name: str) -> Identity:
 
 
 def assert_equal(source: Store, target: Store) -> None:
-    assert contents(source, nothing) == contents(target, nothing)
+    pools = source.developer_providers().keys()
+    assert contents(source, pools, nothing) == contents(target, pools, nothing)
     assert copy(source, target) == Written()
 
 
@@ -90,6 +92,72 @@ def test_a_run_that_was_broken_off_is_repeated(source: Store, target: Store) -> 
     create(target, *everything[10:30])
     assert copy(source, target) == Written(created=50)
     assert_equal(source, target)
+
+
+def test_progress_is_told_in_identities_of_the_source(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "_PAGE", 2)
+    create(source, identity("a"), identity("b"), identity("c", pool=OTHER_POOL))
+    create(target, identity("b"), identity("x"))
+    told: list[int] = []
+    Copying(source, target, FakeClock()).run(told.append, delete=True)
+    assert told == [2, 2, 3]
+    contents(target, (), told.append)
+    assert told[3:] == [2, 3]
+    assert identity_count(source) == identity_count(target) == 3
+
+
+class Narrow:
+    """A target that takes few identities at once, and counts the commits that it takes."""
+
+    def __init__(self, store: Store, most: int) -> None:
+        self._store = store
+        self._most = most
+        self.commits = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def commit(self, *changes: Change, deadline: Deadline) -> None:
+        if len(changes) > self._most:
+            raise LimitExceeded("too many", subject="")
+        self._store.commit(*changes, deadline=deadline)
+        self.commits += 1
+
+
+def test_what_is_too_much_for_one_commit_is_divided(source: Store, target: Store) -> None:
+    create(source, *(identity(f"{number:02}", f"{number}") for number in range(32)))
+    create(target, identity("13", "13"))
+    narrow = Narrow(target, most=5)
+    assert Copying(source, narrow, FakeClock()).run(nothing, delete=False) == Written(created=31)  # type: ignore[arg-type]
+    assert narrow.commits == 8
+    assert_equal(source, target)
+
+
+def test_of_those_that_one_keeps_from_a_commit_each_half_is_tried(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "_BATCH", 16)
+    create(source, identity("99", "x"))
+    copy(source, target)
+    old = read(source, "99")
+    commit(source, Change(old, replace(old, logins=frozenset())))
+    create(source, identity("00", "x"), *(identity(f"{number:02}", f"{number}") for number in range(1, 16)))
+    beside = Narrow(target, most=16)
+    Copying(source, beside, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
+    assert beside.commits == 5
+    assert_equal(source, target)
+
+
+@pytest.mark.parametrize("theirs", [{}, {POOL: "other"}])
+def test_another_developer_provider_is_a_difference(source: Store, target: Store, theirs: dict[str, str]) -> None:
+    source.keep_developer_providers(lambda _kept: {POOL: "p"})
+    target.keep_developer_providers(lambda _kept: theirs)
+    ours = contents(source, {POOL}, nothing)
+    assert contents(target, {POOL}, nothing) != ours
+    target.keep_developer_providers(lambda _kept: {POOL: "p", OTHER_POOL: "of its own"})
+    assert contents(target, {POOL}, nothing) == ours
 
 
 def test_what_moved_meanwhile_is_moved(source: Store, target: Store) -> None:

@@ -145,6 +145,10 @@ class DynamoDbStore:
         pools = map(items.sort_key, self.table.query(items.POOLS))
         return frozenset(pool for pool in pools if next(self._identities(pool, None, 1), None))
 
+    def identity_count(self, identity_pool_id: str) -> int:
+        shards = (items.index_partition(identity_pool_id, shard) for shard in range(items.SHARDS))
+        return sum(1 for shard in shards for _ in self.table.query(shard))
+
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
         return provider_name in self._provider_names(identity_pool_id)
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
@@ -142,6 +142,10 @@ class SqlStore:
         pools = select(identities.c.identity_pool_id).distinct()
         return self._database.read_all(lambda connection: frozenset(connection.execute(pools).scalars()))
 
+    def identity_count(self, identity_pool_id: str) -> int:
+        count = select(func.count()).where(identities.c.identity_pool_id == identity_pool_id)
+        return self._database.read_all(lambda connection: connection.execute(count).scalar_one())
+
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
         logins = _LOGINS_OF_POOL.where(linked_logins.c.provider_name == provider_name).limit(1)
         pool = {"identity_pool_id": identity_pool_id}
@@ -227,33 +231,44 @@ def _signing_key(row: Row[Any]) -> SigningKey:
 
 
 def _apply(connection: Connection, changes: Sequence[Change]) -> None:
-    for change in changes:
-        _write_identity(connection, change)
-    for change in changes:
-        _unlink(connection, change)
+    new = [_new_identity(change.after) for change in changes if change.before is None]
+    if new:
+        connection.execute(insert(identities), new)
+    updated = [(change.before, change.after) for change in changes if change.before]
+    for before, after in updated:
+        _update_identity(connection, before, after)
+    for before, after in updated:
+        _unlink(connection, before, after)
     linked = [row for change in changes for row in _new_links(change)]
     if linked:
         connection.execute(insert(linked_logins), sorted(linked, key=itemgetter("login_key")))
 
 
-def _write_identity(connection: Connection, change: Change) -> None:
-    after = change.after
-    state = {"last_modified_date": after.last_modified_date, "disabled": after.disabled}
-    if change.before is None:
-        fixed = {"identity_id": after.identity_id, "identity_pool_id": after.identity_pool_id}
-        connection.execute(
-            insert(identities), {**fixed, **state, "creation_date": after.creation_date, "revision": after.revision}
-        )
-        return
-    as_read = (identities.c.identity_id == after.identity_id) & (identities.c.revision == change.before.revision)
-    updated = connection.execute(update(identities).where(as_read).values(**state, revision=change.before.revision + 1))
+def _new_identity(identity: Identity) -> dict[str, Any]:
+    return {
+        "identity_id": identity.identity_id,
+        "identity_pool_id": identity.identity_pool_id,
+        "creation_date": identity.creation_date,
+        "last_modified_date": identity.last_modified_date,
+        "disabled": identity.disabled,
+        "revision": identity.revision,
+    }
+
+
+def _update_identity(connection: Connection, before: Identity, after: Identity) -> None:
+    as_read = (identities.c.identity_id == after.identity_id) & (identities.c.revision == before.revision)
+    updated = connection.execute(
+        update(identities)
+        .where(as_read)
+        .values(last_modified_date=after.last_modified_date, disabled=after.disabled, revision=before.revision + 1)
+    )
     if updated.rowcount != 1:
         raise StaleReading
 
 
-def _unlink(connection: Connection, change: Change) -> None:
-    if change.before and (gone := change.before.logins - change.after.logins):
-        keys = [login_key(change.after.identity_pool_id, login) for login in gone]
+def _unlink(connection: Connection, before: Identity, after: Identity) -> None:
+    if gone := before.logins - after.logins:
+        keys = [login_key(after.identity_pool_id, login) for login in gone]
         connection.execute(delete(linked_logins).where(linked_logins.c.login_key.in_(keys)))
 
 

@@ -1,0 +1,64 @@
+"""How far a command is, on standard error."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import click
+
+from tokend_server.clock import Clock
+
+#: Called with how much has been done.
+Progress: TypeAlias = Callable[[int], None]
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Progress]:
+    """Shows a number that grows, on a terminal."""
+    is_seen = _is_seen()
+
+    def show(count: int) -> None:
+        if is_seen:
+            click.echo(f"\r{what}: {count}", nl=False, err=True)
+
+    yield show
+    if is_seen:
+        click.echo(err=True)
+
+
+@contextmanager
+def progress_of(what: str, clock: Clock, total: int) -> Iterator[Progress]:
+    """Shows how much of a total is done, how fast, and how long the rest takes.
+
+    On a terminal that is a bar; otherwise a line is written for each tenth.
+    """
+    began = clock.monotonic()
+
+    def rate(count: int) -> float:
+        return count / max(clock.monotonic() - began, 1e-3)
+
+    if not _is_seen():
+        yield _lines(what, total, rate)
+        return
+    with click.progressbar(
+        length=total, label=what, file=sys.stderr, show_pos=True, item_show_func=lambda text: text
+    ) as bar:
+        yield lambda count: bar.update(count - bar.pos, f"{rate(count):,.0f}/s")
+
+
+def _lines(what: str, total: int, rate: Callable[[int], float]) -> Progress:
+    tenth = 0
+
+    def show(count: int) -> None:
+        nonlocal tenth
+        if total and count * 10 // total > tenth:
+            tenth = count * 10 // total
+            left = max(0, total - count) / rate(count)
+            click.echo(f"{what}: {count:,} of {total:,}, {rate(count):,.0f}/s, {left:,.0f} s left", err=True)
+
+    return show
+
+
+def _is_seen() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
