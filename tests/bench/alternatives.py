@@ -15,7 +15,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.bench import serve_floor, serve_tokend
-from tests.bench.fill import fill
+from tests.bench.fill import fill_sqlite, known_users
 from tests.bench.generator import CONNECTIONS, STREAMS, Call, Generator, Sample, build
 from tests.bench.machine import describe
 from tests.bench.processes import Cores
@@ -52,9 +52,9 @@ def _cpu(sample: Sample) -> float:
 
 @contextmanager
 def _servers(directory: Path) -> Iterator[dict[str, tuple[int, Call]]]:
-    cores, database = Cores.available(), directory / "tokend.db"
-    fill(database, serve_tokend.POOLS.values(), USERS)
-    with serve_tokend.serving(directory, cores, database) as tokend:
+    cores = Cores.available()
+    url = fill_sqlite(directory / "tokend.db", known_users(serve_tokend.POOLS.values(), USERS))
+    with serve_tokend.serving(directory, cores, url) as tokend:
         answers = {algorithm: tokend.answer(algorithm) for algorithm in serve_tokend.POOLS}
         calls = {algorithm: tokend.call(algorithm, answer) for algorithm, answer in answers.items()}
     with ExitStack() as stack:

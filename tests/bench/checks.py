@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import serve_tokend
-from tests.bench.fill import fill
+from tests.bench.fill import fill_sqlite, known_users
 from tests.bench.generator import Call, Generator, Sample, build
 from tests.bench.processes import Cores
 from tests.support.authority import Authority
@@ -75,15 +75,15 @@ def table(rounds: Rounds) -> str:
 @contextmanager
 def _servers(directory: Path, generator: Generator) -> Iterator[tuple[serve_tokend.Tokend, _Server, _Server]]:
     """A server without TLS, one with it alone, and one with all checks, on one database."""
-    cores, database = Cores.available(), directory / "checks.db"
-    fill(database, serve_tokend.POOLS.values(), generator.known_users)
+    cores = Cores.available()
+    url = fill_sqlite(directory / "checks.db", known_users(serve_tokend.POOLS.values(), generator.known_users))
     files = _write_files(directory)
     tls = f'tls_certificate_file = "{files["server.crt"]}"\ntls_private_key_file = "{files["server.key"]}"\n'
     mutual = f'{tls}tls_client_ca_file = "{files["ca.crt"]}"\nidentify_by = ["mutual_tls"]\n'
     with ExitStack() as stack:
         plain, unchecked, checked = (
             stack.enter_context(
-                serve_tokend.serving(directory, cores, database, name=name, grpc_settings=settings, tables=tables)
+                serve_tokend.serving(directory, cores, url, name=name, grpc_settings=settings, tables=tables)
             )
             for name, settings, tables in (
                 ("plain", "", ""),

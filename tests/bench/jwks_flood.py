@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TypedDict
 
 from tests.bench import serve_tokend
-from tests.bench.fill import fill
+from tests.bench.fill import fill_sqlite, known_users
 from tests.bench.machine import describe
 from tests.bench.messages import PLACEHOLDER
 from tests.bench.processes import Cores, cpu_seconds
@@ -158,9 +158,8 @@ def results(directory: Path, rounds: int, seconds: float, flood_rate: float) -> 
     binary = directory / "paced"
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
     subprocess.run(["go", "build", "-o", binary, "."], cwd=SOURCE, env=environment, check=True)
-    database = directory / "tokend.db"
-    fill(database, [serve_tokend.POOLS[ALGORITHM]], USERS)
-    with serve_tokend.serving(directory, cores, database) as tokend:
+    url = fill_sqlite(directory / "tokend.db", known_users([serve_tokend.POOLS[ALGORITHM]], USERS))
+    with serve_tokend.serving(directory, cores, url) as tokend:
         call = tokend.call(ALGORITHM, tokend.answer(ALGORITHM))
         body = directory / "call"
         body.write_bytes(call.body.replace(PLACEHOLDER.encode(), b"0" * len(PLACEHOLDER)))

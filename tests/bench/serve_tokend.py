@@ -1,4 +1,4 @@
-"""tokend itself: the local engine on SQLite, with two pools of known users."""
+"""tokend itself: the local engine on a filled store, with two pools of known users."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import grpc
 import httpx
 import jwt
 from prometheus_client.parser import text_string_to_metric_families
-from tests.bench.generator import Call
+from tests.bench.generator import Call, Generator, Sample
 from tests.bench.messages import GRPC_HEADERS, METHOD, PROVIDER, SERVICE, grpc_body, grpc_request, length_prefixed, user
 from tests.bench.processes import THREADS, Cores, free_port, running, wait_until
 
@@ -75,17 +75,31 @@ class Tokend:
                     counts[outcome] = counts.get(outcome, 0) + int(sample.value)
         return counts
 
+    def sample(self, generator: Generator, call: Call, seconds: float) -> Sample:
+        """Loads the server with a call of its own.
+
+        Raises:
+            RuntimeError: A call failed, or did not retrieve a known user's identity, or create a new one's.
+        """
+        before = self.outcomes()
+        sample = generator.sample(call, self.pid, seconds)
+        after = self.outcomes()
+        outcomes = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name)}
+        if outcomes != {"created" if call.new_users else "retrieved": sample.calls}:
+            raise RuntimeError(f"{call.url}: {sample.calls} calls, but {outcomes}")
+        return sample
+
 
 @contextmanager
 def serving(  # noqa: PLR0913 - as many as there are differences
-    directory: Path, cores: Cores, database: Path, *, name: str = "tokend", grpc_settings: str = "", tables: str = ""
+    directory: Path, cores: Cores, url: str, *, name: str = "tokend", grpc_settings: str = "", tables: str = ""
 ) -> Iterator[Tokend]:
     """tokend on a filled database, as `tokend serve` runs it, ready for calls.
 
     Args:
         directory: Where its files are put.
         cores: Where it runs.
-        database: The filled database.
+        url: The filled store.
         name: What its files are called.
         grpc_settings: More of the table [grpc], as TOML.
         tables: More tables, as TOML.
@@ -96,7 +110,7 @@ def serving(  # noqa: PLR0913 - as many as there are differences
         f"""
         issuer = {{ listen = "{issuer_address}" }}
         ops = {{ listen = "{ops_address}" }}
-        store = {{ url = "sqlite:///{database}" }}
+        store = {{ url = "{url}" }}
         [grpc]
         listen = ["{grpc_address}"]
         threads = {THREADS}

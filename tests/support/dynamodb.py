@@ -63,6 +63,13 @@ def moto() -> Iterator[str]:
 @contextmanager
 def dynoxide(directory: Path) -> Iterator[str]:
     """dynoxide, with its tables in memory; its URL."""
+    with dynoxide_process(directory) as (url, _pid):
+        yield url
+
+
+@contextmanager
+def dynoxide_process(directory: Path) -> Iterator[tuple[str, int]]:
+    """The same, with the id of its process."""
     program = _built_dynoxide()
     with socket.create_server((_HOST, 0)) as free:
         port = free.getsockname()[1]
@@ -73,7 +80,7 @@ def dynoxide(directory: Path) -> Iterator[str]:
         )
     try:
         _wait_for(port, process, log)
-        yield f"http://{_HOST}:{port}"
+        yield f"http://{_HOST}:{port}", process.pid
     finally:
         process.kill()  # asked to end, it would wait for all who have a connection
         process.wait(_PATIENCE)

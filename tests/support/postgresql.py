@@ -94,6 +94,11 @@ class PostgresqlServer:
         self._settings = settings
 
     @property
+    def pid(self) -> int:
+        """The process that has started all others of the server."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    @property
     def url(self) -> str:
         return self.url_at(self.port)
 
@@ -144,7 +149,7 @@ class PostgresqlServer:
 
     def stop(self) -> None:
         """Ends the server, which takes its leave of those who use it."""
-        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+        os.kill(self.pid, signal.SIGINT)
         until = time.monotonic() + _PATIENCE
         while processes(self._data):
             assert time.monotonic() < until

@@ -1,0 +1,124 @@
+"""What a known user costs among a thousand, and among ten million: `python -m tests.bench --growth`.
+
+Each size is a database of its own. All of them, and a tokend on each, are there at once, and are loaded in turns.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from tests.bench import serve_tokend
+from tests.bench.fill import fill_postgresql, fill_sqlite, known_users
+from tests.bench.generator import Generator, build
+from tests.bench.places import DEFAULTS, Place
+from tests.bench.processes import Cores
+from tests.bench.stores import Served, Turn, serving
+from tests.support.postgresql import PostgresqlServer, own_server
+
+SIZES = (1_000, 100_000, 10_000_000)
+WARM_UP_SECONDS = 3.0
+TURNS = 5
+
+#: The case whose signature costs least, so that the store's part is largest.
+CASE = "ES256, known users"
+
+#: What an identity with one login takes in both stores, and while they are filled.
+BYTES_OF_AN_IDENTITY = 2_500
+
+#: The server loses what it is filled with if the machine fails, and is filled the faster.
+_SETTINGS = {**DEFAULTS, "fsync": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size of one store.
+
+    Attributes:
+        store: The kind of the store.
+        identities: How many it has, half of them in each pool.
+        size_bytes: What they take on the disk.
+        turns: What calls of known users gave.
+    """
+
+    store: str
+    identities: int
+    size_bytes: int
+    turns: list[Turn] = field(default_factory=list)
+
+
+def measure(directory: Path, sizes: Sequence[int], rounds: int, seconds: float) -> Sequence[Size]:
+    """Fills both stores in each size, and loads all in turn.
+
+    Raises:
+        RuntimeError: There is not enough room on the disk, or a call failed.
+    """
+    needed, free = sum(sizes) * BYTES_OF_AN_IDENTITY, shutil.disk_usage(directory).free
+    if free < needed:
+        raise RuntimeError(f"{directory} has {free / 1e9:.1f} GB left, and {needed / 1e9:.1f} GB are needed (TMPDIR).")
+    binary = build(directory)
+    with _all_served(directory, sizes) as grown:
+        os.sync()  # the disk is idle while calls are measured
+        loads = [(size, served, Generator(binary, directory, size.identities // 2)) for size, served in grown]
+        for _, served, generator in loads:
+            served.turn(generator, CASE, WARM_UP_SECONDS)
+        for _ in range(rounds * TURNS):
+            for size, served, generator in loads:
+                size.turns.append(served.turn(generator, CASE, seconds / TURNS))
+    return [size for size, _ in grown]
+
+
+def table(sizes: Sequence[Size]) -> str:
+    """All sizes, and in each turn tokend's CPU relative to that on the first size of the store, as a Markdown table."""
+    lines = [
+        f"| {CASE} | identities | tokend's CPU, µs/call | to the first | the store's CPU, µs/call | on disk, MB |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for size in sizes:
+        first = next(each for each in sizes if each.store == size.store)
+        cpu = [turn.sample.server_cpu_microseconds for turn in size.turns]
+        of_first = [turn.sample.server_cpu_microseconds for turn in first.turns]
+        ratio = median(one / other for one, other in zip(cpu, of_first, strict=True))
+        store = median(turn.store_cpu_microseconds for turn in size.turns)
+        lines.append(
+            f"| {size.store} | {size.identities:,} | {median(cpu):,.0f} | {ratio:.2f} "
+            f"| {f'{store:,.0f}' if store else 'in tokend'} | {size.size_bytes / 1e6:,.1f} |"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def _all_served(directory: Path, sizes: Sequence[int]) -> Iterator[Sequence[tuple[Size, Served]]]:
+    cores = Cores.available()
+    os.sched_setaffinity(0, {cores.load})
+    with ExitStack() as stack:
+        server = stack.enter_context(own_server(directory, **_SETTINGS))
+        grown = []
+        for store, fill in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
+            for identities in sizes:
+                sys.stderr.write(f"filling {store} with {identities:,} identities\n")
+                own = directory / f"{store}-{identities}"
+                own.mkdir()
+                place, size_bytes = fill(own, server, identities)
+                grown.append((Size(store, identities, size_bytes), stack.enter_context(serving(own, cores, place))))
+        yield grown
+
+
+def _sqlite(directory: Path, _server: PostgresqlServer, identities: int) -> tuple[Place, int]:
+    database = directory / "tokend.db"
+    url = fill_sqlite(database, known_users(serve_tokend.POOLS.values(), identities // 2))
+    return Place(url), database.stat().st_size
+
+
+def _postgresql(_directory: Path, server: PostgresqlServer, identities: int) -> tuple[Place, int]:
+    name = f"identities_{identities}"
+    server.execute(f"CREATE DATABASE {name}")
+    url = f"{server.url.removesuffix('postgres')}{name}"
+    fill_postgresql(url, known_users(serve_tokend.POOLS.values(), identities // 2))
+    ((size_bytes,),) = server.execute("SELECT pg_database_size(%s)", name)
+    server.execute("CHECKPOINT")
+    return Place(url, server.pid), size_bytes
