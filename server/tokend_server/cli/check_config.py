@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -12,6 +11,7 @@ from tokend_server.access.build import caller_problems
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, JwtIssuer, OpenIdConnectProvider, PolicySettings, Pool, Section, load_config
+from tokend_server.config.fields import section_of
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
 from tokend_server.process import descriptors
@@ -67,17 +67,20 @@ def reference_table() -> Iterator[str]:
     yield "| setting | default | meaning |"
     yield "|---|---|---|"
     for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from _rows(f"{name}.", field.annotation)
+        if section := section_of(field):
+            yield from _rows(f"{name}.", section)
         elif field.description:
             yield _row(name, field)
     for prefix, section in _TABLES.items():
         yield from _rows(prefix, section)
 
 
-def _rows(prefix: str, section: type[BaseModel]) -> Iterator[str]:
+def _rows(prefix: str, section: type[Section]) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        yield _row(prefix + name, field)
+        if table := section_of(field):
+            yield from _rows(f"{prefix}{name}.", table)
+        else:
+            yield _row(prefix + name, field)
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -15,7 +15,7 @@ from tokend_server.callers.patterns import matches
 from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
 from tokend_server.config.addresses import clashes
 from tokend_server.config.environment import PREFIX, SettingsVariables
-from tokend_server.config.fields import Name, PoolId, Section
+from tokend_server.config.fields import Name, PoolId, Section, section_of
 from tokend_server.config.keys import Keys
 from tokend_server.config.listeners import Grpc
 from tokend_server.config.paths import LocalPath
@@ -176,19 +176,31 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # What is handed in comes from the file, and the environment goes before the file.
         del env_settings, dotenv_settings, file_secret_settings
-        return SettingsVariables(settings_cls, environment_variables().keys()), init_settings
+        return SettingsVariables(settings_cls, environment_variables()), init_settings
 
 
 def environment_variables() -> Mapping[str, tuple[str, str]]:
-    """The variable of every scalar setting, with its section (empty for the top level) and its name."""
+    """The variable of every scalar setting, with its section (empty for the top level) and its name.
+
+    The name of a setting in a table within a section is that of the table, a dot, and its own.
+    """
     return MappingProxyType(
-        {f"{PREFIX}{f'{section}_{name}' if section else name}".upper(): (section, name) for section, name in _scalars()}
+        {
+            PREFIX + ".".join(filter(None, (section, name))).replace(".", "_").upper(): (section, name)
+            for section, name in _scalars()
+        }
     )
 
 
 def _scalars() -> Iterator[tuple[str, str]]:
     for name, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from ((name, inner) for inner in field.annotation.model_fields)
+        if section := section_of(field):
+            yield from ((name, inner) for inner in _names(section))
         else:
             yield "", name
+
+
+def _names(section: type[Section]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        table = section_of(field)
+        yield from (f"{name}.{inner}" for inner in _names(table)) if table else (name,)

@@ -44,13 +44,29 @@ _OF_A_LINK = re.compile(r"(TOKEND_(?:[A-Z0-9_]*_)??)ENV_.+", re.ASCII)
 class SettingsVariables(EnvSettingsSource):
     """Takes the settings from the environment, and nothing that only looks like one.
 
-    Left to itself, it would take `TOKEND_GRPC_PORT` for a setting of [grpc].
+    Left to itself, it would take `TOKEND_GRPC_PORT` for a setting of [grpc], and know none of a table in a section.
+
+    Args:
+        settings_cls: The settings.
+        known: Each variable, with its section and the name of its setting there.
     """
 
-    def __init__(self, settings_cls: type[BaseSettings], known: Collection[str]) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], known: Mapping[str, tuple[str, str]]) -> None:
         super().__init__(settings_cls)
-        names = {name.lower() for name in known if name in os.environ}  # env_vars has lost their case
+        given = {name: place for name, place in known.items() if name in os.environ}
+        self._in_tables = {place: os.environ[name] for name, place in given.items() if "." in place[1]}
+        names = {name.lower() for name, place in given.items() if place not in self._in_tables}  # env_vars has no case
         self.env_vars = {name: value for name, value in self.env_vars.items() if name in names}
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        for (section, name), value in self._in_tables.items():
+            *tables, setting = name.split(".")
+            table = values.setdefault(section, {})
+            for each in tables:
+                table = table.setdefault(each, {})
+            table[setting] = value
+        return values
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401
         """Reads a table's JSON; what is none stays text, to be reported with all other problems."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 from tokend_server.callers.keys import check_digest
@@ -88,3 +89,9 @@ class Section(BaseModel):
     """A table of the file: nothing unknown in it, and never changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The table that a field is; None for a setting."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None

@@ -1,5 +1,6 @@
 import datetime as dt
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def grpc_with(certificate: Path, key: Path, more: str = "") -> str:
 
 def setting_of(config: Config, variable: str) -> Any:  # noqa: ANN401 - settings have many types
     section, name = environment_variables()[variable]
-    return getattr(getattr(config, section) if section else config, name)
+    return attrgetter(name)(getattr(config, section) if section else config)
 
 
 def test_the_default_is_one_ready_pool_that_only_this_machine_reaches() -> None:
