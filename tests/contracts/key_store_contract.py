@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from tests.contracts.store_contract import Refused, StoreUnderTest
@@ -68,6 +69,46 @@ class KeyStoreContract(StoreUnderTest):
         with pytest.raises(Refused):
             store.remove_signing_key(kept.kid, refuse)
         assert store.signing_keys() == (kept,)
+
+    def test_the_material_of_a_key_is_replaced_and_nothing_else(self, store: Store, other: Store) -> None:
+        for added in (kept := key(1), wrapped := key(2)):
+            store.add_signing_key(added)
+        after = replace(wrapped, material=Secret('{"method": "\u00fc"}'))
+        store.replace_material(wrapped, after.material)
+        assert other.signing_keys() == store.signing_keys() == (kept, after)
+        other.replace_material(after, wrapped.material)
+        assert store.signing_keys() == (kept, wrapped)
+
+    def test_the_material_of_a_key_is_replaced_only_as_it_was_read(self, store: Store, other: Store) -> None:
+        store.add_signing_key(read := key(1))
+        other.replace_material(read, Secret("by another process"))
+        for stale in (read, key(1, kid="of another name"), key(2), key(1, RS256)):
+            with pytest.raises(StaleReading):
+                store.replace_material(stale, Secret("late"))
+        assert [each.material for each in store.signing_keys()] == [Secret("by another process")]
+
+    def test_a_key_that_was_removed_does_not_come_back(self, store: Store, other: Store) -> None:
+        store.add_signing_key(removed := key(1))
+        other.remove_signing_key(removed.kid, lambda _keys: None)
+        with pytest.raises(StaleReading):
+            store.replace_material(removed, Secret("late"))
+        assert store.signing_keys() == ()
+
+    def test_of_concurrent_processes_one_replaces_the_material_of_a_key(self, store: Store, other: Store) -> None:
+        store.add_signing_key(read := key(1))
+
+        def replace_by(number: int) -> Secret | None:
+            material = Secret(f"{number}")
+            try:
+                (store, other)[number % 2].replace_material(read, material)
+            except (StaleReading, EngineUnavailable):
+                return None
+            return material
+
+        with ThreadPoolExecutor(4) as threads:
+            replaced = [each for each in threads.map(replace_by, range(12)) if each]
+        assert [each.material for each in store.signing_keys()] == replaced
+        assert len(replaced) == 1
 
     def test_the_generation_of_a_removed_key_may_be_used_again(self, store: Store) -> None:
         store.add_signing_key(removed := key(1))

@@ -13,6 +13,7 @@ from tests.fakes.dynamodb_upstream import DynamoDbUpstream
 
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.dynamodb.items import SHARDS
+from tokend_server.model import Secret
 
 PAGE = (Path(__file__).parents[2] / "server" / "dynamodb.md").read_text(encoding="utf-8")
 
@@ -47,6 +48,7 @@ DONE: Mapping[str, Callable[[Store], object]] = {
     "the store is checked": lambda store: store.check(),
     "the keys are read": lambda store: store.signing_keys(),
     "a key is added": lambda store: store.add_signing_key(key(2)),
+    "a key is rewrapped": lambda store: store.replace_material(key(1), Secret("material")),
     "a page of identities is listed": lambda store: store.identities(
         POOL, max_results=60, after=None, hide_disabled=False
     ),

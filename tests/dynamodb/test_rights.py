@@ -12,6 +12,7 @@ from tests.fakes.dynamodb_upstream import DynamoDbUpstream
 from tests.fakes.scripted_upstream import Arrived
 
 from tokend_server.engines.local.store import Change
+from tokend_server.model import Secret
 
 PAGE = (Path(__file__).parents[2] / "server" / "dynamodb.md").read_text(encoding="utf-8")
 
@@ -43,6 +44,7 @@ def test_the_policy_is_what_serving_needs(upstream: DynamoDbUpstream, opened: Op
     store.delete(b.identity_id)
     for number in (1, 2):
         store.add_signing_key(key(number))
+    store.replace_material(key(2), Secret("material"))
     store.remove_signing_key(key(1).kid, lambda _keys: None)
     store.keep_developer_providers(lambda _kept: {POOL: "p"})
     store.check()

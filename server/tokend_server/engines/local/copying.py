@@ -114,11 +114,15 @@ class Copying:
                 raise ConfigError([f"store: TO has {len(strange)} signing keys of its own; --delete removes them"])
             for key in strange:
                 self._target.remove_signing_key(key.kid, lambda _keys: None)
-        held = {key.kid for key in theirs}
+        held = {key.kid: key for key in theirs}
         for key in ours:
             if key.kid not in held:
                 self._target.add_signing_key(key)
-                self._written.keys += 1
+            elif key.material != held[key.kid].material:
+                self._target.replace_material(held[key.kid], key.material)
+            else:
+                continue
+            self._written.keys += 1
 
     def _copy_developer_providers(self) -> None:
         kept = self._source.developer_providers()

@@ -16,6 +16,7 @@ from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.manager import new_signing_key
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.store import Change, login_key
+from tokend_server.engines.local.stores.sqlite import write_ahead_log
 from tokend_server.engines.local.stores.sqlite.store import READERS, open_store
 from tokend_server.errors import ConfigError, DeadlineExceeded, EngineUnavailable
 from tokend_server.model import Identity, IdentityOutcome, Login, Secret
@@ -171,6 +172,44 @@ def test_a_removed_key_is_not_left_in_the_file(local: LocalEngineUnderTest, tmp_
     local.store.remove_signing_key(key.kid, lambda _keys: None)
     local.close()
     assert all(secret not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_a_key_is_gone_from_the_files_while_servers_use_them(
+    local: LocalEngineUnderTest, tmp_path: Path, change: str
+) -> None:
+    key = new_signing_key(StoredKeys(), SigningAlgorithm.RS256, generation=1, created=1)
+    fragments = [key.material.reveal().encode()[start : start + 40] for start in range(100, 1500, 200)]
+    files = list(tmp_path.glob("tokend.db*"))
+    with closing(open_store(tmp_path / "tokend.db")) as command:
+        command.add_signing_key(key)
+        assert local.store.log.checkpoint()
+        assert {file.name for file in files if fragments[0] in file.read_bytes()} == {"tokend.db", "tokend.db-wal"}
+        if change == "removed":
+            command.remove_signing_key(key.kid, lambda _keys: None)
+        else:
+            command.replace_material(key, Secret("wrapped"))
+        assert local.signer.key_set()
+        assert [file.name for file in files for each in fragments if each in file.read_bytes()] == []
+    assert local.store.log.checkpoint()
+
+
+def test_a_key_that_cannot_be_gone_from_the_log_yet_is_told(
+    local: LocalEngineUnderTest,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_ahead_log, "_FORGETS", 2)
+    key = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=2, created=1)
+    local.store.add_signing_key(key)
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM signing_keys").fetchone()
+        local.store.replace_material(key, Secret("wrapped"))
+    (record,) = [record for record in caplog.records if "still holds a private key" in record.message]
+    assert vars(record)["key"] == key.kid
+    assert local.store.log.forget()
 
 
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:

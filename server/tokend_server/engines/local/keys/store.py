@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.model import Secret
 
 
 class KeyStore(Protocol):
@@ -21,8 +22,20 @@ class KeyStore(Protocol):
         """
         ...
 
+    def replace_material(self, key: SigningKey, material: Secret) -> None:
+        """Keeps another `material` for a key, durably; nothing else of the key changes.
+
+        The old one is then nowhere in what the store itself keeps, as far as its kind allows.
+
+        Raises:
+            StaleReading: The store has not that key, or not as it was read.
+        """
+        ...
+
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         """Removes a key for good, unless `check` raises; no process changes any key between the two.
+
+        Its `material` is then nowhere in what the store itself keeps, as far as its kind allows.
 
         Args:
             kid: The key.

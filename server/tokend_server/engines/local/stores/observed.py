@@ -8,7 +8,7 @@ from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.store import Change, Reading, Store
 from tokend_server.metrics import Metrics
-from tokend_server.model import Identity, Login
+from tokend_server.model import Identity, Login, Secret
 
 _Result = TypeVar("_Result")
 
@@ -38,6 +38,7 @@ class ObservedStore:
                 "delete",
                 "signing_keys",
                 "add_signing_key",
+                "replace_material",
                 "remove_signing_key",
             )
         }
@@ -81,6 +82,9 @@ class ObservedStore:
 
     def add_signing_key(self, key: SigningKey) -> None:
         self._measured("add_signing_key", lambda: self._store.add_signing_key(key))
+
+    def replace_material(self, key: SigningKey, material: Secret) -> None:
+        self._measured("replace_material", lambda: self._store.replace_material(key, material))
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         self._measured("remove_signing_key", lambda: self._store.remove_signing_key(kid, check))

@@ -158,10 +158,15 @@ def new_signing_key(signing_key: SigningKey) -> Item:
         "kid": {"S": signing_key.kid},
         "algorithm": {"S": signing_key.algorithm.value},
         "generation": {"N": str(signing_key.generation)},
-        "private_key": {"B": signing_key.material.reveal().encode()},
+        **material_values(signing_key.material),
         "creation_date": {"N": str(signing_key.creation_date)},
         "signs_from": {"N": str(signing_key.signs_from)},
     }
+
+
+def material_values(material: Secret) -> Item:
+    """What may change of a signing key."""
+    return {"private_key": {"B": material.reveal().encode()}}
 
 
 def read_signing_key(item: Item) -> SigningKey:

@@ -20,7 +20,7 @@ from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS
 from tokend_server.engines.local.stores.dynamodb.table import Sleep, Table
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
-from tokend_server.model import Identity, Login
+from tokend_server.model import Identity, Login, Secret
 
 #: How often something is read again that did not fit together, or decided again that had changed meanwhile.
 _ATTEMPTS = 20
@@ -113,6 +113,14 @@ class DynamoDbStore:
 
     def add_signing_key(self, key: SigningKey) -> None:
         self.table.commit([actions.create(items.new_signing_key(key)), actions.count(items.of_version(items.KEYS))])
+
+    def replace_material(self, key: SigningKey, material: Secret) -> None:
+        replaced = actions.update(
+            items.of_signing_key(key.algorithm, key.generation),
+            items.material_values(material),
+            {"kid": {"S": key.kid}, **items.material_values(key.material)},
+        )
+        self.table.commit([replaced, actions.count(items.of_version(items.KEYS))])
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         def decided() -> Iterator[list[Action]]:

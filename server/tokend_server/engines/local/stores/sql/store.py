@@ -171,11 +171,21 @@ class SqlStore:
             "kid": key.kid,
             "algorithm": key.algorithm.value,
             "generation": key.generation,
-            "private_key": key.material.reveal().encode(),
+            "private_key": _stored(key.material),
             "creation_date": key.creation_date,
             "signs_from": key.signs_from,
         }
         self._database.write(lambda connection: connection.execute(insert(signing_keys), row))
+
+    def replace_material(self, key: SigningKey, material: Secret) -> None:
+        as_read = (signing_keys.c.kid == key.kid) & (signing_keys.c.private_key == _stored(key.material))
+        replaced = update(signing_keys).where(as_read).values(private_key=_stored(material))
+
+        def replace(connection: Connection) -> None:
+            if connection.execute(replaced).rowcount != 1:
+                raise StaleReading
+
+        self._database.write(replace)
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         def remove(connection: Connection) -> None:
@@ -212,6 +222,10 @@ def _identity(rows: Sequence[Row[Any]]) -> Identity:
 
 def _developer_providers(connection: Connection) -> dict[str, str]:
     return {row.identity_pool_id: row.provider_name for row in connection.execute(select(developer_providers))}
+
+
+def _stored(material: Secret) -> bytes:
+    return material.reveal().encode()
 
 
 def _signing_keys(connection: Connection) -> tuple[SigningKey, ...]:

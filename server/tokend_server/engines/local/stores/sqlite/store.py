@@ -5,7 +5,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config
+from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.sqlite.connections import ReadConnections
@@ -31,6 +32,7 @@ from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAhead
 from tokend_server.engines.local.stores.sqlite.write_turn import WriteTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
+from tokend_server.model import Secret
 
 _ON_CONNECT = (
     "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
@@ -87,6 +89,14 @@ class SqliteStore(SqlStore):
         self._file.check_with_log()
         super().check()
 
+    def replace_material(self, key: SigningKey, material: Secret) -> None:
+        super().replace_material(key, material)
+        self._forget(key.kid)
+
+    def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
+        super().remove_signing_key(kid, check)
+        self._forget(kid)
+
     def start(self, metrics: Metrics) -> None:
         metrics.watch_store_file(self._checkpoints.seconds_behind)
         self._checkpoints.start()
@@ -95,6 +105,18 @@ class SqliteStore(SqlStore):
         self._checkpoints.stop()
         self.log.close()
         super().close()
+
+    def _forget(self, kid: str) -> None:
+        """Has nothing left of a private key that was removed or replaced, which is so already for all who read keys."""
+        try:
+            problem = "" if self.log.forget() else "another process reads an older state"
+        except EngineUnavailable as error:
+            problem = error.text
+        if problem:
+            _log.warning(
+                "the log beside the database still holds a private key that was removed, until it is overwritten",
+                extra={"key": kid, "problem": problem},
+            )
 
 
 def open_configured(config: Config) -> SqliteStore:
@@ -136,7 +158,7 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         writes.connect().close()
         file = DatabaseFile(path)
         turn = WriteTurn(patient_writers, SystemClock())
-        log = WriteAheadLog(_connection_of_its_own(path), file, turn)
+        log = WriteAheadLog(path, _connection_of_its_own(path), file, turn)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise unavailable(error) from error
     event.listen(writes, "begin", _begin_immediate)

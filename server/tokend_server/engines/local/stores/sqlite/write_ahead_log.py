@@ -8,6 +8,8 @@ was copied into the file, as the last program that closes the database does, whi
 """
 
 import sqlite3
+import threading
+import time
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +22,9 @@ APPLICATION_ID = 0x746F6B64
 
 #: Seconds that a checkpoint waits for writes, twice.
 _PATIENCE = 1.0
+
+#: How often the log is begun again until nothing old is left in it, and seconds between two tries.
+_FORGETS, _FORGET_INTERVAL = 50, 0.02
 
 
 class Mark(IntEnum):
@@ -34,16 +39,19 @@ class _OpenFile(Protocol):
 
 
 class WriteAheadLog:
-    """The log of an open database; for one thread, apart from `note_write`.
+    """The log of an open database. It may be used from many threads.
 
     Args:
+        path: The database file.
         connection: A connection of its own, without transactions of the driver's.
         file: The file and the log that are open.
         turn: Whose turn it is to write.
     """
 
-    def __init__(self, connection: sqlite3.Connection, file: _OpenFile, turn: WriteTurn) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, file: _OpenFile, turn: WriteTurn) -> None:
+        self._path = path
         self._connection = connection
+        self._lock = threading.RLock()
         self._file = file
         self._turn = turn
         self._has_writes = True  # of processes before this one
@@ -64,7 +72,8 @@ class WriteAheadLog:
             EngineUnavailable: The database does not answer.
         """
         try:
-            before, self._version = self._version, self._data_version()
+            with self._lock:
+                before, self._version = self._version, self._data_version()
         except sqlite3.Error as error:
             raise _failed(error.sqlite_errorname) from error
         return before != self._version
@@ -81,11 +90,12 @@ class WriteAheadLog:
         self._has_writes = False
         is_complete = False
         try:
-            self._file.check_with_log()
-            self._set(Mark.LACKS_LOG)
-            busy, in_log, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._set(Mark.COMPLETE)
-            is_complete = not busy and in_log == copied
+            with self._lock:
+                self._file.check_with_log()
+                self._set(Mark.LACKS_LOG)
+                busy, in_log, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                self._set(Mark.COMPLETE)
+                is_complete = not busy and in_log == copied
         except NoTurn as error:
             raise _failed("other writes take too long") from error
         except sqlite3.Error as error:
@@ -94,6 +104,37 @@ class WriteAheadLog:
             if not is_complete:
                 self._has_writes = True
         return is_complete
+
+    def forget(self) -> bool:
+        """Sees to it that what was deleted or overwritten is in the log no more, nor in the file.
+
+        A checkpoint leaves the log's old content where it is, to be overwritten by and by. The first commit after a
+        complete one begins the log again, if no reader needs it, and cuts off what is behind when there is a limit of
+        its size (PRAGMA journal_size_limit).
+
+        Returns:
+            False where readers did not cease to need an older state.
+
+        Raises:
+            EngineUnavailable: As `checkpoint`.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("PRAGMA journal_size_limit = 0")
+                return self._begin_again()
+            except sqlite3.Error as error:
+                raise _failed(error.sqlite_errorname) from error
+            finally:
+                self._connection.execute("PRAGMA journal_size_limit = -1")
+
+    def _begin_again(self) -> bool:
+        for _ in range(_FORGETS):
+            before = log_size(self._path)
+            # The mark that it sets at last is the first commit after it, unless another process is quicker.
+            if self.checkpoint() and log_size(self._path) < before:
+                return True
+            time.sleep(_FORGET_INTERVAL)
+        return False
 
     def close(self) -> None:
         """Closes the connection."""
