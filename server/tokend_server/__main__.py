@@ -5,10 +5,15 @@ import signal
 import sys
 
 from tokend_server.library_parts import UnsupportedLibraryError
+from tokend_server.process.private_memory import keep_memory_private
 
 
 def main() -> None:
     """Runs the command line."""
+    try:
+        keep_memory_private()  # whichever the command: most hold private keys at some time
+    except OSError as error:
+        sys.exit(f"the process cannot keep its memory private: {error.strerror}")
     # Ctrl-C ends it as it ends other commands, and shows no traceback, even while modules are loaded.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Else gRPC writes a line to standard error for each handshake that fails: a stranger could fill the disk with them.

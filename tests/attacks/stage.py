@@ -283,7 +283,7 @@ tls_private_key_file = "{directory / "server.key"}"
         ways = f'tls_client_ca_file = "{directory / "clients.crt"}"\nidentify_by = ["mutual_tls"]\n'
         innocent = clients.client(uris=[INNOCENT])
     config = write_config(directory, extra=_KEYS + _POLICY + extra, grpc=tls + ways + grpc_settings)
-    with ServerProcess(config) as process:
+    with ServerProcess(config, module="tests.support.observable_server") as process:
         yield Stage(process, directory, innocent)
 
 

@@ -15,7 +15,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[Serve
     with ExitStack() as running:
         yield [
             running.enter_context(
-                ServerProcess(Path("tokend.toml"), {"TOKEND_LOG_LEVEL": "debug"}, directory, afresh=afresh)
+                ServerProcess(
+                    Path("tokend.toml"),
+                    {"TOKEND_LOG_LEVEL": "debug", "PYTHONPATH": str(Path(__file__).parents[2])},
+                    directory,
+                    module="tests.support.observable_server",
+                    afresh=afresh,
+                )
             )
             for afresh in (False, True)
             for directory in [write_config(tmp_path_factory.mktemp("server")).parent]

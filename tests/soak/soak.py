@@ -52,7 +52,7 @@ def soak(directory: Path, *, seconds: float, connections: int, users: int = 200,
     """
     record, samples = Record(), list[Sample]()
     over = threading.Event()
-    with ServerProcess(write_config(directory), afresh=True) as server:
+    with ServerProcess(write_config(directory), module="tests.support.observable_server", afresh=True) as server:
         clients = [
             threading.Thread(target=Client(server, record, number, users).run, args=(over.is_set,))
             for number in range(connections)

@@ -51,14 +51,16 @@ def run_in(environment: Mapping[str, str], *words: str) -> Ended:
     raise AssertionError("a command ends by an exit")
 
 
-def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-    """Starts a command in a process of its own."""
-    return _started(os.environ | environment, words)
+def start(*words: str, under: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+    """Starts a command in a process of its own, under another command if one is given."""
+    return _started(os.environ | environment, words, under)
 
 
-def _started(environment: Mapping[str, str], words: Sequence[str]) -> "subprocess.Popen[str]":
+def _started(
+    environment: Mapping[str, str], words: Sequence[str], under: Sequence[str] = ()
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "tokend_server", *words],
+        [*under, sys.executable, "-m", "tokend_server", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,

@@ -1,6 +1,5 @@
 import logging
 import os
-import resource
 import signal
 from pathlib import Path
 
@@ -42,7 +41,6 @@ def serve(config_path: Path | None) -> None:
         _log.warning(warning)
     if too_few := descriptors.warning(config, descriptors.raise_limit()):
         _log.warning(too_few)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the signing keys
     service = app.start(config, log=log)
     guard.started()
     if config.grpc.insecure:
