@@ -112,6 +112,25 @@ class Metrics:
             ("pool",),
             registry=registry,
         )
+        self.kms_request_seconds = Histogram(
+            "tokend_kms_request_seconds",
+            "Time from a request to AWS KMS to its answer; each retry is a request.",
+            ("region", "operation"),
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self.kms_request_failures = Counter(
+            "tokend_kms_request_failures_total",
+            "Requests to AWS KMS that failed, by AWS's error code or by what kept the answer away.",
+            ("region", "operation", "code"),
+            registry=registry,
+        )
+        self.kms_refused = Counter(
+            "tokend_kms_refused_total",
+            "Signatures that were not asked for, to keep below the quota or the most calls that may wait.",
+            ("region", "limit"),
+            registry=registry,
+        )
         self.calls_refused = Counter(
             "tokend_calls_refused_total",
             "Calls and new identities that were refused because there were too many, by limit.",

@@ -10,11 +10,12 @@ import jwt
 import pytest
 
 from tokend_server.config import Cognito, Grpc, Keys, OpenIdConnectProvider, Section
+from tokend_server.config.kms import Kms
 from tokend_server.model import DEFAULT_TOKEN_DURATION, MAX_LINKED_LOGINS, refresh_time
 from tokend_server.rpc.server import GrpcServer
 
 ROOT = Path(__file__).parents[2]
-README, SECURITY = "README.md", "server/SECURITY.md"
+README, SECURITY, KMS = "README.md", "server/SECURITY.md", "server/kms.md"
 CONFIGURATION, ERRORS, METRICS = "server/configuration.md", "server/errors.md", "server/metrics.md"
 KEYS, TIMES = "server/keys.md", Keys().times
 
@@ -51,6 +52,15 @@ STATED: list[tuple[str, str, Any, Any]] = [
     ("server/decisions/thread-pool.md", "`grpc.threads` threads, 16 by default", setting(Grpc, "threads"), 16),
     ("server/decisions/no-cache-of-local-tokens.md", "one call in five minutes", refresh_time(0, 900), 300),
     ("server/decisions/one-process.md", "signing keys that each reads every two seconds", TIMES.refresh, 2),
+    (KMS, "whether it could", 60 / constant("engines.local.keys.kms_key.GOOD_FOR"), 1),
+    (KMS, "A signature of the last minute counts", constant("engines.local.keys.kms_key.GOOD_FOR"), 60),
+    (KMS, "asked again after 15 seconds", constant("engines.local.keys.kms_key.BAD_FOR"), 15),
+    (KMS, "for a second at most", constant("engines.local.keys.kms_key._CHECK_TIMEOUT"), 1),
+    (KMS, "for deletion after seven days", constant("engines.local.keys.kms_keys._SOONEST"), 7),
+    (KMS, "a server makes none for five minutes", constant("engines.local.keys.kms_keys._HELD_OFF"), 300),
+    (KMS, "is tried for six seconds", int(sum(constant("engines.local.keys.kms_keys._PAUSES"))), 6),
+    (KMS, "three quarters of `grpc.threads`", constant("engines.local.keys.kms_build._SHARE"), 3 / 4),
+    (KMS, "KMS takes 1,000 signatures a second", Kms().requests_per_second + Kms().burst, 900),
     (SECURITY, "one fetch in 30 seconds", constant("oidc.keys.COOL_DOWN"), 30),
     (SECURITY, "256 random bits", 8 * constant("callers.keys._RANDOM_BYTES"), 256),
     (SECURITY, "beyond 1,000 at once and 500 a second", constant("rpc.worker_pool._ABANDONED_BURST"), 1000),

@@ -1,11 +1,12 @@
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from prometheus_client import CollectorRegistry
 
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
@@ -18,11 +19,13 @@ from tokend_server.engines.local.keys.keyring import (
     key_state,
     tokens_expired_by,
 )
+from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
+from tokend_server.metrics import Metrics
 
 #: A key's id may begin with a hyphen, and have any letter after it.
 _AS_KEY_ID = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
@@ -42,14 +45,23 @@ class _Opened(NamedTuple):
         return frozenset(SigningAlgorithm(pool.signing_algorithm) for pool in self.config.pools_of("local").values())
 
     @contextmanager
-    def changing(self, key_id: str | None = None) -> Iterator[KeyRotation]:
+    def changing(self, key_id: str | None = None, *, kms_key: str | None = None) -> Iterator[KeyRotation]:
         """What changes the keys, in a block at whose end the key manager gives up its connections.
 
         Args:
             key_id: The key that is named, for the texts of errors.
+            kms_key: The key in AWS KMS that is the next one; None for one that is made.
         """
-        with open_key_manager(self.config) as manager, _explained(key_id):
+        with self._key_manager(kms_key) as manager, _explained(key_id):
             yield KeyRotation(self.store, manager, SystemClock(), self.config.keys.times, self.algorithms)
+
+    def _key_manager(self, kms_key: str | None) -> AbstractContextManager[KeyManager]:
+        metrics, clock = Metrics(CollectorRegistry()), SystemClock()
+        if kms_key is None:
+            return open_key_manager(self.config, metrics, clock)
+        from tokend_server.engines.local.keys.kms_build import open_given_key  # noqa: PLC0415 - loads boto3
+
+        return open_given_key(self.config, metrics, clock, kms_key)
 
     def plan(self, algorithm: SigningAlgorithm) -> Sequence[Step]:
         """What happens to the keys of an algorithm from now on."""
@@ -113,9 +125,14 @@ def status(config_path: Path | None) -> None:
     help="How long it is published before it signs: longer than any verifier keeps the keys that it has fetched; "
     "default `keys.publish_before`.",
 )
-def add(config_path: Path | None, algorithm: str, signs_in: int | None) -> None:
+@click.option(
+    "--kms-key",
+    metavar="ARN|alias/NAME",
+    help="Take this key, which is in AWS KMS already, instead of a new one. It is only signed with, never changed.",
+)
+def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key: str | None) -> None:
     """Add a key that takes over from the one that signs now, whether or not another waits."""
-    with _opened(config_path) as opened, opened.changing() as rotation:
+    with _opened(config_path) as opened, opened.changing(kms_key=kms_key) as rotation:
         lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
         key = rotation.add(SigningAlgorithm(algorithm), signs_in=lead)
         held = opened.store.signing_keys()

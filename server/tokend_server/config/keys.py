@@ -1,12 +1,13 @@
 """The local engine's signing keys."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from tokend_server.config.durations import Duration, seconds_of
 from tokend_server.config.fields import Section
 from tokend_server.config.key_times import CLOCK_SKEW, KeyTimes
+from tokend_server.config.kms import Kms
 from tokend_server.errors import ConfigError
 
 #: For how long verifiers may keep a key set, if keys are published early enough, and for how long at least.
@@ -17,7 +18,7 @@ _LATE = 30
 
 
 class Keys(Section):
-    """When signing keys change."""
+    """Where signing keys are, and when they change."""
 
     rotate_every: Duration = Field(
         "30d",
@@ -28,6 +29,17 @@ class Keys(Section):
         description="How long a key is published before it signs: longer than any verifier keeps the keys that it has "
         "fetched; `off`: verifiers that do not ask again for an unknown key refuse its first tokens",
     )
+
+    signer: Literal["store", "aws-kms"] = Field(
+        "store", description="Where new keys are, and sign: in the store, or in AWS KMS, which they never leave"
+    )
+    kms: Kms = Kms()
+
+    @model_validator(mode="after")
+    def _keys_have_a_region(self) -> Self:
+        if self.signer == "aws-kms" and not self.kms.region:
+            raise ValueError('kms.region must name the region in which keys are made, for signer = "aws-kms"')
+        return self
 
     @model_validator(mode="after")
     def _times_fit_each_other(self) -> Self:

@@ -91,6 +91,19 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_STORE_TIMEOUT_SECONDS": ("2.5", 2.5),
     "TOKEND_KEYS_ROTATE_EVERY": ("off", "off"),
     "TOKEND_KEYS_PUBLISH_BEFORE": ("45m", "45m"),
+    "TOKEND_KEYS_SIGNER": ("aws-kms", "aws-kms"),
+    "TOKEND_KEYS_KMS_REGION": ("eu-west-1", "eu-west-1"),
+    "TOKEND_KEYS_KMS_ENDPOINT_URL": ("https://kms.example/", "https://kms.example"),
+    "TOKEND_KEYS_KMS_PROFILE": ("tokens", "tokens"),
+    "TOKEND_KEYS_KMS_ROLE_ARN": ("arn:aws:iam::123456789012:role/tokend", "arn:aws:iam::123456789012:role/tokend"),
+    "TOKEND_KEYS_KMS_TIMEOUT_SECONDS": ("2.5", 2.5),
+    "TOKEND_KEYS_KMS_CONNECT_TIMEOUT_SECONDS": ("0.5", 0.5),
+    "TOKEND_KEYS_KMS_MAX_ATTEMPTS": ("1", 1),
+    "TOKEND_KEYS_KMS_REQUESTS_PER_SECOND": ("0", 0.0),
+    "TOKEND_KEYS_KMS_BURST": ("5", 5),
+    "TOKEND_KEYS_KMS_MAX_CALLS": ("8", 8),
+    "TOKEND_KEYS_KMS_KEY_POLICY_FILE": ("/etc/tokend/policy.json", Path("/etc/tokend/policy.json")),
+    "TOKEND_KEYS_KMS_DELETION_WINDOW_DAYS": ("7", 7),
     "TOKEND_COGNITO_ENDPOINT_URL": ("https://cognito.example/", "https://cognito.example"),
     "TOKEND_COGNITO_PROFILE": ("tokens", "tokens"),
     "TOKEND_COGNITO_ROLE_ARN": (
@@ -143,6 +156,7 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "TOKEND_GRPC_TLS_CLIENT_CA_FILE": ("TOKEND_GRPC_TLS_PRIVATE_KEY_FILE", "TOKEND_GRPC_TLS_CERTIFICATE_FILE"),
     "TOKEND_GRPC_IDENTIFY_BY": ("TOKEND_CALLERS_KEYS", "TOKEND_CALLERS_JWT", "TOKEND_POLICY"),
     "TOKEND_GRPC_LISTENERS": ("TOKEND_CALLERS_KEYS", "TOKEND_POLICY"),
+    "TOKEND_KEYS_SIGNER": ("TOKEND_KEYS_KMS_REGION",),
     "TOKEND_AUDIT_REQUIRED": ("TOKEND_AUDIT_DESTINATION",),
     "TOKEND_STORE_PASSWORD_FILE": ("TOKEND_STORE_URL",),
     "TOKEND_STORE_RDS_IAM_REGION": ("TOKEND_STORE_URL",),
@@ -282,6 +296,13 @@ def test_the_environment_goes_before_the_file_setting_by_setting(load: Load, mon
     assert (grpc.threads, grpc.listen, grpc.reflection) == (9, ["127.0.0.1:9"], False)
 
 
+def test_a_table_within_a_table_is_set_by_the_environment_too(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEND_KEYS_KMS_BURST", "9")
+    monkeypatch.setenv("TOKEND_KEYS_SIGNER", "aws-kms")
+    keys = load(f'{POOL}[keys.kms]\nregion = "eu-west-1"\nburst = 3\nmax_calls = 2').keys
+    assert (keys.signer, keys.kms.region, keys.kms.burst, keys.kms.max_calls) == ("aws-kms", "eu-west-1", 9, 2)
+
+
 @pytest.mark.parametrize(
     ("settings", "streams"),
     [("", 32), ("threads = 1", 32), ("threads = 64", 128), ("threads = 64\nmax_concurrent_streams = 5", 5)],
@@ -376,6 +397,11 @@ signing_algorithm = "HS256"
         (f"{POOL}[cognito]\nserve_stale = true", "cognito: serve_stale needs reuse_tokens = true"),
         (f'{POOL}[cognito]\nendpoint_url = "http://cognito.example"', "cognito.endpoint_url: must be https"),
         (f'{POOL}[cognito]\nrole_arn = "arn:aws:iam::1:role/x"', "cognito.role_arn: "),
+        (f'{POOL}[keys]\nsigner = "aws-kms"', "keys: kms.region must name the region in which keys are made"),
+        (f'{POOL}[keys]\nsigner = "hsm"', "keys.signer: "),
+        (f'{POOL}[keys.kms]\nregion = "Ireland"', "keys.kms.region: "),
+        (f"{POOL}[keys.kms]\ndeletion_window_days = 6", "keys.kms.deletion_window_days: "),
+        (f"{POOL}[keys.kms]\nregions = 1", "keys.kms.regions: there is no such setting; did you mean keys.kms.region?"),
         (f"{POOL}[cognito]\nmax_attempts = 0", "cognito.max_attempts: "),
         (f"{POOL}[cognito]\ntimeout_seconds = 0", "cognito.timeout_seconds: "),
         ('[pools."local:0a"]\nengine = "cognito"\ndeveloper_provider_name = "d"', "AWS region, unlike local:0a"),

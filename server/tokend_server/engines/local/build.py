@@ -83,7 +83,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         opened = undo.enter_context(closing(open_migrated_store(config)))
         keep_developer_providers(opened, pools)
         store = ObservedStore(opened, metrics, clock, before_change)
-        manager, times = undo.enter_context(open_key_manager(config)), config.keys.times
+        manager, times = undo.enter_context(open_key_manager(config, metrics, clock)), config.keys.times
         signer = TokenSigner(store, manager, clock, times)
         signer.ensure_keys(algorithms)
         failed = metrics.signing_key_failures

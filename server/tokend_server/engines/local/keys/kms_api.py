@@ -1,0 +1,196 @@
+"""AWS KMS in one region: the calls that are used, kept within their time, their quota and their threads."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tokend_server.aws.fault_rows import Fault
+from tokend_server.aws.faults import error_code
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, FAULTS, ROWS
+from tokend_server.errors import EngineUnavailable, TokendError, TooManyRequests
+from tokend_server.metrics import Metrics
+from tokend_server.token_bucket import TokenBucket
+
+#: The members of an answer, as AWS names them.
+Answer: TypeAlias = Mapping[str, Any]
+
+#: The member that each answer has, by which it is known for KMS's: botocore takes whatever is no JSON for one without.
+_MEMBERS: Mapping[str, str] = {
+    "CreateKey": "KeyMetadata",
+    "DescribeKey": "KeyMetadata",
+    "GetPublicKey": "PublicKey",
+    "ScheduleKeyDeletion": "KeyId",
+    "Sign": "Signature",
+}
+
+
+@dataclass(slots=True)
+class KmsCall(UpstreamCall):
+    """A call of KMS's, with its retries.
+
+    Attributes:
+        quota: What each of its requests takes from; None for nothing.
+    """
+
+    quota: TokenBucket | None = None
+
+
+class _DryRunPassed(Exception):
+    """Raised when KMS answers to a dry run that it would do what was asked."""
+
+
+class KmsApi:
+    """The calls of all keys in a region.
+
+    Args:
+        client: boto3's client of the region, whose connections and retries keep to the call's deadline.
+        region: The region, the label of its metrics.
+        max_calls: How many signatures may be waited for at once.
+        timeout: Seconds after which no call waits any more, whatever its caller's deadline.
+        metrics: Where refusals are counted.
+        clock: The time.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        client: Any,  # noqa: ANN401 - boto3's clients have no types
+        region: str,
+        *,
+        max_calls: int,
+        timeout: float,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.region = region
+        self._methods: Mapping[str, Callable[..., Answer]] = {
+            "CreateKey": client.create_key,
+            "DescribeKey": client.describe_key,
+            "GetPublicKey": client.get_public_key,
+            "ScheduleKeyDeletion": client.schedule_key_deletion,
+            "Sign": client.sign,
+        }
+        self._close = client.close
+        self._admission = threading.BoundedSemaphore(max_calls)
+        self._timeout = timeout
+        self._refused = {limit: metrics.kms_refused.labels(region, limit) for limit in ("calls", "quota")}
+        self._clock = clock
+
+    def sign(self, asked: Mapping[str, object], quota: TokenBucket | None, deadline: Deadline) -> Answer:
+        """Calls Sign, for a caller who waits.
+
+        Raises:
+            DeadlineExceeded: The deadline passed.
+            TooManyRequests: Too many callers wait already, or the quota is used up.
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS does not sign, until an operator acts.
+        """
+        deadline.check()
+        with self._admitted():
+            if quota and (wait := quota.take()):
+                self._refused["quota"].inc()
+                raise TooManyRequests("Rate exceeded", retry_after=wait)
+            return self._call("Sign", asked, deadline, quota)
+
+    def would_sign(self, asked: Mapping[str, object], deadline: Deadline) -> None:
+        """Makes sure that Sign would be allowed; nothing is signed (KMS developer guide, "Testing your permissions").
+
+        Raises:
+            DeadlineExceeded: The deadline passed.
+            TooManyRequests: KMS throttles.
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS would not sign, until an operator acts.
+        """
+        with suppress(_DryRunPassed):
+            self._call("Sign", {**asked, "DryRun": True}, deadline)
+
+    def call(self, operation: str, asked: Mapping[str, object], deadline: Deadline | None = None) -> Answer:
+        """Calls another operation.
+
+        Raises:
+            DeadlineExceeded: The deadline passed.
+            TooManyRequests: KMS throttles.
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS does not do it, until an operator acts.
+        """
+        return self._call(operation, asked, deadline)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._close()
+
+    def _call(
+        self,
+        operation: str,
+        asked: Mapping[str, object],
+        deadline: Deadline | None = None,
+        quota: TokenBucket | None = None,
+    ) -> Answer:
+        limit = self._limit(deadline)
+        token = CURRENT_UPSTREAM_CALL.set(KmsCall(operation, limit, quota=quota))
+        try:
+            answered = self._methods[operation](**asked)
+        except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
+            if error_code(error) == DRY_RUN_PASSED:
+                raise _DryRunPassed from None
+            if not limit.remaining():  # whatever went wrong, want of time may have been the cause
+                if deadline is not None:
+                    deadline.check()
+                raise EngineUnavailable("AWS KMS did not answer in time.") from None
+            # What has no row is a defect of ours.
+            raise (built(fault) if (fault := FAULTS.row(error)) else error) from None
+        finally:
+            CURRENT_UPSTREAM_CALL.reset(token)
+        if _MEMBERS[operation] not in answered:
+            raise built(ROWS.not_service)
+        return answered
+
+    def _limit(self, deadline: Deadline | None) -> Deadline:
+        expires_at = self._clock.monotonic() + self._timeout
+        return Deadline(self._clock, expires_at if deadline is None else min(expires_at, deadline.expires_at))
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if not self._admission.acquire(blocking=False):
+            self._refused["calls"].inc()
+            raise TooManyRequests("Too many calls are waiting for AWS KMS.")
+        try:
+            yield
+        finally:
+            self._admission.release()
+
+
+class KmsAttempts:
+    """The `Judge` of the requests to a region.
+
+    Args:
+        region: The label of its metrics.
+        metrics: Where requests are measured.
+    """
+
+    def __init__(self, region: str, metrics: Metrics) -> None:
+        self._region = region
+        self._metrics = metrics
+
+    def may_pass(self, failure: Exception | str) -> bool:
+        return FAULTS.may_pass(failure)
+
+    def admits_retry(self, call: UpstreamCall) -> bool:
+        quota = call.quota if isinstance(call, KmsCall) else None
+        return quota is None or not quota.take()
+
+    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
+        labels = (self._region, call.operation)
+        self._metrics.kms_request_seconds.labels(*labels).observe(seconds)
+        if failure and failure != DRY_RUN_PASSED:
+            self._metrics.kms_request_failures.labels(*labels, FAULTS.label(failure)).inc()
+
+
+def built(fault: Fault) -> TokendError:
+    """The error of a row, with what an operator should do."""
+    error = fault.error(fault.text or "")
+    error.advice = fault.advice
+    return error

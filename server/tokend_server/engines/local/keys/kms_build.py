@@ -1,0 +1,96 @@
+"""Builds the key manager on AWS KMS from the configuration."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.client import aws_client
+from tokend_server.clock import Clock
+from tokend_server.config import Config
+from tokend_server.engines.local.keys.given_kms_key import GivenKmsKey
+from tokend_server.engines.local.keys.kms_api import KmsApi, KmsAttempts
+from tokend_server.engines.local.keys.kms_keys import KmsKeys, NewKeys
+from tokend_server.engines.local.keys.kms_regions import KmsRegion, KmsRegions
+from tokend_server.errors import ConfigError
+from tokend_server.metrics import Metrics
+from tokend_server.token_bucket import TokenBucket
+
+#: The part of the threads that KMS may hold, so that what needs no signature is served when it hangs.
+_SHARE = 0.75
+
+#: Connections of what is no call: readiness, and new keys.
+_OTHER_CONNECTIONS = 2
+
+
+@contextmanager
+def open_kms_keys(config: Config, metrics: Metrics, clock: Clock) -> Iterator[KmsKeys]:
+    """The key manager for a block, at the end of which its connections are closed; nothing is sent yet.
+
+    Args:
+        config: The configuration.
+        metrics: Where requests are counted.
+        clock: The time.
+
+    Raises:
+        ConfigError: The profile, the region, the endpoint or the key policy cannot be used.
+    """
+    settings = config.keys.kms
+    new_keys = NewKeys(
+        region=settings.region,
+        owner=config.issuer.url or config.issuer.listen,
+        policy=_policy(settings.key_policy_file),
+        deletion_window_days=settings.deletion_window_days,
+    )
+    with closing(KmsRegions(partial(_open_region, config, metrics, clock))) as regions:
+        try:
+            if settings.region:
+                regions.of(settings.region)
+        except ValueError as error:
+            raise ConfigError([f"keys.kms: {error}"]) from error
+        yield KmsKeys(regions, new_keys, clock)
+
+
+@contextmanager
+def open_given_key(config: Config, metrics: Metrics, clock: Clock, key_id: str) -> Iterator[GivenKmsKey]:
+    """The key manager whose new key is one that is in KMS already.
+
+    Args:
+        config: The configuration.
+        metrics: Where requests are counted.
+        clock: The time.
+        key_id: The key: its ARN or that of an alias; or its id or an alias, of `keys.kms.region`.
+
+    Raises:
+        ConfigError: As of `open_kms_keys`.
+    """
+    with open_kms_keys(config, metrics, clock) as keys:
+        yield GivenKmsKey(keys, key_id)
+
+
+def _open_region(config: Config, metrics: Metrics, clock: Clock, region: str) -> KmsRegion:
+    settings, threads = config.keys.kms, config.grpc.threads
+    client, _ = aws_client("kms", settings, region, connections=threads + _OTHER_CONNECTIONS, clock=clock)
+    Attempts(client, KmsAttempts(region, metrics), max_attempts=settings.max_attempts, clock=clock)
+    max_calls = settings.max_calls or max(1, int(threads * _SHARE))
+    api = KmsApi(client, region, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock)
+    return KmsRegion(api, _quota(config, clock), _quota(config, clock))
+
+
+def _quota(config: Config, clock: Clock) -> TokenBucket | None:
+    """This server's part of what all of them take."""
+    settings, replicas = config.keys.kms, config.limits.replicas
+    if not settings.requests_per_second:
+        return None
+    return TokenBucket(settings.requests_per_second / replicas, max(1, settings.burst // replicas), clock)
+
+
+def _policy(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "is no text"
+        raise ConfigError([f"keys.kms.key_policy_file: {problem}"]) from error

@@ -1,0 +1,211 @@
+"""The key manager on AWS KMS."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from joserfc.jwk import ECKey, RSAKey
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.kms_api import KmsApi, built
+from tokend_server.engines.local.keys.kms_fault_rows import ANSWERS, NO_KEY, ROWS
+from tokend_server.engines.local.keys.kms_key import KmsKey
+from tokend_server.engines.local.keys.kms_material import KmsMaterial, read_material, read_public_key, region_of
+from tokend_server.engines.local.keys.kms_regions import KmsRegions
+from tokend_server.engines.local.keys.manager import check_public_key, unusable
+from tokend_server.errors import ConfigError, EngineCredentialsRejected, EngineMisconfigured, TokendError
+from tokend_server.model import Secret
+
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+#: The key specs of the algorithms (API reference of CreateKey, KeySpec).
+KEY_SPECS: Mapping[SigningAlgorithm, str] = {
+    SigningAlgorithm.RS512: "RSA_2048",
+    SigningAlgorithm.RS256: "RSA_2048",
+    SigningAlgorithm.ES256: "ECC_NIST_P256",
+}
+
+#: What keys are for (API reference of CreateKey, KeyUsage).
+KEY_USAGE = "SIGN_VERIFY"
+
+#: What names a key (API reference of DescribeKey, KeyId).
+_KEY_ID = re.compile(
+    r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:)?alias/[\w/-]{1,250}|(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/)?[A-Za-z0-9-]{1,64}",
+    re.ASCII,
+)
+
+#: Days after which KMS deletes a key that no store has had: as soon as it may (API reference of ScheduleKeyDeletion).
+_SOONEST = 7
+
+#: Seconds between attempts to use a key that KMS has just made, and may not know everywhere.
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+#: What is said meanwhile: that there is no such key, or that it may not be used.
+_PASSING = frozenset({NO_KEY.text, ANSWERS["AccessDeniedException"].text})
+
+#: Seconds without new keys after one had to be given up, so that what stays wrong does not fill KMS with keys.
+_HELD_OFF = 300.0
+
+#: What a new key signs to show that it can.
+_TRIAL = b"tokend: the first signature of a key"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeys:
+    """How keys are made, and what becomes of them.
+
+    Attributes:
+        region: Where they are made; None where none can be.
+        owner: Whose they are, for people who find them in KMS.
+        policy: The key policy of each, JSON; None for KMS's default.
+        deletion_window_days: Days after which KMS deletes a key whose record is removed; None leaves it.
+    """
+
+    region: str | None
+    owner: str
+    policy: str | None = None
+    deletion_window_days: int | None = None
+
+    def asked(self, algorithm: SigningAlgorithm, generation: int) -> Mapping[str, object]:
+        """What CreateKey is asked for. The tag `tokend` is what policies may go by."""
+        tags = {"tokend": "signing-key", "tokend:algorithm": algorithm.value, "tokend:generation": str(generation)}
+        return {
+            "KeySpec": KEY_SPECS[algorithm],
+            "KeyUsage": KEY_USAGE,
+            "Description": f"tokend {self.owner}: {algorithm.value} signing key, generation {generation}",
+            "Tags": [{"TagKey": name, "TagValue": value} for name, value in tags.items()],
+            **({"Policy": self.policy} if self.policy else {}),
+        }
+
+
+class KmsKeys:
+    """The `KeyManager` whose `material` names a key in KMS.
+
+    Args:
+        regions: KMS in each region.
+        new_keys: How keys are made, and what becomes of them.
+        clock: The time.
+        sleep: Waits while KMS does not know a new key everywhere.
+    """
+
+    def __init__(
+        self, regions: KmsRegions, new_keys: NewKeys, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._regions = regions
+        self._new_keys = new_keys
+        self._clock = clock
+        self._sleep = sleep
+        self._held_off: tuple[float, TokendError] | None = None
+
+    def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
+        if self._held_off and self._clock.monotonic() < self._held_off[0]:
+            raise self._held_off[1].with_traceback(None)
+        created = self._api_of_new_keys().call("CreateKey", self._new_keys.asked(algorithm, generation))
+        key_arn: str = created["KeyMetadata"]["Arn"]
+        try:
+            return self.tried(key_arn, algorithm, is_ours=True)
+        except TokendError as error:
+            self._held_off = self._clock.monotonic() + _HELD_OFF, error
+            self._delete(key_arn, _SOONEST)
+            raise
+
+    def open(self, key: SigningKey) -> KmsKey:
+        try:
+            material = read_material(key.material)
+            public_key = read_public_key(material.public_key)
+            region = self._regions.of(region_of(material.key_arn))
+        except ValueError:
+            raise unusable(key) from None
+        check_public_key(key, public_key)
+        quota = region.quota_of(key.algorithm)
+        return KmsKey(region.api, material.key_arn, key.algorithm, public_key, quota, self._clock)
+
+    def discard(self, key: SigningKey, *, was_kept: bool) -> None:
+        try:
+            material = read_material(key.material)
+        except ValueError:
+            return  # it names no key
+        days = self._new_keys.deletion_window_days if was_kept else _SOONEST
+        if material.is_ours and days:
+            self._delete(material.key_arn, days)
+        elif material.is_ours:
+            _log.info("a signing key was removed from the store and stays in AWS KMS", extra=_named(material.key_arn))
+
+    def tried(self, key_arn: str, algorithm: SigningAlgorithm, *, is_ours: bool) -> tuple[RSAKey | ECKey, Secret]:
+        """The public part and the `material` of a key in KMS, once it has signed.
+
+        Raises:
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS does not let it be used, until an operator acts.
+        """
+        region = self._regions.of(region_of(key_arn))
+        answered = self._once_known(lambda: region.api.call("GetPublicKey", {"KeyId": key_arn}), is_ours=is_ours)
+        try:
+            public_key = read_public_key(answered["PublicKey"])
+        except ValueError:
+            raise built(ROWS.not_service) from None
+        key = KmsKey(region.api, key_arn, algorithm, public_key, None, self._clock)
+        self._once_known(lambda: key.sign(_TRIAL, Deadline(self._clock)), is_ours=is_ours)
+        return public_key, KmsMaterial(key_arn, answered["PublicKey"], is_ours).written()
+
+    def describe(self, key_id: str) -> Mapping[str, Any]:
+        """What KMS says of a key (API reference of DescribeKey, KeyMetadata).
+
+        Args:
+            key_id: Its ARN or that of an alias; or its id or an alias, of the region where keys are made.
+
+        Raises:
+            ConfigError: It cannot be the name of a key, or the configuration names no region for it.
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS does not say it, until an operator acts.
+        """
+        if not _KEY_ID.fullmatch(key_id):
+            raise ConfigError([f"{key_id}: is neither alias/NAME, nor the ARN of a key or of an alias, nor a key id"])
+        is_arn = key_id.startswith("arn:")
+        try:
+            api = self._regions.of(region_of(key_id)).api if is_arn else self._api_of_new_keys()
+        except ValueError as error:
+            raise ConfigError([f"{key_id}: {error}"]) from None
+        described: Mapping[str, Any] = api.call("DescribeKey", {"KeyId": key_id})["KeyMetadata"]
+        return described
+
+    def _api_of_new_keys(self) -> KmsApi:
+        if self._new_keys.region is None:
+            raise ConfigError(["keys.kms.region: must name the region in which keys are made, and aliases looked up"])
+        return self._regions.of(self._new_keys.region).api
+
+    def _once_known(self, act: Callable[[], _Result], *, is_ours: bool) -> _Result:
+        """What comes of an act on a key that may be so new that not all of KMS knows it, or its tags.
+
+        Source: "AWS KMS eventual consistency" and "ABAC for AWS KMS" of the KMS developer guide.
+        """
+        for pause in _PAUSES if is_ours else ():
+            try:
+                return act()
+            except (EngineMisconfigured, EngineCredentialsRejected) as error:
+                if error.text not in _PASSING:
+                    raise
+            self._sleep(pause)
+        return act()
+
+    def _delete(self, key_arn: str, days: int) -> None:
+        try:
+            asked = {"KeyId": key_arn, "PendingWindowInDays": days}
+            self._regions.of(region_of(key_arn)).api.call("ScheduleKeyDeletion", asked)
+        except TokendError as error:
+            _log.warning(
+                "a signing key that nothing uses is left over in AWS KMS",
+                extra={**_named(key_arn), "error": error.text, "advice": error.advice},
+            )
+        else:
+            _log.info("the deletion of a signing key is scheduled in AWS KMS", extra={**_named(key_arn), "days": days})
+
+
+def _named(key_arn: str) -> Mapping[str, str]:
+    return {"kms_key": key_arn}

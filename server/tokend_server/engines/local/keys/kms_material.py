@@ -1,0 +1,91 @@
+"""What the key store keeps of a key in KMS: one JSON object, in which nothing is secret."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from joserfc.jwk import ECKey, RSAKey
+
+from tokend_server.model import Secret
+
+#: The `method` of such material.
+METHOD = "aws-kms"
+
+#: The ARN of a key ("Resource types defined by AWS Key Management Service", service authorization reference).
+KEY_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class KmsMaterial:
+    """A key in KMS.
+
+    Attributes:
+        key_arn: Its ARN.
+        public_key: Its public part, as GetPublicKey has it: DER, SubjectPublicKeyInfo.
+        is_ours: Whether tokend made it, and so may have it deleted.
+    """
+
+    key_arn: str
+    public_key: bytes
+    is_ours: bool
+
+    @property
+    def region(self) -> str:
+        """The region that the key is in."""
+        return region_of(self.key_arn)
+
+    def written(self) -> Secret:
+        """As the key store keeps it."""
+        members = {
+            "method": METHOD,
+            "key_arn": self.key_arn,
+            "public_key": b64encode(self.public_key).decode(),
+            "made_by_tokend": self.is_ours,
+        }
+        return Secret(json.dumps(members))
+
+
+def region_of(arn: str) -> str:
+    """The region in an ARN."""
+    return arn.split(":")[3]
+
+
+def read_material(material: Secret) -> KmsMaterial:
+    """Reads what `KmsMaterial.written` wrote.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    members: Any = json.loads(material.reveal())
+    try:
+        method, key_arn, public_key = members["method"], members["key_arn"], members["public_key"]
+        is_ours = members["made_by_tokend"]
+        fits = method == METHOD and KEY_ARN.fullmatch(key_arn) and isinstance(is_ours, bool)
+        der = b64decode(public_key, validate=True)
+    except (KeyError, TypeError) as error:
+        raise ValueError from error
+    if not fits:
+        raise ValueError
+    return KmsMaterial(key_arn, der, is_ours)
+
+
+def read_public_key(der: bytes) -> RSAKey | ECKey:
+    """The public key of SubjectPublicKeyInfo in DER, as a JWK.
+
+    Raises:
+        ValueError: It is none of RSA of 2,048 bits or of P-256.
+    """
+    try:
+        key = load_der_public_key(der)
+    except UnsupportedAlgorithm as error:
+        raise ValueError from error
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size == 2048:  # noqa: PLR2004 - as the docstring says
+        return RSAKey.import_key(key)
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return ECKey.import_key(key)
+    raise ValueError

@@ -1,0 +1,264 @@
+"""How keys come to be in KMS, and what becomes of them."""
+
+import json
+import logging
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_script import Success
+from tests.fakes.kms_upstream import KmsUpstream, failure
+from tests.support.kms import boto3_client, kms_keys
+
+from tokend_server import errors
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.config import Config, Keys
+from tokend_server.engines.local.keys.given_kms_key import GivenKmsKey
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.manager import new_signing_key
+from tokend_server.engines.local.keys.rotation import KeyKnown, KeyRotation
+from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import Store
+from tokend_server.engines.local.stores.opening import open_migrated_store
+
+TIMES = Keys().times
+ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(open_migrated_store(Config(data_dir=tmp_path))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def operator(upstream: KmsUpstream) -> Any:  # noqa: ANN401 - boto3's clients have no types
+    return boto3_client(upstream)
+
+
+def arn_of(material: str) -> str:
+    arn: str = json.loads(material)["key_arn"]
+    return arn
+
+
+def test_a_key_is_made_for_one_purpose_and_says_what_it_is(upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
+    with kms_keys(upstream) as keys:
+        made = new_signing_key(keys, RS256, generation=7, created=1)
+    arn = arn_of(made.material.reveal())
+    described = operator.describe_key(KeyId=arn)["KeyMetadata"]
+    assert (described["KeySpec"], described["KeyUsage"]) == ("RSA_2048", "SIGN_VERIFY")
+    assert described["Description"] == "tokend 127.0.0.1:8080: RS256 signing key, generation 7"
+    tags = {tag["TagKey"]: tag["TagValue"] for tag in operator.list_resource_tags(KeyId=arn)["Tags"]}
+    assert tags == {"tokend": "signing-key", "tokend:algorithm": "RS256", "tokend:generation": "7"}
+
+
+def test_a_record_has_what_publishing_needs_and_no_secret(upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
+    with kms_keys(upstream) as keys:
+        made = new_signing_key(keys, ES256, generation=1, created=1)
+        members = json.loads(made.material.reveal())
+        before = len(upstream.requests)
+        assert keys.open(made).public_key.thumbprint() == made.kid
+        assert len(upstream.requests) == before
+    assert members.keys() == {"method", "key_arn", "public_key", "made_by_tokend"}
+    assert (members["method"], members["made_by_tokend"]) == ("aws-kms", True)
+    assert b64decode(members["public_key"]) == operator.get_public_key(KeyId=members["key_arn"])["PublicKey"]
+
+
+def test_the_key_policy_is_the_configured_one(upstream: KmsUpstream, operator: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "kms:*"}]}
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    with kms_keys(upstream, key_policy_file=str(tmp_path / "policy.json")) as keys:
+        made = new_signing_key(keys, ES256, generation=1, created=1)
+    arn = arn_of(made.material.reveal())
+    assert json.loads(operator.get_key_policy(KeyId=arn, PolicyName="default")["Policy"]) == policy
+
+
+def test_a_key_policy_that_cannot_be_read_is_a_fault_of_the_configuration(
+    upstream: KmsUpstream, tmp_path: Path
+) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff")
+    for name, problem in (("nothing", "No such file"), ("binary", "is no text")):
+        with (
+            pytest.raises(errors.ConfigError, match=f"keys.kms.key_policy_file: {problem}"),
+            kms_keys(upstream, key_policy_file=str(tmp_path / name)),
+        ):
+            pytest.fail("was opened")
+
+
+def test_a_new_key_that_not_all_of_kms_knows_is_waited_for(upstream: KmsUpstream) -> None:
+    pauses: list[float] = []
+    with kms_keys(upstream) as keys:
+        keys._sleep = pauses.append  # noqa: SLF001 - a process sleeps
+        for code in ("NotFoundException", "AccessDeniedException"):
+            upstream.script([Success(), failure(code), failure(code), Success(), failure(code), Success()])
+            new_signing_key(keys, ES256, generation=1, created=1)
+    assert pauses == [0.1, 0.2, 0.1] * 2
+
+
+@pytest.mark.parametrize("fails_at", [1, 2], ids=["its public key is not had", "it does not sign"])
+def test_a_new_key_that_cannot_be_used_is_not_left_over(upstream: KmsUpstream, fails_at: int) -> None:
+    before = set(upstream.keys())
+    with kms_keys(upstream) as keys:
+        upstream.script([*(Success() for _ in range(fails_at)), failure("InvalidKeyUsageException")])
+        with pytest.raises(errors.EngineMisconfigured):
+            new_signing_key(keys, ES256, generation=1, created=1)
+    (made,) = upstream.keys().keys() - before
+    assert upstream.keys()[made].key_state == "PendingDeletion"
+
+
+def test_a_key_that_may_be_left_over_is_told(upstream: KmsUpstream, caplog: pytest.LogCaptureFixture) -> None:
+    before = set(upstream.keys())
+    with kms_keys(upstream) as keys:
+        upstream.script([Success(), failure("InvalidKeyUsageException"), failure("AccessDeniedException")])
+        with pytest.raises(errors.EngineMisconfigured):
+            new_signing_key(keys, ES256, generation=1, created=1)
+    (made,) = upstream.keys().keys() - before
+    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.message == "a signing key that nothing uses is left over in AWS KMS"
+    assert made == told.__dict__["kms_key"]
+
+
+def test_no_keys_are_made_for_a_while_after_one_was_given_up(upstream: KmsUpstream) -> None:
+    clock, before = FakeClock(), set(upstream.keys())
+    with kms_keys(upstream, clock) as keys:
+        upstream.script([Success(), failure("InvalidKeyUsageException")])
+        for _ in range(3):
+            with pytest.raises(errors.EngineMisconfigured):
+                new_signing_key(keys, ES256, generation=1, created=1)
+        assert len(upstream.keys().keys() - before) == 1
+        clock.advance(300)
+        new_signing_key(keys, ES256, generation=1, created=1)
+
+
+class LateStore:
+    """A store to which another process was first."""
+
+    def __init__(self, store: Store) -> None:
+        self.signing_keys = store.signing_keys
+
+    def add_signing_key(self, _key: object) -> None:
+        raise StaleReading
+
+    def remove_signing_key(self, *_: object) -> None:
+        raise NotImplementedError
+
+    def replace_material(self, *_: object) -> None:
+        raise NotImplementedError
+
+
+def test_a_key_of_a_process_that_comes_second_is_not_left_over(upstream: KmsUpstream, store: Store) -> None:
+    before = set(upstream.keys())
+    with kms_keys(upstream) as keys:
+        with pytest.raises(StaleReading):
+            KeyRotation(LateStore(store), keys, SystemClock(), TIMES).add(ES256, signs_in=0)
+        TokenSigner(LateStore(store), keys, SystemClock(), TIMES).ensure_keys(frozenset({ES256}))
+    made = upstream.keys().keys() - before
+    assert [upstream.keys()[each].key_state for each in made] == ["PendingDeletion"] * 2
+
+
+class Unreachable(LateStore):
+    def add_signing_key(self, _key: object) -> None:
+        raise errors.EngineUnavailable("The store does not answer.")
+
+
+def test_a_key_that_may_have_been_kept_stays(upstream: KmsUpstream, store: Store) -> None:
+    before = set(upstream.keys())
+    with kms_keys(upstream) as keys, pytest.raises(errors.EngineUnavailable):
+        KeyRotation(Unreachable(store), keys, SystemClock(), TIMES).add(ES256, signs_in=0)
+    (made,) = upstream.keys().keys() - before
+    assert upstream.keys()[made].key_state == "Enabled"
+
+
+@pytest.mark.parametrize(("settings", "state"), [({}, "Enabled"), ({"deletion_window_days": 9}, "PendingDeletion")])
+def test_a_key_whose_record_is_removed_goes_only_where_that_is_set(
+    upstream: KmsUpstream, store: Store, settings: dict[str, Any], state: str
+) -> None:
+    with kms_keys(upstream, **settings) as keys:
+        rotation = KeyRotation(store, keys, SystemClock(), TIMES)
+        rotation.add(ES256, signs_in=0)
+        overtaken = rotation.add(ES256, signs_in=30 * 86_400)
+        rotation.remove(overtaken.kid, compromised=False)
+    asked = upstream.requests[-1].body
+    assert upstream.keys()[arn_of(overtaken.material.reveal())].key_state == state
+    assert asked.get("PendingWindowInDays") == settings.get("deletion_window_days")
+
+
+class TestGivenKey:
+    """A key that an operator has made."""
+
+    @pytest.fixture
+    def given(self, operator: Any) -> str:  # noqa: ANN401
+        arn: str = operator.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+        return arn
+
+    def test_it_is_taken_by_its_arn_its_id_or_an_alias(
+        self,
+        upstream: KmsUpstream,
+        operator: Any,  # noqa: ANN401
+        given: str,
+    ) -> None:
+        alias = f"alias/{given.rpartition('/')[2]}"
+        operator.create_alias(AliasName=alias, TargetKeyId=given.rpartition("/")[2])
+        with kms_keys(upstream) as keys:
+            for name in (given, given.rpartition("/")[2], alias, f"{given.partition(':key/')[0]}:{alias}"):
+                taken = new_signing_key(GivenKmsKey(keys, name), ES256, generation=1, created=1)
+                members = json.loads(taken.material.reveal())
+                assert (members["key_arn"], members["made_by_tokend"]) == (given, False)
+
+    def test_an_alias_is_followed_once(self, upstream: KmsUpstream, operator: Any, given: str) -> None:  # noqa: ANN401
+        alias = "alias/followed-once"
+        other = operator.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+        operator.create_alias(AliasName=alias, TargetKeyId=given.rpartition("/")[2])
+        with kms_keys(upstream) as keys:
+            taken = new_signing_key(GivenKmsKey(keys, alias), ES256, generation=1, created=1)
+            operator.update_alias(AliasName=alias, TargetKeyId=other)
+            keys.open(taken).sign(b"data", Deadline(SystemClock()))
+        assert upstream.requests[-1].body["KeyId"] == given
+
+    def test_it_is_never_touched(self, upstream: KmsUpstream, store: Store, given: str) -> None:
+        with kms_keys(upstream, deletion_window_days=7) as keys:
+            KeyRotation(store, keys, SystemClock(), TIMES).add(ES256, signs_in=0)
+            added = KeyRotation(store, GivenKmsKey(keys, given), SystemClock(), TIMES).add(ES256, signs_in=30 * 86_400)
+            KeyRotation(store, keys, SystemClock(), TIMES).remove(added.kid, compromised=False)
+            with pytest.raises(StaleReading):
+                KeyRotation(LateStore(store), GivenKmsKey(keys, given), SystemClock(), TIMES).add(ES256, signs_in=0)
+        assert upstream.keys()[given].key_state == "Enabled"
+
+    def test_it_is_taken_once(self, upstream: KmsUpstream, store: Store, given: str) -> None:
+        with kms_keys(upstream) as keys:
+            rotation = KeyRotation(store, GivenKmsKey(keys, given), SystemClock(), TIMES)
+            rotation.add(ES256, signs_in=0)
+            with pytest.raises(KeyKnown):
+                rotation.add(ES256, signs_in=0)
+        assert len(store.signing_keys()) == 1
+
+    def test_all_that_is_wrong_with_it_is_named(self, upstream: KmsUpstream, operator: Any) -> None:  # noqa: ANN401
+        made = operator.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
+        operator.disable_key(KeyId=made["KeyId"])
+        with kms_keys(upstream) as keys, pytest.raises(errors.ConfigError) as raised:
+            new_signing_key(GivenKmsKey(keys, made["Arn"]), ES256, generation=1, created=1)
+        assert raised.value.problems == [
+            f"{made['Arn']}: its key spec is RSA_2048, and ES256 needs ECC_NIST_P256",
+            f"{made['Arn']}: its key usage is ENCRYPT_DECRYPT, and signatures need SIGN_VERIFY",
+            f"{made['Arn']}: its state is Disabled: tokens that it is to sign would fail until it is enabled",
+        ]
+
+    @pytest.mark.parametrize(
+        "name", ["", "alias/", "alias/a b", "arn:aws:kms:eu-west-1:1:key/a", "arn:aws:iam::123456789012:role/a"]
+    )
+    def test_what_cannot_name_a_key_is_not_asked_for(self, upstream: KmsUpstream, name: str) -> None:
+        before = len(upstream.requests)
+        with kms_keys(upstream) as keys, pytest.raises(errors.ConfigError, match="is neither alias/NAME"):
+            new_signing_key(GivenKmsKey(keys, name), ES256, generation=1, created=1)
+        assert len(upstream.requests) == before
+
+    def test_an_alias_needs_a_region(self, upstream: KmsUpstream, given: str) -> None:
+        with kms_keys(upstream, region=None) as keys:
+            with pytest.raises(errors.ConfigError, match=r"keys\.kms\.region: must name the region"):
+                new_signing_key(GivenKmsKey(keys, "alias/a"), ES256, generation=1, created=1)
+            assert new_signing_key(GivenKmsKey(keys, given), ES256, generation=1, created=1)

@@ -1,0 +1,168 @@
+"""Servers that sign with keys in KMS."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import httpx
+import jwt
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+from tests.fakes.cognito_script import Hang
+from tests.fakes.kms_upstream import KmsUpstream, failure
+from tests.support.grpc_service import PATIENCE
+from tests.support.kms import REGION, boto3_client
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+from tests.support.tokend import run
+
+from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+
+def settings(upstream: KmsUpstream, signer: str = "aws-kms") -> dict[str, str]:
+    return {
+        "TOKEND_KEYS_SIGNER": signer,
+        "TOKEND_KEYS_KMS_REGION": REGION,
+        "TOKEND_KEYS_KMS_ENDPOINT_URL": upstream.url,
+        "TOKEND_KEYS_KMS_MAX_ATTEMPTS": "1",
+    }
+
+
+def issue(server: ServerProcess, user: str = "alice", timeout: float = PATIENCE) -> str:
+    request = pb.GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=POOL_ID, logins={DEVELOPER_PROVIDER: user})
+    with grpc.insecure_channel(server.endpoint) as channel:
+        stub = DeveloperIdentityServiceStub(channel)
+        return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=timeout).token
+
+
+def refusal(server: ServerProcess, timeout: float = PATIENCE) -> tuple[grpc.StatusCode, str]:
+    """The code and the reason of a call that fails."""
+    with pytest.raises(grpc.RpcError) as raised:
+        issue(server, timeout=timeout)
+    info, status = ErrorInfo(), rpc_status.from_call(cast("grpc.Call", raised.value))
+    if status:
+        status.details[0].Unpack(info)
+    return raised.value.code(), info.reason
+
+
+def published(server: ServerProcess) -> list[str]:
+    keys = httpx.get(f"{server.issuer}/.well-known/jwks.json").json()["keys"]
+    return [key["kid"] for key in keys]
+
+
+def signer_of(token: str) -> str:
+    kid: str = jwt.get_unverified_header(token)["kid"]
+    return kid
+
+
+def verify(token: str, server: ServerProcess) -> None:
+    keys = jwt.PyJWKSet.from_dict(httpx.get(f"{server.issuer}/.well-known/jwks.json").json())
+    jwt.decode(token, keys[signer_of(token)], algorithms=["ES256"], audience=POOL_ID)
+
+
+def add(config: Path, environment: Mapping[str, str], *words: str) -> dict[str, Any]:
+    ended = run("keys", "add", "ES256", "--signs-in", "0", "--config", str(config), *words, **environment)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    added: dict[str, Any] = json.loads(ended.stdout)
+    return added
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_servers_go_from_the_store_to_kms_and_back(upstream: KmsUpstream, tmp_path: Path) -> None:
+    config, in_store, in_kms = write_config(tmp_path), settings(upstream, "store"), settings(upstream)
+    with ServerProcess(config, in_store) as first, ServerProcess(config, in_kms) as second:
+        servers = (first, second)
+        tokens, kids = [issue(first)], published(first)
+        for environment, words in ((in_kms, ()), (in_store, ()), (in_store, ("--kms-key", given_key(upstream)))):
+            kids.append(add(config, environment, *words)["KeyId"])
+            wait_until(lambda: all(signer_of(issue(server)) == kids[-1] for server in servers))
+            tokens += [issue(server) for server in servers]
+        assert [published(server) for server in servers] == [kids, kids]
+        for server in servers:
+            for token in tokens:
+                verify(token, server)
+    listed = run("keys", "list", "--config", str(config))
+    assert [key["KeyId"] for key in json.loads(listed.stdout)["Keys"]] == kids
+
+
+def given_key(upstream: KmsUpstream) -> str:
+    arn: str = boto3_client(upstream).create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    return arn
+
+
+def test_servers_that_start_together_leave_one_key(upstream: KmsUpstream, tmp_path: Path) -> None:
+    config, before = write_config(tmp_path), upstream.keys().keys()
+    assert run("migrate", "--config", str(config)).returncode == 0
+    with ExitStack() as undo, ThreadPoolExecutor(3) as threads:
+        servers = list(threads.map(lambda _: ServerProcess(config, settings(upstream)), range(3)))
+        for server in servers:
+            undo.enter_context(server)
+        (kid,) = published(servers[0])
+        assert {signer_of(issue(server)) for server in servers} == {kid}
+        states = [key.key_state for arn, key in upstream.keys().items() if arn not in before]
+        assert sorted(states) == ["Enabled"] + ["PendingDeletion"] * (len(states) - 1)
+
+
+def test_what_keeps_kms_from_signing_reaches_callers_and_operators(upstream: KmsUpstream, tmp_path: Path) -> None:
+    with ServerProcess(write_config(tmp_path), settings(upstream)) as server:
+        issue(server)
+        for code, expected in (
+            ("ThrottlingException", (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")),
+            ("KMSInternalException", (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")),
+        ):
+            upstream.always(failure(code))
+            assert refusal(server) == expected
+            assert httpx.get(f"{server.ops}/readyz").status_code == 200
+        upstream.always(Hang())
+        assert refusal(server, timeout=0.5)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+        upstream.always(failure("AccessDeniedException"))
+        assert refusal(server) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_CREDENTIALS_REJECTED")
+        probe = httpx.get(f"{server.ops}/readyz")
+        assert probe.status_code == 503
+        assert "The IAM policy of the credentials lacks the action" in probe.text
+        metrics = httpx.get(f"{server.ops}/metrics").text
+        labels = f'code="AccessDeniedException",operation="Sign",region="{REGION}"'
+        assert f"tokend_kms_request_failures_total{{{labels}}} 1.0" in metrics
+
+
+def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    made = boto3_client(upstream).create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
+    words = ("keys", "add", "ES256", "--config", str(config), "--kms-key")
+    for given, problems in (
+        (made, ["its key spec is RSA_2048, and ES256 needs ECC_NIST_P256", "its key usage is ENCRYPT_DECRYPT"]),
+        ("alias/none", ["AWS KMS has not the signing key."]),
+        ("tokens", ["AWS KMS has not the signing key."]),
+        ("a b", ["is neither alias/NAME, nor the ARN of a key or of an alias, nor a key id"]),
+    ):
+        ended = run(*words, given, **settings(upstream))
+        assert ended.returncode == 1
+        assert all(problem in ended.stderr for problem in problems)
+    added = run(*words, given_key(upstream), **settings(upstream))
+    again = run(*words, upstream.requests[-1].body["KeyId"], **settings(upstream))
+    assert (added.returncode, again.returncode) == (0, 1)
+    assert "The store has that key already." in again.stderr
+
+
+def test_a_server_that_needs_no_kms_does_not_load_boto3() -> None:
+    command = ["import sys", "from tokend_server.engines.local.keys.build import open_key_manager"]
+    command += ["from tokend_server.clock import SystemClock", "from tokend_server.config import Config"]
+    command += ["from prometheus_client import CollectorRegistry", "from tokend_server.metrics import Metrics"]
+    command += ["with open_key_manager(Config(), Metrics(CollectorRegistry()), SystemClock()): pass"]
+    command += ["print(sorted({'boto3', 'botocore'} & sys.modules.keys()))"]
+    ended = subprocess.run([sys.executable, "-c", "\n".join(command)], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"

@@ -1,0 +1,58 @@
+"""Keys in KMS, as tests have them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.fakes.cognito_upstream import ACCESS_KEY
+from tests.fakes.kms_upstream import KmsUpstream
+from tests.support.aws_environment import give_credentials, without_aws_settings
+from tests.support.dynamodb import moto
+
+from tokend_server.clock import Clock, SystemClock
+from tokend_server.config import Config
+from tokend_server.engines.local.keys.kms_build import open_kms_keys
+from tokend_server.engines.local.keys.kms_keys import KmsKeys
+from tokend_server.metrics import Metrics
+
+REGION = "eu-west-1"
+
+
+@contextmanager
+def kms(directory: Path) -> Iterator[KmsUpstream]:
+    """KMS, with credentials for it in the environment, and nothing else of AWS's."""
+    with pytest.MonkeyPatch.context() as environment, moto() as url, KmsUpstream(url, REGION) as upstream:
+        without_aws_settings(environment, directory)
+        give_credentials(environment, ACCESS_KEY)
+        yield upstream
+
+
+def config_of(upstream: KmsUpstream, **settings: object) -> Config:
+    """A configuration in which keys are made in KMS."""
+    return Config.model_validate({"keys": {"kms": {"region": REGION, "endpoint_url": upstream.url, **settings}}})
+
+
+@contextmanager
+def kms_keys(
+    upstream: KmsUpstream, clock: Clock | None = None, metrics: Metrics | None = None, **settings: object
+) -> Iterator[KmsKeys]:
+    """The key manager as a process has it."""
+    metrics = metrics or Metrics(CollectorRegistry())
+    with open_kms_keys(config_of(upstream, **settings), metrics, clock or SystemClock()) as keys:
+        yield keys
+
+
+def boto3_client(upstream: KmsUpstream) -> Any:  # noqa: ANN401 - it has no types
+    """KMS as an operator has it."""
+    key = ACCESS_KEY
+    return boto3.client(
+        "kms",
+        REGION,
+        endpoint_url=upstream.url,
+        aws_access_key_id=key.aws_access_key_id,
+        aws_secret_access_key=key.aws_secret_access_key,
+    )
