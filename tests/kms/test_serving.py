@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,15 +16,23 @@ import jwt
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
-from tests.fakes.cognito_script import Hang
+from prometheus_client import CollectorRegistry
+from tests.fakes.cognito_script import Hang, Success
 from tests.fakes.kms_upstream import KmsUpstream, failure
 from tests.support.grpc_service import PATIENCE
-from tests.support.kms import REGION, boto3_client
+from tests.support.kms import REGION, boto3_client, config_of, kms_keys
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 from tests.support.tokend import run
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.clock import SystemClock
+from tokend_server.config import Pool
+from tokend_server.engines.local.build import build_local_engines
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.rotation import KeyRotation
+from tokend_server.engines.local.stores.opening import open_store
+from tokend_server.metrics import Metrics
 
 
 def settings(upstream: KmsUpstream, signer: str = "aws-kms") -> dict[str, str]:
@@ -95,8 +103,10 @@ def test_servers_go_from_the_store_to_kms_and_back(upstream: KmsUpstream, tmp_pa
         for server in servers:
             for token in tokens:
                 verify(token, server)
-    listed = run("keys", "list", "--config", str(config))
-    assert [key["KeyId"] for key in json.loads(listed.stdout)["Keys"]] == kids
+    listed = json.loads(run("keys", "list", "--config", str(config)).stdout)["Keys"]
+    assert [key["KeyId"] for key in listed] == kids
+    assert ["KmsKey" in key for key in listed] == [False, True, False, True]
+    assert {key["KmsKey"] for key in listed if "KmsKey" in key} <= upstream.keys().keys()
 
 
 def given_key(upstream: KmsUpstream) -> str:
@@ -137,6 +147,44 @@ def test_what_keeps_kms_from_signing_reaches_callers_and_operators(upstream: Kms
         metrics = httpx.get(f"{server.ops}/metrics").text
         labels = f'code="AccessDeniedException",operation="Sign",region="{REGION}"'
         assert f"tokend_kms_request_failures_total{{{labels}}} 1.0" in metrics
+
+
+def test_kms_that_hangs_leaves_threads_to_what_needs_no_signature(upstream: KmsUpstream, tmp_path: Path) -> None:
+    environment = settings(upstream) | {"TOKEND_GRPC_THREADS": "4", "TOKEND_KEYS_KMS_TIMEOUT_SECONDS": "60"}
+    with ServerProcess(write_config(tmp_path), environment) as server, ThreadPoolExecutor(3) as threads:
+        issue(server)
+        upstream.always(Hang(then=Success()))
+        calls = [threads.submit(issue, server) for _ in range(3)]
+        upstream.wait_for_held(3)
+        assert refusal(server) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+        with grpc.insecure_channel(server.endpoint) as channel:
+            request = pb.LookupDeveloperIdentityRequest(identity_pool_id=POOL_ID, developer_user_identifier="alice")
+            assert DeveloperIdentityServiceStub(channel).LookupDeveloperIdentity(request, timeout=PATIENCE).identity_id
+        upstream.always(Success())
+        upstream.release()
+        assert len({signer_of(call.result()) for call in calls}) == 1
+
+
+def test_a_next_key_that_could_not_sign_is_told_before_it_has_to(upstream: KmsUpstream, tmp_path: Path) -> None:
+    config = config_of(upstream, max_attempts=1).model_copy(update={"data_dir": tmp_path})
+    pools, metrics = (
+        {POOL_ID: Pool(developer_provider_name="p", signing_algorithm="ES256")},
+        Metrics(CollectorRegistry()),
+    )
+    with (
+        closing(
+            build_local_engines(config, pools, "https://a.example", metrics, SystemClock(), lambda _: nullcontext())
+        ) as engines,
+        kms_keys(upstream) as keys,
+        closing(open_store(config)) as store,
+    ):
+        rotation = KeyRotation(store, keys, SystemClock(), config.keys.times)
+        good, bad = (rotation.add(SigningAlgorithm.ES256, signs_in=3600) for _ in range(2))
+        boto3_client(upstream).disable_key(KeyId=json.loads(bad.material.reveal())["key_arn"])
+        engines.signer.refresh()
+        (line,) = engines.backend.check()
+    assert good.kid not in line
+    assert f"keys: {bad.kid}, which is the next ES256 key, could not sign: AWS KMS does not let" in line
 
 
 def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tokend_server.engines.local.keys.keyring import (
     key_state,
     tokens_expired_by,
 )
+from tokend_server.engines.local.keys.kms_material import kms_key_arn
 from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
@@ -208,7 +209,9 @@ def _described(key: SigningKey, held: Sequence[SigningKey], config: Config) -> d
         "State": state.value,
         "CreationDate": iso(key.creation_date),
         "SignsFrom": iso(key.signs_from),
-    } | ({"TokensExpiredBy": iso(expired_by)} if expired_by else {})
+        **({"TokensExpiredBy": iso(expired_by)} if expired_by else {}),
+        **({"KmsKey": arn} if (arn := kms_key_arn(key.material)) else {}),
+    }
 
 
 def _described_step(step: Step) -> dict[str, Any]:

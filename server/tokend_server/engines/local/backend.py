@@ -1,8 +1,10 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.refresh import problem_of
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.task import KeyTask
+from tokend_server.errors import TokendError
 
 
 class LocalBackend:
@@ -32,4 +34,12 @@ class LocalBackend:
         problems = self._key_task.check()
         for algorithm in self._algorithms:
             self._signer.check(algorithm)
-        return problems
+        return [*problems, *(problem for algorithm in self._algorithms for problem in self._to_come(algorithm))]
+
+    def _to_come(self, algorithm: SigningAlgorithm) -> Iterator[str]:
+        """What will keep calls from tokens when the next key begins to sign, while an operator has the time to act."""
+        for key, private_key in self._signer.upcoming(algorithm):
+            try:
+                private_key.check()
+            except TokendError as error:
+                yield f"keys: {key.kid}, which is the next {algorithm.value} key, could not sign: {problem_of(error)}"

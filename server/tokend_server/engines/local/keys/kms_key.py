@@ -15,7 +15,7 @@ from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.kms_api import KmsApi, built
 from tokend_server.engines.local.keys.kms_fault_rows import ROWS
 from tokend_server.engines.local.keys.signatures import HASHES, concatenated
-from tokend_server.errors import DeadlineExceeded, EngineUnavailable, LastingError, TooManyRequests
+from tokend_server.errors import DeadlineExceeded, LastingError, RetryableError
 from tokend_server.token_bucket import TokenBucket
 
 #: The names of KMS for what the algorithms sign with (API reference of Sign, SigningAlgorithm).
@@ -77,6 +77,7 @@ class KmsKey:
         try:
             signature = self._signed(data, deadline)
         except LastingError as error:
+            error.advice += f" The key is {self._key_arn}."
             self._remember(error)
             raise
         self._remember(None)
@@ -105,15 +106,15 @@ class KmsKey:
             self._api.call("GetPublicKey", {"KeyId": self._key_arn}, deadline)
             self._api.would_sign(self._asked(self._verifier.digest(_NOTHING)), deadline)
         except LastingError as error:
+            error.advice += f" The key is {self._key_arn}."
             return self._remember(error)
-        except DeadlineExceeded:
-            raise EngineUnavailable("AWS KMS did not answer in time.") from None
-        except TooManyRequests:  # it signs, too often
-            pass
+        except (DeadlineExceeded, RetryableError):  # every process would meet it, and none can mend it
+            return self._remember(None, BAD_FOR)
         return self._remember(None)
 
-    def _remember(self, trouble: LastingError | None) -> _Seen:
-        self._seen = seen = _Seen(self._clock.monotonic() + (BAD_FOR if trouble else GOOD_FOR), trouble)
+    def _remember(self, trouble: LastingError | None, seconds: float | None = None) -> _Seen:
+        counts = seconds or (BAD_FOR if trouble else GOOD_FOR)
+        self._seen = seen = _Seen(self._clock.monotonic() + counts, trouble)
         return seen
 
     def _asked(self, digest: bytes) -> Mapping[str, object]:

@@ -1,11 +1,11 @@
 """What the key store keeps of a key in KMS: one JSON object, in which nothing is secret."""
 
-import json
 import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -47,7 +47,7 @@ class KmsMaterial:
             "public_key": b64encode(self.public_key).decode(),
             "made_by_tokend": self.is_ours,
         }
-        return Secret(json.dumps(members))
+        return Secret(orjson.dumps(members).decode())
 
 
 def region_of(arn: str) -> str:
@@ -61,7 +61,7 @@ def read_material(material: Secret) -> KmsMaterial:
     Raises:
         ValueError: It is something else.
     """
-    members: Any = json.loads(material.reveal())
+    members: Any = orjson.loads(material.reveal())
     try:
         method, key_arn, public_key = members["method"], members["key_arn"], members["public_key"]
         is_ours = members["made_by_tokend"]
@@ -72,6 +72,14 @@ def read_material(material: Secret) -> KmsMaterial:
     if not fits:
         raise ValueError
     return KmsMaterial(key_arn, der, is_ours)
+
+
+def kms_key_arn(material: Secret) -> str | None:
+    """The ARN of a key in KMS; None for a key that is elsewhere."""
+    try:
+        return read_material(material).key_arn
+    except ValueError:
+        return None
 
 
 def read_public_key(der: bytes) -> RSAKey | ECKey:

@@ -34,9 +34,10 @@ class PrivateKey(Protocol):
     def check(self) -> None:
         """Makes sure that it would sign now; makes no signature, and may answer by what it saw a short while ago.
 
+        An outage of what holds the key says nothing of the key: other processes would meet it too.
+
         Raises:
-            EngineUnavailable: What holds the key does not answer.
-            LastingError: It does not let the key be used, until an operator acts.
+            LastingError: What holds the key does not let it be used, until an operator acts.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Signs tokens with the keys of the store, and publishes them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.jws import JwsSigner, TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key
 from tokend_server.engines.local.keys.loaded_keys import NO_KEYS, load_keys
-from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
+from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey, keep_signing_key, new_signing_key
 from tokend_server.engines.local.keys.plan import key_set_age
 from tokend_server.engines.local.keys.store import KeyStore
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -90,10 +90,15 @@ class TokenSigner:
         """Makes sure that a key of the algorithm signs now.
 
         Raises:
-            EngineUnavailable: There is none, or what holds it does not answer.
+            EngineUnavailable: There is none.
             LastingError: What holds it does not let it be used, until an operator acts.
         """
         self._current(algorithm, self._clock.now())[1].check()
+
+    def upcoming(self, algorithm: SigningAlgorithm) -> Iterator[tuple[SigningKey, PrivateKey]]:
+        """The keys of an algorithm that are published and do not sign yet."""
+        loaded, now = self._loaded, self._clock.now()
+        return ((key, loaded.opened[key.kid]) for key in loaded.successions[algorithm] if key.signs_from > now)
 
     def sign(
         self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType, deadline: Deadline

@@ -1,0 +1,31 @@
+"""A key manager that begins when it is needed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.keys.late import LateKeys
+from tokend_server.engines.local.keys.manager import new_signing_key
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+
+
+def test_it_begins_once_and_not_before_a_key_is_there() -> None:
+    begun: list[StoredKeys] = []
+
+    def begin() -> StoredKeys:
+        begun.append(StoredKeys())
+        return begun[-1]
+
+    made, at_once = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=1, created=1), Barrier(4)
+    keys = LateKeys(begin)
+    assert begun == []
+
+    def open_and_discard(_number: int) -> None:
+        at_once.wait()
+        assert keys.open(made).public_key.thumbprint() == made.kid
+        keys.discard(made, was_kept=False)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(open_and_discard, range(4)))
+    assert keys.generate(SigningAlgorithm.ES256, 1)
+    assert begun == [keys.begun()]
