@@ -1,0 +1,81 @@
+"""Keys in KMS change by themselves, across servers, and beside keys in the store."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import jwt
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.kms_upstream import KmsUpstream
+from tests.support.key_replica import KeyReplica
+from tests.support.kms import kms_keys
+
+from tokend_server.config import Config, KeyTimes
+from tokend_server.engines.local.keys.kms_keys import KmsKeys
+from tokend_server.engines.local.keys.kms_material import METHOD, kms_key_arn
+from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.store import Store
+from tokend_server.engines.local.stores.opening import open_migrated_store
+
+DAY, NOW, STEP = 86_400, 1_800_000_000, 1200
+TIMES = KeyTimes(rotate_every=DAY)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(open_migrated_store(Config(data_dir=tmp_path))) as opened:
+        yield opened
+
+
+class Server(KeyReplica):
+    """A server whose new keys are in the store, or in KMS."""
+
+    def __init__(self, store: Store, clock: FakeClock, kms: KmsKeys, *, in_kms: bool) -> None:
+        stored = StoredKeys()
+        manager = KeysByMethod(kms if in_kms else stored, {CLEAR: stored, METHOD: kms})
+        super().__init__(store, clock, TIMES, manager=manager)
+
+
+def pass_days(servers: Sequence[Server], days: int) -> None:
+    """All servers act again and again, and what each signs verifies with the keys of each, as long as it is valid."""
+    tokens: list[tuple[str, float]] = []
+    for step in range(days * DAY // STEP):
+        for server in servers:
+            server.pass_time(STEP)
+        if step % 6 == 0:
+            tokens = [(token, until) for token, until in tokens if until > servers[0].clock.now()]
+            tokens += [(server.sign(life=4 * 3600).reveal(), server.clock.now() + 4 * 3600) for server in servers]
+            for server in servers:
+                keys = jwt.PyJWKSet.from_json(server.signer.key_set().jwks.decode())
+                for token, _ in tokens:
+                    kid = jwt.get_unverified_header(token)["kid"]
+                    jwt.decode(token, keys[kid], algorithms=["ES256"], options={"verify_exp": False})
+
+
+def test_servers_rotate_keys_in_kms_and_go_there_and_back(upstream: KmsUpstream, store: Store) -> None:
+    before, sent = upstream.keys().keys(), len(upstream.requests)
+    with ExitStack() as undo:
+        clocks = [FakeClock(NOW + ahead) for ahead in (0, 120, -120)]
+        managers = [
+            undo.enter_context(kms_keys(upstream, clock, deletion_window_days=30, requests_per_second=0))
+            for clock in clocks
+        ]
+
+        def started(*, in_kms: bool) -> list[Server]:
+            pairs = zip(clocks, managers, strict=True)
+            return [Server(store, clock, manager, in_kms=in_kms) for clock, manager in pairs]
+
+        pass_days(started(in_kms=False), 1)
+        pass_days(started(in_kms=True), 3)
+        held = store.signing_keys()
+        in_kms = {arn for key in held if (arn := kms_key_arn(key.material))}
+        assert len(in_kms) == len(held) >= 2  # those in the store have gone
+        pass_days(started(in_kms=False), 3)
+    assert [kms_key_arn(key.material) for key in store.signing_keys()] == [None] * len(store.signing_keys())
+    made = upstream.keys().keys() - before
+    assert len(made) >= 3
+    assert {upstream.keys()[arn].key_state for arn in made} == {"PendingDeletion"}
+    asked = [request.body for request in upstream.requests[sent:] if request.operation == "ScheduleKeyDeletion"]
+    assert [each["PendingWindowInDays"] for each in asked].count(30) >= 3
