@@ -47,7 +47,7 @@ def test_it_starts_by_its_operators_word_and_says_so(tmp_path: Path) -> None:
         insecure_channel(server.endpoint.replace("0.0.0.0", "127.0.0.1")) as channel,
     ):
         assert call(GET, channel, REQUEST, []).token
-    (warning,) = (record for record in server.log if record["level"] == "WARNING")
+    _in_clear, warning = (record for record in server.log if record["level"] == "WARNING")
     assert warning["message"].startswith("insecure = true: ")
 
 

@@ -74,12 +74,17 @@ class KmsUpstream(ScriptedUpstream):
         asked = json.loads(request.body)
         if "KeyId" in asked and ":key/" in asked["KeyId"]:
             asked["KeyId"] = asked["KeyId"].rpartition("/")[2]  # moto does not take ARNs everywhere
-        key = kms_backends[DEFAULT_ACCOUNT_ID][self._region].keys.get(asked.get("KeyId", ""))
+        key = kms_backends[DEFAULT_ACCOUNT_ID][self._region].keys.get(asked.get("KeyId") or "")
         if operation == "Sign" and key:
             return _signed(key, asked)
         if operation == "GetPublicKey" and key and key.key_state != "Enabled":
             return _refusal(_Refused(_STATES[key.key_state]))
-        return self._passed_on(request, headers, json.dumps(asked).encode())
+        if operation in {"Decrypt", "GenerateDataKey"} and key and key.key_state != "Enabled":
+            return _refusal(_Refused(_STATES[key.key_state]))
+        answer = self._passed_on(request, headers, json.dumps(asked).encode())
+        if operation == "Decrypt" and b"AccessDeniedException" in answer.body:  # moto's word for another key
+            return _refusal(_Refused("IncorrectKeyException"))
+        return answer
 
     def _passed_on(self, request: HttpRequest, headers: Mapping[str, str], body: bytes) -> AwsResponse:
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)

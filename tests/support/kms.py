@@ -15,8 +15,9 @@ from tests.support.dynamodb import moto
 
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
-from tokend_server.engines.local.keys.kms_build import open_kms_keys
+from tokend_server.engines.local.keys.kms_build import open_kms_keys, open_kms_wrapping
 from tokend_server.engines.local.keys.kms_keys import KmsKeys
+from tokend_server.engines.local.keys.kms_wrapping import KmsWrapping
 from tokend_server.metrics import Metrics
 
 REGION = "eu-west-1"
@@ -44,6 +45,26 @@ def kms_keys(
     metrics = metrics or Metrics(CollectorRegistry())
     with open_kms_keys(config_of(upstream, **settings), metrics, clock or SystemClock()) as keys:
         yield keys
+
+
+def new_wrapping_key(upstream: KmsUpstream) -> str:
+    """The ARN of a new key that encrypts."""
+    arn: str = boto3_client(upstream).create_key()["KeyMetadata"]["Arn"]
+    return arn
+
+
+def encrypted_by(upstream: KmsUpstream, kms_key_id: str, *previous: str, **settings: object) -> Config:
+    """A configuration in which keys are in the store, encrypted by a KMS key."""
+    kms = {"region": REGION, "endpoint_url": upstream.url, **settings}
+    encryption = {"method": "aws-kms", "kms_key_id": kms_key_id, "previous_kms_key_ids": list(previous)}
+    return Config.model_validate({"keys": {"kms": kms, "encryption": encryption}})
+
+
+@contextmanager
+def kms_wrapping(config: Config, metrics: Metrics | None = None) -> Iterator[KmsWrapping]:
+    """What encrypts keys by KMS, as a process has it."""
+    with open_kms_wrapping(config, metrics or Metrics(CollectorRegistry()), SystemClock()) as wrapping:
+        yield wrapping
 
 
 def boto3_client(upstream: KmsUpstream) -> Any:  # noqa: ANN401 - it has no types

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
-    if problems := caller_problems(config, SystemClock()):
+    if problems := [*caller_problems(config, SystemClock()), *_key_problems(config)]:
         raise ConfigError(problems)
     for warning in config_warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)
@@ -41,6 +41,14 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         _check_online(config)
     elif online:
         click.echo('no pool has engine = "cognito": there is nothing to ask')
+
+
+def _key_problems(config: Config) -> Sequence[str]:
+    if not config.pools_of("local"):
+        return ()
+    from tokend_server.engines.local.keys.build import encryption_problems  # noqa: PLC0415 - only what is configured
+
+    return encryption_problems(config)
 
 
 def _check_online(config: Config) -> None:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
-from tokend_server.engines.local.keys.build import open_key_manager
+from tokend_server.engines.local.keys.build import ELSEWHERE, open_key_manager, open_wrappings
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -21,7 +21,9 @@ from tokend_server.engines.local.keys.keyring import (
 )
 from tokend_server.engines.local.keys.kms_material import kms_key_arn
 from tokend_server.engines.local.keys.manager import KeyManager
+from tokend_server.engines.local.keys.opening import method_of
 from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan
+from tokend_server.engines.local.keys.rewrapping import Rewrapped, Rewrapping
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
@@ -172,6 +174,24 @@ def rotate(config_path: Path | None, algorithm: str | None, compromised: str | N
     echo_json({"Steps": [_described_step(replace(step, kid=kid)) for step, kid in zip(steps, kids, strict=True)]})
 
 
+@keys.command()
+@config_option
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
+    """Keep all private keys as `keys.encryption` says: encrypt them, or by another key, or no more.
+
+    Ids, public keys and times stay as they are. Servers follow within seconds; they need the new wrapping key before.
+    """
+    with (
+        _opened(config_path) as opened,
+        open_wrappings(opened.config, Metrics(CollectorRegistry()), SystemClock()) as wrappings,
+    ):
+        rewrapping = Rewrapping(opened.store, wrappings, ELSEWHERE)
+        done = rewrapping.plan() if dry_run else list(rewrapping.run())
+        held = {key.kid: key for key in opened.store.signing_keys()}
+    echo_json({"Keys": [_described_rewrap(each, held.get(each.key.kid)) for each in done]})
+
+
 @contextmanager
 def _opened(config_path: Path | None) -> Iterator[_Opened]:
     config = load_config(config_path)
@@ -211,6 +231,15 @@ def _described(key: SigningKey, held: Sequence[SigningKey], config: Config) -> d
         "SignsFrom": iso(key.signs_from),
         **({"TokensExpiredBy": iso(expired_by)} if expired_by else {}),
         **({"KmsKey": arn} if (arn := kms_key_arn(key.material)) else {}),
+    }
+
+
+def _described_rewrap(rewrapped: Rewrapped, held: SigningKey | None) -> dict[str, Any]:
+    return {
+        "KeyId": rewrapped.key.kid,
+        "Algorithm": rewrapped.key.algorithm.value,
+        "Rewrap": rewrapped.done.value,
+        **({"Method": method_of(held.material)} if held else {}),
     }
 
 

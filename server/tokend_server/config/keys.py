@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tokend_server.config.durations import Duration, seconds_of
+from tokend_server.config.encryption import Encryption
 from tokend_server.config.fields import Section
 from tokend_server.config.key_times import CLOCK_SKEW, KeyTimes
 from tokend_server.config.kms import Kms
@@ -34,11 +35,20 @@ class Keys(Section):
         "store", description="Where new keys are, and sign: in the store, or in AWS KMS, which they never leave"
     )
     kms: Kms = Kms()
+    encryption: Encryption = Encryption()
 
     @model_validator(mode="after")
     def _keys_have_a_region(self) -> Self:
         if self.signer == "aws-kms" and not self.kms.region:
             raise ValueError('kms.region must name the region in which keys are made, for signer = "aws-kms"')
+        return self
+
+    @model_validator(mode="after")
+    def _wrapping_keys_have_a_region(self) -> Self:
+        if not self.kms.region and any(not each.startswith("arn:") for each in self.encryption.kms_key_ids):
+            raise ValueError(
+                "kms.region must name the region of KMS keys in encryption that are not given by their ARNs"
+            )
         return self
 
     @model_validator(mode="after")

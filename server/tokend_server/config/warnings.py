@@ -1,6 +1,8 @@
 """What a usable configuration may still not be meant to say: `check-config` prints it, and `serve` logs it once."""
 
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from tokend_server.config import Config
 from tokend_server.config.environment import service_variables
@@ -27,5 +29,24 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
             "store.url: whoever stands between could answer for the database and read the signing keys: add "
             "sslmode=verify-full and sslrootcert"
         )
+    if config.pools_of("local"):
+        yield from _encryption_warnings(config)
     if config.callers.jwt and config.callers.max_token_bytes > config.grpc.max_metadata_bytes:
         yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can bear a token of that length"
+
+
+def _encryption_warnings(config: Config) -> Iterator[str]:
+    settings = config.keys.encryption
+    if config.store.url and settings.method == "none" and config.keys.signer == "store":
+        yield (
+            "keys.encryption: private keys are kept in clear, so that whoever reads the store or a copy of it can sign "
+            "tokens: set method, and run `tokend keys rewrap`"
+        )
+    for setting, files in settings.files.items():
+        for file in files:
+            with suppress(OSError):  # a file that cannot be read is no warning, but an error
+                if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                    yield (
+                        f"keys.encryption.{setting}: {file}: everybody on this machine may read or write it: "
+                        f"chmod o= {file}"
+                    )

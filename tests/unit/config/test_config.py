@@ -92,6 +92,17 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_KEYS_ROTATE_EVERY": ("off", "off"),
     "TOKEND_KEYS_PUBLISH_BEFORE": ("45m", "45m"),
     "TOKEND_KEYS_SIGNER": ("aws-kms", "aws-kms"),
+    "TOKEND_KEYS_ENCRYPTION_METHOD": ("file", "file"),
+    "TOKEND_KEYS_ENCRYPTION_KEY_FILE": ("/run/secrets/key", Path("/run/secrets/key")),
+    "TOKEND_KEYS_ENCRYPTION_PASSPHRASE_FILE": ("/run/secrets/passphrase", Path("/run/secrets/passphrase")),
+    "TOKEND_KEYS_ENCRYPTION_KMS_KEY_ID": ("alias/tokend", "alias/tokend"),
+    "TOKEND_KEYS_ENCRYPTION_PREVIOUS_KMS_KEY_IDS": (
+        "arn:aws:kms:eu-west-1:123456789012:key/mrk-1a",
+        ["arn:aws:kms:eu-west-1:123456789012:key/mrk-1a"],
+    ),
+    "TOKEND_KEYS_ENCRYPTION_PREVIOUS_KEY_FILES": ("/run/a, /run/b", [Path("/run/a"), Path("/run/b")]),
+    "TOKEND_KEYS_ENCRYPTION_PREVIOUS_PASSPHRASE_FILES": ("/run/a", [Path("/run/a")]),
+    "TOKEND_KEYS_ENCRYPTION_ACCEPT_CLEAR": ("false", False),
     "TOKEND_KEYS_KMS_REGION": ("eu-west-1", "eu-west-1"),
     "TOKEND_KEYS_KMS_ENDPOINT_URL": ("https://kms.example/", "https://kms.example"),
     "TOKEND_KEYS_KMS_PROFILE": ("tokens", "tokens"),
@@ -148,7 +159,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_LOG_FORMAT": ("text", "text"),
 }
 
-#: The variables without which another one is nothing.
+#: The variables without which another one is nothing, with their values if they are not those above.
 COMPANIONS: dict[str, tuple[str, ...]] = {
     "TOKEND_COGNITO_SERVE_STALE": ("TOKEND_COGNITO_REUSE_TOKENS",),
     "TOKEND_GRPC_TLS_CERTIFICATE_FILE": ("TOKEND_GRPC_TLS_PRIVATE_KEY_FILE",),
@@ -157,6 +168,11 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "TOKEND_GRPC_IDENTIFY_BY": ("TOKEND_CALLERS_KEYS", "TOKEND_CALLERS_JWT", "TOKEND_POLICY"),
     "TOKEND_GRPC_LISTENERS": ("TOKEND_CALLERS_KEYS", "TOKEND_POLICY"),
     "TOKEND_KEYS_SIGNER": ("TOKEND_KEYS_KMS_REGION",),
+    "TOKEND_KEYS_ENCRYPTION_METHOD": ("TOKEND_KEYS_ENCRYPTION_KEY_FILE",),
+    "TOKEND_KEYS_ENCRYPTION_KEY_FILE": ("TOKEND_KEYS_ENCRYPTION_METHOD",),
+    "TOKEND_KEYS_ENCRYPTION_KMS_KEY_ID": ("TOKEND_KEYS_ENCRYPTION_METHOD=aws-kms", "TOKEND_KEYS_KMS_REGION"),
+    "TOKEND_KEYS_ENCRYPTION_PASSPHRASE_FILE": ("TOKEND_KEYS_ENCRYPTION_METHOD",),
+    "TOKEND_KEYS_ENCRYPTION_ACCEPT_CLEAR": ("TOKEND_KEYS_ENCRYPTION_METHOD", "TOKEND_KEYS_ENCRYPTION_KEY_FILE"),
     "TOKEND_AUDIT_REQUIRED": ("TOKEND_AUDIT_DESTINATION",),
     "TOKEND_STORE_PASSWORD_FILE": ("TOKEND_STORE_URL",),
     "TOKEND_STORE_RDS_IAM_REGION": ("TOKEND_STORE_URL",),
@@ -281,8 +297,9 @@ def test_a_variable_sets_its_setting(
 ) -> None:
     default = setting_of(load_config(None), variable)
     for each in (variable, *COMPANIONS.get(variable, ())):
-        given = SETTINGS[each][0]
-        monkeypatch.setenv(each, str(tls_files[given.strip("{}")]) if SETTINGS[each][1] is None else given)
+        name, _, value = each.partition("=")
+        given = value or SETTINGS[name][0]
+        monkeypatch.setenv(name, str(tls_files[given.strip("{}")]) if SETTINGS[name][1] is None else given)
     expected = SETTINGS[variable][1]
     if expected is None:
         expected = tls_files[SETTINGS[variable][0].strip("{}")]
@@ -309,6 +326,43 @@ def test_a_table_within_a_table_is_set_by_the_environment_too(load: Load, monkey
 )
 def test_a_connection_has_calls_for_more_than_all_threads(load: Load, settings: str, streams: int) -> None:
     assert load(f"{POOL}[grpc]\n{settings}").grpc.concurrent_streams == streams
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ('method = "file"', 'method = "file" needs one of key_file and passphrase_file'),
+        (
+            'method = "file"\nkey_file = "a"\npassphrase_file = "b"',
+            'method = "file" needs one of key_file and passphrase_file',
+        ),
+        (
+            'key_file = "a"',
+            'key_file: without method = "file" no key is encrypted by it; what only opens keys is previous_key_files',
+        ),
+        (
+            'method = "aws-kms"',
+            'method = "aws-kms" and kms_key_id belong together; what only opens keys is previous_kms_key_ids',
+        ),
+        (
+            'kms_key_id = "alias/x"',
+            'method = "aws-kms" and kms_key_id belong together; what only opens keys is previous_kms_key_ids',
+        ),
+        (
+            "accept_clear = false",
+            "accept_clear = false needs a method: new keys would be kept in clear, and be refused",
+        ),
+    ],
+)
+def test_an_encryption_that_contradicts_itself_is_refused(problems: Problems, settings: str, problem: str) -> None:
+    assert problems(f"{POOL}[keys.encryption]\n{settings}") == [f"keys.encryption: {problem}"]
+
+
+def test_a_kms_key_without_a_region_is_refused(problems: Problems) -> None:
+    settings = 'previous_kms_key_ids = ["arn:aws:kms:eu-west-1:123456789012:key/1a"]\nmethod = "aws-kms"\n'
+    assert problems(f'{POOL}[keys.encryption]\n{settings}kms_key_id = "alias/tokend"') == [
+        "keys: kms.region must name the region of KMS keys in encryption that are not given by their ARNs"
+    ]
 
 
 def test_the_environment_may_declare_pools(monkeypatch: pytest.MonkeyPatch) -> None:

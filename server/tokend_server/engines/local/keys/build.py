@@ -1,16 +1,26 @@
 """Builds what makes and opens private keys from the configuration."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
+from tokend_server.config.encryption import Encryption
+from tokend_server.engines.local.keys.file_wrapping import FILE, FileWrapping
 from tokend_server.engines.local.keys.kms_material import METHOD as AWS_KMS
+from tokend_server.engines.local.keys.kms_material import METHOD_OF_ENVELOPES as AWS_KMS_ENVELOPE
 from tokend_server.engines.local.keys.late import LateKeys
 from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod
-from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, WrappedKeys, Wrappings
+from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, WrappingFile
+from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
+
+#: The methods of keys whose `material` holds no private key.
+ELSEWHERE = frozenset({AWS_KMS})
 
 
 @contextmanager
@@ -23,7 +33,7 @@ def open_key_manager(config: Config, metrics: Metrics, clock: Clock) -> Iterator
         clock: The time.
 
     Raises:
-        ConfigError: The settings of where new keys are cannot be used.
+        ConfigError: The settings of where new keys are cannot be used, or what encrypts them.
     """
     with ExitStack() as undo:
 
@@ -32,8 +42,61 @@ def open_key_manager(config: Config, metrics: Metrics, clock: Clock) -> Iterator
 
             return undo.enter_context(open_kms_keys(config, metrics, clock))
 
-        stored, kms = StoredKeys(), LateKeys(open_kms)
-        makers: Mapping[str, KeyManager] = {"store": stored, "aws-kms": kms}
+        wrappings, kms = undo.enter_context(open_wrappings(config, metrics, clock)), LateKeys(open_kms)
+        openers: dict[str, KeyManager] = {
+            **{method: WrappedKeys(wrapping) for method, wrapping in wrappings.by_method.items()},
+            AWS_KMS: kms,
+        }
+        makers: dict[str, KeyManager] = {"store": WrappedKeys(wrappings.current), "aws-kms": kms}
         if config.keys.signer == "aws-kms":
             kms.begun()
-        yield KeysByMethod(makers[config.keys.signer], {CLEAR: stored, AWS_KMS: kms})
+        yield KeysByMethod(makers[config.keys.signer], openers)
+
+
+@contextmanager
+def open_wrappings(config: Config, metrics: Metrics, clock: Clock) -> Iterator[Wrappings]:
+    """How private keys are kept in the store, for a block.
+
+    Args:
+        config: The configuration.
+        metrics: Where requests to what holds wrapping keys are counted.
+        clock: The time.
+
+    Raises:
+        ConfigError: What encrypts them cannot be used.
+    """
+    if problems := encryption_problems(config):
+        raise ConfigError([*problems])
+    settings = config.keys.encryption
+    clear, files = Clear(), _files(settings)
+    by_method: dict[str, KeyWrapping] = {FILE: files, **({CLEAR: clear} if settings.accept_clear else {})}
+    current: dict[str, KeyWrapping] = {"none": clear, "file": files}
+    with ExitStack() as undo:
+        if settings.kms_key_ids:
+            from tokend_server.engines.local.keys.kms_build import open_kms_wrapping  # noqa: PLC0415 - loads boto3
+
+            kms = undo.enter_context(open_kms_wrapping(config, metrics, clock))
+            by_method[AWS_KMS_ENVELOPE] = current["aws-kms"] = kms
+        yield Wrappings(current[settings.method], by_method)
+
+
+def encryption_problems(config: Config) -> Sequence[str]:
+    """What is wrong with the files that encrypt keys, as `setting: problem`."""
+    return [f"keys.encryption: {problem}" for problem in _files(config.keys.encryption).check()]
+
+
+def _files(settings: Encryption) -> FileWrapping:
+    current: WrappingFile | None = None
+    if settings.key_file:
+        current = KeyFile(settings.key_file)
+    elif settings.passphrase_file:
+        current = _passphrase_file(settings.passphrase_file)
+    previous: list[WrappingFile] = [
+        *map(KeyFile, settings.previous_key_files),
+        *map(_passphrase_file, settings.previous_passphrase_files),
+    ]
+    return FileWrapping(current, previous, os.urandom)
+
+
+def _passphrase_file(path: Path) -> PassphraseFile:
+    return PassphraseFile(path, os.urandom)

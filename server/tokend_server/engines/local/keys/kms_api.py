@@ -10,7 +10,7 @@ from tokend_server.aws.fault_rows import Fault
 from tokend_server.aws.faults import error_code
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, FAULTS, ROWS
+from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, FAULTS, ROWS, faults_of
 from tokend_server.errors import EngineUnavailable, TokendError, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
@@ -21,7 +21,9 @@ Answer: TypeAlias = Mapping[str, Any]
 #: The member that each answer has, by which it is known for KMS's: botocore takes whatever is no JSON for one without.
 _MEMBERS: Mapping[str, str] = {
     "CreateKey": "KeyMetadata",
+    "Decrypt": "Plaintext",
     "DescribeKey": "KeyMetadata",
+    "GenerateDataKey": "CiphertextBlob",
     "GetPublicKey": "PublicKey",
     "ScheduleKeyDeletion": "KeyId",
     "Sign": "Signature",
@@ -68,7 +70,9 @@ class KmsApi:
         self.region = region
         self._methods: Mapping[str, Callable[..., Answer]] = {
             "CreateKey": client.create_key,
+            "Decrypt": client.decrypt,
             "DescribeKey": client.describe_key,
+            "GenerateDataKey": client.generate_data_key,
             "GetPublicKey": client.get_public_key,
             "ScheduleKeyDeletion": client.schedule_key_deletion,
             "Sign": client.sign,
@@ -141,7 +145,7 @@ class KmsApi:
                     deadline.check()
                 raise EngineUnavailable("AWS KMS did not answer in time.") from None
             # What has no row is a defect of ours.
-            raise (built(fault) if (fault := FAULTS.row(error)) else error) from None
+            raise (built(fault) if (fault := faults_of(operation).row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
         if _MEMBERS[operation] not in answered:

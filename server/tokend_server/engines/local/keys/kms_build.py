@@ -1,5 +1,6 @@
 """Builds the key manager on AWS KMS from the configuration."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -12,7 +13,9 @@ from tokend_server.config import Config
 from tokend_server.engines.local.keys.given_kms_key import GivenKmsKey
 from tokend_server.engines.local.keys.kms_api import KmsApi, KmsAttempts
 from tokend_server.engines.local.keys.kms_keys import KmsKeys, NewKeys
+from tokend_server.engines.local.keys.kms_material import region_of
 from tokend_server.engines.local.keys.kms_regions import KmsRegion, KmsRegions
+from tokend_server.engines.local.keys.kms_wrapping import KmsWrapping, KmsWrappingKey
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
@@ -50,6 +53,33 @@ def open_kms_keys(config: Config, metrics: Metrics, clock: Clock) -> Iterator[Km
         except ValueError as error:
             raise ConfigError([f"keys.kms: {error}"]) from error
         yield KmsKeys(regions, new_keys, clock)
+
+
+@contextmanager
+def open_kms_wrapping(config: Config, metrics: Metrics, clock: Clock) -> Iterator[KmsWrapping]:
+    """What encrypts private keys by KMS, for a block, at the end of which its connections are closed.
+
+    Args:
+        config: The configuration.
+        metrics: Where requests are counted.
+        clock: The time.
+
+    Raises:
+        ConfigError: The profile, the region or the endpoint cannot be used.
+    """
+    settings = config.keys.encryption
+    with closing(KmsRegions(partial(_open_region, config, metrics, clock))) as regions:
+
+        def opened(key_id: str) -> KmsWrappingKey:
+            region = region_of(key_id) if key_id.startswith("arn:") else config.keys.kms.region or ""
+            return key_id, regions.of(region).api
+
+        try:
+            current = opened(settings.kms_key_id) if settings.kms_key_id else None
+            previous = [opened(each) for each in settings.previous_kms_key_ids]
+        except ValueError as error:
+            raise ConfigError([f"keys.encryption: {error}"]) from error
+        yield KmsWrapping(current, previous, os.urandom)
 
 
 @contextmanager

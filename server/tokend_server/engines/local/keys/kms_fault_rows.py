@@ -1,6 +1,7 @@
 """What AWS KMS calls a failure, and what it is to the local engine: the tables of `kms_api`.
 
-Source of the codes: the API references of CreateKey, DescribeKey, GetPublicKey, ScheduleKeyDeletion and Sign.
+Source of the codes: the API references of CreateKey, Decrypt, DescribeKey, GenerateDataKey, GetPublicKey,
+ScheduleKeyDeletion and Sign.
 """
 
 from collections.abc import Mapping
@@ -86,6 +87,9 @@ ANSWERS: Mapping[str, Fault] = {
     "XksKeyAlreadyInUseException": _REFUSED,
     "XksKeyInvalidConfigurationException": _REFUSED,
     "XksKeyNotFoundException": _REFUSED,
+    # Of Decrypt, which has rows of its own.
+    "IncorrectKeyException": _REFUSED,
+    "InvalidCiphertextException": _REFUSED,
     DRY_RUN_PASSED: _REFUSED,  # no failure, and never treated as one: here it is not to be tried again
     "UnknownOperationException": _REFUSED,
     **ROWS.answers,
@@ -95,6 +99,68 @@ ANSWERS: Mapping[str, Fault] = {
 EXCEPTIONS: Mapping[str, Fault | None] = ROWS.exceptions
 
 #: What is called.
-OPERATIONS = frozenset({"CreateKey", "DescribeKey", "GetPublicKey", "ScheduleKeyDeletion", "Sign"})
+OPERATIONS = frozenset(
+    {
+        "CreateKey",
+        "Decrypt",
+        "DescribeKey",
+        "GenerateDataKey",
+        "GetPublicKey",
+        "ScheduleKeyDeletion",
+        "Sign",
+    }
+)
 
 FAULTS = Faults(ROWS, ANSWERS, EXCEPTIONS, OPERATIONS)
+
+
+class OtherKey(EngineMisconfigured):
+    """Raised when KMS has encrypted something by another key than the one that is named."""
+
+
+class NotDecrypted(EngineMisconfigured):
+    """Raised when KMS has not encrypted something, or not in this encryption context."""
+
+
+_NO_WRAPPING_KEY = Fault(
+    EngineMisconfigured,
+    "AWS KMS has not the key that encrypts signing keys.",
+    "AWS KMS has no key of the name in keys.encryption.kms_key_id or previous_kms_key_ids in its account and region. "
+    "Check the names.",
+)
+_WRAPPING_KEY_NOT_ENABLED = Fault(
+    EngineMisconfigured,
+    "AWS KMS does not let the key be used that encrypts signing keys.",
+    "The key is disabled, or its deletion is scheduled, after which what it has encrypted is lost. Enable it or cancel "
+    "its deletion in AWS KMS, and encrypt signing keys by another one: `tokend keys rewrap`.",
+)
+_NO_WRAPPING_KEY_AT_ALL = Fault(
+    EngineMisconfigured,
+    "AWS KMS does not encrypt with the key.",
+    "The key in keys.encryption.kms_key_id is for something else: it has to be a symmetric one, SYMMETRIC_DEFAULT, for "
+    "ENCRYPT_DECRYPT.",
+)
+
+#: By the code of KMS's answer to what is asked of a key that encrypts signing keys; the others are as above.
+WRAPPING_ANSWERS: Mapping[str, Fault] = {
+    **ANSWERS,
+    "NotFoundException": _NO_WRAPPING_KEY,
+    "InvalidArnException": _NO_WRAPPING_KEY,
+    "DisabledException": _WRAPPING_KEY_NOT_ENABLED,
+    "KMSInvalidStateException": _WRAPPING_KEY_NOT_ENABLED,
+    "InvalidKeyUsageException": _NO_WRAPPING_KEY_AT_ALL,
+    "KeyUnavailableException": Fault(
+        EngineUnavailable, "AWS KMS cannot reach the key now that encrypts signing keys.", _KEY_AWAY.advice
+    ),
+    "IncorrectKeyException": Fault(OtherKey, "AWS KMS has encrypted a signing key by another key.", "Name that key."),
+    "InvalidCiphertextException": Fault(
+        NotDecrypted, "AWS KMS has not encrypted the signing key.", "Restore the store from a backup."
+    ),
+}
+
+_WRAPPING_FAULTS = Faults(ROWS, WRAPPING_ANSWERS, EXCEPTIONS, OPERATIONS)
+
+
+def faults_of(operation: str) -> Faults:
+    """The tables for what goes wrong in an operation."""
+    return _WRAPPING_FAULTS if operation in {"Decrypt", "GenerateDataKey"} else FAULTS

@@ -3,7 +3,7 @@
 import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +15,9 @@ from tokend_server.model import Secret
 
 #: The `method` of such material.
 METHOD = "aws-kms"
+
+#: The `method` of private keys that are kept in the store, under data keys of KMS.
+METHOD_OF_ENVELOPES: Final = "aws-kms-envelope"
 
 #: The ARN of a key ("Resource types defined by AWS Key Management Service", service authorization reference).
 KEY_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", re.ASCII)

@@ -39,7 +39,7 @@ class KeysByMethod:
         method = method_of(key.material)
         if method in self._openers:
             return self._openers[method].open(key)
-        raise _of_another_configuration(key, method) if method else unusable(key)
+        raise not_opened(key)
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
         if opener := self._openers.get(method_of(key.material)):
@@ -62,10 +62,16 @@ def method_of(material: Secret) -> str:
     return method if isinstance(method, str) and _METHOD.fullmatch(method) and method != CLEAR else ""
 
 
-def _of_another_configuration(key: SigningKey, method: str) -> EngineMisconfigured:
-    error = unusable(key)
+def not_opened(key: SigningKey) -> EngineMisconfigured:
+    """The error of a key whose method this process is not configured for."""
+    error, method = unusable(key), method_of(key.material)
+    if not method:
+        return error
     error.advice = (
-        f"It is kept by the method {method}, for which this process is not configured: give [keys] here what the "
+        "It is kept in clear, which keys.encryption.accept_clear = false refuses. If it is one of yours, set that to "
+        "true until `tokend keys rewrap` has encrypted it; if it is none, remove it: others can write the store."
+        if method == CLEAR
+        else f"It is kept by the method {method}, for which this process is not configured: give [keys] here what the "
         "processes have that made the key."
     )
     return error

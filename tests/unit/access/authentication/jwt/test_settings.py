@@ -39,7 +39,7 @@ def config_with(directory: Path, provider: OidcProvider, issuer: dict[str, Any],
                 **callers,
             },
             "policy": {"all": {"callers": ["**"], "pools": ["*"], "operations": ["*"]}},
-            "store": {"url": f"sqlite:///{directory / 'tokend.db'}"},
+            "data_dir": directory,
             "pools": {
                 POOL: {
                     "developer_provider_name": "login.shop.example",

@@ -1,0 +1,115 @@
+"""Private keys under wrapping keys in files."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from pydantic import Field
+
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.manager import unusable
+from tokend_server.engines.local.keys.sealed import (
+    NONCE_BYTES,
+    Material,
+    RandomBytes,
+    WrappingKey,
+    associated_data,
+    read_material,
+)
+from tokend_server.engines.local.keys.wrapping_files import Scrypt, WrappingFile
+from tokend_server.errors import EngineMisconfigured
+from tokend_server.model import Secret
+
+FILE: Final = "file"
+
+
+class FileMaterial(Material):
+    """The `material` of a key under a wrapping key in a file.
+
+    Attributes:
+        scrypt: How the wrapping key was derived from a passphrase; None for one that stands in the file.
+    """
+
+    method: Literal["file"] = FILE
+    wrapping_key: str = Field(pattern="^[0-9a-f]{16}$")
+    scrypt: Scrypt | None = None
+
+
+class FileWrapping:
+    """The `KeyWrapping` by files.
+
+    Args:
+        current: What new keys are wrapped with; None where the files only open keys.
+        previous: What else opens keys.
+        random_bytes: Makes nonces.
+    """
+
+    def __init__(
+        self, current: WrappingFile | None, previous: Sequence[WrappingFile], random_bytes: RandomBytes
+    ) -> None:
+        self._current = current
+        self._files = (*([current] if current else ()), *previous)
+        self._random_bytes = random_bytes
+
+    def check(self) -> list[str]:
+        """What is wrong with the files, a text for each."""
+        return [str(error) for file in self._files if (error := _problem(file))]
+
+    def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:
+        if self._current is None:
+            raise AssertionError("no file is configured for new keys")
+        try:
+            key, scrypt = self._current.new()
+        except ValueError as error:
+            raise _cannot_encrypt(str(error)) from None
+        nonce = self._random_bytes(NONCE_BYTES)
+        ciphertext = key.encrypt(private_key, nonce, associated_data(FILE, kid, algorithm))
+        return FileMaterial(wrapping_key=key.key_id, nonce=nonce, ciphertext=ciphertext, scrypt=scrypt).written()
+
+    def unwrap(self, key: SigningKey) -> Secret:
+        material = read_material(FileMaterial, key)
+        problems = []
+        for file in self._files:
+            try:
+                wrapping_key = _fitting(file, material)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            if wrapping_key:
+                return wrapping_key.decrypt(key, material)
+        refused = unusable(key)
+        refused.advice = "; ".join([*problems, _not_held(material)])
+        raise refused
+
+    def is_current(self, key: SigningKey) -> bool:
+        material = read_material(FileMaterial, key)
+        try:
+            return self._current is not None and _fitting(self._current, material) is not None
+        except ValueError as error:
+            raise _cannot_encrypt(str(error)) from None
+
+
+def _problem(file: WrappingFile) -> ValueError | None:
+    try:
+        file.check()
+    except ValueError as error:
+        return error
+    return None
+
+
+def _fitting(file: WrappingFile, material: FileMaterial) -> WrappingKey | None:
+    key = file.of(material.scrypt)
+    return key if key and key.key_id == material.wrapping_key else None
+
+
+def _not_held(material: FileMaterial) -> str:
+    kind = "passphrase" if material.scrypt else "key"
+    return (
+        f"It is encrypted by a wrapping key, {material.wrapping_key}, that no file of [keys.encryption] holds: name "
+        f"the file with that {kind} in previous_{kind}_files."
+    )
+
+
+def _cannot_encrypt(problem: str) -> EngineMisconfigured:
+    error = EngineMisconfigured("Signing keys cannot be encrypted.")
+    error.advice = f"keys.encryption: {problem}"
+    return error

@@ -1,0 +1,114 @@
+"""Keeps all private keys in another way: each by itself, and nothing of it changes for those who use it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import NamedTuple
+
+from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.keys.opening import method_of, not_opened
+from tokend_server.engines.local.keys.store import KeyStore
+from tokend_server.engines.local.keys.wrapping import Wrappings
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import Secret
+
+#: How often a key is tried that another process changes at the same time.
+_ATTEMPTS = 5
+
+
+class Rewrap(Enum):
+    """What a rewrap does with a key."""
+
+    REWRAPPED = "rewrapped"
+    TO_BE_REWRAPPED = "to be rewrapped"
+    IS_CURRENT = "is current"
+    IS_ELSEWHERE = "is not in the store"
+    WAS_REMOVED = "was removed meanwhile"
+
+
+class Rewrapped(NamedTuple):
+    """A key, and what a rewrap has done with it.
+
+    Attributes:
+        key: The key as it was read.
+        done: What was done.
+    """
+
+    key: SigningKey
+    done: Rewrap
+
+
+class Rewrapping:
+    """A rewrap of all keys of a store, which processes that serve follow within seconds.
+
+    One that was broken off is repeated: each key is either as it was or as it is to be.
+
+    Args:
+        store: The keys.
+        wrappings: How keys may be kept, and how new ones are.
+        elsewhere: The methods of keys whose `material` holds no private key.
+    """
+
+    def __init__(self, store: KeyStore, wrappings: Wrappings, elsewhere: frozenset[str] = frozenset()) -> None:
+        self._store = store
+        self._wrappings = wrappings
+        self._elsewhere = elsewhere
+
+    def plan(self) -> Sequence[Rewrapped]:
+        """What `run` would do. Each key that is to be rewrapped is opened for it, and nothing is changed.
+
+        Raises:
+            EngineUnavailable: The store, or what holds a wrapping key, does not answer.
+            LastingError: A key cannot be opened, or what holds a wrapping key does not let it be used.
+        """
+        return [Rewrapped(key, self._due(key)) for key in self._store.signing_keys()]
+
+    def run(self) -> Iterator[Rewrapped]:
+        """Rewraps the keys, after all have been opened.
+
+        Raises:
+            EngineUnavailable: As `plan`; keys that were yielded are done.
+            LastingError: As `plan`.
+        """
+        for planned in self.plan():
+            yield planned if planned.done is not Rewrap.TO_BE_REWRAPPED else self._rewrapped(planned.key)
+
+    def _due(self, key: SigningKey) -> Rewrap:
+        if method_of(key.material) in self._elsewhere:
+            return Rewrap.IS_ELSEWHERE
+        self._unwrapped(key)
+        return Rewrap.IS_CURRENT if self._is_current(key) else Rewrap.TO_BE_REWRAPPED
+
+    def _is_current(self, key: SigningKey) -> bool:
+        current = self._wrappings.current
+        return self._wrappings.by_method.get(method_of(key.material)) is current and current.is_current(key)
+
+    def _rewrapped(self, key: SigningKey) -> Rewrapped:
+        now: SigningKey | None = key
+        for _ in range(_ATTEMPTS):
+            if now is None:
+                return Rewrapped(key, Rewrap.WAS_REMOVED)
+            if self._is_current(now):
+                return Rewrapped(key, Rewrap.IS_CURRENT)
+            try:
+                self._store.replace_material(now, self._wrapped(now))
+            except StaleReading:
+                now = next((each for each in self._store.signing_keys() if each.kid == key.kid), None)
+                continue
+            return Rewrapped(key, Rewrap.REWRAPPED)
+        raise EngineUnavailable("The signing keys are being changed by too many processes at once.")
+
+    def _wrapped(self, key: SigningKey) -> Secret:
+        """The new `material` of a key, which has been opened once before the old one is given up."""
+        private_key, current = self._unwrapped(key), self._wrappings.current
+        material = current.wrap(key.kid, key.algorithm, private_key)
+        if current.unwrap(replace(key, material=material)) != private_key:
+            raise AssertionError("a key that was wrapped is not the same when it is unwrapped")
+        return material
+
+    def _unwrapped(self, key: SigningKey) -> Secret:
+        wrapping = self._wrappings.by_method.get(method_of(key.material))
+        if wrapping is None:
+            raise not_opened(key)
+        return wrapping.unwrap(key)

@@ -1,0 +1,120 @@
+"""Private keys under a wrapping key: AES-256-GCM (NIST SP 800-38D), with what their records say as associated data.
+
+So a ciphertext opens for the key, the algorithm and the method that it was made for, and for nothing else.
+"""
+
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.manager import unusable
+from tokend_server.model import Secret
+
+#: Bytes of a wrapping key.
+KEY_BYTES = 32
+
+#: Bytes of a nonce. It is random: a wrapping key is good for 2^32 keys (NIST SP 800-38D, section 8.3).
+NONCE_BYTES = 12
+
+#: What no other use of a wrapping key has in its associated data.
+_USE = "tokend signing key"
+
+_ID_LABEL = b"tokend wrapping key id"
+_ID_BYTES = 8
+
+#: Gives a number of unpredictable random bytes.
+RandomBytes = Callable[[int], bytes]
+
+_AnyMaterial = TypeVar("_AnyMaterial", bound="Material")
+
+
+def _decoded(value: object) -> object:
+    return b64decode(value, validate=True) if isinstance(value, str) else value
+
+
+#: Bytes that JSON has in base64.
+Base64 = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    PlainSerializer(lambda value: b64encode(value).decode("ascii"), when_used="json"),
+]
+
+
+class Material(BaseModel):
+    """What the `material` of an encrypted key has, whatever the method.
+
+    Attributes:
+        method: Which of them.
+        version: The form of this object.
+        wrapping_key: Names the wrapping key; tells nothing of it.
+        nonce: The nonce.
+        ciphertext: The private key, PKCS #8, PEM, with the tag of GCM at the end.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    method: str
+    version: Literal[1] = 1
+    wrapping_key: str = Field(min_length=1, max_length=2048)
+    nonce: Base64 = Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)
+    ciphertext: Base64 = Field(min_length=17, max_length=65_536)
+
+    def written(self) -> Secret:
+        """The `material`: one JSON object."""
+        return Secret(self.model_dump_json(exclude_none=True))
+
+
+class WrappingKey:
+    """A wrapping key, which never shows itself.
+
+    Args:
+        key: 32 bytes.
+
+    Attributes:
+        key_id: Names it. It is a keyed digest, from which the key cannot be found.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self.key_id = hmac.digest(key, _ID_LABEL, hashlib.sha256)[:_ID_BYTES].hex()
+
+    def encrypt(self, private_key: Secret, nonce: bytes, associated_data: bytes) -> bytes:
+        """The ciphertext of a private key, with its tag."""
+        return self._cipher.encrypt(nonce, private_key.reveal().encode(), associated_data)
+
+    def decrypt(self, key: SigningKey, material: Material) -> Secret:
+        """The private key of a record.
+
+        Raises:
+            EngineMisconfigured: The record was changed since it was made, or is not of this wrapping key.
+        """
+        about = associated_data(material.method, key.kid, key.algorithm)
+        try:
+            return Secret(self._cipher.decrypt(material.nonce, material.ciphertext, about).decode())
+        except InvalidTag:
+            raise unusable(key) from None
+
+
+def associated_data(method: str, kid: str, algorithm: SigningAlgorithm) -> bytes:
+    """What a ciphertext is bound to."""
+    return orjson.dumps([_USE, 1, method, kid, algorithm.value])
+
+
+def read_material(kind: type[_AnyMaterial], key: SigningKey) -> _AnyMaterial:
+    """The `material` of a record.
+
+    Raises:
+        EngineMisconfigured: It is not of that kind.
+    """
+    try:
+        return kind.model_validate_json(key.material.reveal())
+    except ValidationError:
+        raise unusable(key) from None

@@ -1,0 +1,179 @@
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.fakes.clock import FakeClock
+
+from tokend_server.clock import Deadline
+from tokend_server.config import KeyTimes
+from tokend_server.engines.local.keys.file_wrapping import FILE, FileWrapping
+from tokend_server.engines.local.keys.jws import TokenType
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.manager import new_signing_key
+from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method_of
+from tokend_server.engines.local.keys.rewrapping import Rewrap, Rewrapped, Rewrapping
+from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, WrappedKeys, Wrappings
+from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile
+from tokend_server.engines.local.stores.sqlite.store import SqliteStore, open_store
+from tokend_server.errors import EngineMisconfigured, EngineUnavailable
+from tokend_server.model import Secret
+
+CLEARLY = Clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(open_store(tmp_path / "tokend.db")) as opened:
+        opened.migrate()
+        for generation, algorithm in enumerate(
+            (SigningAlgorithm.ES256, SigningAlgorithm.ES256, SigningAlgorithm.RS256)
+        ):
+            opened.add_signing_key(
+                new_signing_key(StoredKeys(), algorithm, generation=generation + 1, created=generation)
+            )
+        yield opened
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> KeyFile:
+    path = tmp_path / "key"
+    path.write_bytes(os.urandom(32))
+    return KeyFile(path)
+
+
+def under(file: KeyFile | PassphraseFile, *previous: KeyFile | PassphraseFile) -> Wrappings:
+    wrapping = FileWrapping(file, previous, os.urandom)
+    return Wrappings(wrapping, {CLEAR: CLEARLY, FILE: wrapping})
+
+
+def in_clear(*previous: KeyFile | PassphraseFile) -> Wrappings:
+    return Wrappings(CLEARLY, {CLEAR: CLEARLY, FILE: FileWrapping(None, previous, os.urandom)})
+
+
+def run(store: SqliteStore, wrappings: Wrappings) -> list[Rewrap]:
+    return [each.done for each in Rewrapping(store, wrappings).run()]
+
+
+def unchanged(key: SigningKey) -> SigningKey:
+    """What verifiers and the plan see of a key."""
+    return replace(key, material=Secret(""))
+
+
+def private_keys(store: SqliteStore, wrappings: Wrappings) -> list[Secret]:
+    return [wrappings.by_method[method_of(key.material)].unwrap(key) for key in store.signing_keys()]
+
+
+def test_keys_go_from_one_way_to_another_and_stay_what_they_are(
+    store: SqliteStore, key_file: KeyFile, tmp_path: Path
+) -> None:
+    other, passphrase = tmp_path / "other", tmp_path / "passphrase"
+    other.write_bytes(os.urandom(32))
+    passphrase.write_bytes(b"correct horse battery staple")
+    second, third = KeyFile(other), PassphraseFile(passphrase, os.urandom)
+    before = store.signing_keys()
+    ways = (under(key_file), under(second, key_file), under(third, second), in_clear(third))
+    methods = []
+    for wrappings in ways:
+        assert run(store, wrappings) == [Rewrap.REWRAPPED] * 3
+        assert run(store, wrappings) == [Rewrap.IS_CURRENT] * 3
+        methods.append({method_of(key.material) for key in store.signing_keys()})
+        assert list(map(unchanged, store.signing_keys())) == list(map(unchanged, before))
+        assert private_keys(store, wrappings) == [key.material for key in before]
+    assert methods == [{FILE}, {FILE}, {FILE}, {CLEAR}]
+    assert store.signing_keys() == before
+
+
+def test_a_process_that_serves_publishes_the_same_and_signs_on(store: SqliteStore, key_file: KeyFile) -> None:
+    wrappings, clock = under(key_file), FakeClock(now=1000)
+    manager = KeysByMethod(WrappedKeys(wrappings.current), {m: WrappedKeys(w) for m, w in wrappings.by_method.items()})
+    signer = TokenSigner(store, manager, clock, KeyTimes())
+    signer.refresh()
+    published = signer.key_set().jwks
+    run(store, wrappings)
+    signer.refresh()
+    assert signer.key_set().jwks == published
+    assert signer.sign({}, SigningAlgorithm.RS256, TokenType.JWS, Deadline(clock)).key_id
+
+
+def test_a_plan_changes_nothing(store: SqliteStore, key_file: KeyFile) -> None:
+    before = store.signing_keys()
+    planned = Rewrapping(store, under(key_file)).plan()
+    assert planned == [Rewrapped(key, Rewrap.TO_BE_REWRAPPED) for key in before]
+    assert store.signing_keys() == before
+
+
+def test_nothing_is_changed_while_a_key_cannot_be_opened(store: SqliteStore, key_file: KeyFile) -> None:
+    last = store.signing_keys()[-1]
+    store.replace_material(last, FileWrapping(key_file, (), os.urandom).wrap(last.kid, last.algorithm, last.material))
+    before = store.signing_keys()
+    other = FileWrapping(None, (), os.urandom)
+    ways: list[dict[str, KeyWrapping]] = [{CLEAR: CLEARLY}, {CLEAR: CLEARLY, FILE: other}, {FILE: other}]
+    for by_method in ways:
+        with pytest.raises(EngineMisconfigured):
+            run(store, Wrappings(CLEARLY, by_method))
+    assert store.signing_keys() == before
+
+
+def test_a_key_that_is_not_in_the_store_is_left_alone(store: SqliteStore, key_file: KeyFile) -> None:
+    last = store.signing_keys()[-1]
+    store.replace_material(last, Secret('{"method": "elsewhere"}'))
+    rewrapping = Rewrapping(store, under(key_file), frozenset({"elsewhere"}))
+    assert [each.done for each in rewrapping.run()] == [Rewrap.REWRAPPED, Rewrap.REWRAPPED, Rewrap.IS_ELSEWHERE]
+
+
+class Meddling:
+    """A store in which another process changes a key just before this one does."""
+
+    def __init__(self, store: SqliteStore, meddle: Callable[[SigningKey], object]) -> None:
+        self._store = store
+        self._meddle = meddle
+        self.signing_keys = store.signing_keys
+
+    def replace_material(self, key: SigningKey, material: Secret) -> None:
+        self._meddle(key)
+        self._store.replace_material(key, material)
+
+
+def meddled(store: SqliteStore, wrappings: Wrappings, meddle: Callable[[SigningKey], object]) -> list[Rewrap]:
+    return [each.done for each in Rewrapping(Meddling(store, meddle), wrappings).run()]  # type: ignore[arg-type]
+
+
+def test_of_two_at_once_each_key_is_rewrapped_by_one(store: SqliteStore, key_file: KeyFile) -> None:
+    wrappings, private = under(key_file), [key.material for key in store.signing_keys()]
+    others: list[Rewrap] = []
+    done = meddled(store, wrappings, lambda _key: others.extend(run(store, wrappings)))
+    assert done == [Rewrap.IS_CURRENT] * 3
+    assert others == [Rewrap.REWRAPPED] * 3 + [Rewrap.IS_CURRENT] * 6
+    assert private_keys(store, wrappings) == private
+
+
+def test_a_key_that_is_removed_meanwhile_stays_removed(store: SqliteStore, key_file: KeyFile) -> None:
+    kids = [key.kid for key in store.signing_keys()]
+
+    def remove(key: SigningKey) -> None:
+        if key.kid == kids[1]:
+            store.remove_signing_key(key.kid, lambda _keys: None)
+
+    assert meddled(store, under(key_file), remove) == [Rewrap.REWRAPPED, Rewrap.WAS_REMOVED, Rewrap.REWRAPPED]
+    assert [key.kid for key in store.signing_keys()] == [kids[0], kids[2]]
+
+
+def test_two_who_rewrap_by_different_keys_do_not_go_on_for_good(
+    store: SqliteStore, key_file: KeyFile, tmp_path: Path
+) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(os.urandom(32))
+    other = KeyFile(path)
+
+    def undo(_key: SigningKey) -> None:
+        run(store, in_clear(key_file, other))
+        run(store, under(other, key_file))
+
+    with pytest.raises(EngineUnavailable, match="too many processes"):
+        meddled(store, under(key_file, other), undo)
+    assert run(store, under(key_file, other)) == [Rewrap.REWRAPPED] * 3
