@@ -17,7 +17,7 @@ from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method
 from tokend_server.engines.local.keys.rewrapping import Rewrap, Rewrapped, Rewrapping
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
-from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, WrappedKeys, Wrappings
+from tokend_server.engines.local.keys.wrapping import Clear, WrappedKeys, Wrappings
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile
 from tokend_server.engines.local.stores.sqlite.store import SqliteStore, open_store
 from tokend_server.errors import EngineMisconfigured, EngineUnavailable
@@ -107,15 +107,31 @@ def test_a_plan_changes_nothing(store: SqliteStore, key_file: KeyFile) -> None:
     assert store.signing_keys() == before
 
 
-def test_nothing_is_changed_while_a_key_cannot_be_opened(store: SqliteStore, key_file: KeyFile) -> None:
+def test_nothing_is_changed_while_a_key_cannot_be_opened(store: SqliteStore, key_file: KeyFile, tmp_path: Path) -> None:
+    path = tmp_path / "lost"
+    path.write_bytes(os.urandom(32))
     last = store.signing_keys()[-1]
-    store.replace_material(last, FileWrapping(key_file, (), os.urandom).wrap(last.kid, last.algorithm, last.material))
-    before = store.signing_keys()
-    other = FileWrapping(None, (), os.urandom)
-    ways: list[dict[str, KeyWrapping]] = [{CLEAR: CLEARLY}, {CLEAR: CLEARLY, FILE: other}, {FILE: other}]
-    for by_method in ways:
+    lost = FileWrapping(KeyFile(path), (), os.urandom)
+    store.replace_material(last, lost.wrap(last.kid, last.algorithm, last.material))
+    before, wrappings = store.signing_keys(), under(key_file)
+    for by_method in (wrappings.by_method, {FILE: wrappings.current}, {CLEAR: CLEARLY}):
         with pytest.raises(EngineMisconfigured):
-            run(store, Wrappings(CLEARLY, by_method))
+            run(store, Wrappings(wrappings.current, by_method))
+        assert store.signing_keys() == before
+
+
+def test_a_form_that_does_not_open_is_never_kept(store: SqliteStore, key_file: KeyFile) -> None:
+    class Lossy(Clear):
+        def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:
+            return Secret(super().wrap(kid, algorithm, private_key).reveal()[:-9])
+
+        def is_current(self, key: SigningKey) -> bool:
+            del key
+            return False
+
+    before = store.signing_keys()
+    with pytest.raises(AssertionError, match="not the same"):
+        run(store, Wrappings(Lossy(), under(key_file).by_method))
     assert store.signing_keys() == before
 
 
