@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.dynamodb import table_name, table_url
+from tests.support.rewrapping import rewrapped_where_they_are
 from tests.support.server_process import POOL_ID
 from tests.support.tokend import run
 
@@ -30,6 +31,10 @@ def test_a_store_is_made_and_used(config: str) -> None:
     assert run("identities", "describe", *pool, made[0]).returncode == 1
     assert run("keys", "add", "ES256", "--config", config).returncode == 0
     assert len(run("keys", "list", "--config", config).stdout.splitlines()) >= 1
+
+
+def test_its_keys_are_encrypted_and_stay_what_they_are(config: str, tmp_path: Path) -> None:
+    rewrapped_where_they_are(Path(config), tmp_path)
 
 
 def test_a_store_without_its_table_says_what_to_do(config: str, tmp_path: Path) -> None:
