@@ -116,9 +116,7 @@ class Readiness:
     def _look_and_log(self) -> None:
         seen = self.look()
         if seen.problems:
-            _log.warning(
-                "some pools cannot be served" if seen.ready else "not ready", extra={"problems": seen.problems}
-            )
+            _log.warning("ready, with problems" if seen.ready else "not ready", extra={"problems": seen.problems})
 
 
 class _Checked(NamedTuple):

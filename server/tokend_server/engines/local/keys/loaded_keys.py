@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from joserfc.jwk import ECKey, RSAKey
 
+from tokend_server.clock import Clock
 from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.jws import JwsSigner
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, succession, tokens_expired_by
@@ -48,24 +49,26 @@ class LoadedKeys:
 NO_KEYS = LoadedKeys((), {}, {}, dict.fromkeys(SigningAlgorithm, ()), {}, {}, {}, b'{"keys": []}')
 
 
-def load_keys(
+def load_keys(  # noqa: PLR0913, PLR0917 - a reading, and all that it is seen by
     records: tuple[SigningKey, ...],
     manager: KeyManager,
     before: LoadedKeys,
+    kept_until: float,
     times: KeyTimes,
-    monotonic: Callable[[], float],
+    clock: Clock,
 ) -> LoadedKeys:
     """Opens the keys of a reading, except those that are open already.
 
-    A key that this process comes by late, since it could not read it or the maker was halted before it was kept, signs
-    here only when verifiers have had the time to fetch it from here. What is there at the first reading signs at once.
+    A key that came late into the store, since its maker was halted, signs only when no verifier keeps a key set of
+    before. What is there at the first reading signs at once.
 
     Args:
         records: All keys.
         manager: Opens them.
         before: The last reading.
+        kept_until: When verifiers no longer keep what they were served since that, by the monotonic clock.
         times: The times of keys.
-        monotonic: The monotonic clock.
+        clock: The time.
     """
     opened, failures = _opened(records, manager, before)
     usable = [record for record in records if record.kid in opened]
@@ -77,7 +80,7 @@ def load_keys(
         successions={algorithm: succession(usable, algorithm) for algorithm in SigningAlgorithm},
         signers={record.kid: JwsSigner(record, opened[record.kid]) for record in usable},
         published_until={kid: math.inf if end is None else end - times.clock_skew for kid, end in ends.items()},
-        held=_held(usable, before, times, monotonic()),
+        held=_held(records, before, kept_until, times, clock),
         jwks=_jwks(usable, opened),
     )
 
@@ -97,12 +100,18 @@ def _opened(
     return opened, failures
 
 
-def _held(keys: Iterable[SigningKey], before: LoadedKeys, times: KeyTimes, now: float) -> dict[str, float]:
-    if not before.records:
-        return {}
-    leads = {key.kid: min(times.verifiers_know_by, key.signs_from - key.creation_date) for key in keys}
-    fresh = {kid: now + lead for kid, lead in leads.items() if kid not in before.opened and lead > 0}
-    return fresh | {kid: until for kid, until in before.held.items() if kid in leads and until > now}
+def _held(
+    keys: Sequence[SigningKey], before: LoadedKeys, kept_until: float, times: KeyTimes, clock: Clock
+) -> dict[str, float]:
+    now = clock.monotonic()
+    held = {key.kid: before.held[key.kid] for key in keys if before.held.get(key.kid, now) > now}
+    known = {key.kid for key in before.records}
+    for key in keys if known else ():
+        lead = min(times.verifiers_know_by, key.signs_from - key.creation_date)
+        signs_soon = key.signs_from - clock.now() < lead + times.clock_skew
+        if key.kid not in known and lead > 0 and signs_soon:
+            held[key.kid] = min(now + lead, kept_until)
+    return held
 
 
 def _jwks(records: Sequence[SigningKey], keys: Mapping[str, PrivateKey]) -> bytes:

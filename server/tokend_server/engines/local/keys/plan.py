@@ -70,10 +70,10 @@ def plan(
 
 
 def next_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: KeyTimes, now: float) -> Step:
-    """What brings the next key of an algorithm now: it is added, or waits already."""
+    """What brings the next key of an algorithm now: it is added, or one waits that signs no later than it would."""
     found = succession(keys, algorithm)
-    if waiting := sorted(_beginnings(found, now), key=attrgetter("at")):
-        return waiting[0]
+    if waiting := [step for step in _beginnings(found, now) if step.at <= now + times.publish_before]:
+        return min(waiting, key=attrgetter("at"))
     generation = found[0].generation + 1 if found else 1
     return _addition(algorithm, generation, at=int(now), signs_from=int(now) + times.publish_before)
 

@@ -80,9 +80,10 @@ class TokenSigner:
         """
         read_at = self._clock.monotonic()
         records = self._store.signing_keys()
-        self._read_at = read_at
         if records != self._loaded.records or self._loaded.failures:
-            self._loaded = load_keys(records, self._manager, self._loaded, self._times, self._clock.monotonic)
+            kept_until = self._read_at + self._times.publish_before - self._times.clock_skew
+            self._loaded = load_keys(records, self._manager, self._loaded, kept_until, self._times, self._clock)
+        self._read_at = read_at
         for failure in self._loaded.failures.values():
             raise failure
 
