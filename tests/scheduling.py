@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _LONG = (
     "tests/clients/test_java.py",
     "tests/clients/test_consumers.py",
+    "tests/key_rotations/",
     "tests/clients/test_go.py",
     "tests/clients/test_go_module.py",
     "tests/envoy/test_sidecar.py",

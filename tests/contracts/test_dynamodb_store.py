@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT
+from tests.contracts.key_rotation_contract import KeyRotationContract
 from tests.contracts.key_store_contract import KeyStoreContract
 from tests.contracts.store_contract import StoreContract
 from tests.fakes.cognito_upstream import ACCESS_KEY
@@ -28,14 +29,14 @@ def dynoxide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-class TestDynamoDbStoreOnMoto(StoreContract, KeyStoreContract):
+class TestDynamoDbStoreOnMoto(StoreContract, KeyStoreContract, KeyRotationContract):
     @pytest.fixture
     def url(self, moto_url: str) -> str:
         return table_url(moto_url, table_name())
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
-class TestDynamoDbStoreOnDynoxide(StoreContract, KeyStoreContract):
+class TestDynamoDbStoreOnDynoxide(StoreContract, KeyStoreContract, KeyRotationContract):
     @pytest.fixture
     def url(self, dynoxide_url: str) -> str:
         return table_url(dynoxide_url, table_name())

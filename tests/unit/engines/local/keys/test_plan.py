@@ -108,6 +108,7 @@ def test_a_key_that_waits_is_the_rotation_asked_for() -> None:
     first, second = key(1, NOW - DAY), key(2, NOW + 60)
     assert next_key([first], ES256, TIMES, NOW + 0.5) == add(NOW, 2, NOW + HOUR)
     assert next_key([first, second], ES256, TIMES, NOW) == sign(second)
+    assert next_key([first, key(2, NOW + HOUR + 1)], ES256, TIMES, NOW) == add(NOW, 3, NOW + HOUR)
     assert next_key([], ES256, TIMES, NOW) == add(NOW, 1, NOW + HOUR)
 
 

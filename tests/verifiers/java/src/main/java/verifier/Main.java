@@ -10,11 +10,14 @@ import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
+import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.springframework.security.oauth2.core.DelegatingOAuth2TokenValidator;
@@ -31,44 +34,56 @@ import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
  * Verifies tokens with Nimbus JOSE + JWT and with Spring Security, set up from the issuer's URL and the audience, each
  * with its default for the header's type and with that of Cognito's tokens.
  *
- * <p>Reads {"issuer": URL, "tokens": {NAME: {"audience": AUDIENCE, "token": TOKEN}}} and prints {VERIFIER: {NAME: why
- * it is rejected, empty if it is accepted}}.
+ * <p>Reads a line {"issuer": URL, "tokens": {NAME: {"audience": AUDIENCE, "token": TOKEN}}} for each question, and
+ * prints a line {VERIFIER: {NAME: why it is rejected, empty if it is accepted}}. "verifiers" in a question names those
+ * that are asked, and "cacheSeconds" is for how long Nimbus keeps keys, other than by default.
  */
 public final class Main {
   private record Token(String audience, String token) {}
 
-  private record Question(String issuer, Map<String, Token> tokens) {}
+  private record Question(String issuer, Long cacheSeconds, Set<String> verifiers, Map<String, Token> tokens) {}
 
   private interface Verifier {
     void verify(String token) throws Exception;
   }
 
   private interface VerifierOf {
-    Verifier of(String issuer, String audience) throws Exception;
+    Verifier of(Question asked, String audience) throws Exception;
   }
 
   private Main() {}
 
   public static void main(String[] arguments) throws Exception {
     Gson gson = new Gson();
-    Question asked = gson.fromJson(new InputStreamReader(System.in, StandardCharsets.UTF_8), Question.class);
     Map<String, VerifierOf> verifiers = new LinkedHashMap<>();
-    verifiers.put("Nimbus", (issuer, audience) -> nimbus(issuer, audience, null));
-    verifiers.put("Nimbus, JWS allowed", (issuer, audience) -> nimbus(issuer, audience, new JOSEObjectType("JWS")));
-    verifiers.put("Spring Security", Main::spring);
-    verifiers.put("Spring Security, JWS allowed", Main::springThatAllowsJws);
-    Map<String, Map<String, String>> answer = new LinkedHashMap<>();
-    for (Map.Entry<String, VerifierOf> verifier : verifiers.entrySet()) {
-      answer.put(verifier.getKey(), rejected(verifier.getValue(), asked));
+    verifiers.put("Nimbus", (asked, audience) -> nimbus(asked, audience, null));
+    verifiers.put("Nimbus, JWS allowed", (asked, audience) -> nimbus(asked, audience, new JOSEObjectType("JWS")));
+    verifiers.put("Spring Security", (asked, audience) -> spring(asked.issuer(), audience));
+    verifiers.put("Spring Security, JWS allowed", (asked, audience) -> springThatAllowsJws(asked.issuer(), audience));
+    BufferedReader questions = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    PrintStream answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+    Map<List<String>, Verifier> kept = new HashMap<>();
+    for (String line = questions.readLine(); line != null; line = questions.readLine()) {
+      Question asked = gson.fromJson(line, Question.class);
+      Map<String, Map<String, String>> answer = new LinkedHashMap<>();
+      for (Map.Entry<String, VerifierOf> verifier : verifiers.entrySet()) {
+        if (asked.verifiers() == null || asked.verifiers().contains(verifier.getKey())) {
+          answer.put(verifier.getKey(), rejected(verifier.getKey(), verifier.getValue(), asked, kept));
+        }
+      }
+      answers.println(gson.toJson(answer));
     }
-    new PrintStream(System.out, true, StandardCharsets.UTF_8).println(gson.toJson(answer));
   }
 
-  private static Map<String, String> rejected(VerifierOf verifiers, Question asked) throws Exception {
+  private static Map<String, String> rejected(
+      String name, VerifierOf verifiers, Question asked, Map<List<String>, Verifier> kept) throws Exception {
     Map<String, String> rejected = new LinkedHashMap<>();
     for (Map.Entry<String, Token> each : asked.tokens().entrySet()) {
-      Verifier verifier = verifiers.of(asked.issuer(), each.getValue().audience());
-      rejected.put(each.getKey(), whyRejected(verifier, each.getValue().token()));
+      List<String> key = List.of(name, asked.issuer(), each.getValue().audience());
+      if (!kept.containsKey(key)) {
+        kept.put(key, verifiers.of(asked, each.getValue().audience()));
+      }
+      rejected.put(each.getKey(), whyRejected(kept.get(key), each.getValue().token()));
     }
     return rejected;
   }
@@ -82,15 +97,21 @@ public final class Main {
     }
   }
 
-  private static Verifier nimbus(String issuer, String audience, JOSEObjectType type) throws Exception {
+  private static Verifier nimbus(Question asked, String audience, JOSEObjectType type) throws Exception {
+    JWKSourceBuilder<SecurityContext> keys =
+        JWKSourceBuilder.create(URI.create(asked.issuer() + "/.well-known/jwks.json").toURL());
+    if (asked.cacheSeconds() != null) {
+      long milliseconds = asked.cacheSeconds() * 1000;
+      keys = keys.refreshAheadCache(false).rateLimited(milliseconds / 2).cache(milliseconds, milliseconds / 2);
+    }
     DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
     processor.setJWSKeySelector(
         new JWSVerificationKeySelector<>(
             Set.of(JWSAlgorithm.RS512, JWSAlgorithm.RS256, JWSAlgorithm.ES256),
-            JWKSourceBuilder.create(URI.create(issuer + "/.well-known/jwks.json").toURL()).build()));
+            keys.build()));
     processor.setJWTClaimsSetVerifier(
         new DefaultJWTClaimsVerifier<>(
-            audience, new JWTClaimsSet.Builder().issuer(issuer).build(), Set.of("sub", "exp")));
+            audience, new JWTClaimsSet.Builder().issuer(asked.issuer()).build(), Set.of("sub", "exp")));
     if (type != null) {
       processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(type));
     }

@@ -1,0 +1,134 @@
+"""`tokend keys status` and `tokend keys rotate`, on the store of a server that may run."""
+
+import time
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.support.grpc_service import PATIENCE
+from tests.support.key_replica import ES256, KeyReplica
+from tests.support.server_process import write_config
+from tests.support.tokend import done, failed, run
+
+from tokend_server import app
+from tokend_server.config import Config, Grpc, Issuer, Keys, KeyTimes, Ops
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.stores.sqlite.store import open_store
+
+HOUR, DAY = 3600, 86_400
+TIMES = KeyTimes()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose store has a key of ES256 that is a day old, and one of RS256 that no pool uses."""
+    path = write_config(tmp_path)
+    with closing(open_store(tmp_path / "tokend.db")) as store:
+        store.migrate()
+        KeyReplica(store, FakeClock(time.time() - DAY), TIMES, algorithms=frozenset({ES256, SigningAlgorithm.RS256}))
+    return path
+
+
+def status(config: Path) -> dict[str, Any]:
+    """What the command shows, by algorithm."""
+    shown = done("keys", "status", "--config", str(config))
+    assert (shown["RotateEvery"], shown["PublishBefore"]) == ("30d", "1h")
+    return {each.pop("Algorithm"): each for each in shown["Algorithms"]}
+
+
+def moment(shown: str) -> float:
+    return datetime.fromisoformat(shown).timestamp()
+
+
+def test_status_shows_what_happens_next_and_when(config: Path) -> None:
+    shown = status(config)
+    assert {algorithm: each["UsedByPools"] for algorithm, each in shown.items()} == {"ES256": True, "RS256": False}
+    (key,), (step,) = shown["ES256"]["Keys"], shown["ES256"]["Next"]
+    assert (key["State"], step["Action"], step["Generation"]) == ("signing", "add", 2)
+    assert moment(step["SignsFrom"]) - moment(key["SignsFrom"]) == 30 * DAY
+    assert moment(step["SignsFrom"]) - moment(step["At"]) == HOUR
+    assert shown["RS256"]["Next"] == []
+
+
+def test_a_rotation_is_planned_then_made_and_not_made_twice(config: Path) -> None:
+    before = done("keys", "list", "--config", str(config))
+    (planned,) = done("keys", "rotate", "--dry-run", "--config", str(config))["Steps"]
+    assert (planned["Action"], planned["Algorithm"], planned["Generation"]) == ("add", "ES256", 2)
+    assert moment(planned["SignsFrom"]) - moment(planned["At"]) == HOUR
+    assert done("keys", "list", "--config", str(config)) == before
+
+    (made,) = done("keys", "rotate", "--config", str(config))["Steps"]
+    shown = status(config)["ES256"]
+    assert [key["State"] for key in shown["Keys"]] == ["signing", "published"]
+    assert shown["Keys"][1]["KeyId"] == made["KeyId"]
+    assert [step["Action"] for step in shown["Next"]] == ["sign", "remove", "add"]
+    assert moment(shown["Next"][1]["At"]) - moment(shown["Next"][0]["At"]) == TIMES.tokens_last
+
+    (waiting,) = done("keys", "rotate", "ES256", "--config", str(config))["Steps"]
+    assert (waiting["Action"], waiting["KeyId"]) == ("sign", made["KeyId"])
+    assert status(config)["ES256"] == shown
+
+
+def test_an_algorithm_that_is_named_is_rotated_alone(config: Path) -> None:
+    (made,) = done("keys", "rotate", "RS512", "--config", str(config))["Steps"]
+    assert (made["Algorithm"], made["Generation"]) == ("RS512", 1)
+    assert moment(made["SignsFrom"]) - moment(made["At"]) == pytest.approx(HOUR, abs=5)
+
+
+def test_a_compromised_key_is_replaced_at_once(config: Path) -> None:
+    (key,) = status(config)["ES256"]["Keys"]
+    words = ["keys", "rotate", "--compromised", key["KeyId"], "--config", str(config)]
+    planned = done(*words, "--dry-run")["Steps"]
+    assert [step["Action"] for step in planned] == ["add", "remove"]
+    assert moment(planned[0]["SignsFrom"]) < moment(planned[0]["At"])
+    assert planned[1]["KeyId"] == key["KeyId"]
+    assert status(config)["ES256"]["Keys"] == [key]
+
+    made = done(*words)["Steps"]
+    (left,) = status(config)["ES256"]["Keys"]
+    assert (left["KeyId"], left["State"]) == (made[0]["KeyId"], "signing")
+    assert failed(*words) == f"Error: There is no key {key['KeyId']}.\n"
+
+
+def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_says_so(config: Path) -> None:
+    (key,) = status(config)["RS256"]["Keys"]
+    assert "another has to sign first" in failed("keys", "remove", key["KeyId"], "--config", str(config))
+    ended = run("keys", "remove", key["KeyId"], "--compromised", "--config", str(config))
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+    assert "RS256" not in status(config)
+
+
+def test_a_compromised_key_has_its_algorithm(config: Path) -> None:
+    ended = run("keys", "rotate", "ES256", "--compromised", "a-key", "--config", str(config))
+    assert (ended.stdout, ended.returncode) == ("", 2)
+    assert "name the key alone" in ended.stderr
+
+
+def test_the_embedded_default_rotates_a_key_of_thirty_days_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_store(tmp_path / "tokend.db")) as store:
+        store.migrate()
+        old = FakeClock(time.time() - 30 * DAY)
+        (first,) = KeyReplica(store, old, TIMES, algorithms=frozenset({SigningAlgorithm.RS512})).published
+    monkeypatch.setattr(Keys, "times", KeyTimes(refresh=0.05))
+    local = {"listen": "127.0.0.1:0"}
+    config = Config(data_dir=tmp_path, grpc=Grpc(listen=["127.0.0.1:0"]), issuer=Issuer(**local), ops=Ops(**local))
+    service = app.start(config)
+    try:
+        until = time.monotonic() + PATIENCE
+        while len(kids := published(service.issuer)) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    finally:
+        service.stop()
+    assert kids[0] == first
+
+
+def published(issuer: str) -> list[str]:
+    answer = httpx.get(f"{issuer}/.well-known/jwks.json", trust_env=False).raise_for_status()
+    return [key["kid"] for key in answer.json()["keys"]]

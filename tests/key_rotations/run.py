@@ -1,0 +1,183 @@
+"""Tokens of servers whose keys rotate, presented to verifiers at once, and again before they expire."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+import httpx
+import jwt
+from google.protobuf.duration_pb2 import Duration
+from tests.key_rotations.presenting import Presentation, Presenting
+from tests.key_rotations.replicas import Replicas, running
+from tests.key_rotations.scale import Scale
+from tests.key_rotations.verifiers import verifiers
+from tests.support.calls import Caller
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID
+
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
+
+#: Seconds between two calls to a server.
+_PACE = 0.1
+
+#: Seconds before a token's end by the verifiers' clocks from when on it is not presented.
+_MARGIN = 3.0
+
+
+class Refusal(NamedTuple):
+    """A token that was not accepted, or not made."""
+
+    by: str
+    why: str
+    kid: str
+
+
+@dataclass
+class Outcome:
+    """What a run has shown.
+
+    Attributes:
+        tokens: How many tokens were made.
+        accepted: How often each verifier has accepted one.
+        refusals: What ought never to be.
+        signed_with: The keys that each server has signed with.
+        published: The keys that were published, and those that still are.
+    """
+
+    tokens: int = 0
+    accepted: Counter[str] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    signed_with: tuple[set[str], ...] = field(default_factory=lambda: (set(), set(), set()))
+    published: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
+
+    @property
+    def rotations(self) -> int:
+        """How many keys each server has signed with after its first."""
+        return min(map(len, self.signed_with)) - 1
+
+    @property
+    def removed(self) -> int:
+        """How many keys were taken out."""
+        ever, still = self.published
+        return len(ever - still)
+
+    def line(self) -> str:
+        accepted = ", ".join(f"{name} {count}" for name, count in sorted(self.accepted.items()))
+        return (
+            f"{self.rotations} rotations, {self.removed} keys removed, {self.tokens} tokens, accepted by {accepted}; "
+            f"{len(self.refusals)} refusals {sorted(set(self.refusals))[:3]}"
+        )
+
+
+class _Run:
+    """Calls servers, and presents what they answer."""
+
+    def __init__(self, replicas: Replicas, outcome: Outcome, seed: int) -> None:
+        self._replicas = replicas
+        self._outcome = outcome
+        self._choose = random.Random(seed)
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+        self.presenting: list[Presenting] = []
+
+    def call(self, number: int, life: int) -> None:
+        """Calls a server until all is over."""
+        caller = Caller(self._replicas.servers[number])
+        request = GetOpenIdTokenForDeveloperIdentityRequest(
+            identity_pool_id=POOL_ID,
+            logins={DEVELOPER_PROVIDER: f"user {number}"},
+            token_duration=Duration(seconds=life),
+        )
+        while not self._is_over.wait(_PACE):
+            try:
+                token = caller.stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=30).token
+            except grpc.RpcError as error:
+                self._note(Refusal(f"server {number}", str(error), ""))
+                continue
+            self._present(number, token)
+        caller.close()
+
+    def judge(self, name: str, presented: Presentation, why: str) -> None:
+        """Notes what a verifier says of a token."""
+        if why:
+            self._note(Refusal(name, why, presented.kid))
+        else:
+            with self._lock:
+                self._outcome.accepted[name] += 1
+
+    def look_at_keys(self) -> None:
+        """Notes which keys are published."""
+        answer = httpx.get(f"{self._replicas.issuer}/.well-known/jwks.json", trust_env=False).json()
+        ever, still = self._outcome.published
+        still.clear()
+        still.update(key["kid"] for key in answer["keys"])
+        ever.update(still)
+
+    def stop(self) -> None:
+        """No call is made any more."""
+        self._is_over.set()
+
+    def _present(self, number: int, token: str) -> None:
+        kid = jwt.get_unverified_header(token)["kid"]
+        ends_in = jwt.decode(token, options={"verify_signature": False})["exp"] - time.time() - _MARGIN
+        now = time.monotonic()
+        with self._lock:
+            self._outcome.tokens += 1
+            self._outcome.signed_with[number].add(kid)
+            later = self._choose.uniform(0, ends_in)
+        for each in self.presenting:
+            each.add(*(Presentation(now + wait, now + ends_in, token, kid) for wait in (0, later)))
+
+    def _note(self, refusal: Refusal) -> None:
+        with self._lock:
+            self._outcome.refusals.append(refusal)
+
+
+def rotate(  # noqa: PLR0913 - where, when, and how long
+    directory: Path,
+    scale: Scale,
+    *,
+    rotations: int,
+    removals: int,
+    seed: int = 0,
+    meanwhile: Callable[[Path], None] = lambda _config: None,
+) -> Generator[Outcome]:
+    """Has servers rotate their keys while tokens are made and verified, and yields the outcome every second.
+
+    It ends when each server has signed with so many keys after its first, and so many were taken out.
+
+    Args:
+        directory: Where everything is.
+        scale: The times.
+        rotations: How often keys rotate.
+        removals: How many keys are taken out.
+        seed: Of the times at which tokens are presented.
+        meanwhile: What is done every second, with a server's configuration.
+    """
+    outcome = Outcome()
+    with ExitStack() as undo:
+        replicas = undo.enter_context(running(directory, scale))
+        found = undo.enter_context(verifiers(replicas.issuer, scale, directory))
+        run = _Run(replicas, outcome, seed)
+        run.presenting += [Presenting(name, verify, run.judge) for name, verify in found.items()]
+        for each in run.presenting:
+            undo.callback(each.stop)
+        threads = [
+            threading.Thread(target=run.call, args=(number, scale.life)) for number in range(len(replicas.servers))
+        ]
+        for thread in threads:
+            thread.start()
+            undo.callback(thread.join)
+        undo.callback(run.stop)
+        while outcome.rotations < rotations or outcome.removed < removals:
+            time.sleep(1)
+            meanwhile(replicas.config)
+            run.look_at_keys()
+            yield outcome
+    yield outcome

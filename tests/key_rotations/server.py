@@ -1,0 +1,33 @@
+"""`tokend serve` with a clock and times of keys of the test's choice, which the variable KEY_ROTATIONS has as JSON."""
+
+import json
+import os
+import time
+from typing import Any
+from unittest import mock
+
+from tokend_server.__main__ import main
+from tokend_server.clock import SystemClock
+from tokend_server.config import Keys, KeyTimes
+from tokend_server.engines.local.keys.task import KeyTask
+
+VARIABLE = "KEY_ROTATIONS"
+
+
+def changed(*, times: dict[str, Any], ahead: float, refreshes: bool) -> None:
+    """Changes the server that is about to run.
+
+    Args:
+        times: The times of keys.
+        ahead: Seconds by which its wall clock is ahead of the machine's.
+        refreshes: Whether it follows the keys of the store.
+    """
+    mock.patch.object(Keys, "times", KeyTimes(**times)).start()
+    mock.patch.object(SystemClock, "now", staticmethod(lambda: time.time() + ahead)).start()
+    if not refreshes:
+        mock.patch.object(KeyTask, "act").start()
+
+
+if __name__ == "__main__":
+    changed(**json.loads(os.environ[VARIABLE]))
+    main()

@@ -1,0 +1,136 @@
+"""The verifiers of a run, each set up as its users do, but for how long it keeps keys."""
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import jwt
+from tests.clients.toolchains import need, run
+from tests.envoy.examples import Envoy, example
+from tests.key_rotations.scale import Scale
+from tests.support.server_process import POOL_ID
+
+SOURCES = Path(__file__).parents[1] / "verifiers"
+
+#: Tells why each of some tokens is rejected; empty for one that is accepted.
+Verify: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
+
+
+class _App(BaseHTTPRequestHandler):
+    """What is behind Envoy."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
+        """Says nothing."""
+
+
+@contextmanager
+def verifiers(issuer: str, scale: Scale, directory: Path) -> Iterator[Mapping[str, Verify]]:
+    """All of them, for a block; those whose toolchains are missing leave the test out."""
+    with ExitStack() as undo:
+        yield {
+            "Envoy": undo.enter_context(_envoy(issuer, scale, directory)),
+            "go-oidc": undo.enter_context(_go_oidc(issuer, directory)),
+            "Nimbus": undo.enter_context(_nimbus(issuer, scale, directory)),
+            "PyJWT": _pyjwt(issuer, scale),
+        }
+
+
+def _pyjwt(issuer: str, scale: Scale) -> Verify:
+    keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json", lifespan=scale.cache)
+
+    def why_rejected(token: str) -> str:
+        try:
+            key = keys.get_signing_key_from_jwt(token)
+            # Its grace for clocks is none by default.
+            jwt.decode(token, key, algorithms=["ES256"], issuer=issuer, audience=POOL_ID, leeway=scale.skew)
+        except jwt.PyJWTError as error:
+            return repr(error)
+        return ""
+
+    return lambda tokens: [why_rejected(token) for token in tokens]
+
+
+@contextmanager
+def _envoy(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
+    address = issuer.removeprefix("http://")
+    with ExitStack() as undo:
+        app = undo.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), _App))
+        app.daemon_threads = True
+        thread = threading.Thread(target=app.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        undo.callback(thread.join)
+        undo.callback(app.shutdown)
+        values = {
+            "127.0.0.1:8080": address,
+            "port_value: 8080": f"port_value: {address.partition(':')[2]}",
+            "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f": POOL_ID,
+            "port_value: 10000": "port_value: 0",
+            "port_value: 3000": f"port_value: {app.server_port}",
+            "cache_duration: 300s": f"cache_duration: {scale.cache}s",
+        }
+        envoy = undo.enter_context(Envoy(example("jwt_authn.yaml", values), directory))
+        client = undo.enter_context(httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=30))
+
+        def why_rejected(token: str) -> str:
+            answer = client.get("/", headers={"authorization": f"Bearer {token}"})
+            return "" if answer.status_code == httpx.codes.OK else f"{answer.status_code}: {answer.text}"
+
+        yield lambda tokens: [why_rejected(token) for token in tokens]
+
+
+@contextmanager
+def _go_oidc(issuer: str, directory: Path) -> Iterator[Verify]:
+    program = directory / "go-verifier"
+    run([need("go", "go-oidc"), "build", "-o", str(program), "."], SOURCES / "go")
+    with _asking([str(program)], directory, "go-oidc", {"issuer": issuer}) as verify:
+        yield verify
+
+
+@contextmanager
+def _nimbus(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
+    need("javac", "Nimbus")
+    mvn, sources = need("mvn", "Nimbus"), directory / "java"
+    shutil.copytree(SOURCES / "java", sources, ignore=shutil.ignore_patterns("target"))
+    run([mvn, "-B", "-q", "compile"], sources)
+    question = {"issuer": issuer, "cacheSeconds": scale.cache, "verifiers": ["Nimbus"]}
+    with _asking([mvn, "-B", "-q", "exec:java"], sources, "Nimbus", question) as verify:
+        yield verify
+
+
+@contextmanager
+def _asking(command: list[str], directory: Path, name: str, question: Mapping[str, Any]) -> Iterator[Verify]:
+    """A program that answers a line for each line."""
+    process = subprocess.Popen(command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+    assert process.stdin
+    assert process.stdout
+    stdin, stdout = process.stdin, process.stdout
+
+    def verify(tokens: Sequence[str]) -> Sequence[str]:
+        named = {f"{number}": {"audience": POOL_ID, "token": token} for number, token in enumerate(tokens)}
+        stdin.write(json.dumps({**question, "tokens": named}) + "\n")
+        stdin.flush()
+        answer = next(line for line in stdout if "{" in line)  # Maven begins with words of its own
+        verdicts = json.loads(answer[answer.index("{") :])[name]
+        return [verdicts[number] for number in named]
+
+    try:
+        yield verify
+    finally:
+        stdin.close()
+        stdout.read()
+        process.wait(30)
+        stdout.close()

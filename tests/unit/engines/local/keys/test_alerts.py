@@ -1,0 +1,113 @@
+"""The rules of server/keys.md: they fire where rotation has stopped, and nowhere else."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped] # it has no types
+from prometheus_client import CollectorRegistry
+from tests.fakes.clock import FakeClock
+from tests.support.key_replica import ES256, KeyReplica
+from tests.support.promql import Scrape, evaluate, scrape
+
+from tokend_server.config import KeyTimes
+from tokend_server.engines.local.keys.watching import watch_keys
+from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.errors import EngineUnavailable
+from tokend_server.metrics import Metrics
+
+PAGE = (Path(__file__).parents[5] / "server" / "keys.md").read_text(encoding="utf-8")
+(BLOCK,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+RULES: dict[str, str] = {
+    rule["alert"]: rule["expr"] for group in yaml.safe_load(BLOCK)["groups"] for rule in group["rules"]
+}
+STOPPED, FAILING = "TokendKeyRotationHasStopped", "TokendKeyStepsFail"
+HOUR, DAY, MINUTE = 3600, 86_400, 60
+DOWN = EngineUnavailable("It does not answer.")
+
+
+class Watched:
+    """A server, and what Prometheus has scraped of it."""
+
+    def __init__(self, replica: KeyReplica) -> None:
+        self.replica = replica
+        metrics = Metrics(CollectorRegistry())
+        self._registry = metrics.registry
+        self._failed = metrics.signing_key_failures
+        watch_keys(replica.signer, {ES256}, KeyTimes(), metrics, replica.clock)
+        self.scrapes: list[Scrape] = []
+
+    def pass_time(self, seconds: float, *, acts: bool = True) -> None:
+        before = len(self.replica.failures)
+        self.replica.clock.advance(seconds)
+        if acts:
+            self.replica.task.act()
+        for step in self.replica.failures[before:]:
+            self._failed.labels(step).inc()
+        self.scrapes.append(scrape(self._registry, self.replica.clock.now()))
+
+    def fires(self, alert: str) -> bool:
+        return bool(evaluate(RULES[alert], self.scrapes))
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    store = open_store(tmp_path / "tokend.db")
+    store.migrate()
+    yield Watched(KeyReplica(store, FakeClock(), KeyTimes()))
+    store.close()
+
+
+def test_while_keys_rotate_no_alert_fires(watched: Watched) -> None:
+    for _ in range(24 * 70):
+        watched.pass_time(HOUR)
+        assert not any(watched.fires(alert) for alert in RULES)
+    assert watched.replica.signs_with() in watched.replica.published
+
+
+@pytest.mark.parametrize("cause", ["the thread has ended", "the store takes no writes", "the keys cannot be read"])
+def test_a_rotation_that_has_stopped_is_told(watched: Watched, cause: str) -> None:
+    if cause == "the store takes no writes":
+        watched.replica.store.refusal = DOWN
+    if cause == "the keys cannot be read":
+        watched.replica.store.failure = DOWN
+    acts = cause != "the thread has ended"
+    watched.pass_time(30 * DAY + 10 * MINUTE, acts=acts)
+    assert not watched.fires(STOPPED)
+    watched.pass_time(1, acts=acts)
+    assert watched.fires(STOPPED)
+    watched.replica.find_store()
+    watched.pass_time(MINUTE)
+    watched.pass_time(HOUR)
+    assert not watched.fires(STOPPED)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_steps_that_fail_are_told_before_a_rotation_has_stopped(watched: Watched, *, reads: bool) -> None:
+    watched.pass_time(30 * DAY - HOUR - 1)
+    watched.replica.store.refusal = DOWN
+    watched.replica.store.failure = None if reads else DOWN
+    for _ in range(15):
+        watched.pass_time(MINUTE)
+    assert watched.fires(FAILING)
+    assert not watched.fires(STOPPED)
+
+
+def test_where_nothing_rotates_no_alert_fires(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "tokend.db")
+    store.migrate()
+    replica = KeyReplica(store, FakeClock(), KeyTimes(rotate_every=None))
+    metrics = Metrics(CollectorRegistry())
+    watch_keys(replica.signer, {ES256}, KeyTimes(rotate_every=None), metrics, replica.clock)
+    replica.pass_time(1000 * DAY)
+    assert not evaluate(RULES[STOPPED], [scrape(metrics.registry, replica.clock.now())])
+    store.close()
+
+
+def test_the_rules_name_metrics_that_there_are() -> None:
+    known = {sample.name for family in Metrics(CollectorRegistry()).registry.collect() for sample in family.samples}
+    families = {family.name for family in Metrics(CollectorRegistry()).registry.collect()}
+    named: set[str] = {name for rule in RULES.values() for name in re.findall(r"tokend_\w+", rule)}
+    assert named
+    assert all(name in known or name.removesuffix("_total") in families for name in named)

@@ -1,0 +1,218 @@
+"""Whatever happens to servers and their clocks, verifiers accept every token until it expires."""
+
+import random
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import jwt
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+from tests.fakes.clock import FakeClock
+from tests.support.key_replica import ES256, KeyReplica
+
+from tokend_server.config import KeyTimes
+from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.keys.plan import Action, next_key
+from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound
+from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.errors import EngineUnavailable
+
+#: A life of a key in a few minutes, every relation just kept.
+TIMES = KeyTimes(
+    rotate_every=60,
+    publish_before=44,
+    cache_age=20,
+    refresh=2.0,
+    clock_skew=20,
+    about_to_sign=23,
+    longest_token=100,
+    tokens_last=144,
+)
+START, TICK, SERVERS = 1_800_000_000, 2, 3
+DOWN = EngineUnavailable("It does not answer.")
+
+servers = st.integers(0, SERVERS - 1)
+
+
+class Token(NamedTuple):
+    """A token that verifiers have to accept until it expires, by the time of the test."""
+
+    kid: str
+    expires: float
+
+
+class HeldKeys(NamedTuple):
+    """What a verifier has fetched, and for how long it may keep it."""
+
+    kids: frozenset[str]
+    until: float
+
+
+class Server:
+    """A server that may be cut off from the store, or be gone.
+
+    Attributes:
+        ahead: By how much its clock is ahead of the time.
+        replica: None while it is gone.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._store = open_store(directory / "tokend.db")
+        self._store.migrate()
+        self.ahead = 0.0
+        self.clock = FakeClock(START)
+        self.is_cut_off = False
+        self.replica: KeyReplica | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.replica is not None and not self.is_cut_off
+
+    def start(self) -> None:
+        """Starts, which needs the store."""
+        self.replica = None if self.is_cut_off else KeyReplica(self._store, self.clock, TIMES)
+
+    def cut_off(self, *, is_cut_off: bool) -> None:
+        self.is_cut_off = is_cut_off
+        if self.replica:
+            self.replica.store.failure = self.replica.store.refusal = DOWN if is_cut_off else None
+
+    def set_clock(self, ahead: float) -> None:
+        self.clock.move_wall_clock(ahead - self.ahead)
+        self.ahead = ahead
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class Rotation(RuleBasedStateMachine):
+    """Servers on one store, tokens of theirs, and verifiers that keep keys for as long as they may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.servers = [Server(self.directory) for _ in range(SERVERS)]
+        self.time = 0.0
+        self.tokens: list[Token] = []
+        self.held: list[HeldKeys] = []
+        for server in self.servers:
+            server.start()
+
+    def teardown(self) -> None:
+        try:
+            self.recover()
+        finally:
+            for server in self.servers:
+                server.close()
+            shutil.rmtree(self.directory)
+
+    def recover(self) -> None:
+        """When all is well again, keys rotate."""
+        for server in self.servers:
+            server.cut_off(is_cut_off=False)
+            if server.replica is None:
+                server.start()
+        self.pass_time(150, random.Random(0))
+        keys = self.keys_of(self.servers[0])
+        newest = max(key.signs_from for key in keys)
+        assert newest > START + self.time - 60 - 2 * 20
+        assert len({key.generation for key in keys}) == len(keys) <= 6
+
+    @staticmethod
+    def keys_of(server: Server) -> Sequence[SigningKey]:
+        assert server.replica
+        return server.replica.store.signing_keys()
+
+    @rule(ticks=st.integers(1, 15), choose=st.randoms(use_true_random=False))
+    def pass_time(self, ticks: int, choose: random.Random) -> None:
+        for _ in range(ticks):
+            self.time += TICK
+            for server in self.servers:
+                server.clock.advance(TICK)
+            for server in choose.sample(self.servers, SERVERS):
+                if server.replica:
+                    server.replica.task.act()
+                    self.sign(server, choose)
+                    self.fetch(server, choose)
+            self.tokens = [token for token in self.tokens if token.expires > self.now]
+            self.held = [keys for keys in self.held if keys.until > self.time]
+            self.check()
+
+    @property
+    def now(self) -> float:
+        return START + self.time
+
+    def sign(self, server: Server, choose: random.Random) -> None:
+        """A server that follows the store always signs; another one may say that it cannot."""
+        assert server.replica
+        try:
+            token = server.replica.sign(choose.randint(1, TIMES.longest_token)).reveal()
+        except EngineUnavailable:
+            assert not server.is_ready
+            return
+        key = jwt.PyJWKSet.from_json(server.replica.signer.key_set().jwks.decode())[
+            jwt.get_unverified_header(token)["kid"]
+        ]
+        expires = jwt.decode(token, key, algorithms=["ES256"], options={"verify_exp": False})["exp"]
+        self.tokens.append(Token(str(key.key_id), expires))
+
+    def fetch(self, server: Server, choose: random.Random) -> None:
+        assert server.replica
+        if choose.random() < 1 / 4 and server.replica.max_age > 0:
+            self.held.append(HeldKeys(frozenset(server.replica.published), self.time + server.replica.max_age))
+
+    def check(self) -> None:
+        """Verifiers accept the tokens, by what they have, and by what servers that are ready have for them."""
+        needed = {token.kid for token in self.tokens}
+        for server in self.servers:
+            if server.is_ready and server.replica:
+                assert needed <= set(server.replica.published)
+        for keys in self.held:
+            assert needed <= keys.kids
+
+    @rule(number=servers)
+    def lose(self, number: int) -> None:
+        self.servers[number].replica = None
+
+    @rule(number=servers)
+    def restart(self, number: int) -> None:
+        self.servers[number].start()
+
+    @rule(number=servers, is_cut_off=st.booleans())
+    def cut_off(self, number: int, *, is_cut_off: bool) -> None:
+        self.servers[number].cut_off(is_cut_off=is_cut_off)
+
+    @rule(number=servers, ahead=st.integers(-10, 10))
+    def set_clock(self, number: int, ahead: int) -> None:
+        """Forward or back, within what clocks may differ."""
+        self.servers[number].set_clock(ahead)
+
+    @rule(number=servers)
+    def rotate(self, number: int) -> None:
+        """An operator does, on a machine with a clock of its own."""
+        server = self.servers[number]
+        if server.is_ready and server.replica:
+            step = next_key(self.keys_of(server), ES256, TIMES, server.clock.now())
+            if step.action is Action.ADD:
+                server.replica.rotation.take(step)
+
+    @rule(number=servers, generation=st.integers(1, 20))
+    def remove(self, number: int, generation: int) -> None:
+        """An operator tries to."""
+        server = self.servers[number]
+        if server.is_ready and server.replica:
+            for key in self.keys_of(server):
+                if key.generation == generation:
+                    with suppress(KeyInUse, KeyNotFound):
+                        server.replica.rotation.remove(key.kid, compromised=False)
+
+
+Rotation.TestCase.settings = settings(
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestRotation = Rotation.TestCase
