@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+from tests.clients.toolchains import BUILD_TIMEOUT
+from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.linearizability.rounds import unexplained
+from tests.support.aws_environment import give_credentials, without_aws_settings
+from tests.support.dynamodb import dynoxide, table_name, table_url
 from tests.support.postgresql import PostgresqlServer
 
 ROUNDS = 60
@@ -14,6 +19,16 @@ def test_operations_of_two_processes_answer_as_one_after_the_other(tmp_path: Pat
 
 def test_operations_of_four_processes_on_postgresql_answer_as_one_after_the_other(postgresql: PostgresqlServer) -> None:
     _explained(postgresql.new_schema(), 4)
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT)
+def test_operations_of_four_processes_on_dynamodb_answer_as_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_aws_settings(monkeypatch, tmp_path)
+    give_credentials(monkeypatch, ACCESS_KEY)
+    with dynoxide(tmp_path) as endpoint:
+        _explained(table_url(endpoint, table_name()), 4)
 
 
 def _explained(url: str, processes: int) -> None:
