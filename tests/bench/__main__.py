@@ -114,6 +114,7 @@ def all_results(rounds: int, seconds: float) -> str:
         _say(what)
         with TemporaryDirectory(prefix="tokend-bench-") as directory:
             parts.append(f"{measured(Path(directory))}\n")
+        _say(parts[-1])
     return "\n".join(parts)
 
 

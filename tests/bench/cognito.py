@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.cognito_calls import CALLERS
-from tests.bench.processes import Cores, accepts_connections, free_port, running, wait_until
+from tests.bench.processes import Cores, accepts_connections, free_port, on_core, running, wait_until
 
 CALLS = 2_000
 
@@ -27,13 +27,13 @@ def measure(directory: Path, rounds: int) -> Rounds:
     with running(upstream, Cores(server=cores.load, load=cores.load), log) as process:
         wait_until(lambda: accepts_connections(port), process, log)
         command = [sys.executable, "-m", "tests.bench.cognito_calls", f"--endpoint-url=http://127.0.0.1:{port}"]
-        os.sched_setaffinity(0, {cores.server})  # a child inherits it
-        done = subprocess.run(
-            [*command, f"--rounds={rounds}", f"--calls={CALLS}"],
-            check=True,
-            capture_output=True,
-            env={**os.environ, **_CREDENTIALS},
-        )
+        with on_core(cores.server):
+            done = subprocess.run(
+                [*command, f"--rounds={rounds}", f"--calls={CALLS}"],
+                check=True,
+                capture_output=True,
+                env={**os.environ, **_CREDENTIALS},
+            )
     measured: Rounds = json.loads(done.stdout)
     return measured
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.bench import serve_tokend
 from tests.bench.fill import fill_postgresql, fill_sqlite, known_users
 from tests.bench.generator import Generator, build
 from tests.bench.places import DEFAULTS, Place
-from tests.bench.processes import Cores
+from tests.bench.processes import Cores, on_core
 from tests.bench.stores import Served, Turn, serving
 from tests.support.postgresql import PostgresqlServer, own_server
 
@@ -94,31 +95,45 @@ def table(sizes: Sequence[Size]) -> str:
 @contextmanager
 def _all_served(directory: Path, sizes: Sequence[int]) -> Iterator[Sequence[tuple[Size, Served]]]:
     cores = Cores.available()
-    os.sched_setaffinity(0, {cores.load})
     with ExitStack() as stack:
         server = stack.enter_context(own_server(directory, **_SETTINGS))
+        filled = list(_filled(directory, sizes, server))
+        stack.enter_context(on_core(cores.load))
+        server.stop()
+        server.start()  # on that core
+        places = {"SQLite": None, "PostgreSQL": server.pid}
         grown = []
-        for store, fill in (("SQLite", _sqlite), ("PostgreSQL", _postgresql)):
-            for identities in sizes:
-                sys.stderr.write(f"filling {store} with {identities:,} identities\n")
-                own = directory / f"{store}-{identities}"
-                own.mkdir()
-                place, size_bytes = fill(own, server, identities)
-                grown.append((Size(store, identities, size_bytes), stack.enter_context(serving(own, cores, place))))
+        for size, url in filled:
+            name = f"{size.store}-{size.identities}"
+            grown.append((size, stack.enter_context(serving(directory, cores, Place(url, places[size.store]), name))))
         yield grown
 
 
-def _sqlite(directory: Path, _server: PostgresqlServer, identities: int) -> tuple[Place, int]:
-    database = directory / "tokend.db"
+def _filled(directory: Path, sizes: Sequence[int], server: PostgresqlServer) -> Iterator[tuple[Size, str]]:
+    """Fills all places, on all cores; each with its URL."""
+    fills = {"SQLite": _fill_sqlite, "PostgreSQL": _fill_postgresql}
+    with ProcessPoolExecutor(max_workers=len(fills)) as processes:
+        filling = [
+            (store, identities, processes.submit(fill, directory, server, identities))
+            for store, fill in fills.items()
+            for identities in sizes
+        ]
+        for store, identities, future in filling:
+            size_bytes, url = future.result()
+            sys.stderr.write(f"{store} has {identities:,} identities\n")
+            yield Size(store, identities, size_bytes), url
+
+
+def _fill_sqlite(directory: Path, _server: PostgresqlServer, identities: int) -> tuple[int, str]:
+    database = directory / f"{identities}.db"
     url = fill_sqlite(database, known_users(serve_tokend.POOLS.values(), identities // 2))
-    return Place(url), database.stat().st_size
+    return database.stat().st_size, url
 
 
-def _postgresql(_directory: Path, server: PostgresqlServer, identities: int) -> tuple[Place, int]:
+def _fill_postgresql(_directory: Path, server: PostgresqlServer, identities: int) -> tuple[int, str]:
     name = f"identities_{identities}"
     server.execute(f"CREATE DATABASE {name}")
     url = f"{server.url.removesuffix('postgres')}{name}"
     fill_postgresql(url, known_users(serve_tokend.POOLS.values(), identities // 2))
     ((size_bytes,),) = server.execute("SELECT pg_database_size(%s)", name)
-    server.execute("CHECKPOINT")
-    return Place(url, server.pid), size_bytes
+    return size_bytes, url

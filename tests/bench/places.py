@@ -10,7 +10,7 @@ from typing import TypeAlias
 from unittest.mock import patch
 
 from tests.bench.fill import fill_by_commits, fill_postgresql, fill_sqlite
-from tests.bench.processes import Cores, family_cpu_seconds
+from tests.bench.processes import Cores, family_cpu_seconds, on_core
 from tests.support.dynamodb import dynoxide_process, table_name, table_url
 from tests.support.postgresql import own_server
 
@@ -50,8 +50,7 @@ def sqlite(directory: Path, _cores: Cores, filled: Iterable[Identity]) -> Iterat
 
 @contextmanager
 def postgresql(directory: Path, cores: Cores, filled: Iterable[Identity]) -> Iterator[Place]:
-    os.sched_setaffinity(0, {cores.load})  # the server inherits it
-    with own_server(directory, **DEFAULTS) as server:
+    with on_core(cores.load), own_server(directory, **DEFAULTS) as server:
         yield Place(fill_postgresql(server.url, filled), server.pid)
 
 
@@ -62,6 +61,9 @@ def dynamodb(directory: Path, cores: Cores, filled: Iterable[Identity]) -> Itera
     Raises:
         pytest.skip.Exception: Cargo is not there to build it.
     """
-    os.sched_setaffinity(0, {cores.load})
-    with dynoxide_process(directory) as (endpoint, pid), patch.dict(os.environ, _CREDENTIALS):
+    with (
+        on_core(cores.load),
+        dynoxide_process(directory) as (endpoint, pid),
+        patch.dict(os.environ, _CREDENTIALS),
+    ):
         yield Place(fill_by_commits(table_url(endpoint, table_name()), filled), pid)

@@ -54,18 +54,29 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], cores: Cores, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process on the servers' core, terminated at the end. What it writes goes to the file `log`."""
-    with log.open("wb") as output:
-        os.sched_setaffinity(0, {cores.server})  # a child inherits it, with every thread it will have
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=_environment()
-            )
-        finally:
-            os.sched_setaffinity(0, {cores.load})
+def on_core(core: int) -> Iterator[None]:
+    """Runs this thread on one core, and what is started meanwhile for as long as that lives."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
     try:
-        yield process
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def running(command: Sequence[str], cores: Cores, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process on the servers' core, terminated at the end; meanwhile all else is on the other.
+
+    What the server writes goes to the file `log`.
+    """
+    with log.open("wb") as output, on_core(cores.server):
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=_environment()
+        )
+    try:
+        with on_core(cores.load):
+            yield process
     finally:
         stop(process)
 
