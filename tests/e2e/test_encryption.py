@@ -84,6 +84,8 @@ def test_servers_follow_a_rewrap_and_verifiers_notice_nothing(tmp_path: Path) ->
     done("keys", "add", "ES256", "--config", str(clear))
     before, kept = listed(clear), materials(tmp_path)
     with ServerProcess(configured(tmp_path, by_file(first, second))) as server, closing(Caller(server)) as caller:
+        (warning,) = [record for record in server.log if "tokend keys rewrap" in record["message"]]
+        assert warning["keys"] == list(kept)
         published, token = key_set(server), caller.get_token("u").token
         for config in (configured(tmp_path, by_file(first)), configured(tmp_path, by_file(second, first))):
             assert ways(config, "--dry-run") == [
@@ -134,6 +136,7 @@ def test_new_keys_are_encrypted_from_the_start(tmp_path: Path) -> None:
     with ServerProcess(config) as server, closing(Caller(server)) as caller:
         assert caller.get_token("u").token
     assert {json.loads(text)["method"] for text in materials(tmp_path).values()} == {"file"}
+    assert not [record for record in server.log if record["level"] == "WARNING"]
 
 
 def test_a_key_in_clear_may_be_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
-from tokend_server.engines.local.keys.build import open_key_manager
+from tokend_server.engines.local.keys.build import open_key_manager, warn_of_clear_keys
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.refresh import KeyRefresh
@@ -86,6 +86,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         manager, times = undo.enter_context(open_key_manager(config, metrics, clock)), config.keys.times
         signer = TokenSigner(store, manager, clock, times)
         signer.ensure_keys(algorithms)
+        warn_of_clear_keys(config, signer.keys)
         failed = metrics.signing_key_failures
         refresh = KeyRefresh(signer, failed.labels("read").inc)
         rotation = KeyRotation(store, manager, clock, times)

@@ -1,7 +1,8 @@
 """Builds what makes and opens private keys from the configuration."""
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -9,15 +10,18 @@ from tokend_server.clock import Clock
 from tokend_server.config import Config
 from tokend_server.config.encryption import Encryption
 from tokend_server.engines.local.keys.file_wrapping import FILE, FileWrapping
+from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.kms_material import METHOD as AWS_KMS
 from tokend_server.engines.local.keys.kms_material import METHOD_OF_ENVELOPES as AWS_KMS_ENVELOPE
 from tokend_server.engines.local.keys.late import LateKeys
 from tokend_server.engines.local.keys.manager import KeyManager
-from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod
+from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod, method_of
 from tokend_server.engines.local.keys.wrapping import Clear, KeyWrapping, WrappedKeys, Wrappings
 from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, WrappingFile
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
+
+_log = logging.getLogger(__name__)
 
 #: The methods of keys whose `material` holds no private key.
 ELSEWHERE = frozenset({AWS_KMS})
@@ -78,6 +82,13 @@ def open_wrappings(config: Config, metrics: Metrics, clock: Clock) -> Iterator[W
             kms = undo.enter_context(open_kms_wrapping(config, metrics, clock))
             by_method[AWS_KMS_ENVELOPE] = current["aws-kms"] = kms
         yield Wrappings(current[settings.method], by_method)
+
+
+def warn_of_clear_keys(config: Config, keys: Iterable[SigningKey]) -> None:
+    """Logs which keys are in clear where all are meant to be encrypted, as they are before the first rewrap."""
+    clear = [key.kid for key in keys if method_of(key.material) == CLEAR]
+    if clear and config.keys.encryption.method != "none":
+        _log.warning("signing keys are kept in clear: run `tokend keys rewrap`", extra={"keys": clear})
 
 
 def encryption_problems(config: Config) -> Sequence[str]:
