@@ -10,6 +10,7 @@ was copied into the file, as the last program that closes the database does, whi
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
@@ -125,7 +126,8 @@ class WriteAheadLog:
             except sqlite3.Error as error:
                 raise _failed(error.sqlite_errorname) from error
             finally:
-                self._connection.execute("PRAGMA journal_size_limit = -1")
+                with suppress(sqlite3.Error):  # what went wrong before is told
+                    self._connection.execute("PRAGMA journal_size_limit = -1")
 
     def _begin_again(self) -> bool:
         for _ in range(_FORGETS):
