@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.config import KeyTimes
-from tokend_server.engines.local.keys.jws import JwsSigner, TokenType
+from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey, signing_key
-from tokend_server.engines.local.keys.loaded_keys import NO_KEYS, load_keys
+from tokend_server.engines.local.keys.loaded_keys import NO_KEYS, LoadedKeys, load_keys
 from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey, keep_signing_key, new_signing_key
 from tokend_server.engines.local.keys.plan import key_set_age
 from tokend_server.engines.local.keys.store import KeyStore
@@ -45,6 +45,8 @@ class TokenSigner:
         self._manager = manager
         self._clock = clock
         self._times = times
+        # Right after a reading, a clock ahead of this one may add the next key, and a third one remove this in time.
+        self._unseen = times.publish_before + times.tokens_last - 2 * times.clock_skew
         self._loaded = NO_KEYS
         self._read_at = clock.monotonic()
         self._key_set = KeySet(NO_KEYS.jwks, timedelta(0))
@@ -94,7 +96,8 @@ class TokenSigner:
             EngineUnavailable: There is none.
             LastingError: What holds it does not let it be used, until an operator acts.
         """
-        self._current(algorithm, self._clock.now())[1].check()
+        loaded, key = self._current(algorithm, self._clock.now())
+        loaded.signers[key.kid].check()
 
     def upcoming(self, algorithm: SigningAlgorithm) -> Iterator[tuple[SigningKey, PrivateKey]]:
         """The keys of an algorithm that are published and do not sign yet."""
@@ -114,10 +117,10 @@ class TokenSigner:
             LastingError: What holds the key does not let it be used, until an operator acts.
         """
         now = self._clock.now()
-        key, signer = self._current(algorithm, now)
+        loaded, key = self._current(algorithm, now)
         if "exp" in claims:
-            self._check_published(key, claims["exp"], now)
-        return SignedToken(signer.sign(claims, token_type, deadline), key.kid)
+            self._check_published(loaded.published_until[key.kid], claims["exp"], now)
+        return SignedToken(loaded.signers[key.kid].sign(claims, token_type, deadline), key.kid)
 
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them; the same object until it changes."""
@@ -132,11 +135,12 @@ class TokenSigner:
         """Seconds since the key that signs now was made; not a number while none does."""
         now = self._clock.now()
         try:
-            return now - self._current(algorithm, now)[0].creation_date
+            return now - self._current(algorithm, now)[1].creation_date
         except EngineUnavailable:
             return math.nan
 
-    def _current(self, algorithm: SigningAlgorithm, now: float) -> tuple[SigningKey, JwsSigner]:
+    def _current(self, algorithm: SigningAlgorithm, now: float) -> tuple[LoadedKeys, SigningKey]:
+        """The key that signs, and the reading that it is of: another one may come at any moment."""
         loaded = self._loaded
         candidates = loaded.successions[algorithm]
         if loaded.held:
@@ -145,17 +149,14 @@ class TokenSigner:
         key = signing_key(candidates, now)
         if key is None:
             raise EngineUnavailable(f"There is no {algorithm.value} signing key.")
-        return key, loaded.signers[key.kid]
+        return loaded, key
 
-    def _check_published(self, key: SigningKey, expires: float, now: float) -> None:
+    def _check_published(self, published_until: float, expires: float, now: float) -> None:
         """Makes sure that no process that can read the keys takes the key out before a token expires.
 
         Raises:
             EngineUnavailable: One may.
         """
-        times = self._times
         since_reading = self._clock.monotonic() - self._read_at
-        # Right after the reading, a clock ahead of this one may have added the next key, and a third one removes this.
-        unseen = times.publish_before + times.tokens_last - 2 * times.clock_skew - since_reading
-        if expires > self._loaded.published_until[key.kid] or expires - now > unseen:
+        if expires > published_until or expires - now + since_reading > self._unseen:
             raise EngineUnavailable("The keys that sign now cannot be read, and the token would outlive those before.")
