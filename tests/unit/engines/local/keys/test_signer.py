@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,35 @@ def test_a_key_that_can_no_longer_be_opened_goes_on_as_it_was(local: LocalEngine
     manager.may_open = None
     assert replica.refresh.refresh()
     assert replica.signs_with() == first.kid
+
+
+class ActingClock(FakeClock):
+    """Does something the next time that it is read."""
+
+    act: Callable[[], None] | None = None
+
+    def monotonic(self) -> float:
+        act, self.act = self.act, None
+        if act:
+            act()
+        return super().monotonic()
+
+
+def test_a_key_that_is_taken_out_in_the_middle_of_a_signature_still_makes_it(
+    local: LocalEngineUnderTest, other: KeyReplica
+) -> None:
+    clock = ActingClock(local.clock.now())
+    replica = KeyReplica(local.store, clock, TIMES)
+    (first,) = replica.published
+
+    def replace() -> None:
+        for step in other.rotation.replacement(first):
+            other.rotation.take(step, compromised=True)
+        replica.refresh.refresh()
+
+    clock.act = replace
+    assert replica.signs_with() == first
+    assert [replica.signs_with()] == replica.published != [first]
 
 
 def test_keys_that_have_not_changed_are_not_opened_again(local: LocalEngineUnderTest) -> None:
