@@ -100,16 +100,25 @@ class KeyTask:
         """Makes sure that the last reading went well.
 
         Returns:
-            The steps that fail.
+            The steps that fail, and what shows that clocks differ too much.
 
         Raises:
             EngineUnavailable: The store did not answer, or a key could not be opened.
         """
         self._refresh.check()
-        return [
+        steps = [
             f"keys: {taken.algorithm.value}: {_TAKEN[taken.action]} fails: {failure.text}"
             for taken, failure in self._failures.items()
         ]
+        return [*steps, *self._differences_of_clocks()]
+
+    def _differences_of_clocks(self) -> Iterator[str]:
+        ahead = max((key.creation_date for key in self._signer.keys), default=0) - self._clock.now()
+        if ahead > self._times.clock_skew:
+            yield (
+                f"keys: one was made {ahead:.0f} s from now by this server's clock: clocks that differ by more than "
+                f"{self._times.clock_skew} s have keys change too early or too late"
+            )
 
     def _due(self) -> Iterator[Step]:
         now = self._clock.now()

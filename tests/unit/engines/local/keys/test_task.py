@@ -251,3 +251,15 @@ def test_a_server_that_cannot_open_a_key_follows_the_others_and_changes_none(mak
     other.refresh.refresh()
     other.task.check()
     assert other.published == [first, second, third]
+
+
+@pytest.mark.parametrize(("ahead", "is_told"), [(TIMES.clock_skew, False), (TIMES.clock_skew + 1, True)])
+def test_a_key_that_is_made_by_a_clock_too_far_ahead_is_told(
+    make_replica: MakeReplica, ahead: int, *, is_told: bool
+) -> None:
+    here, there = make_replica(), make_replica(ahead)
+    there.rotation.add(ES256, signs_in=HOUR)
+    here.task.act()
+    told = [f"keys: one was made {ahead} s from now by this server's clock"] if is_told else []
+    assert [problem.partition(": clocks")[0] for problem in here.task.check()] == told
+    assert there.task.check() == []
