@@ -5,13 +5,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 from tests.support.server_process import POOL_ID, write_config
 from tests.support.tokend import run
+
+from tokend_server import cli
 
 #: Every command of `tokend` that reads the configuration, with arguments that it could work on.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -21,12 +24,17 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "backup": ("backup", "{directory}/copy.db"),
     "restore": ("restore", "{directory}/copy.db"),
     "keys list": ("keys", "list"),
+    "keys status": ("keys", "status"),
     "keys add": ("keys", "add", "ES256"),
+    "keys rotate": ("keys", "rotate", "ES256"),
     "keys remove": ("keys", "remove", "none"),
+    "keys rewrap": ("keys", "rewrap"),
     "identities create": ("identities", "create", "--identity-pool-id", POOL_ID),
     "identities list": ("identities", "list", "--identity-pool-id", POOL_ID),
     "identities describe": ("identities", "describe", "--identity-pool-id", POOL_ID, "none"),
     "identities delete": ("identities", "delete", "--identity-pool-id", POOL_ID, "none"),
+    "identities export": ("identities", "export", "--identity-pool-id", POOL_ID),
+    "identities import": ("identities", "import", "--identity-pool-id", POOL_ID, os.devnull),
     "policy explain": (
         *("policy", "explain", "--caller", "a", "--pool", POOL_ID),
         *("--operation", "LookupDeveloperIdentity"),
@@ -63,6 +71,19 @@ def told(ended: subprocess.CompletedProcess[str], code: int = 1) -> list[str]:
 def said(*words: str) -> list[str]:
     """What a command says that fails in this process, which is quicker."""
     return told(run(*words))
+
+
+def commands(group: click.Group, *above: str) -> Iterator[str]:
+    """The names of the commands that read the configuration."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+        elif any(each.name == "config_path" for each in command.params):
+            yield " ".join((*above, name))
+
+
+def test_each_command_that_reads_the_configuration_is_tried() -> None:
+    assert set(COMMANDS) == set(commands(cli.tokend))
 
 
 @pytest.fixture
