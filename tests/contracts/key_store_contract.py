@@ -8,6 +8,7 @@ import pytest
 from tests.contracts.store_contract import Refused, StoreUnderTest
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import EngineUnavailable
@@ -17,7 +18,7 @@ ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
 
 
 class KeyStoreContract(StoreUnderTest):
-    """Signing keys."""
+    """Signing keys, and who fetches them."""
 
     def test_a_store_without_keys_has_none(self, store: Store) -> None:
         assert store.signing_keys() == ()
@@ -109,6 +110,59 @@ class KeyStoreContract(StoreUnderTest):
             replaced = [each for each in threads.map(replace_by, range(12)) if each]
         assert [each.material for each in store.signing_keys()] == replaced
         assert len(replaced) == 1
+
+    def test_a_key_signs_from_another_time_and_is_as_it_was(self, store: Store, other: Store) -> None:
+        for added in (kept := key(1), moved := key(2)):
+            store.add_signing_key(added)
+        store.replace_signs_from(moved, after := moved.signs_from - 3000)
+        assert other.signing_keys() == store.signing_keys() == (kept, replace(moved, signs_from=after))
+        other.replace_material(moved, Secret("wrapped meanwhile"))
+        assert store.signing_keys()[1] == replace(moved, signs_from=after, material=Secret("wrapped meanwhile"))
+
+    def test_a_key_signs_from_another_time_only_as_it_was_read(self, store: Store, other: Store) -> None:
+        store.add_signing_key(read := key(1))
+        store.add_signing_key(removed := key(2))
+        other.replace_signs_from(read, read.signs_from - 1)
+        other.remove_signing_key(removed.kid, lambda _keys: None)
+        for stale in (read, removed, key(1, kid="of another name"), key(1, RS256)):
+            with pytest.raises(StaleReading):
+                store.replace_signs_from(stale, 7)
+        assert [each.signs_from for each in store.signing_keys()] == [read.signs_from - 1]
+
+    def test_a_key_whose_time_was_changed_is_removed_by_a_decision_on_that(self, store: Store, other: Store) -> None:
+        store.add_signing_key(read := key(1))
+        seen: list[int] = []
+
+        other.replace_signs_from(read, 7)
+        store.remove_signing_key(read.kid, lambda keys: seen.append(keys[0].signs_from))
+        assert seen == [7]
+
+    def test_what_servers_have_noted_of_fetches_is_read_by_all(self, store: Store, other: Store) -> None:
+        assert store.fetch_records() == []
+        noted = [FetchRecord(name, 1_800_000_000 + number, bytes(range(256))) for number, name in enumerate("ab")]
+        for each in reversed(noted):
+            store.keep_fetch_record(each)
+        assert other.fetch_records() == store.fetch_records() == noted
+
+    def test_a_server_s_notes_are_kept_in_the_place_of_those_before(self, store: Store, other: Store) -> None:
+        for document in (b"first", b"", b"last"):
+            store.keep_fetch_record(last := FetchRecord("a" * 36, 1_800_000_000, document))
+        assert other.fetch_records() == [last]
+
+    def test_notes_that_are_old_are_forgotten(self, store: Store, other: Store) -> None:
+        store.forget_fetch_records(9)
+        for number in range(5):
+            store.keep_fetch_record(FetchRecord(f"{number}", number, b""))
+        other.forget_fetch_records(3)
+        assert [each.noted_at for each in store.fetch_records()] == [3, 4]
+
+    def test_servers_that_note_at_once_lose_nothing(self, store: Store, other: Store) -> None:
+        def note(number: int) -> None:
+            (store, other)[number % 2].keep_fetch_record(FetchRecord(f"{number % 4}", number, b"%d" % number))
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(note, range(4)))
+        assert [each.noted_at for each in store.fetch_records()] == [0, 1, 2, 3]
 
     def test_the_generation_of_a_removed_key_may_be_used_again(self, store: Store) -> None:
         store.add_signing_key(removed := key(1))

@@ -77,17 +77,22 @@ class TestPostgresql(OnTheSchemaOfALaterRelease):
         return postgresql.new_schema()
 
 
-def test_what_an_earlier_release_has_kept_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("release", "missing"), [("0002", ["0003", "0004"]), ("0003", ["0004"])])
+def test_what_an_earlier_release_has_kept_is_kept(release: str, missing: list[str], tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "tokend.db")) as earlier:
-        earlier.executescript(Path(__file__).with_name("schema_0002.sql").read_text(encoding="utf-8"))
+        for script in ("0002", "0003"):
+            if script <= release:
+                path = Path(__file__).with_name(f"schema_{script}.sql")
+                earlier.executescript(path.read_text(encoding="utf-8"))
     (tmp_path / "tokend.db").chmod(0o600)
     logins = [login(user, "login.example") for user in ("ü", "y", "z")]
     a = Identity("eu-west-1:a", POOL, 1_700_000_000, 1_700_000_100, frozenset(logins[:2]), revision=3)
     b = Identity("eu-west-1:b", POOL, 1_700_000_001, 1_700_000_001, frozenset(), disabled=True, revision=1)
     key = SigningKey("kid-1", SigningAlgorithm.RS512, 1, Secret("what was kept"), 1_700_000_000, 1_700_000_003)
     with closing(open_store(configured(f"sqlite:///{tmp_path / 'tokend.db'}"))) as store:
-        assert store.migrate() == ["0003"]
+        assert store.migrate() == missing
         assert store.identities(POOL, max_results=9, after=None, hide_disabled=False) == [a, b]
         assert store.owners(POOL, logins) == ["eu-west-1:a", "eu-west-1:a", None]
         assert store.signing_keys() == (key,)
+        assert store.fetch_records() == []
         assert store.developer_providers() == {POOL: "login.example"}

@@ -11,6 +11,7 @@ from tests.contracts.store_contract import NO_DEADLINE, POOL, identity, login
 from tests.dynamodb.conftest import Opened
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream
 
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.dynamodb.items import SHARDS
 from tokend_server.model import Secret
@@ -49,6 +50,9 @@ DONE: Mapping[str, Callable[[Store], object]] = {
     "the keys are read": lambda store: store.signing_keys(),
     "a key is added": lambda store: store.add_signing_key(key(2)),
     "a key is rewrapped": lambda store: store.replace_material(key(1), Secret("material")),
+    "a key begins before its time": lambda store: store.replace_signs_from(key(1), 7),
+    "who has fetched keys is noted": lambda store: store.keep_fetch_record(FetchRecord("a", 1, b"")),
+    "the notes of all servers are read": lambda store: store.fetch_records(),
     "a page of identities is listed": lambda store: store.identities(
         POOL, max_results=60, after=None, hide_disabled=False
     ),

@@ -11,6 +11,7 @@ from tests.dynamodb.conftest import Opened
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream
 from tests.fakes.scripted_upstream import Arrived
 
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import Change
 from tokend_server.model import Secret
 
@@ -45,6 +46,9 @@ def test_the_policy_is_what_serving_needs(upstream: DynamoDbUpstream, opened: Op
     for number in (1, 2):
         store.add_signing_key(key(number))
     store.replace_material(key(2), Secret("material"))
+    store.replace_signs_from(key(2), 7)
+    store.keep_fetch_record(FetchRecord("a", 1, b""))
+    store.forget_fetch_records(2)
     store.remove_signing_key(key(1).kid, lambda _keys: None)
     store.keep_developer_providers(lambda _kept: {POOL: "p"})
     store.check()

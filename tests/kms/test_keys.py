@@ -150,6 +150,9 @@ class LateStore:
     def replace_material(self, *_: object) -> None:
         raise NotImplementedError
 
+    def replace_signs_from(self, *_: object) -> None:
+        raise NotImplementedError
+
 
 def test_a_key_of_a_process_that_comes_second_is_not_left_over(upstream: KmsUpstream, store: Store) -> None:
     before = set(upstream.keys())

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import Store
+from tokend_server.model import NumericDate
 
 
 class FailingStore:
@@ -38,6 +40,25 @@ class FailingStore:
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         self._try_to_change()
         self._store.remove_signing_key(kid, check)
+
+    def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
+        self._try_to_change()
+        self._store.replace_signs_from(key, signs_from)
+
+    def fetch_records(self) -> Sequence[FetchRecord]:
+        if self.failure:
+            raise self.failure
+        return self._store.fetch_records()
+
+    def keep_fetch_record(self, record: FetchRecord) -> None:
+        if self.refusal:
+            raise self.refusal
+        self._store.keep_fetch_record(record)
+
+    def forget_fetch_records(self, before: NumericDate) -> None:
+        if self.refusal:
+            raise self.refusal
+        self._store.forget_fetch_records(before)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
         return getattr(self._store, name)

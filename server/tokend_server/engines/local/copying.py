@@ -13,6 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import ConfigError, LimitExceeded
@@ -118,11 +119,17 @@ class Copying:
         for key in ours:
             if key.kid not in held:
                 self._target.add_signing_key(key)
-            elif key.material != held[key.kid].material:
-                self._target.replace_material(held[key.kid], key.material)
+                self._written.keys += 1
             else:
-                continue
-            self._written.keys += 1
+                self._written.keys += self._copy_key(held[key.kid], key)
+
+    def _copy_key(self, held: SigningKey, key: SigningKey) -> bool:
+        """Makes a key of the target what it is in the source; whether it was not."""
+        if key.material != held.material:
+            self._target.replace_material(held, key.material)
+        if key.signs_from != held.signs_from:
+            self._target.replace_signs_from(held, key.signs_from)
+        return (key.material, key.signs_from) != (held.material, held.signs_from)
 
     def _copy_developer_providers(self) -> None:
         kept = self._source.developer_providers()

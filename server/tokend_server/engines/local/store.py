@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.keys.store import KeyStore
+from tokend_server.engines.local.keys.store import FetchStore, KeyStore
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login
 
@@ -119,7 +119,7 @@ class DeveloperProviderStore(Protocol):
         ...
 
 
-class Store(IdentityStore, KeyStore, DeveloperProviderStore, Protocol):
+class Store(IdentityStore, KeyStore, FetchStore, DeveloperProviderStore, Protocol):
     """All that the local engine keeps, in one place that is open.
 
     A kind of store has a function `open_configured` that opens it: `tokend_server.config.stores`.

@@ -86,6 +86,15 @@ def test_all_is_copied_and_nothing_is_changed(source: Store, target: Store) -> N
     assert_equal(source, target)
 
 
+def test_a_key_that_signs_earlier_by_now_does_so_in_the_copy(source: Store, target: Store) -> None:
+    source.add_signing_key(kept := key(1))
+    copy(source, target)
+    source.replace_signs_from(kept, kept.signs_from - 3000)
+    assert copy(source, target) == Written(keys=1)
+    assert target.signing_keys() == source.signing_keys()
+    assert_equal(source, target)
+
+
 def test_a_run_that_was_broken_off_is_repeated(source: Store, target: Store) -> None:
     everything = [identity(f"{number:03}", f"{number}") for number in range(70)]
     create(source, *everything)

@@ -6,9 +6,10 @@ from typing import TypeVar
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import Change, Reading, Store
 from tokend_server.metrics import Metrics
-from tokend_server.model import Identity, Login, Secret
+from tokend_server.model import Identity, Login, NumericDate, Secret
 
 _Result = TypeVar("_Result")
 
@@ -39,7 +40,11 @@ class ObservedStore:
                 "signing_keys",
                 "add_signing_key",
                 "replace_material",
+                "replace_signs_from",
                 "remove_signing_key",
+                "fetch_records",
+                "keep_fetch_record",
+                "forget_fetch_records",
             )
         }
 
@@ -86,8 +91,20 @@ class ObservedStore:
     def replace_material(self, key: SigningKey, material: Secret) -> None:
         self._measured("replace_material", lambda: self._store.replace_material(key, material))
 
+    def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
+        self._measured("replace_signs_from", lambda: self._store.replace_signs_from(key, signs_from))
+
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         self._measured("remove_signing_key", lambda: self._store.remove_signing_key(kid, check))
+
+    def fetch_records(self) -> Sequence[FetchRecord]:
+        return self._measured("fetch_records", self._store.fetch_records)
+
+    def keep_fetch_record(self, record: FetchRecord) -> None:
+        self._measured("keep_fetch_record", lambda: self._store.keep_fetch_record(record))
+
+    def forget_fetch_records(self, before: NumericDate) -> None:
+        self._measured("forget_fetch_records", lambda: self._store.forget_fetch_records(before))
 
     def _measured(self, operation: str, call: Callable[[], _Result]) -> _Result:
         started = self._clock.monotonic()

@@ -7,8 +7,9 @@
 | index entry | `pool#`, the pool, `#`, the shard | the identity's id | none |
 | pool | `pools` | the pool | none |
 | signing key | `keys` | the algorithm, `#`, the generation | the members of `SigningKey` |
+| fetches | `key_set_fetches` | the server | `noted_at`, `document` |
 | developer provider | `developer_providers` | the pool | `provider_name` |
-| version of the two before | `version#` and their `pk` | `version` | `revision` |
+| version of the keys, and of developer providers | `version#` and their `pk` | `version` | `revision` |
 | schema | `schema` | `schema` | `version`, `oldest`: migrations that it has, and those that a release has to know |
 """
 
@@ -17,8 +18,9 @@ from typing import Any, TypeAlias
 from zlib import crc32
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import login_key
-from tokend_server.model import Identity, Login, Secret
+from tokend_server.model import Identity, Login, NumericDate, Secret
 
 #: An item, or its key, as boto3 takes and gives it: attributes by their names, values by their types.
 Item: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -31,6 +33,7 @@ SHARDS = 16
 
 KEYS = "keys"
 DEVELOPER_PROVIDERS = "developer_providers"
+FETCHES = "key_set_fetches"
 POOLS = "pools"
 
 #: Digits of a generation, so that keys sort by it.
@@ -160,13 +163,18 @@ def new_signing_key(signing_key: SigningKey) -> Item:
         "generation": {"N": str(signing_key.generation)},
         **material_values(signing_key.material),
         "creation_date": {"N": str(signing_key.creation_date)},
-        "signs_from": {"N": str(signing_key.signs_from)},
+        **signs_from_values(signing_key.signs_from),
     }
 
 
 def material_values(material: Secret) -> Item:
-    """What may change of a signing key."""
+    """What changes of a signing key that is rewrapped."""
     return {"private_key": {"B": material.reveal().encode()}}
+
+
+def signs_from_values(signs_from: NumericDate) -> Item:
+    """What changes of a signing key that begins to sign at another time."""
+    return {"signs_from": {"N": str(signs_from)}}
 
 
 def read_signing_key(item: Item) -> SigningKey:
@@ -179,6 +187,25 @@ def read_signing_key(item: Item) -> SigningKey:
         creation_date=number(item, "creation_date"),
         signs_from=number(item, "signs_from"),
     )
+
+
+def of_fetch_record(server: str) -> Item:
+    """The key of what a server has noted of those who fetch key sets."""
+    return key(FETCHES, server)
+
+
+def new_fetch_record(record: FetchRecord) -> Item:
+    """The item of what a server has noted."""
+    return {
+        **of_fetch_record(record.server),
+        "noted_at": {"N": str(record.noted_at)},
+        "document": {"B": record.document},
+    }
+
+
+def read_fetch_record(item: Item) -> FetchRecord:
+    """What a server has noted, of its item."""
+    return FetchRecord(sort_key(item), number(item, "noted_at"), bytes(item["document"]["B"]))
 
 
 def _login_values(login: Login) -> Item:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from heapq import merge
 from itertools import islice
 
@@ -12,15 +13,17 @@ from tokend_server.clock import Clock, Deadline, SystemClock
 from tokend_server.config import Config
 from tokend_server.config.dynamodb import table_of
 from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Reading
 from tokend_server.engines.local.stores.dynamodb import actions, items, schema, templates
 from tokend_server.engines.local.stores.dynamodb.actions import MAX_ACTIONS, Action
 from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS
+from tokend_server.engines.local.stores.dynamodb.items import Item
 from tokend_server.engines.local.stores.dynamodb.table import Sleep, Table
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
-from tokend_server.model import Identity, Login, Secret
+from tokend_server.model import Identity, Login, NumericDate, Secret
 
 #: How often something is read again that did not fit together, or decided again that had changed meanwhile.
 _ATTEMPTS = 20
@@ -115,12 +118,10 @@ class DynamoDbStore:
         self.table.commit([actions.create(items.new_signing_key(key)), actions.count(items.of_version(items.KEYS))])
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
-        replaced = actions.update(
-            items.of_signing_key(key.algorithm, key.generation),
-            items.material_values(material),
-            {"kid": {"S": key.kid}, **items.material_values(key.material)},
-        )
-        self.table.commit([replaced, actions.count(items.of_version(items.KEYS))])
+        self._replace(key, items.material_values(key.material), items.material_values(material))
+
+    def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
+        self._replace(key, items.signs_from_values(key.signs_from), items.signs_from_values(signs_from))
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         def decided() -> Iterator[list[Action]]:
@@ -132,6 +133,19 @@ class DynamoDbStore:
                     yield [actions.delete(item, {"kid": {"S": kid}})]
 
         self._decide_and_commit(items.KEYS, decided)
+
+    def fetch_records(self) -> Sequence[FetchRecord]:
+        return [items.read_fetch_record(item) for item in self.table.query(items.FETCHES)]
+
+    def keep_fetch_record(self, record: FetchRecord) -> None:
+        self.table.put(items.new_fetch_record(record))
+
+    def forget_fetch_records(self, before: NumericDate) -> None:
+        for record in self.fetch_records():
+            if record.noted_at < before:
+                as_read = {"noted_at": {"N": str(record.noted_at)}}
+                with suppress(StaleReading):  # the server has noted something since
+                    self.table.commit([actions.delete(items.of_fetch_record(record.server), as_read)])
 
     def developer_providers(self) -> Mapping[str, str]:
         kept = self.table.query(items.DEVELOPER_PROVIDERS)
@@ -218,6 +232,11 @@ class DynamoDbStore:
         while some := list(islice(ids, page)):
             found = map(items.read_identity, self.table.get_each([items.of_identity(each) for each in some]))
             yield from sorted(found, key=lambda each: each.identity_id)
+
+    def _replace(self, key: SigningKey, before: Item, after: Item) -> None:
+        as_read = {"kid": {"S": key.kid}, **before}
+        replaced = actions.update(items.of_signing_key(key.algorithm, key.generation), after, as_read)
+        self.table.commit([replaced, actions.count(items.of_version(items.KEYS))])
 
     def _provider_names(self, identity_pool_id: str) -> Iterator[str]:
         for identity in self._identities(identity_pool_id, None, _PAGE):

@@ -6,17 +6,24 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, delete, func, insert, select, update
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Reading, login_key
 from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sql.database import Database
-from tokend_server.engines.local.stores.sql.tables import developer_providers, identities, linked_logins, signing_keys
+from tokend_server.engines.local.stores.sql.tables import (
+    developer_providers,
+    identities,
+    key_set_fetches,
+    linked_logins,
+    signing_keys,
+)
 from tokend_server.errors import EngineUnavailable
-from tokend_server.model import Identity, Login, Secret
+from tokend_server.model import Identity, Login, NumericDate, Secret
 
 _OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
     linked_logins.c.login_key.in_(bindparam("login_keys", expanding=True))
@@ -178,14 +185,12 @@ class SqlStore:
         self._database.write(lambda connection: connection.execute(insert(signing_keys), row))
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
-        as_read = (signing_keys.c.kid == key.kid) & (signing_keys.c.private_key == _stored(key.material))
-        replaced = update(signing_keys).where(as_read).values(private_key=_stored(material))
+        as_read = signing_keys.c.private_key == _stored(key.material)
+        self._replace(key, update(signing_keys).where(as_read).values(private_key=_stored(material)))
 
-        def replace(connection: Connection) -> None:
-            if connection.execute(replaced).rowcount != 1:
-                raise StaleReading
-
-        self._database.write(replace)
+    def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
+        as_read = signing_keys.c.signs_from == key.signs_from
+        self._replace(key, update(signing_keys).where(as_read).values(signs_from=signs_from))
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
         def remove(connection: Connection) -> None:
@@ -193,6 +198,31 @@ class SqlStore:
             connection.execute(delete(signing_keys).where(signing_keys.c.kid == kid))
 
         self._database.write_alone(remove)
+
+    def fetch_records(self) -> Sequence[FetchRecord]:
+        records = select(key_set_fetches).order_by(key_set_fetches.c.server)
+        rows = self._database.read(lambda connection: connection.execute(records).all())
+        return [FetchRecord(row.server, row.noted_at, row.document) for row in rows]
+
+    def keep_fetch_record(self, record: FetchRecord) -> None:
+        def keep(connection: Connection) -> None:
+            connection.execute(delete(key_set_fetches).where(key_set_fetches.c.server == record.server))
+            connection.execute(insert(key_set_fetches), record._asdict())
+
+        self._database.write(keep)
+
+    def forget_fetch_records(self, before: NumericDate) -> None:
+        old = delete(key_set_fetches).where(key_set_fetches.c.noted_at < before)
+        self._database.write(lambda connection: connection.execute(old))
+
+    def _replace(self, key: SigningKey, replacement: Update) -> None:
+        replacement = replacement.where(signing_keys.c.kid == key.kid)
+
+        def replace(connection: Connection) -> None:
+            if connection.execute(replacement).rowcount != 1:
+                raise StaleReading
+
+        self._database.write(replace)
 
 
 def _look(connection: Connection) -> None:

@@ -56,6 +56,14 @@ signing_keys = Table(
     UniqueConstraint("algorithm", "generation", name="signing_keys_one_per_generation"),
 )
 
+key_set_fetches = Table(
+    "key_set_fetches",
+    metadata,
+    Column("server", String(36), primary_key=True),
+    Column("noted_at", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
 developer_providers = Table(
     "developer_providers",
     metadata,
