@@ -119,7 +119,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look, readiness.alive)), undo)
         if issuer_address and (keys := engines.local_keys):
-            published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set), public=True)
+            published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set, keys.note_fetch), public=True)
             _serve_http(issuer_address, published, undo)
         engines.start()
         grpc_server.start()

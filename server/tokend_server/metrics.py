@@ -196,8 +196,22 @@ class Metrics:
         )
         self.signing_key_failures = Counter(
             "tokend_signing_key_failures_total",
-            "What failed about signing keys: to read them, to add one, to remove one.",
+            "What failed about signing keys: to read them, to add one, to remove one; to note who has fetched them, to "
+            "have one sign before its time.",
             ("step",),
+            registry=registry,
+        )
+        self._verifiers = Gauge(
+            "tokend_verifiers", "Verifiers that fetched keys from this server within the last day.", registry=registry
+        )
+        self._verifiers_behind = Gauge(
+            "tokend_verifiers_behind",
+            "Verifiers of any server within the last day that may not have the next signing key; 0 while none waits.",
+            registry=registry,
+        )
+        self.verifiers_uncounted = Counter(
+            "tokend_verifiers_uncounted_total",
+            "Fetches of keys by verifiers that were not taken note of, since there were too many.",
             registry=registry,
         )
 
@@ -234,3 +248,13 @@ class Metrics:
         self._signing_key_next_rotation.labels(algorithm).set_function(next_rotation)
         for state, count in counts.items():
             self._signing_keys.labels(algorithm, state).set_function(count)
+
+    def watch_verifiers(self, known: Callable[[], float], behind: Callable[[], float]) -> None:
+        """Reports on who fetches keys whenever metrics are read.
+
+        Args:
+            known: How many verifiers fetched from this server within a day.
+            behind: How many of all servers may not have a key that waits to sign.
+        """
+        self._verifiers.set_function(known)
+        self._verifiers_behind.set_function(behind)

@@ -1,6 +1,6 @@
 """The nouns of the service: plain values that know neither a transport nor a store."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -205,7 +205,13 @@ class KeySet:
     Attributes:
         jwks: The JWK Set (RFC 7517, section 5) as JSON.
         max_age: How long a verifier may keep it.
+        key_ids: The `kid` of each key in it.
     """
 
     jwks: bytes
     max_age: timedelta
+    key_ids: frozenset[str] = frozenset()
+
+
+#: Takes note that one was given a key set, by its address and the user agent that it sent. It returns at once.
+NoteFetch: TypeAlias = Callable[[KeySet, str, bytes], None]

@@ -7,6 +7,7 @@ from tests.support.failing_store import FailingStore
 
 from tokend_server.clock import Deadline
 from tokend_server.config import KeyTimes
+from tokend_server.engines.local.keys.fetch_log import FetchLog
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.manager import KeyManager
@@ -15,6 +16,7 @@ from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKey, StoredKeys
 from tokend_server.engines.local.keys.task import KeyTask
+from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret
@@ -50,12 +52,14 @@ class KeyReplica:
         times: The times of keys.
         algorithms: What its pools sign with.
         manager: Makes and opens keys.
+        name: Its name for itself.
 
     Attributes:
         failures: The steps that have failed, in order.
+        watch_failures: What has failed about verifiers, in order.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs between servers
         self,
         store: Store,
         clock: FakeClock,
@@ -63,6 +67,7 @@ class KeyReplica:
         *,
         algorithms: frozenset[SigningAlgorithm] = frozenset({ES256}),
         manager: KeyManager | None = None,
+        name: str = "",
     ) -> None:
         self.store = FailingStore(store)
         self.clock = clock
@@ -71,7 +76,21 @@ class KeyReplica:
         self.signer = TokenSigner(self.store, manager, clock, times)
         self.refresh = KeyRefresh(self.signer, lambda: self.failures.append("read"))
         self.rotation = KeyRotation(self.store, manager, clock, times, algorithms)
-        self.task = KeyTask(self.signer, self.refresh, self.rotation, algorithms, clock, times, self.failures.append)
+        failed = self.failures.append
+        self.watch_failures: list[str] = []
+        self.fetches = FetchLog(clock, lambda: self.watch_failures.append("uncounted"))
+        self.watch = VerifierWatch(
+            name or f"server-{id(self)}",
+            self.fetches,
+            self.signer,
+            self.store,
+            algorithms,
+            clock,
+            times,
+            self.watch_failures.append,
+        )
+        self.task = KeyTask(self.signer, self.refresh, self.rotation, self.watch, algorithms, clock, times, failed)
+        self.watch.register()
         self.signer.ensure_keys(algorithms)
         self.store.changes = 0
 
@@ -84,6 +103,12 @@ class KeyReplica:
     def max_age(self) -> float:
         """For how long verifiers may keep them."""
         return self.signer.key_set().max_age.total_seconds()
+
+    def fetched_by(self, user_agent: str, address: str = "192.0.2.1") -> frozenset[str]:
+        """A verifier fetches the keys; their ids."""
+        key_set = self.signer.key_set()
+        self.fetches.note(key_set, address, user_agent.encode())
+        return key_set.key_ids
 
     def sign(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> Secret:
         """A token."""

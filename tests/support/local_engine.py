@@ -16,6 +16,7 @@ from tokend_server.config import KeyTimes
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.keys.fetch_log import FetchLog
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.refresh import KeyRefresh
@@ -23,6 +24,7 @@ from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
 from tokend_server.engines.local.keys.task import KeyTask
+from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.model import Identity, IssuedToken, LookupRequest, MergeRequest, Secret, TokenRequest, UnlinkRequest
@@ -71,14 +73,18 @@ class LocalEngineUnderTest:
         self.key_refresh = KeyRefresh(self.signer, failed=lambda: None)
         self.key_failures: list[str] = []
         rotation = KeyRotation(self.store, StoredKeys(), self.clock, times)
+        failed, algorithms = self.key_failures.append, frozenset({algorithm})
+        fetches = FetchLog(self.clock, lambda: None)
+        watch = VerifierWatch("server", fetches, self.signer, self.store, algorithms, self.clock, times, failed)
         self.key_task = KeyTask(
             self.signer,
             self.key_refresh,
             rotation,
-            frozenset({algorithm}),
+            watch,
+            algorithms,
             self.clock,
             times,
-            self.key_failures.append,
+            failed,
         )
         self.backend = LocalBackend(self.store.check, self.key_task, self.signer, frozenset({algorithm}))
         guests = itertools.count(1)

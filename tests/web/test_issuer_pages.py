@@ -21,8 +21,9 @@ class Keys:
         return self.now
 
 
-def ask(page: Page, **headers: str) -> Response:
-    answer = page(Request("", {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}))
+def ask(page: Page, method: str = "GET", **headers: str) -> Response:
+    sent = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    answer = page(Request("", sent, method, peer="192.0.2.7"))
     assert isinstance(answer, Response)
     return answer
 
@@ -61,3 +62,19 @@ def test_a_path_that_is_percent_encoded_is_found_as_requests_are_decoded() -> No
     pages = issuer_pages("https://tokens.example/t%20%C3%A9", ["ES256"], Keys())
     assert f"/t \u00e9{JWKS_PATH}" in pages
     assert b'"jwks_uri": "https://tokens.example/t%20%C3%A9/' in ask(pages[f"/t \u00e9{DISCOVERY_PATH}"]).body
+
+
+def test_who_is_given_the_keys_or_has_them_is_noted() -> None:
+    keys, noted = Keys(), list[tuple[KeySet, str, bytes]]()
+    pages = issuer_pages(ISSUER, ["ES256"], keys, lambda *fetch: noted.append(fetch))
+    for name in (JWKS_PATH, COGNITO_JWKS_PATH):
+        page = pages[f"/a{name}"]
+        held = etag_of(ask(page, user_agent="envoy", x_forwarded_for="203.0.113.9"))
+        ask(page, if_none_match=held)
+        ask(page, if_none_match='"older"', user_agent="istio")
+        assert noted == [(keys.now, "192.0.2.7", agent) for agent in (b"envoy", b"", b"istio")]
+        noted.clear()
+        ask(page, method="HEAD", user_agent="envoy")
+        ask(page, if_none_match="*", user_agent="envoy")
+        ask(pages[f"/a{DISCOVERY_PATH}"], user_agent="envoy")
+        assert noted == []

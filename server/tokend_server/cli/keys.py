@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from operator import attrgetter
@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, load_config
+from tokend_server.config import Config, KeyTimes, load_config
 from tokend_server.engines.local.keys.build import ELSEWHERE, open_key_manager, open_wrappings
+from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes
 from tokend_server.engines.local.keys.keyring import (
     KeyState,
     SigningAlgorithm,
@@ -22,9 +23,10 @@ from tokend_server.engines.local.keys.keyring import (
 from tokend_server.engines.local.keys.kms_material import kms_key_arn
 from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.opening import method_of
-from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan
+from tokend_server.engines.local.keys.plan import Action, Step, next_key, plan, waiting_keys
 from tokend_server.engines.local.keys.rewrapping import Rewrapped, Rewrapping
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyKnown, KeyNotFound, KeyRotation
+from tokend_server.engines.local.keys.seen import Seen, held_back_by, seen
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
@@ -104,6 +106,7 @@ def status(config_path: Path | None) -> None:
         {
             "RotateEvery": settings.rotate_every,
             "PublishBefore": settings.publish_before,
+            "Activate": settings.activate,
             "Algorithms": [
                 {
                     "Algorithm": algorithm.value,
@@ -114,6 +117,30 @@ def status(config_path: Path | None) -> None:
                 for algorithm, steps in plans.items()
                 if algorithm in opened.algorithms or any(key.algorithm is algorithm for key in held)
             ],
+        }
+    )
+
+
+@keys.command()
+@config_option
+@click.option("--all", "everyone", is_flag=True, help="Show those too that have the next keys.")
+def verifiers(config_path: Path | None, *, everyone: bool) -> None:
+    """Show who fetched keys within the last day, and may not have the key that signs next.
+
+    A server notes it within seconds of a verifier's first fetch, and of its first fetch of other keys.
+    """
+    with _opened(config_path) as opened:
+        now, times = SystemClock.now(), opened.config.keys.times
+        waiting = waiting_keys(opened.store.signing_keys(), opened.algorithms, now)
+        notes = all_notes(opened.store.fetch_records())
+    found = seen(waiting, notes, times, now)
+    echo_json(
+        {
+            "Activate": opened.config.keys.activate,
+            "NextKeys": [_described_wait(key, notes, times, now) for key in waiting],
+            "Behind": sum(bool(each.behind) for each in found),
+            "Known": len(found),
+            "Verifiers": [_described_verifier(each) for each in found if everyone or each.behind],
         }
     )
 
@@ -240,6 +267,25 @@ def _described_rewrap(rewrapped: Rewrapped, held: SigningKey | None) -> dict[str
         "Algorithm": rewrapped.key.algorithm.value,
         "Rewrap": rewrapped.done.value,
         **({"Method": method_of(held.material)} if held else {}),
+    }
+
+
+def _described_wait(key: SigningKey, notes: Sequence[ServerNotes], times: KeyTimes, now: float) -> Mapping[str, object]:
+    return {
+        "KeyId": key.kid,
+        "Algorithm": key.algorithm.value,
+        "SignsFrom": iso(key.signs_from),
+        "HeldBackByServers": [each.server for each in held_back_by(key, notes, times, now)],
+    }
+
+
+def _described_verifier(each: Seen) -> Mapping[str, object]:
+    address, user_agent = each.verifier
+    return {
+        "Address": address,
+        "UserAgent": user_agent,
+        "LastFetch": iso(each.fetched_at),
+        "BehindOn": each.behind,
     }
 
 

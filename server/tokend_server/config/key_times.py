@@ -28,6 +28,7 @@ class KeyTimes:
         longest_token: No token is valid for longer.
         tokens_last: When another key has begun to sign, tokens of the one before may be valid for so long: their
             longest life, the time until each process signs with the new key, and some for verifiers with slow clocks.
+        when_seen: A key signs before its time when all verifiers are seen to have it.
 
     Raises:
         ConfigError: They do not fit each other; the problems say what that would break.
@@ -41,6 +42,7 @@ class KeyTimes:
     about_to_sign: int = 360
     longest_token: int = _DAY
     tokens_last: int = _DAY + 1200
+    when_seen: bool = False
 
     def __post_init__(self) -> None:
         if problems := list(self._problems()):
@@ -50,6 +52,18 @@ class KeyTimes:
     def verifiers_know_by(self) -> float:
         """Seconds from when a key is added until each process publishes it and no verifier keeps an older key set."""
         return self.refresh + self.cache_age
+
+    @property
+    def soonest(self) -> int:
+        """Seconds from when a key is added until it may sign, at least."""
+        if not self.when_seen:
+            return self.publish_before
+        return min(self.publish_before, self.cache_age + self.about_to_sign)
+
+    @property
+    def shortest_notice(self) -> int:
+        """Seconds from when the keys of the store say that a key signs next until it does, at least."""
+        return min(self.publish_before, self.about_to_sign) if self.when_seen else self.publish_before
 
     @property
     def old_key_stops_by(self) -> float:
@@ -67,6 +81,8 @@ class KeyTimes:
             )
         if self.publish_before:
             yield from self._publishing_problems()
+        if self.when_seen:
+            yield from self._seeing_problems()
         if self.tokens_last < self.old_key_stops_by:
             yield (
                 f"tokens_last ({self.tokens_last} s) must not be below refresh + cache_age + clock_skew + "
@@ -92,4 +108,18 @@ class KeyTimes:
             yield (
                 f"publish_before ({self.publish_before} s) must be above about_to_sign ({self.about_to_sign} s): "
                 "a key that was added by mistake could never be taken out before it signs"
+            )
+
+    def _seeing_problems(self) -> Iterator[str]:
+        soonest = self.cache_age + self.about_to_sign
+        if self.publish_before <= soonest:
+            yield (
+                f"publish_before ({self.publish_before} s) must be above cache_age + about_to_sign ({soonest} s) where "
+                "keys sign when seen: none could sign before its time"
+            )
+        if self.rotate_every and self.rotate_every < 2 * self.publish_before:
+            yield (
+                f"rotate_every ({self.rotate_every} s) must not be below twice publish_before "
+                f"({2 * self.publish_before} s) where keys sign when seen: they would change far more often than "
+                "rotate_every says"
             )

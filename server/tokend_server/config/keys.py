@@ -30,7 +30,11 @@ class Keys(Section):
         description="How long a key is published before it signs: longer than any verifier keeps the keys that it has "
         "fetched; `off`: verifiers that do not ask again for an unknown key refuse its first tokens",
     )
-
+    activate: Literal["after publish_before", "when seen"] = Field(
+        "after publish_before",
+        description="When the next key signs: after `publish_before`, or before that when every verifier that fetched "
+        "keys within the last day has it",
+    )
     signer: Literal["store", "aws-kms"] = Field(
         "store", description="Where new keys are, and sign: in the store, or in AWS KMS, which they never leave"
     )
@@ -71,6 +75,7 @@ class Keys(Section):
             rotate_every=seconds_of(self.rotate_every),
             publish_before=publish_before,
             cache_age=_cache_age(publish_before),
+            when_seen=self.activate == "when seen",
         )
 
 

@@ -10,7 +10,7 @@ from tokend_server.config import Config
 from tokend_server.engine import Backend, BeforeChange, Engine, NewIdentity, unannounced
 from tokend_server.engines.observed import ObservedEngine, Series
 from tokend_server.metrics import Metrics
-from tokend_server.model import KeySet
+from tokend_server.model import KeySet, NoteFetch
 from tokend_server.oidc.issuers import Issuers
 
 
@@ -21,10 +21,12 @@ class LocalKeys:
     Attributes:
         key_set: The keys, as of now.
         algorithms: What tokens are signed with.
+        note_fetch: Takes note of who has fetched the keys.
     """
 
     key_set: Callable[[], KeySet]
     algorithms: tuple[str, ...]
+    note_fetch: NoteFetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             by_pool |= local.by_pool
             backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
-            local_keys = LocalKeys(local.signer.key_set, algorithms)
+            local_keys = LocalKeys(local.signer.key_set, algorithms, local.note_fetch)
         if pools := config.pools_of("cognito"):
             from tokend_server.engines.cognito.build import build_cognito_engines  # noqa: PLC0415 - as above
 

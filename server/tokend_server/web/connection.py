@@ -128,6 +128,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._parser.peer = _address(transport.get_extra_info("peername"))
         self._transport.set_write_buffer_limits(0)  # to know of any answer that is not taken at once
         self._connections.admit(self)
 
@@ -210,3 +211,8 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         if not (self._answering or self._clogged):
             self._transport.resume_reading()
+
+
+def _address(peer: tuple[str, int, *tuple[int, ...]] | None) -> str:
+    """The address of a peer, as `getpeername` gives it for IPv4 and IPv6; empty for one that has gone already."""
+    return peer[0].removeprefix("::ffff:") if peer else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
-from tokend_server.model import KeySet
+from tokend_server.model import KeySet, NoteFetch
 from tokend_server.web.message import Page, Request, Response
 from tokend_server.web.site import CORS_HEADERS
 
@@ -40,17 +40,25 @@ def discovery_document(issuer: str, algorithms: Sequence[str]) -> bytes:
     return json.dumps(metadata).encode()
 
 
-def issuer_pages(issuer: str, algorithms: Sequence[str], key_set: Callable[[], KeySet]) -> dict[str, Page]:
+def _unnoted(_keys: KeySet, _address: str, _user_agent: bytes) -> None:
+    pass
+
+
+def issuer_pages(
+    issuer: str, algorithms: Sequence[str], key_set: Callable[[], KeySet], note_fetch: NoteFetch = _unnoted
+) -> dict[str, Page]:
     """What the issuer listener shows, by path, below the path of the issuer's URL.
 
     Args:
         issuer: The `iss` of its tokens.
         algorithms: What it signs with.
         key_set: The keys to publish at this moment.
+        note_fetch: Called for each client that is given the keys, or shows that it has them, with its address and
+            its user agent as it was sent. No header is trusted to name another address.
     """
     document = discovery_document(issuer, algorithms)
     discovery = _Published(key_set, lambda _keys: document)
-    jwks = _Published(key_set, lambda keys: keys.jwks)
+    jwks = _Published(key_set, lambda keys: keys.jwks, note_fetch)
     base = unquote(urlsplit(issuer).path)  # as the path of a request is
     return {base + DISCOVERY_PATH: discovery, base + JWKS_PATH: jwks, base + COGNITO_JWKS_PATH: jwks}
 
@@ -61,19 +69,30 @@ class _Published:
     Args:
         key_set: The keys at this moment: the same object until they change.
         document_of: The document that goes with the keys.
+        note_fetch: As of `issuer_pages`.
     """
 
-    def __init__(self, key_set: Callable[[], KeySet], document_of: Callable[[KeySet], bytes]) -> None:
+    def __init__(
+        self,
+        key_set: Callable[[], KeySet],
+        document_of: Callable[[KeySet], bytes],
+        note_fetch: NoteFetch = _unnoted,
+    ) -> None:
         self._key_set = key_set
         self._document_of = document_of
+        self._note_fetch = note_fetch
         self._render(key_set())
 
     def __call__(self, request: Request) -> Response:
         keys = self._key_set()
         if keys is not self._keys:
             self._render(keys)
-        held = request.headers.get(b"if-none-match")
-        return self._not_modified if held and self._is_held(held) else self._whole
+        held = _entity_tags(request.headers.get(b"if-none-match", b""))
+        if b"*" in held:  # which says nothing of what the client has
+            return self._not_modified
+        if request.method == "GET":
+            self._note_fetch(keys, request.peer, request.headers.get(b"user-agent", b""))
+        return self._not_modified if self._etag in held else self._whole
 
     def _render(self, keys: KeySet) -> None:
         document = self._document_of(keys)
@@ -88,11 +107,12 @@ class _Published:
         self._whole = Response(HTTPStatus.OK, {**headers, "content-type": "application/json"}, document)
         self._not_modified = Response(HTTPStatus.NOT_MODIFIED, headers)
 
-    def _is_held(self, tags: bytes) -> bool:
-        """Whether a client that holds these has the document (RFC 9110, section 13.1.2)."""
-        return any(tag.strip().removeprefix(b"W/") in (self._etag, b"*") for tag in tags.split(b","))
-
 
 def _entity_tag(document: bytes) -> str:
     """A strong entity tag (RFC 9110, section 8.8.3)."""
     return f'"{base64.urlsafe_b64encode(hashlib.sha256(document).digest()[:18]).decode()}"'
+
+
+def _entity_tags(held: bytes) -> list[bytes]:
+    """The tags of an `if-none-match`, to be compared weakly (RFC 9110, section 13.1.2)."""
+    return [tag.strip().removeprefix(b"W/") for tag in held.split(b",")] if held else []

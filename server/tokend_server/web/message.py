@@ -18,6 +18,7 @@ class Request(NamedTuple):
         method: As it was sent; names of methods are case-sensitive.
         target: As it was sent: the path with its query.
         body: Empty where there is none.
+        peer: The address that it came from, without the port.
     """
 
     path: str
@@ -25,6 +26,7 @@ class Request(NamedTuple):
     method: str = "GET"
     target: str = ""
     body: bytes = b""
+    peer: str = ""
 
 
 class Response:

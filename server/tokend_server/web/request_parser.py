@@ -33,6 +33,7 @@ class RequestParser:
         method: The method of the request, once its headers are there.
         is_last: Whether the connection has to end after the answer.
         body: What has come of the body.
+        peer: The address of the client, once it is known.
     """
 
     def __init__(self, application: Application) -> None:
@@ -40,6 +41,7 @@ class RequestParser:
         self._max_body_bytes = application.max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
         self.is_last = False
+        self.peer = ""
         self.start()
 
     def start(self) -> None:
@@ -149,4 +151,5 @@ class RequestParser:
         except httptools.HttpParserInvalidURLError:
             return HTTPStatus.BAD_REQUEST
         decoded, target = unquote(path.decode("latin-1")), self._target.decode("latin-1")
-        return Request(decoded, self._headers, self.method, target, bytes(self.body) if self.body else b"")
+        body = bytes(self.body) if self.body else b""
+        return Request(decoded, self._headers, self.method, target, body, self.peer)

@@ -91,6 +91,7 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_STORE_TIMEOUT_SECONDS": ("2.5", 2.5),
     "TOKEND_KEYS_ROTATE_EVERY": ("off", "off"),
     "TOKEND_KEYS_PUBLISH_BEFORE": ("45m", "45m"),
+    "TOKEND_KEYS_ACTIVATE": ("when seen", "when seen"),
     "TOKEND_KEYS_SIGNER": ("aws-kms", "aws-kms"),
     "TOKEND_KEYS_ENCRYPTION_METHOD": ("file", "file"),
     "TOKEND_KEYS_ENCRYPTION_KEY_FILE": ("/run/secrets/key", Path("/run/secrets/key")),

@@ -19,6 +19,11 @@ HOUR, DAY = 3600, 86_400
         ({"about_to_sign": 3600}, r"above about_to_sign \(3600 s\): a key that was added by mistake could never"),
         ({"tokens_last": DAY + 601}, r"tokens_last \(87001 s\) .* a key could be taken out while tokens"),
         ({"longest_token": DAY + 599}, r"longest_token \(87601.0 s\): a key could be taken out"),
+        (
+            {"when_seen": True, "publish_before": 660},
+            r"publish_before \(660 s\) must be above .* \(660 s\) where keys sign",
+        ),
+        ({"when_seen": True, "rotate_every": 7199}, r"rotate_every \(7199 s\) must not be below twice .* \(7200 s\)"),
         ({"rotate_every": 2941}, r"33 keys of an algorithm published at once, more than 32: verifiers would refuse"),
     ],
 )
@@ -38,6 +43,8 @@ def test_a_relation_that_is_broken_is_named_with_what_it_would_break(changed: di
         {"tokens_last": DAY + 602},
         {"rotate_every": 2942},
         {"rotate_every": None},
+        {"when_seen": True, "publish_before": 661},
+        {"when_seen": True, "rotate_every": 7200},
         {"publish_before": 0, "cache_age": 0},
     ],
 )

@@ -14,18 +14,21 @@ from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.keys.build import open_key_manager, warn_of_clear_keys
+from tokend_server.engines.local.keys.fetch_log import FetchLog
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.task import KeyTask
+from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
 from tokend_server.engines.local.keys.watching import watch_keys
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
+from tokend_server.model import NoteFetch
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http
 
@@ -34,12 +37,14 @@ from tokend_server.oidc.outbound import open_http
 class LocalEngines:
     """The local engines of all local pools, on one store and one set of keys.
 
-    `start` begins what they do beside calls; `close` ends that, and gives up what they hold.
+    `note_fetch` takes note of who has fetched a key set. `start` begins what they do beside calls; `close` ends that,
+    and gives up what they hold.
     """
 
     by_pool: Mapping[str, LocalEngine]
     backend: LocalBackend
     signer: TokenSigner
+    note_fetch: NoteFetch
     start: Callable[[], None]
     close: Callable[[], None]
 
@@ -85,16 +90,24 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         store = ObservedStore(opened, metrics, clock, before_change)
         manager, times = undo.enter_context(open_key_manager(config, metrics, clock)), config.keys.times
         signer = TokenSigner(store, manager, clock, times)
+        failures = metrics.signing_key_failures
+
+        def failed(step: str) -> None:
+            failures.labels(step).inc()
+
+        fetches = FetchLog(clock, metrics.verifiers_uncounted.inc)
+        watch = VerifierWatch(new_guid(), fetches, signer, store, algorithms, clock, times, failed)
+        watch.register()
         signer.ensure_keys(algorithms)
         warn_of_clear_keys(config, signer.keys)
-        failed = metrics.signing_key_failures
-        refresh = KeyRefresh(signer, failed.labels("read").inc)
+        refresh = KeyRefresh(signer, failures.labels("read").inc)
         rotation = KeyRotation(store, manager, clock, times)
-        key_task = KeyTask(signer, refresh, rotation, algorithms, clock, times, lambda step: failed.labels(step).inc())
+        key_task = KeyTask(signer, refresh, rotation, watch, algorithms, clock, times, failed)
         undo.callback(key_task.stop)
         close = undo.pop_all().close
     metrics.tell_store(config.store_kind)
     watch_keys(signer, algorithms, times, metrics, clock)
+    metrics.watch_verifiers(fetches.__len__, lambda: watch.behind)
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
@@ -104,7 +117,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         opened.start(metrics)
         key_task.start()
 
-    return LocalEngines(by_pool, backend, signer, start, close)
+    return LocalEngines(by_pool, backend, signer, fetches.note, start, close)
 
 
 def _local_pool(

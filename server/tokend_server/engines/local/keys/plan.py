@@ -78,6 +78,16 @@ def next_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: Key
     return _addition(algorithm, generation, at=int(now), signs_from=int(now) + times.publish_before)
 
 
+def waiting_keys(
+    keys: Iterable[SigningKey], algorithms: Iterable[SigningAlgorithm], now: float
+) -> Sequence[SigningKey]:
+    """The key of each of the algorithms that signs next, of those that there are."""
+    held = list(keys)
+    first = [min(_beginnings(succession(held, each), now), key=attrgetter("at"), default=None) for each in algorithms]
+    kids = {step.kid for step in first if step}
+    return [key for key in held if key.kid in kids]
+
+
 def replacement(
     keys: Sequence[SigningKey], key: SigningKey, times: KeyTimes, now: float, *, in_use: bool = True
 ) -> Sequence[Step]:
@@ -118,8 +128,13 @@ def key_set_age(times: KeyTimes, since_reading: float, unpublished: Iterable[Sig
         unpublished: Keys that were read and are not in the key set.
         now: The time.
     """
-    bounds = [times.publish_before - since_reading, *(key.signs_from - now for key in unpublished)]
+    bounds = [times.soonest - since_reading, *(_soonest(key, times) - now for key in unpublished)]
     return max(0, int(min(times.cache_age, min(bounds) - times.clock_skew)))
+
+
+def _soonest(key: SigningKey, times: KeyTimes) -> NumericDate:
+    """From when a key may sign, whatever is seen meanwhile."""
+    return min(key.signs_from, key.creation_date + times.soonest) if times.when_seen else key.signs_from
 
 
 def _next_addition(

@@ -45,8 +45,9 @@ class TokenSigner:
         self._manager = manager
         self._clock = clock
         self._times = times
-        # Right after a reading, a clock ahead of this one may add the next key, and a third one remove this in time.
-        self._unseen = times.publish_before + times.tokens_last - 2 * times.clock_skew
+        # Right after a reading, a clock ahead of this one may add the next key or have it begin, and a third one remove
+        # this in time.
+        self._unseen = times.shortest_notice + times.tokens_last - 2 * times.clock_skew
         self._loaded = NO_KEYS
         self._read_at = clock.monotonic()
         self._key_set = KeySet(NO_KEYS.jwks, timedelta(0))
@@ -83,7 +84,7 @@ class TokenSigner:
         read_at = self._clock.monotonic()
         records = self._store.signing_keys()
         if records != self._loaded.records or self._loaded.failures:
-            kept_until = self._read_at + self._times.publish_before - self._times.clock_skew
+            kept_until = self._read_at + self._times.soonest - self._times.clock_skew
             self._loaded = load_keys(records, self._manager, self._loaded, kept_until, self._times, self._clock)
         self._read_at = read_at
         for failure in self._loaded.failures.values():
@@ -128,7 +129,7 @@ class TokenSigner:
         since_reading = self._clock.monotonic() - self._read_at
         age = timedelta(seconds=key_set_age(self._times, since_reading, loaded.unpublished, self._clock.now()))
         if (loaded.jwks, age) != (self._key_set.jwks, self._key_set.max_age):
-            self._key_set = KeySet(loaded.jwks, age)
+            self._key_set = KeySet(loaded.jwks, age, frozenset(loaded.opened))
         return self._key_set
 
     def key_age(self, algorithm: SigningAlgorithm) -> float:

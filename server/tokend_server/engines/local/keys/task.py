@@ -12,6 +12,7 @@ from tokend_server.engines.local.keys.plan import Action, Step, plan
 from tokend_server.engines.local.keys.refresh import KeyRefresh, log_problem, problem_of
 from tokend_server.engines.local.keys.rotation import KeyInUse, KeyNotFound, KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.process.repeating import Repeating
 
@@ -50,6 +51,7 @@ class KeyTask:
         signer: What signs with the keys.
         refresh: Reads them.
         rotation: Changes them.
+        watch: What is done about verifiers after each reading.
         algorithms: What pools sign with; the keys of others are removed in time, and not followed by new ones.
         clock: The time.
         times: The times of keys.
@@ -61,6 +63,7 @@ class KeyTask:
         signer: TokenSigner,
         refresh: KeyRefresh,
         rotation: KeyRotation,
+        watch: VerifierWatch,
         algorithms: frozenset[SigningAlgorithm],
         clock: Clock,
         times: KeyTimes,
@@ -69,6 +72,7 @@ class KeyTask:
         self._signer = signer
         self._refresh = refresh
         self._rotation = rotation
+        self._watch = watch
         self._algorithms = algorithms
         self._clock = clock
         self._times = times
@@ -83,17 +87,20 @@ class KeyTask:
     def stop(self) -> None:
         """Ends the thread, after what it is at."""
         self._acts.stop()
+        self._watch.stop()
 
     def act(self) -> None:
         """Reads the keys, and takes the steps that are due, unless there are keys that this process cannot use."""
-        if not self._refresh.refresh():
+        complete = self._refresh.refresh()
+        hastened = self._watch.act(may_change=complete)
+        if not complete:
             return
         due = {_Taken(step.algorithm, step.action, step.generation): step for step in self._due()}
         self._failures = {taken: failure for taken, failure in self._failures.items() if taken in due}
         now = self._clock.monotonic()
         waiting = {taken for taken, failure in self._failures.items() if failure.not_before > now}
         changes = [self._take(taken, step) for taken, step in due.items() if taken not in waiting]
-        if any(changes):
+        if hastened or any(changes):
             self._refresh.refresh()
 
     def check(self) -> Sequence[str]:

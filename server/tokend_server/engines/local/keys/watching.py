@@ -8,6 +8,7 @@ from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.keyring import KeyState, SigningAlgorithm, key_state
 from tokend_server.engines.local.keys.plan import Action, next_rotation
 from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.verifier_watch import ACTIVATE, NOTE
 from tokend_server.metrics import Metrics
 
 
@@ -28,5 +29,5 @@ def watch_keys(
         metrics.watch_signing_keys(
             algorithm.value, partial(signer.key_age, algorithm), partial(rotation, algorithm), counts
         )
-    for step in ("read", Action.ADD.value, Action.REMOVE.value):
+    for step in ("read", Action.ADD.value, Action.REMOVE.value, NOTE, ACTIVATE):
         metrics.signing_key_failures.labels(step)

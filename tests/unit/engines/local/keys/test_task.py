@@ -208,7 +208,10 @@ def test_a_step_that_fails_is_told_and_tried_again_less_and_less_often(
     assert tried[-1] == 1 + 7  # after 2, 6, 14, 30, 62, 122 and 182 seconds
     assert len(replica.failures) == replica.store.changes
     assert set(replica.failures) == {"add"}
-    assert [record.getMessage() for record in caplog.records] == ["signing keys cannot be changed"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "verifiers cannot be followed; keys sign after publish_before",
+        "signing keys cannot be changed",
+    ]
     assert replica.signs_with() == first
     replica.store.refusal = None
     replica.pass_time(60)
