@@ -72,8 +72,9 @@ def test_every_error_belongs_to_the_drawn_tree() -> None:
     assert all(issubclass(error, TokendError) for error in STATUS)
 
 
-def test_the_benchmark_table_is_the_last_run() -> None:
-    assert text("tests/bench/RESULTS.md").strip() in text("README.md")
+@pytest.mark.parametrize("results", ["RESULTS", "GROWTH"])
+def test_the_benchmark_table_is_the_last_run(results: str) -> None:
+    assert text(f"tests/bench/{results}.md").strip() in text("README.md")
 
 
 PAGES = sorted(

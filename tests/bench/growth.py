@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import psycopg
 from tests.bench import serve_tokend
 from tests.bench.fill import fill_postgresql, fill_sqlite, known_users
 from tests.bench.generator import Generator, build
@@ -105,6 +106,7 @@ def _all_served(directory: Path, sizes: Sequence[int]) -> Iterator[Sequence[tupl
         grown = []
         for size, url in filled:
             name = f"{size.store}-{size.identities}"
+            _READ_ALL[size.store](url)
             grown.append((size, stack.enter_context(serving(directory, cores, Place(url, places[size.store]), name))))
         yield grown
 
@@ -122,6 +124,25 @@ def _filled(directory: Path, sizes: Sequence[int], server: PostgresqlServer) -> 
             size_bytes, url = future.result()
             sys.stderr.write(f"{store} has {identities:,} identities\n")
             yield Size(store, identities, size_bytes), url
+
+
+def _read_all_of_sqlite(url: str) -> None:
+    with Path(url.removeprefix("sqlite:///")).open("rb") as file:
+        while file.read(1 << 24):
+            pass
+
+
+def _read_all_of_postgresql(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
+        connection.execute(
+            "SELECT pg_prewarm(oid, 'read') FROM pg_class"
+            " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')"
+        )
+
+
+#: Has the system keep in its memory what is on the disk, as where users come all the time.
+_READ_ALL = {"SQLite": _read_all_of_sqlite, "PostgreSQL": _read_all_of_postgresql}
 
 
 def _fill_sqlite(directory: Path, _server: PostgresqlServer, identities: int) -> tuple[int, str]:
