@@ -62,10 +62,14 @@ class Presenting:
 
     def _present(self) -> None:
         while batch := self._batch():
-            accepted_until = time.monotonic()
-            presented = [each for each in batch if each.until > accepted_until]
-            for each, why in zip(presented, self._verify([each.token for each in presented]), strict=True):
-                self._judge(self._name, each, why)
+            begun = time.monotonic()
+            presented = [each for each in batch if each.until > begun]
+            verdicts = self._verify([each.token for each in presented])
+            ended = time.monotonic()
+            for each, why in zip(presented, verdicts, strict=True):
+                # One that has come to its end meanwhile may have been refused for that.
+                if each.until > ended:
+                    self._judge(self._name, each, why)
 
     def _batch(self) -> Sequence[Presentation]:
         """What is due, when something is; nothing when all is over."""
