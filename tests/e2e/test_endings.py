@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "keys rotate": ("keys", "rotate", "ES256"),
     "keys remove": ("keys", "remove", "none"),
     "keys rewrap": ("keys", "rewrap"),
+    "keys verifiers": ("keys", "verifiers"),
     "identities create": ("identities", "create", "--identity-pool-id", POOL_ID),
     "identities list": ("identities", "list", "--identity-pool-id", POOL_ID),
     "identities describe": ("identities", "describe", "--identity-pool-id", POOL_ID, "none"),
