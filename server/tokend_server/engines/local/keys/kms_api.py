@@ -45,6 +45,21 @@ class _DryRunPassed(Exception):
     """Raised when KMS answers to a dry run that it would do what was asked."""
 
 
+class OtherKey(Exception):
+    """Raised when KMS has encrypted something by another key than the one that is named."""
+
+
+class NotDecrypted(Exception):
+    """Raised when KMS has not encrypted something, or not in this encryption context."""
+
+
+#: What KMS says of a ciphertext, by the code of its answer to Decrypt.
+_OF_CIPHERTEXTS: Mapping[str, type[Exception]] = {
+    "IncorrectKeyException": OtherKey,
+    "InvalidCiphertextException": NotDecrypted,
+}
+
+
 class KmsApi:
     """The calls of all keys in a region.
 
@@ -122,6 +137,18 @@ class KmsApi:
         """
         return self._call(operation, asked, deadline)
 
+    def decrypt(self, asked: Mapping[str, object]) -> Answer:
+        """Calls Decrypt.
+
+        Raises:
+            OtherKey: The ciphertext is of another key.
+            NotDecrypted: It is of none, or of another encryption context.
+            TooManyRequests: KMS throttles.
+            EngineUnavailable: KMS does not answer.
+            LastingError: KMS does not do it, until an operator acts.
+        """
+        return self._call("Decrypt", asked)
+
     def close(self) -> None:
         """Closes the connections."""
         self._close()
@@ -140,6 +167,8 @@ class KmsApi:
         except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
             if error_code(error) == DRY_RUN_PASSED:
                 raise _DryRunPassed from None
+            if operation == "Decrypt" and (what := _OF_CIPHERTEXTS.get(error_code(error))):
+                raise what from None
             if not limit.remaining():  # whatever went wrong, want of time may have been the cause
                 if deadline is not None:
                     deadline.check()

@@ -114,14 +114,6 @@ OPERATIONS = frozenset(
 FAULTS = Faults(ROWS, ANSWERS, EXCEPTIONS, OPERATIONS)
 
 
-class OtherKey(EngineMisconfigured):
-    """Raised when KMS has encrypted something by another key than the one that is named."""
-
-
-class NotDecrypted(EngineMisconfigured):
-    """Raised when KMS has not encrypted something, or not in this encryption context."""
-
-
 _NO_WRAPPING_KEY = Fault(
     EngineMisconfigured,
     "AWS KMS has not the key that encrypts signing keys.",
@@ -151,10 +143,6 @@ WRAPPING_ANSWERS: Mapping[str, Fault] = {
     "InvalidKeyUsageException": _NO_WRAPPING_KEY_AT_ALL,
     "KeyUnavailableException": Fault(
         EngineUnavailable, "AWS KMS cannot reach the key now that encrypts signing keys.", _KEY_AWAY.advice
-    ),
-    "IncorrectKeyException": Fault(OtherKey, "AWS KMS has encrypted a signing key by another key.", "Name that key."),
-    "InvalidCiphertextException": Fault(
-        NotDecrypted, "AWS KMS has not encrypted the signing key.", "Restore the store from a backup."
     ),
 }
 

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.kms_api import Answer, KmsApi, built
-from tokend_server.engines.local.keys.kms_fault_rows import ROWS, NotDecrypted, OtherKey
+from tokend_server.engines.local.keys.kms_api import Answer, KmsApi, NotDecrypted, OtherKey, built
+from tokend_server.engines.local.keys.kms_fault_rows import ROWS
 from tokend_server.engines.local.keys.kms_material import KEY_ARN, METHOD_OF_ENVELOPES
 from tokend_server.engines.local.keys.manager import unusable
 from tokend_server.engines.local.keys.sealed import (
@@ -79,7 +79,7 @@ class KmsWrapping:
             # The key is named: else KMS would decrypt by any that the credentials may use, a stranger's too.
             asked = {"CiphertextBlob": material.data_key, "KeyId": key_id, "EncryptionContext": context}
             try:
-                data_key = _data_key(api.call("Decrypt", asked))
+                data_key = _data_key(api.decrypt(asked))
             except OtherKey:
                 continue
             except NotDecrypted:
