@@ -24,7 +24,7 @@ _BATCH = 1_000
 #: As many as one commit on DynamoDB takes, each with one login.
 _COMMIT = 30
 
-#: For a file that nobody else uses, and that is thrown away if it is not filled to the end.
+#: For a file that no other process uses, and that is thrown away if it is not filled to the end.
 _BULK = (
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",

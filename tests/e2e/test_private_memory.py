@@ -58,7 +58,7 @@ def test_the_look_finds_what_a_process_shows() -> None:
         assert process.stdout
         process.stdout.readline()
         shown = seen_by_others(process.pid)
-    # A system may let nobody attach (Yama's ptrace_scope), and then not open memory for it either.
+    # A system may let no process attach (Yama's ptrace_scope), and then not open memory for it either.
     assert shown in (_SHOWN, ["environ", "mem", "maps", "fd"], ["environ", "maps", "fd"])
 
 

@@ -126,7 +126,7 @@ class WriteAheadLog:
             except sqlite3.Error as error:
                 raise _failed(error.sqlite_errorname) from error
             finally:
-                with suppress(sqlite3.Error):  # what went wrong before is told
+                with suppress(sqlite3.Error):  # the first error is the one to report
                     self._connection.execute("PRAGMA journal_size_limit = -1")
 
     def _begin_again(self) -> bool:
