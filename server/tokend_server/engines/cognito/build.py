@@ -17,10 +17,10 @@ from tokend_server.engines.cognito.attempts import RegionAttempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
 from tokend_server.engines.cognito.gateway import CognitoGateway
-from tokend_server.engines.cognito.kept_tokens import KeptTokens
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import ConfigError
+from tokend_server.kept_tokens import KeptTokens
 from tokend_server.metrics import Metrics
 
 #: The part of the threads that Cognito may hold while there are other pools, which must be served when it hangs.

@@ -1,3 +1,5 @@
+"""The latest tokens by the keys of their requests, until it is time for others."""
+
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
