@@ -42,6 +42,10 @@ class KeptTokens:
         self._clock = clock
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._tokens)
+
     def put(self, key: bytes, issued: IssuedToken, issued_at: NumericDate) -> None:
         """Holds a token that has just come."""
         held = HeldToken(issued, self._clock.monotonic(), issued.expire_time - issued_at)
