@@ -107,6 +107,8 @@ def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region s
     except ValueError as error:
         raise ConfigError([f"cognito: {error}"]) from error
     quota = Quota(settings.requests_per_second, settings.burst, clock)
+    if settings.requests_per_second:
+        metrics.cognito_quota.labels(region).set(settings.requests_per_second)
     Attempts(client, RegionAttempts(region, quota, metrics), max_attempts=settings.max_attempts, clock=clock)
     gateway = CognitoGateway(
         client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock
