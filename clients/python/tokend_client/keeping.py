@@ -60,6 +60,12 @@ class TokenKeeping:
         held = self._held
         return held.token if held else None
 
+    @property
+    def fresh_for(self) -> float:
+        """Seconds until the next refresh is due; zero or less if it is."""
+        held = self._held
+        return held.fresh_for - held.age(self._policy.clock) if held else 0.0
+
     def fresh_token(self) -> Token | None:
         """The token, if it is fresh."""
         held = self._held

@@ -76,10 +76,14 @@ class Held:
 
     def freshness(self, clock: Clock) -> Freshness:
         """What the token is good for now."""
-        age = max(clock.now() - self.arrived_at, clock.monotonic() - self.arrived_monotonic)
+        age = self.age(clock)
         if age < self.fresh_for:
             return Freshness.FRESH
         return Freshness.STALE if age < self.usable_for else Freshness.EXPIRED
+
+    def age(self, clock: Clock) -> float:
+        """Seconds since it came."""
+        return max(clock.now() - self.arrived_at, clock.monotonic() - self.arrived_monotonic)
 
 
 def hold(token: Token, policy: CachingPolicy) -> Held:
