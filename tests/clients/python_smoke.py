@@ -4,7 +4,7 @@ import sys
 
 import tokend_client
 
-BROUGHT_BY_EXTRAS = {"botocore", "httpx", "jmespath", "jwt", "requests", "ruamel"}
+BROUGHT_BY_EXTRAS = {"botocore", "httpx", "jmespath", "jwt", "prometheus_client", "pydantic", "requests", "ruamel"}
 
 
 def imported() -> set[str]:

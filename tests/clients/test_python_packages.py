@@ -133,16 +133,37 @@ def test_without_extras_nothing_of_theirs_is_installed(service: Path) -> None:
     assert set(installed(service)) == DEPENDENCIES
 
 
-def test_tokendctl_without_its_extra_says_which_it_lacks(service: Path) -> None:
-    process = ended([str(service / ".venv" / "bin" / "tokendctl"), "help"], service)
+@pytest.mark.parametrize(("command", "extra"), [("tokendctl", "cli"), ("tokend-agent", "agent")])
+def test_a_command_without_its_extra_says_which_it_lacks(service: Path, command: str, extra: str) -> None:
+    process = ended([str(service / ".venv" / "bin" / command), "help"], service)
     assert process.returncode == 253
-    assert process.stdout == "tokendctl needs the extra `cli`: pip install 'tokend-client[cli]'\n"
+    assert process.stdout == f"{command} needs the extra `{extra}`: pip install 'tokend-client[{extra}]'\n"
 
 
 def test_the_client_works_with_the_oldest_versions_that_it_allows(oldest: Path) -> None:
     assert python(oldest, str(SMOKE)).stdout.endswith("tokend_client works\n")
     process = ended([str(oldest / ".venv" / "bin" / "tokendctl"), "help"], oldest)
     assert process.returncode == 0, process.stdout
+
+
+def test_the_agent_works_with_the_oldest_versions_that_it_allows(oldest: Path, tokend: ServerProcess) -> None:
+    config = oldest / "agent.toml"
+    config.write_text(
+        f"""
+[tokend]
+endpoint = "{tokend.endpoint}"
+plaintext = true
+[[tokens]]
+name = "orders"
+file = "{oldest}/token"
+identity_pool_id = "{POOL_ID}"
+logins = {{ "{DEVELOPER_PROVIDER}" = "orders" }}
+""",
+        encoding="utf-8",
+    )
+    process = ended([str(oldest / ".venv" / "bin" / "tokend-agent"), "run", "--once", "--config", str(config)], oldest)
+    assert process.returncode == 0, process.stdout
+    assert (oldest / "token").read_text(encoding="ascii").count(".") == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""tokend-agent: keeps files with fresh tokens, for any process that can read a file."""
+
+import sys
+
+from tokend_client.tokendctl.exit_codes import ExitCode
+
+#: Modules that the extra `agent` brings.
+_EXTRA = {"prometheus_client", "pydantic"}
+
+
+def main() -> None:
+    """Runs tokend-agent with the arguments of the process, and ends it."""
+    try:
+        from tokend_client.agent.commands import run  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] not in _EXTRA:
+            raise
+        sys.stderr.write("tokend-agent needs the extra `agent`: pip install 'tokend-client[agent]'\n")
+        sys.exit(ExitCode.CONFIGURATION)
+    sys.exit(run(sys.argv[1:]))

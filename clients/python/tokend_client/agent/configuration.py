@@ -1,0 +1,203 @@
+"""What the configuration file may say."""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    model_validator,
+)
+
+from tokend_client.agent.owners import UNCHANGED, group_id, user_id
+from tokend_client.tokendctl.endpoint import read_target
+
+_SOCKET = "unix:"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+#: Octal, for the owner to read and write, for group and others to read.
+_MODE = re.compile(r"0?0?[46][04][04]")
+
+#: The contract's bounds of `token_duration`.
+_LONGEST_DURATION = 86_400
+
+
+def _absolute(path: object) -> Path:
+    if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:  # noqa: PTH117 - Path would normalize what is not one
+        raise ValueError("must be an absolute path: a relative one depends on where the agent is started")
+    return Path(os.path.normpath(path))
+
+
+def _target(endpoint: str) -> str:
+    return read_target(endpoint).target
+
+
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("must begin with a letter or digit, and have 63 of A-Z, a-z, 0-9, `_`, `.` and `-` at most")
+    return name
+
+
+def _mode(mode: object) -> int:
+    if not isinstance(mode, str) or not _MODE.fullmatch(mode):
+        raise ValueError(
+            'must be octal digits in quotes, such as "0640", which let the owner read, and nobody execute or, but for '
+            "the owner, write: who can write the file decides as whom its readers act"
+        )
+    return int(mode, 8)
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+
+
+class Section(BaseModel):
+    """A table of the file: no setting but its own, and no value of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Service(Section):
+    """The table `[tokend]`."""
+
+    endpoint: Annotated[
+        StrictStr,
+        AfterValidator(_target),
+        Field(description="where tokend is: HOST:PORT, unix:PATH, or what else gRPC knows"),
+    ]
+    plaintext: Annotated[
+        StrictBool,
+        Field(description="no TLS: for this machine and sidecars, since logins and tokens cross unprotected"),
+    ] = False
+    ca_file: Annotated[
+        AbsolutePath | None, Field(description="PEM of the authorities to trust; those of the system without it")
+    ] = None
+    client_certificate_file: Annotated[
+        AbsolutePath | None, Field(description="PEM of the certificate that tells tokend who calls")
+    ] = None
+    client_key_file: Annotated[AbsolutePath | None, Field(description="PEM of that certificate's key")] = None
+    bearer_token_file: Annotated[
+        AbsolutePath | None, Field(description="the bearer token that tells tokend who calls")
+    ] = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=60, description="how long a call may take, with its retries")] = (
+        3.0
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        problems = []
+        if (self.client_certificate_file is None) != (self.client_key_file is None):
+            problems.append("client_certificate_file and client_key_file go together")
+        if self.plaintext and (self.ca_file or self.client_certificate_file):
+            problems.append("plaintext = true excludes ca_file and client_certificate_file, which are for TLS")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class Health(Section):
+    """The table `[health]`."""
+
+    listen: Annotated[
+        StrictStr,
+        Field(description="where readiness and metrics are served: HOST:PORT, unix:PATH, or empty for nowhere"),
+    ] = "127.0.0.1:9466"
+    other_machines: Annotated[
+        StrictBool, Field(description="whether the address may be one that other machines reach")
+    ] = False
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The path of the unix socket, where it is one."""
+        return Path(self.listen.removeprefix(_SOCKET)) if self.listen.startswith(_SOCKET) else None
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """The address, where it is none of a unix socket."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @model_validator(mode="after")
+    def _an_address(self) -> Self:
+        if not self.listen:
+            return self
+        if self.socket_path is not None:
+            _absolute(str(self.socket_path))
+            return self
+        try:
+            host, port = self.host_and_port
+            address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        except ValueError:
+            raise ValueError("listen must be IP:PORT or unix:PATH, or empty") from None
+        if not 0 <= port <= 65_535:  # noqa: PLR2004 - the ports
+            raise ValueError("listen must have a port of 0 to 65535")
+        if not (address.is_loopback or self.other_machines):
+            raise ValueError(
+                "listen is an address that other machines may reach, who would see the names of tokens: "
+                "say other_machines = true, or listen on 127.0.0.1 or a unix socket"
+            )
+        return self
+
+
+class TokenSettings(Section):
+    """A table of `[[tokens]]`."""
+
+    name: Annotated[
+        StrictStr, AfterValidator(_name), Field(description="what commands, logs and metrics call the token")
+    ]
+    file: Annotated[AbsolutePath, Field(description="the file that programs read")]
+    identity_pool_id: Annotated[StrictStr, Field(min_length=1, description="the pool, as REGION:GUID")]
+    logins: Annotated[
+        dict[StrictStr, StrictStr], Field(repr=False, description="provider names to the user's identifier there")
+    ] = {}
+    login_files: Annotated[
+        dict[StrictStr, AbsolutePath],
+        Field(description="provider names to files with the user's ID token there, read for each request"),
+    ] = {}
+    identity_id: Annotated[StrictStr | None, Field(description="the identity to link the logins to")] = None
+    principal_tags: Annotated[dict[StrictStr, StrictStr], Field(description="session tags for the token")] = {}
+    token_duration_seconds: Annotated[
+        int | None, Field(strict=True, ge=1, le=_LONGEST_DURATION, description="how long tokens are valid")
+    ] = None
+    format: Annotated[
+        Literal["token", "json"], Field(description="the token alone, or a JSON object with its identity and times")
+    ] = "token"
+    layout: Annotated[
+        Literal["file", "projected"], Field(description="one file, or a directory as Kubernetes projects volumes")
+    ] = "file"
+    mode: Annotated[int, BeforeValidator(_mode), Field(description="the file's mode, octal")] = 0o600
+    owner: Annotated[int, BeforeValidator(user_id), Field(description="the file's owner")] = UNCHANGED
+    group: Annotated[int, BeforeValidator(group_id), Field(description="the file's group")] = UNCHANGED
+    expired: Annotated[
+        Literal["keep", "remove"], Field(description="what becomes of a file whose token has expired")
+    ] = "keep"
+
+    @model_validator(mode="after")
+    def _someone(self) -> Self:
+        problems = []
+        if not self.logins and not self.login_files:
+            problems.append("logins or login_files must name the user")
+        problems += [
+            f"{name} is in logins and in login_files" for name in sorted(self.logins.keys() & self.login_files)
+        ]
+        if any(not value for value in self.logins.values()):
+            problems.append("logins must have no empty value: it is no user")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class AgentSettings(Section):
+    """The whole file."""
+
+    tokend: Service
+    health: Health = Health()
+    tokens: tuple[TokenSettings, ...]

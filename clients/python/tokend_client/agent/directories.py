@@ -1,0 +1,115 @@
+"""Files of a directory that is open: what is done to them is done there, whatever becomes of its path meanwhile."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokend_client.agent.owners import UNCHANGED
+
+_READ_AT_MOST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what with a file: mode, and the numbers of owner and group, or `UNCHANGED`."""
+
+    mode: int
+    owner: int = UNCHANGED
+    group: int = UNCHANGED
+
+
+@contextmanager
+def opened(path: Path, *, within: int | None = None) -> Iterator[int]:
+    """A directory's descriptor."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def create(directory: int, name: str, content: bytes, access: Access) -> None:
+    """Makes a file that has its content, owner and mode, all of it on the disk; else there is none.
+
+    Raises:
+        OSError: It cannot be made, as on a full disk.
+    """
+    remove(directory, name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        try:
+            # The owner first: to change it may take bits from the mode.
+            if (access.owner, access.group) != (UNCHANGED, UNCHANGED):
+                os.fchown(descriptor, access.owner, access.group)
+            os.fchmod(descriptor, access.mode)
+            _write(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=directory)
+        raise
+
+
+def rename(directory: int, name: str, new_name: str) -> None:
+    """Puts a file, or a link, in the place of another one, at once and for good."""
+    os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
+    sync(directory)
+
+
+def sync(directory: int) -> None:
+    """Brings the names in a directory to the disk, where the file system knows how."""
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def remove(directory: int, name: str) -> bool:
+    """Removes a file or a link; whether there was one."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def read(directory: int, name: str) -> bytes | None:
+    """What a regular file holds; None where there is none."""
+    try:
+        # A pipe would keep who opens it until somebody writes.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(_READ_AT_MOST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def fingerprint(directory: int, name: str) -> tuple[int, ...] | None:
+    """What changes when others change a file, or put another in its place; None where there is none."""
+    try:
+        status = os.stat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
+    )
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += os.write(descriptor, content[written:])

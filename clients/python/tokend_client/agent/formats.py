@@ -1,0 +1,31 @@
+"""What is written into a file."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from tokend_client.model import Token
+
+
+def _alone(token: Token) -> bytes:
+    # Without a newline: readers such as AWS's SDKs send the content as it is.
+    return token.value.encode()
+
+
+def _document(token: Token) -> bytes:
+    times = {"issue_time": token.issue_time, "expire_time": token.expire_time, "refresh_time": token.refresh_time}
+    members = {
+        "identity_id": token.identity_id,
+        "token": token.value,
+        **{name: _rfc3339(time) for name, time in times.items() if time is not None},
+    }
+    return json.dumps(members).encode() + b"\n"
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+#: By the setting `format`.
+FORMATS: Mapping[str, Callable[[Token], bytes]] = MappingProxyType({"token": _alone, "json": _document})

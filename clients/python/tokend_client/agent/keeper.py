@@ -1,0 +1,220 @@
+"""Keeps one token's file fresh, a step at a time."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tokend_client.agent import kept
+from tokend_client.agent.configuration import TokenSettings
+from tokend_client.agent.formats import FORMATS
+from tokend_client.agent.measures import OK, Measures
+from tokend_client.agent.requests import RequestProblem
+from tokend_client.agent.token_file import FileProblem, HeldByAnother, TokenFile
+from tokend_client.clock import Clock
+from tokend_client.errors import Closed, TokendError, cannot_refresh
+from tokend_client.keeping import TokenKeeping
+from tokend_client.model import Token
+
+#: Seconds until the next look at a file with which all is well: how long a deleted one stays away, and a step of the
+#: wall clock unnoticed.
+_LOOK = 10.0
+
+#: Seconds until the next try of what does not succeed, and until the next look at a back-off.
+_RETRY = 1.0
+
+_SHORTEST = 0.05
+
+_LOG = logging.getLogger("tokend_client.agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What there is to tell of one token.
+
+    Attributes:
+        name: Its name.
+        state: `valid`, `expired`, or `missing`, of what the file holds.
+        expire_time: When the token in the file expires.
+        problem: What does not succeed now.
+        is_from_here: Whether the file holds a token that this process has written.
+    """
+
+    name: str
+    state: str
+    expire_time: datetime | None
+    problem: str | None
+    is_from_here: bool
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether programs that read the file find a token that can be used."""
+        return self.state == "valid"
+
+
+class Keeper:
+    """Keeps one token's file fresh. `step` is for one thread; `status` for any.
+
+    Args:
+        settings: The token.
+        file: Its file.
+        fetch: Calls tokend for a token; raises `TokendError` or `RequestProblem`.
+        keeping: When that is due.
+        clock: The time.
+        measures: What counts.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what one token has
+        self,
+        settings: TokenSettings,
+        file: TokenFile,
+        fetch: Callable[[], Token],
+        keeping: TokenKeeping,
+        clock: Clock,
+        measures: Measures,
+    ) -> None:
+        self._settings = settings
+        self._file = file
+        self._fetch = fetch
+        self._keeping = keeping
+        self._clock = clock
+        self._measures = measures
+        self._on_disk: kept.Kept | None = None
+        self._fetched: kept.Kept | None = None
+        self._written: Token | None = None
+        self._fetch_problem: str | None = None
+        self._file_problem: str | None = None
+        self._told: tuple[str | None, bool] = (None, False)
+
+    @property
+    def name(self) -> str:
+        """The token's name."""
+        return self._settings.name
+
+    def status(self) -> Status:
+        """What there is to tell now."""
+        on_disk = self._on_disk
+        state = "missing" if on_disk is None else "valid" if on_disk.remaining(self._clock) > 0 else "expired"
+        problem = "; ".join(filter(None, (self._fetch_problem, self._file_problem))) or None
+        expire_time = on_disk.expire_time if on_disk else None
+        return Status(self.name, state, expire_time, problem, self._written is not None)
+
+    def step(self) -> float:
+        """Does what is due.
+
+        Returns:
+            Seconds after which to do it again, at the latest.
+        """
+        try:
+            self._file_problem = None
+            self._work()
+        except HeldByAnother:
+            self._file_problem = f"{self._settings.file}: another process keeps this file"
+        except FileProblem as problem:
+            self._file_problem = str(problem)
+        self._tell()
+        return self._pause()
+
+    def close(self) -> None:
+        """Lets another process keep the file, which stays."""
+        self._keeping.close(Closed())
+        self._file.release()
+
+    def _work(self) -> None:
+        try:
+            if self._file.claim():
+                self._look()
+        except (HeldByAnother, FileProblem):
+            self._look_in_spite()
+            raise
+        self._refresh()
+        try:
+            self._write()
+        finally:
+            self._end_expired()
+
+    def _look(self) -> None:
+        content = self._file.read()
+        self._on_disk = None if content is None else kept.from_file(content, self._clock)
+        self._written = None
+
+    def _look_in_spite(self) -> None:
+        """Tells what is in a file that this process may not write."""
+        try:
+            self._look()
+        except FileProblem:
+            self._on_disk = None
+
+    def _refresh(self) -> None:
+        if not self._keeping.ask().starts_refresh:
+            return
+        outcome: Token | TokendError
+        try:
+            outcome = self._fetch()
+        except TokendError as error:
+            outcome = error
+        except RequestProblem as problem:
+            outcome = problem.as_error()
+        except Exception as error:  # noqa: BLE001 - whatever it is, there has to be a next refresh
+            outcome = cannot_refresh(error)
+        self._keeping.settle(outcome)
+        self._measures.refreshed(self.name, outcome)
+        self._fetch_problem = f"no new token: {outcome}" if isinstance(outcome, TokendError) else None
+        if isinstance(outcome, Token):
+            self._fetched = kept.from_service(outcome, self._clock)
+
+    def _write(self) -> None:
+        token = self._keeping.snapshot
+        if token is None or self._fetched is None or self._fetched.remaining(self._clock) <= 0:
+            self._see_changes()
+            return
+        if token is self._written and self._file.is_as_written:
+            return
+        if token is self._written:
+            _LOG.warning("%s: %s was changed or removed; writing it once more", self.name, self._settings.file)
+        try:
+            self._file.write(FORMATS[self._settings.format](token))
+        except FileProblem as problem:
+            self._measures.written(self.name, problem.cause)
+            self._look_in_spite()
+            raise
+        self._measures.written(self.name, OK)
+        self._on_disk, self._written = self._fetched, token
+        _LOG.info(
+            "%s: written; the token is valid until %s", self.name, token.expire_time.isoformat(timespec="seconds")
+        )
+
+    def _see_changes(self) -> None:
+        """Where there is nothing to write, notices that the file is gone."""
+        if self._on_disk is not None and self._file.read() is None:
+            self._on_disk = None
+
+    def _end_expired(self) -> None:
+        on_disk = self._on_disk
+        if self._settings.expired == "remove" and on_disk is not None and on_disk.remaining(self._clock) <= 0:
+            self._file.remove()
+            self._on_disk = self._written = None
+            _LOG.error("%s: the token has expired, and its file was removed", self.name)
+
+    def _tell(self) -> None:
+        """Logs what is new, once."""
+        status = self.status()
+        before, was_expired = self._told
+        is_expired = status.state == "expired"
+        self._told = (status.problem, is_expired)
+        if status.problem and status.problem != before:
+            _LOG.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, status.problem)
+        if before and not status.problem:
+            _LOG.info("%s: all is well again", self.name)
+        if is_expired and not was_expired:
+            _LOG.error("%s: the token in %s has expired", self.name, self._settings.file)
+
+    def _pause(self) -> float:
+        pauses = [_LOOK]
+        if self._fetch_problem or self._file_problem:
+            pauses.append(_RETRY)
+        else:
+            pauses.append(self._keeping.fresh_for)
+        if self._on_disk is not None and (remaining := self._on_disk.remaining(self._clock)) > 0:
+            pauses.append(remaining)
+        return max(min(pauses), _SHORTEST)

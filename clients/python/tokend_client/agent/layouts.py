@@ -1,0 +1,157 @@
+"""Where a token stands in its directory: as one file, or as Kubernetes projects volumes."""
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from tokend_client.agent import directories
+from tokend_client.agent.directories import Access
+
+
+class Layout(Protocol):
+    """How a content replaces another one. The descriptor is that of the file's directory."""
+
+    def replace(self, directory: int, content: bytes) -> None:
+        """Puts a content in place: a reader sees the one before or this one, whole, and never none.
+
+        Raises:
+            OSError: It cannot; the content before is still there, unless this one is.
+        """
+        ...
+
+    def remove(self, directory: int) -> None:
+        """Leaves no content."""
+        ...
+
+    def clean(self, directory: int) -> None:
+        """Removes what a process that was killed has left behind."""
+        ...
+
+
+class FileLayout:
+    """One file, which is replaced by rename(2).
+
+    Args:
+        name: Its name.
+        access: Who may read it.
+    """
+
+    def __init__(self, name: str, access: Access) -> None:
+        self._name = name
+        self._unfinished = f".{name}.unfinished"
+        self._access = access
+
+    def replace(self, directory: int, content: bytes) -> None:
+        directories.create(directory, self._unfinished, content, self._access)
+        try:
+            directories.rename(directory, self._unfinished, self._name)
+        except OSError:
+            with suppress(OSError):
+                self.clean(directory)
+            raise
+
+    def remove(self, directory: int) -> None:
+        if directories.remove(directory, self._name):
+            directories.sync(directory)
+
+    def clean(self, directory: int) -> None:
+        directories.remove(directory, self._unfinished)
+
+
+_DATA = "..data"
+_NEXT_DATA = "..data_tmp"
+_VERSION = re.compile(r"\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+")
+
+
+class ProjectedLayout:
+    """Kubernetes' layout: `NAME -> ..data/NAME`, and `..data ->` a directory that is replaced as a whole.
+
+    Whoever follows projected volumes watches `..data` alone. The directory before the present one stays until the next
+    change, so that a reader who is in it already finds the file.
+
+    Args:
+        name: The name of the file.
+        access: Who may read it.
+        now: Seconds since the Unix epoch, for the names of directories.
+    """
+
+    def __init__(self, name: str, access: Access, now: Callable[[], float]) -> None:
+        self._name = name
+        self._unfinished = f".{name}.unfinished"
+        self._access = access
+        self._now = now
+
+    def replace(self, directory: int, content: bytes) -> None:
+        before = _target(directory)
+        version = self._make(directory, content)
+        try:
+            directories.remove(directory, _NEXT_DATA)
+            os.symlink(version, _NEXT_DATA, dir_fd=directory)
+            directories.rename(directory, _NEXT_DATA, _DATA)
+        except OSError:
+            if _target(directory) != version:
+                directories.remove(directory, _NEXT_DATA)
+                _remove_version(directory, version)
+            raise
+        self._link(directory)
+        _remove_versions(directory, keep={version, before})
+
+    def remove(self, directory: int) -> None:
+        for name in (self._name, _DATA, _NEXT_DATA):
+            directories.remove(directory, name)
+        _remove_versions(directory, keep=set())
+        directories.sync(directory)
+
+    def clean(self, directory: int) -> None:
+        directories.remove(directory, self._unfinished)
+        directories.remove(directory, _NEXT_DATA)
+        _remove_versions(directory, keep={_target(directory)})
+
+    def _make(self, directory: int, content: bytes) -> str:
+        """A directory with the content, whose name was never used before."""
+        random = int.from_bytes(os.getrandom(6), "big")
+        version = f"..{datetime.fromtimestamp(self._now(), UTC):%Y_%m_%d_%H_%M_%S}.{random}"
+        os.mkdir(version, dir_fd=directory)
+        try:
+            with directories.opened(Path(version), within=directory) as inside:
+                # For those who may read the file, whatever the umask says.
+                os.fchmod(inside, 0o755)
+                directories.create(inside, self._name, content, self._access)
+                directories.sync(inside)
+        except OSError:
+            _remove_version(directory, version)
+            raise
+        return version
+
+    def _link(self, directory: int) -> None:
+        wanted = f"{_DATA}/{self._name}"
+        with suppress(OSError):
+            if os.readlink(self._name, dir_fd=directory) == wanted:
+                return
+        directories.remove(directory, self._unfinished)
+        os.symlink(wanted, self._unfinished, dir_fd=directory)
+        directories.rename(directory, self._unfinished, self._name)
+
+
+def _target(directory: int) -> str | None:
+    try:
+        return os.readlink(_DATA, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def _remove_versions(directory: int, keep: set[str | None]) -> None:
+    for name in os.listdir(directory):
+        if _VERSION.fullmatch(name) and name not in keep:
+            _remove_version(directory, name)
+
+
+def _remove_version(directory: int, version: str) -> None:
+    with suppress(OSError), directories.opened(Path(version), within=directory) as inside:
+        for name in os.listdir(inside):  # noqa: PTH208 - of a descriptor
+            directories.remove(inside, name)
+        os.rmdir(version, dir_fd=directory)

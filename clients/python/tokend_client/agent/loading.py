@@ -1,0 +1,114 @@
+"""Reads the configuration file, and names all that is wrong with it at once."""
+
+import difflib
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tokend_client.agent.configuration import AgentSettings, Health, Service, TokenSettings
+
+_Table = TypeVar("_Table", bound=BaseModel)
+
+
+class ConfigurationError(Exception):
+    """Raised for a configuration that cannot be used. The problems show no login value.
+
+    Attributes:
+        problems: A text for each thing that is wrong.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def load(path: Path) -> AgentSettings:
+    """Reads a file.
+
+    Raises:
+        ConfigurationError: Anything in it is wrong.
+    """
+    document = _document(path)
+    problems = [f"{name}: {_unknown(name, AgentSettings)}" for name in document.keys() - AgentSettings.model_fields]
+    service = _table(Service, document.get("tokend", {}), "tokend", problems)
+    health = _table(Health, document.get("health", {}), "health", problems)
+    tables = document.get("tokens")
+    if not isinstance(tables, list) or not tables:
+        problems.append("tokens: must have at least one table [[tokens]]")
+        tables = []
+    read = [_table(TokenSettings, table, f"tokens.{_place(table, at)}", problems) for at, table in enumerate(tables)]
+    tokens = tuple(token for token in read if token is not None)
+    problems += _clashes(tokens)
+    if problems or service is None or health is None:
+        raise ConfigurationError(*problems)
+    return AgentSettings(tokend=service, health=health, tokens=tokens)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        # Editors may put a byte-order mark before UTF-8.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    except UnicodeDecodeError as error:
+        problem = f"byte {error.start + 1} is no UTF-8"
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long to be one
+        problem = str(error)
+    except RecursionError:
+        problem = "values are nested too deep"
+    raise ConfigurationError(f"{path}: {problem}")
+
+
+def _table(kind: type[_Table], table: object, place: str, problems: list[str]) -> _Table | None:
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        for details in error.errors(include_url=False, include_input=False, include_context=False):
+            problems += [f"{place}{problem}" for problem in _problems(details, kind)]
+    return None
+
+
+def _problems(details: ErrorDetails, kind: type[BaseModel]) -> Iterator[str]:
+    setting = "".join(f".{step}" for step in details["loc"] if step != "[key]")
+    known = kind.model_fields.get(str(details["loc"][0])) if details["loc"] else None
+    meaning = f" ({known.description})" if known else ""
+    describe = _TEXTS.get(details["type"])
+    text = describe(setting, kind) if describe else details["msg"]
+    for problem in text.removeprefix("Value error, ").split("\n"):
+        yield f"{setting}: {problem}{meaning}"
+
+
+def _unknown(setting: str, kind: type[BaseModel]) -> str:
+    close = difflib.get_close_matches(setting.rpartition(".")[2], kind.model_fields, 1)
+    return "there is no such setting" + (f"; {close[0]} is meant, perhaps" if close else "")
+
+
+_TEXTS: Mapping[str, Callable[[str, type[BaseModel]], str]] = {
+    "extra_forbidden": _unknown,
+    "missing": lambda _setting, _kind: "is required",
+    "model_type": lambda _setting, _kind: "must be a table",
+    "dict_type": lambda _setting, _kind: "must be a table",
+}
+
+
+def _place(table: object, at: int) -> str:
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) and name.isprintable() and name else str(at)
+
+
+def _clashes(tokens: tuple[TokenSettings, ...]) -> Iterator[str]:
+    names = Counter(token.name for token in tokens)
+    yield from (f"tokens.{name}: {count} tokens have this name" for name, count in names.items() if count > 1)
+    for path in {token.file for token in tokens}:
+        same = [token.name for token in tokens if token.file == path]
+        if len(same) > 1:
+            yield f"tokens.{', '.join(same)}: have the same file, {path}"
+    for token in tokens:
+        inside = [other.name for other in tokens if other is not token and other.file.parent == token.file.parent]
+        if token.layout == "projected" and inside:
+            yield f"tokens.{token.name}: a projected directory has one token, and {', '.join(inside)} is in it, too"

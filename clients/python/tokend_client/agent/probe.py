@@ -1,0 +1,46 @@
+"""Asking a running agent whether it is ready, for probes that can only run a command."""
+
+import http.client
+import json
+import socket
+from typing import Any
+
+from tokend_client.agent.configuration import Health
+
+#: Seconds.
+_PATIENCE = 5.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_PATIENCE)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_PATIENCE)
+        self.sock.connect(self._path)
+
+
+def not_ready(health: Health) -> list[str]:
+    """What is wrong with each token that is not valid; empty if the agent is ready.
+
+    Raises:
+        OSError: The agent does not answer.
+    """
+    if health.socket_path is not None:
+        connection: http.client.HTTPConnection = _UnixConnection(str(health.socket_path))
+    else:
+        connection = http.client.HTTPConnection(*health.host_and_port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/readyz")
+        tokens: list[dict[str, Any]] = json.loads(connection.getresponse().read())["tokens"]
+    except (http.client.HTTPException, ValueError, KeyError):
+        raise OSError("what answers is no tokend-agent") from None
+    finally:
+        connection.close()
+    return [_told(token) for token in tokens if token["state"] != "valid"]
+
+
+def _told(token: dict[str, Any]) -> str:
+    return ": ".join(filter(None, (token["name"], token["state"], token.get("problem"))))

@@ -1,0 +1,48 @@
+"""What is asked for a token, with logins that stand in files."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+
+from tokend_client.agent.configuration import TokenSettings
+from tokend_client.errors import TokendError
+from tokend_client.model import TokenRequest
+
+
+class RequestProblem(Exception):
+    """Raised when a request cannot be made; the text shows no login."""
+
+    def as_error(self) -> TokendError:
+        """The same, as the failure of a call that was not made."""
+        return TokendError(str(self), grpc.StatusCode.FAILED_PRECONDITION)
+
+
+def request_for(settings: TokenSettings) -> TokenRequest:
+    """The request for a token, with what its login files hold now.
+
+    Raises:
+        RequestProblem: A login file cannot be read, or holds no text.
+    """
+    read = {provider: _login(provider, path) for provider, path in settings.login_files.items()}
+    duration = settings.token_duration_seconds
+    return TokenRequest(
+        identity_pool_id=settings.identity_pool_id,
+        logins={**settings.logins, **read},
+        identity_id=settings.identity_id,
+        principal_tags=settings.principal_tags,
+        token_duration=None if duration is None else timedelta(seconds=duration),
+    )
+
+
+def _login(provider: str, path: Path) -> str:
+    try:
+        # White space around an ID token is none of it; editors end files with a newline.
+        login = path.read_bytes().decode("utf-8-sig").strip()
+    except OSError as error:
+        raise RequestProblem(f"the login of {provider}: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RequestProblem(f"the login of {provider}: {path}: is no UTF-8") from None
+    if not login:
+        raise RequestProblem(f"the login of {provider}: {path}: is empty")
+    return login

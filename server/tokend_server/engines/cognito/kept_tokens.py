@@ -1,0 +1,71 @@
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cachetools import LRUCache
+
+from tokend_server.clock import Clock
+from tokend_server.model import IssuedToken, NumericDate
+
+
+@dataclass(frozen=True, slots=True)
+class HeldToken:
+    """A token that may be given out again.
+
+    Attributes:
+        issued: The token.
+        received_at: Monotonic reading of the clock when it came.
+        life: Seconds from its `iat` to its `exp`.
+    """
+
+    issued: IssuedToken
+    received_at: float
+    life: float
+
+
+class KeptTokens:
+    """The latest tokens by the keys of their requests.
+
+    A token's age is taken from both clocks: one that runs behind or is set back makes no token younger.
+
+    Args:
+        max_tokens: How many are held; the least recently used makes room.
+        stale_margin: How long before its expiry a token is not given out any more.
+        clock: The time.
+    """
+
+    def __init__(self, max_tokens: int, stale_margin: timedelta, clock: Clock) -> None:
+        self._tokens: LRUCache[bytes, HeldToken] = LRUCache(max_tokens)
+        self._stale_margin = stale_margin.total_seconds()
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def put(self, key: bytes, issued: IssuedToken, issued_at: NumericDate) -> None:
+        """Holds a token that has just come."""
+        held = HeldToken(issued, self._clock.monotonic(), issued.expire_time - issued_at)
+        with self._lock:
+            self._tokens[key] = held
+
+    def fresh(self, key: bytes) -> IssuedToken | None:
+        """The token for a key until its `refresh_time`."""
+        held = self._get(key)
+        if held is None:
+            return None
+        until_refresh = held.issued.refresh_time - held.issued.expire_time + held.life
+        return held.issued if self._is_before(held, held.issued.refresh_time, until_refresh) else None
+
+    def usable(self, key: bytes) -> IssuedToken | None:
+        """The token for a key until the margin before its `expire_time`."""
+        held = self._get(key)
+        if held is None:
+            return None
+        margin = self._stale_margin
+        return held.issued if self._is_before(held, held.issued.expire_time - margin, held.life - margin) else None
+
+    def _get(self, key: bytes) -> HeldToken | None:
+        with self._lock:
+            held: HeldToken | None = self._tokens.get(key)
+        return held
+
+    def _is_before(self, held: HeldToken, date: float, age: float) -> bool:
+        return self._clock.now() < date and self._clock.monotonic() - held.received_at < age

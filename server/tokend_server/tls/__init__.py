@@ -1,0 +1,1 @@
+"""Certificates and keys in files, read and checked as one."""

@@ -1,0 +1,125 @@
+"""TLS files: a certificate, its key and the authorities of clients, read and checked as one."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from tokend_server.tls.pem import read_certificates, read_private_key, write_certificates, write_private_key
+
+_Parsed = TypeVar("_Parsed")
+
+#: The elliptic curves of the keys that gRPC can serve with.
+_CURVES = frozenset({"secp256r1", "secp384r1"})
+
+#: What tells that files have changed; None while one of them is not there.
+Stamp = tuple[tuple[int, int, int, int], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMaterial:
+    """What a listener proves itself with, and whom it trusts: what was read from the files, serialized again.
+
+    Attributes:
+        certificate_chain: PEM, the listener's own certificate first.
+        private_key: PEM; never shown.
+        client_authorities: PEM; None lets clients without a certificate in.
+        authorities: The same, parsed.
+        expires_at: When the listener's certificate expires.
+    """
+
+    certificate_chain: bytes
+    private_key: "_Hidden"
+    client_authorities: bytes | None
+    authorities: Sequence[x509.Certificate]
+    expires_at: datetime
+
+
+class _Hidden(bytes):
+    """Bytes that do not show themselves."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files of a listener, in PEM.
+
+    Attributes:
+        certificate: The certificate chain.
+        private_key: Its key.
+        client_ca: The authorities of clients, if clients need certificates.
+    """
+
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None = None
+
+    def read(self) -> TlsMaterial:
+        """Reads the files.
+
+        Raises:
+            ValueError: They cannot be used together; the text names every file with what is wrong with it.
+        """
+        problems: list[str] = []
+        chain = _read(self.certificate, read_certificates, problems)
+        key = _read(self.private_key, read_private_key, problems)
+        trusted = _read(self.client_ca, read_certificates, problems) if self.client_ca else None
+        if chain and key and not problems:
+            _check_key(self.private_key, key, chain[0], problems)
+        if problems or not chain or not key:
+            raise ValueError("; ".join(problems))
+        return TlsMaterial(
+            write_certificates(chain),
+            _Hidden(write_private_key(key)),
+            write_certificates(trusted) if trusted else None,
+            tuple(trusted or ()),
+            chain[0].not_valid_after_utc,
+        )
+
+    def stamp(self) -> Stamp:
+        """Something that is another after a change of the files."""
+        paths = (self.certificate, self.private_key, *((self.client_ca,) if self.client_ca else ()))
+        try:
+            # The time of the inode's change: a file that could not be read may only have got another mode or owner.
+            return tuple((s.st_dev, s.st_ino, s.st_size, s.st_ctime_ns) for s in map(os.stat, paths))
+        except OSError:
+            return None
+
+
+def _read(path: Path, parse: Callable[[bytes], _Parsed], problems: list[str]) -> _Parsed | None:
+    try:
+        return parse(path.read_bytes())
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+    except ValueError as error:
+        problems.append(f"{path}: {error}")
+    return None
+
+
+def _can_serve(key: PrivateKeyTypes) -> bool:
+    return isinstance(key, RSAPrivateKey) or (isinstance(key, EllipticCurvePrivateKey) and key.curve.name in _CURVES)
+
+
+def _check_key(path: Path, key: PrivateKeyTypes, certificate: x509.Certificate, problems: list[str]) -> None:
+    try:
+        belongs = key.public_key() == certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        belongs = False
+    if not _can_serve(key):
+        problems.append(f"{path}: neither an RSA key nor one on P-256 or P-384")
+    elif not belongs:
+        problems.append(f"{path}: not the key of the certificate")

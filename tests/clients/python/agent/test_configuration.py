@@ -1,0 +1,178 @@
+"""The configuration: what it may say, and all that is wrong with it at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clients.python.agent.settings import USER, document, token
+from tests.support.certificates import write_certificate
+
+from tokend_client.agent.configuration import Service
+from tokend_client.agent.connection import ConnectionProblem, check
+from tokend_client.agent.loading import ConfigurationError, load
+from tokend_client.testing import FakeTokendServer
+
+Toml = Callable[[dict[str, Any]], Path]
+
+
+def problems(path: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    return caught.value.problems
+
+
+def test_all_problems_are_named_at_once(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    wrong = document(server, directory, mode="0777", layuot="projected", token_duration_seconds=0)
+    wrong["tokens"] += [
+        token(server, directory / "other", name="bad name"),
+        token(server, Path("relative"), name="last"),
+    ]
+    wrong["tokens"][2] |= {"logins": {}, "owner": "no such user", "expired": "burn"}
+    wrong["tokend"]["timeout_seconds"] = 0
+    wrong["health"] = {"listen": "0.0.0.0:9466"}
+    wrong["helth"] = {}
+    found = problems(toml(wrong))
+    begins = [
+        "helth: there is no such setting; health is meant, perhaps",
+        "tokend.timeout_seconds: ",
+        "health: listen is an address that other machines may reach",
+        "tokens.orders.mode: must be octal digits in quotes",
+        "tokens.orders.layuot: there is no such setting; layout is meant, perhaps",
+        "tokens.orders.token_duration_seconds: ",
+        "tokens.bad name.name: must begin with a letter or digit",
+        "tokens.last.file: must be an absolute path",
+        "tokens.last.owner: must name a user of this machine",
+        "tokens.last.expired: ",
+    ]
+    assert [begin for begin in begins if not any(each.startswith(begin) for each in found)] == []
+    assert len(found) == len(begins), found
+
+
+def test_what_is_missing_is_explained(toml: Toml, server: FakeTokendServer) -> None:
+    found = problems(toml({"tokens": [{"name": "orders", "logins": {server.developer_provider_name: USER}}]}))
+    assert found == (
+        "tokend.endpoint: is required (where tokend is: HOST:PORT, unix:PATH, or what else gRPC knows)",
+        "tokens.orders.file: is required (the file that programs read)",
+        "tokens.orders.identity_pool_id: is required (the pool, as REGION:GUID)",
+    )
+
+
+def test_no_login_is_shown(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    for logins in ({server.developer_provider_name: [USER]}, {server.developer_provider_name: ""}, USER):
+        path = toml(document(server, directory, logins=logins, mode=USER))
+        assert USER not in "".join(problems(path)).replace(f"mode: {USER}", "")
+    settings = load(toml(document(server, directory)))
+    assert USER not in repr(settings)
+
+
+def test_a_login_comes_from_one_place(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    files = {server.developer_provider_name: str(directory / "login")}
+    (found,) = problems(toml(document(server, directory, login_files=files)))
+    assert "is in logins and in login_files" in found
+    (found,) = problems(toml(document(server, directory, logins={})))
+    assert "logins or login_files must name the user" in found
+
+
+def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    wrong = document(server, directory)
+    other = directory / "projected"
+    wrong["tokens"] += [
+        token(server, directory / "x" / ".." / "token"),
+        token(server, other / "a", name="a", layout="projected"),
+        token(server, other / "b", name="b"),
+    ]
+    assert problems(toml(wrong)) == (
+        "tokens.orders: 2 tokens have this name",
+        f"tokens.orders, orders: have the same file, {directory / 'token'}",
+        "tokens.a: a projected directory has one token, and b is in it, too",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"tokens = ", "Invalid value"),
+        (b"\xff", "byte 1 is no UTF-8"),
+        (b"", "must have at least one table"),
+        (b"tokens = 5\ntokend = 5", "tokend: must be a table"),
+    ],
+)
+def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_bytes(content)
+    assert problem in "\n".join(problems(path))
+    assert "No such file" in problems(tmp_path / "none")[0]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "here:1", "127.0.0.1:65536", "unix:relative", "127.0.0.1:x"])
+def test_an_address_is_one(toml: Toml, server: FakeTokendServer, directory: Path, listen: str) -> None:
+    (found,) = problems(toml(document(server, directory) | {"health": {"listen": listen}}))
+    assert found.startswith("health: ")
+
+
+@pytest.mark.parametrize("listen", ["", "[::1]:0", "localhost:0", "unix:/run/x", "127.9.9.9:80"])
+def test_addresses_of_this_machine_are_good(toml: Toml, server: FakeTokendServer, directory: Path, listen: str) -> None:
+    load(toml(document(server, directory) | {"health": {"listen": listen}}))
+    load(toml(document(server, directory) | {"health": {"listen": "0.0.0.0:1", "other_machines": True}}))
+
+
+@pytest.mark.parametrize("mode", ["600", "0640", "0444", "0400"])
+def test_modes_that_let_others_read_are_good(toml: Toml, server: FakeTokendServer, directory: Path, mode: str) -> None:
+    assert load(toml(document(server, directory, mode=mode))).tokens[0].mode == int(mode, 8)
+
+
+@pytest.mark.parametrize("mode", [600, 0o600, "0620", "0602", "4600", "0700", "0200", "rw", ""])
+def test_modes_that_let_others_write_are_not(
+    toml: Toml, server: FakeTokendServer, directory: Path, mode: object
+) -> None:
+    assert "tokens.orders.mode" in problems(toml(document(server, directory, mode=mode)))[0]
+
+
+def test_owners_go_by_name_or_number(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    for owner in ("root", "0", 0):
+        (settings,) = load(toml(document(server, directory, owner=owner, group=owner))).tokens
+        assert (settings.owner, settings.group) == (0, 0)
+    (settings,) = load(toml(document(server, directory))).tokens
+    assert (settings.owner, settings.group) == (-1, -1)
+
+
+def test_plaintext_and_tls_exclude_each_other(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    wrong = document(server, directory)
+    wrong["tokend"] |= {"ca_file": "/x", "client_key_file": "/x"}
+    assert [each.split(" ")[1] for each in problems(toml(wrong))] == ["client_certificate_file", "plaintext"]
+
+
+def service(**settings: object) -> Service:
+    return Service.model_validate({"endpoint": "tokend.example.internal:443"} | settings)
+
+
+def test_all_files_of_the_connection_are_looked_at(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none")
+    names = ["ca_file", "client_certificate_file", "client_key_file", "bearer_token_file"]
+    with pytest.raises(ConnectionProblem) as caught:
+        check(service(**dict.fromkeys(names, missing)))
+    assert caught.value.problems == tuple(f"tokend.{name}: {missing}: No such file or directory" for name in names)
+
+
+def test_files_of_the_connection_are_what_they_should_be(tmp_path: Path) -> None:
+    junk = tmp_path / "junk"
+    junk.write_text("no PEM", encoding="ascii")
+    files = {name: str(junk) for name in ("ca_file", "client_certificate_file", "client_key_file")}
+    with pytest.raises(ConnectionProblem) as caught:
+        check(service(**files))
+    assert [each.split(":")[0] for each in caught.value.problems] == [
+        "tokend.ca_file",
+        "tokend.client_certificate_file, client_key_file",
+    ]
+    made = write_certificate(tmp_path)
+    files = {name: str(made.certificate_file) for name in ("ca_file", "client_certificate_file")}
+    check(service(**files, client_key_file=str(made.private_key_file)))
+
+
+def test_a_bearer_token_does_not_leave_the_machine_in_plaintext(tmp_path: Path) -> None:
+    bearer = tmp_path / "bearer"
+    bearer.write_text("a.b.c", encoding="ascii")
+    with pytest.raises(ConnectionProblem, match=r"tokend\.bearer_token_file: is not sent"):
+        check(service(plaintext=True, bearer_token_file=str(bearer)))
+    check(service(plaintext=True, bearer_token_file=str(bearer), endpoint="127.0.0.1:1"))

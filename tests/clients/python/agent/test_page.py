@@ -1,0 +1,63 @@
+"""clients/python/tokend-agent.md says what the code does."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from tests.clients.python.agent.settings import document
+from tests.clients.toolchains import ROOT
+
+from tokend_client.agent.commands import COMMANDS
+from tokend_client.agent.configuration import AgentSettings, Health, Service, TokenSettings
+from tokend_client.agent.loading import load
+from tokend_client.agent.measures import Measures
+from tokend_client.testing import FakeTokendServer
+
+PAGE = (ROOT / "clients" / "python" / "tokend-agent.md").read_text(encoding="utf-8")
+
+SECTIONS: dict[str, type[BaseModel]] = {"tokend": Service, "health": Health, "tokens": TokenSettings}
+
+
+def first_cells(heading: str) -> list[str]:
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
+
+
+def test_every_setting_is_described() -> None:
+    described = [name for cell in first_cells("Settings") for name in re.findall(r"`([\w.]+)`", cell)]
+    assert described == [f"{table}.{name}" for table, kind in SECTIONS.items() for name in kind.model_fields]
+    assert SECTIONS.keys() == AgentSettings.model_fields.keys()
+
+
+def test_every_command_is_described() -> None:
+    described = {cell.split()[1].strip("`") for cell in first_cells("Begin")}
+    assert described == COMMANDS.keys()
+
+
+def test_every_metric_is_described() -> None:
+    page = Measures(["orders"]).page([("orders", True, None)]).decode()
+    assert {cell.strip("`") for cell in first_cells("Health")} == set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
+
+
+def test_the_first_configuration_is_good(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    path = tmp_path / "agent.toml"
+    path.write_text(example, encoding="utf-8")
+    (token,) = load(path).tokens
+    assert (token.mode, token.group) == (0o640, 10_001)
+
+
+def test_the_defaults_are_those_of_the_page(
+    toml: Callable[[dict[str, Any]], Path], server: FakeTokendServer, directory: Path
+) -> None:
+    settings = load(toml(document(server, directory) | {"health": {}}))
+    cells = dict(re.findall(r"^\| `([\w.]+)` \| .* \| `\"?([^`\"]+)\"?` \|$", PAGE, re.MULTILINE))
+    for name, shown in cells.items():
+        table, _, field = name.partition(".")
+        value = getattr(settings.tokens[0] if table == "tokens" else getattr(settings, table), field)
+        if name != "tokend.plaintext":
+            assert (f"{value:04o}" if field == "mode" else json.dumps(value).strip('"')) == shown, name
+    assert len(cells) == 7

@@ -1,0 +1,320 @@
+"""tokend-agent as a process: signals, commands, health, and disks that are full or read-only."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from tests.clients.python.agent.conftest import Command
+from tests.clients.python.agent.running import PATIENCE, RunningAgent, once
+from tests.clients.python.agent.settings import USER, document, token
+from tests.clients.toolchains import leave_out
+from tests.support.certificates import write_certificate
+
+from tokend_client import ErrorReason
+from tokend_client.testing import Failure, FakeTokendServer
+
+Toml = Callable[[dict[str, Any]], Path]
+
+#: Seconds for which tokens are valid whose next one is due soon.
+SHORT = 3
+
+
+@pytest.fixture
+def server() -> Iterator[FakeTokendServer]:
+    """One on the machine's clock, as the agent is."""
+    with FakeTokendServer(algorithm="ES256") as running:
+        yield running
+
+
+def test_an_agent_serves_until_it_is_told_to_end(
+    command: Command, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    tables = document(server, directory)
+    tables["tokens"] += [token(server, directory / "projected" / "token", name="other", layout="projected")]
+    (directory / "projected").mkdir()
+    config = toml(tables)
+    with RunningAgent(config) as agent:
+        agent.wait_for("ready: each file holds a valid token")
+        answer = httpx.get(f"{agent.health}/readyz", trust_env=False)
+        assert answer.status_code == 200
+        assert [(each["name"], each["state"]) for each in answer.json()["tokens"]] == [
+            ("orders", "valid"),
+            ("other", "valid"),
+        ]
+        assert httpx.get(f"{agent.health}/livez", trust_env=False).text == "ok\n"
+        metrics = httpx.get(f"{agent.health}/metrics", trust_env=False).text
+        assert 'tokend_agent_token_valid{token="other"} 1.0' in metrics
+        held = (directory / "token").read_text(encoding="ascii")
+        assert command("token", "orders", "--config", config).stdout == held + "\n"
+        assert agent.end() == 0
+        log = "\n".join(agent.log)
+    assert (directory / "token").read_text(encoding="ascii") == held, "the files stay"
+    for secret in (USER, *held.split(".")):
+        assert secret not in log + answer.text + metrics
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_while_the_service_hangs(
+    toml: Toml, server: FakeTokendServer, directory: Path, number: signal.Signals
+) -> None:
+    server.pause()
+    tables = document(server, directory)
+    tables["tokend"]["timeout_seconds"] = 60
+    with RunningAgent(toml(tables)) as agent:
+        server.wait_for_calls(1)
+        assert agent.end(number) == 0
+        assert "Traceback" not in "\n".join(agent.log)
+    server.resume()
+
+
+def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    tables = document(server, directory, token_duration_seconds=SHORT)
+    tables["tokend"]["timeout_seconds"] = 0.5
+    with RunningAgent(toml(tables)) as agent:
+        agent.wait_for("ready: ")
+        server.pause()
+        seen = agent.wait_for("DEADLINE_EXCEEDED")
+        held = (directory / "token").read_bytes()
+        agent.wait_for("has expired", after=seen)
+        assert (directory / "token").read_bytes() == held
+        server.resume()
+        agent.wait_for("orders: written", after=seen)
+        assert (directory / "token").read_bytes() != held
+        assert agent.end() == 0
+
+
+def test_a_token_that_fails_is_told_by_its_name(
+    command: Command, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    tables = document(server, directory)
+    tables["tokens"] += [token(server, directory / "none" / "token", name="lost")]
+    socket_path = directory / "health.sock"
+    tables["health"]["listen"] = f"unix:{socket_path}"
+    config = toml(tables)
+    with RunningAgent(config) as agent:
+        agent.wait_for("lost: ")
+        agent.wait_for("orders: written")
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_path)), base_url="http://agent") as http:
+            assert http.get("/readyz").status_code == 503
+            assert http.get("/readyz/orders").status_code == 200
+            (lost,) = http.get("/readyz/lost").json()["tokens"]
+            assert http.get("/readyz/other").status_code == 404
+            assert http.get("/").status_code == 404
+            assert http.head("/livez").status_code == 200
+        assert lost["state"] == "missing"
+        assert "make the directory" in lost["problem"]
+        asked = command("ready", "--config", config)
+        assert asked.returncode == 255
+        assert "lost: missing: " in asked.stderr
+        (directory / "none").mkdir()
+        agent.wait_for("ready: each file holds a valid token")
+        assert command("ready", "--config", config).returncode == 0
+        assert agent.end() == 0
+    assert not socket_path.exists()
+    assert "no agent answers" in command("ready", "--config", config).stderr
+
+
+def test_the_socket_of_a_killed_agent_is_replaced_and_that_of_a_running_one_is_not(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    tables = document(server, directory)
+    tables["health"]["listen"] = f"unix:{directory / 'health.sock'}"
+    config = toml(tables)
+    with RunningAgent(config) as killed:
+        killed.wait_for("ready: ")
+        killed.end(signal.SIGKILL)
+    with RunningAgent(config) as agent:
+        agent.wait_for("ready: ")
+        with RunningAgent(config) as second:
+            second.wait_for("health.listen: ")
+            assert second.process.wait(PATIENCE) == 253
+        assert agent.end() == 0
+
+
+def test_once_writes_each_file_and_ends(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    config = toml(document(server, directory, mode="0644"))
+    done = once("--config", config)
+    assert done.returncode == 0
+    assert "every user of this machine may read" in done.stderr
+    first = (directory / "token").read_text(encoding="ascii")
+    assert once("--config", config, environment={"TOKEND_AGENT_CONFIG": "/none"}).returncode == 0
+    assert (directory / "token").read_text(encoding="ascii") != first
+
+
+def test_once_tells_after_its_time_what_is_missing(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
+    config = toml(document(server, directory))
+    done = once("--timeout", "0.5", environment={"TOKEND_AGENT_CONFIG": str(config)})
+    assert done.returncode == 255
+    assert "in the time given, there was no token for\n  orders: no new token: " in done.stderr
+    assert not (directory / "token").exists()
+    assert once("--timeout", "nan", "--config", config).returncode == 252
+
+
+def test_a_second_agent_takes_over_when_the_first_is_killed(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    config = toml(document(server, directory))
+    with RunningAgent(config) as first:
+        first.wait_for("orders: written")
+        with RunningAgent(config) as second:
+            second.wait_for("another process keeps this file")
+            second.wait_for("ready: each file holds a valid token")
+            first.end(signal.SIGKILL)
+            second.wait_for("orders: written")
+            assert second.end() == 0
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_token_that_has_expired_is_not_printed(
+    command: Command, toml: Toml, server: FakeTokendServer, directory: Path, *, ends: bool
+) -> None:
+    config = toml(document(server, directory, token_duration_seconds=1 if ends else 60))
+    assert command("token", "orders", "--config", config).returncode == 255
+    assert "there is no token yet" in command("token", "orders", "--config", config).stderr
+    assert once("--config", config).returncode == 0
+    if ends:
+        with RunningAgent(config) as agent:
+            server.stop()
+            agent.wait_for("has expired")
+    printed = command("token", "orders", "--config", config)
+    assert (printed.returncode, bool(printed.stdout)) == ((255, False) if ends else (0, True))
+    assert ("has expired" in printed.stderr) == ends
+    unknown = command("token", "other", "--config", config)
+    assert (unknown.returncode, "there are orders" in unknown.stderr) == (252, True)
+
+
+def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    good = command("check-config", "--config", toml(document(server, directory)))
+    assert (good.returncode, good.stdout) == (0, "1 tokens: orders\n")
+    bad = command("check-config", "--config", toml(document(server, directory, mode="0777", expired="burn")))
+    assert bad.returncode == 253
+    assert bad.stderr.startswith("tokend-agent: the configuration cannot be used:\n  tokens.orders.mode: ")
+    assert "tokens.orders.expired: " in bad.stderr
+    assert command("check").returncode == 252
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_ends(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    path = directory / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(path))
+        supervisor.settimeout(PATIENCE)
+        with RunningAgent(toml(document(server, directory)), environment={"NOTIFY_SOCKET": str(path)}) as agent:
+            assert supervisor.recv(1000).startswith(b"READY=1\n")
+            agent.process.terminate()
+            assert supervisor.recv(1000) == b"STOPPING=1"
+            assert agent.process.wait(PATIENCE) == 0
+
+
+def test_certificates_that_change_are_those_of_the_next_call(toml: Toml, directory: Path, tmp_path: Path) -> None:
+    old, new = (write_certificate(_made(tmp_path / name)) for name in ("old", "new"))
+    ca = tmp_path / "ca.pem"
+    shutil.copy(old.certificate_file, ca)
+    pair = (old.private_key_file.read_bytes(), old.certificate_file.read_bytes())
+    with FakeTokendServer(algorithm="ES256", credentials=grpc.ssl_server_credentials([pair])) as server:
+        tables = document(server, directory, token_duration_seconds=SHORT)
+        tables["tokend"] = {"endpoint": server.endpoint, "ca_file": str(ca)}
+        with RunningAgent(toml(tables)) as agent:
+            agent.wait_for("ready: ")
+            shutil.copy(new.certificate_file, tmp_path / "next")
+            (tmp_path / "next").replace(ca)
+            seen = agent.wait_for("Certificates have changed")
+            agent.wait_for("no new token", after=seen)
+            shutil.copy(old.certificate_file, tmp_path / "next")
+            (tmp_path / "next").replace(ca)
+            seen = agent.wait_for("Certificates have changed", after=seen)
+            agent.wait_for("orders: written", after=seen)
+            assert agent.end() == 0
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> tuple[list[str], Path]:
+    """A command that runs another one where a small file system is mounted on a directory, and that directory."""
+    directory = tmp_path / "mount"
+    directory.mkdir()
+    steps = f'mount -t tmpfs -o size=64k,mode=0755 tmpfs "{directory}" && exec "$@"'
+    under = ["unshare", "--mount", "--map-root-user", "sh", "-c", steps, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*under, "true"], check=False, capture_output=True).returncode:
+        leave_out("this machine lets nobody mount a tmpfs in a namespace, so full and read-only disks are left out")
+    return under, directory
+
+
+def test_a_full_disk_leaves_the_token_and_is_told(
+    toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]
+) -> None:
+    under, directory = mount
+    with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT)), under=under) as agent:
+        agent.wait_for("ready: ")
+        inside = Path(f"/proc/{agent.process.pid}/root{directory}")
+        held = (inside / "token").read_bytes()
+        _fill(inside / "filling")
+        seen = agent.wait_for("No space left on device: make room")
+        assert len((inside / "token").read_bytes()) == len(held)
+        assert sorted(path.name for path in inside.iterdir()) == [".token.lock", "filling", "token"]
+        assert httpx.get(f"{agent.health}/readyz", trust_env=False).json()["tokens"][0]["problem"]
+        agent.wait_for("has expired", after=seen)
+        assert b"." in (inside / "token").read_bytes(), "the old token is whole"
+        (inside / "filling").unlink()
+        seen = agent.wait_for("orders: written", after=seen)
+        agent.wait_for("all is well again", after=seen)
+        assert (inside / "token").read_bytes() != held
+        assert agent.end() == 0
+
+
+def _fill(path: Path) -> None:
+    room = os.statvfs(path.parent)
+    path.write_bytes(b"x" * (room.f_bavail * room.f_frsize))
+
+
+def test_a_read_only_mount_is_told_and_no_trap(
+    toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]
+) -> None:
+    under, directory = mount
+    with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT)), under=under) as agent:
+        agent.wait_for("ready: ")
+        seen = 0
+        for option, text in (("ro", "the mount is read-only"), ("rw", "all is well again")):
+            enter = ["nsenter", "--user", "--mount", f"--target={agent.process.pid}", "--preserve-credentials"]
+            remount = [*enter, "mount", "-o", f"remount,{option}", str(directory)]
+            # A file that is being written makes the mount busy.
+            assert any(subprocess.run(remount, check=False).returncode == 0 for _ in range(10))
+            seen = agent.wait_for(text, after=seen)
+        assert agent.end() == 0
+    assert json.dumps(agent.log).count("the mount is read-only") == 1, "it is told once"
+
+
+def test_a_program_that_forks_reads_fresh_tokens_in_each_process(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    path = directory / "token"
+    with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT))) as agent:
+        agent.wait_for("ready: ")
+        first = path.read_bytes()
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(read, 1)
+            os._exit(path.read_bytes() == first)
+        agent.wait_for("orders: written", after=agent.wait_for("ready: "))
+        os.write(write, b"x")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert path.read_bytes() != first
+        for descriptor in (read, write):
+            os.close(descriptor)
+        assert agent.end() == 0

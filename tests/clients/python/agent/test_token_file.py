@@ -1,0 +1,269 @@
+"""The file itself: whole or as before, whatever the disk, the mount and other processes do."""
+
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tokend_client.agent import directories
+from tokend_client.agent.configuration import TokenSettings
+from tokend_client.agent.token_file import FileProblem, HeldByAnother, TokenFile
+
+LAYOUTS = ["file", "projected"]
+
+each_layout = pytest.mark.parametrize("layout", LAYOUTS)
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone may give files away")
+
+
+def token_file(directory: Path, **changes: object) -> TokenFile:
+    table = {"name": "orders", "file": str(directory / "token"), "identity_pool_id": "local:1", "logins": {"a": "b"}}
+    return TokenFile(TokenSettings.model_validate(table | changes), lambda: 1_800_000_000.0)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@each_layout
+def test_mode_and_content_are_there_before_the_name(
+    directory: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands under the name at the moment of each rename is done."""
+    file = token_file(directory, layout=layout, mode="0640")
+    seen = []
+    rename = directories.rename
+
+    def spied(descriptor: int, name: str, new_name: str) -> None:
+        rename(descriptor, name, new_name)
+        path = directory / "token"
+        if path.exists():
+            seen.append((path.read_bytes(), path.stat().st_mode & 0o7777))
+
+    monkeypatch.setattr(directories, "rename", spied)
+    os.umask(os.umask(0o077))
+    file.claim()
+    for content in (b"one", b"two"):
+        file.write(content)
+    assert [each for each in seen if each[0] == b"one"]
+    assert set(seen) == {(b"one", 0o640), (b"two", 0o640)}
+
+
+@as_root
+@each_layout
+def test_owner_and_group_are_those_of_the_settings(directory: Path, layout: str) -> None:
+    file = token_file(directory, layout=layout, owner=12_345, group=23_456)
+    file.claim()
+    file.write(b"one")
+    status = (directory / "token").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (12_345, 23_456, 0o600)
+
+
+@each_layout
+def test_a_reader_finds_a_whole_token_at_any_time(directory: Path, layout: str) -> None:
+    file = token_file(directory, layout=layout)
+    file.claim()
+    contents = [bytes([letter]) * 20_000 for letter in b"ab"]
+    file.write(contents[0])
+    done = threading.Event()
+    torn: list[object] = []
+    reads = 0
+
+    def read() -> None:
+        nonlocal reads
+        while not done.is_set():
+            try:
+                found = (directory / "token").read_bytes()
+            except OSError as error:
+                torn.append(error)
+            else:
+                reads += 1
+                if found not in contents:
+                    torn.append(len(found))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(50):
+        file.write(contents[number % 2])
+    done.set()
+    reader.join()
+    assert torn == []
+    assert reads
+
+
+@each_layout
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_a_content_that_does_not_fit_leaves_the_one_before(directory: Path, layout: str, size: int) -> None:
+    file = token_file(directory, layout=layout)
+    file.claim()
+    file.write(b"before")
+    names = sorted(path.name for path in directory.iterdir())
+    with file_size_limit(size), pytest.raises(FileProblem, match="RLIMIT_FSIZE") as caught:
+        file.write(b"x" * 1000)
+    assert caught.value.cause == "EFBIG"
+    assert (directory / "token").read_bytes() == b"before"
+    assert sorted(path.name for path in directory.iterdir()) == names
+    file.write(b"after")
+    assert (directory / "token").read_bytes() == b"after"
+
+
+def test_a_projected_directory_is_as_kubernetes_makes_it(directory: Path) -> None:
+    file = token_file(directory, layout="projected")
+    file.claim()
+    for content in (b"one", b"two", b"three"):
+        file.write(content)
+    assert (directory / "token").readlink() == Path("..data/token")
+    version = str((directory / "..data").readlink())
+    assert version.startswith("..2027_01_15_08_00_00.")
+    assert (directory / version / "token").read_bytes() == b"three"
+    (before,) = (path for path in directory.glob("..2*") if path.name != version)
+    assert (before / "token").read_bytes() == b"two", "for who is on the way there"
+    assert (directory / version).stat().st_mode & 0o777 == 0o755
+
+
+def test_a_projected_directory_is_cleaned_of_what_a_killed_agent_has_left(directory: Path) -> None:
+    file = token_file(directory, layout="projected")
+    file.claim()
+    file.write(b"one")
+    file.release()
+    half = directory / "..2026_01_01_00_00_00.1"
+    half.mkdir()
+    (half / "token").write_bytes(b"half")
+    file.claim()
+    assert not half.exists()
+    assert file.read() == b"one"
+
+
+def test_a_projected_directory_whose_link_cannot_be_replaced_keeps_nothing_of_the_try(directory: Path) -> None:
+    (directory / "..data").mkdir()
+    file = token_file(directory, layout="projected")
+    file.claim()
+    with pytest.raises(FileProblem, match="a directory is in the way"):
+        file.write(b"one")
+    assert sorted(path.name for path in directory.iterdir()) == ["..data", ".token.lock"]
+
+
+def test_a_file_becomes_a_projected_one_and_back(directory: Path) -> None:
+    for layout in (*LAYOUTS, *LAYOUTS):
+        file = token_file(directory, layout=layout)
+        file.claim()
+        file.write(layout.encode())
+        assert (directory / "token").read_text(encoding="ascii") == layout
+        file.release()
+
+
+@each_layout
+def test_links_in_the_way_are_not_followed(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory, layout: str
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "file"
+    elsewhere.write_bytes(b"mine")
+    for name in (".token.unfinished", "token", "..data_tmp"):
+        (directory / name).symlink_to(elsewhere)
+    file = token_file(directory, layout=layout)
+    file.claim()
+    file.write(b"one")
+    assert (directory / "token").read_bytes() == b"one"
+    assert elsewhere.read_bytes() == b"mine"
+
+
+def test_a_link_instead_of_the_lock_is_refused(directory: Path) -> None:
+    (directory / ".token.lock").symlink_to(directory / "other")
+    with pytest.raises(FileProblem):
+        token_file(directory).claim()
+    assert not (directory / "other").exists()
+
+
+def test_one_process_at_a_time_has_the_file(directory: Path) -> None:
+    one, other = token_file(directory), token_file(directory)
+    assert one.claim()
+    assert not one.claim()
+    with pytest.raises(HeldByAnother):
+        other.claim()
+    one.release()
+    assert other.claim()
+    with pytest.raises(HeldByAnother):
+        one.claim()
+
+
+def test_a_lock_that_was_deleted_is_made_once_more(directory: Path) -> None:
+    one, other = token_file(directory), token_file(directory)
+    one.claim()
+    (directory / ".token.lock").unlink()
+    assert one.claim()
+    with pytest.raises(HeldByAnother):
+        other.claim()
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_has_died(directory: Path) -> None:
+    """The parent of this test's child claims the file, forks and dies; its own child lives on."""
+    said, tell = os.pipe()
+    end, ending = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.close(ending)
+        file = token_file(directory)
+        file.claim()
+        if os.fork() == 0:
+            os.write(tell, b"forked")
+            os.read(end, 1)
+        else:
+            os.read(said, 6)
+        os._exit(0)
+    os.waitpid(parent, 0)
+    try:
+        assert token_file(directory).claim()
+    finally:
+        for descriptor in (said, tell, end, ending):
+            os.close(descriptor)
+
+
+def test_a_file_that_was_let_go_is_free_though_there_are_children(directory: Path) -> None:
+    one, other = token_file(directory), token_file(directory)
+    one.claim()
+    end, ending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ending)
+        os.read(end, 1)
+        os._exit(0)
+    with pytest.raises(HeldByAnother):
+        other.claim()
+    one.release()
+    assert other.claim()
+    os.close(ending)
+    os.waitpid(child, 0)
+    os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("none/token", "make the directory"), ("file/token", "what should be the directory is none")]
+)
+def test_a_path_that_cannot_be_is_explained(directory: Path, name: str, advice: str) -> None:
+    (directory / "file").touch()
+    with pytest.raises(FileProblem, match=advice):
+        token_file(directory, file=str(directory / name)).claim()
+
+
+def test_a_pipe_in_the_way_keeps_nobody_waiting(directory: Path) -> None:
+    os.mkfifo(directory / "token")
+    file = token_file(directory)
+    file.claim()
+    assert file.read() is None
+    file.write(b"one")
+    assert file.read() == b"one"

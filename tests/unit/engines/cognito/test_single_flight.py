@@ -1,0 +1,244 @@
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from tests.fakes.clock import FakeClock
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.engines.cognito import single_flight
+from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
+
+#: How long a test waits for what has to come.
+PATIENCE = 30
+
+FOR_EVER = Deadline(FakeClock())
+
+
+class Refused(Exception):
+    pass
+
+
+class Killed(BaseException):
+    pass
+
+
+class Call:
+    """A call that waits until it is let go, and then returns or raises what it was given."""
+
+    def __init__(self, result: str | BaseException) -> None:
+        self._result = result
+        self._let_go = threading.Event()
+
+    def __call__(self) -> str:
+        assert self._let_go.wait(PATIENCE)
+        if isinstance(self._result, BaseException):
+            raise self._result
+        return self._result
+
+    def let_go(self) -> None:
+        self._let_go.set()
+
+
+class Line:
+    """Callers of one `SingleFlight`, each in a thread of its own; each makes the next of the calls if it has to.
+
+    Attributes:
+        made: The calls that have been made.
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor, waiting: threading.Semaphore) -> None:
+        self.flights = SingleFlight()
+        self.made: list[Call] = []
+        self._making = threading.Semaphore(0)
+        self._threads = threads
+        self._waiting = waiting
+
+    def fly(self, *calls: Call, key: bytes = b"k", deadline: Deadline = FOR_EVER) -> Future[tuple[str, bool]]:
+        pending = iter(calls)
+
+        def make() -> str:
+            self.made.append(call := next(pending))
+            self._making.release()
+            return call()
+
+        return self._threads.submit(self.flights.fly, Terms(key), make, deadline)
+
+    def lead(self, call: Call, key: bytes = b"k") -> Future[tuple[str, bool]]:
+        """Begins a call, and returns when it is being made."""
+        leader = self.fly(call, key=key)
+        assert self.next_made() is call
+        return leader
+
+    def next_made(self) -> Call:
+        """Waits until another call is being made."""
+        assert self._making.acquire(timeout=PATIENCE)
+        return self.made[-1]
+
+    def follow(self, count: int, make: Callable[[], Call]) -> list[Future[tuple[str, bool]]]:
+        """Begins calls, and returns when they wait."""
+        followers = [self.fly(make()) for _ in range(count)]
+        self.wait_for_waiting(count)
+        return followers
+
+    def follow_without_insisting(self) -> Future[tuple[str, bool]]:
+        """Begins a call that is not made again, and returns when it waits."""
+        follower = self._threads.submit(self.flights.fly, Terms(b"k", insistent=False), never(), FOR_EVER)
+        self.wait_for_waiting(1)
+        return follower
+
+    def wait_for_waiting(self, count: int) -> None:
+        """Returns when so many more callers wait for another's call."""
+        for _ in range(count):
+            assert self._waiting.acquire(timeout=PATIENCE)
+
+    def is_empty(self) -> bool:
+        return not self.flights._flights  # noqa: SLF001 - a leak shows nowhere else
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    waiting = threading.Semaphore(0)
+
+    class Landing(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.release()
+            return super().wait(timeout)
+
+    _replace_events(monkeypatch, Landing)
+    with ThreadPoolExecutor(20) as threads:
+        yield Line(threads, waiting)
+
+
+def _replace_events(monkeypatch: pytest.MonkeyPatch, event: type[threading.Event]) -> SimpleNamespace:
+    """Shows which calls wait and which are woken, which nothing else does."""
+    names = SimpleNamespace(Event=event, Lock=threading.Lock, TIMEOUT_MAX=threading.TIMEOUT_MAX)
+    monkeypatch.setattr(single_flight, "threading", names)
+    return names
+
+
+def never() -> Call:
+    return Call(AssertionError("this call should not have been made"))
+
+
+def test_identical_calls_cost_one(line: Line) -> None:
+    call = Call("answer")
+    leader, followers = line.lead(call), line.follow(10, never)
+    call.let_go()
+    assert leader.result(PATIENCE) == ("answer", False)
+    assert [each.result(PATIENCE) for each in followers] == [("answer", True)] * 10
+    assert line.made == [call]
+    assert line.is_empty()
+
+
+@pytest.mark.parametrize("error", [Refused("no"), Killed("now")])
+def test_all_get_the_same_error(line: Line, error: BaseException) -> None:
+    call = Call(error)
+    leader, followers = line.lead(call), line.follow(5, never)
+    call.let_go()
+    assert [each.exception(PATIENCE) for each in (leader, *followers)] == [error] * 6
+    assert line.is_empty()
+
+
+def test_a_call_given_up_for_want_of_time_is_made_again_by_one_of_the_others(line: Line) -> None:
+    given_up, again = Call(OutOfTime()), Call("answer")
+    leader, followers = line.lead(given_up), line.follow(6, lambda: again)
+    given_up.let_go()
+    assert isinstance(leader.exception(PATIENCE), OutOfTime)
+    assert line.next_made() is again
+    line.wait_for_waiting(5)
+    assert line.made == [given_up, again]
+    again.let_go()
+    answers = [each.result(PATIENCE) for each in followers]
+    assert sorted(answers) == [("answer", False)] + [("answer", True)] * 5
+    assert line.made == [given_up, again]
+    assert line.is_empty()
+
+
+def test_calls_given_up_one_after_another_are_made_one_after_another(line: Line) -> None:
+    calls = [Call(OutOfTime()) for _ in range(4)]
+    waiting = iter(calls[1:])
+    callers = [line.lead(calls[0]), *line.follow(3, lambda: next(waiting))]
+    for left in (2, 1, 0):
+        line.made[-1].let_go()
+        line.next_made()
+        line.wait_for_waiting(left)
+        assert len(line.made) == 4 - left
+    line.made[-1].let_go()
+    assert all(isinstance(each.exception(PATIENCE), OutOfTime) for each in callers)
+    assert line.is_empty()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_who_has_no_time_left_goes_alone(line: Line, seconds: float) -> None:
+    call = Call("answer")
+    leader, follower = line.lead(call), line.follow(1, never)[0]
+    clock = SystemClock()
+    hurried = line.fly(never(), deadline=Deadline(clock, clock.monotonic() + seconds))
+    assert isinstance(hurried.exception(PATIENCE), OutOfTime)
+    assert not leader.done()
+    assert not follower.done()
+    call.let_go()
+    assert (leader.result(PATIENCE), follower.result(PATIENCE)) == (("answer", False), ("answer", True))
+
+
+def test_who_has_no_time_left_makes_no_call(line: Line) -> None:
+    assert isinstance(line.fly(never(), deadline=Deadline(FakeClock(), 0.0)).exception(PATIENCE), OutOfTime)
+    assert line.made == []
+    assert line.is_empty()
+
+
+def test_who_does_not_insist_leaves_it_at_that(line: Line) -> None:
+    call = Call(OutOfTime())
+    leader = line.lead(call)
+    follower = line.follow_without_insisting()
+    call.let_go()
+    assert isinstance(leader.exception(PATIENCE), OutOfTime)
+    assert isinstance(follower.exception(PATIENCE), OutOfTime)
+    assert (line.made, line.is_empty()) == ([call], True)
+
+
+def test_different_calls_do_not_wait_for_each_other(line: Line) -> None:
+    held, other = Call("held"), Call("other")
+    first = line.lead(held)
+    second = line.lead(other, key=b"other")
+    other.let_go()
+    assert second.result(PATIENCE) == ("other", False)
+    held.let_go()
+    assert first.result(PATIENCE) == ("held", False)
+
+
+@pytest.mark.parametrize("first", ["answer", Refused("no")])
+def test_a_call_after_the_answer_is_another_call(line: Line, first: str | BaseException) -> None:
+    calls = [Call(first), Call("later")]
+    for call in calls:
+        call.let_go()
+    line.fly(calls[0]).exception(PATIENCE)
+    assert line.fly(calls[1]).result(PATIENCE) == ("later", False)
+
+
+def test_no_caller_joins_once_the_answer_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    newcomers: list[tuple[str, bool]] = []
+
+    class Landing(threading.Event):
+        """A newcomer comes just before and just after those who wait are woken."""
+
+        def set(self) -> None:
+            newcomers.append(_newcomer(flights))
+            super().set()
+            newcomers.append(_newcomer(flights))
+
+    flights = SingleFlight()
+    names = _replace_events(monkeypatch, Landing)
+
+    def make() -> str:
+        names.Event = threading.Event
+        return "old"
+
+    assert flights.fly(Terms(b"k"), make, FOR_EVER) == ("old", False)
+    assert newcomers == [("new", False), ("new", False)]
+
+
+def _newcomer(flights: SingleFlight) -> tuple[str, bool]:
+    return flights.fly(Terms(b"k"), lambda: "new", FOR_EVER)
