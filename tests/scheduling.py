@@ -18,6 +18,7 @@ _LONG = (
     "tests/envoy/test_sidecar.py",
     "tests/contracts/test_dynamodb_store.py",
     "tests/attacks/test_attacks.py",
+    "tests/aws_sdks/",
     "tests/clients/",
     "tests/e2e/",
 )
