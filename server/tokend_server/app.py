@@ -114,7 +114,12 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
         undo.callback(prober.stop)
-        readiness = Readiness(engines.backends, grpc_server.set_serving, prober.reaches, patience=patience)
+
+        def tell(ready: bool) -> None:  # noqa: FBT001 - readiness tells a truth value
+            grpc_server.set_serving(ready)
+            metrics.ready.set(ready)
+
+        readiness = Readiness(engines.backends, tell, prober.reaches, patience=patience)
         undo.callback(readiness.stop)
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look, readiness.alive)), undo)

@@ -44,6 +44,7 @@ class Metrics:
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
+        self.ready = Gauge("tokend_ready", "1 while /readyz says 200, else 0.", registry=registry)
         self.tokens_issued = Counter(
             "tokend_tokens_issued_total", "Tokens issued.", ("engine", "pool", "alg"), registry=registry
         )
@@ -104,6 +105,12 @@ class Metrics:
             "tokend_cognito_refused_total",
             "Calls that were not made, to keep below the quota or the most calls that may wait.",
             ("region", "limit"),
+            registry=registry,
+        )
+        self.cognito_quota = Gauge(
+            "tokend_cognito_quota_requests_per_second",
+            "Requests for an operation that this server may make of Cognito in a second, as the configuration says.",
+            ("region",),
             registry=registry,
         )
         self.cognito_credentials_rejected = Gauge(

@@ -48,6 +48,7 @@ def distribution_of(module: str, name: str) -> set[str]:
         "opentelemetry.sdk": "opentelemetry-sdk",
         "opentelemetry.trace": "opentelemetry-sdk",
         "tokend": "tokend-proto",
+        "tokend_envoy_proto": "tokend-envoy-proto",
     }
     path = f"{module}.{name}".split(".")
     for length in range(len(path), 0, -1):

@@ -9,7 +9,7 @@ from tests.fakes.cognito_script import Success
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
-from tokend_server.engines.cognito.single_flight import SingleFlight
+from tokend_server.single_flight import SingleFlight
 
 WaitForBoarding = Callable[[int], None]
 

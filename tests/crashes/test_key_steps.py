@@ -1,4 +1,4 @@
-"""Servers that are killed in the middle of a step of their keys lose none, and double none."""
+"""Servers and commands that are killed in the middle of a change of keys lose none, and double none."""
 
 import json
 import os
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import httpx
 import jwt
 import pytest
-from tests.crashes.dying_key_task import POINTS, VARIABLE
+from tests.crashes.dying_key_change import EARLY_BEGINNING, NEVER, REPLACEMENT, STEPS, VARIABLE
 from tests.fakes.clock import FakeClock
 from tests.support.calls import Caller
 from tests.support.grpc_service import PATIENCE
 from tests.support.key_replica import ES256, KeyReplica
-from tests.support.preloaded import fork
+from tests.support.preloaded import ForkedProcess, fork
 from tests.support.server_process import POOL_ID, ServerProcess, write_config
+from tests.support.tokend import done
 
 from tokend_server.config import KeyTimes, load_config
 from tokend_server.engines.local.keys.keyring import SigningKey
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 TIMES = KeyTimes()
 DAY = 86_400
+MODULE = "tests.crashes.dying_key_change"
+NO_ROTATION = {"TOKEND_KEYS_ROTATE_EVERY": "off"}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -50,6 +53,11 @@ def make_due(step: str, path: Path) -> Sequence[SigningKey]:
         return store.signing_keys()
 
 
+def dying(point: str, *arguments: str) -> ForkedProcess:
+    """A command that dies at a point."""
+    return fork(MODULE, arguments, os.environ | {VARIABLE: point}, Path.cwd(), 2)
+
+
 def kept(path: Path) -> Sequence[SigningKey]:
     with closing(open_migrated_store(load_config(path))) as store:
         return store.signing_keys()
@@ -60,18 +68,11 @@ def published(server: ServerProcess) -> list[str]:
     return [key["kid"] for key in answer.json()["keys"]]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", STEPS)
 def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> None:
     step = point.partition(":")[0]
     first, *rest = make_due(step, path)
-    killed = fork(
-        "tests.crashes.dying_key_task",
-        ["serve", "--config", str(path)],
-        os.environ | {VARIABLE: point},
-        Path.cwd(),
-        2,
-    )
-    assert killed.wait(PATIENCE) == -signal.SIGKILL
+    assert dying(point, "serve", "--config", str(path)).wait(PATIENCE) == -signal.SIGKILL
 
     left = [key.kid for key in kept(path)]
     assert {first.kid, *(key.kid for key in rest)} >= set(left) or step == "add"
@@ -88,3 +89,51 @@ def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> N
         token = caller.get_token("user").token
         jwks = jwt.PyJWKSet.from_json(json.dumps(httpx.get(f"{server.issuer}/.well-known/jwks.json").json()))
         jwt.decode(token, jwks[jwt.get_unverified_header(token)["kid"]], algorithms=["ES256"], audience=POOL_ID)
+
+
+@pytest.mark.parametrize("point", REPLACEMENT)
+def test_the_replacement_of_a_compromised_key_is_finished_by_another_run(point: str, path: Path) -> None:
+    (compromised,) = make_due("add", path)
+    words = ("keys", "rotate", "--compromised", compromised.kid, "--config", str(path))
+    assert dying(point, *words).wait(PATIENCE) == -signal.SIGKILL
+
+    left = [key.generation for key in kept(path)]
+    assert left == {"before the new key is durable": [1], "when the old key is gone": [2]}.get(point, [1, 2])
+    with ServerProcess(path, NO_ROTATION) as server, closing(Caller(server)) as caller:
+        if 1 in left:
+            done(*words)
+        (key,) = kept(path)
+        assert key.generation == 2
+        until = time.monotonic() + PATIENCE
+        while published(server) != [key.kid]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert jwt.get_unverified_header(caller.get_token("user").token)["kid"] == key.kid
+
+
+@pytest.mark.parametrize("point", EARLY_BEGINNING)
+def test_a_key_that_every_verifier_has_begins_early_once(
+    point: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEND_KEYS_ACTIVATE", "when seen")
+    monkeypatch.setenv("TOKEND_KEYS_PUBLISH_BEFORE", "1d")
+    config = load_config(path)
+    with closing(open_migrated_store(config)) as store:
+        replica = KeyReplica(store, FakeClock(time.time() - 600), config.keys.times)
+        added = replica.rotation.add(ES256, signs_in=DAY)
+        replica.pass_time(1)
+        replica.fetched_by("envoy")
+        replica.task.stop()
+    assert dying(point, "serve", "--config", str(path)).wait(PATIENCE) == -signal.SIGKILL
+
+    first, killed = kept(path)
+    assert (killed.signs_from < added.signs_from) == (point == "when it is durable")
+    with ServerProcess(path, {VARIABLE: NEVER}, module=MODULE):
+        until = time.monotonic() + PATIENCE
+        while kept(path)[1].signs_from == added.signs_from:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    after = kept(path)
+    assert [key.kid for key in after] == [first.kid, added.kid]
+    if point == "when it is durable":
+        assert after[1] == killed

@@ -13,7 +13,7 @@ from tests.support.certificates import write_certificate
 from tokend_server.access.audit.record import AuditEntry, to_json
 from tokend_server.access.authentication.certificate import caller_of
 from tokend_server.config import load_config
-from tokend_server.tls.files import TlsFiles
+from tokend_server.tls_files import TlsFiles
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "server/SECURITY.md").read_text(encoding="utf-8")

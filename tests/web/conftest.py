@@ -33,13 +33,16 @@ def get_token() -> Iterator[GetToken]:
     with ExitStack() as channels:
         stubs: dict[str, DeveloperIdentityServiceStub] = {}
 
-        def get(endpoint: str, identity_pool_id: str, user: str) -> GetOpenIdTokenForDeveloperIdentityResponse:
+        def get(
+            endpoint: str, identity_pool_id: str, user: str, metadata: tuple[tuple[str, str], ...] = ()
+        ) -> GetOpenIdTokenForDeveloperIdentityResponse:
             if endpoint not in stubs:
                 channel = channels.enter_context(grpc.insecure_channel(endpoint))
                 stubs[endpoint] = DeveloperIdentityServiceStub(channel)
             return stubs[endpoint].GetOpenIdTokenForDeveloperIdentity(
                 GetOpenIdTokenForDeveloperIdentityRequest(identity_pool_id=identity_pool_id, logins={PROVIDER: user}),
                 timeout=30,
+                metadata=metadata,
             )
 
         yield get

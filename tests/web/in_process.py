@@ -15,7 +15,7 @@ PROVIDER = "login.example.test"
 POOLS = {"ES256": "us-east-1:0e", "RS256": "us-east-1:0a", "RS512": "us-east-1:0b"}
 
 #: Names an endpoint, a pool and a user; gets the answer for them.
-GetToken = Callable[[str, str, str], GetOpenIdTokenForDeveloperIdentityResponse]
+GetToken = Callable[..., GetOpenIdTokenForDeveloperIdentityResponse]
 
 
 def free_port() -> int:

@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -151,6 +152,16 @@ def test_series_are_there_before_they_are_needed(scrape: Scrape) -> None:
     assert outcomes == {"created", "linked", "retrieved", "merged"}
     assert operations == OPERATIONS
     assert methods >= OPERATIONS
+
+
+def test_the_time_of_a_call_has_its_trace_as_an_exemplar(
+    tokend: ServerProcess, scrape: Scrape, get_token: GetToken
+) -> None:
+    trace_id = uuid.uuid4().hex
+    traceparent = ("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01")
+    get_token(tokend.endpoint, tokend.identity_pool_id, "traced", (traceparent,))
+    buckets = scrape()["grpc_server_handling_seconds"].samples
+    assert trace_id in {each.exemplar.labels["trace_id"] for each in buckets if each.exemplar}
 
 
 def test_the_kind_of_the_store_is_reported(scrape: Scrape) -> None:

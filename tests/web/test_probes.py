@@ -50,6 +50,11 @@ class Probed:
             names = ("", "tokend.v1.DeveloperIdentityService")
             return {stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30).status for name in names}
 
+    def ready_by_metrics(self) -> bool:
+        """What `tokend_ready` says."""
+        (line,) = [each for each in self.get("/metrics").text.splitlines() if each.startswith("tokend_ready ")]
+        return line == "tokend_ready 1.0"
+
     def execute(self, statement: str) -> None:
         """Changes the store behind the service's back."""
         with closing(sqlite3.connect(self._database, timeout=30)) as connection, connection:
@@ -83,16 +88,19 @@ def test_the_ops_listener_has_nothing_else(path: str, tokend: ServerProcess, htt
 
 def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Probed) -> None:
     assert (probed.get("/readyz").status_code, probed.health()) == (200, {SERVING})
+    assert probed.ready_by_metrics()
 
     probed.execute("ALTER TABLE signing_keys RENAME TO lost")
     broken = probed.wait_for("/readyz", 503)
     assert broken.text == "local: The identity store does not answer (SQLITE_ERROR).\n"
     assert probed.health() == {NOT_SERVING}
+    assert not probed.ready_by_metrics()
     assert probed.get("/livez").status_code == 200
 
     probed.execute("ALTER TABLE lost RENAME TO signing_keys")
     assert probed.wait_for("/readyz", 200).text == "ok\n"
     assert probed.health() == {SERVING}
+    assert probed.ready_by_metrics()
 
 
 def test_without_a_key_that_pools_need_the_service_is_not_ready(probed: Probed) -> None:

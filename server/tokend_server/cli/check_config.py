@@ -10,7 +10,17 @@ from pydantic_core import PydanticUndefined
 from tokend_server.access.build import caller_problems
 from tokend_server.cli.options import config_option
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, JwtIssuer, OpenIdConnectProvider, PolicySettings, Pool, Section, load_config
+from tokend_server.config import (
+    Config,
+    ExtAuthzMapping,
+    JwtIssuer,
+    OpenIdConnectProvider,
+    PolicySettings,
+    Pool,
+    Section,
+    TagValue,
+    load_config,
+)
 from tokend_server.config.fields import section_of
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
@@ -64,6 +74,8 @@ def _check_online(config: Config) -> None:
 #: The tables of which there may be any number.
 _TABLES: Mapping[str, type[Section]] = {
     'callers.jwt."NAME".': JwtIssuer,
+    'ext_authz.mappings."NAME".': ExtAuthzMapping,
+    'ext_authz.mappings."NAME".principal_tags."KEY".': TagValue,
     'policy."NAME".': PolicySettings,
     'pools."ID".': Pool,
     'pools."ID".open_id_connect_providers."NAME".': OpenIdConnectProvider,

@@ -11,6 +11,7 @@ from tokend_server.config.key_times import KeyTimes
 from tokend_server.config.keys import Keys
 from tokend_server.config.listeners import Grpc, Guard, Listener
 from tokend_server.config.loading import load_config
+from tokend_server.config.mesh import ExtAuthz, ExtAuthzMapping, TagValue, VerifiedValue, WantedTokenSettings
 from tokend_server.config.pools import (
     EMBEDDED_DEVELOPER_PROVIDER,
     EMBEDDED_POOL_ID,
@@ -29,6 +30,8 @@ __all__ = [
     "Callers",
     "Cognito",
     "Config",
+    "ExtAuthz",
+    "ExtAuthzMapping",
     "Grpc",
     "Guard",
     "Issuer",
@@ -44,6 +47,9 @@ __all__ = [
     "Pool",
     "Section",
     "Store",
+    "TagValue",
+    "VerifiedValue",
+    "WantedTokenSettings",
     "environment_variables",
     "host_and_port",
     "is_local",

@@ -18,6 +18,7 @@ from tokend_server.config.environment import PREFIX, SettingsVariables
 from tokend_server.config.fields import Name, PoolId, Section, section_of
 from tokend_server.config.keys import Keys
 from tokend_server.config.listeners import Grpc
+from tokend_server.config.mesh import ExtAuthz
 from tokend_server.config.paths import LocalPath
 from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
 from tokend_server.config.service import Issuer, Log, Ops
@@ -69,6 +70,7 @@ class Config(BaseSettings):
     policy: dict[Name, PolicySettings] = Field({})
     limits: Limits = Limits()
     audit: Audit = Audit()
+    ext_authz: ExtAuthz = ExtAuthz()
     log: Log = Log()
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
 
@@ -80,6 +82,7 @@ class Config(BaseSettings):
             *self._store_problems(),
             *self._listener_problems(),
             *self._policy_problems(),
+            *self._mapping_problems(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -134,6 +137,11 @@ class Config(BaseSettings):
                         f"policy: every call to {listener.address} would be refused: set identify_by there, "
                         f'or name "{ANONYMOUS}" in a row'
                     )
+
+    def _mapping_problems(self) -> Iterator[str]:
+        for name, mapping in self.ext_authz.mappings.items():
+            if mapping.identity_pool_id not in self.pools:
+                yield f"ext_authz.mappings.{name}.identity_pool_id: no such pool: {mapping.identity_pool_id}"
 
     def pools_of(self, engine: str) -> Mapping[str, Pool]:
         """The pools behind which an engine stands."""

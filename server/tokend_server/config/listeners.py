@@ -9,7 +9,7 @@ from tokend_server.config.addresses import UNIX
 from tokend_server.config.addresses import is_local as only_this_machine_reaches
 from tokend_server.config.fields import MOST, Addresses, CallerPatterns, CommaSeparated, GrpcAddress, Seconds, Section
 from tokend_server.config.paths import LocalPath
-from tokend_server.tls.files import TlsFiles
+from tokend_server.tls_files import TlsFiles
 
 #: What authenticates callers.
 Authenticator: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forwarded_client_cert"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPSConnection
 
-from tokend_server.tls.pem import read_certificates, write_certificates
+from tokend_server.pem import read_certificates, write_certificates
 
 
 def believing(ca_file: Path) -> PoolManager:

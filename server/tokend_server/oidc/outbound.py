@@ -27,7 +27,7 @@ from urllib3.util import Url, make_headers, parse_url
 from tokend_server.clock import Deadline
 from tokend_server.hosts import address_in, is_inside, is_loopback, is_secure, names_inside
 from tokend_server.oidc.urllib3_internals import connect_by
-from tokend_server.tls.pem import read_certificates, write_certificates
+from tokend_server.pem import read_certificates, write_certificates
 
 #: The most octets of a document, after what compressed it is undone.
 MAX_DOCUMENT_BYTES = 1 << 20

@@ -4,6 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tokend_server.access.authentication.presented import Presented
+from tokend_server.errors import TokendError
 
 
 @dataclass(slots=True)
@@ -11,7 +12,7 @@ class Call:
     """One call, from its first layer to its end.
 
     Attributes:
-        method: The name of the method.
+        method: The name of the operation that it is for, else of its method.
         request_id: The id that a proxy gave it, else a new one.
         trace_id: The id of the trace that it belongs to (W3C Trace Context), if it belongs to one.
         source: The address that it came from, as gRPC writes it.
@@ -23,6 +24,9 @@ class Call:
         policy: The name of the policy row that lets it through.
         request: The message of the contract, once it is there.
         result: What its operation came to, once it has.
+        failure: Why its operation failed, where the answer says so rather than the call's status.
+        mapping: By what the configuration made the operation of a proxy's request.
+        token_source: Where the token came from, of those that are given out again.
         is_announced: The audit log has a line about what it is going to change.
     """
 
@@ -38,6 +42,9 @@ class Call:
     policy: str | None = None
     request: object = field(default=None, repr=False)
     result: object = field(default=None, repr=False)
+    failure: TokendError | None = field(default=None, repr=False)
+    mapping: str | None = None
+    token_source: str | None = None
     is_announced: bool = False
 
 

@@ -31,9 +31,9 @@ def token_request(
 ) -> TokenRequest:
     return TokenRequest(
         identity_pool_id=message.identity_pool_id,
-        logins={name: Secret(value) for name, value in sorted(message.logins.items())},
+        logins={name: Secret(message.logins[name]) for name in sorted(message.logins)},
         identity_id=message.identity_id or None,
-        principal_tags=dict(sorted(message.principal_tags.items())),
+        principal_tags={name: message.principal_tags[name] for name in sorted(message.principal_tags)},
         token_duration=(
             timedelta(seconds=message.token_duration.seconds)
             if message.HasField("token_duration")

@@ -1,6 +1,7 @@
 """The service of the contract: from a message to its operation, and from the result to its message."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,21 @@ from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that policy and limits let through.
+
+    Attributes:
+        request: What the engine is asked.
+        engine: The engine of its pool.
+        deadline: Until when its caller waits.
+    """
+
+    request: Any
+    engine: Engine
+    deadline: Deadline
+
+
 class DeveloperIdentityService:
     """Asks the policy, checks requests, finds the engine of their pool, and speaks protobuf on its behalf.
 
@@ -26,24 +42,35 @@ class DeveloperIdentityService:
         engines: The engines by identity pool id; a pool that is not here does not exist.
         policy: Who may do what.
         clock: What callers' deadlines are measured with.
+        on_change: Called with a pool one of whose users may have become another identity's, or none's.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        policy: Policy,
+        clock: Clock,
+        on_change: Callable[[str], object] = lambda _identity_pool_id: None,
+    ) -> None:
         self._engines = engines
         self._policy = policy
         self._clock = clock
+        self._on_change = on_change
 
     def add_to(self, server: grpc.Server) -> None:
         """Has a server serve the operations."""
         methods: Any = SimpleNamespace(**{name: partial(self._serve, row) for name, row in OPERATIONS.items()})
         add_DeveloperIdentityServiceServicer_to_server(methods, server)
 
-    def _serve(
-        self,
-        operation: ServedOperation[Any, Any, Any],
-        message: Any,  # noqa: ANN401 - any of the requests
-        _context: grpc.ServicerContext,
-    ) -> Message:
+    def admit(self, operation: ServedOperation[Any, Any, Any], message: Any) -> Admitted:  # noqa: ANN401 - as below
+        """What becomes of a message of the current call, whose operation this is.
+
+        Raises:
+            DeadlineExceeded: Its caller waits no more.
+            CallerNotAllowed: The policy does not let it through.
+            ValidationFailed: Fields break their limits.
+            ResourceNotFound: There is no such pool.
+        """
         call = current_call()
         call.request = message
         deadline = Deadline(self._clock, call.presented.waits_until)
@@ -51,9 +78,22 @@ class DeveloperIdentityService:
         row = row_that_allows(self._policy, call, message.identity_pool_id)
         check_limits(operation.limits, message)
         request = operation.to_request(message, call.caller, row)
-        result = operation.method(self._engine(message.identity_pool_id))(request, deadline)
+        return Admitted(request, self._engine(message.identity_pool_id), deadline)
+
+    def _serve(
+        self,
+        operation: ServedOperation[Any, Any, Any],
+        message: Any,  # noqa: ANN401 - any of the requests
+        _context: grpc.ServicerContext,
+    ) -> Message:
+        admitted = self.admit(operation, message)
+        try:
+            result = operation.method(admitted.engine)(admitted.request, admitted.deadline)
+        finally:  # an operation that failed may have been done all the same
+            if operation.changes_users:
+                self._on_change(message.identity_pool_id)
         response = operation.to_response(result, self._clock.now())
-        call.result = result
+        current_call().result = result
         return response
 
     def _engine(self, identity_pool_id: str) -> Engine:

@@ -39,6 +39,7 @@ class ServedOperation(Generic[_Message, _Request, _Result]):
         method: What does it.
         to_response: Makes the message of the result and of the time of the answer, in seconds since the Unix epoch.
         audited_result: What the audit log has of a result.
+        changes_users: It may make a user another identity's, or none's.
     """
 
     message: type[_Message]
@@ -48,6 +49,7 @@ class ServedOperation(Generic[_Message, _Request, _Result]):
     method: Callable[[Engine], Callable[[_Request, Deadline], _Result]]
     to_response: Callable[[_Result, float], Message]
     audited_result: Callable[[_Result], AuditedResult]
+    changes_users: bool = False
 
 
 def _token_request(message: pb.GetOpenIdTokenForDeveloperIdentityRequest, caller: str, row: PolicyRow) -> TokenRequest:
@@ -100,6 +102,7 @@ OPERATIONS: Mapping[str, ServedOperation[Any, Any, Any]] = MappingProxyType(
             method=lambda engine: engine.merge_developer_identities,
             to_response=lambda identity_id, _now: pb.MergeDeveloperIdentitiesResponse(identity_id=identity_id),
             audited_result=audited.merged_identity,
+            changes_users=True,
         ),
         Operation.UNLINK_DEVELOPER_IDENTITY: ServedOperation(
             message=pb.UnlinkDeveloperIdentityRequest,
@@ -114,6 +117,7 @@ OPERATIONS: Mapping[str, ServedOperation[Any, Any, Any]] = MappingProxyType(
             method=lambda engine: engine.unlink_developer_identity,
             to_response=lambda _none, _now: pb.UnlinkDeveloperIdentityResponse(),
             audited_result=audited.unlinked,
+            changes_users=True,
         ),
     }
 )

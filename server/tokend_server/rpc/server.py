@@ -27,7 +27,7 @@ from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.authentication import identifying
 from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.errors import translating_errors
-from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor
+from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor, checking
 from tokend_server.rpc.interceptors.metrics import (
     counting_skipped,
     counting_unknown_methods,
@@ -275,10 +275,12 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         translating_errors,
         auditing(access.auditor, clock, by_path),
         *([pausing(threads, pause)] if pause else []),
-        refusing_excess(threads, metrics.calls_refused.labels("server_calls").inc),
-        limiting_metadata(config.max_metadata_bytes),
-        identifying(access.authenticators(listener), by_path, certificates),
-        *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if _is_guarded(listener) else []),
+        checking(
+            refusing_excess(threads, metrics.calls_refused.labels("server_calls").inc),
+            limiting_metadata(config.max_metadata_bytes),
+            identifying(access.authenticators(listener), by_path, certificates),
+            *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if _is_guarded(listener) else []),
+        ),
         limiting(access.limits),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from tokend_server.tls.files import TlsFiles, TlsMaterial
+from tokend_server.tls_files import TlsFiles, TlsMaterial
 
 _log = logging.getLogger(__name__)
 

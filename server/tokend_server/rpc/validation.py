@@ -55,8 +55,8 @@ def mapping(field: str, most: int, *, longest_key: int, longest_value: int, requ
         if not entries:
             return absent
         within = len(entries) <= most
-        for key, value in entries.items():
-            within = within and 0 < len(key) <= longest_key and 0 < len(value) <= longest_value
+        for key in entries:
+            within = within and 0 < len(key) <= longest_key and 0 < len(entries[key]) <= longest_value
         if within:
             return _NONE
         return (

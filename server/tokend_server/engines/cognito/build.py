@@ -17,10 +17,10 @@ from tokend_server.engines.cognito.attempts import RegionAttempts
 from tokend_server.engines.cognito.backend import RegionBackend
 from tokend_server.engines.cognito.engine import CognitoEngine, Sharing
 from tokend_server.engines.cognito.gateway import CognitoGateway
-from tokend_server.engines.cognito.kept_tokens import KeptTokens
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import ConfigError
+from tokend_server.kept_tokens import KeptTokens
 from tokend_server.metrics import Metrics
 
 #: The part of the threads that Cognito may hold while there are other pools, which must be served when it hangs.
@@ -107,6 +107,8 @@ def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region s
     except ValueError as error:
         raise ConfigError([f"cognito: {error}"]) from error
     quota = Quota(settings.requests_per_second, settings.burst, clock)
+    if settings.requests_per_second:
+        metrics.cognito_quota.labels(region).set(settings.requests_per_second)
     Attempts(client, RegionAttempts(region, quota, metrics), max_attempts=settings.max_attempts, clock=clock)
     gateway = CognitoGateway(
         client, region, quota, max_calls=max_calls, timeout=settings.timeout_seconds, metrics=metrics, clock=clock

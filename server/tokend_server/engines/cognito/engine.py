@@ -15,21 +15,18 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange
 from tokend_server.engines.cognito.faults import to_domain
 from tokend_server.engines.cognito.gateway import CognitoGateway, Response
-from tokend_server.engines.cognito.kept_tokens import KeptTokens
 from tokend_server.engines.cognito.parameters import (
     lookup_parameters,
     merge_parameters,
     token_parameters,
     unlink_parameters,
 )
-from tokend_server.engines.cognito.request_key import request_key
 from tokend_server.engines.cognito.responses import (
     check_acknowledged,
     developer_identity,
     identity_id,
     issued_token,
 )
-from tokend_server.engines.cognito.single_flight import Terms
 from tokend_server.engines.cognito.trouble_watch import TroubleWatch
 from tokend_server.errors import (
     DeadlineExceeded,
@@ -38,6 +35,7 @@ from tokend_server.errors import (
     LastingError,
     TooManyRequests,
 )
+from tokend_server.kept_tokens import KeptTokens
 from tokend_server.model import (
     DeveloperIdentity,
     IssuedToken,
@@ -49,6 +47,8 @@ from tokend_server.model import (
     TokenRequest,
     UnlinkRequest,
 )
+from tokend_server.request_key import request_key
+from tokend_server.single_flight import Terms
 
 _Read = TypeVar("_Read")
 

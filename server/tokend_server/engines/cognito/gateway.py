@@ -9,10 +9,10 @@ from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.client import CognitoClient
 from tokend_server.engines.cognito.quota import Quota
-from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
+from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
 
 Response: TypeAlias = Mapping[str, Any]
 

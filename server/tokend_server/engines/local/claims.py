@@ -41,10 +41,7 @@ def token_claims(
         claims["https://aws.amazon.com/tags"] = {"principal_tags": tags}
     claims["iss"] = pool.issuer
     if pool.identity_pool_arn_claim:
-        claims["https://cognito-identity.amazonaws.com/identity-pool-arn"] = (
-            f"arn:{pool.partition}:cognito-identity:{pool.region}:{pool.account_id}"
-            f":identitypool/{pool.identity_pool_id}"
-        )
+        claims["https://cognito-identity.amazonaws.com/identity-pool-arn"] = pool.arn
     claims["exp"] = expire_time
     claims["iat"] = issued_at
     return claims

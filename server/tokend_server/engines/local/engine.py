@@ -149,7 +149,7 @@ class LocalEngine:
             token=signed.token,
             expire_time=expire_time,
             refresh_time=refresh_time(issued_at, expire_time),
-            algorithm=self._pool.signing_algorithm.value,
+            algorithm=self._pool.signing_algorithm,
             key_id=signed.key_id,
             outcome=outcome,
         )

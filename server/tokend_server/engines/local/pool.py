@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
@@ -17,7 +18,7 @@ _PARTITIONS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocalPool:
     """An identity pool that the local engine serves.
 
@@ -41,11 +42,19 @@ class LocalPool:
     identity_pool_arn_claim: bool
     issuer: str
 
-    @property
+    @cached_property
     def region(self) -> str:
         return self.identity_pool_id.partition(":")[0]
 
-    @property
+    @cached_property
     def partition(self) -> str:
         """The second word of ARNs, by region."""
         return next((name for prefix, name in _PARTITIONS.items() if self.region.startswith(prefix)), "aws")
+
+    @cached_property
+    def arn(self) -> str:
+        """The Amazon Resource Name of the pool."""
+        return (
+            f"arn:{self.partition}:cognito-identity:{self.region}:{self.account_id}"
+            f":identitypool/{self.identity_pool_id}"
+        )

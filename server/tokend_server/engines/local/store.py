@@ -170,9 +170,5 @@ def login_key(identity_pool_id: str, login: Login) -> bytes:
     A digest is compared byte by byte in every database, whatever its collation, and is short whatever the length of
     the identifier. Each part is prefixed by its length, so that no two different logins make the same input.
     """
-    digest = hashlib.sha256()
-    for part in (identity_pool_id, login.provider_name, login.user_identifier.reveal()):
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(4))
-        digest.update(encoded)
-    return digest.digest()
+    parts = [part.encode() for part in (identity_pool_id, login.provider_name, login.user_identifier.reveal())]
+    return hashlib.sha256(b"".join([len(part).to_bytes(4) + part for part in parts])).digest()

@@ -1,4 +1,4 @@
-"""The layer that finds out who calls."""
+"""The check that finds out who calls."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,8 +10,8 @@ from tokend_server.access.authentication.client_certificates import ClientCertif
 from tokend_server.access.authentication.presented import Authenticator, Presented
 from tokend_server.errors import CallerNotAllowed, CallerUnauthenticated
 from tokend_server.model import ANONYMOUS
-from tokend_server.rpc.call import Call, current_call
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
+from tokend_server.rpc.call import Call
+from tokend_server.rpc.interceptors.layers import Check, Method
 from tokend_server.rpc.policy import Rule
 
 _Read: TypeAlias = Callable[[Call, grpc.ServicerContext], Presented]
@@ -26,8 +26,8 @@ def identifying(
     authenticators: Sequence[tuple[str, Authenticator]],
     rules: Mapping[str, Rule],
     certificates: ClientCertificates | None = None,
-) -> Layer:
-    """A layer that identifies the caller, and denies all calls of a method without a rule.
+) -> Callable[[Method], Check]:
+    """The check that identifies the caller, and denies all calls of a method without a rule.
 
     Args:
         authenticators: The authenticators in order, with their names; none: callers are not identified.
@@ -37,19 +37,18 @@ def identifying(
     """
     read = partial(_with_certificate, certificates) if certificates else None
 
-    def layer(method: Method, behavior: Behavior) -> Behavior:
+    def check_of(method: Method) -> Check:
         rule = rules.get(method.path)
         identify = _identify(authenticators, read, rule)
 
-        def check(context: grpc.ServicerContext) -> None:
+        def check(call: Call, context: grpc.ServicerContext) -> None:
             if rule is None:
                 raise CallerNotAllowed("No rule allows this method.")
-            call = current_call()
             call.authenticator, call.caller = identify(call, context)
 
-        return checking(behavior, check)
+        return check
 
-    return layer
+    return check_of
 
 
 def _identify(authenticators: Sequence[tuple[str, Authenticator]], read: _Read | None, rule: Rule | None) -> _Identify:

@@ -1,4 +1,4 @@
-"""The layers that begin a call with what its metadata say, and refuse too much of them."""
+"""What begins a call with what its metadata say, and refuses too much of them."""
 
 import math
 import re
@@ -12,8 +12,8 @@ from tokend_server.access.authentication.presented import Presented
 from tokend_server.clock import Clock
 from tokend_server.errors import MetadataTooLarge
 from tokend_server.model import Secret
-from tokend_server.rpc.call import CURRENT_CALL, Call, current_call
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
+from tokend_server.rpc.call import CURRENT_CALL, Call
+from tokend_server.rpc.interceptors.layers import Behavior, Check, Layer, Method
 from tokend_server.rpc.trace_context import parse_traceparent
 
 #: What HTTP/2 adds to the length of a header field for its size (RFC 9113, section 6.5.2).
@@ -82,17 +82,14 @@ def beginning(
     return layer
 
 
-def limiting_metadata(most_bytes: int) -> Layer:
-    """A layer that measures metadata itself: gRPC's own limit binds only clients that acknowledge its settings."""
+def limiting_metadata(most_bytes: int) -> Callable[[Method], Check]:
+    """The check that measures metadata itself: gRPC's own limit binds only clients that acknowledge its settings."""
 
-    def layer(_method: Method, behavior: Behavior) -> Behavior:
-        return checking(behavior, check)
-
-    def check(_context: grpc.ServicerContext) -> None:
-        if current_call().metadata_bytes > most_bytes:
+    def check(call: Call, _context: grpc.ServicerContext) -> None:
+        if call.metadata_bytes > most_bytes:
             raise MetadataTooLarge(f"The metadata of a call may have at most {most_bytes} bytes.")
 
-    return layer
+    return lambda _method: check
 
 
 def _given_id(given: Sequence[str]) -> str | None:

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.grpc_internals import CallPool, work_in
 from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - as above
 from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - as above
@@ -48,6 +49,9 @@ class Method:
 
 
 Layer = Callable[[Method, Behavior], Behavior]
+
+#: Looks at a call, and raises where it is not to be worked on.
+Check = Callable[[Call, grpc.ServicerContext], object]
 
 
 class LayeredInterceptor(grpc.ServerInterceptor):
@@ -121,15 +125,26 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         return behavior
 
 
-def checking(behavior: Behavior, check: Callable[[grpc.ServicerContext], object]) -> Behavior:
-    """Checks each call first; one whose check raises is not worked on."""
+def checking(*checks_of: Callable[[Method], Check]) -> Layer:
+    """A layer that checks each call first, in order; one whose check raises is not worked on.
 
-    @wraps(behavior)
-    def checked(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-        check(context)
-        return behavior(request, context, *rest)
+    Args:
+        checks_of: What makes the checks of a method.
+    """
 
-    return checked
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        checks = tuple(check_of(method) for check_of in checks_of)
+
+        @wraps(behavior)
+        def checked(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
+            call = current_call()
+            for check in checks:
+                check(call, context)
+            return behavior(request, context, *rest)
+
+        return checked
+
+    return layer
 
 
 def method_kind(*, request_streaming: bool, response_streaming: bool) -> str:

@@ -8,8 +8,8 @@ import grpc
 
 from tokend_server.errors import TokendError, TooManyRequests
 from tokend_server.model import ANONYMOUS
-from tokend_server.rpc.call import current_call
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
+from tokend_server.rpc.call import Call
+from tokend_server.rpc.interceptors.layers import Behavior, Check, Layer, Method
 from tokend_server.rpc.status import to_status
 from tokend_server.rpc.worker_pool import WorkerPool
 
@@ -20,29 +20,29 @@ Threads: TypeAlias = Callable[[Method], WorkerPool]
 _RETRY_AFTER = 0.5
 
 
-def refusing_excess(threads: Threads, on_refusal: Callable[[], None]) -> Layer:
-    """A layer that refuses calls that are too many.
+def refusing_excess(threads: Threads, on_refusal: Callable[[], None]) -> Callable[[Method], Check]:
+    """The check that refuses calls that are too many.
 
     Args:
         threads: What works on a method, and knows which calls are.
         on_refusal: Called for each.
     """
 
-    def layer(method: Method, behavior: Behavior) -> Behavior:
+    def check_of(method: Method) -> Check:
         is_excess = threads(method).refuses
 
-        def check(_context: grpc.ServicerContext) -> None:
+        def check(_call: Call, _context: grpc.ServicerContext) -> None:
             if is_excess():
                 on_refusal()
                 raise _too_many()
 
-        return checking(behavior, check)
+        return check
 
-    return layer
+    return check_of
 
 
-def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: bool) -> Layer:
-    """A layer that tells of a connection who makes its calls, as soon as one of them has shown it.
+def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: bool) -> Callable[[Method], Check]:
+    """The check that refuses nothing, and tells of a connection who makes its calls, as soon as one has shown it.
 
     Args:
         threads: What works on a method, and counts the current call as one of a line.
@@ -51,19 +51,18 @@ def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: b
             anonymous has shown nothing.
     """
 
-    def layer(method: Method, behavior: Behavior) -> Behavior:
+    def check_of(method: Method) -> Check:
         count_in = threads(method).count_in
 
-        def tell(_context: grpc.ServicerContext) -> None:
-            call = current_call()
+        def tell(call: Call, _context: grpc.ServicerContext) -> None:
             if anonymous:
                 learn(call.source, call.caller)
             elif call.caller != ANONYMOUS:
                 count_in(learn(call.source, call.caller))
 
-        return checking(behavior, tell)
+        return tell
 
-    return layer
+    return check_of
 
 
 def refusing_at_once(on_refusal: Callable[[], None]) -> Behavior:

@@ -3,7 +3,7 @@
 What does not depend on the payload is done once for a key, which makes a token cost little more than its signature.
 """
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,9 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.manager import PrivateKey
 from tokend_server.model import Secret
+
+#: From base64 to its alphabet for URLs (RFC 4648, section 5).
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class TokenType(StrEnum):
@@ -58,4 +61,4 @@ def _prefix(record: SigningKey, token_type: TokenType) -> bytes:
 
 
 def _base64url(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=")

@@ -1,7 +1,7 @@
 """A store that measures another one."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange, unannounced
@@ -11,6 +11,7 @@ from tokend_server.engines.local.store import Change, Reading, Store
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login, NumericDate, Secret
 
+_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
@@ -54,7 +55,7 @@ class ObservedStore:
     def owners(
         self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
     ) -> Sequence[str | None]:
-        return self._measured("owners", lambda: self._store.owners(identity_pool_id, logins, deadline))
+        return self._measured("owners", self._store.owners, identity_pool_id, logins, deadline)
 
     def read(
         self,
@@ -63,52 +64,60 @@ class ObservedStore:
         identity_id: str | None = None,
         deadline: Deadline | None = None,
     ) -> Reading:
-        return self._measured("read", lambda: self._store.read(identity_pool_id, logins, identity_id, deadline))
+        return self._measured("read", self._store.read, identity_pool_id, logins, identity_id, deadline)
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:
         return self._measured(
             "identities",
-            lambda: self._store.identities(
-                identity_pool_id, max_results=max_results, after=after, hide_disabled=hide_disabled
-            ),
+            self._store.identities,
+            identity_pool_id,
+            max_results=max_results,
+            after=after,
+            hide_disabled=hide_disabled,
         )
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
         self._before_change()
-        self._measured("commit", lambda: self._store.commit(*changes, deadline=deadline))
+        self._measured("commit", self._store.commit, *changes, deadline=deadline)
 
     def delete(self, identity_id: str) -> bool:
-        return self._measured("delete", lambda: self._store.delete(identity_id))
+        return self._measured("delete", self._store.delete, identity_id)
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
         return self._measured("signing_keys", self._store.signing_keys)
 
     def add_signing_key(self, key: SigningKey) -> None:
-        self._measured("add_signing_key", lambda: self._store.add_signing_key(key))
+        self._measured("add_signing_key", self._store.add_signing_key, key)
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
-        self._measured("replace_material", lambda: self._store.replace_material(key, material))
+        self._measured("replace_material", self._store.replace_material, key, material)
 
     def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
-        self._measured("replace_signs_from", lambda: self._store.replace_signs_from(key, signs_from))
+        self._measured("replace_signs_from", self._store.replace_signs_from, key, signs_from)
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
-        self._measured("remove_signing_key", lambda: self._store.remove_signing_key(kid, check))
+        self._measured("remove_signing_key", self._store.remove_signing_key, kid, check)
 
     def fetch_records(self) -> Sequence[FetchRecord]:
         return self._measured("fetch_records", self._store.fetch_records)
 
     def keep_fetch_record(self, record: FetchRecord) -> None:
-        self._measured("keep_fetch_record", lambda: self._store.keep_fetch_record(record))
+        self._measured("keep_fetch_record", self._store.keep_fetch_record, record)
 
     def forget_fetch_records(self, before: NumericDate) -> None:
-        self._measured("forget_fetch_records", lambda: self._store.forget_fetch_records(before))
+        self._measured("forget_fetch_records", self._store.forget_fetch_records, before)
 
-    def _measured(self, operation: str, call: Callable[[], _Result]) -> _Result:
+    def _measured(
+        self,
+        operation: str,
+        call: Callable[_Arguments, _Result],
+        *arguments: _Arguments.args,
+        **named: _Arguments.kwargs,
+    ) -> _Result:
         started = self._clock.monotonic()
         try:
-            return call()
+            return call(*arguments, **named)
         finally:
             self._seconds[operation].observe(self._clock.monotonic() - started)

@@ -7,6 +7,8 @@ import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jose.util.DefaultResourceRetriever;
+import com.nimbusds.jose.util.ResourceRetriever;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
@@ -39,6 +41,12 @@ import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
  * that are asked, and "cacheSeconds" is for how long Nimbus keeps keys, other than by default.
  */
 public final class Main {
+  // By default it waits for half a second, which would have a busy machine reject tokens.
+  private static final int PATIENCE_MILLIS = 30_000;
+  private static final ResourceRetriever KEYS =
+      new DefaultResourceRetriever(
+          PATIENCE_MILLIS, PATIENCE_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
+
   private record Token(String audience, String token) {}
 
   private record Question(String issuer, Long cacheSeconds, Set<String> verifiers, Map<String, Token> tokens) {}
@@ -99,7 +107,7 @@ public final class Main {
 
   private static Verifier nimbus(Question asked, String audience, JOSEObjectType type) throws Exception {
     JWKSourceBuilder<SecurityContext> keys =
-        JWKSourceBuilder.create(URI.create(asked.issuer() + "/.well-known/jwks.json").toURL());
+        JWKSourceBuilder.create(URI.create(asked.issuer() + "/.well-known/jwks.json").toURL(), KEYS);
     if (asked.cacheSeconds() != null) {
       long milliseconds = asked.cacheSeconds() * 1000;
       keys = keys.refreshAheadCache(false).rateLimited(milliseconds / 2).cache(milliseconds, milliseconds / 2);

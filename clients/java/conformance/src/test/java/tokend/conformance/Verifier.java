@@ -6,6 +6,7 @@ import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jose.util.DefaultResourceRetriever;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
@@ -18,6 +19,11 @@ import org.jspecify.annotations.Nullable;
 
 /** Verifies tokens as a Java service does, with Nimbus JOSE + JWT and the issuer's keys. */
 final class Verifier {
+  // By default it waits for half a second, which would have a busy machine reject tokens.
+  private static final int PATIENCE_MILLIS = 30_000;
+  private static final DefaultResourceRetriever PATIENT =
+      new DefaultResourceRetriever(PATIENCE_MILLIS, PATIENCE_MILLIS, JWKSourceBuilder.DEFAULT_HTTP_SIZE_LIMIT);
+
   private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
 
   /**
@@ -32,7 +38,7 @@ final class Verifier {
         new JWSVerificationKeySelector<>(
             algorithms,
             // It fetches keys again when it meets one that it does not know; not limited, since keys rotate fast here.
-            JWKSourceBuilder.create(url(keysOf + "/.well-known/jwks.json")).rateLimited(false).build()));
+            JWKSourceBuilder.create(url(keysOf + "/.well-known/jwks.json"), PATIENT).rateLimited(false).build()));
     processor.setJWTClaimsSetVerifier(claimsVerifier(issuer, audience, clock));
   }
 

@@ -1,20 +1,22 @@
-"""`tokend serve` that is killed, as if from outside, at a point of a step of its keys, which DYING_AT names."""
+"""`tokend` that is killed, as if from outside, at a point of a change of its keys, which DYING_AT names."""
 
 import os
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from unittest import mock
 
 from sqlalchemy import Engine, event
 
 from tokend_server.__main__ import main
-from tokend_server.config import Keys, KeyTimes
+from tokend_server.config import Keys
+from tokend_server.engines.local.keys import verifier_watch
 from tokend_server.engines.local.keys.opening import KeysByMethod
 from tokend_server.engines.local.stores.sql.store import SqlStore
 
 VARIABLE = "DYING_AT"
 
-#: How often it reads the keys, in seconds: it is to die soon.
+#: How often it reads the keys, and looks at the notes about verifiers, in seconds: it is to die soon.
 _REFRESH = 0.05
 
 
@@ -48,8 +50,8 @@ def before_commit(statement: str) -> Callable[[], object]:
     return lambda: event.listen(Engine, "after_cursor_execute", watch)
 
 
-#: The points of each step, in order.
-POINTS: Mapping[str, Callable[[], object]] = {
+#: The points of each step of `tokend serve`, in order.
+STEPS: Mapping[str, Callable[[], object]] = {
     "add: before a key is made": instead_of(KeysByMethod, "generate"),
     "add: before it is kept": instead_of(SqlStore, "add_signing_key"),
     "add: before it is durable": before_commit("INSERT INTO signing_keys"),
@@ -59,8 +61,30 @@ POINTS: Mapping[str, Callable[[], object]] = {
     "remove: when it is gone": instead_of(KeysByMethod, "discard"),
 }
 
+#: The points of the step in which `tokend serve` has a key sign that every verifier has, in order.
+EARLY_BEGINNING: Mapping[str, Callable[[], object]] = {
+    "before it is kept": instead_of(SqlStore, "replace_signs_from"),
+    "before it is durable": before_commit("UPDATE signing_keys"),
+    "when it is durable": after(SqlStore, "replace_signs_from"),
+}
+
+#: The points of `tokend keys rotate --compromised`, in order.
+REPLACEMENT: Mapping[str, Callable[[], object]] = {
+    "before the new key is durable": STEPS["add: before it is durable"],
+    "between the new key and the old": STEPS["add: when it is durable"],
+    "before the old key is gone": STEPS["remove: before it is gone"],
+    "when the old key is gone": STEPS["remove: when it is gone"],
+}
+
+#: It lives.
+NEVER = "never"
+
 
 if __name__ == "__main__":
-    mock.patch.object(Keys, "times", KeyTimes(refresh=_REFRESH)).start()
-    POINTS[os.environ[VARIABLE]]()
+    times = Keys.times.fget  # type: ignore[attr-defined] # it is a property of the class
+    mock.patch.object(Keys, "times", property(lambda keys: replace(times(keys), refresh=_REFRESH))).start()
+    mock.patch.object(verifier_watch, "INTERVAL", _REFRESH).start()
+    points = {**STEPS, **EARLY_BEGINNING, **REPLACEMENT}
+    if (point := os.environ[VARIABLE]) != NEVER:
+        points[point]()
     main()

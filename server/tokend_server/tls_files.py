@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from tokend_server.tls.pem import read_certificates, read_private_key, write_certificates, write_private_key
+from tokend_server.pem import read_certificates, read_private_key, write_certificates, write_private_key
 
 _Parsed = TypeVar("_Parsed")
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from tests.fakes.clock import FakeClock
 
+from tokend_server import single_flight
 from tokend_server.clock import Deadline, SystemClock
-from tokend_server.engines.cognito import single_flight
-from tokend_server.engines.cognito.single_flight import OutOfTime, SingleFlight, Terms
+from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
 
 #: How long a test waits for what has to come.
 PATIENCE = 30

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokend_server.engines.cognito.request_key import encode, request_key
 from tokend_server.model import LookupRequest, Secret, TokenRequest
+from tokend_server.request_key import encode, request_key
 
 #: Few letters and short texts, so that parts of one request often look like parts of another.
 TEXTS = st.text(":,\0\x01ns1é日", max_size=3)

@@ -1,3 +1,5 @@
+"""The latest tokens by the keys of their requests, until it is time for others."""
+
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,6 +41,10 @@ class KeptTokens:
         self._stale_margin = stale_margin.total_seconds()
         self._clock = clock
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._tokens)
 
     def put(self, key: bytes, issued: IssuedToken, issued_at: NumericDate) -> None:
         """Holds a token that has just come."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokend_server.engines.cognito.kept_tokens import KeptTokens
+from tokend_server.kept_tokens import KeptTokens
 from tokend_server.model import IssuedToken, Secret, refresh_time
 
 IAT, EXP = 1_800_000_000, 1_800_000_900

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.support.authority import Authority
 
-from tokend_server.tls.pem import read_certificates, read_private_key, write_certificates, write_private_key
+from tokend_server.pem import read_certificates, read_private_key, write_certificates, write_private_key
 
 NO_CERTIFICATES = "no PEM certificates"
 NO_KEY = "no PEM private key without a password"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.authority import Authority
 
-from tokend_server.tls.files import TlsFiles
+from tokend_server.tls_files import TlsFiles
 
 LOOPBACK = "127.0.0.1"
 NO_CERTIFICATES = "no PEM certificates"

@@ -1,0 +1,98 @@
+"""Tokens that are given out again: one page of a user's asks a hundred times for the same one."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from itertools import count
+from typing import TypeAlias
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.errors import DeadlineExceeded
+from tokend_server.kept_tokens import KeptTokens
+from tokend_server.model import IdentityOutcome, IssuedToken, TokenRequest
+from tokend_server.request_key import request_key
+from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
+
+
+class TokenSource(StrEnum):
+    """Where a token came from; the value is the metric label."""
+
+    ISSUED = "issued"
+    SHARED = "shared"
+    REUSED = "reused"
+
+
+#: Issues a token anew.
+Issue: TypeAlias = Callable[[TokenRequest, Deadline], IssuedToken]
+
+#: Gives out a token for a request, by issuing one if need be.
+GiveOut: TypeAlias = Callable[[TokenRequest, Deadline, Issue], tuple[IssuedToken, TokenSource]]
+
+
+def issuing_each(request: TokenRequest, deadline: Deadline, issue: Issue) -> tuple[IssuedToken, TokenSource]:
+    """A `GiveOut` that keeps no token."""
+    return issue(request, deadline), TokenSource.ISSUED
+
+
+class ReusedTokens:
+    """Gives out a token again until its `refresh_time`, to requests that are the same in every field.
+
+    That the caller may have it is checked before, each time. Of requests at once that are the same, one is made, and
+    the others wait for it until their deadlines; what it fails with, they fail with, and it is not kept.
+
+    Args:
+        most: How many tokens are kept, at least one; the least recently used makes room.
+        is_published: Whether verifiers can still have the key of a pool that signed a token.
+        clock: The time.
+    """
+
+    def __init__(self, most: int, is_published: Callable[[str, str | None], bool], clock: Clock) -> None:
+        self._kept = KeptTokens(most, timedelta(0), clock)
+        self._is_published = is_published
+        self._clock = clock
+        self._flights = SingleFlight()
+        self._numbers = count(1)
+        self._epochs: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def give_out(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> tuple[IssuedToken, TokenSource]:
+        """A `GiveOut`.
+
+        Raises:
+            DeadlineExceeded: The deadline passed before there was a token.
+            TokendError: What `issue` raised.
+        """
+        key = request_key(self._epochs.get(request.identity_pool_id, 0), request)
+        if kept := self._fresh(key, request.identity_pool_id):
+            return kept, TokenSource.REUSED
+
+        def make() -> tuple[IssuedToken, TokenSource]:
+            if kept := self._fresh(key, request.identity_pool_id):  # by a flight that landed a moment ago
+                return kept, TokenSource.REUSED
+            try:
+                issued = issue(request, deadline)
+            except DeadlineExceeded:
+                raise OutOfTime from None
+            self._kept.put(key, issued, int(self._clock.now()))
+            return issued, TokenSource.ISSUED
+
+        try:
+            (issued, source), is_shared = self._flights.fly(Terms(key), make, deadline)
+        except OutOfTime:
+            raise DeadlineExceeded from None
+        return (_found(issued), TokenSource.SHARED) if is_shared else (issued, source)
+
+    def forget(self, identity_pool_id: str) -> None:
+        """Gives out no token of a pool that was asked for before now: who its users are has changed."""
+        self._epochs[identity_pool_id] = next(self._numbers)
+
+    def _fresh(self, key: bytes, identity_pool_id: str) -> IssuedToken | None:
+        kept = self._kept.fresh(key)
+        return _found(kept) if kept and self._is_published(identity_pool_id, kept.key_id) else None
+
+
+def _found(issued: IssuedToken) -> IssuedToken:
+    """What a token is to those who did not have it issued: nothing was created for them."""
+    return issued if issued.outcome is None else issued._replace(outcome=IdentityOutcome.RETRIEVED)

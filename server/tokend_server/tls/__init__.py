@@ -1,1 +1,0 @@
-"""Certificates and keys in files, read and checked as one."""

@@ -1,0 +1,88 @@
+"""The rules that operators load: they fire where they should, of metrics that there are, and each is explained."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # it has no types
+from tests.clients.toolchains import run
+from tests.support.prometheus import program
+from tests.support.promql_selectors import grouped, known_series, selected
+
+from tokend.v1.developer_identity_service_pb2 import DESCRIPTOR
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "server" / "deploy" / "prometheus"
+LOADED = [
+    rule for group in yaml.safe_load((RULES / "alerts.yaml").read_text("utf-8"))["groups"] for rule in group["rules"]
+]
+ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in LOADED if "alert" in rule}
+RECORDED = {rule["record"] for rule in LOADED if "record" in rule}
+TESTS = yaml.safe_load((RULES / "alerts.test.yaml").read_text("utf-8"))["tests"]
+RUNBOOK = (ROOT / "server" / "runbook.md").read_text("utf-8")
+ENTRIES = dict(re.findall(r"^### (\w+)\n\n(.*?)(?=^##|\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
+SERIES = known_series()
+
+#: All values of labels that have a closed list.
+VALUES = {
+    "grpc_service": {DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name},
+    "limit": {"calls", "concurrent_calls", "new_identities", "server_calls", "quota"},
+    "step": {"read", "add", "remove", "note", "activate"},
+    "job": {"tokend"},
+}
+
+
+@pytest.mark.parametrize("rule", LOADED, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_each_rule_names_metrics_that_there_are_with_their_labels(rule: dict[str, Any]) -> None:
+    of_metrics = [each for each in selected(rule["expr"]) if each.metric not in RECORDED]
+    for each in of_metrics:
+        assert each.metric in SERIES
+        assert each.labels.keys() <= SERIES[each.metric]
+        assert all(set(value.split("|")) <= VALUES[name] for name, value in each.labels.items() if name in VALUES)
+    if of_metrics:
+        assert set(grouped(rule["expr"])) <= frozenset[str]().union(*(SERIES[each.metric] for each in of_metrics))
+
+
+def test_the_threshold_of_slow_calls_is_a_bucket() -> None:
+    (bucket,) = [each for each in selected(ALERTS["TokendCallsAreSlow"]["expr"]) if each.metric.endswith("_bucket")]
+    assert float(bucket.labels["le"]) == 0.5
+    assert bucket.labels["le"] == "0.5"
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_is_explained(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert rule["annotations"]["runbook"] == f"server/runbook.md#{alert.lower()}"
+    assert re.findall(r"^- \*\*(.+?):\*\*", ENTRIES[alert], re.MULTILINE) == ["Means", "Users see", "Do"]
+
+
+def test_the_runbook_explains_no_other_alert() -> None:
+    assert ENTRIES.keys() == ALERTS.keys()
+
+
+def test_the_runbook_asks_for_series_that_there_are() -> None:
+    queries = [text for text in re.findall(r"`([^`\n]+)`", RUNBOOK) if "(" in text and "tokend_" in text]
+    assert queries
+    for each in [each for query in queries for each in selected(query)]:
+        assert each.metric in SERIES
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_is_seen_to_fire_and_not_to_fire_before_or_after(alert: str) -> None:
+    tried = [{f'"{alert}"' in str(check["exp_samples"]) for check in test["promql_expr_test"]} for test in TESTS]
+    assert {True, False} in tried
+
+
+def test_what_is_tried_are_series_that_there_are() -> None:
+    for test in TESTS:
+        for series in test["input_series"]:
+            (tried,) = selected(series["series"])
+            assert tried.labels.keys() <= SERIES[tried.metric]
+
+
+def test_promtool_takes_the_rules_and_sees_each_alert_fire() -> None:
+    promtool = str(program("promtool"))
+    run([promtool, "check", "rules", "--lint=all", "alerts.yaml"], RULES)
+    run([promtool, "test", "rules", "alerts.test.yaml"], RULES)

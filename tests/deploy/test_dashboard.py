@@ -1,0 +1,123 @@
+"""The dashboard of Grafana: its queries are asked of a real Prometheus that scrapes a tokend under load."""
+
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from tests.deploy.watched import DASHBOARD, Prometheus, Query, dashboard_queries, watched_service
+from tests.support.promql_selectors import grouped, known_series, selected
+
+SERIES = known_series()
+QUERIES = dashboard_queries()
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+#: What Grafana knows and the models of its library lack.
+NOT_IN_THE_MODELS = {"builtIn", "definition", "id", "mode", "titleFormat"}
+
+#: Of these nothing has happened in the test: their series begin at the first event.
+NOTHING_YET = {
+    "tokend_audit_failures_total",
+    "tokend_caller_tokens_refused_total",
+    "tokend_cognito_refused_total",
+    "tokend_kms_refused_total",
+    "tokend_kms_request_failures_total",
+    "tokend_kms_request_seconds_bucket",
+}
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with watched_service(tmp_path_factory.mktemp("watched")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.panel)
+def test_each_query_names_metrics_that_there_are_with_their_labels(query: Query) -> None:
+    found = selected(query.expression)
+    assert found
+    for each in found:
+        assert each.labels.keys() <= SERIES[each.metric]
+    assert set(grouped(query.expression)) <= frozenset[str]().union(*(SERIES[each.metric] for each in found))
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.panel)
+def test_each_query_has_an_answer(query: Query, prometheus: Prometheus) -> None:
+    metrics = {each.metric for each in selected(query.expression)}
+    assert bool(prometheus.ask(query.expression)) is metrics.isdisjoint(NOTHING_YET)
+
+
+def test_each_query_counts_the_servers_that_are_chosen_alone() -> None:
+    chosen = {"namespace": "$namespace", "job": "$job", "instance": "$instance"}
+    for panel in PANELS:
+        for target in panel["targets"]:
+            expression = target["expr"].replace("$__rate_interval", "1m").replace("$__range", "1m")
+            assert all(chosen.items() <= each.labels.items() for each in selected(expression)), panel["title"]
+
+
+def test_each_metric_of_tokend_is_shown() -> None:
+    shown = {each.metric for query in QUERIES for each in selected(query.expression)}
+    families = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") for name in SERIES}
+    unseen = {name for name in families if not any(each.startswith(name) for each in shown)}
+    assert {name for name in unseen if name.startswith(("tokend_", "grpc_"))} == set()
+
+
+def test_slow_calls_lead_to_their_traces(prometheus: Prometheus) -> None:
+    asked = [target["expr"] for panel in PANELS for target in panel["targets"] if target.get("exemplar")]
+    assert all("grpc_server_handling_seconds_bucket" in expression for expression in asked)
+    assert asked
+    found = prometheus.exemplars("grpc_server_handling_seconds_bucket")
+    assert found
+    assert all(len(each["labels"]["trace_id"]) == 32 for each in found)
+
+
+def test_the_rules_can_be_evaluated_and_none_fires_but_of_the_failures_that_were_made(prometheus: Prometheus) -> None:
+    assert prometheus.failing_rules() == []
+    firing = {each["metric"]["alertname"] for each in prometheus.ask('ALERTS{alertstate="firing"}')}
+    assert firing <= {"TokendErrorBudgetBurnsFast", "TokendErrorBudgetBurnsSlowly", "TokendHasADefect"}
+
+
+def test_panels_do_not_overlap() -> None:
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    for one, other in combinations(places, 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+
+
+def test_each_panel_says_what_it_shows() -> None:
+    assert all(panel["title"] and panel["description"].endswith(".") for panel in PANELS)
+
+
+def test_the_models_of_grafana_know_all_of_it() -> None:
+    register_default_plugins()
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(DASHBOARD)))
+    assert set(_lost(DASHBOARD, read)) <= NOT_IN_THE_MODELS
+
+
+def _lost(whole: Any, part: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
+    """The names of members that are not in both, or differ."""
+    if isinstance(whole, dict) and isinstance(part, dict):
+        for name, value in whole.items():
+            if name in part:
+                yield from (
+                    _lost(value, part[name]) if isinstance(value, (dict, list)) else [name] * (value != part[name])
+                )
+            else:
+                yield name
+    elif isinstance(whole, list) and isinstance(part, list) and len(whole) == len(part):
+        for one, other in zip(whole, part, strict=True):
+            yield from _lost(one, other)
+    elif whole != part:
+        yield f"{whole}"
+
+
+def test_the_dashboard_is_as_grafana_writes_it() -> None:
+    path = Path(__file__).parents[2] / "server" / "deploy" / "grafana" / "tokend.json"
+    assert path.read_text("utf-8") == json.dumps(DASHBOARD, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,104 @@
+"""The unit of systemd: systemd takes it, and tokend serves under what it demands. systemd itself does not run here."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from tests.clients.toolchains import ended, leave_out, need
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+
+UNITS = Path(__file__).parents[2] / "server" / "deploy" / "systemd"
+UNIT = UNITS / "tokend.service"
+CONFINED = Path(__file__).with_name("confined.py")
+
+#: What each restriction has to stop, as a program that ends with 0 where it does.
+FORBIDDEN = {
+    "to write elsewhere": "open('../elsewhere', 'w')",
+    "a socket of another family": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "memory that is written and executed": "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)",
+    "a privileged call": "import os; os.chown('own', 1, 1)",
+    "a namespace": "import ctypes; assert not ctypes.CDLL(None).unshare(0x20000), 'refused'",
+}
+
+
+@pytest.fixture(scope="module")
+def under() -> list[str]:
+    """What runs a command under the unit's demands: behind it comes the folder that it may write to."""
+    if os.geteuid() or not sys.platform.startswith("linux"):
+        leave_out("only root can mount, so that the restrictions of the unit are left out")
+    need("systemd-analyze", "the restrictions of the unit are")
+    unshare = need("unshare", "the restrictions of the unit are")
+    return [unshare, "--mount", "--propagation", "private", sys.executable, str(CONFINED), str(UNIT)]
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    analyze = need("systemd-analyze", "the check of the unit")
+    installed = tmp_path / "tokend.service"
+    installed.write_text(
+        UNIT.read_text("utf-8").replace("/opt/tokend/bin/tokend ", f"{shutil.which('true')} "), "utf-8"
+    )
+    verified = ended([analyze, "verify", "--man=no", str(installed)], tmp_path)
+    assert (verified.returncode, verified.stdout) == (0, "")
+
+
+def test_systemd_finds_it_little_exposed() -> None:
+    analyze = need("systemd-analyze", "the check of the unit")
+    rated = ended([analyze, "security", "--offline=yes", "--threshold=15", str(UNIT)], UNITS)
+    assert rated.returncode == 0, rated.stdout
+
+
+def test_systemd_takes_the_user(tmp_path: Path) -> None:
+    sysusers = need("systemd-sysusers", "the check of the user")
+    made = ended([sysusers, "--dry-run", "--root", str(tmp_path), str(UNITS / "tokend.sysusers.conf")], UNITS)
+    assert made.returncode == 0
+    assert "Would create user" in made.stdout or "Creating user 'tokend'" in made.stdout
+
+
+def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: Path) -> None:
+    extra = f'[audit]\ndestination = "file:{tmp_path}/audit.log"\nrequired = true'
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with ServerProcess(write_config(tmp_path, extra), environment, under=[*under, str(tmp_path)]) as server:
+            assert manager.recv(100) == b"READY=1"
+            get_token(server)
+            (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
+            os.kill(server.pid, signal.SIGHUP)
+            get_token(server)
+            assert httpx.get(f"{server.ops}/readyz", trust_env=False).text == "ok\n"
+        assert manager.recv(100) == b"STOPPING=1"
+    assert server.exit_code == 0
+    assert (tmp_path / "audit.log").stat().st_size
+    assert (tmp_path / "audit.log").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN)
+def test_what_the_unit_forbids_fails(forbidden: str, under: list[str], tmp_path: Path) -> None:
+    (tmp_path / "own").touch()
+    free = subprocess.run(
+        [sys.executable, "-c", f"open('own', 'w'); {FORBIDDEN[forbidden]}"], cwd=tmp_path, check=False
+    )
+    command = [*under, str(tmp_path), sys.executable, "-c", f"open('own', 'w'); {FORBIDDEN[forbidden]}"]
+    bound = subprocess.run(command, cwd=tmp_path, check=False, stderr=subprocess.PIPE, encoding="utf-8")
+    assert free.returncode == 0
+    assert bound.returncode == 1
+    assert any(word in bound.stderr for word in ("Errno 1]", "Errno 13]", "Errno 30]", "refused"))
+
+
+def get_token(server: ServerProcess) -> None:
+    request = GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=POOL_ID, logins={DEVELOPER_PROVIDER: "confined"}
+    )
+    with grpc.insecure_channel(server.endpoint) as channel:
+        assert DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=30).token

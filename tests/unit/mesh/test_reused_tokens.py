@@ -1,0 +1,215 @@
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.fakes.scripted_engine import ISSUED
+
+from tokend_server.clock import Deadline, SystemClock
+from tokend_server.errors import DeadlineExceeded, EngineUnavailable
+from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource, issuing_each
+from tokend_server.model import IdentityOutcome, IssuedToken, Secret, TokenRequest
+
+POOL = "us-east-1:0"
+REQUEST = TokenRequest(
+    POOL, {"login.example": Secret("alice")}, None, {"tenant": "acme"}, timedelta(seconds=900), "dns:sidecar"
+)
+
+#: A different value for each field of a request.
+OTHERS: dict[str, Any] = {
+    "identity_pool_id": "us-east-1:1",
+    "logins": {"login.example": Secret("bob")},
+    "identity_id": "us-east-1:2",
+    "principal_tags": {"tenant": "other"},
+    "token_duration": timedelta(seconds=600),
+    "caller": "dns:other",
+}
+
+PATIENCE = 30
+
+
+class Issuer:
+    """Issues a new token each time, by a clock, with the key that is set."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.count = 0
+        self.key_id: str | None = "key-1"
+        self.failure: Exception | None = None
+        self._clock = clock
+
+    def __call__(self, _request: TokenRequest, _deadline: Deadline) -> IssuedToken:
+        self.count += 1
+        if self.failure:
+            raise self.failure
+        now = int(self._clock.now())
+        return ISSUED._replace(
+            token=Secret(f"token {self.count}"),
+            expire_time=now + 900,
+            refresh_time=now + 300,
+            key_id=self.key_id,
+            outcome=IdentityOutcome.CREATED,
+        )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def issuer(clock: FakeClock) -> Issuer:
+    return Issuer(clock)
+
+
+@pytest.fixture
+def published() -> set[str | None]:
+    return {"key-1", None}
+
+
+@pytest.fixture
+def tokens(published: set[str | None], clock: FakeClock) -> ReusedTokens:
+    return ReusedTokens(100, lambda _pool, key_id: key_id in published, clock)
+
+
+@pytest.fixture
+def give_out(
+    tokens: ReusedTokens, issuer: Issuer, clock: FakeClock
+) -> Callable[[TokenRequest], tuple[str, TokenSource]]:
+    def given(request: TokenRequest) -> tuple[str, TokenSource]:
+        issued, source = tokens.give_out(request, Deadline(clock), issuer)
+        return issued.token.reveal(), source
+
+    return given
+
+
+GiveOne = Callable[[TokenRequest], tuple[str, TokenSource]]
+
+
+def test_a_token_is_given_out_until_its_refresh_time(give_out: GiveOne, clock: FakeClock) -> None:
+    assert give_out(REQUEST) == ("token 1", TokenSource.ISSUED)
+    clock.advance(299)
+    assert give_out(REQUEST) == ("token 1", TokenSource.REUSED)
+    clock.advance(1)
+    assert give_out(REQUEST) == ("token 2", TokenSource.ISSUED)
+
+
+@pytest.mark.parametrize("field", TokenRequest._fields)
+def test_a_request_that_differs_in_a_field_has_a_token_of_its_own(give_out: GiveOne, field: str) -> None:
+    assert give_out(REQUEST) == ("token 1", TokenSource.ISSUED)
+    assert give_out(REQUEST._replace(**{field: OTHERS[field]})) == ("token 2", TokenSource.ISSUED)
+
+
+def test_nothing_is_created_for_those_who_get_a_token_again(
+    tokens: ReusedTokens, issuer: Issuer, clock: FakeClock
+) -> None:
+    outcomes = [tokens.give_out(REQUEST, Deadline(clock), issuer)[0].outcome for _ in range(2)]
+    assert outcomes == [IdentityOutcome.CREATED, IdentityOutcome.RETRIEVED]
+
+
+def test_a_failure_is_not_kept(give_out: GiveOne, issuer: Issuer) -> None:
+    issuer.failure = EngineUnavailable("The store does not answer.")
+    with pytest.raises(EngineUnavailable):
+        give_out(REQUEST)
+    issuer.failure = None
+    assert give_out(REQUEST) == ("token 2", TokenSource.ISSUED)
+
+
+def test_a_token_of_a_key_that_is_not_published_any_more_is_not_given_out(
+    give_out: GiveOne, issuer: Issuer, published: set[str | None]
+) -> None:
+    give_out(REQUEST)
+    published.remove("key-1")
+    issuer.key_id = None
+    assert give_out(REQUEST) == ("token 2", TokenSource.ISSUED)
+    assert give_out(REQUEST) == ("token 2", TokenSource.REUSED)
+
+
+def test_what_is_forgotten_is_of_one_pool(give_out: GiveOne, tokens: ReusedTokens) -> None:
+    other = REQUEST._replace(identity_pool_id="us-east-1:1")
+    give_out(REQUEST), give_out(other)
+    for number in range(2):
+        tokens.forget(POOL)
+        assert give_out(REQUEST) == (f"token {3 + number}", TokenSource.ISSUED)
+        assert give_out(other) == ("token 2", TokenSource.REUSED)
+
+
+def test_no_more_are_kept_than_there_may_be(issuer: Issuer, clock: FakeClock) -> None:
+    tokens = ReusedTokens(2, lambda _pool, _key_id: True, clock)
+    requests = [REQUEST._replace(caller=f"dns:{number}") for number in range(3)]
+    for request in requests:
+        tokens.give_out(request, Deadline(clock), issuer)
+    assert len(tokens) == 2
+    sources = [tokens.give_out(request, Deadline(clock), issuer)[1] for request in reversed(requests)]
+    assert sources == [TokenSource.REUSED, TokenSource.REUSED, TokenSource.ISSUED]
+
+
+def test_without_a_place_for_tokens_each_is_issued(issuer: Issuer, clock: FakeClock) -> None:
+    sources = [issuing_each(REQUEST, Deadline(clock), issuer)[1] for _ in range(2)]
+    assert sources == [TokenSource.ISSUED] * 2
+
+
+def test_of_many_threads_that_ask_at_once_one_has_it_issued(tokens: ReusedTokens, issuer: Issuer) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slowly(request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        entered.set()
+        assert release.wait(PATIENCE)
+        return issuer(request, deadline)
+
+    def ask() -> tuple[str, TokenSource]:
+        issued, source = tokens.give_out(REQUEST, Deadline(SystemClock()), slowly)
+        return issued.token.reveal(), source
+
+    with ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(ask) for _ in range(16)]
+        assert entered.wait(PATIENCE)
+        release.set()
+        answers = [each.result(PATIENCE) for each in asked]
+    assert issuer.count == 1
+    assert {token for token, _ in answers} == {"token 1"}
+    assert [source for _, source in answers].count(TokenSource.ISSUED) == 1
+
+
+def test_who_waits_for_another_waits_until_its_own_deadline(tokens: ReusedTokens, issuer: Issuer) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slowly(request: TokenRequest, deadline: Deadline) -> IssuedToken:
+        entered.set()
+        assert release.wait(PATIENCE)
+        return issuer(request, deadline)
+
+    clock = SystemClock()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(tokens.give_out, REQUEST, Deadline(clock), slowly)
+        assert entered.wait(PATIENCE)
+        with pytest.raises(DeadlineExceeded):
+            tokens.give_out(REQUEST, Deadline(clock, clock.monotonic() + 0.01), slowly)
+        release.set()
+        assert first.result(PATIENCE)[1] is TokenSource.ISSUED
+
+
+def test_who_has_time_left_makes_what_another_gave_up(tokens: ReusedTokens, issuer: Issuer) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def gives_up(_request: TokenRequest, _deadline: Deadline) -> IssuedToken:
+        entered.set()
+        assert release.wait(PATIENCE)
+        raise DeadlineExceeded
+
+    deadline = Deadline(SystemClock())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(tokens.give_out, REQUEST, deadline, gives_up)
+        assert entered.wait(PATIENCE)
+        second = pool.submit(tokens.give_out, REQUEST, deadline, issuer)
+        release.set()
+        with pytest.raises(DeadlineExceeded):
+            first.result(PATIENCE)
+        assert second.result(PATIENCE)[1] is TokenSource.ISSUED
+
+
+def test_a_token_is_no_part_of_what_is_shown(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:
+    issued, _ = tokens.give_out(REQUEST, Deadline(clock), issuer)
+    assert "token 1" not in repr((tokens, issued))
