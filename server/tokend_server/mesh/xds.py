@@ -1,0 +1,225 @@
+"""What a stream of xDS has subscribed to, has, and is to be sent next: both variants of the protocol, without I/O.
+
+The protocol: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol. A version stands for the contents of a
+resource, so that servers agree on it, and a client that comes back with it is not sent what it has.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+#: A subscription to all that there is.
+WILDCARD = "*"
+
+_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource as it is now.
+
+    Attributes:
+        name: What it is asked for by.
+        version: Another one for other contents.
+        contents: The message that it is, serialized.
+    """
+
+    name: str
+    version: str
+    contents: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, name: str, contents: bytes) -> "Resource":
+        """A resource whose version is a digest of its contents."""
+        return cls(name, hashlib.sha256(contents).hexdigest()[:_DIGITS], contents)
+
+
+class Missing(Enum):
+    """Why there is no resource of a name."""
+
+    ABSENT = auto()
+    """It does not exist, as far as the client is concerned."""
+
+    PENDING = auto()
+    """It is not known yet, and nothing is said of it."""
+
+
+#: Finds what there is under a name.
+Look: TypeAlias = Callable[[str], Resource | Missing]
+
+
+class Receipt(StrEnum):
+    """What a request says of the response before it."""
+
+    NOTHING = "nothing"
+    ACKNOWLEDGED = "acknowledged"
+    REJECTED = "rejected"
+    STALE = "stale"
+    """It was sent before the client had the last response."""
+
+
+class WorldRequest(NamedTuple):
+    """A DiscoveryRequest; `rejects` where it has an `error_detail`."""
+
+    resource_names: tuple[str, ...] = ()
+    version_info: str = ""
+    response_nonce: str = ""
+    rejects: bool = False
+
+
+class WorldResponse(NamedTuple):
+    """A DiscoveryResponse."""
+
+    resources: tuple[Resource, ...]
+    version_info: str
+    nonce: str
+
+
+class StateOfTheWorld:
+    """A stream whose responses have all that it has subscribed to.
+
+    Args:
+        all_names: What a wildcard stands for.
+    """
+
+    def __init__(self, all_names: AbstractSet[str]) -> None:
+        self._all_names = all_names
+        self._asked_for: frozenset[str] | None = None
+        self._has_named = False
+        self._sent: dict[str, str] = {}
+        self._responses = 0
+        self._version_of_client = ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What the stream wants to know of."""
+        asked_for = self._asked_for or frozenset()
+        return asked_for - {WILDCARD} | self._all_names if WILDCARD in asked_for else asked_for
+
+    def receive(self, request: WorldRequest) -> Receipt:
+        """Takes a request; of a stale one nothing counts, since another one follows it."""
+        if self._responses and request.response_nonce != str(self._responses):
+            return Receipt.STALE
+        if self._asked_for is None:
+            self._version_of_client = request.version_info
+        self._subscribe(request.resource_names)
+        if not self._responses:
+            return Receipt.NOTHING
+        return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
+
+    def respond(self, look: Look) -> WorldResponse | None:
+        """The next response, if there is news; what it has counts as sent, also where the client rejects it."""
+        found = _found(self.names, look)
+        versions = {resource.name: resource.version for resource in found}
+        if all(self._sent.get(name) == version for name, version in versions.items()):
+            return None
+        self._sent = versions
+        version, is_held = _version_of(found), self._version_of_client
+        self._version_of_client = ""
+        if version == is_held:
+            return None
+        self._responses += 1
+        return WorldResponse(found, version, str(self._responses))
+
+    def _subscribe(self, names: tuple[str, ...]) -> None:
+        # A stream that has never named anything wants everything; one that has, and now names nothing, wants nothing.
+        self._has_named |= bool(names)
+        self._asked_for = frozenset(names if self._has_named else {WILDCARD})
+        self._sent = {name: version for name, version in self._sent.items() if name in self.names}
+
+
+class DeltaRequest(NamedTuple):
+    """A DeltaDiscoveryRequest; `rejects` where it has an `error_detail`."""
+
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_resource_versions: Mapping[str, str] = MappingProxyType({})
+    response_nonce: str = ""
+    rejects: bool = False
+
+
+class DeltaResponse(NamedTuple):
+    """A DeltaDiscoveryResponse."""
+
+    resources: tuple[Resource, ...]
+    removed_resources: tuple[str, ...]
+    nonce: str
+
+
+class Delta:
+    """A stream whose responses have what is other than before.
+
+    Args:
+        all_names: What a wildcard stands for.
+    """
+
+    def __init__(self, all_names: AbstractSet[str]) -> None:
+        self._all_names = all_names
+        self._names: set[str] = set()
+        self._is_wildcard: bool | None = None
+        # The version that the client has of each resource; None where it knows that there is none.
+        self._has: dict[str, str | None] = {}
+        self._responses = 0
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What the stream wants to know of."""
+        return frozenset(self._names | self._all_names if self._is_wildcard else self._names)
+
+    def receive(self, request: DeltaRequest) -> Receipt:
+        """Takes a request; its subscriptions count whichever response it is about."""
+        if self._is_wildcard is None:
+            self._is_wildcard = not request.subscribe
+            self._has = dict(request.initial_resource_versions)
+        else:  # what is subscribed to once more is sent once more
+            self._forget(request.subscribe)
+        self._unsubscribe(request.unsubscribe)
+        self._is_wildcard |= WILDCARD in request.subscribe
+        self._names |= set(request.subscribe) - {WILDCARD}
+        self._has = {name: version for name, version in self._has.items() if self._is_wildcard or name in self._names}
+        return self._receipt(request)
+
+    def respond(self, look: Look) -> DeltaResponse | None:
+        """The next response, if there is news; what it has counts as sent, also where the client rejects it."""
+        found = tuple(each for each in _found(self.names, look) if self._has.get(each.name) != each.version)
+        removed = tuple(name for name in sorted({*self.names, *self._has}) if self._is_news_that_absent(name, look))
+        if not found and not removed:
+            return None
+        self._has |= {each.name: each.version for each in found} | dict.fromkeys(removed)
+        self._responses += 1
+        return DeltaResponse(found, removed, str(self._responses))
+
+    def _is_news_that_absent(self, name: str, look: Look) -> bool:
+        if look(name) is not Missing.ABSENT:
+            return False
+        return self._has[name] is not None if name in self._has else name in self._names
+
+    def _unsubscribe(self, names: tuple[str, ...]) -> None:
+        if WILDCARD in names:
+            self._is_wildcard = False
+        self._names -= set(names)
+        self._forget(names)  # what a wildcard still asks for is sent, so that the client knows that it has it
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._has.pop(name, None)
+
+    def _receipt(self, request: DeltaRequest) -> Receipt:
+        if not self._responses or not request.response_nonce:
+            return Receipt.NOTHING
+        if request.response_nonce != str(self._responses):
+            return Receipt.STALE
+        return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
+
+
+def _found(names: Iterable[str], look: Look) -> tuple[Resource, ...]:
+    return tuple(found for name in sorted(names) if isinstance(found := look(name), Resource))
+
+
+def _version_of(resources: Iterable[Resource]) -> str:
+    text = "\0".join(f"{resource.name}\0{resource.version}" for resource in resources)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -1,0 +1,276 @@
+import pytest
+
+from tokend_server.mesh.xds import (
+    Delta,
+    DeltaRequest,
+    DeltaResponse,
+    Look,
+    Missing,
+    Receipt,
+    Resource,
+    StateOfTheWorld,
+    WorldRequest,
+    WorldResponse,
+)
+
+A, B, NEW_A = Resource.of("a", b"1"), Resource.of("b", b"2"), Resource.of("a", b"3")
+
+
+def there(*resources: Resource, pending: tuple[str, ...] = ()) -> Look:
+    found = {each.name: each for each in resources}
+    return lambda name: found.get(name, Missing.PENDING if name in pending else Missing.ABSENT)
+
+
+ALL = there(A, B)
+
+
+def world(*names: str) -> tuple[StateOfTheWorld, WorldResponse]:
+    """A stream whose first request was answered."""
+    state = StateOfTheWorld(frozenset({"a", "b"}))
+    assert state.receive(WorldRequest(names)) is Receipt.NOTHING
+    response = state.respond(ALL)
+    assert response is not None
+    return state, response
+
+
+def acknowledging(response: WorldResponse, *names: str, rejects: bool = False) -> WorldRequest:
+    return WorldRequest(names, response.version_info, response.nonce, rejects)
+
+
+def delta(request: DeltaRequest) -> tuple[Delta, DeltaResponse]:
+    state = Delta(frozenset({"a", "b"}))
+    assert state.receive(request) is Receipt.NOTHING
+    response = state.respond(ALL)
+    assert response is not None
+    return state, response
+
+
+def test_a_version_follows_from_contents() -> None:
+    assert Resource.of("a", b"1").version == A.version != NEW_A.version
+
+
+def test_contents_do_not_show() -> None:
+    assert "secret" not in repr(Resource.of("a", b"secret"))
+
+
+class TestStateOfTheWorld:
+    def test_a_response_has_all_that_is_subscribed_to(self) -> None:
+        _, response = world("b", "a")
+        assert response.resources == (A, B)
+        assert response.nonce
+
+    def test_what_is_acknowledged_is_not_sent_again(self) -> None:
+        state, response = world("a")
+        assert state.receive(acknowledging(response, "a")) is Receipt.ACKNOWLEDGED
+        assert state.respond(ALL) is None
+
+    def test_a_change_is_sent_under_another_version_and_nonce(self) -> None:
+        state, first = world("a")
+        state.receive(acknowledging(first, "a"))
+        second = state.respond(there(NEW_A))
+        assert second is not None
+        assert second.resources == (NEW_A,)
+        assert second.version_info != first.version_info
+        assert second.nonce != first.nonce
+
+    def test_a_change_does_not_wait_for_an_acknowledgement(self) -> None:
+        state, _ = world("a")
+        assert state.respond(there(NEW_A)) is not None
+
+    def test_what_is_rejected_is_not_sent_again_until_it_changes(self) -> None:
+        state, response = world("a")
+        assert state.receive(acknowledging(response, "a", rejects=True)) is Receipt.REJECTED
+        assert state.respond(ALL) is None
+        assert state.respond(there(NEW_A)) is not None
+
+    def test_a_stale_request_changes_nothing(self) -> None:
+        state, first = world("a")
+        state.respond(there(NEW_A))
+        assert state.receive(acknowledging(first, "a", "b")) is Receipt.STALE
+        assert state.names == {"a"}
+
+    def test_a_name_is_added_before_the_first_response(self) -> None:
+        state = StateOfTheWorld(frozenset())
+        state.receive(WorldRequest(("a",)))
+        state.receive(WorldRequest(("a", "b")))
+        response = state.respond(ALL)
+        assert response is not None
+        assert response.resources == (A, B)
+
+    def test_a_name_is_added_with_an_acknowledgement(self) -> None:
+        state, response = world("a")
+        state.receive(acknowledging(response, "a", "b"))
+        second = state.respond(ALL)
+        assert second is not None
+        assert second.resources == (A, B)
+
+    def test_a_name_that_is_left_out_is_sent_no_more(self) -> None:
+        state, response = world("a", "b")
+        state.receive(acknowledging(response, "b"))
+        assert state.respond(there(NEW_A, B)) is None
+
+    def test_a_name_that_comes_back_is_sent_once_more(self) -> None:
+        state, first = world("a", "b")
+        state.receive(acknowledging(first, "b"))
+        state.receive(acknowledging(first, "a", "b"))
+        assert state.respond(ALL) is not None
+
+    def test_unknown_names_have_no_response(self) -> None:
+        state = StateOfTheWorld(frozenset())
+        state.receive(WorldRequest(("x",)))
+        assert state.respond(ALL) is None
+
+    def test_an_unknown_name_keeps_no_other_waiting(self) -> None:
+        _, response = world("a", "x")
+        assert response.resources == (A,)
+
+    def test_what_is_pending_follows(self) -> None:
+        state = StateOfTheWorld(frozenset())
+        state.receive(WorldRequest(("a", "b")))
+        first = state.respond(there(A, pending=("b",)))
+        second = state.respond(ALL)
+        assert first is not None
+        assert second is not None
+        assert (first.resources, second.resources) == ((A,), (A, B))
+
+    def test_what_goes_is_not_told(self) -> None:
+        state, response = world("a", "b")
+        state.receive(acknowledging(response, "a", "b"))
+        assert state.respond(there(B)) is None
+
+    def test_a_client_that_comes_back_with_the_version_is_sent_nothing(self) -> None:
+        _, before = world("a", "b")
+        state = StateOfTheWorld(frozenset())
+        state.receive(WorldRequest(("a", "b"), before.version_info))
+        assert state.respond(ALL) is None
+        assert state.respond(there(NEW_A, B)) is not None
+
+    def test_a_client_that_comes_back_with_another_version_is_sent_all(self) -> None:
+        _, before = world("a", "b")
+        state = StateOfTheWorld(frozenset())
+        state.receive(WorldRequest(("a", "b"), before.version_info))
+        assert state.respond(there(NEW_A, B)) is not None
+
+    @pytest.mark.parametrize("names", [(), ("*",)])
+    def test_a_wildcard_stands_for_all(self, names: tuple[str, ...]) -> None:
+        state, response = world(*names)
+        assert response.resources == (A, B)
+        state.receive(acknowledging(response, *names))
+        assert state.names == {"a", "b"}
+
+    def test_a_wildcard_goes_with_names(self) -> None:
+        state, _ = world("*", "x")
+        assert state.names == {"a", "b", "x"}
+
+    def test_no_names_after_names_are_none(self) -> None:
+        state, response = world("a")
+        state.receive(acknowledging(response))
+        assert state.names == frozenset()
+
+
+class TestDelta:
+    def test_what_is_subscribed_to_is_sent(self) -> None:
+        _, response = delta(DeltaRequest(subscribe=("b", "a")))
+        assert response.resources == (A, B)
+        assert response.removed_resources == ()
+
+    def test_what_is_acknowledged_is_not_sent_again(self) -> None:
+        state, response = delta(DeltaRequest(subscribe=("a",)))
+        assert state.receive(DeltaRequest(response_nonce=response.nonce)) is Receipt.ACKNOWLEDGED
+        assert state.respond(ALL) is None
+
+    def test_only_what_has_changed_is_sent(self) -> None:
+        state, _ = delta(DeltaRequest(subscribe=("a", "b")))
+        second = state.respond(there(NEW_A, B))
+        assert second is not None
+        assert second.resources == (NEW_A,)
+
+    def test_what_is_rejected_is_not_sent_again_until_it_changes(self) -> None:
+        state, response = delta(DeltaRequest(subscribe=("a",)))
+        assert state.receive(DeltaRequest(response_nonce=response.nonce, rejects=True)) is Receipt.REJECTED
+        assert state.respond(ALL) is None
+        assert state.respond(there(NEW_A)) is not None
+
+    def test_a_request_about_an_older_response_may_subscribe(self) -> None:
+        state, first = delta(DeltaRequest(subscribe=("a",)))
+        state.respond(there(NEW_A))
+        assert state.receive(DeltaRequest(subscribe=("b",), response_nonce=first.nonce)) is Receipt.STALE
+        third = state.respond(there(NEW_A, B))
+        assert third is not None
+        assert third.resources == (B,)
+
+    def test_a_client_that_comes_back_is_sent_what_it_lacks(self) -> None:
+        held = {"a": A.version, "b": "of before"}
+        _, response = delta(DeltaRequest(subscribe=("a", "b"), initial_resource_versions=held))
+        assert response.resources == (B,)
+
+    def test_a_client_that_comes_back_is_told_what_has_gone(self) -> None:
+        held = {"a": A.version, "x": "of before"}
+        state = Delta(frozenset())
+        state.receive(DeltaRequest(subscribe=("a", "x"), initial_resource_versions=held))
+        response = state.respond(ALL)
+        assert response == DeltaResponse((), ("x",), "1")
+
+    def test_versions_of_what_is_not_subscribed_to_count_for_nothing(self) -> None:
+        _, response = delta(DeltaRequest(subscribe=("a",), initial_resource_versions={"x": "of before"}))
+        assert response.removed_resources == ()
+
+    def test_a_name_without_a_resource_is_told_once(self) -> None:
+        state, response = delta(DeltaRequest(subscribe=("a", "x")))
+        assert response.removed_resources == ("x",)
+        assert state.respond(ALL) is None
+
+    def test_a_resource_that_goes_and_comes_back_is_told(self) -> None:
+        state, _ = delta(DeltaRequest(subscribe=("a", "b")))
+        gone, back = state.respond(there(B)), state.respond(ALL)
+        assert gone is not None
+        assert gone.removed_resources == ("a",)
+        assert back is not None
+        assert back.resources == (A,)
+
+    def test_nothing_is_said_of_what_is_pending(self) -> None:
+        state = Delta(frozenset())
+        state.receive(DeltaRequest(subscribe=("a",)))
+        assert state.respond(there(pending=("a",))) is None
+        assert state.respond(ALL) is not None
+
+    def test_what_is_unsubscribed_from_is_sent_no_more(self) -> None:
+        state, _ = delta(DeltaRequest(subscribe=("a", "b")))
+        state.receive(DeltaRequest(unsubscribe=("a",)))
+        assert state.respond(there(NEW_A, B)) is None
+
+    def test_what_is_subscribed_to_once_more_is_sent_once_more(self) -> None:
+        state, _ = delta(DeltaRequest(subscribe=("a", "b")))
+        state.receive(DeltaRequest(subscribe=("a",)))
+        second = state.respond(ALL)
+        assert second is not None
+        assert second.resources == (A,)
+
+    @pytest.mark.parametrize("subscribe", [(), ("*",)])
+    def test_a_wildcard_stands_for_all(self, subscribe: tuple[str, ...]) -> None:
+        state, response = delta(DeltaRequest(subscribe=subscribe))
+        assert response.resources == (A, B)
+        state.receive(DeltaRequest(response_nonce=response.nonce))
+        assert state.names == {"a", "b"}
+
+    def test_a_wildcard_tells_what_has_gone_since_a_client_was_here(self) -> None:
+        _, response = delta(DeltaRequest(initial_resource_versions={"x": "of before"}))
+        assert response.removed_resources == ("x",)
+
+    def test_a_wildcard_does_not_tell_what_never_was(self) -> None:
+        state = Delta(frozenset({"a", "b"}))
+        state.receive(DeltaRequest())
+        response = state.respond(there(A))
+        assert response == DeltaResponse((A,), (), "1")
+
+    def test_a_wildcard_ends(self) -> None:
+        state, _ = delta(DeltaRequest(subscribe=("*", "a")))
+        state.receive(DeltaRequest(unsubscribe=("*",)))
+        assert state.names == {"a"}
+
+    def test_what_a_wildcard_still_asks_for_is_sent_when_its_name_is_dropped(self) -> None:
+        state, _ = delta(DeltaRequest(subscribe=("*", "a")))
+        state.receive(DeltaRequest(unsubscribe=("a",)))
+        second = state.respond(ALL)
+        assert second is not None
+        assert second.resources == (A,)
