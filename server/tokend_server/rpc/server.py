@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -16,9 +15,7 @@ from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
 from tokend_server.clock import Clock
 from tokend_server.config import Grpc, Listener
-from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
-from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool
@@ -45,9 +42,9 @@ from tokend_server.rpc.interceptors.overload import (
 from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import rules
+from tokend_server.rpc.ports import Opened, Ports, client_certificates
 from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target
 from tokend_server.rpc.threads import CallThreads
-from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 from tokend_server.rpc.worker_pool import ListenerThreads, WorkerPool
 
@@ -62,9 +59,6 @@ _SETTINGS_TIMEOUT = 5
 
 #: Seconds that a call may wait before even its headers are read here.
 _LONGEST_UNHEARD = 5
-
-#: Who may use a unix socket: the server's user and group.
-_SOCKET_MODE = 0o660
 
 
 class GrpcServer:
@@ -101,7 +95,7 @@ class GrpcServer:
         self._servers: list[grpc.Server] = []
         # A server whose thread could not begin would never end either.
         self._started: list[grpc.Server] = []
-        self._following: list[FollowingCredentials] = []
+        self._ports = Ports("grpc", metrics)
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
         create_series(services, metrics)
@@ -124,7 +118,7 @@ class GrpcServer:
                 SERVICE_NAME, most=config.max_connections, threads=self._threads.watches, wait=self._message_wait
             )
             for listener in config.guarded:
-                certificates = ClientCertificates(clock) if _demands_certificates(listener) else None
+                certificates = client_certificates(listener, clock)
                 layers = call_layers(
                     config, listener, access, self._threads.of, self._guard, metrics, clock, tracing, certificates
                 )
@@ -134,7 +128,7 @@ class GrpcServer:
                 if config.reflection:
                     reflection.enable_server_reflection(names, server)
                 self._servers.append(server)
-                targets.append(self._target(server, listener, *self._listen(server, listener, certificates)))
+                targets.append(self._target(server, listener, self._ports.open(server, listener, certificates)))
             undo.pop_all()
         self.addresses = tuple(target.listen for target in targets)
         self._targets = targets
@@ -165,8 +159,7 @@ class GrpcServer:
 
     def look_at_files(self) -> None:
         """Takes up TLS files that have changed, as new connections do."""
-        for following in self._following:
-            following.look()
+        self._ports.look_at_files()
 
     def announce_shutdown(self) -> None:
         """Says by grpc.health.v1 that calls are not welcome any more, for good."""
@@ -193,46 +186,15 @@ class GrpcServer:
 
         bare = {self._probe.path: self._probe.handler}
         interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._threads.of, in_line, bare)
-        return grpc.server(in_line(self._threads.calls), interceptors=[interceptor], options=_options(self._config))
+        return grpc.server(
+            in_line(self._threads.calls), interceptors=[interceptor], options=server_options(self._config)
+        )
 
-    def _listen(
-        self, server: grpc.Server, listener: Listener, certificates: ClientCertificates | None
-    ) -> tuple[str, str]:
-        """Listens on an address; returns it with the port that was taken, and where this machine itself reaches it."""
-        address = listener.address
-        if listener.is_unix_socket:
-            make_room_for_socket("grpc.listen", listener.socket_path)
-            _add_port(server, address, None)
-            Path(listener.socket_path).chmod(_SOCKET_MODE)
-            return address, address
-        following = self._follow(listener, certificates)
-        first, *others = usable_endpoints("grpc.listen", address)
-        port = _add_port(server, first, following)
-        for other in others:
-            _add_port(server, with_port(other, port), following)
-        return with_port(address, port), from_here(with_port(first, port))
-
-    def _target(self, server: grpc.Server, listener: Listener, listen: str, address: str) -> Target:
+    def _target(self, server: grpc.Server, listener: Listener, opened: Opened) -> Target:
         private = self._private.socket(str(len(self._servers)))
         if private:
-            _add_port(server, private, None)
-        return Target(listen, address, listener.tls_files is not None, private)
-
-    def _follow(self, listener: Listener, certificates: ClientCertificates | None) -> FollowingCredentials | None:
-        files, address = listener.tls_files, listener.address
-        if files is None:
-            return None
-        gauges = TlsGauges(
-            self._metrics.tls_certificate_expiry.labels(address).set,
-            self._metrics.tls_files_stale.labels(address).set,
-            self._metrics.tls_handshakes.labels(address).inc,
-        )
-        try:
-            following = FollowingCredentials(files, address, gauges, certificates.trust if certificates else None)
-        except ValueError as error:
-            raise ConfigError([f"grpc: the TLS files cannot be used: {error}"]) from error
-        self._following.append(following)
-        return following
+            self._ports.add(server, private)
+        return Target(opened.listen, opened.reachable, listener.tls_files is not None, private)
 
 
 def _begin_to_stop(server: grpc.Server, grace: float) -> Callable[[], object]:
@@ -285,10 +247,6 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     ]
 
 
-def _demands_certificates(listener: Listener) -> bool:
-    return listener.tls_files is not None and listener.tls_client_ca_file is not None
-
-
 def _is_guarded(listener: Listener) -> bool:
     """Whether each of its connections has one caller only."""
     return not (listener.is_unix_socket or listener.has_shared_connections)
@@ -299,18 +257,8 @@ def _pause(config: Grpc, listener: Listener) -> float:
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
-def _add_port(server: grpc.Server, address: str, following: FollowingCredentials | None) -> int:
-    try:
-        if following is None:
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, following.port_credentials())
-    except RuntimeError as error:  # which has no reason; the usual ones were ruled out before
-        raise ConfigError(
-            [f"grpc.listen: gRPC cannot listen on {address}; has another server just taken it?"]
-        ) from error
-
-
-def _options(config: Grpc) -> Sequence[tuple[str, int]]:
+def server_options(config: Grpc) -> Sequence[tuple[str, int]]:
+    """What gRPC holds connections and calls to."""
     seconds: Mapping[str, int] = {
         "grpc.server_handshake_timeout_ms": config.handshake_timeout_seconds,
         "grpc.http2.settings_timeout": min(config.handshake_timeout_seconds, _SETTINGS_TIMEOUT),

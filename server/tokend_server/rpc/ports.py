@@ -1,0 +1,121 @@
+"""The ports of gRPC servers: each address opened with what guards it, and the TLS files behind it."""
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import grpc
+
+from tokend_server.access.authentication.client_certificates import ClientCertificates
+from tokend_server.clock import Clock
+from tokend_server.config import Listener
+from tokend_server.errors import ConfigError
+from tokend_server.metrics import Metrics
+from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
+from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
+
+#: Who may use a unix socket: the server's user and group.
+_SOCKET_MODE = 0o660
+
+
+class Server(Protocol):
+    """What has ports: a server of grpcio's, of either kind."""
+
+    def add_insecure_port(self, address: str, /) -> int:
+        """Listens without TLS, and returns the port; raises RuntimeError where it cannot."""
+        ...
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials, /) -> int:
+        """As above, with TLS."""
+        ...
+
+
+class Opened(NamedTuple):
+    """An address that is listened on.
+
+    Attributes:
+        listen: The address with the port that was taken.
+        reachable: Where this machine itself reaches it.
+    """
+
+    listen: str
+    reachable: str
+
+
+class Ports:
+    """Opens the ports of a section of the configuration.
+
+    Args:
+        section: Its name.
+        metrics: Where the state of TLS files is shown.
+    """
+
+    def __init__(self, section: str, metrics: Metrics) -> None:
+        self._section = section
+        self._metrics = metrics
+        self._following: list[FollowingCredentials] = []
+
+    def open(self, server: Server, listener: Listener, certificates: ClientCertificates | None) -> Opened:
+        """Has a server listen on an address.
+
+        Args:
+            server: The server, which has not begun.
+            listener: The address, and its TLS.
+            certificates: Takes the authorities of clients.
+
+        Raises:
+            ConfigError: It cannot be listened on, or its files cannot be used.
+        """
+        address, setting = listener.address, f"{self._section}.listen"
+        if listener.is_unix_socket:
+            make_room_for_socket(setting, listener.socket_path)
+            self.add(server, address)
+            Path(listener.socket_path).chmod(_SOCKET_MODE)
+            return Opened(address, address)
+        following = self._follow(listener, certificates)
+        first, *others = usable_endpoints(setting, address)
+        port = self.add(server, first, following)
+        for other in others:
+            self.add(server, with_port(other, port), following)
+        return Opened(with_port(address, port), from_here(with_port(first, port)))
+
+    def add(self, server: Server, address: str, following: FollowingCredentials | None = None) -> int:
+        """Has a server listen on one endpoint, and returns its port.
+
+        Raises:
+            ConfigError: It cannot be listened on.
+        """
+        try:
+            if following is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, following.port_credentials())
+        except RuntimeError as error:  # which has no reason; the usual ones were ruled out before
+            raise ConfigError(
+                [f"{self._section}.listen: gRPC cannot listen on {address}; has another server just taken it?"]
+            ) from error
+
+    def look_at_files(self) -> None:
+        """Takes up TLS files that have changed, as new connections do."""
+        for following in self._following:
+            following.look()
+
+    def _follow(self, listener: Listener, certificates: ClientCertificates | None) -> FollowingCredentials | None:
+        files, address = listener.tls_files, listener.address
+        if files is None:
+            return None
+        gauges = TlsGauges(
+            self._metrics.tls_certificate_expiry.labels(address).set,
+            self._metrics.tls_files_stale.labels(address).set,
+            self._metrics.tls_handshakes.labels(address).inc,
+        )
+        try:
+            following = FollowingCredentials(files, address, gauges, certificates.trust if certificates else None)
+        except ValueError as error:
+            raise ConfigError([f"{self._section}: the TLS files cannot be used: {error}"]) from error
+        self._following.append(following)
+        return following
+
+
+def client_certificates(listener: Listener, clock: Clock) -> ClientCertificates | None:
+    """What reads the certificates of a listener's clients, where it demands them."""
+    demands = listener.tls_files is not None and listener.tls_client_ca_file is not None
+    return ClientCertificates(clock) if demands else None
