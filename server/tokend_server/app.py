@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from time import sleep
@@ -14,12 +14,14 @@ from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
+from tokend_server.mesh.sds_build import build_sds
+from tokend_server.mesh.sds_server import SdsServer
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.process.log_writer import LogWriter
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import announcing
-from tokend_server.rpc.readiness import Patience, Readiness
+from tokend_server.rpc.readiness import Patience, Reach, Readiness
 from tokend_server.rpc.server import GrpcServer
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages
@@ -39,15 +41,18 @@ class Service:
 
     Attributes:
         grpc_addresses: Where it takes calls, with the ports that were taken.
+        sds_addresses: Where it serves secrets.
         issuer: The `iss` of local tokens; empty when there are no local pools.
         ops_address: Where metrics and probes are.
     """
 
     grpc_addresses: tuple[str, ...]
+    sds_addresses: tuple[str, ...]
     issuer: str
     ops_address: str
     _config: Config
     _grpc_server: GrpcServer
+    _sds_servers: Sequence[SdsServer]
     _access: AccessControl
     _readiness: Readiness
     _undo: ExitStack
@@ -58,6 +63,8 @@ class Service:
         Both happen by themselves: the former at the next connection, the latter within a second of the next record.
         """
         self._grpc_server.look_at_files()
+        for sds_server in self._sds_servers:
+            sds_server.look_at_files()
         self._access.reopen_audit_log()
 
     def stop(self, *, announced_for: float = 0.0) -> None:
@@ -68,8 +75,12 @@ class Service:
                 balancers turn away before calls would be refused.
         """
         self._grpc_server.announce_shutdown()
+        for sds_server in self._sds_servers:
+            sds_server.announce_shutdown()
         self._readiness.stop()
         sleep(announced_for)
+        for sds_server in self._sds_servers:
+            sds_server.stop(self._config.grpc.drain_grace_seconds)
         self._grpc_server.stop(self._config.grpc.drain_grace_seconds)
         self._undo.close()
 
@@ -115,11 +126,20 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
         undo.callback(prober.stop)
 
+        sds_servers = build_sds(config, developer_identity, access, engines, metrics, clock)
+        for sds_server in sds_servers:
+            undo.callback(sds_server.stop, 0)
+
         def tell(ready: bool) -> None:  # noqa: FBT001 - readiness tells a truth value
             grpc_server.set_serving(ready)
+            for server in sds_servers:
+                server.set_serving(ready)
             metrics.ready.set(ready)
 
-        readiness = Readiness(engines.backends, tell, prober.reaches, patience=patience)
+        def reaches() -> Sequence[Reach]:
+            return [*prober.reaches(), *(reach for server in sds_servers for reach in server.reaches())]
+
+        readiness = Readiness(engines.backends, tell, reaches, patience=patience)
         undo.callback(readiness.stop)
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look, readiness.alive)), undo)
@@ -128,14 +148,30 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             _serve_http(issuer_address, published, undo)
         engines.start()
         grpc_server.start()
+        for sds_server in sds_servers:
+            sds_server.start()
         prober.start()
         readiness.start()
         service = Service(
-            grpc_server.addresses, issuer, ops_address.address, config, grpc_server, access, readiness, undo.pop_all()
+            grpc_server.addresses,
+            tuple(address for server in sds_servers for address in server.addresses),
+            issuer,
+            ops_address.address,
+            config,
+            grpc_server,
+            sds_servers,
+            access,
+            readiness,
+            undo.pop_all(),
         )
     _log.info(
         "serving",
-        extra={"grpc": service.grpc_addresses, "issuer": issuer, "ops": service.ops_address},
+        extra={
+            "grpc": service.grpc_addresses,
+            "sds": service.sds_addresses,
+            "issuer": issuer,
+            "ops": service.ops_address,
+        },
     )
     return service
 

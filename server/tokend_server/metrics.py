@@ -155,6 +155,28 @@ class Metrics:
             ("why",),
             registry=registry,
         )
+        self.sds_tokens = Counter(
+            "tokend_sds_tokens_total",
+            "Tokens that streams of secrets wanted, by outcome: issued or failed.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.sds_receipts = Counter(
+            "tokend_sds_receipts_total",
+            "What clients said of secrets they were sent: acknowledged, rejected, or stale (of an earlier response).",
+            ("receipt",),
+            registry=registry,
+        )
+        for outcome in ("issued", "failed"):
+            self.sds_tokens.labels(outcome)
+        for receipt in ("acknowledged", "rejected", "stale"):
+            self.sds_receipts.labels(receipt)
+        self._sds_streams = Gauge("tokend_sds_streams", "Streams of secrets.", registry=registry)
+        self._sds_tokens_late = Gauge(
+            "tokend_sds_tokens_late",
+            "Tokens of streams that are past their refresh_time, or missing, because none could be issued.",
+            registry=registry,
+        )
         self.log_records_dropped = Counter(
             "tokend_log_records_dropped_total",
             "Log records that nothing took: standard error is full, closed or broken.",
@@ -231,6 +253,11 @@ class Metrics:
     def tell_store(self, kind: str) -> None:
         """Reports the kind of the store, such as `sqlite`, to be joined with other metrics of the server."""
         self._store_info.labels(kind).set(1)
+
+    def watch_streams_of_secrets(self, streams: Callable[[], float], late: Callable[[], float]) -> None:
+        """Reports how many streams of secrets there are, and how many of their tokens are late."""
+        self._sds_streams.set_function(streams)
+        self._sds_tokens_late.set_function(late)
 
     def watch_store_file(self, seconds_behind: Callable[[], float]) -> None:
         """Reports for how long the database file has been behind its log, in seconds, whenever metrics are read."""

@@ -1,17 +1,19 @@
 """What thousands of quiet streams cost a server: `python -m tests.bench.quiet_streams [--streams N]`.
 
 A client opens streams, a few on each connection as Envoys do, sends a message on each, gets its answer, and keeps it
-open. The table has what the server's process took for them, and how it answers once more on all of them at once.
+open. The table has what the server's process took for them, and how it answers once more on all of them at once. tokend
+answers with a secret, which it has for all of them, to Envoy's own messages; the bare servers do nothing else.
 """
 
 import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +21,9 @@ import grpc
 from tests.bench import stream_floor
 from tests.bench.machine import describe
 from tests.bench.processes import Cores, accepts_connections, cpu_seconds, free_port, running, wait_until
+
+from tokend_server.mesh.protos import EnvoyProtos
+from tokend_server.mesh.sds_messages import SERVICE
 
 #: As many secrets as a sidecar has: its token, that of a second destination, and the keys.
 STREAMS_OF_CONNECTION = 3
@@ -28,6 +33,28 @@ QUIET_SECONDS = 5.0
 
 #: Streams that are opened at once.
 OPENING = 50
+
+_POOL = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+
+_CONFIG = """
+[grpc]
+listen = ["127.0.0.1:0"]
+[issuer]
+listen = "127.0.0.1:0"
+[ops]
+listen = "127.0.0.1:{ops}"
+[store]
+url = "sqlite:///{directory}/tokend.db"
+[sds]
+listen = ["127.0.0.1:{port}"]
+max_streams = {streams}
+max_connections = {streams}
+[sds.tokens.token]
+identity_pool_id = "{pool}"
+user = "user"
+[pools."{pool}"]
+developer_provider_name = "login.example.internal"
+"""
 
 MESSAGE = bytes(300)
 PATH = f"/{stream_floor.SERVICE}/{stream_floor.METHOD}"
@@ -68,6 +95,23 @@ class Sample:
             f"{self.streams:,} | {self.opened.threads - self.idle.threads:,} | {memory:,.0f} | {opening:.2f} | "
             f"{quiet:.1f} % | {again:.2f} | {self.seconds:.1f}"
         )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server that runs.
+
+    Attributes:
+        pid: Its process.
+        address: Where it takes streams.
+        path: The method.
+        message: What each stream says, first and once more.
+    """
+
+    pid: int
+    address: str
+    path: str
+    message: bytes
 
 
 HEAD = (
@@ -114,32 +158,58 @@ async def opened(address: str, streams: int, path: str, message: bytes) -> Async
         yield made
 
 
-async def measure(pid: int, address: str, streams: int, path: str = PATH, message: bytes = MESSAGE) -> Sample:
-    idle = Usage.of(pid)
-    async with opened(address, streams, path, message) as made:
-        at_first = Usage.of(pid)
+async def measure(target: Target, streams: int) -> Sample:
+    idle = Usage.of(target.pid)
+    async with opened(target.address, streams, target.path, target.message) as made:
+        at_first = Usage.of(target.pid)
         await asyncio.sleep(QUIET_SECONDS)
-        quiet = Usage.of(pid)
+        quiet = Usage.of(target.pid)
         begin = time.monotonic()
         await asyncio.gather(*(stream.ask() for stream in made))
-        return Sample(streams, idle, at_first, quiet, Usage.of(pid), time.monotonic() - begin)
+        return Sample(streams, idle, at_first, quiet, Usage.of(target.pid), time.monotonic() - begin)
 
 
 @contextmanager
-def bare(directory: Path, cores: Cores, kind: str, streams: int) -> Iterator[tuple[int, str]]:
-    """The process id and the address of a bare server that can take so many streams."""
+def tokend(directory: Path, cores: Cores, streams: int) -> Iterator[Target]:
+    """tokend with a secret, whose streams subscribe once more when they are asked to speak again."""
+    port, ops = free_port(), free_port()
+    config = directory / "tokend.toml"
+    config.write_text(_CONFIG.format(port=port, ops=ops, directory=directory, pool=_POOL, streams=streams))
+    log = directory / "tokend.log"
+    with running([sys.executable, "-m", "tokend_server", "serve", "--config", str(config)], cores, log) as process:
+        wait_until(lambda: accepts_connections(port), process, log)
+        yield Target(process.pid, f"127.0.0.1:{port}", f"/{SERVICE}/DeltaSecrets", _subscription("token"))
+
+
+def _subscription(name: str) -> bytes:
+    request = EnvoyProtos().message("envoy.service.discovery.v3.DeltaDiscoveryRequest")
+    serialized: bytes = request(resource_names_subscribe=[name], node={"id": "n" * 300}).SerializeToString()
+    return serialized
+
+
+@contextmanager
+def bare(directory: Path, cores: Cores, streams: int, kind: str) -> Iterator[Target]:
+    """A bare server that can take so many streams."""
     port = free_port()
     log = directory / f"{kind}.log"
     command = [sys.executable, "-m", "tests.bench.stream_floor", kind, str(port), str(streams)]
     with running(command, cores, log) as process:
         wait_until(lambda: accepts_connections(port), process, log)
-        yield process.pid, f"127.0.0.1:{port}"
+        yield Target(process.pid, f"127.0.0.1:{port}", PATH, MESSAGE)
+
+
+#: What is measured, by the names of the table.
+SERVERS: Mapping[str, Callable[[Path, Cores, int], AbstractContextManager[Target]]] = {
+    "threads": partial(bare, kind="threads"),
+    "asyncio": partial(bare, kind="asyncio"),
+    "tokend": tokend,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[1000, 3000])
-    parser.add_argument("--kinds", nargs="+", choices=stream_floor.KINDS, default=list(stream_floor.KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=SERVERS, default=list(SERVERS))
     arguments = parser.parse_args()
     cores = Cores.available()
     with TemporaryDirectory() as name:
@@ -147,9 +217,11 @@ def main() -> None:
         print(f"{datetime.now(UTC):%Y-%m-%d}. {describe(directory)}\n\n{HEAD}")  # noqa: T201 - its result
         for streams in arguments.streams:
             for kind in arguments.kinds:
-                with bare(directory, cores, kind, streams) as (pid, address):
-                    sample = asyncio.run(measure(pid, address, streams))
-                print(f"| bare, {kind} | {sample.row} |", flush=True)  # noqa: T201 - as above
+                place = directory / f"{kind} {streams}"
+                place.mkdir()
+                with SERVERS[kind](place, cores, streams) as target:
+                    sample = asyncio.run(measure(target, streams))
+                print(f"| {kind} | {sample.row} |", flush=True)  # noqa: T201 - as above
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def test_the_page_names_every_file() -> None:
 def test_a_file_is_valid_as_it_is_but_for_the_places_of_its_files(name: str, tmp_path: Path) -> None:
     certificate = write_certificate(tmp_path)
     text = re.sub(r"/etc/envoy/\w+\.crt", str(certificate.certificate_file), example(name, {}))
-    validate(text.replace("/etc/envoy/tls.key", str(certificate.private_key_file)), tmp_path)
+    validate(re.sub(r"/etc/envoy/\w+\.key", str(certificate.private_key_file), text), tmp_path)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -20,6 +20,7 @@ from tokend_server.config.pools import (
     Pool,
     Store,
 )
+from tokend_server.config.sds import Sds, SdsToken
 from tokend_server.config.service import Issuer, Log, Ops
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "Ops",
     "PolicySettings",
     "Pool",
+    "Sds",
+    "SdsToken",
     "Section",
     "Store",
     "TagValue",

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -17,10 +18,11 @@ from tokend_server.config.addresses import clashes
 from tokend_server.config.environment import PREFIX, SettingsVariables
 from tokend_server.config.fields import Name, PoolId, Section, section_of
 from tokend_server.config.keys import Keys
-from tokend_server.config.listeners import Grpc
+from tokend_server.config.listeners import Grpc, Listener
 from tokend_server.config.mesh import ExtAuthz
 from tokend_server.config.paths import LocalPath
 from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
+from tokend_server.config.sds import Sds
 from tokend_server.config.service import Issuer, Log, Ops
 from tokend_server.config.stores import SQLITE, kind_of
 from tokend_server.errors import ConfigError
@@ -71,6 +73,7 @@ class Config(BaseSettings):
     limits: Limits = Limits()
     audit: Audit = Audit()
     ext_authz: ExtAuthz = ExtAuthz()
+    sds: Sds = Sds()
     log: Log = Log()
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
 
@@ -82,6 +85,7 @@ class Config(BaseSettings):
             *self._store_problems(),
             *self._listener_problems(),
             *self._policy_problems(),
+            *self._secret_problems(),
             *self._mapping_problems(),
         ]
         if problems:
@@ -94,6 +98,7 @@ class Config(BaseSettings):
 
     def _address_problems(self) -> Iterator[str]:
         listeners = [("grpc.listen", address) for address in self.grpc.listen]
+        listeners += [("sds.listen", address) for address in self.sds.listen]
         if self.pools_of("local"):
             listeners.append(("issuer.listen", self.issuer.listen))
         yield from clashes([*listeners, ("ops.listen", self.ops.listen)])
@@ -103,16 +108,21 @@ class Config(BaseSettings):
             yield "data_dir: there is no home directory to have it in: set data_dir, or HOME"
 
     def _listener_problems(self) -> Iterator[str]:
-        used = {name for listener in self.grpc.guarded for name in listener.identify_by}
-        if "jwt" in used and not self.callers.jwt:
-            yield "grpc.identify_by: jwt needs an issuer, as [callers.jwt.NAME]"
-        if "bearer_key" in used and not self.callers.keys:
-            yield "grpc.identify_by: bearer_key needs a key in [callers.keys]"
-        if used and not self.policy:
-            yield "policy: identified callers need a policy; declare at least one row, as [policy.NAME]"
-        if self.grpc.insecure:
-            return
-        for listener in self.grpc.guarded:
+        for section, listeners in self._listeners.items():
+            used = {name for listener in listeners for name in listener.identify_by}
+            if "jwt" in used and not self.callers.jwt:
+                yield f"{section}.identify_by: jwt needs an issuer, as [callers.jwt.NAME]"
+            if "bearer_key" in used and not self.callers.keys:
+                yield f"{section}.identify_by: bearer_key needs a key in [callers.keys]"
+            if used and not self.policy:
+                yield "policy: identified callers need a policy; declare at least one row, as [policy.NAME]"
+        if not self.grpc.insecure:
+            yield from self._exposure_problems("grpc")
+        if not self.sds.insecure:
+            yield from self._exposure_problems("sds")
+
+    def _exposure_problems(self, section: str) -> Iterator[str]:
+        for listener in self._listeners[section]:
             wants = {
                 "TLS (tls_certificate_file, tls_private_key_file)": not listener.tls_certificate_file,
                 "an authenticator (identify_by)": not listener.identify_by,
@@ -121,7 +131,7 @@ class Config(BaseSettings):
             missing = [want for want, is_missing in wants.items() if is_missing]
             if missing and not listener.is_local:
                 yield (
-                    f"grpc: others can reach {listener.address}: configure {', '.join(missing)}, "
+                    f"{section}: others can reach {listener.address}: configure {', '.join(missing)}, "
                     "listen on a loopback address or a unix socket, or write insecure = true"
                 )
 
@@ -131,7 +141,7 @@ class Config(BaseSettings):
                 yield f"policy.{name}.pools: no such pool: {', '.join(strangers)}"
         patterns = [pattern for row in self.policy.values() for pattern in row.callers]
         if self.policy and not any(matches(pattern, ANONYMOUS) for pattern in patterns):
-            for listener in self.grpc.guarded:
+            for listener in chain.from_iterable(self._listeners.values()):
                 if not listener.identify_by:
                     yield (
                         f"policy: every call to {listener.address} would be refused: set identify_by there, "
@@ -142,6 +152,17 @@ class Config(BaseSettings):
         for name, mapping in self.ext_authz.mappings.items():
             if mapping.identity_pool_id not in self.pools:
                 yield f"ext_authz.mappings.{name}.identity_pool_id: no such pool: {mapping.identity_pool_id}"
+
+    def _secret_problems(self) -> Iterator[str]:
+        if self.sds.key_set and not self.pools_of("local"):
+            yield "sds.key_set: there is no local pool, so tokend has no keys of its own"
+        for name, token in self.sds.tokens.items():
+            if token.identity_pool_id not in self.pools:
+                yield f"sds.tokens.{name}.identity_pool_id: no such pool: {token.identity_pool_id}"
+
+    @property
+    def _listeners(self) -> Mapping[str, Sequence[Listener]]:
+        return {"grpc": self.grpc.guarded, "sds": self.sds.guarded}
 
     def pools_of(self, engine: str) -> Mapping[str, Pool]:
         """The pools behind which an engine stands."""

@@ -18,7 +18,7 @@ Authenticator: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forward
 _LEAST_STREAMS = 32
 
 
-class Guard(Section):
+class AddressGuard(Section):
     """What guards an address and tells who calls there."""
 
     tls_certificate_file: LocalPath | None = Field(
@@ -36,6 +36,11 @@ class Guard(Section):
     trusted_proxies: CallerPatterns = Field(
         [], description="Patterns of callers whose `x-forwarded-client-cert` is believed, on TCP addresses"
     )
+
+
+class Guard(AddressGuard):
+    """What guards an address of calls."""
+
     shared_connections: bool | None = Field(
         None,
         description="Connections carry calls of several callers, as a proxy's do; "

@@ -1,6 +1,6 @@
 """Chooses the engine of each pool: the only place that tells the kinds apart."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
@@ -39,6 +39,7 @@ class Engines:
         local_keys: The keys of the local pools; None when there are none.
         start: Begins what the engines do beside calls, in threads of their own.
         close: Ends that, and gives up what the engines hold.
+        is_published: Whether verifiers can have the key, by its pool and its id; of Cognito's keys nothing is known.
     """
 
     by_pool: Mapping[str, Engine]
@@ -46,6 +47,7 @@ class Engines:
     local_keys: LocalKeys | None
     start: Callable[[], None]
     close: Callable[[], None]
+    is_published: Callable[[str, str | None], bool]
 
 
 def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made of
@@ -99,7 +101,14 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             pool_id: ObservedEngine(engine, series(config.pools[pool_id].engine, metrics.pool_label(pool_id)), clock)
             for pool_id, engine in by_pool.items()
         }
-        return Engines(observed, backends, local_keys, start, undo.pop_all().close)
+        is_published = partial(_is_published, config.pools_of("local"), local_keys)
+        return Engines(observed, backends, local_keys, start, undo.pop_all().close, is_published)
+
+
+def _is_published(
+    local_pools: Container[str], keys: LocalKeys | None, identity_pool_id: str, key_id: str | None
+) -> bool:
+    return keys is None or identity_pool_id not in local_pools or key_id in keys.key_set().key_ids
 
 
 def _nothing() -> None:

@@ -29,8 +29,8 @@ def create_series(services: Iterable[ServiceDescriptor], metrics: Metrics) -> No
     """Makes the series of every method and code, so that a rate is right from the first call on."""
     for service in services:
         for method in service.methods:
-            _Recorder(_method(service, method), metrics)
-    _Recorder(UNKNOWN_METHOD, metrics)
+            Recorder(_method(service, method), metrics)
+    Recorder(UNKNOWN_METHOD, metrics)
 
 
 def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
@@ -40,7 +40,7 @@ def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
 
 def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
     """What counts a call to a method that does not exist."""
-    recorder = _Recorder(UNKNOWN_METHOD, metrics)
+    recorder = Recorder(UNKNOWN_METHOD, metrics)
 
     def count() -> None:
         recorder.started.inc()
@@ -52,11 +52,11 @@ def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
 def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) -> Callable[[str, grpc.StatusCode], None]:
     """What counts a call that nothing has worked on, by the path of its method; it is not timed."""
     recorders = {
-        f"/{service.full_name}/{method.name}": _Recorder(_method(service, method), metrics)
+        f"/{service.full_name}/{method.name}": Recorder(_method(service, method), metrics)
         for service in services
         for method in service.methods
     }
-    unknown = _Recorder(UNKNOWN_METHOD, metrics)
+    unknown = Recorder(UNKNOWN_METHOD, metrics)
 
     def count(path: str, code: grpc.StatusCode) -> None:
         recorder = recorders.get(path, unknown)
@@ -70,14 +70,14 @@ def observing(metrics: Metrics, clock: Clock) -> Layer:
     """A layer that records each call when it is over."""
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
-        recorder = _Recorder(method, metrics)
+        recorder = Recorder(method, metrics)
         observe = _observe_stream if method.answers_with_stream else _observe_unary
         return observe(recorder, behavior, clock)
 
     return layer
 
 
-class _Recorder:
+class Recorder:
     """The series of one method."""
 
     def __init__(self, method: Method, metrics: Metrics) -> None:
@@ -92,7 +92,7 @@ class _Recorder:
         self.seconds.observe(seconds, {"trace_id": call.trace_id} if call and call.trace_id else None)
 
 
-def _observe_unary(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Behavior:
+def _observe_unary(recorder: Recorder, behavior: Behavior, clock: Clock) -> Behavior:
     @wraps(behavior)
     def observed(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
         recorder.started.inc()
@@ -112,7 +112,7 @@ def _observe_unary(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Beh
     return observed
 
 
-def _observe_stream(recorder: _Recorder, behavior: Behavior, clock: Clock) -> Behavior:
+def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Behavior:
     @wraps(behavior)
     def observed(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
         recorder.started.inc()

@@ -1,0 +1,81 @@
+"""Secrets for Envoys: where they are served, and which there are."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tokend_server.config.fields import Addresses, Name
+from tokend_server.config.listeners import AddressGuard, Listener
+from tokend_server.config.mesh import WantedTokenSettings
+
+
+class SdsToken(WantedTokenSettings):
+    """A token that is served as a secret."""
+
+    user: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="The developer user, the same for every caller; default: each caller's own name",
+    )
+    principal_tags: dict[Annotated[str, Field(min_length=1, max_length=128)], Annotated[str, Field(max_length=256)]] = (
+        Field({}, max_length=50, description="Principal tags of the token")
+    )
+
+
+class Sds(AddressGuard):
+    """The listeners of Envoy's secret discovery service."""
+
+    listen: Addresses = Field(
+        [], description="Addresses, HOST:PORT or unix:PATH; comma-separated in the environment; none: not served"
+    )
+    insecure: bool = Field(
+        False, description="Allow addresses that others can reach without TLS, known callers or a policy"
+    )
+    tokens: dict[Name, SdsToken] = Field(
+        {}, description="As tables `[sds.tokens.NAME]`: the secrets that are tokens, by the names that Envoy asks for"
+    )
+    key_set: Name | None = Field(
+        None, description="The name of the secret that has the public keys of local pools, a JWK Set"
+    )
+    threads: int = Field(4, ge=1, le=64, description="Tokens that are issued, and callers that are named, at once")
+    max_streams: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000,
+        description="Streams at once, beyond which further ones are refused to callers who have their share",
+    )
+    max_streams_of_caller: int | None = Field(
+        None, ge=1, le=1_000_000, description="Streams at once of one caller; default `sds.max_streams`"
+    )
+    max_connections: int = Field(5000, ge=1, le=1_000_000, description="Most connections to an address")
+    max_connection_age_seconds: int = Field(
+        3600, ge=1, le=86_400, description="Age at which a connection is asked to end, and ends 10 seconds later"
+    )
+
+    @property
+    def guarded(self) -> Sequence[Listener]:
+        """Every address with what guards it."""
+        common = {name: getattr(self, name) for name in AddressGuard.model_fields}
+        return [Listener(address=address, **common) for address in self.listen]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        problems = dict.fromkeys(problem for listener in self.guarded for problem in listener.problems())
+        has_secrets = bool(self.tokens or self.key_set)
+        if self.listen and not has_secrets:
+            problems["listen: there is nothing to serve: declare a token, as [sds.tokens.NAME], or set key_set"] = None
+        if has_secrets and not self.listen:
+            problems["listen: names no address, so the secrets would not be served"] = None
+        if self.key_set in self.tokens:
+            problems[f"key_set: {self.key_set} is the name of a token"] = None
+        if self.listen and not self.identify_by:
+            problems |= {
+                f"tokens.{name}.user: is needed where callers are not identified (identify_by)": None
+                for name, token in self.tokens.items()
+                if token.user is None
+            }
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

@@ -1,0 +1,210 @@
+"""The tokens that streams wait for: one for each caller and name, replaced in time for as long as a stream wants it."""
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TypeAlias
+
+from tokend_server.clock import Clock
+from tokend_server.mesh.renewal import is_refusal, renewal_time, retry_delay
+from tokend_server.mesh.wanted_token import WantedToken
+from tokend_server.mesh.xds import Missing, Resource
+from tokend_server.model import IssuedToken
+from tokend_server.rpc.call import Call
+
+#: Says to a stream that there is news; it returns at once.
+Wake: TypeAlias = Callable[[], None]
+
+#: Issues the token of a name to the caller of a call; it blocks, and fails as the operation does.
+IssueTo: TypeAlias = Callable[[Call, str, WantedToken], IssuedToken]
+
+#: Has something done that blocks.
+Run: TypeAlias = Callable[[Callable[[], IssuedToken]], Awaitable[IssuedToken]]
+
+_Key: TypeAlias = tuple[str, str]
+
+#: Seconds over which tokens are replaced whose key has gone.
+_REPLACING = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSecret:
+    """A secret that is a token.
+
+    Attributes:
+        wanted_by: Which token it is for a caller.
+        contents: The message that has a token, serialized.
+    """
+
+    wanted_by: Callable[[str], WantedToken]
+    contents: Callable[[IssuedToken], bytes]
+
+
+@dataclass(slots=True)
+class _Pushed:
+    """A token, or why there is none."""
+
+    call: Call
+    watchers: set[Wake] = field(default_factory=set)
+    resource: Resource | Missing = Missing.PENDING
+    issued: IssuedToken | None = None
+    error: Exception | None = None
+    failures: int = 0
+    due: float | None = None
+
+
+class PushedTokens:
+    """Tokens by caller and name.
+
+    Streams of a caller share what they ask for. A token that no stream wants any more is kept until it would be
+    replaced: a stream that comes back meanwhile has it at once. Everything but `late` is called in one event loop.
+
+    Args:
+        secrets: The secrets, by their names.
+        issue: Issues a token.
+        run: Has that done beside the loop.
+        is_published: Whether verifiers can still have the key of a pool that signed a token.
+        most: How many tokens are kept for streams that may come back, beside those that are wanted.
+        clock: The time.
+        random: A number from 0 to 1.
+        on_renewal: Called for each token that was asked for, with whether there is one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what renewals are made of
+        self,
+        secrets: Mapping[str, TokenSecret],
+        *,
+        issue: IssueTo,
+        run: Run,
+        is_published: Callable[[str, str | None], bool],
+        most: int,
+        clock: Clock,
+        random: Callable[[], float],
+        on_renewal: Callable[[bool], object],
+    ) -> None:
+        self.secrets = secrets
+        self._issue = issue
+        self._run = run
+        self._is_published = is_published
+        self._most = most
+        self._clock = clock
+        self._random = random
+        self._on_renewal = on_renewal
+        self._pushed: dict[_Key, _Pushed] = {}
+        self._schedule: list[tuple[float, int, _Key]] = []
+        self._numbers = count()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failing: set[_Key] = set()
+        self.late = 0
+
+    def __len__(self) -> int:
+        return len(self._pushed)
+
+    def look(self, caller: str, name: str) -> Resource | Missing:
+        """What there is for a caller that watches the name."""
+        return self._pushed[caller, name].resource
+
+    def error(self, caller: str, name: str) -> Exception | None:
+        """What the last attempt at a token failed with; None where it succeeded, or is yet to come."""
+        return self._pushed[caller, name].error
+
+    def watch(self, call: Call, name: str, wake: Wake) -> None:
+        """Has a token issued and replaced for a caller until `unwatch`, and `wake` called when it changes."""
+        key = (call.caller, name)
+        pushed = self._pushed.get(key)
+        if pushed is None:
+            self._make_room()
+            pushed = self._pushed[key] = _Pushed(call)
+            self._begin(key, pushed)
+        pushed.call = call
+        pushed.watchers.add(wake)
+
+    def unwatch(self, caller: str, name: str, wake: Wake) -> None:
+        """Ends what `watch` began."""
+        self._pushed[caller, name].watchers.discard(wake)
+
+    def tick(self) -> None:
+        """Replaces what is due, and forgets what nobody wants; to be called again and again."""
+        now = self._clock.now()
+        while self._schedule and self._schedule[0][0] <= now:
+            due, _, key = heapq.heappop(self._schedule)
+            pushed = self._pushed.get(key)
+            if pushed is None or pushed.due != due:  # it was put off, or replaced already
+                continue
+            if pushed.watchers:
+                self._begin(key, pushed)
+            else:
+                self._forget(key)
+        self.late = sum(1 for key in self._failing if _is_late(self._pushed[key], now))
+
+    def replace_unpublished(self) -> None:
+        """Replaces, within seconds, the tokens whose keys verifiers cannot have any more."""
+        for key, pushed in self._pushed.items():
+            issued, pool = pushed.issued, self._wanted(key).identity_pool_id
+            if issued and pushed.due is not None and not self._is_published(pool, issued.key_id):
+                self._put_off(key, pushed, self._clock.now() + self._random() * _REPLACING)
+
+    async def stop(self) -> None:
+        """Ends what is under way without waiting for its answer."""
+        under_way = tuple(self._tasks)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _wanted(self, key: _Key) -> WantedToken:
+        caller, name = key
+        return self.secrets[name].wanted_by(caller)
+
+    def _begin(self, key: _Key, pushed: _Pushed) -> None:
+        pushed.due = None
+        task = asyncio.get_running_loop().create_task(self._renew(key, pushed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self, key: _Key, pushed: _Pushed) -> None:
+        try:
+            issued = await self._run(partial(self._issue, pushed.call, key[1], self._wanted(key)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again; `issue` has logged it
+            self._fail(key, pushed, error)
+        else:
+            self._succeed(key, pushed, issued)
+        for wake in tuple(pushed.watchers):
+            wake()
+
+    def _succeed(self, key: _Key, pushed: _Pushed, issued: IssuedToken) -> None:
+        _, name = key
+        pushed.resource = Resource.of(name, self.secrets[name].contents(issued))
+        pushed.issued, pushed.error, pushed.failures = issued, None, 0
+        self._failing.discard(key)
+        self._on_renewal(True)  # noqa: FBT003 - whether it succeeded
+        self._put_off(key, pushed, renewal_time(self._clock.now(), issued.refresh_time, self._random()))
+
+    def _fail(self, key: _Key, pushed: _Pushed, error: Exception) -> None:
+        pushed.error = error
+        pushed.failures += 1
+        if is_refusal(error):
+            pushed.resource, pushed.issued = Missing.ABSENT, None
+        self._failing.add(key)
+        self._on_renewal(False)  # noqa: FBT003 - as above
+        self._put_off(key, pushed, self._clock.now() + retry_delay(pushed.failures, error, self._random()))
+
+    def _put_off(self, key: _Key, pushed: _Pushed, due: float) -> None:
+        pushed.due = due
+        heapq.heappush(self._schedule, (due, next(self._numbers), key))
+
+    def _make_room(self) -> None:
+        if len(self._pushed) < self._most:
+            return
+        for key in [key for key, pushed in self._pushed.items() if not pushed.watchers and pushed.due is not None]:
+            self._forget(key)
+
+    def _forget(self, key: _Key) -> None:
+        del self._pushed[key]
+        self._failing.discard(key)
+
+
+def _is_late(pushed: _Pushed, now: float) -> bool:
+    return bool(pushed.watchers) and (pushed.issued is None or pushed.issued.refresh_time <= now)

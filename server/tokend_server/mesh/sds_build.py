@@ -1,0 +1,136 @@
+"""Builds the secret discovery service from the configuration."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Protocol
+
+from tokend_server.access.build import AccessControl
+from tokend_server.clock import Clock
+from tokend_server.config import Config, SdsToken
+from tokend_server.errors import ConfigError
+from tokend_server.mesh.pushed_tokens import PushedTokens, TokenSecret
+from tokend_server.mesh.reused_tokens import issuing_each
+from tokend_server.mesh.sds_server import TICK, EventLoop, SdsServer
+from tokend_server.mesh.sds_service import SdsService
+from tokend_server.mesh.secret_stream import variants
+from tokend_server.mesh.secrets_watch import KeySetSecret, Secrets
+from tokend_server.mesh.stream_calls import issuing_to
+from tokend_server.mesh.stream_places import StreamPlaces
+from tokend_server.mesh.tokens import MeshTokens
+from tokend_server.mesh.wanted_token import WantedToken
+from tokend_server.mesh.xds import Receipt
+from tokend_server.metrics import Metrics
+from tokend_server.model import KeySet, Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.metrics import Recorder
+
+
+class Keys(Protocol):
+    """The keys of local pools."""
+
+    @property
+    def key_set(self) -> Callable[[], KeySet]:
+        """The keys, as of now."""
+        ...
+
+
+class Published(Protocol):
+    """What verifiers can have of engines."""
+
+    @property
+    def local_keys(self) -> Keys | None:
+        """The keys of local pools; None when there are none."""
+        ...
+
+    @property
+    def is_published(self) -> Callable[[str, str | None], bool]:
+        """Whether verifiers can have the key of a pool."""
+        ...
+
+
+def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
+    config: Config,
+    operations: DeveloperIdentityService,
+    access: AccessControl,
+    published: Published,
+    metrics: Metrics,
+    clock: Clock,
+    tick: float = TICK,
+) -> Sequence[SdsServer]:
+    """Builds the listeners, which do not serve yet; none where no address is configured.
+
+    Args:
+        config: The configuration.
+        operations: What issues tokens.
+        access: What stands before it.
+        published: The keys of local pools.
+        metrics: Where streams and tokens are counted.
+        clock: The time.
+        tick: Seconds between two looks at what is due.
+
+    Raises:
+        ConfigError: It needs what is not installed, or an address cannot be listened on.
+    """
+    settings = config.sds
+    if not settings.listen:
+        return ()
+    try:
+        from tokend_server.mesh.protos import EnvoyProtos  # noqa: PLC0415 - the extra may be missing
+        from tokend_server.mesh.sds_messages import SdsMessages  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise ConfigError([f"sds: needs tokend-server[envoy] to be installed: {error}"]) from error
+    messages = SdsMessages(EnvoyProtos())
+    loop = EventLoop(settings.threads)
+    outcomes = {succeeded: metrics.sds_tokens.labels(label) for succeeded, label in _OUTCOMES.items()}
+    receipts = {receipt: metrics.sds_receipts.labels(receipt) for receipt in Receipt if receipt is not Receipt.NOTHING}
+    tokens = PushedTokens(
+        {
+            name: TokenSecret(partial(_wanted, config, token), partial(messages.token_secret, name))
+            for name, token in settings.tokens.items()
+        },
+        issue=issuing_to(access, MeshTokens(operations, issuing_each, lambda _source: None), clock),
+        run=loop.run,
+        is_published=published.is_published,
+        most=2 * settings.max_streams,
+        clock=clock,
+        random=random.random,
+        on_renewal=lambda succeeded: outcomes[succeeded].inc(),
+    )
+    keys = None
+    if settings.key_set:
+        contents = partial(messages.key_set_secret, settings.key_set)
+        keys = KeySetSecret(settings.key_set, contents, loop.wake_later, random.random)
+    local = published.local_keys
+    secrets = Secrets(tokens, keys, lambda: local.key_set().jwks if local else b"")
+    service = SdsService(
+        variants(messages),
+        messages,
+        secrets=secrets,
+        places=StreamPlaces(
+            settings.max_streams,
+            settings.max_streams_of_caller or settings.max_streams,
+            metrics.calls_refused.labels("sds_streams").inc,
+        ),
+        run=loop.run,
+        recorder=lambda method: Recorder(method, metrics),
+        on_receipt=lambda receipt: receipts[receipt].inc() if receipt in receipts else None,
+        clock=clock,
+    )
+    metrics.watch_streams_of_secrets(lambda: service.streams, lambda: tokens.late)
+    return (SdsServer(settings, config.grpc, loop, service, secrets, access, metrics, clock, tick),)
+
+
+_OUTCOMES: Mapping[bool, str] = {True: "issued", False: "failed"}
+
+
+def _wanted(config: Config, token: SdsToken, caller: str) -> WantedToken:
+    duration = None if token.token_duration_seconds is None else timedelta(seconds=token.token_duration_seconds)
+    return WantedToken(
+        token.identity_pool_id,
+        config.pools[token.identity_pool_id].developer_provider_name,
+        Secret(caller if token.user is None else token.user),
+        token.principal_tags,
+        duration,
+    )

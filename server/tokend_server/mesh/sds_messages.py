@@ -1,0 +1,127 @@
+"""The messages of Envoy's secret discovery service, and the secrets in them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.mesh.protos import EnvoyProtos
+from tokend_server.mesh.xds import DeltaRequest, DeltaResponse, Resource, WorldRequest, WorldResponse
+from tokend_server.model import IssuedToken
+
+SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
+
+_DISCOVERY = "envoy.service.discovery.v3."
+_SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - the name of a message
+_TYPE_URL = f"type.googleapis.com/{_SECRET}"
+
+#: The most names in a request, and the longest of them: far beyond what one Envoy asks for.
+_MOST_NAMES, _LONGEST_NAME = 1000, 1024
+
+
+class SdsMessages:
+    """Reads and writes messages.
+
+    Args:
+        protos: Their classes.
+    """
+
+    def __init__(self, protos: EnvoyProtos) -> None:
+        self._world_request = protos.message(f"{_DISCOVERY}DiscoveryRequest")
+        self._world_response = protos.message(f"{_DISCOVERY}DiscoveryResponse")
+        self._delta_request = protos.message(f"{_DISCOVERY}DeltaDiscoveryRequest")
+        self._delta_response = protos.message(f"{_DISCOVERY}DeltaDiscoveryResponse")
+        self._secret = protos.message(_SECRET)
+
+    def token_secret(self, name: str, issued: IssuedToken) -> bytes:
+        """A token as a generic secret."""
+        return self._generic_secret(name, {"inline_string": issued.token.reveal()})
+
+    def key_set_secret(self, name: str, jwks: bytes) -> bytes:
+        """A key set as a generic secret."""
+        return self._generic_secret(name, {"inline_string": jwks.decode()})
+
+    def read_world_request(self, serialized: bytes) -> WorldRequest:
+        """A DiscoveryRequest.
+
+        Raises:
+            ValidationFailed: It is none, asks for something else than secrets, or for too many.
+        """
+        message = _read(self._world_request, serialized)
+        names = tuple(message.resource_names)
+        _check(message, {"resource_names": names})
+        return WorldRequest(names, message.version_info, message.response_nonce, message.HasField("error_detail"))
+
+    def read_delta_request(self, serialized: bytes) -> DeltaRequest:
+        """A DeltaDiscoveryRequest; raises as `read_world_request`."""
+        message = _read(self._delta_request, serialized)
+        names = {
+            "resource_names_subscribe": tuple(message.resource_names_subscribe),
+            "resource_names_unsubscribe": tuple(message.resource_names_unsubscribe),
+            "initial_resource_versions": tuple(message.initial_resource_versions),
+        }
+        _check(message, names)
+        subscribe, unsubscribe, _ = names.values()
+        held = dict(message.initial_resource_versions)
+        return DeltaRequest(subscribe, unsubscribe, held, message.response_nonce, message.HasField("error_detail"))
+
+    def write_world_response(self, response: WorldResponse) -> bytes:
+        """A DiscoveryResponse."""
+        message = self._world_response(
+            version_info=response.version_info,
+            resources=[_packed(each) for each in response.resources],
+            type_url=_TYPE_URL,
+            nonce=response.nonce,
+        )
+        return _written(message)
+
+    def write_delta_response(self, response: DeltaResponse) -> bytes:
+        """A DeltaDiscoveryResponse."""
+        resources = [
+            {"name": each.name, "version": each.version, "resource": _packed(each)} for each in response.resources
+        ]
+        message = self._delta_response(
+            resources=resources,
+            removed_resources=response.removed_resources,
+            type_url=_TYPE_URL,
+            nonce=response.nonce,
+        )
+        return _written(message)
+
+    def _generic_secret(self, name: str, data: dict[str, str]) -> bytes:
+        return _written(self._secret(name=name, generic_secret={"secret": data}))
+
+
+def _packed(resource: Resource) -> dict[str, Any]:
+    """A google.protobuf.Any."""
+    return {"type_url": _TYPE_URL, "value": resource.contents}
+
+
+def _written(message: Any) -> bytes:  # noqa: ANN401 - any message
+    written: bytes = message.SerializeToString(deterministic=True)
+    return written
+
+
+def _read(kind: Any, serialized: bytes) -> Any:  # noqa: ANN401 - a class of messages, and one of them
+    try:
+        return kind.FromString(serialized)
+    except DecodeError:
+        violation = FieldViolation("", "Request must be a serialized message of its type")
+        raise ValidationFailed([violation]) from None
+
+
+def _check(message: Any, named: dict[str, tuple[str, ...]]) -> None:  # noqa: ANN401 - either request
+    violations = []
+    if message.type_url not in {"", _TYPE_URL}:
+        violations.append(FieldViolation("type_url", f"Member must be {_TYPE_URL}"))
+    violations += [violation for name, values in named.items() for violation in _too_much(name, values)]
+    if violations:
+        raise ValidationFailed(violations)
+
+
+def _too_much(field: str, names: tuple[str, ...]) -> Iterable[FieldViolation]:
+    if len(names) > _MOST_NAMES:
+        yield FieldViolation(field, f"Member must have length less than or equal to {_MOST_NAMES}")
+    if any(len(name) > _LONGEST_NAME for name in names):
+        yield FieldViolation(f"{field}.member", f"Member must have length less than or equal to {_LONGEST_NAME}")

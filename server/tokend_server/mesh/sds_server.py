@@ -1,0 +1,238 @@
+"""The listeners of secret discovery: an event loop in a thread of its own, and the threads that do what blocks."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tokend_server.access.build import AccessControl
+from tokend_server.clock import Clock, SystemClock
+from tokend_server.config import Grpc, Listener, Sds
+from tokend_server.failures import described_without_message
+from tokend_server.mesh.sds_messages import SERVICE
+from tokend_server.mesh.sds_service import SdsService
+from tokend_server.mesh.secrets_watch import Secrets
+from tokend_server.mesh.stream_calls import identifying_streams
+from tokend_server.metrics import Metrics
+from tokend_server.rpc.ports import Ports, client_certificates
+from tokend_server.rpc.readiness import Reach
+from tokend_server.rpc.server import server_options
+
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+#: Streams on one connection: an Envoy has one for each of its secrets.
+_STREAMS_OF_CONNECTION = 1000
+
+#: Seconds between two looks at what is due.
+TICK = 0.5
+
+
+class EventLoop:
+    """An event loop in a thread of its own, and threads that do what blocks.
+
+    Args:
+        threads: How many.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_log_defect)
+        self._workers = ThreadPoolExecutor(threads, "sds-worker")
+        self._begin_all(threads)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sds", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Has a coroutine run, and returns its result; from any other thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def tell(self, act: Callable[[], object]) -> None:
+        """Has something done that does not wait, and does not wait for it."""
+        self._loop.call_soon_threadsafe(act)
+
+    async def run(self, work: Callable[[], _Result]) -> _Result:
+        """Has a thread do what blocks; from within the loop."""
+        return await self._loop.run_in_executor(self._workers, work)
+
+    def wake_later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Has something done later that does not wait; from within the loop."""
+        self._loop.call_later(seconds, act)
+
+    def stop(self) -> None:
+        """Ends it, and its threads."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._loop.close()
+
+    def _begin_all(self, threads: int) -> None:
+        """Begins all threads now, so that none is missing later: a pool begins them when there is work."""
+        barrier = threading.Barrier(threads + 1)
+        for _ in range(threads):
+            self._workers.submit(barrier.wait)
+        barrier.wait()
+
+
+class SdsServer:
+    """The listeners.
+
+    Args:
+        config: Addresses and limits.
+        grpc_config: What connections are held to on every gRPC listener.
+        loop: Where all of it runs.
+        service: What it serves.
+        secrets: What falls due.
+        access: What stands before it.
+        metrics: Where the state of TLS files is shown.
+        clock: The time.
+        tick: Seconds between two looks at what is due.
+
+    Raises:
+        ConfigError: An address cannot be listened on, or its files cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that a stream meets
+        self,
+        config: Sds,
+        grpc_config: Grpc,
+        loop: EventLoop,
+        service: SdsService,
+        secrets: Secrets,
+        access: AccessControl,
+        metrics: Metrics,
+        clock: Clock,
+        tick: float = TICK,
+    ) -> None:
+        self._config = config
+        self._grpc = grpc_config
+        self._loop = loop
+        self._service = service
+        self._secrets = secrets
+        self._access = access
+        self._ports = Ports("sds", metrics)
+        self._clock = clock
+        self._tick = tick
+        self._ticked = SystemClock.monotonic()
+        self._is_stopped = False
+        self._servers: list[grpc.aio.Server] = []
+        self._ticking: asyncio.Task[None] | None = None
+        with ExitStack() as undo:
+            undo.callback(self.stop, 0)
+            self.addresses: tuple[str, ...] = loop.call(self._open())
+            undo.pop_all()
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._loop.call(self._start())
+
+    def set_serving(self, serving: bool, /) -> None:  # noqa: FBT001 - as readiness tells it
+        """Says by grpc.health.v1 whether calls are welcome."""
+        status = health_pb2.HealthCheckResponse
+        value = status.SERVING if serving else status.NOT_SERVING
+        self._loop.tell(lambda: self._health.say(value))
+
+    def look_at_files(self) -> None:
+        """Takes up TLS files that have changed, as new connections do."""
+        self._ports.look_at_files()
+
+    def announce_shutdown(self) -> None:
+        """Says by grpc.health.v1 that calls are not welcome any more, for good."""
+        self._loop.tell(self._health.end)
+
+    def reaches(self) -> Sequence[Reach]:
+        """How long the loop has not come to do its work, for each address."""
+        silent = max(0.0, SystemClock.monotonic() - self._ticked - self._tick)
+        return [Reach(address, silent, silent) for address in self.addresses]
+
+    def stop(self, grace: float) -> None:
+        """Ends all streams in good order, and returns when they are over, at the latest after `grace` seconds."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._loop.call(self._stop(grace))
+            self._loop.stop()
+
+    async def _open(self) -> tuple[str, ...]:
+        self._health = _Health()
+        return tuple([self._listen(listener) for listener in self._config.guarded])
+
+    def _listen(self, listener: Listener) -> str:
+        certificates = client_certificates(listener, self._clock)
+        held_to = self._grpc.model_copy(
+            update={
+                "max_connections": self._config.max_connections,
+                "max_connection_age_seconds": self._config.max_connection_age_seconds,
+                "max_concurrent_streams": _STREAMS_OF_CONNECTION,
+            }
+        )
+        server = grpc.aio.server(options=server_options(held_to))
+        handlers = self._service.handlers(
+            lambda method: identifying_streams(
+                method, listener, self._access, certificates, self._grpc.max_metadata_bytes, self._clock
+            )
+        )
+        server.add_generic_rpc_handlers((handlers,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._servers.append(server)
+        return self._ports.open(server, listener, certificates).listen
+
+    async def _start(self) -> None:
+        for server in self._servers:
+            await server.start()
+        self._secrets.tick()
+        self._ticking = asyncio.get_running_loop().create_task(self._keep_ticking())
+
+    async def _keep_ticking(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick)
+            try:
+                self._secrets.tick()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it goes on
+                _log.error("internal error", extra=described_without_message(type(error), error.__traceback__))
+            self._ticked = SystemClock.monotonic()
+
+    async def _stop(self, grace: float) -> None:
+        self._service.end_streams()
+        await asyncio.gather(*(server.stop(grace) for server in self._servers))
+        if self._ticking:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+        await self._secrets.tokens.stop()
+
+
+class _Health(health_pb2_grpc.HealthServicer):
+    """Answers for the listeners, and has no watches: they would be streams without a bound."""
+
+    def __init__(self) -> None:
+        self._status: Any = health_pb2.HealthCheckResponse.NOT_SERVING
+        self._is_final = False
+
+    def say(self, status: Any) -> None:  # noqa: ANN401 - a value of ServingStatus
+        if not self._is_final:
+            self._status = status
+
+    def end(self) -> None:
+        self._is_final = True
+        self._status = health_pb2.HealthCheckResponse.NOT_SERVING
+
+    async def Check(  # noqa: N802 - the contract's name
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: Any,  # noqa: ANN401 - as above
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in {"", SERVICE}:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "")
+        return health_pb2.HealthCheckResponse(status=self._status)
+
+
+def _log_defect(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    described = described_without_message(type(error), error.__traceback__) if error else {}
+    _log.error("internal error", extra={"what": context.get("message", ""), **described})

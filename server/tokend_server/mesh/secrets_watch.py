@@ -1,0 +1,101 @@
+"""All secrets as streams see them: tokens, each caller's own, and the key set, which is everybody's."""
+
+from collections.abc import Callable, Iterable
+
+from tokend_server.mesh.pushed_tokens import PushedTokens, Wake
+from tokend_server.mesh.xds import Missing, Resource
+from tokend_server.rpc.call import Call
+
+#: Wakes a stream after so many seconds.
+WakeLater = Callable[[float, Wake], object]
+
+#: Seconds over which streams are sent a new key set: it is published long before a key of it signs.
+_SPREAD = 5.0
+
+
+class KeySetSecret:
+    """The key set under a name.
+
+    Args:
+        name: Its name.
+        contents: The message that has a JWK Set, serialized.
+        wake_later: Wakes a stream.
+        random: A number from 0 to 1.
+    """
+
+    def __init__(
+        self, name: str, contents: Callable[[bytes], bytes], wake_later: WakeLater, random: Callable[[], float]
+    ) -> None:
+        self.name = name
+        self.resource: Resource | Missing = Missing.PENDING
+        self._contents = contents
+        self._wake_later = wake_later
+        self._random = random
+        self._watchers: set[Wake] = set()
+
+    def watch(self, wake: Wake) -> None:
+        """Has `wake` called when the keys change."""
+        self._watchers.add(wake)
+
+    def unwatch(self, wake: Wake) -> None:
+        """Ends that."""
+        self._watchers.discard(wake)
+
+    def take(self, jwks: bytes) -> None:
+        """Takes up other keys."""
+        self.resource = Resource.of(self.name, self._contents(jwks))
+        for wake in self._watchers:
+            self._wake_later(self._random() * _SPREAD, wake)
+
+
+class Secrets:
+    """What streams look at, and watch.
+
+    Args:
+        tokens: The tokens.
+        key_set: The key set, if it is served.
+        jwks: The keys at this moment.
+    """
+
+    def __init__(self, tokens: PushedTokens, key_set: KeySetSecret | None, jwks: Callable[[], bytes]) -> None:
+        self.tokens = tokens
+        self._key_set = key_set
+        self._jwks = jwks
+        self._taken: bytes | None = None
+        self.names = frozenset(tokens.secrets) | ({key_set.name} if key_set else frozenset())
+
+    def look(self, caller: str, name: str) -> Resource | Missing:
+        """What a caller that watches a name is to have."""
+        if self._key_set and name == self._key_set.name:
+            return self._key_set.resource
+        return self.tokens.look(caller, name) if name in self.tokens.secrets else Missing.ABSENT
+
+    def error(self, caller: str, name: str) -> Exception | None:
+        """Why there is nothing for a caller that watches a name, where there should be."""
+        return self.tokens.error(caller, name) if name in self.tokens.secrets else None
+
+    def watch(self, call: Call, names: Iterable[str], wake: Wake) -> None:
+        """Has a stream woken when something changes that it looks at."""
+        for name in names:
+            if self._key_set and name == self._key_set.name:
+                self._key_set.watch(wake)
+            elif name in self.tokens.secrets:
+                self.tokens.watch(call, name, wake)
+
+    def unwatch(self, caller: str, names: Iterable[str], wake: Wake) -> None:
+        """Ends that."""
+        for name in names:
+            if self._key_set and name == self._key_set.name:
+                self._key_set.unwatch(wake)
+            elif name in self.tokens.secrets:
+                self.tokens.unwatch(caller, name, wake)
+
+    def tick(self) -> None:
+        """Does what is due; to be called again and again."""
+        jwks = self._jwks()
+        if jwks != self._taken:
+            self._taken = jwks
+            self.tokens.replace_unpublished()
+            if self._key_set:
+                self._key_set.take(jwks)
+        self.tokens.tick()

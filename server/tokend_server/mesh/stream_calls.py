@@ -1,0 +1,136 @@
+"""The calls of streams: their callers are named, held to their limits and recorded as those of other calls are."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from tokend_server.access.authentication.client_certificates import ClientCertificates
+from tokend_server.access.build import AccessControl
+from tokend_server.access.ids import UniqueIds
+from tokend_server.clock import Clock
+from tokend_server.config import Listener
+from tokend_server.errors import TokendError
+from tokend_server.failures import log_defect, log_failure
+from tokend_server.mesh.tokens import MeshTokens
+from tokend_server.mesh.wanted_token import WantedToken
+from tokend_server.model import IssuedToken, Operation
+from tokend_server.rpc.call import CURRENT_CALL, Call, current_call
+from tokend_server.rpc.interceptors.audit import auditing
+from tokend_server.rpc.interceptors.authentication import identifying
+from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
+from tokend_server.rpc.interceptors.rate_limits import limiting
+from tokend_server.rpc.policy import Rule
+
+#: Seconds that a stream may take to be told who it is from, and that a token may take to be issued.
+_PATIENCE = 10.0
+
+_ISSUING = Method("tokend.v1.DeveloperIdentityService", Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY, "unary")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a stream shows of itself, as a context of grpcio tells it; it can be asked in any thread."""
+
+    source: str
+    metadata: Sequence[tuple[str, str | bytes]] = field(repr=False)
+    properties: Mapping[str, Any] = field(repr=False)
+
+    def peer(self) -> str:
+        """Where it comes from."""
+        return self.source
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        """Its metadata."""
+        return self.metadata
+
+    def auth_context(self) -> Mapping[str, Any]:
+        """What TLS tells."""
+        return self.properties
+
+    def time_remaining(self) -> float:
+        """A stream has no deadline, but does not wait for long to be known."""
+        return _PATIENCE
+
+
+#: Names the caller of a stream; raises `TokendError` where it may not go on.
+Identify: TypeAlias = Callable[[Shown], Call]
+
+
+def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
+    method: Method,
+    listener: Listener,
+    access: AccessControl,
+    certificates: ClientCertificates | None,
+    most_metadata_bytes: int,
+    clock: Clock,
+) -> tuple[Identify, Identify]:
+    """What names the callers of a method's streams, and what makes sure later that one is still the caller.
+
+    Both block. The former counts as a call of the caller's.
+    """
+    rules = {method.path: Rule.IDENTITY}
+    named: list[Layer] = [
+        beginning(
+            UniqueIds(os.urandom),
+            lambda: None,
+            clock,
+            unix_socket=listener.is_unix_socket,
+            most_bytes=most_metadata_bytes,
+        ),
+        checking(
+            limiting_metadata(most_metadata_bytes),
+            identifying(access.authenticators(listener), rules, certificates),
+        ),
+    ]
+    first = _layered(method, [*named, limiting(access.limits)], lambda _request, _context: current_call())
+    again = _layered(method, named, lambda _request, _context: current_call())
+    return (lambda shown: _alone(first, None, shown)), (lambda shown: _alone(again, None, shown))
+
+
+def issuing_to(
+    access: AccessControl, tokens: MeshTokens, clock: Clock
+) -> Callable[[Call, str, WantedToken], IssuedToken]:
+    """What issues the token of a secret's name to the caller of a stream, as a call of its own."""
+    new_id = UniqueIds(os.urandom)
+    layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting(access.limits)]
+    behavior = _layered(_ISSUING, layers, lambda wanted, _context: tokens.token_for(wanted))
+
+    def issue(stream: Call, name: str, wanted: WantedToken) -> IssuedToken:
+        call = replace(
+            stream,
+            method=_ISSUING.name,
+            request_id=new_id(),
+            presented=stream.presented._replace(waits_until=clock.monotonic() + _PATIENCE),
+            mapping=name,
+        )
+        CURRENT_CALL.set(call)
+        try:
+            issued: IssuedToken = behavior(wanted, None)
+        except TokendError as error:
+            log_failure(call.method, error)
+            raise
+        except Exception as error:
+            log_defect(call.method, error, call.request_id)
+            raise
+        finally:
+            CURRENT_CALL.set(None)
+        return issued
+
+    return issue
+
+
+def _layered(method: Method, layers: Sequence[Layer], behavior: Behavior) -> Behavior:
+    for layer in reversed(layers):
+        behavior = layer(method, behavior)
+    return behavior
+
+
+def _alone(behavior: Behavior, request: object, shown: Shown) -> Call:
+    """Does it, and leaves nothing of the call with the thread."""
+    try:
+        call: Call = behavior(request, shown)
+    finally:
+        CURRENT_CALL.set(None)
+    return call

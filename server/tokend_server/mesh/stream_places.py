@@ -1,0 +1,49 @@
+"""How many streams there are, and whose: none keeps the others out."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from tokend_server.errors import TooManyRequests
+
+#: Seconds after which a stream that was refused may be tried again.
+_RETRY_AFTER = 5.0
+
+
+class StreamPlaces:
+    """Places for streams.
+
+    When all are taken, further streams are refused to parties that have their share of them, and to no other: so there
+    may be one more for each party that has fewer.
+
+    Args:
+        most: How many there are.
+        most_of_party: How many a party may have.
+        on_refusal: Called for each refusal.
+    """
+
+    def __init__(self, most: int, most_of_party: int, on_refusal: Callable[[], object]) -> None:
+        self._most = most
+        self._most_of_party = most_of_party
+        self._on_refusal = on_refusal
+        self._of: Counter[str] = Counter()
+        self.taken = 0
+
+    def take(self, party: str) -> None:
+        """Takes a place.
+
+        Raises:
+            TooManyRequests: There is none for the party.
+        """
+        share = max(1, self._most // max(1, len(self._of)))
+        if self._of[party] >= (self._most_of_party if self.taken < self._most else min(share, self._most_of_party)):
+            self._on_refusal()
+            raise TooManyRequests("Too many streams.", retry_after=_RETRY_AFTER)
+        self._of[party] += 1
+        self.taken += 1
+
+    def give_back(self, party: str) -> None:
+        """Gives one back."""
+        self.taken -= 1
+        self._of[party] -= 1
+        if not self._of[party]:
+            del self._of[party]

@@ -1,0 +1,213 @@
+"""credential_injector.yaml beside a service that calls: each of its requests carries the token that tokend pushes."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from tests.clients.served import free_ports
+from tests.envoy.examples import PATIENCE, Envoy, example
+from tests.fakes.clock import FakeClock
+from tests.support.authority import Authority
+
+from tokend_server import app
+from tokend_server.app import Service
+from tokend_server.config import Config
+
+HOST = "127.0.0.1"
+POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
+CALLER = "spiffe://acme.internal/ns/shop/sa/checkout"
+TOKEN = "checkout-token"
+REFRESH = 300
+
+_LOOK_AGAIN = 0.02
+
+
+class _App(BaseHTTPRequestHandler):
+    """Answers with the headers that have reached it."""
+
+    def do_GET(self) -> None:
+        body = json.dumps([[name.lower(), value] for name, value in self.headers.items()]).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+        """Says nothing."""
+
+
+@dataclass
+class Place:
+    """A tokend that can be restarted, and whose clock stands still until it is moved.
+
+    Attributes:
+        directory: Its files.
+        port: Where it serves secrets.
+        upstream: The port of what the service calls.
+    """
+
+    directory: Path
+    port: int
+    upstream: int
+    clock: FakeClock = field(default_factory=lambda: FakeClock(time.time()))
+    callers: tuple[str, ...] = (CALLER,)
+    _service: Service | None = None
+
+    def __post_init__(self) -> None:
+        servers, clients = Authority("servers"), Authority("clients")
+        server, caller = servers.server(HOST), clients.client(uris=[CALLER])
+        for name, content in {
+            "tls.crt": server.certificate,
+            "tls.key": server.private_key,
+            "servers.crt": servers.certificate,
+            "clients.crt": clients.certificate,
+            "caller.crt": caller.certificate,
+            "caller.key": caller.private_key,
+        }.items():
+            (self.directory / name).write_bytes(content)
+
+    def start(self) -> None:
+        config: dict[str, Any] = {
+            "data_dir": self.directory,
+            "grpc": {"listen": [f"{HOST}:0"], "threads": 2, "drain_grace_seconds": 5},
+            "issuer": {"listen": f"{HOST}:0"},
+            "ops": {"listen": f"{HOST}:0"},
+            "policy": {
+                "shop": {
+                    "callers": [*self.callers, "anonymous"],
+                    "pools": [POOL_ID],
+                    "operations": ["GetOpenIdTokenForDeveloperIdentity"],
+                }
+            },
+            "sds": {
+                "listen": [f"{HOST}:{self.port}"],
+                "tls_certificate_file": self.directory / "tls.crt",
+                "tls_private_key_file": self.directory / "tls.key",
+                "tls_client_ca_file": self.directory / "clients.crt",
+                "identify_by": ["mutual_tls"],
+                "tokens": {TOKEN: {"identity_pool_id": POOL_ID}},
+            },
+            "pools": {POOL_ID: {"developer_provider_name": "login.example", "signing_algorithm": "ES256"}},
+        }
+        self._service = app.start(Config(**config), self.clock)
+
+    def stop(self) -> None:
+        if self._service:
+            self._service.stop()
+            self._service = None
+
+    def envoy(self, directory: Path, api_type: str) -> Envoy:
+        directory.mkdir()
+        values = {
+            "port_value: 15001": "port_value: 0",
+            "port_value: 50061": f"port_value: {self.port}",
+            "port_value: 8080": f"port_value: {self.upstream}",
+            "{ san_type: DNS, matcher: { exact: tokend.acme.internal } }": (
+                f"{{ san_type: IP_ADDRESS, matcher: {{ exact: {HOST} }} }}"
+            ),
+            "/etc/envoy/": f"{self.directory}/",
+            "api_type: DELTA_GRPC": f"api_type: {api_type}",
+            "initial_fetch_timeout: 5s": "initial_fetch_timeout: 1s",
+            "base_interval: 0.5s, max_interval: 5s": "base_interval: 0.1s, max_interval: 0.5s",
+        }
+        return Envoy(example("credential_injector.yaml", values), directory)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with ThreadingHTTPServer((HOST, 0), _App) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        (port,) = free_ports(1)
+        place = Place(tmp_path_factory.mktemp("tokend"), port, server.server_port)
+        place.start()
+        yield place
+        place.stop()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module", params=["DELTA_GRPC", "GRPC"])
+def envoy(place: Place, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Envoy]:
+    with place.envoy(tmp_path_factory.mktemp("envoy") / request.param, request.param) as running:
+        yield running
+
+
+def authorization(envoy: Envoy, headers: dict[str, str] | None = None) -> list[str]:
+    """What reaches the called service in the header `authorization`."""
+    response = httpx.get(f"http://{envoy.address}/", headers=headers, trust_env=False, timeout=PATIENCE)
+    assert response.status_code == HTTPStatus.OK
+    return [value for name, value in response.json() if name == "authorization"]
+
+
+def token(envoy: Envoy) -> str:
+    (value,) = authorization(envoy)
+    scheme, _, text = value.partition(" ")
+    assert scheme == "Bearer"
+    return text
+
+
+def claims(text: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = jwt.decode(text, options={"verify_signature": False})
+    return decoded
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(_LOOK_AGAIN)
+
+
+def wait_for_another(envoy: Envoy, before: str) -> str:
+    wait_until(lambda: token(envoy) != before)
+    return token(envoy)
+
+
+def test_requests_carry_the_services_own_token(envoy: Envoy) -> None:
+    assert claims(token(envoy))["amr"][-1] == f"login.example:{POOL_ID}:{CALLER}"
+
+
+def test_what_the_service_sends_itself_goes_no_further(envoy: Envoy) -> None:
+    (value,) = authorization(envoy, {"authorization": "Bearer of-another"})
+    assert value == f"Bearer {token(envoy)}"
+
+
+def test_a_token_is_replaced_before_its_refresh_time(place: Place, envoy: Envoy) -> None:
+    before = token(envoy)
+    place.clock.advance(REFRESH - 1)
+    after = wait_for_another(envoy, before)
+    assert claims(before)["iat"] < claims(after)["iat"] < claims(before)["iat"] + REFRESH
+    assert claims(after)["sub"] == claims(before)["sub"]
+
+
+def test_a_restart_of_tokend_is_survived(place: Place, envoy: Envoy) -> None:
+    before = token(envoy)
+    place.stop()
+    assert token(envoy) == before
+    place.clock.advance(1)
+    place.start()
+    after = wait_for_another(envoy, before)
+    assert claims(after)["sub"] == claims(before)["sub"]
+
+
+def test_without_a_token_no_request_goes_out(place: Place, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    nothing = Place(tmp_path, port, place.upstream)
+    with nothing.envoy(tmp_path / "envoy", "DELTA_GRPC") as alone:
+        answer = httpx.get(f"http://{alone.address}/", trust_env=False, timeout=PATIENCE)
+        assert answer.status_code == HTTPStatus.UNAUTHORIZED
+        nothing.start()
+        try:
+            wait_until(lambda: httpx.get(f"http://{alone.address}/", trust_env=False).status_code == HTTPStatus.OK)
+        finally:
+            nothing.stop()

@@ -1,0 +1,203 @@
+"""The listeners of secrets: who calls by TLS and unix sockets, limits, and what befalls the store."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import jwt
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.mesh.secret_streams import OPTIONS, Stream, connection, delta, secrets_of
+from tests.support.authority import Authority, Identification
+
+from tokend_server import app
+from tokend_server.app import Service
+from tokend_server.config import Config
+from tokend_server.errors import ConfigError
+
+POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
+CALLER = "spiffe://acme.internal/ns/shop/sa/checkout"
+TOKEN = "token"
+A_DAY = 86_400
+
+
+def configuration(directory: Path, **sds: Any) -> Config:  # noqa: ANN401 - settings
+    pool = {"developer_provider_name": "login.example", "signing_algorithm": "ES256"}
+    everything = {"callers": ["**"], "pools": ["*"], "operations": ["*"]}
+    return Config.model_validate(
+        {
+            "data_dir": directory,
+            "grpc": {"listen": ["127.0.0.1:0"], "threads": 2, "drain_grace_seconds": 5},
+            "issuer": {"listen": "127.0.0.1:0"},
+            "ops": {"listen": "127.0.0.1:0"},
+            "policy": {"everything": everything},
+            "sds": {
+                "listen": ["127.0.0.1:0"],
+                "tokens": {TOKEN: {"identity_pool_id": POOL_ID, "user": "batch"}},
+                **sds,
+            },
+            "pools": {POOL_ID: pool},
+        }
+    )
+
+
+@contextmanager
+def serving(config: Config, clock: FakeClock | None = None) -> Iterator[Service]:
+    service = app.start(config, clock)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+class Certificates:
+    """Files of a listener with mutual TLS, and a client's certificate."""
+
+    def __init__(self, directory: Path) -> None:
+        self._servers, clients = Authority("servers"), Authority("clients")
+        server = self._servers.server("127.0.0.1")
+        self.client = clients.client(uris=[CALLER])
+        self.settings: dict[str, Any] = {"identify_by": ["mutual_tls"]}
+        for name, content in {
+            "tls_certificate_file": server.certificate,
+            "tls_private_key_file": server.private_key,
+            "tls_client_ca_file": clients.certificate,
+        }.items():
+            path = directory / name
+            path.write_bytes(content)
+            self.settings[name] = path
+
+    @contextmanager
+    def connection(self, address: str, client: Identification | None) -> Iterator[grpc.Channel]:
+        shown = (client.private_key, client.certificate) if client else (None, None)
+        credentials = grpc.ssl_channel_credentials(self._servers.certificate, *shown)
+        with grpc.secure_channel(address, credentials, OPTIONS) as channel:
+            yield channel
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+def user_of(token: str) -> str:
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    user: str = claims["amr"][-1]
+    return user.removeprefix(f"login.example:{POOL_ID}:")
+
+
+def own_token(certificates: Certificates) -> dict[str, Any]:
+    return {**certificates.settings, "tokens": {TOKEN: {"identity_pool_id": POOL_ID}}}
+
+
+def test_a_certificate_names_the_caller(certificates: Certificates, tmp_path: Path) -> None:
+    with (
+        serving(configuration(tmp_path, **own_token(certificates))) as service,
+        certificates.connection(service.sds_addresses[0], certificates.client) as channel,
+        Stream(channel, "DeltaSecrets") as stream,
+    ):
+        assert user_of(secrets_of(stream.ask(delta(TOKEN)))[TOKEN]) == CALLER
+
+
+def test_a_stranger_without_a_certificate_has_no_connection(certificates: Certificates, tmp_path: Path) -> None:
+    with (
+        serving(configuration(tmp_path, **own_token(certificates))) as service,
+        certificates.connection(service.sds_addresses[0], None) as channel,
+        Stream(channel, "DeltaSecrets") as stream,
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            stream.receive()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_stream_ends_with_the_certificate_of_its_caller(certificates: Certificates, tmp_path: Path) -> None:
+    clock = FakeClock(time.time())
+    with (
+        serving(configuration(tmp_path, **own_token(certificates)), clock) as service,
+        certificates.connection(service.sds_addresses[0], certificates.client) as channel,
+        Stream(channel, "DeltaSecrets") as stream,
+    ):
+        stream.acknowledge(stream.ask(delta(TOKEN)))
+        clock.advance(2 * A_DAY)
+        with pytest.raises(grpc.RpcError) as caught:
+            stream.receive()
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert "expired" in str(caught.value.details())
+
+
+def test_a_unix_socket_is_for_the_servers_user_and_group(tmp_path: Path) -> None:
+    path = tmp_path / "sds.sock"
+    with serving(configuration(tmp_path, listen=[f"unix:{path}"])) as service:
+        assert path.stat().st_mode & 0o777 == 0o660
+        with connection(service.sds_addresses[0]) as channel, Stream(channel, "DeltaSecrets") as stream:
+            assert user_of(secrets_of(stream.ask(delta(TOKEN)))[TOKEN]) == "batch"
+
+
+def test_a_caller_has_no_more_streams_than_its_limit(tmp_path: Path) -> None:
+    with (
+        serving(configuration(tmp_path, max_streams_of_caller=1)) as service,
+        connection(service.sds_addresses[0]) as channel,
+    ):
+        with Stream(channel, "DeltaSecrets") as one, Stream(channel, "DeltaSecrets") as two:
+            one.ask(delta(TOKEN))
+            with pytest.raises(grpc.RpcError) as caught:
+                two.ask(delta(TOKEN))
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with connection(service.sds_addresses[0]) as other, Stream(other, "DeltaSecrets") as three:
+            assert secrets_of(three.ask(delta(TOKEN)))
+
+
+def test_a_taken_address_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    with serving(configuration(tmp_path)) as service, pytest.raises(ConfigError) as caught:
+        app.start(configuration(tmp_path, listen=[service.sds_addresses[0]]))
+    assert "sds.listen: cannot listen on" in str(caught.value.problems)
+
+
+def late_tokens(service: Service) -> float:
+    text = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
+    (line,) = [each for each in text.splitlines() if each.startswith("tokend_sds_tokens_late ")]
+    return float(line.split()[1])
+
+
+def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
+    clock = FakeClock()
+    database = tmp_path / "tokend.db"
+    with (
+        serving(configuration(tmp_path), clock) as service,
+        connection(service.sds_addresses[0]) as channel,
+        Stream(channel, "DeltaSecrets") as stream,
+    ):
+        before = secrets_of(stream.ask(delta(TOKEN)))[TOKEN]
+        database.rename(tmp_path / "away.db")
+        clock.advance(300)
+        while not late_tokens(service):
+            time.sleep(0.05)  # another thread gives no event to await
+        (tmp_path / "away.db").rename(database)
+        clock.advance(60)
+        after = secrets_of(stream.receive())[TOKEN]
+    assert user_of(after) == user_of(before)
+    assert after != before
+
+
+def test_no_thread_is_left(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with serving(configuration(tmp_path)):
+        names = {thread.name for thread in threading.enumerate()}
+        assert "sds" in names
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not [name for name in left if name.startswith("sds")]
+
+
+def test_without_the_extra_the_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tokend_server.mesh.protos", "tokend_server.mesh.sds_messages"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "tokend_envoy_proto", None)
+    with pytest.raises(ConfigError) as caught:
+        app.start(configuration(tmp_path))
+    assert "sds: needs tokend-server[envoy] to be installed" in str(caught.value.problems)

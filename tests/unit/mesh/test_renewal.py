@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokend_server.errors import (
+    CallerNotAllowed,
+    DeadlineExceeded,
+    EngineCredentialsRejected,
+    EngineUnavailable,
+    NotAuthorized,
+    TooManyRequests,
+)
+from tokend_server.mesh.renewal import is_refusal, renewal_time, retry_delay
+
+SHARES = st.floats(0, 1)
+UNAVAILABLE = EngineUnavailable("down")
+
+
+@given(SHARES, st.integers(60, 86_400))
+def test_a_token_is_replaced_before_its_refresh_time_and_not_long_before(share: float, seconds: int) -> None:
+    now = 1_800_000_000.0
+    assert now + 0.6 * seconds <= renewal_time(now, now + seconds, share) <= now + 0.95 * seconds
+
+
+def test_tokens_that_were_issued_at_once_are_replaced_over_a_third_of_the_time() -> None:
+    first, last = (renewal_time(0.0, 300, share) for share in (0, 1))
+    assert (first, last) == (180, 285)
+
+
+@pytest.mark.parametrize("refresh_time", [0.5, 0.0, -100.0])
+def test_a_token_that_is_past_its_refresh_time_is_not_asked_for_at_once(refresh_time: float) -> None:
+    assert renewal_time(0.0, refresh_time, 0.5) == 1
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (10_000, 60)])
+def test_retries_are_further_and_further_apart(failures: int, seconds: float) -> None:
+    assert retry_delay(failures, UNAVAILABLE, 1) == seconds
+    assert retry_delay(failures, UNAVAILABLE, 0) == seconds / 2
+
+
+def test_a_retry_waits_as_long_as_it_is_told_to() -> None:
+    assert retry_delay(1, TooManyRequests("slowly", retry_after=20.0), 1) == 20
+
+
+def test_a_refusal_is_seldom_tried_again() -> None:
+    assert retry_delay(1, CallerNotAllowed("no"), 1) == 300
+
+
+@pytest.mark.parametrize(
+    ("error", "refuses"),
+    [
+        (CallerNotAllowed("no"), True),
+        (NotAuthorized("no"), True),
+        (UNAVAILABLE, False),
+        (EngineCredentialsRejected("no"), False),
+        (DeadlineExceeded(), False),
+        (RuntimeError("a defect"), False),
+    ],
+)
+def test_a_refusal_is_the_callers(error: Exception, refuses: bool) -> None:  # noqa: FBT001 - a row of the table
+    assert is_refusal(error) is refuses
