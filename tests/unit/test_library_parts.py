@@ -12,6 +12,7 @@ from typing import Any
 import botocore.session
 import joserfc.jwk
 import opentelemetry.instrumentation.grpc as otel_grpc
+import prometheus_client
 import psycopg
 import pytest
 import urllib3.connection
@@ -19,6 +20,7 @@ from botocore.credentials import RefreshableCredentials
 from botocore.httpsession import URLLib3Session
 from botocore.retries import standard
 from grpc import _server
+from prometheus_client.values import MutexValue
 
 from tokend_server.library_parts import UnsupportedLibraryError
 
@@ -27,6 +29,7 @@ GRPC, BOTOCORE = "rpc.grpc_internals", "aws.botocore_internals"
 CALL_POOLS, STREAM_POOLS = (f"thread pools for the {each} of one method" for each in ("calls", "streams"))
 OTEL, JOSERFC, URLLIB3 = "tracing.opentelemetry_internals", "oidc.joserfc_internals", "oidc.urllib3_internals"
 PSYCOPG = "engines.local.stores.postgresql.psycopg_internals"
+PROMETHEUS = "prometheus_internals"
 
 
 COGNITO_POOL = """
@@ -83,6 +86,8 @@ CHANGES: list[tuple[str, object, str, object, str]] = [
     (PSYCOPG, psycopg.Connection, "commit", nothing, "one method in which connections wait"),
     (PSYCOPG, psycopg.waiting, "wait", nothing, "an error that ends a wait"),
     (PSYCOPG, psycopg.errors, "_WaitTimeout", None, "an error that ends a wait"),
+    (PROMETHEUS, MutexValue, "inc", nothing, "values that counters add to"),
+    (PROMETHEUS, prometheus_client.Histogram, "_metric_init", nothing, "buckets that histograms count in"),
 ]
 
 
@@ -94,7 +99,7 @@ def load(module: str) -> None:
     spec.loader.exec_module(module_from_spec(spec))
 
 
-@pytest.mark.parametrize("module", [GRPC, BOTOCORE, OTEL, JOSERFC, URLLIB3, PSYCOPG])
+@pytest.mark.parametrize("module", [GRPC, BOTOCORE, OTEL, JOSERFC, URLLIB3, PSYCOPG, PROMETHEUS])
 def test_what_is_installed_has_all_parts(module: str) -> None:
     load(module)
 

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from prometheus_client import Counter
-
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import TokendError
@@ -19,6 +17,7 @@ from tokend_server.model import (
     TokenRequest,
     UnlinkRequest,
 )
+from tokend_server.prometheus_internals import counting, observing
 
 _Request = TypeVar("_Request")
 _Result = TypeVar("_Result")
@@ -36,9 +35,13 @@ class Series:
     def __init__(self, kind: str, pool: str, metrics: Metrics) -> None:
         self.kind = kind
         self.failures = metrics.engine_failures
-        self.tokens_issued = _Children(lambda alg: metrics.tokens_issued.labels(kind, pool, alg))
-        self.seconds = {operation: metrics.engine_seconds.labels(kind, operation) for operation in Operation}
-        self.outcomes = {outcome: metrics.identities.labels(kind, pool, outcome.value) for outcome in IdentityOutcome}
+        self.count_tokens = _Counters(lambda alg: counting(metrics.tokens_issued.labels(kind, pool, alg)))
+        self.observe_seconds = {
+            operation: observing(metrics.engine_seconds.labels(kind, operation)) for operation in Operation
+        }
+        self.count_outcomes = {
+            outcome: counting(metrics.identities.labels(kind, pool, outcome.value)) for outcome in IdentityOutcome
+        }
 
 
 class ObservedEngine:
@@ -55,9 +58,9 @@ class ObservedEngine:
         self._clock = clock
         self._kind = series.kind
         self._failures = series.failures
-        self._tokens_issued = series.tokens_issued
-        self._seconds = series.seconds
-        self._outcomes = series.outcomes
+        self._count_tokens = series.count_tokens
+        self._observe_seconds = series.observe_seconds
+        self._count_outcomes = series.count_outcomes
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         issued = self._measure(
@@ -67,8 +70,8 @@ class ObservedEngine:
             deadline,
         )
         if issued.outcome is not None:
-            self._outcomes[issued.outcome].inc()
-        self._tokens_issued[issued.algorithm].inc()
+            self._count_outcomes[issued.outcome](1)
+        self._count_tokens[issued.algorithm](1)
         return issued
 
     def lookup_developer_identity(self, request: LookupRequest, deadline: Deadline) -> DeveloperIdentity:
@@ -80,7 +83,7 @@ class ObservedEngine:
         identity_id = self._measure(
             Operation.MERGE_DEVELOPER_IDENTITIES, self._engine.merge_developer_identities, request, deadline
         )
-        self._outcomes[IdentityOutcome.MERGED].inc()
+        self._count_outcomes[IdentityOutcome.MERGED](1)
         return identity_id
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
@@ -103,15 +106,15 @@ class ObservedEngine:
             self._failures.labels(self._kind, operation, "INTERNAL").inc()
             raise
         finally:
-            self._seconds[operation].observe(self._clock.monotonic() - started)
+            self._observe_seconds[operation](self._clock.monotonic() - started)
 
 
-class _Children(dict[str, Counter]):
-    """The children of a counter by their last label; each is looked up once."""
+class _Counters(dict[str, Callable[[float], None]]):
+    """What counts in the series of a counter by their last label; each is looked up once."""
 
-    def __init__(self, child: Callable[[str], Counter]) -> None:
+    def __init__(self, counting_of: Callable[[str], Callable[[float], None]]) -> None:
         super().__init__()
-        self._child = child
+        self._counting_of = counting_of
 
-    def __missing__(self, label: str) -> Counter:
-        return self.setdefault(label, self._child(label))
+    def __missing__(self, label: str) -> Callable[[float], None]:
+        return self.setdefault(label, self._counting_of(label))

@@ -177,7 +177,7 @@ class SdsService:
         recorder = self._recorder(method)
 
         async def guarded(request: Any, context: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-            recorder.started.inc()
+            recorder.count_started(1)
             began = self._clock.monotonic()
             code = grpc.StatusCode.CANCELLED
             try:

@@ -9,6 +9,8 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from tokend_server.clock import Clock
 from tokend_server.metrics import Metrics
+from tokend_server.prometheus_internals import counting
+from tokend_server.prometheus_internals import observing as observing_times
 from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, method_kind
 
@@ -43,8 +45,8 @@ def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
     recorder = Recorder(UNKNOWN_METHOD, metrics)
 
     def count() -> None:
-        recorder.started.inc()
-        recorder.handled[grpc.StatusCode.UNIMPLEMENTED].inc()
+        recorder.count_started(1)
+        recorder.count_handled[grpc.StatusCode.UNIMPLEMENTED](1)
 
     return count
 
@@ -60,8 +62,8 @@ def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) ->
 
     def count(path: str, code: grpc.StatusCode) -> None:
         recorder = recorders.get(path, unknown)
-        recorder.started.inc()
-        recorder.handled[code].inc()
+        recorder.count_started(1)
+        recorder.count_handled[code](1)
 
     return count
 
@@ -82,20 +84,26 @@ class Recorder:
 
     def __init__(self, method: Method, metrics: Metrics) -> None:
         labels = (method.kind, method.service, method.name)
-        self.started = metrics.grpc_server_started.labels(*labels)
-        self.seconds = metrics.grpc_server_handling_seconds.labels(*labels)
-        self.handled = {code: metrics.grpc_server_handled.labels(*labels, code_label(code)) for code in grpc.StatusCode}
+        self.count_started = counting(metrics.grpc_server_started.labels(*labels))
+        self._seconds = metrics.grpc_server_handling_seconds.labels(*labels)
+        self._observe_seconds = observing_times(self._seconds)
+        self.count_handled = {
+            code: counting(metrics.grpc_server_handled.labels(*labels, code_label(code))) for code in grpc.StatusCode
+        }
 
     def finish(self, code: grpc.StatusCode, seconds: float, call: Call | None = None) -> None:
         """Counts a call that is over; where it belongs to a trace, that is an exemplar of its time (OpenMetrics)."""
-        self.handled[code].inc()
-        self.seconds.observe(seconds, {"trace_id": call.trace_id} if call and call.trace_id else None)
+        self.count_handled[code](1)
+        if call and call.trace_id:
+            self._seconds.observe(seconds, {"trace_id": call.trace_id})
+        else:
+            self._observe_seconds(seconds)
 
 
 def _observe_unary(recorder: Recorder, behavior: Behavior, clock: Clock) -> Behavior:
     @wraps(behavior)
     def observed(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
-        recorder.started.inc()
+        recorder.count_started(1)
         started = clock.monotonic()
         code = grpc.StatusCode.UNKNOWN
         try:
@@ -115,7 +123,7 @@ def _observe_unary(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beha
 def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Behavior:
     @wraps(behavior)
     def observed(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-        recorder.started.inc()
+        recorder.count_started(1)
         started = clock.monotonic()
         # A stream goes on after its behavior has returned, and ends without its doing when the caller turns away.
         ending = grpc.StatusCode.CANCELLED

@@ -10,6 +10,7 @@ from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import Change, Reading, Store
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login, NumericDate, Secret
+from tokend_server.prometheus_internals import observing
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -29,8 +30,8 @@ class ObservedStore:
         self._store = store
         self._before_change = before_change
         self._clock = clock
-        self._seconds = {
-            operation: metrics.store_seconds.labels(operation)
+        self._observe_seconds = {
+            operation: observing(metrics.store_seconds.labels(operation))
             for operation in (
                 "check",
                 "owners",
@@ -120,4 +121,4 @@ class ObservedStore:
         try:
             return call(*arguments, **named)
         finally:
-            self._seconds[operation].observe(self._clock.monotonic() - started)
+            self._observe_seconds[operation](self._clock.monotonic() - started)
