@@ -153,7 +153,7 @@ class _Stop:
 
 def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:
     check(settings.tokend)
-    print(f"{len(settings.tokens)} tokens: {', '.join(token.name for token in settings.tokens)}")  # noqa: T201
+    print(f"The configuration is good. Tokens: {', '.join(token.name for token in settings.tokens)}")  # noqa: T201
 
 
 def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:

@@ -18,7 +18,6 @@ from pydantic import (
 )
 
 from tokend_client.agent.owners import UNCHANGED, group_id, user_id
-from tokend_client.tokendctl.endpoint import read_target
 
 _SOCKET = "unix:"
 
@@ -38,7 +37,13 @@ def _absolute(path: object) -> Path:
 
 
 def _target(endpoint: str) -> str:
-    return read_target(endpoint).target
+    if not endpoint or not endpoint.isprintable() or " " in endpoint:
+        raise ValueError("must be an address")
+    if endpoint.startswith(("http://", "https://")):
+        raise ValueError(
+            "must be HOST:PORT, without http:// or https://: gRPC is spoken, by TLS unless plaintext = true"
+        )
+    return endpoint
 
 
 def _name(name: str) -> str:

@@ -10,6 +10,7 @@ from tokend_client.channel import tls_credentials
 from tokend_client.client import Client
 from tokend_client.errors import Closed
 from tokend_client.model import Token, TokenRequest
+from tokend_client.turns import REFRESHES_AT_A_TIME
 
 _LOG = logging.getLogger("tokend_client.agent")
 
@@ -42,6 +43,7 @@ class Connection:
         self._service = service
         self._lock = threading.Lock()
         self._is_closed = False
+        self._turns = threading.BoundedSemaphore(REFRESHES_AT_A_TIME)
         self._content = _content(service)
         self._client = _client(service, self._content)
         #: The one before, whose calls end by themselves.
@@ -53,7 +55,8 @@ class Connection:
         Raises:
             TokendError: The call failed.
         """
-        return self._current().get_token(request, timeout=self._service.timeout_seconds)
+        with self._turns:
+            return self._current().get_token(request, timeout=self._service.timeout_seconds)
 
     def close(self) -> None:
         """Ends the calls that run, and those to come."""

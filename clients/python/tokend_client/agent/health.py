@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from tokend_client.agent.configuration import Health
 from tokend_client.agent.keeper import Status
 
-#: Seconds that a client may take for its request.
+#: Seconds that a client may take for its request and the answer.
 _PATIENCE = 5.0
 
 #: Connections at a time; more wait in the queue of the socket.
@@ -34,18 +34,25 @@ class HealthServer:
         settings: Where.
         statuses: The state of each token now.
         metrics: The page of metrics.
+        patience: Seconds that a client may take.
 
     Raises:
         OSError: The address cannot be had.
     """
 
     def __init__(
-        self, settings: Health, statuses: Callable[[], Sequence[Status]], metrics: Callable[[], bytes]
+        self,
+        settings: Health,
+        statuses: Callable[[], Sequence[Status]],
+        metrics: Callable[[], bytes],
+        *,
+        patience: float = _PATIENCE,
     ) -> None:
         self._statuses = statuses
         self._metrics = metrics
         self._socket_path = settings.socket_path
         self._server = _server(settings, self._answer)
+        self._server.patience = patience
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
         )
@@ -98,6 +105,7 @@ def _shown(status: Status) -> dict[str, Any]:
 
 class _Threads(ThreadingMixIn):
     daemon_threads = True
+    patience = _PATIENCE
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - the base's
         self._free = threading.BoundedSemaphore(_AT_A_TIME)
@@ -105,16 +113,30 @@ class _Threads(ThreadingMixIn):
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
         self._free.acquire()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
+        # A timeout of the socket counts from each byte, and a byte at a time would buy any time.
+        cut = threading.Timer(self.patience, _cut, (request,))
+        cut.daemon = True
+        cut.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            cut.cancel()
             self._free.release()
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:  # noqa: ANN401 - the base's
         """A client that goes away is nobody's concern."""
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Tcp(_Threads, TCPServer):
@@ -129,7 +151,7 @@ class _Unix(_Threads, UnixStreamServer):
     pass
 
 
-def _server(settings: Health, answer: Callable[[str], _Answer]) -> TCPServer:
+def _server(settings: Health, answer: Callable[[str], _Answer]) -> "_Tcp | _Unix":
     class Handler(_Handler):
         answer_for = staticmethod(answer)
 
@@ -155,7 +177,6 @@ def _remove_dead_socket(path: Path) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _PATIENCE
     server_version = "tokend-agent"
     sys_version = ""
     answer_for: Callable[[str], _Answer]

@@ -84,7 +84,8 @@ class Keeper:
         self._written: Token | None = None
         self._fetch_problem: str | None = None
         self._file_problem: str | None = None
-        self._told: tuple[str | None, bool] = (None, False)
+        self._told: tuple[str | None, ...] = (None, None)
+        self._told_expired = False
 
     @property
     def name(self) -> str:
@@ -197,17 +198,17 @@ class Keeper:
             _LOG.error("%s: the token has expired, and its file was removed", self.name)
 
     def _tell(self) -> None:
-        """Logs what is new, once."""
-        status = self.status()
-        before, was_expired = self._told
-        is_expired = status.state == "expired"
-        self._told = (status.problem, is_expired)
-        if status.problem and status.problem != before:
-            _LOG.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, status.problem)
-        if before and not status.problem:
+        """Logs what is new: the first problem of a kind as a warning."""
+        problems = (self._fetch_problem, self._file_problem)
+        for problem, before in zip(problems, self._told, strict=True):
+            if problem and problem != before:
+                _LOG.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, problem)
+        if any(self._told) and not any(problems):
             _LOG.info("%s: all is well again", self.name)
-        if is_expired and not was_expired:
+        is_expired = self.status().state == "expired"
+        if is_expired and not self._told_expired:
             _LOG.error("%s: the token in %s has expired", self.name, self._settings.file)
+        self._told, self._told_expired = problems, is_expired
 
     def _pause(self) -> float:
         pauses = [_LOOK]

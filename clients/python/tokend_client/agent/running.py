@@ -25,7 +25,8 @@ def keep(settings: AgentSettings, on_stop: OnStop) -> Sequence[str]:
     with Agent(settings) as agent:
         on_stop(agent.stop)
         where = f"; health at {agent.health_address}" if agent.health_address else ""
-        _LOG.info("tokend-agent/%s keeps %d tokens%s", client_version(), len(settings.tokens), where)
+        names = ", ".join(token.name for token in settings.tokens)
+        _LOG.info("tokend-agent/%s keeps the tokens: %s%s", client_version(), names, where)
         agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))
         if not agent.is_stopping:
             _LOG.info("ready: each file holds a valid token")

@@ -143,6 +143,19 @@ def test_plaintext_and_tls_exclude_each_other(toml: Toml, server: FakeTokendServ
     assert [each.split(" ")[1] for each in problems(toml(wrong))] == ["client_certificate_file", "plaintext"]
 
 
+@pytest.mark.parametrize("endpoint", ["tokend:50051", "dns:///tokend:50051", "unix:/run/tokend.sock", "[::1]:50051"])
+def test_endpoints_are_what_grpc_knows(endpoint: str) -> None:
+    assert service(endpoint=endpoint).endpoint == endpoint
+
+
+@pytest.mark.parametrize("endpoint", ["", "https://tokend:50051", "http://tokend", "a b:1", "a\n:1"])
+def test_urls_are_no_endpoints(toml: Toml, server: FakeTokendServer, directory: Path, endpoint: str) -> None:
+    wrong = document(server, directory)
+    wrong["tokend"]["endpoint"] = endpoint
+    (found,) = problems(toml(wrong))
+    assert found.startswith("tokend.endpoint: must be")
+
+
 def service(**settings: object) -> Service:
     return Service.model_validate({"endpoint": "tokend.example.internal:443"} | settings)
 

@@ -299,3 +299,23 @@ def test_what_a_killed_agent_has_left_is_removed(make_keeper: MakeKeeper, direct
     (directory / ".token.unfinished").write_text("half a tok", encoding="ascii")
     make_keeper().step()
     assert sorted(path.name for path in directory.iterdir()) == [".token.lock", "token"]
+
+
+def test_a_problem_of_another_kind_is_a_warning_of_its_own(
+    make_keeper: MakeKeeper,
+    directory: Path,
+    server: FakeTokendServer,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keeper = make_keeper()
+    keeper.step()
+    server.fail(Failure(ErrorReason.NOT_AUTHORIZED))
+    clock.advance(LIFE / 2)
+    keeper.step()
+    (directory / "token").unlink()
+    (directory / "token").mkdir()
+    keeper.step()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("no new token" in each for each in warnings)
+    assert any("a directory is in the way" in each for each in warnings)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -267,3 +268,29 @@ def test_a_pipe_in_the_way_keeps_nobody_waiting(directory: Path) -> None:
     assert file.read() is None
     file.write(b"one")
     assert file.read() == b"one"
+
+
+@as_root
+def test_who_may_not_give_files_away_is_told_and_writes_none() -> None:
+    """As another user, in a directory that is his: a file with another owner is not written with his own instead."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        os.chown(directory, 65_534, 65_534)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setgroups([])
+            os.setgid(65_534)
+            os.setuid(65_534)
+            file = token_file(directory, owner=0)
+            file.claim()
+            try:
+                file.write(b"one")
+            except FileProblem as problem:
+                os.write(write, str(problem).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(write)
+        with os.fdopen(read, "rb") as told:
+            assert b"CAP_CHOWN" in told.read()
+        assert [path.name for path in directory.iterdir()] == [".token.lock"]
