@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import tarfile
 import tomllib
@@ -16,6 +17,7 @@ from tests.clients.toolchains import ROOT, ended, need, run
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 README = (ROOT / "clients" / "python" / "README.md").read_text(encoding="utf-8")
+AGENT_PAGE = (ROOT / "clients" / "python" / "tokend-agent.md").read_text(encoding="utf-8")
 SMOKE = Path(__file__).with_name("python_smoke.py")
 
 DISTRIBUTIONS = ("tokend_client", "tokend_proto", "tokend_server")
@@ -68,6 +70,16 @@ def oldest(tmp_path_factory: pytest.TempPathFactory, dist: Path, environment: di
     oldest_of_all = ["--no-sources", "--resolution", "lowest-direct", "-r", str(requirements), "--all-extras"]
     run([*install, *oldest_of_all], directory, environment)
     run([*install, "--no-deps", "tokend-client"], directory, environment)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory, dist: Path, environment: dict[str, str]) -> Path:
+    """A project in which the command of the agent's page was run."""
+    directory = tmp_path_factory.mktemp("agent")
+    (install,) = re.findall(r"```sh\n(uv .*?)\n```", AGENT_PAGE)
+    for command in (["uv", "venv"], [str(dist) if word == "dist" else word for word in shlex.split(install)]):
+        run(command, directory, environment)
     return directory
 
 
@@ -146,8 +158,12 @@ def test_the_client_works_with_the_oldest_versions_that_it_allows(oldest: Path) 
     assert process.returncode == 0, process.stdout
 
 
-def test_the_agent_works_with_the_oldest_versions_that_it_allows(oldest: Path, tokend: ServerProcess) -> None:
-    config = oldest / "agent.toml"
+@pytest.mark.parametrize("project", ["agent", "oldest"])
+def test_the_agent_works_with_its_extra_and_with_the_oldest_versions_that_it_allows(
+    request: pytest.FixtureRequest, tokend: ServerProcess, project: str
+) -> None:
+    directory: Path = request.getfixturevalue(project)
+    config = directory / "agent.toml"
     config.write_text(
         f"""
 [tokend]
@@ -155,15 +171,16 @@ endpoint = "{tokend.endpoint}"
 plaintext = true
 [[tokens]]
 name = "orders"
-file = "{oldest}/token"
+file = "{directory}/token"
 identity_pool_id = "{POOL_ID}"
 logins = {{ "{DEVELOPER_PROVIDER}" = "orders" }}
 """,
         encoding="utf-8",
     )
-    process = ended([str(oldest / ".venv" / "bin" / "tokend-agent"), "run", "--once", "--config", str(config)], oldest)
+    command = [str(directory / ".venv" / "bin" / "tokend-agent"), "run", "--once", "--config", str(config)]
+    process = ended(command, directory)
     assert process.returncode == 0, process.stdout
-    assert (oldest / "token").read_text(encoding="ascii").count(".") == 2
+    assert (directory / "token").read_text(encoding="ascii").count(".") == 2
 
 
 @pytest.mark.parametrize(

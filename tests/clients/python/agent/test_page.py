@@ -1,12 +1,15 @@
 """clients/python/tokend-agent.md says what the code does."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from tests.clients.python.agent.conftest import Command
+from tests.clients.python.agent.running import RunningAgent
 from tests.clients.python.agent.settings import document
 from tests.clients.toolchains import ROOT
 
@@ -48,6 +51,39 @@ def test_the_first_configuration_is_good(tmp_path: Path) -> None:
     path.write_text(example, encoding="utf-8")
     (token,) = load(path).tokens
     assert (token.mode, token.group) == (0o640, 10_001)
+
+
+def test_the_first_commands_print_what_the_page_shows(tmp_path: Path, directory: Path, command: Command) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (shown,) = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    checks, runs = (text.splitlines() for text in shown.split("$ tokend-agent ")[1:])
+    caller = tmp_path / "caller"
+    caller.write_text("key", encoding="ascii")
+    with FakeTokendServer(algorithm="ES256") as server:
+        for written, meant in {
+            "tokend.example.internal:50051": server.endpoint,
+            'ca_file = "/etc/tokend/ca.crt"': "plaintext = true",
+            "/var/run/secrets/tokend/caller": str(caller),
+            "/run/orders": str(directory),
+            "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21": server.identity_pool_id,
+            "login.example.internal": server.developer_provider_name,
+            "10001": str(os.getegid()),
+        }.items():
+            assert written in example
+            example = example.replace(written, meant)
+        config = tmp_path / "agent.toml"
+        config.write_text(example + '[health]\nlisten = "127.0.0.1:0"\n', encoding="utf-8")
+        assert command(checks[0], "--config", config).stdout == checks[1] + "\n"
+        with RunningAgent(config) as agent:
+            agent.wait_for("ready: ")
+            assert agent.end() == 0
+            assert [form(line) for line in agent.log[: len(runs) - 1]] == [form(line) for line in runs[1:]]
+    assert runs[0] == "run"
+
+
+def form(line: str) -> str:
+    """A line of the log without what differs each time."""
+    return re.sub(r"(?<=127.0.0.1:)\d+|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "…", line)
 
 
 def test_the_defaults_are_those_of_the_page(

@@ -195,7 +195,7 @@ def test_a_token_that_has_expired_is_not_printed(
 
 def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     good = command("check-config", "--config", toml(document(server, directory)))
-    assert (good.returncode, good.stdout) == (0, "1 tokens: orders\n")
+    assert (good.returncode, good.stdout) == (0, "The configuration is good. Tokens: orders\n")
     bad = command("check-config", "--config", toml(document(server, directory, mode="0777", expired="burn")))
     assert bad.returncode == 253
     assert bad.stderr.startswith("tokend-agent: the configuration cannot be used:\n  tokens.orders.mode: ")
