@@ -115,7 +115,7 @@ class SqliteStore(SqlStore):
         if problem:
             _log.warning(
                 "the log beside the database still holds a private key that was removed, until it is overwritten",
-                extra={"key": kid, "problem": problem},
+                extra={"key_id": kid, "problem": problem},
             )
 
 

@@ -1,0 +1,84 @@
+"""The members of log lines are a promise: server/logs.md lists those that the code gives, and no others."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tokend_server import logs
+
+ROOT = Path(__file__).parents[2]
+SERVER = ROOT / "server" / "tokend_server"
+PAGE = (ROOT / "server" / "logs.md").read_text("utf-8")
+PROMISED = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+
+#: What the library of logging gives, or the formatter makes of it.
+OF_EVERY_LINE = {"time", "level", "logger", "message", "exc_info"}
+
+#: Makes members of the arguments with which it is called.
+NAMED_BY_ARGUMENTS = "log_problem"
+
+
+@cache
+def functions() -> dict[str, tuple[Path, ast.FunctionDef]]:
+    """All functions of the server by name, each with its file."""
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in SERVER.rglob("*.py")}
+    return {
+        f"{path}:{each.name}:{each.lineno}": (path, each)
+        for path, tree in trees.items()
+        for each in ast.walk(tree)
+        if isinstance(each, ast.FunctionDef)
+    }
+
+
+def given() -> Iterator[tuple[str, str]]:
+    """The members that calls of the log give, each with its place."""
+    for path, function in functions().values():
+        for call in [each for each in ast.walk(function) if isinstance(each, ast.Call)]:
+            place = f"{path.relative_to(SERVER)}:{call.lineno}"
+            for keyword in call.keywords:
+                if ast.unparse(call.func) == NAMED_BY_ARGUMENTS and keyword.arg:
+                    yield keyword.arg, place
+                if ast.unparse(call.func).startswith("_log.") and keyword.arg == "extra":
+                    yield from ((name, place) for name in _keys(keyword.value, path, function))
+
+
+def _keys(node: ast.expr | None, path: Path, function: ast.FunctionDef) -> Iterator[str]:
+    """The keys of the dictionary that an expression in a function has, as far as it can be read."""
+    if isinstance(node, ast.Dict):
+        yield from (key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
+    for part in _parts(node, function):
+        yield from _keys(part, path, function)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        found = [(file, each) for file, each in functions().values() if each.name == node.func.id]
+        for file, called in [each for each in found if each[0] == path] or found:
+            for each in [each for each in ast.walk(called) if isinstance(each, ast.Return)]:
+                yield from _keys(each.value, file, called)
+
+
+def _parts(node: ast.expr | None, function: ast.FunctionDef) -> list[ast.expr]:
+    """The expressions of which one takes the members of its own dictionary."""
+    match node:
+        case ast.Dict():
+            return [value for key, value in zip(node.keys, node.values, strict=True) if key is None]
+        case ast.BinOp(left=one, right=other) | ast.IfExp(body=one, orelse=other):
+            return [one, other]
+        case ast.DictComp():
+            return [node.generators[0].iter]
+        case ast.Call(func=ast.Attribute(attr="items", value=of)):
+            return [of]
+        case ast.Name():
+            assigned = [each for each in ast.walk(function) if isinstance(each, ast.Assign)]
+            return [each.value for each in assigned if node.id in map(ast.unparse, each.targets)]
+    return []
+
+
+def test_what_is_logged_is_promised() -> None:
+    found = list(given())
+    assert {name for name, _place in found} > {"problem", "listen", "exception", "reason", "kms_key", "generation"}
+    assert [(name, place) for name, place in found if name not in PROMISED] == []
+
+
+def test_what_is_promised_is_logged() -> None:
+    assert {name for name, _place in given()} | OF_EVERY_LINE | set(logs._OF_THE_CALL) == PROMISED  # noqa: SLF001
