@@ -1,0 +1,26 @@
+"""`uv run poe chart`: renders the plain manifests of Kubernetes from the Helm chart."""
+
+from pathlib import Path
+
+from tests.clients.toolchains import ended
+from tests.support.helm import helm
+
+DEPLOY = Path(__file__).parents[2] / "server" / "deploy"
+CHART = DEPLOY / "helm" / "tokend"
+VALUES = DEPLOY / "kubernetes" / "values.yaml"
+MANIFESTS = DEPLOY / "kubernetes" / "tokend.yaml"
+
+#: What Helm says of the file that is a link here, and a file in a package.
+_SAID_OF_THE_LINK = "found symbolic link"
+
+
+def render(*settings: str) -> str:
+    """What the chart renders with the values of the plain manifests, and others over them."""
+    options = [word for setting in settings for word in ("--set", setting)]
+    rendered = ended([str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), *options], CHART)
+    assert rendered.returncode == 0, rendered.stdout
+    return "".join(f"{line}\n" for line in rendered.stdout.splitlines() if _SAID_OF_THE_LINK not in line)
+
+
+if __name__ == "__main__":
+    MANIFESTS.write_text(render(), encoding="utf-8")
