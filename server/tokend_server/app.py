@@ -14,6 +14,7 @@ from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
+from tokend_server.mesh.build import Mesh
 from tokend_server.mesh.sds_build import build_sds
 from tokend_server.mesh.sds_server import SdsServer
 from tokend_server.metrics import Metrics
@@ -119,8 +120,10 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             config, issuer, metrics, clock, access.limits.new_identity, announcing(access.auditor, clock), issuers
         )
         undo.callback(engines.close)
-        developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock)
-        grpc_server = GrpcServer(config.grpc, developer_identity, access, metrics, clock, tracing)
+        mesh = Mesh(config, engines.is_published, metrics, clock)
+        developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget)
+        guests = mesh.services(developer_identity)
+        grpc_server = GrpcServer(config.grpc, developer_identity, access, metrics, clock, tracing, guests)
         undo.callback(grpc_server.stop, 0)
         patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)

@@ -177,6 +177,22 @@ class Metrics:
             "Tokens of streams that are past their refresh_time, or missing, because none could be issued.",
             registry=registry,
         )
+        self.ext_authz_checks = Counter(
+            "tokend_ext_authz_checks_total",
+            "Requests that Envoy asked about, by mapping and by what became of them: token, unauthenticated, denied, "
+            "failed or let_through.",
+            ("mapping", "result"),
+            registry=registry,
+        )
+        self.mesh_tokens = Counter(
+            "tokend_mesh_tokens_total",
+            "Tokens that proxies got, by what for and by where they came from: issued, shared or reused.",
+            ("use", "source"),
+            registry=registry,
+        )
+        self._mesh_tokens_kept = Gauge(
+            "tokend_mesh_tokens_kept", "Tokens that are kept to be given out again.", ("use",), registry=registry
+        )
         self.log_records_dropped = Counter(
             "tokend_log_records_dropped_total",
             "Log records that nothing took: standard error is full, closed or broken.",
@@ -258,6 +274,10 @@ class Metrics:
         """Reports how many streams of secrets there are, and how many of their tokens are late."""
         self._sds_streams.set_function(streams)
         self._sds_tokens_late.set_function(late)
+
+    def watch_mesh_tokens(self, use: str, count: Callable[[], float]) -> None:
+        """Reports how many tokens are kept for a use whenever metrics are read."""
+        self._mesh_tokens_kept.labels(use).set_function(count)
 
     def watch_store_file(self, seconds_behind: Callable[[], float]) -> None:
         """Reports for how long the database file has been behind its log, in seconds, whenever metrics are read."""

@@ -11,6 +11,7 @@ from tests.support.prometheus import program
 from tests.support.promql_selectors import grouped, known_series, selected
 
 from tokend.v1.developer_identity_service_pb2 import DESCRIPTOR
+from tokend_server.mesh.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "server" / "deploy" / "prometheus"
@@ -30,6 +31,7 @@ VALUES = {
     "limit": {"calls", "concurrent_calls", "new_identities", "server_calls", "quota"},
     "step": {"read", "add", "remove", "note", "activate"},
     "job": {"tokend"},
+    "result": {*Verdict},
 }
 
 

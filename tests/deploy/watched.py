@@ -111,6 +111,9 @@ engine = "cognito"
 developer_provider_name = "{DEVELOPER_PROVIDER}"
 [cognito]
 endpoint_url = "{upstream.url}"
+[ext_authz.mappings.web]
+identity_pool_id = "{POOL_ID}"
+user = {{ metadata = "payload.sub" }}
 """
         credentials = {name.upper(): value for name, value in ACCESS_KEY._asdict().items() if value}
         with ServerProcess(write_config(directory, pools, tls), {**credentials, **_NO_AWS}) as server:

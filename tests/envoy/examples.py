@@ -80,6 +80,10 @@ class Envoy:
         self._end()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def address(self) -> str:
         """HOST:PORT of the listener."""
         (listener,) = self._ask("/listeners")["listener_statuses"]

@@ -11,6 +11,10 @@ from tests.envoy.examples import EXAMPLES, example, find_envoy
 from tests.envoy.page import MUTUAL_TLS, PAGE, SNIPPETS, TLS, with_files
 from tests.support.certificates import write_certificate
 
+from tokend_server.config import load_config
+
+POOL = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
+
 FILES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 
 
@@ -50,16 +54,31 @@ def test_a_file_begins_with_every_value_to_set(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "cluster"), [("jwt_authn.yaml", "tokend_issuer"), ("sidecar.yaml", "tokend")])
+@pytest.mark.parametrize(
+    ("name", "cluster"),
+    [("jwt_authn.yaml", "tokend_issuer"), ("sidecar.yaml", "tokend"), ("ext_authz.yaml", "tokend")],
+)
 def test_the_tls_of_the_page_fits_the_files(name: str, cluster: str, tmp_path: Path) -> None:
     certificate = write_certificate(tmp_path)
     for tls in (TLS, MUTUAL_TLS):
-        configuration = yaml.safe_load(example(name, {}))
+        configuration = yaml.safe_load(
+            example(
+                name, {"/etc/envoy/login.crt": str(certificate.certificate_file)} if name == "ext_authz.yaml" else {}
+            )
+        )
         (found,) = [each for each in configuration["static_resources"]["clusters"] if each["name"] == cluster]
         found["transport_socket"] = with_files(
             tls, certificate.certificate_file, certificate.certificate_file, certificate.private_key_file
         )
         validate(configuration, tmp_path)
+
+
+def test_the_mapping_of_the_page_is_one(tmp_path: Path) -> None:
+    (block,) = [text for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "ext_authz" in text]
+    path = tmp_path / "tokend.toml"
+    path.write_text(f'{block}[pools."{POOL}"]\ndeveloper_provider_name = "login.acme.internal"\n', encoding="utf-8")
+    (name,) = load_config(path).ext_authz.mappings
+    assert f"tokend.mapping: {name}" in example("ext_authz.yaml", {})
 
 
 def test_istio_has_the_settings_that_envoy_has() -> None:

@@ -19,6 +19,7 @@ from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServi
 from tokend_server.access.build import build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, Grpc, Pool
+from tokend_server.mesh.build import Mesh
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
@@ -131,11 +132,11 @@ def grpc_service(
     engine, metrics, clock = ScriptedEngine(), Metrics(CollectorRegistry()), clock or SystemClock()
     config = Grpc.model_validate({**_SETTINGS, **settings})
     pools = dict.fromkeys(POOL_IDS, Pool(developer_provider_name="login.example.test"))
-    access = build_access_control(
-        Config.model_validate({"grpc": config, "pools": pools, **(sections or {})}), metrics, clock
-    )
-    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), access.policy, clock)
-    server = GrpcServer(config, service, access, metrics, clock)
+    whole = Config.model_validate({"grpc": config, "pools": pools, **(sections or {})})
+    access = build_access_control(whole, metrics, clock)
+    mesh = Mesh(whole, lambda _pool, _key_id: True, metrics, clock)
+    service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), access.policy, clock, mesh.forget)
+    server = GrpcServer(config, service, access, metrics, clock, guests=mesh.services(service))
     server.start()
     try:
         with insecure_channel(server.addresses[0]) as channel:

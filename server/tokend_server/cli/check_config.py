@@ -25,6 +25,7 @@ from tokend_server.config import (
 from tokend_server.config.fields import section_of
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
+from tokend_server.mesh.extra import extra_problems
 from tokend_server.process import descriptors
 
 
@@ -40,7 +41,7 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
-    if problems := [*caller_problems(config, SystemClock()), *_key_problems(config)]:
+    if problems := [*caller_problems(config, SystemClock()), *_key_problems(config), *extra_problems(config)]:
         raise ConfigError(problems)
     for warning in config_warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)

@@ -54,7 +54,8 @@ class ReusedTokens:
         self._numbers = count(1)
         self._epochs: dict[str, int] = {}
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """How many tokens are kept."""
         return len(self._kept)
 
     def give_out(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> tuple[IssuedToken, TokenSource]:

@@ -39,6 +39,8 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
         call.trace_id,
         *(_NO_RESULT if call.result is None else operation.audited_result(call.result)),
         call.policy,
+        call.mapping,
+        call.token_source,
         *failure,
     )
 

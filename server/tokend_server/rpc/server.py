@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -16,9 +17,11 @@ from tokend_server.access.ids import UniqueIds
 from tokend_server.clock import Clock
 from tokend_server.config import Grpc, Listener
 from tokend_server.metrics import Metrics
+from tokend_server.model import Operation
 from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool
+from tokend_server.rpc.guest_service import GuestService, operations_by_path, pool_of
 from tokend_server.rpc.health import HealthService
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.authentication import identifying
@@ -41,7 +44,7 @@ from tokend_server.rpc.interceptors.overload import (
 )
 from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.message_wait import MessageWait
-from tokend_server.rpc.policy import rules
+from tokend_server.rpc.policy import Rule, rules
 from tokend_server.rpc.ports import Opened, Ports, client_certificates
 from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target
 from tokend_server.rpc.threads import CallThreads
@@ -73,6 +76,7 @@ class GrpcServer:
         metrics: Where calls are counted.
         clock: What they are timed with.
         tracing: What traces them.
+        guests: Other services that the listeners serve.
 
     Raises:
         ConfigError: An address cannot be listened on, or its files cannot be used.
@@ -86,6 +90,7 @@ class GrpcServer:
         metrics: Metrics,
         clock: Clock,
         tracing: Tracing = UNTRACED,
+        guests: Sequence[GuestService] = (),
     ) -> None:
         self._config = config
         self._metrics = metrics
@@ -98,6 +103,7 @@ class GrpcServer:
         self._ports = Ports("grpc", metrics)
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
         services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
+        services += [guest.descriptor for guest in guests]
         create_series(services, metrics)
         self._threads = CallThreads(
             config,
@@ -120,13 +126,25 @@ class GrpcServer:
             for listener in config.guarded:
                 certificates = client_certificates(listener, clock)
                 layers = call_layers(
-                    config, listener, access, self._threads.of, self._guard, metrics, clock, tracing, certificates
+                    config,
+                    listener,
+                    access,
+                    self._threads.of,
+                    self._guard,
+                    metrics,
+                    clock,
+                    tracing,
+                    certificates,
+                    operations_by_path(guests),
                 )
                 server = self._server(listener, layers)
                 service.add_to(server)
                 health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+                for guest in guests:
+                    guest.add_to(server)
                 if config.reflection:
-                    reflection.enable_server_reflection(names, server)
+                    names = [each.full_name for each in services]
+                    reflection.enable_server_reflection(names, server, pool_of(services) if guests else None)
                 self._servers.append(server)
                 targets.append(self._target(server, listener, self._ports.open(server, listener, certificates)))
             undo.pop_all()
@@ -220,9 +238,13 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     clock: Clock,
     tracing: Tracing = UNTRACED,
     certificates: ClientCertificates | None = None,
+    operations: Mapping[str, Operation] = MappingProxyType({}),
 ) -> Sequence[Layer]:
-    """What stands around every method of a listener, the outermost first."""
-    by_path = rules(config)
+    """What stands around every method of a listener, the outermost first.
+
+    `operations` has what is attempted by calls of guests' methods, by the paths of these.
+    """
+    by_path = {**rules(config), **dict.fromkeys(operations, Rule.GRANT)}
     pause = _pause(config, listener)
     return [
         observing(metrics, clock),
@@ -233,6 +255,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
             clock,
             unix_socket=listener.is_unix_socket,
             most_bytes=config.max_metadata_bytes,
+            operations=operations,
         ),
         translating_errors,
         auditing(access.auditor, clock, by_path),

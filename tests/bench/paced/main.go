@@ -14,13 +14,14 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
 // settings are what the command line says.
 type settings struct {
-	url         string
+	urls        []string
 	body        string
 	rate        float64
 	connections int
@@ -46,12 +47,16 @@ type tally struct {
 func parse(arguments []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("paced", flag.ContinueOnError)
-	flags.StringVar(&s.url, "url", "", "where to GET from, or to POST to")
+	urls := flags.String("url", "", "where to GET from, or to POST to; several, with blanks between them, in turns")
 	flags.StringVar(&s.body, "body", "", "file with a gRPC body to POST over cleartext HTTP/2; without it, GET over HTTP/1.1")
 	flags.Float64Var(&s.rate, "rate", 0, "calls a second, over all connections; 0: as fast as answers come")
 	flags.IntVar(&s.connections, "connections", 1, "connections, with one call in flight on each")
 	flags.DurationVar(&s.duration, "duration", 5*time.Second, "how long to begin calls")
-	return s, flags.Parse(arguments)
+	err := flags.Parse(arguments)
+	if s.urls = strings.Fields(*urls); err == nil && len(s.urls) == 0 {
+		err = errors.New("no -url")
+	}
+	return s, err
 }
 
 // drive makes the calls from all connections until the duration is over, and waits for the last of them.
@@ -84,7 +89,7 @@ func connection(s settings, body []byte, begin time.Time, i int) tally {
 		if due.After(begin.Add(s.duration)) {
 			return t
 		}
-		if err := call(client, s.url, body); err != nil {
+		if err := call(client, s.urls[number%len(s.urls)], body); err != nil {
 			t.failures[err.Error()]++
 			continue
 		}

@@ -85,6 +85,8 @@ class AuditEntry(NamedTuple):
         key_id: The key that signed the token.
         expire_time: The token's `exp`.
         policy: The row of the policy that decided.
+        mapping: By what the configuration made the operation of a proxy's request.
+        token_source: Where the token came from, of those that are given out again.
         error_code: The name of the gRPC status code of a call that failed.
         error_reason: The name of its error reason, if it has one.
         error_text: The text of the error that the caller gets.
@@ -111,6 +113,8 @@ class AuditEntry(NamedTuple):
     key_id: str | None = None
     expire_time: NumericDate | None = None
     policy: str | None = None
+    mapping: str | None = None
+    token_source: str | None = None
     error_code: str | None = None
     error_reason: str | None = None
     error_text: str | None = None
@@ -205,24 +209,19 @@ def _own_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
 
 
 def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    if entry.outcome:
-        data["outcome"] = entry.outcome
-    if entry.key_id:
-        data["keyId"] = entry.key_id
-    if entry.expire_time is not None:
-        data["expireTime"] = f"{_second(entry.expire_time)}Z"
-    if entry.policy:
-        data["policy"] = entry.policy
-    if entry.trace_id:
-        data["traceId"] = entry.trace_id
-    if entry.error_code:
-        data["grpcCode"] = entry.error_code
-    if entry.phase:
-        data["phase"] = entry.phase
-    if entry.omitted:
-        data["omitted"] = entry.omitted
-    return data
+    members = {
+        "outcome": entry.outcome,
+        "keyId": entry.key_id,
+        "expireTime": None if entry.expire_time is None else f"{_second(entry.expire_time)}Z",
+        "policy": entry.policy,
+        "mapping": entry.mapping,
+        "tokenSource": entry.token_source,
+        "traceId": entry.trace_id,
+        "grpcCode": entry.error_code,
+        "phase": entry.phase,
+        "omitted": entry.omitted,
+    }
+    return {name: value for name, value in members.items() if value}
 
 
 def _hidden(names: Sequence[str]) -> dict[str, str]:

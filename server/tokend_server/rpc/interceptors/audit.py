@@ -63,13 +63,13 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
                 response = behavior(request, context)
             except CallEnded:  # the call has ended before its message came: nothing was decided
                 raise
-            except TokendError as error:
-                _record_failure(call, Failure(STATUS[type(error)].code.name, error.reason, error.text))
+            except Exception as error:
+                _record_failure(call, _failure(error))
                 raise
-            except Exception:
-                _record_failure(call, Failure(grpc.StatusCode.INTERNAL.name, "INTERNAL", INTERNAL_TEXT))
-                raise
-            auditor.record(audit_entry(call, clock.now()))
+            if call.failure:
+                _record_failure(call, _failure(call.failure))
+            else:
+                auditor.record(audit_entry(call, clock.now()))
             return response
 
         def _record_failure(call: Call, failure: Failure) -> None:
@@ -83,6 +83,12 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
         return audited
 
     return layer
+
+
+def _failure(error: Exception) -> Failure:
+    if not isinstance(error, TokendError):
+        return Failure(grpc.StatusCode.INTERNAL.name, "INTERNAL", INTERNAL_TEXT)
+    return Failure(STATUS[type(error)].code.name, error.reason, error.text)
 
 
 def _is_of_a_stranger(call: Call, failure: Failure) -> bool:

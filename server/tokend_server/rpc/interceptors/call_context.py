@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -30,13 +31,14 @@ _UNNAMED = ("",)
 _LONGEST_WAIT = 10**9
 
 
-def beginning(
+def beginning(  # noqa: PLR0913 - what a call is known by
     new_id: Callable[[], str],
     current_trace_id: Callable[[], str | None],
     clock: Clock,
     *,
     unix_socket: bool,
     most_bytes: int,
+    operations: Mapping[str, str] = MappingProxyType({}),
 ) -> Layer:
     """A layer that makes the call known to all that tell of it.
 
@@ -46,9 +48,12 @@ def beginning(
         clock: Measures deadlines.
         unix_socket: Calls come by a unix socket.
         most_bytes: Of metadata, beyond which no more are read.
+        operations: What calls of methods are attempts at, by the paths of those whose names do not say it.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
+        operation = operations.get(method.path, method.name)
+
         @wraps(behavior)
         def begun(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
             size = 0
@@ -60,7 +65,7 @@ def beginning(
                 if key in _READ and isinstance(value, str):
                     read.setdefault(key, []).append(value)
             call = Call(
-                method=method.name,
+                method=operation,
                 request_id=_given_id(read.get("x-request-id", ())) or new_id(),
                 trace_id=current_trace_id() or _trace_id(read.get("traceparent", ())),
                 source=context.peer(),

@@ -46,6 +46,7 @@ def entries(texts: st.SearchStrategy[str]) -> st.SearchStrategy[AuditEntry]:
         event_time=st.floats(0, 4e9),
         token_duration_seconds=st.none() | st.integers(-(2**63), 2**63 - 1),
         expire_time=st.none() | st.integers(0, 2**32),
+        omitted=st.integers(0, 2**63 - 1),
         provider_names=names,
         principal_tag_keys=names,
         **{name: texts for name, kind in kinds.items() if kind in (str, str | None)},

@@ -1,0 +1,99 @@
+"""Envoy's external authorization: the token for a request is the answer to whether it may go on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from tokend_server.callers.patterns import matches
+from tokend_server.errors import CallerNotAllowed, NotAuthorized, TokendError
+from tokend_server.failures import log_failure
+from tokend_server.mesh.check_answers import CheckAnswers
+from tokend_server.mesh.protos import EnvoyProtos
+from tokend_server.mesh.token_mapping import NoTag, NoUser, TokenMapping
+from tokend_server.mesh.tokens import MeshTokens
+from tokend_server.mesh.verdict import VERDICTS, Verdict
+from tokend_server.model import Operation
+from tokend_server.rpc.call import current_call
+from tokend_server.rpc.ended import let_go
+from tokend_server.rpc.guest_service import GuestService
+
+SERVICE_NAME = "envoy.service.auth.v3.Authorization"
+
+#: What the route calls its mapping, among the context extensions that Envoy sends along.
+MAPPING_KEY = "tokend.mapping"
+
+
+class Authorization:
+    """Answers with a token for the request's user, and denies what it has no mapping for.
+
+    Args:
+        protos: Envoy's messages.
+        mappings: By their names.
+        defaults: Patterns of callers, and the mapping of their requests whose routes name none; the first counts.
+        tokens: Where tokens are from.
+        count: Called for each request with the name of its mapping, empty for none, and what became of it.
+    """
+
+    def __init__(
+        self,
+        protos: EnvoyProtos,
+        mappings: Mapping[str, TokenMapping],
+        defaults: Sequence[tuple[str, TokenMapping]],
+        tokens: MeshTokens,
+        count: Callable[[str, Verdict], object],
+    ) -> None:
+        self._request = protos.message("envoy.service.auth.v3.CheckRequest")
+        self._service = protos.service(SERVICE_NAME)
+        self._answers = CheckAnswers(protos)
+        self._mappings = mappings
+        self._defaults = defaults
+        self._tokens = tokens
+        self._count = count
+
+    def service(self) -> GuestService:
+        """The service that gRPC listeners serve."""
+        return GuestService(self._service, {"Check": Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY}, self._add_to)
+
+    def check(self, request: Any, _context: grpc.ServicerContext | None = None) -> Any:  # noqa: ANN401 - messages
+        """What becomes of a request; the current call learns why it failed."""
+        call = current_call()
+        mapping = self._mapping(request.attributes.context_extensions.get(MAPPING_KEY), call.caller)
+        if mapping is None:
+            call.failure = CallerNotAllowed("The request's route names no mapping that there is.")
+            self._count("", Verdict.DENIED)
+            return self._answers.refusal(Verdict.DENIED)
+        call.mapping = mapping.name
+        try:
+            issued = self._tokens.token_for(mapping.wanted(request.attributes))
+        except NoUser:
+            call.failure = NotAuthorized("The request has no verified user.")
+            return self._refused(mapping, Verdict.UNAUTHENTICATED)
+        except NoTag:
+            call.failure = NotAuthorized("The request lacks the value of a principal tag.")
+            return self._refused(mapping, Verdict.DENIED)
+        except TokendError as error:
+            log_failure("Check", error)
+            let_go(error)
+            call.failure = error
+            return self._refused(mapping, VERDICTS[type(error)], error)
+        self._count(mapping.name, Verdict.TOKEN)
+        return self._answers.with_header(mapping.header, mapping.header_value(issued.token))
+
+    def _mapping(self, name: str | None, caller: str) -> TokenMapping | None:
+        if name is not None:
+            return self._mappings.get(name)
+        return next((mapping for pattern, mapping in self._defaults if matches(pattern, caller)), None)
+
+    def _refused(self, mapping: TokenMapping, verdict: Verdict, error: TokendError | None = None) -> Any:  # noqa: ANN401 - a message
+        if verdict is Verdict.FAILED and mapping.is_open:
+            self._count(mapping.name, Verdict.LET_THROUGH)
+            return self._answers.without_header(mapping.header)
+        self._count(mapping.name, verdict)
+        return self._answers.refusal(verdict, error)
+
+    def _add_to(self, server: grpc.Server) -> None:
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
+            self.check, self._request.FromString, lambda response: response.SerializeToString()
+        )
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": handler})])

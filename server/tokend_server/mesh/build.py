@@ -1,0 +1,73 @@
+"""Builds what Envoy asks from the configuration."""
+
+from collections.abc import Callable, Sequence
+
+from tokend_server.clock import Clock
+from tokend_server.config import Config
+from tokend_server.errors import ConfigError
+from tokend_server.mesh.extra import extra_problems
+from tokend_server.mesh.reused_tokens import ReusedTokens, TokenSource, issuing_each
+from tokend_server.mesh.token_mapping import token_mapping
+from tokend_server.mesh.tokens import MeshTokens
+from tokend_server.mesh.verdict import Verdict
+from tokend_server.metrics import Metrics
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.guest_service import GuestService
+
+_EXT_AUTHZ = "ext_authz"
+
+
+class Mesh:
+    """What Envoy asks, as far as the configuration asks for it.
+
+    Args:
+        config: The configuration.
+        is_published: Whether verifiers can still have a key of a pool.
+        metrics: Where tokens and requests are counted.
+        clock: The time.
+    """
+
+    def __init__(
+        self, config: Config, is_published: Callable[[str, str | None], bool], metrics: Metrics, clock: Clock
+    ) -> None:
+        self._config = config
+        self._metrics = metrics
+        most = config.ext_authz.reuse_max_tokens if config.ext_authz.mappings else 0
+        self._reused = ReusedTokens(most, is_published, clock) if most else None
+        if self._reused:
+            metrics.watch_mesh_tokens(_EXT_AUTHZ, self._reused.count)
+
+    def forget(self, identity_pool_id: str) -> None:
+        """Gives out no token of a pool again: a user of it may have become another identity's, or none's."""
+        if self._reused:
+            self._reused.forget(identity_pool_id)
+
+    def services(self, operations: DeveloperIdentityService) -> Sequence[GuestService]:
+        """The services that gRPC listeners serve for it, by these operations.
+
+        Raises:
+            ConfigError: They need what is not installed.
+        """
+        if not self._config.ext_authz.mappings:
+            return ()
+        if problems := extra_problems(self._config):
+            raise ConfigError(problems)
+        from tokend_server.mesh.authorization import Authorization  # noqa: PLC0415 - the extra may be missing
+        from tokend_server.mesh.protos import EnvoyProtos  # noqa: PLC0415 - as above
+
+        settings = self._config.ext_authz.mappings
+        mappings = {name: token_mapping(self._config, name, each) for name, each in settings.items()}
+        defaults = [(pattern, mappings[name]) for name, each in settings.items() for pattern in each.default_for]
+        give_out = self._reused.give_out if self._reused else issuing_each
+        tokens = MeshTokens(operations, give_out, self._counting_tokens())
+        return (Authorization(EnvoyProtos(), mappings, defaults, tokens, self._counting_checks()).service(),)
+
+    def _counting_tokens(self) -> Callable[[TokenSource], None]:
+        count = {source: self._metrics.mesh_tokens.labels(_EXT_AUTHZ, source).inc for source in TokenSource}
+        return lambda source: count[source]()
+
+    def _counting_checks(self) -> Callable[[str, Verdict], None]:
+        checks = self._metrics.ext_authz_checks
+        names = (*self._config.ext_authz.mappings, "")
+        count = {(name, verdict): checks.labels(name, verdict).inc for name in names for verdict in Verdict}
+        return lambda name, verdict: count[name, verdict]()

@@ -1,0 +1,59 @@
+"""The answers that Envoy's external authorization filter understands: envoy.service.auth.v3.CheckResponse."""
+
+from collections.abc import Mapping
+from math import ceil
+from types import MappingProxyType
+from typing import Any
+
+import grpc
+
+from tokend_server.errors import RetryableError, TokendError
+from tokend_server.mesh.protos import EnvoyProtos
+from tokend_server.mesh.verdict import Verdict
+
+#: The HTTP status of each refusal, with the gRPC status beside it, which Envoy tells apart from OK alone.
+_REFUSALS: Mapping[Verdict, tuple[int, grpc.StatusCode]] = MappingProxyType(
+    {
+        Verdict.UNAUTHENTICATED: (401, grpc.StatusCode.UNAUTHENTICATED),
+        Verdict.DENIED: (403, grpc.StatusCode.PERMISSION_DENIED),
+        Verdict.FAILED: (503, grpc.StatusCode.UNAVAILABLE),
+    }
+)
+
+
+class CheckAnswers:
+    """Makes the answers. None of them says why: what Envoy is told, it tells the client."""
+
+    def __init__(self, protos: EnvoyProtos) -> None:
+        self._response = protos.message("envoy.service.auth.v3.CheckResponse")
+        header = protos.message("envoy.config.core.v3.HeaderValueOption")
+        self._overwrite = header.HeaderAppendAction.Value("OVERWRITE_IF_EXISTS_OR_ADD")
+
+    def with_header(self, name: str, value: str) -> Any:  # noqa: ANN401 - a CheckResponse
+        """The request goes on with the header, whatever it had of that name before."""
+        answer = self._response()
+        self._add(answer.ok_response.headers, name, value)
+        return answer
+
+    def without_header(self, name: str) -> Any:  # noqa: ANN401 - as above
+        """The request goes on without the header."""
+        answer = self._response()
+        answer.ok_response.headers_to_remove.append(name)
+        return answer
+
+    def refusal(self, verdict: Verdict, error: TokendError | None = None) -> Any:  # noqa: ANN401 - as above
+        """The request ends here."""
+        answer = self._response()
+        http_status, code = _REFUSALS[verdict]
+        answer.status.code = code.value[0]
+        answer.denied_response.status.code = http_status
+        if verdict is Verdict.UNAUTHENTICATED:  # RFC 9110, section 15.5.2
+            self._add(answer.denied_response.headers, "www-authenticate", "Bearer")
+        elif verdict is Verdict.FAILED and isinstance(error, RetryableError):
+            self._add(answer.denied_response.headers, "retry-after", str(ceil(error.retry_after)))
+        return answer
+
+    def _add(self, headers: Any, name: str, value: str) -> None:  # noqa: ANN401 - repeated HeaderValueOption
+        option = headers.add(append_action=self._overwrite)
+        option.header.key = name
+        option.header.value = value

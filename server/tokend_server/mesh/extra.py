@@ -1,0 +1,17 @@
+"""Whether the extra `envoy` is there, where the configuration asks for what it brings."""
+
+from importlib.util import find_spec
+
+from tokend_server.config import Config
+
+
+def extra_problems(config: Config) -> list[str]:
+    """What the configuration asks for that is not installed."""
+    if find_spec("tokend_envoy_proto"):
+        return []
+    asked_for = {"ext_authz": config.ext_authz.mappings, "sds": config.sds.listen}
+    return [
+        f"{section}: needs the extra envoy: install tokend-server[envoy]"
+        for section, asked in asked_for.items()
+        if asked
+    ]

@@ -1,0 +1,219 @@
+"""What ext_authz adds to requests through one Envoy, and what they cost tokend: `python -m tests.bench.sidecar`.
+
+Envoy, by clients/envoy/ext_authz.yaml with one worker, asks tokend over mutual TLS about each request of some users,
+and answers what goes on itself, so that no called service is in the figures. The same requests with ext_authz disabled
+on their route are the measure: the step is the difference. Rates are kept by a client that counts latencies from when a
+request was due. tokend has one core, and Envoy and the client share another. Users are new at each rate, so that their
+first tokens are issued in the first round; the table has the medians of the rounds.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml  # type: ignore[import-untyped] # it has no types
+from tests.bench.jwks_flood import SOURCE, Client, Report, p50, p99
+from tests.bench.machine import describe
+from tests.bench.processes import Cores, cpu_seconds, on_core
+from tests.envoy.examples import Envoy
+from tests.envoy.outbound import Site, site
+
+from tokend_server.mesh.authorization import SERVICE_NAME
+
+RATES = (200.0, 1000.0)
+USERS = 50
+CONNECTIONS = 32
+
+_WITH, _WITHOUT = "/with", "/without"
+
+_EXT_AUTHZ = "envoy.filters.http.ext_authz"
+
+_COLUMNS = (
+    "requests a second",
+    "p50 without, ms",
+    "p50 with, ms",
+    "p99 without, ms",
+    "p99 with, ms",
+    "added to p99, ms",
+    "calls of tokend",
+    "signatures",
+    "without a signature",
+    "tokend's CPU, µs a request",
+    "Envoy's CPU added, µs a request",
+)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What has been spent so far.
+
+    Attributes:
+        calls: Calls that tokend has answered.
+        signatures: Tokens that it has signed.
+        tokend: Its CPU time, in seconds.
+        envoy: Envoy's.
+    """
+
+    calls: float
+    signatures: float
+    tokend: float
+    envoy: float
+
+    def since(self, before: "Costs") -> "Costs":
+        return Costs(
+            self.calls - before.calls,
+            self.signatures - before.signatures,
+            self.tokend - before.tokend,
+            self.envoy - before.envoy,
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One round of one rate: requests without the step and with it, and what either cost."""
+
+    without: Report
+    with_it: Report
+    costs_without: Costs
+    costs: Costs
+
+    @property
+    def tokend_microseconds(self) -> float:
+        return self.costs.tokend / self.with_it["calls"] * 1e6
+
+    @property
+    def envoy_microseconds(self) -> float:
+        without = self.costs_without.envoy / self.without["calls"]
+        return (self.costs.envoy / self.with_it["calls"] - without) * 1e6
+
+
+def answering(configuration: str) -> str:
+    """The example with two routes that Envoy answers itself, of which one does not ask tokend."""
+    document = yaml.safe_load(configuration)
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    (route,) = manager["route_config"]["virtual_hosts"][0]["routes"]
+    per_route: dict[str, Any] = route["typed_per_filter_config"][_EXT_AUTHZ]
+    manager["route_config"]["virtual_hosts"][0]["routes"] = [
+        _answered(_WITHOUT, {"@type": per_route["@type"], "disabled": True}),
+        _answered(_WITH, per_route),
+    ]
+    dumped: str = yaml.safe_dump(document)
+    return dumped
+
+
+def _answered(prefix: str, ext_authz: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "match": {"prefix": prefix},
+        "direct_response": {"status": 200},
+        "typed_per_filter_config": {_EXT_AUTHZ: ext_authz},
+    }
+
+
+def spent(place: Site, envoy: Envoy) -> Costs:
+    return Costs(
+        place.counted("grpc_server_handled_total", grpc_service=SERVICE_NAME),
+        place.counted("tokend_tokens_issued_total"),
+        cpu_seconds(place.server.pid),
+        cpu_seconds(envoy.pid),
+    )
+
+
+def measure(place: Site, envoy: Envoy, binary: Path, rate: float, seconds: float) -> Row:
+    """One round of a rate."""
+    tokens = [place.user_token(f"user-{rate:g}-{number}") for number in range(USERS)]
+
+    def client(path: str) -> Client:
+        urls = " ".join(f"http://{envoy.address}{path}?access_token={token}" for token in tokens)
+        return Client(binary, urls, CONNECTIONS)
+
+    before = spent(place, envoy)
+    without = client(_WITHOUT).run(rate, seconds)
+    between = spent(place, envoy)
+    with_it = client(_WITH).run(rate, seconds)
+    return Row(without, with_it, between.since(before), spent(place, envoy).since(between))
+
+
+def line(rate: float, rows: Sequence[Row]) -> str:
+    """The table's line of a rate: medians, but for what is counted, which is of all rounds."""
+    calls, signatures = (sum(getattr(row.costs, name) for row in rows) for name in ("calls", "signatures"))
+    milliseconds = (
+        median(measured(report) for report in reports)
+        for measured in (p50, p99)
+        for reports in ([row.without for row in rows], [row.with_it for row in rows])
+    )
+    cells = [
+        f"{rate:,.0f}",
+        *(f"{each:.2f}" for each in milliseconds),
+        f"{median(p99(row.with_it) - p99(row.without) for row in rows):.2f}",
+        f"{calls:,.0f}",
+        f"{signatures:,.0f}",
+        f"{1 - signatures / calls:.1%}",
+        f"{median(row.tokend_microseconds for row in rows):,.0f}",
+        f"{median(row.envoy_microseconds for row in rows):,.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+@contextmanager
+def on_their_cores(place: Site, envoy: Envoy, cores: Cores) -> Iterator[None]:
+    """tokend on one core, Envoy and what is started meanwhile on another."""
+    _move(place.server.pid, cores.server)
+    _move(envoy.pid, cores.load)
+    with on_core(cores.load):
+        yield
+
+
+def _move(pid: int, core: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+def results(directory: Path, rounds: int, seconds: float, rates: Sequence[float]) -> str:
+    binary = directory / "paced"
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    subprocess.run(["go", "build", "-o", binary, "."], cwd=SOURCE, env=environment, check=True)
+    rows: dict[float, list[Row]] = {rate: [] for rate in rates}
+    for name in ("site", "envoy"):
+        (directory / name).mkdir()
+    with (
+        site(directory / "site", "RS512", calls_per_second=100_000) as place,
+        place.outbound(directory / "envoy", "127.0.0.1:1", change=answering) as envoy,
+        on_their_cores(place, envoy, Cores.available()),
+    ):
+        for _ in range(rounds):
+            for rate in rates:
+                rows[rate].append(measure(place, envoy, binary, rate, seconds))
+    return "\n".join(
+        [
+            f"Medians of {rounds} rounds of {seconds:g} s, {USERS} users, RS512. {describe(directory)}",
+            "",
+            f"| {' | '.join(_COLUMNS)} |",
+            f"|{'---|' * len(_COLUMNS)}",
+            *(line(rate, rows[rate]) for rate in rates),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.sidecar", description="Measures a sidecar's step.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of requests, for each case and round")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="requests a second")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the server, a kill would not
+    with TemporaryDirectory(prefix="tokend-bench-") as directory:
+        sys.stdout.write(results(Path(directory), options.rounds, options.seconds, options.rates))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""ext_authz.yaml before the real tokend: each request leaves with its user's token, and with no other."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import jwt
+import pytest
+from tests.clients.served import free_ports
+from tests.envoy.examples import Envoy
+from tests.envoy.outbound import STRANGER, Site, app, site
+from tests.support.grpc_service import PATIENCE
+from tests.support.tokend import run
+
+Headers: TypeAlias = list[list[str]]
+
+OPEN = {"failure_mode_allow: false": "failure_mode_allow: true"}
+
+
+@pytest.fixture(scope="module")
+def called() -> Iterator[str]:
+    with app() as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def envoy(place: Site, called: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
+    with place.outbound(tmp_path_factory.mktemp("outbound"), called) as running:
+        yield running
+
+
+def get(envoy: Envoy, token: str | None, *others: tuple[str, str], path: str = "/") -> httpx.Response:
+    """A request of the calling service, with its user's token."""
+    authorization = [("authorization", f"Bearer {token}")] if token else []
+    with httpx.Client(trust_env=False, base_url=f"http://{envoy.address}", timeout=PATIENCE) as client:
+        return client.get(path, headers=[*others, *authorization])
+
+
+def sent(answer: httpx.Response, name: str = "authorization") -> list[str]:
+    """The values with which a header has reached the called service."""
+    assert answer.status_code == httpx.codes.OK, answer
+    headers: Headers = answer.json()
+    return [value for key, value in headers if key == name]
+
+
+def claims_of(answer: httpx.Response) -> dict[str, Any]:
+    """The claims of the one token that has reached the called service."""
+    (value,) = sent(answer)
+    claims: dict[str, Any] = jwt.decode(value.removeprefix("Bearer "), options={"verify_signature": False})
+    return claims
+
+
+def test_a_service_without_an_sdk_calls_another_with_the_token_of_its_user(
+    place: Site, called: str, tmp_path: Path
+) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    with (
+        place.inbound(tmp_path / "in", int(called.rpartition(":")[2])) as inbound,
+        place.outbound(tmp_path / "out", inbound.address) as outbound,
+    ):
+        answers = [get(outbound, place.user_token(user), ("x-identity-id", "forged")) for user in ("ann", "ben", "ann")]
+        without = get(outbound, None)
+        forged = get(inbound, place.user_token("ann"))
+    ann, ben, again = (sent(answer, "x-identity-id") for answer in answers)
+    assert ann == again != ben
+    assert len(ann) == 1
+    assert ann[0].startswith("us-east-1:")
+    assert [sent(answer) for answer in answers] == [[]] * 3
+    assert (without.status_code, forged.status_code) == (httpx.codes.UNAUTHORIZED,) * 2
+
+
+def test_the_token_is_of_the_user_and_in_place_of_what_was_there(place: Site, envoy: Envoy) -> None:
+    claims = claims_of(get(envoy, place.user_token("carol")))
+    assert claims["iss"] == place.server.issuer
+    assert claims["https://aws.amazon.com/tags"]["principal_tags"] == {"tenant": ["acme"]}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        [("authorization", "Basic Zm9yZ2Vk")],
+        [("Authorization", "forged"), ("authorization", "Basic Zm9yZ2Vk")],
+    ],
+)
+def test_no_header_of_a_client_gets_through(place: Site, envoy: Envoy, forged: list[tuple[str, str]]) -> None:
+    answer = get(envoy, None, *forged, path=f"/?access_token={place.user_token('dave')}")
+    assert claims_of(answer)["iss"] == place.server.issuer
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"tenant": None}, httpx.codes.FORBIDDEN),
+        ({"sub": ""}, httpx.codes.UNAUTHORIZED),
+        ({"sub": None}, httpx.codes.UNAUTHORIZED),
+        ({"aud": "other"}, httpx.codes.FORBIDDEN),
+    ],
+)
+def test_a_request_without_a_user_or_a_tag_ends_at_its_own_envoy(
+    place: Site, envoy: Envoy, claims: dict[str, object], status: int
+) -> None:
+    answer = get(envoy, place.user_token("erin", **claims))
+    assert (answer.status_code, answer.text.count("tokend")) == (status, 0)
+
+
+def test_a_route_without_a_mapping_gets_403(place: Site, called: str, tmp_path: Path) -> None:
+    with place.outbound(tmp_path, called, values={"tokend.mapping: web": "other: web"}) as envoy:
+        assert get(envoy, place.user_token("frank")).status_code == httpx.codes.FORBIDDEN
+
+
+def test_a_service_that_the_policy_does_not_know_gets_403(place: Site, called: str, tmp_path: Path) -> None:
+    with place.outbound(tmp_path, called, caller=STRANGER) as envoy:
+        assert get(envoy, place.user_token("gina")).status_code == httpx.codes.FORBIDDEN
+    refusals = [line for line in place.audit() if line["userIdentity"].get("principalId") == STRANGER]
+    assert {line["errorCode"] for line in refusals} == {"CALLER_NOT_ALLOWED"}
+
+
+def test_a_user_who_asks_again_costs_no_signature_and_is_recorded_each_time(place: Site, envoy: Envoy) -> None:
+    before = {source: issued(place, source) for source in ("issued", "reused")}
+    signatures = place.counted("tokend_tokens_issued_total")
+    answers = [get(envoy, place.user_token("heidi"), ("x-request-id", f"heidi-{number}")) for number in range(10)]
+    assert len({value for answer in answers for value in sent(answer)}) == 1
+    assert {source: issued(place, source) - count for source, count in before.items()} == {"issued": 1, "reused": 9}
+    assert place.counted("tokend_tokens_issued_total") - signatures == 1
+    lines = [line for line in place.audit() if line["requestID"].startswith("heidi-")]
+    assert [line["requestID"] for line in lines] == [f"heidi-{number}" for number in range(10)]
+    assert [line["additionalEventData"]["tokenSource"] for line in lines] == ["issued", *["reused"] * 9]
+
+
+def issued(place: Site, source: str) -> float:
+    return place.counted("tokend_mesh_tokens_total", source=source)
+
+
+@pytest.mark.parametrize("others", [[], [("authorization", "Basic Zm9yZ2Vk")]])
+def test_while_no_tokend_answers_requests_end_or_go_on_without_a_token(
+    place: Site, called: str, tmp_path: Path, others: list[tuple[str, str]]
+) -> None:
+    token = place.user_token("ivan")
+    nowhere = free_ports(2)
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+    with place.outbound(tmp_path / "closed", called, tokend_ports=nowhere) as closed:
+        assert get(closed, None, *others, path=f"/?access_token={token}").status_code == httpx.codes.SERVICE_UNAVAILABLE
+    with place.outbound(tmp_path / "open", called, tokend_ports=nowhere, values=OPEN) as opened:
+        assert sent(get(opened, None, *others, path=f"/?access_token={token}")) == []
+
+
+def test_a_key_that_was_taken_away_signs_no_request_any_more(place: Site, envoy: Envoy) -> None:
+    token = place.user_token("judy")
+    before = key_id(get(envoy, token))
+    ended = run("keys", "rotate", "--compromised", before, "--config", str(place.config))
+    assert ended.returncode == 0, ended.stderr
+    wait_until(lambda: before not in published(place))
+    after = key_id(get(envoy, token))
+    assert after in published(place)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def key_id(answer: httpx.Response) -> str:
+    (value,) = sent(answer)
+    found: str = jwt.get_unverified_header(value.removeprefix("Bearer "))["kid"]
+    return found
+
+
+def published(place: Site) -> set[str]:
+    """The ids of the keys that tokend publishes now."""
+    keys = httpx.get(f"{place.server.issuer}/.well-known/jwks.json", trust_env=False).json()["keys"]
+    return {key["kid"] for key in keys}
+
+
+def test_after_a_restart_of_tokend_users_have_their_identities(place: Site, envoy: Envoy) -> None:
+    token = place.user_token("kim")
+    before = claims_of(get(envoy, token))["sub"]
+    place.server.stop()
+    assert get(envoy, token).status_code == httpx.codes.SERVICE_UNAVAILABLE
+    place.start()
+    envoy.wait_until_healthy("tokend", 2)
+    assert claims_of(get(envoy, token))["sub"] == before

@@ -1,0 +1,44 @@
+import sys
+
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.fakes.clock import FakeClock
+
+from tokend_server.access.authorization import Policy
+from tokend_server.config import EMBEDDED_POOL_ID, Config
+from tokend_server.errors import ConfigError
+from tokend_server.mesh.build import Mesh
+from tokend_server.mesh.extra import extra_problems
+from tokend_server.metrics import Metrics
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+
+MAPPING = {"identity_pool_id": EMBEDDED_POOL_ID, "user": {"metadata": "payload.sub"}}
+ASKED_FOR = Config.model_validate({"ext_authz": {"mappings": {"web": MAPPING}}})
+
+PROBLEM = "ext_authz: needs the extra envoy: install tokend-server[envoy]"
+
+
+@pytest.fixture
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tokend_envoy_proto", raising=False)
+    monkeypatch.setattr(sys, "path", [])
+
+
+def mesh(config: Config) -> Mesh:
+    return Mesh(config, lambda _pool, _key_id: True, Metrics(CollectorRegistry()), FakeClock())
+
+
+def test_what_is_asked_for_is_served() -> None:
+    operations = DeveloperIdentityService({}, Policy((), ()), FakeClock())
+    assert [each.descriptor.full_name for each in mesh(ASKED_FOR).services(operations)] == [
+        "envoy.service.auth.v3.Authorization"
+    ]
+    assert mesh(Config()).services(operations) == ()
+
+
+@pytest.mark.usefixtures("without_the_extra")
+def test_without_the_extra_it_is_named() -> None:
+    assert extra_problems(ASKED_FOR) == [PROBLEM]
+    assert extra_problems(Config()) == []
+    with pytest.raises(ConfigError, match=r"tokend-server\[envoy\]"):
+        mesh(ASKED_FOR).services(DeveloperIdentityService({}, Policy((), ()), FakeClock()))

@@ -1,0 +1,76 @@
+from typing import Any
+
+import pytest
+from tests.support.checks import JWT_AUTHN, check_request
+
+from tokend_server.mesh.envoy_values import from_header, from_metadata
+
+
+def claim(value: object, keys: list[str], namespace: str = JWT_AUTHN) -> str | None:
+    return from_metadata(namespace, keys)(check_request(claims={"claim": value}).attributes)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("alice", "alice"),
+        ("Alice, née B", "Alice, née B"),
+        (42, "42"),
+        (-0.0, "0"),
+        (2**53 - 1, str(2**53 - 1)),
+        (True, "true"),
+        (False, "false"),
+        ("", None),
+        (None, None),
+        (1.5, None),
+        (2**53, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (["alice"], None),
+        ({"sub": "alice"}, None),
+    ],
+)
+def test_a_claim_is_a_text_or_there_is_none(value: object, text: str | None) -> None:
+    assert claim(value, ["payload", "claim"]) == text
+
+
+@pytest.mark.parametrize(
+    "keys", [["claim"], ["payload"], ["payload", "other"], ["payload", "claim", "sub"], ["a", "b", "c", "d"]]
+)
+def test_keys_that_lead_nowhere_find_nothing(keys: list[str]) -> None:
+    assert claim("alice", keys) is None
+
+
+def test_keys_lead_into_nested_objects_and_may_have_dots() -> None:
+    assert claim({"https://acme.example/x": "acme"}, ["payload", "claim", "https://acme.example/x"]) == "acme"
+
+
+def test_another_namespace_is_another_filter() -> None:
+    assert claim("alice", ["payload", "claim"], "envoy.filters.http.lua") is None
+
+
+def test_nothing_is_read_into_a_request_without_metadata() -> None:
+    request = check_request()
+    before = request.SerializeToString()
+    assert from_metadata(JWT_AUTHN, ["payload", "sub"])(request.attributes) is None
+    assert request.SerializeToString() == before
+
+
+@pytest.mark.parametrize(
+    ("request_of_envoy", "value"),
+    [
+        (check_request(headers={"x-user": "alice"}), "alice"),
+        (check_request(headers={"x-user": "alice,bob"}), None),
+        (check_request(headers={"x-user": ""}), None),
+        (check_request(headers={"x-other": "alice"}), None),
+        (check_request(), None),
+        (check_request(raw_headers=[("X-User", b"alice")]), "alice"),
+        (check_request(raw_headers=[("x-user", "née".encode())]), "née"),
+        (check_request(raw_headers=[("x-user", b"alice"), ("x-user", b"bob")]), None),
+        (check_request(raw_headers=[("x-user", b"alice"), ("X-USER", b"")]), None),
+        (check_request(raw_headers=[("x-user", b"al\xffice")]), None),
+        (check_request(raw_headers=[("x-other", b"alice")]), None),
+    ],
+)
+def test_a_header_counts_if_it_has_one_value(request_of_envoy: Any, value: str | None) -> None:  # noqa: ANN401 - a message
+    assert from_header("x-user")(request_of_envoy.attributes) == value

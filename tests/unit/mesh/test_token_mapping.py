@@ -1,0 +1,54 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.checks import check_request
+
+from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Config, ExtAuthzMapping
+from tokend_server.mesh.token_mapping import NoTag, NoUser, TokenMapping, token_mapping
+from tokend_server.mesh.wanted_token import WantedToken
+from tokend_server.model import Secret
+
+
+def mapping(**settings: Any) -> TokenMapping:  # noqa: ANN401 - whatever the settings take
+    whole = {"identity_pool_id": EMBEDDED_POOL_ID, "user": {"metadata": "payload.sub"}, **settings}
+    return token_mapping(Config(), "web", ExtAuthzMapping.model_validate(whole))
+
+
+TAGS = {
+    "tenant": {"metadata": "payload.tenant"},
+    "team": {"header": "x-team", "trusted": True, "optional": True},
+}
+
+
+def test_what_envoy_has_becomes_the_token_that_is_wanted() -> None:
+    request = check_request(claims={"sub": "alice", "tenant": "acme"}, headers={"x-team": "blue"})
+    assert mapping(principal_tags=TAGS, token_duration_seconds=300).wanted(request.attributes) == WantedToken(
+        EMBEDDED_POOL_ID,
+        EMBEDDED_DEVELOPER_PROVIDER,
+        Secret("alice"),
+        {"tenant": "acme", "team": "blue"},
+        timedelta(minutes=5),
+    )
+
+
+def test_an_optional_tag_may_be_missing() -> None:
+    request = check_request(claims={"sub": "alice", "tenant": "acme"})
+    assert mapping(principal_tags=TAGS).wanted(request.attributes).principal_tags == {"tenant": "acme"}
+
+
+def test_another_tag_may_not() -> None:
+    request = check_request(claims={"sub": "alice"}, headers={"x-team": "blue"})
+    with pytest.raises(NoTag):
+        mapping(principal_tags=TAGS).wanted(request.attributes)
+
+
+@pytest.mark.parametrize("claims", [None, {}, {"sub": ""}, {"sub": ["alice"]}])
+def test_without_a_user_there_is_no_token(claims: dict[str, Any] | None) -> None:
+    with pytest.raises(NoUser):
+        mapping().wanted(check_request(claims=claims, headers={"x-user": "alice"}).attributes)
+
+
+@pytest.mark.parametrize(("scheme", "value"), [("Bearer", "Bearer a.b.c"), ("", "a.b.c")])
+def test_the_scheme_stands_before_the_token(scheme: str, value: str) -> None:
+    assert mapping(scheme=scheme).header_value(Secret("a.b.c")) == value
