@@ -17,6 +17,7 @@ from tests.clients.served import free_ports
 from tests.envoy.examples import PATIENCE, Envoy, example
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
+from tests.support.tokend import run
 
 from tokend_server import app
 from tokend_server.app import Service
@@ -74,6 +75,14 @@ class Place:
             "caller.key": caller.private_key,
         }.items():
             (self.directory / name).write_bytes(content)
+
+    @property
+    def config_file(self) -> Path:
+        """A configuration for commands about the keys."""
+        path = self.directory / "tokend.toml"
+        pool = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "login.example"\nsigning_algorithm = "ES256"\n'
+        path.write_text(f'data_dir = "{self.directory}"\n{pool}', encoding="utf-8")
+        return path
 
     def start(self) -> None:
         config: dict[str, Any] = {
@@ -161,6 +170,11 @@ def claims(text: str) -> dict[str, Any]:
     return decoded
 
 
+def key_id(envoy: Envoy) -> str:
+    found: str = jwt.get_unverified_header(token(envoy))["kid"]
+    return found
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -188,6 +202,18 @@ def test_a_token_is_replaced_before_its_refresh_time(place: Place, envoy: Envoy)
     after = wait_for_another(envoy, before)
     assert claims(before)["iat"] < claims(after)["iat"] < claims(before)["iat"] + REFRESH
     assert claims(after)["sub"] == claims(before)["sub"]
+
+
+def test_a_key_that_was_taken_away_signs_no_request_any_more(place: Place, envoy: Envoy) -> None:
+    before = key_id(envoy)
+    ended = run("keys", "rotate", "--compromised", before, "--config", str(place.config_file))
+    assert ended.returncode == 0, ended.stderr
+
+    def has_another_key() -> bool:
+        place.clock.advance(1)  # within which seconds it is replaced is a matter of the clock
+        return key_id(envoy) != before
+
+    wait_until(has_another_key)
 
 
 def test_a_restart_of_tokend_is_survived(place: Place, envoy: Envoy) -> None:

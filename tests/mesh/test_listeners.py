@@ -60,18 +60,19 @@ class Certificates:
     """Files of a listener with mutual TLS, and a client's certificate."""
 
     def __init__(self, directory: Path) -> None:
+        names = ("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
+        self._files = {name: directory / name for name in names}
+        self.settings: dict[str, Any] = {"identify_by": ["mutual_tls"], **self._files}
+        self.renew()
+
+    def renew(self) -> None:
+        """Writes files of other authorities; the client's certificate is of the new one."""
         self._servers, clients = Authority("servers"), Authority("clients")
         server = self._servers.server("127.0.0.1")
         self.client = clients.client(uris=[CALLER])
-        self.settings: dict[str, Any] = {"identify_by": ["mutual_tls"]}
-        for name, content in {
-            "tls_certificate_file": server.certificate,
-            "tls_private_key_file": server.private_key,
-            "tls_client_ca_file": clients.certificate,
-        }.items():
-            path = directory / name
+        contents = (server.certificate, server.private_key, clients.certificate)
+        for path, content in zip(self._files.values(), contents, strict=True):
             path.write_bytes(content)
-            self.settings[name] = path
 
     @contextmanager
     def connection(self, address: str, client: Identification | None) -> Iterator[grpc.Channel]:
@@ -129,6 +130,16 @@ def test_a_stream_ends_with_the_certificate_of_its_caller(certificates: Certific
             stream.receive()
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert "expired" in str(caught.value.details())
+
+
+def test_new_files_are_for_new_connections(certificates: Certificates, tmp_path: Path) -> None:
+    with serving(configuration(tmp_path, **own_token(certificates))) as service:
+        certificates.renew()
+        with (
+            certificates.connection(service.sds_addresses[0], certificates.client) as channel,
+            Stream(channel, "DeltaSecrets") as stream,
+        ):
+            assert user_of(secrets_of(stream.ask(delta(TOKEN)))[TOKEN]) == CALLER
 
 
 def test_a_unix_socket_is_for_the_servers_user_and_group(tmp_path: Path) -> None:
