@@ -121,9 +121,7 @@ def test_tokend_takes_the_configuration_as_the_pod_has_it(
         monkeypatch.setenv(variable["name"], variable["value"].replace("/etc/tokend", str(files)))
     checked = CliRunner().invoke(check_config, ["--config", str(files / "tokend.toml")])
     assert checked.exit_code == 0, checked.output
-    assert checked.output == (
-        "ok: 1 pool(s), gRPC on 0.0.0.0:50051, store postgresql://db.example.internal/tokend\n"
-    )
+    assert checked.output == ("ok: 1 pool(s), gRPC on 0.0.0.0:50051, store postgresql://db.example.internal/tokend\n")
 
 
 def mounted(plain: list[dict[str, Any]], pod: dict[str, Any], root: Path) -> Path:

@@ -1,6 +1,5 @@
 """The listeners of secrets: who calls by TLS and unix sockets, limits, and what befalls the store."""
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -206,9 +205,7 @@ def test_no_thread_is_left(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_the_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("tokend_server.mesh.protos", "tokend_server.mesh.sds_messages"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "tokend_envoy_proto", None)
+    monkeypatch.setattr("tokend_server.mesh.extra.find_spec", lambda _name: None)
     with pytest.raises(ConfigError) as caught:
         app.start(configuration(tmp_path))
-    assert "sds: needs tokend-server[envoy] to be installed" in str(caught.value.problems)
+    assert caught.value.problems == ["sds: needs the extra envoy: install tokend-server[envoy]"]

@@ -194,6 +194,7 @@ def test_each_token_is_recorded(channel: grpc.Channel, directory: Path) -> None:
     entries = [each for each in audit_entries(directory) if each["userIdentity"]["principalId"] == "key:cart"]
     assert entries
     assert {each["eventName"] for each in entries} == {"GetOpenIdTokenForDeveloperIdentity"}
+    assert OWN in {each["additionalEventData"]["mapping"] for each in entries}
 
 
 def test_a_rejected_secret_is_counted_and_not_sent_again(service: Service, channel: grpc.Channel) -> None:
@@ -251,7 +252,7 @@ class TestFetch:
 
 def test_streams_and_tokens_are_counted(service: Service, channel: grpc.Channel) -> None:
     issued = metric(service, "tokend_sds_tokens_total", outcome="issued")
-    assert issued > 0
+    assert issued == metric(service, "tokend_mesh_tokens_total", use="sds", source="issued") > 0
     with Stream(channel, "DeltaSecrets", authorization()) as stream:
         stream.ask(delta(OWN))
         assert metric(service, "tokend_sds_streams") == 1

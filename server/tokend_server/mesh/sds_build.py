@@ -10,8 +10,9 @@ from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock
 from tokend_server.config import Config, SdsToken
 from tokend_server.errors import ConfigError
+from tokend_server.mesh.extra import extra_problems
 from tokend_server.mesh.pushed_tokens import PushedTokens, TokenSecret
-from tokend_server.mesh.reused_tokens import issuing_each
+from tokend_server.mesh.reused_tokens import TokenSource, issuing_each
 from tokend_server.mesh.sds_server import TICK, EventLoop, SdsServer
 from tokend_server.mesh.sds_service import SdsService
 from tokend_server.mesh.secret_stream import variants
@@ -76,21 +77,22 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
     settings = config.sds
     if not settings.listen:
         return ()
-    try:
-        from tokend_server.mesh.protos import EnvoyProtos  # noqa: PLC0415 - the extra may be missing
-        from tokend_server.mesh.sds_messages import SdsMessages  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise ConfigError([f"sds: needs tokend-server[envoy] to be installed: {error}"]) from error
+    if problems := extra_problems(config):
+        raise ConfigError(problems)
+    from tokend_server.mesh.protos import EnvoyProtos  # noqa: PLC0415 - the extra may be missing
+    from tokend_server.mesh.sds_messages import SdsMessages  # noqa: PLC0415 - as above
+
     messages = SdsMessages(EnvoyProtos())
     loop = EventLoop(settings.threads)
     outcomes = {succeeded: metrics.sds_tokens.labels(label) for succeeded, label in _OUTCOMES.items()}
     receipts = {receipt: metrics.sds_receipts.labels(receipt) for receipt in Receipt if receipt is not Receipt.NOTHING}
+    sources = {source: metrics.mesh_tokens.labels("sds", source) for source in TokenSource}
     tokens = PushedTokens(
         {
             name: TokenSecret(partial(_wanted, config, token), partial(messages.token_secret, name))
             for name, token in settings.tokens.items()
         },
-        issue=issuing_to(access, MeshTokens(operations, issuing_each, lambda _source: None), clock),
+        issue=issuing_to(access, MeshTokens(operations, issuing_each, lambda source: sources[source].inc()), clock),
         run=loop.run,
         is_published=published.is_published,
         most=2 * settings.max_streams,
