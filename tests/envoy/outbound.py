@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import yaml  # type: ignore[import-untyped] # it has no types
 from prometheus_client.parser import text_string_to_metric_families
-from tests.clients.served import free_ports
+from tests.clients.served import aws_environment, free_ports
 from tests.envoy.examples import Envoy, example
 from tests.envoy.page import MUTUAL_TLS, with_files
 from tests.fakes.oidc_provider import JWKS_PATH, OidcProvider, rsa_key, sign
@@ -53,10 +53,26 @@ destination = "file:{directory}/audit"
 identity_pool_id = "{pool}"
 user = {{ metadata = "payload.sub" }}
 principal_tags = {{ tenant = {{ metadata = "payload.tenant" }} }}
+[ext_authz.mappings.closed]
+identity_pool_id = "{absent_pool}"
+user = {{ metadata = "payload.sub" }}
+[ext_authz.mappings.open]
+identity_pool_id = "{absent_pool}"
+user = {{ metadata = "payload.sub" }}
+failure_mode = "open"
+[cognito]
+endpoint_url = "http://127.0.0.1:{nowhere}"
+max_attempts = 1
 [pools."{pool}"]
 developer_provider_name = "{provider}"
 signing_algorithm = "{algorithm}"
+[pools."{absent_pool}"]
+engine = "cognito"
+developer_provider_name = "{provider}"
 """
+
+#: A pool whose Cognito does not answer.
+ABSENT_POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
 
 
 class _App(BaseHTTPRequestHandler):
@@ -104,7 +120,7 @@ class Site:
     server: ServerProcess = field(init=False)
     _clients: Authority = field(default_factory=lambda: Authority("clients"))
 
-    def configure(self, issuer_port: int, algorithm: str, calls_per_second: int) -> None:
+    def configure(self, issuer_port: int, nowhere: int, algorithm: str, calls_per_second: int) -> None:
         servers = Authority("servers")
         shown = servers.server(HOST)
         for name, content in {
@@ -123,6 +139,8 @@ class Site:
                 pool=POOL_ID,
                 provider=DEVELOPER_PROVIDER,
                 algorithm=algorithm,
+                absent_pool=ABSENT_POOL_ID,
+                nowhere=nowhere,
                 calls_per_second=calls_per_second,
             ),
             encoding="utf-8",
@@ -133,7 +151,7 @@ class Site:
         return self.directory / "tokend.toml"
 
     def start(self) -> None:
-        self.server = ServerProcess(self.config)
+        self.server = ServerProcess(self.config, aws_environment(self.directory))
 
     def stop(self) -> None:
         self.server.stop()
@@ -227,9 +245,9 @@ class Site:
 def site(directory: Path, algorithm: str = "ES256", calls_per_second: int = 200) -> Iterator[Site]:
     """A tokend that serves, and an issuer of users' tokens."""
     with ExitStack() as undo:
-        port, issuer_port = free_ports(2)
+        port, issuer_port, nowhere = free_ports(3)
         made = Site(directory, undo.enter_context(OidcProvider()), port)
-        made.configure(issuer_port, algorithm, calls_per_second)
+        made.configure(issuer_port, nowhere, algorithm, calls_per_second)
         made.start()
         undo.callback(made.stop)
         yield made

@@ -18,6 +18,9 @@ Headers: TypeAlias = list[list[str]]
 
 OPEN = {"failure_mode_allow: false": "failure_mode_allow: true"}
 
+#: An Envoy that leaves the client's header to tokend.
+CARELESS = {"remove: authorization": "remove: x-another"}
+
 
 @pytest.fixture(scope="module")
 def called() -> Iterator[str]:
@@ -152,6 +155,28 @@ def test_while_no_tokend_answers_requests_end_or_go_on_without_a_token(
         assert get(closed, None, *others, path=f"/?access_token={token}").status_code == httpx.codes.SERVICE_UNAVAILABLE
     with place.outbound(tmp_path / "open", called, tokend_ports=nowhere, values=OPEN) as opened:
         assert sent(get(opened, None, *others, path=f"/?access_token={token}")) == []
+
+
+@pytest.mark.parametrize("forged", [[], [("authorization", "Basic Zm9yZ2Vk")]])
+def test_while_tokend_fails_requests_end_or_go_on_without_a_token(
+    place: Site, called: str, tmp_path: Path, forged: list[tuple[str, str]]
+) -> None:
+    path = f"/?access_token={place.user_token('ivy')}"
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+    closed = {"tokend.mapping: web": "tokend.mapping: closed"}
+    with place.outbound(tmp_path / "closed", called, values=closed) as envoy:
+        answer = get(envoy, None, *forged, path=path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (httpx.codes.SERVICE_UNAVAILABLE, "1")
+    opened = {**CARELESS, "tokend.mapping: web": "tokend.mapping: open"}
+    with place.outbound(tmp_path / "open", called, values=opened) as envoy:
+        assert sent(get(envoy, None, *forged, path=path)) == []
+
+
+def test_tokend_overwrites_a_header_that_envoy_has_left(place: Site, called: str, tmp_path: Path) -> None:
+    with place.outbound(tmp_path, called, values=CARELESS) as envoy:
+        answer = get(envoy, None, ("authorization", "Basic Zm9yZ2Vk"), path=f"/?access_token={place.user_token('jan')}")
+    assert claims_of(answer)["iss"] == place.server.issuer
 
 
 def test_a_key_that_was_taken_away_signs_no_request_any_more(place: Site, envoy: Envoy) -> None:
