@@ -114,6 +114,13 @@ class Place:
             self._service.stop()
             self._service = None
 
+    def failures(self) -> float:
+        """How many tokens could not be issued since the start."""
+        assert self._service
+        text = httpx.get(f"http://{self._service.ops_address}/metrics", trust_env=False).text
+        (line,) = [each for each in text.splitlines() if each.startswith('tokend_sds_tokens_total{outcome="failed"}')]
+        return float(line.split()[1])
+
     def envoy(self, directory: Path, api_type: str) -> Envoy:
         directory.mkdir()
         values = {
@@ -224,6 +231,19 @@ def test_a_restart_of_tokend_is_survived(place: Place, envoy: Envoy) -> None:
     place.start()
     after = wait_for_another(envoy, before)
     assert claims(after)["sub"] == claims(before)["sub"]
+
+
+def test_who_may_have_no_token_any_more_goes_on_with_the_last_one(place: Place, envoy: Envoy) -> None:
+    before = token(envoy)
+    place.stop()
+    place.callers = ("spiffe://acme.internal/ns/shop/sa/another",)
+    place.start()
+    wait_until(lambda: place.failures() > 0)
+    assert token(envoy) == before
+    place.stop()
+    place.callers = (CALLER,)
+    place.start()
+    wait_for_another(envoy, before)
 
 
 def test_without_a_token_no_request_goes_out(place: Place, tmp_path: Path) -> None:

@@ -207,4 +207,7 @@ class PushedTokens:
 
 
 def _is_late(pushed: _Pushed, now: float) -> bool:
-    return bool(pushed.watchers) and (pushed.issued is None or pushed.issued.refresh_time <= now)
+    """Whether there should be another token; one that the caller may not have is not late."""
+    if not pushed.watchers or pushed.resource is Missing.ABSENT:
+        return False
+    return pushed.issued is None or pushed.issued.refresh_time <= now

@@ -192,6 +192,7 @@ async def test_a_refusal_takes_the_token_away(place: Place) -> None:
     place.issuer.failure = None
     await place.after(299)
     assert place.tokens.look("alice", "own") is Missing.ABSENT
+    assert place.tokens.late == 0
     await place.after(1)
     assert place.text("alice")
 
