@@ -71,7 +71,7 @@ def test_a_task_can_be_taken_back() -> None:
     assert "a1" in turns
     turns.remove("a1")
     assert "a1" not in turns
-    assert (len(turns), turns.popleft(), len(turns)) == (1, "b1", 0)
+    assert (turns.count, turns.popleft(), turns.count) == (1, "b1", 0)
     with pytest.raises(ValueError, match="no such task"):
         turns.remove("a1")
 

@@ -127,6 +127,8 @@ class ConnectionGuard:
 
     def learn(self, peer: str, caller: str) -> str:
         """Takes note of the caller of a connection, and tells its line."""
+        if line := self._lines.of_caller(peer, caller):
+            return line
         if not self._lines.knows(peer):
             self._strangers.forgive(peer)
         return self._lines.learn(peer, caller)

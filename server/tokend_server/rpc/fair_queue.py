@@ -79,7 +79,7 @@ class FairQueue(Generic[_Task]):
             self._unfinished += 1
             line.unfinished += 1
             line.tasks.append(task, connection)
-            if len(line.tasks) == 1 and not line.held:
+            if line.tasks.count == 1 and not line.held:
                 self._turns.append(line)
             if self._tickets_left_over:
                 self._tickets_left_over -= 1
@@ -101,7 +101,7 @@ class FairQueue(Generic[_Task]):
                     continue
                 line = self._turns.popleft()
                 task = line.tasks.popleft()
-                if line.tasks:
+                if line.tasks.count:
                     self._turns.append(line)
                 return task
         return None
@@ -126,7 +126,7 @@ class FairQueue(Generic[_Task]):
                 return False
             line.tasks.remove(task)
             self._tickets_left_over += 1
-            if not line.tasks and not line.held:
+            if not line.tasks.count and not line.held:
                 self._turns.remove(line)
             self._unfinished -= 1
             line.unfinished -= 1
@@ -152,7 +152,7 @@ class FairQueue(Generic[_Task]):
             if line.held:
                 return
             line.held = True
-            if line.tasks:
+            if line.tasks.count:
                 self._turns.remove(line)
             self._hold(name, line)
 
@@ -180,7 +180,7 @@ class FairQueue(Generic[_Task]):
                 self._hold(name, line)
                 continue
             line.held = False
-            if line.tasks:
+            if line.tasks.count:
                 self._turns.append(line)
             self._forget_if_over(name, line)
         if self._turns:

@@ -38,23 +38,19 @@ class SubmittedCall:
 
     Args:
         arguments: Those of `submit` after the function.
+
+    Attributes:
+        connection: Its connection, as gRPC calls its peer; empty where that is not known.
+        metadata_fields: How many fields its metadata have.
     """
 
-    __slots__ = ("_arguments", "_call")
+    __slots__ = ("_arguments", "_call", "connection", "metadata_fields")
 
     def __init__(self, arguments: Sequence[Any]) -> None:
         self._arguments = arguments
         self._call = getattr(arguments[_EVENT], "call", None) if len(arguments) > _BEHAVIOR else None
-
-    @property
-    def connection(self) -> str:
-        """Its connection, as gRPC calls its peer; empty where that is not known."""
-        return "" if self._call is None else self._call.peer().decode()
-
-    @property
-    def metadata_fields(self) -> int:
-        """How many fields its metadata have."""
-        return 0 if self._call is None else len(self._arguments[_EVENT].invocation_metadata or ())
+        self.connection: str = "" if self._call is None else self._call.peer().decode()
+        self.metadata_fields = 0 if self._call is None else len(arguments[_EVENT].invocation_metadata or ())
 
     @property
     def path(self) -> str:

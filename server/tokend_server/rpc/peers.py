@@ -4,6 +4,7 @@ import ipaddress
 import threading
 from collections.abc import Container
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote
 
 #: How many connections are remembered; of one that is forgotten, the next call is found to be a known caller's again.
@@ -41,6 +42,13 @@ def is_loopback(host: str) -> bool:
     return host == "127.0.0.1" or host == _ipv6_network("::1")
 
 
+class _Learned(NamedTuple):
+    """Who was the last to make a call of a connection, and in which line its calls wait."""
+
+    caller: str
+    line: str
+
+
 class Lines:
     """Which line the calls of a connection wait in.
 
@@ -49,12 +57,18 @@ class Lines:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[str, str] = {}
+        self._lines: dict[str, _Learned] = {}
         self._lock = threading.Lock()
 
     def of(self, peer: str) -> str:
         """The line of a connection, as gRPC calls its peer."""
-        return self._lines.get(peer) or host_of(peer)
+        learned = self._lines.get(peer)
+        return learned.line if learned else host_of(peer)
+
+    def of_caller(self, peer: str, caller: str) -> str:
+        """The line of a connection, if this caller was the last to show who it is on it; else empty."""
+        learned = self._lines.get(peer)
+        return learned.line if learned and learned.caller == caller else ""
 
     def knows(self, peer: str) -> bool:
         """Whether a call of a connection has shown who makes it."""
@@ -62,19 +76,20 @@ class Lines:
 
     def learn(self, peer: str, caller: str) -> str:
         """Takes note of the caller of a connection, and tells its line."""
-        line = f"{caller} {host_of(peer)}"
-        if self._lines.get(peer) != line:
-            with self._lock:
-                self._lines.pop(peer, None)
-                if len(self._lines) >= _REMEMBERED:
-                    del self._lines[next(iter(self._lines))]
-                self._lines[peer] = line
-        return line
+        if known := self.of_caller(peer, caller):
+            return known
+        learned = _Learned(caller, f"{caller} {host_of(peer)}")
+        with self._lock:
+            self._lines.pop(peer, None)
+            if len(self._lines) >= _REMEMBERED:
+                del self._lines[next(iter(self._lines))]
+            self._lines[peer] = learned
+        return learned.line
 
     def keep(self, peers: Container[str]) -> None:
         """Forgets all connections but some."""
         with self._lock:
-            self._lines = {peer: line for peer, line in self._lines.items() if peer in peers}
+            self._lines = {peer: learned for peer, learned in self._lines.items() if peer in peers}
 
 
 @lru_cache(_REMEMBERED)

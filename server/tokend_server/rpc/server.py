@@ -266,7 +266,7 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
             identifying(access.authenticators(listener), by_path, certificates),
             *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if _is_guarded(listener) else []),
         ),
-        limiting(access.limits),
+        *([limiting(access.limits)] if listener.identify_by else []),
     ]
 
 

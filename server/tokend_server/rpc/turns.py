@@ -7,17 +7,18 @@ _Task = TypeVar("_Task")
 
 
 class Turns(Generic[_Task]):
-    """Tasks of several connections, of which each gets its turn however many tasks the others have."""
+    """Tasks of several connections, of which each gets its turn however many tasks the others have.
 
-    __slots__ = ("_count", "_waiting")
+    Attributes:
+        count: How many there are.
+    """
+
+    __slots__ = ("_waiting", "count")
 
     def __init__(self) -> None:
         #: By connection, the one whose turn is next first. A dict keeps that order, and finds a connection at once.
         self._waiting: dict[str, deque[_Task]] = {}
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        self.count = 0
 
     def __contains__(self, task: object) -> bool:
         return any(task in tasks for tasks in self._waiting.values())
@@ -28,7 +29,7 @@ class Turns(Generic[_Task]):
         if tasks is None:
             tasks = self._waiting[connection] = deque()
         tasks.append(task)
-        self._count += 1
+        self.count += 1
 
     def popleft(self) -> _Task:
         """Takes the first task of the connection whose turn it is.
@@ -41,7 +42,7 @@ class Turns(Generic[_Task]):
         task = tasks.popleft()
         if tasks:
             self._waiting[connection] = tasks
-        self._count -= 1
+        self.count -= 1
         return task
 
     def remove(self, task: _Task) -> None:
@@ -55,6 +56,6 @@ class Turns(Generic[_Task]):
                 tasks.remove(task)
                 if not tasks:
                     del self._waiting[connection]
-                self._count -= 1
+                self.count -= 1
                 return
         raise ValueError("no such task")

@@ -122,6 +122,8 @@ def check_limits(limits: Iterable[Check], request: Message) -> None:
     Raises:
         ValidationFailed: Fields break their limits; it names all of them.
     """
-    violations = [violation for check in limits for violation in check(request)]
+    violations: list[FieldViolation] = []
+    for check in limits:
+        violations += check(request)
     if violations:
         raise ValidationFailed(violations)

@@ -70,7 +70,12 @@ class LocalEngine:
 
     def get_open_id_token_for_developer_identity(self, request: TokenRequest, deadline: Deadline) -> IssuedToken:
         presented = self._verify_logins(request, deadline)
-        identity_id, outcome = _until_committed(lambda: self._identity_for(presented, request, deadline), deadline)
+        deadline.check()
+        owner_ids = self._store.owners(self._pool.identity_pool_id, presented.all, deadline)
+        if settled := settled_identity(owner_ids, request.identity_id):
+            identity_id, outcome = settled, IdentityOutcome.RETRIEVED
+        else:
+            identity_id, outcome = _until_committed(lambda: self._resolved(presented, request, deadline), deadline)
         deadline.check()
         return self._issue(request, presented, identity_id, outcome, deadline)
 
@@ -102,13 +107,10 @@ class LocalEngine:
         )
         return PresentedLogins(self._developer_login(user_identifier), public)
 
-    def _identity_for(
+    def _resolved(
         self, presented: PresentedLogins, request: TokenRequest, deadline: Deadline
     ) -> tuple[str, IdentityOutcome]:
         logins, named_id = presented.all, request.identity_id
-        owner_ids = self._store.owners(self._pool.identity_pool_id, logins, deadline)
-        if settled := settled_identity(owner_ids, named_id):
-            return settled, IdentityOutcome.RETRIEVED
         reading = self._store.read(self._pool.identity_pool_id, logins, named_id, deadline)
         identity = resolve(presented, reading.owners, _named(reading, named_id) if named_id else None)
         if identity is None:

@@ -25,6 +25,8 @@ def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, 
         NotAuthorized: All problems are public providers that the pool does not accept.
     """
     developer_user_identifier = logins.get(pool.developer_provider_name)
+    if developer_user_identifier is not None and len(logins) == 1:
+        return developer_user_identifier, {}
     public_tokens = {name: logins[name] for name in sorted(logins) if name != pool.developer_provider_name}
     situations = {name: situation for name in public_tokens if (situation := _unacceptable(pool, name))}
     problems = [refuse(situation, name) for name, situation in situations.items()]

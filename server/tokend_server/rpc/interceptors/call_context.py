@@ -64,10 +64,11 @@ def beginning(  # noqa: PLR0913 - what a call is known by
                     break
                 if key in _READ and isinstance(value, str):
                     read.setdefault(key, []).append(value)
+            left = context.time_remaining()
             call = Call(
                 method=operation,
-                request_id=_given_id(read.get("x-request-id", ())) or new_id(),
-                trace_id=current_trace_id() or _trace_id(read.get("traceparent", ())),
+                request_id=(_given_id(read["x-request-id"]) if "x-request-id" in read else None) or new_id(),
+                trace_id=current_trace_id() or (_trace_id(read["traceparent"]) if "traceparent" in read else None),
                 source=context.peer(),
                 user_agent=read.get("user-agent", _UNNAMED)[0],
                 metadata_bytes=size,
@@ -75,7 +76,7 @@ def beginning(  # noqa: PLR0913 - what a call is known by
                     unix_socket=unix_socket,
                     authorization=tuple(map(Secret, read.get("authorization", ()))),
                     forwarded_client_certs=tuple(read.get("x-forwarded-client-cert", ())),
-                    waits_until=_waits_until(clock, context.time_remaining()),
+                    waits_until=math.inf if left > _LONGEST_WAIT else clock.monotonic() + left,
                 ),
             )
             # gRPC gives every call a context of its own: nothing has to be put back.
@@ -106,7 +107,3 @@ def _trace_id(given: Sequence[str]) -> str | None:
     """The trace that the caller says the call belongs to."""
     parent = parse_traceparent(given[0]) if len(given) == 1 else None
     return parent.trace_id if parent else None
-
-
-def _waits_until(clock: Clock, seconds: float) -> float:
-    return math.inf if seconds > _LONGEST_WAIT else clock.monotonic() + seconds

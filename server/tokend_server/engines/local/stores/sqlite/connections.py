@@ -1,6 +1,6 @@
 """How the store talks to the database where it matters how long that takes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import Any
@@ -27,6 +27,10 @@ class ReadConnections:
             open.
         count: How many reads there may be at once; a further one waits for one of them.
 
+    Attributes:
+        take: Takes a connection, which has to be given back.
+        give_back: Gives it back.
+
     Raises:
         SQLAlchemyError: The database does not answer.
     """
@@ -35,20 +39,14 @@ class ReadConnections:
         self._engine = engine
         self._count = count
         self._idle: SimpleQueue[_Lent] = SimpleQueue()
+        self.take: Callable[[], _Lent] = self._idle.get
+        self.give_back: Callable[[_Lent], None] = self._idle.put
         with ExitStack() as undo:
             for _ in range(count):
                 lent = self._opened()
                 undo.callback(lent.connection.close)
                 self._idle.put(lent)
             undo.pop_all()
-
-    def take(self) -> _Lent:
-        """A connection, which has to be given back."""
-        return self._idle.get()
-
-    def give_back(self, lent: _Lent) -> None:
-        """Gives a connection back."""
-        self._idle.put(lent)
 
     def renewed(self, lent: _Lent) -> _Lent:
         """A new connection in the place of one that failed; the same one where none can be had."""

@@ -47,10 +47,10 @@ class DatabaseFile:
     @staticmethod
     def _check(path: str, opened: tuple[int, int]) -> None:
         try:
-            there = _identity(path)
+            status = os.stat(path)  # noqa: PTH116 - at every read: a Path costs twice as much
         except OSError as error:
             raise _moved(f"The identity store's file is gone ({error.strerror}).") from error
-        if there != opened:
+        if (status.st_dev, status.st_ino) != opened:
             raise _moved("The identity store's file was replaced by another one.")
 
 
@@ -61,5 +61,5 @@ def _moved(text: str) -> EngineUnavailable:
 
 
 def _identity(path: str) -> tuple[int, int]:
-    status = os.stat(path)  # noqa: PTH116 - at every read: a Path costs twice as much
+    status = Path(path).stat()
     return status.st_dev, status.st_ino
