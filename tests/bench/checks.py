@@ -1,6 +1,6 @@
 """What the checks of a call cost: a server with all of them beside the same server without any, both over TLS."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,9 +77,8 @@ def _servers(directory: Path, generator: Generator) -> Iterator[tuple[serve_toke
     """A server without TLS, one with it alone, and one with all checks, on one database."""
     cores = Cores.available()
     url = fill_sqlite(directory / "checks.db", known_users(serve_tokend.POOLS.values(), generator.known_users))
-    files = _write_files(directory)
-    tls = f'tls_certificate_file = "{files["server.crt"]}"\ntls_private_key_file = "{files["server.key"]}"\n'
-    mutual = f'{tls}tls_client_ca_file = "{files["ca.crt"]}"\nidentify_by = ["mutual_tls"]\n'
+    files = write_files(directory)
+    tls = tls_settings(files)
     with ExitStack() as stack:
         plain, unchecked, checked = (
             stack.enter_context(
@@ -88,7 +87,7 @@ def _servers(directory: Path, generator: Generator) -> Iterator[tuple[serve_toke
             for name, settings, tables in (
                 ("plain", "", ""),
                 ("unchecked", tls, ""),
-                ("checked", mutual, _checks(directory)),
+                ("checked", f"{tls}{mutual_settings(files)}", tables_of_checks(directory)),
             )
         )
         trust = [f"-ca={files['ca.crt']}"]
@@ -96,7 +95,18 @@ def _servers(directory: Path, generator: Generator) -> Iterator[tuple[serve_toke
         yield plain, _Server(unchecked, trust), _Server(checked, [*trust, *shown])
 
 
-def _write_files(directory: Path) -> Mapping[str, Path]:
+def tls_settings(files: Mapping[str, Path]) -> str:
+    """TLS, as settings of [grpc]."""
+    return f'tls_certificate_file = "{files["server.crt"]}"\ntls_private_key_file = "{files["server.key"]}"\n'
+
+
+def mutual_settings(files: Mapping[str, Path]) -> str:
+    """What makes mutual TLS of it."""
+    return f'tls_client_ca_file = "{files["ca.crt"]}"\nidentify_by = ["mutual_tls"]\n'
+
+
+def write_files(directory: Path) -> Mapping[str, Path]:
+    """The certificates and keys of an authority, a server on loopback and a client that the policy knows."""
     authority = Authority("bench")
     server, client = authority.server("127.0.0.1"), authority.client(uris=[_CALLER])
     contents = {
@@ -111,13 +121,12 @@ def _write_files(directory: Path) -> Mapping[str, Path]:
     return {name: directory / name for name in contents}
 
 
-def _checks(directory: Path) -> str:
+def tables_of_checks(directory: Path, pools: Iterable[str] = tuple(serve_tokend.POOLS.values())) -> str:
     """A policy, limits above the load, and an audit log that must be written."""
-    pools = ", ".join(f'"{pool}"' for pool in serve_tokend.POOLS.values())
     return f"""
         [policy.bench]
         callers = ["spiffe://bench.example.test/ns/bench/sa/*"]
-        pools = [{pools}]
+        pools = [{", ".join(f'"{pool}"' for pool in pools)}]
         operations = ["GetOpenIdTokenForDeveloperIdentity"]
         [limits]
         calls_per_second = 1_000_000

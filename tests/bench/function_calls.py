@@ -1,0 +1,146 @@
+"""How many of Python's functions a warm call calls: `python -m tests.bench.function_calls [CASE] [--list]`.
+
+What a call costs beyond its signature is nearly all Python, and a count of functions does not depend on how busy the
+machine is. Only the threads of the gRPC server count: those that take events and those that work on calls.
+"""
+
+import argparse
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import CodeType, FrameType
+
+import grpc
+from tests.bench.checks import mutual_settings, tables_of_checks, tls_settings, write_files
+from tests.bench.floor import handlers
+from tests.bench.messages import PROVIDER, grpc_request, user
+from tests.bench.serve_tokend import POOLS
+
+from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
+from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server import app
+from tokend_server.config import load_config
+
+ALGORITHM = "ES256"
+
+#: A listener without checks, one with mutual TLS, policy, limits and audit log, and the benchmark's floor.
+CASES = PLAIN, CHECKED, FLOOR = "plain", "checked", "floor"
+
+#: The least of so many counts of so many calls each is taken: a thread that has to wait calls a few functions more.
+BATCHES, CALLS = 3, 50
+
+_OPTIONS = [("grpc.enable_http_proxy", 0)]
+
+#: How gRPC names the threads that take events, and tokend those that work on calls.
+_SERVING, _WORKING = "(_serve)", "grpc-"
+
+
+class FunctionCalls:
+    """Counts calls of Python's functions in threads that begin after it."""
+
+    def __init__(self) -> None:
+        self._by_thread: dict[int, Counter[CodeType]] = {}
+        threading.setprofile(self._count)
+
+    def clear(self) -> None:
+        """Forgets what was counted."""
+        for counted in self._by_thread.copy().values():
+            counted.clear()
+
+    def of_server(self) -> Counter[str]:
+        """The functions that the threads of the gRPC server have called, by file and name."""
+        found: Counter[str] = Counter()
+        for thread in threading.enumerate():
+            if thread.ident in self._by_thread and (_SERVING in thread.name or thread.name.startswith(_WORKING)):
+                for code, count in self._by_thread[thread.ident].copy().items():
+                    found[f"{code.co_filename}:{code.co_qualname}"] += count
+        return found
+
+    def _count(self, frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            self._by_thread.setdefault(threading.get_ident(), Counter())[frame.f_code] += 1
+
+
+def measured(case: str) -> Counter[str]:
+    """The functions of `CALLS` warm calls for a known user.
+
+    Args:
+        case: One of `CASES`.
+    """
+    calls = FunctionCalls()
+    with TemporaryDirectory() as directory, _floor() if case == FLOOR else _tokend(Path(directory), case) as stub:
+        request = grpc_request(POOLS[ALGORITHM], user(0))
+        batches = []
+        for _ in range(BATCHES + 1):
+            calls.clear()
+            for _ in range(CALLS):
+                stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=30)
+            batches.append(calls.of_server())
+    return min(batches[1:], key=Counter.total)
+
+
+@contextmanager
+def _floor() -> Iterator[DeveloperIdentityServiceStub]:
+    """A client of the benchmark's floor in this process."""
+    answer = GetOpenIdTokenForDeveloperIdentityResponse(token="a.b.c").SerializeToString()
+    server = grpc.server(ThreadPoolExecutor(thread_name_prefix=_WORKING))
+    server.add_generic_rpc_handlers([handlers(ALGORITHM, answer)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}", _OPTIONS) as channel:
+        yield DeveloperIdentityServiceStub(channel)
+    server.stop(None).wait()
+
+
+@contextmanager
+def _tokend(directory: Path, case: str) -> Iterator[DeveloperIdentityServiceStub]:
+    """A client of a server in this process."""
+    files = write_files(directory) if case == CHECKED else {}
+    config = directory / "tokend.toml"
+    config.write_text(
+        f"""
+        issuer = {{ listen = "127.0.0.1:0" }}
+        ops = {{ listen = "127.0.0.1:0" }}
+        store = {{ url = "sqlite:///{directory}/tokend.db" }}
+        [grpc]
+        listen = ["127.0.0.1:0"]
+        drain_delay_seconds = 0
+        {tls_settings(files) + mutual_settings(files) if files else ""}
+        [pools."{POOLS[ALGORITHM]}"]
+        developer_provider_name = "{PROVIDER}"
+        signing_algorithm = "{ALGORITHM}"
+        {tables_of_checks(directory, [POOLS[ALGORITHM]]) if files else ""}
+        """,
+        encoding="utf-8",
+    )
+    with ExitStack() as undo:
+        service = app.start(load_config(config))
+        undo.callback(service.stop)
+        address = service.grpc_addresses[0]
+        if files:
+            contents = (files[name].read_bytes() for name in ("ca.crt", "client.key", "client.crt"))
+            channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), _OPTIONS)
+        else:
+            channel = grpc.insecure_channel(address, _OPTIONS)
+        yield DeveloperIdentityServiceStub(undo.enter_context(channel))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.function_calls", description="Count function calls.")
+    parser.add_argument("case", nargs="?", choices=CASES, default=PLAIN)
+    parser.add_argument("--list", action="store_true", help="print each function, the most frequent first")
+    chosen = parser.parse_args()
+    found = measured(chosen.case)
+    if chosen.list:
+        for function, count in found.most_common():
+            sys.stdout.write(f"{count / CALLS:8.2f} {function}\n")
+    sys.stdout.write(f"{found.total() / CALLS:.1f}\n")
+
+
+if __name__ == "__main__":
+    main()

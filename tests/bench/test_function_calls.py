@@ -1,0 +1,22 @@
+"""A warm call does not grow unnoticed: `function_calls` says what is counted."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+from tests.bench.function_calls import CHECKED, PLAIN
+
+#: What a call was measured to call. A change that lowers it lowers the number here.
+RECORDED: Mapping[str, float] = {PLAIN: 248, CHECKED: 297}
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="other versions of Python inline other functions than 3.11"
+)
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_a_warm_call_calls_no_more_functions_than_it_did(case: str) -> None:
+    command = [sys.executable, "-m", "tests.bench.function_calls", case]
+    counted = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(counted.stdout) == pytest.approx(RECORDED[case], rel=0.05)
