@@ -52,7 +52,12 @@ name = "orders"
 file = "{directory}/token"
 identity_pool_id = "{tokend.identity_pool_id}"
 logins = {{ "{tokend.developer_provider_name}" = "service-orders" }}
-token_duration_seconds = 6
+[[tokens]]
+name = "short"
+file = "{directory}/short"
+identity_pool_id = "{tokend.identity_pool_id}"
+logins = {{ "{tokend.developer_provider_name}" = "service-orders" }}
+token_duration_seconds = 3
 """,
         encoding="utf-8",
     )
@@ -121,10 +126,11 @@ def test_sts_verifies_what_it_gets(agent: RunningAgent, sts: str, directory: Pat
         assert caught.value.response["Error"]["Code"] == code
     with pytest.raises(ClientError, match="role not found"):
         assume_role(sts, token, ROLE.replace("reader", "writer"))
-    for _ in range(8):  # replacements, each a second or more after the one before: a token is good for six
-        agent.wait_for("orders: written", after=len(agent.log))
+    expires = (directory / "short").read_text(encoding="ascii")
+    for _ in range(5):  # replacements, each a second or more after the one before: a token is good for three
+        agent.wait_for("short: written", after=len(agent.log))
     with pytest.raises(ClientError) as caught:
-        assume_role(sts, token)
+        assume_role(sts, expires)
     assert caught.value.response["Error"]["Code"] == "ExpiredTokenException"
 
 

@@ -40,7 +40,7 @@ MakeKeeper = Callable[..., Keeper]
 def make_keeper(server: FakeTokendServer, clock: FakeClock, directory: Path) -> Iterator[MakeKeeper]:
     """Makes keepers of the file `token`, whose steps the test takes; jitter is none."""
     with ExitStack() as stack:
-        client = stack.enter_context(Client(server.endpoint, plaintext=True, options=OPTIONS, timeout=5))
+        client = stack.enter_context(Client(server.endpoint, plaintext=True, options=OPTIONS, timeout=60))
 
         def make(measures: Measures | None = None, **changes: object) -> Keeper:
             table = document(server, directory)["tokens"][0] | {"token_duration_seconds": LIFE} | changes

@@ -12,7 +12,7 @@ from typing import Self
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "tokend-agent")
 
 #: Seconds after which a test gives up, on the busiest machine.
-PATIENCE = 60
+PATIENCE = 240
 
 
 class RunningAgent:

@@ -18,7 +18,7 @@ CLIENTS = 20
 
 @pytest.fixture
 def server() -> Iterator[HealthServer]:
-    running = HealthServer(Health(listen="[::1]:0"), list, lambda: b"", patience=0.5)
+    running = HealthServer(Health(listen="[::1]:0"), list, lambda: b"", patience=3)
     running.start()
     yield running
     running.close()

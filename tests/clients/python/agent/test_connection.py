@@ -1,0 +1,87 @@
+"""The connection, while its files change."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.support.certificates import Certificate, write_certificate
+
+from tokend_client import Closed, TokendError, TokenRequest
+from tokend_client.agent.configuration import Service
+from tokend_client.agent.connection import Connection
+from tokend_client.testing import FakeTokendServer
+
+
+def made(directory: Path) -> Certificate:
+    directory.mkdir()
+    return write_certificate(directory)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> tuple[Certificate, Certificate]:
+    """That of the server, and another one."""
+    return made(tmp_path / "one"), made(tmp_path / "other")
+
+
+@pytest.fixture
+def server(certificates: tuple[Certificate, Certificate]) -> Iterator[FakeTokendServer]:
+    one, _ = certificates
+    pair = (one.private_key_file.read_bytes(), one.certificate_file.read_bytes())
+    with FakeTokendServer(algorithm="ES256", credentials=grpc.ssl_server_credentials([pair])) as running:
+        yield running
+
+
+@pytest.fixture
+def request_of_orders(server: FakeTokendServer) -> TokenRequest:
+    return TokenRequest(identity_pool_id=server.identity_pool_id, logins={server.developer_provider_name: "orders"})
+
+
+def test_authorities_that_change_are_those_of_the_next_call(
+    certificates: tuple[Certificate, Certificate],
+    server: FakeTokendServer,
+    request_of_orders: TokenRequest,
+    tmp_path: Path,
+) -> None:
+    one, other = (each.certificate_file for each in certificates)
+    ca_file = tmp_path / "ca.pem"
+    shutil.copy(one, ca_file)
+    connection = Connection(Service(endpoint=server.endpoint, ca_file=str(ca_file), timeout_seconds=10))
+    assert connection.get_token(request_of_orders).identity_id
+    shutil.copy(other, ca_file)
+    with pytest.raises(TokendError, match="CERTIFICATE_VERIFY_FAILED"):
+        connection.get_token(request_of_orders)
+    shutil.copy(one, ca_file)
+    assert connection.get_token(request_of_orders).identity_id
+    connection.close()
+    with pytest.raises(Closed):
+        connection.get_token(request_of_orders)
+
+
+@pytest.mark.parametrize("state", ["torn", "missing"])
+def test_files_in_the_middle_of_a_change_leave_those_before_in_use(
+    certificates: tuple[Certificate, Certificate],
+    server: FakeTokendServer,
+    request_of_orders: TokenRequest,
+    caplog: pytest.LogCaptureFixture,
+    state: str,
+) -> None:
+    one, other = certificates
+    settings = {
+        "endpoint": server.endpoint,
+        "ca_file": str(one.certificate_file),
+        "client_certificate_file": str(other.certificate_file),
+        "client_key_file": str(other.private_key_file),
+        "timeout_seconds": 60,
+    }
+    connection = Connection(Service.model_validate(settings))
+    if state == "torn":
+        shutil.copy(one.certificate_file, other.certificate_file)
+    else:
+        other.private_key_file.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert connection.get_token(request_of_orders).identity_id
+    assert "Going on with the certificates of before: tokend.client_" in caplog.text
+    connection.close()
