@@ -120,8 +120,12 @@ user = {{ metadata = "payload.sub" }}
             upstream.script([AwsFailure("InternalErrorException", status=500)])
             with _prometheus(directory, server.ops.removeprefix("http://")) as prometheus:
                 prometheus.wait_for('count_over_time(tokend_ready{job="tokend"}[1m]) >= 1')
-                _load(server.endpoint, certificate.certificate_file.read_bytes())
-                prometheus.wait_for("sum(increase(tokend_tokens_issued_total[1m])) > 0")
+                authority = certificate.certificate_file.read_bytes()
+                _load(server.endpoint, authority)
+                # A series begins with its first event, and has an increase from the second one on.
+                prometheus.wait_for("count(tokend_tokens_issued_total > 0) == 2")
+                _load(server.endpoint, authority)
+                prometheus.wait_for("count(increase(tokend_tokens_issued_total[1m]) > 0) == 2")
                 prometheus.wait_for('count_over_time(job:tokend_failed_calls:ratio_rate5m{job="tokend"}[1m]) >= 1')
                 yield prometheus
 

@@ -1,0 +1,126 @@
+"""server/install.md, followed to the letter in an empty directory, but for ports and folders of the test's own."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.clients.toolchains import need
+from tests.support.server_process import ServerProcess
+from tests.web.in_process import free_port
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "server" / "install.md").read_text("utf-8")
+
+#: Folders of the page that are the test's own.
+_FOLDERS = ("/opt/tokend", "/etc/tokend", "/var/lib/tokend", "/var/log/tokend")
+_PORTS = ("50051", "8080", "9090")
+
+
+class NewUser:
+    """Who reads the page on a machine with nothing of tokend: a copy of the repository, and empty folders."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._instead = {folder: f"{directory}{folder}" for folder in _FOLDERS}
+        self._instead |= {f":{port}": f":{free_port()}" for port in _PORTS}
+        for folder in _FOLDERS[1:]:
+            Path(self._instead[folder]).mkdir(parents=True)
+        for name in ("server", "proto", "clients", "pyproject.toml", "README.md"):
+            _copy(ROOT / name, directory / name)
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUAL_ENV")}
+
+    def here(self, text: str) -> str:
+        """A text of the page, with the places of this machine."""
+        for there, here in self._instead.items():
+            text = text.replace(there, here)
+        return text
+
+    def follow(self, section: str) -> list[str]:
+        """Runs each command of a section; what each has printed."""
+        return [self.run(command) for block in blocks(section, "sh") for command in block.splitlines()]
+
+    def run(self, command: str) -> str:
+        command = self.here(command).replace("uv run tokendctl", f"{Path(sys.executable).parent}/tokendctl")
+        done = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=self.directory,
+            env=self._environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        left_out = shutil.ignore_patterns("__pycache__", ".venv", "node_modules", "target", "*.binpb", "tests")
+        shutil.copytree(source, target, symlinks=True, ignore=left_out)
+    else:
+        shutil.copy(source, target)
+
+
+def blocks(section: str, language: str) -> list[str]:
+    (text,) = re.findall(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NewUser, ServerProcess]]:
+    need("openssl", "the page of the installation")
+    user = NewUser(tmp_path_factory.mktemp("new-user"))
+    assert user.follow("Wheels")[-1].startswith("tokend, version ")
+    user.follow("Secrets")
+    (configuration,) = blocks("The configuration", "toml")
+    path = Path(user.here("/etc/tokend/tokend.toml"))
+    path.write_text(user.here(configuration), encoding="utf-8")
+    checked, explained = user.follow("The configuration")
+    assert checked.startswith("ok: 1 pool(s)")
+    assert "shop" in explained
+    # The arguments of the installed program, in the place of those of the tests' own.
+    installed_one = ["sh", "-c", 'shift 3; exec "$0" "$@"', user.here("/opt/tokend/bin/tokend")]
+    with ServerProcess(path, directory=user.directory, under=installed_one) as server:
+        yield user, server
+
+
+def test_a_new_user_gets_a_token_and_sees_who_is_refused(installed: tuple[NewUser, ServerProcess]) -> None:
+    user, _server = installed
+    token, keys, ready = user.follow("The first token, and a refusal")
+    assert json.loads(token)["IdentityId"].startswith("eu-west-1:")
+    assert json.loads(keys)["keys"]
+    assert ready == "ok\n"
+    command = blocks("The first token, and a refusal", "sh")[0].splitlines()[0]
+    words = shlex.split(user.here(command).removeprefix("uv run tokendctl"))
+    shown = words.index("--client-certificate-file")
+    del words[shown : shown + 4]
+    tokendctl = Path(sys.executable).parent / "tokendctl"
+    refused = subprocess.run([tokendctl, *words], cwd=user.directory, check=False, capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout) == (255, "")
+    lines = Path(user.here("/var/log/tokend/audit.log")).read_text("utf-8").splitlines()
+    assert json.loads(lines[-1])["userIdentity"]["principalId"] == "spiffe://example.internal/ns/shop/sa/checkout"
+
+
+def test_what_is_to_be_seen_before_callers_depend_on_it(installed: tuple[NewUser, ServerProcess]) -> None:
+    user, _server = installed
+    settings = "--config /etc/tokend/tokend.toml"
+    assert "is current" in user.run(f"/opt/tokend/bin/tokend keys rewrap --dry-run {settings}")
+    user.run(f"/opt/tokend/bin/tokend backup copy.db {settings}")
+    explain = blocks("The configuration", "sh")[0].splitlines()[1].replace("shop/sa/checkout", "other")
+    denied = subprocess.run(["bash", "-ec", user.here(explain)], cwd=user.directory, check=False, capture_output=True)
+    assert denied.returncode == 1
+
+
+def test_the_files_that_the_page_leads_to_are_there() -> None:
+    for command in [
+        line for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+    ]:
+        for path in re.findall(r"server/deploy/\S+", command):
+            assert (ROOT / path).exists()
