@@ -63,3 +63,13 @@ def test_limits_that_do_not_fit_are_warned_of() -> None:
     assert told
     assert told.startswith("grpc.max_connections: ")
     assert str(most - 1) in told
+
+
+def test_streams_of_secrets_count_too() -> None:
+    sds = {"listen": ["127.0.0.1:0"], "key_set": "keys", "max_connections": 5000}
+    config = Config.model_validate({"sds": sds})
+    most = descriptors.needed(config)
+    assert most - descriptors.needed(Config()) >= 5000
+    told = descriptors.warning(config, most - 1)
+    assert told
+    assert told.startswith("grpc.max_connections and sds.max_connections: with 2 listeners")

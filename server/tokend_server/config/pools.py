@@ -49,7 +49,11 @@ class Store(Section):
         description="PostgreSQL: schema of the tables; default the first of the role's search_path",
     )
     max_connections: int | None = Field(
-        None, ge=2, le=1028, description="PostgreSQL: most connections; default grpc.threads and 4 for other work"
+        None,
+        ge=2,
+        le=1028,
+        description="PostgreSQL: most connections; default grpc.threads, sds.threads where secrets are served, "
+        "and 4 for other work",
     )
     timeout_seconds: PositiveSeconds = Field(
         5.0, description="PostgreSQL: longest that a call waits for the store, whatever its caller's deadline"

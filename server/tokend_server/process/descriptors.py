@@ -28,15 +28,19 @@ def hard_limit() -> int:
 
 def needed(config: Config) -> int:
     """How many descriptors a configuration can come to need."""
-    connections = config.grpc.max_connections * len(config.grpc.guarded)
-    return connections + _HTTP_CONNECTIONS + _OF_A_THREAD * config.grpc.threads + _RESERVE
+    calls, streams = config.grpc, config.sds
+    connections = calls.max_connections * len(calls.guarded) + streams.max_connections * len(streams.guarded)
+    threads = calls.threads + (streams.threads if streams.listen else 0)
+    return connections + _HTTP_CONNECTIONS + _OF_A_THREAD * threads + _RESERVE
 
 
 def warning(config: Config, limit: int) -> str | None:
     """What may go wrong with so many descriptors; None if they suffice."""
     if limit == resource.RLIM_INFINITY or limit >= (most := needed(config)):
         return None
+    settings = "grpc.max_connections" + (" and sds.max_connections" if config.sds.listen else "")
+    listeners = len(config.grpc.guarded) + len(config.sds.guarded)
     return (
-        f"grpc.max_connections: with {len(config.grpc.guarded)} listeners up to {most} descriptors can be needed, and "
+        f"{settings}: with {listeners} listeners up to {most} descriptors can be needed, and "
         f"the process may have {limit}: raise its limit (`ulimit -Hn`, `LimitNOFILE=`) or lower max_connections"
     )

@@ -48,7 +48,8 @@ def open_configured(config: Config) -> PostgresqlStore:
         )
     except psycopg.Error:  # its text may repeat any part of the URL
         raise ConfigError(["store.url: libpq does not take it: check its parameters and what is encoded"]) from None
-    pool = ConnectionPool(opener.open, store.max_connections or config.grpc.threads + _OTHERS)
+    threads = config.grpc.threads + (config.sds.threads if config.sds.listen else 0)
+    pool = ConnectionPool(opener.open, store.max_connections or threads + _OTHERS)
     try:
         pool.give_back(pool.take(monotonic() + _START_PATIENCE))
     except NoConnection as error:
