@@ -20,6 +20,7 @@ _LONG = (
     "tests/attacks/test_attacks.py",
     "tests/aws_sdks/",
     "tests/clients/",
+    "tests/deploy/",
     "tests/e2e/",
 )
 
