@@ -14,7 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["server[otel]", "clients/python[aws,cli,httpx,requests,testing,verifier]", "proto/gen/python"]
+PACKAGES = [
+    "server[envoy,otel]",
+    "clients/python[aws,cli,httpx,requests,testing,verifier]",
+    "proto/gen/envoy",
+    "proto/gen/python",
+]
 TESTS = ["tests/unit", "tests/rpc", "tests/cognito"]
 
 
