@@ -7,110 +7,37 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
 
+from tokend_client.agent.arguments import parser
 from tokend_client.agent.configuration import AgentSettings, TokenSettings
 from tokend_client.agent.connection import ConnectionProblem, check
 from tokend_client.agent.loading import ConfigurationError, load
+from tokend_client.tokendctl.errors import CommandFailed
 from tokend_client.tokendctl.exit_codes import ExitCode
 
-_CONFIG = "/etc/tokend/agent.toml"
-
-_ONCE_TIMEOUT = 60.0
-
 _LOG = logging.getLogger("tokend_client.agent")
-
-
-class _Failed(Exception):
-    """Raised when a command does not succeed."""
-
-    def __init__(self, text: str, exit_code: ExitCode) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _Failed(f"{message}\n{self.format_usage().rstrip()}", ExitCode.USAGE)
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
     """Runs a command line; tells standard error why it does not succeed."""
     try:
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         COMMANDS[options.command](load(Path(options.config)), options)
-    except (_Failed, ConfigurationError, ConnectionProblem) as failed:
+    except (CommandFailed, ConfigurationError, ConnectionProblem) as failed:
         return _fail(failed)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     return ExitCode.DONE
 
 
-def _fail(failed: _Failed | ConfigurationError | ConnectionProblem) -> ExitCode:
-    if isinstance(failed, _Failed):
-        sys.stderr.write(f"tokend-agent: {failed}\n")
+def _fail(failed: CommandFailed | ConfigurationError | ConnectionProblem) -> ExitCode:
+    if isinstance(failed, CommandFailed):
+        sys.stderr.write(f"tokend-agent: {failed.text}\n")
         return failed.exit_code
     sys.stderr.write("\n  ".join(["tokend-agent: the configuration cannot be used:", *failed.problems]) + "\n")
     return ExitCode.CONFIGURATION
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="tokend-agent",
-        description="Keeps files with fresh tokens of tokend, for any process that can read a file.",
-    )
-    parser.add_argument("--version", action="version", version=f"tokend-agent/{version('tokend-client')}")
-    shared = _Parser(add_help=False)
-    shared.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        default=os.environ.get("TOKEND_AGENT_CONFIG") or _CONFIG,
-        help=f"the configuration (default: TOKEND_AGENT_CONFIG, else {_CONFIG})",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    running = commands.add_parser("run", parents=[shared], help="keep the files fresh until SIGTERM or SIGINT")
-    running.add_argument("--debug", action="store_true", help="log each attempt; neither logins nor tokens")
-    running.add_argument("--once", action="store_true", help="write each file once, and end: for init containers")
-    running.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="SECONDS",
-        default=_ONCE_TIMEOUT,
-        help="how long --once tries (default: %(default)g)",
-    )
-    commands.add_parser("check-config", parents=[shared], help="name all that is wrong with the configuration")
-    commands.add_parser("ready", parents=[shared], help="ask the running agent whether each file holds a valid token")
-    token = commands.add_parser("token", parents=[shared], help="print the token in a file, if it has not expired")
-    token.add_argument("name", metavar="NAME", help="the token's name in the configuration")
-    aws = commands.add_parser(
-        "aws-credentials", parents=[shared], help="print AWS credentials for a token, as a credential_process does"
-    )
-    aws.add_argument("name", metavar="NAME", help="the token's name in the configuration")
-    aws.add_argument(
-        "--role-arn",
-        metavar="ARN",
-        default=os.environ.get("AWS_ROLE_ARN"),
-        help="the role to assume (default: AWS_ROLE_ARN)",
-    )
-    aws.add_argument(
-        "--role-session-name",
-        metavar="NAME",
-        default=os.environ.get("AWS_ROLE_SESSION_NAME") or "tokend-agent",
-        help="how CloudTrail shows who uses the role (default: AWS_ROLE_SESSION_NAME, else tokend-agent)",
-    )
-    aws.add_argument("--duration-seconds", type=int, metavar="SECONDS", help="how long the credentials live")
-    return parser
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise ValueError(text)
-    return seconds
 
 
 def _log(*, debug: bool) -> None:
@@ -132,51 +59,46 @@ def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
     for token in settings.tokens:
         if token.mode & 0o004:
             _LOG.warning("%s: every user of this machine may read %s (mode %04o)", token.name, token.file, token.mode)
-    stop = _Stop()
     try:
-        late = keep_once(settings, stop.on, options.timeout) if options.once else keep(settings, stop.on)
+        late = keep_once(settings, _on_signals, options.timeout) if options.once else keep(settings, _on_signals)
     except OSError as error:
         text = f"health.listen: {settings.health.listen}: {error.strerror or error}"
-        raise _Failed(text, ExitCode.CONFIGURATION) from None
+        raise CommandFailed(text, ExitCode.CONFIGURATION) from None
     if late:
-        raise _Failed("\n  ".join(["in the time given, there was no token for", *late]), ExitCode.OTHER)
+        raise CommandFailed("\n  ".join(["in the time given, there was no token for", *late]), ExitCode.OTHER)
 
 
-class _Stop:
-    """SIGTERM and SIGINT, from now on."""
-
-    def on(self, act: Callable[[], None]) -> None:
-        """Has it called when one of them comes."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: act())
+def _on_signals(act: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: act())
 
 
 def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:
     check(settings.tokend)
-    print(f"The configuration is good. Tokens: {', '.join(token.name for token in settings.tokens)}")  # noqa: T201
+    _print(f"The configuration is good. Tokens: {', '.join(token.name for token in settings.tokens)}")
 
 
 def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:
     from tokend_client.agent.probe import not_ready  # noqa: PLC0415 - as above
 
     if not settings.health.listen:
-        raise _Failed("health.listen is empty: a running agent cannot be asked", ExitCode.CONFIGURATION)
+        raise CommandFailed("health.listen is empty: a running agent cannot be asked", ExitCode.CONFIGURATION)
     try:
         problems = not_ready(settings.health)
     except OSError as error:
         text = f"no agent answers at {settings.health.listen}: {error.strerror or error}"
-        raise _Failed(text, ExitCode.OTHER) from None
+        raise CommandFailed(text, ExitCode.OTHER) from None
     if problems:
-        raise _Failed("\n  ".join(["not ready:", *problems]), ExitCode.OTHER)
+        raise CommandFailed("\n  ".join(["not ready:", *problems]), ExitCode.OTHER)
 
 
 def _token(settings: AgentSettings, options: argparse.Namespace) -> None:
-    print(_kept_token(settings, options.name))  # noqa: T201
+    _print(_kept_token(settings, options.name))
 
 
 def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> None:
     if not options.role_arn:
-        raise _Failed("--role-arn or AWS_ROLE_ARN must name the role to assume", ExitCode.USAGE)
+        raise CommandFailed("--role-arn or AWS_ROLE_ARN must name the role to assume", ExitCode.USAGE)
     token = _kept_token(settings, options.name)
     try:
         from tokend_client.agent.aws_credentials import NoCredentials, credentials  # noqa: PLC0415 - may be missing
@@ -184,11 +106,21 @@ def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> No
         if missing.name is None or missing.name.partition(".")[0] != "botocore":
             raise
         text = "aws-credentials needs the extra `aws`: pip install 'tokend-client[agent,aws]'"
-        raise _Failed(text, ExitCode.CONFIGURATION) from None
+        raise CommandFailed(text, ExitCode.CONFIGURATION) from None
     try:
-        print(credentials(token, options.role_arn, options.role_session_name, options.duration_seconds))  # noqa: T201
+        _print(credentials(token, options.role_arn, options.role_session_name, options.duration_seconds))
     except NoCredentials as refused:
-        raise _Failed(f"no credentials for {options.name}: {refused}", ExitCode.SERVICE) from None
+        raise CommandFailed(f"no credentials for {options.name}: {refused}", ExitCode.SERVICE) from None
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # Else Python would try again at its end, and show how.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        raise CommandFailed(f"cannot write the output: {error.strerror}", ExitCode.OTHER) from None
 
 
 def _kept_token(settings: AgentSettings, name: str) -> str:
@@ -200,12 +132,12 @@ def _kept_token(settings: AgentSettings, name: str) -> str:
     try:
         content = TokenFile(_named(settings, name), clock.now).read()
     except FileProblem as problem:
-        raise _Failed(str(problem), ExitCode.OTHER) from None
+        raise CommandFailed(str(problem), ExitCode.OTHER) from None
     found = None if content is None else kept.from_file(content, clock)
     if content is None or found is None:
-        raise _Failed(f"{name}: there is no token yet; does `tokend-agent run` run?", ExitCode.OTHER)
+        raise CommandFailed(f"{name}: there is no token yet; does `tokend-agent run` run?", ExitCode.OTHER)
     if found.remaining(clock) <= 0:
-        raise _Failed(f"{name}: the token has expired, at {found.expire_time.isoformat()}", ExitCode.OTHER)
+        raise CommandFailed(f"{name}: the token has expired, at {found.expire_time.isoformat()}", ExitCode.OTHER)
     return kept.token_in(content)
 
 
@@ -214,7 +146,7 @@ def _named(settings: AgentSettings, name: str) -> TokenSettings:
         if token.name == name:
             return token
     known = ", ".join(token.name for token in settings.tokens)
-    raise _Failed(f"there is no token {name!r} in the configuration; there are {known}", ExitCode.USAGE)
+    raise CommandFailed(f"there is no token {name!r} in the configuration; there are {known}", ExitCode.USAGE)
 
 
 #: What each command does.

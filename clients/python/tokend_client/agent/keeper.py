@@ -106,13 +106,14 @@ class Keeper:
         Returns:
             Seconds after which to do it again, at the latest.
         """
+        file_problem = None
         try:
-            self._file_problem = None
             self._work()
         except HeldByAnother:
-            self._file_problem = f"{self._settings.file}: another process keeps this file"
+            file_problem = f"{self._settings.file}: another process keeps this file"
         except FileProblem as problem:
-            self._file_problem = str(problem)
+            file_problem = str(problem)
+        self._file_problem = file_problem
         self._tell()
         return self._pause()
 
@@ -140,9 +141,10 @@ class Keeper:
         self._written = None
 
     def _look_in_spite(self) -> None:
-        """Tells what is in a file that this process may not write."""
+        """Tells what is in a file that this process cannot write."""
         try:
-            self._look()
+            if not self._file.is_as_written:
+                self._look()
         except FileProblem:
             self._on_disk = None
 

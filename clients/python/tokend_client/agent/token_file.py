@@ -92,13 +92,12 @@ class TokenFile:
             FileProblem: It cannot; what it held is still there.
         """
         with self._directory() as directory:
-            self._written = None
             self._layout.replace(directory, content)
             self._written = directories.fingerprint(directory, self._name)
 
     @property
     def is_as_written(self) -> bool:
-        """Whether nobody has changed the file since.
+        """Whether the file is as the last write that succeeded has left it.
 
         Raises:
             FileProblem: That cannot be seen.

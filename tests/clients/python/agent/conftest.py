@@ -42,16 +42,16 @@ def make_keeper(server: FakeTokendServer, clock: FakeClock, directory: Path) -> 
     with ExitStack() as stack:
         client = stack.enter_context(Client(server.endpoint, plaintext=True, options=OPTIONS, timeout=60))
 
-        def make(measures: Measures | None = None, **changes: object) -> Keeper:
+        def make(measures: Measures | None = None, on: FakeClock = clock, **changes: object) -> Keeper:
             table = document(server, directory)["tokens"][0] | {"token_duration_seconds": LIFE} | changes
             settings = TokenSettings.model_validate(table)
             named = TokenRequest(identity_pool_id=settings.identity_pool_id, logins=settings.logins)
             keeper = Keeper(
                 settings,
-                TokenFile(settings, clock.now),
+                TokenFile(settings, on.now),
                 lambda: client.get_token(request_for(settings)),
-                TokenKeeping(named, CachingPolicy(clock=clock, random=lambda: 0.0), Shared(Telemetry())),
-                clock,
+                TokenKeeping(named, CachingPolicy(clock=on, random=lambda: 0.0), Shared(Telemetry())),
+                on,
                 measures or Measures([settings.name]),
             )
             stack.callback(keeper.close)

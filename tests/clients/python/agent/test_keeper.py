@@ -272,6 +272,24 @@ def test_a_login_in_a_file_is_read_for_each_request(
     assert len(server.requests) == 2
 
 
+def test_a_wrong_clock_removes_no_token_that_is_valid(
+    make_keeper: MakeKeeper, directory: Path, clock: FakeClock, server: FakeTokendServer
+) -> None:
+    """The clock of the machine is an hour ahead; what cannot be written leaves the token before, by its age."""
+    ahead = FakeClock(clock.now() + 3600, clock.monotonic())
+    keeper = make_keeper(on=ahead, expired="remove")
+    keeper.step()
+    assert keeper.status().state == "valid"
+    held = content(directory)
+    for each in (clock, ahead):
+        each.advance(LIFE / 2)
+    (directory / ".token.unfinished").mkdir()
+    keeper.step()
+    assert len(server.requests) == 2
+    assert "a directory is in the way" in (keeper.status().problem or "")
+    assert (keeper.status().state, content(directory)) == ("valid", held)
+
+
 def test_refreshes_and_writes_are_counted(
     make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, clock: FakeClock
 ) -> None:

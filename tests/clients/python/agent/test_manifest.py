@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import ROOT
@@ -29,6 +30,13 @@ def settings(documents: dict[str, Any], tmp_path: Path) -> AgentSettings:
     path = tmp_path / "agent.toml"
     path.write_text(documents["ConfigMap"]["data"]["agent.toml"], encoding="utf-8")
     return load(path)
+
+
+@pytest.mark.parametrize("release", ["1.29", "1.33", "1.37"])
+def test_each_kubernetes_takes_it(documents: dict[str, Any], release: str) -> None:
+    """From the first one in which sidecars are there without being asked for."""
+    for each in documents.values():
+        kubernetes_validate.validate(each, release, strict=True)
 
 
 def mounts(container: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML

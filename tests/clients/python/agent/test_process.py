@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.clients.python.agent.conftest import Command
-from tests.clients.python.agent.running import PATIENCE, RunningAgent, once
+from tests.clients.python.agent.running import COMMAND, PATIENCE, RunningAgent, once
 from tests.clients.python.agent.settings import USER, document, token
 from tests.clients.toolchains import leave_out
 
@@ -190,6 +190,15 @@ def test_a_token_that_has_expired_is_not_printed(
     assert ("has expired" in printed.stderr) == ends
     unknown = command("token", "other", "--config", config)
     assert (unknown.returncode, "there are orders" in unknown.stderr) == (252, True)
+
+
+def test_an_output_that_cannot_be_written_is_told(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    config = toml(document(server, directory))
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        done = subprocess.run(
+            [COMMAND, "check-config", "--config", str(config)], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (255, b"tokend-agent: cannot write the output: No space left on device\n")
 
 
 def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
