@@ -36,7 +36,7 @@ def parameter(function: Any, name: str) -> Any:  # noqa: ANN401 - as above
 #: A page, its words, what the code says, and what the words say.
 STATED: list[tuple[str, str, Any, Any]] = [
     (README, "keeps the keys for five minutes", parameter(jwt.PyJWKClient, "lifespan"), 300),
-    (README, "255 characters at most", constant("config.issuer_url._MOST_CHARACTERS"), 255),
+    (README, "255 characters at most", constant("config.issuer_url.IAM_MOST_CHARACTERS"), 255),
     (README, "with five minutes' grace for clocks", setting(OpenIdConnectProvider, "clock_skew_seconds"), 300),
     (README, "about 50 tokens a second", Cognito().requests_per_second + Cognito().burst, 50),
     (README, "more often than at a third of their token's life", refresh_time(0, 900), 300),

@@ -22,6 +22,7 @@ from tokend_server.config import (
     TagValue,
     load_config,
 )
+from tokend_server.config.federation import Cloud, federation_checked, federation_problems
 from tokend_server.config.fields import section_of
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
@@ -35,13 +36,27 @@ from tokend_server.process import descriptors
     "--reference", is_flag=True, help="Print all settings with their defaults, as Markdown, and check nothing."
 )
 @click.option("--online", is_flag=True, help="Also ask Amazon Cognito about its pools; this changes nothing there.")
-def check_config(config_path: Path | None, *, reference: bool, online: bool) -> None:
+@click.option(
+    "--for",
+    "clouds",
+    multiple=True,
+    type=click.Choice([cloud.value for cloud in Cloud]),
+    callback=lambda _context, _option, names: [Cloud(name) for name in names],
+    help="Also check what another cloud demands of an issuer whose tokens it takes; may be given more than once.",
+)
+def check_config(config_path: Path | None, *, reference: bool, online: bool, clouds: Sequence[Cloud]) -> None:
     """Check the configuration and name every problem in it, and what it may not be meant to say as a warning."""
     if reference:
         click.echo("\n".join(reference_table()))
         return
     config = load_config(config_path)
-    if problems := [*caller_problems(config, SystemClock()), *_key_problems(config), *extra_problems(config)]:
+    problems = [
+        *caller_problems(config, SystemClock()),
+        *_key_problems(config),
+        *extra_problems(config),
+        *federation_problems(config, clouds),
+    ]
+    if problems:
         raise ConfigError(problems)
     for warning in config_warnings(config, os.environ):
         click.echo(f"warning: {warning}", err=True)
@@ -49,6 +64,8 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool) -> 
         click.echo(f"warning: {too_few}", err=True)
     store = f", store {config.store_name}" if config.pools_of("local") else ""
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
+    for line in federation_checked(clouds):
+        click.echo(line)
     if online and config.pools_of("cognito"):
         _check_online(config)
     elif online:

@@ -29,7 +29,7 @@ AWS_DOMAINS = (
 )
 
 #: Characters of an OpenID Connect provider's URL in IAM (CreateOpenIDConnectProvider, Url).
-_MOST_CHARACTERS = 255
+IAM_MOST_CHARACTERS = 255
 
 _COGNITO = re.compile(r"(?:^|\.)cognito-(?:identity|idp)(?:[.-]|$)")
 _URL_CHARACTERS = re.compile(r"[\w.~:/\[\]@!$&'()*+,;=%-]+", re.ASCII)
@@ -62,8 +62,8 @@ def issuer_warnings(url: str) -> Iterator[str]:
         yield "IAM takes https alone"
     if parts.port is not None:
         yield "IAM takes no issuer with a port"
-    if len(url) > _MOST_CHARACTERS:
-        yield f"IAM takes {_MOST_CHARACTERS} characters at most, and these are {len(url)}"
+    if len(url) > IAM_MOST_CHARACTERS:
+        yield f"IAM takes {IAM_MOST_CHARACTERS} characters at most, and these are {len(url)}"
     if parts.netloc != parts.netloc.lower():
         yield "has capitals in its host: IAM and STS compare it as text, and clients may write hosts in small letters"
     if parts.scheme == "https" and is_loopback(parts.hostname or ""):
