@@ -111,6 +111,8 @@ engine = "cognito"
 developer_provider_name = "{DEVELOPER_PROVIDER}"
 [cognito]
 endpoint_url = "{upstream.url}"
+requests_per_second = 1000
+burst = 1000
 [ext_authz.mappings.web]
 identity_pool_id = "{POOL_ID}"
 user = {{ metadata = "payload.sub" }}
