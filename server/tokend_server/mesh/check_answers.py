@@ -22,7 +22,7 @@ _REFUSALS: Mapping[Verdict, tuple[int, grpc.StatusCode]] = MappingProxyType(
 
 
 class CheckAnswers:
-    """Makes the answers. None of them says why: what Envoy is told, it tells the client."""
+    """Makes the answers. None of them says why: Envoy hands on to the client what it gets."""
 
     def __init__(self, protos: EnvoyProtos) -> None:
         self._response = protos.message("envoy.service.auth.v3.CheckResponse")

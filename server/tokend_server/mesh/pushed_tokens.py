@@ -127,7 +127,7 @@ class PushedTokens:
         self._pushed[caller, name].watchers.discard(wake)
 
     def tick(self) -> None:
-        """Replaces what is due, and forgets what nobody wants; to be called again and again."""
+        """Replaces what is due, and forgets what no stream wants; to be called again and again."""
         now = self._clock.now()
         while self._schedule and self._schedule[0][0] <= now:
             due, _, key = heapq.heappop(self._schedule)

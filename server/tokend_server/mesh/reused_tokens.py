@@ -22,7 +22,7 @@ class TokenSource(StrEnum):
     REUSED = "reused"
 
 
-#: Issues a token anew.
+#: Issues a new token.
 Issue: TypeAlias = Callable[[TokenRequest, Deadline], IssuedToken]
 
 #: Gives out a token for a request, by issuing one if need be.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a manager has to take what it is told.
+#: Seconds that a manager has to take a message.
 _PATIENCE = 1.0
 
 #: The service is up, and what depends on it may start.
@@ -36,5 +36,5 @@ def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ
             manager.send(state.encode())
     except OSError as error:
         _log.warning(
-            "the service manager cannot be told", extra={"state": state, "problem": error.strerror or "timed out"}
+            "the service manager cannot be reached", extra={"state": state, "problem": error.strerror or "timed out"}
         )

@@ -39,4 +39,4 @@ def test_without_a_manager_nothing_is_said(address: dict[str, str], caplog: pyte
 def test_a_manager_that_cannot_be_reached_stops_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     tell_service_manager(READY, {"NOTIFY_SOCKET": address})
-    assert [record.message for record in caplog.records] == ["the service manager cannot be told"]
+    assert [record.message for record in caplog.records] == ["the service manager cannot be reached"]

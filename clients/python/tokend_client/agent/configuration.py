@@ -55,8 +55,8 @@ def _name(name: str) -> str:
 def _mode(mode: object) -> int:
     if not isinstance(mode, str) or not _MODE.fullmatch(mode):
         raise ValueError(
-            'must be octal digits in quotes, such as "0640", which let the owner read, and nobody execute or, but for '
-            "the owner, write: who can write the file decides as whom its readers act"
+            'must be octal digits in quotes, such as "0640": the owner may read, only the owner may write, and none '
+            "may execute it, since who can write the file decides as whom its readers act"
         )
     return int(mode, 8)
 

@@ -84,7 +84,7 @@ def remove(directory: int, name: str) -> bool:
 def read(directory: int, name: str) -> bytes | None:
     """What a regular file holds; None where there is none."""
     try:
-        # A pipe would keep who opens it until somebody writes.
+        # A pipe would keep who opens it until a writer comes.
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return None

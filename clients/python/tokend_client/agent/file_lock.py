@@ -1,4 +1,4 @@
-"""One writer for a file, however many agents are told to write it."""
+"""One writer for a file, however many agents are configured to write it."""
 
 import fcntl
 import os
@@ -41,7 +41,7 @@ class FileLock:
         """
         if self._descriptor is not None and _is_same(self._descriptor, directory, self._name):
             return False
-        # None yet, or a directory that was deleted and made once more: the lock of the one before keeps nobody out.
+        # None yet, or a directory that was deleted and made once more: the lock of the one before keeps no one out.
         self.release()
         # To read: a file that is open to be written keeps its file system from becoming read-only.
         flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

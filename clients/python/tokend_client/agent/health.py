@@ -131,7 +131,7 @@ class _Threads(ThreadingMixIn):
             self._free.release()
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:  # noqa: ANN401 - the base's
-        """A client that goes away is nobody's concern."""
+        """A client that goes away is no problem."""
 
 
 def _cut(connection: socket.socket) -> None:

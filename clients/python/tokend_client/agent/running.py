@@ -16,7 +16,7 @@ _LOG = logging.getLogger("tokend_client.agent")
 
 
 def keep(settings: AgentSettings, on_stop: OnStop) -> Sequence[str]:
-    """Keeps the files fresh until the process is told to end.
+    """Keeps the files fresh until the process is asked to end.
 
     Raises:
         ConnectionProblem: There can be no connection to tokend.

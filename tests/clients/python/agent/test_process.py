@@ -233,7 +233,9 @@ def mount(tmp_path: Path) -> tuple[list[str], Path]:
     steps = f'mount -t tmpfs -o size=64k,mode=0755 tmpfs "{directory}" && exec "$@"'
     under = ["unshare", "--mount", "--map-root-user", "sh", "-c", steps, "sh"]
     if shutil.which("unshare") is None or subprocess.run([*under, "true"], check=False, capture_output=True).returncode:
-        leave_out("this machine lets nobody mount a tmpfs in a namespace, so full and read-only disks are left out")
+        leave_out(
+            "this machine does not let processes mount a tmpfs in a namespace, so full and read-only disks are left out"
+        )
     return under, directory
 
 
@@ -277,7 +279,7 @@ def test_a_read_only_mount_is_told_and_no_trap(
             assert any(subprocess.run(remount, check=False).returncode == 0 for _ in range(10))
             seen = agent.wait_for(text, after=seen)
         assert agent.end() == 0
-    assert json.dumps(agent.log).count("the mount is read-only") == 1, "it is told once"
+    assert json.dumps(agent.log).count("the mount is read-only") == 1, "it is logged once"
 
 
 def test_a_program_that_forks_reads_fresh_tokens_in_each_process(
