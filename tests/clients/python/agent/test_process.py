@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,22 @@ def test_a_read_only_mount_is_told_and_no_trap(
     assert json.dumps(agent.log).count("the mount is read-only") == 1, "it is logged once"
 
 
+#: A program that forks once it has read a token, and reads it in each process again when its standard input ends.
+FORKING_READER = """
+import os, sys, pathlib
+path = pathlib.Path(sys.argv[1])
+first = path.read_bytes()
+child = os.fork()
+if child:
+    print("forked", flush=True)
+os.read(0, 1)
+is_old = path.read_bytes() == first
+if not child:
+    os._exit(is_old)
+sys.exit(is_old or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 def test_a_program_that_forks_reads_fresh_tokens_in_each_process(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
@@ -289,15 +306,13 @@ def test_a_program_that_forks_reads_fresh_tokens_in_each_process(
     with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT))) as agent:
         agent.wait_for("ready: ")
         first = path.read_bytes()
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.read(read, 1)
-            os._exit(path.read_bytes() == first)
-        agent.wait_for("orders: written", after=agent.wait_for("ready: "))
-        os.write(write, b"x")
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        command = [sys.executable, "-c", FORKING_READER, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+            assert reader.stdin
+            assert reader.stdout
+            assert reader.stdout.readline() == b"forked\n"
+            agent.wait_for("orders: written", after=agent.wait_for("ready: "))
+            reader.stdin.close()
+            assert reader.wait(PATIENCE) == 0
         assert path.read_bytes() != first
-        for descriptor in (read, write):
-            os.close(descriptor)
         assert agent.end() == 0
