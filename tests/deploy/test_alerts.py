@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
-from tests.clients.toolchains import run
+from tests.clients.toolchains import BUILD_TIMEOUT, run
 from tests.support.prometheus import program
 from tests.support.promql_selectors import grouped, known_series, selected
 
 from tokend.v1.developer_identity_service_pb2 import DESCRIPTOR
 from tokend_server.mesh.verdict import Verdict
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "server" / "deploy" / "prometheus"

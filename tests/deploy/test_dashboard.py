@@ -10,8 +10,11 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.deploy.watched import DASHBOARD, Prometheus, Query, dashboard_queries, watched_service
 from tests.support.promql_selectors import grouped, known_series, selected
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 SERIES = known_series()
 QUERIES = dashboard_queries()

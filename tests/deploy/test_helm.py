@@ -11,12 +11,14 @@ import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from click.testing import CliRunner
-from tests.clients.toolchains import ended
+from tests.clients.toolchains import BUILD_TIMEOUT, ended
 from tests.deploy.chart import CHART, DEPLOY, MANIFESTS, VALUES, render
 from tests.support.authority import Authority
 from tests.support.helm import helm
 
 from tokend_server.cli.check_config import check_config
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 RELEASES = ("1.25", "1.29", "1.33", "1.37")
 
