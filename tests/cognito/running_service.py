@@ -129,7 +129,7 @@ class RunningService:
         return _parsed(self.metrics_text())
 
     def metrics_text(self) -> str:
-        return self._http.get("/metrics").text
+        return self._http.get("/metrics", timeout=PATIENCE).text
 
     def readyz(self) -> tuple[int, str]:
         answer = self._http.get("/readyz", timeout=PATIENCE)
