@@ -1,9 +1,10 @@
 """What clients can do to a read-only listener, and cannot do to each other."""
 
+import errno
 import logging
 import resource
 import threading
-from asyncio import Future, get_running_loop
+from asyncio import Future, get_running_loop, selector_events
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http import HTTPStatus
@@ -441,3 +442,19 @@ def test_a_flood_of_scrapes_shares_what_is_rendered() -> None:
 def _need_descriptors(count: int) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < count:
         pytest.skip(f"needs {count} file descriptors")
+
+
+def test_a_client_that_goes_between_its_answer_and_the_end_is_dropped_quietly(
+    start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_transport: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    address = start()
+    monkeypatch.setattr(selector_events._SelectorSocketTransport, "write_eof", gone)  # type: ignore[attr-defined] # noqa: SLF001
+    with connected(address) as client:
+        client.sendall(b"GET /page HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+        with suppress(ConnectionError):
+            read_to_end(client)
+        assert is_reset(client, PATIENCE)
+    assert caplog.records == []

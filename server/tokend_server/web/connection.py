@@ -204,7 +204,11 @@ class Connection(asyncio.Protocol):
         if self._parser.is_last:
             # To close with unread data would reset the connection, and take the answer from the client.
             self._ending = True
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client has gone meanwhile
+                self.drop()
+                return
         self._parser.start()
         self._read_on()
 

@@ -6,7 +6,7 @@ from typing import Any
 from tokend_client.testing import FakeTokendServer
 
 #: Whom the tokens are for: a login, which must be seen nowhere.
-USER = "alice-whom-nobody-sees"
+USER = "alice-who-is-never-shown"
 
 
 def document(server: FakeTokendServer, directory: Path, **changes: object) -> dict[str, Any]:
