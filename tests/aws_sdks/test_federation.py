@@ -12,12 +12,12 @@ import jwt
 import pytest
 from botocore.exceptions import ClientError
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT
+from tests.support.ports import free_port
 from tests.support.server_process import ServerProcess
 from tests.support.sts import assume_role, independent_sts
 from tests.support.tls_terminator import TlsTerminator
 from tests.support.tokend import Ended, run
 from tests.support.tokendctl import run_tokendctl
-from tests.web.in_process import free_port
 
 from tokend_server.config.federation import RULES
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.cognito_calls import CALLERS
-from tests.bench.processes import Cores, accepts_connections, free_port, on_core, running, wait_until
+from tests.bench.processes import Cores, accepts_connections, on_core, running, wait_until
+from tests.support.ports import free_port
 
 CALLS = 2_000
 

@@ -46,13 +46,6 @@ def family_cpu_seconds(pid: int) -> float:
     return seconds
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
     """Runs this thread on one core, and what is started meanwhile for as long as that lives."""

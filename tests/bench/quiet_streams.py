@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 import grpc
 from tests.bench import stream_floor
 from tests.bench.machine import describe
-from tests.bench.processes import Cores, accepts_connections, cpu_seconds, free_port, running, wait_until
+from tests.bench.processes import Cores, accepts_connections, cpu_seconds, running, wait_until
+from tests.support.ports import free_port
 
 from tokend_server.mesh.protos import EnvoyProtos
 from tokend_server.mesh.sds_messages import SERVICE

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.bench.generator import Call
 from tests.bench.messages import METHOD, SERVICE
-from tests.bench.processes import THREADS, Cores, accepts_connections, free_port, running, wait_until
+from tests.bench.processes import THREADS, Cores, accepts_connections, running, wait_until
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 from tests.bench.generator import Call
 from tests.bench.messages import METHOD, PROVIDER, aws_body, aws_headers
-from tests.bench.processes import Cores, accepts_connections, free_port, running, wait_until
+from tests.bench.processes import Cores, accepts_connections, running, wait_until
+from tests.support.ports import free_port
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import jwt
 from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.generator import Call, Generator, Sample
 from tests.bench.messages import GRPC_HEADERS, METHOD, PROVIDER, SERVICE, grpc_body, grpc_request, length_prefixed, user
-from tests.bench.processes import THREADS, Cores, free_port, running, wait_until
+from tests.bench.processes import THREADS, Cores, running, wait_until
+from tests.support.ports import free_port
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub

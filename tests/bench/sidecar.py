@@ -186,7 +186,7 @@ def results(directory: Path, rounds: int, seconds: float, rates: Sequence[float]
         (directory / name).mkdir()
     with (
         site(directory / "site", "RS512", calls_per_second=100_000) as place,
-        place.outbound(directory / "envoy", "127.0.0.1:1", change=answering) as envoy,
+        place.outbound(directory / "envoy", "127.0.0.1:1", change=answering, patient=False) as envoy,
         on_their_cores(place, envoy, Cores.available()),
     ):
         for _ in range(rounds):

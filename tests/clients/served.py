@@ -1,8 +1,6 @@
 """The one server that conformance cases are run against: stopped, started again and given new keys at will."""
 
 import json
-import random
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,6 +11,7 @@ from tests.clients.in_flight import calls_in_flight
 from tests.clients.pools import COGNITO_POOLS, LOCAL_POOLS, POOL_IDS, PROVIDER
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.support.grpc_service import PATIENCE
+from tests.support.ports import free_ports
 from tests.support.server_process import ServerProcess
 
 from tokend_server.clock import SystemClock
@@ -28,9 +27,6 @@ RETURN_TIMEOUT = 30
 _HTTP_TIMEOUT = 30
 
 _LOOK_AGAIN = 0.02
-
-#: Below the ports that the kernel gives to clients: one of those could take the port while no server listens on it.
-_PORTS = range(15_000, 32_000)
 
 
 class Served:
@@ -128,17 +124,6 @@ def aws_environment(directory: Path) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports without a listener."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.SystemRandom().choice(_PORTS)
-        with socket.socket() as probe:
-            if port not in found and probe.connect_ex(("127.0.0.1", port)):
-                found.append(port)
-    return found
 
 
 def _pools(login_providers: Mapping[str, str]) -> str:

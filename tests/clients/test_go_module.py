@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.clients.served import free_ports
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, need, run
+from tests.support.ports import free_port
 from tests.support.server_process import ServerProcess, write_config
 
 CLIENT = ROOT / "clients" / "go"
@@ -163,7 +163,7 @@ def own_version(consumer: Consumer) -> Iterator[Consumer]:
 def git_daemon(directory: Path) -> Iterator[str]:
     """Serves the repositories of a directory to git."""
     need("git", "the repository of the Go client")
-    (port,) = free_ports(1)
+    port = free_port()
     command = ["git", "daemon", "--export-all", f"--base-path={directory}", "--listen=127.0.0.1", f"--port={port}"]
     with subprocess.Popen([*command, "--verbose", str(directory)], stderr=subprocess.PIPE, text=True) as daemon:
         assert daemon.stderr

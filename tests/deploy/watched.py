@@ -15,9 +15,9 @@ import httpx
 from tests.fakes.cognito_script import AwsFailure
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.certificates import write_certificate
+from tests.support.ports import free_port
 from tests.support.prometheus import program
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
-from tests.web.in_process import free_port
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub

@@ -60,14 +60,18 @@ def either(request: pytest.FixtureRequest) -> DynamoDbUpstream:
     return upstream
 
 
+def configuration(upstream: DynamoDbUpstream, table: str, **parameters: object) -> config.Config:
+    """A store on a table behind an upstream; the parameters are those of its URL."""
+    return config.Config(store=config.Store(url=table_url(upstream.url, table, **parameters)))
+
+
 @pytest.fixture
 def opened() -> Iterator[Opened]:
     table = table_name()
     with ExitStack() as undo:
 
         def open_(upstream: DynamoDbUpstream, *, migrated: bool = True, **parameters: object) -> Store:
-            url = table_url(upstream.url, table, **parameters)
-            configured = config.Config(store=config.Store.model_validate({"url": url}))
+            configured = configuration(upstream, table, **parameters)
             upstream.always(Success())
             return undo.enter_context(closing((open_migrated_store if migrated else open_store)(configured)))
 

@@ -8,7 +8,7 @@ import pytest
 from botocore import exceptions, parsers
 from botocore.session import Session
 from tests.contracts.store_contract import POOL, login
-from tests.dynamodb.conftest import Opened
+from tests.dynamodb.conftest import Opened, configuration
 from tests.fakes.aws_codes import CREDENTIALS_REJECTED, THROTTLED
 from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
@@ -170,10 +170,12 @@ def test_a_connection_that_breaks_is_a_failure_that_passes(hasty: Pair, step: St
 
 
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
-def test_a_call_ends_within_the_stores_time(opened: Opened, upstream: DynamoDbUpstream, delay: Step) -> None:
-    store = opened(upstream, timeout_seconds=0.3)
+def test_a_call_ends_within_the_stores_time(upstream: DynamoDbUpstream, delay: Step) -> None:
     upstream.always(delay)
-    with pytest.raises(errors.EngineUnavailable, match="in time"):
+    with (
+        closing(open_configured(configuration(upstream, table_name(), timeout_seconds=0.3))) as store,
+        pytest.raises(errors.EngineUnavailable, match="in time"),
+    ):
         find(store)
 
 
@@ -199,7 +201,7 @@ def test_dynamodb_that_is_back_is_used_again(opened: Opened, upstream: DynamoDbU
 
 def test_no_credentials_anywhere(aws_environment: pytest.MonkeyPatch, upstream: DynamoDbUpstream) -> None:
     aws_environment.delenv("AWS_ACCESS_KEY_ID")
-    configured = config.Config(store=config.Store.model_validate({"url": table_url(upstream.url, table_name())}))
+    configured = configuration(upstream, table_name())
     with closing(open_configured(configured)) as store, pytest.raises(errors.EngineCredentialsRejected) as raised:
         store.check()
     assert "default chain found no credentials" in raised.value.advice

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from tests.clients.toolchains import need
+from tests.support.ports import free_port
 from tests.support.server_process import ServerProcess
-from tests.web.in_process import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "server" / "install.md").read_text("utf-8")

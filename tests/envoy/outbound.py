@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 import yaml  # type: ignore[import-untyped] # it has no types
 from prometheus_client.parser import text_string_to_metric_families
-from tests.clients.served import aws_environment, free_ports
+from tests.clients.served import aws_environment
 from tests.envoy.examples import Envoy, example
 from tests.envoy.page import MUTUAL_TLS, with_files
 from tests.fakes.oidc_provider import JWKS_PATH, OidcProvider, rsa_key, sign
 from tests.support.authority import Authority
+from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 HOST = "127.0.0.1"
@@ -200,6 +201,7 @@ class Site:
         values: Mapping[str, str] | None = None,
         tokend_ports: Sequence[int] = (),
         change: Callable[[str], str] = str,
+        patient: bool = True,
     ) -> Iterator[Envoy]:
         """ext_authz.yaml beside the calling service, with its certificate, and with a change at last."""
         first, second = tokend_ports or (self.port, self.port)
@@ -217,7 +219,7 @@ class Site:
                 **(values or {}),
             },
         )
-        with Envoy(change(self._with_certificates(configuration, caller)), directory) as envoy:
+        with Envoy(change(self._with_certificates(configuration, caller)), directory, patient=patient) as envoy:
             if not tokend_ports:
                 envoy.wait_until_healthy("tokend", 2)
             yield envoy

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.clients.in_flight import calls_in_flight
-from tests.clients.served import aws_environment, free_ports
+from tests.clients.served import aws_environment
+from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 #: Seconds for which a replica says NOT_SERVING before it stops: longer than the example takes to see it.

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from tests.clients.served import free_ports
 from tests.envoy.examples import PATIENCE, Envoy, example
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
+from tests.support.ports import free_port
 from tests.support.tokend import run
 
 from tokend_server import app
@@ -143,7 +143,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with ThreadingHTTPServer((HOST, 0), _App) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        (port,) = free_ports(1)
+        port = free_port()
         place = Place(tmp_path_factory.mktemp("tokend"), port, server.server_port)
         place.start()
         yield place
@@ -247,7 +247,7 @@ def test_who_may_have_no_token_any_more_goes_on_with_the_last_one(place: Place, 
 
 
 def test_without_a_token_no_request_goes_out(place: Place, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     nothing = Place(tmp_path, port, place.upstream)
     with nothing.envoy(tmp_path / "envoy", "DELTA_GRPC") as alone:
         answer = httpx.get(f"http://{alone.address}/", trust_env=False, timeout=PATIENCE)

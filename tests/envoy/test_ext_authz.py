@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import httpx
 import jwt
 import pytest
-from tests.clients.served import free_ports
 from tests.envoy.examples import Envoy
 from tests.envoy.outbound import STRANGER, Site, app, site
 from tests.support.grpc_service import PATIENCE
+from tests.support.ports import free_ports
 from tests.support.tokend import run
 
 Headers: TypeAlias = list[list[str]]

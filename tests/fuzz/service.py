@@ -187,7 +187,7 @@ def _config(directory: Path) -> Config:
     for name, content in files.items():
         (directory / name).write_bytes(content)
     ways = ["x_forwarded_client_cert", "jwt", "bearer_key"]
-    addresses = ["127.0.0.1:50051", f"unix:{directory / 'tokend.sock'}", "127.0.0.1:50052"]
+    addresses = ["127.0.0.1:0", f"unix:{directory / 'tokend.sock'}", "127.0.0.2:0"]
     tls = {
         "tls_certificate_file": directory / "tls.crt",
         "tls_private_key_file": directory / "tls.key",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from tests.clients.served import free_ports
 from tests.key_rotations.scale import CLOCKS, Scale
 from tests.key_rotations.server import VARIABLE
+from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
 _KEPT_HEADERS = ("cache-control", "content-type", "etag")

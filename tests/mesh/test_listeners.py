@@ -154,11 +154,14 @@ def test_a_caller_has_no_more_streams_than_its_limit(tmp_path: Path) -> None:
         serving(configuration(tmp_path, max_streams_of_caller=1)) as service,
         connection(service.sds_addresses[0]) as channel,
     ):
-        with Stream(channel, "DeltaSecrets") as one, Stream(channel, "DeltaSecrets") as two:
+        with Stream(channel, "DeltaSecrets") as one:
             one.ask(delta(TOKEN))
-            with pytest.raises(grpc.RpcError) as caught:
+            with Stream(channel, "DeltaSecrets") as two, pytest.raises(grpc.RpcError) as caught:
                 two.ask(delta(TOKEN))
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert not one.call.done()
+        while gauge(service, "tokend_sds_streams"):
+            time.sleep(0.05)  # the server gives no event to await
         with connection(service.sds_addresses[0]) as other, Stream(other, "DeltaSecrets") as three:
             assert secrets_of(three.ask(delta(TOKEN)))
 
@@ -169,9 +172,9 @@ def test_a_taken_address_is_a_mistake_of_the_configuration(tmp_path: Path) -> No
     assert "sds.listen: cannot listen on" in str(caught.value.problems)
 
 
-def late_tokens(service: Service) -> float:
+def gauge(service: Service, name: str) -> float:
     text = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
-    (line,) = [each for each in text.splitlines() if each.startswith("tokend_sds_tokens_late ")]
+    (line,) = [each for each in text.splitlines() if each.startswith(f"{name} ")]
     return float(line.split()[1])
 
 
@@ -186,7 +189,7 @@ def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
         before = secrets_of(stream.ask(delta(TOKEN)))[TOKEN]
         database.rename(tmp_path / "away.db")
         clock.advance(300)
-        while not late_tokens(service):
+        while not gauge(service, "tokend_sds_tokens_late"):
             time.sleep(0.05)  # another thread gives no event to await
         (tmp_path / "away.db").rename(database)
         clock.advance(60)

@@ -169,7 +169,7 @@ def test_a_known_user_takes_one_round_trip(distant: Store, proxy: FaultProxy) ->
 
 def test_what_looks_at_all_rows_may_take_longer_than_a_call(postgresql: PostgresqlServer, opened: Opened) -> None:
     url = postgresql.new_schema()
-    store = opened(url, timeout_seconds=0.2)
+    store = opened(url, timeout_seconds=1)
     create(store, identity("a", "x"))
     with psycopg.connect(url) as other, ThreadPoolExecutor(1) as threads:
         other.execute("LOCK TABLE identities IN ACCESS EXCLUSIVE MODE")

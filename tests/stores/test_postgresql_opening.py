@@ -11,7 +11,8 @@ from tests.stores.opened import Opened, create, owner, until_back
 from tests.support.aws_environment import give_credentials, without_aws_settings
 from tests.support.certificates import write_certificate
 from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.postgresql import WITH_PASSWORD, PostgresqlServer, free_port
+from tests.support.ports import free_port
+from tests.support.postgresql import WITH_PASSWORD, PostgresqlServer
 from tests.support.tokend import run
 
 from tokend_server.config import Config, Store

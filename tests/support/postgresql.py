@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import IO, Any, NamedTuple
 
 import psycopg
 import pytest
+from tests.support.ports import free_port
 from tests.support.postgresql_clean_up import kill, processes
 
 #: The variable with the directory of another version's programs, which are used instead.
@@ -226,14 +226,6 @@ def _new_server(installation: _Installation, name: str, settings: Mapping[str, s
     # As root too, whose copies would be root's.
     subprocess.run(["cp", "-a", str(installation.root / "empty"), str(data)], check=True, **_as_nobody())
     return PostgresqlServer(installation, free_port(), data, settings)
-
-
-def free_port() -> int:
-    """A port of the loopback without a listener."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
 
 
 #: What keeps the directories that this process uses, until it ends.

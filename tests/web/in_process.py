@@ -1,8 +1,9 @@
 """A service in this process, with an issuer below a path and a pool for each signing algorithm."""
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
 from tokend_server import app
@@ -16,13 +17,6 @@ POOLS = {"ES256": "us-east-1:0e", "RS256": "us-east-1:0a", "RS512": "us-east-1:0
 
 #: Names an endpoint, a pool and a user; gets the answer for them.
 GetToken = Callable[..., GetOpenIdTokenForDeveloperIdentityResponse]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, for what has to be written down before it is listened on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def start_service(directory: Path) -> Service:
