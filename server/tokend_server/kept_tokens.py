@@ -1,12 +1,10 @@
 """The latest tokens by the keys of their requests, until it is time for others."""
 
-import threading
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cachetools import LRUCache
-
 from tokend_server.clock import Clock
+from tokend_server.latest import Latest
 from tokend_server.model import IssuedToken, NumericDate
 
 
@@ -37,24 +35,20 @@ class KeptTokens:
     """
 
     def __init__(self, max_tokens: int, stale_margin: timedelta, clock: Clock) -> None:
-        self._tokens: LRUCache[bytes, HeldToken] = LRUCache(max_tokens)
+        self._tokens: Latest[HeldToken] = Latest(max_tokens)
         self._stale_margin = stale_margin.total_seconds()
         self._clock = clock
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._tokens)
+        return len(self._tokens)
 
     def put(self, key: bytes, issued: IssuedToken, issued_at: NumericDate) -> None:
         """Holds a token that has just come."""
-        held = HeldToken(issued, self._clock.monotonic(), issued.expire_time - issued_at)
-        with self._lock:
-            self._tokens[key] = held
+        self._tokens.put(key, HeldToken(issued, self._clock.monotonic(), issued.expire_time - issued_at))
 
     def fresh(self, key: bytes) -> IssuedToken | None:
         """The token for a key until its `refresh_time`."""
-        held = self._get(key)
+        held = self._tokens.get(key)
         if held is None:
             return None
         until_refresh = held.issued.refresh_time - held.issued.expire_time + held.life
@@ -62,16 +56,11 @@ class KeptTokens:
 
     def usable(self, key: bytes) -> IssuedToken | None:
         """The token for a key until the margin before its `expire_time`."""
-        held = self._get(key)
+        held = self._tokens.get(key)
         if held is None:
             return None
         margin = self._stale_margin
         return held.issued if self._is_before(held, held.issued.expire_time - margin, held.life - margin) else None
-
-    def _get(self, key: bytes) -> HeldToken | None:
-        with self._lock:
-            held: HeldToken | None = self._tokens.get(key)
-        return held
 
     def _is_before(self, held: HeldToken, date: float, age: float) -> bool:
         return self._clock.now() < date and self._clock.monotonic() - held.received_at < age

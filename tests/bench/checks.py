@@ -128,6 +128,7 @@ def tables_of_checks(directory: Path, pools: Iterable[str] = tuple(serve_tokend.
         callers = ["spiffe://bench.example.test/ns/bench/sa/*"]
         pools = [{", ".join(f'"{pool}"' for pool in pools)}]
         operations = ["GetOpenIdTokenForDeveloperIdentity"]
+        principal_tag_keys = ["tenant"]
         [limits]
         calls_per_second = 1_000_000
         calls_burst = 1_000_000

@@ -8,18 +8,20 @@ import argparse
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
+from typing import TypeAlias
 
 import grpc
 from tests.bench.checks import mutual_settings, tables_of_checks, tls_settings, write_files
 from tests.bench.floor import handlers
 from tests.bench.messages import PROVIDER, grpc_request, user
 from tests.bench.serve_tokend import POOLS
+from tests.support.checks import CHECK, check_request, read_answer
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -28,11 +30,23 @@ from tokend_server.config import load_config
 
 ALGORITHM = "ES256"
 
-#: A listener without checks, one with mutual TLS, policy, limits and audit log, and the benchmark's floor.
-CASES = PLAIN, CHECKED, FLOOR = "plain", "checked", "floor"
+#: A listener without checks, one with mutual TLS, policy, limits and audit log, the same asked by Envoy for a token
+#: that is given out again, and the benchmark's floor.
+CASES = PLAIN, CHECKED, EXT_AUTHZ, FLOOR = "plain", "checked", "ext_authz", "floor"
 
 #: The least of so many counts of so many calls each is taken: a thread that has to wait calls a few functions more.
 BATCHES, CALLS = 3, 50
+
+#: A mapping as most are: a user and a tag from a token that the mesh has verified.
+_MAPPING = f"""
+[ext_authz.mappings.web]
+identity_pool_id = "{POOLS[ALGORITHM]}"
+user = {{ metadata = "payload.sub" }}
+principal_tags = {{ tenant = {{ metadata = "payload.tenant" }} }}
+"""
+
+#: What makes one call, and returns when it is answered.
+MakeCall: TypeAlias = Callable[[], object]
 
 _OPTIONS = [("grpc.enable_http_proxy", 0)]
 
@@ -73,34 +87,33 @@ def measured(case: str) -> Counter[str]:
         case: One of `CASES`.
     """
     calls = FunctionCalls()
-    with TemporaryDirectory() as directory, _floor() if case == FLOOR else _tokend(Path(directory), case) as stub:
-        request = grpc_request(POOLS[ALGORITHM], user(0))
+    with TemporaryDirectory() as directory, _floor() if case == FLOOR else _tokend(Path(directory), case) as call:
         batches = []
         for _ in range(BATCHES + 1):
             calls.clear()
             for _ in range(CALLS):
-                stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=30)
+                call()
             batches.append(calls.of_server())
     return min(batches[1:], key=Counter.total)
 
 
 @contextmanager
-def _floor() -> Iterator[DeveloperIdentityServiceStub]:
-    """A client of the benchmark's floor in this process."""
+def _floor() -> Iterator[MakeCall]:
+    """What calls the benchmark's floor in this process."""
     answer = GetOpenIdTokenForDeveloperIdentityResponse(token="a.b.c").SerializeToString()
     server = grpc.server(ThreadPoolExecutor(thread_name_prefix=_WORKING))
     server.add_generic_rpc_handlers([handlers(ALGORITHM, answer)])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}", _OPTIONS) as channel:
-        yield DeveloperIdentityServiceStub(channel)
+        yield _issuing(channel)
     server.stop(None).wait()
 
 
 @contextmanager
-def _tokend(directory: Path, case: str) -> Iterator[DeveloperIdentityServiceStub]:
-    """A client of a server in this process."""
-    files = write_files(directory) if case == CHECKED else {}
+def _tokend(directory: Path, case: str) -> Iterator[MakeCall]:
+    """What calls a server in this process."""
+    files = {} if case == PLAIN else write_files(directory)
     config = directory / "tokend.toml"
     config.write_text(
         f"""
@@ -115,6 +128,7 @@ def _tokend(directory: Path, case: str) -> Iterator[DeveloperIdentityServiceStub
         developer_provider_name = "{PROVIDER}"
         signing_algorithm = "{ALGORITHM}"
         {tables_of_checks(directory, [POOLS[ALGORITHM]]) if files else ""}
+        {_MAPPING if case == EXT_AUTHZ else ""}
         """,
         encoding="utf-8",
     )
@@ -127,7 +141,23 @@ def _tokend(directory: Path, case: str) -> Iterator[DeveloperIdentityServiceStub
             channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), _OPTIONS)
         else:
             channel = grpc.insecure_channel(address, _OPTIONS)
-        yield DeveloperIdentityServiceStub(undo.enter_context(channel))
+        yield (_asking if case == EXT_AUTHZ else _issuing)(undo.enter_context(channel))
+
+
+def _issuing(channel: grpc.Channel) -> MakeCall:
+    request = grpc_request(POOLS[ALGORITHM], user(0))
+    call = DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity
+    return lambda: call(request, timeout=30)
+
+
+def _asking(channel: grpc.Channel) -> MakeCall:
+    request = check_request("web", {"sub": "alice", "tenant": "acme"}).SerializeToString()
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK, None, None)
+
+    def ask() -> None:
+        assert read_answer(call(request, timeout=30)).status is None, "no token"
+
+    return ask
 
 
 def main() -> None:

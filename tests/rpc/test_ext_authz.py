@@ -266,6 +266,26 @@ def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(
     assert envoy.counted("tokend_mesh_tokens_kept", use="ext_authz") == 2
 
 
+def test_a_token_that_is_given_out_again_is_in_the_header_of_the_mapping(tmp_path: Path) -> None:
+    with sidecar(tmp_path) as envoy:
+        for _ in range(2):
+            assert envoy.ask(check_request("web", ALICE)).headers == {"authorization": TOKEN}
+            asked = check_request("headers", headers={"x-user": "alice"})
+            assert envoy.ask(asked).headers == {"x-token": ISSUED.token.reveal()}
+        assert len(envoy.asked) == 1
+
+
+def test_an_audit_line_of_a_token_that_is_given_out_again_tells_all_that_the_first_one_does(envoy: Sidecar) -> None:
+    for _ in range(2):
+        envoy.ask(check_request("tagged", ALICE))
+    first, again = envoy.audit
+    assert again["additionalEventData"].pop("tokenSource") == "reused"
+    assert first["additionalEventData"].pop("tokenSource") == "issued"
+    own = ("eventID", "requestID")
+    assert all(first.pop(name) != again.pop(name) for name in own)
+    assert again == first
+
+
 def test_without_a_place_for_tokens_each_is_issued(tmp_path: Path) -> None:
     with sidecar(tmp_path, reuse=0) as envoy:
         for _ in range(2):

@@ -20,11 +20,13 @@ class LocalKeys:
 
     Attributes:
         key_set: The keys, as of now.
+        publishes: Whether the key with an id is among them.
         algorithms: What tokens are signed with.
         note_fetch: Takes note of who has fetched the keys.
     """
 
     key_set: Callable[[], KeySet]
+    publishes: Callable[[str | None], bool]
     algorithms: tuple[str, ...]
     note_fetch: NoteFetch
 
@@ -88,7 +90,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             by_pool |= local.by_pool
             backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
-            local_keys = LocalKeys(local.signer.key_set, algorithms, local.note_fetch)
+            local_keys = LocalKeys(local.signer.key_set, local.signer.publishes, algorithms, local.note_fetch)
         if pools := config.pools_of("cognito"):
             from tokend_server.engines.cognito.build import build_cognito_engines  # noqa: PLC0415 - as above
 
@@ -108,7 +110,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
 def _is_published(
     local_pools: Container[str], keys: LocalKeys | None, identity_pool_id: str, key_id: str | None
 ) -> bool:
-    return keys is None or identity_pool_id not in local_pools or key_id in keys.key_set().key_ids
+    return keys is None or identity_pool_id not in local_pools or keys.publishes(key_id)
 
 
 def _nothing() -> None:

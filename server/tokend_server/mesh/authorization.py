@@ -9,12 +9,13 @@ from tokend_server.callers.patterns import matches
 from tokend_server.errors import CallerNotAllowed, NotAuthorized, TokendError
 from tokend_server.failures import log_failure
 from tokend_server.mesh.check_answers import CheckAnswers
+from tokend_server.mesh.prepared_answers import PreparedAnswer, PreparedAnswers, answer_key
 from tokend_server.mesh.protos import EnvoyProtos
-from tokend_server.mesh.token_mapping import NoTag, NoUser, TokenMapping
+from tokend_server.mesh.token_mapping import MappedValues, NoTag, NoUser, TokenMapping
 from tokend_server.mesh.tokens import MeshTokens
 from tokend_server.mesh.verdict import VERDICTS, Verdict
 from tokend_server.model import Operation
-from tokend_server.rpc.call import current_call
+from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.ended import let_go
 from tokend_server.rpc.guest_service import GuestService
 
@@ -33,15 +34,17 @@ class Authorization:
         defaults: Patterns of callers, and the mapping of their requests whose routes name none; the first counts.
         tokens: Where tokens are from.
         count: Called for each request with the name of its mapping, empty for none, and what became of it.
+        most_prepared: How many answers are kept, for requests whose tokens are given out again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what answers are made of
         self,
         protos: EnvoyProtos,
         mappings: Mapping[str, TokenMapping],
         defaults: Sequence[tuple[str, TokenMapping]],
         tokens: MeshTokens,
         count: Callable[[str, Verdict], object],
+        most_prepared: int = 0,
     ) -> None:
         self._request = protos.message("envoy.service.auth.v3.CheckRequest")
         self._service = protos.service(SERVICE_NAME)
@@ -50,13 +53,14 @@ class Authorization:
         self._defaults = defaults
         self._tokens = tokens
         self._count = count
+        self._prepared = PreparedAnswers(most_prepared)
 
     def service(self) -> GuestService:
         """The service that gRPC listeners serve."""
         return GuestService(self._service, {"Check": Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY}, self._add_to)
 
-    def check(self, request: Any, _context: grpc.ServicerContext | None = None) -> Any:  # noqa: ANN401 - messages
-        """What becomes of a request; the current call learns why it failed."""
+    def check(self, request: Any, _context: grpc.ServicerContext | None = None) -> bytes:  # noqa: ANN401 - a message
+        """What becomes of a request, a serialized CheckResponse; the current call learns why it failed."""
         call = current_call()
         mapping = self._mapping(request.attributes.context_extensions.get(MAPPING_KEY), call.caller)
         if mapping is None:
@@ -65,7 +69,7 @@ class Authorization:
             return self._answers.refusal(Verdict.DENIED)
         call.mapping = mapping.name
         try:
-            issued = self._tokens.token_for(mapping.wanted(request.attributes))
+            response = self._with_token(call, mapping, mapping.values(request.attributes))
         except NoUser:
             call.failure = NotAuthorized("The request has no verified user.")
             return self._refused(mapping, Verdict.UNAUTHENTICATED)
@@ -78,14 +82,25 @@ class Authorization:
             call.failure = error
             return self._refused(mapping, VERDICTS[type(error)], error)
         self._count(mapping.name, Verdict.TOKEN)
-        return self._answers.with_header(mapping.header, mapping.header_value(issued.token))
+        return response
+
+    def _with_token(self, call: Call, mapping: TokenMapping, values: MappedValues) -> bytes:
+        key = answer_key(call.caller, mapping.name, values)
+        prepared = self._prepared.get(key)
+        if prepared and self._tokens.gives_again(prepared.reusable, call):
+            return prepared.response
+        issued, reusable = self._tokens.token_for(mapping.wanted(values))
+        response = self._answers.with_header(mapping.header, mapping.header_value(issued.token))
+        if reusable:
+            self._prepared.put(key, PreparedAnswer(reusable, response))
+        return response
 
     def _mapping(self, name: str | None, caller: str) -> TokenMapping | None:
         if name is not None:
             return self._mappings.get(name)
         return next((mapping for pattern, mapping in self._defaults if matches(pattern, caller)), None)
 
-    def _refused(self, mapping: TokenMapping, verdict: Verdict, error: TokendError | None = None) -> Any:  # noqa: ANN401 - a message
+    def _refused(self, mapping: TokenMapping, verdict: Verdict, error: TokendError | None = None) -> bytes:
         if verdict is Verdict.FAILED and mapping.is_open:
             self._count(mapping.name, Verdict.LET_THROUGH)
             return self._answers.without_header(mapping.header)
@@ -94,6 +109,6 @@ class Authorization:
 
     def _add_to(self, server: grpc.Server) -> None:
         handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
-            self.check, self._request.FromString, lambda response: response.SerializeToString()
+            self.check, self._request.FromString
         )
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": handler})])

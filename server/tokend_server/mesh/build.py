@@ -11,6 +11,7 @@ from tokend_server.mesh.token_mapping import token_mapping
 from tokend_server.mesh.tokens import MeshTokens
 from tokend_server.mesh.verdict import Verdict
 from tokend_server.metrics import Metrics
+from tokend_server.prometheus_internals import counting
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.guest_service import GuestService
 
@@ -60,14 +61,16 @@ class Mesh:
         defaults = [(pattern, mappings[name]) for name, each in settings.items() for pattern in each.default_for]
         give_out = self._reused.give_out if self._reused else issuing_each
         tokens = MeshTokens(operations, give_out, self._counting_tokens())
-        return (Authorization(EnvoyProtos(), mappings, defaults, tokens, self._counting_checks()).service(),)
+        most = self._config.ext_authz.reuse_max_tokens
+        checks = self._counting_checks()
+        return (Authorization(EnvoyProtos(), mappings, defaults, tokens, checks, most).service(),)
 
     def _counting_tokens(self) -> Callable[[TokenSource], None]:
-        count = {source: self._metrics.mesh_tokens.labels(_EXT_AUTHZ, source).inc for source in TokenSource}
-        return lambda source: count[source]()
+        count = {source: counting(self._metrics.mesh_tokens.labels(_EXT_AUTHZ, source)) for source in TokenSource}
+        return lambda source: count[source](1)
 
     def _counting_checks(self) -> Callable[[str, Verdict], None]:
         checks = self._metrics.ext_authz_checks
         names = (*self._config.ext_authz.mappings, "")
-        count = {(name, verdict): checks.labels(name, verdict).inc for name in names for verdict in Verdict}
-        return lambda name, verdict: count[name, verdict]()
+        count = {(name, verdict): counting(checks.labels(name, verdict)) for name in names for verdict in Verdict}
+        return lambda name, verdict: count[name, verdict](1)

@@ -22,26 +22,26 @@ _REFUSALS: Mapping[Verdict, tuple[int, grpc.StatusCode]] = MappingProxyType(
 
 
 class CheckAnswers:
-    """Makes the answers. None of them says why: Envoy hands on to the client what it gets."""
+    """Makes the answers, serialized. None of them says why: Envoy hands on to the client what it gets."""
 
     def __init__(self, protos: EnvoyProtos) -> None:
         self._response = protos.message("envoy.service.auth.v3.CheckResponse")
         header = protos.message("envoy.config.core.v3.HeaderValueOption")
         self._overwrite = header.HeaderAppendAction.Value("OVERWRITE_IF_EXISTS_OR_ADD")
 
-    def with_header(self, name: str, value: str) -> Any:  # noqa: ANN401 - a CheckResponse
+    def with_header(self, name: str, value: str) -> bytes:
         """The request goes on with the header, whatever it had of that name before."""
         answer = self._response()
         self._add(answer.ok_response.headers, name, value)
-        return answer
+        return self._serialized(answer)
 
-    def without_header(self, name: str) -> Any:  # noqa: ANN401 - as above
+    def without_header(self, name: str) -> bytes:
         """The request goes on without the header."""
         answer = self._response()
         answer.ok_response.headers_to_remove.append(name)
-        return answer
+        return self._serialized(answer)
 
-    def refusal(self, verdict: Verdict, error: TokendError | None = None) -> Any:  # noqa: ANN401 - as above
+    def refusal(self, verdict: Verdict, error: TokendError | None = None) -> bytes:
         """The request ends here."""
         answer = self._response()
         http_status, code = _REFUSALS[verdict]
@@ -51,7 +51,12 @@ class CheckAnswers:
             self._add(answer.denied_response.headers, "www-authenticate", "Bearer")
         elif verdict is Verdict.FAILED and isinstance(error, RetryableError):
             self._add(answer.denied_response.headers, "retry-after", str(ceil(error.retry_after)))
-        return answer
+        return self._serialized(answer)
+
+    @staticmethod
+    def _serialized(answer: Any) -> bytes:  # noqa: ANN401 - a CheckResponse
+        serialized: bytes = answer.SerializeToString()
+        return serialized
 
     def _add(self, headers: Any, name: str, value: str) -> None:  # noqa: ANN401 - repeated HeaderValueOption
         option = headers.add(append_action=self._overwrite)

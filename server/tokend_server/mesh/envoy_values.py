@@ -24,15 +24,14 @@ def from_metadata(namespace: str, keys: Sequence[str]) -> ReadValue:
             value = struct.fields.get(key) if struct is not None else None
             struct = value.struct_value if value is not None and value.HasField("struct_value") else None
         value = struct.fields.get(last) if struct is not None else None
-        return None if value is None else _text(value)
+        return None if value is None else value.string_value or _other_text(value)
 
     return read
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401 - a google.protobuf.Value
+def _other_text(value: Any) -> str | None:  # noqa: ANN401 - a google.protobuf.Value
+    """What a value is as a text that is no string."""
     match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value or None
         case "number_value" if math.isfinite(number := value.number_value) and number == int(number):
             return str(int(number)) if abs(number) <= _LARGEST_WHOLE else None
         case "bool_value":

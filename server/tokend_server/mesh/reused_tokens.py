@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from itertools import count
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import DeadlineExceeded
@@ -25,13 +25,29 @@ class TokenSource(StrEnum):
 #: Issues a new token.
 Issue: TypeAlias = Callable[[TokenRequest, Deadline], IssuedToken]
 
+#: Tells which token would be given out again now for a request that was made before; None: a new one is due.
+Again: TypeAlias = Callable[[], IssuedToken | None]
+
+
+class GivenOut(NamedTuple):
+    """A token, where it came from, and what tells whether it may be given out again."""
+
+    issued: IssuedToken
+    source: TokenSource
+    again: Again
+
+
 #: Gives out a token for a request, by issuing one if need be.
-GiveOut: TypeAlias = Callable[[TokenRequest, Deadline, Issue], tuple[IssuedToken, TokenSource]]
+GiveOut: TypeAlias = Callable[[TokenRequest, Deadline, Issue], GivenOut]
 
 
-def issuing_each(request: TokenRequest, deadline: Deadline, issue: Issue) -> tuple[IssuedToken, TokenSource]:
+def issuing_each(request: TokenRequest, deadline: Deadline, issue: Issue) -> GivenOut:
     """A `GiveOut` that keeps no token."""
-    return issue(request, deadline), TokenSource.ISSUED
+    return GivenOut(issue(request, deadline), TokenSource.ISSUED, _never)
+
+
+def _never() -> None:
+    """No token is given out again."""
 
 
 class ReusedTokens:
@@ -58,40 +74,42 @@ class ReusedTokens:
         """How many tokens are kept."""
         return len(self._kept)
 
-    def give_out(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> tuple[IssuedToken, TokenSource]:
+    def give_out(self, request: TokenRequest, deadline: Deadline, issue: Issue) -> GivenOut:
         """A `GiveOut`.
 
         Raises:
             DeadlineExceeded: The deadline passed before there was a token.
             TokendError: What `issue` raised.
         """
-        key = request_key(self._epochs.get(request.identity_pool_id, 0), request)
-        if kept := self._fresh(key, request.identity_pool_id):
-            return kept, TokenSource.REUSED
+        pool = request.identity_pool_id
+        epoch = self._epochs.get(pool, 0)
+        key = request_key(epoch, request)
+
+        def again() -> IssuedToken | None:
+            kept = self._kept.fresh(key) if self._epochs.get(pool, 0) == epoch else None
+            return kept if kept and self._is_published(pool, kept.key_id) else None
 
         def make() -> tuple[IssuedToken, TokenSource]:
-            if kept := self._fresh(key, request.identity_pool_id):  # by a flight that landed a moment ago
+            if kept := again():  # by a flight that landed a moment ago
                 return kept, TokenSource.REUSED
             try:
                 issued = issue(request, deadline)
             except DeadlineExceeded:
                 raise OutOfTime from None
-            self._kept.put(key, issued, int(self._clock.now()))
+            self._kept.put(key, _found(issued), int(self._clock.now()))
             return issued, TokenSource.ISSUED
 
+        if kept := again():
+            return GivenOut(kept, TokenSource.REUSED, again)
         try:
             (issued, source), is_shared = self._flights.fly(Terms(key), make, deadline)
         except OutOfTime:
             raise DeadlineExceeded from None
-        return (_found(issued), TokenSource.SHARED) if is_shared else (issued, source)
+        return GivenOut(_found(issued), TokenSource.SHARED, again) if is_shared else GivenOut(issued, source, again)
 
     def forget(self, identity_pool_id: str) -> None:
         """Gives out no token of a pool that was asked for before now: who its users are has changed."""
         self._epochs[identity_pool_id] = next(self._numbers)
-
-    def _fresh(self, key: bytes, identity_pool_id: str) -> IssuedToken | None:
-        kept = self._kept.fresh(key)
-        return _found(kept) if kept and self._is_published(identity_pool_id, kept.key_id) else None
 
 
 def _found(issued: IssuedToken) -> IssuedToken:

@@ -95,7 +95,7 @@ def issuing_to(
     """What issues the token of a secret's name to the caller of a stream, as a call of its own."""
     new_id = UniqueIds(os.urandom)
     layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting(access.limits)]
-    behavior = _layered(_ISSUING, layers, lambda wanted, _context: tokens.token_for(wanted))
+    behavior = _layered(_ISSUING, layers, lambda wanted, _context: tokens.token_for(wanted)[0])
 
     def issue(stream: Call, name: str, wanted: WantedToken) -> IssuedToken:
         call = replace(

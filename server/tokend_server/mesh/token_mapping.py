@@ -1,9 +1,8 @@
 """From what Envoy says of a request to the token that it is to have."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokend_server.config import Config, ExtAuthzMapping, VerifiedValue
 from tokend_server.mesh.envoy_values import ReadValue, from_header, from_metadata
@@ -19,6 +18,32 @@ class NoTag(Exception):
     """Raised when a request lacks the value of a principal tag."""
 
 
+class MappedTag(NamedTuple):
+    """A principal tag of a mapping.
+
+    Attributes:
+        key: Its key.
+        value: Reads its value.
+        optional: A request may lack it.
+    """
+
+    key: str
+    value: ReadValue
+    optional: bool
+
+
+class MappedValues(NamedTuple):
+    """All that a request has of what its token depends on.
+
+    Attributes:
+        user: The user.
+        tags: The values of the mapping's principal tags, in their order; None for one that is missing.
+    """
+
+    user: str
+    tags: tuple[str | None, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class TokenMapping:
     """What becomes of the requests of a route.
@@ -29,8 +54,7 @@ class TokenMapping:
         developer_provider_name: The pool's.
         token_duration: How long tokens are to be valid, if it is said.
         user: Reads the user.
-        principal_tags: Read the values of principal tags, by their keys.
-        optional_tags: The keys of those that may be missing.
+        principal_tags: The principal tags.
         header: The header that the token goes into.
         scheme: What stands before the token; empty for nothing.
         is_open: Requests go on without the header while tokend fails.
@@ -41,14 +65,13 @@ class TokenMapping:
     developer_provider_name: str
     token_duration: timedelta | None
     user: ReadValue
-    principal_tags: Mapping[str, ReadValue]
-    optional_tags: frozenset[str]
+    principal_tags: tuple[MappedTag, ...]
     header: str
     scheme: str
     is_open: bool
 
-    def wanted(self, attributes: Any) -> WantedToken:  # noqa: ANN401 - envoy.service.auth.v3.AttributeContext
-        """The token for a request.
+    def values(self, attributes: Any) -> MappedValues:  # noqa: ANN401 - envoy.service.auth.v3.AttributeContext
+        """What a request has.
 
         Raises:
             NoUser: It has no user.
@@ -57,11 +80,21 @@ class TokenMapping:
         user = self.user(attributes)
         if user is None:
             raise NoUser
-        read = {key: value(attributes) for key, value in self.principal_tags.items()}
-        tags = {key: value for key, value in read.items() if value is not None}
-        if read.keys() - tags.keys() - self.optional_tags:
-            raise NoTag
-        return WantedToken(self.identity_pool_id, self.developer_provider_name, Secret(user), tags, self.token_duration)
+        tags = []
+        for _, read, optional in self.principal_tags:
+            value = read(attributes)
+            if value is None and not optional:
+                raise NoTag
+            tags.append(value)
+        return MappedValues(user, tuple(tags))
+
+    def wanted(self, values: MappedValues) -> WantedToken:
+        """The token for a request that has these."""
+        read = zip((tag.key for tag in self.principal_tags), values.tags, strict=True)
+        tags = {key: value for key, value in read if value is not None}
+        return WantedToken(
+            self.identity_pool_id, self.developer_provider_name, Secret(values.user), tags, self.token_duration
+        )
 
     def header_value(self, token: Secret) -> str:
         """What the header has with a token."""
@@ -78,8 +111,7 @@ def token_mapping(config: Config, name: str, settings: ExtAuthzMapping) -> Token
         config.pools[settings.identity_pool_id].developer_provider_name,
         None if seconds is None else timedelta(seconds=seconds),
         _read(settings.user, namespace),
-        {key: _read(tag, namespace) for key, tag in settings.principal_tags.items()},
-        frozenset(key for key, tag in settings.principal_tags.items() if tag.optional),
+        tuple(MappedTag(key, _read(tag, namespace), tag.optional) for key, tag in settings.principal_tags.items()),
         settings.header,
         settings.scheme,
         settings.failure_mode == "open",

@@ -26,7 +26,7 @@ _NO_RESULT = AuditedResult()
 
 def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) -> AuditEntry:
     """All that is known of a call, whether or not its request was within its limits."""
-    operation = OPERATIONS[call.method]
+    asked, found = call.audited or _audited(call)
     return AuditEntry(
         event_time,
         call.method,
@@ -34,14 +34,22 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
         call.authenticator,
         _address(call.source),
         call.user_agent,
-        *(_NO_REQUEST if call.request is None else operation.audited_request(call.request)),
+        *asked,
         call.request_id,
         call.trace_id,
-        *(_NO_RESULT if call.result is None else operation.audited_result(call.result)),
+        *found,
         call.policy,
         call.mapping,
         call.token_source,
         *failure,
+    )
+
+
+def _audited(call: Call) -> tuple[AuditedRequest, AuditedResult]:
+    operation = OPERATIONS[call.method]
+    return (
+        _NO_REQUEST if call.request is None else operation.audited_request(call.request),
+        _NO_RESULT if call.result is None else operation.audited_result(call.result),
     )
 
 

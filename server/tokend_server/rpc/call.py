@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.errors import TokendError
 
@@ -24,6 +25,7 @@ class Call:
         policy: The name of the policy row that lets it through.
         request: The message of the contract, once it is there.
         result: What its operation came to, once it has.
+        audited: What the audit log has of its request and of the result, where that is known without the two.
         failure: Why its operation failed, where the answer says so rather than the call's status.
         mapping: By what the configuration made the operation of a proxy's request.
         token_source: Where the token came from, of those that are given out again.
@@ -42,6 +44,7 @@ class Call:
     policy: str | None = None
     request: object = field(default=None, repr=False)
     result: object = field(default=None, repr=False)
+    audited: tuple[AuditedRequest, AuditedResult] | None = None
     failure: TokendError | None = field(default=None, repr=False)
     mapping: str | None = None
     token_source: str | None = None

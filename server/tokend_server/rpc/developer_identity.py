@@ -10,12 +10,12 @@ import grpc
 from google.protobuf.message import Message
 
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
-from tokend_server.access.authorization import Policy
+from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import Engine
 from tokend_server.errors import ResourceNotFound
 from tokend_server.rpc.admission import row_that_allows
-from tokend_server.rpc.call import current_call
+from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
 
@@ -25,11 +25,13 @@ class Admitted:
     """A request that policy and limits let through.
 
     Attributes:
+        row: The row of the policy that did.
         request: What the engine is asked.
         engine: The engine of its pool.
         deadline: Until when its caller waits.
     """
 
+    row: PolicyRow
     request: Any
     engine: Engine
     deadline: Deadline
@@ -78,7 +80,13 @@ class DeveloperIdentityService:
         row = row_that_allows(self._policy, call, message.identity_pool_id)
         check_limits(operation.limits, message)
         request = operation.to_request(message, call.caller, row)
-        return Admitted(request, self._engine(message.identity_pool_id), deadline)
+        return Admitted(row, request, self._engine(message.identity_pool_id), deadline)
+
+    def still_admits(self, row: PolicyRow, call: Call, identity_pool_id: str) -> bool:
+        """Whether a call is still waited for, and let through by the row that has admitted the same request before."""
+        call.policy = row.name
+        waits = call.presented.waits_until > self._clock.monotonic()
+        return waits and self._policy.decide(call.caller, call.method, identity_pool_id) is row
 
     def _serve(
         self,

@@ -79,7 +79,7 @@ def give_out(
     tokens: ReusedTokens, issuer: Issuer, clock: FakeClock
 ) -> Callable[[TokenRequest], tuple[str, TokenSource]]:
     def given(request: TokenRequest) -> tuple[str, TokenSource]:
-        issued, source = tokens.give_out(request, Deadline(clock), issuer)
+        issued, source, _ = tokens.give_out(request, Deadline(clock), issuer)
         return issued.token.reveal(), source
 
     return given
@@ -160,7 +160,7 @@ def test_of_many_threads_that_ask_at_once_one_has_it_issued(tokens: ReusedTokens
         return issuer(request, deadline)
 
     def ask() -> tuple[str, TokenSource]:
-        issued, source = tokens.give_out(REQUEST, Deadline(SystemClock()), slowly)
+        issued, source, _ = tokens.give_out(REQUEST, Deadline(SystemClock()), slowly)
         return issued.token.reveal(), source
 
     with ThreadPoolExecutor(16) as pool:
@@ -211,5 +211,5 @@ def test_who_has_time_left_makes_what_another_gave_up(tokens: ReusedTokens, issu
 
 
 def test_a_token_is_no_part_of_what_is_shown(tokens: ReusedTokens, issuer: Issuer, clock: FakeClock) -> None:
-    issued, _ = tokens.give_out(REQUEST, Deadline(clock), issuer)
+    issued, *_ = tokens.give_out(REQUEST, Deadline(clock), issuer)
     assert "token 1" not in repr((tokens, issued))

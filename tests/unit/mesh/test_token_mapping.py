@@ -23,7 +23,8 @@ TAGS = {
 
 def test_what_envoy_has_becomes_the_token_that_is_wanted() -> None:
     request = check_request(claims={"sub": "alice", "tenant": "acme"}, headers={"x-team": "blue"})
-    assert mapping(principal_tags=TAGS, token_duration_seconds=300).wanted(request.attributes) == WantedToken(
+    mapped = mapping(principal_tags=TAGS, token_duration_seconds=300)
+    assert mapped.wanted(mapped.values(request.attributes)) == WantedToken(
         EMBEDDED_POOL_ID,
         EMBEDDED_DEVELOPER_PROVIDER,
         Secret("alice"),
@@ -34,19 +35,20 @@ def test_what_envoy_has_becomes_the_token_that_is_wanted() -> None:
 
 def test_an_optional_tag_may_be_missing() -> None:
     request = check_request(claims={"sub": "alice", "tenant": "acme"})
-    assert mapping(principal_tags=TAGS).wanted(request.attributes).principal_tags == {"tenant": "acme"}
+    mapped = mapping(principal_tags=TAGS)
+    assert mapped.wanted(mapped.values(request.attributes)).principal_tags == {"tenant": "acme"}
 
 
 def test_another_tag_may_not() -> None:
     request = check_request(claims={"sub": "alice"}, headers={"x-team": "blue"})
     with pytest.raises(NoTag):
-        mapping(principal_tags=TAGS).wanted(request.attributes)
+        mapping(principal_tags=TAGS).values(request.attributes)
 
 
 @pytest.mark.parametrize("claims", [None, {}, {"sub": ""}, {"sub": ["alice"]}])
 def test_without_a_user_there_is_no_token(claims: dict[str, Any] | None) -> None:
     with pytest.raises(NoUser):
-        mapping().wanted(check_request(claims=claims, headers={"x-user": "alice"}).attributes)
+        mapping().values(check_request(claims=claims, headers={"x-user": "alice"}).attributes)
 
 
 @pytest.mark.parametrize(("scheme", "value"), [("Bearer", "Bearer a.b.c"), ("", "a.b.c")])

@@ -132,6 +132,10 @@ class TokenSigner:
             self._key_set = KeySet(loaded.jwks, age, frozenset(loaded.opened))
         return self._key_set
 
+    def publishes(self, key_id: str | None) -> bool:
+        """Whether the key set has a key."""
+        return key_id in self._loaded.opened
+
     def key_age(self, algorithm: SigningAlgorithm) -> float:
         """Seconds since the key that signs now was made; not a number while none does."""
         now = self._clock.now()

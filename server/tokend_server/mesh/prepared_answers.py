@@ -1,0 +1,35 @@
+"""Answers with a token that is given out again: all but the decision to do so is there already."""
+
+import hashlib
+from typing import NamedTuple
+
+import orjson
+
+from tokend_server.latest import Latest
+from tokend_server.mesh.token_mapping import MappedValues
+from tokend_server.mesh.tokens import Reusable
+
+
+class PreparedAnswer(NamedTuple):
+    """An answer that was given.
+
+    Attributes:
+        reusable: The token in it.
+        response: The serialized message.
+    """
+
+    reusable: Reusable
+    response: bytes
+
+
+def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:
+    """A key that two requests share only if they are of one caller and one mapping, and have the same values.
+
+    Returns:
+        A SHA-256 digest: short, and nothing of a user can be read from it. JSON tells texts, and where they end.
+    """
+    return hashlib.sha256(orjson.dumps((caller, mapping, values.user, values.tags))).digest()
+
+
+#: Answers by their keys.
+PreparedAnswers = Latest[PreparedAnswer]
