@@ -2,8 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tokend_server.errors import DeadlineExceeded
 
@@ -27,8 +26,7 @@ class SystemClock:
     monotonic = staticmethod(time.monotonic)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """The moment until which a caller waits for its answer.
 
     Attributes:
@@ -49,5 +47,5 @@ class Deadline:
         Raises:
             DeadlineExceeded: No time is left.
         """
-        if self.expires_at != math.inf and self.remaining() == 0.0:
+        if self.expires_at != math.inf and self.expires_at <= self.clock.monotonic():
             raise DeadlineExceeded

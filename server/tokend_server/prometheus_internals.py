@@ -1,11 +1,12 @@
 """What is used of prometheus-client that is no public interface of it: the values behind counters and histograms.
 
-A call counts in ten of them. Their public methods check each time what never changes, and look for the bucket of a time
-one after another: 18 of Python's function calls a call more than here, of some 280.
+A call counts in ten of them. Their public methods check each time what never changes, look for the bucket of a time
+one after another, and take a lock for it and one for the sum: 24 of Python's function calls a call more than here.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 
@@ -20,13 +21,19 @@ def counting(counter: Counter) -> Callable[[float], None]:
 
 def observing(histogram: Histogram) -> Callable[[float], None]:
     """What `Histogram.observe` does, without exemplars, for a histogram that has its labels."""
-    add_to_sum: Callable[[float], None] = histogram._sum.inc
+    total: Any = histogram._sum
     bounds: list[float] = histogram._upper_bounds
-    counts: list[Callable[[float], None]] = [bucket.inc for bucket in histogram._buckets]
+    buckets: list[Any] = histogram._buckets
+    # One for all of them, which `Histogram.observe` then takes as well.
+    lock = total._lock
+    for bucket in buckets:
+        bucket._lock = lock
 
     def observe(amount: float) -> None:
-        add_to_sum(amount)
-        counts[bisect_left(bounds, amount)](1)
+        bucket = buckets[bisect_left(bounds, amount)]
+        with lock:
+            total._value += amount
+            bucket._value += 1
 
     return observe
 

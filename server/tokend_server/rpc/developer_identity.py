@@ -1,10 +1,9 @@
 """The service of the contract: from a message to its operation, and from the result to its message."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.message import Message
@@ -20,8 +19,7 @@ from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that policy and limits let through.
 
     Attributes:

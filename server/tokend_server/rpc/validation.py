@@ -54,11 +54,12 @@ def mapping(field: str, most: int, *, longest_key: int, longest_value: int, requ
         entries = value_of(request)
         if not entries:
             return absent
-        within = len(entries) <= most
-        for key in entries:
-            within = within and 0 < len(key) <= longest_key and 0 < len(entries[key]) <= longest_value
-        if within:
-            return _NONE
+        if len(entries) <= most:
+            for key in entries:
+                if not (0 < len(key) <= longest_key and 0 < len(entries[key]) <= longest_value):
+                    break
+            else:
+                return _NONE
         return (
             *_broken(field, {f"Map must have length less than or equal to {most}": len(entries) > most}),
             *_lengths(f"{field}.key", entries.keys(), longest_key),
@@ -122,8 +123,6 @@ def check_limits(limits: Iterable[Check], request: Message) -> None:
     Raises:
         ValidationFailed: Fields break their limits; it names all of them.
     """
-    violations: list[FieldViolation] = []
-    for check in limits:
-        violations += check(request)
+    violations = [violation for check in limits for violation in check(request)]
     if violations:
         raise ValidationFailed(violations)

@@ -101,11 +101,14 @@ class LocalEngine:
 
     def _verify_logins(self, request: TokenRequest, deadline: Deadline) -> PresentedLogins:
         user_identifier, public_tokens = sort_logins(self._pool, request.logins)
-        public = tuple(
+        developer = self._developer_login(user_identifier)
+        if not public_tokens:
+            return PresentedLogins(developer)
+        public = (
             Login(name, Secret(self._pool.login_providers[name].verify(token, deadline)))
             for name, token in public_tokens.items()
         )
-        return PresentedLogins(self._developer_login(user_identifier), public)
+        return PresentedLogins(developer, tuple(public))
 
     def _resolved(
         self, presented: PresentedLogins, request: TokenRequest, deadline: Deadline

@@ -73,10 +73,12 @@ def beginning(  # noqa: PLR0913 - what a call is known by
                 user_agent=read.get("user-agent", _UNNAMED)[0],
                 metadata_bytes=size,
                 presented=Presented(
-                    unix_socket=unix_socket,
-                    authorization=tuple(map(Secret, read.get("authorization", ()))),
-                    forwarded_client_certs=tuple(read.get("x-forwarded-client-cert", ())),
-                    waits_until=math.inf if left > _LONGEST_WAIT else clock.monotonic() + left,
+                    (),
+                    (),
+                    unix_socket,
+                    tuple(map(Secret, read["authorization"])) if "authorization" in read else (),
+                    tuple(read["x-forwarded-client-cert"]) if "x-forwarded-client-cert" in read else (),
+                    math.inf if left > _LONGEST_WAIT else clock.monotonic() + left,
                 ),
             )
             # gRPC gives every call a context of its own: nothing has to be put back.

@@ -56,7 +56,12 @@ class ObservedStore:
     def owners(
         self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
     ) -> Sequence[str | None]:
-        return self._measured("owners", self._store.owners, identity_pool_id, logins, deadline)
+        # As `_measured`, without what it costs to hand all on: every call for a known user comes here.
+        started = self._clock.monotonic()
+        try:
+            return self._store.owners(identity_pool_id, logins, deadline)
+        finally:
+            self._observe_seconds["owners"](self._clock.monotonic() - started)
 
     def read(
         self,
