@@ -274,7 +274,7 @@ def test_every_registered_method_has_a_rule_and_rows(
     monkeypatch.setattr(grpc, "server", lambda *args, **more: _Registering(make(*args, **more), services, methods))
     with serve_guarded(tmp_path_factory.mktemp("m"), credentials, oidc_provider) as opened:
         pass
-    assert {method.split("/")[1] for method in methods} == set(services)
+    assert not services  # no layer would stand around their methods
     assert sorted(methods) == sorted([*METHODS] * len(opened.addresses))
     assert rules(Grpc()).keys() == rules(Grpc(health="identified")).keys() == set(METHODS)
     assert {row.path for row in TABLE} == set(METHODS)

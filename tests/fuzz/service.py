@@ -272,29 +272,20 @@ class _Context:
         raise _Aborted
 
 
-class _Details(NamedTuple):
-    """Stands for what an interceptor gets of a call."""
-
-    method: str
-    invocation_metadata: Sequence[tuple[str, str]]
-
-
 class _Server:
-    """Stands for gRPC's server, whose handlers and interceptor it takes without listening anywhere."""
+    """Stands for gRPC's server, whose handlers it takes without listening anywhere."""
 
     def __init__(
         self,
         servers: list["_Server"],
-        interceptors: Sequence[grpc.ServerInterceptor],
+        handlers: object,  # noqa: ARG002 - of methods that no service has
         options: object,  # noqa: ARG002 - they are about connections
     ) -> None:
         servers.append(self)
-        (self._interceptor,) = interceptors
         self._handlers: dict[str, Any] = {}
 
     def answer(self, rpc: Rpc, context: _Context) -> bytes:
-        details: Any = _Details(f"/{SERVICE_NAME}/{rpc.method}", rpc.metadata)
-        handler: Any = self._interceptor.intercept_service(lambda found: self._handlers[found.method], details)
+        handler = self._handlers[f"/{SERVICE_NAME}/{rpc.method}"]
         try:
             response: bytes = handler.response_serializer(handler.stream_unary(iter([rpc.message]), context))
         except _Aborted:

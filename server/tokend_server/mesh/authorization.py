@@ -111,4 +111,4 @@ class Authorization:
         handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(
             self.check, self._request.FromString
         )
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": handler})])
+        server.add_registered_method_handlers(SERVICE_NAME, {"Check": handler})

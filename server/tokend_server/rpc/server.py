@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import MappingProxyType
+from typing import cast
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -27,7 +29,7 @@ from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.authentication import identifying
 from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
 from tokend_server.rpc.interceptors.errors import translating_errors
-from tokend_server.rpc.interceptors.layers import Layer, LayeredInterceptor, checking
+from tokend_server.rpc.interceptors.layers import Layer, LayeredRegistry, OtherMethods, checking
 from tokend_server.rpc.interceptors.metrics import (
     counting_skipped,
     counting_unknown_methods,
@@ -137,14 +139,15 @@ class GrpcServer:
                     certificates,
                     operations_by_path(guests),
                 )
-                server = self._server(listener, layers)
-                service.add_to(server)
-                health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+                server = self._server(listener)
+                methods = self._methods(server, listener, layers)
+                service.add_to(methods)
+                health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
                 for guest in guests:
-                    guest.add_to(server)
+                    guest.add_to(methods)
                 if config.reflection:
                     names = [each.full_name for each in services]
-                    reflection.enable_server_reflection(names, server, pool_of(services) if guests else None)
+                    reflection.enable_server_reflection(names, methods, pool_of(services) if guests else None)
                 self._servers.append(server)
                 targets.append(self._target(server, listener, self._ports.open(server, listener, certificates)))
             undo.pop_all()
@@ -193,20 +196,24 @@ class GrpcServer:
         self._threads.shutdown()
         self._private.close()
 
-    def _server(self, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
+    def _server(self, listener: Listener) -> grpc.Server:
         unknown = unknown_method(
             counting_unknown_methods(self._metrics), self._threads.calls.hold_back, _pause(self._config, listener)
         )
+        others = OtherMethods(unknown, {self._probe.path: self._probe.handler})
+        threads = self._in_line(listener, self._threads.calls)
+        return grpc.server(threads, handlers=[others], options=server_options(self._config))
+
+    def _methods(self, server: grpc.Server, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
+        in_line = partial(self._in_line, listener)
+        registry = LayeredRegistry(server, layers, self._message_wait, self._threads.of, in_line)
+        return cast("grpc.Server", registry)  # generated code uses the two methods of it that a registry has
+
+    def _in_line(self, listener: Listener, threads: WorkerPool) -> CallPool:
+        if not _is_guarded(listener):
+            return threads
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
-
-        def in_line(threads: WorkerPool) -> CallPool:
-            return ListenerThreads(threads, line_of, self._guard.abandoned) if _is_guarded(listener) else threads
-
-        bare = {self._probe.path: self._probe.handler}
-        interceptor = LayeredInterceptor(layers, unknown, self._message_wait, self._threads.of, in_line, bare)
-        return grpc.server(
-            in_line(self._threads.calls), interceptors=[interceptor], options=server_options(self._config)
-        )
+        return ListenerThreads(threads, line_of, self._guard.abandoned)
 
     def _target(self, server: grpc.Server, listener: Listener, opened: Opened) -> Target:
         private = self._private.socket(str(len(self._servers)))

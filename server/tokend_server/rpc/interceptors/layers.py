@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import grpc
@@ -54,53 +53,49 @@ Layer = Callable[[Method, Behavior], Behavior]
 Check = Callable[[Call, grpc.ServicerContext], object]
 
 
-class LayeredInterceptor(grpc.ServerInterceptor):
-    """Wraps the handler of each method in layers.
+class LayeredRegistry:
+    """What services are added to in the place of a server: it wraps the handler of each method in layers.
+
+    An interceptor would be asked at each call, through gRPC's pipeline of them, for what never changes.
 
     gRPC calls a method with one request when its message is there, and holds a thread for it from its headers on. Here
     it is called at its headers, so that who calls is known before anything is waited for.
 
     Args:
+        server: The server that gets the wrapped handlers.
         layers: The layers, the outermost first.
-        unknown_method: Ends the calls to methods that do not exist.
         message_wait: Waits for messages.
         threads: Which threads work on a method; those of streams take none from other calls.
         in_line: What puts the calls of the listener into lines for such threads.
-        bare: Handlers of methods that have no layers, by their paths.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a call meets, and who works on it
+    def __init__(
         self,
+        server: grpc.Server,
         layers: Sequence[Layer],
-        unknown_method: Behavior,
         message_wait: MessageWait,
         threads: Callable[[Method], WorkerPool],
         in_line: Callable[[WorkerPool], CallPool],
-        bare: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = MappingProxyType({}),
     ) -> None:
+        self._server = server
         self._layers = layers
-        # Of any kind: its messages are not read, and it has no response.
-        self._unknown_method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(unknown_method)
         self._message_wait = message_wait
         self._threads = threads
         self._in_line = in_line
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = dict(bare)
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
-        handler_call_details: grpc.HandlerCallDetails,
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """As of `grpc.Server`, by which generated code adds each method."""
+        wrapped = {name: self._wrap(service_name, name, handler) for name, handler in method_handlers.items()}
+        self._server.add_registered_method_handlers(service_name, wrapped)
+
+    def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Takes nothing: they are what generated code adds for servers that register no methods."""
+
+    def _wrap(
+        self, service: str, name: str, handler: grpc.RpcMethodHandler[Any, Any]
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        path = handler_call_details.method
-        if wrapped := self._handlers.get(path):
-            return wrapped
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return self._unknown_method
-        return self._handlers.setdefault(path, self._wrap(path, handler))
-
-    def _wrap(self, path: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        _, service, name = path.split("/")
         kind = method_kind(request_streaming=handler.request_streaming, response_streaming=handler.response_streaming)
         method = Method(service, name, kind)
         threads = self._threads(method)
@@ -111,7 +106,7 @@ class LayeredInterceptor(grpc.ServerInterceptor):
             behavior = self._message_wait.receiving(_deserializing(behavior, deserialize), threads)
         layered = self._layered(method, behavior)
         work_in(self._in_line(threads), layered)
-        layered.path = path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
+        layered.path = method.path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
         make_handler = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
@@ -123,6 +118,23 @@ class LayeredInterceptor(grpc.ServerInterceptor):
         for layer in reversed(self._layers):
             behavior = layer(method, behavior)
         return behavior
+
+
+class OtherMethods(grpc.GenericRpcHandler):
+    """Answers the calls of methods that no service has.
+
+    Args:
+        unknown_method: Ends the calls to methods that do not exist.
+        bare: Handlers of methods that have no layers, by their paths.
+    """
+
+    def __init__(self, unknown_method: Behavior, bare: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        # Of any kind: its messages are not read, and it has no response.
+        self._unknown_method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(unknown_method)
+        self._bare = bare
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        return self._bare.get(handler_call_details.method, self._unknown_method)
 
 
 def checking(*checks_of: Callable[[Method], Check]) -> Layer:
