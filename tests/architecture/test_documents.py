@@ -72,7 +72,7 @@ def test_every_error_belongs_to_the_drawn_tree() -> None:
     assert all(issubclass(error, TokendError) for error in STATUS)
 
 
-@pytest.mark.parametrize("results", ["RESULTS", "GROWTH"])
+@pytest.mark.parametrize("results", ["RESULTS", "GROWTH", "PEERS"])
 def test_the_benchmark_table_is_the_last_run(results: str) -> None:
     assert text(f"tests/bench/{results}.md").strip() in text("README.md")
 

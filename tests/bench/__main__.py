@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import checks, cognito, growth, replicas, serve_floor, serve_moto, serve_tokend, stores
+from tests.bench import checks, cognito, growth, peers, replicas, serve_floor, serve_moto, serve_tokend, stores
 from tests.bench.fill import fill_sqlite, known_users
 from tests.bench.generator import CONNECTIONS, STREAMS, Call, Generator, Sample, build
 from tests.bench.machine import describe
@@ -23,6 +23,7 @@ from tests.bench.report import CASES, ratios, table
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 GROWTH = RESULTS.with_name("GROWTH.md")
+PEERS = RESULTS.with_name("PEERS.md")
 USERS = 100_000
 WARM_UP_SECONDS = 1.0
 
@@ -124,6 +125,16 @@ def growth_results(sizes: Sequence[int], rounds: int, seconds: float) -> str:
         return f"Measured on {datetime.now(UTC):%Y-%m-%d}. {describe(Path(directory))}\n\n{table}\n"
 
 
+def peers_results(rounds: int, seconds: float) -> str:
+    with TemporaryDirectory(prefix="tokend-bench-") as directory:
+        table = peers.table(peers.measure(Path(directory), rounds, seconds))
+        return (
+            f"Measured on {datetime.now(UTC):%Y-%m-%d}: {CONNECTIONS} x {STREAMS} calls in flight, all servers on one "
+            f"core, those in Go with `GOMAXPROCS=1`; medians of {rounds} rounds of {seconds:g} s a case; no call "
+            f"failed. {describe(Path(directory))}\n\n{table}\n"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures tokend on this machine.")
     parser.add_argument("--rounds", type=int, default=3)
@@ -131,10 +142,13 @@ def main() -> None:
     parser.add_argument(
         "--growth", type=int, nargs="*", metavar="IDENTITIES", help="instead: among so many (default 10^3, 10^5, 10^7)"
     )
+    parser.add_argument("--peers", action="store_true", help="instead: beside servers of others, SPIRE's and moto's")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the servers, a kill would not
     try:
-        if options.growth is None:
+        if options.peers:
+            file, text = PEERS, peers_results(options.rounds, options.seconds)
+        elif options.growth is None:
             file, text = RESULTS, all_results(options.rounds, options.seconds)
         else:
             sizes = options.growth or growth.SIZES

@@ -30,6 +30,7 @@ class Call:
         grpc: Over HTTP/2 and successful with grpc-status 0; else over HTTP/1.1, and with 200.
         new_users: Each call names a user for the first time; else a random one of the known.
         tls: The arguments of the load generator for TLS; empty without it.
+        unix_socket: The socket to connect to, whatever the host of `url`.
     """
 
     url: str
@@ -40,6 +41,7 @@ class Call:
     grpc: bool = True
     new_users: bool = False
     tls: Sequence[str] = ()
+    unix_socket: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class Generator:
             f"-streams={STREAMS}",
             f"-duration={seconds}s",
             *call.tls,
+            *([f"-unix={call.unix_socket}"] if call.unix_socket else []),
             *(f"-header={name}: {value}" for name, value in call.headers.items()),
             *users,
         ]

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -40,7 +42,15 @@ func newClient(s settings) *http.Client {
 	protocols.SetUnencryptedHTTP2(s.grpc && s.tls == nil)
 	protocols.SetHTTP2(s.grpc && s.tls != nil)
 	protocols.SetHTTP1(!s.grpc)
+	dialer := new(net.Dialer)
+	dial := dialer.DialContext
+	if s.unix != "" {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", s.unix)
+		}
+	}
 	return &http.Client{Transport: &http.Transport{
+		DialContext:         dial,
 		Protocols:           protocols,
 		TLSClientConfig:     s.tls,
 		DisableCompression:  true,
