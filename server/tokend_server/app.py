@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from time import sleep
@@ -24,6 +24,7 @@ from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import announcing
 from tokend_server.rpc.readiness import Patience, Reach, Readiness
 from tokend_server.rpc.server import GrpcServer
+from tokend_server.rpc.tracing import Tracing
 from tokend_server.tracing.start import start as start_tracing
 from tokend_server.web.discovery import issuer_pages
 from tokend_server.web.listener import BoundAddress, HttpListener
@@ -43,12 +44,14 @@ class Service:
     Attributes:
         grpc_addresses: Where it takes calls, with the ports that were taken.
         sds_addresses: Where it serves secrets.
+        aws_address: Where it serves Cognito's own API; empty where it does not.
         issuer: The `iss` of local tokens; empty when there are no local pools.
         ops_address: Where metrics and probes are.
     """
 
     grpc_addresses: tuple[str, ...]
     sds_addresses: tuple[str, ...]
+    aws_address: str
     issuer: str
     ops_address: str
     _config: Config
@@ -129,6 +132,8 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
         undo.callback(prober.stop)
 
+        aws_address, start_aws = _aws_face(config, developer_identity, access, metrics, clock, tracing, undo)
+
         sds_servers = build_sds(config, developer_identity, access, engines, metrics, clock)
         for sds_server in sds_servers:
             undo.callback(sds_server.stop, 0)
@@ -153,11 +158,13 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         grpc_server.start()
         for sds_server in sds_servers:
             sds_server.start()
+        start_aws()
         prober.start()
         readiness.start()
         service = Service(
             grpc_server.addresses,
             tuple(address for server in sds_servers for address in server.addresses),
+            aws_address,
             issuer,
             ops_address.address,
             config,
@@ -172,6 +179,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         extra={
             "grpc": service.grpc_addresses,
             "sds": service.sds_addresses,
+            "aws": service.aws_address,
             "issuer": issuer,
             "ops": service.ops_address,
         },
@@ -196,6 +204,25 @@ def needing_threads() -> Iterator[None]:
             "raise the limit (pids.max of the cgroup, ulimit -u), or lower grpc.threads"
         )
         raise ConfigError([problem]) from error
+
+
+def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
+    config: Config,
+    operations: DeveloperIdentityService,
+    access: AccessControl,
+    metrics: Metrics,
+    clock: Clock,
+    tracing: Tracing,
+    undo: ExitStack,
+) -> tuple[str, Callable[[], object]]:
+    """Where Cognito's own API is to be served, and what begins to serve it; nowhere by default."""
+    if not config.aws.listen:
+        return "", lambda: None
+    from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
+
+    face = build_aws_face(config, operations, access, metrics, clock, tracing)
+    undo.callback(face.stop)
+    return face.address, face.start
 
 
 def _serve_http(address: BoundAddress, site: Site, undo: ExitStack) -> None:

@@ -24,6 +24,7 @@ An error's text is written for the caller: it never holds a login value, a token
 operators: no call meets it.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -75,10 +76,12 @@ class FieldViolation:
     Attributes:
         field: The path of the field in the request message, such as `logins.key`.
         constraint: What the field must satisfy, in AWS's words.
+        shown: Its value as AWS shows it; for a transport that shows values, and empty for a secret.
     """
 
     field: str
     constraint: str
+    shown: str = dataclasses.field(default="", repr=False)
 
 
 class ValidationFailed(TokendError):

@@ -177,6 +177,19 @@ class Metrics:
             "Tokens of streams that are past their refresh_time, or missing, because none could be issued.",
             registry=registry,
         )
+        self.aws_calls = Counter(
+            "tokend_aws_calls_total",
+            "Calls of Cognito's own API that ended, by operation and by code: OK, or the name of AWS's exception.",
+            ("operation", "code"),
+            registry=registry,
+        )
+        self.aws_call_seconds = Histogram(
+            "tokend_aws_call_seconds",
+            "Time from a whole request of Cognito's own API to its answer.",
+            ("operation",),
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
         self.ext_authz_checks = Counter(
             "tokend_ext_authz_checks_total",
             "Requests that Envoy asked about, by mapping and by what became of them: token, unauthenticated, denied, "

@@ -45,6 +45,7 @@ def distribution_of(module: str, name: str) -> set[str]:
         "google.rpc": "googleapis-common-protos",
         "opentelemetry.instrumentation.botocore": "opentelemetry-instrumentation-botocore",
         "opentelemetry.instrumentation.grpc": "opentelemetry-instrumentation-grpc",
+        "opentelemetry.propagate": "opentelemetry-sdk",
         "opentelemetry.sdk": "opentelemetry-sdk",
         "opentelemetry.trace": "opentelemetry-sdk",
         "tokend": "tokend-proto",

@@ -62,7 +62,7 @@ STATED: list[tuple[str, str, Any, Any]] = [
     (KMS, "three quarters of `grpc.threads`", constant("engines.local.keys.kms_build._SHARE"), 3 / 4),
     (KMS, "KMS takes 1,000 signatures a second", Kms().requests_per_second + Kms().burst, 900),
     (KEYS, "a random nonce of 96 bits", 8 * constant("engines.local.keys.sealed.NONCE_BYTES"), 96),
-    (KEYS, "32 random bytes; or these", constant("engines.local.keys.sealed.KEY_BYTES"), 32),
+    (KEYS, "32 random bytes; or these", constant("key_files.KEY_BYTES"), 32),
     (KEYS, "one line of 16 bytes at least", constant("engines.local.keys.wrapping_files._LEAST_PASSPHRASE"), 16),
     (KEYS, "a random salt of 16 bytes", constant("engines.local.keys.wrapping_files._SALT_BYTES"), 16),
     (

@@ -7,12 +7,16 @@ from tests.fakes.cognito_engine import CognitoLikeEngine, EveryPool
 from tests.fakes.http_connections import HttpRequest
 from tests.fakes.scripted_upstream import ScriptedUpstream
 
+from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
-from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.aws_json.wire import AwsResponse, folded
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.engine import Engine
-from tokend_server.model import Secret
+from tokend_server.model import ANONYMOUS, Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
 
 class AccessKey(NamedTuple):
@@ -55,5 +59,9 @@ class CognitoUpstream(ScriptedUpstream):
         )
 
     def _answer(self, request: HttpRequest, engines: Mapping[str, Engine] | None) -> AwsResponse:
-        service = AwsJsonService(self._engines if engines is None else engines, self._verifier, self._clock)
-        return service.answer(request.method, request.target, request.headers, request.body)
+        operations = DeveloperIdentityService(
+            self._engines if engines is None else engines, Policy((), ()), self._clock
+        )
+        signers = identifying_signers(self._verifier, lambda _access_key_id: ANONYMOUS)
+        sent = AwsRequest(request.method, request.target, request.headers, folded(request.headers), request.body)
+        return AwsJsonService(operations, [signers], self._clock).answer(sent)

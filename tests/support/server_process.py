@@ -61,6 +61,7 @@ class ServerProcess:
         endpoint: Where it takes calls.
         issuer: The issuer of its tokens.
         ops: The URL of its metrics and probes.
+        aws: The URL of Cognito's own API, where it is served.
         log: What it has logged so far, a record a line.
     """
 
@@ -103,6 +104,7 @@ class ServerProcess:
         self.endpoint: str = started[0]["grpc"][0]
         self.issuer: str = started[0]["issuer"]
         self.ops = f"http://{started[0]['ops']}"
+        self.aws = f"http://{started[0]['aws']}"
 
     def __enter__(self) -> Self:
         return self

@@ -79,7 +79,7 @@ func (p *pool) named(id string, logins []login) (*identity, error) {
 		switch owner := p.owners[each]; {
 		case owner == nil || owner == named:
 		case each.provider == p.provider:
-			return nil, failure(tokend.DeveloperUserAlreadyRegistered, "The developer user is registered under another identity.")
+			return nil, failure(tokend.DeveloperUserAlreadyRegistered, "This developer user identifier is already registered with Cognito.")
 		default:
 			return nil, failure(tokend.ResourceConflict, "A login is already linked to another identity.")
 		}

@@ -2,16 +2,35 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from http import HTTPStatus
 
-from tokend_server.aws_json.errors import AwsError, internal_error
+from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error
+from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
-from tokend_server.aws_json.wire import AwsResponse, error_response
+from tokend_server.aws_json.wire import AwsResponse, error_response, folded
+from tokend_server.errors import TooManyRequests
 from tokend_server.web.message import Request, Response
+from tokend_server.web.site import CORS_HEADERS
 
 #: Bytes that hold every request within the limits, though JSON may write a character in twelve.
 _MAX_BODY_BYTES = 6_553_600
+
+#: What scripts of any web site may read of an answer, as AWS lets them (Fetch Standard, section 3.3.3).
+_CORS = {
+    **CORS_HEADERS,
+    "access-control-expose-headers": "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date",
+}
+
+#: For as long as AWS says it, scripts may send what its SDKs send (Fetch Standard, section 3.3.2).
+_PREFLIGHT = {
+    **_CORS,
+    "access-control-allow-headers": "*,Authorization,Content-Type,X-Amz-Date,X-Amz-Security-Token,X-Amz-Target,"
+    "X-Amz-User-Agent,X-Amz-Content-Sha256,amz-sdk-invocation-id,amz-sdk-request",
+    "access-control-allow-methods": "POST",
+    "access-control-max-age": "172800",
+}
 
 
 class AwsJsonApplication:
@@ -20,25 +39,59 @@ class AwsJsonApplication:
     Args:
         service: What answers.
         threads: Where it does; it waits for engines.
+        most_calls: How many requests are worked on or wait for it; further ones are refused at once.
+        on_refusal: Called for each of these.
         max_body_bytes: The largest body that is read.
     """
 
     methods: frozenset[str] | None = None
 
-    def __init__(self, service: AwsJsonService, threads: Executor, max_body_bytes: int = _MAX_BODY_BYTES) -> None:
+    def __init__(
+        self,
+        service: AwsJsonService,
+        threads: Executor,
+        *,
+        most_calls: int,
+        on_refusal: Callable[[], object],
+        max_body_bytes: int = _MAX_BODY_BYTES,
+    ) -> None:
         self.max_body_bytes = max_body_bytes
         self._service = service
         self._threads = threads
+        self._most_calls = most_calls
+        self._on_refusal = on_refusal
+        self._calls = 0
+        self._preflight = Response(HTTPStatus.OK, _PREFLIGHT)
 
-    def respond(self, request: Request) -> asyncio.Future[Response]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, self._answer, request)
+    def respond(self, request: Request) -> Response | asyncio.Future[Response]:
+        if request.method == "OPTIONS":
+            return self._preflight
+        if self._calls >= self._most_calls:
+            self._on_refusal()
+            return _refused(to_aws_error(TooManyRequests("Too many calls at once.")))
+        self._calls += 1
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, request)
+        answer.add_done_callback(self._ended)
+        return answer
 
     def refuse(self, status: HTTPStatus) -> Response:
-        return _rendered(error_response(_refusal(status), str(uuid.uuid4())))
+        return _refused(_refusal(status))
+
+    def _ended(self, _answer: asyncio.Future[Response]) -> None:
+        self._calls -= 1
 
     def _answer(self, request: Request) -> Response:
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.items()]
-        return _rendered(self._service.answer(request.method, request.target, headers, request.body))
+        headers = _decoded(request.headers)
+        values = folded(headers)
+        return _rendered(
+            self._service.answer(
+                AwsRequest(request.method, request.target, headers, values, request.body, request.peer)
+            )
+        )
+
+
+def _decoded(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items()]
 
 
 def _refusal(status: HTTPStatus) -> AwsError:
@@ -49,5 +102,9 @@ def _refusal(status: HTTPStatus) -> AwsError:
     return AwsError("UnknownOperationException", f"The request is no request of HTTP/1.1: {status.phrase}.", status)
 
 
+def _refused(failure: AwsError) -> Response:
+    return _rendered(error_response(failure, str(uuid.uuid4())))
+
+
 def _rendered(answer: AwsResponse) -> Response:
-    return Response(HTTPStatus(answer.status), answer.headers, answer.body)
+    return Response(HTTPStatus(answer.status), {**_CORS, **answer.headers}, answer.body)

@@ -1,15 +1,10 @@
-"""Request bodies: strict JSON, read member by member into fields of the contract's messages."""
+"""Request bodies: strict JSON, and the values of its members."""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeAlias
-
-from google.protobuf.duration_pb2 import Duration
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from tokend_server.aws_json.errors import AwsError
-
-#: Reads a JSON value that is not null into the value of a message's field.
-Reader: TypeAlias = Callable[[Any], Any]
 
 #: What AWS calls the kinds of JSON values in its texts.
 _KINDS: Mapping[type, str] = {
@@ -85,13 +80,13 @@ def integer(value: object) -> int:
     return _whole(value, 31, "an Integer")
 
 
-def seconds(value: object) -> Duration:
-    """A number of seconds that an int64 holds.
+def long(value: object) -> int:
+    """A number that an int64 holds.
 
     Raises:
         AwsError: SerializationException.
     """
-    return Duration(seconds=_whole(value, 63, "a Long"))
+    return _whole(value, 63, "a Long")
 
 
 def _whole(value: object, bits: int, kind: str) -> int:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokend_server import errors
-from tokend_server.errors import FieldViolation, TokendError, ValidationFailed
+from tokend_server.errors import (
+    CallerNotAllowed,
+    CallerUnauthenticated,
+    FieldViolation,
+    TokendError,
+    ValidationFailed,
+)
 from tokend_server.rpc.status import INTERNAL_TEXT
 
 
@@ -29,9 +35,17 @@ def _own_text(error: TokendError) -> str:
     return error.text
 
 
-def _with_members(error: ValidationFailed) -> str:
-    """The error's text with the members' names in AWS's form, such as `identityPoolId`."""
-    return ValidationFailed([FieldViolation(_camel(each.field), each.constraint) for each in error.violations]).text
+def _as_aws_writes_it(error: ValidationFailed) -> str:
+    """The text with members and values as AWS has them, or that of a request that could not even be read."""
+    if not error.violations:
+        return error.text
+    count = len(error.violations)
+    return f"{count} validation error{'s' * (count != 1)} detected: {'; '.join(map(_violation, error.violations))}"
+
+
+def _violation(violation: FieldViolation) -> str:
+    value = f"Value {violation.shown}".rstrip()
+    return f"{value} at '{_camel(violation.field)}' failed to satisfy constraint: {violation.constraint}"
 
 
 def _camel(path: str) -> str:
@@ -44,18 +58,20 @@ class ErrorRow:
     """What becomes of one class of errors.
 
     Attributes:
-        code: The exception's name.
+        code: The exception's name, unless the error has one that the row says counts.
         status: The HTTP status.
         message: The text that the caller gets.
+        own_code: Whether the error's own `aws_error_code` counts, which AWS does not know as one of Cognito's.
     """
 
     code: str
     status: int = 400
     message: Callable[[Any], str] = _own_text
+    own_code: bool = False
 
 
 ERRORS: Mapping[type[TokendError], ErrorRow] = {
-    errors.ValidationFailed: ErrorRow("ValidationException", message=_with_members),
+    errors.ValidationFailed: ErrorRow("ValidationException", message=_as_aws_writes_it, own_code=True),
     errors.InvalidParameter: ErrorRow("InvalidParameterException"),
     errors.NotAuthorized: ErrorRow("NotAuthorizedException"),
     errors.ResourceNotFound: ErrorRow("ResourceNotFoundException"),
@@ -68,7 +84,7 @@ ERRORS: Mapping[type[TokendError], ErrorRow] = {
     errors.AuditUnavailable: ErrorRow("InternalErrorException", 500),
     errors.EngineCredentialsRejected: ErrorRow("InternalErrorException", 500),
     errors.EngineMisconfigured: ErrorRow("InternalErrorException", 500),
-    errors.CallerUnauthenticated: ErrorRow("UnrecognizedClientException"),
+    errors.CallerUnauthenticated: ErrorRow("UnrecognizedClientException", own_code=True),
     errors.CallerNotAllowed: ErrorRow("AccessDeniedException"),
     errors.UnsupportedByEngine: ErrorRow("UnknownOperationException"),
     errors.MetadataTooLarge: ErrorRow("RequestEntityTooLargeException", 413),
@@ -79,7 +95,37 @@ ERRORS: Mapping[type[TokendError], ErrorRow] = {
 def to_aws_error(error: TokendError) -> AwsError:
     """The form of an error that the contract knows."""
     row = ERRORS[type(error)]
-    return AwsError(row.code, row.message(error), row.status)
+    code = (row.own_code and error.aws_error_code) or row.code
+    return AwsError(code, row.message(error), row.status)
+
+
+def access_denied(error: CallerNotAllowed, caller: str, operation: str, resource: str) -> AwsError:
+    """The form of what the policy does not allow, in the words of AWS.
+
+    Args:
+        error: Why.
+        caller: Who calls.
+        operation: What was asked for.
+        resource: The ARN of the pool.
+    """
+    told = f"User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource}"
+    return AwsError(ERRORS[CallerNotAllowed].code, f"{told} because: {error.text}")
+
+
+def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
+    """A refused signature as an error of the contract, which logs and the audit know."""
+    error = CallerUnauthenticated(refusal.message)
+    error.aws_error_code = refusal.code
+    return error
+
+
+def unreadable(refusal: AwsError) -> ValidationFailed:
+    """A body that cannot be read, as an error of the contract."""
+    error = ValidationFailed([])
+    error.text = refusal.message
+    error.aws_error_code = refusal.code
+    error.misuse = True
+    return error
 
 
 def internal_error() -> AwsError:

@@ -1,28 +1,22 @@
 """The operations of AWSCognitoIdentityService that there are, between AWS JSON and the contract's messages."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from google.protobuf.message import Message
-
-from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.aws_json.document import Reader, integer, seconds, text, text_map
-from tokend_server.clock import Deadline
-from tokend_server.engine import Engine
+from tokend_server.aws_json.shapes import NULL, Integer, Seconds, Shape, Text, TextMap
 from tokend_server.errors import FieldViolation, ValidationFailed
-from tokend_server.model import ANONYMOUS, DEFAULT_TOKEN_DURATION, Operation
-from tokend_server.rpc import convert, operations
-from tokend_server.rpc.validation import Check, check_limits
+from tokend_server.model import DeveloperIdentity, IssuedToken, Operation
+from tokend_server.rpc.operations import OPERATIONS as SERVED
+from tokend_server.rpc.operations import ServedOperation
 
 #: The members of a response; None for an operation without output.
 Output: TypeAlias = Mapping[str, object] | None
 
-#: What a member breaks that is given but, as a field of the contract, would say that it is not.
-_BLANK: Mapping[object, str] = {
-    "": "Member must have length greater than or equal to 1",
-    0: "Member must have value greater than or equal to 1",
-}
+_ID = Text(55, r"[\w-]+:[0-9a-f-]+")
+_DEVELOPER_PROVIDER_NAME = Text(128, r"[\w._-]+")
+_USER = Text(1024, is_secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,109 +25,127 @@ class AwsOperation:
 
     Attributes:
         name: Its name.
-        members: How each member of its input is read; a member is the field of the same name in snake_case.
-        perform: Hands a request within all limits to an engine, and returns the output.
+        members: The members of its input; a member is the contract's field of the same name in snake_case.
+        required: Those that have to be given.
+        to_output: Makes the output of the engine's result.
     """
 
     name: Operation
-    members: Mapping[str, Reader]
-    perform: Callable[[Engine, Any, Deadline], Output]
+    members: Mapping[str, Shape]
+    required: frozenset[str]
+    to_output: Callable[[Any], Output]
 
-    def read(self, document: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a message of the operation's type
-        """The request that a JSON object stands for; members that the operation does not have are passed over.
+    @property
+    def served(self) -> ServedOperation[Any, Any, Any]:
+        """How the contract serves it."""
+        return SERVED[self.name]
+
+    def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of its input that a JSON object has; those that the operation does not have are passed over.
 
         Raises:
             AwsError: SerializationException: a member has the wrong type.
-            ValidationFailed: Members break their limits or are missing; it names all of them.
         """
-        fields = {_field(name): read(document[name]) for name, read in self.members.items() if name in document}
-        served = operations.OPERATIONS[self.name]
-        message = served.message(**fields)
-        blank = [FieldViolation(field, _BLANK[value]) for field, value in fields.items() if value in ("", 0)]
-        violations = [*_broken_limits(served.limits, message, {each.field for each in blank}), *blank]
-        if violations:
+        return {name: shape.read(document[name]) for name, shape in self.members.items() if name in document}
+
+    def message(self, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a message of the operation's type
+        """The contract's message with these members."""
+        fields = {_field(name): self.members[name].field(value) for name, value in given.items()}
+        return self.served.message(**fields)
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Checks all members.
+
+        Raises:
+            ValidationFailed: Members break their constraints or are missing; it names all of them.
+        """
+        if violations := [*self._violations(given)]:
             raise ValidationFailed(violations)
-        return message
+
+    def _violations(self, given: Mapping[str, Any]) -> Iterator[FieldViolation]:
+        for name, shape in self.members.items():
+            if name in given:
+                value = given[name]
+                for constraint in shape.broken(value):
+                    yield FieldViolation(_field(name), constraint, shape.shown(value))
+            elif name in self.required:
+                yield FieldViolation(_field(name), "Member must not be null", NULL)
 
 
 def _field(member: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in member).removeprefix("_")
 
 
-def _broken_limits(limits: Iterable[Check], message: Message, but_for: Iterable[str]) -> list[FieldViolation]:
-    try:
-        check_limits(limits, message)
-    except ValidationFailed as error:
-        return [violation for violation in error.violations if violation.field not in but_for]
-    return []
-
-
-def _get(engine: Engine, message: pb.GetOpenIdTokenForDeveloperIdentityRequest, deadline: Deadline) -> Output:
-    request = convert.token_request(message, ANONYMOUS, DEFAULT_TOKEN_DURATION)
-    issued = engine.get_open_id_token_for_developer_identity(request, deadline)
+def _token(issued: IssuedToken) -> Output:
     return {"IdentityId": issued.identity_id, "Token": issued.token.reveal()}
 
 
-def _lookup(engine: Engine, message: pb.LookupDeveloperIdentityRequest, deadline: Deadline) -> Output:
-    found = engine.lookup_developer_identity(convert.lookup_request(message, ANONYMOUS), deadline)
+def _found(found: DeveloperIdentity) -> Output:
     users = [user.reveal() for user in found.developer_user_identifiers]
     output = {"IdentityId": found.identity_id, "DeveloperUserIdentifierList": users}
     return output | {"NextToken": found.next_token} if found.next_token else output
 
 
-def _merge(engine: Engine, message: pb.MergeDeveloperIdentitiesRequest, deadline: Deadline) -> Output:
-    return {"IdentityId": engine.merge_developer_identities(convert.merge_request(message), deadline)}
+def _merged(identity_id: str) -> Output:
+    return {"IdentityId": identity_id}
 
 
-def _unlink(engine: Engine, message: pb.UnlinkDeveloperIdentityRequest, deadline: Deadline) -> Output:
-    engine.unlink_developer_identity(convert.unlink_request(message), deadline)
+def _unlinked(_result: None) -> Output:
     return None
 
 
-OPERATIONS: Mapping[str, AwsOperation] = {
-    operation.name: operation
-    for operation in (
-        AwsOperation(
-            Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
-            {
-                "IdentityPoolId": text,
-                "IdentityId": text,
-                "Logins": text_map,
-                "PrincipalTags": text_map,
-                "TokenDuration": seconds,
-            },
-            _get,
-        ),
-        AwsOperation(
-            Operation.LOOKUP_DEVELOPER_IDENTITY,
-            {
-                "IdentityPoolId": text,
-                "IdentityId": text,
-                "DeveloperUserIdentifier": text,
-                "MaxResults": integer,
-                "NextToken": text,
-            },
-            _lookup,
-        ),
-        AwsOperation(
-            Operation.MERGE_DEVELOPER_IDENTITIES,
-            {
-                "SourceUserIdentifier": text,
-                "DestinationUserIdentifier": text,
-                "DeveloperProviderName": text,
-                "IdentityPoolId": text,
-            },
-            _merge,
-        ),
-        AwsOperation(
-            Operation.UNLINK_DEVELOPER_IDENTITY,
-            {
-                "IdentityId": text,
-                "IdentityPoolId": text,
-                "DeveloperProviderName": text,
-                "DeveloperUserIdentifier": text,
-            },
-            _unlink,
-        ),
-    )
-}
+OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
+    {
+        operation.name: operation
+        for operation in (
+            AwsOperation(
+                Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
+                {
+                    "IdentityPoolId": _ID,
+                    "IdentityId": _ID,
+                    "Logins": TextMap(10, Text(128), Text(50_000, is_secret=True)),
+                    "PrincipalTags": TextMap(50, Text(128), Text(256)),
+                    "TokenDuration": Seconds(1, 86_400),
+                },
+                frozenset({"IdentityPoolId", "Logins"}),
+                _token,
+            ),
+            AwsOperation(
+                Operation.LOOKUP_DEVELOPER_IDENTITY,
+                {
+                    "IdentityPoolId": _ID,
+                    "IdentityId": _ID,
+                    "DeveloperUserIdentifier": _USER,
+                    "MaxResults": Integer(1, 60),
+                    "NextToken": Text(65_535, r"[\S]+"),
+                },
+                frozenset({"IdentityPoolId"}),
+                _found,
+            ),
+            AwsOperation(
+                Operation.MERGE_DEVELOPER_IDENTITIES,
+                {
+                    "SourceUserIdentifier": _USER,
+                    "DestinationUserIdentifier": _USER,
+                    "DeveloperProviderName": _DEVELOPER_PROVIDER_NAME,
+                    "IdentityPoolId": _ID,
+                },
+                frozenset(
+                    {"SourceUserIdentifier", "DestinationUserIdentifier", "DeveloperProviderName", "IdentityPoolId"}
+                ),
+                _merged,
+            ),
+            AwsOperation(
+                Operation.UNLINK_DEVELOPER_IDENTITY,
+                {
+                    "IdentityId": _ID,
+                    "IdentityPoolId": _ID,
+                    "DeveloperProviderName": _DEVELOPER_PROVIDER_NAME,
+                    "DeveloperUserIdentifier": _USER,
+                },
+                frozenset({"IdentityId", "IdentityPoolId", "DeveloperProviderName", "DeveloperUserIdentifier"}),
+                _unlinked,
+            ),
+        )
+    }
+)

@@ -13,8 +13,8 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 #: Names and values in the order of the wire, decoded as Latin-1, which keeps every byte.
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
-#: What fits into a header as it is (RFC 9110, section 5.5).
-_HEADER_TEXT = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+#: What fits into a header as it is (RFC 9110, section 5.5), and is short enough for clients that read all of them.
+_HEADER_TEXT = re.compile(r"(?=.{1,2048}\Z)[!-~](?:[ -~]*[!-~])?")
 
 
 class AwsResponse(NamedTuple):

@@ -5,6 +5,7 @@ A setting comes from the environment (`TOKEND_` + section + `_` + name), else fr
 
 from tokend_server.config.access import Audit, CallerLimitSettings, Callers, JwtIssuer, Limits, PolicySettings
 from tokend_server.config.addresses import host_and_port, is_local
+from tokend_server.config.aws import Aws
 from tokend_server.config.configuration import Config, environment_variables
 from tokend_server.config.fields import Section
 from tokend_server.config.key_times import KeyTimes
@@ -27,6 +28,7 @@ __all__ = [
     "EMBEDDED_DEVELOPER_PROVIDER",
     "EMBEDDED_POOL_ID",
     "Audit",
+    "Aws",
     "CallerLimitSettings",
     "Callers",
     "Cognito",

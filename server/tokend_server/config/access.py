@@ -1,10 +1,12 @@
 """Who the callers are, what they may do and how often, and where it is recorded."""
 
-from typing import Annotated, Literal, TypeAlias
+from collections import Counter
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tokend_server.config.fields import (
+    AccessKeyId,
     AuditDestination,
     CallerPattern,
     ClockSkew,
@@ -47,10 +49,28 @@ class Callers(Section):
     keys: dict[Name, Annotated[list[KeyDigest], Field(min_length=1)]] = Field(
         {}, description="Digests of a caller's keys by its name, several while keys change: `sha256:HEX`"
     )
+    aws_keys: dict[Name, Annotated[list[AccessKeyId], Field(min_length=1)]] = Field(
+        {}, description="Ids of a caller's access keys for `aws.listen` by its name, several while keys change"
+    )
+    aws_key_file: LocalPath | None = Field(
+        None,
+        description="File with 32 random bytes, or these as 64 hexadecimal digits or in base64, of which the secrets "
+        "of `callers.aws_keys` are made",
+    )
     jwt: dict[Name, JwtIssuer] = Field({}, description="Issuers of callers' JWTs, by a name of your choice")
     max_token_bytes: int = Field(
         8192, ge=1024, le=2**20, description="Longest JWT of a caller; `grpc.max_metadata_bytes` has to hold it too"
     )
+
+    @model_validator(mode="after")
+    def _access_keys_are_whole(self) -> Self:
+        ids = Counter(access_key_id for each in self.aws_keys.values() for access_key_id in each)
+        problems = [f"aws_keys: {each} is there {count} times" for each, count in ids.items() if count > 1]
+        if self.aws_keys and not self.aws_key_file:
+            problems.append("aws_key_file: is needed for aws_keys, whose secrets are made of it")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
 
 class PolicySettings(Section):

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from tokend_server.callers.patterns import matches
 from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
 from tokend_server.config.addresses import clashes
+from tokend_server.config.aws import Aws
 from tokend_server.config.environment import PREFIX, SettingsVariables
 from tokend_server.config.fields import Name, PoolId, Section, section_of
 from tokend_server.config.keys import Keys
@@ -74,6 +75,7 @@ class Config(BaseSettings):
     audit: Audit = Audit()
     ext_authz: ExtAuthz = ExtAuthz()
     sds: Sds = Sds()
+    aws: Aws = Aws()
     log: Log = Log()
     pools: dict[PoolId, Pool] = Field(default_factory=_embedded_pools, min_length=1)
 
@@ -87,6 +89,7 @@ class Config(BaseSettings):
             *self._policy_problems(),
             *self._secret_problems(),
             *self._mapping_problems(),
+            *self._aws_problems(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -99,6 +102,7 @@ class Config(BaseSettings):
     def _address_problems(self) -> Iterator[str]:
         listeners = [("grpc.listen", address) for address in self.grpc.listen]
         listeners += [("sds.listen", address) for address in self.sds.listen]
+        listeners += [("aws.listen", self.aws.listen)] if self.aws.listen else []
         if self.pools_of("local"):
             listeners.append(("issuer.listen", self.issuer.listen))
         yield from clashes([*listeners, ("ops.listen", self.ops.listen)])
@@ -159,6 +163,14 @@ class Config(BaseSettings):
         for name, token in self.sds.tokens.items():
             if token.identity_pool_id not in self.pools:
                 yield f"sds.tokens.{name}.identity_pool_id: no such pool: {token.identity_pool_id}"
+
+    def _aws_problems(self) -> Iterator[str]:
+        if not self.aws.listen:
+            return
+        if not self.callers.aws_keys:
+            yield "aws.listen: every request is signed: declare an access key in [callers.aws_keys]"
+        if not self.policy:
+            yield "policy: callers of aws.listen need a policy; declare at least one row, as [policy.NAME]"
 
     @property
     def _listeners(self) -> Mapping[str, Sequence[Listener]]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
+from tokend_server.callers.aws_keys import check_access_key_id
 from tokend_server.callers.keys import check_digest
 from tokend_server.callers.patterns import check_pattern
 from tokend_server.config.addresses import grpc_address, tcp_address
@@ -79,6 +80,7 @@ CommaSeparated = (NoDecode, BeforeValidator(_split_commas))
 Addresses = Annotated[list[GrpcAddress], *CommaSeparated]
 CallerPattern = Annotated[str, AfterValidator(check_pattern)]
 CallerPatterns = Annotated[list[CallerPattern], *CommaSeparated]
+AccessKeyId = Annotated[str, AfterValidator(check_access_key_id)]
 KeyDigest = Annotated[str, AfterValidator(check_digest)]
 AuditDestination = Annotated[str, AfterValidator(_audit_destination)]
 #: A name that stands in the name of a caller or of a row.

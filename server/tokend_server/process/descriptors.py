@@ -30,7 +30,10 @@ def needed(config: Config) -> int:
     """How many descriptors a configuration can come to need."""
     calls, streams = config.grpc, config.sds
     connections = calls.max_connections * len(calls.guarded) + streams.max_connections * len(streams.guarded)
+    if config.aws.listen:
+        connections += config.aws.max_connections
     threads = calls.threads + (streams.threads if streams.listen else 0)
+    threads += config.aws.threads if config.aws.listen else 0
     return connections + _HTTP_CONNECTIONS + _OF_A_THREAD * threads + _RESERVE
 
 
@@ -38,8 +41,9 @@ def warning(config: Config, limit: int) -> str | None:
     """What may go wrong with so many descriptors; None if they suffice."""
     if limit == resource.RLIM_INFINITY or limit >= (most := needed(config)):
         return None
-    settings = "grpc.max_connections" + (" and sds.max_connections" if config.sds.listen else "")
-    listeners = len(config.grpc.guarded) + len(config.sds.guarded)
+    sections = ["grpc", *(["sds"] if config.sds.listen else []), *(["aws"] if config.aws.listen else [])]
+    settings = " and ".join(f"{section}.max_connections" for section in sections)
+    listeners = len(config.grpc.guarded) + len(config.sds.guarded) + bool(config.aws.listen)
     return (
         f"{settings}: with {listeners} listeners up to {most} descriptors can be needed, and "
         f"the process may have {limit}: raise its limit (`ulimit -Hn`, `LimitNOFILE=`) or lower max_connections"

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
 from tokend_server.access.authorization import Policy, PolicyRow
@@ -17,6 +16,8 @@ from tokend_server.rpc.admission import row_that_allows
 from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.operations import OPERATIONS, ServedOperation
 from tokend_server.rpc.validation import check_limits
+
+_Response = TypeVar("_Response")
 
 
 class Admitted(NamedTuple):
@@ -59,11 +60,23 @@ class DeveloperIdentityService:
 
     def add_to(self, server: grpc.Server) -> None:
         """Has a server serve the operations."""
-        methods: Any = SimpleNamespace(**{name: partial(self._serve, row) for name, row in OPERATIONS.items()})
+        methods: Any = SimpleNamespace(
+            **{name: partial(self.serve, row, row.to_response, None) for name, row in OPERATIONS.items()}
+        )
         add_DeveloperIdentityServiceServicer_to_server(methods, server)
 
-    def admit(self, operation: ServedOperation[Any, Any, Any], message: Any) -> Admitted:  # noqa: ANN401 - as below
+    def admit(
+        self,
+        operation: ServedOperation[Any, Any, Any],
+        message: Any,  # noqa: ANN401 - as below
+        check: Callable[[], object] | None = None,
+    ) -> Admitted:
         """What becomes of a message of the current call, whose operation this is.
+
+        Args:
+            operation: The operation.
+            message: Its message in the contract.
+            check: Checks what another transport was sent, and raises what that one tells of it.
 
         Raises:
             DeadlineExceeded: Its caller waits no more.
@@ -76,6 +89,8 @@ class DeveloperIdentityService:
         deadline = Deadline(self._clock, call.presented.waits_until)
         deadline.check()
         row = row_that_allows(self._policy, call, message.identity_pool_id)
+        if check is not None:
+            check()
         check_limits(operation.limits, message)
         request = operation.to_request(message, call.caller, row)
         return Admitted(row, request, self._engine(message.identity_pool_id), deadline)
@@ -86,19 +101,32 @@ class DeveloperIdentityService:
         waits = call.presented.waits_until > self._clock.monotonic()
         return waits and self._policy.decide(call.caller, call.method, identity_pool_id) is row
 
-    def _serve(
+    def serve(
         self,
         operation: ServedOperation[Any, Any, Any],
+        to_response: Callable[[Any, float], _Response],
+        check: Callable[[], object] | None,
         message: Any,  # noqa: ANN401 - any of the requests
-        _context: grpc.ServicerContext,
-    ) -> Message:
-        admitted = self.admit(operation, message)
+        _context: grpc.ServicerContext | None = None,
+    ) -> _Response:
+        """Serves a message of the current call.
+
+        Args:
+            operation: What it is a message of.
+            to_response: Makes the response of the result and of the time of the answer.
+            check: As for `admit`.
+            message: The message.
+
+        Raises:
+            TokendError: As `admit`, and as the operation of the engine.
+        """
+        admitted = self.admit(operation, message, check)
         try:
             result = operation.method(admitted.engine)(admitted.request, admitted.deadline)
         finally:  # an operation that failed may have been done all the same
             if operation.changes_users:
                 self._on_change(message.identity_pool_id)
-        response = operation.to_response(result, self._clock.now())
+        response = to_response(result, self._clock.now())
         current_call().result = result
         return response
 

@@ -1,12 +1,16 @@
 """Spans of calls, by OpenTelemetry's instrumentation of gRPC."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import grpc
-from opentelemetry.trace import TracerProvider, format_trace_id, get_current_span
+from opentelemetry.propagate import extract
+from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider, format_trace_id, get_current_span
 
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.tracing import Span
 from tokend_server.tracing.opentelemetry_internals import tracer_of_behaviors
 
 #: Health and reflection: there is nothing to learn from their spans, and many to pay for.
@@ -23,6 +27,20 @@ def tracing_calls(provider: TracerProvider) -> Layer:
         return traced(f"{method.service}/{method.name}", _telling_code(behavior))
 
     return layer
+
+
+def spans_of(provider: TracerProvider) -> Span:
+    """What makes spans of calls that are none of gRPC's, with the attributes of OpenTelemetry's conventions for RPC."""
+    tracer = provider.get_tracer(__name__)
+
+    @contextmanager
+    def span(service: str, operation: str, headers: Mapping[str, str]) -> Iterator[Callable[[str], object]]:
+        attributes = {"rpc.system": "aws-api", "rpc.service": service, "rpc.method": operation}
+        name, parent = f"{service}/{operation}", extract(headers)
+        with tracer.start_as_current_span(name, parent, SpanKind.SERVER, attributes) as begun:
+            yield lambda code: begun.set_status(Status(StatusCode.ERROR, code))
+
+    return span
 
 
 def current_trace_id() -> str | None:

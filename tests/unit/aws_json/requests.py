@@ -11,11 +11,16 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from tests.fakes.clock import FakeClock
 
+from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
-from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.aws_json.wire import AwsResponse, folded
+from tokend_server.clock import Clock
 from tokend_server.engine import Engine
-from tokend_server.model import Secret
+from tokend_server.model import ANONYMOUS, Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
 HOST = "cognito-identity.us-east-1.amazonaws.com"
 KEY_ID = "AKIDEXAMPLE"
@@ -62,20 +67,35 @@ def signed(
 
 
 def call(operation: str, document: object, *, raw: bytes | None = None, target: str | None = None) -> Signed:
-    """A request for an operation, in order but for what is given."""
+    """A request for an operation, in order but for what is given, signed for the Region of its pool."""
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "X-Amz-Target": target or f"AWSCognitoIdentityService.{operation}",
     }
-    return signed(json.dumps(document).encode() if raw is None else raw, headers)
+    return signed(json.dumps(document).encode() if raw is None else raw, headers, region=_region(document))
+
+
+def _region(document: object) -> str:
+    pool = document.get("IdentityPoolId") if isinstance(document, dict) else None
+    region = pool.partition(":")[0] if isinstance(pool, str) and ":" in pool else ""
+    return region or "us-east-1"
+
+
+def service(engines: Mapping[str, Engine], verifier: SignatureVerifier, clock: Clock) -> AwsJsonService:
+    """A service without a policy, in front of engines; all signers are one caller to it."""
+    operations = DeveloperIdentityService(engines, Policy((), ()), clock)
+    return AwsJsonService(operations, [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)], clock)
+
+
+def as_sent(request: Signed) -> AwsRequest:
+    return AwsRequest(request.method, request.target, request.headers, folded(request.headers), request.body)
 
 
 def answer(engines: Mapping[str, Engine], request: Signed) -> AwsResponse:
     """What a service answers that knows one access key, at the moment of the signature."""
     clock = FakeClock(now=request.signed_at)
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
-    service = AwsJsonService(engines, verifier, clock)
-    return service.answer(request.method, request.target, request.headers, request.body)
+    return service(engines, verifier, clock).answer(as_sent(request))
 
 
 def error_of(response: AwsResponse) -> tuple[int, str, str]:

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
@@ -11,10 +11,9 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import PATIENCE, POOL_ID
-from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call, service
 
 from tokend_server.aws_json.application import AwsJsonApplication
-from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.model import Secret
 from tokend_server.web.listener import BoundAddress, HttpListener
@@ -32,12 +31,21 @@ def engine() -> ScriptedEngine:
 
 
 @contextmanager
-def serving(engine: ScriptedEngine, max_body_bytes: int = MOST) -> Iterator[str]:
+def serving(
+    engine: ScriptedEngine,
+    max_body_bytes: int = MOST,
+    *,
+    most_calls: int = 100,
+    on_refusal: Callable[[], object] = lambda: None,
+) -> Iterator[str]:
     """The face on a port of its own; HOST:PORT of it."""
     clock = FakeClock(now=REQUEST.signed_at)
-    service = AwsJsonService({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
+    face = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as threads:
-        listener = HttpListener(bound, AwsJsonApplication(service, threads, max_body_bytes)).start()
+        application = AwsJsonApplication(
+            face, threads, most_calls=most_calls, on_refusal=on_refusal, max_body_bytes=max_body_bytes
+        )
+        listener = HttpListener(bound, application).start()
         yield bound.address
         listener.stop()
 
@@ -87,7 +95,7 @@ def test_another_path_is_refused_in_awss_form(path: str, http: httpx.Client, eng
     assert engine.asked == []
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "PURGE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PURGE"])
 def test_another_method_is_refused_in_awss_form(method: str, http: httpx.Client) -> None:
     response = http.request(method, "/", headers=list(REQUEST.headers))
     assert (response.status_code, response.json()["__type"]) == (404, "UnknownOperationException")
@@ -159,3 +167,36 @@ def test_a_call_that_waits_holds_up_no_other(http: httpx.Client, engine: Scripte
             assert send(http, REQUEST, "/x").status_code == 404
             assert not any(each.done() for each in waiting)
         assert [each.result().status_code for each in waiting] == [200, 200]
+
+
+def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngine) -> None:
+    refusals: list[None] = []
+    with (
+        serving(engine, most_calls=1, on_refusal=lambda: refusals.append(None)) as address,
+        httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=PATIENCE) as http,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with engine.holding() as hold:
+            waiting = threads.submit(send, http, REQUEST)
+            assert hold.entered.wait(PATIENCE)
+            refused = send(http, REQUEST)
+            assert (refused.status_code, refused.json()["__type"]) == (400, "TooManyRequestsException")
+            assert refused.json()["message"] == "Rate exceeded"
+        assert waiting.result().status_code == 200
+        assert send(http, REQUEST).status_code == 200
+    assert len(refusals) == 1
+
+
+def test_scripts_of_any_web_site_may_ask_and_read(http: httpx.Client) -> None:
+    asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    preflight = http.options("/", headers=asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert preflight.headers["access-control-allow-methods"] == "POST"
+    allowed = preflight.headers["access-control-allow-headers"].lower().split(",")
+    assert {name.lower() for name, _ in REQUEST.headers} - {"host", "content-length"} <= set(allowed)
+    for path, status in (("/", 200), ("/x", 404)):
+        response = send(http, REQUEST, path)
+        assert response.status_code == status
+        assert response.headers["access-control-allow-origin"] == "*"
+        assert "x-amzn-RequestId" in response.headers["access-control-expose-headers"]

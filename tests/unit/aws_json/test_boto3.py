@@ -12,11 +12,11 @@ from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, OTHER_POOL, POOL, LocalEngineUnderTest, parts_of
 from tests.unit.aws_json.boto import cognito_client
+from tests.unit.aws_json.requests import service
 
 from tokend_server import errors
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.errors import ERRORS
-from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.clock import SystemClock
 from tokend_server.errors import TokendError
@@ -33,10 +33,11 @@ class Face:
         verifier = SignatureVerifier(
             {ACCESS_KEY.aws_access_key_id: Secret(ACCESS_KEY.aws_secret_access_key)}, SystemClock()
         )
-        service = AwsJsonService({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
+        face = service({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
         self._threads = ThreadPoolExecutor(4)
         self._bound = BoundAddress("test", "127.0.0.1:0")
-        self._listener = HttpListener(self._bound, AwsJsonApplication(service, self._threads)).start()
+        application = AwsJsonApplication(face, self._threads, most_calls=100, on_refusal=lambda: None)
+        self._listener = HttpListener(self._bound, application).start()
         self.url = f"http://{self._bound.address}"
 
     def close(self) -> None:

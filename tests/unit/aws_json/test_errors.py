@@ -1,23 +1,35 @@
 """What becomes of each failure on the wire of AWS JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tokend_server import errors
-from tokend_server.aws_json.errors import ERRORS, AwsError, internal_error, to_aws_error
+from tokend_server.arns import identity_pool_arn
+from tokend_server.aws_json.errors import (
+    ERRORS,
+    AwsError,
+    access_denied,
+    internal_error,
+    to_aws_error,
+    unauthenticated,
+    unreadable,
+)
 from tokend_server.aws_json.wire import error_response
 from tokend_server.errors import FieldViolation, TokendError
+from tokend_server.rpc.status import STATUS
 
 TEXT = "What the caller reads."
 
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 
 MANY = (
-    "3 validation errors detected: Value at 'identityPoolId' failed to satisfy constraint: Member must not be null; "
-    "Value at 'logins.key' failed to satisfy constraint: Member must have length less than or equal to 128; "
-    "Value at 'principalTags.value' failed to satisfy constraint: Member must have length less than or equal to 256"
+    "3 validation errors detected: "
+    "Value null at 'identityPoolId' failed to satisfy constraint: Member must not be null; "
+    "Value at 'developerUserIdentifier' failed to satisfy constraint: "
+    "Member must have length less than or equal to 1024; "
+    "Value '90000' at 'tokenDuration' failed to satisfy constraint: Member must have value less than or equal to 86400"
 )
 
 #: What a client has to see of each error: code, status and text.
@@ -25,9 +37,9 @@ TABLE: list[tuple[TokendError, str, int, str]] = [
     (
         errors.ValidationFailed(
             [
-                FieldViolation("identity_pool_id", "Member must not be null"),
-                FieldViolation("logins.key", "Member must have length less than or equal to 128"),
-                FieldViolation("principal_tags.value", "Member must have length less than or equal to 256"),
+                FieldViolation("identity_pool_id", "Member must not be null", "null"),
+                FieldViolation("developer_user_identifier", "Member must have length less than or equal to 1024"),
+                FieldViolation("token_duration", "Member must have value less than or equal to 86400", "'90000'"),
             ]
         ),
         "ValidationException",
@@ -99,3 +111,31 @@ def test_a_text_that_no_header_can_hold_is_in_the_body_alone(text: str) -> None:
     told = error_response(AwsError("NotAuthorizedException", text), REQUEST_ID)
     assert "x-amzn-errormessage" not in told.headers
     assert json.loads(told.body)["message"] == text
+
+
+@pytest.mark.parametrize("contract_error", [unauthenticated, unreadable])
+def test_what_was_refused_in_awss_words_is_so_on_the_wire_too(
+    contract_error: Callable[[AwsError], TokendError],
+) -> None:
+    error = contract_error(AwsError("SomeException", TEXT))
+    assert type(error) in STATUS
+    assert error.misuse
+    told = to_aws_error(error)
+    assert (told.code, told.message, told.status) == ("SomeException", TEXT, 400)
+
+
+def test_what_the_policy_does_not_allow_is_told_as_iam_tells_it() -> None:
+    error = errors.CallerNotAllowed("Not in the policy.")
+    resource = identity_pool_arn("eu-west-1:0a", "123456789012")
+    told = access_denied(error, "aws:checkout", "MergeDeveloperIdentities", resource)
+    assert (told.code, told.status) == ("AccessDeniedException", 400)
+    assert told.message == (
+        "User: aws:checkout is not authorized to perform: cognito-identity:MergeDeveloperIdentities on resource: "
+        "arn:aws:cognito-identity:eu-west-1:123456789012:identitypool/eu-west-1:0a because: Not in the policy."
+    )
+
+
+def test_a_long_text_is_in_the_body_alone() -> None:
+    told = error_response(AwsError("ValidationException", "v" * 5000), REQUEST_ID)
+    assert "x-amzn-errormessage" not in told.headers
+    assert json.loads(told.body)["message"] == "v" * 5000

@@ -15,8 +15,8 @@ from tests.support.grpc_service import METHODS, POOL_ID, POOL_IDS, VALID
 from tests.unit.aws_json.requests import answer, call, error_of
 
 from tokend.v1 import developer_identity_service_pb2 as pb
-from tokend_server.aws_json.document import integer, seconds, text, text_map
 from tokend_server.aws_json.operations import OPERATIONS
+from tokend_server.aws_json.shapes import Integer, Seconds, Shape, Text, TextMap
 from tokend_server.model import (
     DEFAULT_TOKEN_DURATION,
     DeveloperIdentity,
@@ -29,7 +29,29 @@ from tokend_server.model import (
 
 SERVICE = ServiceModel(Loader().load_service_model("cognito-identity", "service-2"))
 
-READERS = {"string": text, "map": text_map, "integer": integer, "long": seconds}
+#: What AWS's model calls no secret and tokend never shows.
+SECRET_SHAPES = {"DeveloperUserIdentifier"}
+
+
+def in_awss_model(shape: Any) -> Shape:  # noqa: ANN401 - a shape of botocore
+    """A shape as AWS's own description of the service has it."""
+    limits = shape.metadata
+    match shape.type_name:
+        case "string":
+            assert limits["min"] == 1
+            is_secret = limits.get("sensitive", False) or shape.name in SECRET_SHAPES
+            return Text(limits["max"], limits.get("pattern"), is_secret)
+        case "map":
+            key, value = in_awss_model(shape.key), in_awss_model(shape.value)
+            assert isinstance(key, Text)
+            assert isinstance(value, Text)
+            return TextMap(limits["max"], key, value)
+        case "integer":
+            return Integer(limits["min"], limits["max"])
+        case "long":
+            return Seconds(limits["min"], limits["max"])
+    raise AssertionError(shape.type_name)
+
 
 #: One request of each operation with every member.
 COMPLETE: dict[str, dict[str, Any]] = {
@@ -102,12 +124,14 @@ def test_the_operations_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("operation", METHODS)
 def test_members_are_awss_and_the_contracts(operation: str) -> None:
-    shapes = SERVICE.operation_model(operation).input_shape.members
-    assert OPERATIONS[operation].members == {name: READERS[shape.type_name] for name, shape in shapes.items()}
-    assert set(COMPLETE[operation]) == set(shapes)
-    message = OPERATIONS[operation].read(COMPLETE[operation])
-    assert type(message) is type(VALID[operation])
-    assert len(message.ListFields()) == len(message.DESCRIPTOR.fields) == len(shapes)
+    shape = SERVICE.operation_model(operation).input_shape
+    row = OPERATIONS[operation]
+    assert row.members == {name: in_awss_model(member) for name, member in shape.members.items()}
+    assert row.required == set(shape.required_members)
+    assert set(COMPLETE[operation]) == set(shape.members)
+    message = row.message(row.read(COMPLETE[operation]))
+    assert type(message).DESCRIPTOR is VALID[operation].DESCRIPTOR
+    assert len(message.ListFields()) == len(message.DESCRIPTOR.fields) == len(shape.members)
 
 
 @pytest.mark.parametrize("operation", METHODS)
@@ -235,10 +259,6 @@ def member(field: str) -> str:
     return "".join(word.capitalize() for word in field.split("_"))
 
 
-def in_camel_case(path: str) -> str:
-    return path[0] + member(path)[1:]
-
-
 #: The contract's limits, but for what JSON cannot say (parts of a second) or says otherwise (a zero is given).
 CASES = [case for case in cases() if case.value != 0 and not (isinstance(case.value, Duration) and case.value.nanos)]
 
@@ -256,13 +276,9 @@ def test_limits_are_the_contracts(case: Case, engine: ScriptedEngine) -> None:
         assert (response.status, len(engine.asked)) == (200, 1)
         return
     status, code, message = error_of(response)
-    listed = "; ".join(
-        f"Value at '{in_camel_case(path)}' failed to satisfy constraint: {constraint}"
-        for path, constraint in case.violations
-    )
-    count = len(case.violations)
     assert (status, code) == (400, "ValidationException")
-    assert message == f"{count} validation error{'s' * (count > 1)} detected: {listed}"
+    named = member(case.field)
+    assert f"at '{named[0].lower()}{named[1:]}' failed to satisfy constraint: " in message
     assert engine.asked == []
 
 
@@ -272,35 +288,110 @@ def test_everything_wrong_is_named_at_once(operation: str, engine: ScriptedEngin
     status, code, message = error_of(answer({POOL_ID: engine}, call(operation, {})))
     assert (status, code) == (400, "ValidationException")
     for name in required:
-        expected = f"Value at '{name[0].lower()}{name[1:]}' failed to satisfy constraint: Member must not be null"
+        expected = f"Value null at '{name[0].lower()}{name[1:]}' failed to satisfy constraint: Member must not be null"
         assert expected in message
     assert message.startswith(f"{len(required)} validation error{'s' * (len(required) > 1)} detected: ")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "constraint"),
-    [
-        ("IdentityPoolId", "", "length greater than or equal to 1"),
-        ("IdentityId", "", "length greater than or equal to 1"),
-        ("DeveloperUserIdentifier", "", "length greater than or equal to 1"),
-        ("NextToken", "", "length greater than or equal to 1"),
-        ("MaxResults", 0, "value greater than or equal to 1"),
-    ],
-)
-def test_an_empty_value_is_given_and_too_short(
-    name: str, value: object, constraint: str, engine: ScriptedEngine
+FAILED = "failed to satisfy constraint:"
+LENGTHS = "Member must have length less than or equal to {}, Member must have length greater than or equal to 1"
+PATTERN = r"Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+"
+KEYS, VALUES = "Map keys must satisfy constraint", "Map value must satisfy constraint"
+NUMBER = "Member must have value"
+TOKEN, LOOKUP = "GetOpenIdTokenForDeveloperIdentity", "LookupDeveloperIdentity"
+
+#: Operation, member, value, and what AWS says of it.
+TEXTS: list[tuple[str, str, object, tuple[str, ...]]] = [
+    (TOKEN, "IdentityPoolId", None, (f"Value null at 'identityPoolId' {FAILED} Member must not be null",)),
+    (TOKEN, "Logins", None, (f"Value null at 'logins' {FAILED} Member must not be null",)),
+    (TOKEN, "IdentityPoolId", "zz", (f"Value 'zz' at 'identityPoolId' {FAILED} {PATTERN}",)),
+    (
+        TOKEN,
+        "IdentityId",
+        "",
+        (
+            f"Value '' at 'identityId' {FAILED} Member must have length greater than or equal to 1",
+            f"Value '' at 'identityId' {FAILED} {PATTERN}",
+        ),
+    ),
+    (
+        TOKEN,
+        "IdentityId",
+        "r:" + 54 * "0",
+        (f"Value 'r:{54 * '0'}' at 'identityId' {FAILED} Member must have length less than or equal to 55",),
+    ),
+    (
+        TOKEN,
+        "Logins",
+        {"p": ""},
+        (f"Value at 'logins' {FAILED} Map value must satisfy constraint: [{LENGTHS.format(50_000)}]",),
+    ),
+    (
+        TOKEN,
+        "Logins",
+        {"": "s"},
+        (f"Value at 'logins' {FAILED} Map keys must satisfy constraint: [{LENGTHS.format(128)}]",),
+    ),
+    (
+        TOKEN,
+        "Logins",
+        {str(number): "s" for number in range(11)},
+        (f"Value at 'logins' {FAILED} Member must have length less than or equal to 10",),
+    ),
+    (
+        TOKEN,
+        "PrincipalTags",
+        {"team": "", "cost": "7"},
+        (f"Value '{{team=, cost=7}}' at 'principalTags' {FAILED} {VALUES}: [{LENGTHS.format(256)}]",),
+    ),
+    (
+        TOKEN,
+        "TokenDuration",
+        0,
+        (f"Value '0' at 'tokenDuration' {FAILED} Member must have value greater than or equal to 1",),
+    ),
+    (
+        TOKEN,
+        "TokenDuration",
+        86_401,
+        (f"Value '86401' at 'tokenDuration' {FAILED} Member must have value less than or equal to 86400",),
+    ),
+    (
+        LOOKUP,
+        "MaxResults",
+        61,
+        (f"Value '61' at 'maxResults' {FAILED} Member must have value less than or equal to 60",),
+    ),
+    (
+        LOOKUP,
+        "DeveloperUserIdentifier",
+        1025 * "s",
+        (f"Value at 'developerUserIdentifier' {FAILED} Member must have length less than or equal to 1024",),
+    ),
+]
+
+
+@pytest.mark.parametrize(("operation", "name", "value", "texts"), TEXTS)
+def test_what_is_wrong_is_told_in_cognitos_words(
+    operation: str, name: str, value: object, texts: tuple[str, ...], engine: ScriptedEngine
 ) -> None:
-    document = members(COMPLETE["LookupDeveloperIdentity"], **{name: value})
-    response = answer({POOL_ID: engine}, call("LookupDeveloperIdentity", document))
-    path = name[0].lower() + name[1:]
-    text = f"1 validation error detected: Value at '{path}' failed to satisfy constraint: Member must have {constraint}"
-    assert error_of(response) == (400, "ValidationException", text)
+    document = members(COMPLETE[operation], **{name: value})
+    count = len(texts)
+    message = f"{count} validation error{'s' * (count > 1)} detected: {'; '.join(texts)}"
+    assert error_of(answer({POOL_ID: engine}, call(operation, document))) == (400, "ValidationException", message)
     assert engine.asked == []
+
+
+def test_a_map_of_logins_that_is_empty_is_refused(engine: ScriptedEngine) -> None:
+    document = {"IdentityPoolId": POOL_ID, "Logins": {}}
+    status, code, message = error_of(answer({POOL_ID: engine}, call(TOKEN, document)))
+    assert (status, code) == (400, "ValidationException")
+    assert message == f"1 validation error detected: Value at 'logins' {FAILED} Member must not be null"
 
 
 def test_an_empty_value_is_named_beside_what_else_is_wrong(engine: ScriptedEngine) -> None:
     document = {"IdentityPoolId": POOL_ID, "IdentityId": "", "MaxResults": 61}
     _status, _code, message = error_of(answer({POOL_ID: engine}, call("LookupDeveloperIdentity", document)))
-    assert message.startswith("2 validation errors detected: ")
+    assert message.startswith("3 validation errors detected: ")
     assert "'maxResults'" in message
     assert "'identityId'" in message

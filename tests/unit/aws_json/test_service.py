@@ -2,18 +2,24 @@
 
 import json
 import logging
-import math
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import METHODS, POOL_ID
-from tests.unit.aws_json.requests import Signed, answer, call, error_of
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, answer, as_sent, call, error_of
 
 from tokend_server import errors
+from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.service import PATIENCE, AwsJsonService
+from tokend_server.aws_json.signers import identifying_signers
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.model import ANONYMOUS, Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
 OPERATION = "GetOpenIdTokenForDeveloperIdentity"
 CANARY = "canary-7f3a9c"
@@ -120,9 +126,40 @@ def test_a_pool_that_is_not_declared_is_not_found(engine: ScriptedEngine) -> Non
     assert engine.asked == []
 
 
-def test_a_caller_waits_without_end(engine: ScriptedEngine) -> None:
+def test_a_call_has_as_long_as_sdks_wait(engine: ScriptedEngine) -> None:
     answer({POOL_ID: engine}, call(OPERATION, DOCUMENT))
-    assert engine.asked[0].remaining == math.inf
+    assert engine.asked[0].remaining == PATIENCE == 60
+
+
+def test_a_request_for_another_region_is_refused_before_all_else(engine: ScriptedEngine) -> None:
+    elsewhere = {**DOCUMENT, "IdentityPoolId": "eu-west-1:0"}
+    request = call(OPERATION, DOCUMENT, raw=json.dumps(elsewhere).encode())
+    text = "Credential should be scoped to a valid region, not 'us-east-1'."
+    assert error_of(answer({POOL_ID: engine}, request)) == (400, "InvalidSignatureException", text)
+    assert engine.asked == []
+
+
+def counted(engine: ScriptedEngine, request: Signed) -> list[tuple[str, str]]:
+    clock = FakeClock(now=request.signed_at)
+    verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
+    operations = DeveloperIdentityService({POOL_ID: engine}, Policy((), ()), clock)
+    calls: list[tuple[str, str]] = []
+    layers = [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)]
+    counting = AwsJsonService(
+        operations, layers, clock, count=lambda operation, code, _seconds: calls.append((operation, code))
+    )
+    counting.answer(as_sent(request))
+    return calls
+
+
+def test_calls_are_counted_by_operation_and_code(engine: ScriptedEngine) -> None:
+    request = call(OPERATION, DOCUMENT)
+    assert counted(engine, request) == [(OPERATION, "OK")]
+    assert counted(engine, call(OPERATION, OVER_LIMIT)) == [(OPERATION, "ValidationException")]
+    assert counted(engine, unsigned(request)) == [(OPERATION, "MissingAuthenticationTokenException")]
+    assert counted(engine, call("Nothing", DOCUMENT)) == [("unknown", "UnknownOperationException")]
+    engine.failure = RuntimeError()
+    assert counted(engine, request) == [(OPERATION, "InternalErrorException")]
 
 
 @pytest.mark.parametrize("failure", [None, errors.NotAuthorized("no"), RuntimeError("no")])
@@ -190,11 +227,9 @@ def test_no_login_is_seen_in_an_answer_or_the_log(
     operation: str, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "tokend_server")
-    fields = dict.fromkeys(
-        ("IdentityId", "DeveloperProviderName", "DeveloperUserIdentifier", "SourceUserIdentifier"), CANARY * 1000
-    )
+    fields = dict.fromkeys(("DeveloperUserIdentifier", "SourceUserIdentifier"), CANARY * 1000)
     document = {"IdentityPoolId": POOL_ID, "Logins": {"a": CANARY * 10_000, CANARY * 100: ""}, **fields}
-    for body in (document, {"IdentityPoolId": CANARY, "Logins": CANARY, **fields}):
+    for body in (document, {"IdentityPoolId": "x", "Logins": CANARY, **fields}):
         response = answer({POOL_ID: engine}, call(operation, body))
         assert response.status == 400
         assert CANARY not in f"{response} {[vars(record) for record in caplog.records]}"

@@ -33,7 +33,7 @@ class FakeIdentities:
         found = identity_id or next(iter(owners), f"{self._region}:{uuid.uuid4()}")
         if owners - {found}:
             if identity_id is not None and self._owner(user) not in {None, identity_id}:
-                text = "The developer user is registered under another identity."
+                text = "This developer user identifier is already registered with Cognito."
                 raise Refused(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, text)
             raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
         self._logins.setdefault(found, set()).update(logins.items())

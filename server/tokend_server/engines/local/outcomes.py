@@ -75,7 +75,7 @@ def _logins_do_not_match(_subject: str) -> TokendError:
 
 
 def _already_registered(_subject: str) -> TokendError:
-    return DeveloperUserAlreadyRegistered("The developer user is registered under another identity.")
+    return DeveloperUserAlreadyRegistered("This developer user identifier is already registered with Cognito.")
 
 
 def _linked_elsewhere(_subject: str) -> TokendError:

@@ -2,20 +2,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from tokend_server.arns import identity_pool_arn, partition_of
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.providers import LoginProvider
-
-#: The partitions beside AWS's first one, by what the names of their regions begin with.
-_PARTITIONS: Mapping[str, str] = {
-    "cn-": "aws-cn",
-    "eu-isoe-": "aws-iso-e",
-    "eusc-": "aws-eusc",
-    "us-gov-": "aws-us-gov",
-    "us-iso-": "aws-iso",
-    "us-isob-": "aws-iso-b",
-    "us-isof-": "aws-iso-f",
-}
 
 
 @dataclass(frozen=True)
@@ -49,12 +39,9 @@ class LocalPool:
     @cached_property
     def partition(self) -> str:
         """The second word of ARNs, by region."""
-        return next((name for prefix, name in _PARTITIONS.items() if self.region.startswith(prefix)), "aws")
+        return partition_of(self.region)
 
     @cached_property
     def arn(self) -> str:
         """The Amazon Resource Name of the pool."""
-        return (
-            f"arn:{self.partition}:cognito-identity:{self.region}:{self.account_id}"
-            f":identitypool/{self.identity_pool_id}"
-        )
+        return identity_pool_arn(self.identity_pool_id, self.account_id)

@@ -123,7 +123,7 @@ class TestWithIdentityId:
     def test_user_of_another_identity_is_already_registered(self, local: LocalEngineUnderTest, *, guest: bool) -> None:
         local.issue("u")
         identity_id = local.guest() if guest else local.identity_of("v")
-        text = "The developer user is registered under another identity."
+        text = "This developer user identifier is already registered with Cognito."
         refused(local, dev("u"), DeveloperUserAlreadyRegistered, text, identity_id)
 
     def test_public_login_of_another_identity_conflicts(self, local: LocalEngineUnderTest) -> None:

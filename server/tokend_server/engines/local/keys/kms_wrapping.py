@@ -14,7 +14,6 @@ from tokend_server.engines.local.keys.kms_fault_rows import ROWS
 from tokend_server.engines.local.keys.kms_material import KEY_ARN, METHOD_OF_ENVELOPES
 from tokend_server.engines.local.keys.manager import unusable
 from tokend_server.engines.local.keys.sealed import (
-    KEY_BYTES,
     NONCE_BYTES,
     Base64,
     Material,
@@ -23,6 +22,7 @@ from tokend_server.engines.local.keys.sealed import (
     associated_data,
     read_material,
 )
+from tokend_server.key_files import KEY_BYTES
 from tokend_server.model import Secret
 
 #: A KMS key, by its ARN, its id or an alias, and KMS where it is.

@@ -18,9 +18,6 @@ from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKe
 from tokend_server.engines.local.keys.manager import unusable
 from tokend_server.model import Secret
 
-#: Bytes of a wrapping key.
-KEY_BYTES = 32
-
 #: Bytes of a nonce. It is random: a wrapping key is good for 2^32 keys (NIST SP 800-38D, section 8.3).
 NONCE_BYTES = 12
 

@@ -1,28 +1,17 @@
 """Files with what wraps private keys: 32 random bytes, or a passphrase. They are read again at each use."""
 
 import hashlib
-import re
 import threading
-from base64 import b64decode
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tokend_server.engines.local.keys.sealed import KEY_BYTES, Base64, RandomBytes, WrappingKey
-
-_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{43}=?")
-_TEXT = re.compile(rb"[\x20-\x7e\s]*")
-
-_FORM = "must hold 32 random bytes, or these as 64 hexadecimal digits or in base64: `openssl rand -hex 32` makes some"
-
-#: Different bytes among 32: of random ones there are fewer than once in 10^19 files.
-_LEAST_VARIETY = 12
+from tokend_server.engines.local.keys.sealed import Base64, RandomBytes, WrappingKey
+from tokend_server.key_files import KEY_BYTES, read_key, read_short
 
 #: Bytes of a passphrase. One that machines alone read can be long.
-_LEAST_PASSPHRASE, _LONGEST_FILE = 16, 4096
+_LEAST_PASSPHRASE = 16
 
 _SALT_BYTES = 16
 
@@ -94,7 +83,7 @@ class KeyFile:
         return None if scrypt else self._read()
 
     def _read(self) -> WrappingKey:
-        return WrappingKey(_read(self._path, key_of))
+        return WrappingKey(read_key(self._path))
 
 
 class PassphraseFile:
@@ -112,7 +101,7 @@ class PassphraseFile:
         self._derived: dict[tuple[bytes, Scrypt], WrappingKey] = {}
 
     def check(self) -> None:
-        _read(self._path, passphrase_of)
+        read_short(self._path, passphrase_of)
 
     def new(self) -> Derived:
         scrypt = Scrypt(**_NEW, salt=self._random_bytes(_SALT_BYTES))
@@ -122,25 +111,13 @@ class PassphraseFile:
         return self._key(scrypt) if scrypt else None
 
     def _key(self, scrypt: Scrypt) -> WrappingKey:
-        asked = _read(self._path, passphrase_of), scrypt
+        asked = read_short(self._path, passphrase_of), scrypt
         with self._lock:
             if asked not in self._derived:
                 if len(self._derived) == _MOST_DERIVED:
                     self._derived.clear()
                 self._derived[asked] = WrappingKey(_derived(*asked))
             return self._derived[asked]
-
-
-def key_of(content: bytes) -> bytes:
-    """The wrapping key in a file.
-
-    Raises:
-        ValueError: There is none, or it is not random; the text repeats nothing of it.
-    """
-    key = _bytes_of(content)
-    if len(set(key)) < _LEAST_VARIETY:
-        raise ValueError(f"its bytes are not random; it {_FORM}")
-    return key
 
 
 def passphrase_of(content: bytes) -> bytes:
@@ -157,47 +134,6 @@ def passphrase_of(content: bytes) -> bytes:
             f"has {len(line)} bytes, and a passphrase needs {_LEAST_PASSPHRASE}: `openssl rand -base64 24` makes one"
         )
     return line
-
-
-def _bytes_of(content: bytes) -> bytes:
-    if len(content) == KEY_BYTES and not _TEXT.fullmatch(content):
-        return content
-    text = content.strip()
-    if _HEX.fullmatch(text):
-        return bytes.fromhex(text.decode("ascii"))
-    if _BASE64.fullmatch(text):
-        return b64decode(text.removesuffix(b"=").translate(bytes.maketrans(b"-_", b"+/")) + b"=")
-    raise ValueError(f"{''.join(_why_not(content))}it {_FORM}")
-
-
-def _why_not(content: bytes) -> Iterator[str]:
-    if len(content) == KEY_BYTES:
-        yield "has 32 characters of text, which are no random bytes (passphrase_file is for passphrases); "
-    elif len(content) == KEY_BYTES + 1 and content.endswith(b"\n"):
-        yield "has 33 bytes, of which the last ends a line; "
-    else:
-        yield f"has {len(content)} bytes; "
-
-
-def _read(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
-    """What a file holds.
-
-    Raises:
-        ValueError: It cannot be read, or holds something else; the text names it.
-    """
-    try:
-        with path.open("rb") as file:
-            return parse(_short(file.read(_LONGEST_FILE + 1)))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _short(content: bytes) -> bytes:
-    if len(content) > _LONGEST_FILE:
-        raise ValueError(f"has more than {_LONGEST_FILE} bytes")
-    return content
 
 
 def _derived(passphrase: bytes, scrypt: Scrypt) -> bytes:

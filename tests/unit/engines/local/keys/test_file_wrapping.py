@@ -13,8 +13,9 @@ from tokend_server.engines.local.keys.file_wrapping import FileWrapping
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.opening import method_of
 from tokend_server.engines.local.keys.wrapping import WrappedKeys
-from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, key_of, passphrase_of
+from tokend_server.engines.local.keys.wrapping_files import KeyFile, PassphraseFile, passphrase_of
 from tokend_server.errors import EngineMisconfigured
+from tokend_server.key_files import key_of
 from tokend_server.model import Secret
 
 ES256, RS256 = SigningAlgorithm.ES256, SigningAlgorithm.RS256
@@ -219,7 +220,7 @@ def test_a_random_key_may_end_as_a_line_does() -> None:
         (KEY[:31], "has 31 bytes"),
         (KEY + b"\n", "has 33 bytes, of which the last ends a line"),
         (KEY.hex().encode()[:32], "has 32 characters of text"),
-        (b"correct horse battery staple !!!", "passphrase_file is for passphrases"),
+        (b"correct horse battery staple !!!", "are no random bytes"),
         (KEY.hex().encode()[:62], "has 62 bytes"),
         (base64.b64encode(KEY[:24]), "has 32 characters of text"),
         (bytes(32), "not random"),

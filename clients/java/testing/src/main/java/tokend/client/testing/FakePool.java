@@ -27,7 +27,7 @@ final class FakePool {
     }
     if (owner != null && !owner.equals(namedId)) {
       throw refusal(
-          ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, "The developer user is registered under another identity.");
+          ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, "This developer user identifier is already registered with Cognito.");
     }
     return link(user, namedId);
   }

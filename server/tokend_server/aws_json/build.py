@@ -1,0 +1,139 @@
+"""Builds the face of AWS from the configuration."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tokend_server.access.build import AccessControl
+from tokend_server.access.ids import UniqueIds
+from tokend_server.aws_json.application import AwsJsonApplication
+from tokend_server.aws_json.errors import ERRORS
+from tokend_server.aws_json.operations import OPERATIONS
+from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
+from tokend_server.aws_json.signers import identifying_signers
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
+from tokend_server.clock import Clock
+from tokend_server.config import Aws, Callers, Config
+from tokend_server.errors import ConfigError
+from tokend_server.key_files import read_key
+from tokend_server.metrics import Metrics
+from tokend_server.model import Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.audit import auditing
+from tokend_server.rpc.interceptors.layers import Method
+from tokend_server.rpc.interceptors.rate_limits import limiting
+from tokend_server.rpc.policy import Rule
+from tokend_server.rpc.tracing import Tracing
+from tokend_server.web.listener import BoundAddress, HttpListener
+
+
+@dataclass(frozen=True, slots=True)
+class AwsFace:
+    """The listener of Cognito's own API.
+
+    Attributes:
+        address: Where it is, with the port that was taken.
+    """
+
+    address: str
+    _listener: HttpListener
+    _undo: ExitStack
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._listener.start()
+        self._undo.callback(self._listener.stop)
+
+    def stop(self) -> None:
+        """Takes no more requests, and returns when those in flight are done, or have had their time."""
+        self._undo.close()
+
+
+def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
+    config: Config,
+    operations: DeveloperIdentityService,
+    access: AccessControl,
+    metrics: Metrics,
+    clock: Clock,
+    tracing: Tracing,
+) -> AwsFace:
+    """Builds the listener that `aws.listen` asks for, which does not serve yet.
+
+    Raises:
+        ConfigError: The address cannot be listened on, or the file with the key of access keys cannot be used.
+    """
+    settings = config.aws
+    if settings.listen is None:
+        raise AssertionError("aws.listen is not set")
+    secrets, callers = _access_keys(config.callers)
+    rules = {Method(SERVICE_NAME, name, "unary").path: Rule.GRANT for name in OPERATIONS}
+    layers = [
+        auditing(access.auditor, clock, rules),
+        identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
+        limiting(access.limits),
+    ]
+    service = AwsJsonService(
+        operations,
+        layers,
+        clock,
+        tracing=tracing,
+        count=_Counts(metrics).count,
+        new_id=UniqueIds(os.urandom),
+        accounts={pool_id: pool.account_id for pool_id, pool in config.pools.items()},
+    )
+    with ExitStack() as undo:
+        bound = BoundAddress("aws.listen", settings.listen)
+        undo.callback(bound.close)
+        listener = _listener(settings, bound, service, access, metrics, undo)
+        return AwsFace(bound.address, listener, undo.pop_all())
+
+
+def _listener(  # noqa: PLR0913, PLR0917 - what it is made of
+    settings: Aws,
+    bound: BoundAddress,
+    service: AwsJsonService,
+    access: AccessControl,
+    metrics: Metrics,
+    undo: ExitStack,
+) -> HttpListener:
+    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="aws")
+    undo.callback(threads.shutdown)
+    application = AwsJsonApplication(
+        service,
+        threads,
+        most_calls=access.concurrent_calls,
+        on_refusal=metrics.calls_refused.labels("server_calls").inc,
+    )
+    return HttpListener(bound, application, most_connections=settings.max_connections)
+
+
+class _Counts:
+    """Counts calls; every series is there from the start, so that a rate is right from the first call on."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        codes = {OK, "UnknownOperationException", *(row.code for row in ERRORS.values())}
+        operations = (*OPERATIONS, UNKNOWN_OPERATION)
+        self._calls = metrics.aws_calls
+        self._seconds = {name: metrics.aws_call_seconds.labels(name) for name in operations}
+        for name in operations:
+            for code in codes:
+                self._calls.labels(name, code)
+
+    def count(self, operation: str, code: str, seconds: float) -> None:
+        self._calls.labels(operation, code).inc()
+        self._seconds[operation].observe(seconds)
+
+
+def _access_keys(callers: Callers) -> tuple[Mapping[str, Secret], Mapping[str, str]]:
+    """The secret and the caller of each access key."""
+    if callers.aws_key_file is None:
+        raise AssertionError("callers.aws_key_file is not set")
+    try:
+        key = read_key(callers.aws_key_file)
+    except ValueError as error:
+        raise ConfigError([f"callers.aws_key_file: {error}"]) from None
+    names = {each: name_by_access_key(name) for name, ids in callers.aws_keys.items() for each in ids}
+    return {each: secret_access_key(key, each) for each in names}, names

@@ -1,0 +1,147 @@
+"""The shapes of members, as AWS's model of the service states them: how each is read, and what it is held to.
+
+Texts are those of AWS's ValidationException, with the value where it is no secret.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.protobuf.duration_pb2 import Duration
+
+from tokend_server.aws_json.document import integer, long, text, text_map
+
+#: How a member is shown that is not given.
+NULL = "null"
+
+
+class Shape(Protocol):
+    """What a member is held to."""
+
+    def read(self, value: object) -> Any:  # noqa: ANN401 - what the shape is of
+        """The value of a JSON value that is not null.
+
+        Raises:
+            AwsError: SerializationException: it is of another type.
+        """
+        ...
+
+    def field(self, value: Any) -> Any:  # noqa: ANN401 - as above
+        """What the contract's field holds for a value."""
+        ...
+
+    def broken(self, value: Any) -> Iterable[str]:  # noqa: ANN401 - as above
+        """The constraints that a value breaks, in AWS's words."""
+        ...
+
+    def shown(self, value: Any) -> str:  # noqa: ANN401 - as above
+        """A value as texts show it; empty for a secret."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string.
+
+    Attributes:
+        longest: The most characters; there is one at least.
+        pattern: A regular expression for the whole of it.
+        is_secret: It is not shown.
+    """
+
+    longest: int
+    pattern: str | None = None
+    is_secret: bool = False
+
+    def read(self, value: object) -> str:
+        return text(value)
+
+    def field(self, value: str) -> str:
+        return value
+
+    def broken(self, value: str) -> Iterator[str]:
+        if not value:
+            yield "Member must have length greater than or equal to 1"
+        if len(value) > self.longest:
+            yield f"Member must have length less than or equal to {self.longest}"
+        if self.pattern and not re.fullmatch(self.pattern, value, re.ASCII):
+            yield f"Member must satisfy regular expression pattern: {self.pattern}"
+
+    def shown(self, value: str) -> str:
+        return "" if self.is_secret else f"'{value}'"
+
+    @property
+    def constraints(self) -> str:
+        """All of them, in the order in which AWS lists them for the entries of a map."""
+        lengths = f"Member must have length less than or equal to {self.longest}, "
+        pattern = f", Member must satisfy regular expression pattern: {self.pattern}" if self.pattern else ""
+        return f"[{lengths}Member must have length greater than or equal to 1{pattern}]"
+
+
+@dataclass(frozen=True, slots=True)
+class TextMap:
+    """A map of strings to strings.
+
+    Attributes:
+        most: The most entries.
+        key: What each key is held to.
+        value: What each value is held to.
+    """
+
+    most: int
+    key: Text
+    value: Text
+
+    def read(self, value: object) -> dict[str, str]:
+        return text_map(value)
+
+    def field(self, value: Mapping[str, str]) -> Mapping[str, str]:
+        return value
+
+    def broken(self, value: Mapping[str, str]) -> Iterator[str]:
+        if len(value) > self.most:
+            yield f"Member must have length less than or equal to {self.most}"
+        if any(any(self.key.broken(each)) for each in value):
+            yield f"Map keys must satisfy constraint: {self.key.constraints}"
+        if any(any(self.value.broken(each)) for each in value.values()):
+            yield f"Map value must satisfy constraint: {self.value.constraints}"
+
+    def shown(self, value: Mapping[str, str]) -> str:
+        if self.value.is_secret:
+            return ""
+        return f"'{{{', '.join(f'{name}={each}' for name, each in value.items())}}}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number within bounds, of 32 bits."""
+
+    least: int
+    most: int
+
+    def read(self, value: object) -> int:
+        return integer(value)
+
+    def field(self, value: int) -> int:
+        return value
+
+    def broken(self, value: int) -> Iterator[str]:
+        if value < self.least:
+            yield f"Member must have value greater than or equal to {self.least}"
+        if value > self.most:
+            yield f"Member must have value less than or equal to {self.most}"
+
+    def shown(self, value: int) -> str:
+        return f"'{value}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Integer):
+    """A number of seconds within bounds, of 64 bits: a Duration in the contract."""
+
+    def read(self, value: object) -> int:
+        return long(value)
+
+    def field(self, value: int) -> Duration:  # type: ignore[override] # the contract's field is of that type
+        return Duration(seconds=value)

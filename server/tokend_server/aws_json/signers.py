@@ -1,0 +1,38 @@
+"""The layer that names callers by who signed their requests."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from tokend_server.aws_json.errors import AwsError, unauthenticated
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.rpc.call import current_call
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+
+#: What the audit log says of how these callers became known.
+AUTHENTICATOR = "aws_signature"
+
+
+def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], str]) -> Layer:
+    """A layer that refuses requests whose signatures do not show who calls.
+
+    Args:
+        verifier: Checks signatures.
+        caller_of: The caller to whom an access key belongs that the verifier knows.
+    """
+
+    def layer(_method: Method, behavior: Behavior) -> Behavior:
+        @wraps(behavior)
+        def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - what the operation answers
+            try:
+                credential = verifier.verify(request.method, request.headers, request.body)
+            except AwsError as refusal:
+                raise unauthenticated(refusal) from None
+            call = current_call()
+            call.authenticator, call.caller = AUTHENTICATOR, caller_of(credential.access_key_id)
+            return behavior(request._replace(region=credential.region), context)
+
+        return identified
+
+    return layer

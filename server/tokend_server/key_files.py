@@ -1,0 +1,81 @@
+"""Files with a key: 32 random bytes, in whatever form operators have made them."""
+
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+KEY_BYTES = 32
+
+_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{43}=?")
+_TEXT = re.compile(rb"[\x20-\x7e\s]*")
+
+_FORM = "must hold 32 random bytes, or these as 64 hexadecimal digits or in base64: `openssl rand -hex 32` makes some"
+
+#: Different bytes among 32: of random ones there are fewer than once in 10^19 files.
+_LEAST_VARIETY = 12
+
+_LONGEST_FILE = 4096
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file.
+
+    Raises:
+        ValueError: It cannot be read, or holds something else; the text names it and repeats nothing of it.
+    """
+    return read_short(path, key_of)
+
+
+def key_of(content: bytes) -> bytes:
+    """The key in the content of a file.
+
+    Raises:
+        ValueError: There is none, or it is not random; the text repeats nothing of it.
+    """
+    key = _bytes_of(content)
+    if len(set(key)) < _LEAST_VARIETY:
+        raise ValueError(f"its bytes are not random; it {_FORM}")
+    return key
+
+
+def _bytes_of(content: bytes) -> bytes:
+    if len(content) == KEY_BYTES and not _TEXT.fullmatch(content):
+        return content
+    text = content.strip()
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text.decode("ascii"))
+    if _BASE64.fullmatch(text):
+        return b64decode(text.removesuffix(b"=").translate(bytes.maketrans(b"-_", b"+/")) + b"=")
+    raise ValueError(f"{''.join(_why_not(content))}it {_FORM}")
+
+
+def _why_not(content: bytes) -> Iterator[str]:
+    if len(content) == KEY_BYTES:
+        yield "has 32 characters of text, which are no random bytes; "
+    elif len(content) == KEY_BYTES + 1 and content.endswith(b"\n"):
+        yield "has 33 bytes, of which the last ends a line; "
+    else:
+        yield f"has {len(content)} bytes; "
+
+
+def read_short(path: Path, parse: Callable[[bytes], bytes]) -> bytes:
+    """What a short file holds.
+
+    Raises:
+        ValueError: It cannot be read, or holds something else; the text names it.
+    """
+    try:
+        with path.open("rb") as file:
+            return parse(_short(file.read(_LONGEST_FILE + 1)))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _short(content: bytes) -> bytes:
+    if len(content) > _LONGEST_FILE:
+        raise ValueError(f"has more than {_LONGEST_FILE} bytes")
+    return content

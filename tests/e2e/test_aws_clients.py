@@ -1,0 +1,208 @@
+"""Cognito's own API as AWS's clients meet it: server/aws.md followed to the letter, on a server of its own process."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import jwt
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "server" / "aws.md").read_text(encoding="utf-8")
+
+#: Variables of the SDKs by their names.
+Credentials = Mapping[str, str]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("aws")
+
+
+@pytest.fixture(scope="module")
+def configuration(directory: Path) -> str:
+    """What the page has in tokend.toml, with the id of the access key that its commands have made."""
+    commands, _client = blocks("sh")
+    done = subprocess.run(
+        ["sh", "-ec", commands], cwd=directory, env=with_commands({}), capture_output=True, text=True, check=True
+    )
+    (configuration,) = blocks("toml")
+    (made,) = re.findall(r'"(TKND\w{16})"', done.stderr)
+    return re.sub(r"TKND\w{16}", made, configuration.replace("127.0.0.1:4566", "127.0.0.1:0"))
+
+
+def with_commands(variables: Mapping[str, str]) -> dict[str, str]:
+    """An environment with the commands of this one, and nothing of AWS but these variables."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "127.0.0.1"}
+    return {**others, **nothing, "PATH": path, **variables}
+
+
+@pytest.fixture(scope="module")
+def server(directory: Path, configuration: str) -> Iterator[ServerProcess]:
+    audit = f'[audit]\ndestination = "file:{directory}/audit.log"\n'
+    with ServerProcess(write_config(directory, configuration + audit), directory=directory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def credentials(server: ServerProcess, directory: Path) -> Credentials:
+    assert server.aws
+    lines = (directory / "checkout.env").read_text(encoding="ascii").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def client_of(server: ServerProcess, credentials: Credentials, region: str = "us-east-1") -> Any:  # noqa: ANN401
+    """An unmodified client of boto3, which tries once."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL_COGNITO_IDENTITY", server.aws)
+        environment.setenv("NO_PROXY", "127.0.0.1")
+        session = boto3.Session(
+            credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"], region_name=region
+        )
+        once = Config(retries={"total_max_attempts": 1})
+        return session.client("cognito-identity", config=once)
+
+
+@pytest.fixture(scope="module")
+def client(server: ServerProcess, credentials: Credentials) -> Iterator[Any]:
+    made = client_of(server, credentials)
+    yield made
+    made.close()
+
+
+def register(client: Any, user: str, **members: Any) -> str:  # noqa: ANN401
+    arguments = {"IdentityPoolId": POOL_ID, "Logins": {DEVELOPER_PROVIDER: user}} | members
+    identity_id: str = client.get_open_id_token_for_developer_identity(**arguments)["IdentityId"]
+    return identity_id
+
+
+def audited(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "audit.log").read_text(encoding="utf-8").splitlines()]
+
+
+def test_boto3_registers_looks_up_merges_and_unlinks(client: Any) -> None:  # noqa: ANN401
+    alice, bob = register(client, "alice"), register(client, "bob")
+    assert register(client, "alice") == alice != bob
+    found = client.lookup_developer_identity(IdentityPoolId=POOL_ID, DeveloperUserIdentifier="alice")
+    assert (found["IdentityId"], found["DeveloperUserIdentifierList"]) == (alice, ["alice"])
+    users = {"SourceUserIdentifier": "alice", "DestinationUserIdentifier": "bob"}
+    provider = {"IdentityPoolId": POOL_ID, "DeveloperProviderName": DEVELOPER_PROVIDER}
+    assert client.merge_developer_identities(**provider, **users)["IdentityId"] == bob
+    both = client.lookup_developer_identity(IdentityPoolId=POOL_ID, IdentityId=bob)
+    assert sorted(both["DeveloperUserIdentifierList"]) == ["alice", "bob"]
+    client.unlink_developer_identity(**provider, IdentityId=bob, DeveloperUserIdentifier="alice")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.lookup_developer_identity(IdentityPoolId=POOL_ID, DeveloperUserIdentifier="alice")
+
+
+def test_errors_are_typed_and_in_cognitos_words(client: Any) -> None:  # noqa: ANN401
+    carol, dave = register(client, "carol"), register(client, "dave")
+    with pytest.raises(client.exceptions.DeveloperUserAlreadyRegisteredException) as registered:
+        register(client, "carol", IdentityId=dave)
+    assert registered.value.response["Error"]["Message"] == (
+        "This developer user identifier is already registered with Cognito."
+    )
+    with pytest.raises(ClientError) as invalid:
+        register(client, "carol", IdentityPoolId="zz", IdentityId=carol)
+    assert invalid.value.response["Error"] == {
+        "Code": "ValidationException",
+        "Message": (
+            "1 validation error detected: Value 'zz' at 'identityPoolId' failed to satisfy constraint: "
+            r"Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+"
+        ),
+    }
+    other = POOL_ID[:-1] + "f"
+    with pytest.raises(client.exceptions.ResourceNotFoundException, match=f"IdentityPool '{other}' not found."):
+        register(client, "carol", IdentityPoolId=other)
+
+
+def test_a_token_is_verified_by_the_keys_that_the_issuer_publishes(client: Any, server: ServerProcess) -> None:  # noqa: ANN401
+    logins = {DEVELOPER_PROVIDER: "erin"}
+    issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=POOL_ID, Logins=logins)
+    keys = httpx.get(f"{server.issuer}/.well-known/jwks.json", trust_env=False).json()
+    header = jwt.get_unverified_header(issued["Token"])
+    (key,) = [key for key in keys["keys"] if key["kid"] == header["kid"]]
+    claims = jwt.decode(issued["Token"], jwt.PyJWK(key), algorithms=[header["alg"]], audience=POOL_ID)
+    assert (claims["sub"], claims["iss"]) == (issued["IdentityId"], server.issuer)
+
+
+def test_the_aws_cli_is_answered_as_the_page_says(server: ServerProcess, directory: Path) -> None:
+    _made, commands = blocks("sh")
+    commands = commands.replace("http://127.0.0.1:4566", server.aws)
+    assert (POOL_ID in commands, f"{DEVELOPER_PROVIDER}=" in commands) == (True, True)
+    done = subprocess.run(
+        ["sh", "-ec", commands], cwd=directory, env=with_commands({}), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout).keys() == {"IdentityId", "Token"}
+
+
+def test_who_has_another_secret_is_refused_and_audited(
+    server: ServerProcess, credentials: Credentials, directory: Path
+) -> None:
+    forged = client_of(server, {**credentials, "AWS_SECRET_ACCESS_KEY": 40 * "A"})
+    with pytest.raises(ClientError) as refused:
+        register(forged, "mallory")
+    assert refused.value.response["Error"]["Code"] == "InvalidSignatureException"
+    request_id = refused.value.response["ResponseMetadata"]["RequestId"]
+    (line,) = [line for line in audited(directory) if line["requestID"] == request_id]
+    assert (line["errorCode"], line["userIdentity"]) == ("CALLER_UNAUTHENTICATED", {"type": "Unknown"})
+
+
+def test_a_request_for_another_region_is_refused(server: ServerProcess, credentials: Credentials) -> None:
+    elsewhere = client_of(server, credentials, "eu-west-1")
+    with pytest.raises(ClientError, match="Credential should be scoped to a valid region, not 'eu-west-1'"):
+        register(elsewhere, "alice")
+
+
+def test_the_audit_names_the_caller_and_the_identity(client: Any, directory: Path) -> None:  # noqa: ANN401
+    logins = {DEVELOPER_PROVIDER: "frank"}
+    issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=POOL_ID, Logins=logins)
+    request_id = issued["ResponseMetadata"]["RequestId"]
+    (line,) = [line for line in audited(directory) if line["requestID"] == request_id]
+    assert line["userIdentity"] == {"type": "aws_signature", "principalId": "aws:checkout"}
+    assert line["sourceIPAddress"] == "127.0.0.1"
+    assert line["userAgent"].startswith("Boto3/")
+    assert line["responseElements"] == {"identityId": issued["IdentityId"]}
+    assert line["additionalEventData"]["policy"] == "clients"
+    assert "frank" not in json.dumps(line)
+
+
+def test_calls_are_counted(client: Any, server: ServerProcess) -> None:  # noqa: ANN401
+    counted = 'tokend_aws_calls_total{code="OK",operation="LookupDeveloperIdentity"} '
+
+    def count() -> float:
+        lines = httpx.get(f"{server.ops}/metrics", trust_env=False).text.splitlines()
+        return float(next(line for line in lines if line.startswith(counted)).removeprefix(counted))
+
+    register(client, "grace")
+    before = count()
+    client.lookup_developer_identity(IdentityPoolId=POOL_ID, DeveloperUserIdentifier="grace")
+    assert count() == before + 1
+
+
+def test_nothing_of_it_is_loaded_where_it_is_not_served(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tokend_server.app import start; "
+        "from tokend_server.config import load_config; "
+        f"service = start(load_config(Path({str(write_config(tmp_path))!r}))); service.stop(); "
+        "print([name for name in sys.modules if name.startswith('tokend_server.aws_json')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

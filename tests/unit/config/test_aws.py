@@ -1,0 +1,74 @@
+"""[aws] and the access keys of its callers: what can be written, and what is wrong with the rest."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tokend_server.config import Aws, Config
+
+KEY_ID, OTHER_ID = "TKNDABCDEFGHIJKLMNOP", "TKNDQRSTUVWXYZ234567"
+CALLERS = {"aws_keys": {"checkout": [KEY_ID]}, "aws_key_file": "/run/secrets/aws"}
+POLICY = {"all": {"callers": ["aws:*"], "pools": ["*"], "operations": ["*"]}}
+
+
+def sections(**changes: object) -> Mapping[str, Any]:
+    whole = {"aws": {"listen": "127.0.0.1:4566"}, "callers": CALLERS, "policy": POLICY}
+    # Callers of gRPC are somebody too, once there is a policy.
+    return {**whole, "grpc": {"identify_by": ["bearer_key"]}, **changes}
+
+
+def problems(**changes: object) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Config.model_validate(sections(**changes))
+    return str(caught.value)
+
+
+def with_keys(**keys: object) -> Mapping[str, object]:
+    return {**CALLERS, "keys": {"checkout": [f"sha256:{64 * '0'}"]}, **keys}
+
+
+def test_nothing_is_served_by_default() -> None:
+    assert Aws().listen is None
+    assert Config().aws.guarded is None
+
+
+def test_a_caller_may_have_several_access_keys() -> None:
+    config = Config.model_validate(sections(callers=with_keys(aws_keys={"checkout": [KEY_ID, OTHER_ID]})))
+    assert config.callers.aws_keys == {"checkout": [KEY_ID, OTHER_ID]}
+    assert config.aws.guarded is not None
+    assert config.aws.guarded.is_local
+
+
+def test_every_problem_is_named_at_once() -> None:
+    text = problems(callers={}, policy={}, grpc={})
+    assert "aws.listen: every request is signed: declare an access key in [callers.aws_keys]" in text
+    assert "policy: callers of aws.listen need a policy" in text
+
+
+def test_an_address_that_others_reach_is_no_accident() -> None:
+    assert "listen: others can reach 0.0.0.0:4566" in problems(aws={"listen": "0.0.0.0:4566"}, callers=with_keys())
+    open_to_all = {"listen": "0.0.0.0:4566", "insecure": True}
+    assert Config.model_validate(sections(aws=open_to_all, callers=with_keys())).aws.insecure
+
+
+def test_an_address_is_taken_once() -> None:
+    assert "aws.listen: 127.0.0.1:4566 is already that of" in problems(
+        callers=with_keys(), ops={"listen": "127.0.0.1:4566"}
+    ) + problems(callers=with_keys(), grpc={"listen": ["127.0.0.1:4566"], "identify_by": ["bearer_key"]})
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "AKIAIOSFODNN7EXAMPLE", KEY_ID.lower(), KEY_ID + "A", KEY_ID[:-1]])
+def test_what_is_no_access_key_id_is_refused_and_not_repeated(secret: str) -> None:
+    text = problems(callers=with_keys(aws_keys={"checkout": [secret]}))
+    assert "must be an access key id: TKND and 16 characters" in text
+
+
+def test_an_access_key_belongs_to_one_caller() -> None:
+    keys = {"checkout": [KEY_ID], "billing": [OTHER_ID, KEY_ID]}
+    assert f"aws_keys: {KEY_ID} is there 2 times" in problems(callers=with_keys(aws_keys=keys))
+
+
+def test_access_keys_need_the_file_of_which_their_secrets_are_made() -> None:
+    assert "aws_key_file: is needed for aws_keys" in problems(callers=with_keys(aws_key_file=None))
