@@ -10,12 +10,14 @@ import grpc
 import httpx
 from prometheus_client import CollectorRegistry
 from tests.conformance.names import Names
+from tests.conformance.over_aws import aws_caller, aws_client
 from tests.conformance.over_grpc import grpc_caller
 from tests.conformance.play import Caller, CreateGuest
 from tests.fakes.cognito_engine import ISSUER
 from tests.fakes.cognito_upstream import CognitoUpstream
 
 from tokend_server import app
+from tokend_server.callers.aws_keys import secret_access_key
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config
 from tokend_server.engines.build import build_engines
@@ -23,6 +25,9 @@ from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.build import new_guid
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
+
+#: An access key, and the key of which its secret is made.
+_ACCESS_KEY_ID, _AWS_KEY = "TKNDABCDEFGHIJKLMNOP", bytes(range(100, 132))
 
 #: Letters that no id has, so that what a run made differs from everything else.
 _RUN_LETTERS = "ghjkmnpqrstvwyz"
@@ -94,6 +99,29 @@ def local_stage(directory: Path, pools: Pools) -> Iterator[Stage]:
 
 
 @contextmanager
+def aws_stage(directory: Path, pools: Pools) -> Iterator[Stage]:
+    """The local engine on a store in a directory, called through Cognito's own API."""
+    key_file = directory / "aws.key"
+    key_file.write_bytes(_AWS_KEY)
+    everything = {"callers": ["**"], "pools": ["*"], "operations": ["*"], "max_token_duration_seconds": 86_400}
+    sections = {
+        "aws": {"listen": "127.0.0.1:0"},
+        "callers": {"aws_keys": {"scenario": [_ACCESS_KEY_ID]}, "aws_key_file": key_file},
+        "policy": {"all": {**everything, "principal_tag_keys": ["*"]}},
+        "limits": {"calls_per_second": 0},
+    }
+    config = _config(directory, pools, "local", sections=sections)
+    secret = secret_access_key(_AWS_KEY, _ACCESS_KEY_ID)
+    region = pools.pool.partition(":")[0]
+    with _serving(config) as (service, _caller), _guests(config) as create_guest:
+        client = aws_client(f"http://{service.aws_address}", _ACCESS_KEY_ID, secret, region)
+        try:
+            yield Stage(aws_caller(client), create_guest, service.issuer, lambda: _metrics(service))
+        finally:
+            client.close()
+
+
+@contextmanager
 def cognito_stage(
     directory: Path, pools: Pools, create_guest: CreateGuest, settings: Mapping[str, object]
 ) -> Iterator[Stage]:
@@ -114,7 +142,13 @@ def upstream(directory: Path, pools: Pools) -> Iterator[tuple[CognitoUpstream, C
         engines.close()
 
 
-def _config(directory: Path, pools: Pools, engine: str, settings: Mapping[str, object] | None = None) -> Config:
+def _config(
+    directory: Path,
+    pools: Pools,
+    engine: str,
+    settings: Mapping[str, object] | None = None,
+    sections: Mapping[str, object] | None = None,
+) -> Config:
     pool = {"engine": engine, "developer_provider_name": pools.developer_provider_name}
     return Config.model_validate(
         {
@@ -124,6 +158,7 @@ def _config(directory: Path, pools: Pools, engine: str, settings: Mapping[str, o
             "ops": {"listen": "127.0.0.1:0"},
             "cognito": settings or {},
             "pools": dict.fromkeys(pools.ids, pool),
+            **(sections or {}),
         }
     )
 
