@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.generator import Call, Generator, Sample
 from tests.bench.messages import GRPC_HEADERS, METHOD, PROVIDER, SERVICE, grpc_body, grpc_request, length_prefixed, user
 from tests.bench.processes import THREADS, Cores, running, wait_until
-from tests.support.ports import free_port
+from tests.support.ports import free_ports
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -105,7 +105,7 @@ def serving(  # noqa: PLR0913 - as many as there are differences
         grpc_settings: More of the table [grpc], as TOML.
         tables: More tables, as TOML.
     """
-    grpc_address, issuer_address, ops_address = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    grpc_address, issuer_address, ops_address = (f"127.0.0.1:{port}" for port in free_ports(3))
     config = directory / f"{name}.toml"
     config.write_text(
         f"""

@@ -4,7 +4,7 @@ Each operation reads what the store holds at one moment, decides on that alone, 
 refuses if what was read has moved on since. Then it reads and decides again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -75,7 +75,7 @@ class LocalEngine:
         if settled := settled_identity(owner_ids, request.identity_id):
             identity_id, outcome = settled, IdentityOutcome.RETRIEVED
         else:
-            identity_id, outcome = _until_committed(lambda: self._resolved(presented, request, deadline), deadline)
+            identity_id, outcome = self._resolved(presented, owner_ids, request, deadline)
         deadline.check()
         return self._issue(request, presented, identity_id, outcome, deadline)
 
@@ -111,10 +111,26 @@ class LocalEngine:
         return PresentedLogins(developer, tuple(public))
 
     def _resolved(
-        self, presented: PresentedLogins, request: TokenRequest, deadline: Deadline
+        self,
+        presented: PresentedLogins,
+        owner_ids: Sequence[str | None],
+        request: TokenRequest,
+        deadline: Deadline,
+    ) -> tuple[str, IdentityOutcome]:
+        pool_id, named_id = self._pool.identity_pool_id, request.identity_id
+        # Of logins without an owner, where no identity is named, there is no more to read.
+        readings = [] if named_id or any(owner_ids) else [Reading({}, None)]
+
+        def attempt() -> tuple[str, IdentityOutcome]:
+            reading = readings.pop() if readings else self._store.read(pool_id, presented.all, named_id, deadline)
+            return self._committed(presented, reading, request, deadline)
+
+        return _until_committed(attempt, deadline)
+
+    def _committed(
+        self, presented: PresentedLogins, reading: Reading, request: TokenRequest, deadline: Deadline
     ) -> tuple[str, IdentityOutcome]:
         logins, named_id = presented.all, request.identity_id
-        reading = self._store.read(self._pool.identity_pool_id, logins, named_id, deadline)
         identity = resolve(presented, reading.owners, _named(reading, named_id) if named_id else None)
         if identity is None:
             with self._new_identity(request.caller):

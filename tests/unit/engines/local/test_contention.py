@@ -10,7 +10,7 @@ from tests.support.local_engine import DEVELOPER, LocalEngineUnderTest
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.engine import MAX_ATTEMPTS, LocalEngine
-from tokend_server.engines.local.store import Change
+from tokend_server.engines.local.store import Change, Reading
 from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import EngineUnavailable, LimitExceeded, ResourceConflict, ResourceNotFound
 from tokend_server.model import IdentityOutcome, IssuedToken, Secret, TokenRequest, UnlinkRequest
@@ -25,6 +25,11 @@ class InterruptedStore:
         self._store = store
         self._interruptions = list(interruptions)
         self.commits = 0
+        self.reads = 0
+
+    def read(self, *arguments: Any) -> Reading:  # noqa: ANN401 - as the store's
+        self.reads += 1
+        return self._store.read(*arguments)
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
         self.commits += 1
@@ -49,6 +54,21 @@ def issue(
     given = {GOOGLE if name == "google" else DEVELOPER: Secret(value) for name, value in logins.items()}
     request = TokenRequest(local.pool.identity_pool_id, given, identity_id)
     return engine.get_open_id_token_for_developer_identity(request, local.deadline)
+
+
+def test_of_a_user_without_an_identity_there_is_no_more_to_read(local: LocalEngineUnderTest) -> None:
+    engine, store = interrupted(local)
+    assert issue(engine, local, user="u").outcome is IdentityOutcome.CREATED
+    assert (store.reads, store.commits) == (0, 1)
+
+
+def test_an_identity_that_is_named_or_gets_a_login_is_read(local: LocalEngineUnderTest) -> None:
+    guest = local.guest()
+    local.identity_of("u")
+    engine, store = interrupted(local)
+    assert issue(engine, local, guest, user="v").outcome is IdentityOutcome.LINKED
+    assert issue(engine, local, user="u", google="user g").outcome is IdentityOutcome.LINKED
+    assert (store.reads, store.commits) == (2, 2)
 
 
 def test_a_first_call_that_comes_second_finds_the_identity(local: LocalEngineUnderTest) -> None:

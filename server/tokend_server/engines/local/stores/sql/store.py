@@ -44,6 +44,8 @@ _LOGINS_OF_POOL = (
     .where(identities.c.identity_pool_id == bindparam("identity_pool_id"))
 )
 
+_NEW_IDENTITIES, _NEW_LOGINS = insert(identities), insert(linked_logins)
+
 _FORGET_DEVELOPER_PROVIDER = delete(developer_providers).where(
     developer_providers.c.identity_pool_id == bindparam("pool")
 )
@@ -277,7 +279,7 @@ def _signing_key(row: Row[Any]) -> SigningKey:
 def _apply(connection: Connection, changes: Sequence[Change]) -> None:
     new = [_new_identity(change.after) for change in changes if change.before is None]
     if new:
-        connection.execute(insert(identities), new)
+        connection.execute(_NEW_IDENTITIES, new)
     updated = [(change.before, change.after) for change in changes if change.before]
     for before, after in updated:
         _update_identity(connection, before, after)
@@ -285,7 +287,7 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> None:
         _unlink(connection, before, after)
     linked = [row for change in changes for row in _new_links(change)]
     if linked:
-        connection.execute(insert(linked_logins), sorted(linked, key=itemgetter("login_key")))
+        connection.execute(_NEW_LOGINS, sorted(linked, key=itemgetter("login_key")))
 
 
 def _new_identity(identity: Identity) -> dict[str, Any]:
