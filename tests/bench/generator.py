@@ -30,6 +30,7 @@ class Call:
         grpc: Over HTTP/2 and successful with grpc-status 0; else over HTTP/1.1, and with 200.
         new_users: Each call names a user for the first time; else a random one of the known.
         tls: The arguments of the load generator for TLS; empty without it.
+        calls_per_second: How many calls are begun in a second; 0: as many as are answered.
         unix_socket: The socket to connect to, whatever the host of `url`.
     """
 
@@ -42,6 +43,7 @@ class Call:
     new_users: bool = False
     tls: Sequence[str] = ()
     unix_socket: Path | None = None
+    calls_per_second: float = 0
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class Generator:
             f"-seed={self._runs}",
             f"-connections={CONNECTIONS}",
             f"-streams={STREAMS}",
+            f"-rate={call.calls_per_second}",
             f"-duration={seconds}s",
             *call.tls,
             *([f"-unix={call.unix_socket}"] if call.unix_socket else []),

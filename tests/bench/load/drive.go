@@ -58,7 +58,7 @@ func drive(s settings, b bodies, clients []*http.Client) report {
 			done.Add(1)
 			go func() {
 				defer done.Done()
-				tallies[index] = stream(client, s, b, draw, begin.Add(s.duration))
+				tallies[index] = stream(client, s, b, draw, pacer(s, begin, index), begin.Add(s.duration))
 			}()
 		}
 	}
@@ -75,9 +75,24 @@ func drawer(s settings, next *atomic.Uint64, stream uint64) func() uint64 {
 	return func() uint64 { return s.first + random.Uint64N(s.count) }
 }
 
-func stream(client *http.Client, s settings, b bodies, draw func() uint64, end time.Time) tally {
+// pacer waits until the next call of a stream is due, and tells that moment: a server that stalls is charged for each
+// call that it kept from being made.
+func pacer(s settings, begin time.Time, index int) func() time.Time {
+	if s.rate == 0 {
+		return time.Now
+	}
+	number := index
+	return func() time.Time {
+		due := begin.Add(time.Duration(float64(number) / s.rate * float64(time.Second)))
+		number += s.connections * s.streams
+		time.Sleep(time.Until(due))
+		return due
+	}
+}
+
+func stream(client *http.Client, s settings, b bodies, draw func() uint64, pace func() time.Time, end time.Time) tally {
 	t := tally{failures: map[string]int{}}
-	for begin := time.Now(); begin.Before(end); begin = time.Now() {
+	for begin := pace(); begin.Before(end); begin = pace() {
 		size, failure := call(client, s, b.forUser(draw()))
 		if failure != "" {
 			t.failures[failure]++

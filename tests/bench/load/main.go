@@ -41,6 +41,7 @@ type settings struct {
 	grpc        bool
 	tls         *tls.Config
 	unix        string
+	rate        float64
 	inOrder     bool
 	first       uint64
 	count       uint64
@@ -60,6 +61,7 @@ func parse(arguments []string) (settings, error) {
 	certificate := flags.String("certificate", "", "file with the certificate to show")
 	key := flags.String("key", "", "file with its key")
 	flags.StringVar(&s.unix, "unix", "", "unix socket to connect to, whatever the URL's host")
+	flags.Float64Var(&s.rate, "rate", 0, "calls a second, over all streams; 0: as fast as answers come")
 	flags.BoolVar(&s.grpc, "grpc", false, "HTTP/2, and grpc-status 0 is success; else HTTP/1.1, and 200 is")
 	flags.BoolVar(&s.inOrder, "in-order", false, "each user once, from the first; else users at random")
 	flags.Uint64Var(&s.first, "first", 0, "the first user's number")
