@@ -15,6 +15,7 @@ import jwt
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from tests.support.certificates import write_certificate
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 ROOT = Path(__file__).parents[2]
@@ -195,6 +196,26 @@ def test_calls_are_counted(client: Any, server: ServerProcess) -> None:  # noqa:
     before = count()
     client.lookup_developer_identity(IdentityPoolId=POOL_ID, DeveloperUserIdentifier="grace")
     assert count() == before + 1
+
+
+def test_boto3_is_answered_over_tls(
+    configuration: str, credentials: Credentials, directory: Path, tmp_path: Path
+) -> None:
+    certificate = write_certificate(tmp_path)
+    files = f"""tls_certificate_file = "{certificate.certificate_file}"
+tls_private_key_file = "{certificate.private_key_file}"
+"""
+    text = configuration.replace("[callers]", f"{files}[callers]")
+    with ServerProcess(write_config(tmp_path, text), directory=directory) as server:
+        url = server.aws.replace("http://", "https://")
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("NO_PROXY", "127.0.0.1")
+            session = boto3.Session(*credentials.values(), region_name="us-east-1")
+            client = session.client("cognito-identity", endpoint_url=url, verify=str(certificate.certificate_file))
+            assert register(client, "alice") == register(client, "alice")
+            client.close()
+        metrics = httpx.get(f"{server.ops}/metrics", trust_env=False).text
+        assert 'tokend_tls_handshakes_total{listen="127.0.0.1:0"}' in metrics
 
 
 def test_nothing_of_it_is_loaded_where_it_is_not_served(tmp_path: Path) -> None:

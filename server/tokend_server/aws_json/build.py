@@ -28,6 +28,7 @@ from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
+from tokend_server.web.tls import FollowingContext, TlsGauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,23 @@ def _listener(  # noqa: PLR0913, PLR0917 - what it is made of
         most_calls=access.concurrent_calls,
         on_refusal=metrics.calls_refused.labels("server_calls").inc,
     )
-    return HttpListener(bound, application, most_connections=settings.max_connections)
+    tls = _tls(settings, metrics)
+    return HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
+
+
+def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:
+    listener = settings.guarded
+    if listener is None or listener.tls_files is None:
+        return None
+    gauges = TlsGauges(
+        metrics.tls_certificate_expiry.labels(listener.address).set,
+        metrics.tls_files_stale.labels(listener.address).set,
+        metrics.tls_handshakes.labels(listener.address).inc,
+    )
+    try:
+        return FollowingContext(listener.tls_files, listener.address, gauges)
+    except ValueError as error:
+        raise ConfigError([f"aws: the TLS files cannot be used: {error}"]) from error
 
 
 class _Counts:

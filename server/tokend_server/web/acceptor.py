@@ -5,8 +5,12 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypedDict
+
+from tokend_server.web.tls import FollowingContext
 
 #: What says that the process, or the machine, can open nothing more (accept(2)).
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -17,26 +21,51 @@ _PAUSE, _WARNING_SECONDS = 1.0, 60.0
 _log = logging.getLogger(__name__)
 
 
+class _Handshake(TypedDict, total=False):
+    """What asyncio is told of a handshake."""
+
+    ssl: ssl.SSLContext
+    ssl_handshake_timeout: float
+
+
 class Acceptor:
     """Takes connections in turns of a few, so that those accepted earlier are read from.
 
     asyncio's own server logs a traceback for each connection that it cannot have, thousands a second. This one keeps
     a descriptor in hand: without any other, one connection at a time is still answered, such as a probe's.
 
+    A connection with TLS has its protocol after the handshake. Of those that shake hands there are not too many either:
+    a newcomer takes the place of the first of them.
+
     Args:
         listening: The socket, which stays its owner's.
         protocol: Makes the protocol of a connection.
         at_once: How many connections are taken in a turn.
+        tls: TLS, if there is any.
+        most_handshakes: How many handshakes there may be at once.
+        handshake_timeout: Seconds that each may take.
     """
 
-    def __init__(self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol], at_once: int) -> None:
+    def __init__(  # noqa: PLR0913 - its bounds
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        at_once: int,
+        tls: FollowingContext | None = None,
+        *,
+        most_handshakes: int = 256,
+        handshake_timeout: float = 10.0,
+    ) -> None:
         self._listening = listening
         self._protocol = protocol
         self._at_once = at_once
+        self._tls = tls
+        self._most_handshakes = most_handshakes
+        self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
         self._spare: int | None = None
         self._warn_at = 0.0
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._beginning: dict[asyncio.Task[object], socket.socket] = {}
         self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -66,10 +95,28 @@ class Acceptor:
     def _begin(self, connection: socket.socket) -> None:
         connection.settimeout(0)
         task: asyncio.Task[object] = self._loop.create_task(
-            self._loop.connect_accepted_socket(self._protocol, connection)
+            self._loop.connect_accepted_socket(self._protocol, connection, **self._handshake())
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._beginning[task] = connection
+        task.add_done_callback(self._has_begun)
+        if self._tls and len(self._beginning) > self._most_handshakes:
+            self._end_first_handshake()
+
+    def _handshake(self) -> _Handshake:
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls.for_handshake(), "ssl_handshake_timeout": self._handshake_timeout}
+
+    def _end_first_handshake(self) -> None:
+        connection = self._beginning.pop(next(iter(self._beginning)))
+        with suppress(OSError):  # the client has gone meanwhile
+            connection.shutdown(socket.SHUT_RDWR)  # to cancel its task could leave the connection open
+
+    def _has_begun(self, task: asyncio.Task[object]) -> None:
+        self._beginning.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, OSError):  # which ends one connection, as failed handshakes do
+            _log.error("a connection could not begin", exc_info=error)
 
     def _cannot(self, error: OSError) -> None:
         if self._loop.time() >= self._warn_at:

@@ -20,6 +20,10 @@ from tokend_server.web.request_parser import RequestParser
 #: The most bytes that a client whose connection ends may still send before it is cut off.
 _MAX_LATE_BYTES = 65_536
 
+#: Bytes that a connection with TLS may have to send before nothing more is read: tickets and the end of a record, while
+#: asyncio reads and writes for TLS in one and would do neither.
+_TLS_BUFFER = 16_384
+
 #: Wait for nothing: reset (socket(7), SO_LINGER).
 _NO_LINGERING = struct.pack("ii", 1, 0)
 
@@ -129,7 +133,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._parser.peer = _address(transport.get_extra_info("peername"))
-        self._transport.set_write_buffer_limits(0)  # to know of any answer that is not taken at once
+        # To know of any answer that is not taken at once, but not of what TLS has left to send of its handshake.
+        has_tls = transport.get_extra_info("ssl_object") is not None
+        self._transport.set_write_buffer_limits(high=_TLS_BUFFER if has_tls else 0, low=0)
         self._connections.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - all endings are alike
@@ -205,12 +211,18 @@ class Connection(asyncio.Protocol):
             # To close with unread data would reset the connection, and take the answer from the client.
             self._ending = True
             try:
-                self._transport.write_eof()
+                self._end_writing()
             except OSError:  # the client has gone meanwhile
                 self.drop()
                 return
         self._parser.start()
         self._read_on()
+
+    def _end_writing(self) -> None:
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:  # TLS, which ends both ways at once, and waits for the client's word on it
+            self._transport.close()
 
     def _read_on(self) -> None:
         if not (self._answering or self._clogged):

@@ -12,6 +12,7 @@ from tokend_server.process.listening import open_sockets, with_port
 from tokend_server.web.acceptor import Acceptor
 from tokend_server.web.connection import Connection, Connections
 from tokend_server.web.message import Application
+from tokend_server.web.tls import FollowingContext
 
 #: Connections that the kernel keeps until they are accepted.
 _BACKLOG = 1024
@@ -57,6 +58,7 @@ class HttpListener:
         most_connections: How many there may be; one more takes the place of the one that has got nothing for longest.
         most_body_bytes: How many bytes of bodies there may be, of all requests together; beyond it the connection with
             the largest is dropped.
+        tls: TLS, if there is any.
     """
 
     def __init__(  # noqa: PLR0913 - its bounds
@@ -68,11 +70,15 @@ class HttpListener:
         patience: float = 10.0,
         most_connections: int = 256,
         most_body_bytes: int = 1 << 26,
+        tls: FollowingContext | None = None,
     ) -> None:
         self._sockets = bound.sockets
         self._application = application
         self._date = _date_header(clock or SystemClock())
         self._connections = Connections(most_connections, most_body_bytes, patience)
+        self._tls = tls
+        self._most_connections = most_connections
+        self._patience = patience
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=f"http {bound.address}", daemon=True)
@@ -104,7 +110,12 @@ class HttpListener:
 
     def _listen(self, bound: socket.socket) -> Acceptor:
         acceptor = Acceptor(
-            bound, lambda: Connection(self._application, self._connections, self._date), at_once=_ACCEPTED_AT_ONCE
+            bound,
+            lambda: Connection(self._application, self._connections, self._date),
+            _ACCEPTED_AT_ONCE,
+            self._tls,
+            most_handshakes=self._most_connections,
+            handshake_timeout=self._patience,
         )
         bound.listen(_BACKLOG)
         acceptor.start()

@@ -72,3 +72,11 @@ def test_an_access_key_belongs_to_one_caller() -> None:
 
 def test_access_keys_need_the_file_of_which_their_secrets_are_made() -> None:
     assert "aws_key_file: is needed for aws_keys" in problems(callers=with_keys(aws_key_file=None))
+
+
+def test_tls_is_whole_or_not_there() -> None:
+    text = problems(aws={"listen": "0.0.0.0:4566", "tls_certificate_file": "/tls.crt"}, callers=with_keys())
+    assert "tls_certificate_file and tls_private_key_file must be given together" in text
+    missing = {"tls_certificate_file": "/nothing.crt", "tls_private_key_file": "/nothing.key"}
+    text = problems(aws={"listen": "127.0.0.1:4566", **missing}, callers=with_keys())
+    assert "the TLS files cannot be used: /nothing.crt" in text
