@@ -47,6 +47,10 @@ _LEAST_FIELD = 8
 #: Seconds between two looks, when nothing is wrong and when something is.
 _CALM, _ALARMED = 0.1, 0.05
 
+#: Seconds between two looks at every connection, when nothing is wrong. Meanwhile only those that come are looked at,
+#: so that quiet ones cost nearly nothing; one that took the descriptor of another one is not seen to be new.
+THOROUGH = 2.0
+
 
 class ConnectionGuard:
     """Watches the connections of some listeners.
@@ -76,6 +80,8 @@ class ConnectionGuard:
         self._filtered: Sequence[str] = ()
         self._lock = threading.Lock()
         self._looking = threading.Lock()
+        self._thorough_at = 0.0
+        self._is_well = False
         self._stopped = False
         self._alarm = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="grpc-connections", daemon=True)
@@ -133,14 +139,32 @@ class ConnectionGuard:
             self._strangers.forgive(peer)
         return self._lines.learn(peer, caller)
 
+    def glance(self) -> bool:
+        """Looks at what has changed, and at all connections if that is due; tells whether all was well."""
+        if self._barred or not self._is_well or self._clock.monotonic() >= self._thorough_at:
+            return self.look()
+        with self._looking:
+            is_crowded = self._sockets.glance() and self._is_crowded()
+        return self.look() if is_crowded else True
+
     def look(self) -> bool:
-        """Looks at the connections once, ends those that have to go, and tells whether all was well."""
+        """Looks at all connections once, ends those that have to go, and tells whether all was well."""
         now = self._clock.monotonic()
         with self._lock:
             self._barred = {host: until for host, until in self._barred.items() if until > now}
             barred = tuple(self._barred)
         with self._looking:
-            return self._look(barred)
+            self._thorough_at = now + THOROUGH
+            was_well = self._look(barred)
+            self._is_well = was_well and not self._is_crowded()
+            return was_well
+
+    def _is_crowded(self) -> bool:
+        """Whether connections take the room that is kept for newcomers."""
+        counts = Counter([each.port for each in self._sockets.connections])
+        return any(
+            counts[port] > _most_before(listeners * self._most, _ROOM) for port, listeners in self._ports.items()
+        )
 
     def _look(self, barred: Sequence[str]) -> bool:
         connections = self._connections()
@@ -160,7 +184,7 @@ class ConnectionGuard:
             self._alarm.wait(interval)
             self._alarm.clear()
             try:
-                interval = _CALM if self.look() else _ALARMED
+                interval = _CALM if self.glance() else _ALARMED
             except Exception:  # noqa: BLE001 - a thread that ends would leave hosts barred for good
                 _log.exception("cannot look at the connections")
 
@@ -209,9 +233,9 @@ class ConnectionGuard:
                 self._on_end()
 
     def _surplus(self, connections: Sequence[Connection], most: int) -> Sequence[Connection]:
-        if len(connections) <= max(1, int(most * (1 - _ROOM))):
+        if len(connections) <= _most_before(most, _ROOM):
             return ()
-        excess = len(connections) - max(1, int(most * (1 - _MADE_ROOM)))
+        excess = len(connections) - _most_before(most, _MADE_ROOM)
         groups: dict[str, list[Connection]] = defaultdict(list)
         for each in connections:
             groups[self._lines.of(each.peer)].append(each)
@@ -224,6 +248,11 @@ class ConnectionGuard:
         if self._lines.knows(connection.peer):
             return silent_for(connection) >= _SILENCE
         return not is_last or self._clock.monotonic() - connection.since >= _INTRODUCTION
+
+
+def _most_before(most: int, room: float) -> int:
+    """How many connections there may be for a part of the most to be free."""
+    return max(1, int(most * (1 - room)))
 
 
 def largest_first(

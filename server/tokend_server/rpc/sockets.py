@@ -8,15 +8,19 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokend_server.rpc.host_filter import set_filter
 from tokend_server.rpc.peers import peer_name
 
 #: Where the system lists the descriptors of a process.
 _DESCRIPTORS = "/dev/fd"
+
+#: Where Linux tells how many they are, since 6.2, as the size of the directory; before that it is 0.
+_COUNTED = "/proc/self/fd"
 
 #: Where `struct tcp_info` of Linux has the milliseconds since data were received (`linux/tcp.h`).
 _LAST_DATA_RECEIVED = 52
@@ -42,6 +46,13 @@ class Connection:
     since: float
 
 
+class _Seen(NamedTuple):
+    """The socket that a descriptor had when it was looked at: its number, and what is known of a connection's."""
+
+    number: int
+    connection: Connection | None
+
+
 class Sockets:
     """The connections to some ports.
 
@@ -51,25 +62,54 @@ class Sockets:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        # What is no connection is remembered too, since telling costs more than all else here.
-        self._seen: dict[tuple[int, int], Connection | None] = {}
+        # Sockets that are no connections are remembered too, since telling costs more than all else here.
+        self._seen: dict[int, _Seen] = {}
+        self._count = 0
 
     def look(self) -> None:
         """Takes note of the sockets that there are now."""
-        self._seen = {key: self._seen[key] if key in self._seen else self._look_at(*key) for key in _sockets()}
+        self._count = _descriptor_count()
+        self._seen = dict(self._looked_at(_descriptors()))
+
+    def glance(self) -> bool:
+        """Takes note of descriptors that are new, and of those that are gone, and tells whether there were any.
+
+        Of one that was closed and given out again since the last time, only `look` takes note.
+        """
+        count = _descriptor_count()
+        if count and count == self._count:
+            return False
+        self._count = count
+        free = _lowest_free()  # the list of names is read by it, so that it stands there whether it is used or not
+        names = frozenset(_descriptors()) - {free}
+        still = {descriptor: seen for descriptor, seen in self._seen.items() if descriptor in names}
+        come = dict(self._looked_at((names - still.keys()) | {free}))
+        changed = len(still) < len(self._seen) or bool(come)
+        self._seen = still | come
+        return changed
 
     @property
     def connections(self) -> Sequence[Connection]:
         """The TCP connections of this process, whoever made them."""
-        return [each for each in self._seen.values() if each and each.peer]
+        return [each for _, each in self._seen.values() if each and each.peer]
 
     def filter(self, ports: Container[int], hosts: Sequence[str]) -> None:
         """Has the kernel drop new connections of some hosts to the listeners of some ports; none: of no host."""
-        for each in self._seen.values():
+        for _, each in self._seen.values():
             if each and not each.peer and each.port in ports:
                 with suppress(OSError), _duplicate(each.descriptor) as duplicate:
                     if os.fstat(duplicate.fileno()).st_ino == each.number:
                         set_filter(duplicate, hosts)
+
+    def _looked_at(self, descriptors: Iterable[int]) -> Iterator[tuple[int, _Seen]]:
+        """Those of them that are sockets, looked at closely only if they are not what they were."""
+        for descriptor in descriptors:
+            number = _socket_number(descriptor)
+            if number is not None:
+                seen = self._seen.get(descriptor)
+                if seen is None or seen.number != number:
+                    seen = _Seen(number, self._look_at(descriptor, number))
+                yield descriptor, seen
 
     def _look_at(self, descriptor: int, number: int) -> Connection | None:
         with suppress(OSError), _duplicate(descriptor) as duplicate:
@@ -107,13 +147,35 @@ def _duplicate(descriptor: int) -> socket.socket:
     return socket.socket(fileno=os.dup(descriptor))
 
 
-def _sockets() -> Iterator[tuple[int, int]]:
-    """Descriptors of sockets, each with the number of its socket."""
-    with suppress(OSError):
-        for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - a path for each would cost more than all the rest
-            try:
-                status = os.fstat(int(name))
-            except OSError:  # closed meanwhile
-                continue
-            if stat.S_ISSOCK(status.st_mode):
-                yield int(name), status.st_ino
+def _descriptor_count() -> int:
+    """How many descriptors there are; 0 where the system does not count them."""
+    try:
+        return os.stat(_COUNTED).st_size  # noqa: PTH116 - as below
+    except OSError:
+        return 0
+
+
+def _descriptors() -> Sequence[int]:
+    try:
+        return [*map(int, os.listdir(_DESCRIPTORS))]  # noqa: PTH208 - a path for each would cost more than all the rest
+    except OSError:
+        return ()
+
+
+def _lowest_free() -> int:
+    """The number that the next descriptor gets; -1 where none can be opened."""
+    try:
+        descriptor = os.open(_DESCRIPTORS, os.O_RDONLY)
+    except OSError:
+        return -1
+    os.close(descriptor)
+    return descriptor
+
+
+def _socket_number(descriptor: int) -> int | None:
+    """The number of a descriptor's socket; None of what is none."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:  # closed meanwhile
+        return None
+    return status.st_ino if stat.S_ISSOCK(status.st_mode) else None
