@@ -74,7 +74,9 @@ def test_the_tls_of_the_page_fits_the_files(name: str, cluster: str, tmp_path: P
 
 
 def test_the_mapping_of_the_page_is_one(tmp_path: Path) -> None:
-    (block,) = [text for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "ext_authz" in text]
+    (block,) = [
+        text for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "[grpc]" in text and "ext_authz" in text
+    ]
     path = tmp_path / "tokend.toml"
     path.write_text(f'{block}[pools."{POOL}"]\ndeveloper_provider_name = "login.acme.internal"\n', encoding="utf-8")
     (name,) = load_config(path).ext_authz.mappings

@@ -1,0 +1,74 @@
+"""Schemas of resources that Kubernetes itself does not have, from the Go modules of those who define them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped] # it has no types
+import yaml  # type: ignore[import-untyped] # it has no types
+from tests.clients.toolchains import ended, fail, need
+
+#: Modules, and the files in them that have definitions.
+MODULES: Mapping[str, Sequence[str]] = {
+    "istio.io/api@v1.32.0": ("kubernetes/customresourcedefinitions.gen.yaml",),
+    "github.com/cert-manager/cert-manager@v1.19.1": ("deploy/crds/cert-manager.io_certificates.yaml",),
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    ),
+}
+
+
+def problems(resource: Mapping[str, Any]) -> list[str]:
+    """What its definition does not allow; rules in CEL and the webhooks of its operator are not asked.
+
+    Raises:
+        KeyError: There is no definition of its kind.
+    """
+    schema = _schemas()[resource["apiVersion"], resource["kind"]]
+    found = jsonschema.Draft202012Validator(schema).iter_errors(resource)
+    return [f"{each.json_path}: {each.message}" for each in found]
+
+
+@cache
+def _schemas() -> Mapping[tuple[str, str], Any]:
+    return {
+        (f"{definition['spec']['group']}/{version['name']}", definition["spec"]["names"]["kind"]): _whole(
+            _strict(version["schema"]["openAPIV3Schema"])
+        )
+        for definition in _definitions()
+        for version in definition["spec"]["versions"]
+        if version["served"]
+    }
+
+
+def _definitions() -> Iterator[Any]:
+    go = need("go", "the schemas of custom resources")
+    for module, files in MODULES.items():
+        command = [go, "mod", "download", "-json", module]
+        process = ended(command, Path.home())
+        if process.returncode:
+            fail(command, process.stdout)
+        for file in files:
+            text = Path(json.loads(process.stdout)["Dir"], file).read_text("utf-8")
+            yield from (each for each in yaml.load_all(text, yaml.CSafeLoader) if each)
+
+
+def _whole(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """A schema with the fields of every resource, which a definition need not name."""
+    return schema | {"properties": {"apiVersion": {}, "kind": {}, "metadata": {}} | schema["properties"]}
+
+
+def _strict(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """A schema that refuses the fields that Kubernetes would silently drop."""
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value) for key, value in schema.items()}
+    drops = "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields")
+    if drops and schema.get("type") == "object":
+        strict = {"additionalProperties": False} | strict
+    return strict

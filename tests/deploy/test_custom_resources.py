@@ -1,0 +1,71 @@
+"""Files for Istio, cert-manager and the Prometheus operator: valid by the definitions of those."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # it has no types
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT
+from tests.deploy.chart import DEPLOY, MANIFESTS
+from tests.deploy.custom_resources import problems
+
+from tokend_server.config import load_config
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
+
+ISTIO = DEPLOY / "kubernetes" / "istio.yaml"
+CERT_MANAGER = DEPLOY / "kubernetes" / "cert-manager.yaml"
+PAGE = (ROOT / "clients" / "envoy" / "README.md").read_text("utf-8")
+
+#: The kinds that Kubernetes itself has no schema of, in the plain manifests.
+OF_THE_OPERATOR = {"PrometheusRule", "ServiceMonitor"}
+
+
+def resources() -> list[Any]:
+    """Each as a test's parameter: of the files that users copy, and of the page."""
+    texts = {path.name: path.read_text("utf-8") for path in (ISTIO, CERT_MANAGER, MANIFESTS)}
+    texts["README.md"] = "\n---\n".join(re.findall(r"```yaml\n(apiVersion: .*?)```", PAGE, re.DOTALL))
+    return [
+        pytest.param(resource, id=f"{name}-{resource['kind']}-{resource['metadata']['name']}")
+        for name, text in texts.items()
+        for resource in yaml.safe_load_all(text)
+        if name != MANIFESTS.name or resource["kind"] in OF_THE_OPERATOR
+    ]
+
+
+@pytest.mark.parametrize("resource", resources())
+def test_a_resource_is_as_its_definition_says(resource: dict[str, Any]) -> None:
+    assert problems(resource) == []
+
+
+@pytest.mark.parametrize("resource", resources())
+def test_a_field_that_would_be_dropped_is_a_problem(resource: dict[str, Any]) -> None:
+    misspelt = {**resource, "spec": {**resource["spec"], "mistake": 1}}
+    (problem,) = problems(misspelt)
+    assert "'mistake' was unexpected" in problem
+
+
+def test_the_files_name_each_other_rightly() -> None:
+    istio = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in yaml.safe_load_all(ISTIO.read_text())}
+    certificates = {
+        each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(CERT_MANAGER.read_text("utf-8"))
+    }
+    (mesh,) = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(extensionProviders:.*?)```", PAGE, re.DOTALL)]
+    (provider,) = mesh["extensionProviders"]
+    assert istio["AuthorizationPolicy", "tokend"]["provider"]["name"] == provider["name"]
+    host = provider["envoyExtAuthzGrpc"]["service"]
+    assert istio["DestinationRule", "tokend"]["host"] == host
+    assert host in certificates["tokend"]["dnsNames"]
+    assert f"secretName: {certificates['tokend']['secretName']}" in MANIFESTS.read_text("utf-8")
+
+
+def test_the_mapping_of_the_page_reads_the_header_of_the_gateway(tmp_path: Path) -> None:
+    (mapping,) = re.findall(r"```toml\n(\[ext_authz\.mappings\.istio\].*?)```", PAGE, re.DOTALL)
+    pool = "eu-west-1:3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
+    path = tmp_path / "tokend.toml"
+    path.write_text(f'{mapping}\n[pools."{pool}"]\ndeveloper_provider_name = "login.example.internal"\n', "utf-8")
+    assert load_config(path).ext_authz.mappings["istio"].user
+    (authentication,) = [each for each in yaml.safe_load_all(ISTIO.read_text()) if "jwtRules" in each["spec"]]
+    (claim,) = authentication["spec"]["jwtRules"][0]["outputClaimToHeaders"]
+    assert f'header = "{claim["header"]}"' in mapping
