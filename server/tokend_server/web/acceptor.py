@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Handshake(TypedDict, total=False):
-    """What asyncio is told of a handshake."""
+    """What asyncio has to know of a handshake."""
 
     ssl: ssl.SSLContext
     ssl_handshake_timeout: float

@@ -15,7 +15,7 @@ POLICY = {"all": {"callers": ["aws:*"], "pools": ["*"], "operations": ["*"]}}
 
 def sections(**changes: object) -> Mapping[str, Any]:
     whole = {"aws": {"listen": "127.0.0.1:4566"}, "callers": CALLERS, "policy": POLICY}
-    # Callers of gRPC are somebody too, once there is a policy.
+    # A policy is for identified callers, those of gRPC too.
     return {**whole, "grpc": {"identify_by": ["bearer_key"]}, **changes}
 
 

@@ -132,6 +132,6 @@ def test_a_caller_that_waits_no_more_gets_none(sidecar: Sidecar) -> None:
     assert not sidecar.tokens.gives_again(reusable, sidecar.call(patience=0))
 
 
-def test_a_call_that_another_row_lets_through_is_decided_anew(sidecar: Sidecar) -> None:
+def test_a_call_that_another_row_lets_through_is_decided_again(sidecar: Sidecar) -> None:
     reusable = sidecar.first()._replace(row=replace(UNRESTRICTED, name="before"))
     assert not sidecar.tokens.gives_again(reusable, sidecar.call())

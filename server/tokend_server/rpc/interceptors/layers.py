@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.grpc_internals import CallPool, work_in
-from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - as above
-from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - as above
+from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - imported as in other files, for annotations too
+from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - imported as in other files, for annotations too
 
 #: What answers a call: takes the request (or an iterator of requests) and the context, as grpc calls it.
 Behavior = Callable[..., Any]
