@@ -1,3 +1,4 @@
+import contextvars
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -71,8 +72,13 @@ class Sidecar:
         )
 
     def first(self) -> Reusable:
-        CURRENT_CALL.set(self.call())
-        _, reusable = self.tokens.token_for(WANTED)
+        """The first answer, of a call in a context of its own."""
+
+        def asked() -> Reusable | None:
+            CURRENT_CALL.set(self.call())
+            return self.tokens.token_for(WANTED)[1]
+
+        reusable = contextvars.Context().run(asked)
         assert reusable
         return reusable
 
