@@ -51,7 +51,7 @@ class SdsMessages:
         message = _read(self._world_request, serialized)
         names = tuple(message.resource_names)
         _check(message, {"resource_names": names})
-        return WorldRequest(names, message.version_info, message.response_nonce, message.HasField("error_detail"))
+        return WorldRequest(names, message.response_nonce, message.HasField("error_detail"))
 
     def read_delta_request(self, serialized: bytes) -> DeltaRequest:
         """A DeltaDiscoveryRequest; raises as `read_world_request`."""

@@ -134,7 +134,7 @@ class SdsService:
         call = await self._named(identify, _shown(context))
         request = self._messages.read_world_request(serialized)
         state = StateOfTheWorld(self._secrets.names)
-        state.receive(request._replace(version_info="", response_nonce=""))
+        state.receive(request._replace(response_nonce=""))
         news = asyncio.Event()
         self._secrets.watch(call, state.names, news.set)
         try:

@@ -1,7 +1,8 @@
 """What a stream of xDS has subscribed to, has, and is to be sent next: both variants of the protocol, without I/O.
 
 The protocol: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol. A version stands for the contents of a
-resource, so that servers agree on it, and a client that comes back with it is not sent what it has.
+resource, so that servers agree on it. A client of deltas that comes back with versions is not sent what it has. One of
+the state of the world is sent all, since its version may be that of resources which it has dropped.
 """
 
 import hashlib
@@ -63,10 +64,9 @@ class Receipt(StrEnum):
 
 
 class WorldRequest(NamedTuple):
-    """A DiscoveryRequest; `rejects` where it has an `error_detail`."""
+    """What counts of a DiscoveryRequest; `rejects` where it has an `error_detail`."""
 
     resource_names: tuple[str, ...] = ()
-    version_info: str = ""
     response_nonce: str = ""
     rejects: bool = False
 
@@ -92,7 +92,6 @@ class StateOfTheWorld:
         self._has_named = False
         self._sent: dict[str, str] = {}
         self._responses = 0
-        self._version_of_client = ""
 
     @property
     def names(self) -> frozenset[str]:
@@ -104,8 +103,6 @@ class StateOfTheWorld:
         """Takes a request; of a stale one nothing counts, since another one follows it."""
         if self._responses and request.response_nonce != str(self._responses):
             return Receipt.STALE
-        if self._asked_for is None:
-            self._version_of_client = request.version_info
         self._subscribe(request.resource_names)
         if not self._responses:
             return Receipt.NOTHING
@@ -118,12 +115,8 @@ class StateOfTheWorld:
         if all(self._sent.get(name) == version for name, version in versions.items()):
             return None
         self._sent = versions
-        version, is_held = _version_of(found), self._version_of_client
-        self._version_of_client = ""
-        if version == is_held:
-            return None
         self._responses += 1
-        return WorldResponse(found, version, str(self._responses))
+        return WorldResponse(found, _version_of(found), str(self._responses))
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         # A stream that has never named anything wants everything; one that has, and now names nothing, wants nothing.

@@ -34,7 +34,7 @@ def world(*names: str) -> tuple[StateOfTheWorld, WorldResponse]:
 
 
 def acknowledging(response: WorldResponse, *names: str, rejects: bool = False) -> WorldRequest:
-    return WorldRequest(names, response.version_info, response.nonce, rejects)
+    return WorldRequest(names, response.nonce, rejects)
 
 
 def delta(request: DeltaRequest) -> tuple[Delta, DeltaResponse]:
@@ -137,19 +137,6 @@ class TestStateOfTheWorld:
         state, response = world("a", "b")
         state.receive(acknowledging(response, "a", "b"))
         assert state.respond(there(B)) is None
-
-    def test_a_client_that_comes_back_with_the_version_is_sent_nothing(self) -> None:
-        _, before = world("a", "b")
-        state = StateOfTheWorld(frozenset())
-        state.receive(WorldRequest(("a", "b"), before.version_info))
-        assert state.respond(ALL) is None
-        assert state.respond(there(NEW_A, B)) is not None
-
-    def test_a_client_that_comes_back_with_another_version_is_sent_all(self) -> None:
-        _, before = world("a", "b")
-        state = StateOfTheWorld(frozenset())
-        state.receive(WorldRequest(("a", "b"), before.version_info))
-        assert state.respond(there(NEW_A, B)) is not None
 
     @pytest.mark.parametrize("names", [(), ("*",)])
     def test_a_wildcard_stands_for_all(self, names: tuple[str, ...]) -> None:
