@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tokend_server.tls_files import TlsGauges
+
 #: From the half millisecond of a warm call to the seconds of a hanging dependency.
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -222,19 +224,19 @@ class Metrics:
             "Refusals of callers who are not known that have no audit line of their own, since there were too many.",
             registry=registry,
         )
-        self.tls_certificate_expiry = Gauge(
+        self._tls_certificate_expiry = Gauge(
             "tokend_tls_certificate_expiry_timestamp_seconds",
             "When the certificate that a listener serves with expires.",
             ("listen",),
             registry=registry,
         )
-        self.tls_files_stale = Gauge(
+        self._tls_files_stale = Gauge(
             "tokend_tls_files_stale",
             "1 while a listener's TLS files cannot be used and those before them still serve.",
             ("listen",),
             registry=registry,
         )
-        self.tls_handshakes = Counter(
+        self._tls_handshakes = Counter(
             "tokend_tls_handshakes_total", "Handshakes that have begun.", ("listen",), registry=registry
         )
         self._signing_key_age = Gauge(
@@ -282,6 +284,14 @@ class Metrics:
     def tell_store(self, kind: str) -> None:
         """Reports the kind of the store, such as `sqlite`, to be joined with other metrics of the server."""
         self._store_info.labels(kind).set(1)
+
+    def tls_gauges(self, listener: str) -> TlsGauges:
+        """Where the state of a listener's TLS files is reported."""
+        return TlsGauges(
+            self._tls_certificate_expiry.labels(listener).set,
+            self._tls_files_stale.labels(listener).set,
+            self._tls_handshakes.labels(listener).inc,
+        )
 
     def watch_streams_of_secrets(self, streams: Callable[[], float], late: Callable[[], float]) -> None:
         """Reports how many streams of secrets there are, and how many of their tokens are late."""

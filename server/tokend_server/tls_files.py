@@ -1,11 +1,13 @@
-"""TLS files: a certificate, its key and the authorities of clients, read and checked as one."""
+"""TLS files: a certificate, its key and the authorities of clients, read and checked as one, and followed."""
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from tokend_server.pem import read_certificates, read_private_key, write_certificates, write_private_key
 
+_log = logging.getLogger(__name__)
+
 _Parsed = TypeVar("_Parsed")
+_Used = TypeVar("_Used")
 
 #: The elliptic curves of the keys that gRPC can serve with.
 _CURVES = frozenset({"secp256r1", "secp384r1"})
@@ -98,6 +103,78 @@ class TlsFiles:
             return tuple((s.st_dev, s.st_ino, s.st_size, s.st_ctime_ns) for s in map(os.stat, paths))
         except OSError:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsGauges:
+    """The metrics of a listener's files, and of the connections that ask for them.
+
+    Attributes:
+        expires_at: Called with the time at which the certificate that serves expires, in seconds since the Unix epoch.
+        stale: Called with 1 when the files cannot be used, so that those before them still serve, else 0.
+        handshake: Called when a handshake begins.
+    """
+
+    expires_at: Callable[[float], None]
+    stale: Callable[[float], None]
+    handshake: Callable[[], None]
+
+
+class FollowedFiles(Generic[_Used]):
+    """Files that are read again when they have changed, while those before them serve where new ones cannot be used.
+
+    Args:
+        files: The files.
+        address: The listener, for the log.
+        gauges: Where the state of the files is reported.
+        use: Makes what serves with them; raises ValueError where they cannot be used after all.
+
+    Raises:
+        ValueError: The files cannot be used.
+    """
+
+    def __init__(self, files: TlsFiles, address: str, gauges: TlsGauges, use: Callable[[TlsMaterial], _Used]) -> None:
+        self._files = files
+        self._address = address
+        self._gauges = gauges
+        self._use = use
+        self._lock = threading.Lock()
+        self._seen = files.stamp()
+        self._current = self._take()
+
+    @property
+    def current(self) -> _Used:
+        """What serves."""
+        return self._current
+
+    def for_handshake(self) -> _Used:
+        """What a handshake that begins now is to use."""
+        self._gauges.handshake()
+        self.look()
+        return self._current
+
+    def look(self) -> None:
+        """Looks at the files."""
+        with self._lock:
+            stamp = self._files.stamp()
+            if stamp == self._seen:
+                return
+            self._seen = stamp
+            try:
+                self._current = self._take()
+            except ValueError as error:
+                self._gauges.stale(1)
+                members = {"listen": self._address, "problem": str(error)}
+                _log.error("TLS files cannot be used; those before them still serve", extra=members)
+            else:
+                _log.info("TLS files loaded", extra={"listen": self._address})
+
+    def _take(self) -> _Used:
+        material = self._files.read()
+        used = self._use(material)
+        self._gauges.expires_at(material.expires_at.timestamp())
+        self._gauges.stale(0)
+        return used
 
 
 def _read(path: Path, parse: Callable[[bytes], _Parsed], problems: list[str]) -> _Parsed | None:

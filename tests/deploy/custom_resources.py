@@ -10,6 +10,9 @@ import jsonschema  # type: ignore[import-untyped] # it has no types
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import ended, fail, need
 
+#: Kinds of the Prometheus operator in the manifests.
+OF_THE_OPERATOR = frozenset({"PrometheusRule", "ServiceMonitor"})
+
 #: Modules, and the files in them that have definitions.
 MODULES: Mapping[str, Sequence[str]] = {
     "istio.io/api@v1.32.0": ("kubernetes/customresourcedefinitions.gen.yaml",),

@@ -8,7 +8,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT
 from tests.deploy.chart import DEPLOY, MANIFESTS
-from tests.deploy.custom_resources import problems
+from tests.deploy.custom_resources import OF_THE_OPERATOR, problems
 
 from tokend_server.config import load_config
 
@@ -17,9 +17,6 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 ISTIO = DEPLOY / "kubernetes" / "istio.yaml"
 CERT_MANAGER = DEPLOY / "kubernetes" / "cert-manager.yaml"
 PAGE = (ROOT / "clients" / "envoy" / "README.md").read_text("utf-8")
-
-#: The kinds that Kubernetes itself has no schema of, in the plain manifests.
-OF_THE_OPERATOR = {"PrometheusRule", "ServiceMonitor"}
 
 
 def resources() -> list[Any]:

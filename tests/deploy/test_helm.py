@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped] # it has no types
 from click.testing import CliRunner
 from tests.clients.toolchains import BUILD_TIMEOUT, ended
 from tests.deploy.chart import CHART, DEPLOY, MANIFESTS, VALUES, render
+from tests.deploy.custom_resources import OF_THE_OPERATOR
 from tests.support.authority import Authority
 from tests.support.helm import helm
 
@@ -21,9 +22,6 @@ from tokend_server.cli.check_config import check_config
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 RELEASES = ("1.25", "1.29", "1.33", "1.37")
-
-#: Kinds of the Prometheus operator, which Kubernetes has no schema of.
-OF_THE_OPERATOR = {"PrometheusRule", "ServiceMonitor"}
 
 #: Values beside those of the plain manifests.
 VARIANTS: Mapping[str, tuple[str, ...]] = {

@@ -18,8 +18,8 @@ from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, gr
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
-from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
-from tokend_server.tls_files import TlsFiles
+from tokend_server.rpc.tls import FollowingCredentials
+from tokend_server.tls_files import TlsFiles, TlsGauges
 
 LOOPBACK = "127.0.0.1"
 

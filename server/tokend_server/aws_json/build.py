@@ -28,7 +28,7 @@ from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
-from tokend_server.web.tls import FollowingContext, TlsGauges
+from tokend_server.web.tls import FollowingContext, following_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,8 @@ def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:
     listener = settings.guarded
     if listener is None or listener.tls_files is None:
         return None
-    gauges = TlsGauges(
-        metrics.tls_certificate_expiry.labels(listener.address).set,
-        metrics.tls_files_stale.labels(listener.address).set,
-        metrics.tls_handshakes.labels(listener.address).inc,
-    )
     try:
-        return FollowingContext(listener.tls_files, listener.address, gauges)
+        return following_context(listener.tls_files, listener.address, metrics.tls_gauges(listener.address))
     except ValueError as error:
         raise ConfigError([f"aws: the TLS files cannot be used: {error}"]) from error
 

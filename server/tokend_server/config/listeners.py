@@ -18,16 +18,21 @@ Authenticator: TypeAlias = Literal["mutual_tls", "jwt", "bearer_key", "x_forward
 _LEAST_STREAMS = 32
 
 
-class AddressGuard(Section):
-    """What guards an address and tells who calls there."""
+class TlsSettings(Section):
+    """The files of the TLS of an address."""
 
     tls_certificate_file: LocalPath | None = Field(
-        None, description="PEM certificate chain; turns TLS on for the TCP addresses"
+        None, description="PEM certificate chain; turns TLS on for TCP addresses"
     )
     tls_private_key_file: LocalPath | None = Field(None, description="PEM private key of the certificate")
     tls_client_ca_file: LocalPath | None = Field(
         None, description="PEM certificates of the authorities whose clients may connect; no other client may"
     )
+
+
+class AddressGuard(TlsSettings):
+    """What guards an address and tells who calls there."""
+
     identify_by: Annotated[list[Authenticator], *CommaSeparated] = Field(
         [],
         description="Authenticators of callers, the first that fits: `mutual_tls`, `jwt`, `bearer_key`, "

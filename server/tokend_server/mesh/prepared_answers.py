@@ -1,7 +1,7 @@
 """Answers with a token that is given out again: all but the decision to do so is there already."""
 
 import hashlib
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -10,16 +10,17 @@ from tokend_server.mesh.token_mapping import MappedValues
 from tokend_server.mesh.tokens import Reusable
 
 
-class PreparedAnswer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PreparedAnswer:
     """An answer that was given.
 
     Attributes:
         reusable: The token in it.
-        response: The serialized message.
+        response: The serialized message, with the token in clear.
     """
 
     reusable: Reusable
-    response: bytes
+    response: bytes = field(repr=False)
 
 
 def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:

@@ -43,6 +43,10 @@ class MappedValues(NamedTuple):
     user: str
     tags: tuple[str | None, ...]
 
+    def __repr__(self) -> str:
+        """Without the values: the user is a login."""
+        return f"{type(self).__name__}(***)"
+
 
 @dataclass(frozen=True, slots=True)
 class TokenMapping:

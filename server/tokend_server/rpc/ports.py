@@ -11,7 +11,7 @@ from tokend_server.config import Listener
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
-from tokend_server.rpc.tls import FollowingCredentials, TlsGauges
+from tokend_server.rpc.tls import FollowingCredentials
 
 #: Who may use a unix socket: the server's user and group.
 _SOCKET_MODE = 0o660
@@ -102,11 +102,7 @@ class Ports:
         files, address = listener.tls_files, listener.address
         if files is None:
             return None
-        gauges = TlsGauges(
-            self._metrics.tls_certificate_expiry.labels(address).set,
-            self._metrics.tls_files_stale.labels(address).set,
-            self._metrics.tls_handshakes.labels(address).inc,
-        )
+        gauges = self._metrics.tls_gauges(address)
         try:
             following = FollowingCredentials(files, address, gauges, certificates.trust if certificates else None)
         except ValueError as error:

@@ -1,38 +1,18 @@
 """Credentials of gRPC ports that follow their files."""
 
-import logging
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 
-from tokend_server.tls_files import TlsFiles, TlsMaterial
-
-_log = logging.getLogger(__name__)
+from tokend_server.tls_files import FollowedFiles, TlsFiles, TlsGauges, TlsMaterial
 
 #: How often, and for how many seconds each, a handshake sleeps before gRPC replaces what handshakes use.
 _NAPS, _NAP = 10, 0.005
 
 #: Takes authorities of clients, parsed, for those that are trusted from now on.
 _Trust: TypeAlias = Callable[[Any], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TlsGauges:
-    """The metrics of a listener's files, and of the connections that ask for them.
-
-    Attributes:
-        expires_at: Called with the time at which the certificate that serves expires, in seconds since the Unix epoch.
-        stale: Called with 1 when the files cannot be used, so that those before them still serve, else 0.
-        handshake: Called when a handshake begins; gRPC does not tell how it ends.
-    """
-
-    expires_at: Callable[[float], None]
-    stale: Callable[[float], None]
-    handshake: Callable[[], None]
 
 
 class FollowingCredentials:
@@ -60,47 +40,25 @@ class FollowingCredentials:
         trust: _Trust | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._files = files
-        self._address = address
-        self._gauges = gauges
+        self._demands_certificates = files.client_ca is not None
         self._trust = trust
         self._sleep = sleep
-        self._lock = threading.Lock()
-        self._seen = files.stamp()
-        self._current = self._take(files.read())
+        self._followed = FollowedFiles(files, address, gauges, self._configuration)
 
     def port_credentials(self) -> grpc.ServerCredentials:
         """Credentials for one port; another port needs others, since gRPC gets news once."""
+        current = self._followed.current
         return grpc.dynamic_ssl_server_credentials(
-            self._current,
-            _News(self._current, self._latest, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None
-            require_client_authentication=self._files.client_ca is not None,
+            current,
+            _News(current, self._followed.for_handshake, self._sleep),  # type: ignore[arg-type] # the stubs lack that it may be None
+            require_client_authentication=self._demands_certificates,
         )
 
     def look(self) -> None:
         """Looks at the files."""
-        with self._lock:
-            stamp = self._files.stamp()
-            if stamp == self._seen:
-                return
-            self._seen = stamp
-            try:
-                self._current = self._take(self._files.read())
-            except ValueError as error:
-                self._gauges.stale(1)
-                members = {"listen": self._address, "problem": str(error)}
-                _log.error("TLS files cannot be used; those before them still serve", extra=members)
-            else:
-                _log.info("TLS files loaded", extra={"listen": self._address})
+        self._followed.look()
 
-    def _latest(self) -> grpc.ServerCertificateConfiguration:
-        self._gauges.handshake()
-        self.look()
-        return self._current
-
-    def _take(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
-        self._gauges.expires_at(material.expires_at.timestamp())
-        self._gauges.stale(0)
+    def _configuration(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
         if self._trust:
             self._trust(material.authorities)
         return grpc.ssl_server_certificate_configuration(

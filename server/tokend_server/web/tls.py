@@ -1,35 +1,17 @@
 """TLS of HTTP listeners, by files that are followed."""
 
-import logging
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
-from tokend_server.tls_files import TlsFiles, TlsMaterial
+from tokend_server.tls_files import FollowedFiles, TlsFiles, TlsGauges, TlsMaterial
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsGauges:
-    """The metrics of a listener's files, and of the connections that ask for them.
-
-    Attributes:
-        expires_at: Called with the time at which the certificate that serves expires, in seconds since the Unix epoch.
-        stale: Called with 1 when the files cannot be used, so that those before them still serve, else 0.
-        handshake: Called when a handshake begins.
-    """
-
-    expires_at: Callable[[float], None]
-    stale: Callable[[float], None]
-    handshake: Callable[[], None]
+#: What connections are made with; those that exist keep the certificate that they were shown.
+FollowingContext: TypeAlias = FollowedFiles[ssl.SSLContext]
 
 
-class FollowingContext:
-    """TLS 1.2 or later, with files that are read again when they have changed, and kept when new ones cannot be used.
-
-    It is for one thread, which looks at the files for every new connection. Connections that exist keep the certificate
-    that they were shown.
+def following_context(files: TlsFiles, address: str, gauges: TlsGauges) -> FollowingContext:
+    """TLS 1.2 or later, with the files of a listener.
 
     Args:
         files: The files.
@@ -39,40 +21,7 @@ class FollowingContext:
     Raises:
         ValueError: The files cannot be used.
     """
-
-    def __init__(self, files: TlsFiles, address: str, gauges: TlsGauges) -> None:
-        self._files = files
-        self._address = address
-        self._gauges = gauges
-        self._seen = files.stamp()
-        self._current = self._loaded()
-
-    def for_handshake(self) -> ssl.SSLContext:
-        """What a handshake that begins now is to use."""
-        self._gauges.handshake()
-        self._look()
-        return self._current
-
-    def _look(self) -> None:
-        stamp = self._files.stamp()
-        if stamp == self._seen:
-            return
-        self._seen = stamp
-        try:
-            self._current = self._loaded()
-        except ValueError as error:
-            self._gauges.stale(1)
-            members = {"listen": self._address, "problem": str(error)}
-            _log.error("TLS files cannot be used; those before them still serve", extra=members)
-        else:
-            _log.info("TLS files loaded", extra={"listen": self._address})
-
-    def _loaded(self) -> ssl.SSLContext:
-        material = self._files.read()
-        context = _context(self._files, material)
-        self._gauges.expires_at(material.expires_at.timestamp())
-        self._gauges.stale(0)
-        return context
+    return FollowedFiles(files, address, gauges, partial(_context, files))
 
 
 def _context(files: TlsFiles, material: TlsMaterial) -> ssl.SSLContext:
