@@ -7,7 +7,6 @@ same bytes every time. Run as a process of its own.
 import argparse
 import asyncio
 import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,14 +52,13 @@ def handlers(algorithm: str, answer: bytes) -> grpc.GenericRpcHandler:
 
 
 def serve_on(pool: ThreadPoolExecutor, handler: grpc.GenericRpcHandler, address: str) -> None:
-    """Serves by a pool of threads until SIGTERM."""
+    """Serves by a pool of threads until SIGTERM, which the threads leave to this one."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     server = grpc.server(pool)
     server.add_generic_rpc_handlers([handler])
     server.add_insecure_port(address)
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     server.start()
-    stopped.wait()
+    signal.sigwait([signal.SIGTERM])
     server.stop(grace=None).wait()
 
 

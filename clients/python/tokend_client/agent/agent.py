@@ -108,7 +108,7 @@ class Agent:
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Has those who wait go on, and threads end; for signal handlers too."""
+        """Has those who wait go on, and threads end. Not for signal handlers: it takes a lock."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,17 +59,12 @@ def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
         if token.mode & 0o004:
             _LOG.warning("%s: every user of this machine may read %s (mode %04o)", token.name, token.file, token.mode)
     try:
-        late = keep_once(settings, _on_signals, options.timeout) if options.once else keep(settings, _on_signals)
+        late = keep_once(settings, options.timeout) if options.once else keep(settings)
     except OSError as error:
         text = f"health.listen: {settings.health.listen}: {error.strerror or error}"
         raise CommandFailed(text, ExitCode.CONFIGURATION) from None
     if late:
         raise CommandFailed("\n  ".join(["in the time given, there was no token for", *late]), ExitCode.OTHER)
-
-
-def _on_signals(act: Callable[[], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: act())
 
 
 def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:

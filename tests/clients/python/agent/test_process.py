@@ -76,6 +76,34 @@ def test_it_ends_while_the_service_hangs(
     server.resume()
 
 
+#: A program that gets SIGTERM when it has just found that it has to wait: the last moment at which a handler that wakes
+#: up those who wait would find none.
+SIGNALLED_BEFORE_IT_WAITS = """
+import pathlib, signal, sys
+from tokend_client.agent.agent import Agent
+from tokend_client.agent.loading import load
+from tokend_client.agent.running import on_signals
+
+def raises(_statuses):
+    signal.raise_signal(signal.SIGTERM)
+    return False
+
+with Agent(load(pathlib.Path(sys.argv[1])), serves_health=False) as agent:
+    on_signals(agent.stop)
+    agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))
+    agent.wait_for(raises)
+    print("ended")
+"""
+
+
+def test_a_signal_between_the_last_look_and_the_wait_is_not_lost(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    arguments = [sys.executable, "-c", SIGNALLED_BEFORE_IT_WAITS, str(toml(document(server, directory)))]
+    ended = subprocess.run(arguments, check=True, capture_output=True, encoding="utf-8", timeout=PATIENCE)
+    assert ended.stdout == "ended\n"
+
+
 def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     tables = document(server, directory, token_duration_seconds=SHORT)
     tables["tokend"]["timeout_seconds"] = 2
