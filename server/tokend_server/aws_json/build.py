@@ -12,8 +12,8 @@ from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
-from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
+from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key

@@ -80,10 +80,11 @@ class AwsJsonService:
         self._count = count
         self._new_id = new_id
         self._accounts = accounts
+        performed: list[tuple[ShapedOperation, Callable[[str, Mapping[str, Any]], Output]]]
         performed = [(row, partial(self._serve, row)) for row in OPERATIONS.values()]
         performed += [(row, partial(_perform_other, perform)) for row, perform in others]
         self._operations_by_name = {row.name.value: row for row, _ in performed}
-        self._behaviors = {row.name: self._layered(row, perform, layers) for row, perform in performed}
+        self._behaviors = {row.name.value: self._layered(row, perform, layers) for row, perform in performed}
 
     def answer(self, request: AwsRequest) -> AwsResponse:
         """Answers a request; what goes wrong is an answer too."""
