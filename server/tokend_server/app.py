@@ -21,6 +21,7 @@ from tokend_server.mesh.sds_server import SdsServer
 from tokend_server.metrics import Metrics
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.process.log_writer import LogWriter
+from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import announcing
 from tokend_server.rpc.readiness import Patience, Reach, Readiness
@@ -103,11 +104,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         EngineUnavailable: An engine's store does not answer.
     """
     clock = clock or SystemClock()
-    metrics = Metrics(CollectorRegistry(), labelled_pools=config.ops.labelled_pools)
-    ProcessCollector(registry=metrics.registry)
-    PlatformCollector(registry=metrics.registry)
-    if log:
-        log.tell_dropped(metrics.log_records_dropped.inc)
+    metrics = _metrics(config, log)
     with needing_threads(), ExitStack() as undo:
         ops_address = undo.enter_context(closing(BoundAddress("ops.listen", config.ops.listen)))
         issuer_address, issuer = None, ""
@@ -127,7 +124,9 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         mesh = Mesh(config, engines.is_published, metrics, clock)
         developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget)
         guests = mesh.services(developer_identity)
-        grpc_server = GrpcServer(config.grpc, developer_identity, access, metrics, clock, tracing, guests)
+        guard = ConnectionGuard(config.grpc.max_metadata_bytes, metrics.connections_ended.inc, clock)
+        undo.callback(guard.stop)
+        grpc_server = GrpcServer(config.grpc, developer_identity, access, guard, metrics, clock, tracing, guests)
         undo.callback(grpc_server.stop, 0)
         patience = Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds)
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
@@ -137,7 +136,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             config, developer_identity, engines.identities, mesh.forget, access, metrics, clock, tracing, undo
         )
 
-        sds_servers = build_sds(config, developer_identity, access, engines, metrics, clock)
+        sds_servers = build_sds(config, developer_identity, access, guard, engines, metrics, clock)
         for sds_server in sds_servers:
             undo.callback(sds_server.stop, 0)
 
@@ -158,6 +157,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             published = Site(issuer_pages(issuer, keys.algorithms, keys.key_set, keys.note_fetch), public=True)
             _serve_http(issuer_address, published, undo)
         engines.start()
+        guard.start()
         grpc_server.start()
         for sds_server in sds_servers:
             sds_server.start()
@@ -188,6 +188,16 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         },
     )
     return service
+
+
+def _metrics(config: Config, log: LogWriter | None) -> Metrics:
+    """The metrics of the service, and of its process."""
+    metrics = Metrics(CollectorRegistry(), labelled_pools=config.ops.labelled_pools)
+    ProcessCollector(registry=metrics.registry)
+    PlatformCollector(registry=metrics.registry)
+    if log:
+        log.tell_dropped(metrics.log_records_dropped.inc)
+    return metrics
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from tokend_server.engines.build import build_engines
 from tokend_server.metrics import Metrics
 from tokend_server.model import Secret
 from tokend_server.rpc.call import CURRENT_CALL, Call
+from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
 
@@ -174,7 +175,8 @@ def running(directory: Path) -> Iterator[Service]:
         undo.callback(engines.close)
         behind = DeveloperIdentityService(engines.by_pool, access.policy, clock)
         with patch("grpc.server", lambda *_arguments, **options: _Server(servers, **options)):
-            grpc_server = GrpcServer(config.grpc, behind, access, metrics, clock)
+            guard = ConnectionGuard(config.grpc.max_metadata_bytes, metrics.connections_ended.inc, clock)
+            grpc_server = GrpcServer(config.grpc, behind, access, guard, metrics, clock)
         undo.callback(grpc_server.stop, 0)
         service = Service(servers, engines.by_pool, metrics, directory / "audit.jsonl", log)
         undo.callback(service.close)

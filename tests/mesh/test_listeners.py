@@ -2,83 +2,20 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import jwt
 import pytest
 from tests.fakes.clock import FakeClock
-from tests.mesh.secret_streams import OPTIONS, Stream, connection, delta, secrets_of
-from tests.support.authority import Authority, Identification
+from tests.mesh.listeners import CALLER, POOL_ID, TOKEN, Certificates, configuration, metric, serving
+from tests.mesh.secret_streams import Stream, connection, delta, secrets_of
 
 from tokend_server import app
-from tokend_server.app import Service
-from tokend_server.config import Config
 from tokend_server.errors import ConfigError
 
-POOL_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000a"
-CALLER = "spiffe://acme.internal/ns/shop/sa/checkout"
-TOKEN = "token"
 A_DAY = 86_400
-
-
-def configuration(directory: Path, **sds: Any) -> Config:  # noqa: ANN401 - settings
-    pool = {"developer_provider_name": "login.example", "signing_algorithm": "ES256"}
-    everything = {"callers": ["**"], "pools": ["*"], "operations": ["*"]}
-    return Config.model_validate(
-        {
-            "data_dir": directory,
-            "grpc": {"listen": ["127.0.0.1:0"], "threads": 2, "drain_grace_seconds": 5},
-            "issuer": {"listen": "127.0.0.1:0"},
-            "ops": {"listen": "127.0.0.1:0"},
-            "policy": {"everything": everything},
-            "sds": {
-                "listen": ["127.0.0.1:0"],
-                "tokens": {TOKEN: {"identity_pool_id": POOL_ID, "user": "batch"}},
-                **sds,
-            },
-            "pools": {POOL_ID: pool},
-        }
-    )
-
-
-@contextmanager
-def serving(config: Config, clock: FakeClock | None = None) -> Iterator[Service]:
-    service = app.start(config, clock)
-    try:
-        yield service
-    finally:
-        service.stop()
-
-
-class Certificates:
-    """Files of a listener with mutual TLS, and a client's certificate."""
-
-    def __init__(self, directory: Path) -> None:
-        names = ("tls_certificate_file", "tls_private_key_file", "tls_client_ca_file")
-        self._files = {name: directory / name for name in names}
-        self.settings: dict[str, Any] = {"identify_by": ["mutual_tls"], **self._files}
-        self.renew()
-
-    def renew(self) -> None:
-        """Writes files of other authorities; the client's certificate is of the new one."""
-        self._servers, clients = Authority("servers"), Authority("clients")
-        server = self._servers.server("127.0.0.1")
-        self.client = clients.client(uris=[CALLER])
-        contents = (server.certificate, server.private_key, clients.certificate)
-        for path, content in zip(self._files.values(), contents, strict=True):
-            path.write_bytes(content)
-
-    @contextmanager
-    def connection(self, address: str, client: Identification | None) -> Iterator[grpc.Channel]:
-        shown = (client.private_key, client.certificate) if client else (None, None)
-        credentials = grpc.ssl_channel_credentials(self._servers.certificate, *shown)
-        with grpc.secure_channel(address, credentials, OPTIONS) as channel:
-            yield channel
 
 
 @pytest.fixture
@@ -160,7 +97,7 @@ def test_a_caller_has_no_more_streams_than_its_limit(tmp_path: Path) -> None:
                 two.ask(delta(TOKEN))
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert not one.call.done()
-        while gauge(service, "tokend_sds_streams"):
+        while metric(service, "tokend_sds_streams"):
             time.sleep(0.05)  # the server gives no event to await
         with connection(service.sds_addresses[0]) as other, Stream(other, "DeltaSecrets") as three:
             assert secrets_of(three.ask(delta(TOKEN)))
@@ -170,12 +107,6 @@ def test_a_taken_address_is_a_mistake_of_the_configuration(tmp_path: Path) -> No
     with serving(configuration(tmp_path)) as service, pytest.raises(ConfigError) as caught:
         app.start(configuration(tmp_path, listen=[service.sds_addresses[0]]))
     assert "sds.listen: cannot listen on" in str(caught.value.problems)
-
-
-def gauge(service: Service, name: str) -> float:
-    text = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
-    (line,) = [each for each in text.splitlines() if each.startswith(f"{name} ")]
-    return float(line.split()[1])
 
 
 def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
@@ -189,7 +120,7 @@ def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
         before = secrets_of(stream.ask(delta(TOKEN)))[TOKEN]
         database.rename(tmp_path / "away.db")
         clock.advance(300)
-        while not gauge(service, "tokend_sds_tokens_late"):
+        while not metric(service, "tokend_sds_tokens_late"):
             time.sleep(0.05)  # another thread gives no event to await
         (tmp_path / "away.db").rename(database)
         clock.advance(60)

@@ -10,9 +10,8 @@ import grpc
 import httpx
 import jwt
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.clock import FakeClock
+from tests.mesh.listeners import metric
 from tests.mesh.secret_streams import Stream, connection, delta, fetch, secrets_of, world
 
 from tokend_server import app
@@ -102,12 +101,6 @@ def test_a_caller_gets_its_own_token(channel: grpc.Channel, method: str, request
     with Stream(channel, method, authorization()) as stream:
         token = secrets_of(stream.ask(request_for(OWN)))[OWN]
     assert claims(token)["amr"][-1] == f"{PROVIDER}:{POOL_ID}:key:cart"  # type: ignore[index]
-
-
-def metric(service: Service, name: str, **labels: str) -> float:
-    text = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
-    found = [each for family in text_string_to_metric_families(text) for each in family.samples if each.name == name]
-    return sum(each.value for each in found if labels.items() <= each.labels.items())
 
 
 def audit_entries(directory: Path) -> list[dict[str, Any]]:
@@ -266,13 +259,6 @@ def test_no_secret_is_in_a_line_of_the_audit_log(channel: grpc.Channel, director
     text = (directory / "audit.jsonl").read_text()
     assert token not in text
     assert KEYS["cart"].reveal() not in text
-
-
-def test_health_is_told(channel: grpc.Channel) -> None:
-    health: Any = health_pb2_grpc.HealthStub(channel)
-    for name in ("", "envoy.service.secret.v3.SecretDiscoveryService"):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=name))
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_a_stop_ends_streams_in_good_order(tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ class GuardedListener:
     def __init__(self, undo: ExitStack, by: str = "glance", most: int = MOST) -> None:
         self.clock = FakeClock()
         self.ended = 0
-        self.guard = ConnectionGuard(most, 8192, self._count, self.clock)
+        self.guard = ConnectionGuard(8192, self._count, self.clock)
         self.look: Callable[[], bool] = getattr(self.guard, by)
         self._undo = undo
         self._listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port: int = self._listener.getsockname()[1]
-        self.guard.watch([self.port])
+        self.guard.watch(self.port, most)
 
     def _count(self) -> None:
         self.ended += 1

@@ -21,6 +21,7 @@ from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, Grpc, Pool
 from tokend_server.mesh.build import Mesh
 from tokend_server.metrics import Metrics
+from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.server import SERVICE_NAME, GrpcServer
 
@@ -136,7 +137,9 @@ def grpc_service(
     access = build_access_control(whole, metrics, clock)
     mesh = Mesh(whole, lambda _pool, _key_id: True, metrics, clock)
     service = DeveloperIdentityService(dict.fromkeys(POOL_IDS, engine), access.policy, clock, mesh.forget)
-    server = GrpcServer(config, service, access, metrics, clock, guests=mesh.services(service))
+    guard = ConnectionGuard(config.max_metadata_bytes, metrics.connections_ended.inc, clock)
+    server = GrpcServer(config, service, access, guard, metrics, clock, guests=mesh.services(service))
+    guard.start()
     server.start()
     try:
         with insecure_channel(server.addresses[0]) as channel:
@@ -144,6 +147,7 @@ def grpc_service(
             yield GrpcService(server.addresses[0], server, engine, metrics.registry, channel, stub)
     finally:
         server.stop(0)
+        guard.stop()
         access.close_audit_log()
 
 

@@ -49,7 +49,9 @@ class Sds(AddressGuard):
     max_streams_of_caller: int | None = Field(
         None, ge=1, le=1_000_000, description="Streams at once of one caller; default `sds.max_streams`"
     )
-    max_connections: int = Field(5000, ge=1, le=1_000_000, description="Most connections to an address")
+    max_connections: int = Field(
+        5000, ge=1, le=1_000_000, description="Most connections to an address; an eighth of them is kept for newcomers"
+    )
     max_connection_age_seconds: int = Field(
         3600, ge=1, le=86_400, description="Age at which a connection is asked to end, and ends 10 seconds later"
     )

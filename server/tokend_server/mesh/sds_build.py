@@ -10,9 +10,11 @@ from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock
 from tokend_server.config import Config, SdsToken
 from tokend_server.errors import ConfigError
+from tokend_server.mesh.async_calls import around_calls
 from tokend_server.mesh.extra import extra_problems
 from tokend_server.mesh.pushed_tokens import PushedTokens, TokenSecret
 from tokend_server.mesh.reused_tokens import TokenSource, issuing_each
+from tokend_server.mesh.sds_health import SdsHealth
 from tokend_server.mesh.sds_server import TICK, EventLoop, SdsServer
 from tokend_server.mesh.sds_service import SdsService
 from tokend_server.mesh.secret_stream import variants
@@ -24,8 +26,9 @@ from tokend_server.mesh.wanted_token import WantedToken
 from tokend_server.mesh.xds import Receipt
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet, Secret
+from tokend_server.rpc.connection_guard import ConnectionGuard
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
-from tokend_server.rpc.interceptors.metrics import Recorder
+from tokend_server.rpc.interceptors.metrics import Recorder, counting_unknown_methods
 
 
 class Keys(Protocol):
@@ -55,6 +58,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
     config: Config,
     operations: DeveloperIdentityService,
     access: AccessControl,
+    guard: ConnectionGuard,
     published: Published,
     metrics: Metrics,
     clock: Clock,
@@ -66,6 +70,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
         config: The configuration.
         operations: What issues tokens.
         access: What stands before it.
+        guard: Watches the connections of gRPC listeners.
         published: The keys of local pools.
         metrics: Where streams and tokens are counted.
         clock: The time.
@@ -106,6 +111,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
         keys = KeySetSecret(settings.key_set, contents, loop.wake_later, random.random)
     local = published.local_keys
     secrets = Secrets(tokens, keys, lambda: local.key_set().jwks if local else b"")
+    around = around_calls(lambda method: Recorder(method, metrics), clock)
     service = SdsService(
         variants(messages),
         messages,
@@ -115,13 +121,17 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
             settings.max_streams_of_caller or settings.max_streams,
             metrics.calls_refused.labels("sds_streams").inc,
         ),
-        run=loop.run,
-        recorder=lambda method: Recorder(method, metrics),
+        around=around,
         on_receipt=lambda receipt: receipts[receipt].inc() if receipt in receipts else None,
         clock=clock,
     )
     metrics.watch_streams_of_secrets(lambda: service.streams, lambda: tokens.late)
-    return (SdsServer(settings, config.grpc, loop, service, secrets, access, metrics, clock, tick),)
+    most_watches = settings.max_connections
+    health = SdsHealth(StreamPlaces(most_watches, most_watches, lambda: None), around)
+    unknown = counting_unknown_methods(metrics)
+    return (
+        SdsServer(settings, config.grpc, loop, service, health, secrets, access, guard, metrics, unknown, clock, tick),
+    )
 
 
 _OUTCOMES: Mapping[bool, str] = {True: "issued", False: "failed"}

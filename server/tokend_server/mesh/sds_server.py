@@ -3,23 +3,28 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tokend_server.access.build import AccessControl
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Grpc, Listener, Sds
 from tokend_server.failures import described_without_message
-from tokend_server.mesh.sds_messages import SERVICE
+from tokend_server.mesh.async_calls import AsyncBehavior
+from tokend_server.mesh.entrance import Entrance
+from tokend_server.mesh.sds_health import SdsHealth
 from tokend_server.mesh.sds_service import SdsService
 from tokend_server.mesh.secrets_watch import Secrets
-from tokend_server.mesh.stream_calls import identifying_streams
+from tokend_server.mesh.stream_calls import shown_by
+from tokend_server.mesh.stream_places import StreamPlaces
 from tokend_server.metrics import Metrics
+from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
+from tokend_server.rpc.interceptors.layers import Method, OtherMethods
+from tokend_server.rpc.policy import Rule, rules
 from tokend_server.rpc.ports import Ports, client_certificates
 from tokend_server.rpc.readiness import Reach
 from tokend_server.rpc.server import server_options
@@ -30,6 +35,9 @@ _Result = TypeVar("_Result")
 
 #: Streams on one connection: an Envoy has one for each of its secrets.
 _STREAMS_OF_CONNECTION = 1000
+
+#: Callers that are being named at once: beyond that, newcomers are refused to those who have their share.
+_MOST_UNNAMED = 1000
 
 #: Seconds between two looks at what is due.
 TICK = 0.5
@@ -89,9 +97,12 @@ class SdsServer:
         grpc_config: What connections are held to on every gRPC listener.
         loop: Where all of it runs.
         service: What it serves.
+        health: Says whether calls are welcome.
         secrets: What falls due.
         access: What stands before it.
-        metrics: Where the state of TLS files is shown.
+        guard: Watches its connections once the server is made.
+        metrics: Where the state of TLS files is shown, and what is refused counted.
+        count_unknown: Called for each call of a method that does not exist.
         clock: The time.
         tick: Seconds between two looks at what is due.
 
@@ -105,9 +116,12 @@ class SdsServer:
         grpc_config: Grpc,
         loop: EventLoop,
         service: SdsService,
+        health: SdsHealth,
         secrets: Secrets,
         access: AccessControl,
+        guard: ConnectionGuard,
         metrics: Metrics,
+        count_unknown: Callable[[], None],
         clock: Clock,
         tick: float = TICK,
     ) -> None:
@@ -115,8 +129,13 @@ class SdsServer:
         self._grpc = grpc_config
         self._loop = loop
         self._service = service
+        self._health = health
         self._secrets = secrets
         self._access = access
+        self._guard = guard
+        self._count_unknown = count_unknown
+        refused = metrics.calls_refused.labels("sds_streams").inc
+        self._unnamed = StreamPlaces(_MOST_UNNAMED, _MOST_UNNAMED, refused)
         self._ports = Ports("sds", metrics)
         self._clock = clock
         self._tick = tick
@@ -135,9 +154,7 @@ class SdsServer:
 
     def set_serving(self, serving: bool, /) -> None:  # noqa: FBT001 - as readiness tells it
         """Says by grpc.health.v1 whether calls are welcome."""
-        status = health_pb2.HealthCheckResponse
-        value = status.SERVING if serving else status.NOT_SERVING
-        self._loop.tell(lambda: self._health.say(value))
+        self._loop.tell(lambda: self._health.tell(serving=serving))
 
     def look_at_files(self) -> None:
         """Takes up TLS files that have changed, as new connections do."""
@@ -145,7 +162,7 @@ class SdsServer:
 
     def announce_shutdown(self) -> None:
         """Says by grpc.health.v1 that calls are not welcome any more, for good."""
-        self._loop.tell(self._health.end)
+        self._loop.tell(self._health.enter_graceful_shutdown)
 
     def reaches(self) -> Sequence[Reach]:
         """How long the loop has not come to do its work, for each address."""
@@ -160,7 +177,6 @@ class SdsServer:
             self._loop.stop()
 
     async def _open(self) -> tuple[str, ...]:
-        self._health = _Health()
         return tuple([self._listen(listener) for listener in self._config.guarded])
 
     def _listen(self, listener: Listener) -> str:
@@ -173,15 +189,44 @@ class SdsServer:
             }
         )
         server = grpc.aio.server(options=server_options(held_to))
-        handlers = self._service.handlers(
-            lambda method: identifying_streams(
-                method, listener, self._access, certificates, self._grpc.max_metadata_bytes, self._clock
+        entrance = Entrance(
+            listener,
+            self._rules(),
+            self._access,
+            certificates,
+            self._guard,
+            self._unnamed,
+            self._loop.run,
+            self._grpc.max_metadata_bytes,
+            self._clock,
+        )
+        server.add_generic_rpc_handlers(
+            (
+                self._service.handlers(entrance),
+                self._health.handlers(entrance),
+                OtherMethods(self._unknown_method(entrance), {}),
             )
         )
-        server.add_generic_rpc_handlers((handlers,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._servers.append(server)
-        return self._ports.open(server, listener, certificates).listen
+        opened = self._ports.open(server, listener, certificates)
+        if is_guarded(listener):
+            self._guard.watch(opened.port, self._config.max_connections)
+        return opened.listen
+
+    def _rules(self) -> Mapping[Method, Rule]:
+        of_health = rules(self._grpc)
+        return {
+            **dict.fromkeys(self._service.methods, Rule.IDENTITY),
+            **{method: of_health[method.path] for method in self._health.methods},
+        }
+
+    def _unknown_method(self, entrance: Entrance) -> AsyncBehavior:
+        async def not_found(_requests: object, context: Any) -> None:  # noqa: ANN401 - grpcio's own class is private
+            entrance.arrive(shown_by(context))
+            self._count_unknown()
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+        return not_found
 
     async def _start(self) -> None:
         for server in self._servers:
@@ -200,36 +245,12 @@ class SdsServer:
 
     async def _stop(self, grace: float) -> None:
         self._service.end_streams()
+        self._health.end_watches()
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
         if self._ticking:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
         await self._secrets.tokens.stop()
-
-
-class _Health(health_pb2_grpc.HealthServicer):
-    """Answers for the listeners, and has no watches: they would be streams without a bound."""
-
-    def __init__(self) -> None:
-        self._status: Any = health_pb2.HealthCheckResponse.NOT_SERVING
-        self._is_final = False
-
-    def say(self, status: Any) -> None:  # noqa: ANN401 - a value of ServingStatus
-        if not self._is_final:
-            self._status = status
-
-    def end(self) -> None:
-        self._is_final = True
-        self._status = health_pb2.HealthCheckResponse.NOT_SERVING
-
-    async def Check(  # noqa: N802 - the contract's name
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: Any,  # noqa: ANN401 - as above
-    ) -> health_pb2.HealthCheckResponse:
-        if request.service not in {"", SERVICE}:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "")
-        return health_pb2.HealthCheckResponse(status=self._status)
 
 
 def _log_defect(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -54,23 +54,32 @@ class Shown:
         return _PATIENCE
 
 
+def shown_by(context: Any) -> Shown:  # noqa: ANN401 - grpcio's own class is private
+    """What a context of grpcio shows."""
+    metadata = tuple((key, value) for key, value in context.invocation_metadata())
+    return Shown(context.peer(), metadata, context.auth_context())
+
+
 #: Names the caller of a stream; raises `TokendError` where it may not go on.
 Identify: TypeAlias = Callable[[Shown], Call]
 
 
 def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
     method: Method,
+    rule: Rule,
     listener: Listener,
     access: AccessControl,
     certificates: ClientCertificates | None,
+    learn: Callable[[Call], None],
     most_metadata_bytes: int,
     clock: Clock,
 ) -> tuple[Identify, Identify]:
     """What names the callers of a method's streams, and what makes sure later that one is still the caller.
 
-    Both block. The former counts as a call of the caller's.
+    Both block where the rule asks for an identity. The former counts as a call of the caller's. `learn` takes each call
+    whose caller is named.
     """
-    rules = {method.path: Rule.IDENTITY}
+    rules = {method.path: rule}
     named: list[Layer] = [
         beginning(
             UniqueIds(os.urandom),
@@ -82,6 +91,7 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
         checking(
             limiting_metadata(most_metadata_bytes),
             identifying(access.authenticators(listener), rules, certificates),
+            lambda _method: lambda call, _context: learn(call),
         ),
     ]
     first = _layered(method, [*named, limiting(access.limits)], lambda _request, _context: current_call())

@@ -1,7 +1,8 @@
 """How many streams there are, and whose: none keeps the others out."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tokend_server.errors import TooManyRequests
 
@@ -28,12 +29,21 @@ class StreamPlaces:
         self._of: Counter[str] = Counter()
         self.taken = 0
 
-    def take(self, party: str) -> None:
-        """Takes a place.
+    @contextmanager
+    def taken_by(self, party: str) -> Iterator[None]:
+        """A block that has a place.
 
         Raises:
             TooManyRequests: There is none for the party.
         """
+        self.take(party)
+        try:
+            yield
+        finally:
+            self.give_back(party)
+
+    def take(self, party: str) -> None:
+        """Takes a place; raises as `taken_by`."""
         share = max(1, self._most // max(1, len(self._of)))
         if self._of[party] >= (self._most_of_party if self.taken < self._most else min(share, self._most_of_party)):
             self._on_refusal()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from itertools import islice
 
 from tokend_server.clock import Clock
+from tokend_server.config import Listener
 from tokend_server.rpc.peers import Lines, host_of, is_address, is_loopback
 from tokend_server.rpc.sockets import Connection, Sockets, end, silent_for
 from tokend_server.rpc.strangers import Strangers
@@ -59,21 +60,19 @@ class ConnectionGuard:
     them, connections whose caller is not known long before others.
 
     Args:
-        most: How many connections a listener may have.
         most_metadata: How many bytes of metadata a call may have.
         on_end: Called for each connection that was ended.
         clock: The time.
     """
 
-    def __init__(self, most: int, most_metadata: int, on_end: Callable[[], None], clock: Clock) -> None:
-        self._most = most
+    def __init__(self, most_metadata: int, on_end: Callable[[], None], clock: Clock) -> None:
         self._most_fields = most_metadata // _LEAST_FIELD
         self._lines = Lines()
         self._on_end = on_end
         self._clock = clock
         self._strangers = Strangers(_STRANGERS_CALLS, _STRANGERS_BURST, self._bar, clock)
         self._sockets = Sockets(clock.monotonic)
-        self._ports: Counter[int] = Counter()
+        self._most_at: Counter[int] = Counter()
         self._ended: frozenset[int] = frozenset()
         self._barred: dict[str, float] = {}
         self._offences: dict[str, int] = {}
@@ -86,9 +85,9 @@ class ConnectionGuard:
         self._alarm = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="grpc-connections", daemon=True)
 
-    def watch(self, ports: Iterable[int]) -> None:
-        """Takes note of the ports of listeners whose connections are not shared by callers."""
-        self._ports = Counter(ports)
+    def watch(self, port: int, most: int) -> None:
+        """Takes note of a listener, by its port and how many connections it may have; before `start`."""
+        self._most_at[port] += most
 
     def start(self) -> None:
         """Begins to look by itself."""
@@ -162,19 +161,17 @@ class ConnectionGuard:
     def _is_crowded(self) -> bool:
         """Whether connections take the room that is kept for newcomers."""
         counts = Counter([each.port for each in self._sockets.connections])
-        return any(
-            counts[port] > _most_before(listeners * self._most, _ROOM) for port, listeners in self._ports.items()
-        )
+        return any(counts[port] > _most_before(most, _ROOM) for port, most in self._most_at.items())
 
     def _look(self, barred: Sequence[str]) -> bool:
         connections = self._connections()
         if barred != self._filtered:
-            self._sockets.filter(self._ports, barred)
+            self._sockets.filter(self._most_at, barred)
             self._filtered = barred
         leaving = [each for each in connections if barred and self._is_stranger_of(barred, each)]
-        for port, listeners in self._ports.items():
+        for port, most in self._most_at.items():
             here = [each for each in connections if each.port == port]
-            leaving += self._surplus(here, listeners * self._most)
+            leaving += self._surplus(here, most)
         self._end(leaving)
         return not (leaving or barred)
 
@@ -221,7 +218,7 @@ class ConnectionGuard:
             self._lines.keep(peers)
             self._strangers.keep(peers)
         self._ended &= {each.number for each in connections}
-        return [each for each in connections if each.port in self._ports and each.number not in self._ended]
+        return [each for each in connections if each.port in self._most_at and each.number not in self._ended]
 
     def _is_stranger_of(self, hosts: Container[str], connection: Connection) -> bool:
         return host_of(connection.peer) in hosts and not self._lines.knows(connection.peer)
@@ -248,6 +245,11 @@ class ConnectionGuard:
         if self._lines.knows(connection.peer):
             return silent_for(connection) >= _SILENCE
         return not is_last or self._clock.monotonic() - connection.since >= _INTRODUCTION
+
+
+def is_guarded(listener: Listener) -> bool:
+    """Whether a guard can watch it: each of its connections has one caller only."""
+    return not (listener.is_unix_socket or listener.has_shared_connections)
 
 
 def _most_before(most: int, room: float) -> int:

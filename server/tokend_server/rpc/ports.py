@@ -40,6 +40,11 @@ class Opened(NamedTuple):
     listen: str
     reachable: str
 
+    @property
+    def port(self) -> int:
+        """The port of what is no unix socket."""
+        return int(self.listen.rpartition(":")[2])
+
 
 class Ports:
     """Opens the ports of a section of the configuration.

@@ -20,7 +20,7 @@ from tokend_server.clock import Clock
 from tokend_server.config import Grpc, Listener
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
-from tokend_server.rpc.connection_guard import ConnectionGuard
+from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.grpc_internals import CallPool
 from tokend_server.rpc.guest_service import GuestService, operations_by_path, pool_of
@@ -75,6 +75,7 @@ class GrpcServer:
         config: Addresses and limits.
         service: The developer-identity operations.
         access: What stands before it.
+        guard: Watches its connections once the server is made.
         metrics: Where calls are counted.
         clock: What they are timed with.
         tracing: What traces them.
@@ -89,6 +90,7 @@ class GrpcServer:
         config: Grpc,
         service: DeveloperIdentityService,
         access: AccessControl,
+        guard: ConnectionGuard,
         metrics: Metrics,
         clock: Clock,
         tracing: Tracing = UNTRACED,
@@ -96,9 +98,7 @@ class GrpcServer:
     ) -> None:
         self._config = config
         self._metrics = metrics
-        self._guard = ConnectionGuard(
-            config.max_connections, config.max_metadata_bytes, metrics.connections_ended.inc, clock
-        )
+        self._guard = guard
         self._servers: list[grpc.Server] = []
         # A server whose thread could not begin would never end either.
         self._started: list[grpc.Server] = []
@@ -149,16 +149,16 @@ class GrpcServer:
                     names = [each.full_name for each in services]
                     reflection.enable_server_reflection(names, methods, pool_of(services) if guests else None)
                 self._servers.append(server)
-                targets.append(self._target(server, listener, self._ports.open(server, listener, certificates)))
+                opened = self._ports.open(server, listener, certificates)
+                if is_guarded(listener):
+                    guard.watch(opened.port, config.max_connections)
+                targets.append(self._target(server, listener, opened))
             undo.pop_all()
         self.addresses = tuple(target.listen for target in targets)
         self._targets = targets
 
     def start(self) -> None:
         """Begins to serve."""
-        guarded = zip(self.addresses, self._config.guarded, strict=True)
-        self._guard.watch(int(address.rpartition(":")[2]) for address, listener in guarded if _is_guarded(listener))
-        self._guard.start()
         for server in self._servers:
             server.start()
             self._started.append(server)
@@ -191,7 +191,6 @@ class GrpcServer:
         self._health.end_watches()
         for wait in [_begin_to_stop(server, grace) for server in self._started]:
             wait()
-        self._guard.stop()
         self._message_wait.stop()
         self._threads.shutdown()
         self._private.close()
@@ -210,7 +209,7 @@ class GrpcServer:
         return cast("grpc.Server", registry)  # generated code uses the two methods of it that a registry has
 
     def _in_line(self, listener: Listener, threads: WorkerPool) -> CallPool:
-        if not _is_guarded(listener):
+        if not is_guarded(listener):
             return threads
         line_of = self._guard.line_of if listener.identify_by else self._guard.line_of_anonymous
         return ListenerThreads(threads, line_of, self._guard.abandoned)
@@ -271,15 +270,10 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
             refusing_excess(threads, metrics.calls_refused.labels("server_calls").inc),
             limiting_metadata(config.max_metadata_bytes),
             identifying(access.authenticators(listener), by_path, certificates),
-            *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if _is_guarded(listener) else []),
+            *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if is_guarded(listener) else []),
         ),
         *([limiting(access.limits)] if listener.identify_by else []),
     ]
-
-
-def _is_guarded(listener: Listener) -> bool:
-    """Whether each of its connections has one caller only."""
-    return not (listener.is_unix_socket or listener.has_shared_connections)
 
 
 def _pause(config: Grpc, listener: Listener) -> float:

@@ -179,7 +179,7 @@ def _deserializing(behavior: Behavior, deserialize: _Deserialize | None) -> Beha
 
     @wraps(behavior)
     def deserializing(serialized: bytes, *context: Any) -> Any:  # noqa: ANN401 - as grpc calls it
-        return behavior(_deserialized(serialized, deserialize), *context)
+        return behavior(deserialized(serialized, deserialize), *context)
 
     return deserializing
 
@@ -191,12 +191,17 @@ def _deserializing_each(behavior: Behavior, deserialize: _Deserialize | None) ->
 
     @wraps(behavior)
     def deserializing(messages: Iterable[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
-        return behavior((_deserialized(message, deserialize) for message in messages), context)
+        return behavior((deserialized(message, deserialize) for message in messages), context)
 
     return deserializing
 
 
-def _deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa: ANN401 - a message of whatever type
+def deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa: ANN401 - a message of whatever type
+    """A message of a client's.
+
+    Raises:
+        ValidationFailed: It is none of its type.
+    """
     try:
         return deserialize(serialized)
     except DecodeError:

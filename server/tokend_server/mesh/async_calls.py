@@ -1,0 +1,59 @@
+"""Calls of grpcio's asyncio server: counted, timed, and ended with the statuses of the contract."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+
+from tokend_server.clock import Clock
+from tokend_server.errors import TokendError
+from tokend_server.failures import log_defect, log_failure
+from tokend_server.rpc.interceptors.layers import Method
+from tokend_server.rpc.interceptors.metrics import Recorder
+from tokend_server.rpc.status import internal_status, to_status
+
+#: What answers a call: takes the request, or what yields requests, and the context, as grpcio calls it.
+AsyncBehavior: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
+
+#: Puts what all calls of a method have around its behavior.
+Around: TypeAlias = Callable[[Method, AsyncBehavior], AsyncBehavior]
+
+
+def around_calls(recorder: Callable[[Method], Recorder], clock: Clock) -> Around:
+    """What counts and times calls, and gives what goes wrong its status.
+
+    Args:
+        recorder: The series of a method.
+        clock: The time.
+    """
+
+    def around(method: Method, serve: AsyncBehavior) -> AsyncBehavior:
+        records = recorder(method)
+
+        async def answered(request: Any, context: Any) -> Any:  # noqa: ANN401 - as grpcio calls it
+            records.count_started(1)
+            began = clock.monotonic()
+            code = grpc.StatusCode.CANCELLED
+            try:
+                response = await serve(request, context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets no more than its status
+                status = _status(method, error)
+                code = status.code
+                await context.abort(status.code, status.details, status.trailing_metadata)
+            else:
+                code = grpc.StatusCode.CANCELLED if context.cancelled() else grpc.StatusCode.OK
+                return response
+            finally:
+                records.finish(code, clock.monotonic() - began)
+
+        return answered
+
+    return around
+
+
+def _status(method: Method, error: Exception) -> Any:  # noqa: ANN401 - grpc.Status has no fields in the stubs
+    if isinstance(error, TokendError):
+        log_failure(method.name, error)
+        return to_status(error)
+    log_defect(method.name, error, "")
+    return internal_status("")

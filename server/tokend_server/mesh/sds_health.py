@@ -1,0 +1,124 @@
+"""grpc.health.v1 on the listeners of secrets, in one event loop."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+
+from tokend_server.mesh.async_calls import Around
+from tokend_server.mesh.entrance import Entrance
+from tokend_server.mesh.sds_messages import SERVICE
+from tokend_server.mesh.stream_calls import shown_by
+from tokend_server.mesh.stream_places import StreamPlaces
+from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.interceptors.layers import Method, deserialized
+
+CHECK = Method(health.SERVICE_NAME, "Check", "unary")
+LIST = Method(health.SERVICE_NAME, "List", "unary")
+WATCH = Method(health.SERVICE_NAME, "Watch", "server_stream")
+
+_NAMES = ("", SERVICE)
+_STATUS = health_pb2.HealthCheckResponse
+
+
+class SdsHealth:
+    """Answers for the listeners as a whole and for their service; from within the loop alone.
+
+    Args:
+        places: For watches.
+        around: What all calls have around them.
+    """
+
+    methods = (CHECK, LIST, WATCH)
+
+    def __init__(self, places: StreamPlaces, around: Around) -> None:
+        self._places = places
+        self._around = around
+        self._status: Any = _STATUS.NOT_SERVING
+        self._is_final = False
+        self._ends = False
+        self._news: set[asyncio.Event] = set()
+
+    def handlers(self, entrance: Entrance) -> grpc.GenericRpcHandler:
+        """The handlers for one listener."""
+        check, list_all, watch = (
+            self._around(method, partial(behavior, entrance))
+            for method, behavior in ((CHECK, self._check), (LIST, self._list), (WATCH, self._watch))
+        )
+        made: dict[str, Any] = {
+            CHECK.name: grpc.unary_unary_rpc_method_handler(check, None, _written),
+            LIST.name: grpc.unary_unary_rpc_method_handler(list_all, None, _written),
+            WATCH.name: grpc.unary_stream_rpc_method_handler(watch, None, _written),
+        }
+        return grpc.method_handlers_generic_handler(health.SERVICE_NAME, made)
+
+    def tell(self, *, serving: bool) -> None:
+        """Says whether calls are welcome, to watches too if that is news."""
+        if not self._is_final:
+            self._tell(_STATUS.SERVING if serving else _STATUS.NOT_SERVING)
+
+    def enter_graceful_shutdown(self) -> None:
+        """Says that calls are not welcome any more, for good."""
+        self._is_final = True
+        self._tell(_STATUS.NOT_SERVING)
+
+    def end_watches(self) -> None:
+        """Ends all watches when they have sent their news."""
+        self._ends = True
+        self._wake()
+
+    def _tell(self, status: Any) -> None:  # noqa: ANN401 - a value of ServingStatus
+        self._status = status
+        self._wake()
+
+    def _wake(self) -> None:
+        for news in self._news:
+            news.set()
+
+    async def _check(self, entrance: Entrance, serialized: bytes, context: Any) -> Any:  # noqa: ANN401 - of grpcio's
+        await entrance.named(CHECK, shown_by(context))
+        if _service(serialized) in _NAMES:
+            return _STATUS(status=self._status)
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        return _STATUS()
+
+    async def _list(self, entrance: Entrance, _serialized: bytes, context: Any) -> Any:  # noqa: ANN401 - as above
+        await entrance.named(LIST, shown_by(context))
+        status = _STATUS(status=self._status)
+        return health_pb2.HealthListResponse(statuses=dict.fromkeys(_NAMES, status))  # type: ignore[attr-defined] # the stubs lack it
+
+    async def _watch(self, entrance: Entrance, serialized: bytes, context: Any) -> None:  # noqa: ANN401 - as above
+        call = await entrance.named(WATCH, shown_by(context))
+        is_known = _service(serialized) in _NAMES
+        news = asyncio.Event()
+        with self._places.taken_by(call.source if call.caller == ANONYMOUS else call.caller):
+            self._news.add(news)
+            try:
+                await self._send_each(news, is_known, context)
+            finally:
+                self._news.discard(news)
+
+    async def _send_each(self, news: asyncio.Event, is_known: bool, context: Any) -> None:  # noqa: ANN401, FBT001
+        sent = None
+        while True:
+            news.clear()
+            status = self._status if is_known else _STATUS.SERVICE_UNKNOWN
+            if status != sent:
+                await context.write(_STATUS(status=status))
+                sent = status
+            elif self._ends:
+                return
+            else:
+                await news.wait()
+
+
+def _service(serialized: bytes) -> str:
+    request: health_pb2.HealthCheckRequest = deserialized(serialized, health_pb2.HealthCheckRequest.FromString)
+    return request.service
+
+
+def _written(message: Any) -> bytes:  # noqa: ANN401 - any message
+    written: bytes = message.SerializeToString()
+    return written

@@ -1,0 +1,71 @@
+"""What guards the connections of the listeners of secrets, as of every gRPC listener."""
+
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.mesh.listeners import TOKEN, Certificates, configuration, metric, serving
+from tests.mesh.secret_streams import TIMEOUT, Stream, connection, delta, secrets_of
+from tests.support.grpc_service import failure
+from tests.support.raw_http2 import call
+
+from tokend_server.mesh.sds_messages import SERVICE
+from tokend_server.rpc.connection_guard import BAR
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors and the filter are Linux's")
+
+#: More than an accident has.
+MANY_FIELDS = [(f"x-{number:04}", "") for number in range(1025)]
+
+
+def test_strangers_take_no_room_from_those_who_are_known(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    config = configuration(tmp_path, **certificates.settings, max_connections=8)
+    with serving(config) as service, ExitStack() as strangers:
+        address = service.sds_addresses[0]
+        with certificates.connection(address, certificates.client) as channel, Stream(channel, "DeltaSecrets") as known:
+            known.acknowledge(known.ask(delta(TOKEN)))
+            while not metric(service, "tokend_connections_ended_total"):
+                strangers.enter_context(_connect(address))
+            with certificates.connection(address, certificates.client) as new, Stream(new, "DeltaSecrets") as newcomer:
+                assert secrets_of(newcomer.ask(delta(TOKEN)))
+            assert not known.call.done()
+
+
+def test_a_host_that_floods_with_metadata_is_barred(tmp_path: Path) -> None:
+    clock = FakeClock(time.time())
+    with serving(configuration(tmp_path), clock) as service:
+        address = service.sds_addresses[0]
+        assert call(address, f"/{SERVICE}/FetchSecrets", b"", MANY_FIELDS).reset
+        assert metric(service, "tokend_connections_ended_total") == 1
+        while _can_connect(address):
+            pass  # another thread gives no event to await
+        clock.advance(BAR)
+        with connection(address) as channel, Stream(channel, "DeltaSecrets") as stream:
+            assert secrets_of(stream.ask(delta(TOKEN)))
+
+
+def test_a_method_that_does_not_exist_is_counted(tmp_path: Path) -> None:
+    with serving(configuration(tmp_path)) as service, connection(service.sds_addresses[0]) as channel:
+        unknown: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/Nothing")
+        assert failure(lambda: unknown(b"", timeout=TIMEOUT)).code is grpc.StatusCode.UNIMPLEMENTED
+        assert metric(service, "grpc_server_handled_total", grpc_method="unknown", grpc_code="Unimplemented") == 1
+
+
+def _connect(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host, int(port)), TIMEOUT)
+
+
+def _can_connect(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 0.2).close()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""How callers of the listeners of secrets come in while others wait."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.fakes.clock import FakeClock
+
+from tokend_server.access.build import build_access_control
+from tokend_server.config import Config, Listener
+from tokend_server.errors import TooManyRequests
+from tokend_server.mesh.entrance import Entrance
+from tokend_server.mesh.stream_calls import Shown
+from tokend_server.mesh.stream_places import StreamPlaces
+from tokend_server.metrics import Metrics
+from tokend_server.model import ANONYMOUS
+from tokend_server.rpc.call import Call
+from tokend_server.rpc.connection_guard import ConnectionGuard
+from tokend_server.rpc.interceptors.layers import Method
+from tokend_server.rpc.policy import Rule
+
+NEEDS_NAME, NEEDS_NOTHING = Method("s", "Stream", "bidi_stream"), Method("h", "Check", "unary")
+RULES = {NEEDS_NAME: Rule.IDENTITY, NEEDS_NOTHING: Rule.NOTHING}
+
+
+class Guard(ConnectionGuard):
+    """One that remembers which calls were given up."""
+
+    def __init__(self) -> None:
+        super().__init__(8192, lambda: None, FakeClock())
+        self.given_up: list[str] = []
+
+    def abandoned(self, peer: str, line: str) -> bool:
+        self.given_up.append(peer)
+        return super().abandoned(peer, line)
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard()
+
+
+@pytest.fixture
+def entrance(guard: Guard) -> Entrance:
+    """An entrance with places for two calls, to whose threads nothing comes back."""
+    metrics, clock = Metrics(CollectorRegistry()), FakeClock()
+    access = build_access_control(Config(), metrics, clock)
+    listener = Listener(address="127.0.0.1:0")
+
+    async def never(_work: Callable[[], Call]) -> Call:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Entrance(listener, RULES, access, None, guard, StreamPlaces(2, 2, lambda: None), never, 8192, clock)
+
+
+def shown(peer: str) -> Shown:
+    return Shown(peer, (), {})
+
+
+async def waiting(entrance: Entrance, peer: str) -> "asyncio.Task[Call]":
+    """A call that has come as far as it comes."""
+    task = asyncio.create_task(entrance.named(NEEDS_NAME, shown(peer)))
+    await asyncio.sleep(0)
+    return task
+
+
+def test_what_needs_no_name_waits_for_none_that_are_being_named(entrance: Entrance) -> None:
+    async def scenario() -> Call:
+        held = [await waiting(entrance, "ipv4:10.0.0.1:1") for _ in range(2)]
+        call = await entrance.named(NEEDS_NOTHING, shown("ipv4:10.0.0.1:1"))
+        for each in held:
+            each.cancel()
+        return call
+
+    assert asyncio.run(scenario()).caller == ANONYMOUS
+
+
+def test_one_that_waits_to_be_named_keeps_no_other_out(entrance: Entrance) -> None:
+    async def scenario() -> None:
+        held = [await waiting(entrance, "ipv4:10.0.0.1:1") for _ in range(2)]
+        with pytest.raises(TooManyRequests):
+            await entrance.named(NEEDS_NAME, shown("ipv4:10.0.0.1:1"))
+        other = await waiting(entrance, "ipv4:10.0.0.2:1")
+        assert not other.done()
+        for each in (*held, other):
+            each.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_the_guard_hears_of_calls_that_are_given_up(entrance: Entrance, guard: Guard) -> None:
+    async def scenario() -> None:
+        held = await waiting(entrance, "ipv4:10.0.0.1:1")
+        held.cancel()
+        await asyncio.wait([held])
+
+    asyncio.run(scenario())
+    assert guard.given_up == ["ipv4:10.0.0.1:1"]
