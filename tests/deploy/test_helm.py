@@ -39,6 +39,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
         "serviceMonitor.enabled=false",
         "prometheusRule.enabled=false",
     ),
+    "with a listener of secrets": ("sds.enabled=true", "ports.sds=15012"),
     "placed": (
         "nodeSelector.a=b",
         "priorityClassName=high",
@@ -56,6 +57,10 @@ REFUSED: Mapping[str, str] = {
     "env[0].name=TOKEND_GRPC_LISTEN": "/env/0/name",
     "networkPolicy.callers=null": "/networkPolicy",
     "ports.grpc=443": "/ports/grpc",
+    "ports.sds=443": "/ports/sds",
+    "sds.enabled=yes": "/sds/enabled",
+    "env[0].name=TOKEND_SDS_LISTEN": "/env/0/name",
+    "networkPolicy.envoys=null": "/networkPolicy",
     "image.digest=latest": "/image/digest",
     "terminationGracePeriodSeconds=5": "/terminationGracePeriodSeconds",
 }
@@ -113,15 +118,39 @@ def test_without_values_the_chart_asks_for_a_configuration() -> None:
 
 
 def test_tokend_takes_the_configuration_as_the_pod_has_it(
-    plain: list[dict[str, Any]], pod: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = mounted(plain, pod, tmp_path)
+    checked = checked_as_the_pod_has_it(plain, tmp_path, monkeypatch)
+    assert checked == "ok: 1 pool(s), gRPC on 0.0.0.0:50051, store postgresql://db.example.internal/tokend\n"
+
+
+def test_tokend_takes_the_configuration_of_a_listener_of_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = yaml.safe_load(VALUES.read_text("utf-8"))
+    values["sds"] = {"enabled": True}
+    values["config"] += '[sds]\nkey_set = "keys"\nidentify_by = ["mutual_tls"]\n'
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    command = [str(helm()), "template", "tokend", str(CHART), "--values", str(tmp_path / "values.yaml")]
+    rendered = objects("\n".join(each for each in ended(command, CHART).stdout.splitlines() if "symbolic" not in each))
+    checked = checked_as_the_pod_has_it(rendered, tmp_path, monkeypatch)
+    assert checked.startswith("ok: 1 pool(s)")
+    (serving,) = [each for each in rendered if each["kind"] == "Service" and each["metadata"]["name"] == "tokend"]
+    assert {each["targetPort"] for each in serving["spec"]["ports"]} == {"grpc", "sds"}
+    allowed = of_kind(rendered, "NetworkPolicy")["spec"]["ingress"]
+    assert [each["port"] for rule in allowed for each in rule["ports"]] == ["grpc", "sds", "issuer", "ops"]
+
+
+def checked_as_the_pod_has_it(found: list[dict[str, Any]], directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `tokend check-config` says in the pod of a deployment."""
+    pod = of_kind(found, "Deployment")["spec"]["template"]["spec"]
+    files = mounted(found, pod, directory)
     (container,) = pod["containers"]
     for variable in container["env"]:
         monkeypatch.setenv(variable["name"], variable["value"].replace("/etc/tokend", str(files)))
     checked = CliRunner().invoke(check_config, ["--config", str(files / "tokend.toml")])
     assert checked.exit_code == 0, checked.output
-    assert checked.output == ("ok: 1 pool(s), gRPC on 0.0.0.0:50051, store postgresql://db.example.internal/tokend\n")
+    return checked.output
 
 
 def mounted(plain: list[dict[str, Any]], pod: dict[str, Any], root: Path) -> Path:

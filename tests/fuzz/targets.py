@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.fuzz import inputs
 from tests.fuzz.checks import check, check_login
 from tests.fuzz.inputs import Json, Make
+from tests.fuzz.sds import check_secret_stream, secret_stream
 from tests.fuzz.service import CANARY, DEVELOPER, GET, LOOKUP, MERGE, PROXY, SHOP_POOL, UNLINK, USERS, Rpc, Service
 from tests.fuzz.tokens import compact, edited
 from tests.unit.aws_json.requests import answer as answer_of_aws_json
@@ -130,4 +131,5 @@ TARGETS: Mapping[str, Target] = {
     "login-tokens": Target(inputs.login_token, _login_tokens),
     "forwarded": Target(inputs.forwarded, _forwarded),
     "aws-json": Target(inputs.aws_json, _aws_json),
+    "secret-streams": Target(secret_stream, check_secret_stream),
 }

@@ -10,7 +10,7 @@ from tests.fuzz.service import Service
 from tests.fuzz.targets import TARGETS
 
 #: Inputs for a target: some two seconds each.
-RUNS = {"forwarded": 20_000}
+RUNS = {"forwarded": 20_000, "secret-streams": 1000}
 
 
 @pytest.fixture(scope="module")

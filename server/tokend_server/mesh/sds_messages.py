@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from tokend_server.errors import FieldViolation, ValidationFailed
 from tokend_server.mesh.protos import EnvoyProtos
-from tokend_server.mesh.xds import DeltaRequest, DeltaResponse, Resource, WorldRequest, WorldResponse
+from tokend_server.mesh.xds import MOST_NAMES, DeltaRequest, DeltaResponse, Resource, WorldRequest, WorldResponse
 from tokend_server.model import IssuedToken
 
 SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
@@ -16,8 +16,8 @@ _DISCOVERY = "envoy.service.discovery.v3."
 _SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - the name of a message
 _TYPE_URL = f"type.googleapis.com/{_SECRET}"
 
-#: The most names in a request, and the longest of them: far beyond what one Envoy asks for.
-_MOST_NAMES, _LONGEST_NAME = 1000, 1024
+#: The longest name in a request.
+_LONGEST_NAME = 1024
 
 
 class SdsMessages:
@@ -121,7 +121,7 @@ def _check(message: Any, named: dict[str, tuple[str, ...]]) -> None:  # noqa: AN
 
 
 def _too_much(field: str, names: tuple[str, ...]) -> Iterable[FieldViolation]:
-    if len(names) > _MOST_NAMES:
-        yield FieldViolation(field, f"Member must have length less than or equal to {_MOST_NAMES}")
+    if len(names) > MOST_NAMES:
+        yield FieldViolation(field, f"Member must have length less than or equal to {MOST_NAMES}")
     if any(len(name) > _LONGEST_NAME for name in names):
         yield FieldViolation(f"{field}.member", f"Member must have length less than or equal to {_LONGEST_NAME}")

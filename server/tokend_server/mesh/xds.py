@@ -13,6 +13,11 @@ from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+from tokend_server.errors import FieldViolation, ValidationFailed
+
+#: The most names that a stream may subscribe to, far beyond what one Envoy asks for.
+MOST_NAMES = 1000
+
 #: A subscription to all that there is.
 WILDCARD = "*"
 
@@ -164,7 +169,11 @@ class Delta:
         return frozenset(self._names | self._all_names if self._is_wildcard else self._names)
 
     def receive(self, request: DeltaRequest) -> Receipt:
-        """Takes a request; its subscriptions count whichever response it is about."""
+        """Takes a request; its subscriptions count whichever response it is about.
+
+        Raises:
+            ValidationFailed: The stream would subscribe to too much.
+        """
         if self._is_wildcard is None:
             self._is_wildcard = not request.subscribe
             self._has = dict(request.initial_resource_versions)
@@ -173,6 +182,9 @@ class Delta:
         self._unsubscribe(request.unsubscribe)
         self._is_wildcard |= WILDCARD in request.subscribe
         self._names |= set(request.subscribe) - {WILDCARD}
+        if len(self._names) > MOST_NAMES:
+            text = f"A stream must subscribe to at most {MOST_NAMES} resources"
+            raise ValidationFailed([FieldViolation("resource_names_subscribe", text)])
         self._has = {name: version for name, version in self._has.items() if self._is_wildcard or name in self._names}
         return self._receipt(request)
 
