@@ -1,8 +1,9 @@
 """Fixtures that the tests share."""
 
 import faulthandler
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("any machine")
     if config.get_verbosity() < 0 and not hasattr(config, "workerinput"):
         config.pluginmanager.register(ProgressReporter(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Hides the tests themselves from the collector of garbage: to go through their 740,000 objects takes 0.6 s."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
