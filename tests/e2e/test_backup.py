@@ -12,7 +12,7 @@ from tests.e2e.test_cli import mode
 from tests.support.calls import Caller
 from tests.support.local_engine import LocalEngineUnderTest
 from tests.support.server_process import ServerProcess, write_config
-from tests.support.tokend import done, end, failed, refused, run, start
+from tests.support.tokend import done, failed, run
 
 from tokend_server.clock import Deadline, SystemClock
 
@@ -111,7 +111,7 @@ def test_a_killed_server_starts_again_with_its_log_and_not_without(tmp_path: Pat
     server.kill()
     kept = shutil.copytree(tmp_path, tmp_path / "kept")
     (tmp_path / "tokend.db-wal").unlink()
-    said = refused(end(start("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")))
+    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
     assert len(said.splitlines()) == 1
     assert f"{database} was in use, and its log {database}-wal is missing" in said
     for file in kept.glob("tokend.db*"):

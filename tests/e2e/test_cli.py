@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.grpc_service import PATIENCE
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
-from tests.support.tokend import Ended, done, end, failed, printed, refused, run, start
+from tests.support.tokend import Ended, done, end, failed, printed, run, start
 
 from tokend.v1.developer_identity_service_pb2 import (
     GetOpenIdTokenForDeveloperIdentityRequest,
@@ -223,12 +223,10 @@ def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
 
 
 def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
-    unprepared = start(
-        "serve", "--config", str(config), TOKEND_STORE_MIGRATE_ON_START="false", TOKEND_LOG_LEVEL="error"
-    )
+    switches = {"TOKEND_STORE_MIGRATE_ON_START": "false", "TOKEND_LOG_LEVEL": "error"}
+    said = failed("serve", "--config", str(config), **switches)
     assert (
-        refused(end(unprepared))
-        == "configuration: store: the schema lacks the migrations 0001, 0002, 0003, 0004; run `tokend migrate`\n"
+        said == "configuration: store: the schema lacks the migrations 0001, 0002, 0003, 0004; run `tokend migrate`\n"
     )
 
 
@@ -236,7 +234,7 @@ def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
     database = config.parent / "tokend.db"
     database.touch(mode=0o600)
     database.write_bytes(b"This is no database. " * 100)
-    said = refused(end(start("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")))
+    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
     assert said.startswith(
         f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is no SQLite "
     )
@@ -247,7 +245,7 @@ def test_serve_says_which_address_is_taken(section: str, config: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         variable = f"TOKEND_{section.upper()}_LISTEN"
-        said = refused(end(start("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})))
+        said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
     # gRPC's own library may have its say before.
     (line,) = [line for line in said.splitlines() if not line.startswith("E")]
     assert line.startswith(f"configuration: {section}.listen: cannot listen on {address}")

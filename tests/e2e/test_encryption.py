@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,7 +15,9 @@ import jwt
 import pytest
 import urllib3
 from tests.support.calls import Caller
+from tests.support.grpc_service import PATIENCE
 from tests.support.health import NOT_SERVING, SERVING, wait_for, watch_health
+from tests.support.preloaded import fork
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.tokend import done, failed, run
 
@@ -174,9 +174,9 @@ def test_a_rewrap_that_is_killed_loses_no_key_and_is_finished_by_another(
     before, kept = listed(clear), materials(tmp_path)
     path = key_file(tmp_path)
     config = configured(tmp_path, by_file(path))
-    command = [sys.executable, "-m", "tests.support.killed_rewrap", "keys", "rewrap", "--config", str(config)]
-    killed = subprocess.run(command, env={**os.environ, "KILLED": f"{where} {number}"}, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    words = ["keys", "rewrap", "--config", str(config)]
+    killed = fork("tests.support.killed_rewrap", words, os.environ | {"KILLED": f"{where} {number}"}, tmp_path)
+    assert killed.wait(PATIENCE) == -signal.SIGKILL
     rewrapped = number if where == "after" else number - 1
     assert [text in kept.values() for text in materials(tmp_path).values()].count(False) == rewrapped
     assert listed(clear) == before

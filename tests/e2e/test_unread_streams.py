@@ -2,8 +2,8 @@
 
 import fcntl
 import json
+import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +17,8 @@ import pytest
 from google.rpc.error_details_pb2 import ResourceInfo, RetryInfo
 from tests.support.calls import Caller
 from tests.support.grpc_service import failure
+from tests.support.ports import free_port
+from tests.support.preloaded import fork
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, STOP_TIMEOUT, write_config
 
 from tokend.v1.developer_identity_service_pb2 import LookupDeveloperIdentityRequest
@@ -28,7 +30,7 @@ PAGE = 4096
 CALLS = 60
 
 #: What a call may take on a busy machine; one that waits for a reader never ends.
-TIMEOUT = 30.0
+TIMEOUT = 120.0
 
 
 class Unread:
@@ -43,16 +45,16 @@ class Unread:
     developer_provider_name = DEVELOPER_PROVIDER
 
     def __init__(self, config: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe
+        self._out, out = os.pipe()
+        lines, err = os.pipe()
+        self._err = os.fdopen(lines, "rb")
+        for pipe in (out, err):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PAGE)
-        assert self.process.stderr
-        for line in self.process.stderr:
+        words = ["serve", "--config", str(config)]
+        self.process = fork("tokend_server", words, os.environ, Path.cwd(), err, out)
+        for pipe in (out, err):
+            os.close(pipe)
+        for line in self._err:
             if line.startswith(b"{") and (record := json.loads(line))["message"] == "serving":
                 self.endpoint, self._ops = record["grpc"][0], record["ops"]
                 break
@@ -77,8 +79,9 @@ class Unread:
         self.caller.close()
         if self.process.poll() is None:
             self.process.kill()
-        with self.process:  # closes the pipes
-            pass
+            self.process.wait(STOP_TIMEOUT)
+        self._err.close()
+        os.close(self._out)
 
 
 @pytest.fixture
@@ -124,7 +127,7 @@ def test_a_call_that_must_be_recorded_fails_without_a_reader(start: Callable[[st
 
 @pytest.mark.parametrize("closing_them", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_a_service_without_standard_streams_serves(closing_them: str, tmp_path: Path) -> None:
-    config, address = write_config(tmp_path), _free_address()
+    config, address = write_config(tmp_path), f"127.0.0.1:{free_port()}"
     config.write_text(config.read_text().replace('listen = ["127.0.0.1:0"]', f'listen = ["{address}"]'))
     command = f'exec "{sys.executable}" -m tokend_server serve --config "{config}" {closing_them}'
     process = subprocess.Popen(["/bin/sh", "-c", command])
@@ -140,8 +143,3 @@ def test_a_service_without_standard_streams_serves(closing_them: str, tmp_path: 
     finally:
         process.kill()
         process.wait()
-
-
-def _free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"

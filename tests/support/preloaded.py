@@ -65,10 +65,15 @@ class ForkedProcess:
             self._code = int(self._status.readline())
 
 
-def fork(
-    module: str, arguments: Sequence[str], environment: Mapping[str, str], directory: Path, stderr: int
+def fork(  # noqa: PLR0913, PLR0917 - what a process has
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    stderr: int = 2,
+    stdout: int = 1,
 ) -> ForkedProcess:
-    """Starts a process, which has the standard input and output of this one.
+    """Starts a process, which has the standard input of this one.
 
     Args:
         module: What it runs as its main module.
@@ -76,6 +81,7 @@ def fork(
         environment: All of its variables.
         directory: Where it runs.
         stderr: The descriptor of its standard error.
+        stdout: That of its standard output.
     """
     process = {
         "module": module,
@@ -85,7 +91,7 @@ def fork(
     }
     status, its_status = os.pipe()
     try:
-        socket.send_fds(_forking(), [json.dumps(process).encode()], [0, 1, stderr, its_status])
+        socket.send_fds(_forking(), [json.dumps(process).encode()], [0, stdout, stderr, its_status])
     finally:
         os.close(its_status)
     return ForkedProcess(status)

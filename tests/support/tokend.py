@@ -7,8 +7,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from unittest import mock
+
+from tests.support.preloaded import fork
 
 from tokend_server import cli
 
@@ -35,7 +39,7 @@ def run(*words: str, **environment: str) -> Ended:
 def run_in(environment: Mapping[str, str], *words: str) -> Ended:
     """Runs a command to its end, with these variables and no others."""
     if not _OF_A_PROCESS.isdisjoint(words):
-        return end(_started(environment, words))
+        return _run_forked(environment, words)
     stdout, stderr = _Output(), _Output()
     with (
         mock.patch.dict(os.environ, environment, clear=True),
@@ -66,6 +70,18 @@ def _started(
         env=environment,
         encoding="utf-8",
     )
+
+
+def _run_forked(environment: Mapping[str, str], words: Sequence[str]) -> Ended:
+    with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
+        process = fork("tokend_server", words, environment, Path.cwd(), err.fileno(), out.fileno())
+        try:
+            code = process.wait(_TIMEOUT)
+        finally:
+            process.kill()
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
