@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 from tests.clients.python.agent.running import COMMAND, RunningAgent
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, need, run
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
+from tests.support.java_program import java_program
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.sts import ROLE, assume_role, independent_sts
 
@@ -109,7 +109,6 @@ def access_key(command: list[str], environment: Mapping[str, str], directory: Pa
     )
     if done.returncode:
         fail(command, done.stdout + done.stderr)
-    # Maven prints colours around it.
     return "".join(re.findall(r"ASIA\w+", done.stdout))
 
 
@@ -157,12 +156,8 @@ def test_go(environment: Mapping[str, str], tmp_path: Path) -> None:
     assert access_key([str(program)], environment)
 
 
-def test_java(environment: Mapping[str, str], tmp_path: Path) -> None:
-    need("javac", "the AWS SDK for Java")
-    mvn = need("mvn", "the AWS SDK for Java")
-    shutil.copytree(SOURCES / "java", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("target"))
-    run([mvn, "-B", "-q", "compile"], tmp_path, {**os.environ, "MAVEN_OPTS": " ".join(SHORT_LIVED_JVM)})
-    assert access_key([mvn, "-B", "-q", "exec:java"], environment, tmp_path)
+def test_java(environment: Mapping[str, str]) -> None:
+    assert access_key(java_program(SOURCES / "java", "example.Main", "the AWS SDK for Java"), environment)
 
 
 def test_a_credential_process(agent: RunningAgent, bare: Mapping[str, str], config: Path, tmp_path: Path) -> None:

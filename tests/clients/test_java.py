@@ -17,6 +17,7 @@ from tests.clients.conductor import Harness
 from tests.clients.guarded import Guarded
 from tests.clients.pools import POOL_IDS, PROVIDER
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, need, run
+from tests.support.java_program import DEPENDENCY_PLUGIN
 
 CLIENT = ROOT / "clients" / "java"
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
@@ -24,7 +25,6 @@ VERSION = "0.1.0"
 
 REPOSITORY_URL = "https://maven.example.internal/releases"
 LOCAL_REPOSITORY = Path.home() / ".m2" / "repository"
-DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0"
 
 POM = "{http://maven.apache.org/POM/4.0.0}"
 

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.key_rotations.presenting import Presentation, Presenting
 from tests.key_rotations.replicas import Replicas, running
 from tests.key_rotations.scale import Scale
-from tests.key_rotations.verifiers import verifiers
+from tests.key_rotations.verifiers import VERIFIERS, verifiers
 from tests.support.calls import Caller
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID
 
@@ -146,6 +146,7 @@ def rotate(  # noqa: PLR0913 - where, when, and how long
     rotations: int,
     removals: int,
     seed: int = 0,
+    presented_to: Collection[str] = tuple(VERIFIERS),
     meanwhile: Callable[[Path], None] = lambda _config: None,
 ) -> Generator[Outcome]:
     """Has servers rotate their keys while tokens are made and verified, and yields the outcome every second.
@@ -158,12 +159,13 @@ def rotate(  # noqa: PLR0913 - where, when, and how long
         rotations: How often keys rotate.
         removals: How many keys are taken out.
         seed: Of the times at which tokens are presented.
+        presented_to: The verifiers.
         meanwhile: What is done every second, with a server's configuration.
     """
     outcome = Outcome()
     with ExitStack() as undo:
         replicas = undo.enter_context(running(directory, scale))
-        found = undo.enter_context(verifiers(replicas.issuer, scale, directory))
+        found = undo.enter_context(verifiers(presented_to, replicas.issuer, scale, directory))
         run = _Run(replicas, outcome, seed)
         run.presenting += [Presenting(name, verify, run.judge) for name, verify in found.items()]
         for each in run.presenting:

@@ -49,5 +49,6 @@ def nothing(config: Path) -> None:
     ],
 )
 def test_a_fault_is_seen(scale: Scale, meanwhile: Callable[[Path], None], tmp_path: Path) -> None:
-    with closing(rotate(tmp_path, scale, rotations=6, removals=6, meanwhile=meanwhile)) as outcomes:
+    run = rotate(tmp_path, scale, rotations=6, removals=6, presented_to=["Envoy"], meanwhile=meanwhile)
+    with closing(run) as outcomes:
         assert any(refusal.by == "Envoy" for outcome in outcomes for refusal in outcome.refusals)

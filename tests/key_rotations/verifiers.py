@@ -1,11 +1,10 @@
 """The verifiers of a run, each set up as its users do, but for how long it keeps keys."""
 
 import json
-import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ import jwt
 from tests.clients.toolchains import need, run
 from tests.envoy.examples import Envoy, example
 from tests.key_rotations.scale import Scale
+from tests.support.java_program import java_program
 from tests.support.server_process import POOL_ID
 
 SOURCES = Path(__file__).parents[1] / "verifiers"
@@ -38,18 +38,7 @@ class _App(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def verifiers(issuer: str, scale: Scale, directory: Path) -> Iterator[Mapping[str, Verify]]:
-    """All of them, for a block; those whose toolchains are missing leave the test out."""
-    with ExitStack() as undo:
-        yield {
-            "Envoy": undo.enter_context(_envoy(issuer, scale, directory)),
-            "go-oidc": undo.enter_context(_go_oidc(issuer, directory)),
-            "Nimbus": undo.enter_context(_nimbus(issuer, scale, directory)),
-            "PyJWT": _pyjwt(issuer, scale),
-        }
-
-
-def _pyjwt(issuer: str, scale: Scale) -> Verify:
+def _pyjwt(issuer: str, scale: Scale, _directory: Path) -> Iterator[Verify]:
     keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json", lifespan=scale.cache)
 
     def why_rejected(token: str) -> str:
@@ -61,7 +50,7 @@ def _pyjwt(issuer: str, scale: Scale) -> Verify:
             return repr(error)
         return ""
 
-    return lambda tokens: [why_rejected(token) for token in tokens]
+    yield lambda tokens: [why_rejected(token) for token in tokens]
 
 
 @contextmanager
@@ -93,7 +82,7 @@ def _envoy(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
 
 
 @contextmanager
-def _go_oidc(issuer: str, directory: Path) -> Iterator[Verify]:
+def _go_oidc(issuer: str, _scale: Scale, directory: Path) -> Iterator[Verify]:
     program = directory / "go-verifier"
     run([need("go", "go-oidc"), "build", "-o", str(program), "."], SOURCES / "go")
     with _asking([str(program)], directory, "go-oidc", {"issuer": issuer}) as verify:
@@ -102,12 +91,8 @@ def _go_oidc(issuer: str, directory: Path) -> Iterator[Verify]:
 
 @contextmanager
 def _nimbus(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
-    need("javac", "Nimbus")
-    mvn, sources = need("mvn", "Nimbus"), directory / "java"
-    shutil.copytree(SOURCES / "java", sources, ignore=shutil.ignore_patterns("target"))
-    run([mvn, "-B", "-q", "compile"], sources)
     question = {"issuer": issuer, "cacheSeconds": scale.cache, "verifiers": ["Nimbus"]}
-    with _asking([mvn, "-B", "-q", "exec:java"], sources, "Nimbus", question) as verify:
+    with _asking(java_program(SOURCES / "java", "verifier.Main", "Nimbus"), directory, "Nimbus", question) as verify:
         yield verify
 
 
@@ -123,8 +108,7 @@ def _asking(command: list[str], directory: Path, name: str, question: Mapping[st
         named = {f"{number}": {"audience": POOL_ID, "token": token} for number, token in enumerate(tokens)}
         stdin.write(json.dumps({**question, "tokens": named}) + "\n")
         stdin.flush()
-        answer = next(line for line in stdout if "{" in line)  # Maven begins with words of its own
-        verdicts = json.loads(answer[answer.index("{") :])[name]
+        verdicts = json.loads(stdout.readline())[name]
         return [verdicts[number] for number in named]
 
     try:
@@ -134,3 +118,19 @@ def _asking(command: list[str], directory: Path, name: str, question: Mapping[st
         stdout.read()
         process.wait(30)
         stdout.close()
+
+
+#: How each is set up for an issuer, by its name.
+VERIFIERS: Mapping[str, Callable[[str, Scale, Path], AbstractContextManager[Verify]]] = {
+    "Envoy": _envoy,
+    "go-oidc": _go_oidc,
+    "Nimbus": _nimbus,
+    "PyJWT": _pyjwt,
+}
+
+
+@contextmanager
+def verifiers(names: Collection[str], issuer: str, scale: Scale, directory: Path) -> Iterator[Mapping[str, Verify]]:
+    """Some of them, for a block; one whose toolchain is missing leaves the test out."""
+    with ExitStack() as undo:
+        yield {name: undo.enter_context(VERIFIERS[name](issuer, scale, directory)) for name in names}

@@ -14,6 +14,7 @@ import jwt
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
 from tests.support.grpc_service import PATIENCE
+from tests.support.java_program import java_program
 from tests.support.server_process import ServerProcess, write_config
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -65,15 +66,13 @@ def question(server: ServerProcess, tokens: Mapping[str, Mapping[str, str]]) -> 
 
 
 def answered(command: list[str], directory: Path, question: str) -> dict[str, Verdicts]:
-    """What a program prints when it has read the question, be it among a tool's own words."""
+    """What a program prints when it has read the question."""
     process = subprocess.run(
         command, cwd=directory, input=question, stdout=subprocess.PIPE, encoding="utf-8", check=False
     )
     if process.returncode:
         fail(command, process.stdout)
-    verdicts: dict[str, Verdicts] = json.loads(
-        process.stdout[process.stdout.index("{") : process.stdout.rindex("}") + 1]
-    )
+    verdicts: dict[str, Verdicts] = json.loads(process.stdout)
     return verdicts
 
 
@@ -109,11 +108,8 @@ def test_jose(question: str, tmp_path: Path) -> None:
 
 
 def test_spring_security_and_nimbus(question: str, tmp_path: Path) -> None:
-    need("javac", "Spring Security")
-    mvn = need("mvn", "Spring Security")
-    shutil.copytree(SOURCES / "java", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("target"))
-    run([mvn, "-B", "-q", "compile"], tmp_path)
-    verdicts = answered([mvn, "-B", "-q", "exec:java"], tmp_path, question)
+    command = java_program(SOURCES / "java", "verifier.Main", "Spring Security")
+    verdicts = answered(command, tmp_path, question)
     assert {verifier: accepted_types(each) for verifier, each in verdicts.items()} == {
         "Nimbus": documented("Nimbus `DefaultJWTProcessor`"),
         "Nimbus, JWS allowed": documented(

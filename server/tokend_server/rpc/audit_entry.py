@@ -46,9 +46,7 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
 
 
 def _audited(call: Call) -> tuple[AuditedRequest, AuditedResult]:
-    operation = OPERATIONS.get(call.method)
-    if operation is None:  # a call of another operation that has ended before its request was known
-        return _NO_REQUEST, _NO_RESULT
+    operation = OPERATIONS[call.method]
     return (
         _NO_REQUEST if call.request is None else operation.audited_request(call.request),
         _NO_RESULT if call.result is None else operation.audited_result(call.result),
