@@ -1,19 +1,20 @@
 """The running agent: a thread for each token, and what tells of them."""
 
-import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Self
 
-from tokend_client.agent.configuration import AgentSettings, TokenSettings
+from tokend_client.agent.configuration import AgentSettings, Health, TokenSettings
 from tokend_client.agent.connection import Connection
 from tokend_client.agent.health import HealthServer
 from tokend_client.agent.keeper import Keeper, Status
 from tokend_client.agent.measures import Measures
 from tokend_client.agent.requests import request_for
 from tokend_client.agent.token_file import TokenFile
+from tokend_client.agent.worker import Worker
 from tokend_client.clock import Clock, SystemClock
 from tokend_client.keeping import TokenKeeping
 from tokend_client.model import TokenRequest
@@ -24,11 +25,6 @@ from tokend_client.telemetry import Telemetry
 #: Seconds that threads have to end; one that hangs in the kernel is left to the end of the process.
 _LAST_PATIENCE = 5.0
 
-#: Seconds after which a token is tried again.
-_AFTER_DEFECT = 1.0
-
-_LOG = logging.getLogger("tokend_client.agent")
-
 
 class _Silent(Telemetry):
     """Counts as clients do, and leaves it to keepers to log: they know the names of tokens."""
@@ -38,6 +34,15 @@ class _Silent(Telemetry):
 
     def log_recovery(self, _request: TokenRequest) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class Change:
+    """What another configuration has changed: names of tokens."""
+
+    added: Sequence[str]
+    changed: Sequence[str]
+    dropped: Sequence[str]
 
 
 class Agent:
@@ -54,23 +59,20 @@ class Agent:
     """
 
     def __init__(self, settings: AgentSettings, *, clock: Clock | None = None, serves_health: bool = True) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._serves_health = serves_health
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._connection = Connection(settings.tokend)
         self._measures = Measures(each.name for each in settings.tokens)
-        shared = Shared(_Silent())
-        self._keepers = [self._keeper(each, shared, clock or SystemClock()) for each in settings.tokens]
-        self._health: HealthServer | None = None
+        self._shared = Shared(_Silent())
+        self._workers: Sequence[Worker] = [self._worker(each) for each in settings.tokens]
         try:
-            if serves_health and settings.health.listen:
-                self._health = HealthServer(settings.health, self.statuses, self._page)
+            self._health = self._health_at(settings.health)
         except BaseException:
             self._connection.close()
             raise
-        self._threads = [
-            threading.Thread(target=self._keep, args=(keeper,), name=f"token {keeper.name}", daemon=True)
-            for keeper in self._keepers
-        ]
 
     @property
     def health_address(self) -> str | None:
@@ -80,22 +82,40 @@ class Agent:
     def __enter__(self) -> Self:
         if self._health is not None:
             self._health.start()
-        for thread in self._threads:
-            thread.start()
+        for worker in self._workers:
+            worker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._connection.close()
-        deadline = time.monotonic() + _LAST_PATIENCE
-        for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+        _end(self._workers)
         if self._health is not None:
             self._health.close()
 
+    def go_on_by(self, settings: AgentSettings) -> Change:
+        """Goes on by another configuration, once it is entered. Tokens whose settings are as before are not touched.
+
+        Raises:
+            ConnectionProblem: There can be no connection to tokend, so that all goes on as before.
+            OSError: The address of health cannot be had; as above.
+        """
+        with ExitStack() as undo:
+            health = self._health
+            if settings.health.listen != self._settings.health.listen:
+                health = self._health_at(settings.health)
+                if health is not None:
+                    undo.callback(health.close)
+            if settings.tokend != self._settings.tokend:
+                self._connection.use(settings.tokend)
+            undo.pop_all()
+        self._settings = settings
+        self._exchange_health(health)
+        return self._exchange_workers(settings.tokens)
+
     def statuses(self) -> Sequence[Status]:
         """What there is to tell of each token now."""
-        return [keeper.status() for keeper in self._keepers]
+        return [worker.status() for worker in self._workers]
 
     def wait_for(self, condition: Callable[[Sequence[Status]], bool], timeout: float | None = None) -> bool:
         """Waits until the tokens are as they should be; whether they are."""
@@ -110,38 +130,65 @@ class Agent:
     def stop(self) -> None:
         """Has those who wait go on, and threads end. Not for signal handlers: it takes a lock."""
         self._stop.set()
+        self._wake()
+
+    def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
-    def _keeper(self, settings: TokenSettings, shared: Shared, clock: Clock) -> Keeper:
-        named = TokenRequest(identity_pool_id=settings.identity_pool_id, logins=settings.logins)
-        return Keeper(
-            settings,
-            TokenFile(settings, clock.now),
-            lambda: self._connection.get_token(request_for(settings)),
-            TokenKeeping(named, CachingPolicy(clock=clock), shared),
-            clock,
-            self._measures,
+    def _health_at(self, settings: Health) -> HealthServer | None:
+        if not (self._serves_health and settings.listen):
+            return None
+        return HealthServer(settings, self.statuses, self._page)
+
+    def _exchange_health(self, health: HealthServer | None) -> None:
+        if health is self._health:
+            return
+        former, self._health = self._health, health
+        if health is not None:
+            health.start()
+        if former is not None:
+            former.close()
+
+    def _exchange_workers(self, tokens: Sequence[TokenSettings]) -> Change:
+        before = {worker.settings.name: worker for worker in self._workers}
+        kept = {each.name for each in tokens if each.name in before and before[each.name].settings == each}
+        self._measures.count_for(each.name for each in tokens)
+        # One that begins may have the file of one that ends.
+        _end([worker for name, worker in before.items() if name not in kept])
+        self._workers = [before[each.name] if each.name in kept else self._worker(each) for each in tokens]
+        for worker in self._workers:
+            if worker.settings.name not in kept:
+                worker.start()
+        self._wake()
+        names = [each.name for each in tokens]
+        return Change(
+            [name for name in names if name not in before],
+            [name for name in names if name in before and name not in kept],
+            [name for name in before if name not in names],
         )
 
-    def _keep(self, keeper: Keeper) -> None:
-        try:
-            while not self._stop.is_set():
-                pause = self._step(keeper)
-                with self._changed:
-                    self._changed.notify_all()
-                self._stop.wait(pause)
-        finally:
-            keeper.close()
-
-    def _step(self, keeper: Keeper) -> float:
-        try:
-            return keeper.step()
-        except Exception as error:  # noqa: BLE001 - a defect costs this token a step, and others nothing
-            # Without the text of the error, which may hold what it stumbled over.
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            _LOG.error("%s: a step has failed: %s\n%s", keeper.name, type(error).__name__, trace)
-            return _AFTER_DEFECT
+    def _worker(self, settings: TokenSettings) -> Worker:
+        named = TokenRequest(identity_pool_id=settings.identity_pool_id, logins=settings.logins)
+        keeper = Keeper(
+            settings,
+            TokenFile(settings, self._clock.now),
+            lambda: self._connection.get_token(request_for(settings)),
+            TokenKeeping(named, CachingPolicy(clock=self._clock), self._shared),
+            self._clock,
+            self._measures,
+        )
+        return Worker(settings, keeper, self._wake)
 
     def _page(self) -> bytes:
         return self._measures.page([(each.name, each.is_valid, each.expire_time) for each in self.statuses()])
+
+
+def _end(workers: Iterable[Worker]) -> None:
+    """Ends them, within the last patience."""
+    ending = list(workers)
+    for worker in ending:
+        worker.stop()
+    deadline = time.monotonic() + _LAST_PATIENCE
+    for worker in ending:
+        worker.join(max(deadline - time.monotonic(), 0))

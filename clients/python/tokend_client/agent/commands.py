@@ -1,10 +1,8 @@
 """The command line of tokend-agent."""
 
 import argparse
-import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +11,9 @@ from tokend_client.agent.arguments import parser
 from tokend_client.agent.configuration import AgentSettings, TokenSettings
 from tokend_client.agent.connection import ConnectionProblem, check
 from tokend_client.agent.loading import ConfigurationError, load
+from tokend_client.agent.logs import begin
 from tokend_client.tokendctl.errors import CommandFailed
 from tokend_client.tokendctl.exit_codes import ExitCode
-
-_LOG = logging.getLogger("tokend_client.agent")
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
@@ -39,27 +36,15 @@ def _fail(failed: CommandFailed | ConfigurationError | ConnectionProblem) -> Exi
     return ExitCode.CONFIGURATION
 
 
-def _log(*, debug: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logger = logging.getLogger("tokend_client")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    # A standard error that is gone is no reason to write there how it failed.
-    logging.raiseExceptions = False
-
-
 def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
     from tokend_client.agent.running import keep, keep_once  # noqa: PLC0415 - only this command needs threads and HTTP
 
-    _log(debug=options.debug)
-    for token in settings.tokens:
-        if token.mode & 0o004:
-            _LOG.warning("%s: every user of this machine may read %s (mode %04o)", token.name, token.file, token.mode)
+    begin(settings.log.format, debug=options.debug)
     try:
-        late = keep_once(settings, options.timeout) if options.once else keep(settings)
+        if options.once:
+            late = keep_once(settings, options.timeout)
+        else:
+            late = keep(settings, lambda: load(Path(options.config)))
     except OSError as error:
         text = f"health.listen: {settings.health.listen}: {error.strerror or error}"
         raise CommandFailed(text, ExitCode.CONFIGURATION) from None

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from tokend_client.agent.logs import LogFormat
 from tokend_client.agent.owners import UNCHANGED, group_id, user_id
 
 _SOCKET = "unix:"
@@ -152,6 +153,12 @@ class Health(Section):
         return self
 
 
+class Log(Section):
+    """The table `[log]`."""
+
+    format: Annotated[LogFormat, Field(description="text for people, or one JSON object a line")] = "text"
+
+
 class TokenSettings(Section):
     """A table of `[[tokens]]`."""
 
@@ -205,4 +212,5 @@ class AgentSettings(Section):
 
     tokend: Service
     health: Health = Health()
+    log: Log = Log()
     tokens: tuple[TokenSettings, ...]

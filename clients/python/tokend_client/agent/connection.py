@@ -58,6 +58,18 @@ class Connection:
         with self._turns:
             return self._current().get_token(request, timeout=self._service.timeout_seconds)
 
+    def use(self, service: Service) -> None:
+        """Calls by other settings from now on; calls that run end by themselves.
+
+        Raises:
+            ConnectionProblem: There can be no connection by them, so that calls go on by those of before.
+        """
+        content = _content(service)
+        client = _client(service, content)
+        with self._lock:
+            self._service = service
+            self._replace(client, content)
+
     def close(self) -> None:
         """Ends the calls that run, and those to come."""
         with self._lock:
@@ -73,6 +85,7 @@ class Connection:
                 content = _content(self._service)
                 if content != self._content:
                     self._replace(_client(self._service, content), content)
+                    _LOG.info("Certificates have changed; calling tokend with those of now")
             except ConnectionProblem as problem:
                 # Such as a certificate whose key follows in a moment.
                 _LOG.warning("Going on with the certificates of before: %s", problem)
@@ -82,7 +95,6 @@ class Connection:
         if self._former is not None:
             self._former.close()
         self._former, self._client, self._content = self._client, client, content
-        _LOG.info("Certificates have changed; calling tokend with those of now")
 
 
 def check(service: Service) -> None:

@@ -74,6 +74,7 @@ class Keeper:
         measures: Measures,
     ) -> None:
         self._settings = settings
+        self._log = logging.LoggerAdapter(_LOG, {"token": settings.name})
         self._file = file
         self._fetch = fetch
         self._keeping = keeping
@@ -174,7 +175,7 @@ class Keeper:
         if token is self._written and self._file.is_as_written:
             return
         if token is self._written:
-            _LOG.warning("%s: %s was changed or removed; writing it once more", self.name, self._settings.file)
+            self._log.warning("%s: %s was changed or removed; writing it once more", self.name, self._settings.file)
         try:
             self._file.write(FORMATS[self._settings.format](token))
         except FileProblem as problem:
@@ -183,7 +184,7 @@ class Keeper:
             raise
         self._measures.written(self.name, OK)
         self._on_disk, self._written = self._fetched, token
-        _LOG.info(
+        self._log.info(
             "%s: written; the token is valid until %s", self.name, token.expire_time.isoformat(timespec="seconds")
         )
 
@@ -197,19 +198,19 @@ class Keeper:
         if self._settings.expired == "remove" and on_disk is not None and on_disk.remaining(self._clock) <= 0:
             self._file.remove()
             self._on_disk = self._written = None
-            _LOG.error("%s: the token has expired, and its file was removed", self.name)
+            self._log.error("%s: the token has expired, and its file was removed", self.name)
 
     def _tell(self) -> None:
         """Logs what is new: the first problem of a kind as a warning."""
         problems = (self._fetch_problem, self._file_problem)
         for problem, before in zip(problems, self._told, strict=True):
             if problem and problem != before:
-                _LOG.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, problem)
+                self._log.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, problem)
         if any(self._told) and not any(problems):
-            _LOG.info("%s: all is well again", self.name)
+            self._log.info("%s: all is well again", self.name)
         is_expired = self.status().state == "expired"
         if is_expired and not self._told_expired:
-            _LOG.error("%s: the token in %s has expired", self.name, self._settings.file)
+            self._log.error("%s: the token in %s has expired", self.name, self._settings.file)
         self._told, self._told_expired = problems, is_expired
 
     def _pause(self) -> float:

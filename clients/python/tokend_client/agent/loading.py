@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tokend_client.agent.configuration import AgentSettings, Health, Service, TokenSettings
+from tokend_client.agent.configuration import AgentSettings, Health, Log, Service, TokenSettings
 
 _Table = TypeVar("_Table", bound=BaseModel)
 
@@ -37,6 +37,7 @@ def load(path: Path) -> AgentSettings:
     problems = [f"{name}: {_unknown(name, AgentSettings)}" for name in document.keys() - AgentSettings.model_fields]
     service = _table(Service, document.get("tokend", {}), "tokend", problems)
     health = _table(Health, document.get("health", {}), "health", problems)
+    log = _table(Log, document.get("log", {}), "log", problems)
     tables = document.get("tokens")
     if not isinstance(tables, list) or not tables:
         problems.append("tokens: must have at least one table [[tokens]]")
@@ -44,9 +45,9 @@ def load(path: Path) -> AgentSettings:
     read = [_table(TokenSettings, table, f"tokens.{_place(table, at)}", problems) for at, table in enumerate(tables)]
     tokens = tuple(token for token in read if token is not None)
     problems += _clashes(tokens)
-    if problems or service is None or health is None:
+    if problems or service is None or health is None or log is None:
         raise ConfigurationError(*problems)
-    return AgentSettings(tokend=service, health=health, tokens=tokens)
+    return AgentSettings(tokend=service, health=health, log=log, tokens=tokens)
 
 
 def _document(path: Path) -> dict[str, Any]:

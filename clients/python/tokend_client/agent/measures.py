@@ -27,8 +27,19 @@ class Measures:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._lock = threading.Lock()
+        self._refreshes: Counter[tuple[str, str]] = Counter()
+        self._writes: Counter[tuple[str, str]] = Counter()
+        self.count_for(names)
+
+    def count_for(self, names: Iterable[str]) -> None:
+        """Has a series for each of these tokens, and none for others."""
         at_first = {(name, OK): 0 for name in names}
-        self._refreshes, self._writes = Counter(at_first), Counter(at_first)
+        known = {name for name, _ in at_first}
+        with self._lock:
+            for counter in (self._refreshes, self._writes):
+                counted = {key: count for key, count in counter.items() if key[0] in known}
+                counter.clear()
+                counter.update({**at_first, **counted})
 
     def refreshed(self, name: str, outcome: Token | TokendError) -> None:
         """Counts a call that has ended, unless the agent itself has ended it."""

@@ -4,29 +4,37 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
+from typing import TypeAlias
 
 from tokend_client.agent.agent import Agent
 from tokend_client.agent.configuration import AgentSettings
+from tokend_client.agent.connection import ConnectionProblem
 from tokend_client.agent.keeper import Status
+from tokend_client.agent.loading import ConfigurationError
+from tokend_client.agent.logs import write_as
 from tokend_client.agent.notify import notify
 from tokend_client.telemetry import client_version
 
 _LOG = logging.getLogger("tokend_client.agent")
 
 
-def keep(settings: AgentSettings) -> Sequence[str]:
-    """Keeps the files fresh until the process is asked to end.
+#: Reads the configuration anew.
+Read: TypeAlias = Callable[[], AgentSettings]
+
+
+def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
+    """Keeps the files fresh until the process is asked to end, by a configuration that SIGHUP has it read anew.
 
     Raises:
         ConnectionProblem: There can be no connection to tokend.
         OSError: The address of health cannot be had.
     """
     with Agent(settings) as agent:
-        on_signals(agent.stop)
-        where = f"; health at {agent.health_address}" if agent.health_address else ""
+        on_signals(agent.stop, partial(reload, agent, read))
         names = ", ".join(token.name for token in settings.tokens)
-        _LOG.info("tokend-agent/%s keeps the tokens: %s%s", client_version(), names, where)
+        _LOG.info("tokend-agent/%s keeps the tokens: %s%s", client_version(), names, _where(agent))
         agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))
         if not agent.is_stopping:
             _LOG.info("ready: each file holds a valid token")
@@ -35,6 +43,30 @@ def keep(settings: AgentSettings) -> Sequence[str]:
         notify(STOPPING="1")
     _LOG.info("ended; the files stay")
     return ()
+
+
+def reload(agent: Agent, read: Read) -> None:
+    """Has the agent go on by what is configured now; if that cannot be used, it goes on by what was before."""
+    try:
+        settings = read()
+        change = agent.go_on_by(settings)
+    except (ConfigurationError, ConnectionProblem) as refused:
+        problems: Sequence[str] = refused.problems
+    except OSError as error:
+        problems = [f"health.listen: {error.strerror or error}"]
+    except Exception as error:  # noqa: BLE001 - a defect here must not keep SIGTERM from being heard
+        problems = [f"a defect of tokend-agent: {type(error).__name__}"]
+    else:
+        write_as(settings.log.format)
+        told = [f"; {what}: {', '.join(names)}" for what, names in vars(change).items() if names]
+        _LOG.info("going on by the configuration of now%s%s", "".join(told) or "; the same tokens", _where(agent))
+        return
+    text = "the configuration cannot be used, and that of before is in use:"
+    _LOG.error("\n  ".join([text, *problems]))
+
+
+def _where(agent: Agent) -> str:
+    return f"; health at {agent.health_address}" if agent.health_address else ""
 
 
 def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
@@ -52,8 +84,8 @@ def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
         return [_told(status) for status in agent.statuses() if not _is_done(status)]
 
 
-def on_signals(stop: Callable[[], None]) -> None:
-    """Has SIGTERM and SIGINT call a function, in a thread of its own.
+def on_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> None:
+    """Has SIGTERM and SIGINT call a function, and SIGHUP another one if there is one, in a thread of their own.
 
     A signal handler interrupts the main thread between any two steps. If that thread holds a lock, a handler that takes
     the lock never returns. If it has just seen that it has to wait, a handler that wakes it comes too early.
@@ -61,11 +93,12 @@ def on_signals(stop: Callable[[], None]) -> None:
     numbers: SimpleQueue[int] = SimpleQueue()
 
     def wait() -> None:
-        numbers.get()
+        while numbers.get() == signal.SIGHUP and reload is not None:
+            reload()
         stop()
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if reload else ())):
         signal.signal(number, lambda number, _frame: numbers.put(number))
 
 

@@ -14,14 +14,14 @@ from tests.clients.python.agent.settings import document
 from tests.clients.toolchains import ROOT
 
 from tokend_client.agent.commands import COMMANDS
-from tokend_client.agent.configuration import AgentSettings, Health, Service, TokenSettings
+from tokend_client.agent.configuration import AgentSettings, Health, Log, Service, TokenSettings
 from tokend_client.agent.loading import load
 from tokend_client.agent.measures import Measures
 from tokend_client.testing import FakeTokendServer
 
 PAGE = (ROOT / "clients" / "python" / "tokend-agent.md").read_text(encoding="utf-8")
 
-SECTIONS: dict[str, type[BaseModel]] = {"tokend": Service, "health": Health, "tokens": TokenSettings}
+SECTIONS: dict[str, type[BaseModel]] = {"tokend": Service, "health": Health, "log": Log, "tokens": TokenSettings}
 
 
 def first_cells(heading: str) -> list[str]:
@@ -96,4 +96,4 @@ def test_the_defaults_are_those_of_the_page(
         value = getattr(settings.tokens[0] if table == "tokens" else getattr(settings, table), field)
         if name != "tokend.plaintext":
             assert (f"{value:04o}" if field == "mode" else json.dumps(value).strip('"')) == shown, name
-    assert len(cells) == 7
+    assert len(cells) == 8
