@@ -9,7 +9,7 @@ from botocore import exceptions, parsers
 from botocore.session import Session
 from tests.contracts.store_contract import POOL, login
 from tests.dynamodb.conftest import Opened, configuration
-from tests.fakes.aws_codes import CREDENTIALS_REJECTED, THROTTLED
+from tests.fakes.aws_codes import CREDENTIALS_REJECTED, OUTAGE, THROTTLED
 from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
@@ -31,25 +31,16 @@ CLASSES: Mapping[str, type[errors.TokendError]] = {
         (
             "ConditionalCheckFailedException",
             "ContinuousBackupsUnavailableException",
-            "InternalFailure",
-            "InternalServerError",
             "InternalServerErrorException",
-            "InternalServerException",
             "LimitExceededException",
-            "MalformedHttpRequestException",
             "ProvisionedThroughputExceededException",
             "ReplicatedWriteConflictException",
-            "RequestAbortedException",
-            "RequestTimeout",
-            "RequestTimeoutException",
             "ResourceInUseException",
-            "SerializationException",
-            "ServiceUnavailable",
-            "ServiceUnavailableException",
             "TransactionCanceledException",
             "TransactionConflictException",
             "TransactionInProgressException",
             *THROTTLED,
+            *OUTAGE,
         ),
         errors.EngineUnavailable,
     ),

@@ -35,3 +35,17 @@ THROTTLED = (
     "Throttling",
     "ThrottlingException",
 )
+
+#: The service, or what is on the way to it, has a fault.
+OUTAGE = (
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServerException",
+    "MalformedHttpRequestException",
+    "RequestAbortedException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "SerializationException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+)

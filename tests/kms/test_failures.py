@@ -9,7 +9,7 @@ import pytest
 from botocore import exceptions, parsers
 from botocore.session import Session
 from prometheus_client import CollectorRegistry
-from tests.fakes.aws_codes import CREDENTIALS_REJECTED, THROTTLED
+from tests.fakes.aws_codes import CREDENTIALS_REJECTED, OUTAGE, THROTTLED
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_script import Body, Close, Drip, Hang, HangBeforeReading, NoHttp, Reset, Sent, Step, Success
 from tests.fakes.kms_upstream import KmsUpstream, failure
@@ -33,18 +33,9 @@ CLASSES: Mapping[str, type[errors.TokendError]] = {
         (
             "CustomKeyStoreInvalidStateException",
             "DependencyTimeoutException",
-            "InternalFailure",
-            "InternalServerError",
-            "InternalServerException",
             "KMSInternalException",
             "KeyUnavailableException",
-            "MalformedHttpRequestException",
-            "RequestAbortedException",
-            "RequestTimeout",
-            "RequestTimeoutException",
-            "SerializationException",
-            "ServiceUnavailable",
-            "ServiceUnavailableException",
+            *OUTAGE,
         ),
         errors.EngineUnavailable,
     ),

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationError
 
-from tokend_server.config.fields import EndpointUrl, PositiveSeconds, Section
+from tokend_server.config.aws_client import AwsClientSettings, Region
 
 #: How such URLs look, for people.
 FORM = (
@@ -14,29 +14,18 @@ FORM = (
 )
 
 
-class DynamoDbTable(Section):
+class DynamoDbTable(AwsClientSettings):
     """A table, and how it is reached.
 
     Attributes:
         table: Its name.
         region: The region that it is in.
-        endpoint_url: Where DynamoDB's API is; None for AWS's endpoint of the region.
-        profile: Profile of the AWS configuration files; None as boto3 finds credentials.
-        role_arn: Role to assume for the calls, and to assume again before it expires.
         kms_key_id: The KMS key of a table that is made; None for the one that AWS manages for DynamoDB.
-        timeout_seconds: Longest that a request of the store takes, retries included.
-        connect_timeout_seconds: Longest that a connection takes.
-        max_attempts: Requests for one call of the API; 1 retries nothing.
     """
 
     table: str = Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")
-    region: str = Field(pattern=r"^[a-z]{2,}(-[a-z]+)*-\d+$")
-    endpoint_url: EndpointUrl | None = None
-    profile: str | None = Field(None, min_length=1)
-    role_arn: str | None = Field(None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$")
+    region: Region
     kms_key_id: str | None = Field(None, max_length=2048, pattern=r"^[\w:/-]+$")
-    timeout_seconds: PositiveSeconds = 5.0
-    connect_timeout_seconds: PositiveSeconds = 1.0
     max_attempts: int = Field(4, ge=1, le=10)
 
 

@@ -2,32 +2,14 @@
 
 from pydantic import Field
 
-from tokend_server.config.fields import EndpointUrl, PositiveSeconds, Section
+from tokend_server.config.aws_client import AwsClientSettings, Region
 from tokend_server.config.paths import LocalPath
 
 
-class Kms(Section):
+class Kms(AwsClientSettings):
     """AWS KMS, for signing keys that never leave it."""
 
-    region: str | None = Field(
-        None, pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$", description="Region in which signing keys are made"
-    )
-    endpoint_url: EndpointUrl | None = Field(
-        None, description="Where KMS's API is; default AWS's endpoint of each key's region"
-    )
-    profile: str | None = Field(
-        None, min_length=1, description="Profile of the AWS configuration files; default as boto3 finds credentials"
-    )
-    role_arn: str | None = Field(
-        None,
-        pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$",
-        description="Role to assume for the calls, and to assume again before it expires",
-    )
-    timeout_seconds: PositiveSeconds = Field(
-        5.0, description="Longest that a call waits for a signature, retries included, whatever its caller's deadline"
-    )
-    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Longest that a connection takes")
-    max_attempts: int = Field(3, ge=1, le=10, description="Requests for one signature; 1 retries nothing")
+    region: Region | None = Field(None, description="Region in which signing keys are made")
     requests_per_second: float = Field(
         800.0,
         ge=0,

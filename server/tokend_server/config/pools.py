@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from tokend_server.config.aws_client import AwsClientSettings, Region
 from tokend_server.config.fields import (
     ClockSkew,
-    EndpointUrl,
     PositiveSeconds,
     ProviderIssuer,
     Seconds,
@@ -37,10 +37,8 @@ class Store(Section):
     password_file: LocalPath | None = Field(
         None, description="PostgreSQL: file with the password, which is read again for each new connection"
     )
-    rds_iam_region: str | None = Field(
-        None,
-        pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$",
-        description="PostgreSQL on Amazon RDS: region whose IAM signs the password of each new connection",
+    rds_iam_region: Region | None = Field(
+        None, description="PostgreSQL on Amazon RDS: region whose IAM signs the password of each new connection"
     )
     database_schema: str | None = Field(
         None,
@@ -70,25 +68,9 @@ class Store(Section):
         return self
 
 
-class Cognito(Section):
+class Cognito(AwsClientSettings):
     """Amazon Cognito, behind the pools of `engine = "cognito"`."""
 
-    endpoint_url: EndpointUrl | None = Field(
-        None, description="Where Cognito's API is; default AWS's endpoint of each pool's region"
-    )
-    profile: str | None = Field(
-        None, min_length=1, description="Profile of the AWS configuration files; default as boto3 finds credentials"
-    )
-    role_arn: str | None = Field(
-        None,
-        pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$",
-        description="Role to assume for the calls, and to assume again before it expires",
-    )
-    timeout_seconds: PositiveSeconds = Field(
-        5.0, description="Longest that a call waits for Cognito, retries included, whatever its caller's deadline"
-    )
-    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Longest that a connection takes")
-    max_attempts: int = Field(3, ge=1, le=10, description="Requests for one call; 1 retries nothing")
     requests_per_second: float = Field(
         40.0,
         ge=0,

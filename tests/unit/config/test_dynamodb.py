@@ -56,5 +56,5 @@ def test_what_is_wrong_is_named(url: str, problem: str) -> None:
 
 
 def test_all_problems_are_named_at_once() -> None:
-    with pytest.raises(ValueError, match=r"region: .*; max_attempts: "):
+    with pytest.raises(ValueError, match=r"max_attempts: .*; region: "):
         table_of("dynamodb://tokend?region=here&max_attempts=0")

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.session import Session
-from tests.fakes.aws_codes import CREDENTIALS_REJECTED, THROTTLED
+from tests.fakes.aws_codes import CREDENTIALS_REJECTED, OUTAGE, THROTTLED
 
 from tokend_server import errors
 from tokend_server.engines.cognito.fault_rows import ANSWERS, EXCEPTIONS, ROWS
@@ -49,16 +49,7 @@ CLASSES: Mapping[str, type[TokendError]] = {
         (
             "ConcurrentModificationException",
             "InternalErrorException",
-            "InternalFailure",
-            "InternalServerError",
-            "InternalServerException",
-            "MalformedHttpRequestException",
-            "RequestAbortedException",
-            "RequestTimeout",
-            "RequestTimeoutException",
-            "SerializationException",
-            "ServiceUnavailable",
-            "ServiceUnavailableException",
+            *OUTAGE,
         ),
         errors.EngineUnavailable,
     ),
