@@ -26,6 +26,7 @@ from tokend_server.engines.local.stores.postgresql.faults import (
 )
 from tokend_server.engines.local.stores.postgresql.opening import OpenConnection
 from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, NoConnection
+from tokend_server.engines.local.stores.sql.database import NewRows, insert_rows
 from tokend_server.errors import ConfigError, EngineUnavailable
 
 #: How often a transaction that has to be alone is tried.
@@ -89,6 +90,9 @@ class PostgresqlDatabase:
             return work(connection)
 
         return self._transaction(unbounded, _BEGIN)
+
+    def insert(self, rows: NewRows, deadline: Deadline) -> None:
+        self.write(lambda connection: insert_rows(connection, rows), deadline)
 
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
         return self._transaction(work, _BEGIN, deadline, until=self._until(deadline))

@@ -1,15 +1,21 @@
 """What one SQL database has differently from another: how to get at it, and what its errors mean."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Insert, bindparam, insert, select
 
 from tokend_server.clock import Deadline
-from tokend_server.engines.local.stores.sql.tables import linked_logins
+from tokend_server.engines.local.stores.sql.tables import identities, linked_logins
 
 #: The one read that every call makes: the owner of the login of a key.
 OWNER = select(linked_logins.c.identity_id).where(linked_logins.c.login_key == bindparam("login_key"))
+
+#: What every call for a new user writes.
+NEW_IDENTITIES, NEW_LOGINS = insert(identities), insert(linked_logins)
+
+#: New rows by the statement that inserts them, in order; each has all columns.
+NewRows: TypeAlias = Mapping[Insert, Sequence[Mapping[str, Any]]]
 
 _Result = TypeVar("_Result")
 
@@ -31,6 +37,10 @@ class Database(Protocol):
 
     def read_all(self, work: Callable[[Connection], _Result]) -> _Result:
         """As `read`, for what looks at all rows of a table and takes as long as there are any."""
+        ...
+
+    def insert(self, rows: NewRows, deadline: Deadline) -> None:
+        """As `write`, for nothing but new rows, by `NEW_IDENTITIES` and `NEW_LOGINS`."""
         ...
 
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
@@ -61,3 +71,10 @@ class Database(Protocol):
     def close(self) -> None:
         """Gives up all connections."""
         ...
+
+
+def insert_rows(connection: Connection, rows: NewRows) -> None:
+    """Inserts rows within a transaction."""
+    for statement, of_statement in rows.items():
+        if of_statement:
+            connection.execute(statement, of_statement)

@@ -14,7 +14,13 @@ from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Reading, login_key
 from tokend_server.engines.local.stores.sql import migrations
-from tokend_server.engines.local.stores.sql.database import Database
+from tokend_server.engines.local.stores.sql.database import (
+    NEW_IDENTITIES,
+    NEW_LOGINS,
+    Database,
+    NewRows,
+    insert_rows,
+)
 from tokend_server.engines.local.stores.sql.tables import (
     developer_providers,
     identities,
@@ -43,8 +49,6 @@ _LOGINS_OF_POOL = (
     .join(identities)
     .where(identities.c.identity_pool_id == bindparam("identity_pool_id"))
 )
-
-_NEW_IDENTITIES, _NEW_LOGINS = insert(identities), insert(linked_logins)
 
 _FORGET_DEVELOPER_PROVIDER = delete(developer_providers).where(
     developer_providers.c.identity_pool_id == bindparam("pool")
@@ -166,7 +170,10 @@ class SqlStore:
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
         ordered = sorted(changes, key=lambda change: change.after.identity_id)
-        self._database.write(lambda connection: _apply(connection, ordered), deadline)
+        if all(change.before is None for change in ordered):
+            self._database.insert(_new_rows(ordered), deadline)
+        else:
+            self._database.write(lambda connection: _apply(connection, ordered), deadline)
 
     def delete(self, identity_id: str) -> bool:
         one = delete(identities).where(identities.c.identity_id == identity_id)
@@ -277,17 +284,21 @@ def _signing_key(row: Row[Any]) -> SigningKey:
 
 
 def _apply(connection: Connection, changes: Sequence[Change]) -> None:
-    new = [_new_identity(change.after) for change in changes if change.before is None]
-    if new:
-        connection.execute(_NEW_IDENTITIES, new)
+    new = _new_rows(changes)
+    insert_rows(connection, {NEW_IDENTITIES: new[NEW_IDENTITIES]})
     updated = [(change.before, change.after) for change in changes if change.before]
     for before, after in updated:
         _update_identity(connection, before, after)
     for before, after in updated:
         _unlink(connection, before, after)
-    linked = [row for change in changes for row in _new_links(change)]
-    if linked:
-        connection.execute(_NEW_LOGINS, sorted(linked, key=itemgetter("login_key")))
+    insert_rows(connection, {NEW_LOGINS: new[NEW_LOGINS]})
+
+
+def _new_rows(changes: Sequence[Change]) -> NewRows:
+    return {
+        NEW_IDENTITIES: [_new_identity(change.after) for change in changes if change.before is None],
+        NEW_LOGINS: sorted((row for change in changes for row in _new_links(change)), key=itemgetter("login_key")),
+    }
 
 
 def _new_identity(identity: Identity) -> dict[str, Any]:

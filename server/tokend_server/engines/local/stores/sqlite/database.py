@@ -1,15 +1,18 @@
 """A SQLite file as the database of a `SqlStore`: reads beside a write, and one write at a time."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
-from tokend_server.engines.local.stores.sql.database import OWNER
+from tokend_server.engines.local.stores.sql.database import NEW_IDENTITIES, NEW_LOGINS, OWNER, NewRows
 from tokend_server.engines.local.stores.sqlite.connections import DriverStatement, ReadConnections
 from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn, WriteTurn
 from tokend_server.errors import EngineUnavailable
@@ -17,8 +20,11 @@ from tokend_server.errors import EngineUnavailable
 #: Seconds that a write waits for other writes before it fails.
 LOCK_TIMEOUT = 5.0
 
-#: The execution option that says how many seconds a transaction may wait for its lock.
-LOCK_TIMEOUT_OPTION = "tokend_lock_timeout"
+#: As the driver takes them, with the names of columns for parameters.
+_INSERTS = {
+    statement: str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+    for statement in (NEW_IDENTITIES, NEW_LOGINS)
+}
 
 _Result = TypeVar("_Result")
 
@@ -37,14 +43,23 @@ class SqliteDatabase:
         writes: A pool of connections whose transactions are durable when they are committed.
         file: The file and the log that are open.
         turn: Whose turn it is to write.
+        before_commit: Called before a transaction of this process is committed.
     """
 
-    def __init__(self, readers: ReadConnections, writes: Engine, file: _OpenFile, turn: WriteTurn) -> None:
+    def __init__(
+        self,
+        readers: ReadConnections,
+        writes: Engine,
+        file: _OpenFile,
+        turn: WriteTurn,
+        before_commit: Callable[[], None],
+    ) -> None:
         self._readers = readers
         self._owner = DriverStatement(OWNER, writes.dialect, readers)
         self._writes = writes
         self._file = file
         self._turn = turn
+        self._before_commit = before_commit
 
     def owner(self, login_key: bytes, _deadline: Deadline | None) -> str | None:
         try:
@@ -66,6 +81,19 @@ class SqliteDatabase:
     def read_all(self, work: Callable[[Connection], _Result]) -> _Result:
         return self.read(work)
 
+    def insert(self, rows: NewRows, deadline: Deadline) -> None:
+        # By the driver: SQLAlchemy's connection, transaction and statements would cost three times as much as all else.
+        with self._written(LOCK_TIMEOUT, deadline) as left, closing(self._writes.raw_connection()) as connection:
+            cursor = connection.cursor()
+            _begin_immediate(cursor, left)
+            _check(deadline)
+            self._file.check_with_log()
+            for statement, of_statement in rows.items():
+                cursor.executemany(_INSERTS[statement], of_statement)
+            self._file.check_with_log()
+            self._before_commit()
+            connection.commit()
+
     def write(self, work: Callable[[Connection], _Result], deadline: Deadline | None = None) -> _Result:
         with self._writing(LOCK_TIMEOUT, deadline) as connection:
             return work(connection)
@@ -83,26 +111,39 @@ class SqliteDatabase:
 
     @contextmanager
     def _writing(self, timeout: float, deadline: Deadline | None = None) -> Iterator[Connection]:
+        with self._written(timeout, deadline) as left, self._writes.begin() as connection:
+            _begin_immediate(connection.connection.cursor(), left)
+            _check(deadline)
+            self._file.check_with_log()
+            yield connection
+            self._file.check_with_log()
+            self._before_commit()
+
+    @contextmanager
+    def _written(self, timeout: float, deadline: Deadline | None) -> Iterator[float]:
+        """The turn to write, with the seconds that are left to get the lock; at its end, what was written is safe."""
         if deadline is not None:
             timeout = min(deadline.remaining(), timeout)
         try:
-            with self._turn.taken(timeout) as left, self._writes.connect() as unset:
-                connection = unset.execution_options(**{LOCK_TIMEOUT_OPTION: left})
-                with connection.begin():
-                    _check(deadline)
-                    self._file.check_with_log()
-                    yield connection
-                    self._file.check_with_log()
+            with self._turn.taken(timeout) as left:
+                yield left
                 # What is acknowledged is in the file that is there.
                 self._file.check_with_log()
         except NoTurn as error:
             _check(deadline)
             raise EngineUnavailable("The identity store is busy with other writes.") from error
-        except IntegrityError as error:
+        except (IntegrityError, sqlite3.IntegrityError) as error:
             raise StaleReading from error
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             _check(deadline)
             raise unavailable(error) from error
+
+
+def _begin_immediate(cursor: DBAPICursor, lock_timeout: float) -> None:
+    """Begins a transaction that writes, and waits at most so many seconds for those of other processes."""
+    cursor.execute(f"PRAGMA busy_timeout = {int(lock_timeout * 1000)}")
+    # A transaction that read first and locked later could not be upgraded once another one has written.
+    cursor.execute("BEGIN IMMEDIATE")
 
 
 def _check(deadline: Deadline | None) -> None:

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -20,12 +20,7 @@ from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.sqlite.connections import ReadConnections
-from tokend_server.engines.local.stores.sqlite.database import (
-    LOCK_TIMEOUT,
-    LOCK_TIMEOUT_OPTION,
-    SqliteDatabase,
-    unavailable,
-)
+from tokend_server.engines.local.stores.sqlite.database import LOCK_TIMEOUT, SqliteDatabase, unavailable
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
@@ -161,9 +156,7 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         log = WriteAheadLog(path, _connection_of_its_own(path), file, turn)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise unavailable(error) from error
-    event.listen(writes, "begin", _begin_immediate)
-    event.listen(writes, "commit", log.note_write)
-    return SqliteStore(SqliteDatabase(connections, writes, file, turn), file, log)
+    return SqliteStore(SqliteDatabase(connections, writes, file, turn, log.note_write), file, log)
 
 
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options
@@ -187,13 +180,6 @@ def _connection_of_its_own(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     _on_connect(connection, None)
     return connection
-
-
-def _begin_immediate(connection: Connection) -> None:
-    timeout: float = connection.get_execution_options().get(LOCK_TIMEOUT_OPTION, LOCK_TIMEOUT)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
-    # A transaction that read first and locked later could not be upgraded once another one has written.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _when_unlocked(path: Path, attempt: Callable[[], bool]) -> None:

@@ -58,8 +58,8 @@ class WriteAheadLog:
         self._has_writes = True  # of processes before this one
         self._version = self._data_version()
 
-    def note_write(self, *_: object) -> None:
-        """Notes that this process has committed something."""
+    def note_write(self) -> None:
+        """Notes that this process commits something."""
         self._has_writes = True
 
     def has_writes(self) -> bool:
