@@ -8,9 +8,10 @@ import argparse
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
@@ -30,9 +31,12 @@ from tokend_server.config import load_config
 
 ALGORITHM = "ES256"
 
-#: A listener without checks, one with mutual TLS, policy, limits and audit log, the same asked by Envoy for a token
-#: that is given out again, and the benchmark's floor.
-CASES = PLAIN, CHECKED, EXT_AUTHZ, FLOOR = "plain", "checked", "ext_authz", "floor"
+#: A listener without checks, the same with a new user in each call, one with mutual TLS, policy, limits and audit log,
+#: the same asked by Envoy for a token that is given out again, and the benchmark's floor.
+CASES = PLAIN, NEW, CHECKED, EXT_AUTHZ, FLOOR = "plain", "new", "checked", "ext_authz", "floor"
+
+#: The cases of a server without TLS.
+_WITHOUT_CHECKS = (PLAIN, NEW)
 
 #: The least of so many counts of so many calls each is taken: a thread that has to wait calls a few functions more.
 BATCHES, CALLS = 3, 50
@@ -81,7 +85,7 @@ class FunctionCalls:
 
 
 def measured(case: str) -> Counter[str]:
-    """The functions of `CALLS` warm calls for a known user.
+    """The functions of `CALLS` warm calls.
 
     Args:
         case: One of `CASES`.
@@ -113,7 +117,7 @@ def _floor() -> Iterator[MakeCall]:
 @contextmanager
 def _tokend(directory: Path, case: str) -> Iterator[MakeCall]:
     """What calls a server in this process."""
-    files = {} if case == PLAIN else write_files(directory)
+    files = {} if case in _WITHOUT_CHECKS else write_files(directory)
     config = directory / "tokend.toml"
     config.write_text(
         f"""
@@ -141,13 +145,19 @@ def _tokend(directory: Path, case: str) -> Iterator[MakeCall]:
             channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents), _OPTIONS)
         else:
             channel = grpc.insecure_channel(address, _OPTIONS)
-        yield (_asking if case == EXT_AUTHZ else _issuing)(undo.enter_context(channel))
+        yield _MAKE_CALLS.get(case, _issuing)(undo.enter_context(channel))
 
 
 def _issuing(channel: grpc.Channel) -> MakeCall:
     request = grpc_request(POOLS[ALGORITHM], user(0))
     call = DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity
     return lambda: call(request, timeout=30)
+
+
+def _registering(channel: grpc.Channel) -> MakeCall:
+    users = count()
+    call = DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity
+    return lambda: call(grpc_request(POOLS[ALGORITHM], user(next(users))), timeout=30)
 
 
 def _asking(channel: grpc.Channel) -> MakeCall:
@@ -158,6 +168,10 @@ def _asking(channel: grpc.Channel) -> MakeCall:
         assert read_answer(call(request, timeout=30)).status is None, "no token"
 
     return ask
+
+
+#: What makes the calls of a case; of the others, those of a known user.
+_MAKE_CALLS: Mapping[str, Callable[[grpc.Channel], MakeCall]] = {NEW: _registering, EXT_AUTHZ: _asking}
 
 
 def main() -> None:

@@ -16,11 +16,14 @@ from tokend_server import app, cli
 from tokend_server.config import Config
 from tokend_server.engines.local.stores.opening import open_migrated_store
 
-def executed(connection, cursor, statement, *rest):
+def executed(statement):
     if statement == "BEGIN IMMEDIATE":
         print("locked", "alembic.command" in sys.modules)
 
-event.listen(Engine, "before_cursor_execute", executed)
+def connected(connection, record):
+    connection.set_trace_callback(executed)
+
+event.listen(Engine, "connect", connected)
 open_migrated_store(Config(data_dir=Path(sys.argv[1]))).close()
 print(sorted({"alembic", "mako", "pygments", "sqlalchemy"} & sys.modules.keys()))
 """
