@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
+from tokend_server.engine import Identities
 from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.build import Mesh
@@ -131,7 +132,9 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
         undo.callback(prober.stop)
 
-        aws_address, start_aws = _aws_face(config, developer_identity, access, metrics, clock, tracing, undo)
+        aws_address, start_aws = _aws_face(
+            config, developer_identity, engines.identities, mesh.forget, access, metrics, clock, tracing, undo
+        )
 
         sds_servers = build_sds(config, developer_identity, access, guard, engines, metrics, clock)
         for sds_server in sds_servers:
@@ -219,6 +222,8 @@ def needing_threads() -> Iterator[None]:
 def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     config: Config,
     operations: DeveloperIdentityService,
+    identities: Identities,
+    on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
     clock: Clock,
@@ -230,7 +235,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
         return "", lambda: None
     from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
 
-    face = build_aws_face(config, operations, access, metrics, clock, tracing)
+    face = build_aws_face(config, operations, identities, on_change, access, metrics, clock, tracing)
     undo.callback(face.stop)
     return face.address, face.start
 

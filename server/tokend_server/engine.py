@@ -7,7 +7,10 @@ from typing import Protocol, TypeAlias
 from tokend_server.clock import Deadline
 from tokend_server.model import (
     DeveloperIdentity,
+    Identity,
+    IdentityPage,
     IssuedToken,
+    ListRequest,
     LookupRequest,
     MergeRequest,
     TokenRequest,
@@ -91,6 +94,31 @@ class Engine(Protocol):
             ResourceNotFound: There is no such identity, or the user is not linked to any.
             ResourceConflict: The user is linked to another identity.
         """
+        ...
+
+
+class Identities(Protocol):
+    """The identities of all pools of the local engine, for Cognito's operations on them beside the contract.
+
+    What is said of `Engine` about durability, deadlines, errors and threads holds here too.
+    """
+
+    def find(self, identity_id: str, deadline: Deadline) -> Identity | None:
+        """The identity of the id, whatever its pool; None when no pool that is served has it."""
+        ...
+
+    def list(self, request: ListRequest, deadline: Deadline) -> IdentityPage:
+        """A page of a pool's identities, in order of their ids.
+
+        Raises:
+            ResourceNotFound: There is no such pool.
+            UnsupportedByEngine: The pool is Cognito's.
+            InvalidParameter: `next_token` was not handed out for this pool and with this `hide_disabled`.
+        """
+        ...
+
+    def delete(self, identity: Identity, deadline: Deadline) -> None:
+        """Removes an identity for good; its users are new ones from then on. One that is not there stays so."""
         ...
 
 

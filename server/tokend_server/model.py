@@ -33,6 +33,19 @@ class Operation(StrEnum):
         return self is Operation.LOOKUP_DEVELOPER_IDENTITY
 
 
+class CognitoOperation(StrEnum):
+    """An operation of Amazon Cognito's identity pools that the contract does not have, by its name there."""
+
+    DELETE_IDENTITIES = "DeleteIdentities"
+    DESCRIBE_IDENTITY = "DescribeIdentity"
+    LIST_IDENTITIES = "ListIdentities"
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it never changes anything."""
+        return self in {CognitoOperation.DESCRIBE_IDENTITY, CognitoOperation.LIST_IDENTITIES}
+
+
 class Secret:
     """A text that must not be seen: a login value or a token.
 
@@ -196,6 +209,24 @@ class Identity:
     logins: frozenset[Login] = frozenset()
     disabled: bool = False
     revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """A request for a page of a pool's identities; `next_token` is what the page before has returned."""
+
+    identity_pool_id: str
+    max_results: int
+    next_token: str | None = None
+    hide_disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPage:
+    """Identities of a pool, in order of their ids; `next_token` leads to the page after them."""
+
+    identities: tuple[Identity, ...]
+    next_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,14 @@ class StoreContract(StoreUnderTest):
         _create(store, identity("b", "x", pool=OTHER_POOL))
         assert store.owners(OTHER_POOL, [login("x")]) == ["eu-west-1:b"]
 
+    def test_an_identity_is_found_by_its_id_alone(self, store: Store, other: Store) -> None:
+        _create(store, a := identity("a", "x", "y"))
+        _create(store, b := identity("b", pool=OTHER_POOL))
+        assert [other.find(each.identity_id, NO_DEADLINE) for each in (a, b)] == [a, b]
+        assert store.find("eu-west-1:none") is None
+        assert store.delete(a.identity_id)
+        assert other.find(a.identity_id) is None
+
     def test_a_login_is_linked_once(self, store: Store) -> None:
         _create(store, identity("a", "x"))
         with pytest.raises(StaleReading):

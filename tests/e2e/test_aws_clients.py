@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,49 @@ def test_the_audit_names_the_caller_and_the_identity(client: Any, directory: Pat
     assert line["responseElements"] == {"identityId": issued["IdentityId"]}
     assert line["additionalEventData"]["policy"] == "clients"
     assert "frank" not in json.dumps(line)
+
+
+def test_boto3_lists_describes_and_deletes_identities(client: Any, directory: Path) -> None:  # noqa: ANN401
+    users = {user: register(client, user) for user in ("heidi", "ivan", "judy")}
+    listed: dict[str, Any] = {}
+    token: dict[str, str] = {}
+    while True:
+        page = client.list_identities(IdentityPoolId=POOL_ID, MaxResults=2, **token)
+        listed |= {each["IdentityId"]: each for each in page["Identities"]}
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert set(users.values()) <= set(listed)
+    described = client.describe_identity(IdentityId=users["heidi"])
+    described.pop("ResponseMetadata")
+    assert described == listed[users["heidi"]]
+    assert described["Logins"] == [DEVELOPER_PROVIDER]
+    assert isinstance(described["CreationDate"], datetime)
+    gone = [users["heidi"], users["ivan"]]
+    deleted = client.delete_identities(IdentityIdsToDelete=gone)
+    assert deleted["UnprocessedIdentityIds"] == []
+    with pytest.raises(client.exceptions.ResourceNotFoundException, match=f"Identity '{gone[0]}' not found."):
+        client.describe_identity(IdentityId=gone[0])
+    assert (register(client, "heidi") == gone[0], register(client, "judy")) == (False, users["judy"])
+    request_id = deleted["ResponseMetadata"]["RequestId"]
+    (line,) = [line for line in audited(directory) if line["requestID"] == request_id]
+    assert (line["eventName"], line["readOnly"]) == ("DeleteIdentities", False)
+    assert line["requestParameters"] == {"identityIdsToDelete": gone}
+    assert line["additionalEventData"]["policy"] == "clients"
+
+
+def test_tokend_identities_answers_as_the_api(client: Any, directory: Path, server: ServerProcess) -> None:  # noqa: ANN401
+    assert server.aws
+    user = register(client, "karl")
+    described = client.describe_identity(IdentityId=user)
+    described.pop("ResponseMetadata")
+    command = ["tokend", "identities", "describe", "--config", "tokend.toml", "--identity-pool-id", POOL_ID, user]
+    done = subprocess.run(command, cwd=directory, env=with_commands({}), capture_output=True, text=True, check=True)
+    answered = json.loads(done.stdout)
+    for date in ("CreationDate", "LastModifiedDate"):
+        assert datetime.fromisoformat(answered.pop(date)) == described.pop(date)
+    assert answered.pop("Disabled") is False
+    assert answered == described
 
 
 def test_calls_are_counted(client: Any, server: ServerProcess) -> None:  # noqa: ANN401

@@ -45,6 +45,10 @@ class MemoryStore:
         owners = {login: self.by_id[owner] for login in logins if (owner := self._owner(login))}
         return Reading(owners, self.by_id.get(identity_id or ""))
 
+    def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
+        del deadline
+        return self.by_id.get(identity_id)
+
     def identities(
         self, _identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:

@@ -81,6 +81,10 @@ class Policy:
         """The first row that fits, or None: denied."""
         return self._decided(caller, operation, identity_pool_id if identity_pool_id in self._pools else "")
 
+    def allows_somewhere(self, caller: str, operation: str) -> bool:
+        """Whether there is a pool for which a row may let the caller do the operation."""
+        return any(row.fits_operation(operation) and row.fits_caller(caller) for row in self.rows)
+
     def _decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
         for row in self.rows:
             if row.fits_operation(operation) and row.fits_pool(identity_pool_id) and row.fits_caller(caller):

@@ -1,7 +1,7 @@
 """Builds the face of AWS from the configuration."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,13 +10,16 @@ from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.errors import ERRORS
+from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
 from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
+from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
 from tokend_server.clock import Clock
 from tokend_server.config import Aws, Callers, Config
+from tokend_server.engine import Identities
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
@@ -29,6 +32,9 @@ from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import FollowingContext, following_context
+
+#: All operations that there are.
+SERVED: Mapping[str, ShapedOperation] = {**OPERATIONS, **IDENTITY_OPERATIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class AwsFace:
 def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     config: Config,
     operations: DeveloperIdentityService,
+    identities: Identities,
+    on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
     clock: Clock,
@@ -70,16 +78,18 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     if settings.listen is None:
         raise AssertionError("aws.listen is not set")
     secrets, callers = _access_keys(config.callers)
-    rules = {Method(SERVICE_NAME, name, "unary").path: Rule.GRANT for name in OPERATIONS}
+    rules = {Method(SERVICE_NAME, name, "unary").path: Rule.GRANT for name in SERVED}
     layers = [
         auditing(access.auditor, clock, rules),
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
         limiting(access.limits),
     ]
+    by_name = IdentityOperations(identities, access.policy, clock, on_change).by_name
     service = AwsJsonService(
         operations,
         layers,
         clock,
+        others=[(row, by_name[name]) for name, row in IDENTITY_OPERATIONS.items()],
         tracing=tracing,
         count=_Counts(metrics).count,
         new_id=UniqueIds(os.urandom),
@@ -127,7 +137,7 @@ class _Counts:
 
     def __init__(self, metrics: Metrics) -> None:
         codes = {OK, "UnknownOperationException", *(row.code for row in ERRORS.values())}
-        operations = (*OPERATIONS, UNKNOWN_OPERATION)
+        operations = (*SERVED, UNKNOWN_OPERATION)
         self._calls = metrics.aws_calls
         self._seconds = {name: metrics.aws_call_seconds.labels(name) for name in operations}
         for name in operations:

@@ -71,6 +71,28 @@ def text_map(value: object) -> dict[str, str]:
     return {text(name): text(entry) for name, entry in value.items()}
 
 
+def text_list(value: object) -> list[str]:
+    """A list of strings.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    if not isinstance(value, list):
+        raise _wrong_kind(value, "a List")
+    return [text(entry) for entry in value]
+
+
+def boolean(value: object) -> bool:
+    """True or false.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    if not isinstance(value, bool):
+        raise _wrong_kind(value, "a Boolean")
+    return value
+
+
 def integer(value: object) -> int:
     """A number that a protobuf int32 holds.
 

@@ -1,38 +1,29 @@
-"""The operations of AWSCognitoIdentityService that there are, between AWS JSON and the contract's messages."""
+"""The operations of AWSCognitoIdentityService that the contract has, between AWS JSON and the contract's messages."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
-from tokend_server.aws_json.shapes import NULL, Integer, Seconds, Shape, Text, TextMap
-from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation, field_of
+from tokend_server.aws_json.shapes import Integer, Seconds, Text, TextMap
 from tokend_server.model import DeveloperIdentity, IssuedToken, Operation
 from tokend_server.rpc.operations import OPERATIONS as SERVED
 from tokend_server.rpc.operations import ServedOperation
 
-#: The members of a response; None for an operation without output.
-Output: TypeAlias = Mapping[str, object] | None
-
-_ID = Text(55, r"[\w-]+:[0-9a-f-]+")
 _DEVELOPER_PROVIDER_NAME = Text(128, r"[\w._-]+")
 _USER = Text(1024, is_secret=True)
 
 
 @dataclass(frozen=True, slots=True)
-class AwsOperation:
-    """One operation.
+class AwsOperation(ShapedOperation):
+    """An operation of the contract; a member of its input is the contract's field of the same name in snake_case.
 
     Attributes:
-        name: Its name.
-        members: The members of its input; a member is the contract's field of the same name in snake_case.
-        required: Those that have to be given.
         to_output: Makes the output of the engine's result.
     """
 
     name: Operation
-    members: Mapping[str, Shape]
-    required: frozenset[str]
     to_output: Callable[[Any], Output]
 
     @property
@@ -40,40 +31,10 @@ class AwsOperation:
         """How the contract serves it."""
         return SERVED[self.name]
 
-    def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The members of its input that a JSON object has; those that the operation does not have are passed over.
-
-        Raises:
-            AwsError: SerializationException: a member has the wrong type.
-        """
-        return {name: shape.read(document[name]) for name, shape in self.members.items() if name in document}
-
     def message(self, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a message of the operation's type
         """The contract's message with these members."""
-        fields = {_field(name): self.members[name].field(value) for name, value in given.items()}
+        fields = {field_of(name): self.members[name].field(value) for name, value in given.items()}
         return self.served.message(**fields)
-
-    def check(self, given: Mapping[str, Any]) -> None:
-        """Checks all members.
-
-        Raises:
-            ValidationFailed: Members break their constraints or are missing; it names all of them.
-        """
-        if violations := [*self._violations(given)]:
-            raise ValidationFailed(violations)
-
-    def _violations(self, given: Mapping[str, Any]) -> Iterator[FieldViolation]:
-        for name, shape in self.members.items():
-            if name in given:
-                value = given[name]
-                for constraint in shape.broken(value):
-                    yield FieldViolation(_field(name), constraint, shape.shown(value))
-            elif name in self.required:
-                yield FieldViolation(_field(name), "Member must not be null", NULL)
-
-
-def _field(member: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in member).removeprefix("_")
 
 
 def _token(issued: IssuedToken) -> Output:
@@ -101,8 +62,8 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
             AwsOperation(
                 Operation.GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY,
                 {
-                    "IdentityPoolId": _ID,
-                    "IdentityId": _ID,
+                    "IdentityPoolId": IDENTITY_ID,
+                    "IdentityId": IDENTITY_ID,
                     "Logins": TextMap(10, Text(128), Text(50_000, is_secret=True)),
                     "PrincipalTags": TextMap(50, Text(128), Text(256)),
                     "TokenDuration": Seconds(1, 86_400),
@@ -113,11 +74,11 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
             AwsOperation(
                 Operation.LOOKUP_DEVELOPER_IDENTITY,
                 {
-                    "IdentityPoolId": _ID,
-                    "IdentityId": _ID,
+                    "IdentityPoolId": IDENTITY_ID,
+                    "IdentityId": IDENTITY_ID,
                     "DeveloperUserIdentifier": _USER,
                     "MaxResults": Integer(1, 60),
-                    "NextToken": Text(65_535, r"[\S]+"),
+                    "NextToken": NEXT_TOKEN,
                 },
                 frozenset({"IdentityPoolId"}),
                 _found,
@@ -128,7 +89,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                     "SourceUserIdentifier": _USER,
                     "DestinationUserIdentifier": _USER,
                     "DeveloperProviderName": _DEVELOPER_PROVIDER_NAME,
-                    "IdentityPoolId": _ID,
+                    "IdentityPoolId": IDENTITY_ID,
                 },
                 frozenset(
                     {"SourceUserIdentifier", "DestinationUserIdentifier", "DeveloperProviderName", "IdentityPoolId"}
@@ -138,8 +99,8 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
             AwsOperation(
                 Operation.UNLINK_DEVELOPER_IDENTITY,
                 {
-                    "IdentityId": _ID,
-                    "IdentityPoolId": _ID,
+                    "IdentityId": IDENTITY_ID,
+                    "IdentityPoolId": IDENTITY_ID,
                     "DeveloperProviderName": _DEVELOPER_PROVIDER_NAME,
                     "DeveloperUserIdentifier": _USER,
                 },

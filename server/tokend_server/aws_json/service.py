@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from tokend_server.access.authentication.presented import Presented
 from tokend_server.arns import identity_pool_arn
@@ -16,8 +17,9 @@ from tokend_server.aws_json.errors import (
     unauthenticated,
     unreadable,
 )
-from tokend_server.aws_json.operations import OPERATIONS, AwsOperation, Output
+from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
 from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse, error_response, success_response
 from tokend_server.clock import Clock
 from tokend_server.errors import CallerNotAllowed, TokendError
@@ -38,6 +40,10 @@ UNKNOWN_OPERATION, OK = "unknown", "OK"
 PATIENCE = 60.0
 
 
+#: Does what the current call asks for, by the members of its input, which are yet to be checked.
+Perform: TypeAlias = Callable[[Mapping[str, Any]], Output]
+
+
 def _uncounted(_operation: str, _code: str, _seconds: float) -> None:
     """Counts nothing."""
 
@@ -51,6 +57,7 @@ class AwsJsonService:
         clock: Measures calls and their deadlines.
         tracing: What traces them.
         count: Called with the operation, the code and the seconds of each call that ended.
+        others: The operations that the contract does not have, each with what performs it for the current call.
         new_id: Makes the id of a request.
         accounts: The AWS accounts of pools.
     """
@@ -61,6 +68,7 @@ class AwsJsonService:
         layers: Sequence[Layer],
         clock: Clock,
         *,
+        others: Sequence[tuple[ShapedOperation, Perform]] = (),
         tracing: Tracing = UNTRACED,
         count: Callable[[str, str, float], object] = _uncounted,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -72,7 +80,11 @@ class AwsJsonService:
         self._count = count
         self._new_id = new_id
         self._accounts = accounts
-        self._behaviors = {name: self._layered(row, layers) for name, row in OPERATIONS.items()}
+        performed: list[tuple[ShapedOperation, Callable[[str, Mapping[str, Any]], Output]]]
+        performed = [(row, partial(self._serve, row)) for row in OPERATIONS.values()]
+        performed += [(row, partial(_perform_other, perform)) for row, perform in others]
+        self._operations_by_name = {row.name.value: row for row, _ in performed}
+        self._behaviors = {row.name.value: self._layered(row, perform, layers) for row, perform in performed}
 
     def answer(self, request: AwsRequest) -> AwsResponse:
         """Answers a request; what goes wrong is an answer too."""
@@ -80,7 +92,7 @@ class AwsJsonService:
         request_id = self._new_id()
         name = UNKNOWN_OPERATION
         try:
-            operation = operation_of(request)
+            operation = self._operation_of(request)
             name = operation.name.value
             response, code = self._answer(operation, request, self._call(operation, request, request_id)), OK
         except AwsError as failure:
@@ -88,7 +100,21 @@ class AwsJsonService:
         self._count(name, code, self._clock.monotonic() - begun)
         return response
 
-    def _call(self, operation: AwsOperation, request: AwsRequest, request_id: str) -> Call:
+    def _operation_of(self, request: AwsRequest) -> ShapedOperation:
+        """The operation that a request is for.
+
+        Raises:
+            AwsError: UnknownOperationException.
+        """
+        media_type = request.values.get("content-type", "").partition(";")[0].rstrip().lower()
+        if (request.method, request.target, media_type) != ("POST", "/", CONTENT_TYPE):
+            raise AwsError("UnknownOperationException", f"Requests are a POST of {CONTENT_TYPE} to /.", 404)
+        prefix, name = request.values.get("x-amz-target", "").rpartition(".")[::2]
+        if prefix != SERVICE_NAME or name not in self._operations_by_name:
+            raise AwsError("UnknownOperationException", "There is no such operation.")
+        return self._operations_by_name[name]
+
+    def _call(self, operation: ShapedOperation, request: AwsRequest, request_id: str) -> Call:
         family = "ipv6" if ":" in request.peer else "ipv4"
         return Call(
             method=operation.name,
@@ -98,7 +124,7 @@ class AwsJsonService:
             presented=Presented(waits_until=self._clock.monotonic() + PATIENCE),
         )
 
-    def _answer(self, operation: AwsOperation, request: AwsRequest, call: Call) -> AwsResponse:
+    def _answer(self, operation: ShapedOperation, request: AwsRequest, call: Call) -> AwsResponse:
         """The response of an operation that succeeds.
 
         Raises:
@@ -124,25 +150,27 @@ class AwsJsonService:
             return internal_error()
         log_failure(call.method, error)
         if isinstance(error, CallerNotAllowed):
-            pool = getattr(call.request, "identity_pool_id", "")
-            return access_denied(error, call.caller, call.method, identity_pool_arn(pool, self._accounts.get(pool, "")))
+            return access_denied(error, call.caller, call.method, self._resource(call))
         return to_aws_error(error)
 
-    def _layered(self, operation: AwsOperation, layers: Sequence[Layer]) -> Behavior:
-        behavior: Behavior = partial(self._perform, operation)
+    def _resource(self, call: Call) -> str:
+        """The ARN of the pool that a call is about; `*` where that is not known."""
+        pool = call.audited[0].identity_pool_id if call.audited else getattr(call.request, "identity_pool_id", "")
+        return identity_pool_arn(pool, self._accounts.get(pool, "")) if pool else "*"
+
+    def _layered(
+        self, operation: ShapedOperation, perform: Callable[[str, Mapping[str, Any]], Output], layers: Sequence[Layer]
+    ) -> Behavior:
+        behavior: Behavior = partial(_reading, operation, perform)
         method = Method(SERVICE_NAME, operation.name, "unary")
         for layer in reversed(layers):
             behavior = layer(method, behavior)
         return behavior
 
-    def _perform(self, operation: AwsOperation, request: AwsRequest, _context: None) -> Output:
-        try:
-            given = operation.read(parse_document(request.body))
-        except AwsError as refusal:
-            raise unreadable(refusal) from None
+    def _serve(self, operation: AwsOperation, region: str, given: Mapping[str, Any]) -> Output:
         message = operation.message(given)
         current_call().request = message
-        _check_region(request.region, message.identity_pool_id)
+        _check_region(region, message.identity_pool_id)
         return self._operations.serve(
             operation.served,
             lambda result, _now: operation.to_output(result),
@@ -151,23 +179,28 @@ class AwsJsonService:
         )
 
 
-def operation_of(request: AwsRequest) -> AwsOperation:
-    """The operation that a request is for.
+def _reading(
+    operation: ShapedOperation,
+    perform: Callable[[str, Mapping[str, Any]], Output],
+    request: AwsRequest,
+    _context: None,
+) -> Output:
+    try:
+        given = operation.read(parse_document(request.body))
+    except AwsError as refusal:
+        raise unreadable(refusal) from None
+    return perform(request.region, given)
 
-    Raises:
-        AwsError: UnknownOperationException.
-    """
-    media_type = request.values.get("content-type", "").partition(";")[0].rstrip().lower()
-    if (request.method, request.target, media_type) != ("POST", "/", CONTENT_TYPE):
-        raise AwsError("UnknownOperationException", f"Requests are a POST of {CONTENT_TYPE} to /.", 404)
-    prefix, name = request.values.get("x-amz-target", "").rpartition(".")[::2]
-    if prefix != SERVICE_NAME or name not in OPERATIONS:
-        raise AwsError("UnknownOperationException", "There is no such operation.")
-    return OPERATIONS[name]
+
+def _perform_other(perform: Perform, region: str, given: Mapping[str, Any]) -> Output:
+    ids = [given.get("IdentityPoolId"), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ())]
+    for each in filter(None, ids):
+        _check_region(region, each)
+    return perform(given)
 
 
 def _check_region(region: str, identity_pool_id: str) -> None:
-    """Makes sure that a request was signed for the Region of its pool; AWS has an endpoint for each.
+    """Makes sure that a request was signed for the Region of its pool, or identity; AWS has an endpoint for each.
 
     Raises:
         CallerUnauthenticated: It was signed for another one.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
-from tokend_server.aws_json.document import integer, long, text, text_map
+from tokend_server.aws_json.document import boolean, integer, long, text, text_list, text_map
 
 #: How a member is shown that is not given.
 NULL = "null"
@@ -111,6 +111,55 @@ class TextMap:
         if self.value.is_secret:
             return ""
         return f"'{{{', '.join(f'{name}={each}' for name, each in value.items())}}}'"
+
+
+@dataclass(frozen=True, slots=True)
+class TextList:
+    """A list of strings.
+
+    Attributes:
+        member: What each of them is held to.
+        least: The fewest of them.
+        most: The most of them; None: any number.
+    """
+
+    member: Text
+    least: int = 0
+    most: int | None = None
+
+    def read(self, value: object) -> list[str]:
+        return text_list(value)
+
+    def field(self, value: list[str]) -> list[str]:
+        return value
+
+    def broken(self, value: list[str]) -> Iterator[str]:
+        if len(value) < self.least:
+            yield f"Member must have length greater than or equal to {self.least}"
+        if self.most is not None and len(value) > self.most:
+            yield f"Member must have length less than or equal to {self.most}"
+        if any(any(self.member.broken(each)) for each in value):
+            yield f"Member must satisfy constraint: {self.member.constraints}"
+
+    def shown(self, value: list[str]) -> str:
+        return f"'[{', '.join(value)}]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def read(self, value: object) -> bool:
+        return boolean(value)
+
+    def field(self, value: bool) -> bool:  # noqa: FBT001 - what a field holds
+        return value
+
+    def broken(self, _value: bool) -> Iterable[str]:  # noqa: FBT001 - as above
+        return ()
+
+    def shown(self, value: bool) -> str:  # noqa: FBT001 - as above
+        return f"'{str(value).lower()}'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from tokend_server.access.build import policy_of
 from tokend_server.callers.names import check_spelling
 from tokend_server.cli.options import config_option, echo_json
 from tokend_server.config import load_config
-from tokend_server.model import Operation
+from tokend_server.model import CognitoOperation, Operation
 
 
 @click.group()
@@ -30,7 +30,10 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
     help="The caller's name, such as spiffe://acme.internal/ns/shop/sa/checkout.",
 )
 @click.option(
-    "--operation", required=True, type=click.Choice([str(operation) for operation in Operation]), help="The operation."
+    "--operation",
+    required=True,
+    type=click.Choice([str(each) for each in (*Operation, *CognitoOperation)]),
+    help="The operation.",
 )
 @click.option("--pool", required=True, help="The identity pool id.")
 def explain(config_path: Path | None, caller: str, operation: str, pool: str) -> None:

@@ -7,7 +7,8 @@ from functools import cache, partial
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
-from tokend_server.engine import Backend, BeforeChange, Engine, NewIdentity, unannounced
+from tokend_server.engine import Backend, BeforeChange, Engine, Identities, NewIdentity, unannounced
+from tokend_server.engines.identities import IdentitiesOfPools
 from tokend_server.engines.observed import ObservedEngine, Series
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet, NoteFetch
@@ -39,6 +40,7 @@ class Engines:
         by_pool: The engines, by identity pool id.
         backends: What they share, by a name for operators.
         local_keys: The keys of the local pools; None when there are none.
+        identities: The identities of all pools.
         start: Begins what the engines do beside calls, in threads of their own.
         close: Ends that, and gives up what the engines hold.
         is_published: Whether verifiers can have the key, by its pool and its id; of Cognito's keys nothing is known.
@@ -47,6 +49,7 @@ class Engines:
     by_pool: Mapping[str, Engine]
     backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
+    identities: Identities
     start: Callable[[], None]
     close: Callable[[], None]
     is_published: Callable[[str, str | None], bool]
@@ -79,6 +82,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     by_pool: dict[str, Engine] = {}
     backends: dict[str, Backend] = {}
     local_keys = None
+    local_identities: Identities | None = None
     start: Callable[[], None] = _nothing
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
@@ -86,7 +90,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
 
             local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change, issuers)
             undo.callback(local.close)
-            start = local.start
+            start, local_identities = local.start, local.identities
             by_pool |= local.by_pool
             backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
@@ -104,7 +108,8 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             for pool_id, engine in by_pool.items()
         }
         is_published = partial(_is_published, config.pools_of("local"), local_keys)
-        return Engines(observed, backends, local_keys, start, undo.pop_all().close, is_published)
+        identities = IdentitiesOfPools(local_identities, config.pools_of("cognito"))
+        return Engines(observed, backends, local_keys, identities, start, undo.pop_all().close, is_published)
 
 
 def _is_published(

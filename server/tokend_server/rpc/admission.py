@@ -19,6 +19,16 @@ def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> Policy
     return row
 
 
+def check_allowed_somewhere(policy: Policy, call: Call) -> None:
+    """Makes sure that a call may be let through for some pool, before it is known which one it is about.
+
+    Raises:
+        CallerNotAllowed: No row is about its caller and its operation.
+    """
+    if not policy.allows_somewhere(call.caller, call.method):
+        raise CallerNotAllowed("The policy does not allow the caller this operation on any identity pool.")
+
+
 def check_token(row: PolicyRow, request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> None:
     """Checks what a request for a token asks beyond its fields' limits.
 

@@ -46,7 +46,9 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
 
 
 def _audited(call: Call) -> tuple[AuditedRequest, AuditedResult]:
-    operation = OPERATIONS[call.method]
+    operation = OPERATIONS.get(call.method)
+    if operation is None:  # a call of another operation that has ended before its request was known
+        return _NO_REQUEST, _NO_RESULT
     return (
         _NO_REQUEST if call.request is None else operation.audited_request(call.request),
         _NO_RESULT if call.result is None else operation.audited_result(call.result),

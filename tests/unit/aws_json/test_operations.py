@@ -13,10 +13,10 @@ from tests.fakes.scripted_engine import IDENTITY_ID, ScriptedEngine
 from tests.rpc.limits import Case, cases
 from tests.support.grpc_service import METHODS, POOL_ID, POOL_IDS, VALID
 from tests.unit.aws_json.requests import answer, call, error_of
+from tests.unit.aws_json.shapes_of_aws import in_awss_model
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.aws_json.operations import OPERATIONS
-from tokend_server.aws_json.shapes import Integer, Seconds, Shape, Text, TextMap
 from tokend_server.model import (
     DEFAULT_TOKEN_DURATION,
     DeveloperIdentity,
@@ -28,30 +28,6 @@ from tokend_server.model import (
 )
 
 SERVICE = ServiceModel(Loader().load_service_model("cognito-identity", "service-2"))
-
-#: What AWS's model calls no secret and tokend never shows.
-SECRET_SHAPES = {"DeveloperUserIdentifier"}
-
-
-def in_awss_model(shape: Any) -> Shape:  # noqa: ANN401 - a shape of botocore
-    """A shape as AWS's own description of the service has it."""
-    limits = shape.metadata
-    match shape.type_name:
-        case "string":
-            assert limits["min"] == 1
-            is_secret = limits.get("sensitive", False) or shape.name in SECRET_SHAPES
-            return Text(limits["max"], limits.get("pattern"), is_secret)
-        case "map":
-            key, value = in_awss_model(shape.key), in_awss_model(shape.value)
-            assert isinstance(key, Text)
-            assert isinstance(value, Text)
-            return TextMap(limits["max"], key, value)
-        case "integer":
-            return Integer(limits["min"], limits["max"])
-        case "long":
-            return Seconds(limits["min"], limits["max"])
-    raise AssertionError(shape.type_name)
-
 
 #: One request of each operation with every member.
 COMPLETE: dict[str, dict[str, Any]] = {

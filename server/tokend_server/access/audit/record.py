@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from tokend_server.model import NumericDate, Operation
+from tokend_server.model import CognitoOperation, NumericDate, Operation
 
 #: What stands for a value that is not shown.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
@@ -30,7 +30,7 @@ _CUT = "…"
 #: The event of a line that tells how many refusals have none.
 OMITTED_REFUSALS = "OmittedRefusals"
 
-_READ_ONLY = frozenset({OMITTED_REFUSALS, *(operation for operation in Operation if operation.is_read_only)})
+_READ_ONLY = frozenset({OMITTED_REFUSALS, *(each for each in (*Operation, *CognitoOperation) if each.is_read_only)})
 
 #: How many requests are remembered rendered.
 _REMEMBERED = 1024
@@ -51,6 +51,7 @@ class AuditedRequest(NamedTuple):
     developer_provider_name: str = ""
     token_duration_seconds: int | None = None
     principal_tag_keys: tuple[str, ...] = ()
+    identity_ids: tuple[str, ...] = ()
 
 
 class AuditedResult(NamedTuple):
@@ -60,6 +61,7 @@ class AuditedResult(NamedTuple):
     outcome: str | None = None
     key_id: str | None = None
     expire_time: NumericDate | None = None
+    unprocessed_identity_ids: tuple[str, ...] = ()
 
 
 class AuditEntry(NamedTuple):
@@ -78,12 +80,14 @@ class AuditEntry(NamedTuple):
         developer_provider_name: The provider whose users were to be merged or unlinked.
         token_duration_seconds: The duration that was asked for.
         principal_tag_keys: The keys of the tags that were asked for.
+        identity_ids: The identities that were to be deleted.
         request_id: The id of the call.
         trace_id: The trace that it belongs to.
         result_identity_id: The identity of the answer.
         outcome: What the call did to that identity.
         key_id: The key that signed the token.
         expire_time: The token's `exp`.
+        unprocessed_identity_ids: Those of `identity_ids` that were not deleted.
         policy: The row of the policy that decided.
         mapping: By what the configuration made the operation of a proxy's request.
         token_source: Where the token came from, of those that are given out again.
@@ -106,12 +110,14 @@ class AuditEntry(NamedTuple):
     developer_provider_name: str = ""
     token_duration_seconds: int | None = None
     principal_tag_keys: tuple[str, ...] = ()
+    identity_ids: tuple[str, ...] = ()
     request_id: str = ""
     trace_id: str | None = None
     result_identity_id: str | None = None
     outcome: str | None = None
     key_id: str | None = None
     expire_time: NumericDate | None = None
+    unprocessed_identity_ids: tuple[str, ...] = ()
     policy: str | None = None
     mapping: str | None = None
     token_source: str | None = None
@@ -160,6 +166,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
     developer_provider_name: str,
     token_duration_seconds: int | None,
     principal_tag_keys: tuple[str, ...],
+    identity_ids: tuple[str, ...],
 ) -> dict[str, Any]:
     """The members that tell who asked for what."""
     parameters = {
@@ -169,6 +176,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
         "developerProviderName": developer_provider_name,
         "tokenDuration": token_duration_seconds,
         "principalTags": _hidden(principal_tag_keys),
+        "identityIdsToDelete": identity_ids,
     }
     return {
         "eventVersion": "1.08",
@@ -212,6 +220,7 @@ def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
     members = {
         "outcome": entry.outcome,
         "keyId": entry.key_id,
+        "unprocessedIdentityIds": entry.unprocessed_identity_ids,
         "expireTime": None if entry.expire_time is None else f"{_second(entry.expire_time)}Z",
         "policy": entry.policy,
         "mapping": entry.mapping,

@@ -1,21 +1,12 @@
 """What operators do with identities beyond the contract: Cognito's identity operations of the same names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.paging import last_of, page_token
 from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
-from tokend_server.model import Identity
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityPage:
-    """Identities of a pool; `next_token` leads to the page after them."""
-
-    identities: tuple[Identity, ...]
-    next_token: str | None
+from tokend_server.model import Identity, IdentityPage, ListRequest
 
 
 class IdentityAdministration:
@@ -54,19 +45,9 @@ class IdentityAdministration:
         return identity
 
     def list(self, *, max_results: int, next_token: str | None, hide_disabled: bool) -> IdentityPage:
-        """A page of the pool's identities, in order of their ids.
-
-        Raises:
-            InvalidParameter: `next_token` was not handed out for this pool and with this `hide_disabled`.
-        """
-        scope = ("identities", self._identity_pool_id, str(hide_disabled))
-        after = None if next_token is None else last_of(next_token, *scope).decode(errors="replace")
-        found = self._store.identities(
-            self._identity_pool_id, max_results=max_results + 1, after=after, hide_disabled=hide_disabled
-        )
-        page = tuple(found[:max_results])
-        more = len(found) > max_results
-        return IdentityPage(page, page_token(page[-1].identity_id.encode(), *scope) if more else None)
+        """As `page_of_identities`."""
+        request = ListRequest(self._identity_pool_id, max_results, next_token, hide_disabled)
+        return page_of_identities(self._store, request)
 
     def delete(self, identity_id: str) -> None:
         """Removes the identity for good; its users are new ones from then on.
@@ -77,3 +58,19 @@ class IdentityAdministration:
         self.describe(identity_id)
         if not self._store.delete(identity_id):
             raise ResourceNotFound.identity(identity_id)
+
+
+def page_of_identities(store: IdentityStore, request: ListRequest) -> IdentityPage:
+    """A page of a pool's identities, in order of their ids.
+
+    Raises:
+        InvalidParameter: `next_token` was not handed out for this pool and with this `hide_disabled`.
+    """
+    pool_id, hide_disabled = request.identity_pool_id, request.hide_disabled
+    scope = ("identities", pool_id, str(hide_disabled))
+    after = None if request.next_token is None else last_of(request.next_token, *scope).decode(errors="replace")
+    most = request.max_results
+    found = store.identities(pool_id, max_results=most + 1, after=after, hide_disabled=hide_disabled)
+    page = tuple(found[:most])
+    more = len(found) > most
+    return IdentityPage(page, page_token(page[-1].identity_id.encode(), *scope) if more else None)

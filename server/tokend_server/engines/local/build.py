@@ -13,6 +13,7 @@ from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
+from tokend_server.engines.local.identities import LocalIdentities
 from tokend_server.engines.local.keys.build import open_key_manager, warn_of_clear_keys
 from tokend_server.engines.local.keys.fetch_log import FetchLog
 from tokend_server.engines.local.keys.jws import TokenType
@@ -42,6 +43,7 @@ class LocalEngines:
     """
 
     by_pool: Mapping[str, LocalEngine]
+    identities: LocalIdentities
     backend: LocalBackend
     signer: TokenSigner
     note_fetch: NoteFetch
@@ -117,7 +119,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         opened.start(metrics)
         key_task.start()
 
-    return LocalEngines(by_pool, backend, signer, fetches.note, start, close)
+    return LocalEngines(by_pool, LocalIdentities(store, by_pool), backend, signer, fetches.note, start, close)
 
 
 def _local_pool(

@@ -62,6 +62,10 @@ class IdentityStore(Protocol):
         """
         ...
 
+    def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
+        """The identity of the id, whatever its pool; None when there is none."""
+        ...
+
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
-from tokend_server.engines.local.administration import IdentityAdministration, IdentityPage
+from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.errors import InvalidParameter
-from tokend_server.model import DeveloperIdentity, LookupRequest, Secret
+from tokend_server.model import DeveloperIdentity, IdentityPage, LookupRequest, Secret
 
 USERS = ("u1", "u2", "u3")
 

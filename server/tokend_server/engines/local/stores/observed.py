@@ -36,6 +36,7 @@ class ObservedStore:
                 "check",
                 "owners",
                 "read",
+                "find",
                 "identities",
                 "commit",
                 "delete",
@@ -72,6 +73,9 @@ class ObservedStore:
     ) -> Reading:
         return self._measured("read", self._store.read, identity_pool_id, logins, identity_id, deadline)
 
+    def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
+        return self._measured("find", self._store.find, identity_id, deadline)
+
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:
@@ -89,6 +93,7 @@ class ObservedStore:
         self._measured("commit", self._store.commit, *changes, deadline=deadline)
 
     def delete(self, identity_id: str) -> bool:
+        self._before_change()
         return self._measured("delete", self._store.delete, identity_id)
 
     def signing_keys(self) -> tuple[SigningKey, ...]:

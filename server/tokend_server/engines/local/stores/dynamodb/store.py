@@ -86,6 +86,10 @@ class DynamoDbStore:
                 return reading
         raise EngineUnavailable("The identity is being changed by too many calls at once.")
 
+    def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
+        item = self.table.get(items.of_identity(identity_id), deadline)
+        return None if item is None else items.read_identity(item)
+
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:
@@ -101,11 +105,11 @@ class DynamoDbStore:
 
     def delete(self, identity_id: str) -> bool:
         for _ in range(_ATTEMPTS):
-            item = self.table.get(items.of_identity(identity_id))
-            if item is None:
+            identity = self.find(identity_id)
+            if identity is None:
                 return False
             try:
-                self.table.commit(actions.of_deletion(items.read_identity(item)))
+                self.table.commit(actions.of_deletion(identity))
             except StaleReading:
                 continue
             return True

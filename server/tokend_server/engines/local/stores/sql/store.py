@@ -119,12 +119,15 @@ class SqlStore:
     ) -> Reading:
         asked = frozenset(logins)
         bound = {"login_keys": [login_key(identity_pool_id, login) for login in asked], "identity_id": identity_id}
-        found = _identities(self._database.read(lambda connection: connection.execute(_READING, bound).all(), deadline))
+        found = self._found(bound, deadline)
         own = [identity for identity in found if identity.identity_pool_id == identity_pool_id]
         return Reading(
             {login: identity for identity in own for login in asked & identity.logins},
             next((identity for identity in own if identity.identity_id == identity_id), None),
         )
+
+    def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
+        return next(iter(self._found({"login_keys": [], "identity_id": identity_id}, deadline)), None)
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
@@ -223,6 +226,9 @@ class SqlStore:
     def forget_fetch_records(self, before: NumericDate) -> None:
         old = delete(key_set_fetches).where(key_set_fetches.c.noted_at < before)
         self._database.write(lambda connection: connection.execute(old))
+
+    def _found(self, bound: Mapping[str, Any], deadline: Deadline | None) -> list[Identity]:
+        return _identities(self._database.read(lambda connection: connection.execute(_READING, bound).all(), deadline))
 
     def _replace(self, key: SigningKey, replacement: Update) -> None:
         replacement = replacement.where(signing_keys.c.kid == key.kid)

@@ -1,0 +1,63 @@
+"""What every operation of AWSCognitoIdentityService has: a name, and the shapes of its input."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tokend_server.aws_json.shapes import NULL, Shape, Text
+from tokend_server.errors import FieldViolation, ValidationFailed
+from tokend_server.model import CognitoOperation, Operation
+
+#: The members of a response; None for an operation without output.
+Output: TypeAlias = Mapping[str, object] | None
+
+#: The id of an identity, or of a pool.
+IDENTITY_ID = Text(55, r"[\w-]+:[0-9a-f-]+")
+
+NEXT_TOKEN = Text(65_535, r"[\S]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ShapedOperation:
+    """One operation.
+
+    Attributes:
+        name: Its name.
+        members: The members of its input.
+        required: Those that have to be given.
+    """
+
+    name: Operation | CognitoOperation
+    members: Mapping[str, Shape]
+    required: frozenset[str]
+
+    def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of its input that a JSON object has; those that the operation does not have are passed over.
+
+        Raises:
+            AwsError: SerializationException: a member has the wrong type.
+        """
+        return {name: shape.read(document[name]) for name, shape in self.members.items() if name in document}
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Checks all members.
+
+        Raises:
+            ValidationFailed: Members break their constraints or are missing; it names all of them.
+        """
+        if violations := [*self._violations(given)]:
+            raise ValidationFailed(violations)
+
+    def _violations(self, given: Mapping[str, Any]) -> Iterator[FieldViolation]:
+        for name, shape in self.members.items():
+            if name in given:
+                value = given[name]
+                for constraint in shape.broken(value):
+                    yield FieldViolation(field_of(name), constraint, shape.shown(value))
+            elif name in self.required:
+                yield FieldViolation(field_of(name), "Member must not be null", NULL)
+
+
+def field_of(member: str) -> str:
+    """The name of a member in snake_case."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in member).removeprefix("_")

@@ -1,0 +1,319 @@
+"""ListIdentities, DescribeIdentity and DeleteIdentities, before the local engine's own store."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from tests.support.local_engine import NOW, OTHER_POOL, POOL, LocalEngineUnderTest
+from tests.unit.aws_json.shapes_of_aws import in_awss_model
+
+from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.clock import Deadline
+from tokend_server.engine import Identities
+from tokend_server.engines.identities import IdentitiesOfPools
+from tokend_server.engines.local.identities import LocalIdentities
+from tokend_server.errors import EngineUnavailable
+from tokend_server.model import CognitoOperation, Identity, IdentityPage, ListRequest
+from tokend_server.rpc.audit_entry import audit_entry
+from tokend_server.rpc.call import current_call
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.layers import Behavior, Method
+
+if TYPE_CHECKING:
+    from tokend_server.access.audit.record import AuditEntry
+
+SERVICE = ServiceModel(Loader().load_service_model("cognito-identity", "service-2"))
+COGNITO_POOL = "eu-west-1:77777777-2222-3333-4444-555555555555"
+REGION = "eu-west-1"
+
+
+def row(caller: str, pool: str, *operations: str) -> PolicyRow:
+    named = frozenset(operations or {"*"})
+    return PolicyRow(caller, (caller,), frozenset({pool}), named, timedelta(minutes=15), frozenset())
+
+
+POLICY = Policy(
+    [row("own", POOL), row("other", OTHER_POOL), row("tokens", POOL, "GetId"), row("all", "*")],
+    [POOL, OTHER_POOL, COGNITO_POOL],
+)
+
+
+class Face:
+    """Cognito's API before a local engine, for callers who are known already.
+
+    Attributes:
+        local: The local engine of `POOL`.
+        changed: The pools of which something was deleted.
+        audited: What the audit log would have, of each call that succeeded.
+    """
+
+    def __init__(self, local: LocalEngineUnderTest, identities: Identities) -> None:
+        self.local = local
+        self.changed: list[str] = []
+        self.audited: list[AuditEntry] = []
+        self._caller = "all"
+        operations = DeveloperIdentityService({}, POLICY, local.clock)
+        by_name = IdentityOperations(identities, POLICY, local.clock, self.changed.append).by_name
+        others = [(IDENTITY_OPERATIONS[name], perform) for name, perform in by_name.items()]
+        self._service = AwsJsonService(operations, [self._naming], local.clock, others=others)
+
+    def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
+        def named(request: AwsRequest, context: None) -> object:
+            current_call().caller = self._caller
+            output = behavior(request._replace(region=REGION), context)
+            self.audited.append(audit_entry(current_call(), NOW))
+            return output
+
+        return named
+
+    def call(self, operation: str, caller: str = "all", /, **members: object) -> dict[str, Any]:
+        """The output, or code and text of the error."""
+        self._caller = caller
+        values = {
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": f"AWSCognitoIdentityService.{operation}",
+        }
+        body = json.dumps(members).encode()
+        answered: dict[str, Any] = json.loads(self._service.answer(AwsRequest("POST", "/", (), values, body)).body)
+        return answered
+
+
+class Unreliable:
+    """Identities of which one cannot be deleted."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+        self.stuck = ""
+
+    def find(self, identity_id: str, deadline: Deadline) -> Identity | None:
+        return self._identities.find(identity_id, deadline)
+
+    def list(self, request: ListRequest, deadline: Deadline) -> IdentityPage:
+        return self._identities.list(request, deadline)
+
+    def delete(self, identity: Identity, deadline: Deadline) -> None:
+        if identity.identity_id == self.stuck:
+            raise EngineUnavailable("The identity store does not answer.")
+        self._identities.delete(identity, deadline)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
+    under_test = LocalEngineUnderTest(tmp_path)
+    yield under_test
+    under_test.close()
+
+
+@pytest.fixture
+def identities(local: LocalEngineUnderTest) -> Unreliable:
+    return Unreliable(IdentitiesOfPools(LocalIdentities(local.store, {POOL, OTHER_POOL}), {COGNITO_POOL}))
+
+
+@pytest.fixture
+def face(local: LocalEngineUnderTest, identities: Unreliable) -> Face:
+    return Face(local, identities)
+
+
+def error(code: str, text: str) -> dict[str, str]:
+    return {"__type": code, "message": text}
+
+
+def not_found(identity_id: str) -> dict[str, str]:
+    return error("ResourceNotFoundException", f"Identity '{identity_id}' not found.")
+
+
+@pytest.mark.parametrize("name", IDENTITY_OPERATIONS)
+def test_members_are_awss(name: str) -> None:
+    shape = SERVICE.operation_model(name).input_shape
+    operation = IDENTITY_OPERATIONS[name]
+    assert operation.members == {member: in_awss_model(of) for member, of in shape.members.items()}
+    assert operation.required == set(shape.required_members)
+
+
+@pytest.mark.parametrize("operation", CognitoOperation)
+def test_names_are_awss(operation: CognitoOperation) -> None:
+    assert operation in SERVICE.operation_names
+
+
+def test_identities_are_listed_in_pages(face: Face) -> None:
+    users = sorted(face.local.identity_of(user) for user in ("u1", "u2", "u3"))
+    first = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=2)
+    rest = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=2, NextToken=first["NextToken"])
+    assert [each["IdentityId"] for page in (first, rest) for each in page["Identities"]] == users
+    assert "NextToken" not in rest
+    assert first["IdentityPoolId"] == POOL
+    assert first["Identities"][0] == {
+        "IdentityId": users[0],
+        "Logins": ["login.example.test"],
+        "CreationDate": NOW,
+        "LastModifiedDate": NOW,
+    }
+
+
+def test_disabled_identities_are_hidden_if_that_is_asked_for(face: Face) -> None:
+    left, kept = face.local.identity_of("u1"), face.local.identity_of("u2")
+    face.local.merge("u1", "u2")
+
+    def listed(**members: object) -> list[str]:
+        page = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=60, **members)
+        return [each["IdentityId"] for each in page["Identities"]]
+
+    assert listed() == listed(HideDisabled=False) == sorted([left, kept])
+    assert listed(HideDisabled=True) == [kept]
+
+
+def test_a_page_token_of_another_listing_is_refused(face: Face) -> None:
+    for user in ("u1", "u2"):
+        face.local.identity_of(user)
+    token = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1)["NextToken"]
+    refused = error("InvalidParameterException", "NextToken is not one that this operation returned.")
+    assert face.call("ListIdentities", IdentityPoolId=OTHER_POOL, MaxResults=1, NextToken=token) == refused
+
+
+def test_a_pool_that_is_not_there_and_one_of_cognito_are_not_listed(face: Face) -> None:
+    strange = "eu-west-1:00000000-0000-4000-8000-000000000000"
+    missing = error("ResourceNotFoundException", f"IdentityPool '{strange}' not found.")
+    assert face.call("ListIdentities", IdentityPoolId=strange, MaxResults=1) == missing
+    assert face.call("ListIdentities", IdentityPoolId=COGNITO_POOL, MaxResults=1)["__type"] == (
+        "UnknownOperationException"
+    )
+
+
+def test_all_that_is_wrong_with_a_listing_is_named(face: Face) -> None:
+    answered = face.call("ListIdentities", IdentityPoolId="eu-west-1:ZZ", MaxResults=61)
+    assert answered == error(
+        "ValidationException",
+        "2 validation errors detected: "
+        "Value 'eu-west-1:ZZ' at 'identityPoolId' failed to satisfy constraint: "
+        r"Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+; "
+        "Value '61' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 60",
+    )
+
+
+def test_an_identity_is_described(face: Face) -> None:
+    guest = face.local.guest()
+    described = face.call("DescribeIdentity", IdentityId=guest)
+    assert described == {"IdentityId": guest, "Logins": [], "CreationDate": NOW, "LastModifiedDate": NOW}
+    user = face.local.identity_of({"login.example.test": "u1", "accounts.google.com": "user subject"})
+    assert face.call("DescribeIdentity", IdentityId=user)["Logins"] == ["accounts.google.com", "login.example.test"]
+    assert face.audited[-1].identity_pool_id == POOL
+    assert face.audited[-1].policy == "all"
+
+
+def test_identities_are_deleted_and_their_users_are_new_ones(face: Face) -> None:
+    first, guest, kept = face.local.identity_of("u1"), face.local.guest(), face.local.identity_of("u2")
+    answered = face.call("DeleteIdentities", IdentityIdsToDelete=[first, guest, first])
+    assert answered == {"UnprocessedIdentityIds": []}
+    assert face.call("DescribeIdentity", IdentityId=first) == not_found(first)
+    assert face.local.identity_of("u1") not in {first, guest, kept}
+    assert face.local.identity_of("u2") == kept
+    assert face.changed == [POOL, POOL]
+    deleted = next(entry for entry in face.audited if entry.method == "DeleteIdentities")
+    assert deleted.identity_ids == (first, guest)
+
+
+def test_a_deletion_is_repeated_with_the_same_answer(face: Face) -> None:
+    user = face.local.identity_of("u1")
+    for _ in range(2):
+        answered = face.call("DeleteIdentities", IdentityIdsToDelete=[user])
+        assert answered == {"UnprocessedIdentityIds": []}
+
+
+def test_what_the_store_does_not_delete_is_said_and_the_rest_is_deleted(face: Face, identities: Unreliable) -> None:
+    first, stuck, last = (face.local.identity_of(user) for user in ("u1", "u2", "u3"))
+    identities.stuck = stuck
+    answered = face.call("DeleteIdentities", IdentityIdsToDelete=[first, stuck, last])
+    assert answered == {"UnprocessedIdentityIds": [{"IdentityId": stuck, "ErrorCode": "InternalServerError"}]}
+    assert [face.local.store.find(each) is None for each in (first, stuck, last)] == [True, False, True]
+    assert face.changed == [POOL] * 3
+    assert face.audited[-1].unprocessed_identity_ids == (stuck,)
+
+
+@pytest.mark.parametrize(
+    ("ids", "shown", "constraint"),
+    [
+        ([], "'[]'", "Member must have length greater than or equal to 1"),
+        (None, "null", "Member must not be null"),
+    ],
+)
+def test_too_few_identities_to_delete(face: Face, ids: list[str] | None, shown: str, constraint: str) -> None:
+    given = {} if ids is None else {"IdentityIdsToDelete": ids}
+    violation = f"Value {shown} at 'identityIdsToDelete' failed to satisfy constraint: {constraint}"
+    expected = error("ValidationException", f"1 validation error detected: {violation}")
+    assert face.call("DeleteIdentities", **given) == expected
+
+
+def test_too_many_identities_to_delete_delete_none(face: Face) -> None:
+    user = face.local.identity_of("u1")
+    ids = [user, *(f"eu-west-1:{number:08x}-aa" for number in range(60))]
+    refused = face.call("DeleteIdentities", IdentityIdsToDelete=ids)
+    assert refused["__type"] == "ValidationException"
+    assert refused["message"].endswith("Member must have length less than or equal to 60")
+    assert face.local.store.find(user)
+
+
+def test_an_id_of_another_form_keeps_all_from_being_deleted(face: Face) -> None:
+    user = face.local.identity_of("u1")
+    refused = face.call("DeleteIdentities", IdentityIdsToDelete=[user, "eu-west-1:UPPER"])
+    assert refused["message"] == (
+        f"1 validation error detected: Value '[{user}, eu-west-1:UPPER]' at 'identityIdsToDelete' failed to satisfy "
+        "constraint: Member must satisfy constraint: [Member must have length less than or equal to 55, Member must "
+        r"have length greater than or equal to 1, Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+]"
+    )
+    assert face.local.store.find(user)
+
+
+@pytest.mark.parametrize("wrong", ["eu-west-1:1", {"a": "b"}, 1, True, [1], [["a"]]])
+def test_a_list_that_is_none_is_refused(face: Face, wrong: object) -> None:
+    assert face.call("DeleteIdentities", IdentityIdsToDelete=wrong)["__type"] == "SerializationException"
+
+
+@pytest.mark.parametrize("wrong", ["true", 1, 0, []])
+def test_a_truth_value_that_is_none_is_refused(face: Face, wrong: object) -> None:
+    answered = face.call("ListIdentities", IdentityPoolId=POOL, MaxResults=1, HideDisabled=wrong)
+    assert answered["__type"] == "SerializationException"
+
+
+def test_an_identity_of_another_callers_pool_looks_like_none_and_is_not_deleted(face: Face) -> None:
+    user = face.local.identity_of("u1")
+    assert face.call("DescribeIdentity", "own", IdentityId=user)["IdentityId"] == user
+    assert face.call("DescribeIdentity", "other", IdentityId=user) == not_found(user)
+    assert face.call("DeleteIdentities", "other", IdentityIdsToDelete=[user]) == {
+        "UnprocessedIdentityIds": [{"IdentityId": user, "ErrorCode": "AccessDenied"}]
+    }
+    assert face.local.store.find(user)
+    assert face.changed == []
+    assert face.call("ListIdentities", "other", IdentityPoolId=POOL, MaxResults=1)["__type"] == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("caller", ["nobody's", "tokens"])
+@pytest.mark.parametrize("ask", [
+    lambda face, caller, user: face.call("DescribeIdentity", caller, IdentityId=user),
+    lambda face, caller, user: face.call("DeleteIdentities", caller, IdentityIdsToDelete=[user]),
+])  # fmt: skip
+def test_whom_no_row_grants_the_operation_is_denied_it(
+    face: Face, caller: str, ask: Callable[[Face, str, str], Mapping[str, Any]]
+) -> None:
+    user = face.local.identity_of("u1")
+    denied = ask(face, caller, user)
+    assert denied["__type"] == "AccessDeniedException"
+    assert denied["message"].startswith(f"User: {caller} is not authorized to perform: cognito-identity:")
+    assert " on resource: * because: " in denied["message"]
+    assert face.local.store.find(user)
+
+
+def test_an_identity_of_another_region_than_the_signatures_is_refused(face: Face) -> None:
+    for operation, members in (
+        ("DescribeIdentity", {"IdentityId": "us-east-1:00"}),
+        ("DeleteIdentities", {"IdentityIdsToDelete": [face.local.identity_of("u1"), "us-east-1:00"]}),
+    ):
+        assert face.call(operation, **members)["__type"] == "InvalidSignatureException"
+    assert face.changed == []
