@@ -9,6 +9,7 @@ from tokend_server.model import (
     DeveloperIdentity,
     Identity,
     IdentityPage,
+    IdentityPool,
     IssuedToken,
     ListRequest,
     LookupRequest,
@@ -119,6 +120,25 @@ class Identities(Protocol):
 
     def delete(self, identity: Identity, deadline: Deadline) -> None:
         """Removes an identity for good; its users are new ones from then on. One that is not there stays so."""
+        ...
+
+
+class IdentityPools(Protocol):
+    """All identity pools, for Cognito's operations on them.
+
+    What is said of `Engine` about durability, deadlines, errors and threads holds here too.
+    """
+
+    def describe(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool:
+        """The pool of an id.
+
+        Raises:
+            ResourceNotFound: There is none.
+        """
+        ...
+
+    def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
+        """Up to `most` pools of an AWS Region in order of their ids, from the first one behind `after`."""
         ...
 
 

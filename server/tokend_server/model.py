@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 #: Whole seconds since the Unix epoch (RFC 7519, section 2).
 NumericDate: TypeAlias = int
@@ -36,14 +36,40 @@ class Operation(StrEnum):
 class CognitoOperation(StrEnum):
     """An operation of Amazon Cognito's identity pools that the contract does not have, by its name there."""
 
+    CREATE_IDENTITY_POOL = "CreateIdentityPool"
     DELETE_IDENTITIES = "DeleteIdentities"
+    DELETE_IDENTITY_POOL = "DeleteIdentityPool"
     DESCRIBE_IDENTITY = "DescribeIdentity"
+    DESCRIBE_IDENTITY_POOL = "DescribeIdentityPool"
+    GET_CREDENTIALS_FOR_IDENTITY = "GetCredentialsForIdentity"
+    GET_ID = "GetId"
+    GET_IDENTITY_POOL_ROLES = "GetIdentityPoolRoles"
+    GET_OPEN_ID_TOKEN = "GetOpenIdToken"  # noqa: S105 - a name
+    GET_PRINCIPAL_TAG_ATTRIBUTE_MAP = "GetPrincipalTagAttributeMap"
     LIST_IDENTITIES = "ListIdentities"
+    LIST_IDENTITY_POOLS = "ListIdentityPools"
+    LIST_TAGS_FOR_RESOURCE = "ListTagsForResource"
+    SET_IDENTITY_POOL_ROLES = "SetIdentityPoolRoles"
+    SET_PRINCIPAL_TAG_ATTRIBUTE_MAP = "SetPrincipalTagAttributeMap"
+    TAG_RESOURCE = "TagResource"
+    UNLINK_IDENTITY = "UnlinkIdentity"
+    UNTAG_RESOURCE = "UntagResource"
+    UPDATE_IDENTITY_POOL = "UpdateIdentityPool"
 
     @property
     def is_read_only(self) -> bool:
         """Whether it never changes anything."""
-        return self in {CognitoOperation.DESCRIBE_IDENTITY, CognitoOperation.LIST_IDENTITIES}
+        return self.startswith(("Describe", "List", "GetIdentityPoolRoles", "GetPrincipalTagAttributeMap"))
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its requests bear a signature; the others are for users' own devices (`authtype` in AWS's model)."""
+        return self not in {
+            CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY,
+            CognitoOperation.GET_ID,
+            CognitoOperation.GET_OPEN_ID_TOKEN,
+            CognitoOperation.UNLINK_IDENTITY,
+        }
 
 
 class Secret:
@@ -227,6 +253,26 @@ class IdentityPage:
 
     identities: tuple[Identity, ...]
     next_token: str | None = None
+
+
+class IdentityPool(NamedTuple):
+    """An identity pool as Cognito's own API has it.
+
+    Attributes:
+        identity_pool_id: REGION:GUID.
+        settings: The members of `IdentityPool` in AWS's model of the service, but for the id and the tags.
+        tags: Its tags.
+    """
+
+    identity_pool_id: str
+    settings: Mapping[str, Any]
+    tags: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def name(self) -> str:
+        """Its name, which other pools may have too."""
+        name: str = self.settings["IdentityPoolName"]
+        return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
+from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
+from tokend_server.aws_json.refusals import refused_operations
 from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
 from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.signers import identifying_signers
@@ -19,11 +21,11 @@ from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
 from tokend_server.clock import Clock
 from tokend_server.config import Aws, Callers, Config
-from tokend_server.engine import Identities
+from tokend_server.engine import Identities, IdentityPools
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
-from tokend_server.model import Secret
+from tokend_server.model import CognitoOperation, Secret
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
@@ -33,8 +35,11 @@ from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import FollowingContext, following_context
 
+#: All operations that are served.
+SERVED: Mapping[str, ShapedOperation] = {**OPERATIONS, **IDENTITY_OPERATIONS, **POOL_OPERATIONS}
+
 #: All operations that there are.
-SERVED: Mapping[str, ShapedOperation] = {**OPERATIONS, **IDENTITY_OPERATIONS}
+KNOWN = (*OPERATIONS, *CognitoOperation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     config: Config,
     operations: DeveloperIdentityService,
     identities: Identities,
+    pools: IdentityPools,
     on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
@@ -78,18 +84,24 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     if settings.listen is None:
         raise AssertionError("aws.listen is not set")
     secrets, callers = _access_keys(config.callers)
-    rules = {Method(SERVICE_NAME, name, "unary").path: Rule.GRANT for name in SERVED}
+    rules = {Method(SERVICE_NAME, name, "unary").path: Rule.GRANT for name in KNOWN}
     layers = [
         auditing(access.auditor, clock, rules),
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
         limiting(access.limits),
     ]
-    by_name = IdentityOperations(identities, access.policy, clock, on_change).by_name
+    by_name = {
+        **IdentityOperations(identities, access.policy, clock, on_change).by_name,
+        **PoolOperations(pools, access.policy, clock).by_name,
+    }
     service = AwsJsonService(
         operations,
         layers,
         clock,
-        others=[(row, by_name[name]) for name, row in IDENTITY_OPERATIONS.items()],
+        others=[
+            *((SERVED[name], perform) for name, perform in by_name.items()),
+            *refused_operations(SERVED).values(),
+        ],
         tracing=tracing,
         count=_Counts(metrics).count,
         new_id=UniqueIds(os.urandom),
@@ -137,7 +149,7 @@ class _Counts:
 
     def __init__(self, metrics: Metrics) -> None:
         codes = {OK, "UnknownOperationException", *(row.code for row in ERRORS.values())}
-        operations = (*SERVED, UNKNOWN_OPERATION)
+        operations = (*KNOWN, UNKNOWN_OPERATION)
         self._calls = metrics.aws_calls
         self._seconds = {name: metrics.aws_call_seconds.labels(name) for name in operations}
         for name in operations:

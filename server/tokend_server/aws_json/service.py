@@ -194,7 +194,7 @@ def _reading(
 
 def _perform_other(perform: Perform, region: str, given: Mapping[str, Any]) -> Output:
     ids = [given.get("IdentityPoolId"), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ())]
-    for each in filter(None, ids):
+    for each in filter(None, ids if region else ()):
         _check_region(region, each)
     return perform(given)
 

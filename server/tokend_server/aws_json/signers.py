@@ -7,22 +7,28 @@ from typing import Any
 from tokend_server.aws_json.errors import AwsError, unauthenticated
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.model import CognitoOperation
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 
 #: What the audit log says of how these callers became known.
 AUTHENTICATOR = "aws_signature"
 
+_UNSIGNED = frozenset(operation for operation in CognitoOperation if not operation.is_signed)
+
 
 def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], str]) -> Layer:
-    """A layer that refuses requests whose signatures do not show who calls.
+    """A layer that refuses requests whose signatures do not show who calls, but for operations that have none.
 
     Args:
         verifier: Checks signatures.
         caller_of: The caller to whom an access key belongs that the verifier knows.
     """
 
-    def layer(_method: Method, behavior: Behavior) -> Behavior:
+    def layer(method: Method, behavior: Behavior) -> Behavior:
+        if method.name in _UNSIGNED:
+            return behavior
+
         @wraps(behavior)
         def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - what the operation answers
             try:
@@ -31,6 +37,7 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
                 raise unauthenticated(refusal) from None
             call = current_call()
             call.authenticator, call.caller = AUTHENTICATOR, caller_of(credential.access_key_id)
+            call.region = credential.region
             return behavior(request._replace(region=credential.region), context)
 
         return identified

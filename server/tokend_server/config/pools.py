@@ -126,6 +126,12 @@ class Pool(Section):
         pattern=r"^[A-Za-z0-9_.-]+$",
         description="The Logins key under which your backends name their users",
     )
+    name: str | None = Field(
+        None,
+        max_length=128,
+        pattern=r"^[\w\s+=,.@-]+$",
+        description="Its name in Cognito's own API, `aws.listen`; default its `developer_provider_name`",
+    )
     signing_algorithm: Literal["RS512", "RS256", "ES256"] = Field(
         "RS512", description="Local engine: JWS algorithm of its tokens"
     )

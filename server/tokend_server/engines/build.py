@@ -7,7 +7,8 @@ from functools import cache, partial
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
-from tokend_server.engine import Backend, BeforeChange, Engine, Identities, NewIdentity, unannounced
+from tokend_server.engine import Backend, BeforeChange, Engine, Identities, IdentityPools, NewIdentity, unannounced
+from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.identities import IdentitiesOfPools
 from tokend_server.engines.observed import ObservedEngine, Series
 from tokend_server.metrics import Metrics
@@ -41,6 +42,7 @@ class Engines:
         backends: What they share, by a name for operators.
         local_keys: The keys of the local pools; None when there are none.
         identities: The identities of all pools.
+        pools: The pools as Cognito's own API has them.
         start: Begins what the engines do beside calls, in threads of their own.
         close: Ends that, and gives up what the engines hold.
         is_published: Whether verifiers can have the key, by its pool and its id; of Cognito's keys nothing is known.
@@ -50,6 +52,7 @@ class Engines:
     backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
     identities: Identities
+    pools: IdentityPools
     start: Callable[[], None]
     close: Callable[[], None]
     is_published: Callable[[str, str | None], bool]
@@ -109,7 +112,10 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
         }
         is_published = partial(_is_published, config.pools_of("local"), local_keys)
         identities = IdentitiesOfPools(local_identities, config.pools_of("cognito"))
-        return Engines(observed, backends, local_keys, identities, start, undo.pop_all().close, is_published)
+        identity_pools = ConfiguredPools(config.pools)
+        return Engines(
+            observed, backends, local_keys, identities, identity_pools, start, undo.pop_all().close, is_published
+        )
 
 
 def _is_published(

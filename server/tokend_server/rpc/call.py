@@ -25,6 +25,7 @@ class Call:
         policy: The name of the policy row that lets it through.
         request: The message of the contract, once it is there.
         result: What its operation came to, once it has.
+        region: The AWS Region that its request was signed for; empty where it was not.
         audited: What the audit log has of its request and of the result, where that is known without the two.
         failure: Why its operation failed, where the answer says so rather than the call's status.
         mapping: By what the configuration made the operation of a proxy's request.
@@ -44,6 +45,7 @@ class Call:
     policy: str | None = None
     request: object = field(default=None, repr=False)
     result: object = field(default=None, repr=False)
+    region: str = ""
     audited: tuple[AuditedRequest, AuditedResult] | None = None
     failure: TokendError | None = field(default=None, repr=False)
     mapping: str | None = None

@@ -32,6 +32,9 @@ OMITTED_REFUSALS = "OmittedRefusals"
 
 _READ_ONLY = frozenset({OMITTED_REFUSALS, *(each for each in (*Operation, *CognitoOperation) if each.is_read_only)})
 
+#: What CloudTrail calls management events, of the operations that the contract does not have.
+_MANAGEMENT = frozenset(operation for operation in CognitoOperation if operation.is_signed)
+
 #: How many requests are remembered rendered.
 _REMEMBERED = 1024
 
@@ -190,8 +193,8 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
         "readOnly": method in _READ_ONLY,
         "resources": _POOL if identity_pool_id else (),
         "eventType": "TokendApiCall",
-        "managementEvent": False,
-        "eventCategory": "Data",
+        "managementEvent": method in _MANAGEMENT,
+        "eventCategory": "Management" if method in _MANAGEMENT else "Data",
     }
 
 

@@ -215,3 +215,15 @@ def test_times_are_in_utc_to_the_millisecond(time: int) -> None:
     assert datetime.fromisoformat(told) == datetime.fromtimestamp(time // 1000, UTC).replace(
         microsecond=time % 1000 * 1000
     )
+
+
+@pytest.mark.parametrize("operation", ["CreateIdentityPool", "DescribeIdentityPool", "DeleteIdentities"])
+def test_what_is_signed_and_no_business_of_the_contract_is_a_management_event(operation: str) -> None:
+    told = event(AuditEntry(0.0, operation))
+    assert (told["managementEvent"], told["eventCategory"]) == (True, "Management")
+    assert told["readOnly"] == operation.startswith("Describe")
+
+
+def test_what_devices_ask_for_is_a_data_event() -> None:
+    told = event(AuditEntry(0.0, "GetId"))
+    assert (told["managementEvent"], told["eventCategory"]) == (False, "Data")

@@ -1,0 +1,40 @@
+"""The operations that no caller may do here, answered as AWS answers callers who may not."""
+
+from collections.abc import Callable, Container, Mapping
+from typing import Any
+
+from tokend_server.access.audit.record import AuditedRequest, AuditedResult
+from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
+from tokend_server.errors import CallerNotAllowed, NotAuthorized
+from tokend_server.model import CognitoOperation
+from tokend_server.rpc.call import current_call
+
+_IDS = ("IdentityPoolId", "IdentityId")
+
+
+def refused_operations(
+    served: Container[str],
+) -> Mapping[str, tuple[ShapedOperation, Callable[[Mapping[str, Any]], Output]]]:
+    """The operations that are not served, each with what refuses it; of their input, only ids are read."""
+    members = dict.fromkeys(_IDS, IDENTITY_ID)
+    return {
+        name: (ShapedOperation(name, members, frozenset()), _refuse if name.is_signed else _refuse_unsigned)
+        for name in CognitoOperation
+        if name not in served
+    }
+
+
+def _refuse(given: Mapping[str, Any]) -> Output:
+    _note(given)
+    raise CallerNotAllowed("This service does not have the operation.")
+
+
+def _refuse_unsigned(given: Mapping[str, Any]) -> Output:
+    _note(given)
+    if identity_id := given.get("IdentityId"):
+        raise NotAuthorized(f"Access to Identity '{identity_id}' is forbidden.")
+    raise NotAuthorized("Unauthenticated access is not supported for this identity pool.")
+
+
+def _note(given: Mapping[str, Any]) -> None:
+    current_call().audited = AuditedRequest(*(given.get(name, "") for name in _IDS)), AuditedResult()

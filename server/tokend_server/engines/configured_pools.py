@@ -1,0 +1,65 @@
+"""The identity pools of the configuration, described as Cognito would describe them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from tokend_server.arns import partition_of
+from tokend_server.clock import Deadline
+from tokend_server.config import Pool
+from tokend_server.errors import ResourceNotFound
+from tokend_server.model import IdentityPool
+
+#: The providers that Cognito knows by the id of an application rather than as providers of OpenID Connect.
+SUPPORTED_LOGIN_PROVIDERS = frozenset({"accounts.google.com", "appleid.apple.com"})
+
+_USER_POOL = "cognito-idp."
+
+
+class ConfiguredPools:
+    """The `IdentityPools` of a configuration.
+
+    Args:
+        pools: The pools by id.
+    """
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._by_id = {pool_id: described(pool_id, pool) for pool_id, pool in sorted(pools.items())}
+
+    def describe(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool:
+        deadline.check()
+        if identity_pool_id not in self._by_id:
+            raise ResourceNotFound.identity_pool(identity_pool_id)
+        return self._by_id[identity_pool_id]
+
+    def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
+        deadline.check()
+        own = (pool for pool_id, pool in self._by_id.items() if pool_id.startswith(f"{region}:") and pool_id > after)
+        return [*islice(own, most)]
+
+
+def described(identity_pool_id: str, pool: Pool) -> IdentityPool:
+    """A pool as Cognito would describe it; members that it would leave out are absent."""
+    providers = {name: provider.client_ids for name, provider in pool.open_id_connect_providers.items()}
+    applications = {
+        name: ids[0] for name, ids in providers.items() if name in SUPPORTED_LOGIN_PROVIDERS and not ids[1:]
+    }
+    user_pools = {name: ids for name, ids in providers.items() if name.startswith(_USER_POOL)}
+    account = f"arn:{partition_of(identity_pool_id.partition(':')[0])}:iam::{pool.account_id}"
+    settings: dict[str, Any] = {
+        "IdentityPoolName": pool.name or pool.developer_provider_name,
+        "AllowUnauthenticatedIdentities": False,
+        "SupportedLoginProviders": applications,
+        "DeveloperProviderName": pool.developer_provider_name,
+        "OpenIdConnectProviderARNs": [
+            f"{account}:oidc-provider/{name}" for name in providers if name not in applications.keys() | user_pools
+        ],
+        "CognitoIdentityProviders": [*_user_pool_clients(user_pools)],
+    }
+    return IdentityPool(identity_pool_id, {name: value for name, value in settings.items() if value not in ({}, [])})
+
+
+def _user_pool_clients(user_pools: Mapping[str, Sequence[str]]) -> Iterator[Mapping[str, object]]:
+    for name, client_ids in user_pools.items():
+        for client_id in client_ids:
+            yield {"ProviderName": name, "ClientId": client_id, "ServerSideTokenCheck": False}
