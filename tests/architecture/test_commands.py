@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -56,7 +57,8 @@ def resolve(words: list[str]) -> list[click.Command]:
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
 def test_a_command_of_the_service_has_the_options_that_a_page_gives_it(page: str, line: str) -> None:
-    words = shlex.split(re.sub(r"[\[\]…]|\\(?=\|)", "", line))
+    given = shlex.split(re.sub(r"[\[\]…]|\\(?=\|)", "", line))
+    words = list(takewhile("--".__ne__, given))  # what follows is a command of its own
     commands = resolve(words)
     assert commands, page
     for command in commands:

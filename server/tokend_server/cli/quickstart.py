@@ -1,119 +1,119 @@
-"""One command from nothing to a verified token."""
+"""One command from nothing to a verified token, or to Cognito's own API for a test suite."""
 
-import json
-from typing import Any
+import os
+import sys
 
 import click
-import grpc
-import urllib3
-from joserfc import jwt
-from joserfc.jwk import KeySet
 
-from tokend.v1.developer_identity_service_pb2 import (
-    GetOpenIdTokenForDeveloperIdentityRequest,
-    GetOpenIdTokenForDeveloperIdentityResponse,
-)
-from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server import app, logs
+from tokend_server.cli import quickstart_aws
+from tokend_server.cli.first_token import lines_to_paste, show_first_token, whereabouts
 from tokend_server.cli.options import with_store
-from tokend_server.cli.stopping import StopSignal
-from tokend_server.config import Config, Grpc, Guard, load_config
+from tokend_server.cli.stopping import StopSignal, leave
+from tokend_server.cli.usual_ports import is_free, usual_addresses
+from tokend_server.config import (
+    EMBEDDED_DEVELOPER_PROVIDER,
+    EMBEDDED_POOL_ID,
+    Config,
+    Grpc,
+    Guard,
+    Pool,
+    load_config,
+)
 from tokend_server.errors import ConfigError
-from tokend_server.web.discovery import DISCOVERY_PATH
-
-_USER = "quickstart-user"
-_CALL_SECONDS = 10
 
 #: Any free port, so that nothing that runs already is in the way.
 _FREE = "127.0.0.1:0"
+
+_LISTENERS = ("grpc", "issuer", "ops")
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the first token rather than stay up.")
 @click.option("--store", "url", metavar="URL", help="The store; by default, the embedded one.")
-def quickstart(*, once: bool, url: str | None) -> None:
-    """Start on the embedded default, get a token over gRPC, and verify it with the published keys."""
+@click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from an empty store of its own.")
+@click.option("--identity-pool-id", callback=quickstart_aws.checked_pool_id, help="--aws: the id of the pool.")
+@click.option("--developer-provider-name", help="--aws: the developer provider of the pool.")
+@click.option("--until-stdin-closes", is_flag=True, help="--aws: end when standard input does, as with a parent.")
+@click.argument("command", nargs=-1)
+def quickstart(  # noqa: PLR0913 - the options
+    *,
+    once: bool,
+    url: str | None,
+    aws: bool,
+    identity_pool_id: str | None,
+    developer_provider_name: str | None,
+    until_stdin_closes: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Start on the embedded default, get a token over gRPC, and verify it with the published keys.
+
+    With --aws, Cognito's own API is served instead. COMMAND is run with the variables of AWS's SDKs, its exit code is
+    passed on, and all ends with it. Without one the variables are printed, for a shell to eval.
+    """
+    if aws and once:
+        raise click.UsageError("--once goes without --aws")
+    if not aws and (command or identity_pool_id or developer_provider_name or until_stdin_closes):
+        raise click.UsageError("a command, a pool and --until-stdin-closes go with --aws alone")
     logs.configure(level="warning", as_json=False)
+    config = load_config(None)
+    config = with_store(config, url) if url else config
+    if not aws:
+        _show_first_token(config, once=once)
+        return
+    config = _loopback_alone(_with_pool(config, identity_pool_id, developer_provider_name), _FREE, _FREE, _FREE)
+    leave(quickstart_aws.serve(config, command, until_stdin_closes=until_stdin_closes))
+
+
+def _with_pool(config: Config, identity_pool_id: str | None, developer_provider_name: str | None) -> Config:
+    """The configuration with one pool, unless others than the embedded one are configured and nothing is said of it."""
+    is_embedded = list(config.pools) == [EMBEDDED_POOL_ID]
+    if not (is_embedded or identity_pool_id or developer_provider_name):
+        return config
+    pool = Pool(developer_provider_name=developer_provider_name or EMBEDDED_DEVELOPER_PROVIDER)
+    return config.model_copy(update={"pools": {identity_pool_id or quickstart_aws.POOL_ID: pool}})
+
+
+def _show_first_token(config: Config, *, once: bool) -> None:
     stop = StopSignal()
-    config = _on_free_ports(with_store(load_config(None), url) if url else load_config(None))
-    service = app.start(config)
+    service = _started(config)
     try:
         if not service.issuer:
             raise ConfigError(["pools: quickstart shows the local engine, and no pool has it"])
-        _show("serving", _overview(config, service))
-        issued = _get_token(config, service.grpc_addresses[0])
-        _show(f"GetOpenIdTokenForDeveloperIdentity for {_USER}", _response(issued))
-        verified = _verify(issued.token, service.issuer, next(iter(config.pools)))
-        _show(f"verified with the keys that {service.issuer}{DISCOVERY_PATH} leads to", verified)
+        show_first_token(config, service, shortened=sys.stdout.isatty())
+        click.echo(f"\n{whereabouts(config)}")
         if not once:
-            click.echo("\nStop with Ctrl-C. The same user has the same identity id after every restart.")
+            click.echo("The same user has the same identity id after every restart. Stop with Ctrl-C.")
+            click.secho("\nfrom another terminal", bold=True)
+            click.echo("\n".join(lines_to_paste(config, service, os.environ)))
             stop.wait()
     finally:
         service.stop()
 
 
-def _on_free_ports(config: Config) -> Config:
-    """The configuration on the loopback alone, where callers need not be identified."""
-    unguarded = Grpc(listen=[_FREE])
+def _started(config: Config) -> app.Service:
+    """The service on the ports that it had before, or on free ones.
+
+    Raises:
+        ConfigError: It cannot be started.
+    """
+    usual = usual_addresses(config.store_name, _LISTENERS, is_free)
+    try:
+        return app.start(_loopback_alone(config, *usual))
+    except ConfigError:  # another one may have taken a port meanwhile
+        return app.start(_loopback_alone(config, _FREE, _FREE, _FREE))
+
+
+def _loopback_alone(config: Config, grpc: str, issuer: str, ops: str) -> Config:
+    """The configuration on these addresses alone, where callers need not be identified."""
+    unguarded = Grpc(listen=[grpc])
     return config.model_copy(
         update={
             "grpc": config.grpc.model_copy(
                 update={name: getattr(unguarded, name) for name in ("listen", "listeners", *Guard.model_fields)}
             ),
             "policy": {},
-            "issuer": config.issuer.model_copy(update={"listen": _FREE, "url": None}),
-            "ops": config.ops.model_copy(update={"listen": _FREE}),
+            "issuer": config.issuer.model_copy(update={"listen": issuer, "url": None}),
+            "ops": config.ops.model_copy(update={"listen": ops}),
         }
     )
-
-
-def _get_token(config: Config, endpoint: str) -> GetOpenIdTokenForDeveloperIdentityResponse:
-    identity_pool_id, pool = next(iter(config.pools.items()))
-    request = GetOpenIdTokenForDeveloperIdentityRequest(
-        identity_pool_id=identity_pool_id, logins={pool.developer_provider_name: _USER}
-    )
-    with grpc.insecure_channel(endpoint, [("grpc.enable_http_proxy", 0)]) as channel:
-        stub = DeveloperIdentityServiceStub(channel)
-        try:
-            return stub.GetOpenIdTokenForDeveloperIdentity(request, timeout=_CALL_SECONDS)
-        except grpc.RpcError as error:
-            raise click.ClickException(f"the call failed: {error.code().name}: {error.details()}") from error
-
-
-def _verify(token: str, issuer: str, audience: str) -> dict[str, Any]:
-    """Verifies a token as its receivers would, by discovery over HTTP; returns its header and claims."""
-    with urllib3.PoolManager(retries=False, timeout=_CALL_SECONDS) as http:
-        discovered = http.request("GET", issuer + DISCOVERY_PATH).json()
-        keys = KeySet.import_key_set(http.request("GET", discovered["jwks_uri"]).json())
-    decoded = jwt.decode(token, keys, algorithms=discovered["id_token_signing_alg_values_supported"])
-    jwt.JWTClaimsRegistry(
-        iss={"essential": True, "value": issuer},
-        aud={"essential": True, "value": audience},
-        exp={"essential": True},
-        sub={"essential": True},
-    ).validate(decoded.claims)
-    return {"header": decoded.header, "claims": decoded.claims}
-
-
-def _overview(config: Config, service: app.Service) -> dict[str, Any]:
-    return {
-        "gRPC": service.grpc_addresses[0],
-        "issuer": service.issuer,
-        "metrics": f"http://{service.ops_address}/metrics",
-        "store": config.store_name,
-    }
-
-
-def _response(issued: GetOpenIdTokenForDeveloperIdentityResponse) -> dict[str, Any]:
-    return {
-        "identity_id": issued.identity_id,
-        "token": issued.token,
-        "expire_time": issued.expire_time.ToJsonString(),
-        "refresh_time": issued.refresh_time.ToJsonString(),
-        "issue_time": issued.issue_time.ToJsonString(),
-    }
-
-
-def _show(title: str, members: dict[str, Any]) -> None:
-    click.secho(f"\n{title}", bold=True)
-    click.echo(json.dumps(members, indent=2, ensure_ascii=False))

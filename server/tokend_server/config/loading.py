@@ -14,8 +14,9 @@ from tokend_server.config.environment import no_such_setting, unknown_variables
 from tokend_server.config.paths import expanded
 from tokend_server.errors import ConfigError
 
-#: Variables with the prefix that are read elsewhere: the path of the file, and the client's endpoint.
-_OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT"})
+#: Variables with the prefix that are no settings: the path of the file, the client's endpoint, and what a quickstart
+#: gives to a shell.
+_OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT", "TOKEND_QUICKSTART_PID"})
 
 
 def load_config(path: Path | None) -> Config:

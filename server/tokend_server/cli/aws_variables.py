@@ -1,0 +1,63 @@
+"""What a process needs in its environment so that its AWS clients call a service of this machine."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from tokend_server.app import Service
+from tokend_server.config import Config
+from tokend_server.model import Secret
+
+_LOOPBACK = "127.0.0.1"
+_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+#: What would have clients sign as someone else, or call elsewhere, whatever else is set.
+IN_THE_WAY = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+)
+
+
+def variables(
+    config: Config, service: Service, access_key_id: str, secret: Secret, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables to set.
+
+    Args:
+        config: What is served; its first pool is named.
+        service: Where it is.
+        access_key_id: What to sign with.
+        secret: The secret of it.
+        environment: What there is already: proxies are kept off this machine.
+    """
+    identity_pool_id, pool = next(iter(config.pools.items()))
+    region = identity_pool_id.partition(":")[0]
+    added = {
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY": f"http://{service.aws_address}",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+        "AWS_ACCESS_KEY_ID": access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secret.reveal(),
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "COGNITO_IDENTITY_POOL_ID": identity_pool_id,
+        "COGNITO_IDENTITY_DEVELOPER_PROVIDER_NAME": pool.developer_provider_name,
+        "COGNITO_IDENTITY_ISSUER": service.issuer,
+        "TOKEND_ENDPOINT": service.grpc_addresses[0],
+    }
+    if any(environment.get(name) for name in _PROXIES):
+        added |= {name: ",".join(filter(None, (environment.get(name), _LOOPBACK))) for name in ("NO_PROXY", "no_proxy")}
+    return added
+
+
+def with_variables(environment: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """An environment with further variables, and without those in the way."""
+    return {name: value for name, value in environment.items() if name not in IN_THE_WAY} | dict(added)
+
+
+def shell_lines(added: Mapping[str, str], removed: Sequence[str] = IN_THE_WAY) -> str:
+    """Commands of a POSIX shell that set and unset variables."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in added.items()]
+    return "\n".join([f"unset {' '.join(removed)}", *lines])

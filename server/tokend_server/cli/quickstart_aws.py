@@ -1,0 +1,120 @@
+"""Cognito's own API for a test suite: a service of one access key that ends with the suite and leaves nothing."""
+
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from tokend_server import app
+from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
+from tokend_server.cli.aws_variables import shell_lines, variables, with_variables
+from tokend_server.cli.companion import Companion
+from tokend_server.cli.options import with_store
+from tokend_server.cli.stopping import StopSignal
+from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings
+from tokend_server.config.fields import PoolId
+from tokend_server.config.stores import SQLITE
+from tokend_server.key_files import KEY_BYTES, read_key
+
+#: The pool where none is configured, in the Region that examples of AWS have.
+POOL_ID = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
+
+_CALLER = "quickstart"
+
+#: The caller may do all that callers can be allowed.
+_EVERYTHING = PolicySettings(
+    callers=["**"], pools=["*"], operations=["*"], max_token_duration_seconds=86_400, principal_tag_keys=["*"]
+)
+
+
+def checked_pool_id(_context: click.Context, _parameter: click.Parameter, pool_id: str | None) -> str | None:
+    """The callback of an option with the id of a pool."""
+    try:
+        return TypeAdapter(PoolId | None).validate_python(pool_id)
+    except ValidationError:
+        raise click.BadParameter("must be REGION:GUID, at most 55 characters") from None
+
+
+def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
+    """The configuration with Cognito's own API on a free port of the loopback, for one caller without limits.
+
+    Args:
+        config: All else.
+        key_file: What the signatures of the access key are verified with.
+        access_key_id: The access key.
+    """
+    return config.model_copy(
+        update={
+            "aws": Aws(listen="127.0.0.1:0"),
+            "callers": Callers(aws_key_file=key_file, aws_keys={_CALLER: [access_key_id]}),
+            "limits": Limits(calls_per_second=0, new_identities_per_second=0),
+            "policy": {_CALLER: _EVERYTHING},
+        }
+    )
+
+
+def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -> int:
+    """Serves until a command has ended; without one, until a signal.
+
+    Args:
+        config: The pools, and the store if it is to be kept; on the loopback alone.
+        command: What to run, with the variables of AWS's SDKs; nothing prints them.
+        until_stdin_closes: Whether the end of standard input ends it too, by SIGTERM.
+
+    Returns:
+        The exit code, the command's if there is one.
+
+    Raises:
+        ConfigError: The service cannot be started.
+        CannotRun: The command cannot be run.
+    """
+    companion, stop = Companion(), StopSignal(hangup=True)
+    if until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="tokend-quickstart-") as directory:
+        key_file = Path(directory) / "aws.key"
+        key_file.write_text(secrets.token_hex(KEY_BYTES), encoding="ascii")  # the directory is its owner's alone
+        access_key_id = new_access_key_id(secrets.token_bytes)
+        secret = secret_access_key(read_key(key_file), access_key_id)
+        kept = config if config.store.url else with_store(config, f"{SQLITE}{directory}/tokend.db")
+        served = serving_aws(kept, key_file, access_key_id)
+        service = app.start(served)
+        try:
+            added = variables(served, service, access_key_id, secret, os.environ)
+            if command:
+                return companion.run(command, with_variables(os.environ, added))
+            _tell(served, service, shell_lines({**added, "TOKEND_QUICKSTART_PID": str(os.getpid())}))
+            stop.wait(on_hangup=_end)
+            return 0
+        finally:
+            service.stop()
+
+
+def _tell(config: Config, service: app.Service, lines: str) -> None:
+    """Prints the lines, to people or to a shell, which gets an end of file after them."""
+    pools = ", ".join(config.pools)
+    click.echo(f"Cognito's own API: http://{service.aws_address}, pool {pools}. Stop with Ctrl-C or SIGTERM.", err=True)
+    click.echo(lines)
+    if not sys.stdout.isatty():
+        sys.stdout.flush()
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _end_with_stdin() -> None:
+    with suppress(OSError):
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+    _end()
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,43 @@
+"""Ports that a service finds again at its next start, though they stand nowhere."""
+
+import hashlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+#: Below the ports that the kernel gives to clients and for port 0 (ip_local_port_range of ip(7)).
+_PORTS = range(15_000, 32_000)
+
+_BYTES_OF_A_PORT = 4
+
+
+def usual_addresses(name: str, listeners: Sequence[str], is_free: Callable[[int], bool]) -> list[str]:
+    """An address of the loopback for each listener: the same each time for one name, as long as its ports are free.
+
+    Args:
+        name: What the listeners belong to.
+        listeners: Their names.
+        is_free: Tells whether a port may be taken.
+
+    Returns:
+        HOST:PORT, in the order of the listeners; port 0 where none of a listener's eight ports is free.
+    """
+    ports: list[int] = []
+    for listener in listeners:
+        free = (port for port in _candidates(f"{name}\0{listener}") if port not in ports and is_free(port))
+        ports.append(next(free, 0))
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+def is_free(port: int) -> bool:
+    """Whether a port of the loopback can be listened on now."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _candidates(name: str) -> Iterator[int]:
+    digest = hashlib.sha256(name.encode()).digest()
+    for start in range(0, len(digest), _BYTES_OF_A_PORT):
+        yield _PORTS[int.from_bytes(digest[start : start + _BYTES_OF_A_PORT], "big") % len(_PORTS)]

@@ -1,0 +1,171 @@
+"""`tokend quickstart --aws`: Cognito's own API for a test suite, in one line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.support.tokend import Ended, run
+
+from tokend_server import cli
+
+#: A program as a test suite has it, which knows nothing of tokend.
+SUITE = """
+import json, os, boto3
+client = boto3.client("cognito-identity")
+pool, provider = (os.environ[f"COGNITO_IDENTITY_{name}"] for name in ("POOL_ID", "DEVELOPER_PROVIDER_NAME"))
+issued = client.get_open_id_token_for_developer_identity(
+    IdentityPoolId=pool, Logins={provider: "alice"}, TokenDuration=86400, PrincipalTags={"department": "sales"}
+)
+found = client.lookup_developer_identity(IdentityPoolId=pool, DeveloperUserIdentifier="alice")
+print(json.dumps([pool, provider, issued["IdentityId"], found["IdentityId"]]))
+"""
+
+#: What many machines have set.
+OF_THE_MACHINE = {
+    "AWS_PROFILE": "work",
+    "AWS_SESSION_TOKEN": "of-another-account",
+    "AWS_REGION": "eu-west-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "NO_PROXY": "internal.example",
+}
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it has its files while it runs."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setenv("TOKEND_DATA_DIR", str(tmp_path / "data"))
+    return directory
+
+
+def quickstart(*command: str, **environment: str) -> Ended:
+    return run("quickstart", "--aws", *command, **environment)
+
+
+def test_a_suite_calls_it_and_nothing_is_left(temporary: Path) -> None:
+    ended = quickstart("--", sys.executable, "-c", SUITE, **OF_THE_MACHINE)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    pool, provider, issued, found = json.loads(ended.stdout)
+    assert issued == found
+    assert issued.startswith("us-east-1:")
+    assert (pool, provider) == ("us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21", "login.example.internal")
+    assert [*temporary.iterdir(), *temporary.parent.glob("data")] == []
+
+
+def test_the_pool_may_be_the_suites_own_and_the_store_may_be_kept(tmp_path: Path) -> None:
+    pool = "eu-central-1:0a1b2c3d-0000-4000-8000-00000000000a"
+    words = ["--identity-pool-id", pool, "--developer-provider-name", "login.acme"]
+    words += ["--store", f"sqlite:///{tmp_path}/kept.db", "--", sys.executable, "-c", SUITE]
+    first, second = (json.loads(quickstart(*words, **OF_THE_MACHINE).stdout) for _ in range(2))
+    assert first == second
+    assert first[:2] == [pool, "login.acme"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("exit 7", 7),
+        ("kill -9 $$", 128 + signal.SIGKILL),
+        # The suite ends as it does when it is asked to, and all with it.
+        ("trap 'exit 3' TERM; kill -TERM $PPID; while :; do :; done", 3),
+        # A pipe that nothing reads ends it, and no signal is held back from it.
+        ("kill -PIPE $$", 128 + signal.SIGPIPE),
+    ],
+)
+def test_the_exit_code_is_the_commands(command: str, code: int, temporary: Path) -> None:
+    ended = quickstart("--", "sh", "-c", command)
+    assert (ended.stderr, ended.returncode) == ("", code)
+    assert [*temporary.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "why"), [("no-such-command", 127, "No such file"), ("/etc/passwd", 126, "Permission denied")]
+)
+def test_a_command_that_cannot_be_run_is_named(name: str, code: int, why: str, temporary: Path) -> None:
+    ended = quickstart("--", name)
+    assert ended.returncode == code
+    assert re.fullmatch(f"Error: {name}: {why}.*\n", ended.stderr)
+    assert [*temporary.iterdir()] == []
+
+
+def test_a_shell_evaluates_what_it_prints(temporary: Path, tmp_path: Path) -> None:
+    """The script goes on although the service does, and ends it."""
+    script = f"""
+        eval "$({sys.executable} -m tokend_server quickstart --aws &)"
+        {sys.executable} -c "$SUITE"
+        kill $TOKEND_QUICKSTART_PID
+        while kill -0 $TOKEND_QUICKSTART_PID 2> /dev/null; do :; done
+    """
+    done = subprocess.run(
+        ["sh", "-ec", script],
+        env={**os.environ, **OF_THE_MACHINE, "SUITE": SUITE},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0].startswith("us-east-1:")
+    assert re.fullmatch(r"Cognito's own API: http://127\.0\.0\.1:\d+, pool us-east-1:\S+ Stop with .*\n", done.stderr)
+    assert [*temporary.iterdir()] == []
+
+
+@contextmanager
+def printed_lines() -> Iterator[str]:
+    """What a quickstart prints, which ends when its standard input does, as a killed parent's."""
+    words = [sys.executable, "-m", "tokend_server", "quickstart", "--aws", "--until-stdin-closes"]
+    environment = os.environ | OF_THE_MACHINE
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, encoding="utf-8"
+    )
+    assert process.stdout
+    yield process.stdout.read()
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_what_it_prints_sets_what_a_command_has_and_unsets_what_is_in_the_way() -> None:
+    with printed_lines() as lines:
+        pass
+    script = f"{lines}\nenv"
+    evaluated = environment_of(
+        subprocess.check_output(["sh", "-c", script], text=True, env=os.environ | OF_THE_MACHINE)
+    )
+    ended = quickstart("--", "env", **OF_THE_MACHINE)
+    given = environment_of(ended.stdout)
+    names = {name for name in given.keys() | evaluated.keys() if re.match("AWS|COGNITO|NO_PROXY|no_proxy", name)}
+    assert names <= given.keys() & evaluated.keys()
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN"} & names
+    assert given["AWS_DEFAULT_REGION"] == given["AWS_REGION"] == "us-east-1"
+    assert given["NO_PROXY"] == evaluated["NO_PROXY"] == "internal.example,127.0.0.1"
+
+
+def environment_of(output: str) -> Mapping[str, str]:
+    return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--", "true"], "a command, a pool and --until-stdin-closes go with --aws alone"),
+        (["--until-stdin-closes"], "a command, a pool and --until-stdin-closes go with --aws alone"),
+        (["--aws", "--once"], "--once goes without --aws"),
+        (["--aws", "--identity-pool-id", "zz"], "must be REGION:GUID, at most 55 characters"),
+    ],
+)
+def test_wrong_usage_is_said(words: list[str], said: str) -> None:
+    ended = CliRunner().invoke(cli.quickstart, words)
+    assert ended.exit_code == 2
+    assert said in ended.output
