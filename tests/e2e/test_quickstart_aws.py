@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.tokend import Ended, run
 
-from tokend_server import cli
+from tokend_server.cli.quickstart import quickstart as quickstart_command
 
 #: A program as a test suite has it, which knows nothing of tokend.
 SUITE = """
@@ -166,6 +166,6 @@ def environment_of(output: str) -> Mapping[str, str]:
     ],
 )
 def test_wrong_usage_is_said(words: list[str], said: str) -> None:
-    ended = CliRunner().invoke(cli.quickstart, words)
+    ended = CliRunner().invoke(quickstart_command, words)
     assert ended.exit_code == 2
     assert said in ended.output

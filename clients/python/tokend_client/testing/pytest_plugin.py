@@ -1,0 +1,29 @@
+"""Fixtures of pytest for code that calls Cognito by an AWS SDK.
+
+A suite has them by `pytest_plugins = ["tokend_client.testing.pytest_plugin"]` in its conftest.py.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tokend_client.testing.cognito_identity import CognitoIdentityServer
+
+
+@pytest.fixture(scope="session")
+def cognito_identity_server() -> Iterator[CognitoIdentityServer]:
+    """A Cognito of identity pools for the whole run, or for each worker of it."""
+    with CognitoIdentityServer() as server:
+        yield server
+
+
+@pytest.fixture
+def cognito_identity_environment(
+    cognito_identity_server: CognitoIdentityServer, monkeypatch: pytest.MonkeyPatch
+) -> CognitoIdentityServer:
+    """The same, and the environment of the test has it too, so that clients of the code under test find it."""
+    for name in cognito_identity_server.in_the_way:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in cognito_identity_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return cognito_identity_server
