@@ -1,0 +1,191 @@
+"""AWS's SDKs and CLIs, unmodified, call tokend for Cognito by one variable, and see what they would see of AWS."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from tests.clients.toolchains import BUILD_TIMEOUT, fail, need, run
+from tests.support.awscli2 import aws_cli_2
+from tests.support.java_program import java_program
+
+from tokend_client.testing import CognitoIdentityServer
+
+SOURCES = Path(__file__).parent / "cognito_identity"
+
+#: The developer provider of a quickstart's pool.
+PROVIDER = "login.example.internal"
+
+#: What a program saw.
+Seen = Mapping[str, str]
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[CognitoIdentityServer]:
+    with CognitoIdentityServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def environment(server: CognitoIdentityServer) -> Mapping[str, str]:
+    """That of a machine which has no account of AWS."""
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "127.0.0.1"}
+    return {**server.environment_of_a_child(), **nothing, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def seen_by(command: list[str], environment: Mapping[str, str], directory: Path) -> Seen:
+    done = subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=600
+    )
+    if done.returncode:
+        fail(command, done.stdout + done.stderr)
+    seen: Seen = json.loads(done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1])
+    return seen
+
+
+def assert_as_of_aws(seen: Seen, language: str) -> None:
+    alice, bob = seen["alice"], seen["bob"]
+    assert alice != bob
+    assert seen == {
+        "alice": alice,
+        "bob": bob,
+        "token": seen["token"],
+        "found": alice,
+        "merged": bob,
+        "users": f"{language}-alice {language}-bob",
+        "registered": "This developer user identifier is already registered with Cognito.",
+        "unlinked": seen["unlinked"],
+        "invalid": "ValidationException: 1 validation error detected: Value 'zz' at 'identityPoolId' failed to satisfy "
+        r"constraint: Member must satisfy regular expression pattern: [\w-]+:[0-9a-f-]+",
+        "listed": "true",
+        "described": PROVIDER,
+        "unprocessed": "0",
+        "deleted": seen["deleted"],
+    }
+    assert "not found" in seen["unlinked"]
+    assert re.fullmatch("Identity '.*' not found.", seen["deleted"])
+
+
+def seen_by_boto3(client: Any, server: CognitoIdentityServer) -> Seen:  # noqa: ANN401 - boto3's
+    pool = {"IdentityPoolId": server.identity_pool_id}
+    provider = {"DeveloperProviderName": server.developer_provider_name}
+
+    def register(user: str, **members: str) -> Mapping[str, str]:
+        logins = {server.developer_provider_name: user}
+        answer: Mapping[str, str] = client.get_open_id_token_for_developer_identity(**pool | members, Logins=logins)
+        return answer
+
+    alice, bob, carol = (register(f"python-{user}") for user in ("alice", "bob", "carol"))
+    found = client.lookup_developer_identity(**pool, DeveloperUserIdentifier="python-alice")
+    users = {"SourceUserIdentifier": "python-alice", "DestinationUserIdentifier": "python-bob"}
+    merged = client.merge_developer_identities(**pool, **provider, **users)
+    both = client.lookup_developer_identity(**pool, IdentityId=bob["IdentityId"])
+    with pytest.raises(client.exceptions.DeveloperUserAlreadyRegisteredException) as registered:
+        register("python-carol", IdentityId=bob["IdentityId"])
+    client.unlink_developer_identity(
+        **pool, **provider, IdentityId=bob["IdentityId"], DeveloperUserIdentifier="python-alice"
+    )
+    with pytest.raises(client.exceptions.ResourceNotFoundException) as unlinked:
+        client.lookup_developer_identity(**pool, DeveloperUserIdentifier="python-alice")
+    with pytest.raises(client.exceptions.ClientError) as invalid:
+        register("python-alice", IdentityPoolId="zz")
+    error = invalid.value.response["Error"]
+    listed = [each["IdentityId"] for each in client.list_identities(**pool, MaxResults=60)["Identities"]]
+    described = client.describe_identity(IdentityId=carol["IdentityId"])
+    deletion = client.delete_identities(IdentityIdsToDelete=[carol["IdentityId"]])
+    with pytest.raises(client.exceptions.ResourceNotFoundException) as deleted:
+        client.describe_identity(IdentityId=carol["IdentityId"])
+    return {
+        "alice": alice["IdentityId"],
+        "bob": bob["IdentityId"],
+        "token": alice["Token"],
+        "found": found["IdentityId"],
+        "merged": merged["IdentityId"],
+        "users": " ".join(sorted(both["DeveloperUserIdentifierList"])),
+        "registered": registered.value.response["Error"]["Message"],
+        "unlinked": unlinked.value.response["Error"]["Message"],
+        "invalid": f"{error['Code']}: {error['Message']}",
+        "listed": "true" if {bob["IdentityId"], carol["IdentityId"]} <= {*listed} else "false",
+        "described": " ".join(described["Logins"]),
+        "unprocessed": str(len(deletion["UnprocessedIdentityIds"])),
+        "deleted": deleted.value.response["Error"]["Message"],
+    }
+
+
+def test_boto3(server: CognitoIdentityServer, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert_as_of_aws(seen_by_boto3(boto3.Session().client("cognito-identity"), server), "python")
+
+
+def test_go(environment: Mapping[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    run([need("go", "the AWS SDK for Go"), "build", "-o", str(program), "."], SOURCES / "go")
+    assert_as_of_aws(seen_by([str(program)], environment, tmp_path), "go")
+
+
+def test_java(environment: Mapping[str, str], tmp_path: Path) -> None:
+    command = java_program(SOURCES / "java", "example.Main", "the AWS SDK for Java")
+    assert_as_of_aws(seen_by(command, environment, tmp_path), "java")
+
+
+def test_javascript_and_aws_jwt_verify(
+    server: CognitoIdentityServer, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    node, npm = need("node", "the AWS SDK for JavaScript"), need("npm", "the AWS SDK for JavaScript")
+    shutil.copytree(SOURCES / "javascript", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    run([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], tmp_path)
+    seen = seen_by([node, "main.js"], environment, tmp_path)
+    assert_as_of_aws(seen, "javascript")
+    header, claims, signature = seen["token"].split(".")
+    altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+
+    def verdicts(audience: str) -> list[str]:
+        question = {"issuer": server.issuer, "audience": audience, "tokens": [seen["token"], altered]}
+        answer = subprocess.check_output([node, "verify.js"], cwd=tmp_path, input=json.dumps(question), text=True)
+        found: list[str] = json.loads(answer)
+        return found
+
+    good, bad = verdicts(server.identity_pool_id)
+    assert good == ""
+    assert "signature" in bad.lower()
+    assert all("Aud" in each for each in verdicts("another")[:1])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_aws_cli(server: CognitoIdentityServer, environment: Mapping[str, str], version: int) -> None:
+    program = Path(sys.executable).with_name("aws") if version == 1 else aws_cli_2()
+    pool = ["--identity-pool-id", server.identity_pool_id]
+    provider = ["--developer-provider-name", server.developer_provider_name]
+    alice, bob = f"cli{version}-alice", f"cli{version}-bob"
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(program), "cognito-identity", *words, *pool, "--output", "json"]
+        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+
+    def done(*words: str) -> Any:  # noqa: ANN401 - the command's JSON
+        ended = call(*words)
+        assert (ended.stderr, ended.returncode) == ("", 0)
+        return json.loads(ended.stdout or "null")
+
+    for user in (alice, bob):
+        logins = json.dumps({server.developer_provider_name: user})
+        registered = done("get-open-id-token-for-developer-identity", "--logins", logins)
+    users = ["--source-user-identifier", alice, "--destination-user-identifier", bob]
+    assert done("merge-developer-identities", *provider, *users) == {"IdentityId": registered["IdentityId"]}
+    both = done("lookup-developer-identity", "--identity-id", registered["IdentityId"])
+    assert sorted(both["DeveloperUserIdentifierList"]) == [alice, bob]
+    unlinked = ["--identity-id", registered["IdentityId"], "--developer-user-identifier", alice]
+    assert done("unlink-developer-identity", *provider, *unlinked) is None
+    refused = call("lookup-developer-identity", "--developer-user-identifier", alice)
+    assert refused.returncode == (254 if version == 2 else 255)
+    assert "An error occurred (ResourceNotFoundException) when calling the LookupDeveloperIdentity" in refused.stderr
