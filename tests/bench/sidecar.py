@@ -8,26 +8,30 @@ first tokens are issued in the first round; the table has the medians of the rou
 """
 
 import argparse
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml  # type: ignore[import-untyped] # it has no types
+from prometheus_client.utils import floatToGoString
 from tests.bench.jwks_flood import SOURCE, Client, Report, p50, p99
 from tests.bench.machine import describe
 from tests.bench.processes import Cores, cpu_seconds, on_core
 from tests.envoy.examples import Envoy
-from tests.envoy.outbound import Site, site
+from tests.envoy.outbound import Site, counted, site
 
 from tokend_server.mesh.authorization import SERVICE_NAME
+from tokend_server.metrics import SECONDS_BUCKETS
 
 RATES = (200.0, 1000.0)
 USERS = 50
@@ -44,6 +48,8 @@ _COLUMNS = (
     "p99 without, ms",
     "p99 with, ms",
     "added to p99, ms",
+    "in tokend, mean ms",
+    "in tokend, p99 at most ms",
     "calls of tokend",
     "signatures",
     "without a signature",
@@ -61,12 +67,16 @@ class Costs:
         signatures: Tokens that it has signed.
         tokend: Its CPU time, in seconds.
         envoy: Envoy's.
+        handling: Seconds for which tokend has worked on calls.
+        within: How many calls were handled within seconds, by its histogram.
     """
 
     calls: float
     signatures: float
     tokend: float
     envoy: float
+    handling: float
+    within: Mapping[float, float]
 
     def since(self, before: "Costs") -> "Costs":
         return Costs(
@@ -74,7 +84,19 @@ class Costs:
             self.signatures - before.signatures,
             self.tokend - before.tokend,
             self.envoy - before.envoy,
+            self.handling - before.handling,
+            {bound: count - before.within[bound] for bound, count in self.within.items()},
         )
+
+    @property
+    def mean_handling(self) -> float:
+        """Seconds that a call was worked on, in the mean."""
+        return self.handling / self.calls
+
+    @property
+    def p99_handling(self) -> float:
+        """Seconds within which 99 of 100 calls were worked on: the bucket that has the last of them."""
+        return min(bound for bound, count in self.within.items() if count >= 0.99 * self.calls)
 
 
 @dataclass(frozen=True)
@@ -119,11 +141,18 @@ def _answered(prefix: str, ext_authz: dict[str, Any]) -> dict[str, Any]:
 
 
 def spent(place: Site, envoy: Envoy) -> Costs:
+    metrics = place.metrics()
+    checks = partial(counted, metrics, grpc_service=SERVICE_NAME)
     return Costs(
-        place.counted("grpc_server_handled_total", grpc_service=SERVICE_NAME),
-        place.counted("tokend_tokens_issued_total"),
+        checks("grpc_server_handled_total"),
+        counted(metrics, "tokend_tokens_issued_total"),
         cpu_seconds(place.server.pid),
         cpu_seconds(envoy.pid),
+        checks("grpc_server_handling_seconds_sum"),
+        {
+            bound: checks("grpc_server_handling_seconds_bucket", le=floatToGoString(bound))  # type: ignore[no-untyped-call] # it has no types
+            for bound in (*SECONDS_BUCKETS, math.inf)
+        },
     )
 
 
@@ -154,6 +183,8 @@ def line(rate: float, rows: Sequence[Row]) -> str:
         f"{rate:,.0f}",
         *(f"{each:.2f}" for each in milliseconds),
         f"{median(p99(row.with_it) - p99(row.without) for row in rows):.2f}",
+        f"{1000 * median(row.costs.mean_handling for row in rows):.2f}",
+        f"{1000 * median(row.costs.p99_handling for row in rows):g}",
         f"{calls:,.0f}",
         f"{signatures:,.0f}",
         f"{1 - signatures / calls:.1%}",

@@ -104,6 +104,16 @@ def app() -> Iterator[int]:
         thread.join()
 
 
+def counted(metrics: str, name: str, **labels: str) -> float:
+    """The sum of a metric with these labels, on a page of metrics."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
 @dataclass
 class Site:
     """All that stands around the Envoys.
@@ -169,13 +179,11 @@ class Site:
 
     def counted(self, name: str, **labels: str) -> float:
         """The sum of a metric of tokend's with these labels."""
-        text = httpx.get(f"{self.server.ops}/metrics", trust_env=False).text
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return counted(self.metrics(), name, **labels)
+
+    def metrics(self) -> str:
+        """tokend's metrics now."""
+        return httpx.get(f"{self.server.ops}/metrics", trust_env=False).text
 
     @contextmanager
     def inbound(self, directory: Path, app_port: int) -> Iterator[Envoy]:

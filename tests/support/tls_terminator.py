@@ -17,6 +17,7 @@ class TlsTerminator:
     Args:
         port: The server's port on the loopback.
         directory: Where it keeps its certificate and key.
+        host: The address that its certificate names, although it listens on the loopback.
 
     Attributes:
         port: The server's.
@@ -25,9 +26,9 @@ class TlsTerminator:
         requests: Those that came.
     """
 
-    def __init__(self, port: int, directory: Path) -> None:
+    def __init__(self, port: int, directory: Path, host: str = "127.0.0.1") -> None:
         authority = Authority("proxy")
-        identification = authority.server("127.0.0.1")
+        identification = authority.server(host)
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(authority.certificate)
         certificate = directory / "proxy.pem"
@@ -36,7 +37,7 @@ class TlsTerminator:
         self._context.load_cert_chain(certificate)
         self.port = port
         self._listener = Listener(self._serve)
-        self.url = f"https://127.0.0.1:{self._listener.port}"
+        self.url = f"https://{host}:{self._listener.port}"
         self.requests: list[HttpRequest] = []
 
     def __enter__(self) -> Self:

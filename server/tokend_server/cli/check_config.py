@@ -1,7 +1,8 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic.fields import FieldInfo
@@ -24,10 +25,14 @@ from tokend_server.config import (
 )
 from tokend_server.config.federation import Cloud, federation_checked, federation_problems
 from tokend_server.config.fields import section_of
+from tokend_server.config.stores import SQLITE
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.extra import extra_problems
 from tokend_server.process import descriptors
+
+if TYPE_CHECKING:
+    from tokend_server.engines.local.keys.keyring import SigningKey
 
 
 @click.command("check-config")
@@ -35,7 +40,11 @@ from tokend_server.process import descriptors
 @click.option(
     "--reference", is_flag=True, help="Print all settings with their defaults, as Markdown, and check nothing."
 )
-@click.option("--online", is_flag=True, help="Also ask Amazon Cognito about its pools; this changes nothing there.")
+@click.option(
+    "--online",
+    is_flag=True,
+    help="Also ask Amazon Cognito about its pools, and with --for fetch the issuer's keys; this changes nothing there.",
+)
 @click.option(
     "--for",
     "clouds",
@@ -44,11 +53,20 @@ from tokend_server.process import descriptors
     callback=lambda _context, _option, names: [Cloud(name) for name in names],
     help="Also check what another cloud demands of an issuer whose tokens it takes; may be given more than once.",
 )
-def check_config(config_path: Path | None, *, reference: bool, online: bool, clouds: Sequence[Cloud]) -> None:
+@click.option(
+    "--issuer-ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --online and --for: PEM certificates of the only authorities to believe, not those of the system.",
+)
+def check_config(
+    config_path: Path | None, *, reference: bool, online: bool, clouds: Sequence[Cloud], issuer_ca_file: Path | None
+) -> None:
     """Check the configuration and name every problem in it, and what it may not be meant to say as a warning."""
     if reference:
         click.echo("\n".join(reference_table()))
         return
+    if issuer_ca_file and not (online and clouds):
+        raise click.UsageError("--issuer-ca-file is for --online with --for.")
     config = load_config(config_path)
     problems = [
         *caller_problems(config, SystemClock()),
@@ -66,10 +84,10 @@ def check_config(config_path: Path | None, *, reference: bool, online: bool, clo
     click.echo(f"ok: {len(config.pools)} pool(s), gRPC on {', '.join(config.grpc.listen)}{store}")
     for line in federation_checked(clouds):
         click.echo(line)
-    if online and config.pools_of("cognito"):
-        _check_online(config)
-    elif online:
+    if online and not (clouds or config.pools_of("cognito")):
         click.echo('no pool has engine = "cognito": there is nothing to ask')
+    elif online:
+        _check_online(config, clouds, issuer_ca_file)
 
 
 def _key_problems(config: Config) -> Sequence[str]:
@@ -80,14 +98,52 @@ def _key_problems(config: Config) -> Sequence[str]:
     return encryption_problems(config)
 
 
-def _check_online(config: Config) -> None:
+def _check_online(config: Config, clouds: Sequence[Cloud], issuer_ca_file: Path | None) -> None:
+    good = [_check_issuer(config, issuer_ca_file)] if clouds else []
+    good += [_check_cognito(config)] if config.pools_of("cognito") else []
+    if not all(good):
+        raise click.exceptions.Exit(1)
+
+
+def _check_cognito(config: Config) -> bool:
     from tokend_server.engines.cognito.online_check import check_online  # noqa: PLC0415 - loads boto3
 
     problems = dict(check_online(config, SystemClock()))
     for identity_pool_id, problem in problems.items():
         click.echo(f"{identity_pool_id}: {problem or 'ok, Cognito answers'}", err=bool(problem))
-    if any(problems.values()):
-        raise click.exceptions.Exit(1)
+    return not any(problems.values())
+
+
+def _check_issuer(config: Config, ca_file: Path | None) -> bool:
+    from tokend_server.engines.local.issuer_check import IssuerCheck  # noqa: PLC0415 - only this needs them
+    from tokend_server.oidc.outbound import open_http  # noqa: PLC0415 - as above
+
+    issuer = config.issuer.url or ""  # which is there, since clouds demand https
+    try:
+        http = open_http(ca_file)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--issuer-ca-file") from None
+    algorithms = {pool.signing_algorithm for pool in config.pools_of("local").values()}
+    found = IssuerCheck(issuer, algorithms, http, SystemClock()).run(*_held_keys(config))
+    for problem in found.problems:
+        click.echo(f"{issuer}: {problem}", err=True)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    if not found.problems:
+        click.echo(f"{issuer}: ok, discovery and keys are there, {found.keys} key(s) as in the store")
+    return not found.problems
+
+
+def _held_keys(config: Config) -> tuple[Sequence["SigningKey"], str]:
+    """The keys in the store, or why there are none; the store is not changed."""
+    from tokend_server.engines.local.stores.opening import open_store  # noqa: PLC0415 - only what is configured
+
+    if config.store_url.startswith(SQLITE) and not config.store_file.exists():
+        return (), f"the store has none: {config.store_file} is not there yet"
+    with closing(open_store(config)) as store:
+        if store.missing_migrations():
+            return (), "the store lacks migrations: run `tokend migrate`"
+        return store.signing_keys(), ""
 
 
 #: The tables of which there may be any number.

@@ -50,10 +50,12 @@ class Document:
     Attributes:
         body: Its octets, at most `MAX_DOCUMENT_BYTES`.
         from_inside: It came from an inside address, and not through a proxy.
+        media_type: What it says that it is, such as `application/json` (RFC 9110, section 8.3.1).
     """
 
     body: bytes
     from_inside: bool
+    media_type: str = ""
 
 
 def require_secure_url(url: str) -> None:
@@ -114,8 +116,8 @@ class IssuerHttp:
         except ValueError as error:
             raise FetchFailed(str(error)) from None
         with _manager(proxy, context, route) as manager:
-            body = _get(manager, url, headers, deadline)
-        return Document(body, route.went_inside and proxy is None)
+            body, content_type = _get(manager, url, headers, deadline)
+        return Document(body, route.went_inside and proxy is None, content_type.partition(";")[0].strip().lower())
 
     def _context(self, route: "_Route | None" = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=None if self._ca_file is None else _authorities(self._ca_file))
@@ -206,7 +208,7 @@ def _manager(proxy: Url | None, context: ssl.SSLContext | None, route: _Route) -
     return manager
 
 
-def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> bytes:
+def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> tuple[bytes, str]:
     try:
         response = manager.request(
             "GET",
@@ -221,9 +223,15 @@ def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: D
         with closing(response):
             if response.status != 200:  # noqa: PLR2004 -- the number is the status's name
                 raise FetchFailed(f"GET {url!r}: status {response.status}")
-            return _read(response, deadline)
+            return _read(response, deadline), response.headers.get("content-type", "")
     except (HTTPError, OSError) as error:
-        raise FetchFailed(f"GET {url!r}: {type(error).__name__}") from None
+        raise FetchFailed(f"GET {url!r}: {type(error).__name__}{_of_certificate(error)}") from None
+
+
+def _of_certificate(error: Exception) -> str:
+    """What is wrong with the server's certificate, if that is why."""
+    (cause, *_) = (*error.args, None)
+    return f": {cause.verify_message}" if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
 
 def _read(response: BaseHTTPResponse, deadline: Deadline) -> bytes:

@@ -1,0 +1,145 @@
+"""Whether the documents of the issuer are what other clouds need, as they are fetched from here."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.keys.keyring import KeyState, SigningKey, key_state
+from tokend_server.oidc.documents import VerificationKey, import_keys
+from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, require_secure_url
+
+#: Seconds for each document. Clouds say of none how long they wait; whoever exchanges a token waits as well.
+PATIENCE = 5.0
+
+_JSON = "application/json"
+
+#: What a document may say that it is (OpenID Connect Discovery 1.0, section 4.2; RFC 7517, section 8.5.2).
+_DISCOVERY_TYPES, _KEY_SET_TYPES = (_JSON,), (_JSON, "application/jwk-set+json")
+
+#: What provider metadata must have (OpenID Connect Discovery 1.0, section 3) of an issuer that has no login page.
+_LISTS = ("response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of a check.
+
+    Attributes:
+        problems: What keeps verifiers from the keys, each in a sentence.
+        notes: What clouds may see differently.
+        keys: How many keys can be used.
+    """
+
+    problems: Sequence[str]
+    notes: Sequence[str]
+    keys: int
+
+
+class IssuerCheck:
+    """A check of one issuer.
+
+    Args:
+        issuer: The `iss` of its tokens, an https URL.
+        algorithms: What its pools sign with.
+        http: Makes the requests.
+        clock: Measures them.
+    """
+
+    def __init__(self, issuer: str, algorithms: Collection[str], http: IssuerHttp, clock: Clock) -> None:
+        self._issuer = issuer
+        self._algorithms = algorithms
+        self._http = http
+        self._clock = clock
+        self._problems: list[str] = []
+        self._notes: list[str] = []
+
+    def run(self, held: Sequence[SigningKey], why_none: str = "") -> Found:
+        """Fetches discovery and keys, and compares the latter with those that the store has, or says why it cannot."""
+        keys = self._keys_at(self._discovered())
+        if why_none:
+            self._problems.append(f"keys: cannot be compared with the store's: {why_none}")
+        elif keys is not None:
+            self._problems += _not_as_held(keys, held, self._clock.now())
+        return Found(self._problems, list(dict.fromkeys(self._notes)), len(keys or ()))
+
+    def _discovered(self) -> str:
+        """Where the keys are; where discovery does not tell, where tokend has them."""
+        usual = f"{self._issuer}/.well-known/jwks.json"
+        document = self._json(f"{self._issuer}/.well-known/openid-configuration", "discovery", _DISCOVERY_TYPES)
+        if document is None:
+            return usual
+        self._problems += _metadata_problems(document, self._issuer, self._algorithms)
+        url = document.get("jwks_uri")
+        if not isinstance(url, str) or not url.startswith("https://") or not _is_secure(url):
+            self._problems.append("discovery: jwks_uri must be an https URL without credentials")
+            return usual
+        return url
+
+    def _keys_at(self, url: str) -> Sequence[VerificationKey] | None:
+        document = self._json(url, "keys", _KEY_SET_TYPES)
+        if document is None:
+            return None
+        keys = import_keys(document, lambda reason: self._problems.append(f"keys: {reason}"))
+        if not keys:
+            self._problems.append("keys: the JWK Set has no key for RSA or ECDSA signatures")
+        return keys
+
+    def _json(self, url: str, what: str, media_types: Collection[str]) -> Mapping[str, Any] | None:
+        deadline = Deadline(self._clock, self._clock.monotonic() + PATIENCE)
+        try:
+            fetched = self._http.get(url, {"accept": ", ".join(media_types)}, deadline)
+        except FetchFailed as failure:
+            self._problems.append(f"{what}: {failure}")
+            return None
+        if fetched.from_inside:
+            self._notes.append(f"{url} was fetched from an inside address: clouds reach it by another one, if at all")
+        if fetched.media_type not in media_types:
+            wanted, given = " or ".join(media_types), fetched.media_type or "nothing"
+            self._problems.append(f"{what}: content-type must be {wanted}, and is {given}")
+        try:
+            document = json.loads(fetched.body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            self._problems.append(f"{what}: must be a JSON object")
+            return None
+        return document
+
+
+def _metadata_problems(document: Mapping[str, Any], issuer: str, algorithms: Collection[str]) -> Iterator[str]:
+    named = document.get("issuer")
+    if named != issuer:
+        yield f"discovery: issuer must be {issuer}, letter by letter, and is {str(named)[:200]}"
+    for name in _LISTS:
+        value = document.get(name)
+        if not isinstance(value, list) or not value:
+            yield f"discovery: {name} must be a list"
+        elif name.endswith("alg_values_supported") and (missing := sorted(set(algorithms) - set(map(str, value)))):
+            yield f"discovery: {name} must have {', '.join(missing)}, which pools sign with"
+
+
+def _not_as_held(keys: Sequence[VerificationKey], held: Sequence[SigningKey], now: float) -> Iterator[str]:
+    """How published keys differ from those of the store, where a key's id is its thumbprint."""
+    published = {key.kid: key for key in keys}
+    for key in held:
+        found = published.pop(key.kid, None)
+        state = key_state(key, held, now)
+        if found is None:
+            why = "a cache may be older than it is" if state is KeyState.PUBLISHED else "its tokens are refused"
+            yield f"keys: {key.kid}, which is {state.value}, is in the store and not published there: {why}"
+        elif found.thumbprint() != key.kid:
+            yield f"keys: {key.kid} is another key there than in the store"
+        elif found.get("alg") not in {None, key.algorithm.value}:
+            yield f"keys: {key.kid} is published for {found.get('alg')}, and signs with {key.algorithm.value}"
+    for kid in published:
+        yield f"keys: {kid} is published there and not in the store: another issuer answers, or an old cache"
+
+
+def _is_secure(url: str) -> bool:
+    try:
+        require_secure_url(url)
+    except ValueError:
+        return False
+    return True
