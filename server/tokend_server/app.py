@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
-from tokend_server.engine import Identities, IdentityPools
+from tokend_server.engine import Identities, IdentityPools, PublicEngine
 from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.build import Mesh
@@ -137,6 +137,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             developer_identity,
             engines.identities,
             engines.pools,
+            engines.public.of,
             mesh.forget,
             access,
             metrics,
@@ -233,6 +234,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     operations: DeveloperIdentityService,
     identities: Identities,
     pools: IdentityPools,
+    public_engine_of: Callable[[str], PublicEngine],
     on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
@@ -245,7 +247,9 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
         return "", lambda: None
     from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
 
-    face = build_aws_face(config, operations, identities, pools, on_change, access, metrics, clock, tracing)
+    face = build_aws_face(
+        config, operations, identities, pools, public_engine_of, on_change, access, metrics, clock, tracing
+    )
     undo.callback(face.stop)
     return face.address, face.start
 

@@ -1,6 +1,6 @@
 """The port between the contract and what stands behind it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
@@ -14,8 +14,11 @@ from tokend_server.model import (
     ListRequest,
     LookupRequest,
     MergeRequest,
+    RegisteredIdentity,
+    Secret,
     TokenRequest,
     UnlinkRequest,
+    WebIdentity,
 )
 
 #: Holds the right of a caller, by its name, to create an identity, and takes it back if the block fails; raises
@@ -120,6 +123,64 @@ class Identities(Protocol):
 
     def delete(self, identity: Identity, deadline: Deadline) -> None:
         """Removes an identity for good; its users are new ones from then on. One that is not there stays so."""
+        ...
+
+
+class PublicEngine(Protocol):
+    """Cognito's operations for users' own devices, for one identity pool.
+
+    Logins are names of public providers to their tokens, or `cognito-identity.amazonaws.com` to a token that this
+    service has issued. What is said of `Engine` about durability, deadlines, errors and threads holds here too. Every
+    operation may raise:
+
+        InvalidParameter: A key among the logins is no public provider.
+        NotAuthorized: A login token does not verify, the logins do not give access to the identity, it is disabled,
+            or it is a guest of a pool without guests.
+        ResourceNotFound: The pool has no identity of the given id.
+        ResourceConflict: Logins belong to different identities, or the identity has another user of a provider.
+        LimitExceeded: The identity would hold too many logins.
+        LoginProviderUnavailable: A login token cannot be verified now.
+    """
+
+    def get_id(self, logins: Mapping[str, Secret], caller: str, deadline: Deadline) -> RegisteredIdentity:
+        """Registers or retrieves the identity of logins; without any, it makes a guest.
+
+        Args:
+            logins: The logins.
+            caller: Whose new identities are counted.
+            deadline: As of all operations.
+
+        Raises:
+            TooManyRequests: The caller has created too many identities.
+        """
+        ...
+
+    def get_open_id_token(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> IssuedToken:
+        """Issues a token for an identity, valid for ten minutes, and no longer than one that was shown for it.
+
+        Logins that no identity has are linked to it. A guest whose logins another identity has is disabled, and the
+        token is that one's.
+
+        Raises:
+            InvalidParameter: The pool does not allow the classic flow.
+        """
+        ...
+
+    def web_identity(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> WebIdentity:
+        """As `get_open_id_token` in every pool, for whoever assumes a role with it; a token that was shown is taken."""
+        ...
+
+    def unlink_identity(
+        self, identity_id: str, logins: Mapping[str, Secret], provider_names: Collection[str], deadline: Deadline
+    ) -> None:
+        """Unlinks the users of public providers; an identity that loses its last login is disabled.
+
+        Args:
+            identity_id: The identity.
+            logins: What shows that it is the user's own.
+            provider_names: The providers; one of which it has no user is passed over.
+            deadline: As of all operations.
+        """
         ...
 
 

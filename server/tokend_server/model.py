@@ -162,6 +162,27 @@ def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDat
     return issued_at + (expire_time - issued_at) // 3
 
 
+class RegisteredIdentity(NamedTuple):
+    """The identity that a device has registered or retrieved, and what that did to it."""
+
+    identity_id: str
+    outcome: IdentityOutcome
+
+
+class WebIdentity(NamedTuple):
+    """What a user's device is, as AWS STS may be told.
+
+    Attributes:
+        identity_id: REGION:GUID.
+        token: A token for it of this service.
+        claims: The claims of the token.
+    """
+
+    identity_id: str
+    token: Secret
+    claims: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class LookupRequest:
     """A request to find an identity by its user, or users by their identity; at least one of the two is given.

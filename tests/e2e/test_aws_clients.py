@@ -14,6 +14,7 @@ import boto3
 import httpx
 import jwt
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.support.certificates import write_certificate
@@ -42,7 +43,9 @@ def configuration(directory: Path) -> str:
     done = subprocess.run(
         ["sh", "-ec", commands], cwd=directory, env=with_commands({}), capture_output=True, text=True, check=True
     )
-    (configuration,) = blocks("toml")
+    configuration, devices = blocks("toml")
+    of_pool, policy = devices.split(f'developer_provider_name = "{DEVELOPER_PROVIDER}"\n')[1].split("\n\n")
+    configuration = f"{of_pool}\n{configuration}\n{policy}"
     (made,) = re.findall(r'"(TKND\w{16})"', done.stderr)
     return re.sub(r"TKND\w{16}", made, configuration.replace("127.0.0.1:4566", "127.0.0.1:0"))
 
@@ -213,6 +216,35 @@ def test_boto3_lists_describes_and_deletes_identities(client: Any, directory: Pa
     assert (line["eventName"], line["readOnly"]) == ("DeleteIdentities", False)
     assert line["requestParameters"] == {"identityIdsToDelete": gone}
     assert line["additionalEventData"]["policy"] == "clients"
+
+
+def test_boto3_without_credentials_gets_a_guest_and_its_token(server: ServerProcess, directory: Path) -> None:
+    device = boto3.Session(region_name="us-east-1").client(
+        "cognito-identity", endpoint_url=server.aws, config=Config(signature_version=UNSIGNED, proxies={})
+    )
+    guest = device.get_id(IdentityPoolId=POOL_ID)["IdentityId"]
+    issued = device.get_open_id_token(IdentityId=guest)
+    claims = jwt.decode(issued["Token"], options={"verify_signature": False})
+    assert (claims["sub"], claims["amr"], claims["exp"] - claims["iat"]) == (guest, ["unauthenticated"], 600)
+    with pytest.raises(device.exceptions.NotAuthorizedException, match="Logins don't match"):
+        device.unlink_identity(IdentityId=guest, Logins={}, LoginsToRemove=["accounts.google.com"])
+    with pytest.raises(device.exceptions.InvalidParameterException, match="Please provide a valid public provider"):
+        device.get_id(IdentityPoolId=POOL_ID, Logins={DEVELOPER_PROVIDER: "alice"})
+    request_id = issued["ResponseMetadata"]["RequestId"]
+    (line,) = [line for line in audited(directory) if line["requestID"] == request_id]
+    assert line["userIdentity"] == {"type": "Unknown", "principalId": "unsigned:127.0.0.1"}
+    assert line["additionalEventData"]["policy"] == "devices"
+    device.close()
+
+
+def test_a_backends_token_is_a_login_of_its_users_device(client: Any) -> None:  # noqa: ANN401
+    issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=POOL_ID, Logins={DEVELOPER_PROVIDER: "liz"})
+    logins = {"cognito-identity.amazonaws.com": issued["Token"]}
+    again = client.get_open_id_token(IdentityId=issued["IdentityId"], Logins=logins)
+    assert again["IdentityId"] == issued["IdentityId"]
+    client.delete_identities(IdentityIdsToDelete=[issued["IdentityId"]])
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_open_id_token(IdentityId=issued["IdentityId"], Logins=logins)
 
 
 def test_tokend_identities_answers_as_the_api(client: Any, directory: Path, server: ServerProcess) -> None:  # noqa: ANN401

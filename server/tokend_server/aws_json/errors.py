@@ -112,6 +112,17 @@ def access_denied(error: CallerNotAllowed, caller: str, operation: str, resource
     return AwsError(ERRORS[CallerNotAllowed].code, f"{told} because: {error.text}")
 
 
+def forbidden(identity_id: str) -> AwsError:
+    """The form of what the policy does not allow callers without a signature, in the words of Cognito.
+
+    Args:
+        identity_id: The identity that was asked for; empty where it was a new one.
+    """
+    if identity_id:
+        return AwsError("NotAuthorizedException", f"Access to Identity '{identity_id}' is forbidden.")
+    return AwsError("NotAuthorizedException", "Unauthenticated access is not supported for this identity pool.")
+
+
 def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
     """A refused signature as an error of the contract, which logs and the audit know."""
     error = CallerUnauthenticated(refusal.message)

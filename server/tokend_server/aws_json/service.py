@@ -12,6 +12,7 @@ from tokend_server.aws_json.document import parse_document
 from tokend_server.aws_json.errors import (
     AwsError,
     access_denied,
+    forbidden,
     internal_error,
     to_aws_error,
     unauthenticated,
@@ -20,6 +21,7 @@ from tokend_server.aws_json.errors import (
 from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
+from tokend_server.aws_json.signers import UNSIGNED_OPERATIONS
 from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse, error_response, success_response
 from tokend_server.clock import Clock
 from tokend_server.errors import CallerNotAllowed, TokendError
@@ -149,6 +151,8 @@ class AwsJsonService:
             log_defect(call.method, error, call.request_id)
             return internal_error()
         log_failure(call.method, error)
+        if isinstance(error, CallerNotAllowed) and call.method in UNSIGNED_OPERATIONS:
+            return forbidden(call.audited[0].identity_id if call.audited else "")
         if isinstance(error, CallerNotAllowed):
             return access_denied(error, call.caller, call.method, self._resource(call))
         return to_aws_error(error)

@@ -7,6 +7,7 @@ from typing import Any
 from tokend_server.aws_json.errors import AwsError, unauthenticated
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.callers.names import name_by_address
 from tokend_server.model import CognitoOperation
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
@@ -14,11 +15,12 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 #: What the audit log says of how these callers became known.
 AUTHENTICATOR = "aws_signature"
 
-_UNSIGNED = frozenset(operation for operation in CognitoOperation if not operation.is_signed)
+#: The operations whose requests bear no signature.
+UNSIGNED_OPERATIONS = frozenset(operation for operation in CognitoOperation if not operation.is_signed)
 
 
 def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], str]) -> Layer:
-    """A layer that refuses requests whose signatures do not show who calls, but for operations that have none.
+    """A layer that refuses requests whose signatures do not show who calls; of operations that have none, addresses do.
 
     Args:
         verifier: Checks signatures.
@@ -26,8 +28,8 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
-        if method.name in _UNSIGNED:
-            return behavior
+        if method.name in UNSIGNED_OPERATIONS:
+            return _identifying_addresses(behavior)
 
         @wraps(behavior)
         def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - what the operation answers
@@ -43,3 +45,12 @@ def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], 
         return identified
 
     return layer
+
+
+def _identifying_addresses(behavior: Behavior) -> Behavior:
+    @wraps(behavior)
+    def identified(request: AwsRequest, context: None) -> Any:  # noqa: ANN401 - what the operation answers
+        current_call().caller = name_by_address(request.peer)
+        return behavior(request, context)
+
+    return identified

@@ -6,7 +6,11 @@ No two subjects have the same spelling.
 """
 
 import re
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import quote
+
+#: What the names of callers begin with whose requests are not signed.
+UNSIGNED = "unsigned:"
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _PLAIN = _PRINTABLE.replace("%", "")
@@ -25,6 +29,19 @@ def name_by_token(issuer_name: str, subject: str) -> str:
         subject: The token's `sub`.
     """
     return f"jwt:{issuer_name}:{quote(subject, safe=_PLAIN)}"
+
+
+def name_by_address(address: str) -> str:
+    """The name of a caller that shows nothing but where it calls from, as devices of users do.
+
+    Args:
+        address: An IP address. Of IPv6 the network of 64 bits counts, of which whoever has one address has all.
+    """
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    place = IPv6Network((ip, 64), strict=False) if isinstance(ip, IPv6Address) else ip
+    return f"{UNSIGNED}{place}"
 
 
 def check_spelling(text: str) -> str:

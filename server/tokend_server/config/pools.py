@@ -145,6 +145,12 @@ class Pool(Section):
         None,
         description="Local engine: put the pool's ARN into its tokens; default as Cognito: everywhere but in us-east-1",
     )
+    allow_unauthenticated_identities: bool = Field(
+        False, description="Local engine: let users' own devices have guests, by `aws.listen`"
+    )
+    allow_classic_flow: bool = Field(
+        False, description="Local engine: let users' own devices have tokens by GetOpenIdToken, by `aws.listen`"
+    )
     open_id_connect_providers: dict[str, OpenIdConnectProvider] = Field(
         {},
         description="Local engine: public providers by Logins key: `client_ids` and, if not https:// + key, `issuer`",

@@ -7,10 +7,20 @@ from functools import cache, partial
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config
-from tokend_server.engine import Backend, BeforeChange, Engine, Identities, IdentityPools, NewIdentity, unannounced
+from tokend_server.engine import (
+    Backend,
+    BeforeChange,
+    Engine,
+    Identities,
+    IdentityPools,
+    NewIdentity,
+    PublicEngine,
+    unannounced,
+)
 from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.identities import IdentitiesOfPools
 from tokend_server.engines.observed import ObservedEngine, Series
+from tokend_server.engines.public import ObservedPublicEngine, PublicEngines
 from tokend_server.metrics import Metrics
 from tokend_server.model import KeySet, NoteFetch
 from tokend_server.oidc.issuers import Issuers
@@ -42,6 +52,7 @@ class Engines:
         backends: What they share, by a name for operators.
         local_keys: The keys of the local pools; None when there are none.
         identities: The identities of all pools.
+        public: The engines of users' own devices.
         pools: The pools as Cognito's own API has them.
         start: Begins what the engines do beside calls, in threads of their own.
         close: Ends that, and gives up what the engines hold.
@@ -52,6 +63,7 @@ class Engines:
     backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
     identities: Identities
+    public: PublicEngines
     pools: IdentityPools
     start: Callable[[], None]
     close: Callable[[], None]
@@ -86,6 +98,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     backends: dict[str, Backend] = {}
     local_keys = None
     local_identities: Identities | None = None
+    public_by_pool: Mapping[str, PublicEngine] = {}
     start: Callable[[], None] = _nothing
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
@@ -93,7 +106,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
 
             local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change, issuers)
             undo.callback(local.close)
-            start, local_identities = local.start, local.identities
+            start, local_identities, public_by_pool = local.start, local.identities, local.public_by_pool
             by_pool |= local.by_pool
             backends["local"] = local.backend
             algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
@@ -110,12 +123,16 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             pool_id: ObservedEngine(engine, series(config.pools[pool_id].engine, metrics.pool_label(pool_id)), clock)
             for pool_id, engine in by_pool.items()
         }
+        observed_public = {
+            pool_id: ObservedPublicEngine(engine, series("local", metrics.pool_label(pool_id)), clock)
+            for pool_id, engine in public_by_pool.items()
+        }
+        public = PublicEngines(observed_public, config.pools_of("cognito"))
         is_published = partial(_is_published, config.pools_of("local"), local_keys)
         identities = IdentitiesOfPools(local_identities, config.pools_of("cognito"))
         identity_pools = ConfiguredPools(config.pools)
-        return Engines(
-            observed, backends, local_keys, identities, identity_pools, start, undo.pop_all().close, is_published
-        )
+        close = undo.pop_all().close
+        return Engines(observed, backends, local_keys, identities, public, identity_pools, start, close, is_published)
 
 
 def _is_published(

@@ -48,7 +48,8 @@ def described(identity_pool_id: str, pool: Pool) -> IdentityPool:
     account = f"arn:{partition_of(identity_pool_id.partition(':')[0])}:iam::{pool.account_id}"
     settings: dict[str, Any] = {
         "IdentityPoolName": pool.name or pool.developer_provider_name,
-        "AllowUnauthenticatedIdentities": False,
+        "AllowUnauthenticatedIdentities": pool.allow_unauthenticated_identities,
+        "AllowClassicFlow": pool.allow_classic_flow,
         "SupportedLoginProviders": applications,
         "DeveloperProviderName": pool.developer_provider_name,
         "OpenIdConnectProviderARNs": [

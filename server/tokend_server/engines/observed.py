@@ -35,6 +35,7 @@ class Series:
     def __init__(self, kind: str, pool: str, metrics: Metrics) -> None:
         self.kind = kind
         self.failures = metrics.engine_failures
+        self._seconds = metrics.engine_seconds
         self.count_tokens = _Counters(lambda alg: counting(metrics.tokens_issued.labels(kind, pool, alg)))
         self.observe_seconds = {
             operation: observing(metrics.engine_seconds.labels(kind, operation)) for operation in Operation
@@ -42,6 +43,14 @@ class Series:
         self.count_outcomes = {
             outcome: counting(metrics.identities.labels(kind, pool, outcome.value)) for outcome in IdentityOutcome
         }
+
+    def count_failure(self, operation: str, reason: str) -> None:
+        """Counts a failure of an operation of any name."""
+        self.failures.labels(self.kind, operation, reason).inc()
+
+    def observe(self, operation: str, seconds: float) -> None:
+        """Takes note of how long an operation of any name took."""
+        self._seconds.labels(self.kind, operation).observe(seconds)
 
 
 class ObservedEngine:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NewType, NoReturn
+from typing import Any, NewType, NoReturn, Protocol
 
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
@@ -17,7 +17,6 @@ from joserfc.util import urlsafe_b64decode
 from tokend_server.clock import Deadline
 from tokend_server.model import Secret
 from tokend_server.oidc.documents import VerificationKey
-from tokend_server.oidc.keys import ProviderKeys
 
 #: The algorithms of public keys: what verifies a token cannot make one (RFC 7518, section 3.1).
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
@@ -114,6 +113,18 @@ def _no_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are no JSON")
 
 
+class VerificationKeys(Protocol):
+    """The keys of an issuer."""
+
+    def find(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+        """The keys that a token with this `kid` may be signed by."""
+        ...
+
+    def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
+        """The same once the issuer has been asked again; none where that leads to no others."""
+        ...
+
+
 class TokenVerifier:
     """Verifies the signatures of tokens, by some algorithms and no others.
 
@@ -131,7 +142,7 @@ class TokenVerifier:
         # Unknown header members are ignored, as RFC 7515, section 4, asks.
         self._registry = _Registry(algorithms=algorithms, strict_check_header=False)
 
-    def verify(self, token: SignedToken, keys: ProviderKeys, deadline: Deadline) -> VerifiedClaims:
+    def verify(self, token: SignedToken, keys: VerificationKeys, deadline: Deadline) -> VerifiedClaims:
         """Verifies a token's signature, and nothing else about it.
 
         Args:

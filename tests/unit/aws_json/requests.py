@@ -88,7 +88,9 @@ def service(engines: Mapping[str, Engine], verifier: SignatureVerifier, clock: C
 
 
 def as_sent(request: Signed) -> AwsRequest:
-    return AwsRequest(request.method, request.target, request.headers, folded(request.headers), request.body)
+    return AwsRequest(
+        request.method, request.target, request.headers, folded(request.headers), request.body, "192.0.2.1"
+    )
 
 
 def answer(engines: Mapping[str, Engine], request: Signed) -> AwsResponse:

@@ -75,6 +75,7 @@ def test_a_pool_is_described_as_it_is_configured() -> None:
         "IdentityPoolId": IDS[3],
         "IdentityPoolName": "Pool 3",
         "AllowUnauthenticatedIdentities": False,
+        "AllowClassicFlow": False,
         "DeveloperProviderName": "login.example.test",
         "IdentityPoolTags": {},
     }

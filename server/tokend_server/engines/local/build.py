@@ -24,8 +24,10 @@ from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.task import KeyTask
 from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
 from tokend_server.engines.local.keys.watching import watch_keys
+from tokend_server.engines.local.own_tokens import OwnTokens
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
+from tokend_server.engines.local.public_identities import PublicIdentities
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
@@ -44,6 +46,7 @@ class LocalEngines:
 
     by_pool: Mapping[str, LocalEngine]
     identities: LocalIdentities
+    public_by_pool: Mapping[str, PublicIdentities]
     backend: LocalBackend
     signer: TokenSigner
     note_fetch: NoteFetch
@@ -113,13 +116,20 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     by_pool = {
         pool.identity_pool_id: LocalEngine(pool, store, signer, clock, new_guid, new_identity) for pool in local_pools
     }
+    own_tokens = OwnTokens(signer.key_set, issuer, clock)
+    public_by_pool = {
+        pool.identity_pool_id: PublicIdentities(pool, store, signer, own_tokens, clock, new_guid, new_identity)
+        for pool in local_pools
+    }
     backend = LocalBackend(store.check, key_task, signer, algorithms)
 
     def start() -> None:
         opened.start(metrics)
         key_task.start()
 
-    return LocalEngines(by_pool, LocalIdentities(store, by_pool), backend, signer, fetches.note, start, close)
+    return LocalEngines(
+        by_pool, LocalIdentities(store, by_pool), public_by_pool, backend, signer, fetches.note, start, close
+    )
 
 
 def _local_pool(
@@ -139,6 +149,8 @@ def _local_pool(
         account_id=pool.account_id,
         identity_pool_arn_claim=region not in REGIONS_WITHOUT_IDENTITY_POOL_ARN if with_arn is None else with_arn,
         issuer=issuer,
+        allow_unauthenticated_identities=pool.allow_unauthenticated_identities,
+        allow_classic_flow=pool.allow_classic_flow,
     )
 
 

@@ -1,44 +1,43 @@
 """The claims of a token, in the order and shape of Cognito's own."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import is_user_pool
 from tokend_server.engines.local.resolution import PresentedLogins
-from tokend_server.model import Login, NumericDate, TokenRequest
+from tokend_server.model import Login, NumericDate
 
 #: Regions whose tokens were seen without the claim of the pool's ARN.
 REGIONS_WITHOUT_IDENTITY_POOL_ARN = frozenset({"us-east-1"})
 
+#: The claim of the principal tags (IAM User Guide, "Pass session tags in AWS STS").
+TAGS = "https://aws.amazon.com/tags"
+
 
 def token_claims(
     pool: LocalPool,
-    request: TokenRequest,
     identity_id: str,
-    presented: PresentedLogins,
+    methods: Sequence[str],
+    tags: Mapping[str, Any] | None,
     times: tuple[NumericDate, NumericDate],
 ) -> dict[str, Any]:
-    """The claims of a token for a developer user.
+    """The claims of a token.
 
     Args:
         pool: The identity pool, which is the audience.
-        request: What was asked for: the principal tags come from here.
         identity_id: The subject.
-        presented: The logins of this call, which `amr` tells; other logins of the identity stay untold.
+        methods: The `amr` claim: who vouched for the user, and as whom.
+        tags: The claim with the principal tags; None where there are none.
         times: When the token is issued and when it expires.
 
     Returns:
         The claims in the order sub, aud, amr, tags, iss, identity-pool-arn, exp, iat.
     """
     issued_at, expire_time = times
-    claims: dict[str, Any] = {
-        "sub": identity_id,
-        "aud": pool.identity_pool_id,
-        "amr": authentication_methods(pool, presented),
-    }
-    if request.principal_tags:
-        tags = {name: [value] for name, value in request.principal_tags.items()}
-        claims["https://aws.amazon.com/tags"] = {"principal_tags": tags}
+    claims: dict[str, Any] = {"sub": identity_id, "aud": pool.identity_pool_id, "amr": methods}
+    if tags:
+        claims[TAGS] = tags
     claims["iss"] = pool.issuer
     if pool.identity_pool_arn_claim:
         claims["https://cognito-identity.amazonaws.com/identity-pool-arn"] = pool.arn
@@ -48,13 +47,25 @@ def token_claims(
 
 
 def authentication_methods(pool: LocalPool, presented: PresentedLogins) -> list[str]:
-    """The `amr` claim (RFC 8176 names it; the values are Cognito's): who vouched for the user, and as whom."""
+    """The `amr` claim (RFC 8176 names it; the values are Cognito's) for a developer user."""
     developer = presented.developer
     user = f"{developer.provider_name}:{pool.identity_pool_id}:{developer.user_identifier.reveal()}"
     methods = ["authenticated", developer.provider_name, user]
-    for login in presented.public:
-        methods += [login.provider_name, _public_user(pool, login)]
+    if presented.public:
+        methods += _of_public(pool, presented.public)
     return methods
+
+
+def public_methods(pool: LocalPool, users: Iterable[Login]) -> list[str]:
+    """The same for users of public providers alone; without any, for a guest."""
+    methods = [*_of_public(pool, users)]
+    return ["authenticated", *methods] if methods else ["unauthenticated"]
+
+
+def _of_public(pool: LocalPool, users: Iterable[Login]) -> Iterator[str]:
+    for login in users:
+        yield login.provider_name
+        yield _public_user(pool, login)
 
 
 def _public_user(pool: LocalPool, login: Login) -> str:

@@ -4,13 +4,13 @@ Each operation reads what the store holds at one moment, decides on that alone, 
 refuses if what was read has moved on since. Then it reads and decides again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import NewIdentity
-from tokend_server.engines.local.claims import token_claims
+from tokend_server.engines.local.claims import authentication_methods, token_claims
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.logins import sort_logins
 from tokend_server.engines.local.outcomes import Situation, refuse
@@ -92,12 +92,12 @@ class LocalEngine:
         self._check_developer_provider(request.developer_provider_name)
         source = self._developer_login(request.source_user_identifier)
         destination = self._developer_login(request.destination_user_identifier)
-        return _until_committed(lambda: self._merge(source, destination, deadline), deadline)
+        return until_committed(lambda: self._merge(source, destination, deadline), deadline)
 
     def unlink_developer_identity(self, request: UnlinkRequest, deadline: Deadline) -> None:
         self._check_developer_provider(request.developer_provider_name)
         user = self._developer_login(request.developer_user_identifier)
-        _until_committed(lambda: self._unlink(request.identity_id, user, deadline), deadline)
+        until_committed(lambda: self._unlink(request.identity_id, user, deadline), deadline)
 
     def _verify_logins(self, request: TokenRequest, deadline: Deadline) -> PresentedLogins:
         user_identifier, public_tokens = sort_logins(self._pool, request.logins)
@@ -125,7 +125,7 @@ class LocalEngine:
             reading = readings.pop() if readings else self._store.read(pool_id, presented.all, named_id, deadline)
             return self._committed(presented, reading, request, deadline)
 
-        return _until_committed(attempt, deadline)
+        return until_committed(attempt, deadline)
 
     def _committed(
         self, presented: PresentedLogins, reading: Reading, request: TokenRequest, deadline: Deadline
@@ -163,7 +163,11 @@ class LocalEngine:
     ) -> IssuedToken:
         issued_at = self._today()
         expire_time = issued_at + int(request.token_duration.total_seconds())
-        claims = token_claims(self._pool, request, identity_id, presented, (issued_at, expire_time))
+        methods = authentication_methods(self._pool, presented)
+        tags: Mapping[str, Any] | None = None
+        if request.principal_tags:
+            tags = {"principal_tags": {name: [tag] for name, tag in request.principal_tags.items()}}
+        claims = token_claims(self._pool, identity_id, methods, tags, (issued_at, expire_time))
         signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
         return IssuedToken(
             identity_id=identity_id,
@@ -246,7 +250,13 @@ def _checked_pair(identity: Identity, user: Login) -> DeveloperIdentity:
     return DeveloperIdentity(identity.identity_id, (user.user_identifier,))
 
 
-def _until_committed(attempt: Callable[[], _Result], deadline: Deadline) -> _Result:
+def until_committed(attempt: Callable[[], _Result], deadline: Deadline) -> _Result:
+    """What an attempt comes to that commits on what it has read, and is made again where that was changed meanwhile.
+
+    Raises:
+        DeadlineExceeded: The deadline was spent before one could.
+        EngineUnavailable: Too many others make changes.
+    """
     for _ in range(MAX_ATTEMPTS):
         deadline.check()
         try:

@@ -50,6 +50,32 @@ def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
     return Situation.DEVELOPER_PROVIDER_UNSUPPORTED
 
 
+def sort_public_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> Mapping[str, Secret]:
+    """The logins of a user's own device, in the order of their names.
+
+    Raises:
+        InvalidParameter: A key is no public provider, or one that the local engine does not support.
+        NotAuthorized: All problems are public providers that the pool does not accept.
+    """
+    situations = {name: situation for name in sorted(logins) if (situation := _unacceptable_from_device(pool, name))}
+    if situations:
+        raise _together([refuse(situation, _subject(pool, situation, name)) for name, situation in situations.items()])
+    return {name: logins[name] for name in sorted(logins)}
+
+
+def _unacceptable_from_device(pool: LocalPool, provider_name: str) -> Situation | None:
+    situation = _unacceptable(pool, provider_name)
+    if situation is Situation.DEVELOPER_PROVIDER_UNSUPPORTED:
+        return Situation.PROVIDER_NOT_PUBLIC
+    if situation is Situation.PUBLIC_PROVIDER_NOT_CONFIGURED and not pool.login_providers:
+        return Situation.NO_PROVIDERS_CONFIGURED
+    return situation
+
+
+def _subject(pool: LocalPool, situation: Situation, provider_name: str) -> str:
+    return pool.identity_pool_id if situation is Situation.NO_PROVIDERS_CONFIGURED else provider_name
+
+
 def _together(problems: list[TokendError]) -> TokendError:
     invalid = dict.fromkeys(problem.text for problem in problems if isinstance(problem, InvalidParameter))
     if not invalid:

@@ -49,6 +49,13 @@ class Situation(Enum):
     COGNITO_TOKEN_AS_LOGIN = auto()
     MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER = auto()
     UNLINKED_USER_OF_ANOTHER_IDENTITY = auto()
+    GUESTS_NOT_ALLOWED = auto()
+    IDENTITY_NEEDS_LOGINS = auto()
+    LOGINS_OF_NO_USE = auto()
+    CLASSIC_FLOW_NOT_ENABLED = auto()
+    PROVIDER_NOT_PUBLIC = auto()
+    NO_PROVIDERS_CONFIGURED = auto()
+    OWN_TOKEN_WITH_OTHER_LOGINS = auto()
     LOOKUP_OF_NOTHING = auto()
     FOREIGN_NEXT_TOKEN = auto()
 
@@ -74,6 +81,10 @@ def _logins_do_not_match(_subject: str) -> TokendError:
     )
 
 
+def _forbidden(identity_id: str) -> TokendError:
+    return NotAuthorized(f"Access to Identity '{identity_id}' is forbidden.")
+
+
 def _already_registered(_subject: str) -> TokendError:
     return DeveloperUserAlreadyRegistered("This developer user identifier is already registered with Cognito.")
 
@@ -97,7 +108,7 @@ OUTCOMES: Mapping[Situation, Outcome] = {
         "The class is declared for the operation; an identity of another pool must look like none at all.",
     ),
     Situation.NAMED_IDENTITY_DISABLED: Outcome(
-        lambda identity_id: NotAuthorized(f"Access to Identity '{identity_id}' is forbidden."),
+        _forbidden,
         Certainty.LIKELY,
         "Seen for GetOpenIdToken and GetCredentialsForIdentity.",
     ),
@@ -187,6 +198,41 @@ OUTCOMES: Mapping[Situation, Outcome] = {
         _linked_elsewhere,
         Certainty.UNKNOWN,
         "The answer that LookupDeveloperIdentity documents for an identity and a user that do not belong together.",
+    ),
+    Situation.GUESTS_NOT_ALLOWED: Outcome(
+        lambda _pool_id: NotAuthorized("Unauthenticated access is not supported for this identity pool."),
+        Certainty.LIKELY,
+        "Reported for GetId and GetCredentialsForIdentity.",
+    ),
+    Situation.IDENTITY_NEEDS_LOGINS: Outcome(
+        _forbidden,
+        Certainty.LIKELY,
+        "Reported for identities with logins that a device uses without them.",
+    ),
+    Situation.LOGINS_OF_NO_USE: Outcome(
+        _logins_do_not_match,
+        Certainty.LIKELY,
+        "Reported for an identity id that a device has kept from another user.",
+    ),
+    Situation.CLASSIC_FLOW_NOT_ENABLED: Outcome(
+        lambda _pool_id: InvalidParameter("Basic (classic) flow is not enabled, please use enhanced flow."),
+        Certainty.LIKELY,
+        "Reported for GetOpenIdToken on pools with AllowClassicFlow=false.",
+    ),
+    Situation.PROVIDER_NOT_PUBLIC: Outcome(
+        lambda _provider_name: InvalidParameter("Please provide a valid public provider"),
+        Certainty.LIKELY,
+        "Reported for the developer provider's name among a device's logins.",
+    ),
+    Situation.NO_PROVIDERS_CONFIGURED: Outcome(
+        lambda pool_id: NotAuthorized(f"Identity pool - {pool_id} does not have identity providers configured."),
+        Certainty.LIKELY,
+        "Reported for logins that were sent to a pool without providers.",
+    ),
+    Situation.OWN_TOKEN_WITH_OTHER_LOGINS: Outcome(
+        lambda _identity_id: InvalidParameter("A token of cognito-identity.amazonaws.com must be the only login."),
+        Certainty.UNKNOWN,
+        "The guide has all linking with a developer user come from the backend.",
     ),
     Situation.LOOKUP_OF_NOTHING: Outcome(
         lambda _subject: InvalidParameter("Either IdentityId or DeveloperUserIdentifier must be given."),

@@ -21,6 +21,8 @@ class LocalPool:
         account_id: The AWS account in ARNs, 12 digits.
         identity_pool_arn_claim: Whether tokens carry the pool's ARN.
         issuer: The `iss` of its tokens.
+        allow_unauthenticated_identities: Whether a device may have a guest, and use it without logins.
+        allow_classic_flow: Whether a device may have tokens, rather than credentials alone.
     """
 
     identity_pool_id: str
@@ -31,6 +33,8 @@ class LocalPool:
     account_id: str
     identity_pool_arn_claim: bool
     issuer: str
+    allow_unauthenticated_identities: bool = False
+    allow_classic_flow: bool = False
 
     @cached_property
     def region(self) -> str:

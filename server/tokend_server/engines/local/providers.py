@@ -98,7 +98,7 @@ class OpenIdConnectProvider:
         claims = self._verify_signature(signed, deadline)
         subject = self._read_claims(claims).subject
         if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
-            raise _malformed()
+            raise malformed_login_token()
         return subject
 
     def _read_claims(self, claims: VerifiedClaims) -> Claims:
@@ -107,7 +107,7 @@ class OpenIdConnectProvider:
         try:
             return read_claims(claims, rules, now)
         except ClaimRefused as refused:
-            raise _refusal(refused, claims, now) from None
+            raise refusal_of_claim(refused, claims, now) from None
 
     def _check_issuer(self, claims: UnverifiedClaims) -> None:
         issuer = claims.get("iss")
@@ -116,13 +116,13 @@ class OpenIdConnectProvider:
         if issuer in (COGNITO_IDENTITY_ISSUER, self.own_issuer):
             raise refuse(Situation.COGNITO_TOKEN_AS_LOGIN, self.provider_name)
         if issuer not in self.issuers:
-            raise _invalid("Issuer doesn't match providerName")
+            raise invalid_login_token("Issuer doesn't match providerName")
 
     def _verify_signature(self, token: SignedToken, deadline: Deadline) -> VerifiedClaims:
         try:
             return _VERIFIER.verify(token, self.keys, deadline)
         except NotVerified:
-            raise _invalid("Couldn't verify signed token.") from None
+            raise invalid_login_token("Couldn't verify signed token.") from None
         except KeyNotKnownYet as failure:
             raise LoginProviderUnavailable(
                 f"The key of the login token of {self.provider_name} is not known yet.", retry_after=failure.retry_after
@@ -176,28 +176,31 @@ def _read(token: Secret) -> SignedToken:
     try:
         return read_token(token)
     except MalformedToken:
-        raise _malformed() from None
+        raise malformed_login_token() from None
 
 
-def _refusal(refused: ClaimRefused, claims: VerifiedClaims, now: float) -> NotAuthorized:
+def refusal_of_claim(refused: ClaimRefused, claims: VerifiedClaims, now: float) -> NotAuthorized:
+    """What is said of a claim of a login token that keeps it from being used."""
     match refused.problem:
         case Problem.FOR_OTHERS:
             return NotAuthorized("Token is not from a supported provider of this identity pool.")
         case Problem.EXPIRED:
-            return _invalid(f"Token expired: {NumericDate(now)} >= {NumericDate(claims['exp'])}")
+            return invalid_login_token(f"Token expired: {NumericDate(now)} >= {NumericDate(claims['exp'])}")
         case Problem.MISSING:
             return _missing(refused.claim)
         case Problem.MALFORMED | Problem.NOT_YET_VALID:
-            return _invalid(f"Invalid claim: {refused.claim}")
+            return invalid_login_token(f"Invalid claim: {refused.claim}")
 
 
 def _missing(claim: str) -> NotAuthorized:
-    return _invalid(f"Missing a required claim: {claim}")
+    return invalid_login_token(f"Missing a required claim: {claim}")
 
 
-def _malformed() -> NotAuthorized:
-    return _invalid("Not a valid OpenId Connect identity token.")
+def malformed_login_token() -> NotAuthorized:
+    """What is said of a login token that is none."""
+    return invalid_login_token("Not a valid OpenId Connect identity token.")
 
 
-def _invalid(text: str) -> NotAuthorized:
+def invalid_login_token(text: str) -> NotAuthorized:
+    """What is said of a login token that proves nothing."""
     return NotAuthorized(f"Invalid login token. {text}")

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from tokend_server.access.audit.auditor import Auditor
+from tokend_server.callers.names import UNSIGNED
 from tokend_server.clock import Clock
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.errors import AuditUnavailable, TokendError
@@ -92,4 +93,6 @@ def _failure(error: Exception) -> Failure:
 
 
 def _is_of_a_stranger(call: Call, failure: Failure) -> bool:
-    return not call.caller or (call.caller == ANONYMOUS and failure.reason in _STRANGERS_REASONS)
+    if not call.caller or call.caller.startswith(UNSIGNED):
+        return True
+    return call.caller == ANONYMOUS and failure.reason in _STRANGERS_REASONS

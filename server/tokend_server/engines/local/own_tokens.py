@@ -1,0 +1,90 @@
+"""Tokens that this service has issued, shown to it again as a login."""
+
+import json
+from collections.abc import Callable
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.providers import invalid_login_token, malformed_login_token, refusal_of_claim
+from tokend_server.model import KeySet, Secret
+from tokend_server.oidc.claims import ClaimRefused, ClaimRules, read_claims
+from tokend_server.oidc.documents import VerificationKey, import_keys
+from tokend_server.oidc.tokens import (
+    ALGORITHMS,
+    MalformedToken,
+    NotVerified,
+    TokenVerifier,
+    VerifiedClaims,
+    read_token,
+)
+
+#: The key in `Logins` of such a token.
+COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
+
+_VERIFIER = TokenVerifier(ALGORITHMS)
+
+#: Seconds that the clocks of two servers of this service may differ.
+_SKEW = 60.0
+
+_REQUIRED = frozenset({"iat", "amr"})
+
+
+class OwnTokens:
+    """Verifies them.
+
+    Args:
+        key_set: The published keys, as of now.
+        issuer: The `iss` of the tokens.
+        clock: The time that they are judged by.
+    """
+
+    def __init__(self, key_set: Callable[[], KeySet], issuer: str, clock: Clock) -> None:
+        self._keys = _PublishedKeys(key_set)
+        self._issuer = issuer
+        self._clock = clock
+
+    def verify(self, token: Secret, identity_pool_id: str, identity_id: str, deadline: Deadline) -> VerifiedClaims:
+        """The claims of a token that was issued for an identity of a pool, and is good now.
+
+        Raises:
+            NotAuthorized: It is none, for the reason in the text, which is Cognito's.
+        """
+        try:
+            signed = read_token(token)
+        except MalformedToken:
+            raise malformed_login_token() from None
+        if signed.claims.get("iss") != self._issuer:
+            raise invalid_login_token("Issuer doesn't match providerName")
+        try:
+            claims = _VERIFIER.verify(signed, self._keys, deadline)
+        except NotVerified:
+            raise invalid_login_token("Couldn't verify signed token.") from None
+        now = self._clock.now()
+        rules = ClaimRules(audiences=(identity_pool_id,), skew=_SKEW, required=_REQUIRED)
+        try:
+            read = read_claims(claims, rules, now)
+        except ClaimRefused as refused:
+            raise refusal_of_claim(refused, claims, now) from None
+        if read.expire_time <= now:  # it was this service's own clock that set it
+            raise invalid_login_token(f"Token expired: {int(now)} >= {int(read.expire_time)}")
+        if read.subject != identity_id:
+            raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
+        return claims
+
+
+class _PublishedKeys:
+    """The keys of a key set, imported again when it changes."""
+
+    def __init__(self, key_set: Callable[[], KeySet]) -> None:
+        self._key_set = key_set
+        self._imported: tuple[bytes, tuple[VerificationKey, ...]] = (b"", ())
+
+    def find(self, kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
+        jwks = self._key_set().jwks
+        imported = self._imported
+        if imported[0] != jwks:
+            self._imported = imported = jwks, import_keys(json.loads(jwks))
+        return tuple(key for key in imported[1] if key.kid == kid)
+
+    def find_again(self, _kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
+        return ()

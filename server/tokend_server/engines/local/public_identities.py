@@ -1,0 +1,232 @@
+"""The operations of users' own devices: GetId, GetOpenIdToken, UnlinkIdentity, and what credentials are had for."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engine import NewIdentity
+from tokend_server.engines.local.claims import TAGS, public_methods, token_claims
+from tokend_server.engines.local.engine import until_committed
+from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.logins import sort_public_logins
+from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.own_tokens import COGNITO_IDENTITY, OwnTokens
+from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.public_resolution import (
+    Access,
+    access_by_logins,
+    check_enabled,
+    check_guest,
+    identity_of,
+)
+from tokend_server.engines.local.store import Change, IdentityStore
+from tokend_server.errors import ResourceNotFound
+from tokend_server.model import (
+    Identity,
+    IdentityOutcome,
+    IssuedToken,
+    Login,
+    RegisteredIdentity,
+    Secret,
+    WebIdentity,
+    refresh_time,
+)
+
+#: How long a token of GetOpenIdToken is valid.
+_SECONDS = 600
+
+#: Later than any token expires.
+_LAST = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class _Proved:
+    """What the logins of a call prove.
+
+    Attributes:
+        logins: Users of public providers.
+        token: A token of this service that was shown, and its claims.
+    """
+
+    logins: tuple[Login, ...] = ()
+    token: tuple[Secret, Mapping[str, Any]] | None = None
+
+
+class PublicIdentities:
+    """The `PublicEngine` of one pool.
+
+    Args:
+        pool: The pool.
+        store: Where its identities are kept.
+        signer: What signs its tokens.
+        own_tokens: Verifies these where they come back.
+        clock: The time.
+        new_guid: Makes the second half of a new identity id.
+        new_identity: Asked before an identity is created.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that it is made of
+        self,
+        pool: LocalPool,
+        store: IdentityStore,
+        signer: TokenSigner,
+        own_tokens: OwnTokens,
+        clock: Clock,
+        new_guid: Callable[[], str],
+        new_identity: NewIdentity,
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._signer = signer
+        self._own_tokens = own_tokens
+        self._clock = clock
+        self._new_guid = new_guid
+        self._new_identity = new_identity
+
+    def get_id(self, logins: Mapping[str, Secret], caller: str, deadline: Deadline) -> RegisteredIdentity:
+        if COGNITO_IDENTITY in logins:
+            raise refuse(Situation.COGNITO_TOKEN_AS_LOGIN, COGNITO_IDENTITY)
+        users = self._users(logins, deadline)
+        if not users and not self._pool.allow_unauthenticated_identities:
+            raise refuse(Situation.GUESTS_NOT_ALLOWED, self._pool.identity_pool_id)
+        return until_committed(lambda: self._registered(users, caller, deadline), deadline)
+
+    def get_open_id_token(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> IssuedToken:
+        if not self._pool.allow_classic_flow:
+            raise refuse(Situation.CLASSIC_FLOW_NOT_ENABLED, self._pool.identity_pool_id)
+        proved = self._proved(identity_id, logins, deadline)
+        return self._issued(self._admitted(identity_id, proved, deadline), proved, deadline)[0]
+
+    def web_identity(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> WebIdentity:
+        proved = self._proved(identity_id, logins, deadline)
+        registered = self._admitted(identity_id, proved, deadline)
+        if proved.token:
+            return WebIdentity(identity_id, *proved.token)
+        issued, claims = self._issued(registered, proved, deadline)
+        return WebIdentity(issued.identity_id, issued.token, claims)
+
+    def unlink_identity(
+        self, identity_id: str, logins: Mapping[str, Secret], provider_names: Collection[str], deadline: Deadline
+    ) -> None:
+        if not logins:
+            raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
+        for name in provider_names:
+            if name in {self._pool.developer_provider_name, COGNITO_IDENTITY}:
+                raise refuse(Situation.PROVIDER_NOT_PUBLIC, name)
+        proved = self._proved(identity_id, logins, deadline)
+        until_committed(lambda: self._unlink(identity_id, proved, frozenset(provider_names), deadline), deadline)
+
+    def _proved(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> _Proved:
+        """What logins prove, all of which have to be good.
+
+        Raises:
+            InvalidParameter: One is of no provider that is asked here.
+            NotAuthorized: One does not verify.
+            LoginProviderUnavailable: One cannot be verified now.
+        """
+        token = logins.get(COGNITO_IDENTITY)
+        if token is None:
+            return _Proved(self._users(logins, deadline))
+        if len(logins) > 1:
+            raise refuse(Situation.OWN_TOKEN_WITH_OTHER_LOGINS, identity_id)
+        claims = self._own_tokens.verify(token, self._pool.identity_pool_id, identity_id, deadline)
+        return _Proved(token=(token, claims))
+
+    def _users(self, logins: Mapping[str, Secret], deadline: Deadline) -> tuple[Login, ...]:
+        tokens = sort_public_logins(self._pool, logins)
+        verified = (
+            Login(name, Secret(self._pool.login_providers[name].verify(token, deadline)))
+            for name, token in tokens.items()
+        )
+        return tuple(verified)
+
+    def _registered(self, users: Sequence[Login], caller: str, deadline: Deadline) -> RegisteredIdentity:
+        reading = self._store.read(self._pool.identity_pool_id, users, deadline=deadline) if users else None
+        owners = reading.owners if reading else {}
+        identity = identity_of(users, owners, self._pool.developer_provider_name)
+        if identity is not None:
+            return self._linked(Access(identity), users, deadline)
+        with self._new_identity(caller):
+            now = self._today()
+            new_id = f"{self._pool.region}:{self._new_guid()}"
+            new = Identity(new_id, self._pool.identity_pool_id, now, now, frozenset(users))
+            self._store.commit(Change(None, new), deadline=deadline)
+        return RegisteredIdentity(new_id, IdentityOutcome.CREATED)
+
+    def _admitted(self, identity_id: str, proved: _Proved, deadline: Deadline) -> RegisteredIdentity:
+        """The identity that what is proved gives access to, once the logins are linked to it.
+
+        Raises:
+            ResourceNotFound: The pool has no identity of the id.
+            NotAuthorized: Nothing gives access to it.
+            ResourceConflict: The logins belong to different identities.
+        """
+
+        def attempt() -> RegisteredIdentity:
+            identity, owners = self._read(identity_id, proved.logins, deadline)
+            if proved.token:
+                check_enabled(identity)
+            elif not proved.logins:
+                check_guest(identity, guests=self._pool.allow_unauthenticated_identities)
+            else:
+                access = access_by_logins(identity, proved.logins, owners, self._pool.developer_provider_name)
+                return self._linked(access, proved.logins, deadline)
+            return RegisteredIdentity(identity_id, IdentityOutcome.RETRIEVED)
+
+        return until_committed(attempt, deadline)
+
+    def _linked(self, access: Access, users: Sequence[Login], deadline: Deadline) -> RegisteredIdentity:
+        identity, now = access.identity, self._today()
+        linked = replace(identity, logins=identity.logins.union(users), last_modified_date=now)
+        changes = [Change(identity, linked)] if linked.logins != identity.logins else []
+        outcome = IdentityOutcome.LINKED if changes else IdentityOutcome.RETRIEVED
+        if guest := access.disables:
+            changes.append(Change(guest, replace(guest, disabled=True, last_modified_date=now)))
+            outcome = IdentityOutcome.MERGED
+        if changes:
+            self._store.commit(*changes, deadline=deadline)
+        return RegisteredIdentity(identity.identity_id, outcome)
+
+    def _issued(
+        self, registered: RegisteredIdentity, proved: _Proved, deadline: Deadline
+    ) -> tuple[IssuedToken, Mapping[str, Any]]:
+        deadline.check()
+        issued_at, shown = self._today(), proved.token[1] if proved.token else {}
+        # A token that one of this service's has made lives no longer than that one: else it could be had for ever.
+        expire_time = min(issued_at + _SECONDS, int(shown.get("exp", _LAST)))
+        methods = shown.get("amr") or public_methods(self._pool, proved.logins)
+        claims = token_claims(self._pool, registered.identity_id, methods, shown.get(TAGS), (issued_at, expire_time))
+        signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
+        issued = IssuedToken(
+            identity_id=registered.identity_id,
+            token=signed.token,
+            expire_time=expire_time,
+            refresh_time=refresh_time(issued_at, expire_time),
+            algorithm=self._pool.signing_algorithm,
+            key_id=signed.key_id,
+            outcome=registered.outcome,
+        )
+        return issued, claims
+
+    def _unlink(self, identity_id: str, proved: _Proved, provider_names: frozenset[str], deadline: Deadline) -> None:
+        identity, _owners = self._read(identity_id, (), deadline)
+        check_enabled(identity)
+        if not proved.token and identity.logins.isdisjoint(proved.logins):
+            raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
+        remaining = frozenset(login for login in identity.logins if login.provider_name not in provider_names)
+        if remaining == identity.logins:
+            return
+        unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
+        self._store.commit(Change(identity, unlinked), deadline=deadline)
+
+    def _read(
+        self, identity_id: str, logins: Collection[Login], deadline: Deadline
+    ) -> tuple[Identity, Mapping[Login, Identity]]:
+        reading = self._store.read(self._pool.identity_pool_id, logins, identity_id, deadline)
+        if reading.named is None:
+            raise ResourceNotFound.identity(identity_id)
+        return reading.named, reading.owners
+
+    def _today(self) -> int:
+        return int(self._clock.now())

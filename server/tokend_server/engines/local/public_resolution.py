@@ -1,0 +1,114 @@
+"""Which identity the logins of a user's own device give access to: pure decisions.
+
+The rules are those of the Cognito Developer Guide's pages on authentication flows and on switching from guests.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from tokend_server.engines.local.outcomes import Situation, refuse
+from tokend_server.engines.local.resolution import check_linkable
+from tokend_server.model import Identity, Login
+
+
+class Access(NamedTuple):
+    """What logins give access to.
+
+    Attributes:
+        identity: The identity, to which those of the logins that it lacks are to be linked.
+        disables: The guest that it takes the place of.
+    """
+
+    identity: Identity
+    disables: Identity | None = None
+
+
+def identity_of(logins: Collection[Login], owners: Mapping[Login, Identity], provider_name: str) -> Identity | None:
+    """The identity that logins are to be linked to, where none is named; None for a new one.
+
+    Args:
+        logins: The logins, at least one.
+        owners: The identities of those that are linked.
+        provider_name: The pool's developer provider.
+
+    Raises:
+        ResourceConflict: They belong to different identities, or the identity has another user of a provider.
+        LimitExceeded: It would hold too many logins.
+    """
+    identity = _only_owner(owners)
+    if identity is not None:
+        _check(identity, logins, provider_name)
+    return identity
+
+
+def access_by_logins(
+    identity: Identity, logins: Collection[Login], owners: Mapping[Login, Identity], provider_name: str
+) -> Access:
+    """What the logins give access to, where an identity is named.
+
+    Args:
+        identity: The identity.
+        logins: The logins, at least one.
+        owners: The identities of those that are linked.
+        provider_name: The pool's developer provider.
+
+    Raises:
+        NotAuthorized: The identity is disabled, or none of the logins is one of its own.
+        ResourceConflict: Logins belong to different identities, or the identity has another user of a provider.
+        LimitExceeded: It would hold too many logins.
+    """
+    check_enabled(identity)
+    if not identity.logins:
+        owner = _only_owner(owners)
+        access = Access(owner, disables=identity) if owner else Access(identity)
+    elif identity.logins.isdisjoint(logins):
+        raise refuse(Situation.LOGINS_OF_NO_USE, identity.identity_id)
+    elif any(owner.identity_id != identity.identity_id for owner in owners.values()):
+        raise refuse(Situation.PUBLIC_LOGIN_OF_ANOTHER_IDENTITY, identity.identity_id)
+    else:
+        access = Access(identity)
+    _check(access.identity, logins, provider_name)
+    return access
+
+
+def check_guest(identity: Identity, *, guests: bool) -> None:
+    """Makes sure that an identity may be used without logins.
+
+    Args:
+        identity: The identity.
+        guests: Whether its pool lets identities be used so.
+
+    Raises:
+        NotAuthorized: It is disabled, or has logins, or there are no guests.
+    """
+    check_enabled(identity)
+    if identity.logins:
+        raise refuse(Situation.IDENTITY_NEEDS_LOGINS, identity.identity_id)
+    if not guests:
+        raise refuse(Situation.GUESTS_NOT_ALLOWED, identity.identity_pool_id)
+
+
+def check_enabled(identity: Identity) -> None:
+    """Makes sure that an identity is not disabled.
+
+    Raises:
+        NotAuthorized: It is.
+    """
+    if identity.disabled:
+        raise refuse(Situation.NAMED_IDENTITY_DISABLED, identity.identity_id)
+
+
+def _only_owner(owners: Mapping[Login, Identity]) -> Identity | None:
+    found = {owner.identity_id: owner for owner in owners.values()}
+    if len(found) > 1:
+        raise refuse(Situation.PUBLIC_LOGINS_APART, "")
+    return next(iter(found.values()), None)
+
+
+def _check(identity: Identity, logins: Collection[Login], provider_name: str) -> None:
+    check_linkable(
+        identity,
+        logins,
+        developer_provider_name=provider_name,
+        second_user=Situation.SECOND_USER_OF_PUBLIC_PROVIDER,
+    )

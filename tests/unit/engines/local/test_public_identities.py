@@ -1,0 +1,358 @@
+"""What users' own devices get: guests, identities of public logins, tokens, and what is refused in Cognito's words."""
+
+import itertools
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.local_engine import DEVELOPER, ISSUER, NOW, OTHER_POOL, POOL, LocalEngineUnderTest, parts_of
+
+from tokend_server.engines.local.own_tokens import OwnTokens
+from tokend_server.engines.local.public_identities import PublicIdentities
+from tokend_server.engines.local.store import Change
+from tokend_server.errors import (
+    InvalidParameter,
+    LoginProviderUnavailable,
+    NotAuthorized,
+    ResourceConflict,
+    ResourceNotFound,
+    TokendError,
+)
+from tokend_server.model import Identity, IdentityOutcome, Login, Secret
+
+if TYPE_CHECKING:
+    from tokend_server.clock import Deadline
+
+GOOGLE, IDP = "accounts.google.com", "idp.example.test"
+OWN = "cognito-identity.amazonaws.com"
+CALLER = "unsigned:192.0.2.1"
+
+GUESTS_OFF = "Unauthenticated access is not supported for this identity pool."
+NO_MATCH = "Logins don't match. Please include at least one valid login for this identity or identity pool."
+
+
+class Device:
+    """What a user's device asks of the engine of a pool.
+
+    Attributes:
+        public: The engine.
+        created_by: The callers who have created identities.
+    """
+
+    def __init__(self, local: LocalEngineUnderTest, *, guests: bool = True, classic_flow: bool = True) -> None:
+        self.local = local
+        self.created_by: list[str] = []
+        numbers = itertools.count(1)
+
+        def new_identity(caller: str) -> nullcontext[None]:
+            self.created_by.append(caller)
+            return nullcontext()
+
+        own_tokens = OwnTokens(local.signer.key_set, ISSUER, local.clock)
+        self.public = PublicIdentities(
+            replace(local.pool, allow_unauthenticated_identities=guests, allow_classic_flow=classic_flow),
+            local.store,
+            local.signer,
+            own_tokens,
+            local.clock,
+            lambda: f"{next(numbers):08x}-de",
+            new_identity,
+        )
+
+    def get_id(self, **users: str) -> str:
+        return self.public.get_id(tokens(users), CALLER, self.local.deadline).identity_id
+
+    def token(self, identity_id: str, logins: Mapping[str, Secret] | None = None) -> tuple[str, dict[str, Any]]:
+        """The identity of a token, and its claims, verified by the published keys."""
+        issued = self.public.get_open_id_token(identity_id, logins or {}, self.local.deadline)
+        return issued.identity_id, self.local.claims(issued)
+
+    def own(self, user: str, identity_id: str | None = None, **options: Any) -> dict[str, Secret]:  # noqa: ANN401
+        """The token that a backend has got for a developer user, as a login."""
+        return {OWN: self.local.issue(user, identity_id, **options).token}
+
+    def unlink(self, identity_id: str, logins: Mapping[str, Secret], *names: str) -> None:
+        self.public.unlink_identity(identity_id, logins, names, self.local.deadline)
+
+    def stored(self, identity_id: str) -> Identity:
+        return self.local.stored(identity_id)
+
+
+def tokens(users: Mapping[str, str]) -> dict[str, Secret]:
+    """Good login tokens of these users, by `google` and `idp`."""
+    names = {"google": GOOGLE, "idp": IDP}
+    return {names[name]: Secret(f"user {user}") for name, user in users.items()}
+
+
+@pytest.fixture
+def device(local: LocalEngineUnderTest) -> Device:
+    return Device(local)
+
+
+def refusal(ask: Any) -> tuple[type[TokendError], str]:  # noqa: ANN401 - a function
+    with pytest.raises(TokendError) as refused:
+        ask()
+    return type(refused.value), refused.value.text
+
+
+def test_each_call_without_logins_makes_a_guest(device: Device) -> None:
+    guests = {device.get_id(), device.get_id()}
+    assert len(guests) == 2
+    assert all(device.stored(guest).logins == frozenset() for guest in guests)
+    assert device.created_by == [CALLER] * 2
+
+
+def test_there_are_no_guests_unless_the_pool_allows_them(local: LocalEngineUnderTest) -> None:
+    closed = Device(local, guests=False)
+    assert refusal(closed.get_id) == (NotAuthorized, GUESTS_OFF)
+    guest = local.guest()
+    assert refusal(lambda: closed.token(guest)) == (NotAuthorized, GUESTS_OFF)
+    assert closed.get_id(google="g1")
+
+
+def test_a_public_login_has_one_identity(device: Device) -> None:
+    registered = device.public.get_id(tokens({"google": "g1"}), CALLER, device.local.deadline)
+    assert registered.outcome is IdentityOutcome.CREATED
+    again = device.public.get_id(tokens({"google": "g1"}), CALLER, device.local.deadline)
+    assert again == (registered.identity_id, IdentityOutcome.RETRIEVED)
+    assert device.get_id(google="g2") != registered.identity_id
+    assert device.stored(registered.identity_id).logins == {Login(GOOGLE, Secret("g1"))}
+    assert device.created_by == [CALLER] * 2
+
+
+def test_a_login_that_is_new_is_linked_to_the_identity_of_the_other(device: Device) -> None:
+    first = device.get_id(google="g1")
+    assert device.get_id(google="g1", idp="i1") == first == device.get_id(idp="i1")
+
+
+def test_logins_of_two_identities_are_a_conflict(device: Device) -> None:
+    device.get_id(google="g1")
+    device.get_id(idp="i1")
+    assert refusal(lambda: device.get_id(google="g1", idp="i1"))[0] is ResourceConflict
+    device.get_id(google="g2", idp="i2")
+    assert refusal(lambda: device.get_id(google="g2", idp="i3")) == (
+        ResourceConflict,
+        "The identity is already linked to another user of idp.example.test.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("logins", "expected"),
+    [
+        ({DEVELOPER: "alice"}, (InvalidParameter, "Please provide a valid public provider")),
+        ({"other.example.test": "x"}, (InvalidParameter, "Please provide a valid public provider")),
+        ({OWN: "x"}, (NotAuthorized, "Invalid login token. Can't pass in a Cognito token.")),
+        (
+            {"cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x": "x"},
+            (NotAuthorized, "Token is not from a supported provider of this identity pool."),
+        ),
+        (
+            {"graph.facebook.com": "x"},
+            (InvalidParameter, "The local engine does not support the login provider graph.facebook.com."),
+        ),
+        ({GOOGLE: "no token"}, (NotAuthorized, "Invalid login token. Couldn't verify signed token.")),
+        (
+            {GOOGLE: "user g1", IDP: "no token"},
+            (NotAuthorized, "Invalid login token. Couldn't verify signed token."),
+        ),
+    ],
+)
+def test_logins_that_are_refused_make_no_identity(
+    device: Device, logins: dict[str, str], expected: tuple[type[TokendError], str]
+) -> None:
+    given = {name: Secret(value) for name, value in logins.items()}
+    assert refusal(lambda: device.public.get_id(given, CALLER, device.local.deadline)) == expected
+    assert device.local.store.identities(POOL, max_results=1, after=None, hide_disabled=False) == []
+
+
+def test_a_pool_without_providers_says_so(local: LocalEngineUnderTest) -> None:
+    local.pool = replace(local.pool, login_providers={})
+    expected = (NotAuthorized, f"Identity pool - {POOL} does not have identity providers configured.")
+    assert refusal(lambda: Device(local).get_id(google="g1")) == expected
+
+
+def test_a_provider_that_does_not_answer_is_no_ones_fault(device: Device) -> None:
+    device.local.providers[GOOGLE].available = False
+    assert refusal(lambda: device.get_id(google="g1"))[0] is LoginProviderUnavailable
+
+
+def test_a_guests_token_is_valid_for_ten_minutes_and_says_that_it_is_a_guest(device: Device) -> None:
+    guest = device.get_id()
+    identity_id, claims = device.token(guest)
+    assert identity_id == guest
+    assert [*claims.items()] == [
+        ("sub", guest),
+        ("aud", POOL),
+        ("amr", ["unauthenticated"]),
+        ("iss", ISSUER),
+        ("exp", NOW + 600),
+        ("iat", NOW),
+    ]
+
+
+def test_a_public_logins_token_says_who_vouched(device: Device) -> None:
+    identity_id = device.get_id(google="g1")
+    issued_for, claims = device.token(identity_id, tokens({"google": "g1"}))
+    assert issued_for == identity_id
+    assert claims["amr"] == [
+        "authenticated",
+        GOOGLE,
+        f"arn:aws:iam::123456789012:oidc-provider/{GOOGLE}:OIDC:g1",
+    ]
+
+
+def test_there_are_no_tokens_unless_the_pool_allows_the_classic_flow(local: LocalEngineUnderTest) -> None:
+    closed = Device(local, classic_flow=False)
+    guest = closed.get_id()
+    text = "Basic (classic) flow is not enabled, please use enhanced flow."
+    assert refusal(lambda: closed.token(guest)) == (InvalidParameter, text)
+    assert closed.public.web_identity(guest, {}, local.deadline).claims["amr"] == ["unauthenticated"]
+
+
+def test_an_identity_with_logins_needs_one_of_them(device: Device) -> None:
+    user, backends = device.get_id(google="g1"), device.local.identity_of("alice")
+    for identity_id in (user, backends):
+        expected = (NotAuthorized, f"Access to Identity '{identity_id}' is forbidden.")
+        assert refusal(lambda identity_id=identity_id: device.token(identity_id)) == expected
+        other = tokens({"google": "g2"})
+        assert refusal(lambda identity_id=identity_id, other=other: device.token(identity_id, other)) == (
+            NotAuthorized,
+            NO_MATCH,
+        )
+    device.get_id(idp="i1")
+    assert refusal(lambda: device.token(user, tokens({"idp": "i1"}))) == (NotAuthorized, NO_MATCH)
+    both = tokens({"google": "g1", "idp": "i1"})
+    assert refusal(lambda: device.token(user, both))[0] is ResourceConflict
+
+
+def test_a_disabled_and_an_unknown_identity_have_no_token(device: Device) -> None:
+    left = device.local.identity_of("alice")
+    own = device.own("alice")
+    device.local.identity_of("bob")
+    device.local.merge("alice", "bob")
+    forbidden = (NotAuthorized, f"Access to Identity '{left}' is forbidden.")
+    assert refusal(lambda: device.token(left)) == forbidden
+    assert refusal(lambda: device.token(left, own)) == forbidden
+    assert refusal(lambda: device.token(left, tokens({"google": "g1"}))) == forbidden
+    unknown = "eu-west-1:00000000-ffff"
+    assert refusal(lambda: device.token(unknown)) == (ResourceNotFound, f"Identity '{unknown}' not found.")
+
+
+def test_a_guest_that_logs_in_keeps_its_id(device: Device) -> None:
+    guest = device.get_id()
+    issued = device.public.get_open_id_token(guest, tokens({"google": "g1"}), device.local.deadline)
+    assert (issued.identity_id, issued.outcome) == (guest, IdentityOutcome.LINKED)
+    assert device.get_id(google="g1") == guest
+    assert refusal(lambda: device.token(guest))[0] is NotAuthorized
+
+
+def test_a_guest_that_logs_in_as_another_identity_is_disabled_and_becomes_that_one(device: Device) -> None:
+    user, guest = device.get_id(google="g1"), device.get_id()
+    issued = device.public.get_open_id_token(guest, tokens({"google": "g1", "idp": "i1"}), device.local.deadline)
+    assert (issued.identity_id, issued.outcome) == (user, IdentityOutcome.MERGED)
+    assert parts_of(issued.token)[1]["sub"] == user
+    assert device.stored(guest).disabled
+    assert device.get_id(idp="i1") == user
+
+
+def test_a_change_that_comes_between_is_decided_on_again(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest, reads = device.get_id(), itertools.count()
+    read = device.local.store.read
+
+    def read_before_another_logs_in(*arguments: Any) -> Any:  # noqa: ANN401 - as the store's
+        found = read(*arguments)
+        if next(reads) == 0:
+            before = device.stored(guest)
+            after = replace(before, logins=frozenset({Login(GOOGLE, Secret("g9"))}))
+            device.local.store.commit(Change(before, after), deadline=device.local.deadline)
+        return found
+
+    monkeypatch.setattr(device.local.store, "read", read_before_another_logs_in)
+    assert refusal(lambda: device.token(guest, tokens({"google": "g1"}))) == (NotAuthorized, NO_MATCH)
+
+
+def test_the_token_of_a_backend_is_a_login(device: Device) -> None:
+    own = device.own("alice", principal_tags={"team": "blue"})
+    (shown,) = own.values()
+    before = parts_of(shown)[1]
+    identity_id, claims = device.token(before["sub"], own)
+    assert identity_id == before["sub"]
+    assert claims["amr"] == ["authenticated", DEVELOPER, f"{DEVELOPER}:{POOL}:alice"]
+    assert claims["https://aws.amazon.com/tags"] == {"principal_tags": {"team": ["blue"]}}
+    web_identity = device.public.web_identity(before["sub"], own, device.local.deadline)
+    assert (web_identity.token, web_identity.claims) == (shown, before)
+
+
+def test_a_token_lives_no_longer_than_the_one_that_it_is_had_for(device: Device) -> None:
+    own = device.own("alice")
+    user = device.local.identity_of("alice")
+    device.local.clock.advance(400)
+    assert device.token(user, own)[1]["exp"] == NOW + 900
+    device.local.clock.advance(500)
+    expired = (NotAuthorized, f"Invalid login token. Token expired: {NOW + 900} >= {NOW + 900}")
+    assert refusal(lambda: device.token(user, own)) == expired
+
+
+def test_tokens_that_prove_nothing_here(device: Device) -> None:
+    user, other = device.local.identity_of("alice"), device.local.identity_of("bob")
+    (shown,) = device.own("alice").values()
+    text = shown.reveal()
+    header, claims, signature = text.split(".")
+    cases = {
+        "no token": "Invalid login token. Not a valid OpenId Connect identity token.",
+        f"{header}.{claims}.{signature[:-8]}AAAAAAAA": "Invalid login token. Couldn't verify signed token.",
+    }
+    for given, expected in cases.items():
+        assert refusal(lambda given=given: device.token(user, {OWN: Secret(given)})) == (NotAuthorized, expected)
+    assert refusal(lambda: device.token(other, {OWN: shown})) == (NotAuthorized, NO_MATCH)
+    with_another = {OWN: shown, **tokens({"google": "g1"})}
+    assert refusal(lambda: device.token(user, with_another))[0] is InvalidParameter
+
+
+def test_tokens_of_another_issuer_and_of_another_pool_prove_nothing(device: Device) -> None:
+    (shown,) = device.own("alice").values()
+    user = parts_of(shown)[1]["sub"]
+    deadline: Deadline = device.local.deadline
+    elsewhere = OwnTokens(device.local.signer.key_set, "https://elsewhere.example.test", device.local.clock)
+    assert refusal(lambda: elsewhere.verify(shown, POOL, user, deadline)) == (
+        NotAuthorized,
+        "Invalid login token. Issuer doesn't match providerName",
+    )
+    here = OwnTokens(device.local.signer.key_set, ISSUER, device.local.clock)
+    assert refusal(lambda: here.verify(shown, OTHER_POOL, user, deadline))[0] is NotAuthorized
+    assert here.verify(shown, POOL, user, deadline)["sub"] == user
+
+
+def test_a_deleted_identity_is_unknown_whatever_token_is_out(device: Device) -> None:
+    own = device.own("alice")
+    user = device.local.identity_of("alice")
+    assert device.local.store.delete(user)
+    assert refusal(lambda: device.token(user, own)) == (ResourceNotFound, f"Identity '{user}' not found.")
+
+
+def test_logins_are_unlinked_and_new_the_next_time(device: Device) -> None:
+    user = device.get_id(google="g1", idp="i1")
+    device.unlink(user, tokens({"google": "g1"}), IDP)
+    assert device.stored(user).logins == {Login(GOOGLE, Secret("g1"))}
+    assert device.get_id(idp="i1") != user
+    device.unlink(user, tokens({"google": "g1"}), IDP)
+    device.unlink(user, tokens({"google": "g1"}), GOOGLE)
+    assert device.stored(user).disabled
+
+
+def test_a_backends_token_unlinks_a_public_login_and_never_the_developer_user(device: Device) -> None:
+    user = device.local.identity_of({DEVELOPER: "alice", GOOGLE: "user g1"})
+    device.unlink(user, device.own("alice"), GOOGLE)
+    assert device.stored(user).logins == {Login(DEVELOPER, Secret("alice"))}
+    public = (InvalidParameter, "Please provide a valid public provider")
+    assert refusal(lambda: device.unlink(user, device.own("alice"), DEVELOPER)) == public
+
+
+def test_who_shows_no_login_of_the_identity_unlinks_none(device: Device) -> None:
+    user = device.get_id(google="g1")
+    before = device.stored(user)
+    for logins in ({}, tokens({"google": "g2"}), tokens({"idp": "i1"})):
+        assert refusal(lambda logins=logins: device.unlink(user, logins, GOOGLE)) == (NotAuthorized, NO_MATCH)
+    assert device.stored(user) == before
