@@ -19,7 +19,10 @@ _LARGEST_SKEW = timedelta(minutes=5)
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _ALWAYS_SIGNED = frozenset({"host"})
 
-_MISMATCH = "The signature does not match the request. Check the secret access key and how the request is signed."
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+    "and signing method. Consult the service documentation for details."
+)
 
 
 class SignatureVerifier:
@@ -77,7 +80,8 @@ class SignatureVerifier:
         if credential.date != stamp[:8]:
             raise AwsError(
                 "InvalidSignatureException",
-                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+                f"'{credential.date}' != '{stamp[:8]}', from '{stamp}'.",
             )
         if credential.service != self._service:
             raise AwsError(
