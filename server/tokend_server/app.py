@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
-from tokend_server.engine import Identities, IdentityPools, PublicEngine
+from tokend_server.engine import Identities, IdentityPools, PoolManagement, PublicEngine
 from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.build import Mesh
@@ -122,7 +122,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         )
         undo.callback(engines.close)
         mesh = Mesh(config, engines.is_published, metrics, clock)
-        developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget)
+        developer_identity = DeveloperIdentityService(engines.by_pool, access.policy, clock, mesh.forget, engines.find)
         guests = mesh.services(developer_identity)
         guard = ConnectionGuard(config.grpc.max_metadata_bytes, metrics.connections_ended.inc, clock)
         undo.callback(guard.stop)
@@ -137,6 +137,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             developer_identity,
             engines.identities,
             engines.pools,
+            engines.pool_management,
             engines.public.of,
             mesh.forget,
             access,
@@ -234,6 +235,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     operations: DeveloperIdentityService,
     identities: Identities,
     pools: IdentityPools,
+    management: PoolManagement | None,
     public_engine_of: Callable[[str], PublicEngine],
     on_change: Callable[[str], object],
     access: AccessControl,
@@ -248,7 +250,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
 
     face = build_aws_face(
-        config, operations, identities, pools, public_engine_of, on_change, access, metrics, clock, tracing
+        config, operations, identities, pools, management, public_engine_of, on_change, access, metrics, clock, tracing
     )
     undo.callback(face.stop)
     return face.address, face.start

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from tokend_server.clock import Deadline
 from tokend_server.model import (
@@ -99,6 +99,10 @@ class Engine(Protocol):
             ResourceConflict: The user is linked to another identity.
         """
         ...
+
+
+#: Finds the engine of a pool that the configuration does not have; None where there is no such pool.
+FindEngine: TypeAlias = Callable[[str, Deadline], Engine | None]
 
 
 class Identities(Protocol):
@@ -200,6 +204,48 @@ class IdentityPools(Protocol):
 
     def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
         """Up to `most` pools of an AWS Region in order of their ids, from the first one behind `after`."""
+        ...
+
+
+class PoolManagement(Protocol):
+    """Makes, changes and deletes pools beside those of the configuration.
+
+    What is said of `Engine` about durability, deadlines, errors and threads holds here too.
+    """
+
+    def create(
+        self, region: str, settings: Mapping[str, Any], tags: Mapping[str, str], deadline: Deadline
+    ) -> IdentityPool:
+        """Makes a pool in an AWS Region, under an id of its own.
+
+        Raises:
+            LimitExceeded: There are as many as there may be.
+        """
+        ...
+
+    def change(
+        self, identity_pool_id: str, decide: Callable[[IdentityPool], IdentityPool], deadline: Deadline
+    ) -> IdentityPool:
+        """Changes a pool, whatever others change of it meanwhile.
+
+        Args:
+            identity_pool_id: The pool.
+            decide: The pool as it is to be, of the pool as it is. What it raises changes nothing.
+            deadline: Until when the caller waits.
+
+        Raises:
+            ResourceNotFound: There is no such pool.
+            NotAuthorized: It is one of the configuration.
+        """
+        ...
+
+    def delete(self, identity_pool_id: str, deadline: Deadline) -> None:
+        """Deletes a pool, and its identities with it, for good.
+
+        Raises:
+            ResourceNotFound: There is no such pool.
+            NotAuthorized: It is one of the configuration.
+        """
         ...
 
 

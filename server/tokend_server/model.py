@@ -283,11 +283,16 @@ class IdentityPool(NamedTuple):
         identity_pool_id: REGION:GUID.
         settings: The members of `IdentityPool` in AWS's model of the service, but for the id and the tags.
         tags: Its tags.
+        roles: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles, as far as they were given.
+        principal_tags: The members `UseDefaults` and `PrincipalTags` of SetPrincipalTagAttributeMap, as far as they
+            were given, by the name of the identity provider.
     """
 
     identity_pool_id: str
     settings: Mapping[str, Any]
     tags: Mapping[str, str] = MappingProxyType({})
+    roles: Mapping[str, Any] = MappingProxyType({})
+    principal_tags: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     @property
     def name(self) -> str:

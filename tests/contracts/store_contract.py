@@ -14,7 +14,7 @@ from tests.fakes.clock import FakeClock
 from tokend_server import config
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
-from tokend_server.engines.local.store import Change, Store
+from tokend_server.engines.local.store import Change, KeptPool, Store
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 from tokend_server.metrics import Metrics
@@ -232,6 +232,47 @@ class StoreContract(StoreUnderTest):
         assert store.has_login_of(POOL, "q")
         assert not store.has_login_of(POOL, "r")
         assert not store.has_login_of(OTHER_POOL, "q")
+
+    def test_a_pool_is_kept_and_changed(self, store: Store, other: Store) -> None:
+        assert (store.kept_pools(), store.kept_pool(POOL)) == ([], None)
+        store.keep_pool(None, POOL, b'{"a": "\xc3\xbc"}')
+        first = other.kept_pool(POOL)
+        assert first == KeptPool(POOL, b'{"a": "\xc3\xbc"}')
+        other.keep_pool(first, POOL, b"second")
+        second = store.kept_pool(POOL)
+        assert second == KeptPool(POOL, b"second", 1)
+        assert store.kept_pools() == [second]
+
+    def test_pools_are_kept_in_order_of_their_ids(self, store: Store) -> None:
+        for pool in (OTHER_POOL, "us-east-1:0", POOL):
+            store.keep_pool(None, pool, pool.encode())
+        assert [kept.identity_pool_id for kept in store.kept_pools()] == [POOL, OTHER_POOL, "us-east-1:0"]
+
+    def test_a_pool_is_not_kept_twice(self, store: Store, other: Store) -> None:
+        store.keep_pool(None, POOL, b"first")
+        with pytest.raises(StaleReading):
+            other.keep_pool(None, POOL, b"second")
+        assert store.kept_pool(POOL) == KeptPool(POOL, b"first")
+
+    def test_a_pool_that_has_changed_since_is_kept_as_it_is(self, store: Store, other: Store) -> None:
+        store.keep_pool(None, POOL, b"first")
+        first = store.kept_pool(POOL)
+        assert first
+        other.keep_pool(first, POOL, b"second")
+        with pytest.raises(StaleReading):
+            store.keep_pool(first, POOL, b"third")
+        store.forget_pool(first)
+        assert store.kept_pool(POOL) == KeptPool(POOL, b"second", 1)
+
+    def test_a_pool_that_is_forgotten_is_gone(self, store: Store, other: Store) -> None:
+        store.keep_pool(None, POOL, b"first")
+        kept = store.kept_pool(POOL)
+        assert kept
+        other.forget_pool(kept)
+        assert (store.kept_pool(POOL), store.kept_pools()) == (None, [])
+        with pytest.raises(StaleReading):
+            store.keep_pool(kept, POOL, b"second")
+        store.forget_pool(kept)
 
 
 def login(user: str, provider: str = "p") -> Login:

@@ -12,6 +12,7 @@ from tests.support.postgresql import PostgresqlServer
 
 from tokend_server.config import Config, Store
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import ConfigError
@@ -77,10 +78,12 @@ class TestPostgresql(OnTheSchemaOfALaterRelease):
         return postgresql.new_schema()
 
 
-@pytest.mark.parametrize(("release", "missing"), [("0002", ["0003", "0004"]), ("0003", ["0004"])])
+@pytest.mark.parametrize(
+    ("release", "missing"), [("0002", ["0003", "0004", "0005"]), ("0003", ["0004", "0005"]), ("0004", ["0005"])]
+)
 def test_what_an_earlier_release_has_kept_is_kept(release: str, missing: list[str], tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "tokend.db")) as earlier:
-        for script in ("0002", "0003"):
+        for script in ("0002", "0003", "0004"):
             if script <= release:
                 path = Path(__file__).with_name(f"schema_{script}.sql")
                 earlier.executescript(path.read_text(encoding="utf-8"))
@@ -94,5 +97,6 @@ def test_what_an_earlier_release_has_kept_is_kept(release: str, missing: list[st
         assert store.identities(POOL, max_results=9, after=None, hide_disabled=False) == [a, b]
         assert store.owners(POOL, logins) == ["eu-west-1:a", "eu-west-1:a", None]
         assert store.signing_keys() == (key,)
-        assert store.fetch_records() == []
+        assert store.fetch_records() == ([FetchRecord("server-1", 1_700_000_200, b"{}")] if release == "0004" else [])
+        assert store.kept_pools() == []
         assert store.developer_providers() == {POOL: "login.example"}

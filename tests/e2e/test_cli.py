@@ -217,7 +217,7 @@ def test_the_reference_has_a_row_for_every_setting() -> None:
 
 
 def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
-    for expected in ("applied: 0001, 0002, 0003, 0004\n", "up to date\n"):
+    for expected in ("applied: 0001, 0002, 0003, 0004, 0005\n", "up to date\n"):
         ended = run("migrate", "--config", str(config))
         assert (ended.stdout, ended.stderr, ended.returncode) == (expected, "", 0)
 
@@ -226,7 +226,8 @@ def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
     switches = {"TOKEND_STORE_MIGRATE_ON_START": "false", "TOKEND_LOG_LEVEL": "error"}
     said = failed("serve", "--config", str(config), **switches)
     assert (
-        said == "configuration: store: the schema lacks the migrations 0001, 0002, 0003, 0004; run `tokend migrate`\n"
+        said
+        == "configuration: store: the schema lacks the migrations 0001, 0002, 0003, 0004, 0005; run `tokend migrate`\n"
     )
 
 

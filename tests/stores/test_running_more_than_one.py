@@ -41,7 +41,7 @@ def test_the_page_leads_to_two_servers_with_one_truth(server: PostgresqlServer, 
     execute(server.url, make)
     environment = {"TOKEND_CONFIG": str(config)}
     assert "run `tokend migrate`" in run("keys", "list", **environment).stderr
-    assert run("migrate", **environment, TOKEND_STORE_URL=owner).stdout == "applied: 0001, 0002, 0003, 0004\n"
+    assert run("migrate", **environment, TOKEND_STORE_URL=owner).stdout == "applied: 0001, 0002, 0003, 0004, 0005\n"
     execute(owner, grant)
     assert f"store postgresql://127.0.0.1:{server.port}/tokend" in run("check-config", **environment).stdout
     copied(before, config)

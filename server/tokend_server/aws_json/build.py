@@ -12,7 +12,8 @@ from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
-from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
+from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS, ManagementOperations
+from tokend_server.aws_json.pools import POOL_OPERATIONS, Admission, PoolOperations
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
 from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
@@ -22,7 +23,7 @@ from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
 from tokend_server.clock import Clock
 from tokend_server.config import Aws, Callers, Config
-from tokend_server.engine import Identities, IdentityPools, PublicEngine
+from tokend_server.engine import Identities, IdentityPools, PoolManagement, PublicEngine
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
@@ -36,8 +37,14 @@ from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import FollowingContext, following_context
 
-#: All operations that are served.
-SERVED: Mapping[str, ShapedOperation] = {**OPERATIONS, **IDENTITY_OPERATIONS, **POOL_OPERATIONS, **PUBLIC_OPERATIONS}
+#: All operations that are served, some of them where the configuration lets them be.
+SERVED: Mapping[str, ShapedOperation] = {
+    **OPERATIONS,
+    **IDENTITY_OPERATIONS,
+    **POOL_OPERATIONS,
+    **MANAGEMENT_OPERATIONS,
+    **PUBLIC_OPERATIONS,
+}
 
 #: All operations that there are.
 KNOWN = (*OPERATIONS, *CognitoOperation)
@@ -70,6 +77,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     operations: DeveloperIdentityService,
     identities: Identities,
     pools: IdentityPools,
+    management: PoolManagement | None,
     public_engine_of: Callable[[str], PublicEngine],
     on_change: Callable[[str], object],
     access: AccessControl,
@@ -92,18 +100,21 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
         limiting(access.limits),
     ]
+    admission = Admission(access.policy, clock)
     by_name = {
         **IdentityOperations(identities, access.policy, clock, on_change).by_name,
-        **PoolOperations(pools, access.policy, clock).by_name,
+        **PoolOperations(pools, admission).by_name,
         **PublicOperations(identities, public_engine_of, access.policy, clock).by_name,
     }
+    if management:
+        by_name |= ManagementOperations(management, admission, on_change).by_name
     service = AwsJsonService(
         operations,
         layers,
         clock,
         others=[
             *((SERVED[name], perform) for name, perform in by_name.items()),
-            *refused_operations(SERVED).values(),
+            *refused_operations(by_name).values(),
         ],
         tracing=tracing,
         count=_Counts(metrics).count,

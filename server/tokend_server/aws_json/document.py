@@ -60,15 +60,35 @@ def text(value: object) -> str:
     return value
 
 
-def text_map(value: object) -> dict[str, str]:
-    """A map of strings to strings.
+def map_of(value: object) -> dict[str, object]:
+    """A map of strings to whatever.
 
     Raises:
         AwsError: SerializationException.
     """
     if not isinstance(value, dict):
         raise _wrong_kind(value, "a Map")
-    return {text(name): text(entry) for name, entry in value.items()}
+    return value
+
+
+def list_of(value: object) -> list[object]:
+    """A list of whatever.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    if not isinstance(value, list):
+        raise _wrong_kind(value, "a List")
+    return value
+
+
+def text_map(value: object) -> dict[str, str]:
+    """A map of strings to strings.
+
+    Raises:
+        AwsError: SerializationException.
+    """
+    return {text(name): text(entry) for name, entry in map_of(value).items()}
 
 
 def text_list(value: object) -> list[str]:
@@ -77,9 +97,7 @@ def text_list(value: object) -> list[str]:
     Raises:
         AwsError: SerializationException.
     """
-    if not isinstance(value, list):
-        raise _wrong_kind(value, "a List")
-    return [text(entry) for entry in value]
+    return [text(entry) for entry in list_of(value)]
 
 
 def boolean(value: object) -> bool:

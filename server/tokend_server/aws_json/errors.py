@@ -50,7 +50,7 @@ def _violation(violation: FieldViolation) -> str:
 
 def _camel(path: str) -> str:
     first, *rest = path.split("_")
-    return first + "".join(map(str.capitalize, rest))
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""The operations that show identity pools: DescribeIdentityPool, ListIdentityPools."""
+"""The operations that show identity pools, and what is kept of them."""
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.pool_shapes import ARN, PROVIDER_NAME
 from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Integer
 from tokend_server.clock import Clock, Deadline
@@ -17,51 +19,44 @@ from tokend_server.model import CognitoOperation, IdentityPool
 from tokend_server.rpc.admission import row_that_allows
 from tokend_server.rpc.call import current_call
 
-_DESCRIBE = ShapedOperation(
-    CognitoOperation.DESCRIBE_IDENTITY_POOL, {"IdentityPoolId": IDENTITY_ID}, frozenset({"IdentityPoolId"})
-)
+_POOL = frozenset({"IdentityPoolId"})
+
+_DESCRIBE = ShapedOperation(CognitoOperation.DESCRIBE_IDENTITY_POOL, {"IdentityPoolId": IDENTITY_ID}, _POOL)
 _LIST = ShapedOperation(
     CognitoOperation.LIST_IDENTITY_POOLS,
     {"MaxResults": Integer(1, 60), "NextToken": NEXT_TOKEN},
     frozenset({"MaxResults"}),
 )
+_GET_ROLES = ShapedOperation(CognitoOperation.GET_IDENTITY_POOL_ROLES, {"IdentityPoolId": IDENTITY_ID}, _POOL)
+_LIST_TAGS = ShapedOperation(CognitoOperation.LIST_TAGS_FOR_RESOURCE, {"ResourceArn": ARN}, frozenset({"ResourceArn"}))
+_GET_PRINCIPAL_TAGS = ShapedOperation(
+    CognitoOperation.GET_PRINCIPAL_TAG_ATTRIBUTE_MAP,
+    {"IdentityPoolId": IDENTITY_ID, "IdentityProviderName": PROVIDER_NAME},
+    _POOL | {"IdentityProviderName"},
+)
 
 #: The rows of these operations.
-POOL_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType({row.name: row for row in (_DESCRIBE, _LIST)})
+POOL_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
+    {row.name: row for row in (_DESCRIBE, _LIST, _GET_ROLES, _LIST_TAGS, _GET_PRINCIPAL_TAGS)}
+)
+
+#: The ARN of a pool; the account is not looked at, since clients that know none leave it out.
+_POOL_ARN = re.compile(r"arn:[\w-]+:cognito-identity:([\w-]+):\d*:identitypool/(\1:[0-9a-f-]+)", re.ASCII)
 
 
-class PoolOperations:
-    """Performs them for the current call.
+class Admission:
+    """Asks for the current call what lets it through.
 
     Args:
-        pools: The pools.
         policy: Who may do what. What is about no one pool needs a row for all pools, as IAM demands it at AWS.
         clock: What deadlines are measured with.
     """
 
-    def __init__(self, pools: IdentityPools, policy: Policy, clock: Clock) -> None:
-        self._pools = pools
+    def __init__(self, policy: Policy, clock: Clock) -> None:
         self._policy = policy
         self._clock = clock
-        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
-            _DESCRIBE.name: self._describe,
-            _LIST.name: self._list,
-        }
 
-    def _describe(self, given: Mapping[str, Any]) -> Output:
-        pool_id = given.get("IdentityPoolId", "")
-        return described(self._pools.describe(pool_id, self._admitted(_DESCRIBE, given, pool_id)))
-
-    def _list(self, given: Mapping[str, Any]) -> Output:
-        deadline = self._admitted(_LIST, given)
-        region, most = current_call().region, given["MaxResults"]
-        after = _last_of(given["NextToken"], region) if "NextToken" in given else ""
-        found = self._pools.list(region, most + 1, after, deadline)
-        page = [{"IdentityPoolId": each.identity_pool_id, "IdentityPoolName": each.name} for each in found[:most]]
-        output = {"IdentityPools": page}
-        return output | {"NextToken": _next_token(page[-1]["IdentityPoolId"])} if len(found) > most else output
-
-    def _admitted(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str = "") -> Deadline:
+    def admit(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str = "") -> Deadline:
         """Until when a call has time that policy and limits let through.
 
         Raises:
@@ -75,12 +70,72 @@ class PoolOperations:
         deadline.check()
         row_that_allows(self._policy, call, identity_pool_id)
         operation.check(given)
+        if "ResourceArn" in given and not identity_pool_id:
+            raise InvalidParameter("ResourceArn is not the ARN of an identity pool.")
         return deadline
+
+
+class PoolOperations:
+    """Performs them for the current call.
+
+    Args:
+        pools: The pools.
+        admission: Asks policy and limits.
+    """
+
+    def __init__(self, pools: IdentityPools, admission: Admission) -> None:
+        self._pools = pools
+        self._admission = admission
+        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
+            _DESCRIBE.name: self._describe,
+            _LIST.name: self._list,
+            _GET_ROLES.name: self._get_roles,
+            _LIST_TAGS.name: self._list_tags,
+            _GET_PRINCIPAL_TAGS.name: self._get_principal_tags,
+        }
+
+    def _describe(self, given: Mapping[str, Any]) -> Output:
+        return described(self._found(_DESCRIBE, given, given.get("IdentityPoolId", "")))
+
+    def _list(self, given: Mapping[str, Any]) -> Output:
+        deadline = self._admission.admit(_LIST, given)
+        region, most = current_call().region, given["MaxResults"]
+        after = _last_of(given["NextToken"], region) if "NextToken" in given else ""
+        found = self._pools.list(region, most + 1, after, deadline)
+        page = [{"IdentityPoolId": each.identity_pool_id, "IdentityPoolName": each.name} for each in found[:most]]
+        output = {"IdentityPools": page}
+        return output | {"NextToken": _next_token(page[-1]["IdentityPoolId"])} if len(found) > most else output
+
+    def _get_roles(self, given: Mapping[str, Any]) -> Output:
+        pool = self._found(_GET_ROLES, given, given.get("IdentityPoolId", ""))
+        return {"IdentityPoolId": pool.identity_pool_id, **pool.roles}
+
+    def _list_tags(self, given: Mapping[str, Any]) -> Output:
+        return {"Tags": {**self._found(_LIST_TAGS, given, pool_of_arn(given.get("ResourceArn", ""))).tags}}
+
+    def _get_principal_tags(self, given: Mapping[str, Any]) -> Output:
+        pool = self._found(_GET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""))
+        return principal_tags_of(pool, given["IdentityProviderName"])
+
+    def _found(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str) -> IdentityPool:
+        return self._pools.describe(identity_pool_id, self._admission.admit(operation, given, identity_pool_id))
 
 
 def described(pool: IdentityPool) -> Mapping[str, object]:
     """A pool as AWS describes it."""
     return {"IdentityPoolId": pool.identity_pool_id, **pool.settings, "IdentityPoolTags": {**pool.tags}}
+
+
+def principal_tags_of(pool: IdentityPool, provider_name: str) -> Mapping[str, object]:
+    """The map of a pool for an identity provider; one that was never set maps nothing."""
+    own = {"UseDefaults": False, "PrincipalTags": {}, **pool.principal_tags.get(provider_name, {})}
+    return {"IdentityPoolId": pool.identity_pool_id, "IdentityProviderName": provider_name, **own}
+
+
+def pool_of_arn(arn: str) -> str:
+    """The id of the pool that an ARN names; empty where it names none."""
+    matched = _POOL_ARN.fullmatch(arn)
+    return matched[2] if matched else ""
 
 
 def _next_token(last: str) -> str:

@@ -19,6 +19,7 @@ from tokend_server.aws_json.errors import (
     unreadable,
 )
 from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
+from tokend_server.aws_json.pools import pool_of_arn
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.signers import UNSIGNED_OPERATIONS
@@ -198,6 +199,7 @@ def _reading(
 
 def _perform_other(perform: Perform, region: str, given: Mapping[str, Any]) -> Output:
     ids = [given.get("IdentityPoolId"), given.get("IdentityId"), *given.get("IdentityIdsToDelete", ())]
+    ids.append(pool_of_arn(given.get("ResourceArn", "")))
     for each in filter(None, ids if region else ()):
         _check_region(region, each)
     return perform(given)

@@ -15,6 +15,11 @@ from tokend_server.aws_json.document import boolean, integer, long, text, text_l
 #: How a member is shown that is not given.
 NULL = "null"
 
+#: The patterns of AWS's model that Python has no words for: here, anything but white space and control characters.
+_PYTHONS = {
+    r"[\p{L}\p{M}\p{S}\p{N}\p{P}]+": r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]+"
+}
+
 
 class Shape(Protocol):
     """What a member is held to."""
@@ -45,14 +50,16 @@ class Text:
     """A string.
 
     Attributes:
-        longest: The most characters; there is one at least.
+        longest: The most characters.
         pattern: A regular expression for the whole of it.
         is_secret: It is not shown.
+        least: The fewest characters.
     """
 
     longest: int
     pattern: str | None = None
     is_secret: bool = False
+    least: int = 1
 
     def read(self, value: object) -> str:
         return text(value)
@@ -61,11 +68,11 @@ class Text:
         return value
 
     def broken(self, value: str) -> Iterator[str]:
-        if not value:
-            yield "Member must have length greater than or equal to 1"
+        if len(value) < self.least:
+            yield f"Member must have length greater than or equal to {self.least}"
         if len(value) > self.longest:
             yield f"Member must have length less than or equal to {self.longest}"
-        if self.pattern and not re.fullmatch(self.pattern, value, re.ASCII):
+        if self.pattern and not re.fullmatch(_PYTHONS.get(self.pattern, self.pattern), value, re.ASCII):
             yield f"Member must satisfy regular expression pattern: {self.pattern}"
 
     def shown(self, value: str) -> str:
@@ -76,7 +83,7 @@ class Text:
         """All of them, in the order in which AWS lists them for the entries of a map."""
         lengths = f"Member must have length less than or equal to {self.longest}, "
         pattern = f", Member must satisfy regular expression pattern: {self.pattern}" if self.pattern else ""
-        return f"[{lengths}Member must have length greater than or equal to 1{pattern}]"
+        return f"[{lengths}Member must have length greater than or equal to {self.least}{pattern}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +91,12 @@ class TextMap:
     """A map of strings to strings.
 
     Attributes:
-        most: The most entries.
+        most: The most entries; None: any number.
         key: What each key is held to.
         value: What each value is held to.
     """
 
-    most: int
+    most: int | None
     key: Text
     value: Text
 
@@ -100,7 +107,7 @@ class TextMap:
         return value
 
     def broken(self, value: Mapping[str, str]) -> Iterator[str]:
-        if len(value) > self.most:
+        if self.most is not None and len(value) > self.most:
             yield f"Member must have length less than or equal to {self.most}"
         if any(any(self.key.broken(each)) for each in value):
             yield f"Map keys must satisfy constraint: {self.key.constraints}"

@@ -21,6 +21,13 @@ class Aws(TlsSettings):
         description="Most connections; one more takes the place of the one that has got nothing for longest",
     )
 
+    manage_pools: bool = Field(
+        False, description="Let callers make, change and delete pools, which the store keeps beside those of `pools`"
+    )
+    account_id: str = Field(
+        "000000000000", pattern=r"^\d{12}$", description="AWS account in the ARNs of these pools, and in their tokens"
+    )
+
     @property
     def guarded(self) -> Listener | None:
         """The address with what guards it; None where nothing is served."""

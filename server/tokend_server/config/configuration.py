@@ -166,7 +166,11 @@ class Config(BaseSettings):
 
     def _aws_problems(self) -> Iterator[str]:
         if not self.aws.listen:
+            if self.aws.manage_pools:
+                yield "aws.manage_pools: pools are managed at aws.listen, which is not set"
             return
+        if self.aws.manage_pools and not self.pools_of("local"):
+            yield "aws.manage_pools: there is no local pool, and so no store to keep others in: declare one"
         if not self.callers.aws_keys:
             yield "aws.listen: every request is signed: declare an access key in [callers.aws_keys]"
         if not self.policy:

@@ -5,15 +5,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 
-from tokend_server.clock import Clock
+from tokend_server.clock import Clock, Deadline
 from tokend_server.config import Config
 from tokend_server.engine import (
     Backend,
     BeforeChange,
     Engine,
+    FindEngine,
     Identities,
     IdentityPools,
     NewIdentity,
+    PoolManagement,
     PublicEngine,
     unannounced,
 )
@@ -54,6 +56,8 @@ class Engines:
         identities: The identities of all pools.
         public: The engines of users' own devices.
         pools: The pools as Cognito's own API has them.
+        pool_management: Makes pools beside those of the configuration; None where that is not wanted.
+        find: Finds the engine of such a pool.
         start: Begins what the engines do beside calls, in threads of their own.
         close: Ends that, and gives up what the engines hold.
         is_published: Whether verifiers can have the key, by its pool and its id; of Cognito's keys nothing is known.
@@ -65,6 +69,8 @@ class Engines:
     identities: Identities
     public: PublicEngines
     pools: IdentityPools
+    pool_management: PoolManagement | None
+    find: FindEngine
     start: Callable[[], None]
     close: Callable[[], None]
     is_published: Callable[[str, str | None], bool]
@@ -100,17 +106,39 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     local_identities: Identities | None = None
     public_by_pool: Mapping[str, PublicEngine] = {}
     start: Callable[[], None] = _nothing
+    identity_pools: IdentityPools = (configured_pools := ConfiguredPools(config.pools))
+    management: PoolManagement | None = None
+    find: FindEngine = _none
+    find_public: Callable[[str], PublicEngine | None] = _no_public_engine
+    series = cache(partial(Series, metrics=metrics))
+
+    def observed(kind: str, pool_id: str, engine: Engine) -> Engine:
+        return ObservedEngine(engine, series(kind, metrics.pool_label(pool_id)), clock)
+
+    def watched(pool_id: str, engine: PublicEngine) -> PublicEngine:
+        return ObservedPublicEngine(engine, series("local", metrics.pool_label(pool_id)), clock)
+
+    def both_observed(pool_id: str, engine: Engine, public: PublicEngine) -> tuple[Engine, PublicEngine]:
+        return observed("local", pool_id, engine), watched(pool_id, public)
+
     with ExitStack() as undo:
         if pools := config.pools_of("local"):
             from tokend_server.engines.local.build import build_local_engines  # noqa: PLC0415 - only what is configured
 
-            local = build_local_engines(config, pools, issuer, metrics, clock, new_identity, before_change, issuers)
+            local = build_local_engines(
+                config, pools, issuer, metrics, clock, new_identity, before_change, issuers, both_observed
+            )
             undo.callback(local.close)
             start, local_identities, public_by_pool = local.start, local.identities, local.public_by_pool
             by_pool |= local.by_pool
             backends["local"] = local.backend
-            algorithms = tuple(sorted({pool.signing_algorithm for pool in pools.values()}))
+            algorithms = tuple(sorted(local.algorithms))
             local_keys = LocalKeys(local.signer.key_set, local.signer.publishes, algorithms, local.note_fetch)
+            if local.managed_pools:
+                from tokend_server.engines.pools import AllPools  # noqa: PLC0415 - as above
+
+                find, find_public = local.managed_pools.engine, local.managed_pools.public_engine
+                identity_pools = management = AllPools(configured_pools, local.managed_pools)
         if pools := config.pools_of("cognito"):
             from tokend_server.engines.cognito.build import build_cognito_engines  # noqa: PLC0415 - as above
 
@@ -118,27 +146,40 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             undo.callback(cognito.close)
             by_pool |= cognito.by_pool
             backends |= {f"cognito {region}": backend for region, backend in cognito.by_region.items()}
-        series = cache(partial(Series, metrics=metrics))
-        observed = {
-            pool_id: ObservedEngine(engine, series(config.pools[pool_id].engine, metrics.pool_label(pool_id)), clock)
-            for pool_id, engine in by_pool.items()
+        by_pool = {
+            pool_id: observed(config.pools[pool_id].engine, pool_id, engine) for pool_id, engine in by_pool.items()
         }
-        observed_public = {
-            pool_id: ObservedPublicEngine(engine, series("local", metrics.pool_label(pool_id)), clock)
-            for pool_id, engine in public_by_pool.items()
-        }
-        public = PublicEngines(observed_public, config.pools_of("cognito"))
-        is_published = partial(_is_published, config.pools_of("local"), local_keys)
+        observed_public = {pool_id: watched(pool_id, engine) for pool_id, engine in public_by_pool.items()}
+        public = PublicEngines(observed_public, config.pools_of("cognito"), find_public)
+        is_published = partial(_is_published, config.pools_of("cognito"), local_keys)
         identities = IdentitiesOfPools(local_identities, config.pools_of("cognito"))
-        identity_pools = ConfiguredPools(config.pools)
-        close = undo.pop_all().close
-        return Engines(observed, backends, local_keys, identities, public, identity_pools, start, close, is_published)
+        return Engines(
+            by_pool,
+            backends,
+            local_keys,
+            identities,
+            public,
+            identity_pools,
+            management,
+            find,
+            start,
+            undo.pop_all().close,
+            is_published,
+        )
 
 
 def _is_published(
-    local_pools: Container[str], keys: LocalKeys | None, identity_pool_id: str, key_id: str | None
+    cognito_pools: Container[str], keys: LocalKeys | None, identity_pool_id: str, key_id: str | None
 ) -> bool:
-    return keys is None or identity_pool_id not in local_pools or keys.publishes(key_id)
+    return keys is None or identity_pool_id in cognito_pools or keys.publishes(key_id)
+
+
+def _none(_identity_pool_id: str, _deadline: Deadline) -> None:
+    """Finds no engine."""
+
+
+def _no_public_engine(_identity_pool_id: str) -> None:
+    """Finds none."""
 
 
 def _nothing() -> None:

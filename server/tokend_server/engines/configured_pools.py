@@ -26,6 +26,9 @@ class ConfiguredPools:
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._by_id = {pool_id: described(pool_id, pool) for pool_id, pool in sorted(pools.items())}
 
+    def __contains__(self, identity_pool_id: object) -> bool:
+        return identity_pool_id in self._by_id
+
     def describe(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool:
         deadline.check()
         if identity_pool_id not in self._by_id:

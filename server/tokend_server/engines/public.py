@@ -18,11 +18,18 @@ class PublicEngines:
     Args:
         by_pool: Those of the local pools.
         cognito_pools: The pools of Cognito.
+        find: Finds the engine of a pool that is none of these.
     """
 
-    def __init__(self, by_pool: Mapping[str, PublicEngine], cognito_pools: Container[str]) -> None:
+    def __init__(
+        self,
+        by_pool: Mapping[str, PublicEngine],
+        cognito_pools: Container[str],
+        find: Callable[[str], PublicEngine | None] = lambda _identity_pool_id: None,
+    ) -> None:
         self._by_pool = by_pool
         self._cognito_pools = cognito_pools
+        self._find = find
 
     def of(self, identity_pool_id: str) -> PublicEngine:
         """The engine of a pool.
@@ -33,7 +40,7 @@ class PublicEngines:
         """
         if identity_pool_id in self._cognito_pools:
             raise UnsupportedByEngine("Devices of users of a pool of Cognito ask Cognito itself.")
-        engine = self._by_pool.get(identity_pool_id)
+        engine = self._by_pool.get(identity_pool_id) or self._find(identity_pool_id)
         if engine is None:
             raise ResourceNotFound.identity_pool(identity_pool_id)
         return engine

@@ -10,7 +10,7 @@ import grpc
 from tokend.v1.developer_identity_service_pb2_grpc import add_DeveloperIdentityServiceServicer_to_server
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.clock import Clock, Deadline
-from tokend_server.engine import Engine
+from tokend_server.engine import Engine, FindEngine
 from tokend_server.errors import ResourceNotFound
 from tokend_server.rpc.admission import row_that_allows
 from tokend_server.rpc.call import Call, current_call
@@ -40,10 +40,11 @@ class DeveloperIdentityService:
     """Asks the policy, checks requests, finds the engine of their pool, and speaks protobuf on its behalf.
 
     Args:
-        engines: The engines by identity pool id; a pool that is not here does not exist.
+        engines: The engines by identity pool id.
         policy: Who may do what.
         clock: What callers' deadlines are measured with.
         on_change: Called with a pool one of whose users may have become another identity's, or none's.
+        find: Finds the engine of a pool that is none of these.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class DeveloperIdentityService:
         policy: Policy,
         clock: Clock,
         on_change: Callable[[str], object] = lambda _identity_pool_id: None,
+        find: FindEngine = lambda _identity_pool_id, _deadline: None,
     ) -> None:
         self._engines = engines
         self._policy = policy
         self._clock = clock
         self._on_change = on_change
+        self._find = find
 
     def add_to(self, server: grpc.Server) -> None:
         """Has a server serve the operations."""
@@ -93,7 +96,7 @@ class DeveloperIdentityService:
             check()
         check_limits(operation.limits, message)
         request = operation.to_request(message, call.caller, row)
-        return Admitted(row, request, self._engine(message.identity_pool_id), deadline)
+        return Admitted(row, request, self._engine(message.identity_pool_id, deadline), deadline)
 
     def still_admits(self, row: PolicyRow, call: Call, identity_pool_id: str) -> bool:
         """Whether a call is still waited for, and let through by the row that has admitted the same request before."""
@@ -130,8 +133,10 @@ class DeveloperIdentityService:
         current_call().result = result
         return response
 
-    def _engine(self, identity_pool_id: str) -> Engine:
+    def _engine(self, identity_pool_id: str, deadline: Deadline) -> Engine:
         engine = self._engines.get(identity_pool_id)
+        if engine is None:
+            engine = self._find(identity_pool_id, deadline)
         if engine is None:
             raise ResourceNotFound.identity_pool(identity_pool_id)
         return engine

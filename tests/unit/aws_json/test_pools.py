@@ -10,7 +10,7 @@ from tests.support.grpc_service import POOL_ID
 from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, as_sent, call, error_of
 
 from tokend_server.access.authorization import Policy, PolicyRow
-from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
+from tokend_server.aws_json.pools import POOL_OPERATIONS, Admission, PoolOperations
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -48,7 +48,7 @@ def row(**changes: Any) -> PolicyRow:  # noqa: ANN401 - what a row has
 def answer(request: Signed, pools: ConfiguredPools = POOLS, policy: Policy | None = None) -> AwsResponse:
     clock = FakeClock(now=request.signed_at)
     policy = policy or Policy((), ())
-    by_name = PoolOperations(pools, policy, clock).by_name
+    by_name = PoolOperations(pools, Admission(policy, clock)).by_name
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
     return AwsJsonService(
         DeveloperIdentityService({}, policy, clock),
@@ -161,7 +161,9 @@ def test_a_policy_for_a_pool_lets_that_be_described_and_no_list_be_made() -> Non
 
 @pytest.mark.parametrize("operation", POOL_OPERATIONS)
 def test_a_policy_is_about_operations_by_their_names(operation: str) -> None:
-    request = call(operation, {"IdentityPoolId": IDS[0], "MaxResults": 1})
+    resource = f"arn:aws:cognito-identity:{REGION}:1:identitypool/{IDS[0]}"
+    members = {"IdentityPoolId": IDS[0], "MaxResults": 1, "ResourceArn": resource, "IdentityProviderName": "p"}
+    request = call(operation, members)
     others = frozenset(POOL_OPERATIONS) - {operation}
     assert answer(request, policy=Policy([row(operations=frozenset({operation}))], IDS)).status == 200
     assert error_of(answer(request, policy=Policy([row(operations=others)], IDS)))[1] == "AccessDeniedException"

@@ -12,6 +12,7 @@ from tests.unit.aws_json.test_operations import SERVICE
 
 from tokend_server.access.authorization import Policy
 from tokend_server.aws_json.build import KNOWN, SERVED
+from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS
 from tokend_server.aws_json.refusals import refused_operations
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
@@ -20,13 +21,15 @@ from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.model import ANONYMOUS, CognitoOperation, Operation, Secret
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 
-REFUSED = refused_operations(SERVED)
+#: What no caller may do where pools are not managed.
+REFUSED = refused_operations(SERVED.keys() - MANAGEMENT_OPERATIONS.keys())
 IDENTITY_ID = f"{POOL_ID[:-1]}f"
 
 
 def test_every_operation_of_awss_model_is_known() -> None:
     assert sorted(KNOWN) == SERVICE.operation_names
     assert (len(KNOWN), {*SERVED, *REFUSED}) == (23, set(KNOWN))
+    assert {*SERVED} & {*REFUSED} == {*MANAGEMENT_OPERATIONS}
 
 
 @pytest.mark.parametrize("operation", SERVED)
@@ -57,7 +60,7 @@ def answer(request: Signed) -> AwsResponse:
         DeveloperIdentityService({}, Policy((), ()), clock),
         [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
         clock,
-        others=[*refused_operations(SERVED).values()],
+        others=[*REFUSED.values()],
         accounts={POOL_ID: "111122223333"},
     ).answer(as_sent(request))
 

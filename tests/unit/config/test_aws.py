@@ -80,3 +80,17 @@ def test_tls_is_whole_or_not_there() -> None:
     missing = {"tls_certificate_file": "/nothing.crt", "tls_private_key_file": "/nothing.key"}
     text = problems(aws={"listen": "127.0.0.1:4566", **missing}, callers=with_keys())
     assert "the TLS files cannot be used: /nothing.crt" in text
+
+
+def test_pools_are_managed_where_there_is_a_face_and_a_store_for_them() -> None:
+    assert "aws.manage_pools: pools are managed at aws.listen, which is not set" in problems(aws={"manage_pools": True})
+    cognito = {"eu-west-1:0": {"engine": "cognito", "developer_provider_name": "login.example"}}
+    managed = {"listen": "127.0.0.1:4566", "manage_pools": True}
+    problem = "aws.manage_pools: there is no local pool, and so no store to keep others in: declare one"
+    assert problem in problems(aws=managed, pools=cognito, callers=with_keys())
+    assert Config.model_validate(sections(aws=managed, callers=with_keys())).aws.manage_pools
+
+
+def test_an_account_has_twelve_digits() -> None:
+    with pytest.raises(ValidationError, match="account_id"):
+        Aws.model_validate({"account_id": "1234"})

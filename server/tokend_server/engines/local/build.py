@@ -8,9 +8,10 @@ from functools import partial
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config, Pool
-from tokend_server.engine import BeforeChange, NewIdentity, unannounced
+from tokend_server.engine import BeforeChange, Engine, NewIdentity, PublicEngine, unannounced
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
+from tokend_server.engines.local.deleted_pools import INTERVAL, remove_deleted_pools
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.identities import LocalIdentities
@@ -24,6 +25,7 @@ from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.task import KeyTask
 from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
 from tokend_server.engines.local.keys.watching import watch_keys
+from tokend_server.engines.local.managed_pools import EnginesOfPool, ManagedPools, ServedPools
 from tokend_server.engines.local.own_tokens import OwnTokens
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OpenIdConnectProvider, open_id_connect_provider
@@ -31,9 +33,10 @@ from tokend_server.engines.local.public_identities import PublicIdentities
 from tokend_server.engines.local.stores.observed import ObservedStore
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
-from tokend_server.model import NoteFetch
+from tokend_server.model import IdentityPool, NoteFetch
 from tokend_server.oidc.issuers import Issuers
 from tokend_server.oidc.outbound import open_http
+from tokend_server.process.repeating import Repeating
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class LocalEngines:
     """
 
     by_pool: Mapping[str, LocalEngine]
+    managed_pools: ManagedPools | None
+    algorithms: frozenset[str]
     identities: LocalIdentities
     public_by_pool: Mapping[str, PublicIdentities]
     backend: LocalBackend
@@ -63,6 +68,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     new_identity: NewIdentity,
     before_change: BeforeChange = unannounced,
     issuers: Issuers | None = None,
+    observed: Callable[[str, Engine, PublicEngine], EnginesOfPool] = lambda _pool, *engines: engines,
 ) -> LocalEngines:
     """Opens the store, makes sure of the keys, and builds an engine for each pool.
 
@@ -75,6 +81,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         new_identity: Asked before an identity is created.
         before_change: Called before each change.
         issuers: Makes the keys of login providers; by default, of these engines alone.
+        observed: Measures the engines of a pool that is not of the configuration.
 
     Raises:
         ConfigError: The store cannot be used.
@@ -89,6 +96,8 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     )
     local_pools = [_local_pool(pool_id, pool, issuer, build_provider) for pool_id, pool in pools.items()]
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
+    if config.aws.manage_pools:
+        algorithms |= {SigningAlgorithm.RS512}
     with ExitStack() as undo:
         opened = undo.enter_context(closing(open_migrated_store(config)))
         keep_developer_providers(opened, pools)
@@ -109,6 +118,8 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         rotation = KeyRotation(store, manager, clock, times)
         key_task = KeyTask(signer, refresh, rotation, watch, algorithms, clock, times, failed)
         undo.callback(key_task.stop)
+        removal = Repeating(partial(remove_deleted_pools, opened, clock), INTERVAL, "deleted-pools")
+        undo.callback(removal.stop)
         close = undo.pop_all().close
     metrics.tell_store(config.store_kind)
     watch_keys(signer, algorithms, times, metrics, clock)
@@ -121,14 +132,38 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         pool.identity_pool_id: PublicIdentities(pool, store, signer, own_tokens, clock, new_guid, new_identity)
         for pool in local_pools
     }
+    managed_pools = None
+    if config.aws.manage_pools:
+
+        def engines_of(pool: IdentityPool) -> EnginesOfPool:
+            own = _managed_pool(pool, config.aws.account_id, issuer)
+            return observed(
+                own.identity_pool_id,
+                LocalEngine(own, store, signer, clock, new_guid, new_identity),
+                PublicIdentities(own, store, signer, own_tokens, clock, new_guid, new_identity),
+            )
+
+        managed_pools = ManagedPools(store, clock, new_guid, engines_of)
     backend = LocalBackend(store.check, key_task, signer, algorithms)
 
     def start() -> None:
         opened.start(metrics)
         key_task.start()
+        if managed_pools:
+            removal.start()
 
+    served = ServedPools(by_pool, managed_pools)
     return LocalEngines(
-        by_pool, LocalIdentities(store, by_pool), public_by_pool, backend, signer, fetches.note, start, close
+        by_pool,
+        managed_pools,
+        algorithms,
+        LocalIdentities(store, served),
+        public_by_pool,
+        backend,
+        signer,
+        fetches.note,
+        start,
+        close,
     )
 
 
@@ -151,6 +186,22 @@ def _local_pool(
         issuer=issuer,
         allow_unauthenticated_identities=pool.allow_unauthenticated_identities,
         allow_classic_flow=pool.allow_classic_flow,
+    )
+
+
+def _managed_pool(pool: IdentityPool, account_id: str, issuer: str) -> LocalPool:
+    region = pool.identity_pool_id.partition(":")[0]
+    return LocalPool(
+        identity_pool_id=pool.identity_pool_id,
+        developer_provider_name=pool.settings.get("DeveloperProviderName", ""),
+        login_providers={},
+        allow_unauthenticated_identities=pool.settings["AllowUnauthenticatedIdentities"],
+        allow_classic_flow=pool.settings.get("AllowClassicFlow", True),  # as Cognito, which has it off in its console
+        signing_algorithm=SigningAlgorithm.RS512,
+        token_type=TokenType.JWS,
+        account_id=account_id,
+        identity_pool_arn_claim=region not in REGIONS_WITHOUT_IDENTITY_POOL_ARN,
+        issuer=issuer,
     )
 
 

@@ -87,6 +87,7 @@ class Copying:
             raise ConfigError(["store: FROM has no identities and TO has: check which is which"])
         self._copy_keys(delete=delete)
         self._copy_developer_providers()
+        self._copy_kept_pools(delete=delete)
         seen = 0
         for pool in sorted(ours | theirs):
             new: list[Identity] = []
@@ -136,6 +137,17 @@ class Copying:
         self._target.keep_developer_providers(
             lambda held: {pool: name for pool, name in kept.items() if held.get(pool) != name}
         )
+
+    def _copy_kept_pools(self, *, delete: bool) -> None:
+        held = {each.identity_pool_id: each for each in self._target.kept_pools()}
+        for kept in self._source.kept_pools():
+            own = held.pop(kept.identity_pool_id, None)
+            if own is None or own.document != kept.document:
+                self._target.keep_pool(own, kept.identity_pool_id, kept.document)
+        if held and not delete:
+            raise ConfigError([f"store: TO keeps {len(held)} pools that FROM lacks; --delete removes them"])
+        for strange in held.values():
+            self._target.forget_pool(strange)
 
     def _create(self, new: Sequence[Identity]) -> None:
         """Creates identities in one commit; where the target does not take it, each half of them by itself."""
@@ -224,6 +236,8 @@ def contents(store: Store, pools: Collection[str], progress: Progress) -> Conten
         digest.update(key.material.reveal().encode())
     providers = sorted(each for each in store.developer_providers().items() if each[0] in pools)
     digest.update(orjson.dumps(providers))
+    for kept in store.kept_pools():
+        digest.update(f"{kept.identity_pool_id}\n".encode() + kept.document)
     progress(count)
     return Contents(count, len(keys), len(providers), digest.hexdigest())
 

@@ -123,7 +123,48 @@ class DeveloperProviderStore(Protocol):
         ...
 
 
-class Store(IdentityStore, KeyStore, FetchStore, DeveloperProviderStore, Protocol):
+class KeptPool(NamedTuple):
+    """A pool that is kept beside those of the configuration.
+
+    Attributes:
+        identity_pool_id: REGION:GUID.
+        document: What is kept of it; a store reads nothing in it.
+        revision: Counts its changes, so that a change based on an older reading is noticed.
+    """
+
+    identity_pool_id: str
+    document: bytes
+    revision: int = 0
+
+
+class PoolStore(Protocol):
+    """The pools that are kept beside those of the configuration.
+
+    Any method may raise `EngineUnavailable`.
+    """
+
+    def kept_pools(self) -> Sequence[KeptPool]:
+        """All of them, in order of their ids."""
+        ...
+
+    def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
+        """The one of an id, as the last change has left it."""
+        ...
+
+    def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
+        """Keeps a pool durably, in the place of what was read before; None: of nothing.
+
+        Raises:
+            StaleReading: It has changed since it was read, or there is one of the id.
+        """
+        ...
+
+    def forget_pool(self, kept: KeptPool) -> None:
+        """Removes a pool unless it has changed since it was read."""
+        ...
+
+
+class Store(IdentityStore, KeyStore, FetchStore, DeveloperProviderStore, PoolStore, Protocol):
     """All that the local engine keeps, in one place that is open.
 
     A kind of store has a function `open_configured` that opens it: `tokend_server.config.stores`.

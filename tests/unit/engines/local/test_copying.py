@@ -265,3 +265,24 @@ class Beside:
 
 def copy_beside(source: Store, target: Store, change: Callable[[], None]) -> None:
     Copying(Beside(source, change), target, FakeClock()).run(nothing, delete=False)  # type: ignore[arg-type]
+
+
+def test_kept_pools_are_copied(source: Store, target: Store) -> None:
+    create(source, identity("a"))
+    source.keep_pool(None, POOL, b"first")
+    source.keep_pool(None, OTHER_POOL, b"other")
+    target.keep_pool(None, POOL, b"before")
+    copy(source, target)
+    documents = [(each.identity_pool_id, each.document) for each in target.kept_pools()]
+    assert documents == [(POOL, b"first"), (OTHER_POOL, b"other")]
+    assert_equal(source, target)
+
+
+def test_kept_pools_that_the_source_lacks_are_removed_where_that_is_wanted(source: Store, target: Store) -> None:
+    create(source, identity("a"))
+    target.keep_pool(None, POOL, b"strange")
+    assert contents(source, (), nothing).digest != contents(target, (), nothing).digest
+    with pytest.raises(ConfigError, match="TO keeps 1 pools that FROM lacks; --delete removes them"):
+        copy(source, target)
+    copy(source, target, delete=True)
+    assert target.kept_pools() == []

@@ -71,8 +71,8 @@ def test_a_directory_that_cannot_be_made_is_a_problem_of_the_configuration(tmp_p
 
 def test_migrations_are_applied_once(tmp_path: Path) -> None:
     store = open_store(tmp_path / "tokend.db")
-    assert store.missing_migrations() == ["0001", "0002", "0003", "0004"]
-    assert store.migrate() == ["0001", "0002", "0003", "0004"]
+    assert store.missing_migrations() == ["0001", "0002", "0003", "0004", "0005"]
+    assert store.migrate() == ["0001", "0002", "0003", "0004", "0005"]
     assert store.migrate() == []
     assert store.missing_migrations() == []
     store.close()

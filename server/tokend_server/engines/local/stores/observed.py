@@ -7,7 +7,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import BeforeChange, unannounced
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
-from tokend_server.engines.local.store import Change, Reading, Store
+from tokend_server.engines.local.store import Change, KeptPool, Reading, Store
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login, NumericDate, Secret
 from tokend_server.prometheus_internals import observing
@@ -23,7 +23,7 @@ class ObservedStore:
         store: What does the work.
         metrics: Where the times go.
         clock: What they are measured with.
-        before_change: Called before each change of identities.
+        before_change: Called before each change of identities and of pools.
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, before_change: BeforeChange = unannounced) -> None:
@@ -40,6 +40,10 @@ class ObservedStore:
                 "identities",
                 "commit",
                 "delete",
+                "kept_pools",
+                "kept_pool",
+                "keep_pool",
+                "forget_pool",
                 "signing_keys",
                 "add_signing_key",
                 "replace_material",
@@ -95,6 +99,19 @@ class ObservedStore:
     def delete(self, identity_id: str) -> bool:
         self._before_change()
         return self._measured("delete", self._store.delete, identity_id)
+
+    def kept_pools(self) -> Sequence[KeptPool]:
+        return self._measured("kept_pools", self._store.kept_pools)
+
+    def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
+        return self._measured("kept_pool", self._store.kept_pool, identity_pool_id, deadline)
+
+    def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
+        self._before_change()
+        self._measured("keep_pool", self._store.keep_pool, before, identity_pool_id, document)
+
+    def forget_pool(self, kept: KeptPool) -> None:
+        self._measured("forget_pool", self._store.forget_pool, kept)
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
         return self._measured("signing_keys", self._store.signing_keys)

@@ -9,6 +9,7 @@
 | signing key | `keys` | the algorithm, `#`, the generation | the members of `SigningKey` |
 | fetches | `key_set_fetches` | the server | `noted_at`, `document` |
 | developer provider | `developer_providers` | the pool | `provider_name` |
+| kept pool | `identity_pools` | the pool | `document`, `revision` |
 | version of the keys, and of developer providers | `version#` and their `pk` | `version` | `revision` |
 | schema | `schema` | `schema` | `version`, `oldest`: migrations that it has, and those that a release has to know |
 """
@@ -19,7 +20,7 @@ from zlib import crc32
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
-from tokend_server.engines.local.store import login_key
+from tokend_server.engines.local.store import KeptPool, login_key
 from tokend_server.model import Identity, Login, NumericDate, Secret
 
 #: An item, or its key, as boto3 takes and gives it: attributes by their names, values by their types.
@@ -35,6 +36,7 @@ KEYS = "keys"
 DEVELOPER_PROVIDERS = "developer_providers"
 FETCHES = "key_set_fetches"
 POOLS = "pools"
+KEPT_POOLS = "identity_pools"
 
 #: Digits of a generation, so that keys sort by it.
 _GENERATION_DIGITS = 10
@@ -206,6 +208,21 @@ def new_fetch_record(record: FetchRecord) -> Item:
 def read_fetch_record(item: Item) -> FetchRecord:
     """What a server has noted, of its item."""
     return FetchRecord(sort_key(item), number(item, "noted_at"), bytes(item["document"]["B"]))
+
+
+def of_kept_pool(identity_pool_id: str) -> Item:
+    """The key of a kept pool."""
+    return key(KEPT_POOLS, identity_pool_id)
+
+
+def kept_pool_values(document: bytes, revision: int) -> Item:
+    """What changes of a kept pool."""
+    return {"document": {"B": document}, "revision": {"N": str(revision)}}
+
+
+def read_kept_pool(item: Item) -> KeptPool:
+    """The kept pool of an item."""
+    return KeptPool(sort_key(item), bytes(item["document"]["B"]), number(item, "revision"))
 
 
 def _login_values(login: Login) -> Item:

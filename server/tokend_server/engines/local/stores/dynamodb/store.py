@@ -15,7 +15,7 @@ from tokend_server.config.dynamodb import table_of
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
-from tokend_server.engines.local.store import Change, Reading
+from tokend_server.engines.local.store import Change, KeptPool, Reading
 from tokend_server.engines.local.stores.dynamodb import actions, items, schema, templates
 from tokend_server.engines.local.stores.dynamodb.actions import MAX_ACTIONS, Action
 from tokend_server.engines.local.stores.dynamodb.fault_rows import FAULTS
@@ -166,6 +166,27 @@ class DynamoDbStore:
                 yield rows[start : start + _MAX_ROWS]
 
         self._decide_and_commit(items.DEVELOPER_PROVIDERS, decided)
+
+    def kept_pools(self) -> Sequence[KeptPool]:
+        return [items.read_kept_pool(item) for item in self.table.query(items.KEPT_POOLS)]
+
+    def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
+        item = self.table.get(items.of_kept_pool(identity_pool_id), deadline)
+        return None if item is None else items.read_kept_pool(item)
+
+    def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
+        key = items.of_kept_pool(identity_pool_id)
+        if before is None:
+            kept = actions.create({**key, **items.kept_pool_values(document, 0)})
+        else:
+            after = items.kept_pool_values(document, before.revision + 1)
+            kept = actions.update(key, after, {"revision": {"N": str(before.revision)}})
+        self.table.commit([kept])
+
+    def forget_pool(self, kept: KeptPool) -> None:
+        as_read = {"revision": {"N": str(kept.revision)}}
+        with suppress(StaleReading):
+            self.table.commit([actions.delete(items.of_kept_pool(kept.identity_pool_id), as_read)])
 
     def pools_with_identities(self) -> frozenset[str]:
         pools = map(items.sort_key, self.table.query(items.POOLS))

@@ -6,13 +6,13 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, delete, func, insert, select, update
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
-from tokend_server.engines.local.store import Change, Reading, login_key
+from tokend_server.engines.local.store import Change, KeptPool, Reading, login_key
 from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sql.database import (
     NEW_IDENTITIES,
@@ -24,6 +24,7 @@ from tokend_server.engines.local.stores.sql.database import (
 from tokend_server.engines.local.stores.sql.tables import (
     developer_providers,
     identities,
+    identity_pools,
     key_set_fetches,
     linked_logins,
     signing_keys,
@@ -154,6 +155,34 @@ class SqlStore:
 
         self._database.write_alone(keep)
 
+    def kept_pools(self) -> Sequence[KeptPool]:
+        kept = select(identity_pools).order_by(identity_pools.c.identity_pool_id)
+        rows = self._database.read(lambda connection: connection.execute(kept).all())
+        return [_kept_pool(row) for row in rows]
+
+    def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
+        one = select(identity_pools).where(identity_pools.c.identity_pool_id == identity_pool_id)
+        row = self._database.read(lambda connection: connection.execute(one).first(), deadline)
+        return None if row is None else _kept_pool(row)
+
+    def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
+        new = {"identity_pool_id": identity_pool_id, "revision": 0, "document": document}
+
+        def keep(connection: Connection) -> None:
+            if before is None:
+                connection.execute(insert(identity_pools), new)
+                return
+            changed = update(identity_pools).where(_as_read(before))
+            replacement = changed.values(document=document, revision=before.revision + 1)
+            if connection.execute(replacement).rowcount != 1:
+                raise StaleReading
+
+        self._database.write(keep)
+
+    def forget_pool(self, kept: KeptPool) -> None:
+        one = delete(identity_pools).where(_as_read(kept))
+        self._database.write(lambda connection: connection.execute(one))
+
     def pools_with_identities(self) -> frozenset[str]:
         pools = select(identities.c.identity_pool_id).distinct()
         return self._database.read_all(lambda connection: frozenset(connection.execute(pools).scalars()))
@@ -267,6 +296,15 @@ def _identity(rows: Sequence[Row[Any]]) -> Identity:
 
 def _developer_providers(connection: Connection) -> dict[str, str]:
     return {row.identity_pool_id: row.provider_name for row in connection.execute(select(developer_providers))}
+
+
+def _kept_pool(row: Row[Any]) -> KeptPool:
+    return KeptPool(row.identity_pool_id, row.document, row.revision)
+
+
+def _as_read(kept: KeptPool) -> ColumnElement[bool]:
+    own, revision = identity_pools.c.identity_pool_id, identity_pools.c.revision
+    return (own == kept.identity_pool_id) & (revision == kept.revision)
 
 
 def _stored(material: Secret) -> bytes:

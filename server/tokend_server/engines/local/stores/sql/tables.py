@@ -71,5 +71,13 @@ developer_providers = Table(
     Column("provider_name", String(128), nullable=False),
 )
 
+identity_pools = Table(
+    "identity_pools",
+    metadata,
+    Column("identity_pool_id", _ID, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
 #: One row: the migration that a release has to know so that it can work on the schema.
 schema_compatibility = Table("schema_compatibility", metadata, Column("oldest_migration", String(32), primary_key=True))

@@ -6,7 +6,7 @@ from tokend_server.engines.local.stores.sql.tables import schema_compatibility
 from tokend_server.errors import ConfigError
 
 #: The names of all migrations, oldest first. Alembic is slow to load, and not needed to find out that none is missing.
-MIGRATIONS = ("0001", "0002", "0003", "0004")
+MIGRATIONS = ("0001", "0002", "0003", "0004", "0005")
 
 _VERSION_TABLE = "alembic_version"
 _VERSION = select(column("version_num", String)).select_from(table(_VERSION_TABLE))

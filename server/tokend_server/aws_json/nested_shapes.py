@@ -1,0 +1,159 @@
+"""The shapes of members that have members of their own, as AWS's model of the service states them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from tokend_server.aws_json.document import list_of, map_of, text
+from tokend_server.aws_json.shapes import NULL, Shape, Text
+
+
+class Broken(NamedTuple):
+    """A constraint that something within a member breaks.
+
+    Attributes:
+        path: Where, in AWS's words, such as `.1.member.clientId`; empty for the member itself.
+        constraint: The constraint.
+        shown: The value as texts show it.
+    """
+
+    path: str
+    constraint: str
+    shown: str
+
+
+@runtime_checkable
+class Nested(Protocol):
+    """A shape with others within."""
+
+    def broken_within(self, value: Any) -> Iterable[Broken]:  # noqa: ANN401 - what the shape is of
+        """The constraints that a value breaks, and those that its members break."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def read(self, value: object) -> str:
+        return text(value)
+
+    def field(self, value: str) -> str:
+        return value
+
+    def broken(self, value: str) -> Iterator[str]:
+        if value not in self.words:
+            yield f"Member must satisfy enum value set: [{', '.join(self.words)}]"
+
+    def shown(self, value: str) -> str:
+        return f"'{value}'"
+
+
+class _Container:
+    """What containers have in common: they are no fields of the contract, and their values are not shown."""
+
+    __slots__ = ()
+
+    def field(self, value: Any) -> Any:  # noqa: ANN401 - what the shape is of
+        return value
+
+    def broken(self, value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+        return (each.constraint for each in self.broken_within(value))
+
+    def broken_within(self, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - as above
+        raise NotImplementedError
+
+    def shown(self, _value: Any) -> str:  # noqa: ANN401 - as above
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Structure(_Container):
+    """Members with shapes of their own.
+
+    Attributes:
+        members: The shapes.
+        required: Those that have to be given.
+    """
+
+    members: Mapping[str, Shape]
+    required: frozenset[str] = frozenset()
+
+    def read(self, value: object) -> dict[str, Any]:
+        given = map_of(value)
+        return {name: shape.read(given[name]) for name, shape in self.members.items() if name in given}
+
+    def broken_within(self, value: Mapping[str, Any]) -> Iterator[Broken]:
+        for name, shape in self.members.items():
+            path = f".{name[0].lower()}{name[1:]}"
+            if name in value:
+                yield from _below(path, shape, value[name])
+            elif name in self.required:
+                yield Broken(path, "Member must not be null", NULL)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf(_Container):
+    """A list.
+
+    Attributes:
+        member: The shape of each member.
+        least: The fewest.
+        most: The most; None: any number.
+    """
+
+    member: Structure
+    least: int = 0
+    most: int | None = None
+
+    def read(self, value: object) -> list[Any]:
+        return [self.member.read(each) for each in list_of(value)]
+
+    def broken_within(self, value: Sequence[Any]) -> Iterator[Broken]:
+        if len(value) < self.least:
+            yield Broken("", f"Member must have length greater than or equal to {self.least}", "")
+        if self.most is not None and len(value) > self.most:
+            yield Broken("", f"Member must have length less than or equal to {self.most}", "")
+        for number, each in enumerate(value, start=1):
+            yield from _below(f".{number}.member", self.member, each)
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf(_Container):
+    """A map of texts to structures.
+
+    Attributes:
+        most: The most entries.
+        key: What each key is held to.
+        value: The shape of each value.
+    """
+
+    most: int
+    key: Text
+    value: Structure
+
+    def read(self, value: object) -> dict[str, Any]:
+        return {text(name): self.value.read(each) for name, each in map_of(value).items()}
+
+    def broken_within(self, value: Mapping[str, Any]) -> Iterator[Broken]:
+        if len(value) > self.most:
+            yield Broken("", f"Member must have length less than or equal to {self.most}", "")
+        if any(any(self.key.broken(each)) for each in value):
+            yield Broken("", f"Map keys must satisfy constraint: {self.key.constraints}", "")
+        for number, each in enumerate(value.values(), start=1):
+            yield from _below(f".{number}.value", self.value, each)
+
+
+def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - what the shape is of
+    """The constraints that a value of a shape breaks, whether that has others within or not."""
+    if isinstance(shape, Nested):
+        yield from shape.broken_within(value)
+        return
+    for constraint in shape.broken(value):
+        yield Broken("", constraint, shape.shown(value))
+
+
+def _below(path: str, shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - what the shape is of
+    return (each._replace(path=path + each.path) for each in broken_within(shape, value))

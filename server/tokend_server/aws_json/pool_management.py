@@ -1,0 +1,179 @@
+"""The operations that make, change and delete identity pools, where `aws.manage_pools` lets them."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from tokend_server.aws_json.pool_shapes import (
+    ARN,
+    CREATE_MEMBERS,
+    MOST_TAGS,
+    PRINCIPAL_TAGS,
+    PROVIDER_NAME,
+    ROLE_MAPPINGS,
+    ROLES,
+    TAG_KEY,
+    TAGS,
+)
+from tokend_server.aws_json.pools import Admission, described, pool_of_arn, principal_tags_of
+from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
+from tokend_server.aws_json.shapes import Flag, TextList
+from tokend_server.engine import PoolManagement
+from tokend_server.errors import InvalidParameter
+from tokend_server.model import CognitoOperation, IdentityPool
+from tokend_server.rpc.call import current_call
+
+_REQUIRED = frozenset({"IdentityPoolName", "AllowUnauthenticatedIdentities"})
+_POOL = frozenset({"IdentityPoolId"})
+
+_CREATE = ShapedOperation(CognitoOperation.CREATE_IDENTITY_POOL, CREATE_MEMBERS, _REQUIRED)
+_UPDATE = ShapedOperation(
+    CognitoOperation.UPDATE_IDENTITY_POOL, {"IdentityPoolId": IDENTITY_ID, **CREATE_MEMBERS}, _POOL | _REQUIRED
+)
+_DELETE = ShapedOperation(CognitoOperation.DELETE_IDENTITY_POOL, {"IdentityPoolId": IDENTITY_ID}, _POOL)
+_SET_ROLES = ShapedOperation(
+    CognitoOperation.SET_IDENTITY_POOL_ROLES,
+    {"IdentityPoolId": IDENTITY_ID, "Roles": ROLES, "RoleMappings": ROLE_MAPPINGS},
+    _POOL | {"Roles"},
+)
+_TAG = ShapedOperation(
+    CognitoOperation.TAG_RESOURCE, {"ResourceArn": ARN, "Tags": TAGS}, frozenset({"ResourceArn", "Tags"})
+)
+_UNTAG = ShapedOperation(
+    CognitoOperation.UNTAG_RESOURCE,
+    {"ResourceArn": ARN, "TagKeys": TextList(TAG_KEY)},
+    frozenset({"ResourceArn", "TagKeys"}),
+)
+_SET_PRINCIPAL_TAGS = ShapedOperation(
+    CognitoOperation.SET_PRINCIPAL_TAG_ATTRIBUTE_MAP,
+    {
+        "IdentityPoolId": IDENTITY_ID,
+        "IdentityProviderName": PROVIDER_NAME,
+        "UseDefaults": Flag(),
+        "PrincipalTags": PRINCIPAL_TAGS,
+    },
+    _POOL | {"IdentityProviderName"},
+)
+
+#: The rows of these operations.
+MANAGEMENT_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
+    {row.name: row for row in (_CREATE, _UPDATE, _DELETE, _SET_ROLES, _TAG, _UNTAG, _SET_PRINCIPAL_TAGS)}
+)
+
+_TAGS_MEMBER, _DEVELOPER = "IdentityPoolTags", "DeveloperProviderName"
+
+
+class ManagementOperations:
+    """Performs them for the current call.
+
+    Args:
+        pools: The pools.
+        admission: Asks policy and limits.
+        on_change: Called with a pool that was changed or deleted.
+    """
+
+    def __init__(self, pools: PoolManagement, admission: Admission, on_change: Callable[[str], object]) -> None:
+        self._pools = pools
+        self._admission = admission
+        self._on_change = on_change
+        self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
+            _CREATE.name: self._create,
+            _UPDATE.name: self._update,
+            _DELETE.name: self._delete,
+            _SET_ROLES.name: self._set_roles,
+            _TAG.name: self._tag,
+            _UNTAG.name: self._untag,
+            _SET_PRINCIPAL_TAGS.name: self._set_principal_tags,
+        }
+
+    def _create(self, given: Mapping[str, Any]) -> Output:
+        deadline = self._admission.admit(_CREATE, given)
+        settings, tags = _settings(given), given.get(_TAGS_MEMBER, {})
+        _check_tags(tags)
+        pool = self._pools.create(current_call().region, settings, tags, deadline)
+        return described(pool)
+
+    def _update(self, given: Mapping[str, Any]) -> Output:
+        return described(self._changed(_UPDATE, given, given.get("IdentityPoolId", ""), partial(_updated, given)))
+
+    def _delete(self, given: Mapping[str, Any]) -> Output:
+        pool_id = given.get("IdentityPoolId", "")
+        deadline = self._admission.admit(_DELETE, given, pool_id)
+        try:
+            self._pools.delete(pool_id, deadline)
+        finally:  # what failed may have been done all the same
+            self._on_change(pool_id)
+        return None
+
+    def _set_roles(self, given: Mapping[str, Any]) -> Output:
+        # What is left out is taken away, as AWS does.
+        roles = {name: given[name] for name in ("Roles", "RoleMappings") if given.get(name)}
+        self._changed(_SET_ROLES, given, given.get("IdentityPoolId", ""), lambda pool: pool._replace(roles=roles))
+        return None
+
+    def _tag(self, given: Mapping[str, Any]) -> Output:
+        self._changed(_TAG, given, pool_of_arn(given.get("ResourceArn", "")), partial(_tagged, given))
+        return {}
+
+    def _untag(self, given: Mapping[str, Any]) -> Output:
+        def untagged(pool: IdentityPool) -> IdentityPool:
+            return pool._replace(tags={key: tag for key, tag in pool.tags.items() if key not in given["TagKeys"]})
+
+        self._changed(_UNTAG, given, pool_of_arn(given.get("ResourceArn", "")), untagged)
+        return {}
+
+    def _set_principal_tags(self, given: Mapping[str, Any]) -> Output:
+        def mapped(pool: IdentityPool) -> IdentityPool:
+            own = {name: given[name] for name in ("UseDefaults", "PrincipalTags") if name in given}
+            return pool._replace(principal_tags={**pool.principal_tags, given["IdentityProviderName"]: own})
+
+        pool = self._changed(_SET_PRINCIPAL_TAGS, given, given.get("IdentityPoolId", ""), mapped)
+        return principal_tags_of(pool, given["IdentityProviderName"])
+
+    def _changed(
+        self,
+        operation: ShapedOperation,
+        given: Mapping[str, Any],
+        pool_id: str,
+        decide: Callable[[IdentityPool], IdentityPool],
+    ) -> IdentityPool:
+        deadline = self._admission.admit(operation, given, pool_id)
+        try:
+            return self._pools.change(pool_id, decide, deadline)
+        finally:  # what failed may have been done all the same
+            self._on_change(pool_id)
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a pool that are given; a member that is empty is as one that is left out."""
+    return {
+        name: given[name] for name in CREATE_MEMBERS if given.get(name) not in (None, {}, []) and name != _TAGS_MEMBER
+    }
+
+
+def _updated(given: Mapping[str, Any], pool: IdentityPool) -> IdentityPool:
+    """The pool with new settings: what is left out falls back to its default, but the developer provider and the tags.
+
+    Raises:
+        InvalidParameter: The developer provider would be another one.
+    """
+    settings, name = _settings(given), pool.settings.get(_DEVELOPER)
+    if name is not None and settings.setdefault(_DEVELOPER, name) != name:
+        raise InvalidParameter("The developer provider name of an identity pool cannot be changed once it is set.")
+    tags = given.get(_TAGS_MEMBER, pool.tags)
+    _check_tags(tags)
+    return pool._replace(settings=settings, tags=tags)
+
+
+def _tagged(given: Mapping[str, Any], pool: IdentityPool) -> IdentityPool:
+    tags = {**pool.tags, **given["Tags"]}
+    _check_tags(tags)
+    return pool._replace(tags=tags)
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    if len(tags) > MOST_TAGS:
+        raise InvalidParameter(f"An identity pool has {MOST_TAGS} tags at most.")
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise InvalidParameter("Keys of tags must not begin with aws:.")

@@ -1,0 +1,173 @@
+"""The pools that callers of Cognito's own API make, change and delete, kept in the store that all replicas share.
+
+Each operation on a pool reads it from the store. Calls with its users take what was read up to `STALENESS` seconds ago;
+a pool that is not known is looked for at once.
+"""
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.engine import Engine, PublicEngine
+from tokend_server.engines.local.kept_pools import document_of, document_of_deleted, pool_of
+from tokend_server.engines.local.stale_reading import StaleReading
+from tokend_server.engines.local.store import KeptPool, PoolStore
+from tokend_server.errors import EngineUnavailable, LimitExceeded, ResourceNotFound
+from tokend_server.model import IdentityPool
+
+#: Seconds for which calls with a pool's users may miss that it was changed or deleted.
+STALENESS = 5.0
+
+#: The most pools (service quota of Cognito: identity pools for an account).
+MOST_POOLS = 1000
+
+#: How often a change is decided again that another one came before.
+_MAX_ATTEMPTS = 20
+
+
+#: What serves a pool: its users' backends, and their own devices.
+EnginesOfPool: TypeAlias = tuple[Engine, PublicEngine]
+
+
+class _Known(NamedTuple):
+    kept: KeptPool
+    engines: EnginesOfPool
+    until: float
+
+
+class ManagedPools:
+    """The pools, and their engines.
+
+    Args:
+        store: Where they are kept.
+        clock: The time.
+        new_guid: Makes the second half of a new pool's id.
+        engines_of: Makes the engines of a pool.
+    """
+
+    def __init__(
+        self,
+        store: PoolStore,
+        clock: Clock,
+        new_guid: Callable[[], str],
+        engines_of: Callable[[IdentityPool], EnginesOfPool],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_guid = new_guid
+        self._engines_of = engines_of
+        self._known: dict[str, _Known] = {}
+
+    def engine(self, identity_pool_id: str, deadline: Deadline | None = None) -> Engine | None:
+        """The engine of a pool; None where there is no such pool."""
+        engines = self._engines(identity_pool_id, deadline)
+        return engines[0] if engines else None
+
+    def public_engine(self, identity_pool_id: str) -> PublicEngine | None:
+        """The engine of a pool for users' own devices; None where there is no such pool."""
+        engines = self._engines(identity_pool_id)
+        return engines[1] if engines else None
+
+    def find(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool | None:
+        """The pool of an id."""
+        return pool_of(self._store.kept_pool(identity_pool_id, deadline))
+
+    def all(self) -> Iterator[IdentityPool]:
+        """All of them, in order of their ids."""
+        return filter(None, map(pool_of, self._store.kept_pools()))
+
+    def create(self, region: str, settings: Mapping[str, Any], tags: Mapping[str, str]) -> IdentityPool:
+        """Makes a pool in a Region, under an id of its own.
+
+        Raises:
+            LimitExceeded: There are as many as there may be.
+        """
+        if sum(1 for _ in self.all()) >= MOST_POOLS:
+            raise LimitExceeded(f"There are {MOST_POOLS} identity pools, the most there may be.", subject=region)
+        pool = IdentityPool(f"{region}:{self._new_guid()}", settings, tags)
+        self._store.keep_pool(None, pool.identity_pool_id, document_of(pool))
+        return pool
+
+    def change(
+        self, identity_pool_id: str, decide: Callable[[IdentityPool], IdentityPool], deadline: Deadline
+    ) -> IdentityPool:
+        """Changes a pool, whatever others change of it meanwhile.
+
+        Args:
+            identity_pool_id: The pool.
+            decide: The pool as it is to be, of the pool as it is; what it raises changes nothing.
+            deadline: Until when the caller waits.
+
+        Raises:
+            ResourceNotFound: There is no such pool.
+        """
+
+        def changed(pool: IdentityPool) -> tuple[bytes, IdentityPool]:
+            after = decide(pool)
+            return document_of(after), after
+
+        return self._replaced(identity_pool_id, changed, deadline)
+
+    def delete(self, identity_pool_id: str, deadline: Deadline) -> None:
+        """Deletes a pool for good. Its identities are out of reach with it, and removed later.
+
+        Raises:
+            ResourceNotFound: There is no such pool.
+        """
+        now = int(self._clock.now())
+        self._replaced(identity_pool_id, lambda pool: (document_of_deleted(now), pool), deadline)
+
+    def _engines(self, identity_pool_id: str, deadline: Deadline | None = None) -> EnginesOfPool | None:
+        known = self._known.get(identity_pool_id)
+        if known and self._clock.monotonic() < known.until:
+            return known.engines
+        kept = self._store.kept_pool(identity_pool_id, deadline)
+        pool = pool_of(kept)
+        if kept is None or pool is None:
+            self._known.pop(identity_pool_id, None)
+            return None
+        engines = known.engines if known and known.kept == kept else self._engines_of(pool)
+        if len(self._known) >= MOST_POOLS:  # among them pools that were deleted, of which no call came since
+            self._known.clear()
+        self._known[identity_pool_id] = _Known(kept, engines, self._clock.monotonic() + STALENESS)
+        return engines
+
+    def _replaced(
+        self,
+        identity_pool_id: str,
+        decide: Callable[[IdentityPool], tuple[bytes, IdentityPool]],
+        deadline: Deadline,
+    ) -> IdentityPool:
+        for _ in range(_MAX_ATTEMPTS):
+            deadline.check()
+            kept = self._store.kept_pool(identity_pool_id, deadline)
+            pool = pool_of(kept)
+            if pool is None:
+                raise ResourceNotFound.identity_pool(identity_pool_id)
+            document, after = decide(pool)
+            try:
+                self._store.keep_pool(kept, identity_pool_id, document)
+            except StaleReading:
+                continue
+            finally:  # what failed may have been done all the same
+                self._known.pop(identity_pool_id, None)
+            return after
+        raise EngineUnavailable("The identity pool is being changed by too many calls at once.")
+
+
+class ServedPools:
+    """The ids of the pools that are served.
+
+    Args:
+        configured: Those of the configuration.
+        managed: The others.
+    """
+
+    def __init__(self, configured: Container[str], managed: ManagedPools | None) -> None:
+        self._configured = configured
+        self._managed = managed
+
+    def __contains__(self, identity_pool_id: object) -> bool:
+        if identity_pool_id in self._configured:
+            return True
+        return bool(self._managed and self._managed.engine(str(identity_pool_id)))

@@ -1,0 +1,260 @@
+"""Pools that are managed through Cognito's own API, on two servers with one store."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import grpc
+import jwt
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from tests.support.calls import Caller
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+from tests.support.tokend import run
+
+REGION, ACCOUNT = "us-east-1", "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/shop"
+NO_POOL = f"{REGION}:00000000-0000-4000-8000-000000000000"
+
+FACE = """
+[aws]
+listen = "127.0.0.1:0"
+manage_pools = true
+account_id = "{account}"
+[callers]
+aws_key_file = "{directory}/aws.key"
+[callers.aws_keys]
+terraform = ["{access_key}"]
+[policy.all]
+callers = ["aws:*", "anonymous", "unsigned:**"]
+pools = ["*"]
+operations = ["*"]
+principal_tag_keys = ["*"]
+[audit]
+destination = "file:{directory}/audit.log"
+"""
+
+
+@dataclass
+class Called:
+    """Where a caller of gRPC finds a pool."""
+
+    endpoint: str
+    identity_pool_id: str
+    developer_provider_name: str
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pools")
+
+
+@pytest.fixture(scope="module")
+def credentials(directory: Path) -> tuple[str, str]:
+    (directory / "aws.key").write_text(bytes(range(32)).hex(), encoding="ascii")
+    made = run("callers", "new-aws-key", "terraform", "--key-file", str(directory / "aws.key"))
+    assert made.returncode == 0, made.stderr
+    values = dict(line.split("=", 1) for line in made.stdout.splitlines())
+    return values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"]
+
+
+@pytest.fixture(scope="module")
+def servers(directory: Path, credentials: tuple[str, str]) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    extra = FACE.format(directory=directory, access_key=credentials[0], account=ACCOUNT)
+    config = write_config(directory, extra)
+    with ServerProcess(config) as one, ServerProcess(config) as other:
+        yield one, other
+
+
+@pytest.fixture(scope="module")
+def clients(servers: tuple[ServerProcess, ServerProcess], credentials: tuple[str, str]) -> Iterator[tuple[Any, Any]]:
+    session = boto3.Session(*credentials, region_name=REGION)
+    once = Config(retries={"total_max_attempts": 1}, proxies={})
+    made = [session.client("cognito-identity", endpoint_url=server.aws, config=once) for server in servers]
+    yield made[0], made[1]
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def client(clients: tuple[Any, Any]) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    return clients[0]
+
+
+def told(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+
+def token_claims(server: ServerProcess, pool: str, provider: str, user: str) -> dict[str, Any]:
+    """The claims of a token that a caller of gRPC gets for a user."""
+    caller = Caller(Called(server.endpoint, pool, provider))
+    try:
+        token = caller.get_token(user).token
+    finally:
+        caller.close()
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
+
+
+def test_what_terraform_calls_for_a_pool_its_roles_and_its_principal_tags(clients: tuple[Any, Any]) -> None:
+    """aws_cognito_identity_pool, _roles_attachment and _provider_principal_tag: create, plan, change, destroy.
+
+    The order of calls, and what each has, are those of the provider's resources (hashicorp/terraform-provider-aws,
+    internal/service/cognitoidentity): each resource reads after it writes, an update leaves the developer provider and
+    the tags out, tags have calls of their own, and roles and principal tags are destroyed by being set to nothing.
+    """
+    one, other = clients
+    asked = {
+        "IdentityPoolName": "shop",
+        "AllowUnauthenticatedIdentities": False,
+        "AllowClassicFlow": False,
+        "DeveloperProviderName": "login.shop",
+        "SupportedLoginProviders": {"graph.facebook.com": "7346241598935552"},
+        "IdentityPoolTags": {"team": "shop", "stage": "test"},
+    }
+    pool = {"IdentityPoolId": one.create_identity_pool(**asked)["IdentityPoolId"]}
+    assert told(other.describe_identity_pool(**pool)) == {**pool, **asked}
+
+    roles = {"authenticated": ROLE}
+    rule = {"Claim": "isAdmin", "MatchType": "Equals", "Value": "paid", "RoleARN": ROLE}
+    mapping = {
+        "Type": "Rules",
+        "AmbiguousRoleResolution": "AuthenticatedRole",
+        "RulesConfiguration": {"Rules": [rule]},
+    }
+    one.set_identity_pool_roles(**pool, Roles=roles, RoleMappings={"graph.facebook.com": mapping})
+    assert told(other.get_identity_pool_roles(**pool)) == {
+        **pool,
+        "Roles": roles,
+        "RoleMappings": {"graph.facebook.com": mapping},
+    }
+
+    provider = {**pool, "IdentityProviderName": "graph.facebook.com"}
+    one.set_principal_tag_attribute_map(**provider, UseDefaults=False, PrincipalTags={"test": "value"})
+    mapped = told(other.get_principal_tag_attribute_map(**provider))
+    assert mapped == {**provider, "UseDefaults": False, "PrincipalTags": {"test": "value"}}
+
+    arn = f"arn:aws:cognito-identity:{REGION}:{ACCOUNT}:identitypool/{pool['IdentityPoolId']}"
+    empty: dict[str, Any] = {
+        "CognitoIdentityProviders": [],
+        "SupportedLoginProviders": {},
+        "OpenIdConnectProviderARNs": [],
+        "SamlProviderARNs": [],
+    }
+    one.update_identity_pool(
+        **pool,
+        IdentityPoolName="shop",
+        AllowUnauthenticatedIdentities=True,
+        AllowClassicFlow=False,
+        **empty,
+    )
+    one.untag_resource(ResourceArn=arn, TagKeys=["stage"])
+    one.tag_resource(ResourceArn=arn, Tags={"team": "other"})
+    assert told(other.describe_identity_pool(**pool)) == {
+        **pool,
+        "IdentityPoolName": "shop",
+        "AllowUnauthenticatedIdentities": True,
+        "AllowClassicFlow": False,
+        "DeveloperProviderName": "login.shop",
+        "IdentityPoolTags": {"team": "other"},
+    }
+    assert told(other.list_tags_for_resource(ResourceArn=arn)) == {"Tags": {"team": "other"}}
+
+    one.set_principal_tag_attribute_map(**provider, UseDefaults=True, PrincipalTags={})
+    one.set_identity_pool_roles(**pool, Roles={}, RoleMappings={})
+    assert told(other.get_identity_pool_roles(**pool)) == pool
+    one.delete_identity_pool(**pool)
+    with pytest.raises(other.exceptions.ResourceNotFoundException):
+        other.describe_identity_pool(**pool)
+
+
+def test_a_pool_that_was_made_has_users_on_every_server(
+    clients: tuple[Any, Any], servers: tuple[ServerProcess, ServerProcess]
+) -> None:
+    one, other = clients
+    made = one.create_identity_pool(
+        IdentityPoolName="made", AllowUnauthenticatedIdentities=False, DeveloperProviderName="login.made"
+    )
+    pool = made["IdentityPoolId"]
+    issued = other.get_open_id_token_for_developer_identity(
+        IdentityPoolId=pool, Logins={"login.made": "alice"}, PrincipalTags={"team": "blue"}
+    )
+    claims = [token_claims(server, pool, "login.made", "alice") for server in servers]
+    assert {each["sub"] for each in claims} == {issued["IdentityId"]}
+    assert {each["aud"] for each in claims} == {pool}
+    assert jwt.get_unverified_header(issued["Token"])["alg"] == "RS512"
+    tags = jwt.decode(issued["Token"], options={"verify_signature": False})["https://aws.amazon.com/tags"]
+    assert tags == {"principal_tags": {"team": ["blue"]}}
+    keys = jwt.PyJWKClient(f"{servers[1].issuer}/.well-known/jwks.json")
+    key = keys.get_signing_key_from_jwt(issued["Token"])
+    assert jwt.decode(issued["Token"], key, algorithms=["RS512"], audience=pool)["iss"] == servers[1].issuer
+
+    one.delete_identity_pool(IdentityPoolId=pool)
+    with pytest.raises(one.exceptions.ResourceNotFoundException):
+        one.get_open_id_token_for_developer_identity(IdentityPoolId=pool, Logins={"login.made": "alice"})
+    with pytest.raises(grpc.RpcError) as refused:
+        token_claims(servers[0], pool, "login.made", "alice")
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_pools_are_listed_by_paginators_of_the_sdk(client: Any) -> None:  # noqa: ANN401 - as above
+    names = {f"listed-{number}" for number in range(3)}
+    for name in names:
+        client.create_identity_pool(IdentityPoolName=name, AllowUnauthenticatedIdentities=False)
+    pages = [*client.get_paginator("list_identity_pools").paginate(PaginationConfig={"PageSize": 1})]
+    found = [pool for page in pages for pool in page["IdentityPools"]]
+    assert {len(page["IdentityPools"]) for page in pages} == {1}
+    assert names | {DEVELOPER_PROVIDER} <= {pool["IdentityPoolName"] for pool in found}
+    ids = [pool["IdentityPoolId"] for pool in found]
+    assert ids == sorted(set(ids))
+
+
+def test_a_pool_of_the_configuration_is_described_and_stays(client: Any) -> None:  # noqa: ANN401 - as above
+    assert told(client.describe_identity_pool(IdentityPoolId=POOL_ID)) == {
+        "IdentityPoolId": POOL_ID,
+        "IdentityPoolName": DEVELOPER_PROVIDER,
+        "AllowUnauthenticatedIdentities": False,
+        "AllowClassicFlow": False,
+        "DeveloperProviderName": DEVELOPER_PROVIDER,
+        "IdentityPoolTags": {},
+    }
+    with pytest.raises(client.exceptions.NotAuthorizedException, match="is declared in the configuration"):
+        client.delete_identity_pool(IdentityPoolId=POOL_ID)
+
+
+def test_the_audit_has_what_was_done_to_pools(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
+    with pytest.raises(ClientError) as refused:
+        client.delete_identity_pool(IdentityPoolId=NO_POOL)
+    request_id = refused.value.response["ResponseMetadata"]["RequestId"]
+    lines = [json.loads(line) for line in (directory / "audit.log").read_text(encoding="utf-8").splitlines()]
+    (line,) = [line for line in lines if line["requestID"] == request_id]
+    assert (line["eventName"], line["errorCode"]) == ("DeleteIdentityPool", "RESOURCE_NOT_FOUND")
+    assert line["userIdentity"] == {"type": "aws_signature", "principalId": "aws:terraform"}
+    assert line["requestParameters"] == {"identityPoolId": NO_POOL}
+    assert (line["managementEvent"], line["readOnly"]) == (True, False)
+
+
+def test_a_pool_that_was_made_may_have_guests(
+    clients: tuple[Any, Any], servers: tuple[ServerProcess, ServerProcess]
+) -> None:
+    one, _other = clients
+    pool = one.create_identity_pool(IdentityPoolName="guests", AllowUnauthenticatedIdentities=True)["IdentityPoolId"]
+    unsigned = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1}, proxies={})
+    device = boto3.client("cognito-identity", REGION, endpoint_url=servers[1].aws, config=unsigned)
+    guest = device.get_id(IdentityPoolId=pool)["IdentityId"]
+    token = device.get_open_id_token(IdentityId=guest)["Token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["sub"], claims["aud"], claims["amr"]) == (guest, pool, ["unauthenticated"])
+    assert one.describe_identity(IdentityId=guest)["IdentityId"] == guest
+    assert [each["IdentityId"] for each in one.list_identities(IdentityPoolId=pool, MaxResults=9)["Identities"]] == [
+        guest
+    ]
+    one.delete_identity_pool(IdentityPoolId=pool)
+    with pytest.raises(one.exceptions.ResourceNotFoundException):
+        one.describe_identity(IdentityId=guest)
+    device.close()

@@ -1,0 +1,396 @@
+"""The operations that make, change and delete pools, from a signed request to the store."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, as_sent, call, error_of
+
+from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.build import SERVED
+from tokend_server.aws_json.pool_management import ManagementOperations
+from tokend_server.aws_json.pools import Admission, PoolOperations
+from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.signers import identifying_signers
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.config import Pool
+from tokend_server.engines.configured_pools import ConfiguredPools
+from tokend_server.engines.local.managed_pools import ManagedPools
+from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.engines.pools import AllPools
+from tokend_server.model import ANONYMOUS, Secret
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+
+REGION = "us-east-1"
+FIRST = f"{REGION}:00000001"
+CONFIGURED = f"{REGION}:0a1b2c3d"
+ROLE = "arn:aws:iam::111122223333:role/shop"
+SHOP = {"IdentityPoolName": "Shop 1 (a)".replace("(a)", "@a"), "AllowUnauthenticatedIdentities": False}
+WHOLE = {
+    **SHOP,
+    "AllowClassicFlow": True,
+    "SupportedLoginProviders": {"graph.facebook.com": "7346241598935552"},
+    "DeveloperProviderName": "login.shop",
+    "OpenIdConnectProviderARNs": ["arn:aws:iam::111122223333:oidc-provider/idp.example.test"],
+    "CognitoIdentityProviders": [
+        {
+            "ProviderName": "cognito-idp.us-east-1.amazonaws.com/us-east-1_abc",
+            "ClientId": "3n4b5urk1ft4fl3mg5e62d9ado",
+            "ServerSideTokenCheck": True,
+        }
+    ],
+    "SamlProviderARNs": ["arn:aws:iam::111122223333:saml-provider/corp"],
+}
+TAGS = {"team": "shop", "empty": ""}
+
+
+def arn(pool: str, account: str = "000000000000") -> str:
+    return f"arn:aws:cognito-identity:{REGION}:{account}:identitypool/{pool}"
+
+
+class Face:
+    """Cognito's API before the pools of a store.
+
+    Attributes:
+        changed: The pools that were changed, in order.
+        policy: The policy.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = FakeClock()
+        self.store = open_store(directory / "tokend.db")
+        self.store.migrate()
+        numbers = itertools.count(1)
+        managed = ManagedPools(self.store, self.clock, lambda: f"{next(numbers):08x}", lambda _pool: None)  # type: ignore[arg-type, return-value]
+        configured = ConfiguredPools({CONFIGURED: Pool(developer_provider_name="login.own")})
+        self._pools = AllPools(configured, managed)
+        self.changed: list[str] = []
+        self.policy = Policy((), ())
+
+    def answer(self, operation: str, document: object) -> AwsResponse:
+        request = call(operation, document)
+        self.clock.move_wall_clock(request.signed_at - self.clock.now())
+        admission = Admission(self.policy, self.clock)
+        performed = {
+            **PoolOperations(self._pools, admission).by_name,
+            **ManagementOperations(self._pools, admission, self.changed.append).by_name,
+        }
+        verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, self.clock)
+        return AwsJsonService(
+            DeveloperIdentityService({}, self.policy, self.clock),
+            [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
+            self.clock,
+            others=[(SERVED[name], perform) for name, perform in performed.items()],
+        ).answer(as_sent(request))
+
+    def does(self, operation: str, **members: object) -> Any:  # noqa: ANN401 - whatever the operation answers
+        response = self.answer(operation, members)
+        assert response.status == 200, response
+        return json.loads(response.body) if response.body else None
+
+    def refuses(self, operation: str, **members: object) -> tuple[str, str]:
+        status, code, text = error_of(self.answer(operation, members))
+        assert status == 400
+        return code, text
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Iterator[Face]:
+    made = Face(tmp_path)
+    with closing(made.store):
+        yield made
+
+
+def test_a_pool_is_made_and_described_as_it_was_asked_for(face: Face) -> None:
+    made = face.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
+    assert made == {"IdentityPoolId": FIRST, **WHOLE, "IdentityPoolTags": TAGS}
+    assert face.does("DescribeIdentityPool", IdentityPoolId=FIRST) == made
+    listed = face.does("ListIdentityPools", MaxResults=60)["IdentityPools"]
+    assert listed == [
+        {"IdentityPoolId": FIRST, "IdentityPoolName": SHOP["IdentityPoolName"]},
+        {"IdentityPoolId": CONFIGURED, "IdentityPoolName": "login.own"},
+    ]
+
+
+def test_members_that_are_empty_are_left_out(face: Face) -> None:
+    empty: dict[str, object] = {"SupportedLoginProviders": {}, "SamlProviderARNs": [], "CognitoIdentityProviders": []}
+    made = face.does("CreateIdentityPool", **SHOP, **empty)
+    assert made == {"IdentityPoolId": FIRST, **SHOP, "IdentityPoolTags": {}}
+
+
+def test_an_update_falls_back_to_defaults_but_for_developer_provider_and_tags(face: Face) -> None:
+    face.does("CreateIdentityPool", **WHOLE, IdentityPoolTags=TAGS)
+    updated = face.does("UpdateIdentityPool", IdentityPoolId=FIRST, **{**SHOP, "AllowUnauthenticatedIdentities": True})
+    assert updated == {
+        "IdentityPoolId": FIRST,
+        **SHOP,
+        "AllowUnauthenticatedIdentities": True,
+        "DeveloperProviderName": "login.shop",
+        "IdentityPoolTags": TAGS,
+    }
+    assert face.does("DescribeIdentityPool", IdentityPoolId=FIRST) == updated
+    assert face.does("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP, IdentityPoolTags={})["IdentityPoolTags"] == {}
+
+
+def test_a_developer_provider_is_set_once(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP)
+    named = {"IdentityPoolId": FIRST, **SHOP, "DeveloperProviderName": "login.shop"}
+    for _ in range(2):
+        assert face.does("UpdateIdentityPool", **named)["DeveloperProviderName"] == "login.shop"
+    refused = face.refuses("UpdateIdentityPool", **{**named, "DeveloperProviderName": "login.other"})
+    text = "The developer provider name of an identity pool cannot be changed once it is set."
+    assert refused == ("InvalidParameterException", text)
+
+
+def test_a_pool_that_was_deleted_is_not_found(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP)
+    assert face.does("DeleteIdentityPool", IdentityPoolId=FIRST) is None
+    not_found = ("ResourceNotFoundException", f"IdentityPool '{FIRST}' not found.")
+    operations: dict[str, dict[str, Any]] = {
+        "DescribeIdentityPool": {},
+        "DeleteIdentityPool": {},
+        "UpdateIdentityPool": SHOP,
+        "GetIdentityPoolRoles": {},
+        "SetIdentityPoolRoles": {"Roles": {}},
+        "GetPrincipalTagAttributeMap": {"IdentityProviderName": "p"},
+        "SetPrincipalTagAttributeMap": {"IdentityProviderName": "p"},
+    }
+    for operation, members in operations.items():
+        assert face.refuses(operation, IdentityPoolId=FIRST, **members) == not_found, operation
+    for operation in ("ListTagsForResource", "TagResource", "UntagResource"):
+        assert face.refuses(operation, ResourceArn=arn(FIRST), Tags={}, TagKeys=[]) == not_found
+    assert face.changed.count(FIRST) == 7
+
+
+def test_a_pool_of_the_configuration_stays_as_it_is(face: Face) -> None:
+    text = f"IdentityPool '{CONFIGURED}' is declared in the configuration of this service."
+    operations: dict[str, dict[str, Any]] = {
+        "DeleteIdentityPool": {},
+        "UpdateIdentityPool": SHOP,
+        "SetIdentityPoolRoles": {"Roles": {}},
+        "SetPrincipalTagAttributeMap": {"IdentityProviderName": "p"},
+    }
+    for operation, members in operations.items():
+        assert face.refuses(operation, IdentityPoolId=CONFIGURED, **members) == ("NotAuthorizedException", text)
+    for operation in ("TagResource", "UntagResource"):
+        members = {"ResourceArn": arn(CONFIGURED), "Tags": {}, "TagKeys": []}
+        assert face.refuses(operation, **members) == ("NotAuthorizedException", text)
+    assert face.does("GetIdentityPoolRoles", IdentityPoolId=CONFIGURED) == {"IdentityPoolId": CONFIGURED}
+    assert face.does("ListTagsForResource", ResourceArn=arn(CONFIGURED)) == {"Tags": {}}
+
+
+MAPPINGS = {
+    "graph.facebook.com": {"Type": "Token", "AmbiguousRoleResolution": "Deny"},
+    "cognito-idp.us-east-1.amazonaws.com/us-east-1_abc:client": {
+        "Type": "Rules",
+        "AmbiguousRoleResolution": "AuthenticatedRole",
+        "RulesConfiguration": {
+            "Rules": [{"Claim": "isAdmin", "MatchType": "Equals", "Value": "ja ü", "RoleARN": ROLE}]
+        },
+    },
+}
+
+
+def test_roles_are_kept_and_replaced_whole(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP)
+    assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == {"IdentityPoolId": FIRST}
+    roles = {"authenticated": ROLE, "unauthenticated": ROLE}
+    assert face.does("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles=roles, RoleMappings=MAPPINGS) is None
+    kept = face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST)
+    assert kept == {"IdentityPoolId": FIRST, "Roles": roles, "RoleMappings": MAPPINGS}
+    face.does("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles={"authenticated": ROLE})
+    kept = face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST)
+    assert kept == {"IdentityPoolId": FIRST, "Roles": {"authenticated": ROLE}}
+    face.does("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP)
+    assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == kept
+
+
+def test_tags_are_added_and_taken_away(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP, IdentityPoolTags=TAGS)
+    assert face.does("TagResource", ResourceArn=arn(FIRST), Tags={"team": "other", "new": "1"}) == {}
+    tags = {"team": "other", "empty": "", "new": "1"}
+    assert face.does("ListTagsForResource", ResourceArn=arn(FIRST, "")) == {"Tags": tags}
+    assert face.does("UntagResource", ResourceArn=arn(FIRST, "999999999999"), TagKeys=["empty", "none"]) == {}
+    assert face.does("DescribeIdentityPool", IdentityPoolId=FIRST)["IdentityPoolTags"] == {"team": "other", "new": "1"}
+
+
+def test_tags_have_limits_of_their_own(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(50)})
+    text = "An identity pool has 50 tags at most."
+    one_more = face.refuses("TagResource", ResourceArn=arn(FIRST), Tags={"one more": ""})
+    assert one_more == ("InvalidParameterException", text)
+    assert face.does("TagResource", ResourceArn=arn(FIRST), Tags={"7": "changed"}) == {}
+    many = face.refuses("CreateIdentityPool", **SHOP, IdentityPoolTags={str(number): "" for number in range(51)})
+    assert many == ("InvalidParameterException", text)
+    reserved = ("InvalidParameterException", "Keys of tags must not begin with aws:.")
+    assert face.refuses("CreateIdentityPool", **SHOP, IdentityPoolTags={"AWS:x": ""}) == reserved
+    assert face.refuses("UpdateIdentityPool", IdentityPoolId=FIRST, **SHOP, IdentityPoolTags={"aws:x": ""}) == reserved
+
+
+@pytest.mark.parametrize(
+    "resource", ["arn:aws:s3:::a-bucket-of-mine", f"arn:aws:cognito-identity:eu-west-1:1:identitypool/{FIRST}"]
+)
+def test_only_pools_are_resources(resource: str, face: Face) -> None:
+    refused = ("InvalidParameterException", "ResourceArn is not the ARN of an identity pool.")
+    for operation in ("ListTagsForResource", "TagResource", "UntagResource"):
+        assert face.refuses(operation, ResourceArn=resource, Tags={}, TagKeys=[]) == refused
+
+
+def test_a_resource_of_another_region_is_refused(face: Face) -> None:
+    resource = "arn:aws:cognito-identity:eu-west-1:1:identitypool/eu-west-1:0"
+    code, _text = face.refuses("ListTagsForResource", ResourceArn=resource)
+    assert code == "InvalidSignatureException"
+
+
+def test_principal_tags_are_kept_for_each_provider(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP)
+    pool = {"IdentityPoolId": FIRST}
+    unset = face.does("GetPrincipalTagAttributeMap", **pool, IdentityProviderName="p")
+    assert unset == {**pool, "IdentityProviderName": "p", "UseDefaults": False, "PrincipalTags": {}}
+    own = {**pool, "IdentityProviderName": "p", "UseDefaults": False, "PrincipalTags": {"team": "custom:team"}}
+    defaults = {**pool, "IdentityProviderName": "q", "UseDefaults": True}
+    assert face.does("SetPrincipalTagAttributeMap", **own) == own
+    assert face.does("SetPrincipalTagAttributeMap", **defaults) == {**defaults, "PrincipalTags": {}}
+    for each in ({**defaults, "PrincipalTags": {}}, own):
+        name = each["IdentityProviderName"]
+        assert face.does("GetPrincipalTagAttributeMap", **pool, IdentityProviderName=name) == each
+
+
+FAILED = "failed to satisfy constraint:"
+
+#: Operation, members, and what AWS says of them.
+TEXTS: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "CreateIdentityPool",
+        {**SHOP, "IdentityPoolName": "a/b"},
+        (
+            rf"Value 'a/b' at 'identityPoolName' {FAILED} "
+            r"Member must satisfy regular expression pattern: [\w\s+=,.@-]+"
+        ),
+    ),
+    (
+        "CreateIdentityPool",
+        {**SHOP, "CognitoIdentityProviders": [{}, {"ClientId": "a-b"}]},
+        (
+            rf"Value 'a-b' at 'cognitoIdentityProviders.2.member.clientId' {FAILED} "
+            r"Member must satisfy regular expression pattern: [\w_]+"
+        ),
+    ),
+    (
+        "CreateIdentityPool",
+        {**SHOP, "SamlProviderARNs": ["short"]},
+        (
+            f"Value '[short]' at 'samlProviderARNs' {FAILED} Member must satisfy constraint: "
+            "[Member must have length less than or equal to 2048, Member must have length greater than or equal to 20]"
+        ),
+    ),
+    (
+        "SetIdentityPoolRoles",
+        {"IdentityPoolId": FIRST, "Roles": {"admin": ROLE}},
+        (
+            f"Value '{{admin={ROLE}}}' at 'roles' {FAILED} Map keys must satisfy constraint: "
+            "[Member must have length less than or equal to 128, Member must have length greater than or equal to 1, "
+            "Member must satisfy regular expression pattern: (un)?authenticated]"
+        ),
+    ),
+    (
+        "SetIdentityPoolRoles",
+        {"IdentityPoolId": FIRST, "Roles": {}, "RoleMappings": {"p": {"Type": "None"}}},
+        f"Value 'None' at 'roleMappings.1.value.type' {FAILED} Member must satisfy enum value set: [Token, Rules]",
+    ),
+    (
+        "SetIdentityPoolRoles",
+        {"IdentityPoolId": FIRST, "Roles": {}, "RoleMappings": {"p": {}}},
+        f"Value null at 'roleMappings.1.value.type' {FAILED} Member must not be null",
+    ),
+    (
+        "SetIdentityPoolRoles",
+        {
+            "IdentityPoolId": FIRST,
+            "Roles": {},
+            "RoleMappings": {"p": {"Type": "Rules", "RulesConfiguration": {"Rules": []}}},
+        },
+        (
+            f"Value at 'roleMappings.1.value.rulesConfiguration.rules' {FAILED} "
+            "Member must have length greater than or equal to 1"
+        ),
+    ),
+    (
+        "SetIdentityPoolRoles",
+        {
+            "IdentityPoolId": FIRST,
+            "Roles": {},
+            "RoleMappings": {
+                "p": {
+                    "Type": "Rules",
+                    "RulesConfiguration": {
+                        "Rules": [{"Claim": "a b", "MatchType": "Equals", "Value": "v", "RoleARN": ROLE}]
+                    },
+                }
+            },
+        },
+        (
+            f"Value 'a b' at 'roleMappings.1.value.rulesConfiguration.rules.1.member.claim' {FAILED} "
+            r"Member must satisfy regular expression pattern: [\p{L}\p{M}\p{S}\p{N}\p{P}]+"
+        ),
+    ),
+    (
+        "SetIdentityPoolRoles",
+        {
+            "IdentityPoolId": FIRST,
+            "Roles": {},
+            "RoleMappings": {str(number): {"Type": "Token"} for number in range(11)},
+        },
+        f"Value at 'roleMappings' {FAILED} Member must have length less than or equal to 10",
+    ),
+    (
+        "UntagResource",
+        {"ResourceArn": arn(FIRST), "TagKeys": [""]},
+        (
+            f"Value '[]' at 'tagKeys' {FAILED} Member must satisfy constraint: "
+            "[Member must have length less than or equal to 128, Member must have length greater than or equal to 1]"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("operation", "members", "text"), TEXTS)
+def test_what_is_wrong_is_told_in_awss_words(operation: str, members: dict[str, Any], text: str, face: Face) -> None:
+    expected = ("ValidationException", f"1 validation error detected: {text}")
+    assert face.refuses(operation, **members) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({"AllowUnauthenticatedIdentities": "true"}, "STRING_VALUE can not be converted to a Boolean"),
+        ({"CognitoIdentityProviders": {}}, "STRUCTURE_VALUE can not be converted to a List"),
+        ({"CognitoIdentityProviders": ["a"]}, "STRING_VALUE can not be converted to a Map"),
+        ({"IdentityPoolTags": []}, "LIST_VALUE can not be converted to a Map"),
+    ],
+)
+def test_a_member_of_a_wrong_type_is_refused(members: dict[str, Any], text: str, face: Face) -> None:
+    assert face.refuses("CreateIdentityPool", **{**SHOP, **members}) == ("SerializationException", text)
+    assert face.store.kept_pools() == []
+
+
+def row(pools: str, operation: str) -> PolicyRow:
+    return PolicyRow("row", ("**",), frozenset({pools}), frozenset({operation}), timedelta(minutes=15), frozenset())
+
+
+def test_making_a_pool_takes_a_row_for_all_pools(face: Face) -> None:
+    face.policy = Policy([row(CONFIGURED, "CreateIdentityPool")], [CONFIGURED])
+    code, text = face.refuses("CreateIdentityPool", **SHOP)
+    assert code == "AccessDeniedException"
+    assert f"User: {ANONYMOUS} is not authorized to perform: cognito-identity:CreateIdentityPool on resource: *" in text
+    face.policy = Policy([row("*", "CreateIdentityPool")], [CONFIGURED])
+    face.does("CreateIdentityPool", **SHOP)
+    assert face.refuses("DeleteIdentityPool", IdentityPoolId=FIRST)[0] == "AccessDeniedException"
+    assert [each.identity_pool_id for each in face.store.kept_pools()] == [FIRST]
