@@ -14,7 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import checks, cognito, growth, peers, replicas, serve_floor, serve_moto, serve_tokend, stores
+from tests.bench import (
+    checks,
+    cognito,
+    growth,
+    half_load,
+    peers,
+    replicas,
+    serve_floor,
+    serve_moto,
+    serve_tokend,
+    stores,
+)
 from tests.bench.fill import fill_sqlite, known_users
 from tests.bench.generator import CONNECTIONS, STREAMS, Call, Generator, Sample, build
 from tests.bench.machine import describe
@@ -107,6 +118,7 @@ def all_results(rounds: int, seconds: float) -> str:
         parts = [results(measure(bench, rounds, seconds), machine, seconds)]
     others: dict[str, Callable[[Path], str]] = {
         "the Cognito engine beside boto3": lambda directory: cognito.table(cognito.measure(directory, rounds)),
+        "half load": lambda directory: half_load.table(half_load.measure(directory, rounds, seconds)),
         "the checks of a call": lambda directory: checks.table(checks.measure(directory, rounds, seconds)),
         "the kinds of stores": lambda directory: stores.table(stores.measure(directory, rounds, seconds)),
         "two servers beside one": lambda directory: replicas.table(replicas.measure(directory, rounds, seconds)),

@@ -58,6 +58,7 @@ def ratios(samples: Samples) -> str:
     rows = {
         "CPU of tokend to its floor, RS512": ratio(samples, "tokend RS512", "floor RS512", cpu),
         "CPU of tokend to its floor, ES256": ratio(samples, "tokend ES256", "floor ES256", cpu),
+        "CPU of new users to known users, RS512": ratio(samples, "tokend RS512 new", "tokend RS512", cpu),
         "calls/s of tokend RS512 to moto's": ratio(samples, "tokend RS512", "moto", rate),
     }
     return "\n".join(["| ratio | |", "|---|---:|", *(f"| {label} | {value:.2f} |" for label, value in rows.items())])

@@ -1,4 +1,6 @@
-from tests.bench import alternatives, growth, replicas, stores
+from dataclasses import replace
+
+from tests.bench import alternatives, growth, half_load, replicas, stores
 from tests.bench.generator import Sample
 from tests.bench.report import CASES, ratio, ratios, table
 
@@ -35,9 +37,15 @@ def test_a_case_shows_its_medians() -> None:
 def test_the_ratios_compare_cpu_with_the_floor_and_rate_with_moto() -> None:
     samples = {case: [sample()] for case in CASES}
     samples["tokend RS512"] = [sample(cpu=130, rate=4000)]
+    samples["tokend RS512 new"] = [sample(cpu=247)]
     samples["tokend ES256"] = [sample(cpu=170)]
     values = [line.split("|")[2].strip() for line in ratios(samples).splitlines()[2:]]
-    assert values == ["1.30", "1.70", "4.00"]
+    assert values == ["1.30", "1.70", "1.90", "4.00"]
+
+
+def test_a_wait_is_compared_with_the_usual_one_in_each_round() -> None:
+    samples = [replace(sample(rate=rate), p50_milliseconds=p50) for rate, p50 in ((500, 0.5), (700, 1.0), (900, 2.0))]
+    assert half_load.table({"ES256": samples}).splitlines()[2:] == ["| ES256 | 700 | 1.0 | 2.0 | 2.0 |"]
 
 
 def test_alternatives_are_compared_with_the_first() -> None:
