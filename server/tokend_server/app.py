@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from time import sleep
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -33,10 +34,29 @@ from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.probes import ops_pages
 from tokend_server.web.site import Site
 
+if TYPE_CHECKING:
+    from tokend_server.aws_json.build import AwsFace
+
 _log = logging.getLogger(__name__)
 
 #: What Python says where the operating system lets a process begin no more threads.
 _NO_THREAD = "can't start new thread"
+
+
+class _Listening(Protocol):
+    """What listens beside gRPC's own listeners."""
+
+    def start(self) -> object:
+        """Begins to serve."""
+        ...
+
+    def look_at_files(self) -> None:
+        """Takes up TLS files that have changed."""
+        ...
+
+    def reaches(self) -> Sequence[Reach]:
+        """How callers would fare."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +79,7 @@ class Service:
     _config: Config
     _grpc_server: GrpcServer
     _sds_servers: Sequence[SdsServer]
+    _others: Sequence["_Listening"]
     _access: AccessControl
     _readiness: Readiness
     _undo: ExitStack
@@ -69,8 +90,8 @@ class Service:
         Both happen by themselves: the former at the next connection, the latter within a second of the next record.
         """
         self._grpc_server.look_at_files()
-        for sds_server in self._sds_servers:
-            sds_server.look_at_files()
+        for each in self._others:
+            each.look_at_files()
         self._access.reopen_audit_log()
 
     def stop(self, *, announced_for: float = 0.0) -> None:
@@ -132,7 +153,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         prober = grpc_server.prober(SystemClock(), call_timeout=patience.live, reach_timeout=patience.ready)
         undo.callback(prober.stop)
 
-        aws_address, start_aws = _aws_face(
+        aws_face = _aws_face(
             config,
             developer_identity,
             engines.identities,
@@ -151,6 +172,8 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         for sds_server in sds_servers:
             undo.callback(sds_server.stop, 0)
 
+        others: Sequence[_Listening] = [*sds_servers, *([aws_face] if aws_face else [])]
+
         def tell(ready: bool) -> None:  # noqa: FBT001 - readiness tells a truth value
             grpc_server.set_serving(ready)
             for server in sds_servers:
@@ -158,7 +181,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
             metrics.ready.set(ready)
 
         def reaches() -> Sequence[Reach]:
-            return [*prober.reaches(), *(reach for server in sds_servers for reach in server.reaches())]
+            return [*prober.reaches(), *(reach for each in others for reach in each.reaches())]
 
         readiness = Readiness(engines.backends, tell, reaches, patience=patience)
         undo.callback(readiness.stop)
@@ -170,20 +193,20 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         engines.start()
         guard.start()
         grpc_server.start()
-        for sds_server in sds_servers:
-            sds_server.start()
-        start_aws()
+        for each in others:
+            each.start()
         prober.start()
         readiness.start()
         service = Service(
             grpc_server.addresses,
             tuple(address for server in sds_servers for address in server.addresses),
-            aws_address,
+            aws_face.address if aws_face else "",
             issuer,
             ops_address.address,
             config,
             grpc_server,
             sds_servers,
+            others,
             access,
             readiness,
             undo.pop_all(),
@@ -243,17 +266,17 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     clock: Clock,
     tracing: Tracing,
     undo: ExitStack,
-) -> tuple[str, Callable[[], object]]:
-    """Where Cognito's own API is to be served, and what begins to serve it; nowhere by default."""
+) -> "AwsFace | None":
+    """What serves Cognito's own API, if it is to be served."""
     if not config.aws.listen:
-        return "", lambda: None
+        return None
     from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
 
     face = build_aws_face(
         config, operations, identities, pools, management, public_engine_of, on_change, access, metrics, clock, tracing
     )
     undo.callback(face.stop)
-    return face.address, face.start
+    return face
 
 
 def _serve_http(address: BoundAddress, site: Site, undo: ExitStack) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,13 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from tests.fakes.clock import FakeClock
 from tests.support.certificates import write_certificate
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
+
+from tokend_server import app
+from tokend_server.app import Service
+from tokend_server.config import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "server" / "aws.md").read_text(encoding="utf-8")
@@ -292,6 +298,54 @@ tls_private_key_file = "{certificate.private_key_file}"
             client.close()
         metrics = httpx.get(f"{server.ops}/metrics", trust_env=False).text
         assert 'tokend_tls_handshakes_total{listen="127.0.0.1:0"}' in metrics
+
+
+@contextmanager
+def started(configuration: str, directory: Path, tmp_path: Path, clock: FakeClock | None = None) -> Iterator[Service]:
+    """The service of the page in this process."""
+    text = configuration.replace('"aws.key"', f'"{directory}/aws.key"')
+    service = app.start(load_config(write_config(tmp_path, text)), clock)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def test_a_reload_looks_at_its_tls_files(configuration: str, directory: Path, tmp_path: Path) -> None:
+    certificate = write_certificate(tmp_path)
+    files = f"""tls_certificate_file = "{certificate.certificate_file}"
+tls_private_key_file = "{certificate.private_key_file}"
+"""
+    with started(configuration.replace("[callers]", f"{files}[callers]"), directory, tmp_path) as service:
+
+        def stale() -> str:
+            metrics = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
+            return str(re.findall(r"^tokend_tls_files_stale\{.*\} (.*)$", metrics, re.MULTILINE)[0])
+
+        assert stale() == "0.0"
+        certificate.private_key_file.write_bytes(b"garbage")
+        service.reload()
+        assert stale() == "1.0"
+
+
+class RacingClock(FakeClock):
+    """Time flies between any two looks at it."""
+
+    def monotonic(self) -> float:
+        self.advance(100)
+        return super().monotonic()
+
+
+def test_readiness_looks_at_this_listener(configuration: str, directory: Path, tmp_path: Path) -> None:
+    def asked(clock: FakeClock) -> tuple[int, str]:
+        with started(configuration, directory, tmp_path, clock) as service:
+            answer = httpx.get(f"http://{service.ops_address}/readyz", trust_env=False)
+            return answer.status_code, answer.text.replace(service.aws_address, "ADDRESS")
+
+    status, text = asked(RacingClock())
+    assert status == 503
+    assert re.search(r"aws ADDRESS: no call of tokend's own has passed for \d+ s", text)
+    assert asked(FakeClock())[0] == 200
 
 
 def test_nothing_of_it_is_loaded_where_it_is_not_served(tmp_path: Path) -> None:

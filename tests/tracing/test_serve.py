@@ -1,5 +1,6 @@
 """The spans and log records of a server as operators run it."""
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ResourceInfo, RetryInfo
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from tests.conformance.over_aws import aws_client
 from tests.fakes.cognito_script import AwsFailure
 from tests.fakes.cognito_upstream import ACCESS_KEY, CognitoUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
@@ -20,6 +23,8 @@ from tests.tracing.collector import Collector, Received, grpc_collector, http_co
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
+from tokend_server.key_files import read_key
 from tokend_server.tracing.export import EXPORTED_ATTRIBUTES
 
 SERVICE = "tokend.v1.DeveloperIdentityService"
@@ -98,6 +103,44 @@ def test_calls_reach_the_collector_without_what_is_secret(tmp_path: Path, collec
     exported = b"".join(collector.messages)
     assert GET.encode() in exported
     assert [text for text in canaries(token) if text in exported] == []
+
+
+def test_calls_of_cognitos_own_api_reach_the_collector_without_what_is_secret(tmp_path: Path) -> None:
+    key_file = tmp_path / "aws.key"
+    key_file.write_text(secrets.token_hex(32), encoding="ascii")
+    access_key_id = new_access_key_id(secrets.token_bytes)
+    aws = f"""
+[aws]
+listen = "127.0.0.1:0"
+[callers]
+aws_key_file = "{key_file}"
+aws_keys = {{ checkout = ["{access_key_id}"] }}
+[policy.all]
+callers = ["**"]
+pools = ["*"]
+operations = ["*"]
+"""
+    secret = secret_access_key(read_key(key_file), access_key_id)
+    with grpc_collector() as collector, serving(tmp_path, collector.environment, aws) as traced:
+        client = aws_client(traced.server.aws, access_key_id, secret, "us-east-1")
+        client.meta.events.register("before-sign", lambda request, **_: request.headers.add_header(*TRACEPARENT))
+        logins = {DEVELOPER_PROVIDER: CANARY}
+        issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=POOL_ID, Logins=logins)
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.lookup_developer_identity(IdentityPoolId=POOL_ID, DeveloperUserIdentifier="unknown-9d41")
+        client.close()
+        spans = collector.wait_for(2)
+    operations = ("GetOpenIdTokenForDeveloperIdentity", "LookupDeveloperIdentity")
+    assert [span.name for span in spans] == [f"AWSCognitoIdentityService/{each}" for each in operations]
+    for span, operation in zip(spans, operations, strict=True):
+        assert (span.trace_id, span.span.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
+        assert span.span.kind == span.span.SPAN_KIND_SERVER
+        assert span.attributes["rpc.method"] == operation
+        assert span.attributes.keys() <= EXPORTED_ATTRIBUTES
+    assert [span.span.status.code for span in spans] == [Status.STATUS_CODE_UNSET, Status.STATUS_CODE_ERROR]
+    exported = b"".join(collector.messages)
+    secret_texts = [*canaries(issued["Token"]), secret.reveal().encode(), access_key_id.encode()]
+    assert [text for text in secret_texts if text in exported] == []
 
 
 def test_health_is_not_traced(shared: tuple[Traced, Collector]) -> None:

@@ -1,7 +1,7 @@
 """Builds the face of AWS from the configuration."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOpera
 from tokend_server.aws_json.operations import OPERATIONS
 from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS, ManagementOperations
 from tokend_server.aws_json.pools import POOL_OPERATIONS, Admission, PoolOperations
+from tokend_server.aws_json.probe import ListenerProbe
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
 from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
@@ -28,11 +29,13 @@ from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
 from tokend_server.model import CognitoOperation, Secret
+from tokend_server.process.listening import from_here
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.policy import Rule
+from tokend_server.rpc.readiness import Patience, Reach
 from tokend_server.rpc.tracing import Tracing
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.tls import FollowingContext, following_context
@@ -60,12 +63,24 @@ class AwsFace:
 
     address: str
     _listener: HttpListener
+    _probe: ListenerProbe
+    _tls: FollowingContext | None
     _undo: ExitStack
 
     def start(self) -> None:
         """Begins to serve."""
         self._listener.start()
         self._undo.callback(self._listener.stop)
+        self._probe.start()
+
+    def look_at_files(self) -> None:
+        """Takes up TLS files that have changed, as new connections do."""
+        if self._tls is not None:
+            self._tls.look()
+
+    def reaches(self) -> Sequence[Reach]:
+        """How callers would fare at the listener."""
+        return self._probe.reaches()
 
     def stop(self) -> None:
         """Takes no more requests, and returns when those in flight are done, or have had their time."""
@@ -124,28 +139,26 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     with ExitStack() as undo:
         bound = BoundAddress("aws.listen", settings.listen)
         undo.callback(bound.close)
-        listener = _listener(settings, bound, service, access, metrics, undo)
-        return AwsFace(bound.address, listener, undo.pop_all())
-
-
-def _listener(  # noqa: PLR0913, PLR0917 - what it is made of
-    settings: Aws,
-    bound: BoundAddress,
-    service: AwsJsonService,
-    access: AccessControl,
-    metrics: Metrics,
-    undo: ExitStack,
-) -> HttpListener:
-    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="aws")
-    undo.callback(threads.shutdown)
-    application = AwsJsonApplication(
-        service,
-        threads,
-        most_calls=access.concurrent_calls,
-        on_refusal=metrics.calls_refused.labels("server_calls").inc,
-    )
-    tls = _tls(settings, metrics)
-    return HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
+        threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="aws")
+        tls = _tls(settings, metrics)
+        probe = ListenerProbe(
+            bound.address,
+            from_here(bound.address),
+            threads,
+            clock,
+            Patience(config.ops.unready_after_seconds, config.ops.dead_after_seconds),
+            has_tls=tls is not None,
+        )
+        undo.callback(probe.stop)
+        undo.callback(threads.shutdown)  # before the probe, which may wait for them
+        application = AwsJsonApplication(
+            service,
+            threads,
+            most_calls=access.concurrent_calls,
+            on_refusal=metrics.calls_refused.labels("server_calls").inc,
+        )
+        listener = HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
+        return AwsFace(bound.address, listener, probe, tls, undo.pop_all())
 
 
 def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:

@@ -37,11 +37,13 @@ class Reach(NamedTuple):
         listen: Its address.
         answered: Seconds since a call of tokend's own was last answered by the threads that answer calls.
         reached: Seconds since that call passed, and a connection to the address itself too; infinite if none has.
+        section: The section of the configuration that the listener is of.
     """
 
     listen: str
     answered: float
     reached: float
+    section: str = "grpc"
 
 
 class Patience(NamedTuple):
@@ -92,7 +94,7 @@ class Readiness:
                 return ProbeResult(ready=False, problems=["shutting down"])
             seen = _sum_up(
                 [_check(name, backend) for name, backend in self._backends.items()],
-                [_silent(each.listen, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
+                [_silent(each, each.reached) for each in self._reaches() if each.reached > self._patience.ready],
             )
             self._tell(seen.ready)
             return seen
@@ -101,7 +103,7 @@ class Readiness:
         """Whether the process does its work, however slowly; a service that shuts down does."""
         if self._looks.is_stopped:
             return ProbeResult(ready=True, problems=[])
-        late = [_silent(each.listen, each.answered) for each in self._reaches() if each.answered > self._patience.live]
+        late = [_silent(each, each.answered) for each in self._reaches() if each.answered > self._patience.live]
         return ProbeResult(ready=not late, problems=late)
 
     def start(self) -> None:
@@ -144,9 +146,9 @@ def _sum_up(checks: Sequence[_Checked], silent: Sequence[str]) -> ProbeResult:
     return ProbeResult(ready, [*silent, *(problem for check in checks for problem in check.problems)])
 
 
-def _silent(listen: str, seconds: float) -> str:
+def _silent(reach: Reach, seconds: float) -> str:
     since = "since the start" if seconds == inf else f"for {seconds:.0f} s"
-    return f"grpc {listen}: no call of tokend's own has passed {since}"
+    return f"{reach.section} {reach.listen}: no call of tokend's own has passed {since}"
 
 
 def _text(error: TokendError) -> str:

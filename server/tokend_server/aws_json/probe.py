@@ -1,0 +1,95 @@
+"""tokend's own looks at the listener of Cognito's API: whether callers would be answered."""
+
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from math import inf
+
+from tokend_server.clock import Clock
+from tokend_server.process.repeating import Repeating
+from tokend_server.rpc.reach import takes_connections
+from tokend_server.rpc.readiness import Patience, Reach
+
+#: A request that is answered without a signature, and without a thread of calls (Fetch Standard, section 3.3.2).
+_PREFLIGHT = b"OPTIONS / HTTP/1.1\r\nhost: tokend\r\nconnection: close\r\n\r\n"
+
+
+def answers_requests(address: str, seconds: float) -> bool:
+    """Whether a listener without TLS answers a request, or ends the connection because it has too many.
+
+    Args:
+        address: HOST:PORT.
+        seconds: How long each step may take.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
+            with suppress(ConnectionError):
+                connection.sendall(_PREFLIGHT)
+                return connection.recv(1) in {b"H", b""}
+            return True
+    except OSError:
+        return False
+
+
+class ListenerProbe:
+    """Looks again and again whether the listener takes connections, and its threads do something.
+
+    Args:
+        listen: What the listener is called.
+        address: Where this machine reaches it.
+        threads: What answers calls.
+        clock: The time.
+        patience: How long the threads and a connection may take.
+        has_tls: Callers have to agree on TLS first.
+        interval: Seconds between two looks.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it looks at
+        self,
+        listen: str,
+        address: str,
+        threads: Executor,
+        clock: Clock,
+        patience: Patience,
+        *,
+        has_tls: bool,
+        interval: float = 2.0,
+    ) -> None:
+        self._listen = listen
+        self._threads = threads
+        self._clock = clock
+        self._patience = patience
+        self._is_reached: Callable[[], bool] = (
+            (lambda: takes_connections(address, patience.ready, has_tls=True))
+            if has_tls
+            else (lambda: answers_requests(address, patience.ready))
+        )
+        self._answered = clock.monotonic()
+        self._reached = -inf
+        self._looks = Repeating(self.look, interval, f"probe {listen}")
+
+    def start(self) -> None:
+        """Looks now, and from then on every interval."""
+        self.look()
+        self._looks.start()
+
+    def stop(self) -> None:
+        """Looks no more."""
+        self._looks.stop()
+
+    def look(self) -> None:
+        """Looks once; where the threads are not at hand in time, no connection is tried."""
+        try:
+            self._threads.submit(lambda: None).result(self._patience.live)
+        except (RuntimeError, TimeoutError):  # shut down, or busy
+            return
+        self._answered = self._clock.monotonic()
+        if self._is_reached():
+            self._reached = self._clock.monotonic()
+
+    def reaches(self) -> Sequence[Reach]:
+        """How long ago the listener passed."""
+        now = self._clock.monotonic()
+        return [Reach(self._listen, now - self._answered, now - self._reached, "aws")]

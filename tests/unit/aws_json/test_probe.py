@@ -1,0 +1,134 @@
+"""Whether the listener's own looks see what callers would."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http import HTTPStatus
+from math import inf
+from pathlib import Path
+
+import pytest
+from tests.fakes.clock import FakeClock
+from tests.support.authority import Authority
+from tests.support.grpc_service import PATIENCE
+
+from tokend_server.aws_json.probe import ListenerProbe, answers_requests
+from tokend_server.rpc.readiness import Patience, Reach
+from tokend_server.tls_files import TlsFiles, TlsGauges
+from tokend_server.web.listener import BoundAddress, HttpListener
+from tokend_server.web.message import Request, Response, plain_text
+from tokend_server.web.tls import FollowingContext, following_context
+
+
+class Page:
+    """Answers every request."""
+
+    methods: frozenset[str] | None = None
+    max_body_bytes = 0
+
+    def respond(self, _request: Request) -> Response:
+        return plain_text("here")
+
+    def refuse(self, status: HTTPStatus) -> Response:
+        return plain_text("refused", status)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@contextmanager
+def listening(tls: FollowingContext | None = None) -> Iterator[str]:
+    bound = BoundAddress("aws.listen", "127.0.0.1:0")
+    listener = HttpListener(bound, Page(), tls=tls).start()
+    try:
+        yield bound.address
+    finally:
+        listener.stop()
+
+
+Probed = Callable[..., ListenerProbe]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def probe(threads: ThreadPoolExecutor, clock: FakeClock) -> Probed:
+    def made(address: str, *, live: float = PATIENCE, has_tls: bool = False) -> ListenerProbe:
+        return ListenerProbe("here", address, threads, clock, Patience(PATIENCE, live), has_tls=has_tls)
+
+    return made
+
+
+def test_a_listener_that_answers_passes_and_one_that_is_gone_does_not(probe: Probed, clock: FakeClock) -> None:
+    with listening() as address:
+        looked = probe(address)
+        assert looked.reaches() == [Reach("here", 0.0, inf, "aws")]
+        looked.look()
+        clock.advance(3)
+        assert looked.reaches() == [Reach("here", 3.0, 3.0, "aws")]
+    looked.look()
+    assert looked.reaches() == [Reach("here", 0.0, 3.0, "aws")]
+
+
+def test_threads_that_are_busy_do_not_pass(probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor) -> None:
+    free = threading.Event()
+    with listening() as address:
+        looked = probe(address, live=0.0)
+        threads.submit(free.wait)
+        clock.advance(5)
+        looked.look()
+        assert looked.reaches() == [Reach("here", 5.0, inf, "aws")]
+        free.set()
+
+
+def test_threads_that_take_no_more_do_not_fail_a_look(
+    probe: Probed, clock: FakeClock, threads: ThreadPoolExecutor
+) -> None:
+    looked = probe("127.0.0.1:1")
+    threads.shutdown()
+    clock.advance(1)
+    looked.look()
+    assert looked.reaches() == [Reach("here", 1.0, inf, "aws")]
+
+
+@pytest.mark.parametrize("demands_certificates", [False, True])
+def test_a_listener_with_tls_passes_whatever_it_demands(
+    tmp_path: Path,
+    probe: Probed,
+    demands_certificates: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    authority = Authority("all.example.test")
+    server = authority.server("127.0.0.1")
+    for name, pem in (("crt", server.certificate), ("key", server.private_key), ("ca", authority.certificate)):
+        (tmp_path / name).write_bytes(pem)
+    files = TlsFiles(tmp_path / "crt", tmp_path / "key", tmp_path / "ca" if demands_certificates else None)
+    nothing = TlsGauges(lambda _seconds: None, lambda _stale: None, lambda: None)
+    with listening(following_context(files, "here", nothing)) as address:
+        looked = probe(address, has_tls=True)
+        looked.look()
+        assert looked.reaches() == [Reach("here", 0.0, 0.0, "aws")]
+
+
+def test_a_listener_that_ends_the_connection_has_too_many_and_takes_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def end_the_first() -> None:
+            server.accept()[0].close()
+
+        ender = threading.Thread(target=end_the_first)
+        ender.start()
+        assert answers_requests(f"127.0.0.1:{server.getsockname()[1]}", PATIENCE)
+        ender.join()
+
+
+def test_a_listener_that_says_nothing_does_not_pass() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not answers_requests(f"127.0.0.1:{server.getsockname()[1]}", 0.01)
