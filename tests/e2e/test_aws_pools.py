@@ -227,12 +227,24 @@ def test_a_pool_of_the_configuration_is_described_and_stays(client: Any) -> None
         client.delete_identity_pool(IdentityPoolId=POOL_ID)
 
 
+def audited(directory: Path, answer: dict[str, Any]) -> dict[str, Any]:
+    """The line of the audit log about a call, by its answer."""
+    lines = [json.loads(line) for line in (directory / "audit.log").read_text(encoding="utf-8").splitlines()]
+    (line,) = [line for line in lines if line["requestID"] == answer["ResponseMetadata"]["RequestId"]]
+    return dict(line)
+
+
+def test_the_audit_has_the_pool_that_was_made(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
+    made = client.create_identity_pool(IdentityPoolName="audited", AllowUnauthenticatedIdentities=False)
+    line = audited(directory, made)
+    assert (line["eventName"], line["awsRegion"]) == ("CreateIdentityPool", REGION)
+    assert line["responseElements"] == {"identityPoolId": made["IdentityPoolId"]}
+
+
 def test_the_audit_has_what_was_done_to_pools(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
     with pytest.raises(ClientError) as refused:
         client.delete_identity_pool(IdentityPoolId=NO_POOL)
-    request_id = refused.value.response["ResponseMetadata"]["RequestId"]
-    lines = [json.loads(line) for line in (directory / "audit.log").read_text(encoding="utf-8").splitlines()]
-    (line,) = [line for line in lines if line["requestID"] == request_id]
+    line = audited(directory, refused.value.response)
     assert (line["eventName"], line["errorCode"]) == ("DeleteIdentityPool", "RESOURCE_NOT_FOUND")
     assert line["userIdentity"] == {"type": "aws_signature", "principalId": "aws:terraform"}
     assert line["requestParameters"] == {"identityPoolId": NO_POOL}

@@ -64,6 +64,24 @@ def test_a_suite_calls_it_and_nothing_is_left(temporary: Path) -> None:
     assert [*temporary.iterdir(), *temporary.parent.glob("data")] == []
 
 
+#: A program that makes a pool of its own.
+POOL_MAKER = """
+import boto3
+client = boto3.client("cognito-identity")
+pool = client.create_identity_pool(
+    IdentityPoolName="own", AllowUnauthenticatedIdentities=False, DeveloperProviderName="login.own"
+)["IdentityPoolId"]
+print(client.get_open_id_token_for_developer_identity(IdentityPoolId=pool, Logins={"login.own": "bob"})["IdentityId"])
+client.delete_identity_pool(IdentityPoolId=pool)
+"""
+
+
+def test_a_suite_may_make_pools_of_its_own() -> None:
+    ended = quickstart("--", sys.executable, "-c", POOL_MAKER, **OF_THE_MACHINE)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert ended.stdout.startswith("us-east-1:")
+
+
 def test_the_pool_may_be_the_suites_own_and_the_store_may_be_kept(tmp_path: Path) -> None:
     pool = "eu-central-1:0a1b2c3d-0000-4000-8000-00000000000a"
     words = ["--identity-pool-id", pool, "--developer-provider-name", "login.acme"]

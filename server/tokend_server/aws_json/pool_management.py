@@ -5,6 +5,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.pool_shapes import (
     ARN,
     CREATE_MEMBERS,
@@ -92,6 +93,8 @@ class ManagementOperations:
         settings, tags = _settings(given), given.get(_TAGS_MEMBER, {})
         _check_tags(tags)
         pool = self._pools.create(current_call().region, settings, tags, deadline)
+        call = current_call()
+        call.audited = AuditedRequest(region=call.region), AuditedResult(result_identity_pool_id=pool.identity_pool_id)
         return described(pool)
 
     def _update(self, given: Mapping[str, Any]) -> Output:

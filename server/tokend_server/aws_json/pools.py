@@ -65,7 +65,7 @@ class Admission:
             ValidationFailed: Members break their limits.
         """
         call = current_call()
-        call.audited = AuditedRequest(identity_pool_id), AuditedResult()
+        call.audited = AuditedRequest(identity_pool_id, region=call.region), AuditedResult()
         deadline = Deadline(self._clock, call.presented.waits_until)
         deadline.check()
         row_that_allows(self._policy, call, identity_pool_id)

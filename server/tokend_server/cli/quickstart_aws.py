@@ -53,7 +53,7 @@ def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
     """
     return config.model_copy(
         update={
-            "aws": Aws(listen="127.0.0.1:0"),
+            "aws": Aws(listen="127.0.0.1:0", manage_pools=True),
             "callers": Callers(aws_key_file=key_file, aws_keys={_CALLER: [access_key_id]}),
             "limits": Limits(calls_per_second=0, new_identities_per_second=0),
             "policy": {_CALLER: _EVERYTHING},

@@ -55,6 +55,7 @@ class AuditedRequest(NamedTuple):
     token_duration_seconds: int | None = None
     principal_tag_keys: tuple[str, ...] = ()
     identity_ids: tuple[str, ...] = ()
+    region: str = ""
 
 
 class AuditedResult(NamedTuple):
@@ -65,6 +66,7 @@ class AuditedResult(NamedTuple):
     key_id: str | None = None
     expire_time: NumericDate | None = None
     unprocessed_identity_ids: tuple[str, ...] = ()
+    result_identity_pool_id: str | None = None
 
 
 class AuditEntry(NamedTuple):
@@ -84,6 +86,7 @@ class AuditEntry(NamedTuple):
         token_duration_seconds: The duration that was asked for.
         principal_tag_keys: The keys of the tags that were asked for.
         identity_ids: The identities that were to be deleted.
+        region: The AWS Region of what is about no one pool.
         request_id: The id of the call.
         trace_id: The trace that it belongs to.
         result_identity_id: The identity of the answer.
@@ -91,6 +94,7 @@ class AuditEntry(NamedTuple):
         key_id: The key that signed the token.
         expire_time: The token's `exp`.
         unprocessed_identity_ids: Those of `identity_ids` that were not deleted.
+        result_identity_pool_id: The pool that was made.
         policy: The row of the policy that decided.
         mapping: By what the configuration made the operation of a proxy's request.
         token_source: Where the token came from, of those that are given out again.
@@ -114,6 +118,7 @@ class AuditEntry(NamedTuple):
     token_duration_seconds: int | None = None
     principal_tag_keys: tuple[str, ...] = ()
     identity_ids: tuple[str, ...] = ()
+    region: str = ""
     request_id: str = ""
     trace_id: str | None = None
     result_identity_id: str | None = None
@@ -121,6 +126,7 @@ class AuditEntry(NamedTuple):
     key_id: str | None = None
     expire_time: NumericDate | None = None
     unprocessed_identity_ids: tuple[str, ...] = ()
+    result_identity_pool_id: str | None = None
     policy: str | None = None
     mapping: str | None = None
     token_source: str | None = None
@@ -170,6 +176,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
     token_duration_seconds: int | None,
     principal_tag_keys: tuple[str, ...],
     identity_ids: tuple[str, ...],
+    region: str,
 ) -> dict[str, Any]:
     """The members that tell who asked for what."""
     parameters = {
@@ -186,7 +193,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
         "userIdentity": {"type": authenticator or "Unknown"} | ({"principalId": caller} if caller else {}),
         "eventSource": "tokend",
         "eventName": method,
-        "awsRegion": identity_pool_id.rpartition(":")[0],
+        "awsRegion": region or identity_pool_id.rpartition(":")[0],
         "sourceIPAddress": source_address,
         "userAgent": user_agent,
         "requestParameters": {name: value for name, value in parameters.items() if value},
@@ -213,6 +220,8 @@ def _own_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
         "requestID": entry.request_id,
         "eventID": event_id,
     }
+    if entry.result_identity_pool_id:
+        members["responseElements"] = {"identityPoolId": entry.result_identity_pool_id}
     if error := entry.error_reason or entry.error_code:
         members["errorCode"] = error
         members["errorMessage"] = entry.error_text or ""

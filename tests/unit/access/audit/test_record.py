@@ -227,3 +227,9 @@ def test_what_is_signed_and_no_business_of_the_contract_is_a_management_event(op
 def test_what_devices_ask_for_is_a_data_event() -> None:
     told = event(AuditEntry(0.0, "GetId"))
     assert (told["managementEvent"], told["eventCategory"]) == (False, "Data")
+
+
+def test_a_call_about_no_pool_has_the_region_of_its_signature() -> None:
+    told = event(AuditEntry(0.0, "CreateIdentityPool", region="eu-west-2", result_identity_pool_id="eu-west-2:0"))
+    assert told["awsRegion"] == "eu-west-2"
+    assert told["responseElements"] == {"identityPoolId": "eu-west-2:0"}
