@@ -1,17 +1,21 @@
-"""Makes an attack: `python -m tests.attacks NAME --address HOST:PORT`, and prints what came of it as JSON."""
+"""Makes an attack: `python -m tests.attacks NAME --address HOST:PORT`, and prints what came of it as JSON.
+
+It prints BEGUN when there is a connection; SIGTERM ends it before its time.
+"""
 
 import argparse
 import asyncio
 import json
 import os
 import resource
+import signal
 import ssl
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from tests.attacks.attacks import ATTACKS
-from tests.attacks.flood import run
+from tests.attacks.flood import BEGUN, Flood, Tally, run
 
 
 def main() -> None:
@@ -32,8 +36,14 @@ def main() -> None:
     flood = ATTACKS[arguments.name](arguments.request.read_bytes() if arguments.request else b"")
     if arguments.connections:
         flood = replace(flood, connections=arguments.connections)
-    tally = asyncio.run(run(flood, arguments.address, arguments.seconds, _tls(arguments.ca, arguments.identification)))
-    json.dump(vars(tally), sys.stdout)
+    tls = _tls(arguments.ca, arguments.identification)
+    json.dump(vars(asyncio.run(_attack(flood, arguments.address, arguments.seconds, tls))), sys.stdout)
+
+
+async def _attack(flood: Flood, address: str, seconds: float, tls: ssl.SSLContext | None) -> Tally:
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, enough.set)
+    return await run(flood, address, seconds, tls, begun=lambda: print(BEGUN, flush=True), enough=enough)  # noqa: T201
 
 
 def _tls(ca: Path | None, identification: Path | None) -> ssl.SSLContext | None:

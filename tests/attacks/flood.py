@@ -12,6 +12,9 @@ from tests.attacks.http2 import GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Fra
 #: What one connection sends, bundle by bundle; an empty bundle is a pause.
 Script = Iterator[bytes]
 
+#: What a process that makes an attack prints when it has a connection.
+BEGUN = "begun"
+
 PAUSE_SECONDS = 0.05
 
 #: How long a connection may take to come about.
@@ -63,19 +66,38 @@ class Tally:
     received: Counter[str] = field(default_factory=Counter)
 
 
-async def run(flood: Flood, address: str, seconds: float, tls: ssl.SSLContext | None = None) -> Tally:
+async def run(  # noqa: PLR0913 - what attacks differ in
+    flood: Flood,
+    address: str,
+    seconds: float,
+    tls: ssl.SSLContext | None = None,
+    *,
+    begun: Callable[[], None] = lambda: None,
+    enough: asyncio.Event | None = None,
+) -> Tally:
     """Floods an address, HOST:PORT or unix:PATH, for so long from the first connection on.
 
     A connection that ends is made again.
+
+    Args:
+        flood: The attack.
+        address: The address.
+        seconds: How long it takes at most.
+        tls: How connections are secured.
+        begun: Called when there is a connection.
+        enough: Ends it as soon as it is set.
     """
-    tally, connected = Tally(), asyncio.Event()
+    tally, connected, enough = Tally(), asyncio.Event(), enough or asyncio.Event()
     with suppress(TimeoutError):
         async with asyncio.timeout(_START_SECONDS) as end, asyncio.TaskGroup() as group:
             for _ in range(flood.connections):
                 group.create_task(_keep_going(flood, address, tls, tally, connected))
             await connected.wait()
+            begun()
             end.reschedule(asyncio.get_running_loop().time() + seconds)
-            await asyncio.Event().wait()  # an attack takes its time, whatever becomes of its connections
+            await enough.wait()  # whatever becomes of its connections
+            end.reschedule(0)
+            await asyncio.Event().wait()
     return tally
 
 

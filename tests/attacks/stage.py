@@ -16,6 +16,7 @@ import grpc
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from tests.attacks.flood import BEGUN
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import PATIENCE
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
@@ -164,7 +165,7 @@ class Stage:
         by_stranger: bool = False,
         idle: bool = False,
     ) -> Iterator["Attack"]:
-        """Makes an attack for so long; the block goes on beside it.
+        """Makes an attack for so long; the block goes on beside it as soon as it has a connection.
 
         Args:
             name: The attack.
@@ -186,6 +187,7 @@ class Stage:
         ]
         attack = Attack(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE))
         try:
+            attack.wait_for_connection()
             yield attack
         finally:
             attack.end()
@@ -233,10 +235,18 @@ class Attack:
             return False
         return True
 
-    def end(self) -> bytes:
-        """Ends it, if it is not over, and returns what it has written."""
+    def wait_for_connection(self) -> None:
+        """Waits until it has a connection, or has given up."""
+        assert self._first is not None
+
+    def stop(self) -> None:
+        """Has it end with its tally, before its time."""
+        self.process.terminate()
+
+    def end(self) -> None:
+        """Ends it, if it is not over."""
         self.process.kill()
-        return self._output
+        assert self._output is not None
 
     @cached_property
     def tally(self) -> Tally:
@@ -245,8 +255,14 @@ class Attack:
         return tally
 
     @cached_property
+    def _first(self) -> bytes:
+        """A word when there is a connection; the tally when there was none."""
+        assert self.process.stdout
+        return self.process.stdout.readline()
+
+    @cached_property
     def _output(self) -> bytes:
-        return self.process.communicate()[0]
+        return self._first.removeprefix(f"{BEGUN}\n".encode()) + self.process.communicate()[0]
 
 
 @contextmanager
@@ -302,10 +318,12 @@ class InnocentCaller:
             return f"{error.code().name}: {error.details()}"
         return None
 
-    def call_during(self, attack: Attack) -> Observed:
-        """Makes calls until an attack is over."""
+    def call_during(self, attack: Attack, enough: int | None = None) -> Observed:
+        """Makes calls until an attack is over, which so many calls end before its time."""
         observed = Observed()
         while not attack.is_over(within=INTERVAL):
+            if observed.calls == enough:
+                attack.stop()
             observed.calls += 1
             if failure := self.call():
                 observed.failures[failure] += 1

@@ -11,13 +11,16 @@ from pathlib import Path
 import grpc
 import pytest
 from tests.attacks.attacks import ATTACKS
-from tests.attacks.flood import Flood, run
+from tests.attacks.flood import Flood, Tally, run
 from tests.attacks.stage import ATTACKER, INTERVAL, InnocentCaller, Size, Stage, stage
 from tests.support.grpc_service import PATIENCE
 
 from tokend_server.config import Grpc
 
 SECONDS = 2.0
+
+#: Calls of the innocent caller that are enough to see what an attack does to it; they end the attack.
+ENOUGH = 40
 
 #: Of a server whose attackers hold what they may hold.
 MOST_CONNECTIONS = 100
@@ -63,7 +66,7 @@ def test_an_innocent_callers_calls_all_succeed_while_another_attacks(attacked: S
         before, series = Size.of(attacked.server.pid), attacked.series()
 
         with attacked.attacked(name, SECONDS, connections=CONNECTIONS.get(name)) as attack:
-            observed = innocent.call_during(attack)
+            observed = innocent.call_during(attack, ENOUGH)
 
         assert not observed.failures
         assert observed.calls
@@ -103,7 +106,7 @@ def test_an_innocent_callers_calls_all_succeed_while_a_stranger_attacks(keyed: S
         assert innocent.call() is None
         before = Size.of(keyed.server.pid)
         with keyed.attacked(name, SECONDS, connections=CONNECTIONS.get(name)) as attack:
-            observed = innocent.call_during(attack)
+            observed = innocent.call_during(attack, ENOUGH)
         assert not observed.failures
         assert observed.calls
         assert attack.tally["connected"]
@@ -141,8 +144,11 @@ def test_idle_connections_keep_no_newcomer_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rapid reset", "metadata", "pings", "calls without a message"])
 def test_a_stranger_without_a_certificate_is_not_spoken_to(attacked: Stage, name: str) -> None:
-    with attacked.channel() as channel, attacked.attacked(name, SECONDS, by_stranger=True) as attack:
-        observed = InnocentCaller(attacked, channel).call_during(attack)
+    with attacked.channel() as channel:
+        innocent = InnocentCaller(attacked, channel)
+        assert innocent.call() is None
+        with attacked.attacked(name, SECONDS, by_stranger=True) as attack:
+            observed = innocent.call_during(attack, ENOUGH)
 
     assert not observed.failures
     assert attack.tally["connected"] + attack.tally["refused"]
@@ -174,8 +180,11 @@ def test_connections_are_limited(attacked: Stage, tmp_path: Path, name: str) -> 
 def _descriptors(on: Stage, name: str, connections: int) -> int:
     """How many more there are at most while a client makes connections."""
     before = Size.of(on.server.pid).descriptors
-    with on.channel() as channel, on.attacked(name, SECONDS, connections=connections) as attack:
-        observed = InnocentCaller(on, channel).call_during(attack)
+    with on.channel() as channel:
+        innocent = InnocentCaller(on, channel)
+        assert innocent.call() is None
+        with on.attacked(name, SECONDS, connections=connections) as attack:
+            observed = innocent.call_during(attack)
     assert not observed.failures
     return observed.most_descriptors - before
 
@@ -221,12 +230,11 @@ def test_a_connection_whose_calls_come_to_nothing_pauses_after_each(tmp_path: Pa
 
 
 def test_the_calls_of_those_who_have_most_are_refused_first(tmp_path: Path) -> None:
-    with (
-        stage(tmp_path, extra="[limits]\nconcurrent_calls = 64\n") as running,
-        running.channel() as channel,
-        running.attacked("calls without a message", SECONDS) as attack,
-    ):
-        observed = InnocentCaller(running, channel).call_during(attack)
+    with stage(tmp_path, extra="[limits]\nconcurrent_calls = 64\n") as running, running.channel() as channel:
+        innocent = InnocentCaller(running, channel)
+        assert innocent.call() is None  # until then its connection is like any other of its host
+        with running.attacked("calls without a message", SECONDS) as attack:
+            observed = innocent.call_during(attack)
 
         assert not observed.failures
         assert running.answered("ResourceExhausted")
@@ -245,3 +253,12 @@ def test_an_attack_takes_its_time_from_its_first_connection_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as target:
         attack = run(Flood(lambda: iter(()), connections=1), f"127.0.0.1:{target.getsockname()[1]}", seconds=0.0)
         assert asyncio.run(attack).connected == 1
+
+
+def test_an_attack_ends_before_its_time_when_it_was_enough() -> None:
+    async def attack(address: str) -> Tally:
+        enough = asyncio.Event()
+        return await run(Flood(lambda: iter(()), connections=1), address, 3600.0, begun=enough.set, enough=enough)
+
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        assert asyncio.run(attack(f"127.0.0.1:{target.getsockname()[1]}")).connected == 1
