@@ -19,7 +19,7 @@ CALLERS = 8
 def test_parallel_first_calls_through_four_processes_agree(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     with ExitStack() as stack:
-        servers = [stack.enter_context(ServerProcess(config, afresh=True)) for _ in range(4)]
+        servers = [stack.enter_context(ServerProcess(config)) for _ in range(4)]
         callers = [stack.enter_context(closing(Caller(server))) for server in servers]
         pool = stack.enter_context(ThreadPoolExecutor(200))
         start = threading.Barrier(200)
