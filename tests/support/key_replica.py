@@ -13,7 +13,7 @@ from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKe
 from tokend_server.engines.local.keys.manager import KeyManager
 from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.rotation import KeyRotation
-from tokend_server.engines.local.keys.signer import TokenSigner
+from tokend_server.engines.local.keys.signer import SignedToken, TokenSigner
 from tokend_server.engines.local.keys.stored_keys import StoredKey, StoredKeys
 from tokend_server.engines.local.keys.task import KeyTask
 from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
@@ -112,13 +112,16 @@ class KeyReplica:
 
     def sign(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> Secret:
         """A token."""
-        claims = {"exp": int(self.clock.now() + life)}
-        return self.signer.sign(claims, algorithm, TokenType.JWS, Deadline(self.clock)).token
+        return self.signed(life, algorithm).token
 
     def signs_with(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> str:
         """The key that signs."""
+        return self.signed(life, algorithm).key_id
+
+    def signed(self, life: float = 900, algorithm: SigningAlgorithm = ES256) -> SignedToken:
+        """A token and the key that signs it."""
         claims = {"exp": int(self.clock.now() + life)}
-        return self.signer.sign(claims, algorithm, TokenType.JWS, Deadline(self.clock)).key_id
+        return self.signer.sign(claims, algorithm, TokenType.JWS, Deadline(self.clock))
 
     def pass_time(self, seconds: float) -> None:
         """So much time passes, at whose end it does what it does every few seconds."""

@@ -5,10 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import jwt
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -34,9 +36,16 @@ TIMES = KeyTimes(
     tokens_last=144,
 )
 START, TICK, SERVERS = 1_800_000_000, 2, 3
+#: Seconds after which it hangs: it takes half a minute of CPU time, of which a busy machine has little.
+_TIMEOUT = 1500
+
 DOWN = EngineUnavailable("It does not answer.")
 
 servers = st.integers(0, SERVERS - 1)
+
+
+#: The keys of a JWK Set: it is the same for thousands of tokens.
+public_keys = lru_cache(jwt.PyJWKSet.from_json)
 
 
 class Token(NamedTuple):
@@ -164,15 +173,13 @@ class Rotation(RuleBasedStateMachine):
         """A server that follows the store always signs; another one may say that it cannot."""
         assert server.replica
         try:
-            token = server.replica.sign(choose.randint(1, TIMES.longest_token)).reveal()
+            token, kid = server.replica.signed(choose.randint(1, TIMES.longest_token))
         except EngineUnavailable:
             assert not server.is_ready
             return
-        key = jwt.PyJWKSet.from_json(server.replica.signer.key_set().jwks.decode())[
-            jwt.get_unverified_header(token)["kid"]
-        ]
-        expires = jwt.decode(token, key, algorithms=["ES256"], options={"verify_exp": False})["exp"]
-        self.tokens.append(Token(str(key.key_id), expires))
+        key = public_keys(server.replica.signer.key_set().jwks.decode())[kid]
+        expires = jwt.decode(token.reveal(), key, algorithms=["ES256"], options={"verify_exp": False})["exp"]
+        self.tokens.append(Token(kid, expires))
 
     def fetch(self, server: Server, choose: random.Random) -> None:
         assert server.replica
@@ -229,3 +236,4 @@ Rotation.TestCase.settings = settings(
     max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRotation = Rotation.TestCase
+TestRotation.pytestmark = [pytest.mark.timeout(_TIMEOUT)]  # type: ignore[attr-defined] # as pytest reads it
