@@ -270,3 +270,20 @@ def test_a_pool_that_was_made_may_have_guests(
     with pytest.raises(one.exceptions.ResourceNotFoundException):
         one.describe_identity(IdentityId=guest)
     device.close()
+
+
+def test_operators_see_the_identities_of_a_pool_that_was_made(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
+    made = client.create_identity_pool(
+        IdentityPoolName="seen", AllowUnauthenticatedIdentities=False, DeveloperProviderName="login.seen"
+    )
+    pool = made["IdentityPoolId"]
+    issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=pool, Logins={"login.seen": "carol"})
+    options = ("--config", str(directory / "tokend.toml"), "--identity-pool-id")
+    listed = run("identities", "list", *options, pool)
+    assert (listed.stderr, listed.returncode) == ("", 0)
+    (identity,) = json.loads(listed.stdout)["Identities"]
+    assert (identity["IdentityId"], identity["Logins"]) == (issued["IdentityId"], ["login.seen"])
+    unknown = run("identities", "list", *options, NO_POOL)
+    assert (unknown.returncode, f"IdentityPool '{NO_POOL}' not found." in unknown.stderr) == (1, True)
+    refused = run("identities", "import", *options, pool, str(directory / "tokend.toml"))
+    assert "Identities are imported into pools of the configuration alone." in refused.stderr

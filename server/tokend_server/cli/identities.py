@@ -13,6 +13,7 @@ from tokend_server.config import Config, load_config
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.build import new_guid
 from tokend_server.engines.local.developer_providers import keep_developer_providers
+from tokend_server.engines.local.kept_pools import pool_of
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, named, problems, read_lines
@@ -115,6 +116,8 @@ def import_(
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
     with _opened(config_path, identity_pool_id) as (config, store):
+        if identity_pool_id not in config.pools:
+            raise UnsupportedByEngine("Identities are imported into pools of the configuration alone.")
         importing = Import(store, SystemClock())
         if file is not None:
             _check_lines(config, identity_pool_id, file)
@@ -156,11 +159,14 @@ def _administration(config_path: Path | None, identity_pool_id: str) -> Iterator
 @contextmanager
 def _opened(config_path: Path | None, identity_pool_id: str) -> Iterator[tuple[Config, Store]]:
     config = load_config(config_path)
-    if identity_pool_id not in config.pools:
+    is_declared = identity_pool_id in config.pools
+    if not (is_declared or config.aws.manage_pools):
         raise ResourceNotFound.identity_pool(identity_pool_id)
-    if identity_pool_id not in config.pools_of("local"):
+    if is_declared and identity_pool_id not in config.pools_of("local"):
         raise UnsupportedByEngine("The identities of Cognito's pools are managed by the AWS CLI and console.")
     with closing(open_migrated_store(config)) as store:
+        if not is_declared and pool_of(store.kept_pool(identity_pool_id)) is None:
+            raise ResourceNotFound.identity_pool(identity_pool_id)
         yield config, store
 
 
