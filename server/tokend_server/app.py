@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
-from tokend_server.engine import Identities, IdentityPools, PoolManagement, PublicEngine
+from tokend_server.engine import CredentialSource, Identities, IdentityPools, PoolManagement, PublicEngine
 from tokend_server.engines.build import build_engines
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.build import Mesh
@@ -272,11 +272,37 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
         return None
     from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
 
+    source = _credential_source(config, clock)
     face = build_aws_face(
-        config, operations, identities, pools, management, public_engine_of, on_change, access, metrics, clock, tracing
+        config,
+        operations,
+        identities,
+        pools,
+        management,
+        public_engine_of,
+        source,
+        on_change,
+        access,
+        metrics,
+        clock,
+        tracing,
     )
     undo.callback(face.stop)
     return face
+
+
+def _credential_source(config: Config, clock: Clock) -> CredentialSource | None:
+    """Where the credentials of users' own devices come from; None for nowhere."""
+    settings = config.aws.credentials
+    if settings.source == "static":
+        from tokend_server.aws_json.static_credentials import StaticCredentials  # noqa: PLC0415 - for tests alone
+
+        return StaticCredentials(clock)
+    if settings.source == "sts":
+        from tokend_server.aws.web_identity import StsCredentials  # noqa: PLC0415 - loads boto3
+
+        return StsCredentials(settings, settings.region, connections=config.aws.threads, clock=clock)
+    return None
 
 
 def _serve_http(address: BoundAddress, site: Site, undo: ExitStack) -> None:

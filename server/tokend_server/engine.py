@@ -16,6 +16,7 @@ from tokend_server.model import (
     MergeRequest,
     RegisteredIdentity,
     Secret,
+    TemporaryCredentials,
     TokenRequest,
     UnlinkRequest,
     WebIdentity,
@@ -184,6 +185,32 @@ class PublicEngine(Protocol):
             logins: What shows that it is the user's own.
             provider_names: The providers; one of which it has no user is passed over.
             deadline: As of all operations.
+        """
+        ...
+
+
+class CredentialSource(Protocol):
+    """Where temporary AWS credentials come from."""
+
+    def credentials(
+        self, web_identity: WebIdentity, role_arn: str, region: str, deadline: Deadline
+    ) -> TemporaryCredentials:
+        """Credentials of a role for the holder of a token.
+
+        Args:
+            web_identity: The token.
+            role_arn: The role.
+            region: The AWS Region of the identity's pool.
+            deadline: How long to wait for them.
+
+        Raises:
+            InvalidIdentityPoolConfiguration: The role cannot be assumed with the token.
+            NotAuthorized: The token has expired.
+            InvalidParameter: AWS STS does not take all of what the token has.
+            LoginProviderUnavailable: AWS STS cannot fetch the keys of the token.
+            TooManyRequests: AWS STS throttles.
+            EngineUnavailable: AWS STS does not answer.
+            LastingError: It does not, until an operator acts.
         """
         ...
 

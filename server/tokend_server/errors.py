@@ -14,6 +14,7 @@
     ├── AuditUnavailable                 the record of the call cannot be written
     ├── EngineCredentialsRejected        the service's own AWS credentials are missing or refused
     ├── EngineMisconfigured              what answers is not what the engine is meant to ask
+    ├── InvalidIdentityPoolConfiguration no role, or AWS does not let it be assumed
     ├── CallerUnauthenticated            who calls is not known
     ├── CallerNotAllowed                 who calls is known and may not
     ├── UnsupportedByEngine              the engine lacks the operation
@@ -215,6 +216,13 @@ class EngineMisconfigured(LastingError):
 
     reason = "ENGINE_UNAVAILABLE"
     aws_error_code = "InternalErrorException"
+
+
+class InvalidIdentityPoolConfiguration(LastingError):
+    """Raised when there is no IAM role for an identity, or AWS STS does not let its token assume it."""
+
+    reason = "ENGINE_UNAVAILABLE"
+    aws_error_code = "InvalidIdentityPoolConfigurationException"
 
 
 class CallerUnauthenticated(TokendError):

@@ -184,6 +184,16 @@ class WebIdentity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class TemporaryCredentials:
+    """Temporary AWS credentials; `expire_time` is in seconds since the Unix epoch."""
+
+    access_key_id: str
+    secret_key: Secret
+    session_token: Secret
+    expire_time: NumericDate
+
+
+@dataclass(frozen=True, slots=True)
 class LookupRequest:
     """A request to find an identity by its user, or users by their identity; at least one of the two is given.
 

@@ -49,9 +49,11 @@ def configuration(directory: Path) -> str:
     done = subprocess.run(
         ["sh", "-ec", commands], cwd=directory, env=with_commands({}), capture_output=True, text=True, check=True
     )
-    configuration, devices = blocks("toml")
+    configuration, devices, credentials = blocks("toml")
     of_pool, policy = devices.split(f'developer_provider_name = "{DEVELOPER_PROVIDER}"\n')[1].split("\n\n")
-    configuration = f"{of_pool}\n{configuration}\n{policy}"
+    policy = policy.replace('"GetId"', '"GetId", "GetCredentialsForIdentity"')
+    made_up = credentials.replace('"sts"', '"static"')
+    configuration = f"{of_pool}\n{configuration}\n{policy}\n{made_up}"
     (made,) = re.findall(r'"(TKND\w{16})"', done.stderr)
     return re.sub(r"TKND\w{16}", made, configuration.replace("127.0.0.1:4566", "127.0.0.1:0"))
 
@@ -240,6 +242,27 @@ def test_boto3_without_credentials_gets_a_guest_and_its_token(server: ServerProc
     (line,) = [line for line in audited(directory) if line["requestID"] == request_id]
     assert line["userIdentity"] == {"type": "Unknown", "principalId": "unsigned:127.0.0.1"}
     assert line["additionalEventData"]["policy"] == "devices"
+    device.close()
+
+
+def test_boto3_gets_credentials_for_a_guest_and_a_user(client: Any, server: ServerProcess, directory: Path) -> None:  # noqa: ANN401
+    unsigned = Config(signature_version=UNSIGNED, proxies={})
+    device = boto3.Session(region_name="us-east-1").client("cognito-identity", endpoint_url=server.aws, config=unsigned)
+    guest = device.get_id(IdentityPoolId=POOL_ID)["IdentityId"]
+    logins = {DEVELOPER_PROVIDER: "mona"}
+    issued = client.get_open_id_token_for_developer_identity(IdentityPoolId=POOL_ID, Logins=logins)
+    own = {"cognito-identity.amazonaws.com": issued["Token"]}
+    roles = {}
+    for identity_id, shown in ((guest, {}), (issued["IdentityId"], own)):
+        answered = device.get_credentials_for_identity(IdentityId=identity_id, Logins=shown)
+        assert answered["Credentials"]["AccessKeyId"].startswith("ASIA")
+        assert answered["Credentials"]["Expiration"].tzinfo
+        request_id = answered["ResponseMetadata"]["RequestId"]
+        (line,) = [line for line in audited(directory) if line["requestID"] == request_id]
+        roles[identity_id] = line["additionalEventData"]["roleArn"].rpartition("/")[2]
+        assert answered["Credentials"]["SecretKey"] not in json.dumps(line)
+    assert list(roles.values()) == ["app-guests", "app-users"]
+    assert client.get_identity_pool_roles(IdentityPoolId=POOL_ID)["Roles"]["authenticated"].endswith("/app-users")
     device.close()
 
 

@@ -1,4 +1,4 @@
-"""AWS STS on the loopback, as far as AssumeRole goes: the Query protocol over real HTTP."""
+"""AWS STS on the loopback, as far as roles are assumed: the Query protocol over real HTTP."""
 
 import datetime as dt
 import socket
@@ -22,7 +22,7 @@ class Assumed:
     key: AccessKey
     life: float = 3600.0
 
-    def answer(self) -> tuple[int, str]:
+    def answer(self, action: str) -> tuple[int, str]:
         expiration = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.life)).strftime("%Y-%m-%dT%H:%M:%SZ")
         members = {
             "AccessKeyId": self.key.aws_access_key_id,
@@ -31,10 +31,10 @@ class Assumed:
             "Expiration": expiration,
         }
         credentials = "".join(f"<{name}>{value}</{name}>" for name, value in members.items())
-        result = f"<AssumeRoleResult><Credentials>{credentials}</Credentials></AssumeRoleResult>"
+        result = f"<{action}Result><Credentials>{credentials}</Credentials></{action}Result>"
         return 200, (
-            f'<AssumeRoleResponse xmlns="{_NAMESPACE}">{result}<ResponseMetadata><RequestId>r-1</RequestId>'
-            "</ResponseMetadata></AssumeRoleResponse>"
+            f'<{action}Response xmlns="{_NAMESPACE}">{result}<ResponseMetadata><RequestId>r-1</RequestId>'
+            f"</ResponseMetadata></{action}Response>"
         )
 
 
@@ -46,7 +46,7 @@ class Refused:
     status: int = 403
     message: str = "Said of the role."
 
-    def answer(self) -> tuple[int, str]:
+    def answer(self, _action: str) -> tuple[int, str]:
         error = f"<Error><Type>Sender</Type><Code>{self.code}</Code><Message>{self.message}</Message></Error>"
         return self.status, f'<ErrorResponse xmlns="{_NAMESPACE}">{error}<RequestId>r-1</RequestId></ErrorResponse>'
 
@@ -95,13 +95,13 @@ class StsDouble:
             while connection.recv(1, socket.MSG_PEEK):
                 request = read_request(connection)
                 parameters = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-                signature = next(value for name, value in request.headers if name.lower() == "authorization")
+                signature = next((value for name, value in request.headers if name.lower() == "authorization"), "")
                 with self._changed:
                     self._requests.append((parameters, signature))
                     self._changed.notify_all()
                 if self.answer is None:
                     self._ended.wait()
                     return
-                status, body = self.answer.answer()
+                status, body = self.answer.answer(parameters["Action"])
                 head = f"HTTP/1.1 {status} -\r\ncontent-type: text/xml\r\ncontent-length: {len(body.encode())}\r\n\r\n"
                 connection.sendall((head + body).encode())

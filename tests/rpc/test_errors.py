@@ -119,6 +119,13 @@ TABLE = (
         "InternalErrorException",
         trailers={"grpc-retry-pushback-ms": "-1"},
     ),
+    Expected(
+        errors.InvalidIdentityPoolConfiguration(TEXT),
+        grpc.StatusCode.UNAVAILABLE,
+        "ENGINE_UNAVAILABLE",
+        "InvalidIdentityPoolConfigurationException",
+        trailers={"grpc-retry-pushback-ms": "-1"},
+    ),
     Expected(errors.CallerUnauthenticated(TEXT), grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED"),
     Expected(errors.CallerNotAllowed(TEXT), grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_ALLOWED"),
     Expected(errors.UnsupportedByEngine(TEXT), grpc.StatusCode.UNIMPLEMENTED, "UNSUPPORTED_BY_ENGINE"),

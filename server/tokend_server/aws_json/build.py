@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
 from tokend_server.aws_json.application import AwsJsonApplication
+from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
@@ -24,7 +25,7 @@ from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
 from tokend_server.clock import Clock
 from tokend_server.config import Aws, Callers, Config
-from tokend_server.engine import Identities, IdentityPools, PoolManagement, PublicEngine
+from tokend_server.engine import CredentialSource, Identities, IdentityPools, PoolManagement, PublicEngine
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
@@ -47,6 +48,7 @@ SERVED: Mapping[str, ShapedOperation] = {
     **POOL_OPERATIONS,
     **MANAGEMENT_OPERATIONS,
     **PUBLIC_OPERATIONS,
+    GET_CREDENTIALS.name: GET_CREDENTIALS,
 }
 
 #: All operations that there are.
@@ -94,6 +96,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     pools: IdentityPools,
     management: PoolManagement | None,
     public_engine_of: Callable[[str], PublicEngine],
+    credential_source: CredentialSource | None,
     on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
@@ -115,14 +118,18 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
         limiting(access.limits),
     ]
+    public = PublicOperations(identities, public_engine_of, access.policy, clock)
     admission = Admission(access.policy, clock)
     by_name = {
         **IdentityOperations(identities, access.policy, clock, on_change).by_name,
         **PoolOperations(pools, admission).by_name,
-        **PublicOperations(identities, public_engine_of, access.policy, clock).by_name,
+        **public.by_name,
     }
     if management:
         by_name |= ManagementOperations(management, admission, on_change).by_name
+    if credential_source:
+        credentials = CredentialOperations(public, pools, credential_source)
+        by_name[GET_CREDENTIALS.name] = credentials.get_credentials
     service = AwsJsonService(
         operations,
         layers,

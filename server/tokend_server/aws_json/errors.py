@@ -84,6 +84,7 @@ ERRORS: Mapping[type[TokendError], ErrorRow] = {
     errors.AuditUnavailable: ErrorRow("InternalErrorException", 500),
     errors.EngineCredentialsRejected: ErrorRow("InternalErrorException", 500),
     errors.EngineMisconfigured: ErrorRow("InternalErrorException", 500),
+    errors.InvalidIdentityPoolConfiguration: ErrorRow("InvalidIdentityPoolConfigurationException"),
     errors.CallerUnauthenticated: ErrorRow("UnrecognizedClientException", own_code=True),
     errors.CallerNotAllowed: ErrorRow("AccessDeniedException"),
     errors.UnsupportedByEngine: ErrorRow("UnknownOperationException"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.access.authorization import Policy
@@ -36,6 +36,20 @@ _UNLINK = ShapedOperation(
 PUBLIC_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
     {operation.name: operation for operation in (_GET_ID, _GET_OPEN_ID_TOKEN, _UNLINK)}
 )
+
+
+class Admitted(NamedTuple):
+    """What a call of a device is let through to.
+
+    Attributes:
+        identity_pool_id: The pool of the identity that it is about.
+        engine: The pool's engine.
+        deadline: Until when its caller waits.
+    """
+
+    identity_pool_id: str
+    engine: PublicEngine
+    deadline: Deadline
 
 
 class PublicOperations:
@@ -78,19 +92,19 @@ class PublicOperations:
         return {"IdentityId": registered.identity_id}
 
     def _get_open_id_token(self, given: Mapping[str, Any]) -> Output:
-        engine, deadline = self.admitted(_GET_OPEN_ID_TOKEN, given)
+        _pool, engine, deadline = self.admitted(_GET_OPEN_ID_TOKEN, given)
         issued = engine.get_open_id_token(given["IdentityId"], logins_of(given), deadline)
         outcome = issued.outcome.value if issued.outcome else None
         tell(AuditedResult(issued.identity_id, outcome, issued.key_id, issued.expire_time))
         return {"IdentityId": issued.identity_id, "Token": issued.token.reveal()}
 
     def _unlink(self, given: Mapping[str, Any]) -> Output:
-        engine, deadline = self.admitted(_UNLINK, given)
+        _pool, engine, deadline = self.admitted(_UNLINK, given)
         engine.unlink_identity(given["IdentityId"], logins_of(given), given["LoginsToRemove"], deadline)
         return None
 
-    def admitted(self, operation: ShapedOperation, given: Mapping[str, Any]) -> tuple[PublicEngine, Deadline]:
-        """The engine of the pool of the identity that a call is about, and the end of its time.
+    def admitted(self, operation: ShapedOperation, given: Mapping[str, Any]) -> Admitted:
+        """Lets a call through that is about an identity.
 
         Raises:
             DeadlineExceeded: Its caller waits no more.
@@ -114,7 +128,7 @@ class PublicOperations:
         except CallerNotAllowed:  # an identity of a pool that is not the caller's looks like none at all
             raise ResourceNotFound.identity(identity_id) from None
         call.audited = AuditedRequest(pool, identity_id, names), AuditedResult()
-        return self._engine_of(pool), deadline
+        return Admitted(pool, self._engine_of(pool), deadline)
 
 
 def logins_of(given: Mapping[str, Any]) -> Mapping[str, Secret]:

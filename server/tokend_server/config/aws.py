@@ -1,11 +1,34 @@
 """The listener of Cognito's own API."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tokend_server.config.fields import TcpAddress
+from tokend_server.config.aws_client import Region
+from tokend_server.config.fields import EndpointUrl, PositiveSeconds, Section, TcpAddress
 from tokend_server.config.listeners import Listener, TlsSettings
+
+
+class AwsCredentials(Section):
+    """The temporary AWS credentials that `GetCredentialsForIdentity` gives users' own devices."""
+
+    source: Literal["sts", "static"] | None = Field(
+        None, description="`sts`: of AWS STS, for tokend's tokens; `static`: made up, for tests; none: there are none"
+    )
+    static_for_others: bool = Field(False, description="Allow `static` on an address that others can reach")
+    region: Region | None = Field(None, description="Region of STS; default that of each pool")
+    endpoint_url: EndpointUrl | None = Field(None, description="Where STS is; default AWS's endpoint of the region")
+    timeout_seconds: PositiveSeconds = Field(5.0, description="Longest that a call waits for STS, retries included")
+    connect_timeout_seconds: PositiveSeconds = Field(1.0, description="Longest that a connection takes")
+    max_attempts: int = Field(3, ge=1, le=10, description="Requests for one call; 1 retries nothing")
+
+    @property
+    def profile(self) -> None:
+        """None: STS asks for no credentials of the service's own."""
+
+    @property
+    def role_arn(self) -> None:
+        """None, as `profile`."""
 
 
 class Aws(TlsSettings):
@@ -27,6 +50,7 @@ class Aws(TlsSettings):
     account_id: str = Field(
         "000000000000", pattern=r"^\d{12}$", description="AWS account in the ARNs of these pools, and in their tokens"
     )
+    credentials: AwsCredentials = AwsCredentials()
 
     @property
     def guarded(self) -> Listener | None:
@@ -43,6 +67,12 @@ class Aws(TlsSettings):
                 problems.append(
                     f"listen: others can reach {self.listen}: configure TLS (tls_certificate_file, "
                     "tls_private_key_file), listen on a loopback address, or write insecure = true"
+                )
+            credentials = self.credentials
+            if credentials.source == "static" and not (listener.is_local or credentials.static_for_others):
+                problems.append(
+                    f"credentials.source: others can reach {self.listen}, and would take made-up credentials as AWS's: "
+                    "listen on a loopback address, or write static_for_others = true"
                 )
             if problems:
                 raise ValueError("\n".join(problems))

@@ -175,6 +175,13 @@ class Config(BaseSettings):
             yield "aws.listen: every request is signed: declare an access key in [callers.aws_keys]"
         if not self.policy:
             yield "policy: callers of aws.listen need a policy; declare at least one row, as [policy.NAME]"
+        credentials = self.aws.credentials
+        if credentials.source == "sts" and not (self.issuer.url or credentials.endpoint_url):
+            yield "aws.credentials.source: AWS STS fetches the keys of tokens from their issuer: set issuer.url"
+        if credentials.source == "sts" and not credentials.region:
+            odd = [pool_id for pool_id in self.pools_of("local") if not _AWS_REGION.match(pool_id)]
+            if odd:
+                yield f"aws.credentials.region: is needed for pools of no AWS Region: {', '.join(odd)}"
 
     @property
     def _listeners(self) -> Mapping[str, Sequence[Listener]]:

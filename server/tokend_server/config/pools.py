@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tokend_server.config.aws_client import AwsClientSettings, Region
+from tokend_server.config.aws_client import AwsClientSettings, Region, RoleArn
 from tokend_server.config.fields import (
     ClockSkew,
     PositiveSeconds,
@@ -117,6 +117,28 @@ class OpenIdConnectProvider(Section):
     )
 
 
+class RoleRule(Section):
+    """A rule that gives some users of a pool another IAM role."""
+
+    claim: str = Field(
+        min_length=1, description="A claim of tokend's token, such as `sub`, or `aws:RequestTag/` and a principal tag"
+    )
+    match: Literal["Equals", "Contains", "StartsWith", "NotEqual"] = Field(description="How the claim is compared")
+    value: str = Field(min_length=1, max_length=128, description="What the claim is compared with")
+    role_arn: RoleArn = Field(description="The role of users whose claim matches")
+
+
+class Roles(Section):
+    """The IAM roles for which users' own devices get credentials."""
+
+    authenticated: RoleArn | None = Field(None, description="Role of users; none: no credentials for them")
+    unauthenticated: RoleArn | None = Field(None, description="Role of guests; none: no credentials for them")
+    ambiguous_role_resolution: Literal["AuthenticatedRole", "Deny"] = Field(
+        "AuthenticatedRole", description="What users get whom no rule fits: the role of users, or nothing"
+    )
+    rules: list[RoleRule] = Field([], max_length=25, description="What gives users other roles, the first that fits")
+
+
 class Pool(Section):
     """An identity pool."""
 
@@ -151,6 +173,7 @@ class Pool(Section):
     allow_classic_flow: bool = Field(
         False, description="Local engine: let users' own devices have tokens by GetOpenIdToken, by `aws.listen`"
     )
+    roles: Roles = Field(Roles(), description="Local engine: IAM roles for `aws.credentials`")
     open_id_connect_providers: dict[str, OpenIdConnectProvider] = Field(
         {},
         description="Local engine: public providers by Logins key: `client_ids` and, if not https:// + key, `issuer`",

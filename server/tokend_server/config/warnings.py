@@ -31,6 +31,11 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
         )
     if config.pools_of("local"):
         yield from _encryption_warnings(config)
+    if config.aws.listen and config.aws.credentials.source == "static":
+        yield (
+            "aws.credentials.source: GetCredentialsForIdentity gives made-up credentials, which AWS does not take: "
+            "for tests alone"
+        )
     if config.callers.jwt and config.callers.max_token_bytes > config.grpc.max_metadata_bytes:
         yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can bear a token of that length"
 

@@ -1,12 +1,13 @@
 """The identity pools of the configuration, described as Cognito would describe them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from tokend_server.arns import partition_of
 from tokend_server.clock import Deadline
 from tokend_server.config import Pool
+from tokend_server.config.pools import Roles
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import IdentityPool
 
@@ -60,7 +61,27 @@ def described(identity_pool_id: str, pool: Pool) -> IdentityPool:
         ],
         "CognitoIdentityProviders": [*_user_pool_clients(user_pools)],
     }
-    return IdentityPool(identity_pool_id, {name: value for name, value in settings.items() if value not in ({}, [])})
+    given = {name: value for name, value in settings.items() if value not in ({}, [])}
+    return IdentityPool(identity_pool_id, given, roles=_roles(pool.roles, [pool.developer_provider_name, *providers]))
+
+
+def _roles(roles: Roles, provider_names: Iterable[str]) -> Mapping[str, Any]:
+    """The members of SetIdentityPoolRoles; rules are those of every provider."""
+    named = {"authenticated": roles.authenticated, "unauthenticated": roles.unauthenticated}
+    rules = [
+        {"Claim": rule.claim, "MatchType": rule.match, "Value": rule.value, "RoleARN": rule.role_arn}
+        for rule in roles.rules
+    ]
+    mapping = {
+        "Type": "Rules",
+        "AmbiguousRoleResolution": roles.ambiguous_role_resolution,
+        "RulesConfiguration": {"Rules": rules},
+    }
+    members = {
+        "Roles": {name: arn for name, arn in named.items() if arn},
+        "RoleMappings": dict.fromkeys(provider_names, mapping) if rules else {},
+    }
+    return {name: member for name, member in members.items() if member}
 
 
 def _user_pool_clients(user_pools: Mapping[str, Sequence[str]]) -> Iterator[Mapping[str, object]]:

@@ -99,6 +99,7 @@ STATUS: Mapping[type[TokendError], StatusRow] = {
     errors.AuditUnavailable: StatusRow(grpc.StatusCode.UNAVAILABLE, _retry_info),
     errors.EngineCredentialsRejected: StatusRow(grpc.StatusCode.UNAVAILABLE),
     errors.EngineMisconfigured: StatusRow(grpc.StatusCode.UNAVAILABLE, pushes_back=True),
+    errors.InvalidIdentityPoolConfiguration: StatusRow(grpc.StatusCode.UNAVAILABLE, pushes_back=True),
     errors.CallerUnauthenticated: StatusRow(grpc.StatusCode.UNAUTHENTICATED),
     errors.CallerNotAllowed: StatusRow(grpc.StatusCode.PERMISSION_DENIED),
     errors.UnsupportedByEngine: StatusRow(grpc.StatusCode.UNIMPLEMENTED),

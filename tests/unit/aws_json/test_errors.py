@@ -58,6 +58,7 @@ TABLE: list[tuple[TokendError, str, int, str]] = [
     (errors.AuditUnavailable(TEXT), "InternalErrorException", 500, TEXT),
     (errors.EngineCredentialsRejected(TEXT), "InternalErrorException", 500, TEXT),
     (errors.EngineMisconfigured(TEXT), "InternalErrorException", 500, TEXT),
+    (errors.InvalidIdentityPoolConfiguration(TEXT), "InvalidIdentityPoolConfigurationException", 400, TEXT),
     (errors.CallerUnauthenticated(TEXT), "UnrecognizedClientException", 400, TEXT),
     (errors.CallerNotAllowed(TEXT), "AccessDeniedException", 400, TEXT),
     (errors.UnsupportedByEngine(TEXT), "UnknownOperationException", 400, TEXT),

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tokend_server.config import Aws, Config
+from tokend_server.config.warnings import config_warnings
 
 KEY_ID, OTHER_ID = "TKNDABCDEFGHIJKLMNOP", "TKNDQRSTUVWXYZ234567"
 CALLERS = {"aws_keys": {"checkout": [KEY_ID]}, "aws_key_file": "/run/secrets/aws"}
@@ -51,6 +52,51 @@ def test_an_address_that_others_reach_is_no_accident() -> None:
     assert "listen: others can reach 0.0.0.0:4566" in problems(aws={"listen": "0.0.0.0:4566"}, callers=with_keys())
     open_to_all = {"listen": "0.0.0.0:4566", "insecure": True}
     assert Config.model_validate(sections(aws=open_to_all, callers=with_keys())).aws.insecure
+
+
+def credentials(**settings: object) -> Mapping[str, object]:
+    return {"listen": "127.0.0.1:4566", "credentials": settings}
+
+
+LOCAL_POOL = {"local:0a1b": {"developer_provider_name": "login.example.test"}}
+AWS_POOL = {"eu-west-1:0a1b": {"developer_provider_name": "login.example.test"}}
+
+
+def test_credentials_of_sts_need_an_issuer_that_it_can_ask_and_a_region() -> None:
+    text = problems(aws=credentials(source="sts"), callers=with_keys(), pools=LOCAL_POOL)
+    assert "aws.credentials.source: AWS STS fetches the keys of tokens from their issuer: set issuer.url" in text
+    assert "aws.credentials.region: is needed for pools of no AWS Region: local:0a1b" in text
+    issuer = {"url": "https://tokens.example.internal"}
+    whole = sections(aws=credentials(source="sts"), callers=with_keys(), pools=AWS_POOL, issuer=issuer)
+    assert Config.model_validate(whole).aws.credentials.source == "sts"
+
+
+def test_made_up_credentials_do_not_reach_others_unless_that_is_said() -> None:
+    remote = {"listen": "0.0.0.0:4566", "insecure": True}
+    text = problems(aws={**remote, "credentials": {"source": "static"}}, callers=with_keys())
+    assert "credentials.source: others can reach 0.0.0.0:4566, and would take made-up credentials as AWS's" in text
+    said = {**remote, "credentials": {"source": "static", "static_for_others": True}}
+    assert Config.model_validate(sections(aws=said, callers=with_keys())).aws.credentials.static_for_others
+
+
+def test_made_up_credentials_are_warned_of() -> None:
+    static = Config.model_validate(sections(aws=credentials(source="static"), callers=with_keys(), pools=AWS_POOL))
+    none = Config.model_validate(sections(callers=with_keys(), pools=AWS_POOL))
+    about = [[each for each in config_warnings(config, {}) if "credentials" in each] for config in (static, none)]
+    assert about == [
+        [
+            (
+                "aws.credentials.source: GetCredentialsForIdentity gives made-up credentials, which AWS does not take: "
+                "for tests alone"
+            )
+        ],
+        [],
+    ]
+
+
+def test_roles_are_arns_of_roles() -> None:
+    pool = AWS_POOL["eu-west-1:0a1b"] | {"roles": {"authenticated": "arn:aws:iam::1:user/x"}}
+    assert "roles.authenticated" in problems(callers=with_keys(), pools={"eu-west-1:0a1b": pool})
 
 
 def test_an_address_is_taken_once() -> None:

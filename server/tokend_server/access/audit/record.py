@@ -67,6 +67,7 @@ class AuditedResult(NamedTuple):
     expire_time: NumericDate | None = None
     unprocessed_identity_ids: tuple[str, ...] = ()
     result_identity_pool_id: str | None = None
+    role_arn: str | None = None
 
 
 class AuditEntry(NamedTuple):
@@ -95,6 +96,7 @@ class AuditEntry(NamedTuple):
         expire_time: The token's `exp`.
         unprocessed_identity_ids: Those of `identity_ids` that were not deleted.
         result_identity_pool_id: The pool that was made.
+        role_arn: The role of the credentials, which expire at `expire_time`.
         policy: The row of the policy that decided.
         mapping: By what the configuration made the operation of a proxy's request.
         token_source: Where the token came from, of those that are given out again.
@@ -127,6 +129,7 @@ class AuditEntry(NamedTuple):
     expire_time: NumericDate | None = None
     unprocessed_identity_ids: tuple[str, ...] = ()
     result_identity_pool_id: str | None = None
+    role_arn: str | None = None
     policy: str | None = None
     mapping: str | None = None
     token_source: str | None = None
@@ -233,6 +236,7 @@ def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
         "outcome": entry.outcome,
         "keyId": entry.key_id,
         "unprocessedIdentityIds": entry.unprocessed_identity_ids,
+        "roleArn": entry.role_arn,
         "expireTime": None if entry.expire_time is None else f"{_second(entry.expire_time)}Z",
         "policy": entry.policy,
         "mapping": entry.mapping,

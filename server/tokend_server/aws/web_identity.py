@@ -1,0 +1,93 @@
+"""Credentials of roles that AWS STS lets the holders of tokend's tokens assume."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.client import ClientSettings, aws_client
+from tokend_server.aws.fault_rows import Fault
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
+from tokend_server.aws.web_identity_faults import FAULTS, OPERATION, ROWS
+from tokend_server.clock import Clock, Deadline
+from tokend_server.errors import EngineUnavailable, TokendError
+from tokend_server.model import Secret, TemporaryCredentials, WebIdentity
+
+#: The name under which Cognito has a session in CloudTrail, and in the ARN of the assumed role.
+_SESSION_NAME = "CognitoIdentityCredentials"
+
+
+class StsCredentials:
+    """A `CredentialSource` that asks AWS STS, which needs no credentials for it.
+
+    Args:
+        settings: How STS is reached.
+        region: The Region of STS; None for that of each pool.
+        connections: How many connections are kept open to each.
+        clock: The time.
+    """
+
+    def __init__(self, settings: ClientSettings, region: str | None, *, connections: int, clock: Clock) -> None:
+        self._settings = settings
+        self._region = region
+        self._clock = clock
+        self._client: Callable[[str], Any] = cache(lambda name: self._opened(name, connections))
+
+    def credentials(
+        self, web_identity: WebIdentity, role_arn: str, region: str, deadline: Deadline
+    ) -> TemporaryCredentials:
+        answered = self._assumed(self._client(self._region or region), web_identity.token, role_arn, deadline)
+        try:
+            found = answered["Credentials"]
+            return TemporaryCredentials(
+                access_key_id=found["AccessKeyId"],
+                secret_key=Secret(found["SecretAccessKey"]),
+                session_token=Secret(found["SessionToken"]),
+                expire_time=int(found["Expiration"].timestamp()),
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise _error(ROWS.not_service) from None
+
+    def _assumed(self, client: Any, token: Secret, role_arn: str, deadline: Deadline) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's
+        limit = Deadline(
+            self._clock, min(self._clock.monotonic() + self._settings.timeout_seconds, deadline.expires_at)
+        )
+        bound = CURRENT_UPSTREAM_CALL.set(UpstreamCall(OPERATION, limit))
+        try:
+            answered: Mapping[str, Any] = client.assume_role_with_web_identity(
+                RoleArn=role_arn, RoleSessionName=_SESSION_NAME, WebIdentityToken=token.reveal()
+            )
+        except Exception as error:  # noqa: BLE001 - the tables sort what boto3 raises
+            if not limit.remaining():  # whatever went wrong, want of time may have been the cause
+                deadline.check()
+                raise EngineUnavailable("AWS STS did not answer in time.") from None
+            # What has no row is a defect of ours.
+            raise (_error(fault) if (fault := FAULTS.row(error)) else error) from None
+        finally:
+            CURRENT_UPSTREAM_CALL.reset(bound)
+        return answered
+
+    def _opened(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
+        client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
+        Attempts(client, _Retries(), max_attempts=self._settings.max_attempts, clock=self._clock)
+        return client
+
+
+class _Retries:
+    """The `Judge` of the requests: whatever may pass is tried again within its time."""
+
+    def may_pass(self, failure: Exception | str) -> bool:
+        return FAULTS.may_pass(failure)
+
+    def admits_retry(self, call: UpstreamCall) -> bool:
+        del call
+        return True
+
+    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
+        """Takes note of nothing: the operation is measured as a whole."""
+
+
+def _error(fault: Fault) -> TokendError:
+    error: TokendError = fault.error(fault.text or "")
+    error.advice = fault.advice
+    return error

@@ -1,0 +1,63 @@
+"""What AWS STS calls a failure of AssumeRoleWithWebIdentity, and what it is to a device: the tables of `web_identity`.
+
+Source of the codes: the API reference of AssumeRoleWithWebIdentity.
+"""
+
+from tokend_server.aws.fault_rows import Fault, Service, rows_of
+from tokend_server.aws.faults import Faults
+from tokend_server.errors import (
+    EngineMisconfigured,
+    InvalidIdentityPoolConfiguration,
+    InvalidParameter,
+    LoginProviderUnavailable,
+    NotAuthorized,
+    TooManyRequests,
+)
+
+OPERATION = "AssumeRoleWithWebIdentity"
+
+ROWS = rows_of(
+    Service(
+        name="AWS STS",
+        endpoint="aws.credentials.endpoint_url, AWS_ENDPOINT_URL",
+        rights=OPERATION,
+        throttled=Fault(
+            TooManyRequests, "Rate exceeded", "AWS STS throttles this account and region. Lower the rate of calls."
+        ),
+    )
+)
+
+_TEXT = "Invalid identity pool configuration. Check assigned IAM roles for this pool."
+
+
+def _misfit(advice: str) -> Fault:
+    return Fault(InvalidIdentityPoolConfiguration, _TEXT, advice)
+
+
+ANSWERS = {
+    **ROWS.answers,
+    "AccessDenied": _misfit(
+        "The trust policy of the role does not let the token assume it. It needs the IAM identity provider of "
+        "issuer.url as its principal, and conditions on aud and amr that fit; with principal tags, sts:TagSession."
+    ),
+    "InvalidIdentityToken": _misfit(
+        "AWS STS does not take tokens of this issuer. Register issuer.url as an IAM identity provider whose "
+        "audience is the pool's id: `tokend check-config --for aws-sts`."
+    ),
+    "IDPRejectedClaim": _misfit("AWS STS could not verify a claim of the token: `tokend check-config --for aws-sts`."),
+    "ValidationError": _misfit("AWS STS does not take the role's ARN, or the token. Check the pool's roles."),
+    "ExpiredTokenException": Fault(NotAuthorized, "Invalid login token. Token is expired."),
+    "IDPCommunicationError": Fault(
+        LoginProviderUnavailable,
+        "The issuer of the token does not answer AWS STS.",
+        "AWS STS cannot fetch the discovery document or the keys from issuer.url. They have to be public.",
+    ),
+    "PackedPolicyTooLarge": Fault(InvalidParameter, "The principal tags of the token are too large for AWS STS."),
+    "RegionDisabledException": Fault(
+        EngineMisconfigured,
+        "AWS STS is not active in the Region.",
+        "Activate AWS STS in the Region for the account of the role, or set aws.credentials.region.",
+    ),
+}
+
+FAULTS = Faults(ROWS, ANSWERS, ROWS.exceptions, frozenset({OPERATION}))

@@ -1,0 +1,52 @@
+"""GetCredentialsForIdentity: temporary AWS credentials for users' own devices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tokend_server.access.audit.record import AuditedResult
+from tokend_server.aws_json.public import LOGINS, PublicOperations, logins_of, tell
+from tokend_server.aws_json.roles import choose_role, pool_roles, provider_of
+from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
+from tokend_server.aws_json.shapes import Text
+from tokend_server.engine import CredentialSource, IdentityPools
+from tokend_server.model import CognitoOperation
+
+GET_CREDENTIALS = ShapedOperation(
+    CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY,
+    {"IdentityId": IDENTITY_ID, "Logins": LOGINS, "CustomRoleArn": Text(2048, least=20)},
+    frozenset({"IdentityId"}),
+)
+
+
+class CredentialOperations:
+    """Performs it for the current call.
+
+    Args:
+        public: Lets calls of devices through.
+        pools: The pools, with their roles.
+        source: Has credentials for them.
+    """
+
+    def __init__(self, public: PublicOperations, pools: IdentityPools, source: CredentialSource) -> None:
+        self._public = public
+        self._pools = pools
+        self._source = source
+
+    def get_credentials(self, given: Mapping[str, Any]) -> Output:
+        """Does what the current call asks for, by the members of its input, which are yet to be checked."""
+        admitted = self._public.admitted(GET_CREDENTIALS, given)
+        pool, deadline = admitted.identity_pool_id, admitted.deadline
+        web_identity = admitted.engine.web_identity(given["IdentityId"], logins_of(given), deadline)
+        roles = pool_roles(self._pools.describe(pool, deadline).roles, provider_of(web_identity.claims))
+        role_arn = choose_role(roles, web_identity.claims, given.get("CustomRoleArn"))
+        credentials = self._source.credentials(web_identity, role_arn, pool.partition(":")[0], deadline)
+        tell(AuditedResult(web_identity.identity_id, expire_time=credentials.expire_time, role_arn=role_arn))
+        return {
+            "IdentityId": web_identity.identity_id,
+            "Credentials": {
+                "AccessKeyId": credentials.access_key_id,
+                "SecretKey": credentials.secret_key.reveal(),
+                "SessionToken": credentials.session_token.reveal(),
+                "Expiration": credentials.expire_time,
+            },
+        }

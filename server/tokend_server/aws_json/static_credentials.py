@@ -1,0 +1,34 @@
+"""Credentials that no AWS knows, for tests."""
+
+import base64
+import hashlib
+
+from tokend_server.clock import Clock, Deadline
+from tokend_server.model import Secret, TemporaryCredentials, WebIdentity
+
+#: How long they are said to be valid, in seconds, as those of Cognito's enhanced flow are.
+_LIFE = 3600
+
+
+class StaticCredentials:
+    """A `CredentialSource` that makes them up: the same for an identity and a role, at any time.
+
+    Args:
+        clock: The time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def credentials(
+        self, web_identity: WebIdentity, role_arn: str, region: str, deadline: Deadline
+    ) -> TemporaryCredentials:
+        del region
+        deadline.check()
+        digest = hashlib.sha512(f"{web_identity.identity_id} {role_arn}".encode()).digest()
+        return TemporaryCredentials(
+            access_key_id=f"ASIA{base64.b32encode(digest)[:16].decode()}",
+            secret_key=Secret(base64.b64encode(digest[10:40]).decode()),
+            session_token=Secret(base64.b64encode(digest[32:]).decode()),
+            expire_time=int(self._clock.now()) + _LIFE,
+        )

@@ -1,0 +1,227 @@
+"""GetCredentialsForIdentity before a local engine, with credentials that are made up."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest
+
+from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
+from tokend_server.aws_json.public import PublicOperations
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.static_credentials import StaticCredentials
+from tokend_server.clock import Deadline
+from tokend_server.config import Pool
+from tokend_server.engine import CredentialSource
+from tokend_server.engines.configured_pools import ConfiguredPools
+from tokend_server.engines.local.identities import LocalIdentities
+from tokend_server.engines.local.own_tokens import OwnTokens
+from tokend_server.engines.local.public_identities import PublicIdentities
+from tokend_server.engines.public import PublicEngines
+from tokend_server.errors import EngineUnavailable, InvalidIdentityPoolConfiguration
+from tokend_server.model import TemporaryCredentials, WebIdentity
+from tokend_server.rpc.audit_entry import audit_entry
+from tokend_server.rpc.call import current_call
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.layers import Behavior, Method
+
+if TYPE_CHECKING:
+    from tokend_server.access.audit.record import AuditEntry
+
+USERS, GUESTS, BLUE = (f"arn:aws:iam::123456789012:role/{name}" for name in ("users", "guests", "blue"))
+OWN = "cognito-identity.amazonaws.com"
+ROLES = {
+    "authenticated": USERS,
+    "unauthenticated": GUESTS,
+    "rules": [{"claim": "aws:RequestTag/team", "match": "Equals", "value": "blue", "role_arn": BLUE}],
+}
+EVERYBODY = PolicyRow(
+    "devices", ("unsigned:**",), frozenset({"*"}), frozenset({"*"}), timedelta(minutes=15), frozenset()
+)
+
+
+class RememberingSource:
+    """A source of credentials that notes what it is asked, and fails as a test has set it."""
+
+    def __init__(self, source: CredentialSource) -> None:
+        self._source = source
+        self.asked: list[tuple[WebIdentity, str, str]] = []
+        self.failure: Exception | None = None
+
+    def credentials(
+        self, web_identity: WebIdentity, role_arn: str, region: str, deadline: Deadline
+    ) -> TemporaryCredentials:
+        self.asked.append((web_identity, role_arn, region))
+        if self.failure:
+            raise self.failure
+        return self._source.credentials(web_identity, role_arn, region, deadline)
+
+
+class Face:
+    """Cognito's API for devices, as far as credentials go.
+
+    Attributes:
+        local: The local engine.
+        source: Where credentials come from.
+        audited: What the audit log would have of each call.
+    """
+
+    def __init__(self, local: LocalEngineUnderTest, roles: Mapping[str, object] = ROLES) -> None:
+        self.local = local
+        self.source = RememberingSource(StaticCredentials(local.clock))
+        self.audited: list[AuditEntry] = []
+        policy = Policy([EVERYBODY], [POOL])
+        pool = replace(local.pool, allow_unauthenticated_identities=True)
+        own_tokens = OwnTokens(local.signer.key_set, ISSUER, local.clock)
+        engine = PublicIdentities(
+            pool,
+            local.store,
+            local.signer,
+            own_tokens,
+            local.clock,
+            lambda: "1",
+            lambda _caller: pytest.fail("created"),
+        )
+        engines = PublicEngines({POOL: engine}, ())
+        public = PublicOperations(LocalIdentities(local.store, {POOL}), engines.of, policy, local.clock)
+        pools = ConfiguredPools({POOL: Pool.model_validate({"developer_provider_name": DEVELOPER, "roles": roles})})
+        operations = CredentialOperations(public, pools, self.source)
+        self._service = AwsJsonService(
+            DeveloperIdentityService({}, policy, local.clock),
+            [self._naming],
+            local.clock,
+            others=[(GET_CREDENTIALS, operations.get_credentials)],
+        )
+
+    def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
+        def named(request: AwsRequest, context: None) -> object:
+            current_call().caller = "unsigned:192.0.2.1"
+            try:
+                return behavior(request, context)
+            finally:
+                self.audited.append(audit_entry(current_call(), NOW))
+
+        return named
+
+    def call(self, **members: object) -> dict[str, Any]:
+        """The output, or code and text of the error."""
+        target = "AWSCognitoIdentityService.GetCredentialsForIdentity"
+        values = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
+        request = AwsRequest("POST", "/", (), values, json.dumps(members).encode())
+        answered: dict[str, Any] = json.loads(self._service.answer(request).body)
+        return answered
+
+    def own(self, user: str, **options: Any) -> tuple[str, dict[str, str]]:  # noqa: ANN401
+        """The identity of a developer user, and the login that its backend has got for it."""
+        issued = self.local.issue(user, **options)
+        return issued.identity_id, {OWN: issued.token.reveal()}
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
+    under_test = LocalEngineUnderTest(tmp_path)
+    yield under_test
+    under_test.close()
+
+
+@pytest.fixture
+def face(local: LocalEngineUnderTest) -> Face:
+    return Face(local)
+
+
+def test_the_token_of_a_backend_is_worth_the_role_of_users(face: Face) -> None:
+    user, logins = face.own("alice")
+    answered = face.call(IdentityId=user, Logins=logins)
+    assert answered["IdentityId"] == user
+    credentials = answered["Credentials"]
+    assert credentials.keys() == {"AccessKeyId", "SecretKey", "SessionToken", "Expiration"}
+    assert credentials["AccessKeyId"].startswith("ASIA")
+    assert (len(credentials["AccessKeyId"]), len(credentials["SecretKey"])) == (20, 40)
+    assert credentials["Expiration"] == NOW + 3600
+    ((web_identity, role_arn, region),) = face.source.asked
+    assert (web_identity.token.reveal(), role_arn, region) == (logins[OWN], USERS, "eu-west-1")
+
+
+def test_a_guest_gets_the_role_of_guests_for_a_token_that_says_so(face: Face) -> None:
+    guest = face.local.guest()
+    assert face.call(IdentityId=guest)["Credentials"]
+    ((web_identity, role_arn, _region),) = face.source.asked
+    assert (role_arn, web_identity.claims["amr"], web_identity.claims["sub"]) == (GUESTS, ["unauthenticated"], guest)
+
+
+def test_a_rule_gives_another_role(face: Face) -> None:
+    user, logins = face.own("alice", principal_tags={"team": "blue"})
+    assert face.call(IdentityId=user, Logins=logins)["Credentials"]
+    assert face.call(IdentityId=user, Logins=logins, CustomRoleArn=BLUE)["Credentials"]
+    refused = face.call(IdentityId=user, Logins=logins, CustomRoleArn=USERS)
+    assert refused["__type"] == "NotAuthorizedException"
+    assert [role_arn for _, role_arn, _ in face.source.asked] == [BLUE, BLUE]
+
+
+def test_a_pool_without_roles_says_what_cognito_says(local: LocalEngineUnderTest) -> None:
+    face = Face(local, {})
+    user, logins = face.own("alice")
+    assert face.call(IdentityId=user, Logins=logins) == {
+        "__type": "InvalidIdentityPoolConfigurationException",
+        "message": "Invalid identity pool configuration. Check assigned IAM roles for this pool.",
+    }
+    assert face.source.asked == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (InvalidIdentityPoolConfiguration("x"), "InvalidIdentityPoolConfigurationException"),
+        (EngineUnavailable("x"), "InternalErrorException"),
+    ],
+)
+def test_what_sts_refuses_is_told(face: Face, failure: Exception, code: str) -> None:
+    face.source.failure = failure
+    user, logins = face.own("alice")
+    assert face.call(IdentityId=user, Logins=logins)["__type"] == code
+
+
+def test_without_a_login_that_is_good_there_are_none(face: Face) -> None:
+    user, logins = face.own("alice")
+    other, _ = face.own("bob")
+    assert face.call(IdentityId=user)["message"] == f"Access to Identity '{user}' is forbidden."
+    assert face.call(IdentityId=other, Logins=logins)["message"].startswith("Logins don't match.")
+    assert (
+        face.call(IdentityId=user, Logins={DEVELOPER: "alice"})["message"] == "Please provide a valid public provider"
+    )
+    assert face.local.store.delete(user)
+    assert face.call(IdentityId=user, Logins=logins)["__type"] == "ResourceNotFoundException"
+    assert face.source.asked == []
+
+
+def test_the_role_is_in_the_audit_log_and_no_secret(face: Face) -> None:
+    user, logins = face.own("alice")
+    credentials = face.call(IdentityId=user, Logins=logins)["Credentials"]
+    (entry,) = face.audited
+    assert (entry.role_arn, entry.expire_time, entry.result_identity_id) == (USERS, NOW + 3600, user)
+    assert (entry.identity_pool_id, entry.provider_names) == (POOL, (OWN,))
+    for secret in (credentials["SecretKey"], credentials["SessionToken"], logins[OWN]):
+        assert secret not in repr(entry)
+        assert secret not in repr(face.source.asked)
+
+
+def test_made_up_credentials_are_an_identitys_and_a_roles_own(face: Face) -> None:
+    keys = [
+        face.call(IdentityId=user, Logins=logins)["Credentials"]["AccessKeyId"]
+        for user, logins in (face.own("alice"), face.own("alice"), face.own("bob"))
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_role_arn_is_held_to_awss_limits(face: Face) -> None:
+    refused = face.call(IdentityId="eu-west-1:1", CustomRoleArn="arn:short")
+    assert refused["message"] == (
+        "1 validation error detected: Value 'arn:short' at 'customRoleArn' failed to satisfy constraint: "
+        "Member must have length greater than or equal to 20"
+    )

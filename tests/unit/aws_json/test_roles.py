@@ -1,0 +1,123 @@
+"""Which role a token's holder gets: rules in order, the pool's own roles, and what is asked for among them."""
+
+from typing import Any
+
+import pytest
+
+from tokend_server.aws_json.roles import Match, PoolRoles, RoleRule, choose_role, pool_roles, provider_of
+from tokend_server.errors import InvalidIdentityPoolConfiguration, NotAuthorized
+
+USERS, GUESTS, BLUE, RED = (f"arn:aws:iam::123456789012:role/{name}" for name in ("users", "guests", "blue", "red"))
+GUEST = {"sub": "eu-west-1:1", "amr": ["unauthenticated"]}
+USER = {"sub": "eu-west-1:2", "amr": ["authenticated", "login.example.test", "login.example.test:p:alice"]}
+TEAM = "aws:RequestTag/team"
+
+
+def of_team(name: str) -> dict[str, Any]:
+    return {**USER, "https://aws.amazon.com/tags": {"principal_tags": {"team": [name]}}}
+
+
+def rule(match: Match, value: str, claim: str = TEAM, role_arn: str = BLUE) -> RoleRule:
+    return RoleRule(claim, match, value, role_arn)
+
+
+def test_guests_and_users_have_a_role_each() -> None:
+    roles = PoolRoles(USERS, GUESTS)
+    assert (choose_role(roles, USER, None), choose_role(roles, GUEST, None)) == (USERS, GUESTS)
+
+
+@pytest.mark.parametrize(("roles", "claims"), [(PoolRoles(USERS), GUEST), (PoolRoles(None, GUESTS), USER)])
+def test_who_has_no_role_is_told_to_look_at_the_pool(roles: PoolRoles, claims: dict[str, Any]) -> None:
+    with pytest.raises(InvalidIdentityPoolConfiguration, match="Check assigned IAM roles for this pool"):
+        choose_role(roles, claims, None)
+
+
+@pytest.mark.parametrize(
+    ("match", "value", "teams"),
+    [
+        (Match.EQUALS, "blue", {"blue"}),
+        (Match.CONTAINS, "lu", {"blue", "plum-lu"}),
+        (Match.STARTS_WITH, "bl", {"blue", "black"}),
+        (Match.NOT_EQUAL, "blue", {"black", "plum-lu"}),
+    ],
+)
+def test_a_rule_compares_a_tag(match: Match, value: str, teams: set[str]) -> None:
+    roles = PoolRoles(USERS, GUESTS, [rule(match, value)])
+    chosen = {team for team in ("blue", "black", "plum-lu") if choose_role(roles, of_team(team), None) == BLUE}
+    assert chosen == teams
+    assert choose_role(roles, USER, None) == USERS  # who has no such tag
+
+
+def test_the_first_rule_that_fits_gives_the_role() -> None:
+    rules = [
+        rule(Match.EQUALS, "red", role_arn=RED),
+        rule(Match.CONTAINS, "e"),
+        rule(Match.CONTAINS, "r", role_arn=RED),
+    ]
+    assert choose_role(PoolRoles(USERS, rules=rules), of_team("blue"), None) == BLUE
+    assert choose_role(PoolRoles(USERS, rules=rules), of_team("red"), None) == RED
+
+
+@pytest.mark.parametrize(
+    ("claim", "match", "value", "fits"),
+    [
+        ("sub", Match.EQUALS, "eu-west-1:2", True),
+        ("amr", Match.EQUALS, "login.example.test", True),
+        ("amr", Match.NOT_EQUAL, "login.example.test", False),
+        ("amr", Match.NOT_EQUAL, "other.example.test", True),
+        ("exp", Match.CONTAINS, "1", False),
+        ("none", Match.NOT_EQUAL, "x", False),
+    ],
+)
+def test_a_rule_compares_claims(claim: str, match: Match, value: str, fits: bool) -> None:  # noqa: FBT001
+    assert rule(match, value, claim).fits({**USER, "exp": 1}) is fits
+
+
+def test_whom_no_rule_fits_is_denied_if_that_is_said() -> None:
+    roles = PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)
+    text = "The ambiguous role mapping rules for: login.example.test denied this request."
+    with pytest.raises(NotAuthorized, match=text):
+        choose_role(roles, USER, None)
+    assert choose_role(roles, of_team("blue"), None) == BLUE
+    assert choose_role(roles, GUEST, None) == GUESTS
+
+
+def test_one_of_several_roles_may_be_asked_for_and_no_other() -> None:
+    rules = [rule(Match.CONTAINS, "e"), rule(Match.STARTS_WITH, "b", role_arn=RED)]
+    roles = PoolRoles(USERS, GUESTS, rules)
+    assert choose_role(roles, of_team("blue"), RED) == RED
+    for claims, asked in ((of_team("red"), RED), (of_team("blue"), USERS), (USER, GUESTS), (GUEST, USERS)):
+        with pytest.raises(NotAuthorized):
+            choose_role(roles, claims, asked)
+    assert choose_role(roles, USER, USERS) == USERS
+
+
+RULES = {"Rules": [{"Claim": TEAM, "MatchType": "Equals", "Value": "blue", "RoleARN": BLUE}]}
+GIVEN = {
+    "Roles": {"authenticated": USERS, "unauthenticated": GUESTS},
+    "RoleMappings": {
+        "login.example.test": {"Type": "Rules", "AmbiguousRoleResolution": "Deny", "RulesConfiguration": RULES},
+        "cognito-idp.eu-west-1.amazonaws.com/p:client": {"Type": "Token", "AmbiguousRoleResolution": "Deny"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        ("login.example.test", PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)),
+        ("cognito-idp.eu-west-1.amazonaws.com/p", PoolRoles(USERS, GUESTS, [], denies=True)),
+        ("accounts.google.com", PoolRoles(USERS, GUESTS, [])),
+        ("", PoolRoles(USERS, GUESTS, [])),
+    ],
+)
+def test_roles_are_those_that_the_pool_has_for_the_provider(provider: str, expected: PoolRoles) -> None:
+    assert pool_roles(GIVEN, provider) == expected
+
+
+def test_a_pool_may_have_no_roles() -> None:
+    assert pool_roles({}, "login.example.test") == PoolRoles(None, None, [])
+
+
+def test_the_first_method_after_authenticated_is_the_provider() -> None:
+    assert (provider_of(USER), provider_of(GUEST)) == ("login.example.test", "")
