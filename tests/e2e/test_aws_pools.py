@@ -26,6 +26,8 @@ FACE = """
 listen = "127.0.0.1:0"
 manage_pools = true
 account_id = "{account}"
+[aws.credentials]
+source = "static"
 [callers]
 aws_key_file = "{directory}/aws.key"
 [callers.aws_keys]
@@ -260,12 +262,16 @@ def test_a_pool_that_was_made_may_have_guests(
     device = boto3.client("cognito-identity", REGION, endpoint_url=servers[1].aws, config=unsigned)
     guest = device.get_id(IdentityPoolId=pool)["IdentityId"]
     token = device.get_open_id_token(IdentityId=guest)["Token"]
+    with pytest.raises(device.exceptions.InvalidIdentityPoolConfigurationException):
+        device.get_credentials_for_identity(IdentityId=guest)
     claims = jwt.decode(token, options={"verify_signature": False})
     assert (claims["sub"], claims["aud"], claims["amr"]) == (guest, pool, ["unauthenticated"])
     assert one.describe_identity(IdentityId=guest)["IdentityId"] == guest
     assert [each["IdentityId"] for each in one.list_identities(IdentityPoolId=pool, MaxResults=9)["Identities"]] == [
         guest
     ]
+    one.set_identity_pool_roles(IdentityPoolId=pool, Roles={"unauthenticated": ROLE})
+    assert device.get_credentials_for_identity(IdentityId=guest)["Credentials"]["SecretKey"]
     one.delete_identity_pool(IdentityPoolId=pool)
     with pytest.raises(one.exceptions.ResourceNotFoundException):
         one.describe_identity(IdentityId=guest)
