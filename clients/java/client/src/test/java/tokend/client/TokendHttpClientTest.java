@@ -32,9 +32,7 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
-@Timeout(60)
 class TokendHttpClientTest {
   private final FakeCalls calls = new FakeCalls();
   private final CachedTokenSource source =

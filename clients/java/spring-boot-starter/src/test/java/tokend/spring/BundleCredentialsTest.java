@@ -18,7 +18,6 @@ import java.time.Duration;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.springframework.boot.ssl.DefaultSslBundleRegistry;
 import org.springframework.boot.ssl.SslBundle;
@@ -28,7 +27,6 @@ import tokend.client.LookupRequest;
 import tokend.client.TokendException;
 
 /** A server that demands a certificate; what it answers is not the matter, so it knows no operation. */
-@Timeout(60)
 class BundleCredentialsTest {
   private static final String PASSWORD = "changeit";
 
