@@ -1,7 +1,7 @@
 """The nouns of the service: plain values that know neither a transport nor a store."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -169,18 +169,19 @@ class RegisteredIdentity(NamedTuple):
     outcome: IdentityOutcome
 
 
-class WebIdentity(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WebIdentity:
     """What a user's device is, as AWS STS may be told.
 
     Attributes:
         identity_id: REGION:GUID.
         token: A token for it of this service.
-        claims: The claims of the token.
+        claims: The claims of the token, which name its user.
     """
 
     identity_id: str
     token: Secret
-    claims: Mapping[str, Any]
+    claims: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

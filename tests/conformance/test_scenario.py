@@ -24,6 +24,17 @@ NEEDS_PUBLIC_LOGIN = {
     Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER,
 }
 
+#: Those of users' devices, whose operations are not the contract's.
+OF_DEVICES = {
+    Situation.GUESTS_NOT_ALLOWED,
+    Situation.IDENTITY_NEEDS_LOGINS,
+    Situation.LOGINS_OF_NO_USE,
+    Situation.CLASSIC_FLOW_NOT_ENABLED,
+    Situation.PROVIDER_NOT_PUBLIC,
+    Situation.NO_PROVIDERS_CONFIGURED,
+    Situation.OWN_TOKEN_WITH_OTHER_LOGINS,
+}
+
 STEPS = load()
 
 
@@ -84,7 +95,9 @@ def test_certainty_is_that_of_the_policy_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "situation", [each for each in Situation if each not in NEEDS_PUBLIC_LOGIN], ids=lambda situation: situation.name
+    "situation",
+    [each for each in Situation if each not in NEEDS_PUBLIC_LOGIN | OF_DEVICES],
+    ids=lambda situation: situation.name,
 )
 def test_every_situation_without_public_logins_has_a_step(situation: Situation) -> None:
     assert steps_with(situation=situation.name)

@@ -166,4 +166,4 @@ def test_ids_are_in_the_order_of_their_bytes_whatever_that_of_the_database(
         schema,
     )
     assert {collation for *_, collation in columns} == {"C"}
-    assert len(columns) == 4
+    assert len(columns) == 5

@@ -43,6 +43,7 @@ VERDICTS: Mapping[type[TokendError], Verdict] = MappingProxyType(
         errors.AuditUnavailable: Verdict.FAILED,
         errors.EngineCredentialsRejected: Verdict.FAILED,
         errors.EngineMisconfigured: Verdict.FAILED,
+        errors.InvalidIdentityPoolConfiguration: Verdict.FAILED,
         errors.CallerUnauthenticated: Verdict.DENIED,
         errors.CallerNotAllowed: Verdict.DENIED,
         errors.UnsupportedByEngine: Verdict.DENIED,

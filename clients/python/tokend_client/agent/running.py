@@ -20,12 +20,12 @@ from tokend_client.telemetry import client_version
 _LOG = logging.getLogger("tokend_client.agent")
 
 
-#: Reads the configuration anew.
+#: Reads the configuration again.
 Read: TypeAlias = Callable[[], AgentSettings]
 
 
 def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
-    """Keeps the files fresh until the process is asked to end, by a configuration that SIGHUP has it read anew.
+    """Keeps the files fresh until the process is asked to end, by a configuration that it reads again at SIGHUP.
 
     Raises:
         ConnectionProblem: There can be no connection to tokend.

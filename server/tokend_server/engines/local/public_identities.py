@@ -193,7 +193,7 @@ class PublicIdentities:
     ) -> tuple[IssuedToken, Mapping[str, Any]]:
         deadline.check()
         issued_at, shown = self._today(), proved.token[1] if proved.token else {}
-        # A token that one of this service's has made lives no longer than that one: else it could be had for ever.
+        # A token that was had for one of this service's ends with that one: else it could be renewed without end.
         expire_time = min(issued_at + _SECONDS, int(shown.get("exp", _LAST)))
         methods = shown.get("amr") or public_methods(self._pool, proved.logins)
         claims = token_claims(self._pool, registered.identity_id, methods, shown.get(TAGS), (issued_at, expire_time))
