@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from tokend_server.access.build import AccessControl, build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config
-from tokend_server.engine import CredentialSource, Identities, IdentityPools, PoolManagement, PublicEngine
-from tokend_server.engines.build import build_engines
+from tokend_server.engine import CredentialSource
+from tokend_server.engines.build import Engines, build_engines
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.build import Mesh
 from tokend_server.mesh.sds_build import build_sds
@@ -156,10 +156,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         aws_face = _aws_face(
             config,
             developer_identity,
-            engines.identities,
-            engines.pools,
-            engines.pool_management,
-            engines.public.of,
+            engines,
             mesh.forget,
             access,
             metrics,
@@ -256,10 +253,7 @@ def needing_threads() -> Iterator[None]:
 def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     config: Config,
     operations: DeveloperIdentityService,
-    identities: Identities,
-    pools: IdentityPools,
-    management: PoolManagement | None,
-    public_engine_of: Callable[[str], PublicEngine],
+    engines: Engines,
     on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
@@ -276,10 +270,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     face = build_aws_face(
         config,
         operations,
-        identities,
-        pools,
-        management,
-        public_engine_of,
+        engines,
         source,
         on_change,
         access,

@@ -20,7 +20,7 @@ from tests.support.sts import ROLE, independent_sts
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
-OTHER_ROLE = "arn:aws:iam::123456789012:role/nobody-may"
+OTHER_ROLE = "arn:aws:iam::123456789012:role/not-allowed"
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ import grpc
 from tests.bench import stream_floor
 from tests.bench.machine import describe
 from tests.bench.processes import Cores, accepts_connections, cpu_seconds, running, wait_until
+from tests.bench.serve_secrets import serving_secrets
 from tests.support.ports import free_port
 
 from tokend_server.mesh.protos import EnvoyProtos
@@ -34,28 +35,6 @@ QUIET_SECONDS = 5.0
 
 #: Streams that are opened at once.
 OPENING = 50
-
-_POOL = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
-
-_CONFIG = """
-[grpc]
-listen = ["127.0.0.1:0"]
-[issuer]
-listen = "127.0.0.1:0"
-[ops]
-listen = "127.0.0.1:{ops}"
-[store]
-url = "sqlite:///{directory}/tokend.db"
-[sds]
-listen = ["127.0.0.1:{port}"]
-max_streams = {streams}
-max_connections = {streams}
-[sds.tokens.token]
-identity_pool_id = "{pool}"
-user = "user"
-[pools."{pool}"]
-developer_provider_name = "login.example.internal"
-"""
 
 MESSAGE = bytes(300)
 PATH = f"/{stream_floor.SERVICE}/{stream_floor.METHOD}"
@@ -173,13 +152,9 @@ async def measure(target: Target, streams: int) -> Sample:
 @contextmanager
 def tokend(directory: Path, cores: Cores, streams: int) -> Iterator[Target]:
     """tokend with a secret, whose streams subscribe once more when they are asked to speak again."""
-    port, ops = free_port(), free_port()
-    config = directory / "tokend.toml"
-    config.write_text(_CONFIG.format(port=port, ops=ops, directory=directory, pool=_POOL, streams=streams))
-    log = directory / "tokend.log"
-    with running([sys.executable, "-m", "tokend_server", "serve", "--config", str(config)], cores, log) as process:
-        wait_until(lambda: accepts_connections(port), process, log)
-        yield Target(process.pid, f"127.0.0.1:{port}", f"/{SERVICE}/DeltaSecrets", _subscription("token"))
+    listener = f"max_streams = {streams}\nmax_connections = {streams}"
+    with serving_secrets(directory, cores, listener=listener, secret='user = "user"', rest="") as (pid, address):
+        yield Target(pid, address, f"/{SERVICE}/DeltaSecrets", _subscription("token"))
 
 
 def _subscription(name: str) -> bytes:

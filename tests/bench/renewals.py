@@ -8,11 +8,10 @@ a renewal, how the renewals are spread, and how long before the `refresh_time` o
 import argparse
 import asyncio
 import secrets
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +21,9 @@ from tempfile import TemporaryDirectory
 import grpc
 import jwt
 from tests.bench.machine import describe
-from tests.bench.processes import Cores, accepts_connections, cpu_seconds, running, wait_until
+from tests.bench.processes import Cores, cpu_seconds
+from tests.bench.serve_secrets import serving_secrets
 from tests.mesh.secret_streams import DELTA_RESPONSE, OPTIONS, delta, secrets_of
-from tests.support.ports import free_port
 
 from tokend_server.callers.keys import digest, new_key
 from tokend_server.mesh.sds_messages import SERVICE
@@ -34,35 +33,6 @@ TOKEN = "token"
 
 #: Streams that are opened at once.
 OPENING = 50
-
-_POOL = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
-
-_CONFIG = """
-[grpc]
-listen = ["127.0.0.1:0"]
-[issuer]
-listen = "127.0.0.1:0"
-[ops]
-listen = "127.0.0.1:{ops}"
-[store]
-url = "sqlite:///{directory}/tokend.db"
-[sds]
-listen = ["127.0.0.1:{port}"]
-identify_by = ["bearer_key"]
-max_streams = {streams}
-max_connections = {connections}
-[sds.tokens.token]
-identity_pool_id = "{pool}"
-token_duration_seconds = {life}
-[policy.everyone]
-callers = ["**"]
-pools = ["*"]
-operations = ["*"]
-[pools."{pool}"]
-developer_provider_name = "login.example.internal"
-signing_algorithm = "{algorithm}"
-[callers.keys]
-"""
 
 HEAD = (
     "| tokens | algorithm | life, s | CPU to open, ms each | CPU to renew, ms each | renewed within, s | "
@@ -155,26 +125,24 @@ async def measure(case: Case, pid: int, address: str, keys: Sequence[Secret]) ->
     return f"| {' | '.join(cells)} |"
 
 
-@contextmanager
-def tokend(case: Case, directory: Path, keys: Sequence[Secret]) -> Iterator[tuple[int, str]]:
+def tokend(case: Case, directory: Path, keys: Sequence[Secret]) -> AbstractContextManager[tuple[int, str]]:
     """A server that knows the keys, and its address."""
-    port = free_port()
-    text = _CONFIG.format(
-        port=port,
-        ops=free_port(),
-        directory=directory,
-        pool=_POOL,
-        streams=case.tokens,
-        connections=max(100, case.tokens),
-        life=case.life,
-        algorithm=case.algorithm,
-    )
-    config, log = directory / "tokend.toml", directory / "tokend.log"
-    config.write_text(text + "".join(f'c{at} = ["{digest(key)}"]\n' for at, key in enumerate(keys)))
-    command = [sys.executable, "-m", "tokend_server", "serve", "--config", str(config)]
-    with running(command, Cores.available(), log) as process:
-        wait_until(lambda: accepts_connections(port), process, log, seconds=120)
-        yield process.pid, f"127.0.0.1:{port}"
+    listener = f"""
+identify_by = ["bearer_key"]
+max_streams = {case.tokens}
+max_connections = {max(100, case.tokens)}
+"""
+    rest = f"""
+signing_algorithm = "{case.algorithm}"
+[policy.everyone]
+callers = ["**"]
+pools = ["*"]
+operations = ["*"]
+[callers.keys]
+"""
+    rest += "".join(f'c{at} = ["{digest(key)}"]\n' for at, key in enumerate(keys))
+    secret = f"token_duration_seconds = {case.life}"
+    return serving_secrets(directory, Cores.available(), listener=listener, secret=secret, rest=rest)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from tests.fakes.clock import FakeClock
 from tests.mesh.listeners import TOKEN, Certificates, configuration, metric, serving
 from tests.mesh.secret_streams import TIMEOUT, Stream, connection, delta, secrets_of
 from tests.support.grpc_service import failure
+from tests.support.ports import can_connect
 from tests.support.raw_http2 import call
 
 from tokend_server.mesh.sds_messages import SERVICE
@@ -43,7 +44,7 @@ def test_a_host_that_floods_with_metadata_is_barred(tmp_path: Path) -> None:
         address = service.sds_addresses[0]
         assert call(address, f"/{SERVICE}/FetchSecrets", b"", MANY_FIELDS).reset
         assert metric(service, "tokend_connections_ended_total") == 1
-        while _can_connect(address):
+        while can_connect(address):
             pass  # another thread gives no event to await
         clock.advance(BAR)
         with connection(address) as channel, Stream(channel, "DeltaSecrets") as stream:
@@ -60,12 +61,3 @@ def test_a_method_that_does_not_exist_is_counted(tmp_path: Path) -> None:
 def _connect(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     return socket.create_connection((host, int(port)), TIMEOUT)
-
-
-def _can_connect(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 0.2).close()
-    except TimeoutError:
-        return False
-    return True

@@ -15,6 +15,7 @@ from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
 from tests.support.grpc_service import PATIENCE, GrpcService, grpc_service
 from tests.support.health import NOT_SERVING, SERVING, check_health
+from tests.support.ports import can_connect
 
 from tokend_server.callers import keys
 from tokend_server.rpc import probe
@@ -206,19 +207,10 @@ def test_whoever_has_the_loopback_address_barred_takes_no_server_away() -> None:
     clock = FakeClock()
     with grpc_service() as service, probing(service, clock) as prober:
         service.server._guard._bar(LOOPBACK, 3600)  # noqa: SLF001 - as a flood of a local user's calls does
-        until(lambda: not _can_connect(service.address))
+        until(lambda: not can_connect(service.address))
         for _ in range(3):
             passes_again(prober, clock)
-        assert not _can_connect(service.address)
-
-
-def _can_connect(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 0.2).close()
-    except TimeoutError:
-        return False
-    return True
+        assert not can_connect(service.address)
 
 
 @pytest.mark.parametrize("has_tls", [False, True])

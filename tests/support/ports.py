@@ -22,3 +22,13 @@ def free_ports(count: int) -> list[int]:
             if port not in found and probe.connect_ex(("127.0.0.1", port)):
                 found.append(port)
     return found
+
+
+def can_connect(address: str) -> bool:
+    """Whether a listener takes connections: one that bars this host leaves them without an answer."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 0.2).close()
+    except TimeoutError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tokend_server.aws.botocore_internals import take_over_retries
+from tokend_server.aws.faults import Faults
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock
 
@@ -22,6 +23,23 @@ class Judge(Protocol):
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
         """Takes note of a request: how long it took, and what it met; an empty text for nothing."""
         ...
+
+
+class RetryingWhatMayPass:
+    """The `Judge` of requests of which nothing is counted: whatever may pass is tried again within its time.
+
+    Args:
+        faults: Tells what may pass.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.may_pass = faults.may_pass
+
+    def admits_retry(self, _call: UpstreamCall) -> bool:
+        return True
+
+    def observe(self, _call: UpstreamCall, _seconds: float, _failure: Exception | str) -> None:
+        """Notes nothing: what makes the call measures it as a whole."""
 
 
 class Attempts:

@@ -19,6 +19,12 @@ class Fault(NamedTuple):
     text: str | None = None
     advice: str = ""
 
+    def to_error(self) -> TokendError:
+        """The error, of a row that has its text, with what an operator should do."""
+        error = self.error(self.text or "")
+        error.advice = self.advice
+        return error
+
 
 class Service(NamedTuple):
     """A service of AWS, as its rows speak of it.

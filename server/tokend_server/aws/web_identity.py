@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.attempts import Attempts, RetryingWhatMayPass
 from tokend_server.aws.client import ClientSettings, aws_client
-from tokend_server.aws.fault_rows import Fault
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.aws.web_identity_faults import FAULTS, OPERATION, ROWS
 from tokend_server.clock import Clock, Deadline
-from tokend_server.errors import EngineUnavailable, TokendError
+from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret, TemporaryCredentials, WebIdentity
 
 #: The name under which Cognito has a session in CloudTrail, and in the ARN of the assumed role.
@@ -46,7 +45,7 @@ class StsCredentials:
                 expire_time=int(found["Expiration"].timestamp()),
             )
         except (KeyError, TypeError, AttributeError):
-            raise _error(ROWS.not_service) from None
+            raise ROWS.not_service.to_error() from None
 
     def _assumed(self, client: Any, token: Secret, role_arn: str, deadline: Deadline) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's
         limit = Deadline(
@@ -62,32 +61,12 @@ class StsCredentials:
                 deadline.check()
                 raise EngineUnavailable("AWS STS did not answer in time.") from None
             # What has no row is a defect of ours.
-            raise (_error(fault) if (fault := FAULTS.row(error)) else error) from None
+            raise (fault.to_error() if (fault := FAULTS.row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(bound)
         return answered
 
     def _opened(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
         client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
-        Attempts(client, _Retries(), max_attempts=self._settings.max_attempts, clock=self._clock)
+        Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
         return client
-
-
-class _Retries:
-    """The `Judge` of the requests: whatever may pass is tried again within its time."""
-
-    def may_pass(self, failure: Exception | str) -> bool:
-        return FAULTS.may_pass(failure)
-
-    def admits_retry(self, call: UpstreamCall) -> bool:
-        del call
-        return True
-
-    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
-        """Takes note of nothing: the operation is measured as a whole."""
-
-
-def _error(fault: Fault) -> TokendError:
-    error: TokendError = fault.error(fault.text or "")
-    error.advice = fault.advice
-    return error

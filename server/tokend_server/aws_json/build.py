@@ -5,16 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.operations import OPERATIONS
 from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS, ManagementOperations
-from tokend_server.aws_json.pools import POOL_OPERATIONS, Admission, PoolOperations
+from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
 from tokend_server.aws_json.probe import ListenerProbe
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
@@ -55,6 +57,22 @@ SERVED: Mapping[str, ShapedOperation] = {
 KNOWN = (*OPERATIONS, *CognitoOperation)
 
 
+class IdentityEngines(Protocol):
+    """The engines, as far as the operations ask them that the contract does not have: parts of `Engines`."""
+
+    @property
+    def identities(self) -> Identities: ...
+
+    @property
+    def pools(self) -> IdentityPools: ...
+
+    @property
+    def pool_management(self) -> PoolManagement | None: ...
+
+    @property
+    def public_engine(self) -> Callable[[str], PublicEngine]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class AwsFace:
     """The listener of Cognito's own API.
@@ -92,10 +110,7 @@ class AwsFace:
 def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     config: Config,
     operations: DeveloperIdentityService,
-    identities: Identities,
-    pools: IdentityPools,
-    management: PoolManagement | None,
-    public_engine_of: Callable[[str], PublicEngine],
+    engines: IdentityEngines,
     credential_source: CredentialSource | None,
     on_change: Callable[[str], object],
     access: AccessControl,
@@ -118,17 +133,17 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
         limiting(access.limits),
     ]
-    public = PublicOperations(identities, public_engine_of, access.policy, clock)
     admission = Admission(access.policy, clock)
+    public = PublicOperations(engines.identities, engines.public_engine, admission)
     by_name = {
-        **IdentityOperations(identities, access.policy, clock, on_change).by_name,
-        **PoolOperations(pools, admission).by_name,
+        **IdentityOperations(engines.identities, admission, on_change).by_name,
+        **PoolOperations(engines.pools, admission).by_name,
         **public.by_name,
     }
-    if management:
-        by_name |= ManagementOperations(management, admission, on_change).by_name
+    if engines.pool_management:
+        by_name |= ManagementOperations(engines.pool_management, admission, on_change).by_name
     if credential_source:
-        credentials = CredentialOperations(public, pools, credential_source)
+        credentials = CredentialOperations(public, engines.pools, credential_source)
         by_name[GET_CREDENTIALS.name] = credentials.get_credentials
     service = AwsJsonService(
         operations,

@@ -5,15 +5,14 @@ from types import MappingProxyType
 from typing import Any
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
-from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Flag, Integer, TextList
-from tokend_server.clock import Clock, Deadline
+from tokend_server.clock import Deadline
 from tokend_server.engine import Identities
-from tokend_server.errors import CallerNotAllowed, ResourceNotFound, TokendError
+from tokend_server.errors import TokendError
 from tokend_server.failures import log_failure
 from tokend_server.model import CognitoOperation, Identity, ListRequest
-from tokend_server.rpc.admission import check_allowed_somewhere, row_that_allows
 from tokend_server.rpc.call import current_call
 
 _LIST = ShapedOperation(
@@ -42,17 +41,13 @@ class IdentityOperations:
 
     Args:
         identities: The identities.
-        policy: Who may do what.
-        clock: What deadlines are measured with.
+        admission: Asks policy and limits.
         on_change: Called with a pool whose identities may have become fewer.
     """
 
-    def __init__(
-        self, identities: Identities, policy: Policy, clock: Clock, on_change: Callable[[str], object]
-    ) -> None:
+    def __init__(self, identities: Identities, admission: Admission, on_change: Callable[[str], object]) -> None:
         self._identities = identities
-        self._policy = policy
-        self._clock = clock
+        self._admission = admission
         self._on_change = on_change
         self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
             _LIST.name: self._list,
@@ -61,36 +56,26 @@ class IdentityOperations:
         }
 
     def _list(self, given: Mapping[str, Any]) -> Output:
-        call, pool = current_call(), given.get("IdentityPoolId", "")
-        call.audited = AuditedRequest(pool), AuditedResult()
-        row_that_allows(self._policy, call, pool)
-        _LIST.check(given)
+        pool = given.get("IdentityPoolId", "")
+        deadline = self._admission.admit(_LIST, given, AuditedRequest(pool))
         request = ListRequest(pool, given["MaxResults"], given.get("NextToken"), given.get("HideDisabled", False))
-        page = self._identities.list(request, self._deadline())
+        page = self._identities.list(request, deadline)
         output = {"IdentityPoolId": pool, "Identities": [described(each) for each in page.identities]}
         return output | {"NextToken": page.next_token} if page.next_token else output
 
     def _describe(self, given: Mapping[str, Any]) -> Output:
-        call, identity_id = current_call(), given.get("IdentityId", "")
-        call.audited = AuditedRequest(identity_id=identity_id), AuditedResult()
-        check_allowed_somewhere(self._policy, call)
-        _DESCRIBE.check(given)
-        identity = self._identities.find(identity_id, self._deadline())
-        # An identity of a pool that is not the caller's looks like none at all.
-        if identity is None or not self._is_allowed(identity):
-            raise ResourceNotFound.identity(identity_id)
-        call.audited = AuditedRequest(identity.identity_pool_id, identity_id), AuditedResult(identity_id)
+        identity_id = given.get("IdentityId", "")
+        deadline = self._admission.admit_somewhere(_DESCRIBE, given, AuditedRequest(identity_id=identity_id))
+        identity = self._admission.find(self._identities, identity_id, deadline)
+        current_call().audited = AuditedRequest(identity.identity_pool_id, identity_id), AuditedResult(identity_id)
         return described(identity)
 
     def _delete(self, given: Mapping[str, Any]) -> Output:
-        call = current_call()
         identity_ids = tuple(dict.fromkeys(given.get("IdentityIdsToDelete", ())))
-        call.audited = AuditedRequest(identity_ids=identity_ids), AuditedResult()
-        check_allowed_somewhere(self._policy, call)
-        _DELETE.check(given)
-        deadline = self._deadline()
+        asked = AuditedRequest(identity_ids=identity_ids)
+        deadline = self._admission.admit_somewhere(_DELETE, given, asked)
         failures = {each: failure for each in identity_ids if (failure := self._deleted(each, deadline))}
-        call.audited = call.audited[0], AuditedResult(unprocessed_identity_ids=tuple(failures))
+        current_call().audited = asked, AuditedResult(unprocessed_identity_ids=tuple(failures))
         return {"UnprocessedIdentityIds": [{"IdentityId": each, "ErrorCode": code} for each, code in failures.items()]}
 
     def _deleted(self, identity_id: str, deadline: Deadline) -> str | None:
@@ -99,7 +84,7 @@ class IdentityOperations:
             identity = self._identities.find(identity_id, deadline)
             if identity is None:
                 return None
-            if not self._is_allowed(identity):
+            if not self._admission.allows(identity):
                 return _ACCESS_DENIED
             try:
                 self._identities.delete(identity, deadline)
@@ -109,18 +94,6 @@ class IdentityOperations:
             log_failure(current_call().method, error)
             return _SERVER_ERROR
         return None
-
-    def _is_allowed(self, identity: Identity) -> bool:
-        try:
-            row_that_allows(self._policy, current_call(), identity.identity_pool_id)
-        except CallerNotAllowed:
-            return False
-        return True
-
-    def _deadline(self) -> Deadline:
-        deadline = Deadline(self._clock, current_call().presented.waits_until)
-        deadline.check()
-        return deadline
 
 
 def described(identity: Identity) -> Mapping[str, object]:

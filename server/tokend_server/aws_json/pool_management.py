@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.pool_shapes import (
     ARN,
     CREATE_MEMBERS,
@@ -17,7 +18,7 @@ from tokend_server.aws_json.pool_shapes import (
     TAG_KEY,
     TAGS,
 )
-from tokend_server.aws_json.pools import Admission, described, pool_of_arn, principal_tags_of
+from tokend_server.aws_json.pools import described, named, pool_of_arn, principal_tags_of
 from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Flag, TextList
 from tokend_server.engine import PoolManagement
@@ -89,7 +90,7 @@ class ManagementOperations:
         }
 
     def _create(self, given: Mapping[str, Any]) -> Output:
-        deadline = self._admission.admit(_CREATE, given)
+        deadline = self._admission.admit(_CREATE, given, AuditedRequest())
         settings, tags = _settings(given), given.get(_TAGS_MEMBER, {})
         _check_tags(tags)
         pool = self._pools.create(current_call().region, settings, tags, deadline)
@@ -102,7 +103,7 @@ class ManagementOperations:
 
     def _delete(self, given: Mapping[str, Any]) -> Output:
         pool_id = given.get("IdentityPoolId", "")
-        deadline = self._admission.admit(_DELETE, given, pool_id)
+        deadline = self._admission.admit(_DELETE, given, AuditedRequest(pool_id))
         try:
             self._pools.delete(pool_id, deadline)
         finally:  # what failed may have been done all the same
@@ -141,9 +142,9 @@ class ManagementOperations:
         pool_id: str,
         decide: Callable[[IdentityPool], IdentityPool],
     ) -> IdentityPool:
-        deadline = self._admission.admit(operation, given, pool_id)
+        deadline = self._admission.admit(operation, given, AuditedRequest(pool_id))
         try:
-            return self._pools.change(pool_id, decide, deadline)
+            return self._pools.change(named(pool_id), decide, deadline)
         finally:  # what failed may have been done all the same
             self._on_change(pool_id)
 

@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tokend_server.access.audit.record import AuditedRequest, AuditedResult
-from tokend_server.access.authorization import Policy
+from tokend_server.access.audit.record import AuditedRequest
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.pool_shapes import ARN, PROVIDER_NAME
 from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Integer
-from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import IdentityPools
 from tokend_server.errors import InvalidParameter
 from tokend_server.model import CognitoOperation, IdentityPool
-from tokend_server.rpc.admission import row_that_allows
 from tokend_server.rpc.call import current_call
 
 _POOL = frozenset({"IdentityPoolId"})
@@ -44,37 +42,6 @@ POOL_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
 _POOL_ARN = re.compile(r"arn:[\w-]+:cognito-identity:([\w-]+):\d*:identitypool/(\1:[0-9a-f-]+)", re.ASCII)
 
 
-class Admission:
-    """Asks for the current call what lets it through.
-
-    Args:
-        policy: Who may do what. What is about no one pool needs a row for all pools, as IAM demands it at AWS.
-        clock: What deadlines are measured with.
-    """
-
-    def __init__(self, policy: Policy, clock: Clock) -> None:
-        self._policy = policy
-        self._clock = clock
-
-    def admit(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str = "") -> Deadline:
-        """Until when a call has time that policy and limits let through.
-
-        Raises:
-            DeadlineExceeded: Its caller waits no more.
-            CallerNotAllowed: The policy does not let it through.
-            ValidationFailed: Members break their limits.
-        """
-        call = current_call()
-        call.audited = AuditedRequest(identity_pool_id, region=call.region), AuditedResult()
-        deadline = Deadline(self._clock, call.presented.waits_until)
-        deadline.check()
-        row_that_allows(self._policy, call, identity_pool_id)
-        operation.check(given)
-        if "ResourceArn" in given and not identity_pool_id:
-            raise InvalidParameter("ResourceArn is not the ARN of an identity pool.")
-        return deadline
-
-
 class PoolOperations:
     """Performs them for the current call.
 
@@ -98,7 +65,7 @@ class PoolOperations:
         return described(self._found(_DESCRIBE, given, given.get("IdentityPoolId", "")))
 
     def _list(self, given: Mapping[str, Any]) -> Output:
-        deadline = self._admission.admit(_LIST, given)
+        deadline = self._admission.admit(_LIST, given, AuditedRequest())
         region, most = current_call().region, given["MaxResults"]
         after = _last_of(given["NextToken"], region) if "NextToken" in given else ""
         found = self._pools.list(region, most + 1, after, deadline)
@@ -118,7 +85,8 @@ class PoolOperations:
         return principal_tags_of(pool, given["IdentityProviderName"])
 
     def _found(self, operation: ShapedOperation, given: Mapping[str, Any], identity_pool_id: str) -> IdentityPool:
-        return self._pools.describe(identity_pool_id, self._admission.admit(operation, given, identity_pool_id))
+        deadline = self._admission.admit(operation, given, AuditedRequest(identity_pool_id))
+        return self._pools.describe(named(identity_pool_id), deadline)
 
 
 def described(pool: IdentityPool) -> Mapping[str, object]:
@@ -136,6 +104,17 @@ def pool_of_arn(arn: str) -> str:
     """The id of the pool that an ARN names; empty where it names none."""
     matched = _POOL_ARN.fullmatch(arn)
     return matched[2] if matched else ""
+
+
+def named(identity_pool_id: str) -> str:
+    """The id of a pool, from a request whose members are within their limits.
+
+    Raises:
+        InvalidParameter: It is empty, as `pool_of_arn` gives it.
+    """
+    if not identity_pool_id:
+        raise InvalidParameter("ResourceArn is not the ARN of an identity pool.")
+    return identity_pool_id
 
 
 def _next_token(last: str) -> str:

@@ -5,14 +5,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
-from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Text, TextList, TextMap
-from tokend_server.clock import Clock, Deadline
+from tokend_server.clock import Deadline
 from tokend_server.engine import Identities, PublicEngine
-from tokend_server.errors import CallerNotAllowed, ResourceNotFound
 from tokend_server.model import CognitoOperation, Secret
-from tokend_server.rpc.admission import check_allowed_somewhere, row_that_allows
 from tokend_server.rpc.call import current_call
 
 _PROVIDER_NAME = Text(128)
@@ -58,21 +56,13 @@ class PublicOperations:
     Args:
         identities: The identities, by whose pools the policy decides.
         engine_of: The engine of a pool; raises `ResourceNotFound` or `UnsupportedByEngine` where there is none.
-        policy: Who may do what.
-        clock: What deadlines are measured with.
+        admission: Asks policy and limits.
     """
 
-    def __init__(
-        self,
-        identities: Identities,
-        engine_of: Callable[[str], PublicEngine],
-        policy: Policy,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, identities: Identities, engine_of: Callable[[str], PublicEngine], admission: Admission) -> None:
         self._identities = identities
         self._engine_of = engine_of
-        self._policy = policy
-        self._clock = clock
+        self._admission = admission
         self.by_name: Mapping[str, Callable[[Mapping[str, Any]], Output]] = {
             _GET_ID.name: self._get_id,
             _GET_OPEN_ID_TOKEN.name: self._get_open_id_token,
@@ -80,15 +70,11 @@ class PublicOperations:
         }
 
     def _get_id(self, given: Mapping[str, Any]) -> Output:
-        call, pool = current_call(), given.get("IdentityPoolId", "")
+        pool = given.get("IdentityPoolId", "")
         asked = AuditedRequest(pool, provider_names=tuple(sorted(given.get("Logins", ()))))
-        call.audited = asked, AuditedResult()
-        deadline = Deadline(self._clock, call.presented.waits_until)
-        deadline.check()
-        row_that_allows(self._policy, call, pool)
-        _GET_ID.check(given)
-        registered = self._engine_of(pool).get_id(logins_of(given), call.caller, deadline)
-        call.audited = asked, AuditedResult(registered.identity_id, registered.outcome.value)
+        deadline = self._admission.admit(_GET_ID, given, asked)
+        registered = self._engine_of(pool).get_id(logins_of(given), current_call().caller, deadline)
+        tell(AuditedResult(registered.identity_id, registered.outcome.value))
         return {"IdentityId": registered.identity_id}
 
     def _get_open_id_token(self, given: Mapping[str, Any]) -> Output:
@@ -112,22 +98,11 @@ class PublicOperations:
             ValidationFailed: Members break their limits.
             ResourceNotFound: No pool that the caller may use has the identity.
         """
-        call, identity_id = current_call(), given.get("IdentityId", "")
-        names = tuple(sorted(given.get("Logins", ())))
-        call.audited = AuditedRequest(identity_id=identity_id, provider_names=names), AuditedResult()
-        deadline = Deadline(self._clock, call.presented.waits_until)
-        deadline.check()
-        check_allowed_somewhere(self._policy, call)
-        operation.check(given)
-        identity = self._identities.find(identity_id, deadline)
-        if identity is None:
-            raise ResourceNotFound.identity(identity_id)
-        pool = identity.identity_pool_id
-        try:
-            row_that_allows(self._policy, call, pool)
-        except CallerNotAllowed:  # an identity of a pool that is not the caller's looks like none at all
-            raise ResourceNotFound.identity(identity_id) from None
-        call.audited = AuditedRequest(pool, identity_id, names), AuditedResult()
+        identity_id, names = given.get("IdentityId", ""), tuple(sorted(given.get("Logins", ())))
+        asked = AuditedRequest(identity_id=identity_id, provider_names=names)
+        deadline = self._admission.admit_somewhere(operation, given, asked)
+        pool = self._admission.find(self._identities, identity_id, deadline).identity_pool_id
+        current_call().audited = AuditedRequest(pool, identity_id, names), AuditedResult()
         return Admitted(pool, self._engine_of(pool), deadline)
 
 

@@ -54,7 +54,7 @@ class Engines:
         backends: What they share, by a name for operators.
         local_keys: The keys of the local pools; None when there are none.
         identities: The identities of all pools.
-        public: The engines of users' own devices.
+        public_engine: The engine of a pool for users' own devices; raises as `PublicEngines.of`.
         pools: The pools as Cognito's own API has them.
         pool_management: Makes pools beside those of the configuration; None where that is not wanted.
         find: Finds the engine of such a pool.
@@ -67,7 +67,7 @@ class Engines:
     backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
     identities: Identities
-    public: PublicEngines
+    public_engine: Callable[[str], PublicEngine]
     pools: IdentityPools
     pool_management: PoolManagement | None
     find: FindEngine
@@ -158,7 +158,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
             backends,
             local_keys,
             identities,
-            public,
+            public.of,
             identity_pools,
             management,
             find,

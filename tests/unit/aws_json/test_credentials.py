@@ -11,6 +11,7 @@ import pytest
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest
 
 from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.public import PublicOperations
 from tokend_server.aws_json.request import AwsRequest
@@ -89,7 +90,7 @@ class Face:
             lambda _caller: pytest.fail("created"),
         )
         engines = PublicEngines({POOL: engine}, ())
-        public = PublicOperations(LocalIdentities(local.store, {POOL}), engines.of, policy, local.clock)
+        public = PublicOperations(LocalIdentities(local.store, {POOL}), engines.of, Admission(policy, local.clock))
         pools = ConfiguredPools({POOL: Pool.model_validate({"developer_provider_name": DEVELOPER, "roles": roles})})
         operations = CredentialOperations(public, pools, self.source)
         self._service = AwsJsonService(

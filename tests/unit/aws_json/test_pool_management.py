@@ -13,9 +13,10 @@ from tests.fakes.clock import FakeClock
 from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, as_sent, call, error_of
 
 from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.build import SERVED
 from tokend_server.aws_json.pool_management import ManagementOperations
-from tokend_server.aws_json.pools import Admission, PoolOperations
+from tokend_server.aws_json.pools import PoolOperations
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier

@@ -10,7 +10,8 @@ from tests.support.grpc_service import POOL_ID
 from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, as_sent, call, error_of
 
 from tokend_server.access.authorization import Policy, PolicyRow
-from tokend_server.aws_json.pools import POOL_OPERATIONS, Admission, PoolOperations
+from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier

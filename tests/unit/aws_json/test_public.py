@@ -1,4 +1,4 @@
-"""GetId, GetOpenIdToken and UnlinkIdentity without a signature: who may, how often, and what is told of it."""
+"""GetId, GetOpenIdToken and UnlinkIdentity, unsigned: who may, how often, and what the audit log has of it."""
 
 import json
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from tests.support.local_engine import DEVELOPER, ISSUER, OTHER_POOL, POOL, Loca
 
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
+from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
@@ -66,7 +67,7 @@ class Face:
         )
         identities = IdentitiesOfPools(LocalIdentities(local.store, {POOL}), {COGNITO_POOL})
         engines = PublicEngines({POOL: engine}, {COGNITO_POOL})
-        by_name = PublicOperations(identities, engines.of, policy, clock).by_name
+        by_name = PublicOperations(identities, engines.of, Admission(policy, clock)).by_name
         self._service = AwsJsonService(
             DeveloperIdentityService({}, policy, clock),
             [self._auditing, identifying_signers(SignatureVerifier({}, clock), str), limiting(limits)],

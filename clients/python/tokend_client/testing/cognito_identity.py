@@ -1,3 +1,5 @@
+"""Cognito's API of identity pools for tests, served by a tokend in a process of its own."""
+
 import importlib.util
 import os
 import shlex

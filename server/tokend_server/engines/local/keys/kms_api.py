@@ -6,12 +6,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tokend_server.aws.fault_rows import Fault
 from tokend_server.aws.faults import error_code
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keys.kms_fault_rows import DRY_RUN_PASSED, FAULTS, ROWS, faults_of
-from tokend_server.errors import EngineUnavailable, TokendError, TooManyRequests
+from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
 
@@ -174,11 +173,11 @@ class KmsApi:
                     deadline.check()
                 raise EngineUnavailable("AWS KMS did not answer in time.") from None
             # What has no row is a defect of ours.
-            raise (built(fault) if (fault := faults_of(operation).row(error)) else error) from None
+            raise (fault.to_error() if (fault := faults_of(operation).row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
         if _MEMBERS[operation] not in answered:
-            raise built(ROWS.not_service)
+            raise ROWS.not_service.to_error()
         return answered
 
     def _limit(self, deadline: Deadline | None) -> Deadline:
@@ -220,10 +219,3 @@ class KmsAttempts:
         self._metrics.kms_request_seconds.labels(*labels).observe(seconds)
         if failure and failure != DRY_RUN_PASSED:
             self._metrics.kms_request_failures.labels(*labels, FAULTS.label(failure)).inc()
-
-
-def built(fault: Fault) -> TokendError:
-    """The error of a row, with what an operator should do."""
-    error = fault.error(fault.text or "")
-    error.advice = fault.advice
-    return error

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
-from tokend_server.engines.local.keys.kms_api import KmsApi, built
+from tokend_server.engines.local.keys.kms_api import KmsApi
 from tokend_server.engines.local.keys.kms_fault_rows import ROWS
 from tokend_server.engines.local.keys.signatures import HASHES, concatenated
 from tokend_server.errors import DeadlineExceeded, LastingError, RetryableError
@@ -96,7 +96,7 @@ class KmsKey:
         # What does not verify would be refused by every verifier, so it does not leave.
         signature = self._verifier.verified(digest, answered["Signature"])
         if signature is None:
-            raise built(ROWS.not_service)
+            raise ROWS.not_service.to_error()
         return signature
 
     def _ask(self) -> _Seen:

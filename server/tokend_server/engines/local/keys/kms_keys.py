@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.kms_api import KmsApi, built
+from tokend_server.engines.local.keys.kms_api import KmsApi
 from tokend_server.engines.local.keys.kms_fault_rows import ANSWERS, NO_KEY, ROWS
 from tokend_server.engines.local.keys.kms_key import KmsKey
 from tokend_server.engines.local.keys.kms_material import KmsMaterial, read_material, read_public_key, region_of
@@ -149,7 +149,7 @@ class KmsKeys:
         try:
             public_key = read_public_key(answered["PublicKey"])
         except ValueError:
-            raise built(ROWS.not_service) from None
+            raise ROWS.not_service.to_error() from None
         key = KmsKey(region.api, key_arn, algorithm, public_key, None, self._clock)
         self._once_known(lambda: key.sign(_TRIAL, Deadline(self._clock)), is_ours=is_ours)
         return public_key, KmsMaterial(key_arn, answered["PublicKey"], is_ours).written()

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
-from tokend_server.engines.local.keys.kms_api import Answer, KmsApi, NotDecrypted, OtherKey, built
+from tokend_server.engines.local.keys.kms_api import Answer, KmsApi, NotDecrypted, OtherKey
 from tokend_server.engines.local.keys.kms_fault_rows import ROWS
 from tokend_server.engines.local.keys.kms_material import KEY_ARN, METHOD_OF_ENVELOPES
 from tokend_server.engines.local.keys.manager import unusable
@@ -120,7 +120,7 @@ def _data_key(answer: Answer) -> WrappingKey:
     key = answer.get("Plaintext")
     is_kms = isinstance(answer.get("KeyId"), str) and KEY_ARN.fullmatch(answer["KeyId"])
     if not is_kms or not isinstance(key, bytes) or len(key) != KEY_BYTES:
-        raise built(ROWS.not_service)
+        raise ROWS.not_service.to_error()
     return WrappingKey(key)
 
 

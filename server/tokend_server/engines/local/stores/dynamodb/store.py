@@ -6,9 +6,8 @@ from contextlib import suppress
 from heapq import merge
 from itertools import islice
 
-from tokend_server.aws.attempts import Attempts
+from tokend_server.aws.attempts import Attempts, RetryingWhatMayPass
 from tokend_server.aws.client import aws_client
-from tokend_server.aws.transport import UpstreamCall
 from tokend_server.clock import Clock, Deadline, SystemClock
 from tokend_server.config import Config
 from tokend_server.config.dynamodb import table_of
@@ -290,20 +289,6 @@ class DynamoDbStore:
         raise EngineUnavailable("The store is being changed by too many processes at once.")
 
 
-class _Retries:
-    """The `Judge` of the store's requests: whatever may pass is tried again within its time."""
-
-    def may_pass(self, failure: Exception | str) -> bool:
-        return FAULTS.may_pass(failure)
-
-    def admits_retry(self, call: UpstreamCall) -> bool:
-        del call
-        return True
-
-    def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
-        """Notes nothing: the store is measured as a whole."""
-
-
 def open_configured(config: Config) -> DynamoDbStore:
     """The store on the table that the configuration names; nothing is sent yet.
 
@@ -316,7 +301,7 @@ def open_configured(config: Config) -> DynamoDbStore:
         client, _credentials = aws_client("dynamodb", settings, settings.region, connections=connections, clock=clock)
     except ValueError as error:
         raise ConfigError([f"store.url: {error}"]) from error
-    Attempts(client, _Retries(), max_attempts=settings.max_attempts, clock=clock)
+    Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=settings.max_attempts, clock=clock)
     return DynamoDbStore(Table(client, settings.table, settings.timeout_seconds, clock), settings.kms_key_id, clock)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from tokend_server.aws.fault_rows import Fault
 from tokend_server.aws.faults import cancellation_reasons, error_code
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
@@ -15,7 +14,7 @@ from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.dynamodb.actions import Action
 from tokend_server.engines.local.stores.dynamodb.fault_rows import AFTER_ALL, AGAIN, FAULTS, ROWS, Verdict, verdict
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, SORT_KEY, Item
-from tokend_server.errors import DeadlineExceeded, EngineUnavailable, TokendError
+from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 
 #: The most that one BatchGetItem takes (service quotas of DynamoDB).
 _MAX_KEYS = 100
@@ -86,7 +85,7 @@ class Table:
         try:
             found = self._transacted("TransactGetItems", asked, deadline)
         except _Cancelled as cancelled:
-            raise _built(AFTER_ALL[cancelled.verdict]) from None
+            raise AFTER_ALL[cancelled.verdict].to_error() from None
         return [each.get("Item") for each in found["Responses"]]
 
     def get_each(self, keys: Sequence[Item]) -> Iterator[Item]:
@@ -102,7 +101,7 @@ class Table:
                     break
                 self._sleep(pause)
             else:
-                raise _built(AFTER_ALL[Verdict.THROTTLED])
+                raise AFTER_ALL[Verdict.THROTTLED].to_error()
 
     def query(self, partition: str, *, after: str | None = None, page: int | None = None) -> Iterator[Item]:
         """The items of a partition, each as it is now, in order of their sort keys.
@@ -157,7 +156,7 @@ class Table:
         except _Cancelled as cancelled:
             if cancelled.verdict in {Verdict.STALE, Verdict.CONFLICT}:
                 raise StaleReading from None
-            raise _built(AFTER_ALL[cancelled.verdict]) from None
+            raise AFTER_ALL[cancelled.verdict].to_error() from None
 
     def describe(self) -> _Parameters | None:
         """What DynamoDB says of the table; None when there is none."""
@@ -267,7 +266,7 @@ def _check_source(answered: _Answer) -> None:
     metadata = answered["ResponseMetadata"]
     is_json = metadata["HTTPHeaders"].get("content-type", "").startswith(_CONTENT_TYPE)
     if not (is_json and metadata.get("RequestId")):
-        raise _built(ROWS.not_service)
+        raise ROWS.not_service.to_error()
 
 
 def _cancelled(error: Exception) -> _Cancelled | None:
@@ -284,12 +283,4 @@ def _known(error: Exception, call: UpstreamCall, deadline: Deadline | None) -> E
             return DeadlineExceeded()
         return EngineUnavailable("The identity store did not answer in time.")
     fault = FAULTS.row(error)
-    if fault is None:
-        return error
-    return _built(fault)
-
-
-def _built(fault: Fault) -> TokendError:
-    error = fault.error(fault.text or "")
-    error.advice = fault.advice
-    return error
+    return error if fault is None else fault.to_error()
