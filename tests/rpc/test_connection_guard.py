@@ -1,60 +1,26 @@
 """Room for newcomers, and hosts that are barred: what happens to real sockets."""
 
-import os
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from types import FrameType
 
 import pytest
 from tests.fakes.clock import FakeClock
+from tests.rpc.descriptor_cases import CASES
+from tests.rpc.guarded_listener import MOST, GuardedListener, name
 from tests.support.grpc_service import PATIENCE, grpc_service
 
-from tokend_server.rpc import sockets
-from tokend_server.rpc.connection_guard import BAR, THOROUGH, ConnectionGuard, largest_first
-from tokend_server.rpc.peers import peer_name
+from tokend_server.rpc.connection_guard import BAR, ConnectionGuard, largest_first
 from tokend_server.rpc.sockets import Connection, Sockets
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the descriptors and the filter are Linux's")
 
-MOST = 16
 ROOM, MADE_ROOM = 2, 4
 
 #: How long a connection is waited for that does not come.
 DROPPED = 0.2
-
-
-class GuardedListener:
-    """A guard that looks when it is asked to, before a listener of this process.
-
-    Args:
-        undo: What closes its sockets.
-        by: How the guard looks: `look`, or `glance`, as it does by itself.
-        most: How many connections there may be.
-    """
-
-    def __init__(self, undo: ExitStack, by: str = "glance", most: int = MOST) -> None:
-        self.clock = FakeClock()
-        self.ended = 0
-        self.guard = ConnectionGuard(8192, self._count, self.clock)
-        self.look: Callable[[], bool] = getattr(self.guard, by)
-        self._undo = undo
-        self._listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
-        self.port: int = self._listener.getsockname()[1]
-        self.guard.watch(self.port, most)
-
-    def _count(self) -> None:
-        self.ended += 1
-
-    def connect(self, host: str = "127.0.0.1", within: float = PATIENCE) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), within, source_address=(host, 0))
-        self._undo.enter_context(client)
-        self._undo.enter_context(self._listener.accept()[0])
-        self.clock.advance(0.001)
-        self.look()
-        return client
 
 
 @pytest.fixture(params=["look", "glance"])
@@ -67,10 +33,6 @@ def listener(request: pytest.FixtureRequest) -> Iterator[GuardedListener]:
 def undo() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
-
-
-def name(client: socket.socket) -> str:
-    return peer_name(client.getsockname())
 
 
 def is_open(client: socket.socket) -> bool:
@@ -205,87 +167,9 @@ def test_where_callers_are_not_identified_each_connection_has_its_line(listener:
     assert is_open(listener.connect("127.0.0.2"))
 
 
-def test_quiet_connections_cost_no_work(undo: ExitStack) -> None:
-    listener = GuardedListener(undo, most=1000)
-    quiet = []
-    for _ in range(2):
-        for _ in range(50):
-            listener.connect()
-        listener.look()
-        quiet.append(work_of(listener.look))
-    assert quiet[0] == quiet[1]
-    listener.clock.advance(THOROUGH)
-    assert work_of(listener.look) > 10 * quiet[1]
-
-
-def test_of_connections_that_come_and_go_each_costs_its_own_work(undo: ExitStack) -> None:
-    listener = GuardedListener(undo, most=1000)
-    for _ in range(50):
-        listener.connect()
-    before = max(work_of(listener.connect) for _ in range(2))
-    for _ in range(50):
-        listener.connect()
-    assert work_of(listener.connect) - before < 50  # one look at it, and none at those that were there
-
-
-def work_of(act: Callable[[], object]) -> int:
-    """How many functions an act calls, of Python's and of C's."""
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        act()
-    finally:
-        sys.setprofile(None)
-    return calls
-
-
-@pytest.mark.parametrize("counted_in", ["/proc/self/fd", "/nowhere"])
-def test_a_glance_sees_who_comes_and_goes(counted_in: str, undo: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "_COUNTED", counted_in)
-    seen = Sockets(FakeClock().monotonic)
-    seen.look()
-    before = {each.peer for each in seen.connections}
-    server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
-    client = undo.enter_context(socket.create_connection(server.getsockname()[:2]))
-    accepted, _ = server.accept()
-    assert seen.glance()
-    assert {each.peer for each in seen.connections} - before == {name(client), peer_name(server.getsockname())}
-    assert not seen.glance()
-    accepted.close()
-    assert seen.glance()
-    assert name(client) not in {each.peer for each in seen.connections}
-
-
-def test_a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look(undo: ExitStack) -> None:
-    server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
-    clients = [undo.enter_context(socket.create_connection(server.getsockname()[:2])) for _ in range(2)]
-    accepted, _ = server.accept()
-    seen = Sockets(FakeClock().monotonic)
-    seen.look()
-    descriptor = accepted.fileno()
-    accepted.close()
-    assert undo.enter_context(server.accept()[0]).fileno() == descriptor
-    seen.look()
-    peers = {each.peer for each in seen.connections}
-    assert (name(clients[0]) in peers, name(clients[1]) in peers) == (False, True)
-
-
-def test_a_file_that_was_closed_hides_no_connection(undo: ExitStack) -> None:
-    server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
-    client = undo.enter_context(socket.create_connection(server.getsockname()[:2]))
-    seen = Sockets(FakeClock().monotonic)
-    with Path(os.devnull).open("rb") as file:
-        descriptor = file.fileno()
-        seen.look()
-    assert undo.enter_context(server.accept()[0]).fileno() == descriptor
-    undo.enter_context(socket.socket())  # so that their number is another one
-    assert seen.glance()
-    assert name(client) in {each.peer for each in seen.connections}
+@pytest.mark.parametrize("case", CASES)
+def test_descriptors_are_noticed(case: str) -> None:
+    subprocess.run([sys.executable, "-m", "tests.rpc.descriptor_cases", case], check=True, timeout=PATIENCE)
 
 
 def test_an_equal_crowd_goes_by_age() -> None:

@@ -1,0 +1,128 @@
+"""What is noticed of descriptors, each case in a process of its own: `python -m tests.rpc.descriptor_cases CASE`.
+
+In a process of tests others open and close descriptors at any moment, so that neither their numbers nor how many there
+are can be foretold.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, MappingProxyType
+from unittest.mock import patch
+
+from tests.fakes.clock import FakeClock
+from tests.rpc.guarded_listener import GuardedListener, name
+
+from tokend_server.rpc import sockets
+from tokend_server.rpc.connection_guard import THOROUGH
+from tokend_server.rpc.peers import peer_name
+from tokend_server.rpc.sockets import Sockets
+
+
+def quiet_connections_cost_no_work(undo: ExitStack) -> None:
+    listener = GuardedListener(undo, most=1000)
+    quiet = []
+    for _ in range(2):
+        for _ in range(50):
+            listener.connect()
+        listener.look()
+        quiet.append(work_of(listener.look))
+    assert quiet[0] == quiet[1]
+    listener.clock.advance(THOROUGH)
+    assert work_of(listener.look) > 10 * quiet[1]
+
+
+def of_connections_that_come_and_go_each_costs_its_own_work(undo: ExitStack) -> None:
+    listener = GuardedListener(undo, most=1000)
+    for _ in range(50):
+        listener.connect()
+    before = max(work_of(listener.connect) for _ in range(2))
+    for _ in range(50):
+        listener.connect()
+    assert work_of(listener.connect) - before < 50  # one look at it, and none at those that were there
+
+
+def work_of(act: Callable[[], object]) -> int:
+    """How many functions an act calls, of Python's and of C's."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def a_glance_sees_who_comes_and_goes_where_they_are_not_counted(undo: ExitStack) -> None:
+    with patch.object(sockets, "_COUNTED", "/nowhere"):
+        a_glance_sees_who_comes_and_goes(undo)
+
+
+def a_glance_sees_who_comes_and_goes(undo: ExitStack) -> None:
+    seen = Sockets(FakeClock().monotonic)
+    seen.look()
+    before = {each.peer for each in seen.connections}
+    server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
+    client = undo.enter_context(socket.create_connection(server.getsockname()[:2]))
+    accepted, _ = server.accept()
+    assert seen.glance()
+    assert {each.peer for each in seen.connections} - before == {name(client), peer_name(server.getsockname())}
+    assert not seen.glance()
+    accepted.close()
+    assert seen.glance()
+    assert name(client) not in {each.peer for each in seen.connections}
+
+
+def a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look(undo: ExitStack) -> None:
+    server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
+    clients = [undo.enter_context(socket.create_connection(server.getsockname()[:2])) for _ in range(2)]
+    accepted, _ = server.accept()
+    seen = Sockets(FakeClock().monotonic)
+    seen.look()
+    descriptor = accepted.fileno()
+    accepted.close()
+    assert undo.enter_context(server.accept()[0]).fileno() == descriptor
+    seen.look()
+    peers = {each.peer for each in seen.connections}
+    assert (name(clients[0]) in peers, name(clients[1]) in peers) == (False, True)
+
+
+def a_file_that_was_closed_hides_no_connection(undo: ExitStack) -> None:
+    server = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
+    client = undo.enter_context(socket.create_connection(server.getsockname()[:2]))
+    seen = Sockets(FakeClock().monotonic)
+    with Path(os.devnull).open("rb") as file:
+        descriptor = file.fileno()
+        seen.look()
+    assert undo.enter_context(server.accept()[0]).fileno() == descriptor
+    undo.enter_context(socket.socket())  # so that their number is another one
+    assert seen.glance()
+    assert name(client) in {each.peer for each in seen.connections}
+
+
+#: The cases by their names.
+CASES: Mapping[str, Callable[[ExitStack], None]] = MappingProxyType(
+    {
+        case.__name__: case
+        for case in (
+            quiet_connections_cost_no_work,
+            of_connections_that_come_and_go_each_costs_its_own_work,
+            a_glance_sees_who_comes_and_goes,
+            a_glance_sees_who_comes_and_goes_where_they_are_not_counted,
+            a_connection_in_the_descriptor_of_another_one_is_seen_by_the_next_look,
+            a_file_that_was_closed_hides_no_connection,
+        )
+    }
+)
+
+if __name__ == "__main__":
+    with ExitStack() as closing:
+        CASES[sys.argv[1]](closing)
