@@ -96,7 +96,9 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
         issuers=issuers or Issuers(clock, config.grpc.threads),
     )
     local_pools = [_local_pool(pool_id, pool, issuer, build_provider) for pool_id, pool in pools.items()]
-    algorithms = frozenset(map(SigningAlgorithm, config.signing_algorithms))
+    algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
+    if config.aws.manage_pools:
+        algorithms |= {SigningAlgorithm(ALGORITHM_OF_MANAGED_POOLS)}
     with ExitStack() as undo:
         opened = undo.enter_context(closing(open_migrated_store(config)))
         keep_developer_providers(opened, pools)
