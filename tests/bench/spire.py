@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 
 VERSION = "v1.13.3"
 
-_PACKAGE = "github.com/spiffe/spire/cmd/spire-server"
+_PACKAGES = "github.com/spiffe/spire/cmd"
 _METHOD = "/spire.api.server.svid.v1.SVID/MintJWTSVID"
 _TRUST_DOMAIN, _AUDIENCE = "bench.example", "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 
@@ -34,14 +34,15 @@ KEY_TYPES = {"RS256": "rsa-2048", "ES256": "ec-p256"}
 _TOKEN = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]+")
 
 
-def build() -> Path:
-    """The program; without any cache it takes ten minutes of CPU.
+def build(name: str = "spire-server") -> Path:
+    """A program of SPIRE's; without any cache it takes ten minutes of CPU.
 
     Raises:
         RuntimeError: There is no Go, or it does not build.
     """
-    root = user_cache_path("tokend-tests") / f"spire-server-{VERSION}"
-    program = root / "spire-server"
+    root = user_cache_path("tokend-tests") / f"{name}-{VERSION}"
+    program = root / name
+    package = f"{_PACKAGES}/{name}"
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -52,8 +53,8 @@ def build() -> Path:
             with TemporaryDirectory(dir=root) as module:
                 # `go install` asks for the list of all versions, which not every module proxy has.
                 _run([go, "mod", "init", "peer"], module)
-                _run([go, "get", f"{_PACKAGE}@{VERSION}"], module)
-                _run([go, "build", "-ldflags=-s -w", "-o", str(program), _PACKAGE], module)
+                _run([go, "get", f"{package}@{VERSION}"], module)
+                _run([go, "build", "-ldflags=-s -w", "-o", str(program), package], module)
     return program
 
 

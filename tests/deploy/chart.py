@@ -1,5 +1,6 @@
 """`uv run poe chart`: renders the plain manifests of Kubernetes from the Helm chart."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.clients.toolchains import ended
@@ -14,9 +15,10 @@ MANIFESTS = DEPLOY / "kubernetes" / "tokend.yaml"
 _SAID_OF_THE_LINK = "found symbolic link"
 
 
-def render(*settings: str) -> str:
-    """What the chart renders with the values of the plain manifests, and others over them."""
-    options = [word for setting in settings for word in ("--set", setting)]
+def render(*settings: str, values: Sequence[Path] = ()) -> str:
+    """What the chart renders with the values of the plain manifests, and with others over them."""
+    options = [word for path in values for word in ("--values", str(path))]
+    options += [word for setting in settings for word in ("--set", setting)]
     rendered = ended([str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), *options], CHART)
     assert rendered.returncode == 0, rendered.stdout
     return "".join(f"{line}\n" for line in rendered.stdout.splitlines() if _SAID_OF_THE_LINK not in line)

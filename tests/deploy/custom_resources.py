@@ -13,10 +13,13 @@ from tests.clients.toolchains import ended, fail, need
 #: Kinds of the Prometheus operator in the manifests.
 OF_THE_OPERATOR = frozenset({"PrometheusRule", "ServiceMonitor"})
 
+ISTIO_API = "istio.io/api@v1.32.0"
+
 #: Modules, and the files in them that have definitions.
 MODULES: Mapping[str, Sequence[str]] = {
-    "istio.io/api@v1.32.0": ("kubernetes/customresourcedefinitions.gen.yaml",),
+    ISTIO_API: ("kubernetes/customresourcedefinitions.gen.yaml",),
     "github.com/cert-manager/cert-manager@v1.19.1": ("deploy/crds/cert-manager.io_certificates.yaml",),
+    "github.com/spiffe/spire-controller-manager@v0.6.0": ("config/crd/bases/spire.spiffe.io_clusterspiffeids.yaml",),
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
@@ -48,15 +51,19 @@ def _schemas() -> Mapping[tuple[str, str], Any]:
 
 
 def _definitions() -> Iterator[Any]:
-    go = need("go", "the schemas of custom resources")
     for module, files in MODULES.items():
-        command = [go, "mod", "download", "-json", module]
-        process = ended(command, Path.home())
-        if process.returncode:
-            fail(command, process.stdout)
         for file in files:
-            text = Path(json.loads(process.stdout)["Dir"], file).read_text("utf-8")
+            text = Path(downloaded(module), file).read_text("utf-8")
             yield from (each for each in yaml.load_all(text, yaml.CSafeLoader) if each)
+
+
+def downloaded(module: str) -> Path:
+    """The files of a Go module, `PATH@VERSION`, which are fetched once on a machine."""
+    command = [need("go", "the schemas of custom resources"), "mod", "download", "-json", module]
+    process = ended(command, Path.home())
+    if process.returncode:
+        fail(command, process.stdout)
+    return Path(json.loads(process.stdout)["Dir"])
 
 
 def _whole(schema: Any) -> Any:  # noqa: ANN401 - JSON

@@ -1,4 +1,4 @@
-"""Files for Istio, cert-manager and the Prometheus operator: valid by the definitions of those."""
+"""Files for Istio, cert-manager, SPIRE and the Prometheus operator: valid by the definitions of those."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT
 from tests.deploy.chart import DEPLOY, MANIFESTS
 from tests.deploy.custom_resources import OF_THE_OPERATOR, problems
+from tests.deploy.mesh_config import problem
 
 from tokend_server.config import load_config
 
@@ -16,12 +17,14 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 
 ISTIO = DEPLOY / "kubernetes" / "istio.yaml"
 CERT_MANAGER = DEPLOY / "kubernetes" / "cert-manager.yaml"
+SPIRE = DEPLOY / "kubernetes" / "spire.yaml"
+MESH = DEPLOY / "kubernetes" / "istio-mesh.yaml"
 PAGE = (ROOT / "clients" / "envoy" / "README.md").read_text("utf-8")
 
 
 def resources() -> list[Any]:
     """Each as a test's parameter: of the files that users copy, and of the page."""
-    texts = {path.name: path.read_text("utf-8") for path in (ISTIO, CERT_MANAGER, MANIFESTS)}
+    texts = {path.name: path.read_text("utf-8") for path in (ISTIO, CERT_MANAGER, SPIRE, MANIFESTS)}
     texts["README.md"] = "\n---\n".join(re.findall(r"```yaml\n(apiVersion: .*?)```", PAGE, re.DOTALL))
     return [
         pytest.param(resource, id=f"{name}-{resource['kind']}-{resource['metadata']['name']}")
@@ -39,8 +42,22 @@ def test_a_resource_is_as_its_definition_says(resource: dict[str, Any]) -> None:
 @pytest.mark.parametrize("resource", resources())
 def test_a_field_that_would_be_dropped_is_a_problem(resource: dict[str, Any]) -> None:
     misspelt = {**resource, "spec": {**resource["spec"], "mistake": 1}}
-    (problem,) = problems(misspelt)
-    assert "'mistake' was unexpected" in problem
+    (found,) = problems(misspelt)
+    assert "'mistake' was unexpected" in found
+
+
+def mesh_config() -> Any:  # noqa: ANN401 - YAML
+    return yaml.safe_load(MESH.read_text("utf-8"))["meshConfig"]
+
+
+def test_the_configuration_of_the_mesh_is_as_its_message_says() -> None:
+    assert problem(mesh_config()) is None
+
+
+def test_what_the_configuration_of_the_mesh_does_not_have_is_a_problem() -> None:
+    misspelt = mesh_config()
+    misspelt["extensionProviders"][0]["envoyExtAuthzGrpc"]["failOpn"] = False
+    assert 'no field named "failOpn"' in (problem(misspelt) or "")
 
 
 def test_the_files_name_each_other_rightly() -> None:
@@ -48,12 +65,13 @@ def test_the_files_name_each_other_rightly() -> None:
     certificates = {
         each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(CERT_MANAGER.read_text("utf-8"))
     }
-    (mesh,) = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(extensionProviders:.*?)```", PAGE, re.DOTALL)]
-    (provider,) = mesh["extensionProviders"]
+    (provider,) = mesh_config()["extensionProviders"]
     assert istio["AuthorizationPolicy", "tokend"]["provider"]["name"] == provider["name"]
     host = provider["envoyExtAuthzGrpc"]["service"]
     assert istio["DestinationRule", "tokend"]["host"] == host
     assert host in certificates["tokend"]["dnsNames"]
+    spiffe_ids = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(SPIRE.read_text("utf-8"))}
+    assert spiffe_ids["tokend"]["dnsNameTemplates"] == certificates["tokend"]["dnsNames"]
     assert f"secretName: {certificates['tokend']['secretName']}" in MANIFESTS.read_text("utf-8")
 
 

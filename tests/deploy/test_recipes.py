@@ -1,0 +1,96 @@
+"""Files for Linkerd, for Kubernetes' gRPC probes and for SPIRE: as far as they can be checked without these."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import grpc
+import kubernetes_validate  # type: ignore[import-untyped] # it has no types
+import pytest
+import yaml  # type: ignore[import-untyped] # it has no types
+from tests.clients.toolchains import BUILD_TIMEOUT
+from tests.deploy.chart import DEPLOY, MANIFESTS, render
+from tests.deploy.test_helm import RELEASES, of_kind
+from tests.support.health import SERVING, check_health
+from tests.support.server_process import ServerProcess, write_config
+
+pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
+
+LINKERD = DEPLOY / "kubernetes" / "linkerd-values.yaml"
+PROBES = DEPLOY / "kubernetes" / "grpc-probes.yaml"
+SPIRE = DEPLOY / "spire"
+SECURITY = (DEPLOY.parent / "SECURITY.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def meshed() -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(render(values=[LINKERD])) if each]
+
+
+@pytest.fixture(scope="module")
+def probed() -> dict[str, Any]:
+    deployment: dict[str, Any] = yaml.safe_load(PROBES.read_text("utf-8"))
+    return deployment
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_chart_with_the_values_for_linkerd_is_valid(meshed: list[dict[str, Any]], release: str) -> None:
+    for each in meshed:
+        if each["kind"] in {"Deployment", "Service"}:
+            kubernetes_validate.validate(each, release, strict=True)
+
+
+def test_linkerds_proxies_hand_connections_to_tokend_on_as_they_are(meshed: list[dict[str, Any]]) -> None:
+    pod = of_kind(meshed, "Deployment")["spec"]["template"]
+    (service,) = [each for each in meshed if each["kind"] == "Service" and each["metadata"]["name"] == "tokend"]
+    assert pod["metadata"]["annotations"]["linkerd.io/inject"] == "disabled"
+    assert service["spec"]["clusterIP"] == "None"
+    (port,) = service["spec"]["ports"]
+    assert service["metadata"]["annotations"] == {"config.linkerd.io/opaque-ports": str(port["port"])}
+
+
+@pytest.mark.parametrize("release", RELEASES[1:])  # gRPC probes are part of Kubernetes since 1.27
+def test_a_deployment_with_a_grpc_probe_is_valid(probed: dict[str, Any], release: str) -> None:
+    kubernetes_validate.validate(probed, release, strict=True)
+
+
+def test_the_probe_of_the_file_finds_a_tokend_that_serves(probed: dict[str, Any], tmp_path: Path) -> None:
+    (container,) = probed["spec"]["template"]["spec"]["containers"]
+    probe = container["readinessProbe"]["grpc"]
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables["TOKEND_GRPC_LISTEN"].endswith(f":{probe['port']}")
+    # The ports of a test are free ones, so of the addresses only the hosts are the file's.
+    environment = {name: re.sub(r":\d+$", ":0", value) for name, value in variables.items()}
+    with ServerProcess(write_config(tmp_path), environment) as server:
+        port = server.endpoint.rpartition(":")[2]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:  # as a kubelet does
+            assert check_health(channel, probe["service"]) == SERVING
+
+
+def test_what_restarts_servers_is_as_in_the_plain_manifests(probed: dict[str, Any]) -> None:
+    (container,) = probed["spec"]["template"]["spec"]["containers"]
+    deployment = of_kind([each for each in yaml.safe_load_all(MANIFESTS.read_text("utf-8")) if each], "Deployment")
+    (plain,) = deployment["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe] == plain[probe]
+    assert container["image"] == plain["image"]
+    assert container["securityContext"] == plain["securityContext"]
+
+
+def settings(file: str) -> dict[str, str]:
+    return dict(re.findall(r'^ *(\w+) = "?([^"\n]*)"?$', (SPIRE / file).read_text("utf-8"), re.MULTILINE))
+
+
+def test_the_files_for_spire_name_each_other_rightly() -> None:
+    server, agent, helper = (settings(f"{name}.conf") for name in ("server", "agent", "helper"))
+    assert agent["trust_domain"] == server["trust_domain"]
+    assert agent["server_port"] == server["bind_port"]
+    assert helper["agent_address"] == agent["socket_path"]
+    files = [
+        f"{helper['cert_dir']}/{helper[name]}"
+        for name in ("svid_file_name", "svid_key_file_name", "svid_bundle_file_name")
+    ]
+    named = ["tls_certificate_file", "tls_private_key_file", "tls_client_ca_file"]
+    assert [f'{name} = "{file}"' for name, file in zip(named, files, strict=True)] == [
+        line for line in SECURITY.splitlines() if "/run/tokend/spire/" in line and " = " in line
+    ]
