@@ -72,6 +72,12 @@ class CognitoOperation(StrEnum):
         }
 
 
+class StsOperation(StrEnum):
+    """An operation of AWS Security Token Service, by its name there; its requests bear no signature."""
+
+    ASSUME_ROLE_WITH_WEB_IDENTITY = "AssumeRoleWithWebIdentity"
+
+
 class Secret:
     """A text that must not be seen: a login value or a token.
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ def assert_as_of_aws(seen: Seen, language: str) -> None:
         "alice": alice,
         "bob": bob,
         "token": seen["token"],
+        "key": seen["key"],
+        "forbidden": f"Access to Identity '{alice}' is forbidden.",
         "found": alice,
         "merged": bob,
         "users": f"{language}-alice {language}-bob",
@@ -71,6 +73,7 @@ def assert_as_of_aws(seen: Seen, language: str) -> None:
         "unprocessed": "0",
         "deleted": seen["deleted"],
     }
+    assert re.fullmatch("ASIA[A-Z2-7]{16}", seen["key"])
     assert "not found" in seen["unlinked"]
     assert re.fullmatch("Identity '.*' not found.", seen["deleted"])
 
@@ -85,6 +88,10 @@ def seen_by_boto3(client: Any, server: CognitoIdentityServer) -> Seen:  # noqa: 
         return answer
 
     alice, bob, carol = (register(f"python-{user}") for user in ("alice", "bob", "carol"))
+    logins = {"cognito-identity.amazonaws.com": alice["Token"]}
+    given = client.get_credentials_for_identity(IdentityId=alice["IdentityId"], Logins=logins)["Credentials"]
+    with pytest.raises(client.exceptions.NotAuthorizedException) as forbidden:
+        client.get_credentials_for_identity(IdentityId=alice["IdentityId"])
     found = client.lookup_developer_identity(**pool, DeveloperUserIdentifier="python-alice")
     users = {"SourceUserIdentifier": "python-alice", "DestinationUserIdentifier": "python-bob"}
     merged = client.merge_developer_identities(**pool, **provider, **users)
@@ -108,6 +115,8 @@ def seen_by_boto3(client: Any, server: CognitoIdentityServer) -> Seen:  # noqa: 
         "alice": alice["IdentityId"],
         "bob": bob["IdentityId"],
         "token": alice["Token"],
+        "key": given["AccessKeyId"],
+        "forbidden": forbidden.value.response["Error"]["Message"],
         "found": found["IdentityId"],
         "merged": merged["IdentityId"],
         "users": " ".join(sorted(both["DeveloperUserIdentifierList"])),
@@ -121,31 +130,68 @@ def seen_by_boto3(client: Any, server: CognitoIdentityServer) -> Seen:  # noqa: 
     }
 
 
-def test_boto3(server: CognitoIdentityServer, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def web_identity(
+    server: CognitoIdentityServer, environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """The environment of a program that has a token of the service and no access key."""
+    arguments = {name: value for name, value in server.client_arguments.items() if name != "config"}
+    backend = boto3.Session().client("cognito-identity", **arguments)
+    logins = {server.developer_provider_name: "workload"}
+    issued = backend.get_open_id_token_for_developer_identity(IdentityPoolId=server.identity_pool_id, Logins=logins)
+    path = tmp_path_factory.mktemp("token") / "token"
+    path.write_text(issued["Token"], encoding="ascii")
+    others = {name: value for name, value in environment.items() if "ACCESS_KEY" not in name}
+    role = environment["COGNITO_IDENTITY_ROLE_ARN"]
+    return {**others, "AWS_WEB_IDENTITY_TOKEN_FILE": str(path), "AWS_ROLE_ARN": role, "AWS_ROLE_SESSION_NAME": "suite"}
+
+
+def assert_assumed(seen: Seen) -> None:
+    """Whether a program has found the credentials that its token is worth."""
+    assert re.fullmatch("ASIA[A-Z2-7]{16}", seen["key"])
+    assert seen["session"]
+
+
+def test_boto3(
+    server: CognitoIdentityServer,
+    environment: Mapping[str, str],
+    web_identity: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert_as_of_aws(seen_by_boto3(boto3.Session().client("cognito-identity"), server), "python")
+    client = boto3.Session().client("cognito-identity")
+    assert_as_of_aws(seen_by_boto3(client, server), "python")
+    for name in environment.keys() - web_identity.keys():
+        monkeypatch.delenv(name)
+    for name, value in web_identity.items():
+        monkeypatch.setenv(name, value)
+    found = boto3.Session().get_credentials().get_frozen_credentials()
+    assert_assumed({"key": found.access_key, "session": found.token})
 
 
-def test_go(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_go(environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path) -> None:
     program = tmp_path / "program"
     run([need("go", "the AWS SDK for Go"), "build", "-o", str(program), "."], SOURCES / "go")
     assert_as_of_aws(seen_by([str(program)], environment, tmp_path), "go")
+    assert_assumed(seen_by([str(program), "credentials"], web_identity, tmp_path))
 
 
-def test_java(environment: Mapping[str, str], tmp_path: Path) -> None:
+def test_java(environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path) -> None:
     command = java_program(SOURCES / "java", "example.Main", "the AWS SDK for Java")
     assert_as_of_aws(seen_by(command, environment, tmp_path), "java")
+    assert_assumed(seen_by([*command, "credentials"], web_identity, tmp_path))
 
 
 def test_javascript_and_aws_jwt_verify(
-    server: CognitoIdentityServer, environment: Mapping[str, str], tmp_path: Path
+    server: CognitoIdentityServer, environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path
 ) -> None:
     node, npm = need("node", "the AWS SDK for JavaScript"), need("npm", "the AWS SDK for JavaScript")
     shutil.copytree(SOURCES / "javascript", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
     run([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"], tmp_path)
     seen = seen_by([node, "main.js"], environment, tmp_path)
     assert_as_of_aws(seen, "javascript")
+    assert_assumed(seen_by([node, "main.js", "credentials"], web_identity, tmp_path))
     header, claims, signature = seen["token"].split(".")
     altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
 
@@ -162,18 +208,25 @@ def test_javascript_and_aws_jwt_verify(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_aws_cli(server: CognitoIdentityServer, environment: Mapping[str, str], version: int) -> None:
+def test_aws_cli(
+    server: CognitoIdentityServer, environment: Mapping[str, str], web_identity: Mapping[str, str], version: int
+) -> None:
     program = Path(sys.executable).with_name("aws") if version == 1 else aws_cli_2()
     pool = ["--identity-pool-id", server.identity_pool_id]
     provider = ["--developer-provider-name", server.developer_provider_name]
     alice, bob = f"cli{version}-alice", f"cli{version}-bob"
 
+    def run_cli(words: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [str(program), *words, "--output", "json"]
+        return subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
+
     def call(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [str(program), "cognito-identity", *words, *pool, "--output", "json"]
-        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+        return run_cli(["cognito-identity", *words, *pool], environment)
 
     def done(*words: str) -> Any:  # noqa: ANN401 - the command's JSON
-        ended = call(*words)
+        return output(call(*words))
+
+    def output(ended: subprocess.CompletedProcess[str]) -> Any:  # noqa: ANN401 - the command's JSON
         assert (ended.stderr, ended.returncode) == ("", 0)
         return json.loads(ended.stdout or "null")
 
@@ -189,3 +242,23 @@ def test_aws_cli(server: CognitoIdentityServer, environment: Mapping[str, str], 
     refused = call("lookup-developer-identity", "--developer-user-identifier", alice)
     assert refused.returncode == (254 if version == 2 else 255)
     assert "An error occurred (ResourceNotFoundException) when calling the LookupDeveloperIdentity" in refused.stderr
+    listed = done("list-identities", "--max-results", "60")["Identities"]
+    assert registered["IdentityId"] in [each["IdentityId"] for each in listed]
+    proof = json.dumps({"cognito-identity.amazonaws.com": registered["Token"]})
+    identity = ["--identity-id", registered["IdentityId"]]
+    exchange = ["cognito-identity", "get-credentials-for-identity", *identity, "--logins", proof]
+    assert output(run_cli(exchange, environment))["Credentials"]["AccessKeyId"].startswith("ASIA")
+    assume = ["sts", "assume-role-with-web-identity", "--role-session-name", "cli"]
+    role = ["--role-arn", environment["COGNITO_IDENTITY_ROLE_ARN"]]
+    assumed = output(run_cli([*assume, *role, "--web-identity-token", registered["Token"]], environment))
+    assert assumed["SubjectFromWebIdentityToken"] == registered["IdentityId"]
+    denied = run_cli(
+        [*assume, "--role-arn", f"{role[1]}-not", "--web-identity-token", registered["Token"]], environment
+    )
+    assert "An error occurred (AccessDenied) when calling the AssumeRoleWithWebIdentity operation" in denied.stderr
+    # What the CLI has for its token is for services of AWS; this one takes access keys of its own alone.
+    signed = run_cli(["cognito-identity", "list-identities", *pool, "--max-results", "1"], web_identity)
+    assert "(UnrecognizedClientException)" in signed.stderr
+    assert "The security token included in the request is invalid." in signed.stderr
+    deletion = ["cognito-identity", "delete-identities", "--identity-ids-to-delete", registered["IdentityId"]]
+    assert output(run_cli(deletion, environment)) == {"UnprocessedIdentityIds": []}

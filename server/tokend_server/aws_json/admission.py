@@ -51,10 +51,18 @@ class Admission:
         operation.check(given)
         return deadline
 
+    def allow(self, identity_pool_id: str) -> None:
+        """Lets a call through whose pool has become known.
+
+        Raises:
+            CallerNotAllowed: The policy does not let it near that pool.
+        """
+        row_that_allows(self._policy, current_call(), identity_pool_id)
+
     def allows(self, identity: Identity) -> bool:
         """Whether the policy lets the caller near an identity."""
         try:
-            row_that_allows(self._policy, current_call(), identity.identity_pool_id)
+            self.allow(identity.identity_pool_id)
         except CallerNotAllowed:
             return False
         return True

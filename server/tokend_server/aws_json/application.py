@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from http import HTTPStatus
 
-from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error
+from tokend_server.aws_json.errors import AwsError, internal_error
+from tokend_server.aws_json.query import is_query
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
+from tokend_server.aws_json.sts import StsService
 from tokend_server.aws_json.wire import AwsResponse, error_response, folded
 from tokend_server.errors import TooManyRequests
 from tokend_server.web.message import Request, Response
@@ -37,8 +39,9 @@ class AwsJsonApplication:
     """Answers every method and path in AWS's form.
 
     Args:
-        service: What answers.
-        threads: Where it does; it waits for engines.
+        service: What answers; it waits for engines.
+        sts: The same for requests in the query protocol.
+        threads: Where they do.
         most_calls: How many requests are worked on or wait for it; further ones are refused at once.
         on_refusal: Called for each of these.
         max_body_bytes: The largest body that is read.
@@ -46,9 +49,10 @@ class AwsJsonApplication:
 
     methods: frozenset[str] | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a request meets
         self,
         service: AwsJsonService,
+        sts: StsService,
         threads: Executor,
         *,
         most_calls: int,
@@ -57,6 +61,7 @@ class AwsJsonApplication:
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._service = service
+        self._sts = sts
         self._threads = threads
         self._most_calls = most_calls
         self._on_refusal = on_refusal
@@ -66,11 +71,13 @@ class AwsJsonApplication:
     def respond(self, request: Request) -> Response | asyncio.Future[Response]:
         if request.method == "OPTIONS":
             return self._preflight
+        asked = _asked(request)
+        service = self._sts if is_query(asked) else self._service
         if self._calls >= self._most_calls:
             self._on_refusal()
-            return _refused(to_aws_error(TooManyRequests("Too many calls at once.")))
+            return _rendered(service.refuse(TooManyRequests("Too many calls at once.")))
         self._calls += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, request)
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, service, asked)
         answer.add_done_callback(self._ended)
         return answer
 
@@ -80,14 +87,14 @@ class AwsJsonApplication:
     def _ended(self, _answer: asyncio.Future[Response]) -> None:
         self._calls -= 1
 
-    def _answer(self, request: Request) -> Response:
-        headers = _decoded(request.headers)
-        values = folded(headers)
-        return _rendered(
-            self._service.answer(
-                AwsRequest(request.method, request.target, headers, values, request.body, request.peer)
-            )
-        )
+
+def _answer(service: AwsJsonService | StsService, request: AwsRequest) -> Response:
+    return _rendered(service.answer(request))
+
+
+def _asked(request: Request) -> AwsRequest:
+    headers = _decoded(request.headers)
+    return AwsRequest(request.method, request.target, headers, folded(headers), request.body, request.peer)
 
 
 def _decoded(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:

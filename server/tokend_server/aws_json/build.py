@@ -11,6 +11,8 @@ from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.application import AwsJsonApplication
+from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
+from tokend_server.aws_json.calls import OK, UNKNOWN_OPERATION
 from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
@@ -20,10 +22,12 @@ from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
 from tokend_server.aws_json.probe import ListenerProbe
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
-from tokend_server.aws_json.service import OK, SERVICE_NAME, UNKNOWN_OPERATION, AwsJsonService
+from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService
 from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.aws_json.sts import SERVICE_NAME as STS
+from tokend_server.aws_json.sts import STS_CODES, StsService
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
 from tokend_server.clock import Clock
 from tokend_server.config import Aws, Callers, Config
@@ -31,7 +35,7 @@ from tokend_server.engine import CredentialSource, Identities, IdentityPools, Po
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
 from tokend_server.metrics import Metrics
-from tokend_server.model import CognitoOperation, Secret
+from tokend_server.model import CognitoOperation, KeySet, Secret, StsOperation
 from tokend_server.process.listening import from_here
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.audit import auditing
@@ -112,6 +116,8 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     operations: DeveloperIdentityService,
     engines: IdentityEngines,
     credential_source: CredentialSource | None,
+    key_set: Callable[[], KeySet] | None,
+    issuer: str,
     on_change: Callable[[str], object],
     access: AccessControl,
     metrics: Metrics,
@@ -127,7 +133,11 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     if settings.listen is None:
         raise AssertionError("aws.listen is not set")
     secrets, callers = _access_keys(config.callers)
-    rules = {Method(SERVICE_NAME, name, "unary").path: Rule.GRANT for name in KNOWN}
+    methods = [
+        *(Method(SERVICE_NAME, name, "unary") for name in KNOWN),
+        *(Method(STS, name, "unary") for name in StsOperation),
+    ]
+    rules = {method.path: Rule.GRANT for method in methods}
     layers = [
         auditing(access.auditor, clock, rules),
         identifying_signers(SignatureVerifier(secrets, clock), callers.__getitem__),
@@ -145,6 +155,13 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
     if credential_source:
         credentials = CredentialOperations(public, engines.pools, credential_source)
         by_name[GET_CREDENTIALS.name] = credentials.get_credentials
+    # Where real credentials are to be had, made-up ones never are.
+    assumed = []
+    if key_set and settings.credentials.source == "static":
+        assumption = RoleAssumption(key_set, issuer, engines.pools, admission, clock)
+        assumed.append((ASSUME_ROLE, assumption.assume_role))
+    counts, new_id = _Counts(metrics), UniqueIds(os.urandom)
+    sts = StsService(assumed, layers, clock, tracing, counts.count, new_id)
     service = AwsJsonService(
         operations,
         layers,
@@ -154,8 +171,8 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
             *refused_operations(by_name).values(),
         ],
         tracing=tracing,
-        count=_Counts(metrics).count,
-        new_id=UniqueIds(os.urandom),
+        count=counts.count,
+        new_id=new_id,
         accounts={pool_id: pool.account_id for pool_id, pool in config.pools.items()},
     )
     with ExitStack() as undo:
@@ -175,6 +192,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         undo.callback(threads.shutdown)  # before the probe, which may wait for them
         application = AwsJsonApplication(
             service,
+            sts,
             threads,
             most_calls=access.concurrent_calls,
             on_refusal=metrics.calls_refused.labels("server_calls").inc,
@@ -198,11 +216,12 @@ class _Counts:
 
     def __init__(self, metrics: Metrics) -> None:
         codes = {OK, "UnknownOperationException", *(row.code for row in ERRORS.values())}
-        operations = (*KNOWN, UNKNOWN_OPERATION)
+        known: dict[str, set[str]] = dict.fromkeys(KNOWN, codes) | {name: {OK, *STS_CODES} for name in StsOperation}
+        known[UNKNOWN_OPERATION] = codes | {"InvalidAction", "MalformedQueryString", "MissingAction"}
         self._calls = metrics.aws_calls
-        self._seconds = {name: metrics.aws_call_seconds.labels(name) for name in operations}
-        for name in operations:
-            for code in codes:
+        self._seconds = {name: metrics.aws_call_seconds.labels(name) for name in known}
+        for name, ends in known.items():
+            for code in ends:
                 self._calls.labels(name, code)
 
     def count(self, operation: str, code: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What every operation of AWSCognitoIdentityService has: a name, and the shapes of its input."""
+"""What every operation of AWS has: a name, and the shapes of its input."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from tokend_server.aws_json.nested_shapes import broken_within
 from tokend_server.aws_json.shapes import NULL, Shape, Text
 from tokend_server.errors import FieldViolation, ValidationFailed
-from tokend_server.model import CognitoOperation, Operation
+from tokend_server.model import CognitoOperation, Operation, StsOperation
 
 #: The members of a response; None for an operation without output.
 Output: TypeAlias = Mapping[str, object] | None
@@ -28,7 +28,7 @@ class ShapedOperation:
         required: Those that have to be given.
     """
 
-    name: Operation | CognitoOperation
+    name: Operation | CognitoOperation | StsOperation
     members: Mapping[str, Shape]
     required: frozenset[str]
 

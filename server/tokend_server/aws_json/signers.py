@@ -8,7 +8,7 @@ from tokend_server.aws_json.errors import AwsError, unauthenticated
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.callers.names import name_by_address
-from tokend_server.model import CognitoOperation
+from tokend_server.model import CognitoOperation, StsOperation
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 
@@ -16,7 +16,7 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 AUTHENTICATOR = "aws_signature"
 
 #: The operations whose requests bear no signature.
-UNSIGNED_OPERATIONS = frozenset(operation for operation in CognitoOperation if not operation.is_signed)
+UNSIGNED_OPERATIONS = frozenset({*StsOperation, *(each for each in CognitoOperation if not each.is_signed)})
 
 
 def identifying_signers(verifier: SignatureVerifier, caller_of: Callable[[str], str]) -> Layer:

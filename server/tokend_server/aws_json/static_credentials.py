@@ -25,10 +25,15 @@ class StaticCredentials:
     ) -> TemporaryCredentials:
         del region
         deadline.check()
-        digest = hashlib.sha512(f"{web_identity.identity_id} {role_arn}".encode()).digest()
-        return TemporaryCredentials(
-            access_key_id=f"ASIA{base64.b32encode(digest)[:16].decode()}",
-            secret_key=Secret(base64.b64encode(digest[10:40]).decode()),
-            session_token=Secret(base64.b64encode(digest[32:]).decode()),
-            expire_time=int(self._clock.now()) + _LIFE,
-        )
+        return made_up(web_identity.identity_id, role_arn, int(self._clock.now()) + _LIFE)
+
+
+def made_up(identity_id: str, role_arn: str, expire_time: int) -> TemporaryCredentials:
+    """Credentials of a role for an identity, valid until then as far as they say."""
+    digest = hashlib.sha512(f"{identity_id} {role_arn}".encode()).digest()
+    return TemporaryCredentials(
+        access_key_id=f"ASIA{base64.b32encode(digest)[:16].decode()}",
+        secret_key=Secret(base64.b64encode(digest[10:40]).decode()),
+        session_token=Secret(base64.b64encode(digest[32:]).decode()),
+        expire_time=expire_time,
+    )

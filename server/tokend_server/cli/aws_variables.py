@@ -10,12 +10,18 @@ from tokend_server.model import Secret
 _LOOPBACK = "127.0.0.1"
 _PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
+#: Where a stand-in for all of AWS, or for STS, is there already; it serves what this service has not.
+_OTHER_STS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS")
+
 #: What would have clients sign as someone else, or call elsewhere, whatever else is set.
 IN_THE_WAY = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
 )
@@ -31,7 +37,7 @@ def variables(
         service: Where it is.
         access_key_id: What to sign with.
         secret: The secret of it.
-        environment: What there is already: proxies are kept off this machine.
+        environment: What there is already: proxies are kept off this machine, and another STS stays.
     """
     identity_pool_id, pool = next(iter(config.pools.items()))
     region = identity_pool_id.partition(":")[0]
@@ -44,9 +50,12 @@ def variables(
         "AWS_DEFAULT_REGION": region,
         "COGNITO_IDENTITY_POOL_ID": identity_pool_id,
         "COGNITO_IDENTITY_DEVELOPER_PROVIDER_NAME": pool.developer_provider_name,
+        "COGNITO_IDENTITY_ROLE_ARN": pool.roles.authenticated or "",
         "COGNITO_IDENTITY_ISSUER": service.issuer,
         "TOKEND_ENDPOINT": service.grpc_addresses[0],
     }
+    if not any(environment.get(name) for name in _OTHER_STS):
+        added["AWS_ENDPOINT_URL_STS"] = added["AWS_ENDPOINT_URL_COGNITO_IDENTITY"]
     if any(environment.get(name) for name in _PROXIES):
         added |= {name: ",".join(filter(None, (environment.get(name), _LOOPBACK))) for name in ("NO_PROXY", "no_proxy")}
     return added

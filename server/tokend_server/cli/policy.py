@@ -6,7 +6,7 @@ from tokend_server.access.build import policy_of
 from tokend_server.callers.names import check_spelling
 from tokend_server.cli.options import config_option, echo_json
 from tokend_server.config import load_config
-from tokend_server.model import CognitoOperation, Operation
+from tokend_server.model import CognitoOperation, Operation, StsOperation
 
 
 @click.group()
@@ -32,7 +32,7 @@ def _checked(_context: click.Context, _parameter: click.Parameter, name: str) ->
 @click.option(
     "--operation",
     required=True,
-    type=click.Choice([str(each) for each in (*Operation, *CognitoOperation)]),
+    type=click.Choice([str(each) for each in (*Operation, *CognitoOperation, *StsOperation)]),
     help="The operation.",
 )
 @click.option("--pool", required=True, help="The identity pool id.")

@@ -19,8 +19,10 @@ from tokend_server.cli.aws_variables import shell_lines, variables, with_variabl
 from tokend_server.cli.companion import Companion
 from tokend_server.cli.options import with_store
 from tokend_server.cli.stopping import StopSignal
-from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings
+from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings, Pool
+from tokend_server.config.aws import AwsCredentials
 from tokend_server.config.fields import PoolId
+from tokend_server.config.pools import Roles
 from tokend_server.config.stores import SQLITE
 from tokend_server.key_files import KEY_BYTES, read_key
 
@@ -53,12 +55,21 @@ def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
     """
     return config.model_copy(
         update={
-            "aws": Aws(listen="127.0.0.1:0", manage_pools=True),
+            "aws": Aws(listen="127.0.0.1:0", manage_pools=True, credentials=AwsCredentials(source="static")),
+            "pools": {pool_id: _with_roles(pool) for pool_id, pool in config.pools.items()},
             "callers": Callers(aws_key_file=key_file, aws_keys={_CALLER: [access_key_id]}),
             "limits": Limits(calls_per_second=0, new_identities_per_second=0),
             "policy": {_CALLER: _EVERYTHING},
         }
     )
+
+
+def _with_roles(pool: Pool) -> Pool:
+    """The pool, with a role for its users and one for its guests where it has none."""
+    if pool.roles != Roles():
+        return pool
+    users, guests = (f"arn:aws:iam::{pool.account_id}:role/{_CALLER}-{kind}" for kind in ("users", "guests"))
+    return pool.model_copy(update={"roles": Roles(authenticated=users, unauthenticated=guests)})
 
 
 def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -> int:

@@ -17,7 +17,7 @@ from tokend_server.config.fields import (
     Section,
 )
 from tokend_server.config.paths import LocalPath
-from tokend_server.model import CognitoOperation, Operation
+from tokend_server.model import CognitoOperation, Operation, StsOperation
 
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 _Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -80,7 +80,7 @@ class PolicySettings(Section):
         min_length=1, description="Patterns of callers' names; `*` stops at `/` and `:`, `**` does not"
     )
     pools: list[PoolId | Literal["*"]] = Field(min_length=1, description='Ids of pools, or `["*"]` for all')
-    operations: list[Operation | CognitoOperation | Literal["*"]] = Field(
+    operations: list[Operation | CognitoOperation | StsOperation | Literal["*"]] = Field(
         min_length=1, description='Operations, or `["*"]` for all'
     )
     max_token_duration_seconds: int = Field(

@@ -16,13 +16,16 @@ from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.aws_json.sts import StsService
 from tokend_server.aws_json.wire import AwsResponse, folded
 from tokend_server.clock import Clock
 from tokend_server.engine import Engine
 from tokend_server.model import ANONYMOUS, Secret
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.tracing import UNTRACED
 
 HOST = "cognito-identity.us-east-1.amazonaws.com"
+REQUEST_ID = "11111111-2222-4333-8444-555555555555"
 KEY_ID = "AKIDEXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
@@ -104,3 +107,8 @@ def error_of(response: AwsResponse) -> tuple[int, str, str]:
     """Status, code and text of an answer that is an error."""
     error = json.loads(response.body)
     return response.status, error["__type"], error["message"]
+
+
+def no_sts(clock: Clock) -> StsService:
+    """STS without any operation."""
+    return StsService((), (), clock, UNTRACED, lambda _operation, _code, _seconds: None, lambda: REQUEST_ID)

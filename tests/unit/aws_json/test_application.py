@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import PATIENCE, POOL_ID
-from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call, service
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call, no_sts, service
 
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -43,7 +43,7 @@ def serving(
     face = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
     with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as threads:
         application = AwsJsonApplication(
-            face, threads, most_calls=most_calls, on_refusal=on_refusal, max_body_bytes=max_body_bytes
+            face, no_sts(clock), threads, most_calls=most_calls, on_refusal=on_refusal, max_body_bytes=max_body_bytes
         )
         listener = HttpListener(bound, application).start()
         yield bound.address

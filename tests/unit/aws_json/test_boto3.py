@@ -12,7 +12,7 @@ from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, OTHER_POOL, POOL, LocalEngineUnderTest, parts_of
 from tests.unit.aws_json.boto import cognito_client
-from tests.unit.aws_json.requests import service
+from tests.unit.aws_json.requests import no_sts, service
 
 from tokend_server import errors
 from tokend_server.aws_json.application import AwsJsonApplication
@@ -36,7 +36,8 @@ class Face:
         face = service({POOL: self.local.engine, OTHER_POOL: self.scripted}, verifier, SystemClock())
         self._threads = ThreadPoolExecutor(4)
         self._bound = BoundAddress("test", "127.0.0.1:0")
-        application = AwsJsonApplication(face, self._threads, most_calls=100, on_refusal=lambda: None)
+        sts = no_sts(SystemClock())
+        application = AwsJsonApplication(face, sts, self._threads, most_calls=100, on_refusal=lambda: None)
         self._listener = HttpListener(self._bound, application).start()
         self.url = f"http://{self._bound.address}"
 

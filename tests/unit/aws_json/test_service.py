@@ -15,7 +15,8 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, answer, as_
 
 from tokend_server import errors
 from tokend_server.access.authorization import Policy
-from tokend_server.aws_json.service import PATIENCE, AwsJsonService
+from tokend_server.aws_json.calls import PATIENCE
+from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.model import ANONYMOUS, Secret

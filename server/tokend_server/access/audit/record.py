@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from tokend_server.model import CognitoOperation, NumericDate, Operation
+from tokend_server.model import CognitoOperation, NumericDate, Operation, StsOperation
 
 #: What stands for a value that is not shown.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
@@ -33,7 +33,7 @@ OMITTED_REFUSALS = "OmittedRefusals"
 _READ_ONLY = frozenset({OMITTED_REFUSALS, *(each for each in (*Operation, *CognitoOperation) if each.is_read_only)})
 
 #: What CloudTrail calls management events, of the operations that the contract does not have.
-_MANAGEMENT = frozenset(operation for operation in CognitoOperation if operation.is_signed)
+_MANAGEMENT = frozenset({*StsOperation, *(operation for operation in CognitoOperation if operation.is_signed)})
 
 #: How many requests are remembered rendered.
 _REMEMBERED = 1024

@@ -1,6 +1,5 @@
 """Tokens that this service has issued, shown to it again as a login."""
 
-import json
 from collections.abc import Callable
 
 from tokend_server.clock import Clock, Deadline
@@ -8,7 +7,7 @@ from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.providers import invalid_login_token, malformed_login_token, refusal_of_claim
 from tokend_server.model import KeySet, Secret
 from tokend_server.oidc.claims import ClaimRefused, ClaimRules, read_claims
-from tokend_server.oidc.documents import VerificationKey, import_keys
+from tokend_server.oidc.published_keys import PublishedKeys
 from tokend_server.oidc.tokens import (
     ALGORITHMS,
     MalformedToken,
@@ -39,7 +38,7 @@ class OwnTokens:
     """
 
     def __init__(self, key_set: Callable[[], KeySet], issuer: str, clock: Clock) -> None:
-        self._keys = _PublishedKeys(key_set)
+        self._keys = PublishedKeys(key_set)
         self._issuer = issuer
         self._clock = clock
 
@@ -70,21 +69,3 @@ class OwnTokens:
         if read.subject != identity_id:
             raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)
         return claims
-
-
-class _PublishedKeys:
-    """The keys of a key set, imported again when it changes."""
-
-    def __init__(self, key_set: Callable[[], KeySet]) -> None:
-        self._key_set = key_set
-        self._imported: tuple[bytes, tuple[VerificationKey, ...]] = (b"", ())
-
-    def find(self, kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
-        jwks = self._key_set().jwks
-        imported = self._imported
-        if imported[0] != jwks:
-            self._imported = imported = jwks, import_keys(json.loads(jwks))
-        return tuple(key for key in imported[1] if key.kid == kid)
-
-    def find_again(self, _kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
-        return ()

@@ -1,4 +1,5 @@
-// Registers, looks up, merges and unlinks users of a pool, lists and deletes identities, and prints what it saw as JSON.
+// Registers, looks up, merges and unlinks users of a pool, gets them AWS credentials, lists and deletes identities, and
+// prints what it saw as JSON; with the word "credentials", which of its own the SDK has found.
 package main
 
 import (
@@ -34,6 +35,11 @@ func must[T any](value T, err error) T {
 }
 
 func main() {
+	if len(os.Args) > 1 {
+		own := must(must(config.LoadDefaultConfig(ctx)).Credentials.Retrieve(ctx))
+		must(0, json.NewEncoder(os.Stdout).Encode(map[string]string{"key": own.AccessKeyID, "session": own.SessionToken}))
+		return
+	}
 	client := cognitoidentity.NewFromConfig(must(config.LoadDefaultConfig(ctx)))
 	register := func(poolID, user string, identityID *string) (*cognitoidentity.GetOpenIdTokenForDeveloperIdentityOutput, error) {
 		return client.GetOpenIdTokenForDeveloperIdentity(ctx, &registration{
@@ -49,6 +55,15 @@ func main() {
 	alice := must(register(pool, "go-alice", nil))
 	bob := must(register(pool, "go-bob", nil)).IdentityId
 	carol := must(register(pool, "go-carol", nil)).IdentityId
+	exchange := &cognitoidentity.GetCredentialsForIdentityInput{
+		IdentityId: alice.IdentityId, Logins: map[string]string{"cognito-identity.amazonaws.com": *alice.Token},
+	}
+	key := must(client.GetCredentialsForIdentity(ctx, exchange)).Credentials.AccessKeyId
+	_, err := client.GetCredentialsForIdentity(ctx, &cognitoidentity.GetCredentialsForIdentityInput{IdentityId: alice.IdentityId})
+	var forbidden *types.NotAuthorizedException
+	if !errors.As(err, &forbidden) {
+		log.Fatal(err)
+	}
 	found := must(lookUp(lookUpAlice))
 	merged := must(client.MergeDeveloperIdentities(ctx, &cognitoidentity.MergeDeveloperIdentitiesInput{
 		IdentityPoolId: &pool, DeveloperProviderName: &provider,
@@ -57,7 +72,7 @@ func main() {
 	both := must(lookUp(cognitoidentity.LookupDeveloperIdentityInput{IdentityId: bob})).DeveloperUserIdentifierList
 	slices.Sort(both)
 
-	_, err := register(pool, "go-carol", bob)
+	_, err = register(pool, "go-carol", bob)
 	var registered *types.DeveloperUserAlreadyRegisteredException
 	if !errors.As(err, &registered) {
 		log.Fatal(err)
@@ -92,6 +107,8 @@ func main() {
 		"alice":       *alice.IdentityId,
 		"bob":         *bob,
 		"token":       *alice.Token,
+		"key":         *key,
+		"forbidden":   forbidden.ErrorMessage(),
 		"found":       *found.IdentityId,
 		"merged":      *merged.IdentityId,
 		"users":       strings.Join(both, " "),

@@ -1,13 +1,21 @@
-// Registers, looks up, merges and unlinks users of a pool, lists and deletes identities, and prints what it saw as JSON.
+// Registers, looks up, merges and unlinks users of a pool, gets them AWS credentials, lists and deletes identities, and
+// prints what it saw as JSON; with the word "credentials", which of its own the SDK has found.
 import {
   CognitoIdentity,
   CognitoIdentityServiceException,
   DeveloperUserAlreadyRegisteredException,
+  NotAuthorizedException,
   ResourceNotFoundException,
 } from "@aws-sdk/client-cognito-identity";
 
 const { COGNITO_IDENTITY_POOL_ID: IdentityPoolId, COGNITO_IDENTITY_DEVELOPER_PROVIDER_NAME: provider } = process.env;
 const cognito = new CognitoIdentity();
+
+if (process.argv.length > 2) {
+  const { accessKeyId, sessionToken } = await cognito.config.credentials();
+  console.log(JSON.stringify({ key: accessKeyId, session: sessionToken }));
+  process.exit();
+}
 
 const register = (user, members = {}) =>
   cognito.getOpenIdTokenForDeveloperIdentity({ IdentityPoolId, Logins: { [provider]: user }, ...members });
@@ -27,6 +35,11 @@ const alice = await register("javascript-alice");
 const bob = (await register("javascript-bob")).IdentityId;
 const carol = (await register("javascript-carol")).IdentityId;
 Object.assign(seen, { alice: alice.IdentityId, bob, token: alice.Token });
+const Logins = { "cognito-identity.amazonaws.com": alice.Token };
+const { Credentials } = await cognito.getCredentialsForIdentity({ IdentityId: alice.IdentityId, Logins });
+seen.key = Credentials.AccessKeyId;
+const forbidden = cognito.getCredentialsForIdentity({ IdentityId: alice.IdentityId });
+seen.forbidden = (await refused(NotAuthorizedException, forbidden)).message;
 const lookUpAlice = () => cognito.lookupDeveloperIdentity({ IdentityPoolId, DeveloperUserIdentifier: "javascript-alice" });
 seen.found = (await lookUpAlice()).IdentityId;
 const users = { SourceUserIdentifier: "javascript-alice", DestinationUserIdentifier: "javascript-bob" };

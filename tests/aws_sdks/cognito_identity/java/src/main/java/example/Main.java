@@ -4,15 +4,21 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import software.amazon.awssdk.auth.credentials.AwsSessionCredentials;
+import software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider;
 import software.amazon.awssdk.services.cognitoidentity.CognitoIdentityClient;
 import software.amazon.awssdk.services.cognitoidentity.model.CognitoIdentityException;
 import software.amazon.awssdk.services.cognitoidentity.model.DeveloperUserAlreadyRegisteredException;
 import software.amazon.awssdk.services.cognitoidentity.model.GetOpenIdTokenForDeveloperIdentityRequest;
 import software.amazon.awssdk.services.cognitoidentity.model.GetOpenIdTokenForDeveloperIdentityResponse;
 import software.amazon.awssdk.services.cognitoidentity.model.IdentityDescription;
+import software.amazon.awssdk.services.cognitoidentity.model.NotAuthorizedException;
 import software.amazon.awssdk.services.cognitoidentity.model.ResourceNotFoundException;
 
-/** Registers, looks up, merges and unlinks users of a pool, lists and deletes identities, and prints what it saw as JSON. */
+/**
+ * Registers, looks up, merges and unlinks users of a pool, gets them AWS credentials, lists and deletes identities, and
+ * prints what it saw as JSON; with the word "credentials", which of its own the SDK has found.
+ */
 public final class Main {
 
     private static final String POOL = System.getenv("COGNITO_IDENTITY_POOL_ID");
@@ -20,6 +26,15 @@ public final class Main {
 
     public static void main(String[] arguments) {
         Map<String, String> seen = new LinkedHashMap<>();
+        if (arguments.length > 0) {
+            try (DefaultCredentialsProvider provider = DefaultCredentialsProvider.builder().build()) {
+                AwsSessionCredentials own = (AwsSessionCredentials) provider.resolveCredentials();
+                seen.put("key", own.accessKeyId());
+                seen.put("session", own.sessionToken());
+            }
+            System.out.println(json(seen));
+            return;
+        }
         try (CognitoIdentityClient cognito = CognitoIdentityClient.create()) {
             GetOpenIdTokenForDeveloperIdentityResponse alice = register(cognito, POOL, "java-alice", null);
             String bob = register(cognito, POOL, "java-bob", null).identityId();
@@ -27,6 +42,18 @@ public final class Main {
             seen.put("alice", alice.identityId());
             seen.put("bob", bob);
             seen.put("token", alice.token());
+            Map<String, String> logins = Map.of("cognito-identity.amazonaws.com", alice.token());
+            seen.put(
+                    "key",
+                    cognito.getCredentialsForIdentity(
+                                    r -> r.identityId(alice.identityId()).logins(logins))
+                            .credentials()
+                            .accessKeyId());
+            try {
+                cognito.getCredentialsForIdentity(r -> r.identityId(alice.identityId()));
+            } catch (NotAuthorizedException e) {
+                seen.put("forbidden", e.awsErrorDetails().errorMessage());
+            }
             seen.put(
                     "found",
                     cognito.lookupDeveloperIdentity(r -> r.identityPoolId(POOL).developerUserIdentifier("java-alice"))

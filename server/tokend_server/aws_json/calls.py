@@ -1,0 +1,151 @@
+"""What every call of AWS's clients meets, whichever of AWS's protocols its client speaks."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tokend_server.access.authentication.presented import Presented
+from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.shaped import Output, ShapedOperation
+from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.clock import Clock
+from tokend_server.errors import TokendError
+from tokend_server.failures import log_defect, log_failure
+from tokend_server.rpc.call import CURRENT_CALL, Call
+from tokend_server.rpc.interceptors.layers import Behavior
+from tokend_server.rpc.trace_context import parse_traceparent
+from tokend_server.rpc.tracing import Tracing
+
+#: What stands for every operation that there is not, and the code of a call that succeeded, in metrics.
+UNKNOWN_OPERATION, OK = "unknown", "OK"
+
+#: Seconds that a call may take: AWS's SDKs tell no deadline, and botocore waits so long for an answer.
+PATIENCE = 60.0
+
+
+class WireForm(Protocol):
+    """How one of AWS's protocols has requests and answers.
+
+    Attributes:
+        service_name: The service, as spans name it.
+        behaviors: What performs each operation, with all layers around it.
+    """
+
+    @property
+    def service_name(self) -> str: ...
+
+    @property
+    def behaviors(self) -> Mapping[str, Behavior]: ...
+
+    def operation_of(self, request: AwsRequest) -> ShapedOperation:
+        """The operation that a request is for.
+
+        Raises:
+            AwsError: There is no such operation.
+        """
+        ...
+
+    def failure(self, call: Call, error: TokendError) -> AwsError:
+        """How an error reaches the client."""
+        ...
+
+    def defect(self) -> AwsError:
+        """How a defect of this service reaches the client."""
+        ...
+
+    def success_response(self, operation: str, output: Output, request_id: str) -> AwsResponse:
+        """The response with an operation's output."""
+        ...
+
+    def error_response(self, error: AwsError, request_id: str) -> AwsResponse:
+        """The response of a failure."""
+        ...
+
+
+class Calls:
+    """Answers calls of one protocol.
+
+    Args:
+        form: The protocol.
+        clock: Measures calls and their deadlines.
+        tracing: What traces them.
+        count: Called with the operation, the code and the seconds of each call that ended.
+        new_id: Makes the id of a request.
+    """
+
+    def __init__(
+        self,
+        form: WireForm,
+        clock: Clock,
+        tracing: Tracing,
+        count: Callable[[str, str, float], object],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._form = form
+        self._clock = clock
+        self._tracing = tracing
+        self._count = count
+        self._new_id = new_id
+
+    def answer(self, request: AwsRequest) -> AwsResponse:
+        """Answers a request; what goes wrong is an answer too."""
+        begun = self._clock.monotonic()
+        request_id = self._new_id()
+        name = UNKNOWN_OPERATION
+        try:
+            operation = self._form.operation_of(request)
+            name = operation.name.value
+            response, code = self._answer(operation, request, self._call(operation, request, request_id)), OK
+        except AwsError as failure:
+            response, code = self._form.error_response(failure, request_id), failure.code
+        self._count(name, code, self._clock.monotonic() - begun)
+        return response
+
+    def refuse(self, error: TokendError) -> AwsResponse:
+        """The response to a request that nothing was done for."""
+        return self._form.error_response(self._form.failure(Call("", ""), error), self._new_id())
+
+    def _call(self, operation: ShapedOperation, request: AwsRequest, request_id: str) -> Call:
+        family = "ipv6" if ":" in request.peer else "ipv4"
+        return Call(
+            method=operation.name,
+            request_id=request_id,
+            source=f"{family}:[{request.peer}]:0",
+            user_agent=request.values.get("user-agent", ""),
+            presented=Presented(waits_until=self._clock.monotonic() + PATIENCE),
+        )
+
+    def _answer(self, operation: ShapedOperation, request: AwsRequest, call: Call) -> AwsResponse:
+        """The response of an operation that succeeds.
+
+        Raises:
+            AwsError: It does not.
+        """
+        with self._tracing.span(self._form.service_name, operation.name, request.values) as tell:
+            call.trace_id = self._tracing.trace_id() or _trace_id(request.values)
+            CURRENT_CALL.set(call)
+            try:
+                output = self._form.behaviors[operation.name](request, None)
+                response = self._form.success_response(operation.name, output, call.request_id)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller learns no more than its row says
+                failure = self._failure(call, error)
+                tell(failure.code)
+            else:
+                return response
+            finally:
+                CURRENT_CALL.set(None)
+        raise failure
+
+    def _failure(self, call: Call, error: Exception) -> AwsError:
+        if isinstance(error, AwsError):
+            return error
+        if not isinstance(error, TokendError):
+            log_defect(call.method, error, call.request_id)
+            return self._form.defect()
+        log_failure(call.method, error)
+        return self._form.failure(call, error)
+
+
+def _trace_id(values: Mapping[str, str]) -> str | None:
+    parent = parse_traceparent(values.get("traceparent", ""))
+    return parent.trace_id if parent else None

@@ -1,0 +1,118 @@
+"""AWS's query protocol on the wire: forms in, XML out ("AWS query protocol", Smithy 2.0)."""
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.nested_shapes import ListOf
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.shapes import Integer, Shape
+from tokend_server.aws_json.wire import AwsResponse
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+#: More than any operation has.
+_MOST_PARAMETERS = 256
+
+#: What XML 1.0 has no way to write (section 2.2, Char).
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,10}")
+
+
+def is_query(request: AwsRequest) -> bool:
+    """Whether a request is in this protocol: a form in the body, or in the query of a GET."""
+    if request.method == "GET":
+        return request.target.startswith("/?")
+    return media_type(request) == FORM_TYPE
+
+
+def media_type(request: AwsRequest) -> str:
+    """The media type of a request's body, in lower case and without parameters."""
+    return request.values.get("content-type", "").partition(";")[0].rstrip().lower()
+
+
+def parse_query(request: AwsRequest) -> dict[str, str]:
+    """The parameters of a request, of its query and of its body.
+
+    Raises:
+        AwsError: MalformedQueryString: it is no form in UTF-8, or names a parameter twice.
+    """
+    try:
+        parts = (urlsplit(request.target).query, request.body.decode("ascii"))
+        pairs = [pair for part in parts if part for pair in _pairs(part)]
+    except ValueError:
+        raise _malformed() from None
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
+        raise _malformed()
+    return parameters
+
+
+def _pairs(part: str) -> list[tuple[str, str]]:
+    return parse_qsl(
+        part, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MOST_PARAMETERS
+    )
+
+
+def _malformed() -> AwsError:
+    return AwsError("MalformedQueryString", "The query string contains a syntax error.", 404)
+
+
+def document_of(parameters: Mapping[str, str], members: Mapping[str, Shape]) -> dict[str, Any]:
+    """The members of an operation's input that parameters have, as JSON would have them.
+
+    Raises:
+        AwsError: MalformedInput: a number is none, or the entries of a list are not numbered from 1.
+    """
+    found = ((name, _value(name, parameters, shape)) for name, shape in members.items())
+    return {name: value for name, value in found if value is not None}
+
+
+def _value(name: str, parameters: Mapping[str, str], shape: Shape) -> Any:  # noqa: ANN401 - what the shape is of
+    if isinstance(shape, ListOf):
+        return _list(f"{name}.member", parameters, shape) or None
+    text = parameters.get(name)
+    if text is None or not isinstance(shape, Integer):
+        return text
+    if not _WHOLE_NUMBER.fullmatch(text) or not -(2**31) <= int(text) < 2**31:
+        raise AwsError("MalformedInput", f"{name} is no Integer.")
+    return int(text)
+
+
+def _list(prefix: str, parameters: Mapping[str, str], shape: ListOf) -> list[dict[str, Any]]:
+    numbers = {name.removeprefix(f"{prefix}.").partition(".")[0] for name in parameters if name.startswith(prefix)}
+    if numbers != {str(number) for number in range(1, len(numbers) + 1)}:
+        raise AwsError("MalformedInput", f"{prefix} has to be numbered from 1.")
+    members = shape.member.members
+    return [
+        {name: text for name in members if (text := parameters.get(f"{prefix}.{number}.{name}")) is not None}
+        for number in range(1, len(numbers) + 1)
+    ]
+
+
+def xml_response(root: str, namespace: str, content: Mapping[str, object], status: int = 200) -> AwsResponse:
+    """A response whose body is one element; values are texts, numbers, or maps of further elements.
+
+    Args:
+        root: The name of the element.
+        namespace: Its default namespace.
+        content: What is in it.
+        status: The HTTP status.
+    """
+    body = f'<{root} xmlns="{namespace}">{"".join(_elements(content))}</{root}>\n'
+    return AwsResponse(status, {"content-type": "text/xml"}, body.encode())
+
+
+def _elements(content: Mapping[str, object]) -> Iterator[str]:
+    for name, value in content.items():
+        inner = "".join(_elements(value)) if isinstance(value, Mapping) else _escaped(str(value))
+        yield f"<{name}>{inner}</{name}>"
+
+
+def _escaped(text: str) -> str:
+    # A carriage return that is written as it is reads as a line feed (XML 1.0, section 2.11).
+    return html.escape(_NO_XML.sub("\ufffd", text), quote=False).replace("\r", "&#13;")

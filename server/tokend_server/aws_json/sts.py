@@ -1,0 +1,159 @@
+"""AWS Security Token Service, as far as it is served: from a request on the wire to its response."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from tokend_server import errors
+from tokend_server.aws_json.calls import Calls
+from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error, unreadable
+from tokend_server.aws_json.query import document_of, parse_query, xml_response
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.shaped import Output, ShapedOperation
+from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.clock import Clock
+from tokend_server.errors import CallerNotAllowed, TokendError
+from tokend_server.rpc.call import Call
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.tracing import Tracing
+
+SERVICE_NAME = "AWSSecurityTokenServiceV20110615"
+VERSION = "2011-06-15"
+
+_NAMESPACE = f"https://sts.amazonaws.com/doc/{VERSION}/"
+
+_DENIED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+
+#: STS's codes of this service's errors that have no code of STS's own, with HTTP statuses (AWS STS API Reference,
+#: "Common Error Types").
+CODES: Mapping[type[TokendError], tuple[str, int]] = MappingProxyType(
+    {
+        errors.ValidationFailed: ("ValidationError", 400),
+        errors.InvalidParameter: ("ValidationError", 400),
+        errors.NotAuthorized: ("InvalidIdentityToken", 400),
+        errors.ResourceNotFound: ("InvalidIdentityToken", 400),
+        errors.ResourceConflict: ("InternalFailure", 500),
+        errors.DeveloperUserAlreadyRegistered: ("InternalFailure", 500),
+        errors.LimitExceeded: ("InternalFailure", 500),
+        errors.TooManyRequests: ("Throttling", 400),
+        errors.LoginProviderUnavailable: ("IDPCommunicationError", 400),
+        errors.EngineUnavailable: ("InternalFailure", 500),
+        errors.AuditUnavailable: ("InternalFailure", 500),
+        errors.EngineCredentialsRejected: ("InternalFailure", 500),
+        errors.EngineMisconfigured: ("InternalFailure", 500),
+        errors.InvalidIdentityPoolConfiguration: ("AccessDenied", 403),
+        errors.CallerUnauthenticated: ("AccessDenied", 403),
+        errors.CallerNotAllowed: ("AccessDenied", 403),
+        errors.UnsupportedByEngine: ("InvalidAction", 400),
+        errors.MetadataTooLarge: ("RequestEntityTooLarge", 413),
+        errors.DeadlineExceeded: ("InternalFailure", 500),
+    }
+)
+
+#: All codes that a call may end with.
+STS_CODES = frozenset(
+    {
+        *(code for code, _ in CODES.values()),
+        "ExpiredTokenException",
+        "MalformedInput",
+        "MalformedPolicyDocument",
+        "MalformedQueryString",
+        "MissingAction",
+    }
+)
+
+
+class StsService:
+    """Routes requests in the query protocol to the operations.
+
+    Attributes:
+        service_name: The name of the service in AWS's model.
+        behaviors: What performs each operation, with all layers around it.
+
+    Args:
+        performed: The operations, each with what performs it for the current call.
+        layers: What stands around every operation, the outermost first; what names the caller is among it.
+        clock: Measures calls and their deadlines.
+        tracing: What traces them.
+        count: Called with the operation, the code and the seconds of each call that ended.
+        new_id: Makes the id of a request.
+    """
+
+    service_name = SERVICE_NAME
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a call meets
+        self,
+        performed: Sequence[tuple[ShapedOperation, Callable[[Mapping[str, Any]], Output]]],
+        layers: Sequence[Layer],
+        clock: Clock,
+        tracing: Tracing,
+        count: Callable[[str, str, float], object],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._operations = {row.name.value: row for row, _ in performed}
+        self.behaviors: Mapping[str, Behavior] = {
+            row.name.value: _layered(row, perform, layers) for row, perform in performed
+        }
+        self._calls = Calls(self, clock, tracing, count, new_id)
+
+    def answer(self, request: AwsRequest) -> AwsResponse:
+        """Answers a request; what goes wrong is an answer too."""
+        return self._calls.answer(request)
+
+    def refuse(self, error: TokendError) -> AwsResponse:
+        """The response to a request that nothing was done for."""
+        return self._calls.refuse(error)
+
+    def operation_of(self, request: AwsRequest) -> ShapedOperation:
+        parameters = parse_query(request)
+        action, version = parameters.get("Action"), parameters.get("Version")
+        if request.target.partition("?")[0] != "/" or request.method not in {"GET", "POST"} or not action:
+            raise AwsError("MissingAction", "The request has no parameter Action.")
+        operation = self._operations.get(action)
+        if operation is None or version != VERSION:
+            text = f"Could not find operation {action} for version {version or 'NO_VERSION_SPECIFIED'}"
+            raise AwsError("InvalidAction", text)
+        return operation
+
+    def failure(self, _call: Call, error: TokendError) -> AwsError:
+        code, status = CODES[type(error)]
+        # Of an error that was raised for this face, the code is its own; others have Cognito's by their class.
+        own_code: str | None = vars(error).get("aws_error_code")
+        text = _DENIED if isinstance(error, CallerNotAllowed) else to_aws_error(error).message
+        return AwsError(own_code or code, text, status)
+
+    def defect(self) -> AwsError:
+        return AwsError("InternalFailure", internal_error().message, 500)
+
+    def success_response(self, operation: str, output: Output, request_id: str) -> AwsResponse:
+        content = {f"{operation}Result": output or {}, "ResponseMetadata": {"RequestId": request_id}}
+        return _with_id(xml_response(f"{operation}Response", _NAMESPACE, content), request_id)
+
+    def error_response(self, error: AwsError, request_id: str) -> AwsResponse:
+        fault = {"Type": "Receiver" if error.status >= 500 else "Sender", "Code": error.code, "Message": error.message}  # noqa: PLR2004 - HTTP
+        content = {"Error": fault, "RequestId": request_id}
+        return _with_id(xml_response("ErrorResponse", _NAMESPACE, content, error.status), request_id)
+
+
+def _with_id(response: AwsResponse, request_id: str) -> AwsResponse:
+    return response._replace(headers={**response.headers, "x-amzn-requestid": request_id})
+
+
+def _layered(
+    operation: ShapedOperation, perform: Callable[[Mapping[str, Any]], Output], layers: Sequence[Layer]
+) -> Behavior:
+    behavior: Behavior = partial(_reading, operation, perform)
+    for layer in reversed(layers):
+        behavior = layer(Method(SERVICE_NAME, operation.name, "unary"), behavior)
+    return behavior
+
+
+def _reading(
+    operation: ShapedOperation, perform: Callable[[Mapping[str, Any]], Output], request: AwsRequest, _context: None
+) -> Output:
+    try:
+        given = operation.read(document_of(parse_query(request), operation.members))
+    except AwsError as refusal:
+        raise unreadable(refusal) from None
+    return perform(given)

@@ -1,0 +1,30 @@
+"""The keys of a key set of this service itself, as what verifies tokens asks for them."""
+
+import json
+from collections.abc import Callable
+
+from tokend_server.clock import Deadline
+from tokend_server.model import KeySet
+from tokend_server.oidc.documents import VerificationKey, import_keys
+
+
+class PublishedKeys:
+    """The `VerificationKeys` of a key set, imported again when it changes.
+
+    Args:
+        key_set: The published keys, as of now.
+    """
+
+    def __init__(self, key_set: Callable[[], KeySet]) -> None:
+        self._key_set = key_set
+        self._imported: tuple[bytes, tuple[VerificationKey, ...]] = (b"", ())
+
+    def find(self, kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
+        jwks = self._key_set().jwks
+        imported = self._imported
+        if imported[0] != jwks:
+            self._imported = imported = jwks, import_keys(json.loads(jwks))
+        return tuple(key for key in imported[1] if key.kid == kid)
+
+    def find_again(self, _kid: str | None, _deadline: Deadline) -> tuple[VerificationKey, ...]:
+        return ()

@@ -1,0 +1,347 @@
+"""AssumeRoleWithWebIdentity before a local engine: its tokens, its roles, and STS's codes and texts."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import botocore.session
+import pytest
+from botocore.parsers import create_parser
+from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngineUnderTest
+from tests.unit.aws_json.requests import REQUEST_ID
+from tests.unit.aws_json.shapes_of_aws import in_awss_model
+
+from tokend_server import errors
+from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
+from tokend_server.aws_json.query import FORM_TYPE, is_query
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.sts import CODES, STS_CODES, StsService
+from tokend_server.aws_json.wire import AwsResponse
+from tokend_server.config import Pool
+from tokend_server.engines.configured_pools import ConfiguredPools
+from tokend_server.errors import TooManyRequests
+from tokend_server.rpc.audit_entry import audit_entry
+from tokend_server.rpc.call import current_call
+from tokend_server.rpc.interceptors.layers import Behavior, Method
+from tokend_server.rpc.status import STATUS
+from tokend_server.rpc.tracing import UNTRACED
+
+if TYPE_CHECKING:
+    from tokend_server.access.audit.record import AuditEntry
+
+USERS, GUESTS, BLUE = (f"arn:aws:iam::123456789012:role/{name}" for name in ("users", "app/guests", "blue"))
+ROLES = {
+    "authenticated": USERS,
+    "unauthenticated": GUESTS,
+    "rules": [{"claim": "aws:RequestTag/team", "match": "Equals", "value": "blue", "role_arn": BLUE}],
+}
+OPERATION = botocore.session.get_session().get_service_model("sts").operation_model("AssumeRoleWithWebIdentity")
+DENIED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+NO_JWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
+
+
+class Sts:
+    """STS for the tokens of a local engine.
+
+    Attributes:
+        local: The local engine.
+        counted: Operation and code of each call.
+        audited: What the audit log would have of each call.
+    """
+
+    def __init__(self, local: LocalEngineUnderTest, *, allowed: bool = True, pools: str = POOL) -> None:
+        self.local = local
+        self.counted: list[tuple[str, str]] = []
+        self.audited: list[AuditEntry] = []
+        operations = frozenset({"AssumeRoleWithWebIdentity"} if allowed else {"GetId"})
+        row = PolicyRow("tests", ("unsigned:**",), frozenset({pools}), operations, timedelta(minutes=15), frozenset())
+        configured = ConfiguredPools(
+            {POOL: Pool.model_validate({"developer_provider_name": DEVELOPER, "roles": ROLES})}
+        )
+        admission = Admission(Policy([row], [POOL]), local.clock)
+        assumption = RoleAssumption(local.signer.key_set, ISSUER, configured, admission, local.clock)
+        self.service = StsService(
+            [(ASSUME_ROLE, assumption.assume_role)],
+            [self._naming],
+            local.clock,
+            UNTRACED,
+            lambda operation, code, _seconds: self.counted.append((operation, code)),
+            lambda: REQUEST_ID,
+        )
+
+    def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
+        def named(request: AwsRequest, context: None) -> object:
+            current_call().caller = "unsigned:192.0.2.1"
+            try:
+                return behavior(request, context)
+            finally:
+                self.audited.append(audit_entry(current_call(), NOW))
+
+        return named
+
+    def call(self, token: str, role_arn: str = USERS, **parameters: str) -> dict[str, Any]:
+        """What botocore reads of the answer."""
+        given = {"RoleArn": role_arn, "RoleSessionName": "orders", "WebIdentityToken": token, **parameters}
+        return self.send({name: value for name, value in given.items() if value})
+
+    def send(self, parameters: Mapping[str, str], action: str = "AssumeRoleWithWebIdentity") -> dict[str, Any]:
+        body = urlencode({"Action": action, "Version": "2011-06-15", **parameters})
+        return parsed(self.service.answer(form(body)))
+
+    def refused(self, token: str, role_arn: str = USERS, **parameters: str) -> tuple[int, str, str]:
+        """Status, code and text of the error."""
+        return error_of(self.call(token, role_arn, **parameters))
+
+
+def form(body: str) -> AwsRequest:
+    return AwsRequest("POST", "/", (), {"content-type": f"{FORM_TYPE}; charset=utf-8"}, body.encode())
+
+
+def parsed(response: AwsResponse) -> dict[str, Any]:
+    found: dict[str, Any] = create_parser("query").parse(
+        {"headers": response.headers, "body": response.body, "status_code": response.status}, OPERATION.output_shape
+    )
+    assert response.headers["content-type"] == "text/xml"
+    assert found["ResponseMetadata"]["RequestId"] == REQUEST_ID
+    return found
+
+
+def error_of(answered: Mapping[str, Any]) -> tuple[int, str, str]:
+    assert answered["Error"]["Type"] == "Sender"
+    return answered["ResponseMetadata"]["HTTPStatusCode"], answered["Error"]["Code"], answered["Error"]["Message"]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
+    under_test = LocalEngineUnderTest(tmp_path)
+    yield under_test
+    under_test.close()
+
+
+@pytest.fixture
+def sts(local: LocalEngineUnderTest) -> Sts:
+    return Sts(local)
+
+
+def test_members_are_those_of_awss_model() -> None:
+    assert ASSUME_ROLE.members == {name: in_awss_model(each) for name, each in OPERATION.input_shape.members.items()}
+    assert ASSUME_ROLE.required == set(OPERATION.input_shape.required_members)
+
+
+def test_every_error_has_a_code() -> None:
+    assert CODES.keys() == STATUS.keys()
+    of_the_model = {shape.metadata["error"]["code"] for shape in OPERATION.error_shapes}
+    assert {"InvalidIdentityToken", "ExpiredTokenException", "MalformedPolicyDocument"} <= STS_CODES & of_the_model
+
+
+def test_a_token_is_worth_the_role_of_users(sts: Sts) -> None:
+    issued = sts.local.issue("alice")
+    answered = sts.call(issued.token.reveal())
+    assert (answered["SubjectFromWebIdentityToken"], answered["Audience"]) == (issued.identity_id, POOL)
+    assert answered["Provider"] == ISSUER
+    assumed = answered["AssumedRoleUser"]
+    assert assumed["Arn"] == "arn:aws:sts::123456789012:assumed-role/users/orders"
+    assert re.fullmatch("AROA[A-Z2-7]{17}:orders", assumed["AssumedRoleId"])
+    credentials = answered["Credentials"]
+    assert re.fullmatch("ASIA[A-Z2-7]{16}", credentials["AccessKeyId"])
+    assert (len(credentials["SecretAccessKey"]), bool(credentials["SessionToken"])) == (40, True)
+    assert credentials["Expiration"].timestamp() == NOW + 3600
+    assert sts.counted == [("AssumeRoleWithWebIdentity", "OK")]
+
+
+@pytest.mark.parametrize("seconds", ["900", "43200"])
+def test_credentials_live_as_long_as_is_asked(sts: Sts, seconds: str) -> None:
+    credentials = sts.call(sts.local.issue("alice").token.reveal(), DurationSeconds=seconds)["Credentials"]
+    assert credentials["Expiration"].timestamp() == NOW + int(seconds)
+
+
+def test_a_get_is_answered_as_a_post(sts: Sts) -> None:
+    query = urlencode(
+        {
+            "Action": "AssumeRoleWithWebIdentity",
+            "Version": "2011-06-15",
+            "RoleArn": USERS,
+            "RoleSessionName": "orders",
+            "WebIdentityToken": sts.local.issue("alice").token.reveal(),
+        }
+    )
+    request = AwsRequest("GET", f"/?{query}", (), {}, b"")
+    assert is_query(request)
+    assert parsed(sts.service.answer(request))["Credentials"]
+
+
+def test_roles_are_for_whom_a_trust_policy_lets_in(sts: Sts) -> None:
+    user = sts.local.issue("alice").token.reveal()
+    assert sts.call(user, BLUE)["Credentials"]
+    for role in (GUESTS, "arn:aws:iam::123456789012:role/another"):
+        assert sts.refused(user, role) == (403, "AccessDenied", DENIED)
+
+
+def test_the_policy_decides_and_says_so_in_stss_words(local: LocalEngineUnderTest) -> None:
+    token = local.issue("alice").token.reveal()
+    assert Sts(local, allowed=False).refused(token) == (403, "AccessDenied", DENIED)
+    other = Sts(local, pools=f"{POOL[:-1]}6")
+    assert other.refused(token) == (403, "AccessDenied", DENIED)
+    assert other.counted == [("AssumeRoleWithWebIdentity", "AccessDenied")]
+
+
+def test_an_expired_token_is_named_with_both_times(sts: Sts) -> None:
+    issued = sts.local.issue("alice")
+    sts.local.clock.advance(issued.expire_time - NOW - 1)
+    assert sts.call(issued.token.reveal())["Credentials"]
+    sts.local.clock.advance(1)
+    now = issued.expire_time
+    text = f"Token expired: current date/time {now} must be before the expiration date/time {now}"
+    assert sts.refused(issued.token.reveal()) == (400, "ExpiredTokenException", text)
+    sts.local.clock.advance(7200)
+    assert sts.refused(issued.token.reveal())[1] == "ExpiredTokenException"
+
+
+def forged(token: str, **claims: object) -> str:
+    """The token with other claims under the signature of the first."""
+    header, payload, signature = token.split(".")
+    read = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    written = base64.urlsafe_b64encode(json.dumps(read | claims).encode()).rstrip(b"=").decode()
+    return f"{header}.{written}.{signature}"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda _token: "abcd", NO_JWT),
+        (lambda token: token.rpartition(".")[0], NO_JWT),
+        (
+            lambda token: forged(token, iss="https://elsewhere.example"),
+            "No OpenIDConnect provider found in your account for https://elsewhere.example",
+        ),
+        (lambda token: forged(token, sub="eu-west-1:1"), "The signature of the token is not valid."),
+        (lambda token: token[:-8] + "AAAAAAAA", "The signature of the token is not valid."),
+    ],
+)
+def test_a_token_that_is_none_of_this_service_is_refused(sts: Sts, change: Callable[[str], str], text: str) -> None:
+    token = change(sts.local.issue("alice").token.reveal())
+    assert sts.refused(token) == (400, "InvalidIdentityToken", text)
+
+
+def test_a_token_of_a_pool_that_is_gone_has_the_wrong_audience(tmp_path: Path) -> None:
+    local = LocalEngineUnderTest(tmp_path, identity_pool_id=f"{POOL[:-1]}6")
+    refused = Sts(local, pools="*").refused(local.issue("alice").token.reveal())
+    assert refused == (400, "InvalidIdentityToken", "Incorrect token audience")
+    local.close()
+
+
+def test_a_provider_of_access_tokens_is_not_there(sts: Sts) -> None:
+    text = "No OpenIDConnect provider found in your account for www.amazon.com"
+    token = sts.local.issue("alice").token.reveal()
+    assert sts.refused(token, ProviderId="www.amazon.com") == (400, "InvalidIdentityToken", text)
+
+
+CONSTRAINT = "failed to satisfy constraint: Member must"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "text"),
+    [
+        ({"role_arn": ""}, "ValidationError", f"Value null at 'roleArn' {CONSTRAINT} not be null"),
+        (
+            {"RoleSessionName": "a b"},
+            "ValidationError",
+            rf"Value 'a b' at 'roleSessionName' {CONSTRAINT} satisfy regular expression pattern: [\w+=,.@-]*",
+        ),
+        (
+            {"RoleSessionName": "a"},
+            "ValidationError",
+            f"Value 'a' at 'roleSessionName' {CONSTRAINT} have length greater than or equal to 2",
+        ),
+        (
+            {"DurationSeconds": "899"},
+            "ValidationError",
+            f"Value '899' at 'durationSeconds' {CONSTRAINT} have value greater than or equal to 900",
+        ),
+        (
+            {"DurationSeconds": "43201"},
+            "ValidationError",
+            f"Value '43201' at 'durationSeconds' {CONSTRAINT} have value less than or equal to 43200",
+        ),
+        (
+            {"PolicyArns.member.1.arn": "short"},
+            "ValidationError",
+            f"Value 'short' at 'policyArns.1.member.arn' {CONSTRAINT} have length greater than or equal to 20",
+        ),
+        ({"DurationSeconds": "an hour"}, "MalformedInput", "DurationSeconds is no Integer."),
+        ({"DurationSeconds": "9" * 10}, "MalformedInput", "DurationSeconds is no Integer."),
+        (
+            {"PolicyArns.member.2.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+            "MalformedInput",
+            "PolicyArns.member has to be numbered from 1.",
+        ),
+        ({"Policy": "{"}, "MalformedPolicyDocument", "The policy is not in the valid JSON format."),
+        ({"Policy": "[]"}, "MalformedPolicyDocument", "The policy is not in the valid JSON format."),
+        ({"role_arn": "role/of-twenty-letters"}, "ValidationError", "role/of-twenty-letters is invalid"),
+        ({"role_arn": "arn:aws:iam::1:role/users"}, "ValidationError", "Request ARN is invalid"),
+    ],
+)
+def test_what_is_not_as_it_has_to_be_is_named(sts: Sts, parameters: dict[str, str], code: str, text: str) -> None:
+    refused = sts.refused("abcd", **parameters)
+    assert refused[:2] == (400, code)
+    assert refused[2].removeprefix("1 validation error detected: ") == text
+
+
+def test_all_that_is_wrong_is_named_and_no_token(sts: Sts) -> None:
+    _, _, text = sts.refused("t", DurationSeconds="1", RoleSessionName="\x01<&>")
+    assert text.startswith("3 validation errors detected: Value '\ufffd<&>' at 'roleSessionName'")
+    assert "Value at 'webIdentityToken' failed to satisfy constraint" in text
+
+
+def test_session_policies_are_read_and_change_nothing(sts: Sts) -> None:
+    arns = {"PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}
+    token = sts.local.issue("alice").token.reveal()
+    assert sts.call(token, Policy='{"Version": "2012-10-17"}', **arns)["Credentials"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("", 400, "MissingAction"),
+        ("Version=2011-06-15", 400, "MissingAction"),
+        ("Action=AssumeRole&Version=2011-06-15", 400, "InvalidAction"),
+        ("Action=AssumeRoleWithWebIdentity", 400, "InvalidAction"),
+        ("Action=AssumeRoleWithWebIdentity&Version=2011-06-14", 400, "InvalidAction"),
+        ("Action=a&Action=b", 404, "MalformedQueryString"),
+        ("Action", 404, "MalformedQueryString"),
+        ("Action=%ff", 404, "MalformedQueryString"),
+        ("Action=\u00e9", 404, "MalformedQueryString"),
+        ("&".join(f"a{number}=" for number in range(300)), 404, "MalformedQueryString"),
+    ],
+)
+def test_what_is_no_operation_is_said(sts: Sts, body: str, status: int, code: str) -> None:
+    assert error_of(parsed(sts.service.answer(form(body))))[:2] == (status, code)
+    assert sts.counted == [("unknown", code)]
+
+
+def test_a_refusal_before_anything_is_done_is_one_of_sts(sts: Sts) -> None:
+    refused = parsed(sts.service.refuse(TooManyRequests("Too many calls at once.")))
+    assert error_of(refused) == (400, "Throttling", "Rate exceeded")
+
+
+def test_a_fault_of_the_service_is_the_receivers(sts: Sts) -> None:
+    answered = parsed(sts.service.refuse(errors.EngineUnavailable("The store does not answer.")))
+    assert (answered["Error"]["Type"], answered["Error"]["Code"]) == ("Receiver", "InternalFailure")
+    assert answered["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+def test_the_role_is_in_the_audit_log_and_no_secret(sts: Sts) -> None:
+    issued = sts.local.issue("alice")
+    credentials = sts.call(issued.token.reveal())["Credentials"]
+    (entry,) = sts.audited
+    assert (entry.method, entry.role_arn, entry.expire_time) == ("AssumeRoleWithWebIdentity", USERS, NOW + 3600)
+    assert (entry.identity_pool_id, entry.result_identity_id) == (POOL, issued.identity_id)
+    for secret in (credentials["SecretAccessKey"], credentials["SessionToken"], issued.token.reveal()):
+        assert secret not in repr(entry)
