@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
@@ -9,6 +11,7 @@ from pythonjsonlogger.json import JsonFormatter
 from tokend_server.rpc.call import CURRENT_CALL
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_TEXT_OF_COMMANDS = "%(levelname)s: %(message)s"
 #: The AWS SDK shows requests with all that is in them when it is asked for more. urllib3 and OpenTelemetry warn of
 #: headers that they cannot read by showing them: callers' own, and those that hold a collector's credentials.
 _LEAST = {
@@ -42,6 +45,21 @@ def configure(*, level: str, as_json: bool, handler: logging.Handler | None = No
     logging.captureWarnings(capture=True)
     for name, least in _LEAST.items():
         logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Shows what tokend logs in a block on standard error, as those read it who have run a command."""
+    logger, handler = logging.getLogger(__package__), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_TextFormatter(_TEXT_OF_COMMANDS))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _tell_the_call(record: logging.LogRecord) -> bool:

@@ -1,6 +1,5 @@
 """Servers and commands that are killed in the middle of a change of keys lose none, and double none."""
 
-import json
 import os
 import signal
 import time
@@ -68,6 +67,21 @@ def published(server: ServerProcess) -> list[str]:
     return [key["kid"] for key in answer.json()["keys"]]
 
 
+def signing(server: ServerProcess, caller: Caller) -> str:
+    """The key of a token, which a verifier takes that fetches the keys only now."""
+    token = caller.get_token("user").token
+    answer = httpx.get(f"{server.issuer}/.well-known/jwks.json", trust_env=False).raise_for_status()
+    kid: str = jwt.get_unverified_header(token)["kid"]
+    jwt.decode(token, jwt.PyJWKSet.from_dict(answer.json())[kid], algorithms=["ES256"], audience=POOL_ID)
+    return kid
+
+
+def files_with(key: SigningKey, path: Path) -> list[str]:
+    """The files of the store that have some of a private key."""
+    fragment = key.material.reveal().splitlines()[1].encode()
+    return [file.name for file in path.parent.glob("tokend.db*") if fragment in file.read_bytes()]
+
+
 @pytest.mark.parametrize("point", STEPS)
 def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> None:
     step = point.partition(":")[0]
@@ -86,9 +100,9 @@ def test_a_step_that_a_kill_interrupts_is_done_once(point: str, path: Path) -> N
         assert [key.generation for key in keys] == ([1, 2] if step == "add" else [2])
         # What the killed server has kept is what goes on; it is whole, and verifies what it signs.
         assert set(left) - {first.kid} <= {key.kid for key in keys}
-        token = caller.get_token("user").token
-        jwks = jwt.PyJWKSet.from_json(json.dumps(httpx.get(f"{server.issuer}/.well-known/jwks.json").json()))
-        jwt.decode(token, jwks[jwt.get_unverified_header(token)["kid"]], algorithms=["ES256"], audience=POOL_ID)
+        assert signing(server, caller) in {key.kid for key in keys}
+        if step == "remove":
+            assert files_with(first, path) == []
 
 
 @pytest.mark.parametrize("point", REPLACEMENT)
@@ -97,18 +111,41 @@ def test_the_replacement_of_a_compromised_key_is_finished_by_another_run(point: 
     words = ("keys", "rotate", "--compromised", compromised.kid, "--config", str(path))
     assert dying(point, *words).wait(PATIENCE) == -signal.SIGKILL
 
-    left = [key.generation for key in kept(path)]
-    assert left == {"before the new key is durable": [1], "when the old key is gone": [2]}.get(point, [1, 2])
+    left = kept(path)
+    generations = {"before the new key is durable": [1], "when the old key is gone": [2]}.get(point, [1, 2])
+    assert [key.generation for key in left] == generations
     with ServerProcess(path, NO_ROTATION) as server, closing(Caller(server)) as caller:
-        if 1 in left:
+        assert published(server) == [key.kid for key in left]
+        assert signing(server, caller) == left[-1].kid
+        if compromised in left:
             done(*words)
         (key,) = kept(path)
+        # A replacement that the killed command has made is the one that stays.
         assert key.generation == 2
+        assert key in left or left == (compromised,)
         until = time.monotonic() + PATIENCE
         while published(server) != [key.kid]:
             assert time.monotonic() < until
             time.sleep(0.05)
-        assert jwt.get_unverified_header(caller.get_token("user").token)["kid"] == key.kid
+        assert signing(server, caller) == key.kid
+        assert files_with(compromised, path) == []
+
+
+def test_a_server_follows_a_replacement_that_is_killed_half_way(path: Path) -> None:
+    """It has read the keys before."""
+    (compromised,) = make_due("add", path)
+    words = ("keys", "rotate", "--compromised", compromised.kid, "--config", str(path))
+    with ServerProcess(path, NO_ROTATION) as server, closing(Caller(server)) as caller:
+        assert signing(server, caller) == compromised.kid
+        assert dying("between the new key and the old", *words).wait(PATIENCE) == -signal.SIGKILL
+        _, replacing = kept(path)
+        until = time.monotonic() + PATIENCE
+        while signing(server, caller) != replacing.kid:
+            assert time.monotonic() < until
+        done(*words)
+        while published(server) != [replacing.kid]:
+            assert time.monotonic() < until
+            assert signing(server, caller) == replacing.kid
 
 
 @pytest.mark.parametrize("point", EARLY_BEGINNING)
@@ -128,11 +165,14 @@ def test_a_key_that_every_verifier_has_begins_early_once(
 
     first, killed = kept(path)
     assert (killed.signs_from < added.signs_from) == (point == "when it is durable")
-    with ServerProcess(path, {VARIABLE: NEVER}, module=MODULE):
+    with ServerProcess(path, {VARIABLE: NEVER}, module=MODULE) as server, closing(Caller(server)) as caller:
         until = time.monotonic() + PATIENCE
         while kept(path)[1].signs_from == added.signs_from:
             assert time.monotonic() < until
             time.sleep(0.05)
+        # Six minutes before its time, both are published.
+        assert published(server) == [first.kid, added.kid]
+        assert signing(server, caller) == first.kid
     after = kept(path)
     assert [key.kid for key in after] == [first.kid, added.kid]
     if point == "when it is durable":

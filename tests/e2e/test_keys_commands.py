@@ -22,6 +22,20 @@ from tokend_server.engines.local.stores.sqlite.store import open_store
 HOUR, DAY = 3600, 86_400
 TIMES = KeyTimes()
 
+MANAGED_POOLS = """
+[aws]
+listen = "127.0.0.1:0"
+manage_pools = true
+[callers]
+aws_key_file = "{directory}/aws.key"
+[callers.aws_keys]
+terraform = ["TKNDAAAAAAAAAAAAAAAA"]
+[policy.all]
+callers = ["aws:*", "anonymous"]
+pools = ["*"]
+operations = ["*"]
+"""
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -92,6 +106,25 @@ def test_a_compromised_key_is_replaced_at_once(config: Path) -> None:
     (left,) = status(config)["ES256"]["Keys"]
     assert (left["KeyId"], left["State"]) == (made[0]["KeyId"], "signing")
     assert failed(*words) == f"Error: There is no key {key['KeyId']}.\n"
+
+
+def test_keys_of_pools_that_callers_make_are_in_use(tmp_path: Path, config: Path) -> None:
+    """Such pools stand in the store alone."""
+    (tmp_path / "aws.key").write_text(bytes(range(32)).hex(), encoding="ascii")
+    with config.open("a", encoding="utf-8") as file:
+        file.write(MANAGED_POOLS.format(directory=tmp_path))
+    with closing(open_store(tmp_path / "tokend.db")) as store:
+        old = FakeClock(time.time() - DAY)
+        KeyReplica(store, old, TIMES, algorithms=frozenset({SigningAlgorithm.RS512}))
+    (key,) = status(config)["RS512"]["Keys"]
+    assert status(config)["RS512"]["UsedByPools"]
+    assert "another has to sign first" in failed(
+        "keys", "remove", key["KeyId"], "--compromised", "--config", str(config)
+    )
+    replaced = done("keys", "rotate", "--compromised", key["KeyId"], "--config", str(config))["Steps"]
+    assert [step["Action"] for step in replaced] == ["add", "remove"]
+    rotated = done("keys", "rotate", "--config", str(config))["Steps"]
+    assert [step["Algorithm"] for step in rotated] == ["ES256", "RS512"]
 
 
 def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_says_so(config: Path) -> None:

@@ -206,6 +206,15 @@ def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, t
     assert "The store has that key already." in again.stderr
 
 
+def test_a_command_says_which_key_it_leaves_in_kms(upstream: KmsUpstream, tmp_path: Path) -> None:
+    config, environment = write_config(tmp_path), settings(upstream)
+    add(config, environment)
+    waiting = json.loads(run("keys", "add", "ES256", "--config", str(config), **environment).stdout)
+    removed = run("keys", "remove", waiting["KeyId"], "--config", str(config), **environment)
+    told = f"INFO: a signing key was removed from the store and stays in AWS KMS kms_key={waiting['KmsKey']}\n"
+    assert (removed.stdout, removed.stderr, removed.returncode) == ("", told, 0)
+
+
 def test_a_server_that_needs_no_kms_does_not_load_boto3() -> None:
     command = ["import sys", "from tokend_server.engines.local.keys.build import open_key_manager"]
     command += ["from tokend_server.clock import SystemClock", "from tokend_server.config import Config"]

@@ -69,6 +69,18 @@ def test_text_has_the_members_too(written: Callable[[], str]) -> None:
     assert written().endswith(" ERROR part: failed request_id=r-1 reasons=['a', 'b']\n")
 
 
+def test_those_who_run_a_command_see_what_tokend_logs_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, others = logging.getLogger("tokend_server.part"), logging.getLogger("part")
+    before = logging.getLogger("tokend_server").level
+    with logs.shown():
+        ours.info("left", extra={"kms_key": "arn"})
+        ours.debug("looked")
+        others.info("loaded")
+    ours.warning("over")
+    assert capsys.readouterr().err == "INFO: left kms_key=arn\n"
+    assert logging.getLogger("tokend_server").level == before
+
+
 @pytest.mark.parametrize(
     ("level", "expected"),
     [

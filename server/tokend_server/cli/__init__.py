@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from tokend_server import logs
 from tokend_server.cli.backup import backup, restore
 from tokend_server.cli.callers import callers
 from tokend_server.cli.check_config import check_config
@@ -17,11 +18,17 @@ from tokend_server.cli.serve import serve
 from tokend_server.cli.stopping import leave
 from tokend_server.cli.store import store
 
+#: Commands that say themselves where what they log goes.
+_WITH_LOGS_OF_THEIR_OWN = frozenset({"quickstart", "serve"})
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tokend-server", prog_name="tokend")
-def tokend() -> None:
+@click.pass_context
+def tokend(context: click.Context) -> None:
     """A gRPC token service with the developer identities of Amazon Cognito."""
+    if context.invoked_subcommand not in _WITH_LOGS_OF_THEIR_OWN:
+        context.with_resource(logs.shown())
 
 
 for command in (serve, quickstart, check_config, migrate, backup, restore, keys, callers, policy, identities, store):

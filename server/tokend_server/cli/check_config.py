@@ -123,8 +123,7 @@ def _check_issuer(config: Config, ca_file: Path | None) -> bool:
         http = open_http(ca_file)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--issuer-ca-file") from None
-    algorithms = {pool.signing_algorithm for pool in config.pools_of("local").values()}
-    found = IssuerCheck(issuer, algorithms, http, SystemClock()).run(*_held_keys(config))
+    found = IssuerCheck(issuer, config.signing_algorithms, http, SystemClock()).run(*_held_keys(config))
     for problem in found.problems:
         click.echo(f"{issuer}: {problem}", err=True)
     for note in found.notes:

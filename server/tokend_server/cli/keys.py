@@ -47,7 +47,7 @@ class _Opened(NamedTuple):
     @property
     def algorithms(self) -> frozenset[SigningAlgorithm]:
         """What pools sign with."""
-        return frozenset(SigningAlgorithm(pool.signing_algorithm) for pool in self.config.pools_of("local").values())
+        return frozenset(map(SigningAlgorithm, self.config.signing_algorithms))
 
     @contextmanager
     def changing(self, key_id: str | None = None, *, kms_key: str | None = None) -> Iterator[KeyRotation]:

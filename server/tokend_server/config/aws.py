@@ -1,6 +1,6 @@
 """The listener of Cognito's own API."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,10 @@ class AwsCredentials(Section):
     @property
     def role_arn(self) -> None:
         """None, as `profile`."""
+
+
+#: What pools that callers make sign with, as Cognito does.
+ALGORITHM_OF_MANAGED_POOLS: Final = "RS512"
 
 
 class Aws(TlsSettings):

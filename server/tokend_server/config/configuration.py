@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from tokend_server.callers.patterns import matches
 from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
 from tokend_server.config.addresses import clashes
-from tokend_server.config.aws import Aws
+from tokend_server.config.aws import ALGORITHM_OF_MANAGED_POOLS, Aws
 from tokend_server.config.environment import PREFIX, SettingsVariables
 from tokend_server.config.fields import Name, PoolId, Section, section_of
 from tokend_server.config.keys import Keys
@@ -190,6 +190,12 @@ class Config(BaseSettings):
     def pools_of(self, engine: str) -> Mapping[str, Pool]:
         """The pools behind which an engine stands."""
         return {identity_pool_id: pool for identity_pool_id, pool in self.pools.items() if pool.engine == engine}
+
+    @property
+    def signing_algorithms(self) -> frozenset[str]:
+        """What local pools sign with, those that callers may make among them."""
+        managed = {ALGORITHM_OF_MANAGED_POOLS} if self.aws.manage_pools else set[str]()
+        return frozenset(managed | {pool.signing_algorithm for pool in self.pools_of("local").values()})
 
     @property
     def store_url(self) -> str:

@@ -1,7 +1,7 @@
 """What other clouds demand of an issuer of OpenID Connect tokens, held against the tokens of local pools."""
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -49,7 +49,7 @@ class FederatedPool:
 def federated_pools(config: Config) -> Iterator[FederatedPool]:
     """The local pools as other clouds see them."""
     pools = config.pools_of("local")
-    most_keys = _most_keys(config, {pool.signing_algorithm for pool in pools.values()})
+    most_keys = _most_keys(config, config.signing_algorithms)
     for identity_pool_id, pool in pools.items():
         yield FederatedPool(
             identity_pool_id=identity_pool_id,
@@ -65,7 +65,7 @@ def federated_pools(config: Config) -> Iterator[FederatedPool]:
         )
 
 
-def _most_keys(config: Config, algorithms: set[str]) -> Mapping[str, int]:
+def _most_keys(config: Config, algorithms: Collection[str]) -> Mapping[str, int]:
     times = config.keys.times
     of_each = 2 + (times.publish_before + times.tokens_last) // times.rotate_every if times.rotate_every else 1
     families = ["EC" if algorithm.startswith("ES") else "RSA" for algorithm in algorithms]

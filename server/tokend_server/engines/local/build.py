@@ -8,6 +8,7 @@ from functools import partial
 
 from tokend_server.clock import Clock
 from tokend_server.config import Config, Pool
+from tokend_server.config.aws import ALGORITHM_OF_MANAGED_POOLS
 from tokend_server.engine import BeforeChange, Engine, NewIdentity, PublicEngine, unannounced
 from tokend_server.engines.local.backend import LocalBackend
 from tokend_server.engines.local.claims import REGIONS_WITHOUT_IDENTITY_POOL_ARN
@@ -97,7 +98,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     local_pools = [_local_pool(pool_id, pool, issuer, build_provider) for pool_id, pool in pools.items()]
     algorithms = frozenset(pool.signing_algorithm for pool in local_pools)
     if config.aws.manage_pools:
-        algorithms |= {SigningAlgorithm.RS512}
+        algorithms |= {SigningAlgorithm(ALGORITHM_OF_MANAGED_POOLS)}
     with ExitStack() as undo:
         opened = undo.enter_context(closing(open_migrated_store(config)))
         keep_developer_providers(opened, pools)
@@ -197,7 +198,7 @@ def _managed_pool(pool: IdentityPool, account_id: str, issuer: str) -> LocalPool
         login_providers={},
         allow_unauthenticated_identities=pool.settings["AllowUnauthenticatedIdentities"],
         allow_classic_flow=pool.settings.get("AllowClassicFlow", True),  # as Cognito, which has it off in its console
-        signing_algorithm=SigningAlgorithm.RS512,
+        signing_algorithm=SigningAlgorithm(ALGORITHM_OF_MANAGED_POOLS),
         token_type=TokenType.JWS,
         account_id=account_id,
         identity_pool_arn_claim=region not in REGIONS_WITHOUT_IDENTITY_POOL_ARN,

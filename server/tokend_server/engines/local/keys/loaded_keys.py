@@ -90,9 +90,9 @@ def _opened(
 ) -> tuple[dict[str, PrivateKey], dict[str, Exception]]:
     opened = {record.kid: before.opened[record.kid] for record in records if record.kid in before.opened}
     failures = dict[str, Exception]()
-    unchanged = {record.kid for record in records if record in before.records} - before.failures.keys()
+    materials = {record.kid: record.material for record in before.records if record.kid not in before.failures}
     for record in records:
-        if record.kid not in unchanged:
+        if materials.get(record.kid) != record.material:
             try:
                 opened[record.kid] = manager.open(record)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other keys are to be followed

@@ -282,6 +282,21 @@ def test_keys_that_have_not_changed_are_not_opened_again(local: LocalEngineUnder
     assert manager.opened == [replica.published[1]]
 
 
+def test_a_key_that_only_signs_at_another_time_is_not_opened_again(
+    local: LocalEngineUnderTest, other: KeyReplica
+) -> None:
+    """What opens it may be away."""
+    manager = Locked()
+    replica = KeyReplica(local.store, FakeClock(local.clock.now()), TIMES, manager=manager)
+    second = other.rotation.add(ES256, signs_in=DAY)
+    replica.task.act()
+    other.store.replace_signs_from(second, second.signs_from - HOUR)
+    manager.may_open = frozenset()
+    replica.clock.advance(DAY - HOUR)
+    assert replica.refresh.refresh()
+    assert replica.signs_with() == second.kid
+
+
 @pytest.fixture
 def replica(local: LocalEngineUnderTest) -> KeyReplica:
     return KeyReplica(local.store, FakeClock(local.clock.now()), TIMES)
