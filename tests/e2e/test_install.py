@@ -20,6 +20,9 @@ PAGE = (ROOT / "server" / "install.md").read_text("utf-8")
 
 #: Folders of the page that are the test's own.
 _FOLDERS = ("/opt/tokend", "/etc/tokend", "/var/lib/tokend", "/var/log/tokend")
+#: Of these, those that the unit of systemd makes; the page has to make the others.
+_MADE = ("/var/lib/tokend", "/var/log/tokend")
+
 _PORTS = ("50051", "8080", "9090")
 
 
@@ -29,8 +32,10 @@ class NewUser:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._instead = {folder: f"{directory}{folder}" for folder in _FOLDERS}
+        (directory / "etc").mkdir()
+        (directory / "opt").mkdir()
         self._instead |= {f":{port}": f":{free_port()}" for port in _PORTS}
-        for folder in _FOLDERS[1:]:
+        for folder in _MADE:
             Path(self._instead[folder]).mkdir(parents=True)
         for name in ("server", "proto", "clients", "pyproject.toml", "README.md"):
             _copy(ROOT / name, directory / name)
@@ -110,12 +115,19 @@ def test_a_new_user_gets_a_token_and_sees_who_is_refused(installed: tuple[NewUse
 
 def test_what_is_to_be_seen_before_callers_depend_on_it(installed: tuple[NewUser, ServerProcess]) -> None:
     user, _server = installed
-    settings = "--config /etc/tokend/tokend.toml"
-    assert "is current" in user.run(f"/opt/tokend/bin/tokend keys rewrap --dry-run {settings}")
-    user.run(f"/opt/tokend/bin/tokend backup copy.db {settings}")
+    (settings,) = blocks("Guarded", "sh")
+    rewrap, backup = (_command(name) for name in ("keys rewrap", "backup"))
+    assert "is current" in user.run(f"{settings}{rewrap}")
+    assert user.run(f"{settings}{backup.replace('FILE', 'copy.db')}") == "identities: 1, signing keys: 1\n"
     explain = blocks("The configuration", "sh")[0].splitlines()[1].replace("shop/sa/checkout", "other")
     denied = subprocess.run(["bash", "-ec", user.here(explain)], cwd=user.directory, check=False, capture_output=True)
     assert denied.returncode == 1
+
+
+def _command(name: str) -> str:
+    """A command of `tokend` in the table of what to have seen."""
+    (command,) = set(re.findall(rf"^\|.*?`(tokend {name}[^`]*)`", PAGE, re.MULTILINE))
+    return str(command)
 
 
 def test_the_files_that_the_page_leads_to_are_there() -> None:
