@@ -4,7 +4,8 @@ Envoy, by clients/envoy/ext_authz.yaml with one worker, asks tokend over mutual 
 and answers what goes on itself, so that no called service is in the figures. The same requests with ext_authz disabled
 on their route are the measure: the step is the difference. Rates are kept by a client that counts latencies from when a
 request was due. tokend has one core, and Envoy and the client share another. Users are new at each rate, so that their
-first tokens are issued in the first round; the table has the medians of the rounds.
+first tokens are issued in the first round; the table has the medians of the rounds. A second table has what the step
+adds at the first rate where servers that do nothing answer in tokend's place, in the same rounds.
 """
 
 import argparse
@@ -13,8 +14,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped] # it has no types
 from prometheus_client.utils import floatToGoString
+from tests.bench import serve_check_floors
 from tests.bench.jwks_flood import SOURCE, Client, Report, p50, p99
 from tests.bench.machine import describe
 from tests.bench.processes import Cores, cpu_seconds, on_core
@@ -156,19 +158,48 @@ def spent(place: Site, envoy: Envoy) -> Costs:
     )
 
 
-def measure(place: Site, envoy: Envoy, binary: Path, rate: float, seconds: float) -> Row:
-    """One round of a rate."""
+def clients(place: Site, binary: Path, rate: float) -> Callable[[Envoy, str], Client]:
+    """Makes clients of an Envoy's route, for the users of a rate."""
     tokens = [place.user_token(f"user-{rate:g}-{number}") for number in range(USERS)]
 
-    def client(path: str) -> Client:
+    def client(envoy: Envoy, path: str) -> Client:
         urls = " ".join(f"http://{envoy.address}{path}?access_token={token}" for token in tokens)
         return Client(binary, urls, CONNECTIONS)
 
+    return client
+
+
+def measure(place: Site, envoy: Envoy, binary: Path, rate: float, seconds: float) -> Row:
+    """One round of a rate."""
+    client = clients(place, binary, rate)
     before = spent(place, envoy)
-    without = client(_WITHOUT).run(rate, seconds)
+    without = client(envoy, _WITHOUT).run(rate, seconds)
     between = spent(place, envoy)
-    with_it = client(_WITH).run(rate, seconds)
+    with_it = client(envoy, _WITH).run(rate, seconds)
     return Row(without, with_it, between.since(before), spent(place, envoy).since(between))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A server that an Envoy of its own asks.
+
+    Attributes:
+        pid: The server's process.
+        envoy: The Envoy.
+    """
+
+    pid: int
+    envoy: Envoy
+
+    def measure(
+        self, client: Callable[[Envoy, str], Client], rate: float, seconds: float
+    ) -> tuple[float, float, float]:
+        """What the step adds to p50 and to p99, in milliseconds, and the server's CPU, in microseconds a request."""
+        without = client(self.envoy, _WITHOUT).run(rate, seconds)
+        before = cpu_seconds(self.pid)
+        with_it = client(self.envoy, _WITH).run(rate, seconds)
+        spent = (cpu_seconds(self.pid) - before) / with_it["calls"] * 1e6
+        return p50(with_it) - p50(without), p99(with_it) - p99(without), spent
 
 
 def line(rate: float, rows: Sequence[Row]) -> str:
@@ -194,6 +225,32 @@ def line(rate: float, rows: Sequence[Row]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def floors_table(rows: Mapping[str, Sequence[tuple[float, float, float]]]) -> Iterator[str]:
+    """The servers beside each other: medians of the rounds."""
+    yield "| what answers Envoy | added to p50, ms | added to p99, ms | its CPU, µs a request |"
+    yield "|---|---|---|---|"
+    for name, taken in rows.items():
+        added_p50, added_p99, cpu = (median(values) for values in zip(*taken, strict=True))
+        yield f"| {name} | {added_p50:.2f} | {added_p99:.2f} | {cpu:,.0f} |"
+
+
+@contextmanager
+def asked(directory: Path, place: Site, tokend_envoy: Envoy, cores: Cores) -> Iterator[Mapping[str, Asked]]:
+    """tokend and the floors."""
+    with ExitStack() as undo:
+        floors = undo.enter_context(serve_check_floors.serving(directory, cores, place.directory))
+        servers = {"tokend": Asked(place.server.pid, tokend_envoy)}
+        for name, (pid, port) in floors.items():
+            own = directory / f"envoy-{port}"
+            own.mkdir()
+            outbound = place.outbound(own, "127.0.0.1:1", tokend_ports=(port, port), change=answering, patient=False)
+            envoy = undo.enter_context(outbound)
+            envoy.wait_until_healthy("tokend", 2)
+            _move(envoy.pid, cores.load)
+            servers[name] = Asked(pid, envoy)
+        yield servers
+
+
 @contextmanager
 def on_their_cores(place: Site, envoy: Envoy, cores: Cores) -> Iterator[None]:
     """tokend on one core, Envoy and what is started meanwhile on another."""
@@ -213,16 +270,22 @@ def results(directory: Path, rounds: int, seconds: float, rates: Sequence[float]
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
     subprocess.run(["go", "build", "-o", binary, "."], cwd=SOURCE, env=environment, check=True)
     rows: dict[float, list[Row]] = {rate: [] for rate in rates}
+    cores = Cores.available()
     for name in ("site", "envoy"):
         (directory / name).mkdir()
     with (
         site(directory / "site", "RS512", calls_per_second=100_000) as place,
         place.outbound(directory / "envoy", "127.0.0.1:1", change=answering, patient=False) as envoy,
-        on_their_cores(place, envoy, Cores.available()),
+        on_their_cores(place, envoy, cores),
+        asked(directory, place, envoy, cores) as servers,
     ):
+        beside: dict[str, list[tuple[float, float, float]]] = {name: [] for name in servers}
         for _ in range(rounds):
             for rate in rates:
                 rows[rate].append(measure(place, envoy, binary, rate, seconds))
+            client = clients(place, binary, rates[0])
+            for name, server in servers.items():
+                beside[name].append(server.measure(client, rates[0], seconds))
     return "\n".join(
         [
             f"Medians of {rounds} rounds of {seconds:g} s, {USERS} users, RS512. {describe(directory)}",
@@ -230,6 +293,8 @@ def results(directory: Path, rounds: int, seconds: float, rates: Sequence[float]
             f"| {' | '.join(_COLUMNS)} |",
             f"|{'---|' * len(_COLUMNS)}",
             *(line(rate, rows[rate]) for rate in rates),
+            "",
+            *floors_table(beside),
             "",
         ]
     )
