@@ -59,11 +59,16 @@ def parse_authorization(header: str | None) -> Authorization:
         raise _incomplete(" ".join(f"Authorization header requires '{name}' parameter." for name in missing))
     if len(given) != len(_PARAMETERS):
         raise _incomplete("Authorization header has a parameter too many.")
-    return Authorization(
-        _credential(parameters["Credential"]),
-        tuple(parameters["SignedHeaders"].split(";")),
-        _signature(parameters["Signature"]),
-    )
+    return read_authorization(*(parameters[name] for name in _PARAMETERS))
+
+
+def read_authorization(credential: str, signed_headers: str, signature: str) -> Authorization:
+    """Reads the three parts of a signature.
+
+    Raises:
+        AwsError: IncompleteSignatureException, or InvalidSignatureException.
+    """
+    return Authorization(_credential(credential), tuple(signed_headers.split(";")), _signature(signature))
 
 
 def _credential(text: str) -> Credential:

@@ -26,3 +26,13 @@ class AwsRequest(NamedTuple):
     body: bytes
     peer: str = ""
     region: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path alone, as it arrived."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the path, as it arrived."""
+        return self.target.partition("?")[2]

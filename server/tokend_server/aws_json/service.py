@@ -100,7 +100,7 @@ class AwsJsonService:
         Raises:
             AwsError: UnknownOperationException.
         """
-        if (request.method, request.target, media_type(request)) != ("POST", "/", CONTENT_TYPE):
+        if (request.method, request.path, media_type(request)) != ("POST", "/", CONTENT_TYPE):
             raise AwsError("UnknownOperationException", f"Requests are a POST of {CONTENT_TYPE} to /.", 404)
         prefix, name = request.values.get("x-amz-target", "").rpartition(".")[::2]
         if prefix != SERVICE_NAME or name not in self._operations_by_name:

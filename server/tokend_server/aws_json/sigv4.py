@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from tokend_server.aws_json.authorization import ALGORITHM, TERMINATOR, Credential, parse_authorization
 from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.presigned import Presigned, Query
 from tokend_server.aws_json.wire import Headers, folded
 from tokend_server.clock import Clock
 from tokend_server.model import Secret
@@ -47,11 +48,12 @@ class SignatureVerifier:
         self._service = service
         self._session_tokens = session_tokens
 
-    def verify(self, method: str, headers: Headers, body: bytes) -> Credential:
-        """Checks the signature of a request to the path `/` without a query, which every AWS JSON request is.
+    def verify(self, method: str, query: str, headers: Headers, body: bytes) -> Credential:
+        """Checks the signature of a request to the path `/`, in its header or in its query.
 
         Args:
             method: The HTTP method.
+            query: What follows the question mark, as it arrived.
             headers: All headers as they arrived.
             body: The body as it arrived.
 
@@ -62,15 +64,15 @@ class SignatureVerifier:
             AwsError: MissingAuthenticationTokenException, IncompleteSignatureException, UnrecognizedClientException
                 or InvalidSignatureException.
         """
-        values = folded(headers)
-        authorization = parse_authorization(values.get("authorization"))
-        stamp = values.get("x-amz-date", "")
+        values, asked = folded(headers), Query(query)
+        signature = _presigned(asked, values) if asked.is_presigned else _in_header(values)
+        authorization, stamp = signature.authorization, signature.stamp
         signed_at = _date(stamp)
         self._check_scope(authorization.credential, stamp)
+        self._check_time(signed_at, signature.lifetime)
+        secret_key = self._secret_key(authorization.credential.access_key_id, signature.session_token)
         _check_signed_headers(authorization.signed_headers, values)
-        self._check_time(signed_at)
-        secret_key = self._secret_key(authorization.credential.access_key_id, values.get("x-amz-security-token"))
-        request = _canonical_request(method, values, authorization.signed_headers, body)
+        request = _canonical_request(method, asked.canonical, values, authorization.signed_headers, body)
         expected = _signature(secret_key, authorization.credential, stamp, request)
         if not hmac.compare_digest(expected, authorization.signature):
             raise AwsError("InvalidSignatureException", _MISMATCH)
@@ -88,14 +90,14 @@ class SignatureVerifier:
                 "InvalidSignatureException", f"Credential should be scoped to correct service: '{self._service}'."
             )
 
-    def _check_time(self, signed_at: datetime) -> None:
+    def _check_time(self, signed_at: datetime, lifetime: timedelta | None) -> None:
         now = datetime.fromtimestamp(int(self._clock.now()), UTC)
-        earliest, latest = now - _LARGEST_SKEW, now + _LARGEST_SKEW
+        earliest, latest = now - (lifetime or _LARGEST_SKEW), now + _LARGEST_SKEW
         if signed_at < earliest:
             raise AwsError(
                 "InvalidSignatureException",
                 f"Signature expired: {signed_at:{_DATE_FORMAT}} is now earlier than "
-                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - 5 min.)",
+                f"{earliest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} - {_said(now - earliest)})",
             )
         if signed_at > latest:
             raise AwsError(
@@ -116,6 +118,28 @@ def _same(expected: Secret | None, given: str | None) -> bool:
     if expected is None or given is None:
         return expected is None and given is None
     return hmac.compare_digest(expected.reveal().encode(), given.encode())
+
+
+def _in_header(values: Mapping[str, str]) -> Presigned:
+    authorization = parse_authorization(values.get("authorization"))
+    return Presigned(authorization, values.get("x-amz-date", ""), None, values.get("x-amz-security-token"))
+
+
+def _presigned(query: Query, values: Mapping[str, str]) -> Presigned:
+    if "authorization" in values:
+        raise AwsError(
+            "InvalidSignatureException",
+            "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+        )
+    presigned = query.presigned()
+    if presigned.session_token is None:  # it may be added to a request that was signed without it
+        return presigned._replace(session_token=values.get("x-amz-security-token"))
+    return presigned
+
+
+def _said(span: timedelta) -> str:
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    return f"{span.total_seconds():.0f} sec." if seconds else f"{minutes} min."
 
 
 def _date(stamp: str) -> datetime:
@@ -139,8 +163,8 @@ def _check_signed_headers(signed: tuple[str, ...], values: Mapping[str, str]) ->
         raise AwsError("InvalidSignatureException", _MISMATCH)
 
 
-def _canonical_request(method: str, values: Mapping[str, str], signed: Iterable[str], body: bytes) -> bytes:
-    lines = [method, "/", "", *(f"{name}:{values[name]}" for name in signed), "", ";".join(signed)]
+def _canonical_request(method: str, query: str, values: Mapping[str, str], signed: Iterable[str], body: bytes) -> bytes:
+    lines = [method, "/", query, *(f"{name}:{values[name]}" for name in signed), "", ";".join(signed)]
     return "\n".join([*lines, hashlib.sha256(body).hexdigest()]).encode("latin-1")
 
 

@@ -108,7 +108,7 @@ class StsService:
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
         parameters = parse_query(request)
         action, version = parameters.get("Action"), parameters.get("Version")
-        if request.target.partition("?")[0] != "/" or request.method not in {"GET", "POST"} or not action:
+        if request.path != "/" or request.method not in {"GET", "POST"} or not action:
             raise AwsError("MissingAction", "The request has no parameter Action.")
         operation = self._operations.get(action)
         if operation is None or version != VERSION:

@@ -1,12 +1,14 @@
 """Requests signed by botocore, the AWS SDK's own signer, and a service to answer them."""
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from botocore.auth import SigV4Auth
+from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from tests.fakes.clock import FakeClock
@@ -51,8 +53,13 @@ class Signed:
         return replace(self, headers=tuple(each for each in self.headers if each[0] != name))
 
     @property
+    def stamp(self) -> str:
+        found = re.search(r"X-Amz-Date=(\w+)", self.target)
+        return found[1] if found else self.header("X-Amz-Date")
+
+    @property
     def signed_at(self) -> float:
-        return datetime.strptime(self.header("X-Amz-Date"), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(self.stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
 def signed(
@@ -67,6 +74,23 @@ def signed(
     request = AWSRequest(method="POST", url=f"https://{HOST}/", headers=dict(headers or {}), data=body)
     SigV4Auth(Credentials(*credentials), service, region).add_auth(request)
     return Signed((("host", HOST), *request.headers.items()), body)
+
+
+def presigned(
+    body: bytes = b"{}",
+    headers: Mapping[str, str] | None = None,
+    *,
+    query: str = "",
+    expires: int = 60,
+    session_token: str | None = None,
+) -> Signed:
+    """A request with its signature in the query, which botocore has signed now; the body's hash is a header."""
+    own = {**(headers or {}), "X-Amz-Content-Sha256": hashlib.sha256(body).hexdigest()}
+    request = AWSRequest(method="POST", url=f"https://{HOST}/{query}", headers=own)
+    credentials = Credentials(KEY_ID, SECRET_KEY, session_token)
+    SigV4QueryAuth(credentials, "cognito-identity", "us-east-1", expires=expires).add_auth(request)
+    target = request.url.removeprefix(f"https://{HOST}")
+    return Signed((("host", HOST), *request.headers.items()), body, target=target)
 
 
 def call(operation: str, document: object, *, raw: bytes | None = None, target: str | None = None) -> Signed:

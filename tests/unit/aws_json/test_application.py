@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import PATIENCE, POOL_ID
-from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call, no_sts, service
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call, no_sts, presigned, service
 
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -87,7 +87,12 @@ def test_a_signed_request_is_answered(http: httpx.Client) -> None:
     assert response.json()["Token"] == "header.claims.signature"
 
 
-@pytest.mark.parametrize("path", ["/x", "/.well-known/jwks.json", "/?a=b", "/x/", "/%2f"])
+def test_a_presigned_request_is_answered(http: httpx.Client) -> None:
+    request = presigned(REQUEST.body, {name: REQUEST.header(name) for name in ("Content-Type", "X-Amz-Target")})
+    assert send(http, request, request.target).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/x", "/.well-known/jwks.json", "/x?a=b", "/x/", "/%2f"])
 def test_another_path_is_refused_in_awss_form(path: str, http: httpx.Client, engine: ScriptedEngine) -> None:
     response = send(http, REQUEST, path)
     assert (response.status_code, response.json()["__type"]) == (404, "UnknownOperationException")

@@ -70,7 +70,7 @@ def test_no_target_at_all(engine: ScriptedEngine) -> None:
         lambda request: replace(request, method="post"),
         lambda request: replace(request, target="/x"),
         lambda request: replace(request, target="//"),
-        lambda request: replace(request, target="/?x=y"),
+        lambda request: replace(request, target="//?x=y"),
         lambda request: replace(request, target=""),
         lambda request: request.without_header("Content-Type"),
         lambda request: request.with_header("Content-Type", "application/json"),

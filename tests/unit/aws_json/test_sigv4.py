@@ -88,13 +88,13 @@ def verifier_at(now: float, session_token: str | None = None, service: str = "co
 
 def verify(request: Signed, session_token: str | None = None, *, late: float = 0.0) -> Credential:
     verifier = verifier_at(request.signed_at + late, session_token)
-    return verifier.verify(request.method, request.headers, request.body)
+    return verifier.verify(request.method, request.target.partition("?")[2], request.headers, request.body)
 
 
 def refusal(request: Signed, session_token: str | None = None, *, now: float | None = None) -> tuple[str, str]:
     verifier = verifier_at(request.signed_at if now is None else now, session_token)
     with pytest.raises(AwsError) as raised:
-        verifier.verify(request.method, request.headers, request.body)
+        verifier.verify(request.method, request.target.partition("?")[2], request.headers, request.body)
     assert raised.value.status == 400
     return raised.value.code, raised.value.message
 
@@ -115,9 +115,9 @@ def test_a_published_example_verifies(
     )
     verifier = verifier_at(1_440_938_160, service="service")
     expected = Credential("AKIDEXAMPLE", "20150830", "us-east-1", "service")
-    assert verifier.verify(method, all_headers, body) == expected
+    assert verifier.verify(method, "", all_headers, body) == expected
     with pytest.raises(AwsError, match=MISMATCH):
-        verifier.verify(method, all_headers, body + b" ")
+        verifier.verify(method, "", all_headers, body + b" ")
 
 
 #: What an HTTP header can hold and a signer and a verifier read alike.

@@ -1,0 +1,104 @@
+"""Signatures in the query of a request, as presigned URLs have them.
+
+IAM User Guide, "Create a signed AWS API request".
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+from tokend_server.aws_json.authorization import ALGORITHM, Authorization, read_authorization
+from tokend_server.aws_json.errors import AwsError
+
+#: What the name of the signature is, which is the one parameter that is not signed.
+_SIGNATURE = "X-Amz-Signature"
+
+#: What there has to be, in the order in which AWS names what is missing.
+_REQUIRED = ("X-Amz-Algorithm", "X-Amz-Credential", _SIGNATURE, "X-Amz-SignedHeaders", "X-Amz-Date")
+
+_MOST_PARAMETERS = 64
+
+_LONGEST_SECONDS = 604_800
+
+
+class Presigned(NamedTuple):
+    """What the query of a presigned request says.
+
+    Attributes:
+        authorization: Who signed what, and the signature.
+        stamp: When, as it was signed.
+        lifetime: For how long, where that is said.
+        session_token: The session token of temporary credentials.
+    """
+
+    authorization: Authorization
+    stamp: str
+    lifetime: timedelta | None
+    session_token: str | None
+
+
+class Query:
+    """The query of a request.
+
+    Args:
+        text: What follows the question mark, as it arrived.
+    """
+
+    def __init__(self, text: str) -> None:
+        pairs = [part.partition("=")[::2] for part in text.split("&", _MOST_PARAMETERS) if part]
+        self._pairs = [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, value in pairs]
+
+    @property
+    def canonical(self) -> str:
+        """Its canonical form in Signature Version 4: sorted, and without the signature."""
+        written = ((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in self._pairs)
+        return "&".join(f"{name}={value}" for name, value in sorted(written) if name != _SIGNATURE)
+
+    @property
+    def is_presigned(self) -> bool:
+        """Whether it has a signature, or means to."""
+        return any(name == b"X-Amz-Algorithm" for name, _ in self._pairs)
+
+    def presigned(self) -> Presigned:
+        """Reads the signature.
+
+        Raises:
+            AwsError: IncompleteSignatureException.
+        """
+        values: Mapping[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._pairs}
+        own = [name for name, _ in self._pairs if name.startswith(b"X-Amz-")]
+        missing = [name for name in _REQUIRED if not values.get(name)]
+        if missing or len(own) != len({*own}):
+            raise _incomplete(missing)
+        if values["X-Amz-Algorithm"] != ALGORITHM:
+            raise AwsError(
+                "IncompleteSignatureException", f"Unsupported AWS 'algorithm': '{values['X-Amz-Algorithm']}'."
+            )
+        signed = values["X-Amz-SignedHeaders"]
+        return Presigned(
+            read_authorization(values["X-Amz-Credential"], signed, values[_SIGNATURE]),
+            values["X-Amz-Date"],
+            _lifetime(values.get("X-Amz-Expires")),
+            values.get("X-Amz-Security-Token"),
+        )
+
+
+def _incomplete(missing: Iterable[str]) -> AwsError:
+    texts = [f"AWS query-string parameters must include '{name}'." for name in missing]
+    return AwsError("IncompleteSignatureException", " ".join([*texts, "Re-examine the query-string parameters."]))
+
+
+def _lifetime(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,10}", text):
+        raise AwsError("IncompleteSignatureException", "X-Amz-Expires should be a number")
+    seconds = int(text)
+    if seconds < 1:
+        raise AwsError("IncompleteSignatureException", "X-Amz-Expires must be at least 1 second")
+    if seconds > _LONGEST_SECONDS:
+        why = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than"
+        raise AwsError("IncompleteSignatureException", f"{why} {_LONGEST_SECONDS} seconds")
+    return timedelta(seconds=seconds)
