@@ -1,10 +1,11 @@
 """The kinds of values that settings have, with what is wrong with others."""
 
 import re
-from typing import Annotated
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
@@ -91,6 +92,25 @@ class Section(BaseModel):
     """A table of the file: nothing unknown in it, and never changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_is_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuses what pydantic takes for 1 or 0."""
+        if isinstance(value, bool) and _is_number(cls.model_fields[info.field_name or ""].annotation):
+            raise ValueError("must be a number, not true or false")
+        return value
+
+
+def _is_number(kind: object) -> bool:
+    """Whether a type is a number's, or may be one."""
+    if get_origin(kind) is Annotated:
+        return _is_number(get_args(kind)[0])
+    return (
+        kind is int
+        or kind is float
+        or (get_origin(kind) in {Union, UnionType} and any(map(_is_number, get_args(kind))))
+    )
 
 
 def section_of(field: FieldInfo) -> type[Section] | None:

@@ -504,6 +504,13 @@ signing_algorithm = "HS256"
         (f'{POOL}[grpc]\nlisten = ["unix:"]', "grpc.listen.0: must name the socket"),
         (f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "127.0.0.1"]', "grpc.listen.1: must be HOST:PORT"),
         (f"{POOL}[grpc]\nthreads = 0", "grpc.threads: "),
+        (f"{POOL}[grpc]\nthreads = true", "grpc.threads: must be a number, not true or false"),
+        (f"{POOL}[grpc]\ndrain_delay_seconds = true", "grpc.drain_delay_seconds: must be a number"),
+        (f"{POOL}[grpc]\nmax_concurrent_streams = true", "grpc.max_concurrent_streams: must be a number"),
+        (
+            f'{POOL}[sds.tokens.a]\nidentity_pool_id = "{POOL_ID}"\nuser = "a"\ntoken_duration_seconds = true',
+            "sds.tokens.a.token_duration_seconds: must be a number",
+        ),
         (f"{POOL}[cognito]\nserve_stale = true", "cognito: serve_stale needs reuse_tokens = true"),
         (f'{POOL}[cognito]\nendpoint_url = "http://cognito.example"', "cognito.endpoint_url: must be https"),
         (f'{POOL}[cognito]\nrole_arn = "arn:aws:iam::1:role/x"', "cognito.role_arn: "),
