@@ -29,7 +29,7 @@ from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.aws_json.sts import SERVICE_NAME as STS
 from tokend_server.aws_json.sts import STS_CODES, StsService
 from tokend_server.callers.aws_keys import name_by_access_key, secret_access_key
-from tokend_server.clock import Clock
+from tokend_server.clock import Clock, Deadline
 from tokend_server.config import Aws, Callers, Config
 from tokend_server.engine import CredentialSource, Identities, IdentityPools, PoolManagement, PublicEngine
 from tokend_server.errors import ConfigError
@@ -74,7 +74,7 @@ class IdentityEngines(Protocol):
     def pool_management(self) -> PoolManagement | None: ...
 
     @property
-    def public_engine(self) -> Callable[[str], PublicEngine]: ...
+    def public_engine(self) -> Callable[[str, Deadline], PublicEngine]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,9 @@ class PublicOperations:
         admission: Asks policy and limits.
     """
 
-    def __init__(self, identities: Identities, engine_of: Callable[[str], PublicEngine], admission: Admission) -> None:
+    def __init__(
+        self, identities: Identities, engine_of: Callable[[str, Deadline], PublicEngine], admission: Admission
+    ) -> None:
         self._identities = identities
         self._engine_of = engine_of
         self._admission = admission
@@ -73,7 +75,7 @@ class PublicOperations:
         pool = given.get("IdentityPoolId", "")
         asked = AuditedRequest(pool, provider_names=tuple(sorted(given.get("Logins", ()))))
         deadline = self._admission.admit(_GET_ID, given, asked)
-        registered = self._engine_of(pool).get_id(logins_of(given), current_call().caller, deadline)
+        registered = self._engine_of(pool, deadline).get_id(logins_of(given), current_call().caller, deadline)
         tell(AuditedResult(registered.identity_id, registered.outcome.value))
         return {"IdentityId": registered.identity_id}
 
@@ -103,7 +105,7 @@ class PublicOperations:
         deadline = self._admission.admit_somewhere(operation, given, asked)
         pool = self._admission.find(self._identities, identity_id, deadline).identity_pool_id
         current_call().audited = AuditedRequest(pool, identity_id, names), AuditedResult()
-        return Admitted(pool, self._engine_of(pool), deadline)
+        return Admitted(pool, self._engine_of(pool, deadline), deadline)
 
 
 def logins_of(given: Mapping[str, Any]) -> Mapping[str, Secret]:

@@ -67,7 +67,7 @@ class Engines:
     backends: Mapping[str, Backend]
     local_keys: LocalKeys | None
     identities: Identities
-    public_engine: Callable[[str], PublicEngine]
+    public_engine: Callable[[str, Deadline], PublicEngine]
     pools: IdentityPools
     pool_management: PoolManagement | None
     find: FindEngine
@@ -109,7 +109,7 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     identity_pools: IdentityPools = (configured_pools := ConfiguredPools(config.pools))
     management: PoolManagement | None = None
     find: FindEngine = _none
-    find_public: Callable[[str], PublicEngine | None] = _no_public_engine
+    find_public: Callable[[str, Deadline], PublicEngine | None] = _none
     series = cache(partial(Series, metrics=metrics))
 
     def observed(kind: str, pool_id: str, engine: Engine) -> Engine:
@@ -176,10 +176,6 @@ def _is_published(
 
 def _none(_identity_pool_id: str, _deadline: Deadline) -> None:
     """Finds no engine."""
-
-
-def _no_public_engine(_identity_pool_id: str) -> None:
-    """Finds none."""
 
 
 def _nothing() -> None:

@@ -25,22 +25,23 @@ class PublicEngines:
         self,
         by_pool: Mapping[str, PublicEngine],
         cognito_pools: Container[str],
-        find: Callable[[str], PublicEngine | None] = lambda _identity_pool_id: None,
+        find: Callable[[str, Deadline], PublicEngine | None] = lambda _identity_pool_id, _deadline: None,
     ) -> None:
         self._by_pool = by_pool
         self._cognito_pools = cognito_pools
         self._find = find
 
-    def of(self, identity_pool_id: str) -> PublicEngine:
+    def of(self, identity_pool_id: str, deadline: Deadline) -> PublicEngine:
         """The engine of a pool.
 
         Raises:
             ResourceNotFound: There is no such pool.
             UnsupportedByEngine: The pool is Cognito's.
+            EngineUnavailable: The store cannot be read by the deadline.
         """
         if identity_pool_id in self._cognito_pools:
             raise UnsupportedByEngine("Devices of users of a pool of Cognito ask Cognito itself.")
-        engine = self._by_pool.get(identity_pool_id) or self._find(identity_pool_id)
+        engine = self._by_pool.get(identity_pool_id) or self._find(identity_pool_id, deadline)
         if engine is None:
             raise ResourceNotFound.identity_pool(identity_pool_id)
         return engine

@@ -63,9 +63,9 @@ class ManagedPools:
         engines = self._engines(identity_pool_id, deadline)
         return engines[0] if engines else None
 
-    def public_engine(self, identity_pool_id: str) -> PublicEngine | None:
+    def public_engine(self, identity_pool_id: str, deadline: Deadline | None = None) -> PublicEngine | None:
         """The engine of a pool for users' own devices; None where there is no such pool."""
-        engines = self._engines(identity_pool_id)
+        engines = self._engines(identity_pool_id, deadline)
         return engines[1] if engines else None
 
     def find(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool | None:

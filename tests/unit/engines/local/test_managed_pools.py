@@ -15,9 +15,10 @@ from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.local.deleted_pools import SETTLED_AFTER, remove_deleted_pools
 from tokend_server.engines.local.kept_pools import deleted_at
 from tokend_server.engines.local.managed_pools import MOST_POOLS, STALENESS, EnginesOfPool, ManagedPools, ServedPools
-from tokend_server.engines.local.store import Change, Store
+from tokend_server.engines.local.store import Change, KeptPool, Store
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.engines.pools import AllPools
+from tokend_server.engines.public import PublicEngines
 from tokend_server.errors import EngineUnavailable, InvalidParameter, LimitExceeded, NotAuthorized, ResourceNotFound
 from tokend_server.model import Identity, IdentityPool
 
@@ -85,6 +86,22 @@ def test_a_pool_that_was_made_is_served_by_all_at_once(one: Replica, other: Repl
     assert other.pools.public_engine(f"{REGION}:9") is None
     assert other.pools.find(pool.identity_pool_id, other.deadline) == pool
     assert [*other.pools.all()] == [pool]
+
+
+def test_the_store_is_read_by_the_deadline_of_the_call(store: Store, clock: FakeClock) -> None:
+    read_by: list[Deadline | None] = []
+
+    class Watched:
+        def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
+            read_by.append(deadline)
+            return store.kept_pool(identity_pool_id, deadline)
+
+    replica = Replica(cast("Store", Watched()), clock, itertools.count(1))
+    public = PublicEngines({}, (), replica.pools.public_engine)
+    with pytest.raises(ResourceNotFound):
+        public.of(f"{REGION}:9", replica.deadline)
+    assert replica.pools.engine(f"{REGION}:9", replica.deadline) is None
+    assert read_by == [replica.deadline] * 2
 
 
 def test_a_change_is_kept_whole(one: Replica, other: Replica) -> None:
