@@ -194,6 +194,24 @@ def test_a_key_is_gone_from_the_files_while_servers_use_them(
     assert local.store.log.checkpoint()
 
 
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_a_command_that_is_alone_with_the_store_forgets_at_once(
+    local: LocalEngineUnderTest, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    """What it writes is one page, after which the log is no shorter."""
+    key = new_signing_key(StoredKeys(), SigningAlgorithm.ES256, generation=2, created=1)
+    local.store.add_signing_key(key)
+    local.close()
+    with closing(open_store(tmp_path / "tokend.db")) as command:
+        if change == "removed":
+            command.remove_signing_key(key.kid, lambda _keys: None)
+        else:
+            command.replace_material(key, Secret("wrapped"))
+        fragment = key.material.reveal().splitlines()[1].encode()
+        assert [file.name for file in tmp_path.glob("tokend.db*") if fragment in file.read_bytes()] == []
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_a_key_that_cannot_be_gone_from_the_log_yet_is_told(
     local: LocalEngineUnderTest,
     tmp_path: Path,

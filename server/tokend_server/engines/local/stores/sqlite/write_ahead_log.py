@@ -24,6 +24,9 @@ APPLICATION_ID = 0x746F6B64
 #: Seconds that a checkpoint waits for writes, twice.
 _PATIENCE = 1.0
 
+#: Bytes of the header of a log, and of that of each page in it (SQLite, "Database File Format", section 4.1).
+_LOG_HEADER, _PAGE_HEADER = 32, 24
+
 #: How often the log is begun again until nothing old is left in it, and seconds between two tries.
 _FORGETS, _FORGET_INTERVAL = 50, 0.02
 
@@ -130,10 +133,11 @@ class WriteAheadLog:
                     self._connection.execute("PRAGMA journal_size_limit = -1")
 
     def _begin_again(self) -> bool:
+        with_the_mark_alone = _LOG_HEADER + _PAGE_HEADER + self._page_size()
         for _ in range(_FORGETS):
             before = log_size(self._path)
             # The mark that it sets at last is the first commit after it, unless another process is quicker.
-            if self.checkpoint() and log_size(self._path) < before:
+            if self.checkpoint() and ((after := log_size(self._path)) < before or after == with_the_mark_alone):
                 return True
             time.sleep(_FORGET_INTERVAL)
         return False
@@ -146,6 +150,10 @@ class WriteAheadLog:
         with self._turn.taken(_PATIENCE) as left:
             self._connection.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
             self._connection.execute(f"PRAGMA user_version = {mark}")
+
+    def _page_size(self) -> int:
+        size: int = self._connection.execute("PRAGMA page_size").fetchone()[0]
+        return size
 
     def _data_version(self) -> int:
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
