@@ -352,6 +352,7 @@ def test_keys_are_added_and_removed_while_the_server_runs(config: Path) -> None:
 @pytest.mark.parametrize("key_id", ["no-such-key", "-Rno-such-key", "--no-such-key"])
 @pytest.mark.parametrize("command", [["remove"], ["rotate", "--compromised"]])
 def test_a_key_that_is_not_there_is_reported(config: Path, command: list[str], key_id: str) -> None:
+    assert run("migrate", "--config", str(config)).returncode == 0
     assert failed("keys", *command, key_id, "--config", str(config)) == f"Error: There is no key {key_id}.\n"
 
 

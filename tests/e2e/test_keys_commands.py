@@ -118,13 +118,23 @@ def test_keys_of_pools_that_callers_make_are_in_use(tmp_path: Path, config: Path
         KeyReplica(store, old, TIMES, algorithms=frozenset({SigningAlgorithm.RS512}))
     (key,) = status(config)["RS512"]["Keys"]
     assert status(config)["RS512"]["UsedByPools"]
-    assert "another has to sign first" in failed(
-        "keys", "remove", key["KeyId"], "--compromised", "--config", str(config)
-    )
+    told = failed("keys", "remove", key["KeyId"], "--compromised", "--config", str(config))
+    assert "in an emergency `tokend keys rotate --compromised KEY_ID`" in told
     replaced = done("keys", "rotate", "--compromised", key["KeyId"], "--config", str(config))["Steps"]
     assert [step["Action"] for step in replaced] == ["add", "remove"]
     rotated = done("keys", "rotate", "--config", str(config))["Steps"]
     assert [step["Algorithm"] for step in rotated] == ["ES256", "RS512"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("list",), ("status",), ("verifiers",), ("rotate",), ("rotate", "--dry-run"), ("remove", "a-key"), ("rewrap",)],
+    ids=" ".join,
+)
+def test_a_store_that_is_not_there_is_not_taken_for_one_without_keys(tmp_path: Path, words: tuple[str, ...]) -> None:
+    config, database = write_config(tmp_path), tmp_path / "tokend.db"
+    assert f"There is no store at {database}: " in failed("keys", *words, "--config", str(config))
+    assert not database.exists()
 
 
 def test_the_last_key_of_an_algorithm_that_no_pool_uses_goes_when_an_operator_says_so(config: Path) -> None:

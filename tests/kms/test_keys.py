@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_script import Success
 from tests.fakes.kms_upstream import KmsUpstream, failure
 from tests.support.kms import boto3_client, kms_keys
+from tests.support.server_process import write_config
+from tests.support.tokend import failed
 
 from tokend_server import errors
 from tokend_server.clock import Deadline, SystemClock
@@ -82,12 +85,20 @@ def test_a_key_policy_that_cannot_be_read_is_a_fault_of_the_configuration(
     upstream: KmsUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "binary").write_bytes(b"\xff")
-    for name, problem in (("nothing", "No such file"), ("binary", "is no text")):
+    (tmp_path / "text").write_text('{"Version": ', encoding="utf-8")
+    (tmp_path / "list").write_text("[]", encoding="utf-8")
+    config = write_config(tmp_path)
+    for name in ("nothing", "binary", "text", "list"):
+        path = tmp_path / name
+        why = "No such file or directory" if name == "nothing" else "must hold a key policy, which is a JSON object"
+        problem = f"keys.kms.key_policy_file: {path}: {why}"
         with (
-            pytest.raises(errors.ConfigError, match=f"keys.kms.key_policy_file: {problem}"),
-            kms_keys(upstream, key_policy_file=str(tmp_path / name)),
+            pytest.raises(errors.ConfigError, match=re.escape(problem)),
+            kms_keys(upstream, key_policy_file=str(path)),
         ):
             pytest.fail("was opened")
+        told = failed("check-config", "--config", str(config), TOKEND_KEYS_KMS_KEY_POLICY_FILE=str(path))
+        assert told.startswith(f"configuration: {problem}")
 
 
 def test_a_new_key_that_not_all_of_kms_knows_is_waited_for(upstream: KmsUpstream) -> None:

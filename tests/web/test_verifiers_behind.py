@@ -1,5 +1,6 @@
 """Two clients of a server: while one of them has not fetched the next key, that key does not sign."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -91,6 +92,7 @@ def test_a_key_signs_when_the_client_that_was_behind_has_fetched_it(
         grpc.insecure_channel(service.grpc_addresses[0]) as channel,
         closing(open_store(config.parent / "tokend.db")) as store,
     ):
+        assert store.fetch_records()[0].server.startswith(f"{socket.gethostname()[-27:]}-")
         old = signing()
         for agent in (ENVOY, GO_OIDC):
             assert fetch(agent) == [old]

@@ -94,8 +94,9 @@ def _key_problems(config: Config) -> Sequence[str]:
     if not config.pools_of("local"):
         return ()
     from tokend_server.engines.local.keys.build import encryption_problems  # noqa: PLC0415 - only what is configured
+    from tokend_server.engines.local.keys.kms_policy import policy_problems  # noqa: PLC0415 - as above
 
-    return encryption_problems(config)
+    return [*encryption_problems(config), *policy_problems(config)]
 
 
 def _check_online(config: Config, clouds: Sequence[Cloud], issuer_ca_file: Path | None) -> None:

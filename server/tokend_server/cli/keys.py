@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, KeyTimes, load_config
+from tokend_server.config.stores import SQLITE
 from tokend_server.engines.local.keys.build import ELSEWHERE, open_key_manager, open_wrappings
 from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes
 from tokend_server.engines.local.keys.keyring import (
@@ -162,7 +163,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
 )
 def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key: str | None) -> None:
     """Add a key that takes over from the one that signs now, whether or not another waits."""
-    with _opened(config_path) as opened, opened.changing(kms_key=kms_key) as rotation:
+    with _opened(config_path, made=True) as opened, opened.changing(kms_key=kms_key) as rotation:
         lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
         key = rotation.add(SigningAlgorithm(algorithm), signs_in=lead)
         held = opened.store.signing_keys()
@@ -220,8 +221,15 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
 
 
 @contextmanager
-def _opened(config_path: Path | None) -> Iterator[_Opened]:
+def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_Opened]:
+    """The store of a configuration, for a block; one that is not there is made where it is to be."""
     config = load_config(config_path)
+    if not made and config.store_url.startswith(SQLITE) and not config.store_file.exists():
+        # A new one would look like one whose keys are lost.
+        raise click.ClickException(
+            f"There is no store at {config.store_file}: name the configuration of the servers with --config. "
+            "`tokend serve` and `tokend migrate` make a new one."
+        )
     with closing(open_migrated_store(config)) as store:
         yield _Opened(config, store)
 
@@ -243,7 +251,10 @@ def _explained(key_id: str | None = None) -> Iterator[None]:
 
 def _why_in_use(error: KeyInUse) -> str:
     if error.tokens_expired_by is None:
-        return "The key signs, or will within minutes; another has to sign first: `tokend keys rotate`."
+        return (
+            "The key signs, or will within minutes; another has to sign first: `tokend keys rotate`, or in an "
+            "emergency `tokend keys rotate --compromised KEY_ID`."
+        )
     return f"Tokens that the key has signed may be valid until {iso(error.tokens_expired_by)}."
 
 

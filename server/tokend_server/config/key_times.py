@@ -72,12 +72,12 @@ class KeyTimes:
 
     def _problems(self) -> Iterator[str]:
         if self.refresh <= 0:
-            yield f"refresh ({self.refresh} s) must be above 0: processes would never follow the store"
+            yield f"refresh ({self.refresh:g} s) must be above 0: processes would never follow the store"
         if self.refresh + self.clock_skew >= self.about_to_sign:
             yield (
                 f"about_to_sign ({self.about_to_sign} s) must be above refresh + clock_skew "
-                f"({self.refresh + self.clock_skew} s): a process that has not read yet that a key was taken out would "
-                "sign with it"
+                f"({self.refresh + self.clock_skew:g} s): a process that has not read yet that a key was taken out "
+                "would sign with it"
             )
         if self.publish_before:
             yield from self._publishing_problems()
@@ -86,7 +86,7 @@ class KeyTimes:
         if self.tokens_last < self.old_key_stops_by:
             yield (
                 f"tokens_last ({self.tokens_last} s) must not be below refresh + cache_age + clock_skew + "
-                f"longest_token ({self.old_key_stops_by} s): a key could be taken out "
+                f"longest_token ({self.old_key_stops_by:g} s): a key could be taken out "
                 "while tokens that it has signed are valid"
             )
         if self.rotate_every:
@@ -101,7 +101,7 @@ class KeyTimes:
         if self.publish_before < self.verifiers_know_by + self.clock_skew:
             yield (
                 f"publish_before ({self.publish_before} s) must not be below refresh + cache_age + clock_skew "
-                f"({self.verifiers_know_by + self.clock_skew} s): verifiers would refuse the first tokens of a key "
+                f"({self.verifiers_know_by + self.clock_skew:g} s): verifiers would refuse the first tokens of a key "
                 "that they do not know"
             )
         if self.publish_before <= self.about_to_sign:

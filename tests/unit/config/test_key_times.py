@@ -13,12 +13,12 @@ HOUR, DAY = 3600, 86_400
     ("changed", "problem"),
     [
         ({"refresh": 0}, r"refresh \(0 s\) must be above 0: processes would never follow"),
-        ({"cache_age": 3299}, r"cache_age \+ clock_skew \(3601.0 s\): verifiers would refuse the first tokens"),
-        ({"publish_before": 601}, r"publish_before \(601 s\) must not be below refresh .* \(602.0 s\)"),
-        ({"about_to_sign": 302}, r"about_to_sign \(302 s\) must be above .* \(302.0 s\): a process that has not read"),
+        ({"cache_age": 3299}, r"cache_age \+ clock_skew \(3601 s\): verifiers would refuse the first tokens"),
+        ({"publish_before": 601}, r"publish_before \(601 s\) must not be below refresh .* \(602 s\)"),
+        ({"about_to_sign": 302}, r"about_to_sign \(302 s\) must be above .* \(302 s\): a process that has not read"),
         ({"about_to_sign": 3600}, r"above about_to_sign \(3600 s\): a key that was added by mistake could never"),
         ({"tokens_last": DAY + 601}, r"tokens_last \(87001 s\) .* a key could be taken out while tokens"),
-        ({"longest_token": DAY + 599}, r"longest_token \(87601.0 s\): a key could be taken out"),
+        ({"longest_token": DAY + 599}, r"longest_token \(87601 s\): a key could be taken out"),
         (
             {"when_seen": True, "publish_before": 660},
             r"publish_before \(660 s\) must be above .* \(660 s\) where keys sign",

@@ -1,5 +1,6 @@
 """Builds the local engine's parts from the configuration."""
 
+import socket
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -24,7 +25,7 @@ from tokend_server.engines.local.keys.refresh import KeyRefresh
 from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.task import KeyTask
-from tokend_server.engines.local.keys.verifier_watch import VerifierWatch
+from tokend_server.engines.local.keys.verifier_watch import VerifierWatch, server_name
 from tokend_server.engines.local.keys.watching import watch_keys
 from tokend_server.engines.local.managed_pools import EnginesOfPool, ManagedPools, ServedPools
 from tokend_server.engines.local.own_tokens import OwnTokens
@@ -111,7 +112,8 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
             failures.labels(step).inc()
 
         fetches = FetchLog(clock, metrics.verifiers_uncounted.inc)
-        watch = VerifierWatch(new_guid(), fetches, signer, store, algorithms, clock, times, failed)
+        name = server_name(socket.gethostname(), new_guid())
+        watch = VerifierWatch(name, fetches, signer, store, algorithms, clock, times, failed)
         watch.register()
         signer.ensure_keys(algorithms)
         warn_of_clear_keys(config, signer.keys)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from pathlib import Path
 
 from tokend_server.aws.attempts import Attempts
 from tokend_server.aws.client import aws_client
@@ -14,6 +13,7 @@ from tokend_server.engines.local.keys.given_kms_key import GivenKmsKey
 from tokend_server.engines.local.keys.kms_api import KmsApi, KmsAttempts
 from tokend_server.engines.local.keys.kms_keys import KmsKeys, NewKeys
 from tokend_server.engines.local.keys.kms_material import region_of
+from tokend_server.engines.local.keys.kms_policy import key_policy, policy_problems
 from tokend_server.engines.local.keys.kms_regions import KmsRegion, KmsRegions
 from tokend_server.engines.local.keys.kms_wrapping import KmsWrapping, KmsWrappingKey
 from tokend_server.errors import ConfigError
@@ -40,10 +40,12 @@ def open_kms_keys(config: Config, metrics: Metrics, clock: Clock) -> Iterator[Km
         ConfigError: The profile, the region, the endpoint or the key policy cannot be used.
     """
     settings = config.keys.kms
+    if problems := list(policy_problems(config)):
+        raise ConfigError(problems)
     new_keys = NewKeys(
         region=settings.region,
         owner=config.issuer.url or config.issuer.listen,
-        policy=_policy(settings.key_policy_file),
+        policy=key_policy(settings.key_policy_file) if settings.key_policy_file else None,
         deletion_window_days=settings.deletion_window_days,
     )
     with closing(KmsRegions(partial(_open_region, config, metrics, clock))) as regions:
@@ -114,13 +116,3 @@ def _quota(config: Config, clock: Clock) -> TokenBucket | None:
     if not settings.requests_per_second:
         return None
     return TokenBucket(settings.requests_per_second / replicas, max(1, settings.burst // replicas), clock)
-
-
-def _policy(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        problem = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ConfigError([f"keys.kms.key_policy_file: {problem}"]) from error

@@ -29,6 +29,20 @@ _SILENCE, _FORGET_INTERVAL = 300.0, 3600.0
 NOTE, ACTIVATE = "note", "activate"
 
 
+#: How much of a host's name is in that of a server: its end, which differs between the pods of a Deployment.
+_HOST_LENGTH = 27
+
+
+def server_name(host: str, guid: str) -> str:
+    """The name of a server while it runs, of 36 characters at most: that of its host, and what is its own.
+
+    Args:
+        host: The host's name.
+        guid: A new UUID.
+    """
+    return f"{host[-_HOST_LENGTH:]}-{guid[:8]}"
+
+
 class _Keys(KeyStore, FetchStore, Protocol):
     """What is used of the store."""
 

@@ -12,6 +12,7 @@ from tokend_server.config import KeyTimes
 from tokend_server.engines.local.keys.fetches import notes_of
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
+from tokend_server.engines.local.keys.verifier_watch import server_name
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.errors import EngineUnavailable
 
@@ -211,3 +212,15 @@ def test_tokens_that_a_key_before_may_not_outlive_are_refused_earlier_where_the_
     with pytest.raises(EngineUnavailable):
         replica.signs_with(life=DAY)
     assert replica.max_age == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("tokend-1", "tokend-1-0a1b2c3d"),
+        ("prod-eu-west-1-tokend-5f9d8c7b64-x2x4z", "t-1-tokend-5f9d8c7b64-x2x4z-0a1b2c3d"),
+    ],
+)
+def test_a_server_is_named_by_the_end_of_its_host_s_name(host: str, name: str) -> None:
+    assert server_name(host, "0a1b2c3d-0000-4000-8000-00000000000a") == name
+    assert len(name) <= 36
