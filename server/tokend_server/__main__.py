@@ -20,7 +20,7 @@ def main() -> None:
     # It reads the variable when it is loaded.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
-        from tokend_server.cli import main as run  # noqa: PLC0415 - loads nearly everything
+        from tokend_server.cli import main as run  # noqa: PLC0415 - loads click, and then a command
     except UnsupportedLibraryError as error:
         sys.exit(str(error))
     run()

@@ -224,13 +224,14 @@ def test_quickstart_needs_no_proxy(tmp_path: Path) -> None:
     assert (ended.stderr, ended.returncode) == ("", 0)
 
 
-def test_an_interrupt_shows_no_traceback_however_early_it_comes(config: Path) -> None:
+@pytest.mark.parametrize("loaded", ["tokend_server.cli", "tokend_server.config"])
+def test_an_interrupt_shows_no_traceback_however_early_it_comes(config: Path, loaded: str) -> None:
     # The modules that take long to load come after the first line that is run.
     program = (
         "import os, signal, sys\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'tokend_server.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == {loaded!r}: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         "from tokend_server.__main__ import main\n"
         "main()\n"

@@ -1,4 +1,4 @@
-"""A process that has loaded tokend and forks: what it starts is spared the second of CPU time that loading takes.
+"""A process that has loaded tokend and forks: what it starts is spared the CPU time that loading takes.
 
 A forked process has the arguments, the environment, the directory and the standard streams that it would have by
 `python -m MODULE`, and ends as that would. It shares its seed of hashes with the others, and modules that read the
@@ -24,7 +24,8 @@ from typing import Any
 
 #: All that a server may need, also what only some load.
 _LOADED = (
-    "tokend_server.cli",
+    "tokend_server.cli.quickstart",
+    "tokend_server.cli.serve",
     "tokend_server.engines.cognito.build",
     "tokend_server.engines.local.stores.sql.migrations.upgrade",
 )
