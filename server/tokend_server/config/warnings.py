@@ -7,6 +7,7 @@ from contextlib import suppress
 from tokend_server.config import Config
 from tokend_server.config.environment import service_variables
 from tokend_server.config.issuer_url import issuer_warnings
+from tokend_server.config.mesh_warnings import mesh_warnings
 from tokend_server.config.postgresql_url import is_unverified
 
 
@@ -36,6 +37,7 @@ def config_warnings(config: Config, environment: Mapping[str, str]) -> Iterator[
             "aws.credentials.source: GetCredentialsForIdentity gives made-up credentials, which AWS does not take: "
             "for tests alone"
         )
+    yield from mesh_warnings(config)
     if config.callers.jwt and config.callers.max_token_bytes > config.grpc.max_metadata_bytes:
         yield "callers.max_token_bytes: grpc.max_metadata_bytes is less, so no call can bear a token of that length"
 
