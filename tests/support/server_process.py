@@ -1,12 +1,16 @@
 """A `tokend serve` of its own process, as operators run it."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,7 +86,7 @@ class ServerProcess:
         lines, stderr = os.pipe()
         self._lines = os.fdopen(lines, encoding="utf-8")
         arguments = ["serve", "--config", str(config)]
-        variables = {**os.environ, **(environment or {})}
+        variables = {**os.environ, "TMPDIR": _temporary_directory(), **(environment or {})}
         try:
             self._process = (
                 subprocess.Popen(
@@ -151,3 +155,14 @@ class ServerProcess:
                     if self.log[-1]["message"] == "serving":
                         self._serving.set()
         self._serving.set()
+
+
+@cache
+def _temporary_directory() -> str:
+    """Where servers have their temporary files, which those that are killed leave behind, until the tests end.
+
+    The name is short, as those of UNIX sockets have to be.
+    """
+    directory = tempfile.mkdtemp(prefix="tests-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
