@@ -1,8 +1,8 @@
 """The shapes of members that have members of their own, as AWS's model of the service states them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 from tokend_server.aws_json.document import list_of, map_of, text
 from tokend_server.aws_json.shapes import NULL, Shape, Text
@@ -20,15 +20,6 @@ class Broken(NamedTuple):
     path: str
     constraint: str
     shown: str
-
-
-@runtime_checkable
-class Nested(Protocol):
-    """A shape with others within."""
-
-    def broken_within(self, value: Any) -> Iterable[Broken]:  # noqa: ANN401 - what the shape is of
-        """The constraints that a value breaks, and those that its members break."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +139,7 @@ class MapOf(_Container):
 
 def broken_within(shape: Shape, value: Any) -> Iterator[Broken]:  # noqa: ANN401 - what the shape is of
     """The constraints that a value of a shape breaks, whether that has others within or not."""
-    if isinstance(shape, Nested):
+    if isinstance(shape, _Container):
         yield from shape.broken_within(value)
         return
     for constraint in shape.broken(value):
