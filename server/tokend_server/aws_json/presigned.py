@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from tokend_server.aws_json.authorization import ALGORITHM, Authorization, read_authorization
 from tokend_server.aws_json.errors import AwsError
+from tokend_server.model import Secret
 
 #: What the name of the signature is, which is the one parameter that is not signed.
 _SIGNATURE = "X-Amz-Signature"
@@ -36,7 +37,7 @@ class Presigned(NamedTuple):
     authorization: Authorization
     stamp: str
     lifetime: timedelta | None
-    session_token: str | None
+    session_token: Secret | None
 
 
 class Query:
@@ -81,7 +82,7 @@ class Query:
             read_authorization(values["X-Amz-Credential"], signed, values[_SIGNATURE]),
             values["X-Amz-Date"],
             _lifetime(values.get("X-Amz-Expires")),
-            values.get("X-Amz-Security-Token"),
+            Secret(token) if (token := values.get("X-Amz-Security-Token")) is not None else None,
         )
 
 

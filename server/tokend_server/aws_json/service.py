@@ -29,7 +29,7 @@ from tokend_server.clock import Clock
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 
 #: What stands before the operation's name in `X-Amz-Target`, with a dot between them.
@@ -82,7 +82,8 @@ class AwsJsonService:
         performed += [(row, partial(_perform_other, perform)) for row, perform in others]
         self._operations_by_name = {row.name.value: row for row, _ in performed}
         self.behaviors: Mapping[str, Behavior] = {
-            row.name.value: _layered(row, perform, layers) for row, perform in performed
+            row.name.value: layered(Method(SERVICE_NAME, row.name, "unary"), partial(_reading, row, perform), layers)
+            for row, perform in performed
         }
         self._calls = Calls(self, clock, tracing, count, new_id)
 
@@ -138,16 +139,6 @@ class AwsJsonService:
             partial(operation.check, given),
             message,
         )
-
-
-def _layered(
-    operation: ShapedOperation, perform: Callable[[str, Mapping[str, Any]], Output], layers: Sequence[Layer]
-) -> Behavior:
-    behavior: Behavior = partial(_reading, operation, perform)
-    method = Method(SERVICE_NAME, operation.name, "unary")
-    for layer in reversed(layers):
-        behavior = layer(method, behavior)
-    return behavior
 
 
 def _reading(

@@ -106,7 +106,7 @@ class SignatureVerifier:
                 f"{latest:{_DATE_FORMAT}} ({now:{_DATE_FORMAT}} + 5 min.)",
             )
 
-    def _secret_key(self, access_key_id: str, session_token: str | None) -> Secret:
+    def _secret_key(self, access_key_id: str, session_token: Secret | None) -> Secret:
         secret_key = self._credentials.get(access_key_id)
         expected = self._session_tokens.get(access_key_id)
         if secret_key is None or not _same(expected, session_token):
@@ -114,15 +114,15 @@ class SignatureVerifier:
         return secret_key
 
 
-def _same(expected: Secret | None, given: str | None) -> bool:
+def _same(expected: Secret | None, given: Secret | None) -> bool:
     if expected is None or given is None:
         return expected is None and given is None
-    return hmac.compare_digest(expected.reveal().encode(), given.encode())
+    return hmac.compare_digest(expected.reveal().encode(), given.reveal().encode())
 
 
 def _in_header(values: Mapping[str, str]) -> Presigned:
     authorization = parse_authorization(values.get("authorization"))
-    return Presigned(authorization, values.get("x-amz-date", ""), None, values.get("x-amz-security-token"))
+    return Presigned(authorization, values.get("x-amz-date", ""), None, _session_token(values))
 
 
 def _presigned(query: Query, values: Mapping[str, str]) -> Presigned:
@@ -133,8 +133,13 @@ def _presigned(query: Query, values: Mapping[str, str]) -> Presigned:
         )
     presigned = query.presigned()
     if presigned.session_token is None:  # it may be added to a request that was signed without it
-        return presigned._replace(session_token=values.get("x-amz-security-token"))
+        return presigned._replace(session_token=_session_token(values))
     return presigned
+
+
+def _session_token(values: Mapping[str, str]) -> Secret | None:
+    token = values.get("x-amz-security-token")
+    return None if token is None else Secret(token)
 
 
 def _said(span: timedelta) -> str:

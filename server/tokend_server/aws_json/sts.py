@@ -15,7 +15,7 @@ from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.clock import Clock
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
 from tokend_server.rpc.tracing import Tracing
 
 SERVICE_NAME = "AWSSecurityTokenServiceV20110615"
@@ -93,7 +93,8 @@ class StsService:
     ) -> None:
         self._operations = {row.name.value: row for row, _ in performed}
         self.behaviors: Mapping[str, Behavior] = {
-            row.name.value: _layered(row, perform, layers) for row, perform in performed
+            row.name.value: layered(Method(SERVICE_NAME, row.name, "unary"), partial(_reading, row, perform), layers)
+            for row, perform in performed
         }
         self._calls = Calls(self, clock, tracing, count, new_id)
 
@@ -138,15 +139,6 @@ class StsService:
 
 def _with_id(response: AwsResponse, request_id: str) -> AwsResponse:
     return response._replace(headers={**response.headers, "x-amzn-requestid": request_id})
-
-
-def _layered(
-    operation: ShapedOperation, perform: Callable[[Mapping[str, Any]], Output], layers: Sequence[Layer]
-) -> Behavior:
-    behavior: Behavior = partial(_reading, operation, perform)
-    for layer in reversed(layers):
-        behavior = layer(Method(SERVICE_NAME, operation.name, "unary"), behavior)
-    return behavior
 
 
 def _reading(

@@ -19,7 +19,7 @@ from tokend_server.rpc.call import CURRENT_CALL, Call, current_call
 from tokend_server.rpc.interceptors.audit import auditing
 from tokend_server.rpc.interceptors.authentication import identifying
 from tokend_server.rpc.interceptors.call_context import beginning, limiting_metadata
-from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking
+from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, checking, layered
 from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.policy import Rule
 
@@ -94,8 +94,8 @@ def identifying_streams(  # noqa: PLR0913, PLR0917 - what a stream meets
             lambda _method: lambda call, _context: learn(call),
         ),
     ]
-    first = _layered(method, [*named, limiting(access.limits)], lambda _request, _context: current_call())
-    again = _layered(method, named, lambda _request, _context: current_call())
+    first = layered(method, lambda _request, _context: current_call(), [*named, limiting(access.limits)])
+    again = layered(method, lambda _request, _context: current_call(), named)
     return (lambda shown: _alone(first, None, shown)), (lambda shown: _alone(again, None, shown))
 
 
@@ -105,7 +105,7 @@ def issuing_to(
     """What issues the token of a secret's name to the caller of a stream, as a call of its own."""
     new_id = UniqueIds(os.urandom)
     layers = [auditing(access.auditor, clock, {_ISSUING.path: Rule.GRANT}), limiting(access.limits)]
-    behavior = _layered(_ISSUING, layers, lambda wanted, _context: tokens.token_for(wanted)[0])
+    behavior = layered(_ISSUING, lambda wanted, _context: tokens.token_for(wanted)[0], layers)
 
     def issue(stream: Call, name: str, wanted: WantedToken) -> IssuedToken:
         call = replace(
@@ -129,12 +129,6 @@ def issuing_to(
         return issued
 
     return issue
-
-
-def _layered(method: Method, layers: Sequence[Layer], behavior: Behavior) -> Behavior:
-    for layer in reversed(layers):
-        behavior = layer(method, behavior)
-    return behavior
 
 
 def _alone(behavior: Behavior, request: object, shown: Shown) -> Call:

@@ -12,6 +12,8 @@ from tests.support.grpc_service import POOL_ID
 from tests.unit.aws_json.requests import Signed, answer, error_of, presigned, signed
 from tests.unit.aws_json.test_sigv4 import MISMATCH, SESSION_TOKEN, refusal, verify
 
+from tokend_server.aws_json.presigned import Query
+
 INCOMPLETE, INVALID = "IncompleteSignatureException", "InvalidSignatureException"
 NO_TOKEN = ("UnrecognizedClientException", "The security token included in the request is invalid.")
 WEEK = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than"
@@ -149,6 +151,11 @@ def test_a_session_token_is_one_of_other_credentials(*, is_signed: bool, in_quer
         made = presigned() if in_query else signed()
         request = made.with_header("X-Amz-Security-Token", SESSION_TOKEN)
     assert refusal(request) == NO_TOKEN
+
+
+def test_a_session_token_is_not_shown() -> None:
+    query = Query(presigned(session_token=SESSION_TOKEN).target.partition("?")[2])
+    assert SESSION_TOKEN not in repr(query.presigned())
 
 
 def test_a_session_token_that_is_known_verifies_in_the_query() -> None:

@@ -49,6 +49,14 @@ class Method:
 
 Layer = Callable[[Method, Behavior], Behavior]
 
+
+def layered(method: Method, behavior: Behavior, layers: Sequence[Layer]) -> Behavior:
+    """A method's behavior within layers, the outermost first."""
+    for layer in reversed(layers):
+        behavior = layer(method, behavior)
+    return behavior
+
+
 #: Looks at a call, and raises where it is not to be worked on.
 Check = Callable[[Call, grpc.ServicerContext], object]
 
@@ -104,20 +112,15 @@ class LayeredRegistry:
             behavior = self._message_wait.receiving_each(_deserializing_each(behavior, deserialize), threads)
         else:
             behavior = self._message_wait.receiving(_deserializing(behavior, deserialize), threads)
-        layered = self._layered(method, behavior)
-        work_in(self._in_line(threads), layered)
-        layered.path = method.path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
+        within = layered(method, behavior, self._layers)
+        work_in(self._in_line(threads), within)
+        within.path = method.path  # type: ignore[attr-defined] # for those who see nothing of a call but its behavior
         make_handler = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler
         )
-        return make_handler(layered, None, handler.response_serializer)
-
-    def _layered(self, method: Method, behavior: Behavior) -> Behavior:
-        for layer in reversed(self._layers):
-            behavior = layer(method, behavior)
-        return behavior
+        return make_handler(within, None, handler.response_serializer)
 
 
 class OtherMethods(grpc.GenericRpcHandler):
