@@ -28,7 +28,9 @@ from tokend.v1.developer_identity_service_pb2 import (
 )
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.config import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, environment_variables
+from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.stores.sqlite.store import open_store
+from tokend_server.errors import EngineUnavailable
 
 UNKNOWN_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000ff"
 UNKNOWN_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000dead"
@@ -414,12 +416,33 @@ def test_identities_are_listed_a_page_at_a_time(pool: Sequence[str], channel: gr
 def test_deleted_identities_are_gone_for_good(pool: Sequence[str], channel: grpc.Channel) -> None:
     users = [{DEVELOPER_PROVIDER: f"cli-{name}"} for name in ("dave", "erin", "frank")]
     dave, erin, frank = (get_token(channel, POOL_ID, user).identity_id for user in users)
-    ended = run("identities", "delete", *pool, dave, erin)
-    assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+    assert done("identities", "delete", *pool, dave, erin) == {"UnprocessedIdentityIds": []}
     assert failed("identities", "describe", *pool, dave) == f"Identity '{dave}' not found.\n"
-    assert failed("identities", "delete", *pool, dave, frank, UNKNOWN_ID) == f"Error: not found: {dave}, {UNKNOWN_ID}\n"
-    again = [get_token(channel, POOL_ID, user).identity_id for user in users]
-    assert not set(again) & {dave, erin, frank}
+    again = run("identities", "delete", *pool, dave, frank, UNKNOWN_ID)
+    assert (json.loads(again.stdout), again.returncode) == ({"UnprocessedIdentityIds": []}, 1)
+    assert again.stderr == f"Error: not found: {dave}, {UNKNOWN_ID}\n"
+    new = [get_token(channel, POOL_ID, user).identity_id for user in users]
+    assert not set(new) & {dave, erin, frank}
+
+
+def test_a_store_that_fails_for_one_identity_does_not_keep_the_others(
+    pool: Sequence[str], channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grace, heidi = (get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: name}).identity_id for name in ("grace", "heidi"))
+    deleted = IdentityAdministration.delete
+
+    def delete(administration: IdentityAdministration, identity_id: str) -> None:
+        if identity_id == grace:
+            raise EngineUnavailable("The identity store is away.")
+        deleted(administration, identity_id)
+
+    monkeypatch.setattr(IdentityAdministration, "delete", delete)
+    ended = run("identities", "delete", *pool, grace, heidi)
+    unprocessed = [{"IdentityId": grace, "ErrorCode": "InternalServerError"}]
+    assert (json.loads(ended.stdout), ended.returncode) == ({"UnprocessedIdentityIds": unprocessed}, 1)
+    assert ended.stderr == f"Error: {grace}: The identity store is away.\n"
+    listed = done("identities", "list", *pool)["Identities"]
+    assert [each["IdentityId"] for each in listed if each["IdentityId"] in {grace, heidi}] == [grace]
 
 
 def test_an_unknown_pool_is_reported(config: Path) -> None:

@@ -17,7 +17,7 @@ from tokend_server.engines.local.kept_pools import pool_of
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, named, problems, read_lines
-from tokend_server.errors import ResourceNotFound, UnsupportedByEngine
+from tokend_server.errors import EngineUnavailable, ResourceNotFound, TokendError, UnsupportedByEngine
 from tokend_server.model import Identity
 
 
@@ -72,11 +72,21 @@ def list_identities(
 @_pool_option
 @click.argument("identity_ids", nargs=-1, required=True)
 def delete(config_path: Path | None, identity_pool_id: str, identity_ids: tuple[str, ...]) -> None:
-    """Delete identities for good: their users get new identities when they come again."""
+    """Delete identities for good: their users get new identities when they come again.
+
+    Prints the answer of DeleteIdentities. Exit code 1: some were not there, or could not be deleted.
+    """
     with _administration(config_path, identity_pool_id) as administration:
-        missing = [identity_id for identity_id in identity_ids if not _deleted(administration, identity_id)]
+        failures = {each: _failed_deletion(administration, each) for each in dict.fromkeys(identity_ids)}
+    missing = [each for each, failure in failures.items() if isinstance(failure, ResourceNotFound)]
+    unprocessed = {each: failure for each, failure in failures.items() if failure and each not in missing}
+    answer = [{"IdentityId": each, "ErrorCode": "InternalServerError"} for each in unprocessed]
+    echo_json({"UnprocessedIdentityIds": answer})
+    problems = [f"{each}: {failure}" for each, failure in unprocessed.items()]
     if missing:
-        raise click.ClickException(f"not found: {', '.join(missing)}")
+        problems.append(f"not found: {', '.join(missing)}")
+    if problems:
+        raise click.ClickException("\n".join(problems))
 
 
 @identities.command()
@@ -142,12 +152,13 @@ def _check_lines(config: Config, identity_pool_id: str, file: Path) -> None:
         raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
 
 
-def _deleted(administration: IdentityAdministration, identity_id: str) -> bool:
+def _failed_deletion(administration: IdentityAdministration, identity_id: str) -> TokendError | None:
+    """Deletes one identity; what went wrong, if anything."""
     try:
         administration.delete(identity_id)
-    except ResourceNotFound:
-        return False
-    return True
+    except (EngineUnavailable, ResourceNotFound) as error:
+        return error
+    return None
 
 
 @contextmanager
