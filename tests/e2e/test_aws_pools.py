@@ -278,6 +278,44 @@ def test_a_pool_that_was_made_may_have_guests(
     device.close()
 
 
+def test_rules_of_a_pool_that_was_made_choose_the_role_of_credentials(client: Any) -> None:  # noqa: ANN401 - as above
+    provider, blue = "login.roles", f"{ROLE}-blue"
+    made = client.create_identity_pool(
+        IdentityPoolName="roles", AllowUnauthenticatedIdentities=False, DeveloperProviderName=provider
+    )
+    pool = made["IdentityPoolId"]
+    rule = {"Claim": "aws:RequestTag/team", "MatchType": "Equals", "Value": "blue", "RoleARN": blue}
+
+    def give_roles(resolution: str) -> None:
+        mapping = {
+            "Type": "Rules",
+            "AmbiguousRoleResolution": resolution,
+            "RulesConfiguration": {"Rules": [rule]},
+        }
+        client.set_identity_pool_roles(
+            IdentityPoolId=pool, Roles={"authenticated": ROLE}, RoleMappings={provider: mapping}
+        )
+
+    def access_key(team: str, **custom: str) -> str:
+        issued = client.get_open_id_token_for_developer_identity(
+            IdentityPoolId=pool, Logins={provider: "dora"}, PrincipalTags={"team": team}
+        )
+        logins = {"cognito-identity.amazonaws.com": issued["Token"]}
+        answer = client.get_credentials_for_identity(IdentityId=issued["IdentityId"], Logins=logins, **custom)
+        access_key_id: str = answer["Credentials"]["AccessKeyId"]
+        return access_key_id
+
+    give_roles("Deny")
+    of_blue = access_key("blue")  # made-up credentials are of the identity and of its role
+    assert of_blue == access_key("blue", CustomRoleArn=blue)
+    for team, custom in (("red", {}), ("blue", {"CustomRoleArn": ROLE})):
+        with pytest.raises(client.exceptions.NotAuthorizedException):
+            access_key(team, **custom)
+    give_roles("AuthenticatedRole")
+    assert access_key("red") == access_key("red", CustomRoleArn=ROLE) != of_blue
+    client.delete_identity_pool(IdentityPoolId=pool)
+
+
 def test_operators_see_the_identities_of_a_pool_that_was_made(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
     made = client.create_identity_pool(
         IdentityPoolName="seen", AllowUnauthenticatedIdentities=False, DeveloperProviderName="login.seen"
