@@ -24,6 +24,9 @@ REQUEST = call(
     "GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
 )
 
+#: Signed at the same time, at which the clock of the service stands.
+PRESIGNED = presigned(REQUEST.body, {name: REQUEST.header(name) for name in ("Content-Type", "X-Amz-Target")})
+
 
 @pytest.fixture
 def engine() -> ScriptedEngine:
@@ -88,8 +91,7 @@ def test_a_signed_request_is_answered(http: httpx.Client) -> None:
 
 
 def test_a_presigned_request_is_answered(http: httpx.Client) -> None:
-    request = presigned(REQUEST.body, {name: REQUEST.header(name) for name in ("Content-Type", "X-Amz-Target")})
-    assert send(http, request, request.target).status_code == 200
+    assert send(http, PRESIGNED, PRESIGNED.target).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/x", "/.well-known/jwks.json", "/x?a=b", "/x/", "/%2f"])
