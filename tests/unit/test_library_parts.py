@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -113,8 +113,14 @@ def test_a_part_that_has_changed_is_named(  # noqa: PLR0913, PLR0917 - a table's
         load(module)
 
 
-@pytest.mark.parametrize("change", ["del _server._RPCState", "standard.register_retry_handler = None"])
-def test_a_command_ends_with_a_line_that_says_so(change: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("del _server._RPCState", ("serve",)),
+        ("standard.register_retry_handler = None", ("check-config", "--online")),
+    ],
+)
+def test_a_command_ends_with_a_line_that_says_so(change: str, words: Sequence[str], tmp_path: Path) -> None:
     config = tmp_path / "tokend.toml"
     config.write_text(COGNITO_POOL, encoding="utf-8")
     program = (
@@ -122,7 +128,7 @@ def test_a_command_ends_with_a_line_that_says_so(change: str, tmp_path: Path) ->
         "from tokend_server.__main__ import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "check-config", "--config", config, "--online"],
+        [sys.executable, "-c", program, *words, "--config", config],
         env={},
         capture_output=True,
         text=True,
