@@ -1,4 +1,4 @@
-"""Tokens for proxies that the policy lets nobody have are warned of."""
+"""Tokens for proxies that no row of the policy allows are warned of."""
 
 from collections.abc import Mapping
 from typing import Any
