@@ -78,6 +78,7 @@ class Audited:
 
     @property
     def text(self) -> str:
+        self.service.await_audit_lines()
         return self._path.read_text(encoding="ascii")
 
     @property

@@ -16,6 +16,7 @@ from tests.fakes.scripted_engine import ScriptedEngine
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
+from tokend_server.access.audit.log import AuditLog
 from tokend_server.access.build import build_access_control
 from tokend_server.clock import Clock, SystemClock
 from tokend_server.config import Config, Grpc, Pool
@@ -80,6 +81,7 @@ class GrpcService:
         registry: The metrics.
         channel: A channel to `address`.
         stub: The service's methods on that channel.
+        audit_log: The audit log; None for nowhere.
     """
 
     address: str
@@ -88,6 +90,12 @@ class GrpcService:
     registry: CollectorRegistry
     channel: grpc.Channel
     stub: DeveloperIdentityServiceStub
+    audit_log: AuditLog | None
+
+    def await_audit_lines(self) -> None:
+        """Waits until the lines of all calls that have ended are written: a call waits for a slow writer 0.1 s."""
+        if self.audit_log:
+            self.audit_log.reopen()  # it comes after them
 
     def call(
         self,
@@ -144,7 +152,7 @@ def grpc_service(
     try:
         with insecure_channel(server.addresses[0]) as channel:
             stub = DeveloperIdentityServiceStub(channel)
-            yield GrpcService(server.addresses[0], server, engine, metrics.registry, channel, stub)
+            yield GrpcService(server.addresses[0], server, engine, metrics.registry, channel, stub, access.audit_log)
     finally:
         server.stop(0)
         guard.stop()
