@@ -70,6 +70,7 @@ class Site:
 
     def callers(self) -> list[str | None]:
         """Who has called, by the audit log."""
+        self.service.await_audit_lines()
         lines = (self.directory / "audit.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line)["userIdentity"].get("principalId") for line in lines]
 
