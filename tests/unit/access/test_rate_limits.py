@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -257,13 +256,6 @@ def issue(
 ) -> IssuedToken:
     request = TokenRequest(POOL, {DEVELOPER: Secret(user)}, identity_id, caller=caller)
     return engine.get_open_id_token_for_developer_identity(request, local.deadline)
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
-    under_test = LocalEngineUnderTest(tmp_path)
-    yield under_test
-    under_test.close()
 
 
 def limited_engine(local: LocalEngineUnderTest, limited: Limited) -> LocalEngine:

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,13 +116,6 @@ def parsed(response: AwsResponse) -> dict[str, Any]:
 def error_of(answered: Mapping[str, Any]) -> tuple[int, str, str]:
     assert answered["Error"]["Type"] == "Sender"
     return answered["ResponseMetadata"]["HTTPStatusCode"], answered["Error"]["Code"], answered["Error"]["Message"]
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
-    under_test = LocalEngineUnderTest(tmp_path)
-    yield under_test
-    under_test.close()
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """GetCredentialsForIdentity before a local engine, with credentials that are made up."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,13 +121,6 @@ class Face:
         """The identity of a developer user, and the login that its backend has got for it."""
         issued = self.local.issue(user, **options)
         return issued.identity_id, {OWN: issued.token.reveal()}
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
-    under_test = LocalEngineUnderTest(tmp_path)
-    yield under_test
-    under_test.close()
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """ListIdentities, DescribeIdentity and DeleteIdentities, before the local engine's own store."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,13 +102,6 @@ class Unreliable:
         if identity.identity_id == self.stuck:
             raise EngineUnavailable("The identity store does not answer.")
         self._identities.delete(identity, deadline)
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
-    under_test = LocalEngineUnderTest(tmp_path)
-    yield under_test
-    under_test.close()
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """GetId, GetOpenIdToken and UnlinkIdentity, unsigned: who may, how often, and what the audit log has of it."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,13 +96,6 @@ class Face:
     def after_a_pause(self) -> "Face":
         self.local.clock.advance(60)
         return self
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
-    under_test = LocalEngineUnderTest(tmp_path)
-    yield under_test
-    under_test.close()
 
 
 @pytest.fixture
