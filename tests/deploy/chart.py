@@ -15,11 +15,23 @@ MANIFESTS = DEPLOY / "kubernetes" / "tokend.yaml"
 _SAID_OF_THE_LINK = "found symbolic link"
 
 
-def render(*settings: str, values: Sequence[Path] = ()) -> str:
-    """What the chart renders with the values of the plain manifests, and with others over them."""
+#: The release of the plain manifests: what later ones know is left out of them.
+OLDEST = "1.25"
+
+
+def render(*settings: str, values: Sequence[Path] = (), release: str = "tokend", kubernetes: str = OLDEST) -> str:
+    """What the chart renders with the values of the plain manifests, and with others over them.
+
+    Args:
+        settings: Values, as `--set` takes them.
+        values: Files of values.
+        release: The name of Helm's release.
+        kubernetes: The version of the cluster.
+    """
     options = [word for path in values for word in ("--values", str(path))]
     options += [word for setting in settings for word in ("--set", setting)]
-    rendered = ended([str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), *options], CHART)
+    command = [str(helm()), "template", release, str(CHART), "--kube-version", kubernetes, "--values", str(VALUES)]
+    rendered = ended([*command, *options], CHART)
     assert rendered.returncode == 0, rendered.stdout
     return "".join(f"{line}\n" for line in rendered.stdout.splitlines() if _SAID_OF_THE_LINK not in line)
 

@@ -11,6 +11,8 @@ from tests.support.prometheus import program
 from tests.support.promql_selectors import grouped, known_series, selected
 
 from tokend.v1.developer_identity_service_pb2 import DESCRIPTOR
+from tokend_server.aws_json.errors import ERRORS
+from tokend_server.aws_json.sts import STS_CODES
 from tokend_server.mesh.verdict import Verdict
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
@@ -34,6 +36,7 @@ VALUES = {
     "step": {"read", "add", "remove", "note", "activate"},
     "job": {"tokend"},
     "result": {*Verdict},
+    "code": {*STS_CODES, *(row.code for row in ERRORS.values())},
 }
 
 

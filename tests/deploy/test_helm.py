@@ -1,9 +1,10 @@
 """The Helm chart and the plain manifests: valid in each Kubernetes, with settings that tokend takes."""
 
+import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
         "prometheusRule.enabled=false",
     ),
     "with a listener of secrets": ("sds.enabled=true", "ports.sds=15012"),
+    "with a listener for AWS's SDKs": ("aws.enabled=true", "ports.aws=4566"),
+    "listeners that are off share a port": ("ports.sds=50051", "ports.aws=50051"),
+    "with files of its own": (
+        "extraVolumes[0].name=authorities",
+        "extraVolumes[0].configMap.name=authorities",
+        "extraVolumeMounts[0].name=authorities",
+        "extraVolumeMounts[0].mountPath=/etc/authorities",
+    ),
+    "under another name": ("fullnameOverride=tokens",),
     "placed": (
         "nodeSelector.a=b",
         "priorityClassName=high",
@@ -54,13 +64,24 @@ REFUSED: Mapping[str, str] = {
     "replicas=0": "/replicas",
     "replica=3": "replica",
     "tls.secretName=": "/tls/secretName",
-    "env[0].name=TOKEND_GRPC_LISTEN": "/env/0/name",
+    "env[0].name=TOKEND_GRPC_LISTEN": "env: TOKEND_GRPC_LISTEN is set by the chart",
     "networkPolicy.callers=null": "/networkPolicy",
     "ports.grpc=443": "/ports/grpc",
     "ports.sds=443": "/ports/sds",
     "sds.enabled=yes": "/sds/enabled",
-    "env[0].name=TOKEND_SDS_LISTEN": "/env/0/name",
+    "env[0].name=TOKEND_SDS_TLS_CLIENT_CA_FILE": "env: TOKEND_SDS_TLS_CLIENT_CA_FILE is set by the chart",
     "networkPolicy.envoys=null": "/networkPolicy",
+    "ports.grpc=null": "/ports",
+    "sds=null": "sds",
+    "env[0].name=TOKEND_CONFIG": "env: TOKEND_CONFIG is set by the chart",
+    "ports.grpc=8080": "ports.issuer: 8080 is that of ports.grpc, and each listener needs its own",
+    "autoscaling.minReplicas=11": "autoscaling.minReplicas: 11 is above autoscaling.maxReplicas, 10",
+    "tls.clientCa.configMapName=callers": "tls.clientCa: name a secret or a config map",
+    "podLabels.app\\.kubernetes\\.io/name=a": "podLabels: app.kubernetes.io/name is set by the chart",
+    "podAnnotations.tokend/config-sha256=a": "podAnnotations: tokend/config-sha256 is set by the chart",
+    "serviceMonitor.labels.helm\\.sh/chart=a": "serviceMonitor.labels: helm.sh/chart is set by the chart",
+    "extraVolumes[0].name=tls": "extraVolumes: tls is the name of a volume of the chart",
+    "fullnameOverride=1st": "/fullnameOverride",
     "image.digest=latest": "/image/digest",
     "terminationGracePeriodSeconds=5": "/terminationGracePeriodSeconds",
 }
@@ -111,6 +132,72 @@ def test_values_that_mean_nothing_are_refused(setting: str) -> None:
     assert REFUSED[setting] in refused.stdout
 
 
+def test_all_that_is_wrong_with_values_is_said_at_once() -> None:
+    settings = "sds.enabled=true,ports.sds=9090,ports.grpc=8080,autoscaling.minReplicas=11"
+    command = [str(helm()), "template", "1st", str(CHART), "--values", str(VALUES), "--set", settings]
+    refused = ended(command, CHART)
+    assert refused.returncode != 0
+    for each in ("fullnameOverride: ", "ports.issuer: ", "ports.sds: ", "autoscaling.minReplicas: "):
+        assert each in refused.stdout
+
+
+def test_each_value_is_in_the_schema_and_each_of_the_schema_is_a_value() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    assert set(_named(schema)) - {"global"} == set(_given(values, schema))
+
+
+def _named(schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, of_it in schema.get("properties", {}).items():
+        yield f"{before}{name}"
+        yield from _named(of_it, f"{before}{name}.")
+
+
+def _given(values: Mapping[str, Any], schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """The names of values, without those within a value whose members the schema leaves open."""
+    for name, value in values.items():
+        yield f"{before}{name}"
+        of_it = schema.get("properties", {}).get(name, {})
+        if isinstance(value, dict) and "properties" in of_it:
+            yield from _given(value, of_it, f"{before}{name}.")
+
+
+@pytest.mark.parametrize("release", ["on", "a" * 53, "a.b", "1st"])
+def test_a_release_may_have_any_name_that_helm_takes(release: str) -> None:
+    override = ("fullnameOverride=tokens",) if release == "1st" else ()
+    found = objects(render(*override, release=release))
+    for each in found:
+        assert re.fullmatch("[a-z]([a-z0-9-]{0,61}[a-z0-9])?", each["metadata"]["name"])
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+
+
+def test_releases_of_one_namespace_have_nothing_in_common() -> None:
+    both = [objects(render(release=release)) for release in ("shop", "shopping")]
+    names = [{(each["kind"], each["metadata"]["name"]) for each in found} for found in both]
+    assert names[0].isdisjoint(names[1])
+    selected, labels = (
+        of_kind(found, "Deployment")["spec"][part] for found, part in zip(both, ("selector", "template"), strict=True)
+    )
+    assert not selected["matchLabels"].items() <= labels["metadata"]["labels"].items()
+
+
+def test_servers_that_are_not_ready_keep_no_node_from_being_emptied() -> None:
+    for release, policy in ((RELEASES[0], None), (RELEASES[-1], "AlwaysAllow")):
+        budget = of_kind(objects(render(kubernetes=release)), "PodDisruptionBudget")
+        kubernetes_validate.validate(budget, release, strict=True)
+        assert budget["spec"].get("unhealthyPodEvictionPolicy") == policy
+
+
+def test_no_variable_that_the_chart_sets_can_be_set_beside_it() -> None:
+    options = ("sds.enabled=true", "aws.enabled=true")
+    (container,) = of_kind(objects(render(*options)), "Deployment")["spec"]["template"]["spec"]["containers"]
+    names = [variable["name"] for variable in container["env"]]
+    assert len(set(names)) == len(names)
+    more = ",".join(f"env[{number}].name={name}" for number, name in enumerate(names))
+    refused = ended([str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), "--set", more], CHART)
+    assert [name for name in names if f"env: {name} is set by the chart" not in refused.stdout] == []
+
+
 def test_without_values_the_chart_asks_for_a_configuration() -> None:
     refused = ended([str(helm()), "template", "tokend", str(CHART)], CHART)
     assert refused.returncode != 0
@@ -124,21 +211,39 @@ def test_tokend_takes_the_configuration_as_the_pod_has_it(
     assert checked == "ok: 1 pool(s), gRPC on 0.0.0.0:50051, store postgresql://db.example.internal/tokend\n"
 
 
-def test_tokend_takes_the_configuration_of_a_listener_of_secrets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+_AWS_CALLERS = """
+[callers]
+aws_key_file = "/etc/tokend/secrets/tokend-keys/wrapping.key"
+[callers.aws_keys]
+checkout = ["TKNDABCDEFGHIJKLMNOP"]
+"""
+
+#: Of each listener that is off by default: what it needs in the configuration, and the ports by who may reach them.
+LISTENERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "sds": ('[sds]\nkey_set = "keys"\nidentify_by = ["mutual_tls"]\n', {"callers": "grpc", "envoys": "sds"}),
+    "aws": (_AWS_CALLERS, {"callers": "grpc", "awsClients": "aws"}),
+}
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_tokend_takes_the_configuration_of_a_listener_more(
+    listener: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    table, ports = LISTENERS[listener]
     values = yaml.safe_load(VALUES.read_text("utf-8"))
-    values["sds"] = {"enabled": True}
-    values["config"] += '[sds]\nkey_set = "keys"\nidentify_by = ["mutual_tls"]\n'
+    values[listener] = {"enabled": True}
+    values["config"] += table
+    peers = {name: [{"podSelector": {"matchLabels": {"peer": name}}}] for name in (*ports, "verifiers", "monitoring")}
+    values["networkPolicy"] = peers
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
-    command = [str(helm()), "template", "tokend", str(CHART), "--values", str(tmp_path / "values.yaml")]
-    rendered = objects("\n".join(each for each in ended(command, CHART).stdout.splitlines() if "symbolic" not in each))
+    rendered = objects(render(values=[tmp_path / "values.yaml"]))
     checked = checked_as_the_pod_has_it(rendered, tmp_path, monkeypatch)
     assert checked.startswith("ok: 1 pool(s)")
     (serving,) = [each for each in rendered if each["kind"] == "Service" and each["metadata"]["name"] == "tokend"]
-    assert {each["targetPort"] for each in serving["spec"]["ports"]} == {"grpc", "sds"}
-    allowed = of_kind(rendered, "NetworkPolicy")["spec"]["ingress"]
-    assert [each["port"] for rule in allowed for each in rule["ports"]] == ["grpc", "sds", "issuer", "ops"]
+    assert {each["targetPort"] for each in serving["spec"]["ports"]} == set(ports.values())
+    allowed = {rule["ports"][0]["port"]: rule["from"] for rule in of_kind(rendered, "NetworkPolicy")["spec"]["ingress"]}
+    expected = {**ports, "verifiers": "issuer", "monitoring": "ops"}
+    assert allowed == {port: peers[name] for name, port in expected.items()}
 
 
 def checked_as_the_pod_has_it(found: list[dict[str, Any]], directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -1,17 +1,25 @@
+{{- /* A Service has at most 63 characters, of which `-issuer` takes seven: no release's own name is cut. */}}
 {{- define "tokend.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- $release := .Release.Name | replace "." "-" }}
+{{- $named := contains .Chart.Name $release | ternary $release (printf "%s-%s" $release .Chart.Name) }}
+{{- .Values.fullnameOverride | default $named | trunc 56 | trimAll "-" }}
 {{- end }}
 
 {{- define "tokend.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "tokend.labels" -}}
 {{ include "tokend.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "tokend.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* Neither labels nor tags of images have the `+` of a version. */}}
+{{- define "tokend.version" -}}
+{{- .Chart.AppVersion | replace "+" "_" }}
 {{- end }}
 
 {{- define "tokend.serviceAccountName" -}}
@@ -19,5 +27,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "tokend.image" -}}
-{{- with .Values.image }}{{ if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}{{ end }}
+{{- with .Values.image }}{{ if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default (include "tokend.version" $) }}{{ end }}{{ end }}
 {{- end }}

@@ -1,0 +1,51 @@
+{{- /* What a schema cannot say of values: all that is wrong, at once. */}}
+{{- define "tokend.checks" -}}
+{{- $problems := list }}
+{{- $name := include "tokend.name" . }}
+{{- if not (regexMatch "^[a-z]" $name) }}
+{{- $problems = append $problems (printf "fullnameOverride: set one, since services are named %s and would not begin with a letter" $name) }}
+{{- end }}
+{{- $ports := .Values.ports }}
+{{- range list "aws" "sds" }}
+{{- if not (index $.Values .).enabled }}{{ $ports = omit $ports . }}{{ end }}
+{{- end }}
+{{- $taken := dict }}
+{{- range $listener, $port := $ports }}
+{{- with get $taken (toString $port) }}
+{{- $problems = append $problems (printf "ports.%s: %v is that of ports.%s, and each listener needs its own" $listener $port .) }}
+{{- end }}
+{{- $_ := set $taken (toString $port) $listener }}
+{{- end }}
+{{- with .Values.autoscaling }}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}
+{{- $problems = append $problems (printf "autoscaling.minReplicas: %v is above autoscaling.maxReplicas, %v" .minReplicas .maxReplicas) }}
+{{- end }}
+{{- end }}
+{{- with .Values.tls.clientCa }}
+{{- if and .secretName .configMapName }}
+{{- $problems = append $problems "tls.clientCa: name a secret or a config map, since the authorities are those of one file" }}
+{{- end }}
+{{- end }}
+{{- range .Values.env }}
+{{- if or (eq .name "TOKEND_CONFIG" "TOKEND_LIMITS_REPLICAS") (regexMatch "^TOKEND_[A-Z]+_(LISTEN|TLS_(CERTIFICATE|PRIVATE_KEY|CLIENT_CA)_FILE)$" .name) }}
+{{- $problems = append $problems (printf "env: %s is set by the chart, from ports, tls and replicas" .name) }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumes }}
+{{- if regexMatch "^(config|tls|client-ca|tmp|secret-.*)$" .name }}
+{{- $problems = append $problems (printf "extraVolumes: %s is the name of a volume of the chart" .name) }}
+{{- end }}
+{{- end }}
+{{- $labels := include "tokend.labels" . | fromYaml }}
+{{- range $setting, $added := dict "podLabels" .Values.podLabels "serviceMonitor.labels" .Values.serviceMonitor.labels "prometheusRule.labels" .Values.prometheusRule.labels }}
+{{- range $label, $_ := $added }}
+{{- if hasKey $labels $label }}
+{{- $problems = append $problems (printf "%s: %s is set by the chart" $setting $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if hasKey (.Values.podAnnotations | default dict) "tokend/config-sha256" }}
+{{- $problems = append $problems "podAnnotations: tokend/config-sha256 is set by the chart" }}
+{{- end }}
+{{- if $problems }}{{ fail (join "; " $problems) }}{{ end }}
+{{- end }}
