@@ -94,6 +94,10 @@ class Service:
             each.look_at_files()
         self._access.reopen_audit_log()
 
+    def what_is_dead(self) -> list[str]:
+        """Why the process does not do its work, as /livez says; nothing: it does, however slowly."""
+        return self._readiness.alive().problems
+
     def stop(self, *, announced_for: float = 0.0) -> None:
         """Stops in good order: tell health checks, finish the calls in flight, then give up listeners and engines.
 

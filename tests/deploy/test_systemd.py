@@ -6,7 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import grpc
 import httpx
@@ -66,21 +70,39 @@ def test_systemd_takes_the_user(tmp_path: Path) -> None:
 
 def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: Path) -> None:
     extra = f'[audit]\ndestination = "file:{tmp_path}/audit.log"\nrequired = true'
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(60)
-        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    with listening(tmp_path / "notify") as said:
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
         with ServerProcess(write_config(tmp_path, extra), environment, under=[*under, str(tmp_path)]) as server:
-            assert manager.recv(100) == b"READY=1"
+            assert [said.get(), said.get()] == [b"READY=1", b"WATCHDOG=1"]
             get_token(server)
             (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
             os.kill(server.pid, signal.SIGHUP)
             get_token(server)
             assert httpx.get(f"{server.ops}/readyz", trust_env=False).text == "ok\n"
-        assert manager.recv(100) == b"STOPPING=1"
+        assert b"STOPPING=1" in iter(said.get, None)
     assert server.exit_code == 0
     assert (tmp_path / "audit.log").stat().st_size
     assert (tmp_path / "audit.log").stat().st_mode & 0o077 == 0
+
+
+@contextmanager
+def listening(path: Path) -> Iterator["SimpleQueue[bytes]"]:
+    """What is said to a service manager at a path, which reads on, as few messages find room with one that does not."""
+    said: SimpleQueue[bytes] = SimpleQueue()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+
+        def read() -> None:
+            for message in iter(lambda: manager.recv(100), b""):
+                said.put(message)
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        try:
+            yield said
+        finally:
+            manager.sendto(b"", str(path))
+            reading.join()
 
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN)

@@ -13,7 +13,7 @@ from tokend_server.config.warnings import config_warnings
 from tokend_server.failures import log_what_would_be_printed
 from tokend_server.process import descriptors, standard_streams
 from tokend_server.process.log_writer import LogWriter
-from tokend_server.process.service_manager import READY, STOPPING, tell_service_manager
+from tokend_server.process.service_manager import READY, STOPPING, keep_watchdog, tell_service_manager
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def serve(config_path: Path | None) -> None:
     service = app.start(config, log=log)
     guard.started()
     tell_service_manager(READY)
+    keep_watchdog(service.what_is_dead)
     if config.grpc.insecure:
         _log.warning(
             "insecure = true: whoever reaches an address may call, and tokens may cross the network in the clear",

@@ -3,7 +3,9 @@
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+from tokend_server.process.repeating import Repeating
 
 _log = logging.getLogger(__name__)
 
@@ -15,6 +17,9 @@ READY = "READY=1"
 
 #: It ends in good order.
 STOPPING = "STOPPING=1"
+
+#: It does its work.
+WATCHDOG = "WATCHDOG=1"
 
 
 def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -38,3 +43,52 @@ def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ
         _log.warning(
             "the service manager cannot be reached", extra={"state": state, "problem": error.strerror or "timed out"}
         )
+
+
+def watchdog_seconds(environment: Mapping[str, str] = os.environ, process_id: int | None = None) -> float | None:
+    """Seconds within which the manager has to hear of this process again (sd_watchdog_enabled(3)); None: it need not.
+
+    Args:
+        environment: `WATCHDOG_USEC` has them in microseconds, and `WATCHDOG_PID` says of which process they are.
+        process_id: That of this process.
+    """
+    of_process = environment.get("WATCHDOG_PID", "")
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    if of_process not in {"", str(process_id or os.getpid())} or not (
+        microseconds.isascii() and microseconds.isdigit()
+    ):
+        return None
+    return int(microseconds) / 1e6 or None
+
+
+def tell_alive(problems: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
+    """Says that the process does its work; a manager that does not hear it ends the process, and begins another.
+
+    Args:
+        problems: Why it does not, which is logged instead; none: it does.
+        environment: As `tell_service_manager` takes it.
+    """
+    if problems:
+        _log.error("not alive: the service manager is not told otherwise", extra={"problems": list(problems)})
+    else:
+        tell_service_manager(WATCHDOG, environment)
+
+
+def keep_watchdog(
+    problems: Callable[[], Sequence[str]], environment: Mapping[str, str] = os.environ
+) -> Repeating | None:
+    """Tells the manager again and again, if it waits for that.
+
+    Args:
+        problems: Finds out what `tell_alive` has to know.
+        environment: As `watchdog_seconds` and `tell_service_manager` take it.
+
+    Returns:
+        What tells it, in a thread that has begun; None where the manager does not wait.
+    """
+    seconds = watchdog_seconds(environment)
+    if seconds is None:
+        return None
+    telling = Repeating(lambda: tell_alive(problems(), environment), seconds / 2, "watchdog")
+    telling.start()
+    return telling

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tokend_server.process.service_manager import READY, STOPPING, tell_service_manager
+from tokend_server.process.service_manager import (
+    READY,
+    STOPPING,
+    keep_watchdog,
+    tell_alive,
+    tell_service_manager,
+    watchdog_seconds,
+)
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -40,3 +47,43 @@ def test_a_manager_that_cannot_be_reached_stops_nothing(address: str, caplog: py
     caplog.set_level(logging.WARNING)
     tell_service_manager(READY, {"NOTIFY_SOCKET": address})
     assert [record.message for record in caplog.records] == ["the service manager cannot be reached"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4711"}, 0.5),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "4712"}, None),
+        ({"WATCHDOG_PID": "4711"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_manager_says_whether_it_waits_for_this_process(variables: dict[str, str], seconds: float | None) -> None:
+    assert watchdog_seconds(variables, 4711) == seconds
+
+
+def test_of_a_process_that_does_not_do_its_work_the_manager_hears_nothing(
+    manager: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_alive([], environment(manager))
+    assert manager.recv(100) == b"WATCHDOG=1"
+    tell_alive(["grpc 127.0.0.1:1: no call of tokend's own has passed for 61 s"], environment(manager))
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_a_manager_that_waits_is_told_again_and_again(manager: socket.socket) -> None:
+    manager.settimeout(None)
+    watchdog = keep_watchdog(list, environment(manager) | {"WATCHDOG_USEC": "2000"})
+    assert watchdog
+    assert [manager.recv(100) for _time in range(2)] == [b"WATCHDOG=1"] * 2
+    watchdog.stop()
+
+
+def test_a_manager_that_does_not_wait_costs_no_thread(manager: socket.socket) -> None:
+    assert keep_watchdog(list, environment(manager)) is None
