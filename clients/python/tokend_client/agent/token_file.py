@@ -27,6 +27,7 @@ class FileProblem(Exception):
 _ADVICE: Mapping[int, str] = MappingProxyType(
     {
         errno.EACCES: "the agent's user may not do that in this directory",
+        errno.EBUSY: "the file itself is a mount, which none can take the place of: mount its directory instead",
         errno.EDQUOT: "make room; until then the file has the token before",
         errno.EFBIG: "the limit of file sizes (RLIMIT_FSIZE) is lower than a token's",
         errno.EISDIR: "a directory is in the way",

@@ -311,6 +311,16 @@ def test_a_read_only_mount_is_told_and_no_trap(
     assert json.dumps(agent.log).count("the mount is read-only") == 1, "it is logged once"
 
 
+def test_a_file_that_is_a_mount_itself_is_told(
+    toml: Toml, server: FakeTokendServer, mount: tuple[list[str], Path]
+) -> None:
+    under, directory = mount
+    bind = f'touch "{directory}/token" && mount --bind "{directory}/token" "{directory}/token" && exec "$@"'
+    with RunningAgent(toml(document(server, directory)), under=[*under, "sh", "-c", bind, "sh"]) as agent:
+        agent.wait_for("mount its directory")
+        assert agent.end() == 0
+
+
 #: A program that forks once it has read a token, and reads it in each process again when its standard input ends.
 FORKING_READER = """
 import os, sys, pathlib
