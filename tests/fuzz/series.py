@@ -3,6 +3,7 @@
 from tokend_server.access.authentication.refusals import Refusal
 from tokend_server.errors import TokendError
 from tokend_server.metrics import Metrics
+from tokend_server.model import CognitoOperation
 
 #: What may name a series that is made when it is first needed.
 _EXPECTED = frozenset(
@@ -11,6 +12,7 @@ _EXPECTED = frozenset(
         "concurrent_calls",
         "new_identities",
         *Refusal,
+        *CognitoOperation,
         *(str(error.reason) for direct in TokendError.__subclasses__() for error in (direct, *direct.__subclasses__())),
     }
 )

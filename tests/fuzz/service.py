@@ -14,13 +14,14 @@ from unittest.mock import patch
 import grpc
 from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
+from tests.fuzz.aws_service import AwsService
 from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, Documents
 from tests.support.authority import DNS_NAME, URI, Authority
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.build import build_access_control
 from tokend_server.callers.keys import digest
-from tokend_server.config import Config
+from tokend_server.config import Aws, Config
 from tokend_server.engine import Engine
 from tokend_server.engines.build import build_engines
 from tokend_server.metrics import Metrics
@@ -58,6 +59,7 @@ USERS = (f"{CANARY}-alice", f"{CANARY}-bob")
 
 #: How long a token of the shop may live, and the tag that it may have.
 LONGEST = 3600
+ISSUER = "https://tokens.example"
 TAG = "department"
 
 #: The listeners: one where clients have certificates, one that only proxies and local callers reach, and one that
@@ -118,14 +120,16 @@ class Service:
 
     Attributes:
         engines: The engine of each pool.
+        aws: The same engines before AWS's clients.
         metrics: Its metrics.
         identities: The ids of the identities that `USERS` had at first.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a service has
         self,
         servers: Sequence["_Server"],
         engines: Mapping[str, Engine],
+        aws: AwsService,
         metrics: Metrics,
         audit_log: Path,
         log: "_Log",
@@ -134,6 +138,7 @@ class Service:
         self._audit = audit_log.open("rb", buffering=0)
         self._log = log
         self.engines = engines
+        self.aws = aws
         self.metrics = metrics
         self.identities = {user: self._identity_of(user) for user in USERS}
 
@@ -162,7 +167,9 @@ class Service:
 @contextmanager
 def running(directory: Path) -> Iterator[Service]:
     """Runs the service on a fresh store."""
-    config, metrics, clock = _config(directory), Metrics(CollectorRegistry()), FakeClock(now=NOW)
+    # Pools are managed without the listener that a whole configuration has for it.
+    config = _config(directory).model_copy(update={"aws": Aws(manage_pools=True)})
+    metrics, clock = Metrics(CollectorRegistry()), FakeClock(now=NOW)
     servers: list[_Server] = []
     with ExitStack() as undo:
         log = undo.enter_context(_Log().attached())
@@ -171,14 +178,15 @@ def running(directory: Path) -> Iterator[Service]:
         assert access.audit_log
         undo.callback(access.audit_log.close)
         with patch("tokend_server.engines.local.build.open_http", Documents):
-            engines = build_engines(config, "https://tokens.example", metrics, clock, access.limits.new_identity)
+            engines = build_engines(config, ISSUER, metrics, clock, access.limits.new_identity)
         undo.callback(engines.close)
         behind = DeveloperIdentityService(engines.by_pool, access.policy, clock)
         with patch("grpc.server", lambda *_arguments, **options: _Server(servers, **options)):
             guard = ConnectionGuard(config.grpc.max_metadata_bytes, metrics.connections_ended.inc, clock)
             grpc_server = GrpcServer(config.grpc, behind, access, guard, metrics, clock)
         undo.callback(grpc_server.stop, 0)
-        service = Service(servers, engines.by_pool, metrics, directory / "audit.jsonl", log)
+        aws = AwsService(engines, ISSUER, clock)
+        service = Service(servers, engines.by_pool, aws, metrics, directory / "audit.jsonl", log)
         undo.callback(service.close)
         yield service
 

@@ -1,22 +1,32 @@
 """What is fuzzed: how the inputs of each target are made, and what must come of them."""
 
+import json
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from google.protobuf.duration_pb2 import Duration
+from tests.fakes.clock import FakeClock
 from tests.fuzz import inputs
 from tests.fuzz.checks import check, check_login
 from tests.fuzz.inputs import Json, Make
 from tests.fuzz.sds import check_secret_stream, secret_stream
 from tests.fuzz.service import CANARY, DEVELOPER, GET, LOOKUP, MERGE, PROXY, SHOP_POOL, UNLINK, USERS, Rpc, Service
 from tests.fuzz.tokens import compact, edited
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, presigned, signed
 from tests.unit.aws_json.requests import answer as answer_of_aws_json
 from tests.unit.aws_json.requests import call as signed_call
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.authentication.forwarded import ForwardedCertificateAuthenticator
 from tokend_server.access.authentication.presented import Presented
+from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.presigned import Query
+from tokend_server.aws_json.sigv4 import SignatureVerifier
 from tokend_server.errors import CallerUnauthenticated
+from tokend_server.model import Secret
 
 
 class Target(NamedTuple):
@@ -113,6 +123,56 @@ def _aws_json(service: Service, given: Json) -> None:
     assert response.status < 500, response.body
 
 
+def _aws_operations(service: Service, given: Json) -> None:
+    text = edited(given["body"], given["edits"])
+    text = text.replace(inputs.MADE_POOL, service.aws.pool).replace(inputs.GUEST, service.aws.guest)
+    response = service.aws.call(given["operation"], text.encode("utf-8", "surrogatepass"))
+    assert response.status < 500, response.body
+    document = json.loads(response.body or b"{}")
+    assert (response.status == 200) == ("__type" not in document)
+    assert all(line.isascii() and line.isprintable() for line in response.headers.values())
+
+
+def _sts(service: Service, given: Json) -> None:
+    pairs = [(name, value) for name, value in given["parameters"]]
+    form = edited(urlencode(pairs, errors="surrogatepass"), given["edits"])
+    body = b"" if given["method"] == "GET" else form.encode("utf-8", "surrogatepass")
+    target = f"/?{form}" if given["method"] == "GET" else "/"
+    response = service.aws.query(target, given["method"], given["type"], body)
+    assert 400 <= response.status < 500, response.body
+    if response.headers["content-type"] == "text/xml":
+        assert ET.fromstring(response.body)[0][1].text
+
+
+def _aws_signatures(_service: Service, given: Json) -> None:
+    """A request is as it was signed, or it is refused; nothing is a defect."""
+    body = f'{{"IdentityPoolId": "{SHOP_POOL}"}}'.encode()
+    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AWSCognitoIdentityService.X"}
+    made = presigned(body, headers, expires=given["expires"]) if given["is_presigned"] else signed(body, headers)
+    request = replace(made, target=edited(made.target, given["target"]))
+    for name, changes in given["headers"]:
+        if name in dict(request.headers):
+            request = request.with_header(name, edited(request.header(name), changes))
+    request = replace(request, headers=(*request.headers, *((name, value) for name, value in given["more"])))
+    late = given["late"]
+    verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, FakeClock(now=made.signed_at + late))
+    refusal = _refusal(verifier, request)
+    if refusal:
+        assert refusal.status == 400
+        assert SECRET_KEY not in refusal.message
+        return
+    assert -300 <= late <= (given["expires"] if given["is_presigned"] else 300)
+    assert Query(request.target.partition("?")[2]).canonical == Query(made.target.partition("?")[2]).canonical
+
+
+def _refusal(verifier: SignatureVerifier, request: Signed) -> AwsError | None:
+    try:
+        verifier.verify(request.method, request.target.partition("?")[2], request.headers, request.body)
+    except AwsError as refusal:
+        return refusal
+    return None
+
+
 def _message(service: Service, method: str, fields: Mapping[str, Json]) -> bytes:
     values = dict(fields)
     if duration := fields.get("token_duration"):
@@ -131,5 +191,8 @@ TARGETS: Mapping[str, Target] = {
     "login-tokens": Target(inputs.login_token, _login_tokens),
     "forwarded": Target(inputs.forwarded, _forwarded),
     "aws-json": Target(inputs.aws_json, _aws_json),
+    "aws-operations": Target(inputs.aws_operation, _aws_operations),
+    "aws-signatures": Target(inputs.aws_signature, _aws_signatures),
+    "sts": Target(inputs.sts_query, _sts),
     "secret-streams": Target(secret_stream, check_secret_stream),
 }

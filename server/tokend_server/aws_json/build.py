@@ -22,7 +22,7 @@ from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
 from tokend_server.aws_json.probe import ListenerProbe
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.refusals import refused_operations
-from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService
+from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService, Perform
 from tokend_server.aws_json.shaped import ShapedOperation
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -144,17 +144,6 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         limiting(access.limits),
     ]
     admission = Admission(access.policy, clock)
-    public = PublicOperations(engines.identities, engines.public_engine, admission)
-    by_name = {
-        **IdentityOperations(engines.identities, admission, on_change).by_name,
-        **PoolOperations(engines.pools, admission).by_name,
-        **public.by_name,
-    }
-    if engines.pool_management:
-        by_name |= ManagementOperations(engines.pool_management, admission, on_change).by_name
-    if credential_source:
-        credentials = CredentialOperations(public, engines.pools, credential_source)
-        by_name[GET_CREDENTIALS.name] = credentials.get_credentials
     # Where real credentials are to be had, made-up ones never are.
     assumed = []
     if key_set and settings.credentials.source == "static":
@@ -166,10 +155,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         operations,
         layers,
         clock,
-        others=[
-            *((SERVED[name], perform) for name, perform in by_name.items()),
-            *refused_operations(by_name).values(),
-        ],
+        others=other_operations(engines, credential_source, admission, on_change),
         tracing=tracing,
         count=counts.count,
         new_id=new_id,
@@ -199,6 +185,28 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         )
         listener = HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
         return AwsFace(bound.address, listener, probe, tls, undo.pop_all())
+
+
+def other_operations(
+    engines: IdentityEngines,
+    credential_source: CredentialSource | None,
+    admission: Admission,
+    on_change: Callable[[str], object],
+) -> Sequence[tuple[ShapedOperation, Perform]]:
+    """The operations that the contract does not have, each with what performs or refuses it for the current call."""
+    public = PublicOperations(engines.identities, engines.public_engine, admission)
+    by_name = {
+        **IdentityOperations(engines.identities, admission, on_change).by_name,
+        **PoolOperations(engines.pools, admission).by_name,
+        **public.by_name,
+    }
+    if engines.pool_management:
+        by_name |= ManagementOperations(engines.pool_management, admission, on_change).by_name
+    if credential_source:
+        credentials = CredentialOperations(public, engines.pools, credential_source)
+        by_name[GET_CREDENTIALS.name] = credentials.get_credentials
+    served = ((SERVED[name], perform) for name, perform in by_name.items())
+    return [*served, *refused_operations(by_name).values()]
 
 
 def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:

@@ -1,0 +1,76 @@
+"""Cognito's own API and STS beside it, without a listener and without signatures: their operations, for one caller."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from tokend_server.access.authorization import Policy, PolicyRow
+from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
+from tokend_server.aws_json.build import other_operations
+from tokend_server.aws_json.query import is_query
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService
+from tokend_server.aws_json.static_credentials import StaticCredentials
+from tokend_server.aws_json.sts import StsService
+from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse
+from tokend_server.clock import Clock
+from tokend_server.engines.build import Engines
+from tokend_server.rpc.call import current_call
+from tokend_server.rpc.developer_identity import DeveloperIdentityService
+from tokend_server.rpc.interceptors.layers import Behavior, Method
+from tokend_server.rpc.tracing import UNTRACED
+
+REGION = "eu-west-1"
+
+_ANYBODY = PolicyRow("anybody", ("**",), frozenset({"*"}), frozenset({"*"}), timedelta(minutes=15), frozenset({"*"}))
+
+
+class AwsService:
+    """The operations before real engines.
+
+    Args:
+        engines: The engines; pools can be made.
+        issuer: The `iss` of their tokens.
+        clock: The time.
+
+    Attributes:
+        pool: A pool that a caller has made.
+    """
+
+    def __init__(self, engines: Engines, issuer: str, clock: Clock) -> None:
+        assert engines.local_keys
+        policy = Policy([_ANYBODY], ())
+        admission = Admission(policy, clock)
+        operations = DeveloperIdentityService(engines.by_pool, policy, clock, find=engines.find)
+        others = other_operations(engines, StaticCredentials(clock), admission, lambda _pool_id: None)
+        assumption = RoleAssumption(engines.local_keys.key_set, issuer, engines.pools, admission, clock)
+        self._json = AwsJsonService(operations, [_naming], clock, others=others)
+        self._sts = StsService(
+            [(ASSUME_ROLE, assumption.assume_role)], [_naming], clock, UNTRACED, lambda *_counted: None, lambda: "0"
+        )
+        made = {"IdentityPoolName": "made", "AllowUnauthenticatedIdentities": True, "DeveloperProviderName": "login.x"}
+        self.pool = str(self._done("CreateIdentityPool", made)["IdentityPoolId"])
+        self.guest = str(self._done("GetId", {"IdentityPoolId": self.pool})["IdentityId"])
+
+    def call(self, operation: str, body: bytes) -> AwsResponse:
+        """Calls an operation of Cognito's."""
+        values = {"content-type": CONTENT_TYPE, "x-amz-target": f"{SERVICE_NAME}.{operation}"}
+        return self._json.answer(AwsRequest("POST", "/", (), values, body, "192.0.2.1", REGION))
+
+    def query(self, target: str, method: str, content_type: str, body: bytes) -> AwsResponse:
+        """Sends a request that may be one of STS's."""
+        request = AwsRequest(method, target, (), {"content-type": content_type}, body, "192.0.2.1")
+        return (self._sts if is_query(request) else self._json).answer(request)
+
+    def _done(self, operation: str, members: object) -> dict[str, Any]:
+        answered: dict[str, Any] = json.loads(self.call(operation, json.dumps(members).encode()).body)
+        return answered
+
+
+def _naming(_method: Method, behavior: Behavior) -> Behavior:
+    def named(request: AwsRequest, context: None) -> object:
+        current_call().caller, current_call().region = "aws:fuzz", REGION
+        return behavior(request, context)
+
+    return named
