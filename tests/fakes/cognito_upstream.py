@@ -8,6 +8,7 @@ from tests.fakes.http_connections import HttpRequest
 from tests.fakes.scripted_upstream import ScriptedUpstream
 
 from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
@@ -64,4 +65,4 @@ class CognitoUpstream(ScriptedUpstream):
         )
         signers = identifying_signers(self._verifier, lambda _access_key_id: ANONYMOUS)
         sent = AwsRequest(request.method, request.target, request.headers, folded(request.headers), request.body)
-        return AwsJsonService(operations, [signers], self._clock).answer(sent)
+        return Calls(AwsJsonService(operations, [signers]), self._clock).answer(sent)

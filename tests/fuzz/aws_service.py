@@ -8,6 +8,7 @@ from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
 from tokend_server.aws_json.build import other_operations
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.query import is_query
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import SERVICE_NAME, AwsJsonService
@@ -19,7 +20,6 @@ from tokend_server.engines.build import Engines
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.layers import Behavior, Method
-from tokend_server.rpc.tracing import UNTRACED
 
 REGION = "eu-west-1"
 
@@ -45,10 +45,8 @@ class AwsService:
         operations = DeveloperIdentityService(engines.by_pool, policy, clock, find=engines.find)
         others = other_operations(engines, StaticCredentials(clock), admission, lambda _pool_id: None)
         assumption = RoleAssumption(engines.local_keys.key_set, issuer, engines.pools, admission, clock)
-        self._json = AwsJsonService(operations, [_naming], clock, others=others)
-        self._sts = StsService(
-            [(ASSUME_ROLE, assumption.assume_role)], [_naming], clock, UNTRACED, lambda *_counted: None, lambda: "0"
-        )
+        self._cognito = Calls(AwsJsonService(operations, [_naming], others=others), clock)
+        self._sts = Calls(StsService([(ASSUME_ROLE, assumption.assume_role)], [_naming]), clock)
         made = {"IdentityPoolName": "made", "AllowUnauthenticatedIdentities": True, "DeveloperProviderName": "login.x"}
         self.pool = str(self._done("CreateIdentityPool", made)["IdentityPoolId"])
         self.guest = str(self._done("GetId", {"IdentityPoolId": self.pool})["IdentityId"])
@@ -56,12 +54,12 @@ class AwsService:
     def call(self, operation: str, body: bytes) -> AwsResponse:
         """Calls an operation of Cognito's."""
         values = {"content-type": CONTENT_TYPE, "x-amz-target": f"{SERVICE_NAME}.{operation}"}
-        return self._json.answer(AwsRequest("POST", "/", (), values, body, "192.0.2.1", REGION))
+        return self._cognito.answer(AwsRequest("POST", "/", (), values, body, "192.0.2.1", REGION))
 
     def query(self, target: str, method: str, content_type: str, body: bytes) -> AwsResponse:
         """Sends a request that may be one of STS's."""
         request = AwsRequest(method, target, (), {"content-type": content_type}, body, "192.0.2.1")
-        return (self._sts if is_query(request) else self._json).answer(request)
+        return (self._sts if is_query(request) else self._cognito).answer(request)
 
     def _done(self, operation: str, members: object) -> dict[str, Any]:
         answered: dict[str, Any] = json.loads(self.call(operation, json.dumps(members).encode()).body)

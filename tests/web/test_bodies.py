@@ -32,7 +32,7 @@ class Echo:
         self.asked.append(request)
         return plain_text(request.body.decode("latin-1"))
 
-    def refuse(self, status: HTTPStatus) -> Response:
+    def refuse(self, status: HTTPStatus, _request: Request) -> Response:
         return plain_text("refused", status)
 
 

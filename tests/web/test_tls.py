@@ -30,7 +30,7 @@ class Page:
     def respond(self, request: Request) -> Response:
         return plain_text(BODY if request.method == "GET" else request.body.decode())
 
-    def refuse(self, status: HTTPStatus) -> Response:
+    def refuse(self, status: HTTPStatus, _request: Request) -> Response:
         return plain_text("refused", status)
 
 

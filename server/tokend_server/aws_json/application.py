@@ -1,17 +1,14 @@
 """The AWS JSON face over HTTP."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from http import HTTPStatus
 
-from tokend_server.aws_json.errors import AwsError, internal_error
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.query import is_query
 from tokend_server.aws_json.request import AwsRequest
-from tokend_server.aws_json.service import AwsJsonService
-from tokend_server.aws_json.sts import StsService
-from tokend_server.aws_json.wire import AwsResponse, error_response, folded
+from tokend_server.aws_json.wire import AwsResponse, folded
 from tokend_server.errors import TooManyRequests
 from tokend_server.web.message import Request, Response
 from tokend_server.web.site import CORS_HEADERS
@@ -39,7 +36,7 @@ class AwsJsonApplication:
     """Answers every method and path in AWS's form.
 
     Args:
-        service: What answers; it waits for engines.
+        cognito: What answers; it waits for engines.
         sts: The same for requests in the query protocol.
         threads: Where they do.
         most_calls: How many requests are worked on or wait for it; further ones are refused at once.
@@ -51,8 +48,8 @@ class AwsJsonApplication:
 
     def __init__(  # noqa: PLR0913 - what a request meets
         self,
-        service: AwsJsonService,
-        sts: StsService,
+        cognito: Calls,
+        sts: Calls,
         threads: Executor,
         *,
         most_calls: int,
@@ -60,36 +57,40 @@ class AwsJsonApplication:
         max_body_bytes: int = _MAX_BODY_BYTES,
     ) -> None:
         self.max_body_bytes = max_body_bytes
-        self._service = service
+        self._cognito = cognito
         self._sts = sts
         self._threads = threads
         self._most_calls = most_calls
         self._on_refusal = on_refusal
-        self._calls = 0
+        self._in_flight = 0
         self._preflight = Response(HTTPStatus.OK, _PREFLIGHT)
 
     def respond(self, request: Request) -> Response | asyncio.Future[Response]:
         if request.method == "OPTIONS":
             return self._preflight
         asked = _asked(request)
-        service = self._sts if is_query(asked) else self._service
-        if self._calls >= self._most_calls:
+        calls = self._calls_of(asked)
+        if self._in_flight >= self._most_calls:
             self._on_refusal()
-            return _rendered(service.refuse(TooManyRequests("Too many calls at once.")))
-        self._calls += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, service, asked)
+            return _rendered(calls.refuse(asked, TooManyRequests("Too many calls at once.")))
+        self._in_flight += 1
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, calls, asked)
         answer.add_done_callback(self._ended)
         return answer
 
-    def refuse(self, status: HTTPStatus) -> Response:
-        return _refused(_refusal(status))
+    def refuse(self, status: HTTPStatus, request: Request) -> Response:
+        asked = _asked(request)
+        return _rendered(self._calls_of(asked).refuse_malformed(asked, status))
+
+    def _calls_of(self, asked: AwsRequest) -> Calls:
+        return self._sts if is_query(asked) else self._cognito
 
     def _ended(self, _answer: asyncio.Future[Response]) -> None:
-        self._calls -= 1
+        self._in_flight -= 1
 
 
-def _answer(service: AwsJsonService | StsService, request: AwsRequest) -> Response:
-    return _rendered(service.answer(request))
+def _answer(calls: Calls, request: AwsRequest) -> Response:
+    return _rendered(calls.answer(request))
 
 
 def _asked(request: Request) -> AwsRequest:
@@ -99,18 +100,6 @@ def _asked(request: Request) -> AwsRequest:
 
 def _decoded(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items()]
-
-
-def _refusal(status: HTTPStatus) -> AwsError:
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        return internal_error()
-    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return AwsError("RequestEntityTooLargeException", "The request body is too large.", status)
-    return AwsError("UnknownOperationException", f"The request is no request of HTTP/1.1: {status.phrase}.", status)
-
-
-def _refused(failure: AwsError) -> Response:
-    return _rendered(error_response(failure, str(uuid.uuid4())))
 
 
 def _rendered(answer: AwsResponse) -> Response:

@@ -109,7 +109,7 @@ class RoleAssumption:
                 "AccessKeyId": credentials.access_key_id,
                 "SecretAccessKey": credentials.secret_key.reveal(),
                 "SessionToken": credentials.session_token.reveal(),
-                "Expiration": datetime.fromtimestamp(expire_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "Expiration": datetime.fromtimestamp(expire_time, UTC),
             },
             "Provider": self._issuer,
         }

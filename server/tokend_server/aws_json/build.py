@@ -12,7 +12,7 @@ from tokend_server.access.ids import UniqueIds
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.application import AwsJsonApplication
 from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
-from tokend_server.aws_json.calls import OK, UNKNOWN_OPERATION
+from tokend_server.aws_json.calls import OK, UNKNOWN_OPERATION, Calls
 from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
@@ -150,15 +150,11 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         assumption = RoleAssumption(key_set, issuer, engines.pools, admission, clock)
         assumed.append((ASSUME_ROLE, assumption.assume_role))
     counts, new_id = _Counts(metrics), UniqueIds(os.urandom)
-    sts = StsService(assumed, layers, clock, tracing, counts.count, new_id)
+    sts = Calls(StsService(assumed, layers), clock, tracing, counts.count, new_id)
     service = AwsJsonService(
         operations,
         layers,
-        clock,
         others=other_operations(engines, credential_source, admission, on_change),
-        tracing=tracing,
-        count=counts.count,
-        new_id=new_id,
         accounts={pool_id: pool.account_id for pool_id, pool in config.pools.items()},
     )
     with ExitStack() as undo:
@@ -177,7 +173,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         undo.callback(probe.stop)
         undo.callback(threads.shutdown)  # before the probe, which may wait for them
         application = AwsJsonApplication(
-            service,
+            Calls(service, clock, tracing, counts.count, new_id),
             sts,
             threads,
             most_calls=access.concurrent_calls,

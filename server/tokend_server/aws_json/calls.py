@@ -1,10 +1,12 @@
 """What every call of AWS's clients meets, whichever of AWS's protocols its client speaks."""
 
+import uuid
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Protocol
 
 from tokend_server.access.authentication.presented import Presented
-from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.errors import AwsError, malformed
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.wire import AwsResponse
@@ -14,7 +16,7 @@ from tokend_server.failures import log_defect, log_failure
 from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.layers import Behavior
 from tokend_server.rpc.trace_context import parse_traceparent
-from tokend_server.rpc.tracing import Tracing
+from tokend_server.rpc.tracing import UNTRACED, Tracing
 
 #: What stands for every operation that there is not, and the code of a call that succeeded, in metrics.
 UNKNOWN_OPERATION, OK = "unknown", "OK"
@@ -23,8 +25,12 @@ UNKNOWN_OPERATION, OK = "unknown", "OK"
 PATIENCE = 60.0
 
 
-class WireForm(Protocol):
-    """How one of AWS's protocols has requests and answers.
+def _uncounted(_operation: str, _code: str, _seconds: float) -> None:
+    """Counts nothing."""
+
+
+class Service(Protocol):
+    """One of AWS's services: its operations, and how its protocol has requests and answers.
 
     Attributes:
         service_name: The service, as spans name it.
@@ -53,20 +59,20 @@ class WireForm(Protocol):
         """How a defect of this service reaches the client."""
         ...
 
-    def success_response(self, operation: str, output: Output, request_id: str) -> AwsResponse:
+    def success_response(self, request: AwsRequest, operation: str, output: Output, request_id: str) -> AwsResponse:
         """The response with an operation's output."""
         ...
 
-    def error_response(self, error: AwsError, request_id: str) -> AwsResponse:
+    def error_response(self, request: AwsRequest, error: AwsError, request_id: str) -> AwsResponse:
         """The response of a failure."""
         ...
 
 
 class Calls:
-    """Answers calls of one protocol.
+    """Answers calls of one service.
 
     Args:
-        form: The protocol.
+        service: The service.
         clock: Measures calls and their deadlines.
         tracing: What traces them.
         count: Called with the operation, the code and the seconds of each call that ended.
@@ -75,13 +81,13 @@ class Calls:
 
     def __init__(
         self,
-        form: WireForm,
+        service: Service,
         clock: Clock,
-        tracing: Tracing,
-        count: Callable[[str, str, float], object],
-        new_id: Callable[[], str],
+        tracing: Tracing = UNTRACED,
+        count: Callable[[str, str, float], object] = _uncounted,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        self._form = form
+        self._service = service
         self._clock = clock
         self._tracing = tracing
         self._count = count
@@ -93,17 +99,23 @@ class Calls:
         request_id = self._new_id()
         name = UNKNOWN_OPERATION
         try:
-            operation = self._form.operation_of(request)
+            operation = self._service.operation_of(request)
             name = operation.name.value
             response, code = self._answer(operation, request, self._call(operation, request, request_id)), OK
         except AwsError as failure:
-            response, code = self._form.error_response(failure, request_id), failure.code
+            response, code = self._service.error_response(request, failure, request_id), failure.code
         self._count(name, code, self._clock.monotonic() - begun)
         return response
 
-    def refuse(self, error: TokendError) -> AwsResponse:
+    def refuse(self, request: AwsRequest, error: TokendError) -> AwsResponse:
         """The response to a request that nothing was done for."""
-        return self._form.error_response(self._form.failure(Call("", ""), error), self._new_id())
+        return self._service.error_response(request, self._service.failure(Call("", ""), error), self._new_id())
+
+    def refuse_malformed(self, request: AwsRequest, status: HTTPStatus) -> AwsResponse:
+        """The response to what is no request of HTTP as it has to be, or to one whose answer failed."""
+        is_defect = status is HTTPStatus.INTERNAL_SERVER_ERROR
+        failure = self._service.defect() if is_defect else malformed(status)
+        return self._service.error_response(request, failure, self._new_id())
 
     def _call(self, operation: ShapedOperation, request: AwsRequest, request_id: str) -> Call:
         family = "ipv6" if ":" in request.peer else "ipv4"
@@ -121,12 +133,12 @@ class Calls:
         Raises:
             AwsError: It does not.
         """
-        with self._tracing.span(self._form.service_name, operation.name, request.values) as tell:
+        with self._tracing.span(self._service.service_name, operation.name, request.values) as tell:
             call.trace_id = self._tracing.trace_id() or _trace_id(request.values)
             CURRENT_CALL.set(call)
             try:
-                output = self._form.behaviors[operation.name](request, None)
-                response = self._form.success_response(operation.name, output, call.request_id)
+                output = self._service.behaviors[operation.name](request, None)
+                response = self._service.success_response(request, operation.name, output, call.request_id)
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller learns no more than its row says
                 failure = self._failure(call, error)
                 tell(failure.code)
@@ -141,9 +153,9 @@ class Calls:
             return error
         if not isinstance(error, TokendError):
             log_defect(call.method, error, call.request_id)
-            return self._form.defect()
+            return self._service.defect()
         log_failure(call.method, error)
-        return self._form.failure(call, error)
+        return self._service.failure(call, error)
 
 
 def _trace_id(values: Mapping[str, str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from tokend_server import errors
@@ -138,6 +139,22 @@ def unreadable(refusal: AwsError) -> ValidationFailed:
     error.aws_error_code = refusal.code
     error.misuse = True
     return error
+
+
+#: What is said of requests that break HTTP, or bounds on it; of others, the status says all.
+_BROKEN_HTTP: Mapping[HTTPStatus, str] = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request body is too large.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request line and the headers are too large.",
+    HTTPStatus.NOT_IMPLEMENTED: "A transfer coding has to be 'chunked'.",
+    HTTPStatus.BAD_REQUEST: "The request is no request of HTTP/1.1.",
+}
+
+
+def malformed(status: HTTPStatus) -> AwsError:
+    """The form of what breaks HTTP or bounds on it, by its status (AWS, "Common Errors" of every API Reference)."""
+    is_too_large = status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "RequestEntityTooLargeException" if is_too_large else "MalformedHttpRequestException"
+    return AwsError(code, _BROKEN_HTTP[status], status)
 
 
 def internal_error() -> AwsError:

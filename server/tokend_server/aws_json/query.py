@@ -1,8 +1,7 @@
-"""AWS's query protocol on the wire: forms in, XML out ("AWS query protocol", Smithy 2.0)."""
+"""Requests of AWS's query protocol: forms ("AWS query protocol", Smithy 2.0)."""
 
-import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,24 +9,18 @@ from tokend_server.aws_json.errors import AwsError
 from tokend_server.aws_json.nested_shapes import ListOf
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shapes import Integer, Shape
-from tokend_server.aws_json.wire import AwsResponse
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 #: More than any operation has.
 _MOST_PARAMETERS = 256
 
-#: What XML 1.0 has no way to write (section 2.2, Char).
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,10}")
 
 
 def is_query(request: AwsRequest) -> bool:
     """Whether a request is in this protocol: a form in the body, or in the query of a GET."""
-    if request.method == "GET":
-        return request.target.startswith("/?")
-    return media_type(request) == FORM_TYPE
+    return media_type(request) == FORM_TYPE or (request.method == "GET" and "?" in request.target)
 
 
 def media_type(request: AwsRequest) -> str:
@@ -92,27 +85,3 @@ def _list(prefix: str, parameters: Mapping[str, str], shape: ListOf) -> list[dic
         {name: text for name in members if (text := parameters.get(f"{prefix}.{number}.{name}")) is not None}
         for number in range(1, len(numbers) + 1)
     ]
-
-
-def xml_response(root: str, namespace: str, content: Mapping[str, object], status: int = 200) -> AwsResponse:
-    """A response whose body is one element; values are texts, numbers, or maps of further elements.
-
-    Args:
-        root: The name of the element.
-        namespace: Its default namespace.
-        content: What is in it.
-        status: The HTTP status.
-    """
-    body = f'<{root} xmlns="{namespace}">{"".join(_elements(content))}</{root}>\n'
-    return AwsResponse(status, {"content-type": "text/xml"}, body.encode())
-
-
-def _elements(content: Mapping[str, object]) -> Iterator[str]:
-    for name, value in content.items():
-        inner = "".join(_elements(value)) if isinstance(value, Mapping) else _escaped(str(value))
-        yield f"<{name}>{inner}</{name}>"
-
-
-def _escaped(text: str) -> str:
-    # A carriage return that is written as it is reads as a line feed (XML 1.0, section 2.11).
-    return html.escape(_NO_XML.sub("\ufffd", text), quote=False).replace("\r", "&#13;")

@@ -1,13 +1,11 @@
 """AWSCognitoIdentityService: from a request on the wire to its response, whatever transport carries them."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from tokend_server.arns import identity_pool_arn
-from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.document import parse_document
 from tokend_server.aws_json.errors import (
     AwsError,
@@ -25,12 +23,10 @@ from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.signers import UNSIGNED_OPERATIONS
 from tokend_server.aws_json.wire import CONTENT_TYPE, AwsResponse, error_response, success_response
-from tokend_server.clock import Clock
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call, current_call
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
-from tokend_server.rpc.tracing import UNTRACED, Tracing
 
 #: What stands before the operation's name in `X-Amz-Target`, with a dot between them.
 SERVICE_NAME = "AWSCognitoIdentityService"
@@ -39,12 +35,8 @@ SERVICE_NAME = "AWSCognitoIdentityService"
 Perform: TypeAlias = Callable[[Mapping[str, Any]], Output]
 
 
-def _uncounted(_operation: str, _code: str, _seconds: float) -> None:
-    """Counts nothing."""
-
-
 class AwsJsonService:
-    """Routes requests to the operations of the contract, and speaks AWS JSON on their behalf.
+    """Routes requests to the operations of the contract, and speaks AWS JSON on their behalf: a `Service`.
 
     Attributes:
         service_name: The name of the service in AWS's model.
@@ -53,26 +45,18 @@ class AwsJsonService:
     Args:
         operations: Policy, limits of fields, engines.
         layers: What stands around every operation, the outermost first; what names the caller is among it.
-        clock: Measures calls and their deadlines.
-        tracing: What traces them.
-        count: Called with the operation, the code and the seconds of each call that ended.
         others: The operations that the contract does not have, each with what performs it for the current call.
-        new_id: Makes the id of a request.
         accounts: The AWS accounts of pools.
     """
 
     service_name = SERVICE_NAME
 
-    def __init__(  # noqa: PLR0913 - what a call meets
+    def __init__(
         self,
         operations: DeveloperIdentityService,
         layers: Sequence[Layer],
-        clock: Clock,
         *,
         others: Sequence[tuple[ShapedOperation, Perform]] = (),
-        tracing: Tracing = UNTRACED,
-        count: Callable[[str, str, float], object] = _uncounted,
-        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         accounts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._operations = operations
@@ -85,15 +69,6 @@ class AwsJsonService:
             row.name.value: layered(Method(SERVICE_NAME, row.name, "unary"), partial(_reading, row, perform), layers)
             for row, perform in performed
         }
-        self._calls = Calls(self, clock, tracing, count, new_id)
-
-    def answer(self, request: AwsRequest) -> AwsResponse:
-        """Answers a request; what goes wrong is an answer too."""
-        return self._calls.answer(request)
-
-    def refuse(self, error: TokendError) -> AwsResponse:
-        """The response to a request that nothing was done for."""
-        return self._calls.refuse(error)
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
         """The operation that a request is for.
@@ -108,10 +83,10 @@ class AwsJsonService:
             raise AwsError("UnknownOperationException", "There is no such operation.")
         return self._operations_by_name[name]
 
-    def success_response(self, _operation: str, output: Output, request_id: str) -> AwsResponse:
+    def success_response(self, _request: AwsRequest, _operation: str, output: Output, request_id: str) -> AwsResponse:
         return success_response(output, request_id)
 
-    def error_response(self, error: AwsError, request_id: str) -> AwsResponse:
+    def error_response(self, _request: AwsRequest, error: AwsError, request_id: str) -> AwsResponse:
         return error_response(error, request_id)
 
     def defect(self) -> AwsError:

@@ -6,17 +6,15 @@ from types import MappingProxyType
 from typing import Any
 
 from tokend_server import errors
-from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.errors import AwsError, internal_error, to_aws_error, unreadable
-from tokend_server.aws_json.query import document_of, parse_query, xml_response
+from tokend_server.aws_json.query import FORM_TYPE, document_of, parse_query
+from tokend_server.aws_json.query_answers import fault_response, result_response
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.wire import AwsResponse
-from tokend_server.clock import Clock
 from tokend_server.errors import CallerNotAllowed, TokendError
 from tokend_server.rpc.call import Call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, layered
-from tokend_server.rpc.tracing import Tracing
 
 SERVICE_NAME = "AWSSecurityTokenServiceV20110615"
 VERSION = "2011-06-15"
@@ -46,7 +44,7 @@ CODES: Mapping[type[TokendError], tuple[str, int]] = MappingProxyType(
         errors.CallerUnauthenticated: ("AccessDenied", 403),
         errors.CallerNotAllowed: ("AccessDenied", 403),
         errors.UnsupportedByEngine: ("InvalidAction", 400),
-        errors.MetadataTooLarge: ("RequestEntityTooLarge", 413),
+        errors.MetadataTooLarge: ("RequestEntityTooLargeException", 413),
         errors.DeadlineExceeded: ("InternalFailure", 500),
     }
 )
@@ -65,7 +63,7 @@ STS_CODES = frozenset(
 
 
 class StsService:
-    """Routes requests in the query protocol to the operations.
+    """Routes requests to the operations, and speaks the query protocol on their behalf: a `Service`.
 
     Attributes:
         service_name: The name of the service in AWS's model.
@@ -74,42 +72,28 @@ class StsService:
     Args:
         performed: The operations, each with what performs it for the current call.
         layers: What stands around every operation, the outermost first; what names the caller is among it.
-        clock: Measures calls and their deadlines.
-        tracing: What traces them.
-        count: Called with the operation, the code and the seconds of each call that ended.
-        new_id: Makes the id of a request.
     """
 
     service_name = SERVICE_NAME
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a call meets
+    def __init__(
         self,
         performed: Sequence[tuple[ShapedOperation, Callable[[Mapping[str, Any]], Output]]],
         layers: Sequence[Layer],
-        clock: Clock,
-        tracing: Tracing,
-        count: Callable[[str, str, float], object],
-        new_id: Callable[[], str],
     ) -> None:
         self._operations = {row.name.value: row for row, _ in performed}
         self.behaviors: Mapping[str, Behavior] = {
             row.name.value: layered(Method(SERVICE_NAME, row.name, "unary"), partial(_reading, row, perform), layers)
             for row, perform in performed
         }
-        self._calls = Calls(self, clock, tracing, count, new_id)
-
-    def answer(self, request: AwsRequest) -> AwsResponse:
-        """Answers a request; what goes wrong is an answer too."""
-        return self._calls.answer(request)
-
-    def refuse(self, error: TokendError) -> AwsResponse:
-        """The response to a request that nothing was done for."""
-        return self._calls.refuse(error)
 
     def operation_of(self, request: AwsRequest) -> ShapedOperation:
+        if request.path != "/" or request.method not in {"GET", "POST"}:
+            text = f"Requests are a GET of /, or a POST of {FORM_TYPE} to it."
+            raise AwsError("UnknownOperationException", text, 404)
         parameters = parse_query(request)
         action, version = parameters.get("Action"), parameters.get("Version")
-        if request.path != "/" or request.method not in {"GET", "POST"} or not action:
+        if not action:
             raise AwsError("MissingAction", "The request has no parameter Action.")
         operation = self._operations.get(action)
         if operation is None or version != VERSION:
@@ -127,18 +111,11 @@ class StsService:
     def defect(self) -> AwsError:
         return AwsError("InternalFailure", internal_error().message, 500)
 
-    def success_response(self, operation: str, output: Output, request_id: str) -> AwsResponse:
-        content = {f"{operation}Result": output or {}, "ResponseMetadata": {"RequestId": request_id}}
-        return _with_id(xml_response(f"{operation}Response", _NAMESPACE, content), request_id)
+    def success_response(self, request: AwsRequest, operation: str, output: Output, request_id: str) -> AwsResponse:
+        return result_response(request, operation, _NAMESPACE, output, request_id)
 
-    def error_response(self, error: AwsError, request_id: str) -> AwsResponse:
-        fault = {"Type": "Receiver" if error.status >= 500 else "Sender", "Code": error.code, "Message": error.message}  # noqa: PLR2004 - HTTP
-        content = {"Error": fault, "RequestId": request_id}
-        return _with_id(xml_response("ErrorResponse", _NAMESPACE, content, error.status), request_id)
-
-
-def _with_id(response: AwsResponse, request_id: str) -> AwsResponse:
-    return response._replace(headers={**response.headers, "x-amzn-requestid": request_id})
+    def error_response(self, request: AwsRequest, error: AwsError, request_id: str) -> AwsResponse:
+        return fault_response(request, _NAMESPACE, error, request_id)
 
 
 def _reading(

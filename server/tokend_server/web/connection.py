@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
             self._answer(outcome)
         elif outcome is not None:
             self._parser.is_last = True  # a body may follow that is not read
-            self._send(self._application.refuse(outcome))
+            self._send(self._application.refuse(outcome, self._parser.head))
         elif self._parser.has_to_continue():
             self._transport.write(_CONTINUE)
 
@@ -184,22 +184,24 @@ class Connection(asyncio.Protocol):
             answer = self._application.respond(request)
         except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the client gets status 500
             _log.exception("an answer failed", extra={"path": request.path})
-            answer = self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
+            answer = self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, request)
         if isinstance(answer, Response):
             self._send(answer)
             return
         self._answering = True
         self._transport.pause_reading()
-        answer.add_done_callback(lambda made: self._answer_made(made, request.path))
+        answer.add_done_callback(lambda made: self._answer_made(made, request))
 
-    def _answer_made(self, made: asyncio.Future[Response], path: str) -> None:
+    def _answer_made(self, made: asyncio.Future[Response], request: Request) -> None:
         self._answering = False
         if made.cancelled():
             self.drop()
             return
         if error := made.exception():
-            _log.error("an answer failed", extra={"path": path}, exc_info=error)
-        self._send(self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR) if error else made.result())
+            _log.error("an answer failed", extra={"path": request.path}, exc_info=error)
+            self._send(self._application.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, request))
+        else:
+            self._send(made.result())
 
     def _send(self, response: Response) -> None:
         if self._transport.is_closing():

@@ -66,8 +66,13 @@ class Application(Protocol):
     @property
     def respond(self) -> Page: ...
 
-    def refuse(self, status: HTTPStatus) -> Response:
-        """The answer to what is no request, to one that may not be made, or to one whose answer failed."""
+    def refuse(self, status: HTTPStatus, request: Request) -> Response:
+        """The answer to what is no request, to one that may not be made, or to one whose answer failed.
+
+        Args:
+            status: Why.
+            request: As much as came of it, for the form of the answer; its body may be missing.
+        """
 
 
 def plain_text(text: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:

@@ -30,7 +30,7 @@ class RequestParser:
         application: Says which methods and bodies there may be.
 
     Attributes:
-        method: The method of the request, once its headers are there.
+        method: The method of the request, once its target is there.
         is_last: Whether the connection has to end after the answer.
         body: What has come of the body.
         peer: The address of the client, once it is known.
@@ -85,6 +85,15 @@ class RequestParser:
         self._continued = True
         return self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() != "1.0"
 
+    @property
+    def head(self) -> Request:
+        """What has come of the request, but for its body; the path is empty where the target is none."""
+        try:
+            path = httptools.parse_url(self._target).path or b""
+        except httptools.HttpParserInvalidURLError:
+            path = b""
+        return self._made(path, b"")
+
     # What httptools calls.
 
     def on_message_begin(self) -> None:
@@ -92,6 +101,7 @@ class RequestParser:
             raise _SecondRequestError
 
     def on_url(self, url: bytes) -> None:
+        self.method = self._parser.get_method().decode("latin-1")
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -104,7 +114,6 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         self._has_head = True
-        self.method = self._parser.get_method().decode("latin-1")
         self.is_last = self.is_last or not self._parser.should_keep_alive()
         self._refusal = self._refused_by_head()
 
@@ -150,6 +159,8 @@ class RequestParser:
             path = httptools.parse_url(self._target).path or b""
         except httptools.HttpParserInvalidURLError:
             return HTTPStatus.BAD_REQUEST
+        return self._made(path, bytes(self.body) if self.body else b"")
+
+    def _made(self, path: bytes, body: bytes) -> Request:
         decoded, target = unquote(path.decode("latin-1")), self._target.decode("latin-1")
-        body = bytes(self.body) if self.body else b""
         return Request(decoded, self._headers, self.method, target, body, self.peer)

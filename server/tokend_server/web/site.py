@@ -59,7 +59,7 @@ class Site:
         if request.method == "OPTIONS":
             return self._preflight
         page = self._pages.get(request.path)
-        return page(request) if page else self.refuse(HTTPStatus.NOT_FOUND)
+        return page(request) if page else self._refusals[HTTPStatus.NOT_FOUND]
 
-    def refuse(self, status: HTTPStatus) -> Response:
+    def refuse(self, status: HTTPStatus, _request: Request) -> Response:
         return self._refusals[status]

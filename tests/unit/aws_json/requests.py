@@ -14,6 +14,7 @@ from botocore.credentials import Credentials
 from tests.fakes.clock import FakeClock
 
 from tokend_server.access.authorization import Policy
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
@@ -24,7 +25,6 @@ from tokend_server.clock import Clock
 from tokend_server.engine import Engine
 from tokend_server.model import ANONYMOUS, Secret
 from tokend_server.rpc.developer_identity import DeveloperIdentityService
-from tokend_server.rpc.tracing import UNTRACED
 
 HOST = "cognito-identity.us-east-1.amazonaws.com"
 REQUEST_ID = "11111111-2222-4333-8444-555555555555"
@@ -108,10 +108,11 @@ def _region(document: object) -> str:
     return region or "us-east-1"
 
 
-def service(engines: Mapping[str, Engine], verifier: SignatureVerifier, clock: Clock) -> AwsJsonService:
+def service(engines: Mapping[str, Engine], verifier: SignatureVerifier, clock: Clock) -> Calls:
     """A service without a policy, in front of engines; all signers are one caller to it."""
     operations = DeveloperIdentityService(engines, Policy((), ()), clock)
-    return AwsJsonService(operations, [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)], clock)
+    layers = [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)]
+    return Calls(AwsJsonService(operations, layers), clock)
 
 
 def as_sent(request: Signed) -> AwsRequest:
@@ -133,6 +134,6 @@ def error_of(response: AwsResponse) -> tuple[int, str, str]:
     return response.status, error["__type"], error["message"]
 
 
-def no_sts(clock: Clock) -> StsService:
+def no_sts(clock: Clock) -> Calls:
     """STS without any operation."""
-    return StsService((), (), clock, UNTRACED, lambda _operation, _code, _seconds: None, lambda: REQUEST_ID)
+    return Calls(StsService((), ()), clock, new_id=lambda: REQUEST_ID)

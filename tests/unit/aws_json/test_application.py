@@ -2,55 +2,24 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
-from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
-from tests.support.grpc_service import PATIENCE, POOL_ID
-from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, call, no_sts, presigned, service
+from tests.support.grpc_service import PATIENCE
+from tests.unit.aws_json.requests import Signed
+from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, said, serving
 
-from tokend_server.aws_json.application import AwsJsonApplication
-from tokend_server.aws_json.sigv4 import SignatureVerifier
-from tokend_server.model import Secret
-from tokend_server.web.listener import BoundAddress, HttpListener
-
-MOST = 4096
-
-REQUEST = call(
-    "GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
-)
-
-#: Signed at the same time, at which the clock of the service stands.
-PRESIGNED = presigned(REQUEST.body, {name: REQUEST.header(name) for name in ("Content-Type", "X-Amz-Target")})
+FORM = "content-type: application/x-www-form-urlencoded"
 
 
 @pytest.fixture
 def engine() -> ScriptedEngine:
     return ScriptedEngine()
-
-
-@contextmanager
-def serving(
-    engine: ScriptedEngine,
-    max_body_bytes: int = MOST,
-    *,
-    most_calls: int = 100,
-    on_refusal: Callable[[], object] = lambda: None,
-) -> Iterator[str]:
-    """The face on a port of its own; HOST:PORT of it."""
-    clock = FakeClock(now=REQUEST.signed_at)
-    face = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
-    with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as threads:
-        application = AwsJsonApplication(
-            face, no_sts(clock), threads, most_calls=most_calls, on_refusal=on_refusal, max_body_bytes=max_body_bytes
-        )
-        listener = HttpListener(bound, application).start()
-        yield bound.address
-        listener.stop()
 
 
 @pytest.fixture
@@ -77,6 +46,12 @@ def begun_request(address: str, framing: str) -> Iterator[socket.socket]:
         head = "".join(f"{line}\r\n" for line in [*lines, framing, "expect: 100-continue", ""])
         connection.sendall(head.encode())
         yield connection
+
+
+def error_in_xml(body: bytes) -> dict[str, str]:
+    error = ET.fromstring(body).find("{*}Error")
+    assert error is not None
+    return {part.tag.rpartition("}")[2]: part.text or "" for part in error}
 
 
 def send(http: httpx.Client, request: Signed, path: str = "/") -> httpx.Response:
@@ -141,16 +116,78 @@ def test_no_more_than_the_largest_body_is_waited_for(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_line", "status"), [("POST / HTTP/9.9", 400), ("POST http://[ HTTP/1.1", 400), ("FETCH / HTTP/1.1", 400)]
+    ("head", "status", "text"),
+    [
+        ("POST / HTTP/9.9\r\nhost: test", 400, "The request is no request of HTTP/1.1."),
+        ("POST http://[ HTTP/1.1\r\nhost: test", 400, "The request is no request of HTTP/1.1."),
+        ("FETCH / HTTP/1.1\r\nhost: test", 400, "The request is no request of HTTP/1.1."),
+        (f"POST / HTTP/1.1\r\nhost: test\r\na: {'x' * 20_000}", 431, "The request line and the headers are too large."),
+        (
+            "POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: gzip, chunked",
+            501,
+            "A transfer coding has to be 'chunked'.",
+        ),
+    ],
 )
-def test_what_is_no_request_is_refused_in_awss_form(request_line: str, status: int, address: str) -> None:
-    host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
-        connection.sendall(f"{request_line}\r\nhost: test\r\n\r\n".encode())
-        with connection.makefile("rb") as answer:
-            head, _, body = answer.read().partition(b"\r\n\r\n")
-    assert head.startswith(f"HTTP/1.1 {status} ".encode())
-    assert json.loads(body)["__type"] == "UnknownOperationException"
+def test_what_breaks_http_is_refused_in_awss_form(head: str, status: int, text: str, address: str) -> None:
+    found = said(address, f"{head}\r\n\r\n")
+    assert found.status == status
+    assert found.headers["x-amzn-errortype"] == "MalformedHttpRequestException:"
+    assert json.loads(found.read()) == {"__type": "MalformedHttpRequestException", "message": text}
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status", "code"),
+    [
+        ("POST /", [FORM, f"content-length: {MOST + 1}"], 413, "RequestEntityTooLargeException"),
+        ("POST /", [FORM, "content-length: 0"], 400, "MissingAction"),
+        ("POST /x", [FORM, "content-length: 0"], 404, "UnknownOperationException"),
+        ("PUT /", [FORM, "content-length: 0"], 404, "UnknownOperationException"),
+        ("GET /x?Action=AssumeRoleWithWebIdentity", [], 404, "UnknownOperationException"),
+        ("GET /?Action=AssumeRoleWithWebIdentity", ["host: b"], 400, "MalformedHttpRequestException"),
+        ("GET /?Action=AssumeRoleWithWebIdentity", [f"a: {'x' * 20_000}"], 431, "MalformedHttpRequestException"),
+        ("POST /", [FORM, "transfer-encoding: gzip, chunked"], 501, "MalformedHttpRequestException"),
+    ],
+)
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_caller_of_sts_is_refused_in_the_form_of_sts(  # noqa: PLR0913 - a request and its answer
+    request_line: str, headers: Sequence[str], status: int, code: str, address: str, *, is_json: bool
+) -> None:
+    lines = [f"{request_line} HTTP/1.1", *(["accept: application/json"] if is_json else []), "host: test", *headers]
+    found = said(address, "".join(f"{line}\r\n" for line in [*lines, ""]))
+    assert (found.status, found.headers["content-type"]) == (status, "application/json" if is_json else "text/xml")
+    body = found.read()
+    error = json.loads(body)["Error"] if is_json else error_in_xml(body)
+    kind = "Sender" if status < 500 else "Receiver"
+    assert (error["Type"], error["Code"], bool(error["Message"])) == (kind, code, True)
+    assert found.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_token_too_long_for_a_target_is_refused_in_the_form_of_sts(address: str) -> None:
+    target = f"/?Action=AssumeRoleWithWebIdentity&WebIdentityToken={'x' * 20_000}"
+    found = said(address, f"GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")
+    assert (found.status, error_in_xml(found.read())["Code"]) == (431, "MalformedHttpRequestException")
+
+
+def test_a_caller_of_sts_is_throttled_in_the_form_of_sts(engine: ScriptedEngine) -> None:
+    with serving(engine, most_calls=0) as address:
+        found = said(address, f"POST / HTTP/1.1\r\nhost: test\r\n{FORM}\r\ncontent-length: 0\r\n\r\n")
+        assert (found.status, error_in_xml(found.read())["Code"]) == (400, "Throttling")
+
+
+@pytest.mark.parametrize("form", ["content-type: application/x-amz-json-1.1", FORM])
+def test_an_answer_that_fails_is_a_fault_in_the_form_of_the_caller(
+    form: str, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ThreadPoolExecutor() as threads:
+        threads.shutdown()
+        with serving(engine, threads=threads) as address:
+            found = said(address, f"POST / HTTP/1.1\r\nhost: test\r\n{form}\r\ncontent-length: 0\r\n\r\n")
+    assert found.status == 500
+    body = found.read()
+    code = error_in_xml(body)["Code"] if form == FORM else json.loads(body)["__type"]
+    assert code == ("InternalFailure" if form == FORM else "InternalErrorException")
+    assert [record.message for record in caplog.records] == ["an answer failed"]
 
 
 def test_a_client_that_leaves_early_is_no_defect(engine: ScriptedEngine, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from tokend_server import errors
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.assume_role import ASSUME_ROLE, RoleAssumption
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.query import FORM_TYPE, is_query
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.sts import CODES, STS_CODES, StsService
@@ -31,7 +32,6 @@ from tokend_server.rpc.audit_entry import audit_entry
 from tokend_server.rpc.call import current_call
 from tokend_server.rpc.interceptors.layers import Behavior, Method
 from tokend_server.rpc.status import STATUS
-from tokend_server.rpc.tracing import UNTRACED
 
 if TYPE_CHECKING:
     from tokend_server.access.audit.record import AuditEntry
@@ -67,13 +67,11 @@ class Sts:
         )
         admission = Admission(Policy([row], [POOL]), local.clock)
         assumption = RoleAssumption(local.signer.key_set, ISSUER, configured, admission, local.clock)
-        self.service = StsService(
-            [(ASSUME_ROLE, assumption.assume_role)],
-            [self._naming],
+        self.calls = Calls(
+            StsService([(ASSUME_ROLE, assumption.assume_role)], [self._naming]),
             local.clock,
-            UNTRACED,
-            lambda operation, code, _seconds: self.counted.append((operation, code)),
-            lambda: REQUEST_ID,
+            count=lambda operation, code, _seconds: self.counted.append((operation, code)),
+            new_id=lambda: REQUEST_ID,
         )
 
     def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
@@ -93,7 +91,7 @@ class Sts:
 
     def send(self, parameters: Mapping[str, str], action: str = "AssumeRoleWithWebIdentity") -> dict[str, Any]:
         body = urlencode({"Action": action, "Version": "2011-06-15", **parameters})
-        return parsed(self.service.answer(form(body)))
+        return parsed(self.calls.answer(form(body)))
 
     def refused(self, token: str, role_arn: str = USERS, **parameters: str) -> tuple[int, str, str]:
         """Status, code and text of the error."""
@@ -167,7 +165,7 @@ def test_a_get_is_answered_as_a_post(sts: Sts) -> None:
     )
     request = AwsRequest("GET", f"/?{query}", (), {}, b"")
     assert is_query(request)
-    assert parsed(sts.service.answer(request))["Credentials"]
+    assert parsed(sts.calls.answer(request))["Credentials"]
 
 
 def test_roles_are_for_whom_a_trust_policy_lets_in(sts: Sts) -> None:
@@ -315,17 +313,68 @@ def test_session_policies_are_read_and_change_nothing(sts: Sts) -> None:
     ],
 )
 def test_what_is_no_operation_is_said(sts: Sts, body: str, status: int, code: str) -> None:
-    assert error_of(parsed(sts.service.answer(form(body))))[:2] == (status, code)
+    assert error_of(parsed(sts.calls.answer(form(body))))[:2] == (status, code)
     assert sts.counted == [("unknown", code)]
 
 
+def as_envoy_asks(token: str, accept: str = "application/json") -> AwsRequest:
+    query = {
+        "Action": "AssumeRoleWithWebIdentity",
+        "Version": "2011-06-15",
+        "RoleSessionName": "envoy",
+        "RoleArn": USERS,
+        "WebIdentityToken": token,
+    }
+    return AwsRequest("GET", f"/?{urlencode(query)}", (), {"host": "sts.local", "accept": accept}, b"")
+
+
+def test_json_is_answered_where_it_is_asked_for(sts: Sts) -> None:
+    issued = sts.local.issue("alice")
+    answered = sts.calls.answer(as_envoy_asks(issued.token.reveal()))
+    assert (answered.status, answered.headers["content-type"]) == (200, "application/json")
+    assert answered.headers["x-amzn-requestid"] == REQUEST_ID
+    document = json.loads(answered.body)["AssumeRoleWithWebIdentityResponse"]
+    assert document["ResponseMetadata"] == {"RequestId": REQUEST_ID}
+    result = document["AssumeRoleWithWebIdentityResult"]
+    in_xml = sts.call(issued.token.reveal(), RoleSessionName="envoy")
+    del in_xml["ResponseMetadata"]
+    expiration = result["Credentials"].pop("Expiration")
+    assert (type(expiration), expiration) == (int, NOW + 3600)
+    assert in_xml["Credentials"].pop("Expiration").timestamp() == expiration
+    assert result == in_xml
+
+
+def test_errors_are_json_where_it_is_asked_for(sts: Sts) -> None:
+    answered = sts.calls.answer(as_envoy_asks("a.bc"))
+    assert (answered.status, answered.headers["content-type"]) == (400, "application/json")
+    fault = {"Type": "Sender", "Code": "InvalidIdentityToken", "Message": NO_JWT}
+    assert json.loads(answered.body) == {"Error": fault, "RequestId": REQUEST_ID}
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", "text/xml"),
+        ("*/*", "text/xml"),
+        ("text/html, */*;q=0.8", "text/xml"),
+        ("text/xml, application/json", "text/xml"),
+        ("application/jsonx", "text/xml"),
+        ("Application/JSON; charset=utf-8", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("application/json,application/xml", "application/json"),
+    ],
+)
+def test_the_first_form_that_a_client_names_counts(sts: Sts, accept: str, form: str) -> None:
+    assert sts.calls.answer(as_envoy_asks("a.b", accept)).headers["content-type"] == form
+
+
 def test_a_refusal_before_anything_is_done_is_one_of_sts(sts: Sts) -> None:
-    refused = parsed(sts.service.refuse(TooManyRequests("Too many calls at once.")))
+    refused = parsed(sts.calls.refuse(form(""), TooManyRequests("Too many calls at once.")))
     assert error_of(refused) == (400, "Throttling", "Rate exceeded")
 
 
 def test_a_fault_of_the_service_is_the_receivers(sts: Sts) -> None:
-    answered = parsed(sts.service.refuse(errors.EngineUnavailable("The store does not answer.")))
+    answered = parsed(sts.calls.refuse(form(""), errors.EngineUnavailable("The store does not answer.")))
     assert (answered["Error"]["Type"], answered["Error"]["Code"]) == ("Receiver", "InternalFailure")
     assert answered["ResponseMetadata"]["HTTPStatusCode"] == 500
 

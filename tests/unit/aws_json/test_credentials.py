@@ -11,6 +11,7 @@ from tests.support.local_engine import DEVELOPER, ISSUER, NOW, POOL, LocalEngine
 
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.credentials import GET_CREDENTIALS, CredentialOperations
 from tokend_server.aws_json.public import PublicOperations
 from tokend_server.aws_json.request import AwsRequest
@@ -92,12 +93,12 @@ class Face:
         public = PublicOperations(LocalIdentities(local.store, {POOL}), engines.of, Admission(policy, local.clock))
         pools = ConfiguredPools({POOL: Pool.model_validate({"developer_provider_name": DEVELOPER, "roles": roles})})
         operations = CredentialOperations(public, pools, self.source)
-        self._service = AwsJsonService(
+        service = AwsJsonService(
             DeveloperIdentityService({}, policy, local.clock),
             [self._naming],
-            local.clock,
             others=[(GET_CREDENTIALS, operations.get_credentials)],
         )
+        self._calls = Calls(service, local.clock)
 
     def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
         def named(request: AwsRequest, context: None) -> object:
@@ -114,7 +115,7 @@ class Face:
         target = "AWSCognitoIdentityService.GetCredentialsForIdentity"
         values = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
         request = AwsRequest("POST", "/", (), values, json.dumps(members).encode())
-        answered: dict[str, Any] = json.loads(self._service.answer(request).body)
+        answered: dict[str, Any] = json.loads(self._calls.answer(request).body)
         return answered
 
     def own(self, user: str, **options: Any) -> tuple[str, dict[str, str]]:  # noqa: ANN401

@@ -12,6 +12,7 @@ from tests.support.local_engine import NOW, OTHER_POOL, POOL, LocalEngineUnderTe
 
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.identities import IDENTITY_OPERATIONS, IdentityOperations
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
@@ -62,7 +63,7 @@ class Face:
         operations = DeveloperIdentityService({}, POLICY, local.clock)
         by_name = IdentityOperations(identities, Admission(POLICY, local.clock), self.changed.append).by_name
         others = [(IDENTITY_OPERATIONS[name], perform) for name, perform in by_name.items()]
-        self._service = AwsJsonService(operations, [self._naming], local.clock, others=others)
+        self._calls = Calls(AwsJsonService(operations, [self._naming], others=others), local.clock)
 
     def _naming(self, _method: Method, behavior: Behavior) -> Behavior:
         def named(request: AwsRequest, context: None) -> object:
@@ -81,7 +82,7 @@ class Face:
             "x-amz-target": f"AWSCognitoIdentityService.{operation}",
         }
         body = json.dumps(members).encode()
-        answered: dict[str, Any] = json.loads(self._service.answer(AwsRequest("POST", "/", (), values, body)).body)
+        answered: dict[str, Any] = json.loads(self._calls.answer(AwsRequest("POST", "/", (), values, body)).body)
         return answered
 
 

@@ -15,6 +15,7 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, as_sent, call, erro
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.build import SERVED
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.pool_management import ManagementOperations
 from tokend_server.aws_json.pools import PoolOperations
 from tokend_server.aws_json.service import AwsJsonService
@@ -84,12 +85,12 @@ class Face:
             **ManagementOperations(self._pools, admission, self.changed.append).by_name,
         }
         verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, self.clock)
-        return AwsJsonService(
+        service = AwsJsonService(
             DeveloperIdentityService({}, self.policy, self.clock),
             [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
-            self.clock,
             others=[(SERVED[name], perform) for name, perform in performed.items()],
-        ).answer(as_sent(request))
+        )
+        return Calls(service, self.clock).answer(as_sent(request))
 
     def does(self, operation: str, **members: object) -> Any:  # noqa: ANN401 - whatever the operation answers
         response = self.answer(operation, members)

@@ -11,6 +11,7 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, as_sent, ca
 
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.pools import POOL_OPERATIONS, PoolOperations
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
@@ -51,13 +52,13 @@ def answer(request: Signed, pools: ConfiguredPools = POOLS, policy: Policy | Non
     policy = policy or Policy((), ())
     by_name = PoolOperations(pools, Admission(policy, clock)).by_name
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
-    return AwsJsonService(
+    service = AwsJsonService(
         DeveloperIdentityService({}, policy, clock),
         [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
-        clock,
         others=[(POOL_OPERATIONS[name], perform) for name, perform in by_name.items()],
         accounts={IDS[1]: "111122223333"},
-    ).answer(as_sent(request))
+    )
+    return Calls(service, clock).answer(as_sent(request))
 
 
 def output(request: Signed, pools: ConfiguredPools = POOLS) -> dict[str, Any]:

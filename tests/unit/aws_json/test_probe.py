@@ -31,7 +31,7 @@ class Page:
     def respond(self, _request: Request) -> Response:
         return plain_text("here")
 
-    def refuse(self, status: HTTPStatus) -> Response:
+    def refuse(self, status: HTTPStatus, _request: Request) -> Response:
         return plain_text("refused", status)
 
 

@@ -11,6 +11,7 @@ from tests.support.local_engine import DEVELOPER, ISSUER, OTHER_POOL, POOL, Loca
 from tokend_server.access.authorization import Policy, PolicyRow
 from tokend_server.access.rate_limits import CallerLimits, Rate, RateLimits
 from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.public import PUBLIC_OPERATIONS, PublicOperations
 from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.service import AwsJsonService
@@ -66,12 +67,12 @@ class Face:
         identities = IdentitiesOfPools(LocalIdentities(local.store, {POOL}), {COGNITO_POOL})
         engines = PublicEngines({POOL: engine}, {COGNITO_POOL})
         by_name = PublicOperations(identities, engines.of, Admission(policy, clock)).by_name
-        self._service = AwsJsonService(
+        service = AwsJsonService(
             DeveloperIdentityService({}, policy, clock),
             [self._auditing, identifying_signers(SignatureVerifier({}, clock), str), limiting(limits)],
-            clock,
             others=[(PUBLIC_OPERATIONS[name], perform) for name, perform in by_name.items()],
         )
+        self._calls = Calls(service, clock)
 
     def _auditing(self, _method: Method, behavior: Behavior) -> Behavior:
         def audited(request: AwsRequest, context: None) -> object:
@@ -89,7 +90,7 @@ class Face:
             "x-amz-target": f"AWSCognitoIdentityService.{operation}",
         }
         request = AwsRequest("POST", "/", (), values, json.dumps(members).encode(), peer)
-        body = self._service.answer(request).body
+        body = self._calls.answer(request).body
         answered: dict[str, Any] = json.loads(body) if body else {}
         return answered
 

@@ -15,7 +15,7 @@ from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, Signed, answer, as_
 
 from tokend_server import errors
 from tokend_server.access.authorization import Policy
-from tokend_server.aws_json.calls import PATIENCE
+from tokend_server.aws_json.calls import PATIENCE, Calls
 from tokend_server.aws_json.service import AwsJsonService
 from tokend_server.aws_json.signers import identifying_signers
 from tokend_server.aws_json.sigv4 import SignatureVerifier
@@ -146,8 +146,10 @@ def counted(engine: ScriptedEngine, request: Signed) -> list[tuple[str, str]]:
     operations = DeveloperIdentityService({POOL_ID: engine}, Policy((), ()), clock)
     calls: list[tuple[str, str]] = []
     layers = [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)]
-    counting = AwsJsonService(
-        operations, layers, clock, count=lambda operation, code, _seconds: calls.append((operation, code))
+    counting = Calls(
+        AwsJsonService(operations, layers),
+        clock,
+        count=lambda operation, code, _seconds: calls.append((operation, code)),
     )
     counting.answer(as_sent(request))
     return calls

@@ -12,6 +12,7 @@ from tests.unit.aws_json.test_operations import SERVICE
 
 from tokend_server.access.authorization import Policy
 from tokend_server.aws_json.build import KNOWN, SERVED
+from tokend_server.aws_json.calls import Calls
 from tokend_server.aws_json.pool_management import MANAGEMENT_OPERATIONS
 from tokend_server.aws_json.refusals import refused_operations
 from tokend_server.aws_json.service import AwsJsonService
@@ -59,13 +60,13 @@ def test_what_changes_nothing_is_named_so(operation: Operation | CognitoOperatio
 def answer(request: Signed) -> AwsResponse:
     clock = FakeClock(now=request.signed_at)
     verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
-    return AwsJsonService(
+    service = AwsJsonService(
         DeveloperIdentityService({}, Policy((), ()), clock),
         [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
-        clock,
         others=[*REFUSED.values()],
         accounts={POOL_ID: "111122223333"},
-    ).answer(as_sent(request))
+    )
+    return Calls(service, clock).answer(as_sent(request))
 
 
 @pytest.mark.parametrize("operation", [name for name in REFUSED if CognitoOperation(name).is_signed])

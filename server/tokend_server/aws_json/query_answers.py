@@ -1,0 +1,93 @@
+"""Answers of AWS's query protocol: XML, or JSON where the client asks for it ("AWS query protocol", Smithy 2.0).
+
+That AWS answers JSON is said nowhere, but clients rely on it, among them Envoy's, which knows no other form.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import orjson
+
+from tokend_server.aws_json.errors import AwsError
+from tokend_server.aws_json.request import AwsRequest
+from tokend_server.aws_json.shaped import Output
+from tokend_server.aws_json.wire import AwsResponse
+
+_JSON = "application/json"
+
+#: What XML 1.0 has no way to write (section 2.2, Char).
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def result_response(
+    request: AwsRequest, operation: str, namespace: str, output: Output, request_id: str
+) -> AwsResponse:
+    """The response with an operation's output, whose values are texts, numbers, moments or maps of further ones.
+
+    Args:
+        request: What was asked, and in which form it is to be answered.
+        operation: The name of the operation.
+        namespace: The default namespace of XML.
+        output: The members of the output.
+        request_id: The id of the request.
+    """
+    content = {f"{operation}Result": output or {}, "ResponseMetadata": {"RequestId": request_id}}
+    return _response(request, f"{operation}Response", namespace, content, request_id)
+
+
+def fault_response(request: AwsRequest, namespace: str, error: AwsError, request_id: str) -> AwsResponse:
+    """The response of a failure."""
+    kind = "Receiver" if error.status >= 500 else "Sender"  # noqa: PLR2004 - HTTP
+    fault = {"Type": kind, "Code": error.code, "Message": error.message}
+    content = {"Error": fault, "RequestId": request_id}
+    if _wants_json(request):
+        return _json_response(content, request_id, error.status)
+    return _xml_response("ErrorResponse", namespace, content, request_id, error.status)
+
+
+def _response(
+    request: AwsRequest, root: str, namespace: str, content: Mapping[str, object], request_id: str
+) -> AwsResponse:
+    if _wants_json(request):
+        return _json_response({root: content}, request_id)
+    return _xml_response(root, namespace, content, request_id)
+
+
+def _wants_json(request: AwsRequest) -> bool:
+    """Whether the first form that the client names is JSON (RFC 9110, section 12.5.1); weights are passed over."""
+    named = (part.partition(";")[0].strip().lower() for part in request.values.get("accept", "").split(","))
+    return next((name == _JSON for name in named if name in {_JSON, "text/xml", "application/xml"}), False)
+
+
+def _json_response(content: Mapping[str, object], request_id: str, status: int = 200) -> AwsResponse:
+    body = orjson.dumps(content, default=_seconds, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    return AwsResponse(status, {"content-type": _JSON, "x-amzn-requestid": request_id}, body)
+
+
+def _seconds(value: object) -> int:
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    raise TypeError
+
+
+def _xml_response(
+    root: str, namespace: str, content: Mapping[str, object], request_id: str, status: int = 200
+) -> AwsResponse:
+    body = f'<{root} xmlns="{namespace}">{"".join(_elements(content))}</{root}>\n'
+    return AwsResponse(status, {"content-type": "text/xml", "x-amzn-requestid": request_id}, body.encode())
+
+
+def _elements(content: Mapping[str, object]) -> Iterator[str]:
+    for name, value in content.items():
+        yield f"<{name}>{_inner(value)}</{name}>"
+
+
+def _inner(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "".join(_elements(value))
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    # A carriage return that is written as it is reads as a line feed (XML 1.0, section 2.11).
+    return html.escape(_NO_XML.sub("\ufffd", str(value)), quote=False).replace("\r", "&#13;")

@@ -1,0 +1,64 @@
+"""The face of AWS on a port, with a scripted engine behind it, and what it answers to bytes."""
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.client import HTTPResponse
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.scripted_engine import ScriptedEngine
+from tests.support.grpc_service import PATIENCE, POOL_ID
+from tests.unit.aws_json.requests import KEY_ID, SECRET_KEY, call, no_sts, presigned, service
+
+from tokend_server.aws_json.application import AwsJsonApplication
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.model import Secret
+from tokend_server.web.listener import BoundAddress, HttpListener
+
+#: Bytes of the largest body.
+MOST = 4096
+
+REQUEST = call(
+    "GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": POOL_ID, "Logins": {"login.example.test": "alice"}}
+)
+
+#: The same with its signature in the query; it was signed at the same time.
+PRESIGNED = presigned(REQUEST.body, {name: REQUEST.header(name) for name in ("Content-Type", "X-Amz-Target")})
+
+
+@contextmanager
+def serving(  # noqa: PLR0913 - its bounds
+    engine: ScriptedEngine,
+    max_body_bytes: int = MOST,
+    *,
+    most_calls: int = 100,
+    on_refusal: Callable[[], object] = lambda: None,
+    threads: Executor | None = None,
+    now: float = REQUEST.signed_at,
+) -> Iterator[str]:
+    """The face on a port of its own, whose clock stands still; HOST:PORT of it."""
+    clock = FakeClock(now=now)
+    face = service({POOL_ID: engine}, SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock), clock)
+    with closing(BoundAddress("test", "127.0.0.1:0")) as bound, ThreadPoolExecutor(4) as own:
+        application = AwsJsonApplication(
+            face,
+            no_sts(clock),
+            threads or own,
+            most_calls=most_calls,
+            on_refusal=on_refusal,
+            max_body_bytes=max_body_bytes,
+        )
+        listener = HttpListener(bound, application).start()
+        yield bound.address
+        listener.stop()
+
+
+def said(address: str, request: str | bytes) -> HTTPResponse:
+    """What is answered to some bytes."""
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        connection.sendall(request.encode() if isinstance(request, str) else request)
+        response = HTTPResponse(connection)
+        response.begin()
+        return response
