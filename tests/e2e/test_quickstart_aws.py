@@ -118,6 +118,27 @@ def test_a_command_that_cannot_be_run_is_named(name: str, code: int, why: str, t
     assert [*temporary.iterdir()] == []
 
 
+#: A program that ends when it is asked to, and says by which signal.
+WAITING = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("begun", flush=True)
+print(signal.sigwait({signal.SIGTERM}).name, flush=True)
+"""
+
+
+def test_where_it_is_killed_the_command_ends_and_the_next_one_cleans_up(temporary: Path) -> None:
+    words = [sys.executable, "-m", "tokend_server", "quickstart", "--aws", "--", sys.executable, "-c", WAITING]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8") as killed:
+        assert killed.stdout
+        assert killed.stdout.readline() == "begun\n"
+        killed.kill()
+        assert killed.stdout.read() == "SIGTERM\n"
+    assert len([*temporary.iterdir()]) == 1
+    assert quickstart("--", "true").returncode == 0
+    assert [*temporary.iterdir()] == []
+
+
 def test_a_shell_evaluates_what_it_prints(temporary: Path, tmp_path: Path) -> None:
     """The script goes on although the service does, and ends it."""
     script = f"""

@@ -2,15 +2,12 @@
 
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
-
-import click
+from pathlib import Path
 
 #: What is passed on to the command.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-#: What Python ignores for itself, and programs expect not to be ignored.
-_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 #: `si_code` of a signal of the terminal's (sigaction(2), SI_KERNEL), which the command gets without this process.
 _OF_THE_TERMINAL = 0x80
@@ -19,22 +16,15 @@ _OF_THE_TERMINAL = 0x80
 _SIGNALLED = 128
 
 
-class CannotRun(click.ClickException):
-    """A command that cannot be run; the exit codes are those of env(1)."""
-
-    exit_code = 126
-
-
-class NotFound(CannotRun):
-    """A command that there is not."""
-
-    exit_code = 127
+#: What the command is run by, so that it does not outlive a process that is killed, which passes no signal on.
+_LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("ending_with_parent.py")))
 
 
 class Companion:
     """Runs one command, and passes on to it the signals that this process gets.
 
-    From its construction on, which must come before the first thread, the signals are kept for `run`.
+    Where this process ends first, the command gets SIGTERM. From its construction on, which must come before the first
+    thread, the signals are kept for `run`.
     """
 
     def __init__(self) -> None:
@@ -42,20 +32,14 @@ class Companion:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Runs a command to its end.
+        """Runs a command to its end; it must be called on the main thread, whose end counts as this process's.
 
         Returns:
-            Its exit code; for one that a signal has ended, 128 and the signal's number, as of a shell.
-
-        Raises:
-            CannotRun: It cannot be run.
+            Its exit code; for one that a signal has ended, 128 and the signal's number, as of a shell; 127 where there
+            is no such command, and 126 where it cannot be run, as of env(1), which standard error has then.
         """
-        try:
-            pid = os.posix_spawnp(command[0], [*command], environment, setsigmask=(), setsigdef=_OF_PYTHON)
-        except OSError as error:
-            kind = NotFound if isinstance(error, FileNotFoundError) else CannotRun
-            raise kind(f"{command[0]}: {error.strerror}") from None
-        return self._end_of(pid)
+        words = [*_LAUNCHER, str(os.getpid()), *command]
+        return self._end_of(os.posix_spawn(words[0], words, environment, setsigmask=()))
 
     def _end_of(self, pid: int) -> int:
         while True:

@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
 from tokend_server.cli.aws_variables import shell_lines, variables, with_variables
 from tokend_server.cli.companion import Companion
 from tokend_server.cli.options import with_store
+from tokend_server.cli.own_directory import own_directory
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings, Pool
 from tokend_server.config.aws import AwsCredentials
@@ -81,17 +81,16 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
         until_stdin_closes: Whether the end of standard input ends it too, by SIGTERM.
 
     Returns:
-        The exit code, the command's if there is one.
+        The exit code, the command's if there is one; as of env(1) where the command cannot be run.
 
     Raises:
         ConfigError: The service cannot be started.
-        CannotRun: The command cannot be run.
     """
     companion, stop = Companion(), StopSignal(hangup=True)
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
-    with tempfile.TemporaryDirectory(prefix="tokend-quickstart-") as directory:
-        key_file = Path(directory) / "aws.key"
+    with own_directory("tokend-quickstart-") as directory:
+        key_file = directory / "aws.key"
         key_file.write_text(secrets.token_hex(KEY_BYTES), encoding="ascii")  # the directory is its owner's alone
         access_key_id = new_access_key_id(secrets.token_bytes)
         secret = secret_access_key(read_key(key_file), access_key_id)

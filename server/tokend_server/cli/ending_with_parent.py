@@ -1,0 +1,45 @@
+"""Becomes a command that gets SIGTERM when its parent ends, however that ends: `ending_with_parent.py PARENT COMMAND…`.
+
+It is run as a file by an interpreter of its own. Between a fork and an exec of a process with threads there may be no
+Python, and posix_spawn(3) has no word for this.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import NoReturn
+
+#: PR_SET_PDEATHSIG of prctl(2), which exec keeps but for programs that gain privileges.
+_SET_PARENT_DEATH_SIGNAL = 1
+
+#: What Python ignores for itself, and programs expect not to be ignored.
+_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+#: The exit codes of env(1).
+_CANNOT_RUN, _NOT_FOUND = 126, 127
+
+
+def become(parent: int, command: list[str]) -> NoReturn:
+    """Becomes the command.
+
+    Args:
+        parent: The process that runs this; where another one has taken its place, it has ended already.
+        command: The program, which is looked for in PATH, and its arguments.
+    """
+    for number in _OF_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - what the user wants to run
+    except OSError as error:
+        sys.stderr.write(f"Error: {command[0]}: {error.strerror}\n")
+        sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_RUN)
+
+
+if __name__ == "__main__":
+    become(int(sys.argv[1]), sys.argv[2:])

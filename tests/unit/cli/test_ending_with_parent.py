@@ -1,0 +1,52 @@
+"""The program that becomes a command: what it hands on, and what it says."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from tokend_server.cli import ending_with_parent
+
+#: Prints its parent death signal: PR_GET_PDEATHSIG of prctl(2).
+TELLING = """
+import ctypes
+number = ctypes.c_int()
+ctypes.CDLL(None).prctl(2, ctypes.byref(number))
+print(number.value)
+"""
+
+
+def run(command: Sequence[str], parent: int | None = None) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-I", "-S", ending_with_parent.__file__, str(parent or os.getpid()), *command]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_the_command_gets_sigterm_when_its_parent_ends() -> None:
+    assert run([sys.executable, "-c", TELLING]).stdout == f"{signal.SIGTERM.value}\n"
+
+
+def test_the_command_has_the_signals_that_python_ignores_for_itself() -> None:
+    status = run(["grep", "SigIgn", "/proc/self/status"]).stdout
+    ignored = int(status.split()[1], 16)
+    assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT))
+
+
+def test_where_the_parent_has_ended_already_there_is_no_command() -> None:
+    ended = run(["echo", "here"], parent=1)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "why"),
+    [
+        ("no-such-command", 127, "No such file or directory"),
+        ("/etc/passwd", 126, "Permission denied"),
+        ("/etc/passwd/x", 126, "Not a directory"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_named(name: str, code: int, why: str) -> None:
+    ended = run([name])
+    assert (ended.returncode, ended.stderr) == (code, f"Error: {name}: {why}\n")

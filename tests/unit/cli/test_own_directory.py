@@ -1,0 +1,68 @@
+"""What is left of directories of processes that were killed, and what is left alone."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tokend_server.cli.own_directory import own_directory
+
+PREFIX = "tokend-test-"
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def left(name: str, *, lock: str = "lock") -> Path:
+    """A directory as a killed process leaves it."""
+    directory = Path(tempfile.gettempdir(), name)
+    (directory / "keys").mkdir(parents=True)
+    (directory / lock).touch()
+    return directory
+
+
+def test_it_is_its_users_alone_and_gone_at_the_end(temporary: Path) -> None:
+    with own_directory(PREFIX) as directory:
+        assert directory.parent == temporary
+        assert directory.stat().st_mode & 0o777 == 0o700
+        (directory / "key").touch()
+    assert [*temporary.iterdir()] == []
+
+
+def test_what_killed_processes_have_left_is_removed(temporary: Path) -> None:
+    left(f"{PREFIX}a")
+    left(f"{PREFIX}b")
+    with own_directory(PREFIX) as directory:
+        assert [*temporary.iterdir()] == [directory]
+
+
+def test_those_of_others_that_run_are_left_alone(temporary: Path) -> None:
+    with own_directory(PREFIX) as first:
+        with own_directory(PREFIX) as second:
+            assert {*temporary.iterdir()} == {first, second}
+        assert [*temporary.iterdir()] == [first]
+        assert (first / "lock").exists()
+
+
+def test_what_is_not_known_to_be_left_behind_is_left_alone(temporary: Path) -> None:
+    elsewhere, linked = left("elsewhere"), left("linked")
+    (temporary / f"{PREFIX}link").symlink_to(linked)
+    begun = left(f"{PREFIX}begun", lock="lock.new")
+    tricked = left(f"{PREFIX}tricked", lock="other")
+    (tricked / "lock").symlink_to(tricked / "other")
+    (temporary / f"{PREFIX}file").touch()
+    before = {*temporary.iterdir()}
+    with own_directory(PREFIX) as directory:
+        assert {*temporary.iterdir()} == before | {directory}
+    assert all((each / "keys").exists() for each in (elsewhere, linked, begun, tricked))
+
+
+def test_directories_of_other_users_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, user = left(f"{PREFIX}theirs"), os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    with own_directory(PREFIX):
+        assert theirs.exists()
