@@ -262,6 +262,8 @@ def of_running(root: Path, directory: Path) -> Iterator[tuple[str, bool]]:
     yield "its first token is verified", first.returncode == 0 and "verified with the keys" in first.stdout
     with image.serving() as process:
         yield "it serves, and its health check passes", image.beside(process, image.health) == 0
+        status = image.beside(process, [*image.entry, "keys", "status"])
+        yield "other commands in its container know its configuration", status == 0
         process.terminate()
         process.wait(60)
         yield "it stops in good order", process.returncode == 0

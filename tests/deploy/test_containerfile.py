@@ -64,6 +64,13 @@ def test_the_image_is_run_by_a_user_without_rights_and_without_a_shell() -> None
     assert said["ENTRYPOINT"].words == ["/opt/tokend/bin/tokend"]
 
 
+def test_the_command_that_is_shown_keeps_the_health_check_of_the_image() -> None:
+    """Podman builds images in the format of OCI by default, which has none."""
+    head = (IMAGE / "Containerfile").read_text("utf-8").partition("ARG ")[0]
+    assert "HEALTHCHECK" in {each.name for each in SAID}
+    assert re.search(r"podman build .*--format docker", head)
+
+
 def test_both_images_are_arguments_without_a_default() -> None:
     assert [each.text for each in SAID if each.name == "ARG"] == ["BUILD_IMAGE", "RUNTIME_IMAGE"]
     assert [each.words[0] for each in SAID if each.name == "FROM"] == ["${BUILD_IMAGE}", "${RUNTIME_IMAGE}"]

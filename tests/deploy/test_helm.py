@@ -298,6 +298,29 @@ def test_the_pod_has_no_right_that_it_does_not_use(pod: dict[str, Any]) -> None:
     assert not [variable for variable in container["env"] if "valueFrom" in variable]
 
 
+#: What a volume of a pod may be by the Pod Security Standard `restricted` (kubernetes.io, "Pod Security Standards").
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+
+
+def test_the_pod_fits_the_standard_that_is_most_restricted(pod: dict[str, Any]) -> None:
+    assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"}
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert not pod["securityContext"].keys() & {"sysctls", "seLinuxOptions", "windowsOptions", "appArmorProfile"}
+    (container,) = pod["containers"]
+    assert not [port for port in container["ports"] if "hostPort" in port]
+    assert {kind for volume in pod["volumes"] for kind in volume.keys() - {"name"}} <= RESTRICTED_VOLUMES
+
+
 def test_a_stop_has_time_to_finish_its_calls(pod: dict[str, Any]) -> None:
     (delay, grace) = (
         re.search(rf"`grpc.drain_{name}_seconds` \| `([\d.]+)`", REFERENCE) for name in ("delay", "grace")
