@@ -39,6 +39,7 @@ operations = ["*"]
 principal_tag_keys = ["*"]
 [audit]
 destination = "file:{directory}/audit.log"
+required = true
 """
 
 
@@ -232,7 +233,8 @@ def test_a_pool_of_the_configuration_is_described_and_stays(client: Any) -> None
 def audited(directory: Path, answer: dict[str, Any]) -> dict[str, Any]:
     """The line of the audit log about a call, by its answer."""
     lines = [json.loads(line) for line in (directory / "audit.log").read_text(encoding="utf-8").splitlines()]
-    (line,) = [line for line in lines if line["requestID"] == answer["ResponseMetadata"]["RequestId"]]
+    told = [line for line in lines if line["requestID"] == answer["ResponseMetadata"]["RequestId"]]
+    (line,) = [line for line in told if "phase" not in line["additionalEventData"]]
     return dict(line)
 
 

@@ -50,6 +50,7 @@ operations = ["GetOpenIdTokenForDeveloperIdentity"]
 principal_tag_keys = ["tenant"]
 [audit]
 destination = "file:{directory}/audit"
+required = {audit_required}
 [ext_authz.mappings.web]
 identity_pool_id = "{pool}"
 user = {{ metadata = "payload.sub" }}
@@ -131,7 +132,9 @@ class Site:
     server: ServerProcess = field(init=False)
     _clients: Authority = field(default_factory=lambda: Authority("clients"))
 
-    def configure(self, issuer_port: int, nowhere: int, algorithm: str, calls_per_second: int) -> None:
+    def configure(
+        self, issuer_port: int, nowhere: int, algorithm: str, calls_per_second: int, *, audit_required: bool
+    ) -> None:
         servers = Authority("servers")
         shown = servers.server(HOST)
         for name, content in {
@@ -153,6 +156,7 @@ class Site:
                 absent_pool=ABSENT_POOL_ID,
                 nowhere=nowhere,
                 calls_per_second=calls_per_second,
+                audit_required=str(audit_required).lower(),
             ),
             encoding="utf-8",
         )
@@ -175,7 +179,9 @@ class Site:
         return sign({"alg": "RS256", "kid": "1"}, given, rsa_key("1"))
 
     def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.directory / "audit").read_text(encoding="utf-8").splitlines()]
+        """What the audit log has of calls that have ended."""
+        lines = map(json.loads, (self.directory / "audit").read_text(encoding="utf-8").splitlines())
+        return [line for line in lines if "phase" not in line["additionalEventData"]]
 
     def counted(self, name: str, **labels: str) -> float:
         """The sum of a metric of tokend's with these labels."""
@@ -252,12 +258,14 @@ class Site:
 
 
 @contextmanager
-def site(directory: Path, algorithm: str = "ES256", calls_per_second: int = 200) -> Iterator[Site]:
+def site(
+    directory: Path, algorithm: str = "ES256", calls_per_second: int = 200, *, audit_required: bool = True
+) -> Iterator[Site]:
     """A tokend that serves, and an issuer of users' tokens."""
     with ExitStack() as undo:
         port, issuer_port, nowhere = free_ports(3)
         made = Site(directory, undo.enter_context(OidcProvider()), port)
-        made.configure(issuer_port, nowhere, algorithm, calls_per_second)
+        made.configure(issuer_port, nowhere, algorithm, calls_per_second, audit_required=audit_required)
         made.start()
         undo.callback(made.stop)
         yield made

@@ -51,7 +51,7 @@ def configuration(directory: Path) -> Config:
                 principal_tag_keys=["tier"],
             )
         },
-        audit={"destination": f"file:{directory}/audit.jsonl"},
+        audit={"destination": f"file:{directory}/audit.jsonl", "required": True},
         sds=Sds.model_validate(
             {
                 "listen": ["127.0.0.1:0"],

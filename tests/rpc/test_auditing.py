@@ -1,4 +1,4 @@
-"""The audit log of calls: one line for each decision, before the answer leaves, and no secret in any."""
+"""The audit log of calls: one line for each decision, and no secret in any."""
 
 import base64
 import json
@@ -382,6 +382,7 @@ def failing_audit(*, required: bool) -> Iterator[GrpcService]:
 
 
 def audit_failures(service: GrpcService) -> float:
+    service.await_audit_lines()
     return service.registry.get_sample_value("tokend_audit_failures_total", {"error": "ENOSPC"}) or 0.0
 
 

@@ -128,5 +128,7 @@ class Audit(Section):
 
     destination: AuditDestination = Field("none", description="`none`, `stdout` or `file:/PATH`")
     required: bool = Field(
-        False, description="Fail a call whose record cannot be written, and record what it will change before it does"
+        False,
+        description="Answer no call before its line is written, fail one whose line cannot be written, and record what it "
+        "will change before it does",
     )

@@ -1,15 +1,19 @@
-"""An audit log that no call waits for longer than it may: one thread writes, and the calls look on."""
+"""An audit log that no call waits for longer than it may: one thread writes the lines of all."""
 
 import errno
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 
 from tokend_server.access.audit.log import AuditLog, AuditWriteFailed
 
-#: Seconds that a call waits for its line if it fails without it, and if it does not.
-REQUIRED_PATIENCE = 1.0
-PATIENCE = 0.1
+#: Seconds that a call waits for its line if it fails without it.
+PATIENCE = 1.0
+
+#: Seconds that a line waits for others if its call does not wait for it: to wake the writer for each of them would cost
+#: as much as all else that is done for it.
+DELAY = 0.05
 
 #: Lines that may wait for the writer.
 MOST_WAITING = 1000
@@ -43,16 +47,17 @@ class _Job:
 class QueuedAuditLog:
     """An `AuditLog` whose lines are written by a thread of its own, in the order of their calls.
 
-    A disk that hangs, or a reader that does not read, holds that thread alone. `write` returns when the operating
-    system has the line. When that takes too long, what follows depends on whether lines are required. A required line
-    is withdrawn and fails; so do those that follow, at once, until the writer goes on. Any other line stays in the
-    queue, and those that follow join it without waiting while there is room.
+    A disk that hangs, or a reader that does not read, holds that thread alone. If lines are required, `write` returns
+    when the operating system has the line. When that takes too long, the line is withdrawn and fails; so do those that
+    follow, at once, until the writer goes on. Else `write` waits for nothing: lines that come within a moment are
+    written together, and one for which the queue has no room fails.
 
     Args:
         log: Where lines go.
-        required: Whether `write` raises what keeps a line from being written.
+        required: Whether `write` waits for a line, and raises what keeps it from being written.
         on_loss: Called with the error of each line that was lost where it does not.
-        patience: Seconds that `write` waits; by default what suits `required`.
+        patience: Seconds that `write` waits for a line.
+        delay: Seconds that a line waits for others where `write` does not wait for it.
         most_waiting: How many lines wait at most.
     """
 
@@ -62,15 +67,18 @@ class QueuedAuditLog:
         *,
         required: bool,
         on_loss: Callable[[AuditWriteFailed], None],
-        patience: float | None = None,
+        patience: float = PATIENCE,
+        delay: float = DELAY,
         most_waiting: int = MOST_WAITING,
     ) -> None:
         self._log = log
         self._required = required
         self._on_loss = on_loss
-        self._patience = (REQUIRED_PATIENCE if required else PATIENCE) if patience is None else patience
+        self._patience = patience
+        self._delay = 0.0 if required else delay
         self._most_waiting = most_waiting
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._hurry = threading.Event()
         self._lock = threading.Lock()
         self._is_late = False
         self._is_closed = False
@@ -78,20 +86,21 @@ class QueuedAuditLog:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        is_late = self._is_late
         if self._is_closed:
             raise _failed(errno.EBADF, "it is closed")
-        if is_late and (self._required or self._jobs.qsize() >= self._most_waiting):
+        if self._is_late or self._jobs.qsize() >= self._most_waiting:
             raise _too_slow()
-        job = _Job(lambda: self._log.write(line))
+        job = _Job(partial(self._log.write, line))
         self._jobs.put(job)
-        if not is_late:
+        if self._required:
             self._await(job)
 
     def reopen(self) -> None:
+        """As of `AuditLog`, when all lines before it are written."""
         job = _Job(self._log.reopen)
         self._jobs.put(job)
-        if not job.wait(REQUIRED_PATIENCE):
+        self._hurry.set()
+        if not job.wait(PATIENCE):
             raise _too_slow()
         if job.error:
             raise job.error
@@ -100,21 +109,30 @@ class QueuedAuditLog:
         """Ends the log when the lines that wait are written, or after a second."""
         self._is_closed = True
         self._jobs.put(None)
+        self._hurry.set()
         self._thread.join(_CLOSING_PATIENCE)
 
     def _await(self, job: _Job) -> None:
         if not job.wait(self._patience):
             with self._lock:
                 if not job.is_done:
-                    self._is_late = True
-                    job.is_withdrawn = self._required
+                    self._is_late = job.is_withdrawn = True
             if job.is_withdrawn:
                 raise _too_slow()
-        if self._required and job.error:
+        if job.error:
             raise job.error
 
+    def _next(self) -> _Job | None:
+        """The next job, when those have come that are done along with it; None at the end."""
+        is_first = self._jobs.empty()
+        job = self._jobs.get()
+        if is_first and self._delay:
+            self._hurry.wait(self._delay)
+            self._hurry.clear()
+        return job
+
     def _work(self) -> None:
-        while job := self._jobs.get():
+        while job := self._next():
             if not job.is_withdrawn:
                 self._do(job)
             with self._lock:

@@ -9,6 +9,9 @@ from tokend_server.access.audit.queued_log import QueuedAuditLog
 
 PATIENCE = 30
 
+#: Seconds for which lines wait for others in a test that does not wait for them.
+NEVER = 3600.0
+
 
 class Gated:
     """A log whose writes wait at a gate, like those to a disk that hangs."""
@@ -59,14 +62,36 @@ def resume(gated: Gated, log: QueuedAuditLog) -> None:
     log.reopen()  # a job behind all lines
 
 
-@pytest.mark.parametrize("required", [True, False])
-def test_a_line_is_written_when_write_returns(gated: Gated, losses: list[AuditWriteFailed], *, required: bool) -> None:
-    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, patience=PATIENCE)
+def test_a_required_line_is_written_when_write_returns(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+    log = QueuedAuditLog(gated, required=True, on_loss=losses.append, patience=PATIENCE)
     for line in (b"one", b"two"):
         log.write(line)
+        assert gated.written[-1] == line
+
+
+def test_other_lines_wait_for_each_other(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+    log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=NEVER)
+    for line in (b"one", b"two"):
+        log.write(line)
+    assert gated.written == []
+    log.reopen()
     assert gated.written == [b"one", b"two"]
+
+
+def test_other_lines_are_written_after_a_moment(gated: Gated, losses: list[AuditWriteFailed]) -> None:
+    log = QueuedAuditLog(gated, required=False, on_loss=losses.append)
+    log.write(b"one")
+    assert gated.entered.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_lines_that_wait_are_written_at_the_end(
+    gated: Gated, losses: list[AuditWriteFailed], *, required: bool
+) -> None:
+    log = QueuedAuditLog(gated, required=required, on_loss=losses.append, patience=PATIENCE, delay=NEVER)
+    log.write(b"one")
     log.close()
-    assert gated.closed
+    assert (gated.written, gated.closed) == ([b"one"], True)
     with pytest.raises(AuditWriteFailed):
         log.write(b"too late")
 
@@ -81,9 +106,10 @@ def test_a_required_line_that_fails_is_reported(gated: Gated, losses: list[Audit
 
 
 def test_another_line_that_fails_is_a_loss(gated: Gated, losses: list[AuditWriteFailed]) -> None:
-    log = QueuedAuditLog(gated, required=False, on_loss=losses.append, patience=PATIENCE)
+    log = QueuedAuditLog(gated, required=False, on_loss=losses.append)
     gated.failure = OSError(28, "No space left on device")
     log.write(b"one")
+    log.reopen()
     assert [loss.code for loss in losses] == ["ENOSPC"]
 
 
@@ -113,12 +139,12 @@ def test_a_required_line_that_was_not_begun_is_withdrawn(gated: Gated, losses: l
     assert gated.written == [b"late"]
 
 
-def test_other_lines_join_the_queue_without_waiting_while_there_is_room(
+def test_other_lines_join_the_queue_while_the_disk_hangs_and_there_is_room(
     gated: Gated, losses: list[AuditWriteFailed]
 ) -> None:
-    log = QueuedAuditLog(gated, required=False, on_loss=losses.append, patience=0.01, most_waiting=2)
+    log = QueuedAuditLog(gated, required=False, on_loss=losses.append, delay=0, most_waiting=2)
     hang(gated, log)
-    log._patience = 3600.0  # noqa: SLF001 - from here on, a line that waits does not stop waiting
+    assert gated.entered.wait(PATIENCE)
     log.write(b"one")
     log.write(b"two")
     with pytest.raises(AuditWriteFailed) as failed:
@@ -126,6 +152,7 @@ def test_other_lines_join_the_queue_without_waiting_while_there_is_room(
     assert failed.value.code == "ETIMEDOUT"
     resume(gated, log)
     log.write(b"after")
+    log.reopen()
     assert gated.written == [b"late", b"one", b"two", b"after"]
     assert losses == []
 
