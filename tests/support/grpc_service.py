@@ -93,7 +93,7 @@ class GrpcService:
     audit_log: AuditLog | None
 
     def await_audit_lines(self) -> None:
-        """Waits until the lines of all calls that have ended are written: a call waits only for those that are required."""
+        """Waits until the lines of all calls that have ended are written: a call waits for required ones alone."""
         if self.audit_log:
             self.audit_log.reopen()  # it comes after them
 

@@ -129,6 +129,6 @@ class Audit(Section):
     destination: AuditDestination = Field("none", description="`none`, `stdout` or `file:/PATH`")
     required: bool = Field(
         False,
-        description="Answer no call before its line is written, fail one whose line cannot be written, and record what it "
-        "will change before it does",
+        description="Answer no call before its line is written, fail one whose line cannot be written, and record what "
+        "it will change before it does",
     )

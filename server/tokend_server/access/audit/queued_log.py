@@ -61,7 +61,7 @@ class QueuedAuditLog:
         most_waiting: How many lines wait at most.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it needs, and its bounds
         self,
         log: AuditLog,
         *,
