@@ -49,6 +49,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
         "extraVolumeMounts[0].name=authorities",
         "extraVolumeMounts[0].mountPath=/etc/authorities",
     ),
+    "a secret whose name has a dot": ("secrets[2]=orders.credentials",),
     "under another name": ("fullnameOverride=tokens",),
     "placed": (
         "nodeSelector.a=b",
