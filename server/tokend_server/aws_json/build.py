@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from tokend_server.access.build import AccessControl
@@ -155,7 +156,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
         operations,
         layers,
         others=other_operations(engines, credential_source, admission, on_change),
-        accounts={pool_id: pool.account_id for pool_id, pool in config.pools.items()},
+        account_of=partial(_account_of, config),
     )
     with ExitStack() as undo:
         bound = BoundAddress("aws.listen", settings.listen)
@@ -203,6 +204,12 @@ def other_operations(
         by_name[GET_CREDENTIALS.name] = credentials.get_credentials
     served = ((SERVED[name], perform) for name, perform in by_name.items())
     return [*served, *refused_operations(by_name).values()]
+
+
+def _account_of(config: Config, identity_pool_id: str) -> str:
+    """The account of a pool of the configuration; any other one has that of pools that callers make."""
+    pool = config.pools.get(identity_pool_id)
+    return pool.account_id if pool else config.aws.account_id
 
 
 def _tls(settings: Aws, metrics: Metrics) -> FollowingContext | None:

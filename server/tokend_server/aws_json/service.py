@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from tokend_server.arns import identity_pool_arn
@@ -46,7 +45,7 @@ class AwsJsonService:
         operations: Policy, limits of fields, engines.
         layers: What stands around every operation, the outermost first; what names the caller is among it.
         others: The operations that the contract does not have, each with what performs it for the current call.
-        accounts: The AWS accounts of pools.
+        account_of: The AWS account of a pool, 12 digits.
     """
 
     service_name = SERVICE_NAME
@@ -57,10 +56,10 @@ class AwsJsonService:
         layers: Sequence[Layer],
         *,
         others: Sequence[tuple[ShapedOperation, Perform]] = (),
-        accounts: Mapping[str, str] = MappingProxyType({}),
+        account_of: Callable[[str], str] = lambda _identity_pool_id: "",
     ) -> None:
         self._operations = operations
-        self._accounts = accounts
+        self._account_of = account_of
         performed: list[tuple[ShapedOperation, Callable[[str, Mapping[str, Any]], Output]]]
         performed = [(row, partial(self._serve, row)) for row in OPERATIONS.values()]
         performed += [(row, partial(_perform_other, perform)) for row, perform in others]
@@ -102,7 +101,7 @@ class AwsJsonService:
     def _resource(self, call: Call) -> str:
         """The ARN of the pool that a call is about; `*` where that is not known."""
         pool = call.audited[0].identity_pool_id if call.audited else getattr(call.request, "identity_pool_id", "")
-        return identity_pool_arn(pool, self._accounts.get(pool, "")) if pool else "*"
+        return identity_pool_arn(pool, self._account_of(pool)) if pool else "*"
 
     def _serve(self, operation: AwsOperation, region: str, given: Mapping[str, Any]) -> Output:
         message = operation.message(given)

@@ -56,7 +56,7 @@ def answer(request: Signed, pools: ConfiguredPools = POOLS, policy: Policy | Non
         DeveloperIdentityService({}, policy, clock),
         [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
         others=[(POOL_OPERATIONS[name], perform) for name, perform in by_name.items()],
-        accounts={IDS[1]: "111122223333"},
+        account_of=lambda pool: "111122223333" if pool == IDS[1] else "",
     )
     return Calls(service, clock).answer(as_sent(request))
 

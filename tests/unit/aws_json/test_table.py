@@ -64,7 +64,7 @@ def answer(request: Signed) -> AwsResponse:
         DeveloperIdentityService({}, Policy((), ()), clock),
         [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)],
         others=[*REFUSED.values()],
-        accounts={POOL_ID: "111122223333"},
+        account_of={POOL_ID: "111122223333"}.__getitem__,
     )
     return Calls(service, clock).answer(as_sent(request))
 
