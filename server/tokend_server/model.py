@@ -182,7 +182,7 @@ class WebIdentity:
     Attributes:
         identity_id: REGION:GUID.
         token: A token for it of this service.
-        claims: The claims of the token, which name its user.
+        claims: The claims of the token, which name its user, and further ones of the ID token that the device showed.
     """
 
     identity_id: str

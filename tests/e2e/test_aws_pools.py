@@ -1,6 +1,7 @@
 """Pools that are managed through Cognito's own API, on two servers with one store."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
 from tests.support.calls import Caller
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 from tests.support.tokend import run
 
 REGION, ACCOUNT = "us-east-1", "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/shop"
+USER_POOL = f"cognito-idp.{REGION}.amazonaws.com/{REGION}_shop"
+ARN_OF_IDP = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.example"
 NO_POOL = f"{REGION}:00000000-0000-4000-8000-000000000000"
 
 FACE = """
@@ -26,6 +30,11 @@ FACE = """
 listen = "127.0.0.1:0"
 manage_pools = true
 account_id = "{account}"
+[aws.open_id_connect_providers."idp.example"]
+client_ids = ["app"]
+issuer = "{provider}"
+[aws.open_id_connect_providers."{user_pool}"]
+issuer = "{provider}"
 [aws.credentials]
 source = "static"
 [callers]
@@ -67,8 +76,23 @@ def credentials(directory: Path) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def servers(directory: Path, credentials: tuple[str, str]) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    extra = FACE.format(directory=directory, access_key=credentials[0], account=ACCOUNT)
+def provider() -> Iterator[OidcProvider]:
+    """The provider of ID tokens, under two names."""
+    with OidcProvider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def servers(
+    directory: Path, credentials: tuple[str, str], provider: OidcProvider
+) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    extra = FACE.format(
+        directory=directory,
+        access_key=credentials[0],
+        account=ACCOUNT,
+        provider=provider.issuer,
+        user_pool=USER_POOL,
+    )
     config = write_config(directory, extra)
     with ServerProcess(config) as one, ServerProcess(config) as other:
         yield one, other
@@ -318,7 +342,7 @@ def test_rules_of_a_pool_that_was_made_choose_the_role_of_credentials(client: An
     client.delete_identity_pool(IdentityPoolId=pool)
 
 
-def test_operators_see_the_identities_of_a_pool_that_was_made(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
+def test_operators_see_and_import_the_identities_of_a_pool_that_was_made(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
     made = client.create_identity_pool(
         IdentityPoolName="seen", AllowUnauthenticatedIdentities=False, DeveloperProviderName="login.seen"
     )
@@ -331,5 +355,74 @@ def test_operators_see_the_identities_of_a_pool_that_was_made(client: Any, direc
     assert (identity["IdentityId"], identity["Logins"]) == (issued["IdentityId"], ["login.seen"])
     unknown = run("identities", "list", *options, NO_POOL)
     assert (unknown.returncode, f"IdentityPool '{NO_POOL}' not found." in unknown.stderr) == (1, True)
-    refused = run("identities", "import", *options, pool, str(directory / "tokend.toml"))
-    assert "Identities are imported into pools of the configuration alone." in refused.stderr
+    line = json.loads(run("identities", "export", *options, pool).stdout)
+    client.delete_identities(IdentityIdsToDelete=[issued["IdentityId"]])
+    for name, answer in (
+        ("login.other", "line 1: Logins: login.other: no provider of the pool"),
+        ("login.seen", "identities: 1 created, 0 there already, 0 left out"),
+    ):
+        logins = [{**login, "ProviderName": name} for login in line["Logins"]]
+        (directory / "seen.jsonl").write_text(json.dumps({**line, "Logins": logins}), encoding="utf-8")
+        imported = run("identities", "import", *options, pool, str(directory / "seen.jsonl"))
+        assert answer in imported.stdout + imported.stderr
+    again = client.get_open_id_token_for_developer_identity(IdentityPoolId=pool, Logins={"login.seen": "carol"})
+    assert again["IdentityId"] == issued["IdentityId"]
+
+
+def id_token(provider: OidcProvider, user: str, client_id: str = "app", **claims: object) -> str:
+    now = int(time.time())
+    said = {"iss": provider.issuer, "sub": user, "aud": client_id, "iat": now, "exp": now + 600, **claims}
+    return sign({"alg": "RS256", "kid": "1"}, said, rsa_key("1"))
+
+
+def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(
+    clients: tuple[Any, Any], servers: tuple[ServerProcess, ServerProcess], provider: OidcProvider
+) -> None:
+    """Users' devices at one server and a backend at the other, with tags by claims and roles by the token."""
+    one, other = clients
+    pool = one.create_identity_pool(
+        IdentityPoolName="federated",
+        AllowUnauthenticatedIdentities=False,
+        DeveloperProviderName="login.federated",
+        OpenIdConnectProviderARNs=[
+            f"arn:aws:iam::{ACCOUNT}:oidc-provider/{name}" for name in ("idp.example", "undeclared.example")
+        ],
+        CognitoIdentityProviders=[{"ProviderName": USER_POOL, "ClientId": "web", "ServerSideTokenCheck": False}],
+    )["IdentityPoolId"]
+    of_idp = {"IdentityPoolId": pool, "IdentityProviderName": "idp.example"}
+    one.set_principal_tag_attribute_map(**of_idp, UseDefaults=False, PrincipalTags={"team": "department"})
+    by_token = {"Type": "Token", "AmbiguousRoleResolution": "Deny"}
+    one.set_identity_pool_roles(
+        IdentityPoolId=pool, Roles={"authenticated": ROLE}, RoleMappings={f"{USER_POOL}:web": by_token}
+    )
+    unsigned = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1}, proxies={})
+    device = boto3.client("cognito-identity", REGION, endpoint_url=servers[0].aws, config=unsigned)
+
+    login = {"idp.example": id_token(provider, "u-1", department="sales")}
+    identity = device.get_id(IdentityPoolId=pool, Logins=login)["IdentityId"]
+    token = device.get_open_id_token(IdentityId=identity, Logins=login)["Token"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["https://aws.amazon.com/tags"] == {"principal_tags": {"team": ["sales"]}}
+    assert claims["amr"] == ["authenticated", "idp.example", f"{ARN_OF_IDP}:OIDC:u-1"]
+
+    both = {"login.federated": "alice", **login}
+    issued = other.get_open_id_token_for_developer_identity(IdentityPoolId=pool, Logins=both)
+    assert issued["IdentityId"] == identity
+
+    def access_key(role: str | None, **custom: str) -> str:
+        named = {"cognito:preferred_role": role, "cognito:roles": [role, f"{ROLE}-b"]} if role else {}
+        logins = {USER_POOL: id_token(provider, "u-2", "web", token_use="id", **named)}
+        user = device.get_id(IdentityPoolId=pool, Logins=logins)["IdentityId"]
+        answer = device.get_credentials_for_identity(IdentityId=user, Logins=logins, **custom)
+        access_key_id: str = answer["Credentials"]["AccessKeyId"]
+        return access_key_id
+
+    assert access_key(f"{ROLE}-a") != access_key(f"{ROLE}-a", CustomRoleArn=f"{ROLE}-b")
+    with pytest.raises(device.exceptions.NotAuthorizedException, match="ambiguous role mapping rules"):
+        access_key(None)
+    for name, client_id in (("idp.example", "web"), (USER_POOL, "app")):
+        with pytest.raises(device.exceptions.NotAuthorizedException, match="not from a supported provider"):
+            device.get_id(IdentityPoolId=pool, Logins={name: id_token(provider, "u-1", client_id)})
+    with pytest.raises(ClientError):
+        device.get_id(IdentityPoolId=pool, Logins={"undeclared.example": login["idp.example"]})
+    device.close()

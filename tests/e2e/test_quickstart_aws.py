@@ -123,7 +123,8 @@ WAITING = """
 import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 print("begun", flush=True)
-print(signal.sigwait({signal.SIGTERM}).name, flush=True)
+got = signal.sigtimedwait({signal.SIGTERM}, 100)
+print(got and signal.Signals(got.si_signo).name, flush=True)
 """
 
 

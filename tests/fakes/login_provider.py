@@ -1,6 +1,7 @@
-"""A public provider whose login tokens are the plain words `user <subject>`."""
+"""A public provider whose login tokens are the plain words `user <subject> <claim>=<value> …`."""
 
 from tokend_server.clock import Deadline
+from tokend_server.engines.local.providers import ProviderUser
 from tokend_server.errors import LoginProviderUnavailable, NotAuthorized
 from tokend_server.model import Secret
 
@@ -11,11 +12,11 @@ class FakeLoginProvider:
     def __init__(self) -> None:
         self.available = True
 
-    def verify(self, token: Secret, deadline: Deadline) -> str:
+    def verify(self, token: Secret, deadline: Deadline) -> ProviderUser:
         deadline.check()
         if not self.available:
             raise LoginProviderUnavailable("The login provider does not answer.")
-        word, _, subject = token.reveal().partition(" ")
+        word, subject, *claims = [*token.reveal().split(" "), ""]
         if word != "user" or not subject:
             raise NotAuthorized("Invalid login token. Couldn't verify signed token.")
-        return subject
+        return ProviderUser(Secret(subject), {"sub": subject, **dict(claim.split("=", 1) for claim in claims if claim)})

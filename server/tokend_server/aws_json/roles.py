@@ -16,6 +16,9 @@ TAG_PREFIX = "aws:RequestTag/"
 
 _TAGS = "https://aws.amazon.com/tags"
 
+#: The claims of a user pool's ID token with the roles of the user's groups, and that of the most important one.
+_ROLES, _PREFERRED_ROLE = "cognito:roles", "cognito:preferred_role"
+
 
 class Match(StrEnum):
     """How a rule compares a claim: `MatchType` of Cognito's `MappingRule`."""
@@ -42,7 +45,8 @@ class RoleRule:
     """A rule.
 
     Attributes:
-        claim: A claim of tokend's token, or `aws:RequestTag/` and a principal tag.
+        claim: A claim of tokend's token, or else of the ID token that was shown; `aws:RequestTag/` and a name is a
+            principal tag.
         match: How it is compared. A claim that is a list matches if one of its texts does, and for `NotEqual`, if all
             do; one that is not there never matches.
         value: What with.
@@ -71,20 +75,21 @@ class PoolRoles:
         unauthenticated: Of guests; None for none.
         rules: What gives users other ones, the first that fits.
         denies: Whether users whom no rule fits get none.
+        by_token: Whether the users' tokens name their roles, as those of Cognito's user pools do.
     """
 
     authenticated: str | None = None
     unauthenticated: str | None = None
     rules: Sequence[RoleRule] = ()
     denies: bool = False
+    by_token: bool = False
 
 
 def pool_roles(given: Mapping[str, Any], provider_name: str) -> PoolRoles:
     """The roles of a pool for users of a provider.
 
     Args:
-        given: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles. A mapping of the type `Token` gives no
-            roles of its own, since tokend's tokens have none.
+        given: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles.
         provider_name: The provider. A mapping of a user pool has the client behind the name.
     """
     mappings: Mapping[str, Mapping[str, Any]] = given.get("RoleMappings", {})
@@ -95,6 +100,7 @@ def pool_roles(given: Mapping[str, Any], provider_name: str) -> PoolRoles:
         given.get("Roles", {}).get("unauthenticated"),
         [RoleRule(rule["Claim"], Match(rule["MatchType"]), rule["Value"], rule["RoleARN"]) for rule in rules],
         denies=any(each.get("AmbiguousRoleResolution") == "Deny" for each in own),
+        by_token=any(each["Type"] == "Token" for each in own),
     )
 
 
@@ -109,13 +115,15 @@ def choose_role(roles: PoolRoles, claims: Mapping[str, Any], custom_role_arn: st
 
     Args:
         roles: The roles of its pool.
-        claims: The token's claims.
-        custom_role_arn: The role that is asked for, of several that the rules give.
+        claims: The token's claims, and those of the ID token that its holder has shown.
+        custom_role_arn: The role that is asked for, of several that the rules or the ID token give.
 
     Raises:
         NotAuthorized: No rule fits, and that denies; or the role that is asked for is not the holder's.
         InvalidIdentityPoolConfiguration: There is no role.
     """
+    if custom_role_arn is not None and custom_role_arn in _of_token(roles, claims):
+        return custom_role_arn
     candidates = [*_candidates(roles, claims)]
     if custom_role_arn is not None:
         if custom_role_arn not in candidates:
@@ -134,11 +142,18 @@ def _candidates(roles: PoolRoles, claims: Mapping[str, Any]) -> Iterator[str]:
             yield roles.unauthenticated
         return
     fitting = [rule.role_arn for rule in roles.rules if rule.fits(claims)]
+    if roles.by_token:
+        fitting += _texts(claims, _PREFERRED_ROLE)
     if not fitting and roles.denies:
         raise NotAuthorized(f"The ambiguous role mapping rules for: {provider_of(claims)} denied this request.")
     yield from fitting
     if not fitting and roles.authenticated:
         yield roles.authenticated
+
+
+def _of_token(roles: PoolRoles, claims: Mapping[str, Any]) -> Sequence[str]:
+    """The roles that the holder's ID token names, where they count."""
+    return _texts(claims, _ROLES) if roles.by_token else ()
 
 
 def _texts(claims: Mapping[str, Any], name: str) -> Sequence[str]:

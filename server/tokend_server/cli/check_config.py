@@ -23,6 +23,7 @@ from tokend_server.config import (
     TagValue,
     load_config,
 )
+from tokend_server.config.aws import DeclaredProvider
 from tokend_server.config.federation import Cloud, federation_checked, federation_problems
 from tokend_server.config.fields import section_of
 from tokend_server.config.stores import SQLITE
@@ -152,6 +153,7 @@ _TABLES: Mapping[str, type[Section]] = {
     'ext_authz.mappings."NAME".': ExtAuthzMapping,
     'ext_authz.mappings."NAME".principal_tags."KEY".': TagValue,
     'sds.tokens."NAME".': SdsToken,
+    'aws.open_id_connect_providers."NAME".': DeclaredProvider,
     'policy."NAME".': PolicySettings,
     'pools."ID".': Pool,
     'pools."ID".open_id_connect_providers."NAME".': OpenIdConnectProvider,

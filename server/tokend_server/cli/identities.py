@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from tokend_server.cli.import_target import ImportTarget, import_target
 from tokend_server.cli.options import config_option, echo_json, iso
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
 from tokend_server.engines.local.administration import IdentityAdministration
 from tokend_server.engines.local.build import new_guid
-from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.kept_pools import pool_of
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
@@ -126,28 +126,24 @@ def import_(
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
     with _opened(config_path, identity_pool_id) as (config, store):
-        if identity_pool_id not in config.pools:
-            raise UnsupportedByEngine("Identities are imported into pools of the configuration alone.")
-        importing = Import(store, SystemClock())
+        target, importing = import_target(config, store, identity_pool_id), Import(store, SystemClock())
         if file is not None:
-            _check_lines(config, identity_pool_id, file)
-            keep_developer_providers(store, {identity_pool_id: config.pools[identity_pool_id]})
+            _check_lines(target, file)
+            target.keep_developer_provider()
             with file.open("rb") as lines, counted("importing") as progress:
                 done = importing.run(read_lines(lines), progress)
         elif from_cognito is not None:
             from tokend_server.cli.leaving_cognito import import_from_cognito  # noqa: PLC0415 - loads boto3
 
-            done = import_from_cognito(config, identity_pool_id, from_cognito, lookups_per_second, store, importing)
+            done = import_from_cognito(target, from_cognito, lookups_per_second, importing)
     click.echo(f"identities: {done.created} created, {done.present} there already, {len(done.problems)} left out")
     if done.problems:
         raise click.ClickException("\n".join(named(done.problems)))
 
 
-def _check_lines(config: Config, identity_pool_id: str, file: Path) -> None:
-    pool = config.pools[identity_pool_id]
-    names = frozenset({pool.developer_provider_name, *pool.open_id_connect_providers})
+def _check_lines(target: ImportTarget, file: Path) -> None:
     with file.open("rb") as lines:
-        wrong = list(islice(problems(lines, identity_pool_id, names), MOST_NAMED))
+        wrong = list(islice(problems(lines, target.identity_pool_id, target.provider_names), MOST_NAMED))
     if wrong:
         raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
 

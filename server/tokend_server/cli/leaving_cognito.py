@@ -7,19 +7,15 @@ from functools import partial
 
 import click
 
+from tokend_server.cli.import_target import ImportTarget
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config
 from tokend_server.engines.cognito.pool_reading import LeftOut, PoolReading, pool_client
-from tokend_server.engines.local.developer_providers import keep_developer_providers
-from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.transfer import Import, Imported, named
 from tokend_server.model import Identity
 
 
-def import_from_cognito(  # noqa: PLR0913, PLR0917 - both sides of an import
-    config: Config, identity_pool_id: str, source: str, lookups_per_second: float, store: Store, importing: Import
-) -> Imported:
+def import_from_cognito(target: ImportTarget, source: str, lookups_per_second: float, importing: Import) -> Imported:
     """Creates the identities of a pool in Cognito, and says on standard error which were not taken over whole.
 
     Raises:
@@ -27,16 +23,16 @@ def import_from_cognito(  # noqa: PLR0913, PLR0917 - both sides of an import
         TokendError: Cognito or the store fails; the import may be repeated.
     """
     region = source.partition(":")[0]
-    if region != identity_pool_id.partition(":")[0]:
+    if region != target.identity_pool_id.partition(":")[0]:
         raise click.UsageError("The pools are in different regions, which are part of the identities' ids.")
-    pool, clock = config.pools[identity_pool_id], SystemClock()
-    with closing(pool_client(config.cognito, region, lookups_per_second, clock, time.sleep)) as client:
-        reading = PoolReading(client, source, identity_pool_id, pool.developer_provider_name)
+    clock = SystemClock()
+    with closing(pool_client(target.config.cognito, region, lookups_per_second, clock, time.sleep)) as client:
+        reading = PoolReading(client, source, target.identity_pool_id, target.developer_provider_name)
         reading.check()
-        keep_developer_providers(store, {identity_pool_id: pool})
+        target.keep_developer_provider()
         left_out: list[str] = []
         with counted("importing") as progress:
-            read = reading.identities(partial(importing.is_held, identity_pool_id), progress)
+            read = reading.identities(partial(importing.is_held, target.identity_pool_id), progress)
             done = importing.run(_without(left_out, read), lambda _created: None)
     done.problems += left_out
     if reading.incomplete:

@@ -5,8 +5,16 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from tokend_server.config.aws_client import Region
-from tokend_server.config.fields import EndpointUrl, PositiveSeconds, Section, TcpAddress
+from tokend_server.config.fields import (
+    ClockSkew,
+    EndpointUrl,
+    PositiveSeconds,
+    ProviderIssuer,
+    Section,
+    TcpAddress,
+)
 from tokend_server.config.listeners import Listener, TlsSettings
+from tokend_server.config.pools import check_names_lead_to_issuers
 
 
 class AwsCredentials(Section):
@@ -31,6 +39,21 @@ class AwsCredentials(Section):
         """None, as `profile`."""
 
 
+class DeclaredProvider(Section):
+    """A login provider of pools that callers make, as IAM would know it."""
+
+    client_ids: list[str] = Field(
+        [], description="Accepted `aud` or `azp` values where a pool names the provider by its ARN"
+    )
+    issuer: ProviderIssuer | None = Field(None, description="The provider's issuer; default https:// + its name")
+    clock_skew_seconds: ClockSkew = Field(
+        300.0, description="Grace for `exp`, `nbf` and `iat` of its ID tokens: how far clocks may differ"
+    )
+
+
+#: A provider of which the configuration says nothing.
+_UNDECLARED = DeclaredProvider()
+
 #: What pools that callers make sign with, as Cognito does.
 ALGORITHM_OF_MANAGED_POOLS: Final = "RS512"
 
@@ -54,6 +77,11 @@ class Aws(TlsSettings):
     account_id: str = Field(
         "000000000000", pattern=r"^\d{12}$", description="AWS account in the ARNs of these pools, and in their tokens"
     )
+    open_id_connect_providers: dict[str, DeclaredProvider] = Field(
+        {},
+        description="Login providers of these pools, by Logins key, as IAM has them: `client_ids` for those that pools "
+        "name by ARN, and of any an `issuer`, if not https:// + key",
+    )
     credentials: AwsCredentials = AwsCredentials()
 
     @property
@@ -62,6 +90,15 @@ class Aws(TlsSettings):
         if self.listen is None:
             return None
         return Listener(address=self.listen, **{name: getattr(self, name) for name in TlsSettings.model_fields})
+
+    def declared_provider(self, name: str) -> DeclaredProvider:
+        """What is said of a login provider of pools that callers make."""
+        return self.open_id_connect_providers.get(name, _UNDECLARED)
+
+    @model_validator(mode="after")
+    def _names_lead_to_issuers(self) -> Self:
+        check_names_lead_to_issuers(self.open_id_connect_providers)
+        return self
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

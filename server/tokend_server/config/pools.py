@@ -1,6 +1,7 @@
 """The identity pools, and what stands behind them: the local engine's store, or Cognito."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -107,6 +108,24 @@ class Cognito(AwsClientSettings):
         return self
 
 
+class _HasIssuer(Protocol):
+    @property
+    def issuer(self) -> str | None: ...
+
+
+def check_names_lead_to_issuers(providers: Mapping[str, _HasIssuer]) -> None:
+    """Makes sure that the issuers of providers by name can be ones.
+
+    Raises:
+        ValueError: One cannot, for the reason in the text.
+    """
+    for number, (name, provider) in enumerate(providers.items(), start=1):
+        try:
+            provider_issuer(provider.issuer or f"https://{name}")
+        except ValueError as error:
+            raise ValueError(f"open_id_connect_providers: https:// + name {number} {error}") from None
+
+
 class OpenIdConnectProvider(Section):
     """A public login provider of a pool."""
 
@@ -187,9 +206,5 @@ class Pool(Section):
 
     @model_validator(mode="after")
     def _names_lead_to_issuers(self) -> Self:
-        for number, (name, provider) in enumerate(self.open_id_connect_providers.items(), start=1):
-            try:
-                provider_issuer(provider.issuer or f"https://{name}")
-            except ValueError as error:
-                raise ValueError(f"open_id_connect_providers: https:// + name {number} {error}") from None
+        check_names_lead_to_issuers(self.open_id_connect_providers)
         return self

@@ -1,15 +1,23 @@
 """The keys of all issuers."""
 
+import threading
 from math import inf
+
+from cachetools import LRUCache
 
 from tokend_server.clock import Clock
 from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.keys import MAX_AGE, ProviderKeys
 from tokend_server.oidc.waits import Waits
 
+#: The most sources whose keys are shared: callers who make pools name sources as well as the configuration.
+MOST_SHARED = 1000
+
 
 class Issuers:
     """Makes the keys of issuers; those of one source are the same for all who ask, and fetched once for them.
+
+    Any thread may ask. Where there are over 1000 sources, the one that no one has asked for for longest is forgotten.
 
     Args:
         clock: Measures ages and intervals.
@@ -19,12 +27,14 @@ class Issuers:
     def __init__(self, clock: Clock, threads: int) -> None:
         self._clock = clock
         self._waits = Waits(threads)
-        self._made: dict[tuple[KeySource, float, float], ProviderKeys] = {}
+        self._made: LRUCache[tuple[KeySource, float, float], ProviderKeys] = LRUCache(MOST_SHARED)
+        self._lock = threading.Lock()
 
     def keys(self, owner: str, source: KeySource, *, max_age: float = MAX_AGE, too_old: float = inf) -> ProviderKeys:
         """The keys of a source; the arguments are those of `ProviderKeys`."""
-        made = self._made.get((source, max_age, too_old))
-        if made is None:
-            made = ProviderKeys(owner, source, self._clock, max_age=max_age, too_old=too_old, waits=self._waits)
-            self._made[source, max_age, too_old] = made
+        with self._lock:
+            made: ProviderKeys | None = self._made.get((source, max_age, too_old))
+            if made is None:
+                made = ProviderKeys(owner, source, self._clock, max_age=max_age, too_old=too_old, waits=self._waits)
+                self._made[source, max_age, too_old] = made
         return made

@@ -40,6 +40,8 @@ class Waits:
             if free:
                 with self._lock:
                     self._waiting[issuer] -= 1
+                    if not self._waiting[issuer]:
+                        del self._waiting[issuer]
 
     def begin_fetch(self) -> bool:
         """Whether one more fetch may begin; `end_fetch` has to be called at its end."""

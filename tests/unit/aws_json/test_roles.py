@@ -92,6 +92,41 @@ def test_one_of_several_roles_may_be_asked_for_and_no_other() -> None:
     assert choose_role(roles, USER, USERS) == USERS
 
 
+PREFERRED, ROLES = "cognito:preferred_role", "cognito:roles"
+
+
+@pytest.mark.parametrize(
+    ("claims", "asked", "role"),
+    [
+        ({PREFERRED: BLUE, ROLES: [RED, BLUE]}, None, BLUE),
+        ({PREFERRED: BLUE, ROLES: [RED, BLUE]}, RED, RED),
+        ({PREFERRED: BLUE}, BLUE, BLUE),
+        ({ROLES: [RED, BLUE]}, None, USERS),
+        ({ROLES: [RED, BLUE]}, BLUE, BLUE),
+        ({}, None, USERS),
+        ({PREFERRED: 7, ROLES: {"a": RED}}, None, USERS),
+    ],
+)
+def test_a_token_of_a_user_pool_may_name_the_role(claims: dict[str, Any], asked: str | None, role: str) -> None:
+    assert choose_role(PoolRoles(USERS, GUESTS, by_token=True), {**USER, **claims}, asked) == role
+
+
+def test_roles_that_a_token_names_count_where_the_pool_says_so() -> None:
+    named = {**USER, PREFERRED: BLUE, ROLES: [RED]}
+    assert choose_role(PoolRoles(USERS), named, None) == USERS
+    for roles, claims, asked in (
+        (PoolRoles(USERS), named, RED),
+        (PoolRoles(USERS, by_token=True), named, "arn:aws:iam::123456789012:role/other"),
+        (PoolRoles(USERS, by_token=True, denies=True), {**USER, ROLES: [RED]}, None),
+    ):
+        with pytest.raises(NotAuthorized):
+            choose_role(roles, claims, asked)
+
+
+def test_a_guest_has_no_role_by_a_token() -> None:
+    assert choose_role(PoolRoles(USERS, GUESTS, by_token=True), GUEST, None) == GUESTS
+
+
 RULES = {"Rules": [{"Claim": TEAM, "MatchType": "Equals", "Value": "blue", "RoleARN": BLUE}]}
 GIVEN = {
     "Roles": {"authenticated": USERS, "unauthenticated": GUESTS},
@@ -106,7 +141,7 @@ GIVEN = {
     ("provider", "expected"),
     [
         ("login.example.test", PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)),
-        ("cognito-idp.eu-west-1.amazonaws.com/p", PoolRoles(USERS, GUESTS, [], denies=True)),
+        ("cognito-idp.eu-west-1.amazonaws.com/p", PoolRoles(USERS, GUESTS, [], denies=True, by_token=True)),
         ("accounts.google.com", PoolRoles(USERS, GUESTS, [])),
         ("", PoolRoles(USERS, GUESTS, [])),
     ],

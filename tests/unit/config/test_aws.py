@@ -137,6 +137,17 @@ def test_pools_are_managed_where_there_is_a_face_and_a_store_for_them() -> None:
     assert Config.model_validate(sections(aws=managed, callers=with_keys())).aws.manage_pools
 
 
+def test_providers_are_those_of_pools_that_callers_make() -> None:
+    providers = {"idp.example": {"client_ids": ["app"]}}
+    face = {"listen": "127.0.0.1:4566", "open_id_connect_providers": providers}
+    problem = "aws.open_id_connect_providers: they are for pools that callers make, and aws.manage_pools is not set"
+    assert problem in problems(aws=face, callers=with_keys())
+    whole = sections(aws={**face, "manage_pools": True}, callers=with_keys())
+    assert Config.model_validate(whole).aws.declared_provider("idp.example").client_ids == ["app"]
+    text = problems(aws={**face, "open_id_connect_providers": {"no host": {}}}, callers=with_keys())
+    assert "open_id_connect_providers: https:// + name 1 must be a URL" in text
+
+
 def test_an_account_has_twelve_digits() -> None:
     with pytest.raises(ValidationError, match="account_id"):
         Aws.model_validate({"account_id": "1234"})

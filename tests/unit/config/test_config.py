@@ -27,6 +27,7 @@ from tokend_server.config import (
     is_local,
     load_config,
 )
+from tokend_server.config.aws import DeclaredProvider
 from tokend_server.errors import ConfigError
 
 POOL_ID = "us-east-1:0a"
@@ -110,6 +111,10 @@ SETTINGS: dict[str, tuple[str, object]] = {
     "TOKEND_AWS_MAX_CONNECTIONS": ("7", 7),
     "TOKEND_AWS_MANAGE_POOLS": ("true", True),
     "TOKEND_AWS_ACCOUNT_ID": ("123456789012", "123456789012"),
+    "TOKEND_AWS_OPEN_ID_CONNECT_PROVIDERS": (
+        '{"idp.example": {"client_ids": ["a"], "issuer": "https://idp.internal", "clock_skew_seconds": 7}}',
+        {"idp.example": DeclaredProvider(client_ids=["a"], issuer="https://idp.internal", clock_skew_seconds=7)},
+    ),
     "TOKEND_AWS_CREDENTIALS_SOURCE": ("static", "static"),
     "TOKEND_AWS_CREDENTIALS_STATIC_FOR_OTHERS": ("true", True),
     "TOKEND_AWS_CREDENTIALS_REGION": ("eu-west-1", "eu-west-1"),
@@ -211,6 +216,13 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
     "TOKEND_SDS_KEY_SET": ("TOKEND_SDS_LISTEN",),
     "TOKEND_AWS_LISTEN": ("TOKEND_CALLERS_AWS_KEYS", "TOKEND_CALLERS_AWS_KEY_FILE", "TOKEND_POLICY"),
     "TOKEND_AWS_MANAGE_POOLS": (
+        "TOKEND_AWS_LISTEN",
+        "TOKEND_CALLERS_AWS_KEYS",
+        "TOKEND_CALLERS_AWS_KEY_FILE",
+        "TOKEND_POLICY",
+    ),
+    "TOKEND_AWS_OPEN_ID_CONNECT_PROVIDERS": (
+        "TOKEND_AWS_MANAGE_POOLS",
         "TOKEND_AWS_LISTEN",
         "TOKEND_CALLERS_AWS_KEYS",
         "TOKEND_CALLERS_AWS_KEY_FILE",

@@ -27,6 +27,7 @@ from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.keys.task import KeyTask
 from tokend_server.engines.local.keys.verifier_watch import VerifierWatch, server_name
 from tokend_server.engines.local.keys.watching import watch_keys
+from tokend_server.engines.local.managed_pool import managed_pool
 from tokend_server.engines.local.managed_pools import EnginesOfPool, ManagedPools, ServedPools
 from tokend_server.engines.local.own_tokens import OwnTokens
 from tokend_server.engines.local.pool import LocalPool
@@ -139,7 +140,7 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     if config.aws.manage_pools:
 
         def engines_of(pool: IdentityPool) -> EnginesOfPool:
-            own = _managed_pool(pool, config.aws.account_id, issuer)
+            own = managed_pool(pool, config.aws, issuer, build_provider)
             return observed(
                 own.identity_pool_id,
                 LocalEngine(own, store, signer, clock, new_guid, new_identity),
@@ -189,22 +190,6 @@ def _local_pool(
         issuer=issuer,
         allow_unauthenticated_identities=pool.allow_unauthenticated_identities,
         allow_classic_flow=pool.allow_classic_flow,
-    )
-
-
-def _managed_pool(pool: IdentityPool, account_id: str, issuer: str) -> LocalPool:
-    region = pool.identity_pool_id.partition(":")[0]
-    return LocalPool(
-        identity_pool_id=pool.identity_pool_id,
-        developer_provider_name=pool.settings.get("DeveloperProviderName", ""),
-        login_providers={},
-        allow_unauthenticated_identities=pool.settings["AllowUnauthenticatedIdentities"],
-        allow_classic_flow=pool.settings.get("AllowClassicFlow", True),  # as Cognito, which has it off in its console
-        signing_algorithm=SigningAlgorithm(ALGORITHM_OF_MANAGED_POOLS),
-        token_type=TokenType.JWS,
-        account_id=account_id,
-        identity_pool_arn_claim=region not in REGIONS_WITHOUT_IDENTITY_POOL_ARN,
-        issuer=issuer,
     )
 
 

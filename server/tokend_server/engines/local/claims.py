@@ -46,6 +46,11 @@ def token_claims(
     return claims
 
 
+def tags_claim(tags: Mapping[str, str]) -> Mapping[str, Any]:
+    """The claim with principal tags."""
+    return {"principal_tags": {name: [tag] for name, tag in tags.items()}}
+
+
 def authentication_methods(pool: LocalPool, presented: PresentedLogins) -> list[str]:
     """The `amr` claim (RFC 8176 names it; the values are Cognito's) for a developer user."""
     developer = presented.developer

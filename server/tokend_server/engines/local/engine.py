@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import NewIdentity
-from tokend_server.engines.local.claims import authentication_methods, token_claims
+from tokend_server.engines.local.claims import authentication_methods, tags_claim, token_claims
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.logins import sort_logins
 from tokend_server.engines.local.outcomes import Situation, refuse
@@ -105,7 +105,7 @@ class LocalEngine:
         if not public_tokens:
             return PresentedLogins(developer)
         public = (
-            Login(name, Secret(self._pool.login_providers[name].verify(token, deadline)))
+            Login(name, self._pool.login_providers[name].verify(token, deadline).subject)
             for name, token in public_tokens.items()
         )
         return PresentedLogins(developer, tuple(public))
@@ -166,7 +166,7 @@ class LocalEngine:
         methods = authentication_methods(self._pool, presented)
         tags: Mapping[str, Any] | None = None
         if request.principal_tags:
-            tags = {"principal_tags": {name: [tag] for name, tag in request.principal_tags.items()}}
+            tags = tags_claim(request.principal_tags)
         claims = token_claims(self._pool, identity_id, methods, tags, (issued_at, expire_time))
         signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
         return IssuedToken(

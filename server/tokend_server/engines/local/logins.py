@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
+from tokend_server.engines.configured_pools import SUPPORTED_LOGIN_PROVIDERS
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.pool import LocalPool
 from tokend_server.engines.local.providers import OPAQUE_PROVIDERS, is_user_pool
 from tokend_server.errors import InvalidParameter, TokendError
 from tokend_server.model import Secret
 
-#: Providers that have their own place in Cognito, so that their names are never developer providers.
-_WELL_KNOWN_PROVIDERS = frozenset({"accounts.google.com", "appleid.apple.com"})
 _COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 
@@ -45,7 +44,8 @@ def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
         return Situation.PUBLIC_PROVIDER_OPAQUE
     if provider_name in (_COGNITO_IDENTITY, pool.issuer.removeprefix("https://")):
         return Situation.COGNITO_TOKEN_AS_LOGIN
-    if provider_name in _WELL_KNOWN_PROVIDERS or is_user_pool(provider_name):
+    # Providers that have their own place in Cognito, so that their names are never developer providers.
+    if provider_name in SUPPORTED_LOGIN_PROVIDERS or is_user_pool(provider_name):
         return Situation.PUBLIC_PROVIDER_NOT_CONFIGURED
     return Situation.DEVELOPER_PROVIDER_UNSUPPORTED
 

@@ -1,10 +1,11 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tokend_server.arns import identity_pool_arn, partition_of
 from tokend_server.engines.local.keys.jws import TokenType
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
+from tokend_server.engines.local.principal_tags import TagMap
 from tokend_server.engines.local.providers import LoginProvider
 
 
@@ -23,6 +24,7 @@ class LocalPool:
         issuer: The `iss` of its tokens.
         allow_unauthenticated_identities: Whether a device may have a guest, and use it without logins.
         allow_classic_flow: Whether a device may have tokens, rather than credentials alone.
+        tag_maps: Which claims of a public provider's ID tokens become principal tags, by Logins key.
     """
 
     identity_pool_id: str
@@ -35,6 +37,7 @@ class LocalPool:
     issuer: str
     allow_unauthenticated_identities: bool = False
     allow_classic_flow: bool = False
+    tag_maps: Mapping[str, TagMap] = field(default_factory=dict)
 
     @cached_property
     def region(self) -> str:

@@ -5,8 +5,9 @@ Connect providers; the texts are Cognito's.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.outcomes import Situation, refuse
@@ -46,14 +47,27 @@ def is_user_pool(provider_name: str) -> bool:
     return _USER_POOL.fullmatch(provider_name) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderUser:
+    """A user of a public provider.
+
+    Attributes:
+        subject: The provider's own name for the user, unique within the provider.
+        claims: What its token says of the user.
+    """
+
+    subject: Secret
+    claims: Mapping[str, Any] = field(repr=False)
+
+
 class LoginProvider(Protocol):
     """A public provider whose login tokens prove who a user is there."""
 
-    def verify(self, token: Secret, deadline: Deadline) -> str:
+    def verify(self, token: Secret, deadline: Deadline) -> ProviderUser:
         """Verifies a login token.
 
         Returns:
-            The subject: the provider's own name for the user, unique within the provider.
+            Whose it is.
 
         Raises:
             NotAuthorized: The token proves nothing to this pool, for the reason in the text.
@@ -92,14 +106,14 @@ class OpenIdConnectProvider:
         if not self.client_ids:
             raise ValueError("an OpenID Connect provider needs a client id")
 
-    def verify(self, token: Secret, deadline: Deadline) -> str:
+    def verify(self, token: Secret, deadline: Deadline) -> ProviderUser:
         signed = _read(token)
         self._check_issuer(signed.claims)
         claims = self._verify_signature(signed, deadline)
         subject = self._read_claims(claims).subject
         if is_user_pool(self.provider_name) and claims.get("token_use", "id") != "id":
             raise malformed_login_token()
-        return subject
+        return ProviderUser(Secret(subject), claims)
 
     def _read_claims(self, claims: VerifiedClaims) -> Claims:
         rules = ClaimRules(audiences=self.client_ids, skew=self.skew, required=_REQUIRED, by_authorized_party=True)

@@ -1,18 +1,20 @@
 """The operations of users' own devices: GetId, GetOpenIdToken, UnlinkIdentity, and what credentials are had for."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engine import NewIdentity
-from tokend_server.engines.local.claims import TAGS, public_methods, token_claims
+from tokend_server.engines.local.claims import TAGS, public_methods, tags_claim, token_claims
 from tokend_server.engines.local.engine import until_committed
 from tokend_server.engines.local.keys.signer import TokenSigner
 from tokend_server.engines.local.logins import sort_public_logins
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.own_tokens import COGNITO_IDENTITY, OwnTokens
 from tokend_server.engines.local.pool import LocalPool
+from tokend_server.engines.local.principal_tags import tags_of
+from tokend_server.engines.local.providers import ProviderUser
 from tokend_server.engines.local.public_resolution import (
     Access,
     access_by_logins,
@@ -45,12 +47,28 @@ class _Proved:
     """What the logins of a call prove.
 
     Attributes:
-        logins: Users of public providers.
+        users: Users of public providers, by Logins key.
         token: A token of this service that was shown, and its claims.
     """
 
-    logins: tuple[Login, ...] = ()
+    users: Mapping[str, ProviderUser] = field(default_factory=dict)
     token: tuple[Secret, Mapping[str, Any]] | None = None
+
+    @property
+    def logins(self) -> tuple[Login, ...]:
+        """The users as logins, in the order of their providers."""
+        return _logins_of(self.users)
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """What the users' tokens say of them, but for principal tags; of two that have a claim, the first counts."""
+        said = (each for user in reversed([*self.users.values()]) for each in user.claims.items())
+        # Which tags users have is said by the pool's map, and by no provider.
+        return {name: claim for name, claim in said if name != TAGS}
+
+
+def _logins_of(users: Mapping[str, ProviderUser]) -> tuple[Login, ...]:
+    return tuple(Login(name, user.subject) for name, user in users.items())
 
 
 class PublicIdentities:
@@ -87,7 +105,7 @@ class PublicIdentities:
     def get_id(self, logins: Mapping[str, Secret], caller: str, deadline: Deadline) -> RegisteredIdentity:
         if COGNITO_IDENTITY in logins:
             raise refuse(Situation.COGNITO_TOKEN_AS_LOGIN, COGNITO_IDENTITY)
-        users = self._users(logins, deadline)
+        users = _logins_of(self._users(logins, deadline))
         if not users and not self._pool.allow_unauthenticated_identities:
             raise refuse(Situation.GUESTS_NOT_ALLOWED, self._pool.identity_pool_id)
         return until_committed(lambda: self._registered(users, caller, deadline), deadline)
@@ -104,7 +122,7 @@ class PublicIdentities:
         if proved.token:
             return WebIdentity(identity_id, *proved.token)
         issued, claims = self._issued(registered, proved, deadline)
-        return WebIdentity(issued.identity_id, issued.token, claims)
+        return WebIdentity(issued.identity_id, issued.token, {**proved.claims, **claims})
 
     def unlink_identity(
         self, identity_id: str, logins: Mapping[str, Secret], provider_names: Collection[str], deadline: Deadline
@@ -133,13 +151,9 @@ class PublicIdentities:
         claims = self._own_tokens.verify(token, self._pool.identity_pool_id, identity_id, deadline)
         return _Proved(token=(token, claims))
 
-    def _users(self, logins: Mapping[str, Secret], deadline: Deadline) -> tuple[Login, ...]:
+    def _users(self, logins: Mapping[str, Secret], deadline: Deadline) -> Mapping[str, ProviderUser]:
         tokens = sort_public_logins(self._pool, logins)
-        verified = (
-            Login(name, Secret(self._pool.login_providers[name].verify(token, deadline)))
-            for name, token in tokens.items()
-        )
-        return tuple(verified)
+        return {name: self._pool.login_providers[name].verify(token, deadline) for name, token in tokens.items()}
 
     def _registered(self, users: Sequence[Login], caller: str, deadline: Deadline) -> RegisteredIdentity:
         reading = self._store.read(self._pool.identity_pool_id, users, deadline=deadline) if users else None
@@ -196,7 +210,8 @@ class PublicIdentities:
         # A token that was had for one of this service's ends with that one: else it could be renewed without end.
         expire_time = min(issued_at + _SECONDS, int(shown.get("exp", _LAST)))
         methods = shown.get("amr") or public_methods(self._pool, proved.logins)
-        claims = token_claims(self._pool, registered.identity_id, methods, shown.get(TAGS), (issued_at, expire_time))
+        tags = shown.get(TAGS) or self._tags(proved)
+        claims = token_claims(self._pool, registered.identity_id, methods, tags, (issued_at, expire_time))
         signed = self._signer.sign(claims, self._pool.signing_algorithm, self._pool.token_type, deadline)
         issued = IssuedToken(
             identity_id=registered.identity_id,
@@ -208,6 +223,10 @@ class PublicIdentities:
             outcome=registered.outcome,
         )
         return issued, claims
+
+    def _tags(self, proved: _Proved) -> Mapping[str, Any] | None:
+        tags = tags_of(self._pool.tag_maps, ((name, user.claims) for name, user in proved.users.items()))
+        return tags_claim(tags) if tags else None
 
     def _unlink(self, identity_id: str, proved: _Proved, provider_names: frozenset[str], deadline: Deadline) -> None:
         identity, _owners = self._read(identity_id, (), deadline)

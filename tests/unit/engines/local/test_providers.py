@@ -58,7 +58,7 @@ def build(provider: OidcProvider, http: IssuerHttp, clock: FakeClock) -> Callabl
 @pytest.fixture
 def verify(build: Callable[[str], OpenIdConnectProvider], clock: FakeClock) -> Verify:
     verifier = build(NAME)
-    return lambda token: verifier.verify(Secret(token), Deadline(clock))
+    return lambda token: verifier.verify(Secret(token), Deadline(clock)).subject.reveal()
 
 
 def claims_of(provider: OidcProvider, **changes: object) -> dict[str, Any]:
@@ -339,13 +339,22 @@ def test_an_unreachable_provider_is_named(provider: OidcProvider, verify: Verify
     assert token not in caught.value.text
 
 
+def test_what_a_token_says_of_its_user_is_known_and_not_shown(
+    provider: OidcProvider, build: Callable[[str], OpenIdConnectProvider], clock: FakeClock
+) -> None:
+    user = build(NAME).verify(Secret(token_of(provider, department="sales")), Deadline(clock))
+    assert user.claims == claims_of(provider, department="sales")
+    assert "user-1" not in repr(user)
+    assert "sales" not in repr(user)
+
+
 def test_a_user_pool_takes_id_tokens_only(
     provider: OidcProvider, build: Callable[[str], OpenIdConnectProvider], clock: FakeClock
 ) -> None:
     user_pool = build(USER_POOL)
 
     def verify(token: str) -> str:
-        return user_pool.verify(Secret(token), Deadline(clock))
+        return user_pool.verify(Secret(token), Deadline(clock)).subject.reveal()
 
     assert verify(token_of(provider, token_use="id")) == "user-1"
     assert verify(token_of(provider)) == "user-1"
@@ -359,7 +368,7 @@ def test_google_may_leave_the_scheme_out_of_its_name(
     provider: OidcProvider, verify: Verify, build: Callable[[str], OpenIdConnectProvider], clock: FakeClock
 ) -> None:
     token = token_of(provider, iss="accounts.google.com")
-    assert build("accounts.google.com").verify(Secret(token), Deadline(clock)) == "user-1"
+    assert build("accounts.google.com").verify(Secret(token), Deadline(clock)).subject.reveal() == "user-1"
     assert refusal(verify, token) == WRONG_ISSUER
 
 

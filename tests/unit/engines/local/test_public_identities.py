@@ -41,7 +41,14 @@ class Device:
         created_by: The callers who have created identities.
     """
 
-    def __init__(self, local: LocalEngineUnderTest, *, guests: bool = True, classic_flow: bool = True) -> None:
+    def __init__(
+        self,
+        local: LocalEngineUnderTest,
+        *,
+        guests: bool = True,
+        classic_flow: bool = True,
+        tag_maps: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.local = local
         self.created_by: list[str] = []
         numbers = itertools.count(1)
@@ -52,7 +59,12 @@ class Device:
 
         own_tokens = OwnTokens(local.signer.key_set, ISSUER, local.clock)
         self.public = PublicIdentities(
-            replace(local.pool, allow_unauthenticated_identities=guests, allow_classic_flow=classic_flow),
+            replace(
+                local.pool,
+                allow_unauthenticated_identities=guests,
+                allow_classic_flow=classic_flow,
+                tag_maps=tag_maps or {},
+            ),
             local.store,
             local.signer,
             own_tokens,
@@ -356,3 +368,29 @@ def test_who_shows_no_login_of_the_identity_unlinks_none(device: Device) -> None
     for logins in ({}, tokens({"google": "g2"}), tokens({"idp": "i1"})):
         assert refusal(lambda logins=logins: device.unlink(user, logins, GOOGLE)) == (NotAuthorized, NO_MATCH)
     assert device.stored(user) == before
+
+
+TAGS = "https://aws.amazon.com/tags"
+
+
+def test_claims_of_a_login_become_tags_by_the_providers_map(local: LocalEngineUnderTest) -> None:
+    device = Device(local, tag_maps={IDP: {"team": "department", "user": "sub"}})
+    identity = device.get_id(idp="i1", google="g1")
+    _, claims = device.token(identity, tokens({"idp": "i1 department=sales", "google": "g1 department=other"}))
+    assert claims[TAGS] == {"principal_tags": {"team": ["sales"], "user": ["i1"]}}
+    assert TAGS not in device.token(identity, tokens({"google": "g1 department=other"}))[1]
+    shown = device.own("alice", principal_tags={"team": "own"})
+    assert device.token(local.identity_of("alice"), shown)[1][TAGS] == {"principal_tags": {"team": ["own"]}}
+
+
+def test_what_a_login_says_is_known_where_credentials_are_had_but_for_what_tokens_here_say(
+    local: LocalEngineUnderTest,
+) -> None:
+    device = Device(local)
+    identity = device.get_id(idp="i1")
+    logins = tokens({"idp": f"i1 department=sales amr=unauthenticated iss=other {TAGS}=x", "google": "g1 department=b"})
+    shown = device.public.web_identity(identity, logins, local.deadline)
+    assert shown.claims["department"] == "b"  # of the provider that comes first by its name
+    assert (shown.claims["sub"], shown.claims["amr"][0], shown.claims["iss"]) == (identity, "authenticated", ISSUER)
+    assert TAGS not in shown.claims
+    assert "department" not in parts_of(shown.token)[1]
