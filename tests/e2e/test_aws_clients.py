@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,7 +25,8 @@ from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProc
 
 from tokend_server import app
 from tokend_server.app import Service
-from tokend_server.config import load_config
+from tokend_server.config import Aws, load_config
+from tokend_server.engines.local.providers import is_user_pool
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "server" / "aws.md").read_text(encoding="utf-8")
@@ -49,7 +51,7 @@ def configuration(directory: Path) -> str:
     done = subprocess.run(
         ["sh", "-ec", commands], cwd=directory, env=with_commands({}), capture_output=True, text=True, check=True
     )
-    configuration, devices, credentials = blocks("toml")
+    configuration, devices, credentials, _providers = blocks("toml")
     of_pool, policy = devices.split(f'developer_provider_name = "{DEVELOPER_PROVIDER}"\n')[1].split("\n\n")
     policy = policy.replace('"GetId"', '"GetId", "GetCredentialsForIdentity"')
     made_up = credentials.replace('"sts"', '"static"')
@@ -381,3 +383,9 @@ def test_nothing_of_it_is_loaded_where_it_is_not_served(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_providers_of_pools_that_callers_make_are_a_configuration() -> None:
+    *_, providers = blocks("toml")
+    declared = Aws.model_validate(tomllib.loads(providers)["aws"]).open_id_connect_providers
+    assert [is_user_pool(name) for name in declared] == [False, True]

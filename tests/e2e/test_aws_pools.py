@@ -41,8 +41,13 @@ source = "static"
 aws_key_file = "{directory}/aws.key"
 [callers.aws_keys]
 terraform = ["{access_key}"]
+reader = ["{access_key_of_reader}"]
+[policy.readers]
+callers = ["aws:reader"]
+pools = ["*"]
+operations = ["DescribeIdentityPool"]
 [policy.all]
-callers = ["aws:*", "anonymous", "unsigned:**"]
+callers = ["aws:terraform", "anonymous", "unsigned:**"]
 pools = ["*"]
 operations = ["*"]
 principal_tag_keys = ["*"]
@@ -69,7 +74,18 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def credentials(directory: Path) -> tuple[str, str]:
     (directory / "aws.key").write_text(bytes(range(32)).hex(), encoding="ascii")
-    made = run("callers", "new-aws-key", "terraform", "--key-file", str(directory / "aws.key"))
+    return new_access_key(directory, "terraform")
+
+
+@pytest.fixture(scope="module")
+def credentials_of_reader(directory: Path, credentials: tuple[str, str]) -> tuple[str, str]:
+    made = new_access_key(directory, "reader")
+    assert made != credentials
+    return made
+
+
+def new_access_key(directory: Path, name: str) -> tuple[str, str]:
+    made = run("callers", "new-aws-key", name, "--key-file", str(directory / "aws.key"))
     assert made.returncode == 0, made.stderr
     values = dict(line.split("=", 1) for line in made.stdout.splitlines())
     return values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"]
@@ -84,11 +100,12 @@ def provider() -> Iterator[OidcProvider]:
 
 @pytest.fixture(scope="module")
 def servers(
-    directory: Path, credentials: tuple[str, str], provider: OidcProvider
+    directory: Path, credentials: tuple[str, str], credentials_of_reader: tuple[str, str], provider: OidcProvider
 ) -> Iterator[tuple[ServerProcess, ServerProcess]]:
     extra = FACE.format(
         directory=directory,
         access_key=credentials[0],
+        access_key_of_reader=credentials_of_reader[0],
         account=ACCOUNT,
         provider=provider.issuer,
         user_pool=USER_POOL,
@@ -256,10 +273,30 @@ def test_a_pool_of_the_configuration_is_described_and_stays(client: Any) -> None
 
 def audited(directory: Path, answer: dict[str, Any]) -> dict[str, Any]:
     """The line of the audit log about a call, by its answer."""
-    lines = [json.loads(line) for line in (directory / "audit.log").read_text(encoding="utf-8").splitlines()]
-    told = [line for line in lines if line["requestID"] == answer["ResponseMetadata"]["RequestId"]]
-    (line,) = [line for line in told if "phase" not in line["additionalEventData"]]
-    return dict(line)
+    request_id, found = answer["ResponseMetadata"]["RequestId"], list[dict[str, Any]]()
+    while not found:  # the line may come after the answer
+        lines = (directory / "audit.log").read_text(encoding="utf-8").split("\n")[:-1]
+        told = (line for line in map(json.loads, lines) if line["requestID"] == request_id)
+        found = [line for line in told if "phase" not in line["additionalEventData"]]
+    (line,) = found
+    return line
+
+
+def test_a_refusal_names_the_pool_with_its_account(
+    client: Any,  # noqa: ANN401 - as above
+    servers: tuple[ServerProcess, ServerProcess],
+    credentials_of_reader: tuple[str, str],
+) -> None:
+    made = client.create_identity_pool(IdentityPoolName="named", AllowUnauthenticatedIdentities=False)
+    pool = {"IdentityPoolId": made["IdentityPoolId"]}
+    session = boto3.Session(*credentials_of_reader, region_name=REGION)
+    once = Config(retries={"total_max_attempts": 1}, proxies={})
+    reader = session.client("cognito-identity", endpoint_url=servers[1].aws, config=once)
+    assert reader.describe_identity_pool(**pool)["IdentityPoolName"] == "named"
+    arn = f"arn:aws:cognito-identity:{REGION}:{ACCOUNT}:identitypool/{pool['IdentityPoolId']}"
+    with pytest.raises(ClientError, match=f"User: aws:reader is not authorized to .* on resource: {arn}"):
+        reader.delete_identity_pool(**pool)
+    reader.close()
 
 
 def test_the_audit_has_the_pool_that_was_made(client: Any, directory: Path) -> None:  # noqa: ANN401 - as above
