@@ -229,7 +229,8 @@ class Running:
         """The exit code of a command in the container of a process."""
         within = ["nsenter", f"--target={process.pid}", "--mount", "--net", f"--root=/proc/{process.pid}/root"]
         within += [f"--setuid={self._user[0]}", f"--setgid={self._user[1]}", "--wd=/"]
-        return subprocess.run([*within, *command], env=self._environment, check=False).returncode
+        done = subprocess.run([*within, *command], env=self._environment, check=False, stdout=subprocess.DEVNULL)
+        return done.returncode
 
 
 def problems(bases: Path, directory: Path) -> Iterator[tuple[str, bool]]:
