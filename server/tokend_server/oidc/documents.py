@@ -157,15 +157,19 @@ def import_keys(
     return tuple(keys.values())
 
 
+class _UselessKey(ValueError):
+    """Why a JWK cannot verify, in words for the log."""
+
+
 def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
     if not isinstance(jwk, dict):
-        raise TypeError("no JSON object")
+        raise _UselessKey("no JSON object")
     if jwk.get("d") is not None:
-        raise ValueError("a private key that everybody has proves nothing")
+        raise _UselessKey("a private key that everybody has proves nothing")
     members = {name: jwk[name] for name in _TEXTS if jwk.get(name) is not None}
     for name, value in members.items():
         if not isinstance(value, str):
-            raise TypeError(f"{name} is no text")
+            raise _UselessKey(f"{name} is no text")
     if jwk.get("key_ops") is not None:
         members["key_ops"] = _operations(jwk["key_ops"])
     for name in _NUMBERS & members.keys():
@@ -174,19 +178,19 @@ def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
         return _ec_key(members)
     if members.get("kty") == "RSA":
         return _rsa_key(members)
-    raise ValueError("kty is neither RSA nor EC")
+    raise _UselessKey("kty is neither RSA nor EC")
 
 
 def _operations(value: object) -> list[str]:
     """The operations that joserfc knows (RFC 7517, section 4.3, allows others); without `verify` none verifies."""
     if not isinstance(value, list):
-        raise TypeError("key_ops is no list")
+        raise _UselessKey("key_ops is no list")
     return [operation for operation in ("verify", "sign", "encrypt", "decrypt") if operation in value]
 
 
 def _ec_key(members: dict[str, Any]) -> ECKey:
     if members.get("crv") not in _CURVES:
-        raise ValueError("crv is none of P-256, P-384 and P-521")
+        raise _UselessKey("crv is none of P-256, P-384 and P-521")
     return ec_key(members)
 
 
@@ -196,7 +200,7 @@ def _rsa_key(members: dict[str, Any]) -> RSAKey:
 
 def _check_size(key: RSAPublicKey) -> None:
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-        raise ValueError(f"a modulus of {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+        raise _UselessKey(f"a modulus of {key.key_size} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}")
 
 
 def _name(jwk: object) -> str:
@@ -205,13 +209,12 @@ def _name(jwk: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """In words of this module where it has some: a library's may repeat what an issuer sent."""
+    """In words of this module: a library's are none at all for some keys, and may repeat what an issuer sent."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!s:.16} is missing"
     if isinstance(error, JoseError):
         return "use or key_ops is for something else than verification"
-    text = str(error)
-    return text if text.isprintable() and len(text) <= 120 else "its numbers are no public key"  # noqa: PLR2004
+    return str(error) if isinstance(error, _UselessKey) else "its numbers are no public key"
 
 
 def _get_json(

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -161,6 +162,13 @@ def test_a_key_set_is_not_kept_until_a_key_that_it_lacks_may_sign(
     since_reading: float, unpublished: list[SigningKey], age: int
 ) -> None:
     assert key_set_age(TIMES, since_reading, unpublished, NOW) == age
+
+
+@pytest.mark.parametrize(("when_seen", "age"), [(True, 7), (False, 300)])
+def test_a_key_that_may_begin_early_is_in_key_sets_from_its_soonest(*, when_seen: bool, age: int) -> None:
+    times = KeyTimes(when_seen=when_seen)
+    lacking = replace(key(2, NOW + HOUR), creation_date=NOW - times.soonest + SKEW + 7)
+    assert key_set_age(times, 0, [lacking], NOW) == age
 
 
 def test_where_keys_sign_at_once_no_key_set_is_kept() -> None:
