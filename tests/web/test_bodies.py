@@ -102,6 +102,53 @@ def test_a_head_and_a_body_may_be_larger_together_than_a_head_may_be(start: Star
         assert len(body_of(read_answer(client))) == MOST
 
 
+OFFER = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk"
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [
+        f"content-length: 9\r\n{OFFER}\r\n\r\nsomething",
+        f"{OFFER}\r\ntransfer-encoding: chunked\r\n\r\n4\r\nsome\r\n5\r\nthing\r\n0\r\n\r\n",
+        f"content-length: 0\r\n{OFFER}\r\n\r\n",
+        f"{OFFER}\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_body_is_read_whose_client_offers_another_protocol(framed: str, size: int, start: Start, echo: Echo) -> None:
+    sent = f"POST /a?b=%20 HTTP/1.1\r\nhost: test\r\n{framed}".encode()
+    with connected(start()) as client:
+        for at in range(0, len(sent), size):
+            assert not echo.asked
+            client.sendall(sent[at : at + size])
+        answer = read_to_end(client)
+    assert body_of(answer) == (b"something" if "thing" in framed else b"")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_what_follows_such_a_body_is_no_part_of_it(start: Start, echo: Echo) -> None:
+    with connected(start()) as client:
+        client.sendall(head(f"content-length: 5\r\n{OFFER}") + b"first" + sized(b"second"))
+        assert body_of(read_to_end(client)) == b"first"
+    assert len(echo.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("framed", "status"),
+    [
+        (f"content-length: {MOST + 1}\r\n{OFFER}\r\n\r\n", 413),
+        (f"transfer-encoding: chunked\r\n{OFFER}\r\n\r\n{MOST + 1:x}\r\n{'x' * (MOST + 1)}", 413),
+        (f"transfer-encoding: chunked\r\n{OFFER}\r\n\r\nzz\r\n", 400),
+        (f"transfer-encoding: gzip, chunked\r\n{OFFER}\r\n\r\n", 501),
+    ],
+)
+def test_such_a_body_is_held_to_the_same(framed: str, status: int, start: Start, echo: Echo) -> None:
+    with connected(start()) as client:
+        client.sendall(f"POST / HTTP/1.1\r\nhost: test\r\n{framed}".encode())
+        assert read_to_end(client).startswith(f"HTTP/1.1 {status} ".encode())
+    assert not echo.asked
+
+
 def test_requests_follow_each_other(start: Start) -> None:
     with connected(start()) as client:
         for body in (b"first", b"", b"third"):

@@ -23,6 +23,15 @@ class _SecondRequestError(Exception):
     """A request has begun before the last one was answered."""
 
 
+class _Body:
+    """Takes what httptools calls for a body alone."""
+
+    def __init__(self, request: "RequestParser") -> None:
+        self.on_message_begin = request.on_body_begin
+        self.on_body = request.on_body
+        self.on_message_complete = request.on_message_complete
+
+
 class RequestParser:
     """Parses with httptools; one request at a time.
 
@@ -100,6 +109,10 @@ class RequestParser:
         if self._has_head:
             raise _SecondRequestError
 
+    def on_body_begin(self) -> None:
+        if self._is_whole:
+            raise _SecondRequestError
+
     def on_url(self, url: bytes) -> None:
         self.method = self._parser.get_method().decode("latin-1")
         self._target += url
@@ -134,10 +147,26 @@ class RequestParser:
         """Whether it could be parsed; after what cannot, the connection has no other request."""
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserUpgrade, httptools.HttpParserError):
+        except httptools.HttpParserUpgrade as offered:
+            self.is_last = True
+            return self._parse_body(data[offered.args[0] :])
+        except httptools.HttpParserError:
             self.is_last = True
             return False
         return True
+
+    def _parse_body(self, data: bytes) -> bool:
+        """Goes on where the client offers another protocol, which is passed over (RFC 9110, section 7.8).
+
+        httptools takes what follows the headers for that protocol, though a body of this one comes first.
+        """
+        framing = next((name for name in (b"transfer-encoding", b"content-length") if name in self._headers), None)
+        if framing is None or self.method == "CONNECT":
+            return False
+        self._is_whole = False
+        self._parser = httptools.HttpRequestParser(_Body(self))
+        head = b"POST / HTTP/1.1\r\n%b: %b\r\n\r\n" % (framing, self._headers[framing])
+        return self._parse(head) and (not data or self._parse(data))
 
     def _refused_by_head(self) -> HTTPStatus | None:
         if not self._is_addressed():

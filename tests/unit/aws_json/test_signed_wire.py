@@ -127,6 +127,16 @@ HEADS: Mapping[str, tuple[Callable[[Signed], list[str]], tuple[int, str]]] = {
     "the host twice": (twice("host"), (400, MALFORMED)),
     "space before a colon": (lambda request: [*in_order(request), "X-Amz-Extra : 1"], (400, MALFORMED)),
     "a header of AWS's that is not signed": (lambda request: [*in_order(request), "X-Amz-Extra: 1"], (400, INVALID)),
+    # As Java's own client does at first.
+    "an offer of HTTP/2": (
+        lambda request: [
+            *in_order(request),
+            "Connection: Upgrade, HTTP2-Settings",
+            "Upgrade: h2c",
+            "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+        ],
+        (200, ""),
+    ),
 }
 
 
