@@ -53,6 +53,24 @@ def test_a_shell_has_a_token_and_ends_the_service(tmp_path: Path) -> None:
     assert json.loads(followed(blocks("sh")[2], tmp_path)).keys() == {"IdentityId", "Token"}
 
 
+#: A suite that has moto answer an operation of STS that tokend does not have.
+OF_BOTH = """
+import os, boto3
+from moto import mock_aws
+
+@mock_aws(config={"core": {"mock_credentials": False}})
+def test_both() -> None:
+    assert boto3.client("sts").get_caller_identity()["Account"]
+    pool = os.environ["COGNITO_IDENTITY_POOL_ID"]
+    assert boto3.client("cognito-identity").describe_identity_pool(IdentityPoolId=pool)["IdentityPoolId"] == pool
+"""
+
+
+def test_moto_may_answer_for_sts(tmp_path: Path) -> None:
+    (tmp_path / "test_both.py").write_text(OF_BOTH, encoding="utf-8")
+    assert "1 passed" in followed(blocks("sh")[3], tmp_path)
+
+
 def test_the_options_of_the_page_are_there() -> None:
     options = {option for parameter in quickstart.params for option in parameter.opts}
     assert {*re.findall(r"`(--[a-z-]+)", PAGE.split("| option |")[1].split("\n## ")[0])} <= options

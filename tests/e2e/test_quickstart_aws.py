@@ -6,12 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.fakes.oidc_provider import OidcProvider, rsa_key, sign
 from tests.support.tokend import Ended, run
 
 from tokend_server.cli.quickstart import quickstart as quickstart_command
@@ -78,6 +80,37 @@ client.delete_identity_pool(IdentityPoolId=pool)
 
 def test_a_suite_may_make_pools_of_its_own() -> None:
     ended = quickstart("--", sys.executable, "-c", POOL_MAKER, **OF_THE_MACHINE)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert ended.stdout.startswith("us-east-1:")
+
+
+#: A program that makes a pool with a provider of its own, of which it has an ID token.
+FEDERATED = """
+import os, boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+pool = boto3.client("cognito-identity").create_identity_pool(
+    IdentityPoolName="own",
+    AllowUnauthenticatedIdentities=False,
+    OpenIdConnectProviderARNs=["arn:aws:iam::111122223333:oidc-provider/idp.example"],
+)["IdentityPoolId"]
+device = boto3.client("cognito-identity", config=Config(signature_version=UNSIGNED))
+logins = {"idp.example": os.environ["ID_TOKEN"]}
+print(device.get_id(IdentityPoolId=pool, Logins=logins)["IdentityId"])
+"""
+
+
+def test_a_suite_may_have_login_providers_of_its_own() -> None:
+    now = int(time.time())
+    with OidcProvider() as provider:
+        claims = {"iss": provider.issuer, "sub": "u", "aud": "app", "iat": now, "exp": now + 600}
+        declared = {"idp.example": {"client_ids": ["app"], "issuer": provider.issuer}}
+        ended = quickstart(
+            *("--", sys.executable, "-c", FEDERATED),
+            **OF_THE_MACHINE,
+            TOKEND_AWS_OPEN_ID_CONNECT_PROVIDERS=json.dumps(declared),
+            ID_TOKEN=sign({"alg": "RS256", "kid": "1"}, claims, rsa_key("1")),
+        )
     assert (ended.stderr, ended.returncode) == ("", 0)
     assert ended.stdout.startswith("us-east-1:")
 

@@ -55,7 +55,13 @@ def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
     """
     return config.model_copy(
         update={
-            "aws": Aws(listen="127.0.0.1:0", manage_pools=True, credentials=AwsCredentials(source="static")),
+            "aws": Aws(
+                listen="127.0.0.1:0",
+                manage_pools=True,
+                account_id=config.aws.account_id,
+                open_id_connect_providers=config.aws.open_id_connect_providers,
+                credentials=AwsCredentials(source="static"),
+            ),
             "pools": {pool_id: _with_roles(pool) for pool_id, pool in config.pools.items()},
             "callers": Callers(aws_key_file=key_file, aws_keys={_CALLER: [access_key_id]}),
             "limits": Limits(calls_per_second=0, new_identities_per_second=0),

@@ -165,14 +165,14 @@ class Config(BaseSettings):
                 yield f"sds.tokens.{name}.identity_pool_id: no such pool: {token.identity_pool_id}"
 
     def _aws_problems(self) -> Iterator[str]:
-        if self.aws.open_id_connect_providers and not self.aws.manage_pools:
-            yield (
-                "aws.open_id_connect_providers: they are for pools that callers make, and aws.manage_pools is not set"
-            )
         if not self.aws.listen:
             if self.aws.manage_pools:
                 yield "aws.manage_pools: pools are managed at aws.listen, which is not set"
             return
+        if self.aws.open_id_connect_providers and not self.aws.manage_pools:
+            yield (
+                "aws.open_id_connect_providers: they are for pools that callers make, and aws.manage_pools is not set"
+            )
         if self.aws.manage_pools and not self.pools_of("local"):
             yield "aws.manage_pools: there is no local pool, and so no store to keep others in: declare one"
         if not self.callers.aws_keys:

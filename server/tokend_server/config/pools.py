@@ -140,7 +140,9 @@ class RoleRule(Section):
     """A rule that gives some users of a pool another IAM role."""
 
     claim: str = Field(
-        min_length=1, description="A claim of tokend's token, such as `sub`, or `aws:RequestTag/` and a principal tag"
+        min_length=1,
+        description="A claim of tokend's token, such as `sub`, or of the ID token that a device shows, or "
+        "`aws:RequestTag/` and a principal tag",
     )
     match: Literal["Equals", "Contains", "StartsWith", "NotEqual"] = Field(description="How the claim is compared")
     value: str = Field(min_length=1, max_length=128, description="What the claim is compared with")
