@@ -21,9 +21,9 @@ def from_metadata(namespace: str, keys: Sequence[str]) -> ReadValue:
     def read(attributes: Any) -> str | None:  # noqa: ANN401 - a message
         struct = attributes.metadata_context.filter_metadata.get(namespace)
         for key in outer:
-            value = struct.fields.get(key) if struct is not None else None
-            struct = value.struct_value if value is not None and value.HasField("struct_value") else None
-        value = struct.fields.get(last) if struct is not None else None
+            value = None if struct is None else struct.fields.get(key)
+            struct = None if value is None else value.struct_value  # of what is none: one without fields
+        value = None if struct is None else struct.fields.get(last)
         return None if value is None else value.string_value or _other_text(value)
 
     return read

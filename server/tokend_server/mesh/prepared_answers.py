@@ -27,9 +27,10 @@ def answer_key(caller: str, mapping: str, values: MappedValues) -> bytes:
     """A key that two requests share only if they are of one caller and one mapping, and have the same values.
 
     Returns:
-        A SHA-256 digest: short, and nothing of a user can be read from it. JSON tells texts, and where they end.
+        A BLAKE2b digest: short, nothing of a user can be read from it, and half the cost of SHA-256 by OpenSSL. JSON
+        tells texts, and where they end.
     """
-    return hashlib.sha256(orjson.dumps((caller, mapping, values.user, values.tags))).digest()
+    return hashlib.blake2b(orjson.dumps((caller, mapping, values.user, values.tags)), digest_size=32).digest()
 
 
 #: Answers by their keys.
