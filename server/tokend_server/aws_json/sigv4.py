@@ -149,10 +149,10 @@ def _said(span: timedelta) -> str:
 
 def _date(stamp: str) -> datetime:
     try:
-        date = datetime.strptime(stamp, _DATE_FORMAT).replace(tzinfo=UTC)
+        date = datetime.fromisoformat(stamp)
     except ValueError:
         date = None
-    if date is None or f"{date:{_DATE_FORMAT}}" != stamp:  # a date can be read that is not written in full
+    if date is None or f"{date:{_DATE_FORMAT}}" != stamp:  # it can be written in many ways
         raise AwsError(
             "IncompleteSignatureException",
             "Authorization header requires existence of a 'X-Amz-Date' header in ISO-8601 'basic format'.",

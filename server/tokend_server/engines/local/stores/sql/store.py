@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Update, bindparam, delete, func, insert, select, update
 
 from tokend_server.clock import Deadline
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
@@ -17,6 +17,7 @@ from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sql.database import (
     NEW_IDENTITIES,
     NEW_LOGINS,
+    OWNER,
     Database,
     NewRows,
     insert_rows,
@@ -38,12 +39,21 @@ _OWNERS = select(linked_logins.c.login_key, linked_logins.c.identity_id).where(
 _WITH_LOGINS = select(identities, linked_logins.c.provider_name, linked_logins.c.user_identifier).outerjoin_from(
     identities, linked_logins
 )
-# One statement sees one state of the database, without a transaction. An OR in the place of the union would have
-# PostgreSQL look at every identity.
-_WANTED = _OWNERS.with_only_columns(linked_logins.c.identity_id).union_all(
-    select(bindparam("identity_id", type_=identities.c.identity_id.type))
-)
-_READING = _WITH_LOGINS.where(identities.c.identity_id.in_(_WANTED)).order_by(identities.c.identity_id)
+_FINDING = _WITH_LOGINS.where(identities.c.identity_id == bindparam("identity_id"))
+
+
+def _reading(owners: Select[tuple[str]]) -> Select[Any]:
+    """Reads the owners of logins, and the identity with an id.
+
+    One statement sees one state of the database, without a transaction. An OR in the place of the union would have
+    PostgreSQL look at every identity.
+    """
+    wanted = owners.union_all(select(bindparam("identity_id", type_=identities.c.identity_id.type)))
+    return _WITH_LOGINS.where(identities.c.identity_id.in_(wanted)).order_by(identities.c.identity_id)
+
+
+# SQLAlchemy writes a statement anew for each list of keys, which costs more than its execution; most calls have one.
+_READING_BY_KEY, _READING_BY_KEYS = _reading(OWNER), _reading(_OWNERS.with_only_columns(linked_logins.c.identity_id))
 
 _LOGINS_OF_POOL = (
     select(linked_logins.c.provider_name)
@@ -119,8 +129,11 @@ class SqlStore:
         deadline: Deadline | None = None,
     ) -> Reading:
         asked = frozenset(logins)
-        bound = {"login_keys": [login_key(identity_pool_id, login) for login in asked], "identity_id": identity_id}
-        found = self._found(bound, deadline)
+        keys = [login_key(identity_pool_id, login) for login in asked]
+        if len(keys) == 1:
+            found = self._found(_READING_BY_KEY, {"login_key": keys[0], "identity_id": identity_id}, deadline)
+        else:
+            found = self._found(_READING_BY_KEYS, {"login_keys": keys, "identity_id": identity_id}, deadline)
         own = [identity for identity in found if identity.identity_pool_id == identity_pool_id]
         return Reading(
             {login: identity for identity in own for login in asked & identity.logins},
@@ -128,7 +141,7 @@ class SqlStore:
         )
 
     def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
-        return next(iter(self._found({"login_keys": [], "identity_id": identity_id}, deadline)), None)
+        return next(iter(self._found(_FINDING, {"identity_id": identity_id}, deadline)), None)
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
@@ -256,8 +269,8 @@ class SqlStore:
         old = delete(key_set_fetches).where(key_set_fetches.c.noted_at < before)
         self._database.write(lambda connection: connection.execute(old))
 
-    def _found(self, bound: Mapping[str, Any], deadline: Deadline | None) -> list[Identity]:
-        return _identities(self._database.read(lambda connection: connection.execute(_READING, bound).all(), deadline))
+    def _found(self, statement: Select[Any], bound: Mapping[str, Any], deadline: Deadline | None) -> list[Identity]:
+        return _identities(self._database.read(lambda connection: connection.execute(statement, bound).all(), deadline))
 
     def _replace(self, key: SigningKey, replacement: Update) -> None:
         replacement = replacement.where(signing_keys.c.kid == key.kid)
