@@ -23,13 +23,17 @@ PAGES = [
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 
 
+#: What may stand before a command: what runs it, where it is, or the container that it is run in.
+_BEFORE = r"uv run |&& |\$ |/bin/| -- | exec [A-Z]+ "
+
+
 def named(text: str, program: str) -> Iterator[str]:
     """The commands of a program in a page's blocks and code spans, with what follows its name."""
     for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            yield from re.findall(rf"(?:^|uv run |&& |\$ ){program} ([^>#]*)", line)[-1:]
+            yield from re.findall(rf"(?:^|{_BEFORE}){program} ([^>#]*)", line)[-1:]
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    yield from re.findall(rf"`(?:uv run )?{program} ([^`]+)`", prose)
+    yield from re.findall(rf"`(?:[^`]*{_BEFORE})?{program} ([^`]+)`", prose)
 
 
 def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -41,7 +45,9 @@ def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tup
 
 
 LEAVES = dict(leaves(tokend))
-COMMANDS = sorted({(page, line.strip()) for page, text in TEXTS.items() for line in named(text, "tokend")})
+COMMANDS = sorted(
+    {(page, line.strip()) for page, text in TEXTS.items() for line in named(text, "tokend") if line[0] != "-"}
+)
 
 
 def resolve(words: list[str]) -> list[click.Command]:
