@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from unittest.mock import patch
@@ -19,6 +19,7 @@ from tests.fuzz.tokens import APPLICATION, AUDIENCE, CLUSTER, NOW, SUBJECT, Docu
 from tests.support.authority import DNS_NAME, URI, Authority
 
 from tokend.v1 import developer_identity_service_pb2 as pb
+from tokend_server.access.audit.queued_log import QueuedAuditLog
 from tokend_server.access.build import build_access_control
 from tokend_server.callers.keys import digest
 from tokend_server.config import Aws, Config
@@ -66,6 +67,9 @@ TAG = "department"
 #: identifies no caller.
 LISTENERS = ("tls", "socket", "open")
 
+
+#: What writes the audit log, however long that takes.
+_PATIENT_LOG = partial(QueuedAuditLog, patience=threading.TIMEOUT_MAX)
 
 #: Certifies everybody.
 _AUTHORITY = Authority("clients.example.test", issued_at=dt.datetime.fromtimestamp(NOW, dt.UTC))
@@ -176,7 +180,7 @@ def running(directory: Path) -> Iterator[Service]:
         with (
             patch("tokend_server.access.build.open_http", lambda _ca_file: Documents()),
             # A call fails whose line is late by the wall clock, as on a machine that has other things to do.
-            patch("tokend_server.access.audit.queued_log.REQUIRED_PATIENCE", threading.TIMEOUT_MAX),
+            patch("tokend_server.access.build.QueuedAuditLog", _PATIENT_LOG),
         ):
             access = build_access_control(config, metrics, clock)
         assert access.audit_log
