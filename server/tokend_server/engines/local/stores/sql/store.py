@@ -55,6 +55,13 @@ def _reading(owners: Select[tuple[str]]) -> Select[Any]:
 # SQLAlchemy writes a statement anew for each list of keys, which costs more than its execution; most calls have one.
 _READING_BY_KEY, _READING_BY_KEYS = _reading(OWNER), _reading(_OWNERS.with_only_columns(linked_logins.c.identity_id))
 
+_CHANGE_IDENTITY = (
+    update(identities)
+    .where((identities.c.identity_id == bindparam("id")) & (identities.c.revision == bindparam("read_revision")))
+    .values({name: bindparam(name) for name in ("last_modified_date", "disabled", "revision")})
+)
+_UNLINK = delete(linked_logins).where(linked_logins.c.login_key == bindparam("key"))
+
 _LOGINS_OF_POOL = (
     select(linked_logins.c.provider_name)
     .join(identities)
@@ -370,20 +377,21 @@ def _new_identity(identity: Identity) -> dict[str, Any]:
 
 
 def _update_identity(connection: Connection, before: Identity, after: Identity) -> None:
-    as_read = (identities.c.identity_id == after.identity_id) & (identities.c.revision == before.revision)
-    updated = connection.execute(
-        update(identities)
-        .where(as_read)
-        .values(last_modified_date=after.last_modified_date, disabled=after.disabled, revision=before.revision + 1)
-    )
-    if updated.rowcount != 1:
+    changed = {
+        "id": after.identity_id,
+        "read_revision": before.revision,
+        "last_modified_date": after.last_modified_date,
+        "disabled": after.disabled,
+        "revision": before.revision + 1,
+    }
+    if connection.execute(_CHANGE_IDENTITY, changed).rowcount != 1:
         raise StaleReading
 
 
 def _unlink(connection: Connection, before: Identity, after: Identity) -> None:
     if gone := before.logins - after.logins:
-        keys = [login_key(after.identity_pool_id, login) for login in gone]
-        connection.execute(delete(linked_logins).where(linked_logins.c.login_key.in_(keys)))
+        keys = sorted(login_key(after.identity_pool_id, login) for login in gone)
+        connection.execute(_UNLINK, [{"key": key} for key in keys])
 
 
 def _new_links(change: Change) -> list[dict[str, Any]]:
