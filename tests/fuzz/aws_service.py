@@ -1,6 +1,7 @@
 """Cognito's own API and STS beside it, without a listener and without signatures: their operations, for one caller."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -56,9 +57,9 @@ class AwsService:
         values = {"content-type": CONTENT_TYPE, "x-amz-target": f"{SERVICE_NAME}.{operation}"}
         return self._cognito.answer(AwsRequest("POST", "/", (), values, body, "192.0.2.1", REGION))
 
-    def query(self, target: str, method: str, content_type: str, body: bytes) -> AwsResponse:
+    def query(self, target: str, method: str, values: Mapping[str, str], body: bytes) -> AwsResponse:
         """Sends a request that may be one of STS's."""
-        request = AwsRequest(method, target, (), {"content-type": content_type}, body, "192.0.2.1")
+        request = AwsRequest(method, target, (), values, body, "192.0.2.1")
         return (self._sts if is_query(request) else self._cognito).answer(request)
 
     def _done(self, operation: str, members: object) -> dict[str, Any]:

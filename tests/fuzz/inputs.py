@@ -458,6 +458,7 @@ def sts_query(choices: Choices) -> Json:
         "edits": choices.edits() if choices.rarely(3) else [],
         "method": choices.one("POST", "GET"),
         "type": "application/json" if choices.rarely(12) else "application/x-www-form-urlencoded",
+        "accept": choices.one("", "application/json", "*/*", choices.latin()),
     }
 
 

@@ -138,10 +138,14 @@ def _sts(service: Service, given: Json) -> None:
     form = edited(urlencode(pairs, errors="surrogatepass"), given["edits"])
     body = b"" if given["method"] == "GET" else form.encode("utf-8", "surrogatepass")
     target = f"/?{form}" if given["method"] == "GET" else "/"
-    response = service.aws.query(target, given["method"], given["type"], body)
+    values = {"content-type": given["type"], "accept": given["accept"]}
+    response = service.aws.query(target, given["method"], values, body)
     assert 400 <= response.status < 500, response.body
     if response.headers["content-type"] == "text/xml":
         assert ET.fromstring(response.body)[0][1].text
+    else:
+        error = json.loads(response.body)
+        assert error["Error"]["Message"] if "Error" in error else error["message"]
 
 
 def _aws_signatures(_service: Service, given: Json) -> None:
