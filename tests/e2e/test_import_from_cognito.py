@@ -1,5 +1,6 @@
 """A pool of Cognito's taken over into a local one: each user keeps the id."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -16,8 +17,10 @@ from tests.support.tokend import Ended, run
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.config import load_config
 from tokend_server.engines.local.build import build_local_engines
+from tokend_server.engines.local.kept_pools import document_of
+from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.metrics import Metrics
-from tokend_server.model import Secret, TokenRequest
+from tokend_server.model import IdentityPool, Secret, TokenRequest
 
 POOL = "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000a"
 PROVIDER = "login.example.test"
@@ -147,3 +150,57 @@ def test_a_pool_that_is_not_there_is_named(leaving: Leaving) -> None:
 def test_wrong_usage(leaving: Leaving, words: tuple[str, ...]) -> None:
     place = ("--config", str(leaving.config), "--identity-pool-id", POOL)
     assert run("identities", "import", *place, *words).returncode == 2
+
+
+MADE = "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"
+
+MANAGED = """
+[aws]
+listen = "127.0.0.1:4566"
+manage_pools = true
+[callers]
+aws_key_file = "{directory}/aws.key"
+[callers.aws_keys]
+terraform = ["TKNDABCDEFGHIJKLMNOP"]
+[policy.all]
+callers = ["aws:*", "anonymous"]
+pools = ["*"]
+operations = ["*"]
+"""
+
+
+def made(leaving: Leaving, directory: Path, developer_provider: str) -> None:
+    """Makes a pool as a caller of Cognito's own API does."""
+    (directory / "aws.key").write_text("0" * 64, encoding="ascii")
+    with leaving.config.open("a", encoding="utf-8") as file:
+        file.write(MANAGED.format(directory=directory))
+    settings = {"IdentityPoolName": "made", "AllowUnauthenticatedIdentities": False}
+    pool = IdentityPool(MADE, {**settings, "DeveloperProviderName": developer_provider})
+    with closing(open_migrated_store(load_config(leaving.config))) as store:
+        store.keep_pool(None, MADE, document_of(pool))
+
+
+def import_into_made(leaving: Leaving) -> Ended:
+    place = ("--config", str(leaving.config), "--identity-pool-id", MADE)
+    return run("identities", "import", *place, "--from-cognito", POOL, "--lookups-per-second", "1000")
+
+
+def test_a_pool_that_a_caller_has_made_takes_them_over_too(leaving: Leaving, tmp_path: Path) -> None:
+    made(leaving, tmp_path, PROVIDER)
+    leaving.cognito.identities = {identity(n): Listed([f"user-{n}"]) for n in range(3)}
+    done = import_into_made(leaving)
+    assert (done.returncode, done.stdout) == (0, "identities: 3 created, 0 there already, 0 left out\n"), done.stderr
+    exported = run("identities", "export", "--config", str(leaving.config), "--identity-pool-id", MADE).stdout
+    lines = [json.loads(line) for line in exported.splitlines()]
+    assert [(line["IdentityId"], line["Logins"][0]["UserIdentifier"]) for line in lines] == [
+        (identity(n), f"user-{n}") for n in range(3)
+    ]
+
+
+def test_a_pool_with_another_developer_provider_takes_nothing_over(leaving: Leaving, tmp_path: Path) -> None:
+    made(leaving, tmp_path, "login.other.test")
+    leaving.cognito.identities = {identity(1): Listed(["user-1"])}
+    done = import_into_made(leaving)
+    assert done.returncode != 0
+    assert PROVIDER in done.stderr
+    assert run("identities", "export", "--config", str(leaving.config), "--identity-pool-id", MADE).stdout == ""
