@@ -194,7 +194,11 @@ def test_a_new_identity_takes_the_login_of_an_old_one(source: Store, target: Sto
     assert_equal(source, target)
 
 
-def test_a_login_of_a_deleted_identity_is_free(source: Store, target: Store) -> None:
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_login_of_a_deleted_identity_is_free(
+    source: Store, target: Store, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "_BATCH", batch)  # with 1, the new owner is created before the old one is removed
     create(source, identity("b", "x"))
     copy(source, target)
     source.delete("eu-west-1:b")

@@ -28,12 +28,12 @@ def login(user: str, provider: str = PROVIDER) -> dict[str, str]:
 class Place:
     """A configuration, and commands on it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, provider: str = PROVIDER) -> None:
         self._directory = directory
         self._config = directory / "tokend.toml"
         self._config.write_text(
             f'[store]\nurl = "sqlite:///{directory}/tokend.db"\n'
-            f'[pools."{POOL}"]\ndeveloper_provider_name = "{PROVIDER}"\n',
+            f'[pools."{POOL}"]\ndeveloper_provider_name = "{provider}"\n',
             encoding="utf-8",
         )
 
@@ -65,6 +65,13 @@ def test_what_is_exported_is_imported_with_its_ids(place: Place, tmp_path: Path)
     other = Place(tmp_path / "other")
     assert other.import_(*place.exported()).returncode == 0
     assert other.exported() == place.exported()
+
+
+def test_names_of_one_character_are_imported(tmp_path: Path) -> None:
+    line = {**LINE, "Logins": [login("u", "p")]}
+    place = Place(tmp_path, provider="p")
+    assert place.import_(line).returncode == 0
+    assert place.exported() == [line]
 
 
 def test_an_import_is_repeated_and_changes_nothing(place: Place) -> None:
