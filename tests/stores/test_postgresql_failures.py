@@ -1,11 +1,13 @@
 """What befalls a PostgreSQL and the way to it: callers learn in time, nothing acknowledged is lost, all comes back."""
 
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.build import new_guid
 from tokend_server.engines.local.engine import LocalEngine
 from tokend_server.engines.local.store import Change, Store
+from tokend_server.engines.local.stores.postgresql.opening import BoundedConnection
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import IdentityOutcome, IssuedToken, MergeRequest, Secret, TokenRequest
 
@@ -196,4 +199,30 @@ def test_a_commit_that_the_server_acknowledges_with_a_warning_may_be_lost(
         )
     with pytest.raises(EngineUnavailable, match="not known whether the change was made"):
         create(store, identity("a", "x"))
+    assert owner(store, "x") == "eu-west-1:a"
+
+
+def test_the_error_of_a_statement_shows_none_of_its_values(postgresql: PostgresqlServer, opened: Opened) -> None:
+    url, user = postgresql.new_schema(), "canary"
+    store = opened(url)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("ALTER TABLE linked_logins RENAME TO away")
+    with pytest.raises(EngineUnavailable, match=r"not answer \(UndefinedTable\)") as failed:
+        create(store, identity("a", user))
+    assert user not in "".join(traceback.format_exception(failed.value))
+
+
+def test_an_interrupted_commit_takes_no_connection_from_others(
+    postgresql: PostgresqlServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_connection: BoundedConnection) -> NoReturn:
+        raise KeyboardInterrupt
+
+    store = opened(postgresql.new_schema(), max_connections=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(BoundedConnection, "commit", interrupted)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                create(store, identity("a", "x"))
+    create(store, identity("a", "x"))
     assert owner(store, "x") == "eu-west-1:a"
