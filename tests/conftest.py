@@ -7,10 +7,12 @@ from collections.abc import Generator, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
+import botocore.hooks
 import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.progress import ProgressReporter
+from tests.support.repeated_migrations import RepeatedMigrations
 from tests.support.server_process import ServerProcess, write_config
 
 if TYPE_CHECKING:
@@ -56,7 +58,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _aws_models_are_read_once() -> Iterator[None]:
     """Spares a third of a second for each of some thousand engines, which would list them and read 2 MB of JSON."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.hooks, "accepts_kwargs", cache(botocore.hooks.accepts_kwargs))
         patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_files_are_migrated_once() -> Iterator[None]:
+    """Spares thousands of tests Alembic, all but the first of a process."""
+    from tokend_server.engines.local.stores.sql.migrations import upgrade  # noqa: PLC0415 - it is slow to load
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upgrade, "upgrade", RepeatedMigrations(upgrade.upgrade))
         yield
 
 

@@ -121,7 +121,8 @@ class PostgresqlServer:
     def start(self) -> None:
         """Starts the server, and waits until it takes calls."""
         settings = {**_SETTINGS, **self._settings, "port": str(self.port)}
-        with (self._data.parent / f"{self._data.name}.log").open("ab") as log:
+        log = self._data.parent / f"{self._data.name}.log"
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 [
                     str(self._installation.binaries / "postgres"),
@@ -129,8 +130,8 @@ class PostgresqlServer:
                     *(f"--{name}={value}" for name, value in settings.items()),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 cwd=self._installation.root,
                 start_new_session=True,  # a terminal's Ctrl-C is for the tests
                 **_as_nobody(),
@@ -141,8 +142,8 @@ class PostgresqlServer:
             try:
                 self.execute("SELECT 1")
             except psycopg.OperationalError:
-                if time.monotonic() > until:
-                    raise
+                if process.poll() is not None or time.monotonic() > until:
+                    pytest.fail(f"PostgreSQL does not serve (exit code {process.poll()}): {log.read_text()}")
                 time.sleep(0.02)
             else:
                 return
