@@ -35,7 +35,7 @@ def test_the_command_has_the_signals_that_python_ignores_for_itself() -> None:
 
 
 def test_where_the_parent_has_ended_already_there_is_no_command() -> None:
-    ended = run(["echo", "here"], parent=1)
+    ended = run(["echo", "here"], parent=-1)
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
 
 
