@@ -1,6 +1,7 @@
 """Which servers are taken, and with which password; what is shown of it."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.support.postgresql import WITH_PASSWORD, PostgresqlServer
 from tests.support.tokend import run
 
 from tokend_server.config import Config, Store
-from tokend_server.engines.local.stores.opening import open_store
+from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import ConfigError, EngineUnavailable
 
 PASSWORD = "pass w\u00f6rd"
@@ -80,6 +81,25 @@ def test_a_schema_is_made_where_it_is_named(postgresql: PostgresqlServer, opened
     store = opened(postgresql.url, database_schema=name)
     create(store, identity("a", "x"))
     assert postgresql.execute(f"SELECT count(*) FROM {name}.linked_logins") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [("GRANT USAGE ON SCHEMA {} TO {}", "as the role that owns it"), ("SELECT '{}', '{}'", "grant USAGE")],
+    ids=["may use it", "may not even use it"],
+)
+def test_a_role_that_may_not_change_the_schema_is_a_mistake(
+    postgresql: PostgresqlServer, statement: str, problem: str
+) -> None:
+    url, role = postgresql.new_schema(), f"visitor_{os.getpid()}"
+    postgresql.execute(f"CREATE ROLE {role} LOGIN")
+    postgresql.execute(statement.format(url.rpartition("3D")[2], role))
+    try:
+        with pytest.raises(ConfigError, match=problem):
+            open_migrated_store(store_of(url.replace("tokend@", f"{role}@")))
+    finally:
+        postgresql.execute(f"DROP OWNED BY {role}")
+        postgresql.execute(f"DROP ROLE {role}")
 
 
 def test_no_more_connections_than_configured(postgresql: PostgresqlServer, opened: Opened) -> None:

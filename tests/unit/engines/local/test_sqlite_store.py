@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_a_store_that_breaks_is_unavailable_and_recovers(local: LocalEngineUnder
     local.key_refresh.refresh()
     local.backend.check()
     assert local.issue("u").outcome is IdentityOutcome.RETRIEVED
+
+
+def test_the_error_of_a_statement_shows_none_of_its_values(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+    before, after = identity("a"), identity("a", "u")
+    local.store.commit(Change(None, before), deadline=Deadline(local.clock))
+    with closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as operator:
+        operator.execute("ALTER TABLE linked_logins RENAME COLUMN user_identifier TO aside")
+    with pytest.raises(EngineUnavailable) as failed:
+        local.store.commit(Change(before, after), deadline=Deadline(local.clock))
+    assert after.identity_id not in "".join(traceback.format_exception(failed.value))
 
 
 def test_a_read_that_fails_spoils_no_other(local: LocalEngineUnderTest, tmp_path: Path) -> None:

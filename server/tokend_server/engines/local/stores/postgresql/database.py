@@ -19,6 +19,7 @@ from tokend_server.clock import Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.stores.postgresql.faults import (
     INSUFFICIENT_PRIVILEGE,
+    INVALID_SCHEMA_NAME,
     is_conflict,
     is_lost,
     sqlstate,
@@ -44,7 +45,16 @@ _BEGIN_ALONE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 #: Stands for the schema among the locks that applications may use as they like: "tokend" in ASCII.
 _MIGRATION_LOCK = 0x746F6B656E64
 
-_NOT_THE_OWNER = "store: the role of store.url may not change the schema: run `tokend migrate` as the role that owns it"
+#: What an operator has to do, by the SQLSTATE of what the migrations failed with.
+_MISTAKES = {
+    INSUFFICIENT_PRIVILEGE: (
+        "store: the role of store.url may not change the schema: run `tokend migrate` as the role that owns it"
+    ),
+    INVALID_SCHEMA_NAME: (
+        "store: no schema of the search path is there for the role of store.url, so tables have no place: "
+        "create it, or grant USAGE on it"
+    ),
+}
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 _SET_LOCAL = text("SELECT set_config(:name, :milliseconds, true)")
@@ -122,8 +132,9 @@ class PostgresqlDatabase:
             return self._transaction(alone, _BEGIN_MIGRATION)
         except EngineUnavailable as error:
             cause = error.__cause__
-            if isinstance(cause, Exception) and sqlstate(cause) == INSUFFICIENT_PRIVILEGE:
-                raise ConfigError([_NOT_THE_OWNER]) from error
+            mistake = _MISTAKES.get(sqlstate(cause) or "") if isinstance(cause, Exception) else None
+            if mistake:
+                raise ConfigError([mistake]) from error
             raise
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ _LOST = ("08", "57P")
 
 #: The server was not given the right to do what it was asked for.
 INSUFFICIENT_PRIVILEGE = "42501"
+INVALID_SCHEMA_NAME = "3F000"
 
 
 def sqlstate(error: Exception) -> str | None:
