@@ -120,6 +120,7 @@ def test_a_probe_is_no_call_of_anybodys(tmp_path: Path) -> None:
             for _ in range(5):
                 passes_again(prober, clock)
         assert generate_latest(service.registry) == before
+        service.await_audit_lines()
         assert (tmp_path / "audit").read_bytes() == b""
 
 
