@@ -220,7 +220,7 @@ def main() -> None:
     mix = ", ".join(f"{kind} {share}" for kind, share in MIX.items())
     head = (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: `tokend quickstart --aws` with its store on SQLite and RS512, the "
-        f"load beside it; {arguments.rounds} rounds of {arguments.seconds} s a rate, in turns; no call failed "
+        f"load beside it; rounds of {arguments.seconds} s a rate: {arguments.rounds}, in turns; no call failed "
         "but those that were refused. "
         f"Of twenty calls: {mix}. {machine}"
     )
