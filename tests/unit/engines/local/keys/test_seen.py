@@ -78,7 +78,7 @@ def test_those_that_are_behind_come_first_and_the_longest_ago_of_them() -> None:
     [
         server(name="other", key_ids=WITHOUT),
         server(name="other", key_ids=None),
-        replace(server(name="other"), uncounted_at=NOW - DAY),
+        replace(server(name="other"), uncounted_at=NOW - DAY - TIMES.clock_skew),
         replace(server(name="other", key_ids=WITHOUT), noted_at=NOW - HOUR - TIMES.clock_skew),
     ],
     ids=["lacks it", "of another release", "does not know all", "silent"],
