@@ -150,3 +150,22 @@ def serving(head: bytes, body: bytes = b"", trickle: bytes = b"") -> Iterator[st
         finally:
             stopped.set()
         served.result()
+
+
+def test_a_socket_is_closed_where_no_time_is_left_to_connect_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, made = FakeClock(), list[socket.socket]()
+
+    class Noted(socket.socket):
+        def __init__(self, family: int, kind: int, protocol: int) -> None:
+            super().__init__(family, kind, protocol)
+            made.append(self)
+
+    def slow_look_up(_host: str, port: int, **_options: object) -> list[object]:
+        clock.advance(2)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "socket", Noted)
+    monkeypatch.setattr(socket, "getaddrinfo", slow_look_up)
+    with pytest.raises(FetchFailed):
+        IssuerHttp().get("http://127.0.0.1:1/", {}, Deadline(clock, clock.monotonic() + 1))
+    assert [each.fileno() for each in made] == [-1]
