@@ -8,7 +8,7 @@ from tests.contracts.key_store_contract import KeyStoreContract
 from tests.contracts.store_contract import StoreContract
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.support.aws_environment import give_credentials, without_aws_settings
-from tests.support.dynamodb import dynoxide, moto, table_name, table_url
+from tests.support.dynamodb import PATIENT, dynoxide, moto, table_name, table_url
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,11 @@ def dynoxide_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class TestDynamoDbStoreOnMoto(StoreContract, KeyStoreContract, KeyRotationContract):
     @pytest.fixture
     def url(self, moto_url: str) -> str:
-        return table_url(moto_url, table_name())
+        return table_url(moto_url, table_name(), **PATIENT)
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
 class TestDynamoDbStoreOnDynoxide(StoreContract, KeyStoreContract, KeyRotationContract):
     @pytest.fixture
     def url(self, dynoxide_url: str) -> str:
-        return table_url(dynoxide_url, table_name())
+        return table_url(dynoxide_url, table_name(), **PATIENT)

@@ -9,7 +9,7 @@ from tests.fakes.cognito_script import Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream
 from tests.support.aws_environment import give_credentials, without_aws_settings
-from tests.support.dynamodb import dynoxide, moto, table_name, table_url
+from tests.support.dynamodb import PATIENT, dynoxide, moto, table_name, table_url
 
 from tokend_server import config
 from tokend_server.engines.local.store import Store
@@ -62,7 +62,7 @@ def either(request: pytest.FixtureRequest) -> DynamoDbUpstream:
 
 def configuration(upstream: DynamoDbUpstream, table: str, **parameters: object) -> config.Config:
     """A store on a table behind an upstream; the parameters are those of its URL."""
-    return config.Config(store=config.Store(url=table_url(upstream.url, table, **parameters)))
+    return config.Config(store=config.Store(url=table_url(upstream.url, table, **{**PATIENT, **parameters})))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,9 @@ _HOST = "127.0.0.1"
 _PATIENCE = 30
 
 DYNOXIDE = "3.2.0"
+
+#: Of a URL's parameters, those by which a store waits as long as a busy machine may need, where time is not the matter.
+PATIENT: Mapping[str, object] = {"timeout_seconds": 60, "connect_timeout_seconds": 60}
 
 #: What is built of dynoxide, and how: soon, rather than to be fast.
 _BUILD = ["--no-default-features", "--features", "native-sqlite,http-server,cli", "--locked"]
