@@ -1,8 +1,9 @@
 """The values that were used last, by their keys: as many as may be kept."""
 
 import threading
-from collections import OrderedDict
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 _Value = TypeVar("_Value")
 
@@ -15,9 +16,7 @@ class Latest(Generic[_Value]):
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        # The least recently used first.
-        self._values: OrderedDict[bytes, _Value] = OrderedDict()
+        self._values: LRUCache[bytes, _Value] = LRUCache(most)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -26,15 +25,11 @@ class Latest(Generic[_Value]):
     def get(self, key: bytes) -> _Value | None:
         """The value of a key, which is used by that."""
         with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
+            value: _Value | None = self._values.get(key)
         return value
 
     def put(self, key: bytes, value: _Value) -> None:
         """Keeps a value, in the place of another one with its key."""
         with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
+            if self._values.maxsize:
+                self._values[key] = value

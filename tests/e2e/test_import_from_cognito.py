@@ -12,6 +12,7 @@ from tests.fakes.cognito_pool import CognitoPool, Listed
 from tests.fakes.cognito_script import Body, Success
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.support.aws_environment import give_credentials, without_aws_settings
+from tests.support.managed_pools import MANAGED_POOLS
 from tests.support.tokend import Ended, run
 
 from tokend_server.clock import Deadline, SystemClock
@@ -154,26 +155,12 @@ def test_wrong_usage(leaving: Leaving, words: tuple[str, ...]) -> None:
 
 MADE = "eu-west-1:0a1b2c3d-0000-4000-8000-00000000000b"
 
-MANAGED = """
-[aws]
-listen = "127.0.0.1:4566"
-manage_pools = true
-[callers]
-aws_key_file = "{directory}/aws.key"
-[callers.aws_keys]
-terraform = ["TKNDABCDEFGHIJKLMNOP"]
-[policy.all]
-callers = ["aws:*", "anonymous"]
-pools = ["*"]
-operations = ["*"]
-"""
-
 
 def made(leaving: Leaving, directory: Path, developer_provider: str) -> None:
     """Makes a pool as a caller of Cognito's own API does."""
     (directory / "aws.key").write_text("0" * 64, encoding="ascii")
     with leaving.config.open("a", encoding="utf-8") as file:
-        file.write(MANAGED.format(directory=directory))
+        file.write(MANAGED_POOLS.format(directory=directory))
     settings = {"IdentityPoolName": "made", "AllowUnauthenticatedIdentities": False}
     pool = IdentityPool(MADE, {**settings, "DeveloperProviderName": developer_provider})
     with closing(open_migrated_store(load_config(leaving.config))) as store:

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import PATIENCE
 from tests.support.key_replica import ES256, KeyReplica
+from tests.support.managed_pools import MANAGED_POOLS
 from tests.support.server_process import write_config
 from tests.support.tokend import done, failed, run
 
@@ -21,20 +22,6 @@ from tokend_server.engines.local.stores.sqlite.store import open_store
 
 HOUR, DAY = 3600, 86_400
 TIMES = KeyTimes()
-
-MANAGED_POOLS = """
-[aws]
-listen = "127.0.0.1:0"
-manage_pools = true
-[callers]
-aws_key_file = "{directory}/aws.key"
-[callers.aws_keys]
-terraform = ["TKNDAAAAAAAAAAAAAAAA"]
-[policy.all]
-callers = ["aws:*", "anonymous"]
-pools = ["*"]
-operations = ["*"]
-"""
 
 
 @pytest.fixture

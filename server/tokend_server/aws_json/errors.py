@@ -141,7 +141,7 @@ def unreadable(refusal: AwsError) -> ValidationFailed:
     return error
 
 
-#: What is said of requests that break HTTP, or bounds on it; of others, the status says all.
+#: What is said of requests that break HTTP, or bounds on it, by every status that a parser refuses them with.
 _BROKEN_HTTP: Mapping[HTTPStatus, str] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request body is too large.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request line and the headers are too large.",

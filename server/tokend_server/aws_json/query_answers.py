@@ -33,8 +33,11 @@ def result_response(
         output: The members of the output.
         request_id: The id of the request.
     """
+    root = f"{operation}Response"
     content = {f"{operation}Result": output or {}, "ResponseMetadata": {"RequestId": request_id}}
-    return _response(request, f"{operation}Response", namespace, content, request_id)
+    if _wants_json(request):
+        return _json_response({root: content}, request_id)
+    return _xml_response(root, namespace, content, request_id)
 
 
 def fault_response(request: AwsRequest, namespace: str, error: AwsError, request_id: str) -> AwsResponse:
@@ -45,14 +48,6 @@ def fault_response(request: AwsRequest, namespace: str, error: AwsError, request
     if _wants_json(request):
         return _json_response(content, request_id, error.status)
     return _xml_response("ErrorResponse", namespace, content, request_id, error.status)
-
-
-def _response(
-    request: AwsRequest, root: str, namespace: str, content: Mapping[str, object], request_id: str
-) -> AwsResponse:
-    if _wants_json(request):
-        return _json_response({root: content}, request_id)
-    return _xml_response(root, namespace, content, request_id)
 
 
 def _wants_json(request: AwsRequest) -> bool:

@@ -69,7 +69,7 @@ def tell_alive(problems: Sequence[str], environment: Mapping[str, str] = os.envi
         environment: As `tell_service_manager` takes it.
     """
     if problems:
-        _log.error("not alive: the service manager is not told otherwise", extra={"problems": list(problems)})
+        _log.error("not alive: WATCHDOG=1 is not sent to the service manager", extra={"problems": list(problems)})
     else:
         tell_service_manager(WATCHDOG, environment)
 

@@ -97,11 +97,7 @@ class RequestParser:
     @property
     def head(self) -> Request:
         """What has come of the request, but for its body; the path is empty where the target is none."""
-        try:
-            path = httptools.parse_url(self._target).path or b""
-        except httptools.HttpParserInvalidURLError:
-            path = b""
-        return self._made(path, b"")
+        return self._made(self._path() or b"", b"")
 
     # What httptools calls.
 
@@ -184,11 +180,15 @@ class RequestParser:
         return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host.strip()) for host in self._hosts)
 
     def _request(self) -> Outcome:
+        path = self._path()
+        return HTTPStatus.BAD_REQUEST if path is None else self._made(path, bytes(self.body) if self.body else b"")
+
+    def _path(self) -> bytes | None:
+        """The path of the target; None where the target is none."""
         try:
-            path = httptools.parse_url(self._target).path or b""
+            return httptools.parse_url(self._target).path or b""
         except httptools.HttpParserInvalidURLError:
-            return HTTPStatus.BAD_REQUEST
-        return self._made(path, bytes(self.body) if self.body else b"")
+            return None
 
     def _made(self, path: bytes, body: bytes) -> Request:
         decoded, target = unquote(path.decode("latin-1")), self._target.decode("latin-1")

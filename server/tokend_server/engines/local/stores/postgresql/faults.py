@@ -17,6 +17,8 @@ _LOST = ("08", "57P")
 
 #: The server was not given the right to do what it was asked for.
 INSUFFICIENT_PRIVILEGE = "42501"
+
+#: No schema of the search path is there, or none that the role may use.
 INVALID_SCHEMA_NAME = "3F000"
 
 

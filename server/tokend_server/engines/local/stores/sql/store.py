@@ -52,7 +52,7 @@ def _reading(owners: Select[tuple[str]]) -> Select[Any]:
     return _WITH_LOGINS.where(identities.c.identity_id.in_(wanted)).order_by(identities.c.identity_id)
 
 
-# SQLAlchemy writes a statement anew for each list of keys, which costs more than its execution; most calls have one.
+# SQLAlchemy writes the statement again for each list of keys, which costs more than its execution; most calls have one.
 _READING_BY_KEY, _READING_BY_KEYS = _reading(OWNER), _reading(_OWNERS.with_only_columns(linked_logins.c.identity_id))
 
 _CHANGE_IDENTITY = (
