@@ -132,16 +132,20 @@ class Connections:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call(self, request: bytes) -> bool:
-        """Makes a call; whether it was let in.
+        """Makes a call; whether it was let in: neither refused, nor dropped as connections beyond the most are.
 
         Raises:
             RuntimeError: It failed.
         """
         reader, writer = self._idle.pop() if self._idle else await self._opened()
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.partition("content-length:")[2].partition("\r\n")[0])
-        body = await reader.readexactly(length)
+        try:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+            body = await reader.readexactly(length)
+        except (ConnectionResetError, asyncio.IncompleteReadError):
+            writer.close()
+            return False
         self._idle.append((reader, writer))
         if b"TooManyRequestsException" in body:
             return False
@@ -158,7 +162,7 @@ class Connections:
 
 
 async def latencies(connections: Connections, requests: Sequence[bytes], rate: float) -> list[float | None]:
-    """Milliseconds of each call, of so many a second; None of one that was refused since too many were waiting."""
+    """Milliseconds of each call, of so many a second; None of one that was not let in."""
     begin = time.perf_counter() + 0.1
 
     async def one(number: int, request: bytes) -> float | None:
@@ -220,8 +224,8 @@ def main() -> None:
     mix = ", ".join(f"{kind} {share}" for kind, share in MIX.items())
     head = (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: `tokend quickstart --aws` with its store on SQLite and RS512, the "
-        f"load beside it; rounds of {arguments.seconds} s a rate: {arguments.rounds}, in turns; no call failed "
-        "but those that were refused. "
+        f"load beside it; rounds: {arguments.rounds}, of {arguments.seconds} s for each rate, in turns; no call failed "
+        "but those that were refused, or dropped with their connections, since there were too many. "
         f"Of twenty calls: {mix}. {machine}"
     )
     RESULTS.write_text("\n".join([head, "", *table(found), ""]), encoding="utf-8")
