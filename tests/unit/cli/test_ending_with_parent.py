@@ -19,8 +19,10 @@ print(number.value)
 """
 
 
-def run(command: Sequence[str], parent: int | None = None) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-I", "-S", ending_with_parent.__file__, str(parent or os.getpid()), *command]
+def run(
+    command: Sequence[str], parent: int | None = None, starting: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    words = [*starting, sys.executable, "-I", "-S", ending_with_parent.__file__, str(parent or os.getpid()), *command]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
@@ -28,10 +30,18 @@ def test_the_command_gets_sigterm_when_its_parent_ends() -> None:
     assert run([sys.executable, "-c", TELLING]).stdout == f"{signal.SIGTERM.value}\n"
 
 
-def test_the_command_has_the_signals_that_python_ignores_for_itself() -> None:
-    status = run(["grep", "SigIgn", "/proc/self/status"]).stdout
-    ignored = int(status.split()[1], 16)
-    assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT))
+@pytest.mark.parametrize(
+    ("starting", "ignored"),
+    [("--default-signal=INT", set()), ("--ignore-signal=INT", {signal.SIGINT})],
+    ids=["at a terminal", "in the background of a shell"],
+)
+def test_the_command_ignores_what_its_parent_ignores_and_not_what_python_does(
+    starting: str, ignored: set[signal.Signals]
+) -> None:
+    status = run(["grep", "SigIgn", "/proc/self/status"], starting=["env", starting]).stdout
+    mask = int(status.split()[1], 16)
+    of_interest = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
+    assert {number for number in of_interest if mask >> (number - 1) & 1} == ignored
 
 
 def test_where_the_parent_has_ended_already_there_is_no_command() -> None:
