@@ -26,8 +26,16 @@ from typing import Any
 _LOADED = (
     "tokend_server.cli.quickstart",
     "tokend_server.cli.serve",
+    "tokend_server.aws_json.build",
     "tokend_server.engines.cognito.build",
+    "tokend_server.engines.local.build",
+    "tokend_server.engines.local.stores.dynamodb.store",
+    "tokend_server.engines.local.stores.postgresql.store",
     "tokend_server.engines.local.stores.sql.migrations.upgrade",
+    "tokend_server.engines.local.stores.sqlite.store",
+    "tokend_server.mesh.build",
+    "tokend_server.mesh.sds_build",
+    "tokend_server.process.private_memory",
 )
 
 _MOST_BYTES = 1 << 20
