@@ -56,8 +56,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _aws_models_are_read_once() -> Iterator[None]:
-    """Spares a third of a second for each of some thousand engines, which would list them and read 2 MB of JSON."""
+    """Spares a third of a second for each of some thousand engines, which would list them and read 2 MB of JSON.
+
+    And a hundredth for the new names of a session's events, which depend on the old ones alone.
+    """
+    renamed = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())._alias_event_name  # noqa: SLF001 - no other way
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.hooks.EventAliaser, "_alias_event_name", lambda _, name: renamed(name))
         patch.setattr(botocore.hooks, "accepts_kwargs", cache(botocore.hooks.accepts_kwargs))
         patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
         yield

@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography import x509
-from prometheus_client.parser import text_string_to_metric_families
 from tests.access.guarded_service import SPIFFE
 from tests.access.site import (
     ADDRESS,
@@ -26,6 +25,7 @@ from tests.access.site import (
 )
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import PATIENCE
+from tests.support.metric_samples import samples
 from tests.support.server_process import ServerProcess
 
 #: How many answers every client has had before the next change.
@@ -43,9 +43,8 @@ def stale(server: ServerProcess) -> float:
 
 def metric(server: ServerProcess, name: str) -> float:
     text = httpx.get(f"{server.ops}/metrics", trust_env=False, verify=False, timeout=PATIENCE).text
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    (value,) = (sample.value for sample in samples if sample.name == name)
-    return value
+    (sample,) = samples(text, name)
+    return sample.value
 
 
 @pytest.mark.parametrize("write", [rename, overwrite, swap])

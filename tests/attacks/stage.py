@@ -15,10 +15,10 @@ from typing import TypedDict
 import grpc
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 from tests.attacks.flood import BEGUN
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import PATIENCE
+from tests.support.metric_samples import total
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
@@ -196,29 +196,22 @@ class Stage:
         """The names and labels of the metrics about calls."""
         return {
             (sample.name, *sorted(f"{label}={value}" for label, value in sample.labels.items()))
-            for sample in self._samples()
+            for family in text_string_to_metric_families(self._metrics())
+            for sample in family.samples
+            if sample.name.startswith("grpc_server")
         }
 
     def answered(self, code: str) -> float:
         """How many calls have been answered with a code so far."""
-        return sum(
-            sample.value
-            for sample in self._samples()
-            if sample.name == "grpc_server_handled_total" and sample.labels["grpc_code"] == code
-        )
+        return total(self._metrics(), "grpc_server_handled_total", grpc_code=code)
 
     def ended_connections(self) -> float:
         """How many connections the server has ended so far."""
-        return sum(sample.value for sample in self._all_samples() if sample.name == "tokend_connections_ended_total")
+        return total(self._metrics(), "tokend_connections_ended_total")
 
-    def _samples(self) -> Iterator[Sample]:
-        return (sample for sample in self._all_samples() if sample.name.startswith("grpc_server"))
-
-    def _all_samples(self) -> Iterator[Sample]:
+    def _metrics(self) -> str:
         url = f"{self.server.ops}/metrics"
-        answer = httpx.get(url, trust_env=False, verify=False, timeout=PATIENCE).raise_for_status()
-        for family in text_string_to_metric_families(answer.text):
-            yield from family.samples
+        return httpx.get(url, trust_env=False, verify=False, timeout=PATIENCE).raise_for_status().text
 
 
 @dataclass(frozen=True)

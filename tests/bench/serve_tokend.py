@@ -9,10 +9,10 @@ from pathlib import Path
 import grpc
 import httpx
 import jwt
-from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.generator import Call, Generator, Sample
 from tests.bench.messages import GRPC_HEADERS, METHOD, PROVIDER, SERVICE, grpc_body, grpc_request, length_prefixed, user
 from tests.bench.processes import THREADS, Cores, running, wait_until
+from tests.support.metric_samples import samples
 from tests.support.ports import free_ports
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityResponse
@@ -69,11 +69,9 @@ class Tokend:
     def outcomes(self) -> dict[str, int]:
         """How many calls have created, linked and retrieved identities so far."""
         counts: dict[str, int] = {}
-        for family in text_string_to_metric_families(_get(f"{self.ops_url}/metrics")):
-            for sample in family.samples:
-                if sample.name == "tokend_identities_total":
-                    outcome = sample.labels["outcome"]
-                    counts[outcome] = counts.get(outcome, 0) + int(sample.value)
+        for sample in samples(_get(f"{self.ops_url}/metrics"), "tokend_identities_total"):
+            outcome = sample.labels["outcome"]
+            counts[outcome] = counts.get(outcome, 0) + int(sample.value)
         return counts
 
     def sample(self, generator: Generator, call: Call, seconds: float) -> Sample:

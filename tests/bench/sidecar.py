@@ -30,7 +30,8 @@ from tests.bench.jwks_flood import SOURCE, Client, Report, p50, p99
 from tests.bench.machine import describe
 from tests.bench.processes import Cores, cpu_seconds, on_core
 from tests.envoy.examples import Envoy
-from tests.envoy.outbound import Site, counted, site
+from tests.envoy.outbound import Site, site
+from tests.support.metric_samples import total
 
 from tokend_server.mesh.authorization import SERVICE_NAME
 from tokend_server.metrics import SECONDS_BUCKETS
@@ -144,10 +145,10 @@ def _answered(prefix: str, ext_authz: dict[str, Any]) -> dict[str, Any]:
 
 def spent(place: Site, envoy: Envoy) -> Costs:
     metrics = place.metrics()
-    checks = partial(counted, metrics, grpc_service=SERVICE_NAME)
+    checks = partial(total, metrics, grpc_service=SERVICE_NAME)
     return Costs(
         checks("grpc_server_handled_total"),
-        counted(metrics, "tokend_tokens_issued_total"),
+        total(metrics, "tokend_tokens_issued_total"),
         cpu_seconds(place.server.pid),
         cpu_seconds(envoy.pid),
         checks("grpc_server_handling_seconds_sum"),

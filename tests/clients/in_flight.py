@@ -1,9 +1,7 @@
 """Calls that a server works on, by its metrics."""
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
-_SIGN = {"grpc_server_started_total": 1, "grpc_server_handled_total": -1}
+from tests.support.metric_samples import total
 
 
 def calls_in_flight(ops: str, method: str) -> int:
@@ -15,9 +13,5 @@ def calls_in_flight(ops: str, method: str) -> int:
     """
     with httpx.Client(trust_env=False, verify=False) as client:
         text = client.get(f"{ops}/metrics").raise_for_status().text
-    return sum(
-        round(sample.value) * _SIGN[sample.name]
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name in _SIGN and sample.labels["grpc_method"] == method
-    )
+    begun, ended = (total(text, f"grpc_server_{name}_total", grpc_method=method) for name in ("started", "handled"))
+    return round(begun - ended)

@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, Re
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from tests.support.grpc_service import Failure, failure, insecure_channel
+from tests.support.metric_samples import samples
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
@@ -121,12 +122,12 @@ class RunningService:
 
     def metric_children(self, sample: str) -> Sequence[tuple[Mapping[str, str], float]]:
         """The labels and the values of a sample of /metrics."""
-        lines = (line for line in self.metrics_text().splitlines() if line.startswith(sample))
-        return [(each.labels, each.value) for each in _parsed("\n".join(lines)) if each.name == sample]
+        return [(each.labels, each.value) for each in samples(self.metrics_text(), sample)]
 
     def samples(self) -> Sequence[Sample]:
         """All of /metrics."""
-        return _parsed(self.metrics_text())
+        families = text_string_to_metric_families(self.metrics_text())
+        return [each for family in families for each in family.samples]
 
     def metrics_text(self) -> str:
         return self._http.get("/metrics", timeout=PATIENCE).text
@@ -180,10 +181,6 @@ class Services:
             pools=pools,
         )
         return RunningService(config, clock, self._undo)
-
-
-def _parsed(metrics: str) -> Sequence[Sample]:
-    return [each for family in text_string_to_metric_families(metrics) for each in family.samples]
 
 
 def code_of(call: "grpc.Future[Any]") -> grpc.StatusCode:

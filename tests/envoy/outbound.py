@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 import yaml  # type: ignore[import-untyped] # it has no types
-from prometheus_client.parser import text_string_to_metric_families
 from tests.clients.served import aws_environment
 from tests.envoy.examples import Envoy, example
 from tests.envoy.page import MUTUAL_TLS, with_files
 from tests.fakes.oidc_provider import JWKS_PATH, OidcProvider, rsa_key, sign
 from tests.support.authority import Authority
+from tests.support.metric_samples import total
 from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
@@ -105,16 +105,6 @@ def app() -> Iterator[int]:
         thread.join()
 
 
-def counted(metrics: str, name: str, **labels: str) -> float:
-    """The sum of a metric with these labels, on a page of metrics."""
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(metrics)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
-
-
 @dataclass
 class Site:
     """All that stands around the Envoys.
@@ -185,7 +175,7 @@ class Site:
 
     def counted(self, name: str, **labels: str) -> float:
         """The sum of a metric of tokend's with these labels."""
-        return counted(self.metrics(), name, **labels)
+        return total(self.metrics(), name, **labels)
 
     def metrics(self) -> str:
         """tokend's metrics now."""

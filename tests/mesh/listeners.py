@@ -7,10 +7,10 @@ from typing import Any
 
 import grpc
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.clock import FakeClock
 from tests.mesh.secret_streams import OPTIONS
 from tests.support.authority import Authority, Identification
+from tests.support.metric_samples import total
 
 from tokend_server import app
 from tokend_server.app import Service
@@ -80,5 +80,4 @@ class Certificates:
 
 def metric(service: Service, name: str, **labels: str) -> float:
     text = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
-    found = [each for family in text_string_to_metric_families(text) for each in family.samples if each.name == name]
-    return sum(each.value for each in found if labels.items() <= each.labels.items())
+    return total(text, name, **labels)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
 from tests.soak.clients import Client, Record
 from tests.soak.measures import Growth, Sample, growth, sample
+from tests.support.metric_samples import total
 from tests.support.server_process import ServerProcess, write_config
 
 #: Seconds that the last calls may take to be counted as ended.
@@ -86,9 +86,4 @@ def _unfinished(ops: str) -> Sequence[str]:
 def _running(ops: str) -> float:
     with urllib.request.urlopen(f"{ops}/metrics", timeout=_SETTLING) as answer:
         text = answer.read().decode()
-    totals = {"grpc_server_started_total": 0.0, "grpc_server_handled_total": 0.0}
-    for family in text_string_to_metric_families(text):
-        for each in family.samples:
-            if each.name in totals:
-                totals[each.name] += each.value
-    return totals["grpc_server_started_total"] - totals["grpc_server_handled_total"]
+    return total(text, "grpc_server_started_total") - total(text, "grpc_server_handled_total")

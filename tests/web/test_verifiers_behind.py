@@ -11,9 +11,9 @@ import grpc
 import httpx
 import jwt
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import PATIENCE
+from tests.support.metric_samples import samples
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 from tests.support.tokend import done
 
@@ -59,8 +59,8 @@ def wait_until(holds: Callable[[], bool]) -> None:
 def behind(service: Service) -> float:
     """What the metric says."""
     text = httpx.get(f"http://{service.ops_address}/metrics").text
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    return families["tokend_verifiers_behind"].samples[0].value
+    (sample,) = samples(text, "tokend_verifiers_behind")
+    return sample.value
 
 
 def test_a_key_signs_when_the_client_that_was_behind_has_fetched_it(

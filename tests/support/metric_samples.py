@@ -1,0 +1,17 @@
+"""What a page of metrics says."""
+
+from collections.abc import Sequence
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+
+def samples(page: str, *names: str) -> Sequence[Sample]:
+    """The samples of these names; the other lines of the page, which are thousands, are not parsed."""
+    lines = "\n".join(line for line in page.splitlines() if line.startswith(names))
+    return [each for family in text_string_to_metric_families(lines) for each in family.samples if each.name in names]
+
+
+def total(page: str, name: str, **labels: str) -> float:
+    """The sum of the samples of this name that have these labels."""
+    return sum(each.value for each in samples(page, name) if labels.items() <= each.labels.items())
