@@ -16,8 +16,8 @@ import pytest
 from tests.clients.conductor import Harness
 from tests.clients.guarded import Guarded
 from tests.clients.pools import POOL_IDS, PROVIDER
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, need, run
-from tests.support.java_program import DEPENDENCY_PLUGIN
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, run
+from tests.support.maven import DEPENDENCY_PLUGIN, client_maven
 
 CLIENT = ROOT / "clients" / "java"
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
@@ -34,16 +34,16 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 @pytest.fixture(scope="module")
 def repository(harness: Harness, guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the README's step of publishing brings into a repository, after all tests have passed."""
-    need("javac", "the Java client")
-    need("mvn", "the Java client")
+    maven = client_maven()
     for report in _reports():
         report.unlink()
     directory = tmp_path_factory.mktemp("maven")
     (publish,) = [step for step in blocks("sh") if "altDeploymentRepository" in step]
-    words = shlex.split(publish.replace("\\\n", " ").replace(REPOSITORY_URL, directory.as_uri()))
+    program, *words = shlex.split(publish.replace("\\\n", " ").replace(REPOSITORY_URL, directory.as_uri()))
+    assert program == "mvn"
     words.remove("-DskipTests")
     # What were installed could be found without the repository.
-    run([*words, "-Dmaven.install.skip=true"], ROOT, harness.environment | guarded.environment)
+    run([*maven, *words, "-Dmaven.install.skip=true"], ROOT, harness.environment | guarded.environment)
     return directory / "tokend"
 
 
