@@ -1,5 +1,7 @@
 """What /metrics tells of the Cognito engine; each test of a behaviour looks at its own counters too."""
 
+import time
+
 import pytest
 from tests.cognito.conftest import Pair
 from tests.cognito.running_service import COGNITO_POOL, GET, METHODS, RunningService, Services
@@ -39,10 +41,14 @@ def requests_counted(service: RunningService, operation: str = GET) -> float:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_request_is_timed(shared: Pair, method: str) -> None:
-    counted = requests_counted(shared.service, method)
+    def seconds() -> float:
+        return shared.service.metric("tokend_cognito_request_seconds_sum", region="us-east-1", operation=method)
+
+    counted, before, began = requests_counted(shared.service, method), seconds(), time.monotonic()
     shared.service.call(method)
     shared.service.call(method)
     assert requests_counted(shared.service, method) == counted + 2
+    assert 0 < seconds() - before < time.monotonic() - began
 
 
 def test_retries_are_requests_and_calls_are_answers(services: Services, upstream: CognitoUpstream) -> None:

@@ -112,11 +112,12 @@ def test_hexadecimal_digits_have_no_case() -> None:
     assert BearerKeyAuthenticator({"checkout": [upper]})(call_with(key(1).reveal())) == "key:checkout"
 
 
-def test_a_digest_of_two_callers_is_refused() -> None:
+@pytest.mark.parametrize(("first", "second"), [("batch", "checkout"), ("checkout", "batch")])
+def test_a_digest_of_two_callers_is_refused(first: str, second: str) -> None:
     (shared,) = digests(2)
     for other in (shared, "sha256:" + shared.removeprefix("sha256:").upper()):
-        with pytest.raises(ValueError, match=r"^digest 0 of batch is also one of checkout$"):
-            BearerKeyAuthenticator({"checkout": digests(1, 2), "batch": [other]})
+        with pytest.raises(ValueError, match=f"^digest 0 of {second} is also one of {first}$"):
+            BearerKeyAuthenticator({first: digests(1, 2), second: [other]})
 
 
 def test_a_digest_that_a_caller_lists_twice_is_one() -> None:

@@ -1,4 +1,5 @@
 import os
+import select
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,6 +64,26 @@ def test_a_line_that_the_pipe_cannot_hold_waits_for_the_reader(pipe: Pipe) -> No
         written = pool.submit(log.write, LONG)
         assert pipe.read(len(LONG) + 1) == LONG + b"\n"
         written.result()
+
+
+def test_a_line_waits_for_the_reader_for_its_patience_in_milliseconds(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class RecordingPoll:
+        waited: list[float]
+
+        def register(self, descriptor: int, _events: int) -> None:
+            self.waited = []
+            assert descriptor == pipe.writer
+
+        def poll(self, milliseconds: float) -> list[int]:
+            self.waited.append(milliseconds)
+            return [pipe.writer]
+
+    poll = RecordingPoll()
+    monkeypatch.setattr(select, "poll", lambda: poll)
+    StreamAuditLog(pipe.writer, FakeClock(), patience=3.0).write(b"line")
+    assert poll.waited == [3000]
 
 
 def test_a_pipe_that_is_not_read_fails_in_the_end(pipe: Pipe) -> None:

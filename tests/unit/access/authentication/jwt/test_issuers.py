@@ -109,8 +109,9 @@ def test_a_call_waits_for_an_issuer_as_long_as_its_patience_lasts(
 ) -> None:
     provider.fault = Fault.HANG
     impatient = by_token([dataclasses.replace(kubernetes, patience=0.02)], clock)
-    with pytest.raises(EngineUnavailable, match="does not answer"):
+    with pytest.raises(EngineUnavailable, match="does not answer") as caught:
         impatient(bearing(token_of(provider)))
+    assert caught.value.retry_after == 1
     assert provider.hanging.wait(10)
     provider.released.set()
     patient = by_token([kubernetes], clock)
