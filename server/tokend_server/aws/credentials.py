@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from copy import copy
+from dataclasses import dataclass
 
 import botocore.session
 from botocore.config import Config as BotoConfig
@@ -25,6 +27,19 @@ _TOO_OLD = 60
 _PATIENCE = 1.0
 
 
+@dataclass(frozen=True, repr=False)
+class _Held:
+    """Credentials of one renewal, which are secrets.
+
+    Attributes:
+        frozen: The credentials.
+        source: Where they are from, as it was then: the next renewal changes when it says that they end.
+    """
+
+    frozen: ReadOnlyCredentials
+    source: Credentials
+
+
 class SoughtCredentials(Credentials):
     """Credentials that are looked for and renewed in a thread of their own.
 
@@ -42,7 +57,7 @@ class SoughtCredentials(Credentials):
         self._clock = clock
         self._lock = threading.Lock()
         self._found: Credentials | None = None
-        self._held: ReadOnlyCredentials | None = None
+        self._held: _Held | None = None
         self._fetching: Future[ReadOnlyCredentials] | None = None
         self._search_again_at = clock.monotonic()
 
@@ -54,11 +69,11 @@ class SoughtCredentials(Credentials):
             TimeoutError: They cannot be had in time.
         """
         held = self._held
-        if held is not None and not needs_renewal(self._found):
-            return held
+        if held is not None and not needs_renewal(held.source):
+            return held.frozen
         fetching = self._fetch()
-        if held is not None and not needs_renewal(self._found, _TOO_OLD):
-            return held
+        if held is not None and not needs_renewal(held.source, _TOO_OLD):
+            return held.frozen
         call = CURRENT_UPSTREAM_CALL.get()
         return fetching.result(call.deadline.remaining() if call else _PATIENCE)
 
@@ -76,7 +91,9 @@ class SoughtCredentials(Credentials):
     def _run(self, fetching: Future[ReadOnlyCredentials]) -> None:
         fetched: ReadOnlyCredentials | BaseException
         try:
-            fetched = self._held = self._look().get_frozen_credentials()
+            found = self._look()
+            fetched = found.get_frozen_credentials()
+            self._held = _Held(fetched, copy(found))
         except BaseException as error:  # noqa: BLE001 - those who wait raise it
             fetched = error
         with self._lock:

@@ -191,6 +191,24 @@ def test_a_role_is_assumed_again_only_before_it_expires(sts: StsDouble, clock: F
     assert len(sts.requests) == 2
 
 
+def test_credentials_that_end_are_not_used_once_they_are_renewed(
+    sts: StsDouble, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class RenewAtOnce(threading.Thread):
+        def start(self) -> None:
+            if self.name == "credentials":
+                self.run()
+            else:
+                super().start()
+
+    credentials = of_role(clock)
+    sts.answer = Assumed(ROLE_KEY, life=30)
+    credentials.get_frozen_credentials()
+    sts.answer = Assumed(AccessKey("ASIASECOND", "second", "second"))
+    monkeypatch.setattr(threading, "Thread", RenewAtOnce)
+    assert credentials.get_frozen_credentials().access_key == "ASIASECOND"
+
+
 @pytest.mark.parametrize("answer", [Refused("AccessDenied"), Refused("ServiceUnavailable", 503), None])
 def test_no_call_waits_for_sts_while_the_role_is_good(sts: StsDouble, clock: FakeClock, answer: Refused | None) -> None:
     credentials = of_role(clock)
