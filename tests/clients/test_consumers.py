@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, leave_out, run
-from tests.support.maven import client_maven
 from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
@@ -53,7 +52,7 @@ def java(directory: Path) -> Command:
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={classpath}"]
     # Else all is compiled again that was packaged before: what it was compiled with lay elsewhere.
     goals.append("-Dmaven.compiler.useIncrementalCompilation=false")
-    run([*client_maven(), "-B", "-q", "-pl", "examples", "-am", *goals], CLIENTS / "java")
+    run(["mvn", "-B", "-q", "-pl", "examples", "-am", *goals], CLIENTS / "java")
     classes = CLIENTS / "java" / "examples" / "target" / "test-classes"
     return ["java", *SHORT_LIVED_JVM, "-cp", f"{classes}:{classpath.read_text(encoding='utf-8')}", "example.Consumer"]
 

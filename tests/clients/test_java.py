@@ -16,8 +16,8 @@ import pytest
 from tests.clients.conductor import Harness
 from tests.clients.guarded import Guarded
 from tests.clients.pools import POOL_IDS, PROVIDER
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, run
-from tests.support.maven import DEPENDENCY_PLUGIN, client_maven
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, fail, need, run
+from tests.support.java_program import DEPENDENCY_PLUGIN
 
 CLIENT = ROOT / "clients" / "java"
 README = (CLIENT / "README.md").read_text(encoding="utf-8")
@@ -34,16 +34,16 @@ pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
 @pytest.fixture(scope="module")
 def repository(harness: Harness, guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the README's step of publishing brings into a repository, after all tests have passed."""
-    maven = client_maven()
+    need("javac", "the Java client")
+    need("mvn", "the Java client")
     for report in _reports():
         report.unlink()
     directory = tmp_path_factory.mktemp("maven")
     (publish,) = [step for step in blocks("sh") if "altDeploymentRepository" in step]
-    program, *words = shlex.split(publish.replace("\\\n", " ").replace(REPOSITORY_URL, directory.as_uri()))
-    assert program == "mvn"
+    words = shlex.split(publish.replace("\\\n", " ").replace(REPOSITORY_URL, directory.as_uri()))
     words.remove("-DskipTests")
     # What were installed could be found without the repository.
-    run([*maven, *words, "-Dmaven.install.skip=true"], ROOT, harness.environment | guarded.environment)
+    run([*words, "-Dmaven.install.skip=true"], ROOT, harness.environment | guarded.environment)
     return directory / "tokend"
 
 

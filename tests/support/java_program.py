@@ -9,7 +9,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 from tests.clients.toolchains import SHORT_LIVED_JVM, need, run
-from tests.support.maven import DEPENDENCY_PLUGIN
+
+DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0"
 
 
 def java_program(project: Path, main_class: str, what: str) -> list[str]:
