@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.fakes.clock import FakeClock
 from tests.support.certificates import write_certificate
+from tests.support.metric_samples import samples, total
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend_server import app
@@ -294,11 +295,9 @@ def test_tokend_identities_answers_as_the_api(client: Any, directory: Path, serv
 
 
 def test_calls_are_counted(client: Any, server: ServerProcess) -> None:  # noqa: ANN401
-    counted = 'tokend_aws_calls_total{code="OK",operation="LookupDeveloperIdentity"} '
-
     def count() -> float:
-        lines = httpx.get(f"{server.ops}/metrics", trust_env=False).text.splitlines()
-        return float(next(line for line in lines if line.startswith(counted)).removeprefix(counted))
+        metrics = httpx.get(f"{server.ops}/metrics", trust_env=False).text
+        return total(metrics, "tokend_aws_calls_total", code="OK", operation="LookupDeveloperIdentity")
 
     register(client, "grace")
     before = count()
@@ -344,14 +343,14 @@ tls_private_key_file = "{certificate.private_key_file}"
 """
     with started(configuration.replace("[callers]", f"{files}[callers]"), directory, tmp_path) as service:
 
-        def stale() -> str:
+        def stale() -> list[float]:
             metrics = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
-            return str(re.findall(r"^tokend_tls_files_stale\{.*\} (.*)$", metrics, re.MULTILINE)[0])
+            return [sample.value for sample in samples(metrics, "tokend_tls_files_stale")]
 
-        assert stale() == "0.0"
+        assert stale() == [0]
         certificate.private_key_file.write_bytes(b"garbage")
         service.reload()
-        assert stale() == "1.0"
+        assert stale() == [1]
 
 
 class RacingClock(FakeClock):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import sqlite3
 import time
@@ -17,6 +16,7 @@ import urllib3
 from tests.support.calls import Caller
 from tests.support.grpc_service import PATIENCE
 from tests.support.health import NOT_SERVING, SERVING, wait_for, watch_health
+from tests.support.metric_samples import total
 from tests.support.preloaded import fork
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.tokend import done, failed, run
@@ -73,9 +73,7 @@ def wait_for_readings(server: ServerProcess) -> None:
 
 def readings(server: ServerProcess) -> float:
     metrics = urllib3.request("GET", f"{server.ops}/metrics", retries=False).data.decode()
-    counted = re.search(r'^tokend_store_seconds_count{operation="signing_keys"} (.+)$', metrics, re.MULTILINE)
-    assert counted
-    return float(counted[1])
+    return total(metrics, "tokend_store_seconds_count", operation="signing_keys")
 
 
 def test_servers_follow_a_rewrap_and_verifiers_notice_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.attacks import http2
 from tests.support.authority import Authority
+from tests.support.metric_samples import total
 from tests.support.server_process import ServerProcess, write_config
 
 LOOPBACK = "127.0.0.1"
@@ -98,9 +99,7 @@ def lines_of_others(server: ServerProcess) -> list[str]:
 
 def handshakes(server: ServerProcess) -> float:
     with urllib.request.urlopen(f"{server.ops}/metrics", timeout=PATIENCE) as page:
-        lines = page.read().decode().splitlines()
-    (line,) = [line for line in lines if line.startswith("tokend_tls_handshakes_total")]
-    return float(line.rpartition(" ")[2])
+        return total(page.read().decode(), "tokend_tls_handshakes_total")
 
 
 def test_a_stranger_writes_no_lines(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.envoy.examples import PATIENCE, Envoy, example
 from tests.fakes.clock import FakeClock
 from tests.support.authority import Authority
+from tests.support.metric_samples import total
 from tests.support.ports import free_port
 from tests.support.tokend import run
 
@@ -118,8 +119,7 @@ class Place:
         """How many tokens could not be issued since the start."""
         assert self._service
         text = httpx.get(f"http://{self._service.ops_address}/metrics", trust_env=False).text
-        (line,) = [each for each in text.splitlines() if each.startswith('tokend_sds_tokens_total{outcome="failed"}')]
-        return float(line.split()[1])
+        return total(text, "tokend_sds_tokens_total", outcome="failed")
 
     def envoy(self, directory: Path, api_type: str) -> Envoy:
         directory.mkdir()

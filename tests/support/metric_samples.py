@@ -6,10 +6,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 
-def samples(page: str, *names: str) -> Sequence[Sample]:
-    """The samples of these names; the other lines of the page, which are thousands, are not parsed."""
-    lines = "\n".join(line for line in page.splitlines() if line.startswith(names))
-    return [each for family in text_string_to_metric_families(lines) for each in family.samples if each.name in names]
+def samples(page: str, name: str) -> Sequence[Sample]:
+    """The samples of this name; the other lines of the page, which are thousands, are not parsed."""
+    lines = "\n".join(line for line in page.splitlines() if line.startswith(name))
+    return [each for family in text_string_to_metric_families(lines) for each in family.samples if each.name == name]
 
 
 def total(page: str, name: str, **labels: str) -> float:

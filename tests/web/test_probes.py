@@ -12,6 +12,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.grpc_service import PATIENCE
+from tests.support.metric_samples import samples
 from tests.support.server_process import ServerProcess
 from tests.web.in_process import start_service
 
@@ -52,8 +53,8 @@ class Probed:
 
     def ready_by_metrics(self) -> bool:
         """What `tokend_ready` says."""
-        (line,) = [each for each in self.get("/metrics").text.splitlines() if each.startswith("tokend_ready ")]
-        return line == "tokend_ready 1.0"
+        (sample,) = samples(self.get("/metrics").text, "tokend_ready")
+        return sample.value == 1
 
     def execute(self, statement: str) -> None:
         """Changes the store behind the service's back."""
