@@ -16,6 +16,7 @@ import grpc
 import httpx
 import pytest
 from tests.clients.toolchains import ended, leave_out, need
+from tests.support.files import until_exists
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
@@ -77,6 +78,7 @@ def test_tokend_serves_under_what_the_unit_demands(under: list[str], tmp_path: P
             get_token(server)
             (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
             os.kill(server.pid, signal.SIGHUP)
+            until_exists(tmp_path / "audit.log")
             get_token(server)
             assert httpx.get(f"{server.ops}/readyz", trust_env=False).text == "ok\n"
         assert b"STOPPING=1" in iter(said.get, None)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.authority import Authority
 from tests.support.calls import Caller
+from tests.support.files import until_exists
 from tests.support.server_process import POOL_ID, ServerProcess, write_config
 from tests.support.tokend import end, run, start
 
@@ -230,11 +231,6 @@ def operations_in(log: Path) -> list[str]:
 
 def warnings_in(server: ServerProcess) -> list[str]:
     return [record["message"] for record in server.log if record["level"] not in {"INFO", "DEBUG"}]
-
-
-def until_exists(path: Path) -> None:
-    while not path.exists():
-        time.sleep(0.01)
 
 
 def test_an_audit_log_that_was_renamed_is_reopened_on_sighup(audited: tuple[ServerProcess, Path]) -> None:

@@ -1,0 +1,10 @@
+"""Files that other processes make."""
+
+import time
+from pathlib import Path
+
+
+def until_exists(path: Path) -> None:
+    """Waits for a file that nothing but its being there tells of."""
+    while not path.exists():
+        time.sleep(0.01)
