@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -59,14 +60,30 @@ class StoredKeys:
 
 def _read(record: SigningKey) -> RSAKey | ECKey:
     try:
-        key = load_pem_private_key(record.material.reveal().encode(), None)
-    except (TypeError, ValueError):  # a password is wanted; it is no key
+        # Its validation would test primes, and stop all threads for 40 ms or more whenever a key is read.
+        key = load_pem_private_key(record.material.reveal().encode(), None, unsafe_skip_rsa_key_validation=True)
+    except (TypeError, ValueError, UnsupportedAlgorithm):  # a password is wanted; it is no key, or of another kind
         raise unusable(record) from None
-    if isinstance(key, rsa.RSAPrivateKey):
+    if isinstance(key, rsa.RSAPrivateKey) and _agree(key.private_numbers()):
         return RSAKey.import_key(key)
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         return ECKey.import_key(key)
     raise unusable(record)
+
+
+def _agree(key: rsa.RSAPrivateNumbers) -> bool:
+    """Whether all numbers of a key follow from its modulus and its exponents (RFC 8017, section 3.2).
+
+    Whether `p` and `q` are primes is no question where the modulus is the one that this server has generated.
+    """
+    return (
+        min(key.p, key.q) > 1
+        and key.p * key.q == key.public_numbers.n
+        and all(key.public_numbers.e * key.d % (prime - 1) == 1 for prime in (key.p, key.q))
+        and key.dmp1 == key.d % (key.p - 1)
+        and key.dmq1 == key.d % (key.q - 1)
+        and key.iqmp * key.q % key.p == 1
+    )
 
 
 def _public(key: RSAKey | ECKey) -> RSAKey | ECKey:
