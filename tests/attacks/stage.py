@@ -14,11 +14,10 @@ from typing import TypedDict
 
 import grpc
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from tests.attacks.flood import BEGUN
 from tests.support.authority import Authority, Identification
 from tests.support.grpc_service import PATIENCE
-from tests.support.metric_samples import total
+from tests.support.metric_samples import named_like, total
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess, write_config
 
 from tokend.v1.developer_identity_service_pb2 import GetOpenIdTokenForDeveloperIdentityRequest
@@ -196,9 +195,7 @@ class Stage:
         """The names and labels of the metrics about calls."""
         return {
             (sample.name, *sorted(f"{label}={value}" for label, value in sample.labels.items()))
-            for family in text_string_to_metric_families(self._metrics())
-            for sample in family.samples
-            if sample.name.startswith("grpc_server")
+            for sample in named_like(self._metrics(), "grpc_server")
         }
 
     def answered(self, code: str) -> float:

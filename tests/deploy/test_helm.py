@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from click.testing import CliRunner
@@ -17,6 +16,7 @@ from tests.deploy.chart import CHART, DEPLOY, MANIFESTS, VALUES, render
 from tests.deploy.custom_resources import OF_THE_OPERATOR
 from tests.support.authority import Authority
 from tests.support.helm import helm
+from tests.support.kubernetes import validate
 
 from tokend_server.cli.check_config import check_config
 
@@ -122,7 +122,7 @@ def test_the_plain_manifests_are_what_the_chart_renders() -> None:
 def test_what_is_rendered_is_valid_in_each_kubernetes(variant: str) -> None:
     for each in objects(render(*VARIANTS[variant])):
         for release in RELEASES if each["kind"] not in OF_THE_OPERATOR else ():
-            kubernetes_validate.validate(each, release, strict=True)
+            validate(each, release)
 
 
 @pytest.mark.parametrize("setting", REFUSED)
@@ -185,7 +185,7 @@ def test_releases_of_one_namespace_have_nothing_in_common() -> None:
 def test_servers_that_are_not_ready_keep_no_node_from_being_emptied() -> None:
     for release, policy in ((RELEASES[0], None), (RELEASES[-1], "AlwaysAllow")):
         budget = of_kind(objects(render(kubernetes=release)), "PodDisruptionBudget")
-        kubernetes_validate.validate(budget, release, strict=True)
+        validate(budget, release)
         assert budget["spec"].get("unhealthyPodEvictionPolicy") == policy
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.deploy.chart import DEPLOY, MANIFESTS, render
 from tests.deploy.test_helm import RELEASES, of_kind
 from tests.support.health import SERVING, check_health
+from tests.support.kubernetes import validate
 from tests.support.server_process import ServerProcess, write_config
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
@@ -37,7 +37,7 @@ def probed() -> dict[str, Any]:
 def test_the_chart_with_the_values_for_linkerd_is_valid(meshed: list[dict[str, Any]], release: str) -> None:
     for each in meshed:
         if each["kind"] in {"Deployment", "Service"}:
-            kubernetes_validate.validate(each, release, strict=True)
+            validate(each, release)
 
 
 def test_linkerds_proxies_hand_connections_to_tokend_on_as_they_are(meshed: list[dict[str, Any]]) -> None:
@@ -51,7 +51,7 @@ def test_linkerds_proxies_hand_connections_to_tokend_on_as_they_are(meshed: list
 
 @pytest.mark.parametrize("release", RELEASES[1:])  # gRPC probes are part of Kubernetes since 1.27
 def test_a_deployment_with_a_grpc_probe_is_valid(probed: dict[str, Any], release: str) -> None:
-    kubernetes_validate.validate(probed, release, strict=True)
+    validate(probed, release)
 
 
 def test_the_probe_of_the_file_finds_a_tokend_that_serves(probed: dict[str, Any], tmp_path: Path) -> None:

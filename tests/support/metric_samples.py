@@ -6,10 +6,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 
+def named_like(page: str, prefix: str) -> Sequence[Sample]:
+    """The samples whose names begin so; the other lines of the page, which are thousands, are not parsed."""
+    lines = "\n".join(line for line in page.splitlines() if line.startswith(prefix))
+    return [each for family in text_string_to_metric_families(lines) for each in family.samples]
+
+
 def samples(page: str, name: str) -> Sequence[Sample]:
-    """The samples of this name; the other lines of the page, which are thousands, are not parsed."""
-    lines = "\n".join(line for line in page.splitlines() if line.startswith(name))
-    return [each for family in text_string_to_metric_families(lines) for each in family.samples if each.name == name]
+    """The samples of this name."""
+    return [each for each in named_like(page, name) if each.name == name]
 
 
 def total(page: str, name: str, **labels: str) -> float:

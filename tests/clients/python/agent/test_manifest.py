@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped] # it has no types
 import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import ROOT
+from tests.support.kubernetes import validate
 
 from tokend_client.agent.commands import COMMANDS
 from tokend_client.agent.configuration import AgentSettings
@@ -36,7 +36,7 @@ def settings(documents: dict[str, Any], tmp_path: Path) -> AgentSettings:
 def test_each_kubernetes_takes_it(documents: dict[str, Any], release: str) -> None:
     """From the first one in which sidecars are there without being asked for."""
     for each in documents.values():
-        kubernetes_validate.validate(each, release, strict=True)
+        validate(each, release)
 
 
 def mounts(container: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML

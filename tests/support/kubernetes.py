@@ -1,0 +1,21 @@
+"""Objects of Kubernetes, checked by the schemas of its releases."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import kubernetes_validate  # type: ignore[import-untyped] # it has no types
+
+#: What the library reads again for each object: all definitions of a release, 2 MB of JSON.
+_schema_contents = cache(kubernetes_validate.utils.schema_contents)
+
+
+def validate(described: Mapping[str, Any], release: str) -> None:
+    """Checks that a release takes an object, and that it knows each of its fields.
+
+    Raises:
+        kubernetes_validate.ValidationError: It does not.
+    """
+    with mock.patch.object(kubernetes_validate.utils, "schema_contents", _schema_contents):
+        kubernetes_validate.validate(described, release, strict=True)
