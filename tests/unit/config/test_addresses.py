@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tokend_server.config import Config, load_config
+from tokend_server.config import Config, host_and_port, is_local, load_config
 from tokend_server.errors import ConfigError
 
 POOL = '[pools."us-east-1:0a"]\ndeveloper_provider_name = "login.example"\n'
@@ -214,3 +214,25 @@ def test_a_unix_socket_may_be_written_in_several_ways(monkeypatch: pytest.Monkey
     assert grpc.listen == ["unix:/run/a", "unix:/run/b", "unix:/home/tokend/c", "unix:d"]
     assert [each.socket_path for each in grpc.guarded] == ["/run/a", "/run/b", "/home/tokend/c", "d"]
     assert list(grpc.listeners) == ["unix:/home/tokend/c"]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:0", ("::1", 0)), ("tokend.example:65535", ("tokend.example", 65535))],
+)
+def test_an_address_is_split(address: str, expected: tuple[str, int]) -> None:
+    assert host_and_port(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", ":80", "host", "host:", "host:x", "host:65536", "::1:80", "host:80/x", "a@host:80", "http://host:80"],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the texts are the standard library's and our own
+        host_and_port(address)
+
+
+def test_a_unix_socket_is_local() -> None:
+    assert is_local("unix:/run/tokend.sock")
+    assert not is_local("10.0.0.1:1")

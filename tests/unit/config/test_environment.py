@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from tests.unit.config.file_parts import SECRET
 
 from tokend_server.config import Config, environment_variables, load_config
 from tokend_server.config.environment import service_variables
@@ -150,3 +151,19 @@ def test_all_of_them_are_reported_in_one_line() -> None:
     assert all(variable in warning for variable in of_a_service("tokend"))
     assert "PATH" not in warning
     assert not list(config_warnings(Config(), {"TOKEND_LOG_LEVEL": "info"}))
+
+
+@pytest.mark.parametrize("variable", ["TOKEND_GRPC_THREAD", "TOKEND_LISTEN", "TOKEND_"])
+def test_an_unknown_variable_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, SECRET)
+    with pytest.raises(ConfigError) as raised:
+        load_config(None)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"{variable}: there is no such setting")
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("variable", ["TOKEND_CONFIG", "TOKEND_ENDPOINT"])
+def test_variables_that_others_read_are_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "anything")
+    assert load_config(None) == Config()

@@ -5,6 +5,8 @@ from importlib.resources import files
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from tests.unit.config.conftest import Load, Problems
+from tests.unit.config.file_parts import POOL, SECRET
 
 from tokend_server.config import Config
 from tokend_server.config.issuer_url import AWS_DOMAINS, IssuerUrl
@@ -130,3 +132,42 @@ def test_an_issuer_that_aws_would_refuse_is_warned_of(url: str, expected: list[s
 
 def test_an_issuer_of_no_pool_is_not_warned_of() -> None:
     assert warnings_of("https://tokens.example:8443", engine="cognito") == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://tokens.example",
+        "https://tokens.example:8443/a/b",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080/a",
+        "http://localhost",
+    ],
+)
+def test_an_issuer_url_is_accepted_as_it_is(url: str, load: Load) -> None:
+    assert load(f'{POOL}[issuer]\nurl = "{url}"').issuer.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tokens.example",
+        "ftp://tokens.example",
+        "https://",
+        "https:///path",
+        "https://tokens.example/",
+        "https://tokens.example/a/",
+        "https://tokens.example?a=b",
+        "https://tokens.example#a",
+        "http://tokens.example",
+        "http://10.0.0.1",
+        "http://[::1",
+        "https://tokens.example:port",
+        "https://tokens.example:99999",
+        f"https://user:{SECRET}@tokens.example",
+    ],
+)
+def test_an_issuer_url_is_refused(url: str, problems: Problems) -> None:
+    (problem,) = problems(f'{POOL}[issuer]\nurl = "{url}"')
+    assert problem.startswith("issuer.url: ")
+    assert SECRET not in problem

@@ -1,0 +1,110 @@
+import pytest
+from tests.unit.config.conftest import Problems
+from tests.unit.config.file_parts import POOL, POOL_ID
+
+
+def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEND_GRPC_THREAD", "3")
+    found = problems(
+        """
+typo = 1
+[grpc]
+threads = "many"
+max_metadata_bytes = 1
+colour = "red"
+[issuer]
+url = "http://tokens.example"
+[ops]
+listen = "9090"
+[store]
+url = "mysql://db"
+[log]
+level = "loud"
+[pools.nowhere]
+signing_algorithm = "HS256"
+"""
+    )
+    assert sorted(problem.partition(": ")[0] for problem in found) == [
+        "TOKEND_GRPC_THREAD",
+        "grpc.colour",
+        "grpc.max_metadata_bytes",
+        "grpc.threads",
+        "issuer.url",
+        "log.level",
+        "ops.listen",
+        "pools.nowhere.[key]",
+        "pools.nowhere.developer_provider_name",
+        "pools.nowhere.signing_algorithm",
+        "store.url",
+        "typo",
+    ]
+    assert all(problem.partition(": ")[2] for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "pools: declare at least one pool"),
+        ("pools = {}", "pools: Dictionary should have at least 1 item"),
+        ("[grpc\nthreads = 1", "(at line 1"),
+        (f"{POOL}[server]\nport = 1", "server: there is no such setting"),
+        (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
+        (f'{POOL}engine = "other"', f"pools.{POOL_ID}.engine: "),
+        (f'{POOL}account_id = "123"', f"pools.{POOL_ID}.account_id: "),
+        (f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "a:b"', "developer_provider_name: "),
+        (
+            f'{POOL}open_id_connect_providers."login.example" = {{ client_ids = ["a"] }}',
+            f"pools.{POOL_ID}: developer_provider_name must not be one of open_id_connect_providers",
+        ),
+        (f'{POOL}open_id_connect_providers."x" = {{ client_ids = [] }}', "x.client_ids: "),
+        (f'{POOL}open_id_connect_providers."a b" = {{ client_ids = ["a"] }}', "https:// + name 1 must be a URL"),
+        (
+            f'{POOL}open_id_connect_providers."h:99999" = {{ client_ids = ["a"] }}',
+            "https:// + name 1 must be a URL",
+        ),
+        (f"{POOL}[grpc]\nmax_receive_message_bytes = 3000000000", "grpc.max_receive_message_bytes: "),
+        (f"{POOL}[grpc]\nmax_connection_age_seconds = 3000000", "grpc.max_connection_age_seconds: "),
+        (f"{POOL}[grpc]\ndrain_delay_seconds = inf", "grpc.drain_delay_seconds: "),
+        (f"{POOL}[grpc]\nlisten = []", "grpc.listen: "),
+        (f'{POOL}[grpc]\nlisten = ["unix:"]', "grpc.listen.0: must name the socket"),
+        (f'{POOL}[grpc]\nlisten = ["127.0.0.1:1", "127.0.0.1"]', "grpc.listen.1: must be HOST:PORT"),
+        (f"{POOL}[grpc]\nthreads = 0", "grpc.threads: "),
+        (f"{POOL}[grpc]\nthreads = true", "grpc.threads: must be a number, not true or false"),
+        (f"{POOL}[grpc]\ndrain_delay_seconds = true", "grpc.drain_delay_seconds: must be a number"),
+        (f"{POOL}[grpc]\nmax_concurrent_streams = true", "grpc.max_concurrent_streams: must be a number"),
+        (
+            f'{POOL}[sds.tokens.a]\nidentity_pool_id = "{POOL_ID}"\nuser = "a"\ntoken_duration_seconds = true',
+            "sds.tokens.a.token_duration_seconds: must be a number",
+        ),
+        (f"{POOL}[cognito]\nserve_stale = true", "cognito: serve_stale needs reuse_tokens = true"),
+        (f'{POOL}[cognito]\nendpoint_url = "http://cognito.example"', "cognito.endpoint_url: must be https"),
+        (f'{POOL}[cognito]\nrole_arn = "arn:aws:iam::1:role/x"', "cognito.role_arn: "),
+        (f'{POOL}[keys]\nsigner = "aws-kms"', "keys: kms.region must name the region in which keys are made"),
+        (f'{POOL}[keys]\nsigner = "hsm"', "keys.signer: "),
+        (f'{POOL}[keys.kms]\nregion = "Ireland"', "keys.kms.region: "),
+        (f"{POOL}[keys.kms]\ndeletion_window_days = 6", "keys.kms.deletion_window_days: "),
+        (f"{POOL}[keys.kms]\nregions = 1", "keys.kms.regions: there is no such setting; did you mean keys.kms.region?"),
+        (f"{POOL}[cognito]\nmax_attempts = 0", "cognito.max_attempts: "),
+        (f"{POOL}[cognito]\ntimeout_seconds = 0", "cognito.timeout_seconds: "),
+        ('[pools."local:0a"]\nengine = "cognito"\ndeveloper_provider_name = "d"', "AWS region, unlike local:0a"),
+        (f'{POOL}[store]\nurl = "sqlite://"', "store.url: must be sqlite:///PATH"),
+        (f'{POOL}[store]\nurl = "sqlite:///:memory:"', "store.url: must be sqlite:///PATH"),
+        (f'{POOL}[issuer]\nlisten = "0.0.0.0:8080"', "issuer: url must say how verifiers reach the listener"),
+    ],
+)
+def test_a_problem_is_named(problems: Problems, text: str, expected: str) -> None:
+    (problem,) = problems(text)
+    assert expected in problem
+
+
+def test_what_concerns_several_settings_is_reported_all_at_once(problems: Problems) -> None:
+    found = problems(
+        f'{POOL}[grpc]\nlisten = ["10.0.0.1:1"]\nidentify_by = ["jwt", "bearer_key"]\n'
+        f'[policy.a]\ncallers = ["**"]\noperations = ["*"]\npools = ["us-east-1:ff"]'
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "grpc.identify_by",
+        "grpc.identify_by",
+        "grpc",
+        "policy.a.pools",
+    ]
