@@ -1,0 +1,32 @@
+"""Asking both clients, over real gRPC, for tokens that the caching policy of clients/README.md keeps."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.clients.python.facades import PATIENCE, Facade
+from tests.fakes.clock import FakeClock
+
+from tokend_client import Token, TokendError, TokenRequest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+LIFE = 900
+UNTIL_REFRESH = 300
+
+
+def warm(facade: Facade, request: TokenRequest, clock: FakeClock, seconds: float) -> Token:
+    """A token that is then so many seconds old."""
+    token = facade.ask(request)
+    clock.advance(seconds)
+    return token
+
+
+def failure(future: "Future[Token]") -> TokendError:
+    with pytest.raises(TokendError) as caught:
+        future.result(PATIENCE)
+    return caught.value
+
+
+def refused(facade: Facade, request: TokenRequest) -> TokendError:
+    return failure(facade.begin(request))
