@@ -1,7 +1,7 @@
 """Decisions taken from bytes, so that whoever changes the bytes changes the decisions."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 _T = TypeVar("_T")
 
@@ -63,3 +63,8 @@ class Choices:
     def _edit(self) -> tuple[int, int, str]:
         inserted = self.one("", ",", ";", '"', "=", "\\", "\0", "\xed\xa0\x80", "\xff" * 12, "0") + self.latin(3)
         return self.number(0, 1000), self.one(len(inserted), len(inserted), 0, 1, 4), inserted
+
+
+#: What a target is given; of JSON, so that an input that found something can be kept in a file.
+Json: TypeAlias = Any
+Make: TypeAlias = Callable[[Choices], Json]

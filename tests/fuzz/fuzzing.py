@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from tests.fuzz.choices import Choices
-from tests.fuzz.inputs import Json
+from tests.fuzz.choices import Choices, Json
 from tests.fuzz.series import check_series, label_values
 from tests.fuzz.service import Service, running
 from tests.fuzz.targets import TARGETS

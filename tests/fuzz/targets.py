@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from google.protobuf.duration_pb2 import Duration
 from tests.fakes.clock import FakeClock
-from tests.fuzz import inputs
 from tests.fuzz.checks import check, check_login
-from tests.fuzz.inputs import Json, Make
+from tests.fuzz.choices import Json, Make
+from tests.fuzz.inputs import aws, callers, requests, tokens
 from tests.fuzz.sds import check_secret_stream, secret_stream
 from tests.fuzz.service import CANARY, DEVELOPER, GET, LOOKUP, MERGE, PROXY, SHOP_POOL, UNLINK, USERS, Rpc, Service
 from tests.fuzz.tokens import compact, edited
@@ -125,7 +125,7 @@ def _aws_json(service: Service, given: Json) -> None:
 
 def _aws_operations(service: Service, given: Json) -> None:
     text = edited(given["body"], given["edits"])
-    text = text.replace(inputs.MADE_POOL, service.aws.pool).replace(inputs.GUEST, service.aws.guest)
+    text = text.replace(aws.MADE_POOL, service.aws.pool).replace(aws.GUEST, service.aws.guest)
     response = service.aws.call(given["operation"], text.encode("utf-8", "surrogatepass"))
     assert response.status < 500, response.body
     document = json.loads(response.body or b"{}")
@@ -188,15 +188,15 @@ def _message(service: Service, method: str, fields: Mapping[str, Json]) -> bytes
 
 
 TARGETS: Mapping[str, Target] = {
-    "requests": Target(inputs.request, _requests),
-    "changed-requests": Target(inputs.changed_request, _changed_requests),
-    "callers": Target(inputs.caller, _callers),
-    "caller-tokens": Target(inputs.caller_token, _caller_tokens),
-    "login-tokens": Target(inputs.login_token, _login_tokens),
-    "forwarded": Target(inputs.forwarded, _forwarded),
-    "aws-json": Target(inputs.aws_json, _aws_json),
-    "aws-operations": Target(inputs.aws_operation, _aws_operations),
-    "aws-signatures": Target(inputs.aws_signature, _aws_signatures),
-    "sts": Target(inputs.sts_query, _sts),
+    "requests": Target(requests.request, _requests),
+    "changed-requests": Target(requests.changed_request, _changed_requests),
+    "callers": Target(callers.caller, _callers),
+    "caller-tokens": Target(tokens.caller_token, _caller_tokens),
+    "login-tokens": Target(tokens.login_token, _login_tokens),
+    "forwarded": Target(callers.forwarded, _forwarded),
+    "aws-json": Target(aws.aws_json, _aws_json),
+    "aws-operations": Target(aws.aws_operation, _aws_operations),
+    "aws-signatures": Target(aws.aws_signature, _aws_signatures),
+    "sts": Target(aws.sts_query, _sts),
     "secret-streams": Target(secret_stream, check_secret_stream),
 }
