@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from tests.e2e.test_cli import mode
 from tests.support.calls import Caller
+from tests.support.files import mode
 from tests.support.local_engine import LocalEngineUnderTest
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.tokend import done, failed, run

@@ -38,3 +38,12 @@ class Caller:
 
     def close(self) -> None:
         self.channel.close()
+
+
+def get_token(
+    channel: grpc.Channel, identity_pool_id: str, logins: dict[str, str], identity_id: str = ""
+) -> GetOpenIdTokenForDeveloperIdentityResponse:
+    request = GetOpenIdTokenForDeveloperIdentityRequest(
+        identity_pool_id=identity_pool_id, logins=logins, identity_id=identity_id
+    )
+    return DeveloperIdentityServiceStub(channel).GetOpenIdTokenForDeveloperIdentity(request, timeout=30)

@@ -8,3 +8,7 @@ def until_exists(path: Path) -> None:
     """Waits for a file that nothing but its being there tells of."""
     while not path.exists():
         time.sleep(0.01)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777

@@ -1,0 +1,73 @@
+"""`tokend serve`, and `tokend migrate` before it."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.support.calls import get_token
+from tests.support.files import mode
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
+from tests.support.tokend import failed, run
+
+
+def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
+    for expected in ("applied: 0001, 0002, 0003, 0004, 0005\n", "up to date\n"):
+        ended = run("migrate", "--config", str(config))
+        assert (ended.stdout, ended.stderr, ended.returncode) == (expected, "", 0)
+
+
+def test_serve_does_not_migrate_where_that_is_off(config: Path) -> None:
+    switches = {"TOKEND_STORE_MIGRATE_ON_START": "false", "TOKEND_LOG_LEVEL": "error"}
+    said = failed("serve", "--config", str(config), **switches)
+    assert (
+        said
+        == "configuration: store: the schema lacks the migrations 0001, 0002, 0003, 0004, 0005; run `tokend migrate`\n"
+    )
+
+
+def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
+    database = config.parent / "tokend.db"
+    database.touch(mode=0o600)
+    database.write_bytes(b"This is no database. " * 100)
+    said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error")
+    assert said.startswith(
+        f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is no SQLite "
+    )
+
+
+@pytest.mark.parametrize("section", ["grpc", "issuer", "ops"])
+def test_serve_says_which_address_is_taken(section: str, config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        variable = f"TOKEND_{section.upper()}_LISTEN"
+        said = failed("serve", "--config", str(config), TOKEND_LOG_LEVEL="error", **{variable: address})
+    # gRPC's own library may have its say before.
+    (line,) = [line for line in said.splitlines() if not line.startswith("E")]
+    assert line.startswith(f"configuration: {section}.listen: cannot listen on {address}")
+
+
+@pytest.mark.parametrize(
+    ("number", "delay", "announced"), [(signal.SIGTERM, "0.25", 0.25), (signal.SIGINT, "600", 0.0)]
+)
+def test_a_signal_ends_serve_in_good_order(number: int, delay: str, announced: float, config: Path) -> None:
+    with ServerProcess(config, {"TOKEND_GRPC_DRAIN_DELAY_SECONDS": delay}, afresh=True) as server:
+        os.kill(server.pid, number)
+        assert server.wait() == 0
+    assert server.log[-1] | {"time": ""} == {
+        "time": "",
+        "level": "INFO",
+        "logger": "tokend_server.cli.serve",
+        "message": "draining",
+        "delay_seconds": announced,
+    }
+    assert all(line.startswith("{") for line in server.output)
+
+
+def test_what_serve_keeps_is_for_its_owner_alone(served_config: Path, channel: grpc.Channel) -> None:
+    get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: "cli-alice"})
+    files = list(served_config.parent.glob("tokend.db*"))
+    assert len(files) == 3  # the database, its log, and the log's index
+    assert {mode(file) for file in files} == {0o600}
