@@ -17,10 +17,6 @@ BUILD_TIMEOUT = 1500
 #: A Java process that lives for seconds costs half as much without the second compiler.
 SHORT_LIVED_JVM = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
-#: A program of Go that lives for seconds is built in three quarters of the CPU time without optimization and C.
-QUICK_GO_BUILD = ["-gcflags=all=-N -l -dwarf=false", "-ldflags=-s -w"]
-WITHOUT_C = {"CGO_ENABLED": "0"}
-
 _SHOWN_LINES = 150
 
 

@@ -6,9 +6,13 @@ import shutil
 from pathlib import Path
 
 from platformdirs import user_cache_path
-from tests.clients.toolchains import QUICK_GO_BUILD, WITHOUT_C, need, run
+from tests.clients.toolchains import need, run
 
 HELM = "v4.3.1"
+
+#: In the least CPU time, rather than to be fast: without optimization, debugging information and C.
+_BUILD = ["-gcflags=all=-N -l -dwarf=false", "-ldflags=-s -w"]
+_ENVIRONMENT = {"CGO_ENABLED": "0"}
 
 
 def helm() -> Path:
@@ -23,6 +27,6 @@ def helm() -> Path:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not program.exists():
                 go = need("go", "the chart")
-                command = [go, "install", *QUICK_GO_BUILD, f"helm.sh/helm/v4/cmd/helm@{HELM}"]
-                run(command, root, {**os.environ, **WITHOUT_C, "GOBIN": str(root)})
+                command = [go, "install", *_BUILD, f"helm.sh/helm/v4/cmd/helm@{HELM}"]
+                run(command, root, {**os.environ, **_ENVIRONMENT, "GOBIN": str(root)})
     return program

@@ -1,6 +1,5 @@
 """An STS that knows nothing of tokend: SeaweedFS's, built from its Go module, in a process of its own."""
 
-import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 import botocore
 import botocore.session
 from botocore.config import Config
-from tests.clients.toolchains import QUICK_GO_BUILD, ROOT, WITHOUT_C, need, run
+from tests.clients.toolchains import ROOT, need, run
 
 #: The role that its tokens may assume.
 ROLE = "arn:aws:iam::123456789012:role/reader"
@@ -33,8 +32,7 @@ def independent_sts(directory: Path, issuer: str, audience: str, options: Sequen
         options: More options of the program, such as `-ca-file`.
     """
     program = directory / "sts"
-    command = [need("go", "the independent STS"), "build", *QUICK_GO_BUILD, "-o", str(program), "."]
-    run(command, _SOURCE, {**os.environ, **WITHOUT_C})
+    run([need("go", "the independent STS"), "build", "-o", str(program), "."], _SOURCE)
     command = [str(program), "-issuer", issuer, "-audience", audience, "-role", ROLE.rpartition("/")[2], *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=directory) as process:
         try:
