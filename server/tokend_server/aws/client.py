@@ -1,5 +1,6 @@
 """boto3's clients, as tokend calls AWS by them."""
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -67,6 +68,12 @@ def aws_client(
         raise ValueError(str(error)) from error
 
 
+@cache
+def _user_agent() -> str:
+    """What requests say of their sender, to which botocore adds itself."""
+    return f"tokend/{version('tokend-server')} Boto3/{boto3.__version__}"
+
+
 def _client(
     service: str, settings: ClientSettings, region: str, connections: int, clock: Clock
 ) -> tuple[Any, Credentials]:
@@ -76,7 +83,7 @@ def _client(
         retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
         max_pool_connections=connections,
         parameter_validation=False,  # what is sent is within AWS's limits already
-        user_agent=f"tokend/{version('tokend-server')} Boto3/{boto3.__version__}",  # boto3 adds botocore's
+        user_agent=_user_agent(),
     )
     source = botocore.session.Session(profile=settings.profile)
     credentials = (
