@@ -52,8 +52,13 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Reports a thread that a test has left running as a failure: the process would never end.
 
+    What garbage there is is collected here: pytest collects five times, and would look at all that stays each time.
+
     A worker of pytest-xdist is left out: it waits for the other workers when its tests are done, and is ended then.
     """
+    while gc.collect():
+        pass
+    gc.freeze()
     if hasattr(config, "workerinput"):
         return
     faulthandler.dump_traceback_later(_LAST_PATIENCE, exit=True, file=2)

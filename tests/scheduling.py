@@ -8,7 +8,7 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-#: What takes minutes. It is begun first, so that no worker ends with it alone.
+#: What takes minutes, and then what waits more than it computes: begun first, so that no worker ends with it alone.
 _LONG = (
     "tests/clients/test_java.py",
     "tests/clients/test_consumers.py",
@@ -22,6 +22,9 @@ _LONG = (
     "tests/clients/",
     "tests/deploy/",
     "tests/e2e/",
+    "tests/tracing/",
+    "tests/stores/",
+    "tests/web/",
 )
 
 #: Files that build in one directory, which must not happen at the same time, by the name of what they build.

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -54,9 +54,6 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 _numbers = itertools.count(1)
-
-#: What outlives the functions that start it.
-_started: list[subprocess.Popen[bytes]] = []
 
 
 class _Installation(NamedTuple):
@@ -136,7 +133,6 @@ class PostgresqlServer:
                 start_new_session=True,  # a terminal's Ctrl-C is for the tests
                 **_as_nobody(),
             )
-        _started.append(process)
         until = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -146,6 +142,7 @@ class PostgresqlServer:
                     pytest.fail(f"PostgreSQL does not serve (exit code {process.poll()}): {log.read_text()}")
                 time.sleep(0.02)
             else:
+                _leave(process)
                 return
 
     def stop(self) -> None:
@@ -230,7 +227,7 @@ def _new_server(installation: _Installation, name: str, settings: Mapping[str, s
 
 
 #: What keeps the directories that this process uses, until it ends.
-_uses: dict[Path, IO[str]] = {}
+_uses: dict[Path, int] = {}
 
 
 def _installed(run: Path) -> _Installation:
@@ -245,7 +242,7 @@ def _installed(run: Path) -> _Installation:
 
 def _use(root: Path) -> None:
     if root not in _uses:
-        _uses[root] = (root / "used").open("a")
+        _uses[root] = os.open(root / "used", os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(_uses[root], fcntl.LOCK_SH)
 
 
@@ -271,7 +268,7 @@ def _install() -> _Installation:
         cwd=Path(__file__).parents[2],
         start_new_session=True,
     )
-    _started.append(cleaner)
+    _leave(cleaner)
     installation.run(
         "initdb",
         *("--pgdata", str(root / "empty"), "--username", "tokend", "--auth", "trust", "--encoding", "UTF8"),
@@ -280,6 +277,11 @@ def _install() -> _Installation:
     hba = root / "empty" / "pg_hba.conf"
     hba.write_text(f"host all {WITH_PASSWORD} 127.0.0.1/32 scram-sha-256\n{hba.read_text()}")
     return installation
+
+
+def _leave(process: "subprocess.Popen[bytes]") -> None:
+    """Leaves a process to `postgresql_clean_up`: Python would warn, when this one ends, that it still runs."""
+    process.returncode = 0
 
 
 def _as_nobody() -> dict[str, Any]:
