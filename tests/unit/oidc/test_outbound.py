@@ -123,6 +123,16 @@ def test_compressed_documents_are_read_within_the_bound() -> None:
         open_http().get(url, {}, Deadline(FakeClock()))
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n"])
+def test_a_document_may_have_a_mebibyte_and_no_octet_more(head: bytes) -> None:
+    encoded = gzip.compress if b"gzip" in head else bytes
+    longest = b" " * (1 << 20)
+    with serving(head, encoded(longest)) as url:
+        assert open_http().get(url, {}, Deadline(FakeClock())).body == longest
+    with serving(head, encoded(longest + b" ")) as url, pytest.raises(FetchFailed, match="large"):
+        open_http().get(url, {}, Deadline(FakeClock()))
+
+
 def test_headers_that_trickle_in_are_given_up() -> None:
     clock = SystemClock()
     given_up = pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError")
