@@ -234,11 +234,14 @@ def test_wrong_usage_is_exit_code_252(option: str) -> None:
 
 
 def test_every_problem_is_a_line() -> None:
-    result = run(GET, "--token-duration", "x", "--cli-input-json", '{"Foo": 1}', "--output", "xml", "--timeout", "0")
+    options = ("--token-duration", "x", "--output", "xml", "--timeout", "0", "--profile=prod")
+    result = run("--nope", GET, "--cli-input-json", '{"Foo": 1}', *options)
     assert result.stderr == (
         "tokendctl: the input cannot be used:\n"
         "  --output: expected one of json, text, table, yaml, yaml-stream\n"
         "  --timeout: expected a number of seconds above 0 and up to 86400\n"
+        "  --profile: there are no profiles; say who calls with --bearer-token-file or --client-certificate-file\n"
+        "  unknown options: --nope\n"
         "  --cli-input-json: no member is called 'Foo'\n"
         "  --token-duration: expected an integer of 64 bits\n"
         "  the following arguments are required: --identity-pool-id, --logins\n"
@@ -429,6 +432,22 @@ def test_an_option_that_cannot_be_honoured_says_what_to_use(option: str) -> None
     assert result.exit_code == 252
     assert f"  {option}: " in result.stderr
     assert " with --" in result.stderr
+    assert run(option, LOOKUP, "--identity-pool-id", POOL) == result
+
+
+@pytest.mark.parametrize("words", [["--regoin=us-east-1"], ["--regoin", "us-east-1"], ["--regoin"]])
+def test_an_option_that_is_unknown_may_stand_before_the_command(words: list[str]) -> None:
+    result = run(*words, LOOKUP, "--identity-pool-id", POOL)
+    assert result.stderr == run(LOOKUP, "--identity-pool-id", POOL, *words).stderr
+    assert result.stderr.splitlines()[1:-1] == ["  unknown options: --regoin"]
+    assert result.exit_code == 252
+
+
+def test_an_unknown_option_without_a_command_is_named_too() -> None:
+    for words in (["--regoin=s3cret"], ["--regoin", "s3cret"], ["--regoin=s3cret", "help"]):
+        expected, unknown = run(*words).stderr.splitlines()[1:-1]
+        assert expected.startswith("  expected a command: ")
+        assert unknown == "  unknown options: --regoin"
 
 
 def test_the_version_is_one_line() -> None:

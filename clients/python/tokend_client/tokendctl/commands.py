@@ -1,11 +1,12 @@
 """The commands, under the names of the AWS CLI."""
 
+import argparse
 import logging
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from tokend_client.tokendctl.failure import failed_call
 from tokend_client.tokendctl.operations import Document, Fields, Operation, operations
 from tokend_client.tokendctl.options import Settings, read_settings
 from tokend_client.tokendctl.output import FORMATS
-from tokend_client.tokendctl.parsing import Line, parse_line, parse_operation
+from tokend_client.tokendctl.parsing import Line, parse_line, parse_operation, unknown_options
 
 _Read = TypeVar("_Read")
 
@@ -60,15 +61,23 @@ def _output(arguments: Sequence[str]) -> str:
     if line.options.version:
         return _version() + "\n"
     commands = {operation.command: operation for operation in operations()}
-    command, *words = line.words or [_HELP if line.options.help else ""]
+    command, *words = _command_first(line.words, commands) or [_HELP if line.options.help else ""]
     if command == _HELP:
         return pages.general_page(list(commands.values()))
     if command not in commands:
-        raise InvalidInput(f"expected a command: {', '.join(commands)}, {_HELP}")
+        raise InvalidInput(f"expected a command: {', '.join(commands)}, {_HELP}", *unknown_options(line.words))
     if line.options.help or words == [_HELP]:
         return pages.operation_page(commands[command])
     with _debugging(enabled=line.options.debug):
         return _run(commands[command], line, words)
+
+
+def _command_first(words: Sequence[str], commands: Collection[str]) -> Sequence[str]:
+    """The words with the command before options that it does not have, which may stand before it in a command line."""
+    if not words or not words[0].startswith("-"):
+        return words
+    place = next((place for place, word in enumerate(words) if word in commands), 0)
+    return [words[place], *words[:place], *words[place + 1 :]]
 
 
 def _run(operation: Operation, line: Line, words: Sequence[str]) -> str:
@@ -87,7 +96,16 @@ def _run(operation: Operation, line: Line, words: Sequence[str]) -> str:
 
 def _request(operation: Operation, words: Sequence[str]) -> _Request | str:
     """What to call, or the skeleton to print instead."""
-    options = parse_operation(operation, words)
+    options, problems = parse_operation(operation, words)
+    request = _attempt(lambda: _asked(operation, options))
+    if isinstance(request, InvalidInput):
+        raise InvalidInput(*problems, *request.problems)
+    if problems:
+        raise InvalidInput(*problems)
+    return request
+
+
+def _asked(operation: Operation, options: argparse.Namespace) -> _Request | str:
     wanted = options.generate_cli_skeleton
     if wanted is not None and wanted not in skeleton.SKELETONS:
         raise InvalidInput(f"--generate-cli-skeleton: expected one of {', '.join(skeleton.SKELETONS)}")

@@ -49,11 +49,13 @@ def parse_line(arguments: Sequence[str]) -> Line:
     return Line(*parser.parse_known_args(list(arguments)))
 
 
-def parse_operation(operation: Operation, words: Sequence[str]) -> argparse.Namespace:
-    """The options of an operation, as text: its members by their fields, and those of its input and skeletons.
+def parse_operation(operation: Operation, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of an operation, and what is wrong with what else stands among the words.
+
+    The options are text: the members by their fields, and those of its input and skeletons.
 
     Raises:
-        InvalidInput: Something else stands among the words, or an option lacks its value.
+        InvalidInput: An option lacks its value.
     """
     parser = _Parser()
     for member in operation.members:
@@ -62,19 +64,20 @@ def parse_operation(operation: Operation, words: Sequence[str]) -> argparse.Name
         parser.add_argument(name)
     parser.add_argument("--generate-cli-skeleton", nargs="?", const="input")
     options, rest = parser.parse_known_args(list(words))
-    if rest:
-        raise InvalidInput(*_unknown(rest))
-    return options
+    return options, _unknown(rest)
 
 
-def _unknown(words: Sequence[str]) -> list[str]:
-    # A word may be a part of a login whose quotes are missing: only the names of options are shown.
+def unknown_options(words: Sequence[str]) -> list[str]:
+    """What is wrong with the options among words that no option has taken; of their values nothing is repeated."""
     names = [word.partition("=")[0] for word in words]
     options = [name for name in names if re.fullmatch(r"--[a-z][a-z0-9-]*", name)]
     problems = [f"{name}: {REFUSED[name]}" for name in options if name in REFUSED]
     unknown = [name for name in options if name not in REFUSED]
-    if unknown:
-        problems.append(f"unknown options: {', '.join(unknown)}")
-    if not problems:
-        problems.append(f"{len(words)} unexpected words: does the value of an option need quotes?")
-    return problems
+    return [*problems, f"unknown options: {', '.join(unknown)}"] if unknown else problems
+
+
+def _unknown(words: Sequence[str]) -> list[str]:
+    if not words:
+        return []
+    # A word may be a part of a login whose quotes are missing.
+    return unknown_options(words) or [f"{len(words)} unexpected words: does the value of an option need quotes?"]
