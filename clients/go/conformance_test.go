@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,7 +37,7 @@ type conformanceCase struct {
 	RefreshTimeoutSeconds *float64 `json:"refresh_timeout_seconds"`
 }
 
-// refreshTimeout is the deadline of refreshes; 0 is the client's own.
+// refreshTimeout is the deadline of refreshes and of calls; 0 is the client's own.
 func (c conformanceCase) refreshTimeout() time.Duration {
 	if c.RefreshTimeoutSeconds == nil {
 		return time.Minute
@@ -105,14 +106,16 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 		sources: map[string]tokend.TokenSource{}, marks: map[string]int64{},
 	}
 	p.conduct("/reset")
-	p.client = harness.clientOf(t, c.Server, tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(p.count)))
+	clientOpts := []tokend.Option{tokend.WithDialOptions(grpc.WithChainUnaryInterceptor(p.count))}
 	opts := []tokend.SourceOption{tokend.WithClock(p.clock.Now)}
 	if c.MaxUsers > 0 {
 		opts = append(opts, tokend.WithMaxUsers(c.MaxUsers))
 	}
 	if timeout := c.refreshTimeout(); timeout > 0 {
 		opts = append(opts, tokend.WithRefreshTimeout(timeout))
+		clientOpts = append(clientOpts, tokend.WithServiceConfig(serviceConfigOf(timeout)))
 	}
+	p.client = harness.clientOf(t, c.Server, clientOpts...)
 	p.cache = newCache(t, p.client, opts...)
 	p.variables["run"] = randomWord()
 	p.variables["number"] = "${number}" // another for each user of a stampede
@@ -122,6 +125,13 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	}
 	maps.Copy(p.variables, expanded)
 	return p
+}
+
+// serviceConfigOf is the service config that clients come with, with another deadline of calls.
+func serviceConfigOf(timeout time.Duration) string {
+	deadline := fmt.Sprintf("%.3fs", timeout.Seconds())
+	return strings.NewReplacer(`"round_robin"`, `"tokend_round_robin"`, `"3s"`, strconv.Quote(deadline)).
+		Replace(tokend.ServiceConfig)
 }
 
 func randomWord() string {
