@@ -1,4 +1,4 @@
-"""Files that other processes make."""
+"""Files that other processes make: whether they are there, and for whom."""
 
 import time
 from pathlib import Path
@@ -11,4 +11,5 @@ def until_exists(path: Path) -> None:
 
 
 def mode(path: Path) -> int:
+    """The permissions of a file."""
     return path.stat().st_mode & 0o777

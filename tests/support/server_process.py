@@ -25,7 +25,7 @@ DEVELOPER_PROVIDER = "login.example.test"
 def write_config(directory: Path, extra: str = "", grpc: str = "", *, algorithm: str = "ES256") -> Path:
     """A configuration on free ports with one pool; `extra` is more TOML, `grpc` more of its [grpc] table.
 
-    The pool has the algorithm whose keys cost a start nothing: to make an RSA key takes 0.1 s.
+    The pool has the algorithm whose keys cost a start nothing: to make an RSA key takes 0.05 s.
     """
     path = directory / "tokend.toml"
     path.write_text(
