@@ -149,7 +149,8 @@ def own_version(consumer: Consumer) -> Iterator[Consumer]:
     digest = hashlib.sha256()
     for path in sorted(CLIENT.rglob("*.go")):
         digest.update(path.read_bytes())
-    version = f"{VERSION}-test.{digest.hexdigest()[:12]}"
+    # The letter: a number that begins with 0 is no part of a version (Semantic Versioning 2.0.0, section 9).
+    version = f"{VERSION}-test.x{digest.hexdigest()[:12]}"
     try:
         yield Consumer(consumer.directory, {**consumer.environment, **_removable()}, version)
     finally:
