@@ -13,6 +13,9 @@ from tokend_server.model import Identity, Login, Secret
 #: The length of what binds a page token to its scope.
 _CHECK_BYTES = 16
 
+#: In place of the + and / of base64. The - of base64url would make one token of 64 an option of a command line.
+_ALTERNATIVES = b"._"
+
 
 def page_of_users(
     identity: Identity, users: Iterable[Login], max_results: int, next_token: str | None
@@ -49,7 +52,7 @@ def page_token(last: bytes, *scope: str) -> str:
         last: The key of the last item of the page before.
         scope: What is listed, without white space: a token is good for that alone.
     """
-    return base64.urlsafe_b64encode(last + _check_of(last, scope)).decode()
+    return base64.b64encode(last + _check_of(last, scope), _ALTERNATIVES).decode()
 
 
 def last_of(next_token: str, *scope: str) -> bytes:
@@ -59,7 +62,7 @@ def last_of(next_token: str, *scope: str) -> bytes:
         InvalidParameter: The token was not handed out for this scope.
     """
     try:
-        decoded = base64.b64decode(next_token.encode("ascii"), altchars=b"-_", validate=True)
+        decoded = base64.b64decode(next_token.encode("ascii"), _ALTERNATIVES, validate=True)
     except (UnicodeEncodeError, binascii.Error):
         decoded = b""
     last, check = decoded[:-_CHECK_BYTES], decoded[-_CHECK_BYTES:]

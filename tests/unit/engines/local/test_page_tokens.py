@@ -6,9 +6,11 @@ import pytest
 from tests.support.local_engine import OTHER_POOL, POOL, LocalEngineUnderTest
 
 from tokend_server.engines.local.administration import IdentityAdministration
+from tokend_server.engines.local.paging import last_of, page_token
 from tokend_server.errors import InvalidParameter
 from tokend_server.model import DeveloperIdentity, IdentityPage, LookupRequest, Secret
 
+IDENTITY_ID = "eu-west-1:00000000-0000-4000-8000-000000000001"
 USERS = ("u1", "u2", "u3")
 
 
@@ -48,6 +50,13 @@ def test_a_page_token_names_no_user(local: LocalEngineUnderTest) -> None:
     token = looked_up(local).next_token
     assert token
     assert not any(user in token for user in USERS)
+
+
+def test_no_page_token_is_an_option_of_a_command_line() -> None:
+    keys = [bytes([first, *range(31)]) for first in range(256)]
+    tokens = [page_token(key, IDENTITY_ID) for key in keys]
+    assert [last_of(token, IDENTITY_ID) for token in tokens] == keys
+    assert [token for token in tokens if token.startswith("-")] == []
 
 
 def test_a_page_token_is_good_after_its_user_has_left(local: LocalEngineUnderTest) -> None:
