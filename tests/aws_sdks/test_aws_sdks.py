@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 from tests.clients.python.agent.running import COMMAND, RunningAgent
-from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
+from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail
+from tests.support.go_program import go_program
 from tests.support.java_program import java_program
 from tests.support.server_process import ServerProcess, write_config
 from tests.support.sts import ROLE, assume_role, independent_sts
@@ -151,8 +152,7 @@ def test_python(environment: Mapping[str, str]) -> None:
 
 
 def test_go(environment: Mapping[str, str], tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    run([need("go", "the AWS SDK for Go"), "build", "-o", str(program), "."], SOURCES / "go")
+    program = go_program(tmp_path / "program", SOURCES / "go", "the AWS SDK for Go")
     assert access_key([str(program)], environment)
 
 

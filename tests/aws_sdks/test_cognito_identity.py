@@ -14,6 +14,7 @@ import boto3
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, fail, need, run
 from tests.support.awscli2 import aws_cli_2
+from tests.support.go_program import go_program
 from tests.support.java_program import java_program
 
 from tokend_client.testing import CognitoIdentityServer
@@ -171,8 +172,7 @@ def test_boto3(
 
 
 def test_go(environment: Mapping[str, str], web_identity: Mapping[str, str], tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    run([need("go", "the AWS SDK for Go"), "build", "-o", str(program), "."], SOURCES / "go")
+    program = go_program(tmp_path / "program", SOURCES / "go", "the AWS SDK for Go")
     assert_as_of_aws(seen_by([str(program)], environment, tmp_path), "go")
     assert_assumed(seen_by([str(program), "credentials"], web_identity, tmp_path))
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, SHORT_LIVED_JVM, leave_out, run
+from tests.support.go_program import go_program
 from tests.support.ports import free_ports
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 
@@ -42,9 +43,7 @@ def python(_directory: Path) -> Command:
 
 
 def go(directory: Path) -> Command:
-    program = str(directory / "consumer")
-    run(["go", "build", "-o", program, "./consumer"], CLIENTS / "go" / "examples")
-    return [program]
+    return [str(go_program(directory / "consumer", CLIENTS / "go" / "examples", "the example in Go", "./consumer"))]
 
 
 def java(directory: Path) -> Command:

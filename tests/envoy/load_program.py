@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.clients.toolchains import need, run
+from tests.support.go_program import go_program
 
 SOURCE = Path(__file__).parent / "load"
 
@@ -55,6 +55,4 @@ class Load:
 
 def build(directory: Path) -> Path:
     """Builds the program; without Go the test is left out."""
-    program = directory / "load"
-    run([need("go", "the load by the Go client"), "build", "-o", str(program), "."], SOURCE)
-    return program
+    return go_program(directory / "load", SOURCE, "the load by the Go client")

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import httpx
 import jwt
-from tests.clients.toolchains import need, run
 from tests.envoy.examples import Envoy, example
 from tests.key_rotations.scale import Scale
+from tests.support.go_program import go_program
 from tests.support.java_program import java_program
 from tests.support.server_process import POOL_ID
 
@@ -83,8 +83,7 @@ def _envoy(issuer: str, scale: Scale, directory: Path) -> Iterator[Verify]:
 
 @contextmanager
 def _go_oidc(issuer: str, _scale: Scale, directory: Path) -> Iterator[Verify]:
-    program = directory / "go-verifier"
-    run([need("go", "go-oidc"), "build", "-o", str(program), "."], SOURCES / "go")
+    program = go_program(directory / "go-verifier", SOURCES / "go", "go-oidc")
     with _asking([str(program)], directory, "go-oidc", {"issuer": issuer}) as verify:
         yield verify
 

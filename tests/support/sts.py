@@ -9,7 +9,8 @@ from typing import Any
 import botocore
 import botocore.session
 from botocore.config import Config
-from tests.clients.toolchains import ROOT, need, run
+from tests.clients.toolchains import ROOT
+from tests.support.go_program import go_program
 
 #: The role that its tokens may assume.
 ROLE = "arn:aws:iam::123456789012:role/reader"
@@ -31,8 +32,7 @@ def independent_sts(directory: Path, issuer: str, audience: str, options: Sequen
         audience: What tokens have to be for: the identity pool.
         options: More options of the program, such as `-ca-file`.
     """
-    program = directory / "sts"
-    run([need("go", "the independent STS"), "build", "-o", str(program), "."], _SOURCE)
+    program = go_program(directory / "sts", _SOURCE, "the independent STS")
     command = [str(program), "-issuer", issuer, "-audience", audience, "-role", ROLE.rpartition("/")[2], *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=directory) as process:
         try:

@@ -13,6 +13,7 @@ import grpc
 import jwt
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT, ROOT, fail, need, run
+from tests.support.go_program import go_program
 from tests.support.grpc_service import PATIENCE
 from tests.support.java_program import java_program
 from tests.support.server_process import ServerProcess, write_config
@@ -93,8 +94,7 @@ def documented(verifier: str) -> set[str]:
 
 
 def test_go_oidc(question: str, tmp_path: Path) -> None:
-    program = tmp_path / "verifier"
-    run([need("go", "go-oidc"), "build", "-o", str(program), "."], SOURCES / "go")
+    program = go_program(tmp_path / "verifier", SOURCES / "go", "go-oidc")
     verdicts = answered([str(program)], tmp_path, question)
     assert accepted_types(verdicts["go-oidc"]) == documented("go-oidc")
 
