@@ -81,6 +81,8 @@ REFUSED: Mapping[str, str] = {
     "podLabels.app\\.kubernetes\\.io/name=a": "podLabels: app.kubernetes.io/name is set by the chart",
     "podAnnotations.tokend/config-sha256=a": "podAnnotations: tokend/config-sha256 is set by the chart",
     "serviceMonitor.labels.helm\\.sh/chart=a": "serviceMonitor.labels: helm.sh/chart is set by the chart",
+    "tls.clientCa.key=ca: crt": "/tls/clientCa/key",
+    "secrets={a.b,a-b}": "secrets: a.b and a-b differ by a dot alone, and would have one volume",
     "extraVolumes[0].name=tls": "extraVolumes: tls is the name of a volume of the chart",
     "fullnameOverride=1st": "/fullnameOverride",
     "image.digest=latest": "/image/digest",
@@ -123,6 +125,26 @@ def test_what_is_rendered_is_valid_in_each_kubernetes(variant: str) -> None:
     for each in objects(render(*VARIANTS[variant])):
         for release in RELEASES if each["kind"] not in OF_THE_OPERATOR else ():
             validate(each, release)
+
+
+@pytest.mark.parametrize("authorities", [{"secretName": "5", "key": "6"}, {"secretName": "", "configMapName": "5"}])
+def test_a_name_may_be_a_number(authorities: Mapping[str, str], tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        json.dumps(
+            {
+                "serviceAccount": {"name": "1"},
+                "priorityClassName": "2",
+                "secrets": ["3"],
+                "tls": {"secretName": "4", "clientCa": authorities},
+                "autoscaling": {"refusedCalls": {"enabled": True, "metric": "7"}},
+            }
+        ),
+        encoding="utf-8",
+    )
+    for each in objects(render(values=[values])):
+        if each["kind"] not in OF_THE_OPERATOR:
+            validate(each, RELEASES[-1])
 
 
 @pytest.mark.parametrize("setting", REFUSED)

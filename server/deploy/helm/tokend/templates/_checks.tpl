@@ -31,6 +31,14 @@
 {{- $problems = append $problems (printf "env: %s is set by the chart, from ports, tls and replicas" .name) }}
 {{- end }}
 {{- end }}
+{{- $volumes := dict }}
+{{- range $secret := .Values.secrets }}
+{{- $volume := $secret | replace "." "-" }}
+{{- with get $volumes $volume }}
+{{- $problems = append $problems (printf "secrets: %s and %s differ by a dot alone, and would have one volume" . $secret) }}
+{{- end }}
+{{- $_ := set $volumes $volume $secret }}
+{{- end }}
 {{- range .Values.extraVolumes }}
 {{- if regexMatch "^(config|tls|client-ca|tmp|secret-.*)$" .name }}
 {{- $problems = append $problems (printf "extraVolumes: %s is the name of a volume of the chart" .name) }}
