@@ -18,6 +18,11 @@ from tokend_server.errors import ConfigError
 #: gives to a shell.
 _OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT", "TOKEND_QUICKSTART_PID"})
 
+_TABLE = "must be a table; in a variable, as JSON"
+
+#: What is said in place of pydantic's texts that are about Python, by their types.
+_TEXTS = {"dict_type": _TABLE, "model_type": _TABLE, "path_type": "must be a path", "too_short": "must not be empty"}
+
 
 def load_config(path: Path | None) -> Config:
     """Reads the file, if one is named, and the environment.
@@ -71,7 +76,7 @@ def _problems(details: ErrorDetails) -> Iterator[str]:
     if details["type"] == "extra_forbidden":
         names = {".".join(filter(None, names)) for names in environment_variables().values()}
         message = no_such_setting(setting, names)
-    elif details["type"] in {"dict_type", "model_type"}:
-        message = "must be a table; in a variable, as JSON"
+    else:
+        message = _TEXTS.get(details["type"], message)
     for problem in message.removeprefix("Value error, ").split("\n"):
         yield f"{setting}: {problem}" if setting else problem

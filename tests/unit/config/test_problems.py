@@ -45,7 +45,10 @@ signing_algorithm = "HS256"
     ("text", "expected"),
     [
         ("", "pools: declare at least one pool"),
-        ("pools = {}", "pools: Dictionary should have at least 1 item"),
+        ("pools = {}", "pools: must not be empty"),
+        (f"grpc.listen = []\n{POOL}", "grpc.listen: must not be empty"),
+        (f"data_dir = 1\n{POOL}", "data_dir: must be a path"),
+        (f"keys.encryption.previous_key_files = [1]\n{POOL}", "keys.encryption.previous_key_files.0: must be a path"),
         ("[grpc\nthreads = 1", "(at line 1"),
         (f"{POOL}[server]\nport = 1", "server: there is no such setting"),
         (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
