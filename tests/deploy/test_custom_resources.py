@@ -72,7 +72,9 @@ def test_the_files_name_each_other_rightly() -> None:
     assert host in certificates["tokend"]["dnsNames"]
     spiffe_ids = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(SPIRE.read_text("utf-8"))}
     assert spiffe_ids["tokend"]["dnsNameTemplates"] == certificates["tokend"]["dnsNames"]
-    assert f"secretName: {certificates['tokend']['secretName']}" in MANIFESTS.read_text("utf-8")
+    (deployment,) = [each for each in yaml.safe_load_all(MANIFESTS.read_text("utf-8")) if each["kind"] == "Deployment"]
+    secrets = [each.get("secret", {}).get("secretName") for each in deployment["spec"]["template"]["spec"]["volumes"]]
+    assert certificates["tokend"]["secretName"] in secrets
 
 
 def test_the_mapping_of_the_page_reads_the_header_of_the_gateway(tmp_path: Path) -> None:
