@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,33 @@ REFUSED: Mapping[str, str] = {
     "fullnameOverride=1st": "/fullnameOverride",
     "image.digest=latest": "/image/digest",
     "terminationGracePeriodSeconds=5": "/terminationGracePeriodSeconds",
+    "config= ": "/config",
+    "tls.secretName=a..b": "/tls/secretName",
+    "tls.clientCa.secretName=a.-b": "/tls/clientCa/secretName",
+    "tls.clientCa.key=..": "/tls/clientCa/key",
+    "tls.clientCa.key=.": "/tls/clientCa/key",
+    "secrets={a-.b}": "/secrets/0",
+    "serviceAccount.name=a..b": "/serviceAccount/name",
+    "autoscaling.refusedCalls.perSecond=1.2.3": "/autoscaling/refusedCalls/perSecond",
+    "autoscaling.refusedCalls.perSecond=0.0m": "/autoscaling/refusedCalls/perSecond",
+    "env[0].name=a=b": "/env/0/name",
+    "env[0].name=a,env[0].value=b,env[0].valueFrom.fieldRef.fieldPath=c": "/env/0",
+    "env[0].name=a,env[1].name=b,env[2].name=a,env[3].name=a": "env: a is there more than once",
+    "extraVolumes[0].name=a,extraVolumes[1].name=a": "extraVolumes: a is there more than once",
+    "extraVolumes[0].name=a_b": "/extraVolumes/0/name",
+    "extraVolumeMounts[0].name=tls,extraVolumeMounts[0].mountPath=/a,extraVolumeMounts[1].name=tls,"
+    "extraVolumeMounts[1].mountPath=/a": "extraVolumeMounts: /a is there more than once",
+    "extraVolumeMounts[0].name=tls,extraVolumeMounts[0].mountPath=/tmp/": "/tmp/ is where the chart has a volume",
+    "extraVolumeMounts[0].name=a,extraVolumeMounts[0].mountPath=/a": "extraVolumeMounts: there is no volume a",
+    "image.pullSecrets[0].name=a,image.pullSecrets[1].name=a": "/image/pullSecrets",
 }
+
+#: The same, of values that `--set` cannot write.
+REFUSED_OF_FILES: Sequence[tuple[Mapping[str, Any], str]] = (
+    ({"networkPolicy": {"verifiers": [{}]}}, "/networkPolicy/verifiers/0"),
+    ({"config": "# one\u2028two"}, r'config: it has the character "\u2028"'),
+    ({"config": "# one\u0085two"}, r'config: it has the character "\u0085"'),
+)
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -147,12 +173,65 @@ def test_a_name_may_be_a_number(authorities: Mapping[str, str], tmp_path: Path) 
             validate(each, RELEASES[-1])
 
 
+@pytest.mark.parametrize("word", ["true", "null", "on", "no"])
+def test_another_name_may_be_a_word_of_yaml(word: str, tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"fullnameOverride": word}), encoding="utf-8")
+    found = objects(render("autoscaling.enabled=true", values=[values]))
+    assert {each["metadata"]["name"] for each in found} == {word, f"{word}-issuer", f"{word}-ops"}
+    for each in found:
+        if each["kind"] not in OF_THE_OPERATOR:
+            validate(each, RELEASES[-1])
+
+
 @pytest.mark.parametrize("setting", REFUSED)
 def test_values_that_mean_nothing_are_refused(setting: str) -> None:
     command = [str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), "--set", setting]
     refused = ended(command, CHART)
     assert refused.returncode != 0
     assert REFUSED[setting] in refused.stdout
+
+
+@pytest.mark.parametrize(("values", "problem"), REFUSED_OF_FILES)
+def test_values_of_a_file_that_mean_nothing_are_refused(
+    values: Mapping[str, Any], problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    command = [str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES), "--values", str(path)]
+    refused = ended(command, CHART)
+    assert refused.returncode != 0
+    assert problem in refused.stdout
+
+
+def test_a_configuration_is_the_pods_as_it_was_written(tmp_path: Path) -> None:
+    config = "\t[issuer]\n  # \u00e4\U0001f511\n\turl = \"http://a\"  \n\n[log]\nlevel = 'info'\n"
+    path = tmp_path / "values.yaml"
+    path.write_text(yaml.safe_dump({"config": config}, allow_unicode=True), encoding="utf-8")
+    assert of_kind(objects(render(values=[path])), "ConfigMap")["data"]["tokend.toml"] == config.lstrip()
+
+
+def test_a_number_may_be_a_large_one(tmp_path: Path) -> None:
+    most = 2**31 - 1
+    path = tmp_path / "values.yaml"
+    path.write_text(
+        json.dumps(
+            {
+                "terminationGracePeriodSeconds": most,
+                "podDisruptionBudget": {"maxUnavailable": most},
+                "autoscaling": {"minReplicas": most, "maxReplicas": most},
+            }
+        ),
+        encoding="utf-8",
+    )
+    found = objects(render(values=[path]))
+    for each in found:
+        if each["kind"] not in OF_THE_OPERATOR:
+            validate(each, RELEASES[-1])
+    (container,) = of_kind(found, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "TOKEND_LIMITS_REPLICAS", "value": str(most)} in container["env"]
+    path.write_text(json.dumps({"autoscaling": {"enabled": False}, "replicas": most}), encoding="utf-8")
+    assert of_kind(objects(render(values=[path])), "Deployment")["spec"]["replicas"] == most
 
 
 def test_all_that_is_wrong_with_values_is_said_at_once() -> None:

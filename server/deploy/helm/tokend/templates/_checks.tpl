@@ -5,6 +5,9 @@
 {{- if not (regexMatch "^[a-z]" $name) }}
 {{- $problems = append $problems (printf "fullnameOverride: set one, since services are named %s and would not begin with a letter" $name) }}
 {{- end }}
+{{- with regexFind "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}]" (.Values.config | replace "\r\n" "\n") }}
+{{- $problems = append $problems (printf "config: it has the character %+q, which YAML does not take as a part of a line" .) }}
+{{- end }}
 {{- $ports := .Values.ports }}
 {{- range list "aws" "sds" }}
 {{- if not (index $.Values .).enabled }}{{ $ports = omit $ports . }}{{ end }}
@@ -42,6 +45,33 @@
 {{- range .Values.extraVolumes }}
 {{- if regexMatch "^(config|tls|client-ca|tmp|secret-.*)$" .name }}
 {{- $problems = append $problems (printf "extraVolumes: %s is the name of a volume of the chart" .name) }}
+{{- end }}
+{{- end }}
+{{- range $setting, $key := dict "env" "name" "extraVolumes" "name" "extraVolumeMounts" "mountPath" }}
+{{- $found := dict }}
+{{- range index $.Values $setting }}
+{{- $member := index . $key }}
+{{- if eq (get $found $member | toString) "once" }}
+{{- $problems = append $problems (printf "%s: %s is there more than once" $setting $member) }}
+{{- end }}
+{{- $_ := set $found $member (hasKey $found $member | ternary "more" "once") }}
+{{- end }}
+{{- end }}
+{{- $mounts := dict "config" "/etc/tokend/tokend.toml" "tls" "/etc/tokend/tls" "tmp" "/tmp" }}
+{{- if or .Values.tls.clientCa.secretName .Values.tls.clientCa.configMapName }}
+{{- $mounts = set $mounts "client-ca" "/etc/tokend/client-ca" }}
+{{- end }}
+{{- range .Values.secrets }}
+{{- $mounts = set $mounts (printf "secret-%s" (replace "." "-" .)) (printf "/etc/tokend/secrets/%s" .) }}
+{{- end }}
+{{- $names := keys $mounts }}
+{{- range .Values.extraVolumes }}{{ $names = append $names .name }}{{ end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if has (clean .mountPath) (values $mounts) }}
+{{- $problems = append $problems (printf "extraVolumeMounts: %s is where the chart has a volume" .mountPath) }}
+{{- end }}
+{{- if not (has .name $names) }}
+{{- $problems = append $problems (printf "extraVolumeMounts: there is no volume %s" .name) }}
 {{- end }}
 {{- end }}
 {{- $labels := include "tokend.labels" . | fromYaml }}
