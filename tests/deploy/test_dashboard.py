@@ -1,17 +1,19 @@
 """The dashboard of Grafana: its queries are asked of a real Prometheus that scrapes a tokend under load."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped] # it has no types
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from tests.clients.toolchains import BUILD_TIMEOUT
-from tests.deploy.watched import DASHBOARD, Prometheus, Query, dashboard_queries, watched_service
+from tests.deploy.watched import DASHBOARD, DEPLOY, Prometheus, Query, as_sent, dashboard_queries, watched_service
 from tests.support.promql_selectors import grouped, known_series, selected
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
@@ -66,6 +68,41 @@ def test_each_query_counts_the_servers_that_are_chosen_alone() -> None:
         for target in panel["targets"]:
             expression = target["expr"].replace("$__rate_interval", "1m").replace("$__range", "1m")
             assert all(chosen.items() <= each.labels.items() for each in selected(expression)), panel["title"]
+
+
+def test_all_servers_are_those_of_tokend_alone(prometheus: Prometheus) -> None:
+    prometheus.wait_for('up{job="prometheus"}')
+    prometheus.wait_for('rate(process_cpu_seconds_total{job="prometheus"}[1m])')
+    (scraped,) = [each for query in QUERIES if "(up{" in query.expression for each in prometheus.ask(query.expression)]
+    assert scraped["value"][1] == "1"
+    processes = [query for query in QUERIES if query.expression.startswith(("process_", "rate(process_"))]
+    assert len(processes) == 3
+    for query in processes:
+        assert {each["metric"]["job"] for each in prometheus.ask(query.expression)} == {"tokend"}
+
+
+def test_failed_calls_are_those_of_the_objective() -> None:
+    ((shown,),) = [[each["expr"] for each in panel["targets"]] for panel in PANELS if panel["title"] == "Failed calls"]
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text("utf-8"))["groups"]
+    (objective,) = [
+        rule["expr"]
+        for group in groups
+        for rule in group["rules"]
+        if rule.get("record") == "job:tokend_failed_calls:ratio_rate1h"
+    ]
+    chosen = {"namespace", "job", "instance"}
+    assert [
+        (each.metric, {name: value for name, value in each.labels.items() if name not in chosen})
+        for each in selected(as_sent(shown))
+    ] == [(each.metric, dict(each.labels)) for each in selected(objective)]
+
+
+def test_what_counts_events_by_the_second_says_so() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            rate = re.match(r"(sum( by \(.*?\))? ?\()?rate\((?!process_cpu)", target["expr"])
+            by_the_second = panel["fieldConfig"]["defaults"]["unit"] in {"reqps", "ops", "cps"}
+            assert by_the_second == bool(rate), panel["title"]
 
 
 def test_each_metric_of_tokend_is_shown() -> None:

@@ -27,8 +27,15 @@ DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "tokend.json").read
 
 COGNITO_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-00000000000c"
 
-#: What Grafana puts in the place of its variables.
-_VARIABLES = {"$__rate_interval": "1m", "$__range": "1m", "$namespace": ".*", "$job": ".*", "$instance": ".*"}
+#: What the query of a variable of the dashboard finds here.
+_FOUND = {"job": "tokend"}
+
+#: What Grafana puts in the place of its variables where All is chosen: their own value for it, else all that is found.
+_VARIABLES = {"$__rate_interval": "1m", "$__range": "1m"} | {
+    f"${each['name']}": each.get("allValue") or _FOUND[each["name"]]
+    for each in DASHBOARD["templating"]["list"]
+    if each["type"] == "query"
+}
 
 _PATIENCE = 60
 
@@ -151,6 +158,7 @@ def _load(endpoint: str, authority: bytes) -> None:
 
 @contextmanager
 def _prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
+    address = f"127.0.0.1:{free_port()}"
     config = directory / "prometheus.yaml"
     config.write_text(
         f"""
@@ -159,10 +167,11 @@ rule_files: ["{DEPLOY / "prometheus" / "alerts.yaml"}"]
 scrape_configs:
   - job_name: tokend
     static_configs: [{{targets: ["{target}"]}}]
+  - job_name: prometheus
+    static_configs: [{{targets: ["{address}"]}}]
 """,
         encoding="utf-8",
     )
-    address = f"127.0.0.1:{free_port()}"
     command: Sequence[str] = [
         str(program("prometheus")),
         f"--config.file={config}",
