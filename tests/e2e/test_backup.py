@@ -3,7 +3,7 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -144,8 +144,72 @@ def test_where_there_is_no_database_there_is_no_backup(tmp_path: Path, content: 
 
 
 def test_a_backup_that_cannot_be_written_says_so(config: Path, copy: Path) -> None:
-    said = failed("backup", "--config", str(config), str(copy.parent / "absent" / "copy.db"))
-    assert "No such file or directory" in said
+    file = copy.parent / "absent" / "copy.db"
+    assert failed("backup", "--config", str(config), str(file)) == f"Error: {file}: No such file or directory\n"
+
+
+def linked(database: Path) -> Path:
+    link = database.with_name("link.db")
+    link.symlink_to(database)
+    return link
+
+
+def hard_linked(database: Path) -> Path:
+    link = database.with_name("link.db")
+    link.hardlink_to(database)
+    return link
+
+
+PLACES_OF_THE_DATABASE: Mapping[str, Callable[[Path], Path]] = {
+    "its own": lambda database: database,
+    "by a detour": lambda database: database.parent / ".." / database.parent.name / database.name,
+    "linked": linked,
+    "hard-linked": hard_linked,
+}
+
+
+def assert_not_backed_up_to(file: Path, config: Path, database: Path) -> None:
+    before, number = database.read_bytes(), database.stat().st_ino
+    said = failed("backup", "--config", str(config), "--force", str(file))
+    assert said == f"Error: {file} is the database itself, or SQLite's: name another file\n"
+    assert (database.read_bytes(), database.stat().st_ino) == (before, number)
+
+
+@pytest.mark.parametrize("place", PLACES_OF_THE_DATABASE)
+def test_no_backup_takes_the_place_of_the_database(other_config: Path, others: Path, place: str) -> None:
+    assert_not_backed_up_to(PLACES_OF_THE_DATABASE[place](others), other_config, others)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_no_backup_takes_the_place_of_what_sqlite_keeps(other_config: Path, others: Path, suffix: str) -> None:
+    assert_not_backed_up_to(others.with_name(f"{others.name}{suffix}"), other_config, others)
+
+
+@pytest.mark.parametrize("place", PLACES_OF_THE_DATABASE)
+def test_the_database_is_not_restored_from_itself(other_config: Path, others: Path, place: str) -> None:
+    file = PLACES_OF_THE_DATABASE[place](others)
+    before = others.read_bytes()
+    said = failed("restore", "--config", str(other_config), "--force", str(file))
+    assert said == f"Error: {file} is the database itself, not a copy of it\n"
+    assert others.read_bytes() == before
+
+
+def test_a_backup_replaces_files_alone(other_config: Path, others: Path, tmp_path: Path) -> None:
+    assert others.exists()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert failed("backup", "--config", str(other_config), "--force", str(pipe)) == (
+        f"Error: {pipe} is no regular file\n"
+    )
+    assert pipe.is_fifo()
+
+
+def test_a_link_to_nothing_is_replaced_only_by_force(other_config: Path, others: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("nothing")
+    assert failed("backup", "--config", str(other_config), str(link)) == f"Error: {link} exists; --force replaces it\n"
+    run("backup", "--config", str(other_config), "--force", str(link)).check_returncode()
+    assert users_in(link) == users_in(others)
 
 
 @pytest.mark.usefixtures("serving")

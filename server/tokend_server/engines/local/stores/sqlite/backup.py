@@ -23,6 +23,9 @@ from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, log_
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
 
+#: What SQLite appends to the name of a database for the files that it keeps beside it.
+_BESIDE = ("-wal", "-shm", "-journal")
+
 
 class CopyRefused(Exception):
     """Raised when a copy cannot be made or put back; the text says why, and nothing has changed."""
@@ -44,15 +47,19 @@ def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
         overwrite: Replace a file that is there.
 
     Raises:
-        CopyRefused: There is no such database, or the copy cannot be made.
+        CopyRefused: There is no such database, the copy cannot be made, or would be in the place of the database.
         ConfigError: The schema is that of a newer release.
     """
-    if not overwrite and copy.exists():
-        raise CopyRefused(f"{copy} exists; --force replaces it")
+    _check_place(copy, database, overwrite=overwrite)
     with _telling(database), closing(_opened(database)) as source:
         _check_schema(database)
-        with _new_file(copy, overwrite=overwrite) as unfinished, closing(sqlite3.connect(unfinished)) as target:
-            _copy(source, target)
+        with (
+            _telling(copy),
+            _new_file(copy, overwrite=overwrite) as unfinished,
+            closing(sqlite3.connect(unfinished)) as target,
+        ):
+            with _telling(f"{database} to {copy}"):
+                _copy(source, target)
             target.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a log beside it
             return _checked(target, copy)
 
@@ -67,29 +74,54 @@ def restore(copy: Path, database: Path, *, overwrite: bool = False, without_log:
         without_log: Take a file that was copied while it was in use, and lacks what was in its log.
 
     Raises:
-        CopyRefused: The copy is damaged, lacks its log or is no database of this service, or the database is in use or
-            holds something.
+        CopyRefused: The copy is damaged, lacks its log or is no database of this service, or the database is in use,
+            holds something or is the copy.
         ConfigError: The copy's schema is that of a newer release.
     """
+    if _is_of(copy, database):
+        raise CopyRefused(f"{copy} is the database itself, not a copy of it")
     with _telling(copy), closing(_opened(copy, without_log=without_log)) as source:
         _check_schema(copy)
         _checked(source, copy)
         if not overwrite and (log_size(database) or (database.exists() and database.stat().st_size)):
             raise CopyRefused(f"{database} exists; --force replaces its identities and keys")
         with _telling(database), closing(_alone(database)) as target:
-            _copy(source, target)
+            with _telling(f"{copy} to {database}"):
+                _copy(source, target)
             return _checked(target, database)
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _telling(what: Path | str) -> Iterator[None]:
+    """Names a file, or one and where it is copied to, in the texts of errors."""
     try:
         yield
     except (sqlite3.Error, DBAPIError) as error:
         cause = getattr(error, "orig", error)
-        raise CopyRefused(f"{path}: {getattr(cause, 'sqlite_errorname', cause)}") from error
+        name = getattr(cause, "sqlite_errorname", None)
+        raise CopyRefused(f"{what}: {cause}{f' ({name})' if name else ''}") from error
     except OSError as error:
-        raise CopyRefused(f"{error.filename or path}: {error.strerror}") from error
+        raise CopyRefused(f"{what}: {error.strerror}") from error
+
+
+def _is_of(path: Path, database: Path) -> bool:
+    """Whether a path is the database's, or that of a file that SQLite keeps beside it."""
+    if path.exists() and database.exists() and path.samefile(database):
+        return True
+    database = database.resolve()
+    beside = {database.with_name(f"{database.name}{suffix}") for suffix in _BESIDE}
+    return path.resolve() in {database, *beside}
+
+
+def _check_place(copy: Path, database: Path, *, overwrite: bool) -> None:
+    if _is_of(copy, database):
+        raise CopyRefused(f"{copy} is the database itself, or SQLite's: name another file")
+    if not os.path.lexists(copy):
+        return
+    if not overwrite:
+        raise CopyRefused(f"{copy} exists; --force replaces it")
+    if not copy.is_file() and not copy.is_symlink():
+        raise CopyRefused(f"{copy} is no regular file")
 
 
 def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
