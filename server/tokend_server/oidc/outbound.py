@@ -19,6 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
 from urllib3.exceptions import HTTPError
@@ -199,13 +200,22 @@ def _manager(proxy: Url | None, context: ssl.SSLContext | None, route: _Route) -
         proxy_context.sslsocket_class = route.bounded(ssl.SSLSocket)
         manager = ProxyManager(
             proxy._replace(auth=None).url,
-            proxy_headers=make_headers(proxy_basic_auth=proxy.auth),
+            proxy_headers=_credentials(proxy),
             proxy_ssl_context=proxy_context,
             ssl_context=context,
         )
 
     connect_by(manager, route.connect)
     return manager
+
+
+def _credentials(proxy: Url) -> Mapping[str, str]:
+    """What the proxy's URL has of a user and a password, which there are percent-encoded (RFC 3986, section 3.2.1)."""
+    if proxy.auth is None:
+        return {}
+    user, _, password = proxy.auth.partition(":")
+    # urllib3 makes one octet of a character.
+    return make_headers(proxy_basic_auth=unquote_to_bytes(f"{user}:{password}").decode("latin-1"))
 
 
 def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: Deadline) -> tuple[bytes, str]:

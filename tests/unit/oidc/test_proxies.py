@@ -1,5 +1,6 @@
 """Requests to issuers go through the proxy that the environment names."""
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -57,11 +58,23 @@ def test_the_proxy_is_asked_and_looks_the_name_up(
     assert lookups == ["127.0.0.1"]
 
 
-def test_the_proxy_gets_its_own_credentials(proxy: ConnectProxy) -> None:
-    fetch({"HTTPS_PROXY": proxy.url.replace("//", "//user:word@")})
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("user:word", b"user:word"),
+        ("us%20er:p%40s%3as%2F%25", b"us er:p@s:s/%"),
+        ("user:caf%C3%A9%E2%82%AC", "user:café€".encode()),
+        ("user:café", "user:café".encode()),
+        ("user:", b"user:"),
+        ("user", b"user:"),
+    ],
+)
+def test_the_proxy_gets_its_own_credentials(proxy: ConnectProxy, written: str, shown: bytes) -> None:
+    fetch({"HTTPS_PROXY": proxy.url.replace("//", f"//{written}@")})
     assert proxy.targets == [TARGET]
     (request,) = proxy.requests
-    assert ("proxy-authorization", "Basic dXNlcjp3b3Jk") in [(name.lower(), value) for name, value in request.headers]
+    given = [value for name, value in request.headers if name.lower() == "proxy-authorization"]
+    assert given == [f"Basic {base64.b64encode(shown).decode()}"]
 
 
 @pytest.mark.parametrize("no_proxy", ["keys.example.test", "example.test", ".example.test", "other.test, example.test"])
