@@ -123,7 +123,8 @@ class RoleAssumption:
         signed = _read(Secret(given["WebIdentityToken"]))
         issuer = given.get("ProviderId", signed.claims.get("iss"))
         if issuer != self._issuer or "ProviderId" in given:
-            raise _refused(f"No OpenIDConnect provider found in your account for {issuer}")
+            shown = str(issuer).encode(errors="replace").decode()  # JSON can spell half of a surrogate pair
+            raise _refused(f"No OpenIDConnect provider found in your account for {shown}")
         try:
             claims = _VERIFIER.verify(signed, self._keys, deadline)
         except NotVerified:

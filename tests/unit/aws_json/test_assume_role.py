@@ -212,6 +212,10 @@ def forged(token: str, **claims: object) -> str:
             lambda token: forged(token, iss="https://elsewhere.example"),
             "No OpenIDConnect provider found in your account for https://elsewhere.example",
         ),
+        (
+            lambda token: forged(token, iss="\ud800"),
+            "No OpenIDConnect provider found in your account for ?",
+        ),
         (lambda token: forged(token, sub="eu-west-1:1"), "The signature of the token is not valid."),
         (lambda token: token[:-8] + "AAAAAAAA", "The signature of the token is not valid."),
     ],
@@ -349,6 +353,13 @@ def test_errors_are_json_where_it_is_asked_for(sts: Sts) -> None:
     assert (answered.status, answered.headers["content-type"]) == (400, "application/json")
     fault = {"Type": "Sender", "Code": "InvalidIdentityToken", "Message": NO_JWT}
     assert json.loads(answered.body) == {"Error": fault, "RequestId": REQUEST_ID}
+
+
+def test_an_issuer_that_is_no_unicode_is_refused_in_json_too(sts: Sts) -> None:
+    answered = sts.calls.answer(as_envoy_asks(forged(sts.local.issue("alice").token.reveal(), iss="a\udfffb")))
+    fault = json.loads(answered.body)["Error"]
+    assert (answered.status, fault["Code"]) == (400, "InvalidIdentityToken")
+    assert fault["Message"] == "No OpenIDConnect provider found in your account for a?b"
 
 
 @pytest.mark.parametrize(
