@@ -183,6 +183,16 @@ def test_what_comes_around_a_body_counts(filler: bytes, start: Start, echo: Echo
     assert not echo.asked
 
 
+def test_space_around_a_value_is_no_part_of_it(start: Start, echo: Echo) -> None:
+    """As RFC 9110 has it, section 5.5."""
+    with connected(start()) as client:
+        client.sendall(
+            head("transfer-encoding: \t chunked \r\na: \t b\t c \r\na: \t\r\na: d ") + b"1\r\nx\r\n0\r\n\r\n"
+        )
+        assert body_of(read_answer(client)) == b"x"
+    assert echo.asked[0].headers[b"a"] == b"b\t c,,d"
+
+
 def test_trailers_are_no_headers(start: Start, echo: Echo) -> None:
     with connected(start()) as client:
         client.sendall(chunked(b"x", end=b"0\r\nhost: other\r\nx-trailer: x\r\n\r\n"))
@@ -218,7 +228,7 @@ def test_a_body_whose_length_is_not_clear_is_refused(sent: bytes, status: int, s
 def test_leave_to_send_a_body_is_given_once(start: Start) -> None:
     with connected(start()) as client:
         for _ in range(2):
-            client.sendall(head("content-length: 4\r\nexpect: 100-Continue"))
+            client.sendall(head("content-length: 4\r\nexpect: 100-Continue \t"))
             assert client.recv(65_536) == CONTINUE
             client.sendall(b"bo")
             client.sendall(b"dy")

@@ -116,7 +116,7 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._has_head:
             return  # a trailer (RFC 9110, section 6.5.1)
-        name = name.lower()
+        name, value = name.lower(), value.strip(b" \t")  # llhttp leaves what follows a value (RFC 9110, section 5.5)
         if name == b"host":
             self._hosts.append(value)
         self._headers[name] = b",".join((self._headers[name], value)) if name in self._headers else value
@@ -177,7 +177,7 @@ class RequestParser:
     def _is_addressed(self) -> bool:
         """Whether there is a Host header as there has to be (RFC 9112, section 3.2)."""
         fewest = 0 if self._parser.get_http_version() == "1.0" else 1
-        return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host.strip()) for host in self._hosts)
+        return fewest <= len(self._hosts) <= 1 and all(_HOST.fullmatch(host) for host in self._hosts)
 
     def _request(self) -> Outcome:
         path = self._path()

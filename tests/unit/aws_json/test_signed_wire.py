@@ -110,9 +110,17 @@ def joined(request: Signed) -> list[str]:
     return ["X-Other: a,b" if line == "X-Other: b" else line for line in lines if line != "X-Other: a"]
 
 
+def spaced(request: Signed) -> list[str]:
+    """Space that a signer leaves out, as it does at the ends of each line of a name."""
+    lines = in_order(request)
+    assert "X-Other: a" in lines
+    return ["X-Other:\ta \t" if line == "X-Other: a" else line for line in lines]
+
+
 HEADS: Mapping[str, tuple[Callable[[Signed], list[str]], tuple[int, str]]] = {
     "as it was signed": (in_order, (200, "")),
     "lines of a name are joined": (joined, (200, "")),
+    "space around the lines of a name": (spaced, (200, "")),
     "lines of a name are in another order": (lambda request: sorted(in_order(request), reverse=True), (400, INVALID)),
     "a line of a name more": (twice("X-Other", value="c"), (400, INVALID)),
     "the target twice": (twice("X-Amz-Target"), (400, "UnknownOperationException")),
