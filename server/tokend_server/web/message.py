@@ -16,7 +16,7 @@ class Request(NamedTuple):
         path: The path, percent-decoded.
         headers: The values by name in lower case; those of a repeated name are joined by commas.
         method: As it was sent; names of methods are case-sensitive.
-        target: As it was sent: the path with its query.
+        target: The path with its query, as they were sent, without a host before them.
         body: Empty where there is none.
         peer: The address that it came from, without the port.
     """

@@ -15,6 +15,9 @@ MAX_HEAD_BYTES = 16_384
 #: What a Host header may hold (RFC 9110, section 7.2; RFC 3986, section 3.2.2); it need not name this server.
 _HOST = re.compile(rb"[\w.~%!$&'()*+,;=:\[\]-]*", re.ASCII)
 
+#: What stands before the path where a client takes the server for a proxy (RFC 9112, section 3.2.2).
+_AUTHORITY = re.compile(rb"\A[a-z][a-z0-9+.-]*://[^/?#]*/?", re.IGNORECASE)
+
 #: A whole request, the status of a refusal, or None where more has to come.
 Outcome: TypeAlias = Request | HTTPStatus | None
 
@@ -191,5 +194,5 @@ class RequestParser:
             return None
 
     def _made(self, path: bytes, body: bytes) -> Request:
-        decoded, target = unquote(path.decode("latin-1")), self._target.decode("latin-1")
+        decoded, target = unquote(path.decode("latin-1")), _AUTHORITY.sub(b"/", self._target).decode("latin-1")
         return Request(decoded, self._headers, self.method, target, body, self.peer)

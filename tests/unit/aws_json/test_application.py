@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.grpc_service import PATIENCE
-from tests.unit.aws_json.requests import Signed
+from tests.unit.aws_json.requests import HOST, Signed
 from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, said, serving
 
 FORM = "content-type: application/x-www-form-urlencoded"
@@ -54,6 +54,15 @@ def error_in_xml(body: bytes) -> dict[str, str]:
     return {part.tag.rpartition("}")[2]: part.text or "" for part in error}
 
 
+def as_bytes(request: Signed, target: str) -> bytes:
+    lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in request.headers)]
+    framed = [
+        *(line for line in lines if not line.startswith("Content-Length")),
+        f"Content-Length: {len(request.body)}",
+    ]
+    return "".join(f"{line}\r\n" for line in [*framed, ""]).encode() + request.body
+
+
 def send(http: httpx.Client, request: Signed, path: str = "/") -> httpx.Response:
     return http.request(request.method, path, headers=list(request.headers), content=request.body)
 
@@ -67,6 +76,16 @@ def test_a_signed_request_is_answered(http: httpx.Client) -> None:
 
 def test_a_presigned_request_is_answered(http: httpx.Client) -> None:
     assert send(http, PRESIGNED, PRESIGNED.target).status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+@pytest.mark.parametrize(
+    ("request_", "target"),
+    [(REQUEST, f"//{HOST}/"), (REQUEST, f"//{HOST}"), (PRESIGNED, f"//{HOST}:443{PRESIGNED.target}")],
+)
+def test_a_target_with_a_host_is_the_path_behind_it(scheme: str, request_: Signed, target: str, address: str) -> None:
+    response = said(address, as_bytes(request_, f"{scheme}:{target}"))
+    assert (response.status, json.loads(response.read())["Token"]) == (200, "header.claims.signature")
 
 
 @pytest.mark.parametrize("path", ["/x", "/.well-known/jwks.json", "/x?a=b", "/x/", "/%2f"])
@@ -144,6 +163,8 @@ def test_what_breaks_http_is_refused_in_awss_form(head: str, status: int, text: 
         ("POST /x", [FORM, "content-length: 0"], 404, "UnknownOperationException"),
         ("PUT /", [FORM, "content-length: 0"], 404, "UnknownOperationException"),
         ("GET /x?Action=AssumeRoleWithWebIdentity", [], 404, "UnknownOperationException"),
+        ("GET http://test/x?Action=AssumeRoleWithWebIdentity", [], 404, "UnknownOperationException"),
+        ("GET http://test?Action=AssumeRoleWithWebIdentity", [], 400, "InvalidAction"),
         ("GET /?Action=AssumeRoleWithWebIdentity", ["host: b"], 400, "MalformedHttpRequestException"),
         ("GET /?Action=AssumeRoleWithWebIdentity", [f"a: {'x' * 20_000}"], 431, "MalformedHttpRequestException"),
         ("POST /", [FORM, "transfer-encoding: gzip, chunked"], 501, "MalformedHttpRequestException"),
