@@ -151,6 +151,18 @@ def test_each_answer_gives_new_time(start: Start) -> None:
             assert not is_gone(client, patience / 3)
 
 
+def test_a_client_has_its_time_for_itself_and_not_for_the_answer(start: Start, pages: Pages) -> None:
+    address = start(patience=SHORT)
+    with connected(address) as client:
+        client.sendall(GET_PAGE.replace(b"/page", b"/waits"))
+        assert pages.waiting.wait(PATIENCE)
+        with connected(address) as later:
+            assert is_gone(later)
+        pages.release()
+        assert read_answer(client).endswith(b"waited\n")
+        assert is_gone(client)
+
+
 def test_a_client_that_does_not_read_its_answer_is_dropped(start: Start) -> None:
     with connected(start(patience=SHORT), receive_buffer=4096) as client:
         client.sendall(GET_PAGE.replace(b"/page", b"/large"))

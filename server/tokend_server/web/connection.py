@@ -44,8 +44,8 @@ class Connections:
     Args:
         most: How many there may be.
         most_body_bytes: How many bytes of bodies there may be, of requests that are not answered yet.
-        patience: Seconds that each has, from its beginning or its last answer, to send a whole request and take the
-            answer to it.
+        patience: Seconds that each has, from its beginning or its last answer, to take that and send a whole request.
+            What it waits for the next answer is not the client's time.
     """
 
     def __init__(self, most: int, most_body_bytes: int, patience: float) -> None:
@@ -53,6 +53,7 @@ class Connections:
         self._most_body_bytes = most_body_bytes
         self._patience = patience
         self._since: OrderedDict[Connection, float] = OrderedDict()
+        self._waiting: set[Connection] = set()
         self._body_bytes: dict[Connection, int] = {}
         self._no_more = asyncio.Event()
         self._no_more.set()
@@ -61,25 +62,30 @@ class Connections:
         """Takes in a newcomer."""
         self.served(connection)
         if len(self._since) > self._most:
-            self._drop_first()
+            self._drop(next(iter(self._since)))
 
     def served(self, connection: "Connection") -> None:
         """Restarts a connection's time."""
         self._no_more.clear()
+        self._waiting.discard(connection)
         self._body_bytes.pop(connection, None)
         self._since[connection] = asyncio.get_running_loop().time()
         self._since.move_to_end(connection)
+
+    def wait(self, connection: "Connection") -> None:
+        """Stops a connection's time until it is served."""
+        self._waiting.add(connection)
 
     def hold(self, connection: "Connection", body_bytes: int) -> None:
         """Takes note of how much has come of a connection's body."""
         self._body_bytes[connection] = body_bytes
         while sum(self._body_bytes.values()) > self._most_body_bytes:
             largest = max(self._body_bytes, key=self._body_bytes.__getitem__)
-            self.forget(largest)
-            largest.drop()
+            self._drop(largest)
 
     def forget(self, connection: "Connection") -> None:
         """Strikes out one that has ended."""
+        self._waiting.discard(connection)
         self._body_bytes.pop(connection, None)
         self._since.pop(connection, None)
         if not self._since:
@@ -89,11 +95,11 @@ class Connections:
         """Drops each connection when its time is up; it is to be cancelled."""
         time = asyncio.get_running_loop().time
         while True:
-            while self._since and next(iter(self._since.values())) + self._patience <= time():
-                self._drop_first()
-            # Whoever comes during the sleep is not overdue before its end.
-            first = next(iter(self._since.values()), time())
-            await asyncio.sleep(first + self._patience - time())
+            while (first := self._first_whose_time_runs()) and self._since[first] + self._patience <= time():
+                self._drop(first)
+            # Whoever comes or is served during the sleep is not overdue before its end.
+            since = self._since[first] if first else time()
+            await asyncio.sleep(since + self._patience - time())
 
     async def finish(self, seconds: float) -> None:
         """Ends all connections, those that wait for an answer after it, and all of them when the seconds are over."""
@@ -103,11 +109,13 @@ class Connections:
             async with asyncio.timeout(seconds):
                 await self._no_more.wait()
         while self._since:
-            self._drop_first()
+            self._drop(next(iter(self._since)))
 
-    def _drop_first(self) -> None:
-        connection, _ = self._since.popitem(last=False)
-        self._body_bytes.pop(connection, None)
+    def _first_whose_time_runs(self) -> "Connection | None":
+        return next((each for each in self._since if each not in self._waiting), None)
+
+    def _drop(self, connection: "Connection") -> None:
+        self.forget(connection)
         connection.drop()
 
 
@@ -189,6 +197,7 @@ class Connection(asyncio.Protocol):
             self._send(answer)
             return
         self._answering = True
+        self._connections.wait(self)
         self._transport.pause_reading()
         answer.add_done_callback(lambda made: self._answer_made(made, request))
 

@@ -53,8 +53,8 @@ class HttpListener:
         bound: Where.
         application: What answers.
         clock: What dates the answers.
-        patience: Seconds that a client has, from connecting or from its last answer, to send a whole request and take
-            the answer. It is the timeout of headers, of slow reading and of idle connections at once.
+        patience: Seconds that a client has, from connecting or from its last answer, to take that and send a whole
+            request. It is the timeout of headers, of slow reading and of idle connections at once.
         most_connections: How many there may be; one more takes the place of the one that has got nothing for longest.
         most_body_bytes: How many bytes of bodies there may be, of all requests together; beyond it the connection with
             the largest is dropped.
