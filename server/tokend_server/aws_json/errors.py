@@ -132,6 +132,12 @@ def unauthenticated(refusal: AwsError) -> CallerUnauthenticated:
     return error
 
 
+def other_region(region: str) -> CallerUnauthenticated:
+    """A signature for a Region that has not what is asked for, as an error of the contract."""
+    text = f"Credential should be scoped to a valid region, not '{region}'."
+    return unauthenticated(AwsError("InvalidSignatureException", text))
+
+
 def unreadable(refusal: AwsError) -> ValidationFailed:
     """A body that cannot be read, as an error of the contract."""
     error = ValidationFailed([])

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.admission import Admission
+from tokend_server.aws_json.errors import other_region
 from tokend_server.aws_json.pool_shapes import (
     ARN,
     CREATE_MEMBERS,
@@ -63,6 +65,9 @@ MANAGEMENT_OPERATIONS: Mapping[str, ShapedOperation] = MappingProxyType(
     {row.name: row for row in (_CREATE, _UPDATE, _DELETE, _SET_ROLES, _TAG, _UNTAG, _SET_PRINCIPAL_TAGS)}
 )
 
+#: What the ids of a pool and its identities have behind their Region, as far as their form goes.
+_ANY_GUID = str(UUID(int=0))
+
 _TAGS_MEMBER, _DEVELOPER = "IdentityPoolTags", "DeveloperProviderName"
 
 
@@ -93,8 +98,10 @@ class ManagementOperations:
         deadline = self._admission.admit(_CREATE, given, AuditedRequest())
         settings, tags = _settings(given), given.get(_TAGS_MEMBER, {})
         _check_tags(tags)
-        pool = self._pools.create(current_call().region, settings, tags, deadline)
         call = current_call()
+        if any(IDENTITY_ID.broken(f"{call.region}:{_ANY_GUID}")):  # whoever signs chooses the name
+            raise other_region(call.region)
+        pool = self._pools.create(call.region, settings, tags, deadline)
         call.audited = AuditedRequest(region=call.region), AuditedResult(result_identity_pool_id=pool.identity_pool_id)
         return described(pool)
 

@@ -11,8 +11,8 @@ from tokend_server.aws_json.errors import (
     access_denied,
     forbidden,
     internal_error,
+    other_region,
     to_aws_error,
-    unauthenticated,
     unreadable,
 )
 from tokend_server.aws_json.operations import OPERATIONS, AwsOperation
@@ -144,5 +144,4 @@ def _check_region(region: str, identity_pool_id: str) -> None:
     """
     of_pool, colon, _ = identity_pool_id.partition(":")
     if colon and of_pool not in {"", region}:
-        text = f"Credential should be scoped to a valid region, not '{region}'."
-        raise unauthenticated(AwsError("InvalidSignatureException", text))
+        raise other_region(region)

@@ -74,7 +74,8 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 #: More than an hour would hide a clock that is plainly wrong.
 ClockSkew = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
-PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
+#: Of the 55 characters of an id, those of identities have 37 behind the region.
+PoolId = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]{1,18}:[0-9a-f-]+$")]
 
 
 CommaSeparated = (NoDecode, BeforeValidator(_split_commas))

@@ -93,13 +93,20 @@ def presigned(
     return Signed((("host", HOST), *request.headers.items()), body, target=target)
 
 
-def call(operation: str, document: object, *, raw: bytes | None = None, target: str | None = None) -> Signed:
+def call(
+    operation: str,
+    document: object,
+    *,
+    raw: bytes | None = None,
+    target: str | None = None,
+    region: str | None = None,
+) -> Signed:
     """A request for an operation, in order but for what is given, signed for the Region of its pool."""
     headers = {
         "Content-Type": "application/x-amz-json-1.1",
         "X-Amz-Target": target or f"AWSCognitoIdentityService.{operation}",
     }
-    return signed(json.dumps(document).encode() if raw is None else raw, headers, region=_region(document))
+    return signed(json.dumps(document).encode() if raw is None else raw, headers, region=region or _region(document))
 
 
 def _region(document: object) -> str:

@@ -76,8 +76,8 @@ class Face:
         self.changed: list[str] = []
         self.policy = Policy((), ())
 
-    def answer(self, operation: str, document: object) -> AwsResponse:
-        request = call(operation, document)
+    def answer(self, operation: str, document: object, region: str | None = None) -> AwsResponse:
+        request = call(operation, document, region=region)
         self.clock.move_wall_clock(request.signed_at - self.clock.now())
         admission = Admission(self.policy, self.clock)
         performed = {
@@ -243,6 +243,20 @@ def test_only_pools_are_resources(resource: str, face: Face) -> None:
     refused = ("InvalidParameterException", "ResourceArn is not the ARN of an identity pool.")
     for operation in ("ListTagsForResource", "TagResource", "UntagResource"):
         assert face.refuses(operation, ResourceArn=resource, Tags={}, TagKeys=[]) == refused
+
+
+@pytest.mark.parametrize("region", ["a" * 18, "us-isob-east-1", "local"])
+def test_a_pool_is_made_in_the_region_of_the_signature(region: str, face: Face) -> None:
+    made = json.loads(face.answer("CreateIdentityPool", SHOP, region).body)
+    assert made["IdentityPoolId"] == f"{region}:00000001"
+    assert face.does("DescribeIdentityPool", IdentityPoolId=made["IdentityPoolId"]) == made
+
+
+@pytest.mark.parametrize("region", ["a" * 19, "us-east-1.aws", "us:east", "us east", "région"])
+def test_no_pool_is_made_whose_id_would_be_none(region: str, face: Face) -> None:
+    text = f"Credential should be scoped to a valid region, not '{region}'."
+    refused = error_of(face.answer("CreateIdentityPool", SHOP, region))
+    assert refused == (400, "InvalidSignatureException", text)
 
 
 def test_a_resource_of_another_region_is_refused(face: Face) -> None:

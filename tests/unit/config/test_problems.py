@@ -51,6 +51,7 @@ signing_algorithm = "HS256"
         (f"keys.encryption.previous_key_files = [1]\n{POOL}", "keys.encryption.previous_key_files.0: must be a path"),
         ("[grpc\nthreads = 1", "(at line 1"),
         (f"{POOL}[server]\nport = 1", "server: there is no such setting"),
+        (f'[pools."{"a" * 19}:0a"]\ndeveloper_provider_name = "d"', f"pools.{'a' * 19}:0a.[key]: "),
         (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
         (f'{POOL}engine = "other"', f"pools.{POOL_ID}.engine: "),
         (f'{POOL}account_id = "123"', f"pools.{POOL_ID}.account_id: "),
