@@ -130,8 +130,8 @@ def token_for_the_caller(directory: Path, tokend: Path, checkout: Path) -> str:
         grpc.RpcError: It refuses.
     """
     blocks = re.findall(r"```toml\n\[grpc\]\n(.*?)```", SECURITY, re.DOTALL)
-    (settings,) = [block for block in blocks if "/run/tokend/spire/" in block]
-    settings = re.sub(r"^listen = .*\n", "", settings.replace("/run/tokend/spire", str(tokend)), flags=re.MULTILINE)
+    (settings,) = [block for block in blocks if "/run/tokend-spire/" in block]
+    settings = re.sub(r"^listen = .*\n", "", settings.replace("/run/tokend-spire", str(tokend)), flags=re.MULTILINE)
     policy = f'[policy.shop]\ncallers = ["{CALLER}"]\npools = ["*"]\noperations = ["*"]\n'
     authorities, key, certificate = (
         (checkout / name).read_bytes() for name in ("bundle.pem", "svid_key.pem", "svid.pem")

@@ -81,6 +81,13 @@ def settings(file: str) -> dict[str, str]:
     return dict(re.findall(r'^ *(\w+) = "?([^"\n]*)"?$', (SPIRE / file).read_text("utf-8"), re.MULTILINE))
 
 
+def test_a_restart_of_tokend_leaves_it_the_files_of_spire() -> None:
+    unit = (DEPLOY / "systemd" / "tokend.service").read_text("utf-8")
+    removed = [f"/run/{name}" for name in re.findall(r"^RuntimeDirectory=(.+)$", unit, re.MULTILINE)]
+    assert removed == ["/run/tokend"]
+    assert not [path for path in removed if Path(settings("helper.conf")["cert_dir"]).is_relative_to(path)]
+
+
 def test_the_files_for_spire_name_each_other_rightly() -> None:
     server, agent, helper = (settings(f"{name}.conf") for name in ("server", "agent", "helper"))
     assert agent["trust_domain"] == server["trust_domain"]
@@ -92,5 +99,5 @@ def test_the_files_for_spire_name_each_other_rightly() -> None:
     ]
     named = ["tls_certificate_file", "tls_private_key_file", "tls_client_ca_file"]
     assert [f'{name} = "{file}"' for name, file in zip(named, files, strict=True)] == [
-        line for line in SECURITY.splitlines() if "/run/tokend/spire/" in line and " = " in line
+        line for line in SECURITY.splitlines() if "/run/tokend-spire/" in line and " = " in line
     ]

@@ -44,8 +44,8 @@ def test_every_configuration_is_good(block: str, tmp_path: Path) -> None:
     text = text.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", str(certificate.certificate_file))
     text = text.replace("/etc/tokend", str(tmp_path))
     for name, file in {"svid": certificate.certificate_file, "svid_key": certificate.private_key_file}.items():
-        text = text.replace(f"/run/tokend/spire/{name}.pem", str(file))
-    text = text.replace("/run/tokend/spire/bundle.pem", str(certificate.certificate_file))
+        text = text.replace(f"/run/tokend-spire/{name}.pem", str(file))
+    text = text.replace("/run/tokend-spire/bundle.pem", str(certificate.certificate_file))
     tables = tomllib.loads(text)
     missing = [table for table, name in ((POLICY, "policy"), (POOLS, "pools")) if name not in tables]
     if "policy" in tables:  # whose rows say who, but not how callers are identified
