@@ -1,6 +1,7 @@
 """The unit of systemd: systemd takes it, and tokend serves under what it demands. systemd itself does not run here."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -54,6 +55,12 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     )
     verified = ended([analyze, "verify", "--man=no", str(installed)], tmp_path)
     assert (verified.returncode, verified.stdout) == (0, "")
+
+
+def test_the_unit_names_no_page_that_is_not_installed() -> None:
+    page = (UNITS.parents[1] / "install.md").read_text("utf-8")
+    named = re.findall(r"^Documentation=file:(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
+    assert [path for path in named if path not in page] == []
 
 
 def test_systemd_finds_it_little_exposed() -> None:
