@@ -214,24 +214,40 @@ def test_a_configuration_is_the_pods_as_it_was_written(tmp_path: Path) -> None:
 def test_a_number_may_be_a_large_one(tmp_path: Path) -> None:
     most = 2**31 - 1
     path = tmp_path / "values.yaml"
-    path.write_text(
-        json.dumps(
-            {
-                "terminationGracePeriodSeconds": most,
-                "podDisruptionBudget": {"maxUnavailable": most},
-                "autoscaling": {"minReplicas": most, "maxReplicas": most},
-            }
-        ),
-        encoding="utf-8",
-    )
-    found = objects(render(values=[path]))
-    for each in found:
+    large = {
+        "terminationGracePeriodSeconds": most,
+        "podDisruptionBudget": {"maxUnavailable": most},
+        "autoscaling": {"maxReplicas": most},
+    }
+    path.write_text(json.dumps(large), encoding="utf-8")
+    for each in objects(render(values=[path])):
         if each["kind"] not in OF_THE_OPERATOR:
             validate(each, RELEASES[-1])
-    (container,) = of_kind(found, "Deployment")["spec"]["template"]["spec"]["containers"]
-    assert {"name": "TOKEND_LIMITS_REPLICAS", "value": str(most)} in container["env"]
-    path.write_text(json.dumps({"autoscaling": {"enabled": False}, "replicas": most}), encoding="utf-8")
-    assert of_kind(objects(render(values=[path])), "Deployment")["spec"]["replicas"] == most
+
+
+@pytest.mark.parametrize("setting", ["autoscaling.enabled=false,replicas", "autoscaling.minReplicas"])
+def test_there_may_be_as_many_servers_as_tokend_shares_limits_among(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = objects(render(f"autoscaling.maxReplicas=1000,{setting}=1000"))
+    assert checked_as_the_pod_has_it(most, tmp_path, monkeypatch).startswith("ok: ")
+    monkeypatch.setenv("TOKEND_LIMITS_REPLICAS", "1001")
+    config = tmp_path / "etc" / "tokend" / "tokend.toml"
+    assert CliRunner().invoke(check_config, ["--config", str(config)]).exit_code != 0
+    command = [str(helm()), "template", "tokend", str(CHART), "--values", str(VALUES)]
+    refused = ended([*command, "--set", f"autoscaling.maxReplicas=1001,{setting}=1001"], CHART)
+    assert refused.returncode != 0
+    assert "eplicas': maximum: got 1,001, want 1,000" in refused.stdout
+
+
+#: What gives pods their roles on Amazon EKS ("Learn how EKS Pod Identity grants pods access to AWS services").
+POD_IDENTITY = {"169.254.170.23/32", "fd00:ec2::23/128"}
+
+
+def test_servers_may_ask_for_the_role_of_their_pod_and_not_for_that_of_the_node(plain: list[dict[str, Any]]) -> None:
+    rules = of_kind(plain, "NetworkPolicy")["spec"]["egress"]
+    (peers,) = [rule["to"] for rule in rules if {"port": 80} in rule["ports"]]
+    assert {peer["ipBlock"]["cidr"] for peer in peers} == POD_IDENTITY
 
 
 def test_all_that_is_wrong_with_values_is_said_at_once() -> None:
