@@ -3,10 +3,11 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.files import mode
 from tests.support.local_engine import LocalEngineUnderTest
 
 from tokend_server.engines.local.stores.sqlite.store import open_store
@@ -115,6 +116,34 @@ def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="was replaced"):
         local.issue("known")
     local.close()
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Iterator[LocalEngineUnderTest]:
+    """An engine whose database is made where a link leads."""
+    directory = tmp_path / "of the link"
+    directory.mkdir()
+    (directory / "tokend.db").symlink_to(tmp_path / "tokend.db")
+    local = LocalEngineUnderTest(directory)
+    yield local
+    local.close()
+
+
+def test_a_link_to_the_file_serves(linked: LocalEngineUnderTest, database: Path) -> None:
+    identity_id = linked.identity_of("known")
+    linked.backend.check()
+    assert linked.identity_of("known") == identity_id
+    assert mode(database) == 0o600
+
+
+@pytest.mark.parametrize("change", [*REPLACED[:-1], log_deleted])
+def test_a_link_to_the_file_hides_no_change(
+    linked: LocalEngineUnderTest, database: Path, change: Callable[[Path], None]
+) -> None:
+    linked.issue("known")
+    change(database)
+    with pytest.raises(EngineUnavailable, match=r"identity store's file (is gone|was replaced)"):
+        linked.issue("new")
 
 
 def test_the_engine_serves_again_when_the_file_is_back(

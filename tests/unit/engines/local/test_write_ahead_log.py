@@ -145,6 +145,25 @@ def test_a_database_that_lost_its_log_is_refused(crashed: Path, lose: Callable[[
         restore(crashed, crashed.with_suffix(".new"))
 
 
+@pytest.fixture
+def link(crashed: Path, tmp_path: Path) -> Path:
+    link = tmp_path / "link.db"
+    link.symlink_to(crashed)
+    return link
+
+
+def test_a_database_behind_a_link_has_its_log_beside_it(link: Path) -> None:
+    assert starts(link) == 1
+
+
+def test_a_database_behind_a_link_that_lost_its_log_is_refused(crashed: Path, link: Path) -> None:
+    log_deleted(crashed)
+    with pytest.raises(ConfigError, match=f"its log {crashed}-wal is missing"):
+        open_store(link)
+    with pytest.raises(CopyRefused, match=f"put {crashed}-wal beside it"):
+        restore(link, crashed.with_suffix(".new"))
+
+
 def test_a_database_that_lost_its_log_can_be_taken_as_it_is(crashed: Path) -> None:
     log_deleted(crashed)
     aside = crashed.rename(crashed.with_suffix(".aside"))

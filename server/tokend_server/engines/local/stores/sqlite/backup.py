@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tokend_server.engines.local.stores.sql import migrations
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, log_size, lost_its_log
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, log_of, log_size, lost_its_log
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
@@ -108,9 +108,7 @@ def _is_of(path: Path, database: Path) -> bool:
     """Whether a path is the database's, or that of a file that SQLite keeps beside it."""
     if path.exists() and database.exists() and path.samefile(database):
         return True
-    database = database.resolve()
-    beside = {database.with_name(f"{database.name}{suffix}") for suffix in _BESIDE}
-    return path.resolve() in {database, *beside}
+    return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *_BESIDE)}
 
 
 def _check_place(copy: Path, database: Path, *, overwrite: bool) -> None:
@@ -133,7 +131,7 @@ def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
         connection = undo.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_READ_TIMEOUT)))
         if not without_log and lost_its_log(connection, database):
             raise CopyRefused(
-                f"{database} lacks what was written last, which is in its log: put {database}-wal beside it; "
+                f"{database} lacks what was written last, which is in its log: put {log_of(database)} beside it; "
                 "`tokend restore --without-log` takes it as it is"
             )
         undo.pop_all()

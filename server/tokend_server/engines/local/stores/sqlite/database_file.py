@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import log_of
 from tokend_server.errors import EngineUnavailable
 
 _ADVICE = "Put the file back, or restart every process that serves it to take up the file that is there now."
@@ -23,7 +24,7 @@ class DatabaseFile:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._log_path = f"{path}-wal"
+        self._log_path = str(log_of(path))
         self._file = _identity(self._path)
         self._log = _identity(self._log_path)
 

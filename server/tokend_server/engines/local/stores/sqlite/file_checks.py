@@ -5,7 +5,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import APPLICATION_ID, log_size, lost_its_log
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import APPLICATION_ID, log_of, log_size, lost_its_log
 from tokend_server.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def check_log_has_its_file(path: Path) -> None:
     # The log first: another process that makes a new database writes the file before the log.
     if log_size(path) and not (path.exists() and path.stat().st_size):
         raise _refused(
-            f"{path} is gone or empty, and its log {path}-wal is not: put the database back, or a backup with "
+            f"{path} is gone or empty, and its log {log_of(path)} is not: put the database back, or a backup with "
             "`tokend restore --force`; to start with an empty database, move the log away"
         )
 
@@ -54,7 +54,7 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
     if application == APPLICATION_ID:
         if lost_its_log(connection, path):
             raise _refused(
-                f"{path} was in use, and its log {path}-wal is missing: users that were written last would get new "
+                f"{path} was in use, and its log {log_of(path)} is missing: users that were written last would get new "
                 "identity ids. Put the log back, or a backup with `tokend restore --force`; to go on without it, move "
                 "the file away and put it back with `tokend restore --without-log`"
             )

@@ -23,7 +23,7 @@ from tokend_server.engines.local.stores.sqlite.connections import ReadConnection
 from tokend_server.engines.local.stores.sqlite.database import LOCK_TIMEOUT, SqliteDatabase, unavailable
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
 from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog, log_of
 from tokend_server.engines.local.stores.sqlite.write_turn import WriteTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
@@ -207,7 +207,7 @@ def _switch_to_wal(path: Path) -> bool:
     Raises:
         ConfigError: The file is not of this service, or its log is missing.
     """
-    directory = os.open(path.parent, os.O_RDONLY)
+    directory = os.open(log_of(path).parent, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with closing(sqlite3.connect(path, timeout=_LOCK_INTERVAL, isolation_level=None)) as connection:

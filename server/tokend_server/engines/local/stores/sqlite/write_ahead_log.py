@@ -7,6 +7,7 @@ the mark's removal into the log. Whoever reads the file with its log finds no ma
 was copied into the file, as the last program that closes the database does, whichever it is.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -172,10 +173,16 @@ def lost_its_log(connection: sqlite3.Connection, path: Path) -> bool:
     return application == APPLICATION_ID and mark == Mark.LACKS_LOG and not log_size(path)
 
 
+def log_of(path: Path) -> Path:
+    """Where SQLite keeps the log of a database: beside the file to which links lead."""
+    file = Path(os.path.realpath(path)) if path.is_symlink() else path
+    return file.with_name(f"{file.name}-wal")
+
+
 def log_size(path: Path) -> int:
     """The bytes in the log of a database; 0 if there is none."""
     try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
+        return log_of(path).stat().st_size
     except FileNotFoundError:
         return 0
 
