@@ -76,6 +76,14 @@ def test_a_store_moves_to_the_table_and_back(moto_url: str, tmp_path: Path) -> N
     assert ours.startswith("FROM: 3 identities, 1 signing keys, ")
 
 
+def test_a_file_is_not_copied_to_itself_however_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to("tokend.db")
+    run("migrate", TOKEND_STORE_URL=f"sqlite:///{tmp_path}/tokend.db").check_returncode()
+    for other in ("link.db", f"../{tmp_path.name}/tokend.db"):
+        same = run("store", "copy", f"sqlite:///{tmp_path}/tokend.db", f"sqlite:///{tmp_path}/{other}")
+        assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
+
+
 def test_what_cannot_be_copied_is_refused(moto_url: str, tmp_path: Path) -> None:
     table = table_url(moto_url, table_name())
     same = run("store", "copy", table, table)
@@ -86,4 +94,9 @@ def test_what_cannot_be_copied_is_refused(moto_url: str, tmp_path: Path) -> None
     assert "secret" not in odd.stderr
     misspelled = run("store", "copy", f"sqlite:///{tmp_path}/no.db", table)
     assert misspelled.returncode == 1
-    assert "FROM has not the schema of this release" in misspelled.stderr
+    assert misspelled.stderr.startswith(f"Error: There is no store at {tmp_path}/no.db: ")
+    assert not (tmp_path / "no.db").exists()
+    (tmp_path / "empty.db").touch(mode=0o600)
+    empty = run("store", "copy", f"sqlite:///{tmp_path}/empty.db", table)
+    assert empty.returncode == 1
+    assert "FROM has not the schema of this release" in empty.stderr

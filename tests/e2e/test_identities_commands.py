@@ -9,7 +9,7 @@ import grpc
 import jwt
 import pytest
 from tests.support.calls import get_token
-from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID
+from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, write_config
 from tests.support.tokend import done, failed, run
 
 from tokend.v1.developer_identity_service_pb2 import UnlinkDeveloperIdentityRequest
@@ -45,6 +45,19 @@ def test_a_guest_becomes_authenticated_when_a_login_is_linked(pool: Sequence[str
     assert after["CreationDate"] == before["CreationDate"] <= after["LastModifiedDate"]
     assert datetime.fromisoformat(after["CreationDate"]).tzinfo
     assert "cli-guest" not in str(after)
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("export",), ("describe", UNKNOWN_ID), ("delete", UNKNOWN_ID)], ids=" ".join
+)
+def test_a_store_that_is_not_there_is_not_taken_for_one_without_identities(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    config, database = write_config(tmp_path), tmp_path / "tokend.db"
+    command, *rest = words
+    said = failed("identities", command, "--config", str(config), "--identity-pool-id", POOL_ID, *rest)
+    assert said.startswith(f"Error: There is no store at {database}: ")
+    assert not database.exists()
 
 
 def test_identities_are_listed_a_page_at_a_time(pool: Sequence[str], channel: grpc.Channel) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tokend_server.cli.import_target import ImportTarget, import_target
-from tokend_server.cli.options import config_option, echo_json, iso
+from tokend_server.cli.options import check_store_is_there, config_option, echo_json, iso
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
@@ -34,7 +34,7 @@ _pool_option = click.option("--identity-pool-id", required=True, help="The pool,
 @_pool_option
 def create(config_path: Path | None, identity_pool_id: str) -> None:
     """Create an unauthenticated (guest) identity."""
-    with _administration(config_path, identity_pool_id) as administration:
+    with _administration(config_path, identity_pool_id, made=True) as administration:
         echo_json({"IdentityId": administration.create().identity_id})
 
 
@@ -125,7 +125,7 @@ def import_(
     """
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
-    with _opened(config_path, identity_pool_id) as (config, store):
+    with _opened(config_path, identity_pool_id, made=True) as (config, store):
         target, importing = import_target(config, store, identity_pool_id), Import(store, SystemClock())
         if file is not None:
             _check_lines(target, file)
@@ -158,19 +158,24 @@ def _failed_deletion(administration: IdentityAdministration, identity_id: str) -
 
 
 @contextmanager
-def _administration(config_path: Path | None, identity_pool_id: str) -> Iterator[IdentityAdministration]:
-    with _opened(config_path, identity_pool_id) as (_config, store):
+def _administration(
+    config_path: Path | None, identity_pool_id: str, *, made: bool = False
+) -> Iterator[IdentityAdministration]:
+    with _opened(config_path, identity_pool_id, made=made) as (_config, store):
         yield IdentityAdministration(identity_pool_id, store, SystemClock(), new_guid)
 
 
 @contextmanager
-def _opened(config_path: Path | None, identity_pool_id: str) -> Iterator[tuple[Config, Store]]:
+def _opened(config_path: Path | None, identity_pool_id: str, *, made: bool = False) -> Iterator[tuple[Config, Store]]:
+    """The store of a configuration, for a block; one that is not there is made where it is to be."""
     config = load_config(config_path)
     is_declared = identity_pool_id in config.pools
     if not (is_declared or config.aws.manage_pools):
         raise ResourceNotFound.identity_pool(identity_pool_id)
     if is_declared and identity_pool_id not in config.pools_of("local"):
         raise UnsupportedByEngine("The identities of Cognito's pools are managed by the AWS CLI and console.")
+    if not made:
+        check_store_is_there(config)
     with closing(open_migrated_store(config)) as store:
         if not is_declared and pool_of(store.kept_pool(identity_pool_id)) is None:
             raise ResourceNotFound.identity_pool(identity_pool_id)

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import click
 from prometheus_client import CollectorRegistry
 
-from tokend_server.cli.options import config_option, echo_json, iso
+from tokend_server.cli.options import check_store_is_there, config_option, echo_json, iso
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, KeyTimes, load_config
-from tokend_server.config.stores import SQLITE
 from tokend_server.engines.local.keys.build import ELSEWHERE, open_key_manager, open_wrappings
 from tokend_server.engines.local.keys.fetches import ServerNotes, all_notes
 from tokend_server.engines.local.keys.keyring import (
@@ -224,12 +223,8 @@ def rewrap(config_path: Path | None, *, dry_run: bool) -> None:
 def _opened(config_path: Path | None, *, made: bool = False) -> Iterator[_Opened]:
     """The store of a configuration, for a block; one that is not there is made where it is to be."""
     config = load_config(config_path)
-    if not made and config.store_url.startswith(SQLITE) and not config.store_file.exists():
-        # A new one would look like one whose keys are lost.
-        raise click.ClickException(
-            f"There is no store at {config.store_file}: name the configuration of the servers with --config. "
-            "`tokend serve` and `tokend migrate` make a new one."
-        )
+    if not made:
+        check_store_is_there(config)
     with closing(open_migrated_store(config)) as store:
         yield _Opened(config, store)
 

@@ -10,6 +10,7 @@ import click
 from pydantic import ValidationError
 
 from tokend_server.config import Config, Store
+from tokend_server.config.stores import SQLITE
 from tokend_server.errors import ConfigError
 from tokend_server.model import NumericDate
 
@@ -40,6 +41,19 @@ def with_store(config: Config, url: str) -> Config:
         return config.model_copy(update={"store": Store.model_validate({"url": url})})
     except ValidationError as error:
         raise ConfigError([f"store.url: {each['msg'].removeprefix(_OF_PYDANTIC)}" for each in error.errors()]) from None
+
+
+def check_store_is_there(config: Config) -> None:
+    """Refuses a configuration whose store is not there: a new one would look like one that has lost what it held.
+
+    Raises:
+        ClickException: It names a file of SQLite that is not there.
+    """
+    if config.store_url.startswith(SQLITE) and not config.store_file.exists():
+        raise click.ClickException(
+            f"There is no store at {config.store_file}: name the configuration of the servers with --config. "
+            "`tokend serve` and `tokend migrate` make a new one."
+        )
 
 
 def echo_json(document: object) -> None:
