@@ -1,6 +1,10 @@
 """`tokend identities`, on the store of a server that runs; and the wrong usage of commands."""
 
 import json
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +62,38 @@ def test_a_store_that_is_not_there_is_not_taken_for_one_without_identities(
     said = failed("identities", command, "--config", str(config), "--identity-pool-id", POOL_ID, *rest)
     assert said.startswith(f"Error: There is no store at {database}: ")
     assert not database.exists()
+
+
+@pytest.fixture
+def other_place(tmp_path: Path) -> Sequence[str]:
+    """The options that name the same pool on another machine."""
+    return ("--config", str(write_config(tmp_path)), "--identity-pool-id", POOL_ID)
+
+
+def test_identities_are_imported_from_a_pipe(pool: Sequence[str], other_place: Sequence[str], tmp_path: Path) -> None:
+    done("identities", "create", *pool)
+    lines, pipe = run("identities", "export", *pool).stdout, tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(lines,))
+    writer.start()
+    imported = run("identities", "import", *other_place, str(pipe))
+    writer.join()
+    assert imported.stdout == f"identities: {len(lines.splitlines())} created, 0 there already, 0 left out\n"
+    assert run("identities", "export", *other_place).stdout == lines
+
+
+@pytest.mark.parametrize("from_a_file", [True, False])
+def test_identities_are_imported_from_standard_input(
+    pool: Sequence[str], other_place: Sequence[str], tmp_path: Path, *, from_a_file: bool
+) -> None:
+    done("identities", "create", *pool)
+    lines, file = run("identities", "export", *pool).stdout, tmp_path / "lines"
+    file.write_text(lines, encoding="utf-8")
+    command = [sys.executable, "-m", "tokend_server", "identities", "import", *other_place, "-"]
+    with file.open(encoding="utf-8") as opened:
+        given = {"stdin": opened} if from_a_file else {"input": lines}
+        subprocess.run(command, check=True, encoding="utf-8", **given)
+    assert run("identities", "export", *other_place).stdout == lines
 
 
 def test_identities_are_listed_a_page_at_a_time(pool: Sequence[str], channel: grpc.Channel) -> None:

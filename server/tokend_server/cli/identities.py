@@ -1,8 +1,10 @@
+import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import click
 
@@ -102,7 +104,7 @@ def export(config_path: Path | None, identity_pool_id: str) -> None:
 @identities.command("import")
 @config_option
 @_pool_option
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--from-cognito", metavar="POOL", help="Instead of FILE: the identity pool in Cognito, as REGION:GUID.")
 @click.option(
     "--lookups-per-second",
@@ -120,18 +122,21 @@ def import_(
 ) -> None:
     """Create the identities of FILE, or of a pool in Cognito, with their ids and logins; what is there stays as it is.
 
-    FILE has what `export` prints. Nothing is created while a line of it cannot be read. An import that was broken off
-    is repeated. Exit code 1: some were left out, which contradict what is there or cannot be read whole.
+    FILE has what `export` prints; - is standard input. Nothing is created while a line of it cannot be read. An import
+    that was broken off is repeated. Exit code 1: some were left out, which contradict what is there or cannot be read
+    whole.
     """
     if (file is None) == (from_cognito is None):
         raise click.UsageError("Either FILE or --from-cognito is needed.")
     with _opened(config_path, identity_pool_id, made=True) as (config, store):
         target, importing = import_target(config, store, identity_pool_id), Import(store, SystemClock())
         if file is not None:
-            _check_lines(target, file)
-            target.keep_developer_provider()
-            with file.open("rb") as lines, counted("importing") as progress:
-                done = importing.run(read_lines(lines), progress)
+            with _read_twice(file) as lines:
+                _check_lines(target, file, lines)
+                lines.seek(0)
+                target.keep_developer_provider()
+                with counted("importing") as progress:
+                    done = importing.run(read_lines(lines), progress)
         elif from_cognito is not None:
             from tokend_server.cli.leaving_cognito import import_from_cognito  # noqa: PLC0415 - loads boto3
 
@@ -141,9 +146,21 @@ def import_(
         raise click.ClickException("\n".join(named(done.problems)))
 
 
-def _check_lines(target: ImportTarget, file: Path) -> None:
-    with file.open("rb") as lines:
-        wrong = list(islice(problems(lines, target.identity_pool_id, target.provider_names), MOST_NAMED))
+@contextmanager
+def _read_twice(file: Path) -> Iterator[IO[bytes]]:
+    """A file for a block that reads it twice; a pipe, which can be read once, is kept in a file without a name."""
+    with ExitStack() as undo:
+        lines = undo.enter_context(click.open_file(str(file), "rb"))
+        if not lines.seekable():
+            kept = undo.enter_context(TemporaryFile())
+            shutil.copyfileobj(lines, kept)
+            kept.seek(0)
+            lines = kept
+        yield lines
+
+
+def _check_lines(target: ImportTarget, file: Path, lines: IO[bytes]) -> None:
+    wrong = list(islice(problems(lines, target.identity_pool_id, target.provider_names), MOST_NAMED))
     if wrong:
         raise click.ClickException("\n".join([f"{file}: nothing is imported", *wrong]))
 
