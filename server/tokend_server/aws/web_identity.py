@@ -7,7 +7,7 @@ from typing import Any
 from tokend_server.aws.attempts import Attempts, RetryingWhatMayPass
 from tokend_server.aws.client import ClientSettings, aws_client
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
-from tokend_server.aws.web_identity_faults import FAULTS, OPERATION, ROWS
+from tokend_server.aws.web_identity_faults import FAULTS, NO_CLIENT, OPERATION, ROWS
 from tokend_server.clock import Clock, Deadline
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret, TemporaryCredentials, WebIdentity
@@ -67,6 +67,9 @@ class StsCredentials:
         return answered
 
     def _opened(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
-        client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
+        try:
+            client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
+        except ValueError:
+            raise NO_CLIENT.to_error() from None
         Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
         return client

@@ -60,4 +60,11 @@ ANSWERS = {
     ),
 }
 
+#: What comes of a Region that has no form of AWS's, as that of a pool that a caller has made.
+NO_CLIENT = Fault(
+    EngineMisconfigured,
+    "AWS STS cannot be asked for the Region of the pool.",
+    "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or mend the file.",
+)
+
 FAULTS = Faults(ROWS, ANSWERS, ROWS.exceptions, frozenset({OPERATION}))

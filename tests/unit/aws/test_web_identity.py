@@ -92,6 +92,18 @@ def test_each_refusal_of_sts_is_an_error_of_the_contract(
     assert CANARY not in f"{refused.value} {refused.value.advice}"
 
 
+@pytest.mark.parametrize("region", ["us_east", "-a", "1"])
+def test_a_pool_of_no_region_of_awss_needs_one_for_sts(sts: StsDouble, region: str) -> None:
+    """Whoever makes a pool signs for any Region."""
+    with pytest.raises(errors.EngineMisconfigured) as refused:
+        source(sts).credentials(SHOWN, ROLE, region, NO_DEADLINE)
+    assert (str(refused.value), refused.value.advice) == (
+        "AWS STS cannot be asked for the Region of the pool.",
+        "boto3 cannot use the Region, or the AWS configuration file. Set aws.credentials.region, or mend the file.",
+    )
+    assert source(sts, "eu-west-1").credentials(SHOWN, ROLE, region, NO_DEADLINE)
+
+
 def test_what_may_pass_is_tried_again(sts: StsDouble) -> None:
     sts.answer = Refused("IDPCommunicationError")
     with pytest.raises(errors.LoginProviderUnavailable):
