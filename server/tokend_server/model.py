@@ -183,11 +183,14 @@ class WebIdentity:
         identity_id: REGION:GUID.
         token: A token for it of this service.
         claims: The claims of the token, which name its user, and further ones of the ID token that the device showed.
+        client_id: The application that the ID token of the provider is for that vouches for the user; empty where
+            there is none, as where the token itself was shown.
     """
 
     identity_id: str
     token: Secret
     claims: Mapping[str, Any] = field(repr=False)
+    client_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -424,7 +424,10 @@ def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(
         OpenIdConnectProviderARNs=[
             f"arn:aws:iam::{ACCOUNT}:oidc-provider/{name}" for name in ("idp.example", "undeclared.example")
         ],
-        CognitoIdentityProviders=[{"ProviderName": USER_POOL, "ClientId": "web", "ServerSideTokenCheck": False}],
+        CognitoIdentityProviders=[
+            {"ProviderName": USER_POOL, "ClientId": client_id, "ServerSideTokenCheck": False}
+            for client_id in ("web", "phone")
+        ],
     )["IdentityPoolId"]
     of_idp = {"IdentityPoolId": pool, "IdentityProviderName": "idp.example"}
     one.set_principal_tag_attribute_map(**of_idp, UseDefaults=False, PrincipalTags={"team": "department"})
@@ -446,9 +449,9 @@ def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(
     issued = other.get_open_id_token_for_developer_identity(IdentityPoolId=pool, Logins=both)
     assert issued["IdentityId"] == identity
 
-    def access_key(role: str | None, **custom: str) -> str:
+    def access_key(role: str | None, client_id: str = "web", **custom: str) -> str:
         named = {"cognito:preferred_role": role, "cognito:roles": [role, f"{ROLE}-b"]} if role else {}
-        logins = {USER_POOL: id_token(provider, "u-2", "web", token_use="id", **named)}
+        logins = {USER_POOL: id_token(provider, "u-2", client_id, token_use="id", **named)}
         user = device.get_id(IdentityPoolId=pool, Logins=logins)["IdentityId"]
         answer = device.get_credentials_for_identity(IdentityId=user, Logins=logins, **custom)
         access_key_id: str = answer["Credentials"]["AccessKeyId"]
@@ -457,6 +460,7 @@ def test_a_pool_that_was_made_takes_logins_of_the_providers_that_it_names(
     assert access_key(f"{ROLE}-a") != access_key(f"{ROLE}-a", CustomRoleArn=f"{ROLE}-b")
     with pytest.raises(device.exceptions.NotAuthorizedException, match="ambiguous role mapping rules"):
         access_key(None)
+    assert access_key(f"{ROLE}-a", "phone") == access_key(None, "phone") != access_key(f"{ROLE}-a")
     for name, client_id in (("idp.example", "web"), (USER_POOL, "app")):
         with pytest.raises(device.exceptions.NotAuthorizedException, match="not from a supported provider"):
             device.get_id(IdentityPoolId=pool, Logins={name: id_token(provider, "u-1", client_id)})

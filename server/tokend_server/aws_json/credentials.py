@@ -37,7 +37,8 @@ class CredentialOperations:
         admitted = self._public.admitted(GET_CREDENTIALS, given)
         pool, deadline = admitted.identity_pool_id, admitted.deadline
         web_identity = admitted.engine.web_identity(given["IdentityId"], logins_of(given), deadline)
-        roles = pool_roles(self._pools.describe(pool, deadline).roles, provider_of(web_identity.claims))
+        given_roles = self._pools.describe(pool, deadline).roles
+        roles = pool_roles(given_roles, provider_of(web_identity.claims), web_identity.client_id)
         role_arn = choose_role(roles, web_identity.claims, given.get("CustomRoleArn"))
         credentials = self._source.credentials(web_identity, role_arn, pool.partition(":")[0], deadline)
         tell(AuditedResult(web_identity.identity_id, expire_time=credentials.expire_time, role_arn=role_arn))

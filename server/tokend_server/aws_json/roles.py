@@ -85,21 +85,25 @@ class PoolRoles:
     by_token: bool = False
 
 
-def pool_roles(given: Mapping[str, Any], provider_name: str) -> PoolRoles:
+def pool_roles(given: Mapping[str, Any], provider_name: str, client_id: str) -> PoolRoles:
     """The roles of a pool for users of a provider.
 
     Args:
         given: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles.
-        provider_name: The provider. A mapping of a user pool has the client behind the name.
+        provider_name: The provider.
+        client_id: The client of it that the users have logged in to, which a mapping of a user pool has behind the
+            name. Of users whose client is not known, no such mapping gives a role, but any may deny one.
     """
     mappings: Mapping[str, Mapping[str, Any]] = given.get("RoleMappings", {})
-    own = [each for name, each in mappings.items() if name == provider_name or name.startswith(f"{provider_name}:")]
+    own = [mappings[name] for name in (provider_name, f"{provider_name}:{client_id}") if name in mappings]
+    of_clients = [each for name, each in mappings.items() if name.startswith(f"{provider_name}:")]
+    denying = own if client_id else own + of_clients
     rules = [rule for each in own for rule in each.get("RulesConfiguration", {}).get("Rules", ())]
     return PoolRoles(
         given.get("Roles", {}).get("authenticated"),
         given.get("Roles", {}).get("unauthenticated"),
         [RoleRule(rule["Claim"], Match(rule["MatchType"]), rule["Value"], rule["RoleARN"]) for rule in rules],
-        denies=any(each.get("AmbiguousRoleResolution") == "Deny" for each in own),
+        denies=any(each.get("AmbiguousRoleResolution") == "Deny" for each in denying),
         by_token=any(each["Type"] == "Token" for each in own),
     )
 

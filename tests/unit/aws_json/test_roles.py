@@ -127,31 +127,43 @@ def test_a_guest_has_no_role_by_a_token() -> None:
     assert choose_role(PoolRoles(USERS, GUESTS, by_token=True), GUEST, None) == GUESTS
 
 
+USER_POOL = "cognito-idp.eu-west-1.amazonaws.com/p"
 RULES = {"Rules": [{"Claim": TEAM, "MatchType": "Equals", "Value": "blue", "RoleARN": BLUE}]}
 GIVEN = {
     "Roles": {"authenticated": USERS, "unauthenticated": GUESTS},
     "RoleMappings": {
         "login.example.test": {"Type": "Rules", "AmbiguousRoleResolution": "Deny", "RulesConfiguration": RULES},
-        "cognito-idp.eu-west-1.amazonaws.com/p:client": {"Type": "Token", "AmbiguousRoleResolution": "Deny"},
+        f"{USER_POOL}:client": {"Type": "Token", "AmbiguousRoleResolution": "Deny"},
+        f"{USER_POOL}:admin": {
+            "Type": "Rules",
+            "AmbiguousRoleResolution": "AuthenticatedRole",
+            "RulesConfiguration": RULES,
+        },
     },
 }
 
 
 @pytest.mark.parametrize(
-    ("provider", "expected"),
+    ("provider", "client", "expected"),
     [
-        ("login.example.test", PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)),
-        ("cognito-idp.eu-west-1.amazonaws.com/p", PoolRoles(USERS, GUESTS, [], denies=True, by_token=True)),
-        ("accounts.google.com", PoolRoles(USERS, GUESTS, [])),
-        ("", PoolRoles(USERS, GUESTS, [])),
+        ("login.example.test", "", PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)),
+        ("login.example.test", "client", PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")], denies=True)),
+        (USER_POOL, "client", PoolRoles(USERS, GUESTS, [], denies=True, by_token=True)),
+        (USER_POOL, "admin", PoolRoles(USERS, GUESTS, [rule(Match.EQUALS, "blue")])),
+        (USER_POOL, "other", PoolRoles(USERS, GUESTS, [])),
+        (USER_POOL, "", PoolRoles(USERS, GUESTS, [], denies=True)),
+        ("accounts.google.com", "client", PoolRoles(USERS, GUESTS, [])),
+        ("", "", PoolRoles(USERS, GUESTS, [])),
     ],
 )
-def test_roles_are_those_that_the_pool_has_for_the_provider(provider: str, expected: PoolRoles) -> None:
-    assert pool_roles(GIVEN, provider) == expected
+def test_roles_are_those_that_the_pool_has_for_the_provider_and_its_client(
+    provider: str, client: str, expected: PoolRoles
+) -> None:
+    assert pool_roles(GIVEN, provider, client) == expected
 
 
 def test_a_pool_may_have_no_roles() -> None:
-    assert pool_roles({}, "login.example.test") == PoolRoles(None, None, [])
+    assert pool_roles({}, "login.example.test", "") == PoolRoles(None, None, [])
 
 
 def test_the_first_method_after_authenticated_is_the_provider() -> None:

@@ -66,6 +66,13 @@ class _Proved:
         # Which tags users have is said by the pool's map, and by no provider.
         return {name: claim for name, claim in said if name != TAGS}
 
+    @property
+    def client_id(self) -> str:
+        """The application of the first provider, which is the one in `amr` that vouches; empty where none is named."""
+        audiences = (user.claims.get("aud") for user in self.users.values())
+        audience = next(audiences, None)
+        return audience if isinstance(audience, str) else ""
+
 
 def _logins_of(users: Mapping[str, ProviderUser]) -> tuple[Login, ...]:
     return tuple(Login(name, user.subject) for name, user in users.items())
@@ -122,7 +129,7 @@ class PublicIdentities:
         if proved.token:
             return WebIdentity(identity_id, *proved.token)
         issued, claims = self._issued(registered, proved, deadline)
-        return WebIdentity(issued.identity_id, issued.token, {**proved.claims, **claims})
+        return WebIdentity(issued.identity_id, issued.token, {**proved.claims, **claims}, proved.client_id)
 
     def unlink_identity(
         self, identity_id: str, logins: Mapping[str, Secret], provider_names: Collection[str], deadline: Deadline

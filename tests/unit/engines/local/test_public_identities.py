@@ -394,3 +394,19 @@ def test_what_a_login_says_is_known_where_credentials_are_had_but_for_what_token
     assert (shown.claims["sub"], shown.claims["amr"][0], shown.claims["iss"]) == (identity, "authenticated", ISSUER)
     assert TAGS not in shown.claims
     assert "department" not in parts_of(shown.token)[1]
+
+
+def test_the_application_of_the_provider_that_vouches_is_known_where_credentials_are_had(
+    local: LocalEngineUnderTest,
+) -> None:
+    device = Device(local)
+    identity = device.get_id(idp="i1")
+    for said, client_id in (("i1 aud=web", "web"), ("i1 aud=app", "app")):
+        shown = device.public.web_identity(identity, tokens({"idp": said, "google": "g1 aud=other"}), local.deadline)
+        assert (shown.claims["amr"][1], shown.client_id) == (GOOGLE, "other")
+        shown = device.public.web_identity(identity, tokens({"idp": said}), local.deadline)
+        assert (shown.claims["amr"][1], shown.client_id) == (IDP, client_id)
+    guest = device.get_id()
+    assert device.public.web_identity(guest, {}, local.deadline).client_id == ""
+    own = device.own("alice")
+    assert device.public.web_identity(local.identity_of("alice"), own, local.deadline).client_id == ""
