@@ -124,7 +124,7 @@ def choose_role(roles: PoolRoles, claims: Mapping[str, Any], custom_role_arn: st
 
     Raises:
         NotAuthorized: No rule fits, and that denies; or the role that is asked for is not the holder's.
-        InvalidIdentityPoolConfiguration: There is no role.
+        InvalidIdentityPoolConfiguration: There is no role, or it is none that IAM could have.
     """
     if custom_role_arn is not None and custom_role_arn in _of_token(roles, claims):
         return custom_role_arn
@@ -133,7 +133,7 @@ def choose_role(roles: PoolRoles, claims: Mapping[str, Any], custom_role_arn: st
         if custom_role_arn not in candidates:
             raise NotAuthorized("The role of CustomRoleArn is none that the identity may assume.")
         return custom_role_arn
-    if not candidates:
+    if not candidates or not candidates[0].isascii():
         raise InvalidIdentityPoolConfiguration(
             "Invalid identity pool configuration. Check assigned IAM roles for this pool."
         )

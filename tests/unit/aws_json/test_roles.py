@@ -111,6 +111,14 @@ def test_a_token_of_a_user_pool_may_name_the_role(claims: dict[str, Any], asked:
     assert choose_role(PoolRoles(USERS, GUESTS, by_token=True), {**USER, **claims}, asked) == role
 
 
+@pytest.mark.parametrize("named", ["\ud800", f"{BLUE}\udfff", f"{BLUE}\u00fc"])
+def test_what_a_token_names_is_no_role_if_none_can_be_called_so(named: str) -> None:
+    """JSON can spell half of a surrogate pair, which no request to STS and no audit log can hold."""
+    roles = PoolRoles(USERS, GUESTS, by_token=True)
+    with pytest.raises(InvalidIdentityPoolConfiguration, match="Check assigned IAM roles for this pool"):
+        choose_role(roles, {**USER, PREFERRED: named}, None)
+
+
 def test_roles_that_a_token_names_count_where_the_pool_says_so() -> None:
     named = {**USER, PREFERRED: BLUE, ROLES: [RED]}
     assert choose_role(PoolRoles(USERS), named, None) == USERS
