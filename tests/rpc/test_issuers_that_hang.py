@@ -78,6 +78,7 @@ def test_no_thread_waits_longer_than_its_caller(site: Site) -> None:
     waits = site.unknown("1", timeout=0.5)
     assert site.provider.hanging.wait(PATIENCE)
     assert failure(waits.result).code is grpc.StatusCode.DEADLINE_EXCEEDED
+    site.service.until_over(1)
     # Its place is free again: the next one waits, rather than be refused.
     second = site.unknown("1")
     site.known()

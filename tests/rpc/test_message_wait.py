@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
-from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
 from tests.support.grpc_service import METHODS, PATIENCE, VALID, GrpcService, failure, grpc_service
 from tests.support.silent_calls import SilentCalls
@@ -242,25 +240,6 @@ def test_it_looks_by_itself() -> None:
     wait.stop()
 
 
-def outcomes(registry: CollectorRegistry) -> Counter[str]:
-    """How many calls were counted with each code."""
-    return Counter(
-        {
-            sample.labels["grpc_code"]: int(sample.value)
-            for metric in registry.collect()
-            for sample in metric.samples
-            if sample.name == "grpc_server_handled_total" and sample.value
-        }
-    )
-
-
-def until_over(service: GrpcService, calls: int) -> Counter[str]:
-    """Waits until that many calls are over, and returns their outcomes."""
-    while (seen := outcomes(service.registry)).total() < calls:
-        threading.Event().wait(0.01)
-    return seen
-
-
 def extra_threads(service: GrpcService) -> int:
     return service.server._threads.calls._extra  # noqa: SLF001 - nothing else tells
 
@@ -276,7 +255,7 @@ def test_silent_calls_keep_no_call_waiting() -> None:
             service.call("LookupDeveloperIdentity")
         assert len(service.engine.asked) == innocent
         assert extra_threads(service) > 0
-        assert outcomes(service.registry) == {"OK": innocent}
+        assert service.outcomes() == {"OK": innocent}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -289,7 +268,7 @@ def test_silent_calls_end_and_their_threads_with_them(method: str, caplog: pytes
     ):
         streams = calls.begin(silent)
         assert {calls.next_ended() for _ in range(silent)} == set(streams)
-        assert until_over(service, silent) == {"Canceled": silent}
+        assert service.until_over(silent) == {"Canceled": silent}
         while extra_threads(service):
             threading.Event().wait(0.01)
         service.call(method)
@@ -335,7 +314,7 @@ def test_a_message_that_comes_late_is_answered(service: GrpcService) -> None:
         service.call("LookupDeveloperIdentity")
         calls.send(stream, VALID["LookupDeveloperIdentity"].SerializeToString())
         assert calls.next_ended() == stream
-        assert until_over(service, 2) == {"OK": 2}
+        assert service.until_over(2) == {"OK": 2}
 
 
 @pytest.mark.parametrize("taken_back", [True, False])
@@ -350,7 +329,7 @@ def test_a_call_that_is_taken_back_while_it_waits_counts_as_cancelled(
         for stream in streams if taken_back else ():
             calls.cancel(stream)
         calls.close()
-        assert until_over(service, count + 1) == {"OK": 1, "Canceled": count}
+        assert service.until_over(count + 1) == {"OK": 1, "Canceled": count}
     assert [record.getMessage() for record in caplog.records] == []
 
 

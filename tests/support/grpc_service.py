@@ -1,5 +1,7 @@
 """The gRPC face in this process, on a free port, with a scripted engine behind it."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from prometheus_client import CollectorRegistry
+from prometheus_client.samples import Sample
 from tests.fakes.scripted_engine import ScriptedEngine
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -111,12 +114,23 @@ class GrpcService:
 
     def begun(self) -> float:
         """How many calls have reached it."""
-        return sum(
-            sample.value
-            for metric in self.registry.collect()
-            for sample in metric.samples
-            if sample.name == "grpc_server_started_total"
-        )
+        return sum(each.value for each in self._samples("grpc_server_started_total"))
+
+    def outcomes(self) -> Counter[str]:
+        """How many calls are over, by their codes."""
+        found: Counter[str] = Counter()
+        for each in self._samples("grpc_server_handled_total"):
+            found[each.labels["grpc_code"]] += int(each.value)
+        return +found
+
+    def until_over(self, calls: int) -> Counter[str]:
+        """Waits until that many calls are over, which clients may know before, and returns their outcomes."""
+        while (seen := self.outcomes()).total() < calls:
+            threading.Event().wait(0.01)
+        return seen
+
+    def _samples(self, name: str) -> Sequence[Sample]:
+        return [each for metric in self.registry.collect() for each in metric.samples if each.name == name]
 
     def begin(self, method: str, *, timeout: float | None = PATIENCE) -> "grpc.Future[Message]":
         """Begins a call of a method of DeveloperIdentityService with its valid request."""
