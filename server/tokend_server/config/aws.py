@@ -75,7 +75,9 @@ class Aws(TlsSettings):
         False, description="Let callers make, change and delete pools, which the store keeps beside those of `pools`"
     )
     account_id: str = Field(
-        "000000000000", pattern=r"^\d{12}$", description="AWS account in the ARNs of these pools, and in their tokens"
+        "000000000000",
+        pattern=r"^[0-9]{12}$",
+        description="AWS account in the ARNs of these pools, and in their tokens",
     )
     open_id_connect_providers: dict[str, DeclaredProvider] = Field(
         {},

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from tokend_server.config.fields import EndpointUrl, PositiveSeconds, Section
 
-Region = Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$")]
-RoleArn = Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$")]
+# Spelled out, since \d and \w of pydantic's patterns are the digits and letters of all scripts.
+Region = Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$")]
 
 
 class AwsClientSettings(Section):

@@ -25,7 +25,7 @@ class DynamoDbTable(AwsClientSettings):
 
     table: str = Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")
     region: Region
-    kms_key_id: str | None = Field(None, max_length=2048, pattern=r"^[\w:/-]+$")
+    kms_key_id: str | None = Field(None, max_length=2048, pattern=r"^[A-Za-z0-9_:/-]+$")
     max_attempts: int = Field(4, ge=1, le=10)
 
 

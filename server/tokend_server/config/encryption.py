@@ -13,7 +13,7 @@ _KmsKeyId = Annotated[
     str,
     Field(
         max_length=2048,
-        pattern=r"^(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+|alias/[\w/-]+|[A-Za-z0-9-]+)$",
+        pattern=r"^(arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9_/-]+|alias/[A-Za-z0-9_/-]+|[A-Za-z0-9-]+)$",
     ),
 ]
 _Files = Annotated[list[LocalPath], *CommaSeparated]

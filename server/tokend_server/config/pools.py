@@ -172,7 +172,7 @@ class Pool(Section):
     name: str | None = Field(
         None,
         max_length=128,
-        pattern=r"^[\w\s+=,.@-]+$",
+        pattern=r"^[A-Za-z0-9_ \t\n\v\f\r+=,.@-]+$",
         description="Its name in Cognito's own API, `aws.listen`; default its `developer_provider_name`",
     )
     signing_algorithm: Literal["RS512", "RS256", "ES256"] = Field(
@@ -182,7 +182,7 @@ class Pool(Section):
         "JWS", description="Local engine: `typ` of its tokens: `JWS` as Cognito's, or `JWT`, as some verifiers demand"
     )
     account_id: str = Field(
-        "000000000000", pattern=r"^\d{12}$", description="Local engine: AWS account in the ARNs of its tokens"
+        "000000000000", pattern=r"^[0-9]{12}$", description="Local engine: AWS account in the ARNs of its tokens"
     )
     identity_pool_arn_claim: bool | None = Field(
         None,

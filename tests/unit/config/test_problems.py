@@ -2,6 +2,9 @@ import pytest
 from tests.unit.config.conftest import Problems
 from tests.unit.config.file_parts import POOL, POOL_ID
 
+#: Digits of Unicode's that AWS takes for none.
+WIDE_DIGITS = "\uff11" * 12
+
 
 def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEND_GRPC_THREAD", "3")
@@ -55,6 +58,13 @@ signing_algorithm = "HS256"
         (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
         (f'{POOL}engine = "other"', f"pools.{POOL_ID}.engine: "),
         (f'{POOL}account_id = "123"', f"pools.{POOL_ID}.account_id: "),
+        (f'{POOL}account_id = "{WIDE_DIGITS}"', f"pools.{POOL_ID}.account_id: "),
+        (f'{POOL}name = "Büro"', f"pools.{POOL_ID}.name: "),
+        (f'{POOL}name = "a\u00a0b"', f"pools.{POOL_ID}.name: "),
+        (f'{POOL}roles.authenticated = "arn:aws:iam::123456789012:role/bücher"', ".roles.authenticated: "),
+        (f'{POOL}roles.authenticated = "arn:aws:iam::{WIDE_DIGITS}:role/users"', ".roles.authenticated: "),
+        (f'{POOL}[aws]\naccount_id = "{WIDE_DIGITS}"', "aws.account_id: "),
+        (f'{POOL}[aws]\ncredentials.region = "eu-west-{WIDE_DIGITS[0]}"', "aws.credentials.region: "),
         (f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "a:b"', "developer_provider_name: "),
         (
             f'{POOL}open_id_connect_providers."login.example" = {{ client_ids = ["a"] }}',
