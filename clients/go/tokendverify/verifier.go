@@ -21,7 +21,13 @@ import (
 	"tokend.internal/go"
 )
 
-const defaultLeeway = time.Minute
+const (
+	defaultLeeway = time.Minute
+
+	// maxToken is how many characters are looked at before it is known who has sent them: to parse a header that is nested
+	// deeply takes time that grows with the square of its length.
+	maxToken = 16_384
+)
 
 // Errors of [Verifier.Verify], as [errors.Is] finds them.
 var (
@@ -89,6 +95,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 
 // header reads what tells whether a token is worth a look.
 func (v *Verifier) header(token string) (jose.Header, error) {
+	if len(token) > maxToken {
+		return jose.Header{}, fmt.Errorf("it is longer than %d characters", maxToken)
+	}
 	parsed, err := jose.ParseSignedCompact(token, v.settings.algorithms)
 	if err != nil {
 		return jose.Header{}, err

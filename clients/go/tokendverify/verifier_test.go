@@ -245,6 +245,23 @@ func TestWhatATokenMayBe(t *testing.T) {
 	}
 }
 
+func TestAVeryLongTokenIsNotLookedAt(t *testing.T) {
+	f, seen := newForger(t), &requests{}
+	verifier := newVerifier(t, f.URL, tokendverify.WithHTTPClient(&http.Client{Transport: seen}))
+	within := func(length int) string {
+		short := f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["filling"] = "" })
+		filling := strings.Repeat("x", (length-len(short))*3/4)
+		return f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["filling"] = filling })
+	}
+	if _, err := verifier.Verify(t.Context(), within(16_400)); !errors.Is(err, tokendverify.ErrRejected) ||
+		!strings.Contains(err.Error(), "16384") || seen.count.Load() != 0 {
+		t.Errorf("error %v, %d requests", err, seen.count.Load())
+	}
+	if _, err := verifier.Verify(t.Context(), within(16_380)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAVerifierTakesWhatItIsSetTo(t *testing.T) {
 	f := newForger(t)
 	jws, jwt := f.token(t, "RS512", "rs512", "JWS", nil), f.token(t, "ES256", "es256", "JWT", nil)
