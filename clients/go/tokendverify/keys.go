@@ -23,6 +23,7 @@ const (
 	pause        = 5 * time.Second
 	fetchTimeout = 5 * time.Second
 	maxDocument  = 1 << 20
+	maxRedirects = 10 // as [http.Client] has it
 )
 
 // keys are the issuer's, kept at hand.
@@ -52,7 +53,25 @@ type fetch struct {
 var errUnknownKey = fmt.Errorf("%w: it is signed with none of the issuer's keys", ErrRejected)
 
 func newKeys(issuer string, settings settings) *keys {
+	settings.client = stayingOnTLS(settings.client)
 	return &keys{issuer: issuer, settings: settings}
+}
+
+// stayingOnTLS is a client that follows no redirect from https to plaintext, where anyone on the way may put in keys.
+func stayingOnTLS(client *http.Client) *http.Client {
+	made := *client
+	made.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		switch {
+		case via[0].URL.Scheme == "https" && next.URL.Scheme != "https":
+			return fmt.Errorf("a redirect leads from https to %q", next.URL)
+		case client.CheckRedirect != nil:
+			return client.CheckRedirect(next, via)
+		case len(via) >= maxRedirects:
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		return nil
+	}
+	return &made
 }
 
 // find returns a key by its id, for which it may have to wait.
@@ -151,12 +170,18 @@ func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	case strings.HasPrefix(k.issuer, "https://") && !strings.HasPrefix(provider.KeysURL, "https://"):
 		return nil, fmt.Errorf("the keys are not served over https, but at %q", provider.KeysURL)
 	}
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := k.get(ctx, provider.KeysURL, &set); err != nil {
 		return nil, err
 	}
 	found := map[string]jose.JSONWebKey{}
-	for _, key := range set.Keys {
+	for _, each := range set.Keys {
+		var key jose.JSONWebKey
+		if json.Unmarshal(each, &key) != nil {
+			continue // of a kind, a curve or a shape that is not known here, as RFC 7517, section 5, has it
+		}
 		if key.IsPublic() && key.KeyID != "" && key.Algorithm != "" && (key.Use == "" || key.Use == "sig") {
 			found[key.KeyID] = key
 		}

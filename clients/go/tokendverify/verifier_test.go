@@ -460,6 +460,89 @@ func TestAnIssuerThatBreaksDiscoveryHasNoKeys(t *testing.T) {
 	}
 }
 
+// issuerWith is an issuer with these keys. Its token is good if they are.
+func issuerWith(t *testing.T, f *forger, keys ...any) (issuer, token string) {
+	var url string
+	mux := http.NewServeMux()
+	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": url, "jwks_uri": url + "/keys"})
+	})
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": keys})
+	})
+	web := httptest.NewServer(mux)
+	t.Cleanup(web.Close)
+	url = web.URL
+	return url, f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["iss"] = url })
+}
+
+func TestKeysThatAreNotUnderstoodAreIgnored(t *testing.T) {
+	f := newForger(t)
+	good := jose.JSONWebKey{Key: f.ec.Public(), KeyID: "es256", Algorithm: "ES256", Use: "sig"}
+	for name, other := range map[string]any{
+		"another type":       map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "kid": "x", "pub": "AAAA"},
+		"another curve":      map[string]any{"kty": "EC", "crv": "secp256k1", "kid": "x", "x": "AAAA", "y": "AAAA"},
+		"a curve of OKP":     map[string]any{"kty": "OKP", "crv": "Ed448", "kid": "x", "x": "AAAA"},
+		"not on its curve":   map[string]any{"kty": "EC", "crv": "P-256", "kid": "x", "x": strings.Repeat("A", 43), "y": strings.Repeat("A", 43)},
+		"a missing member":   map[string]any{"kty": "RSA", "e": "AQAB", "kid": "x"},
+		"no type":            map[string]any{"kid": "x"},
+		"a number as its id": map[string]any{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": 1},
+		"a list as its id":   map[string]any{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": []string{"x"}},
+		"a list as its use":  map[string]any{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "x", "use": []string{"sig"}},
+		"null":               nil,
+		"a text":             "key",
+		"a list":             []string{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer, token := issuerWith(t, f, other, good)
+			if _, err := newVerifier(t, issuer).Verify(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+			issuer, token = issuerWith(t, f, other)
+			if _, err := newVerifier(t, issuer).Verify(t.Context(), token); !errors.Is(err, tokendverify.ErrUnavailable) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestARedirectDoesNotLeadToKeysInPlaintext(t *testing.T) {
+	f := newForger(t)
+	own := errors.New("no redirect at all")
+	for name, c := range map[string]struct {
+		keys  func(own string) string
+		check func(*http.Request, []*http.Request) error
+		want  error
+	}{
+		"to plaintext":      {func(string) string { return f.URL + "/keys" }, nil, tokendverify.ErrUnavailable},
+		"to TLS":            {func(own string) string { return own + "/keys" }, nil, nil},
+		"to itself":         {func(own string) string { return own + "/moved" }, nil, tokendverify.ErrUnavailable},
+		"refused by client": {func(own string) string { return own + "/keys" }, func(*http.Request, []*http.Request) error { return own }, own},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var url string
+			mux := http.NewServeMux()
+			mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+				_ = json.NewEncoder(w).Encode(map[string]string{"issuer": url, "jwks_uri": url + "/moved"})
+			})
+			mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, c.keys(url), http.StatusFound)
+			})
+			mux.Handle("/keys", f.Config.Handler)
+			web := httptest.NewTLSServer(mux)
+			t.Cleanup(web.Close)
+			url = web.URL
+			token := f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["iss"] = url })
+			client := web.Client()
+			client.CheckRedirect = c.check
+			verifier := newVerifier(t, url, tokendverify.WithHTTPClient(client))
+			if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
 func TestAnIssuerOverTLSDoesNotServeItsKeysInPlaintext(t *testing.T) {
 	f := newForger(t)
 	for name, c := range map[string]struct {

@@ -149,8 +149,16 @@ def keys_url(issuer: str, configuration: Mapping[str, Any]) -> str:
 
 def _fetched(issuer: str, document: Callable[[str], dict[str, Any]]) -> dict[str, jwt.PyJWK]:
     configuration = document(issuer.removesuffix("/") + _DISCOVERY_PATH)
-    keys = jwt.PyJWKSet.from_dict(document(keys_url(issuer, configuration))).keys
+    listed = document(keys_url(issuer, configuration)).get("keys")
+    if not isinstance(listed, list):
+        raise ValueError("the key set has no list of keys")  # noqa: TRY004 - of a document, not of an argument
+    keys = jwt.PyJWKSet([jwk for jwk in listed if _has_texts(jwk)]).keys
     return {key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}}
+
+
+def _has_texts(jwk: object) -> bool:
+    """Whether PyJWT can look at a key: it ignores what it does not understand, but fails at members of other types."""
+    return isinstance(jwk, dict) and all(isinstance(jwk.get(name), str | None) for name in ("kid", "alg", "use"))
 
 
 def _document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -> dict[str, Any]:

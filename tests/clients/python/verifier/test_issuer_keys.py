@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from tests.fakes.clock import FakeClock
@@ -143,6 +144,42 @@ def test_keys_for_other_uses_are_passed_over(issuer: OidcProvider, keys: IssuerK
     with pytest.raises(TokenRejected):
         keys.find("1")
     assert keys.held("2")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kty": "AKP", "alg": "ML-DSA-44", "kid": "x", "pub": "AAAA"},
+        {"kty": "EC", "crv": "secp999", "kid": "x", "x": "AAAA", "y": "AAAA"},
+        {"kty": "RSA", "e": "AQAB", "kid": "x"},
+        jwk(rsa_key("1")) | {"kid": ["x"]},
+        jwk(rsa_key("1")) | {"kid": "x", "alg": ["RS256"]},
+        jwk(rsa_key("1")) | {"kid": "x", "use": {}},
+        {"kid": "x"},
+        None,
+        "key",
+        [],
+        1,
+    ],
+)
+def test_keys_that_are_not_understood_are_ignored(
+    issuer: OidcProvider,
+    keys: IssuerKeys,
+    other: Any,  # noqa: ANN401 - any JSON
+) -> None:
+    issuer.jwks = [other, jwk(rsa_key("1"), kid="1", alg="RS256", use="sig")]
+    assert keys.find("1").key_id == "1"
+
+
+@pytest.mark.parametrize("listed", [None, {}, "keys", 1, [], [{"kid": ["x"]}]], ids=str)
+def test_what_is_no_list_of_keys_is_no_keys(
+    issuer: OidcProvider,
+    keys: IssuerKeys,
+    listed: Any,  # noqa: ANN401 - any JSON
+) -> None:
+    issuer.jwks = listed
+    with pytest.raises(KeysUnavailable):
+        keys.find("1")
 
 
 def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, clock: FakeClock) -> None:

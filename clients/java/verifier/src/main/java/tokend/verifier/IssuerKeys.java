@@ -1,6 +1,7 @@
 package tokend.verifier;
 
 import com.nimbusds.jose.KeySourceException;
+import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.JWKSet;
 import com.nimbusds.jose.jwk.source.JWKSetCacheRefreshEvaluator;
 import com.nimbusds.jose.jwk.source.JWKSetRetrievalException;
@@ -12,7 +13,12 @@ import com.nimbusds.jose.util.ResourceRetriever;
 import java.io.IOException;
 import java.net.URI;
 import java.text.ParseException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,6 +33,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
   private final String issuer;
   private final @Nullable URI keysAt;
   private final ResourceRetriever retriever = new DefaultResourceRetriever(TIMEOUT_MILLIS, TIMEOUT_MILLIS, MOST_BYTES);
+  private volatile boolean failed;
 
   IssuerKeys(String issuer, @Nullable URI keysAt) {
     this.issuer = issuer;
@@ -38,23 +45,72 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
       JWKSetCacheRefreshEvaluator evaluator, long currentTime, @Nullable SecurityContext context)
       throws KeySourceException {
     try {
-      return JWKSet.parse(fetch(keysAt != null ? keysAt : discovered()));
+      JWKSet keys = keys(fetch(keysAt != null ? keysAt : discovered()));
+      failed = false;
+      return keys;
     } catch (IOException | ParseException | IllegalArgumentException e) {
+      failed = true;
       throw new JWKSetRetrievalException("no keys of " + issuer + ": " + e.getMessage(), e);
     }
   }
 
+  /** Whether the last fetch brought no keys. */
+  boolean haveFailed() {
+    return failed;
+  }
+
   private URI discovered() throws IOException, ParseException {
-    Map<String, Object> found = JSONObjectUtils.parse(fetch(URI.create(issuer.replaceFirst("/$", "") + DOCUMENT)));
-    String named = JSONObjectUtils.getString(found, "issuer");
+    return keysUrl(issuer, object(fetch(URI.create(issuer.replaceFirst("/$", "") + DOCUMENT))));
+  }
+
+  /** Where a discovery document says that the keys are, which has to be as safe as the issuer itself. */
+  static URI keysUrl(String issuer, Map<String, Object> document) throws IOException, ParseException {
+    String named = JSONObjectUtils.getString(document, "issuer");
     if (!issuer.equals(named)) {
       throw new IOException("the discovery document is another issuer's: " + named);
     }
-    String keys = JSONObjectUtils.getString(found, "jwks_uri");
-    if (keys == null) {
-      throw new IOException("the discovery document names no jwks_uri");
+    URI keys = JSONObjectUtils.getURI(document, "jwks_uri");
+    if (keys == null || !List.of("https", scheme(URI.create(issuer))).contains(scheme(keys))) {
+      throw new IOException("the discovery document names no keys, or leads from https to http: " + keys);
     }
-    return URI.create(keys);
+    return keys;
+  }
+
+  private static String scheme(URI url) {
+    return String.valueOf(url.getScheme()).toLowerCase(Locale.ROOT);
+  }
+
+  private static Map<String, Object> object(String document) throws ParseException {
+    Map<String, Object> parsed = JSONObjectUtils.parse(document);
+    if (parsed == null) { // as Nimbus reads `null`
+      throw new ParseException("it is no JSON object", 0);
+    }
+    return parsed;
+  }
+
+  /** All keys that are understood. Others are ignored, as RFC 7517, section 5, has it. */
+  private static JWKSet keys(String document) throws ParseException {
+    List<Object> listed = JSONObjectUtils.getJSONArray(object(document), "keys");
+    List<JWK> known = new ArrayList<>();
+    for (Object each : listed == null ? List.of() : listed) {
+      if (each instanceof Map<?, ?> members) {
+        key(members).ifPresent(known::add);
+      }
+    }
+    if (known.isEmpty()) {
+      throw new ParseException("there are no keys", 0);
+    }
+    return new JWKSet(known);
+  }
+
+  private static Optional<JWK> key(Map<?, ?> members) {
+    Map<String, Object> named = new HashMap<>();
+    members.forEach((name, value) -> named.put(String.valueOf(name), value));
+    try {
+      return Optional.of(JWK.parse(named));
+    } catch (ParseException e) {
+      return Optional.empty();
+    }
   }
 
   private String fetch(URI from) throws IOException {

@@ -3,8 +3,10 @@ package tokend.verifier;
 import com.nimbusds.jose.jwk.source.JWKSetSource;
 import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
+import com.nimbusds.jose.jwk.source.RateLimitReachedException;
 import com.nimbusds.jose.proc.SecurityContext;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -20,7 +22,21 @@ final class Keys {
 
   private Keys() {}
 
-  static JWKSource<SecurityContext> of(JWKSetSource<SecurityContext> fetched) {
+  static JWKSource<SecurityContext> of(IssuerKeys fetched) {
+    JWKSource<SecurityContext> kept = kept(fetched);
+    return (selector, context) -> {
+      try {
+        return kept.get(selector, context);
+      } catch (RateLimitReachedException e) {
+        if (fetched.haveFailed()) {
+          throw e;
+        }
+        return List.of(); // the issuer was asked a moment ago, and has no such key
+      }
+    };
+  }
+
+  private static JWKSource<SecurityContext> kept(JWKSetSource<SecurityContext> fetched) {
     return JWKSourceBuilder.create(fetched)
         .cache(KEPT, LONGEST_WAIT)
         .refreshAheadCache(FETCHED_AHEAD, event -> {}, background(), true, null, false)

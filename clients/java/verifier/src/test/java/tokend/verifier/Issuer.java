@@ -7,7 +7,6 @@ import com.nimbusds.jose.JWSHeader;
 import com.nimbusds.jose.crypto.ECDSASigner;
 import com.nimbusds.jose.jwk.Curve;
 import com.nimbusds.jose.jwk.ECKey;
-import com.nimbusds.jose.jwk.JWKSet;
 import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
 import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.JWTClaimsSet;
@@ -22,6 +21,14 @@ final class Issuer {
   /** What the document says; null: the truth. */
   @Nullable String name;
 
+  /** What else is in the key set, as JSON. */
+  @Nullable String otherKey;
+
+  /** What stands in the place of the document, or of the key set. */
+  @Nullable String document;
+
+  @Nullable String keySet;
+
   private final ECKey key = new ECKeyGenerator(Curve.P_256).keyID("1").generate();
 
   Issuer() throws JOSEException {}
@@ -32,14 +39,22 @@ final class Issuer {
         new Pages(
             Map.of(
                 "/.well-known/openid-configuration",
-                () ->
-                    JSONObjectUtils.toJSONString(
-                        Map.of(
-                            "issuer", name == null ? own[0].at("").toString() : name,
-                            "jwks_uri", own[0].at("/some/keys").toString())),
+                () -> document == null ? discovery(own[0]) : document,
                 "/some/keys",
-                () -> new JWKSet(key).toString(true)));
+                () -> keySet == null ? keySet() : keySet));
     return own[0];
+  }
+
+  private String discovery(Pages own) {
+    return JSONObjectUtils.toJSONString(
+        Map.of(
+            "issuer", name == null ? own.at("").toString() : name,
+            "jwks_uri", own.at("/some/keys").toString()));
+  }
+
+  private String keySet() {
+    String own = key.toPublicJWK().toJSONString();
+    return "{\"keys\": [" + (otherKey == null ? "" : otherKey + ", ") + own + "]}";
   }
 
   String token(String issuer, String audience) throws JOSEException {
@@ -53,6 +68,11 @@ final class Issuer {
   String tokenWithoutEnd(String issuer, String audience) throws JOSEException {
     return signed(
         header().type(JOSEObjectType.JWT), claims(issuer, audience).expirationTime(null).serializeNullClaims(true));
+  }
+
+  String tokenOfAnotherKey(String issuer, String audience, String keyId) throws JOSEException {
+    return signed(
+        new JWSHeader.Builder(JWSAlgorithm.ES256).keyID(keyId).type(JOSEObjectType.JWT), claims(issuer, audience));
   }
 
   private static JWSHeader.Builder header() {

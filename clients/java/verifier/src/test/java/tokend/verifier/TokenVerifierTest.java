@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.assertj.core.api.Assertions.assertThatNullPointerException;
 
 import com.nimbusds.jose.JWSAlgorithm;
+import java.io.IOException;
 import java.net.URI;
 import java.time.Duration;
 import java.time.Instant;
@@ -15,6 +16,7 @@ import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tokend.client.Client;
 import tokend.client.Token;
@@ -210,6 +212,93 @@ class TokenVerifierTest {
           .isThrownBy(() -> discovering.verify(issuer.token(url, POOL)))
           .havingCause()
           .withMessageContaining("another issuer's");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{'kty': 'AKP', 'alg': 'ML-DSA-44', 'kid': 'x', 'pub': 'AAAA'}",
+        "{'kty': 'EC', 'crv': 'secp256k1', 'kid': 'x', 'x': 'AAAA', 'y': 'AAAA'}",
+        "{'kty': 'EC', 'crv': 'P-256', 'kid': 'x', 'x': 'AAAA', 'y': 'AAAA'}",
+        "{'kty': 'RSA', 'e': 'AQAB', 'kid': 'x'}",
+        "{'kty': 'RSA', 'n': 'AQAB', 'e': 'AQAB', 'kid': ['x']}",
+        "{'kid': 'x'}",
+        "null",
+        "'key'",
+        "[]",
+        "1",
+      })
+  void aKeyThatIsNotUnderstoodIsIgnored(String other) throws Exception {
+    Issuer issuer = new Issuer();
+    issuer.otherKey = other.replace('\'', '"');
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+
+      TokenVerifier.builder(url, POOL).build().verify(issuer.token(url, POOL));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"null", "[]", "", "{}", "{\"keys\": null}", "{\"keys\": []}", "{\"keys\": [null]}", "{\"keys\": {}}"})
+  void whatIsNoKeySetIsNoKeys(String keySet) throws Exception {
+    Issuer issuer = new Issuer();
+    issuer.keySet = keySet;
+    assertWithoutKeys(issuer);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"null", "[]", "", "{}", "{\"issuer\": 1}"})
+  void whatIsNoDiscoveryDocumentLeadsToNoKeys(String document) throws Exception {
+    Issuer issuer = new Issuer();
+    issuer.document = document;
+    assertWithoutKeys(issuer);
+  }
+
+  private static void assertWithoutKeys(Issuer issuer) throws Exception {
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+      TokenVerifier discovering = TokenVerifier.builder(url, POOL).build();
+
+      assertThatExceptionOfType(KeysUnavailableException.class)
+          .isThrownBy(() -> discovering.verify(issuer.token(url, POOL)));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "https://a.example, https://b.example/keys",
+    "http://a.example, https://a.example/keys",
+    "http://a.example, http://b.example/keys",
+    "HTTP://a.example, http://a.example/keys"
+  })
+  void keysMayBeElsewhere(String issuer, String keys) throws Exception {
+    assertThat(IssuerKeys.keysUrl(issuer, Map.of("issuer", issuer, "jwks_uri", keys))).hasToString(keys);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"http://a.example/keys", "file:///etc/keys", "ftp://a.example/keys", "/keys", ""})
+  void keysAreAsSafeAsTheIssuer(String keys) {
+    String issuer = "https://a.example";
+
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(() -> IssuerKeys.keysUrl(issuer, Map.of("issuer", issuer, "jwks_uri", keys)))
+        .withMessageContaining("from https to http");
+  }
+
+  @Test
+  void tokensOfUnknownKeysAreRejectedWhileTheIssuerAnswers() throws Exception {
+    Issuer issuer = new Issuer();
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+      TokenVerifier discovering = TokenVerifier.builder(url, POOL).build();
+      discovering.verify(issuer.token(url, POOL));
+
+      for (int i = 0; i < 5; i++) {
+        assertRejected(discovering, issuer.tokenOfAnotherKey(url, POOL, "unknown " + i), "no matching key");
+      }
+      assertThat(own.requests).hasSize(4);
+      discovering.verify(issuer.token(url, POOL));
     }
   }
 }
