@@ -14,6 +14,9 @@ import (
 
 const healthService = "/grpc.health.v1.Health"
 
+// byteOrderMark is what editors may put before UTF-8.
+const byteOrderMark = "\uFEFF"
+
 // bearerToken is the grammar of RFC 6750, section 2.1.
 var bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
@@ -45,7 +48,7 @@ func (f bearerFile) read() (Secret, error) {
 	if err != nil {
 		return Secret{}, err
 	}
-	token := strings.TrimSpace(string(content))
+	token := strings.TrimSpace(strings.TrimPrefix(string(content), byteOrderMark))
 	if !bearerToken.MatchString(token) {
 		return Secret{}, fmt.Errorf("%s holds no bearer token", string(f))
 	}

@@ -64,7 +64,7 @@ func TestEachCallSendsTheTokenThatTheFileHolds(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	client := newBearerClient(t, file)
 	for _, token := range []string{"a.b-c_d~e+f/g==", "next"} {
-		write(t, file, []byte(token+"\n"))
+		write(t, file, []byte("\uFEFF"+token+"\r\n")) // as some editors write it
 		if got := call(t, client).Message(); got != "Bearer "+token {
 			t.Errorf("the service got %q", got)
 		}

@@ -16,6 +16,9 @@ final class BearerTokenFile extends CallCredentials {
   // The grammar of RFC 6750, section 2.1.
   private static final Pattern TOKEN = Pattern.compile("[A-Za-z0-9._~+/-]+=*");
 
+  // What editors may put before UTF-8, as Latin-1 reads it.
+  private static final String BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf";
+
   private final Path file;
 
   BearerTokenFile(Path file) {
@@ -47,7 +50,8 @@ final class BearerTokenFile extends CallCredentials {
 
   private String read() throws IOException {
     // Latin-1 reads every octet.
-    String token = Files.readString(file, StandardCharsets.ISO_8859_1).strip();
+    String content = Files.readString(file, StandardCharsets.ISO_8859_1);
+    String token = (content.startsWith(BYTE_ORDER_MARK) ? content.substring(BYTE_ORDER_MARK.length()) : content).strip();
     if (!TOKEN.matcher(token).matches()) {
       throw new IOException(file + " holds no bearer token");
     }

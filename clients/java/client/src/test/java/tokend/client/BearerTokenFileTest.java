@@ -86,7 +86,7 @@ class BearerTokenFileTest {
   @Test
   void eachCallGetsWhatTheFileHolds() throws Exception {
     for (String token : List.of("a.b-c_d~e+f/g==", "next")) {
-      write(token + "\n");
+      Files.writeString(file, "\ufeff" + token + "\r\n"); // as some editors write it
       applyToACall();
     }
 
