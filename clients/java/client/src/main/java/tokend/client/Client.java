@@ -226,7 +226,7 @@ public final class Client implements AutoCloseable {
     reconnection.hurry();
     CallOptions options =
         CallOptions.DEFAULT
-            .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS)
+            .withDeadlineAfter(TimeUnit.NANOSECONDS.convert(deadline), TimeUnit.NANOSECONDS)
             .withStreamTracerFactory(PushbackFilter.INSTANCE);
     return UnaryCall.start(channel, method, options, request, conversion);
   }

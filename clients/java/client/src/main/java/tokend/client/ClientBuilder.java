@@ -169,8 +169,8 @@ public final class ClientBuilder {
             .defaultServiceConfig(ServiceConfig.spreading(deadline))
             .userAgent("tokend-java/" + Telemetry.VERSION)
             .maxInboundMetadataSize(MOST_INBOUND_METADATA)
-            .keepAliveTime(keepAliveTime.toNanos(), TimeUnit.NANOSECONDS)
-            .keepAliveTimeout(keepAliveTimeout.toNanos(), TimeUnit.NANOSECONDS)
+            .keepAliveTime(TimeUnit.NANOSECONDS.convert(keepAliveTime), TimeUnit.NANOSECONDS)
+            .keepAliveTimeout(TimeUnit.NANOSECONDS.convert(keepAliveTimeout), TimeUnit.NANOSECONDS)
             .keepAliveWithoutCalls(true)
             // The first one is the innermost: the user's see one call, whatever its attempts.
             .intercept(new SecondAttempt(deadline, Deadline.getSystemTicker()))

@@ -2,6 +2,7 @@ package tokend.client;
 
 import java.time.Duration;
 import java.time.Instant;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A token that arrived, and the ages at which it changes its state, in milliseconds.
@@ -28,7 +29,7 @@ record Holding(Token token, Reading arrival, long freshFor, long usableFor) {
     Instant sent = token.issueTime();
     Instant issued = sent != null ? sent : Instant.ofEpochMilli(arrival.wallMillis());
     long life = Math.max(0, Duration.between(issued, token.expireTime()).toMillis());
-    long usableFor = life - Math.min(skew.toMillis(), life / LIFE_TO_SKEW);
+    long usableFor = life - Math.min(TimeUnit.MILLISECONDS.convert(skew), life / LIFE_TO_SKEW);
     long untilRefresh = Math.max(0, Duration.between(issued, token.refreshTime()).toMillis());
     long jittered = untilRefresh - (long) (untilRefresh * MOST_JITTER * draw);
     return new Holding(token, arrival, Math.max(Math.min(jittered, usableFor), LEAST_FRESH), usableFor);

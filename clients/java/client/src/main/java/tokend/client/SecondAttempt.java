@@ -40,7 +40,7 @@ final class SecondAttempt implements ClientInterceptor {
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
     CallOptions ofOneCall = SpreadingRoundRobin.ofOneCall(options);
-    Deadline whole = earlier(earlier(after(most.toNanos()), options.getDeadline()), Context.current().getDeadline());
+    Deadline whole = earlier(earlier(after(TimeUnit.NANOSECONDS.convert(most)), options.getDeadline()), Context.current().getDeadline());
     long left = whole.timeRemaining(TimeUnit.NANOSECONDS);
     if (left <= LEAST || method.getFullMethodName().equals(ONCE)) {
       return next.newCall(method, ofOneCall);

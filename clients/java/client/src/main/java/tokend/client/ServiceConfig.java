@@ -4,6 +4,7 @@ import java.math.BigDecimal;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /** The gRPC service config that every client of tokend ships with, in the form that gRPC for Java takes: JSON's. */
@@ -46,6 +47,6 @@ final class ServiceConfig {
   }
 
   private static String seconds(Duration duration) {
-    return BigDecimal.valueOf(duration.toNanos(), 9).stripTrailingZeros().toPlainString() + "s";
+    return BigDecimal.valueOf(TimeUnit.NANOSECONDS.convert(duration), 9).stripTrailingZeros().toPlainString() + "s";
   }
 }

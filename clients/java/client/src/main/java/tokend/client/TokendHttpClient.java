@@ -135,7 +135,7 @@ public final class TokendHttpClient {
       Context.CancellationListener listener = this::endWith;
       caller.addListener(listener, Runnable::run);
       CompletableFuture<@Nullable Void> timer = new CompletableFuture<>();
-      request.timeout().ifPresent(timeout -> timer.orTimeout(timeout.toNanos(), TimeUnit.NANOSECONDS));
+      request.timeout().ifPresent(timeout -> timer.orTimeout(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS));
       timer.whenComplete((nothing, spent) -> endWhere(spent != null, "the time of the request is spent"));
       result.whenComplete(
           (response, failure) -> {

@@ -55,7 +55,7 @@ final class Waiting {
    */
   static <T> T await(CompletableFuture<T> future, Duration timeout) {
     try {
-      return future.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+      return future.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
     } catch (ExecutionException e) {
       throw told(e);
     } catch (TimeoutException e) {

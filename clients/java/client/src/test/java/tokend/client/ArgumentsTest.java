@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.net.http.HttpClient;
 import java.time.Duration;
+import java.time.temporal.ChronoUnit;
 import java.util.Map;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.jspecify.annotations.NullUnmarked;
@@ -15,6 +16,7 @@ import org.junit.jupiter.api.Test;
 @NullUnmarked
 class ArgumentsTest {
   private static final TokenRequest ALICE = TokenRequest.of("pool", "provider", "alice");
+  private static final UnlinkRequest UNLINK = new UnlinkRequest("id", "pool", "provider", "alice");
   private static final CachingPolicy POLICY = CachingPolicy.defaults();
 
   private static Map<ThrowingCallable, String> withNull(Client client, TokenCache cache) {
@@ -82,6 +84,16 @@ class ArgumentsTest {
       assertThatIllegalArgumentException().isThrownBy(() -> Client.builder("localhost:1").deadline(none));
       assertThatIllegalArgumentException()
           .isThrownBy(() -> Client.builder("localhost:1").keepAlive(none, Duration.ofSeconds(1)));
+    }
+  }
+
+  @Test
+  void theLongestDurationsAreTaken() {
+    Duration forever = ChronoUnit.FOREVER.getDuration();
+    ClientBuilder builder = Client.builder("localhost:1").plaintext().deadline(forever).keepAlive(forever, forever);
+    try (Client client = builder.build()) {
+      assertThat(client.getOpenIdTokenForDeveloperIdentityAsync(ALICE).cancel(false)).isTrue();
+      assertThat(client.withDeadline(forever).unlinkDeveloperIdentityAsync(UNLINK).cancel(false)).isTrue();
     }
   }
 }

@@ -8,6 +8,7 @@ import io.grpc.Context;
 import io.grpc.Status;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -152,6 +153,18 @@ class CachedTokenSourceTest {
     } finally {
       threads.shutdownNow();
     }
+  }
+
+  @Test
+  void aCallerMayWaitForTheLongestDurationThereIs() throws Exception {
+    CompletableFuture<Token> waiting =
+        CompletableFuture.supplyAsync(() -> source.token(ChronoUnit.FOREVER.getDuration()));
+    while (calls.count() == 0 && !waiting.isDone()) {
+      Thread.onSpinWait();
+    }
+    calls.last().complete(first);
+
+    assertThat(waiting.get(1, TimeUnit.MINUTES)).isEqualTo(first);
   }
 
   @Test

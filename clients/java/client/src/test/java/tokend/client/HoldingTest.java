@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.Map;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
@@ -49,6 +50,16 @@ class HoldingTest {
   @CsvSource({"900,840", "600,540", "599,539.1", "10,9", "1,0.9", "86400,86340"})
   void theSkewIsAtMostATenthOfTheLife(long life, double usableFor) {
     assertThat(holding(life / 2, life, 0).usableFor() / 1000.0).isEqualTo(usableFor);
+  }
+
+  @Test
+  void theLongestSkewIsATenthOfTheLife() {
+    Instant issued = clock.instant();
+    Token token = new Token("id", "token", issued, issued.plusSeconds(900), issued.plusSeconds(300));
+
+    Holding holding = Holding.of(token, clock.reading(), ChronoUnit.FOREVER.getDuration(), 0);
+
+    assertThat(holding.usableFor()).isEqualTo(810_000);
   }
 
   @Test
