@@ -6,9 +6,13 @@ import io.grpc.util.AdvancedTlsX509KeyManager;
 import io.grpc.util.AdvancedTlsX509TrustManager;
 import java.io.IOException;
 import java.security.GeneralSecurityException;
+import java.security.KeyStore;
 import java.security.PrivateKey;
+import java.security.cert.Certificate;
 import java.security.cert.X509Certificate;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import javax.net.ssl.KeyManager;
 import javax.net.ssl.TrustManager;
 import javax.net.ssl.X509ExtendedKeyManager;
@@ -74,7 +78,27 @@ final class BundleCredentials {
     throw new GeneralSecurityException("it trusts no authority");
   }
 
-  private static @Nullable Identity identity(SslBundle bundle) {
+  private static @Nullable Identity identity(SslBundle bundle) throws GeneralSecurityException {
+    String alias = bundle.getKey().getAlias();
+    return alias == null || bundle.getStores().getKeyStore() == null
+        ? firstIdentity(bundle)
+        : namedIdentity(bundle, alias);
+  }
+
+  /** From the store: by a bundle's key managers its alias is a server's alone, and what they call a key is their own. */
+  private static Identity namedIdentity(SslBundle bundle, String alias) throws GeneralSecurityException {
+    KeyStore keys = Objects.requireNonNull(bundle.getStores().getKeyStore());
+    String ofKey = bundle.getKey().getPassword();
+    String password = ofKey == null ? bundle.getStores().getKeyStorePassword() : ofKey;
+    Certificate[] chain = keys.getCertificateChain(alias);
+    if (chain != null
+        && keys.getKey(alias, password == null ? null : password.toCharArray()) instanceof PrivateKey key) {
+      return new Identity(Arrays.stream(chain).map(X509Certificate.class::cast).toList(), key);
+    }
+    throw new GeneralSecurityException("it has no key of the alias '" + alias + "'");
+  }
+
+  private static @Nullable Identity firstIdentity(SslBundle bundle) {
     for (KeyManager manager : bundle.getManagers().getKeyManagers()) {
       if (manager instanceof X509ExtendedKeyManager keys) {
         String alias = keys.chooseEngineClientAlias(KEY_TYPES, null, null);

@@ -42,8 +42,9 @@ public record TokendProperties(
   /**
    * Which certificates to trust and to show.
    *
-   * @param bundle the name of an SSL bundle, whose authorities are trusted and whose certificate, if it has one, is shown;
-   *     by default the JVM's authorities are trusted. It is followed when it is reloaded
+   * @param bundle the name of an SSL bundle, whose authorities are trusted and whose certificate, if it has one, is shown:
+   *     that of its key.alias, or else the first; by default the JVM's authorities are trusted. It is followed when it is
+   *     reloaded
    */
   public record Ssl(@Nullable String bundle) {}
 

@@ -19,8 +19,11 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.springframework.boot.ssl.DefaultSslBundleRegistry;
 import org.springframework.boot.ssl.SslBundle;
+import org.springframework.boot.ssl.SslBundleKey;
 import org.springframework.boot.ssl.SslStoreBundle;
 import tokend.client.Client;
 import tokend.client.LookupRequest;
@@ -55,8 +58,33 @@ class BundleCredentialsTest {
     return trusted;
   }
 
+  private static KeyStore both(KeyStore one, KeyStore other) throws GeneralSecurityException, IOException {
+    char[] password = PASSWORD.toCharArray();
+    KeyStore keys = KeyStore.getInstance("PKCS12");
+    keys.load(null, null);
+    for (KeyStore each : new KeyStore[] {one, other}) {
+      String alias = each.aliases().nextElement();
+      keys.setKeyEntry(alias, each.getKey(alias, password), password, each.getCertificateChain(alias));
+    }
+    return keys;
+  }
+
   private static SslBundle bundle(@Nullable KeyStore keys, KeyStore trusted) throws Exception {
     return SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(trusted)));
+  }
+
+  /** Takes connections with this one certificate of a client. */
+  private static Server server(KeyStore serverKey, KeyStore clientKey) throws Exception {
+    SslBundle ofServer = bundle(serverKey, clientKey);
+    return Grpc.newServerBuilderForPort(
+            0,
+            TlsServerCredentials.newBuilder()
+                .keyManager(ofServer.getManagers().getKeyManagers())
+                .trustManager(ofServer.getManagers().getTrustManagers())
+                .clientAuth(TlsServerCredentials.ClientAuth.REQUIRE)
+                .build())
+        .build()
+        .start();
   }
 
   private static Status.Code outcome(Client client) {
@@ -70,17 +98,7 @@ class BundleCredentialsTest {
     KeyStore serverKey = newKey(directory, "server");
     KeyStore clientKey = newKey(directory, "client");
     KeyStore otherKey = newKey(directory, "other");
-    SslBundle ofServer = bundle(serverKey, clientKey);
-    Server server =
-        Grpc.newServerBuilderForPort(
-                0,
-                TlsServerCredentials.newBuilder()
-                    .keyManager(ofServer.getManagers().getKeyManagers())
-                    .trustManager(ofServer.getManagers().getTrustManagers())
-                    .clientAuth(TlsServerCredentials.ClientAuth.REQUIRE)
-                    .build())
-            .build()
-            .start();
+    Server server = server(serverKey, clientKey);
     DefaultSslBundleRegistry bundles = new DefaultSslBundleRegistry("tokend", bundle(clientKey, otherKey));
     try (Client client =
         Client.builder("127.0.0.1:" + server.getPort())
@@ -94,6 +112,26 @@ class BundleCredentialsTest {
       while (outcome(client) != Status.Code.UNIMPLEMENTED) {
         Thread.onSpinWait(); // the client connects again within a second
       }
+    } finally {
+      server.shutdownNow();
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"client,UNIMPLEMENTED", "other,UNAVAILABLE"})
+  void theKeyOfTheBundlesAliasIsShown(String alias, Status.Code expected, @TempDir Path directory) throws Exception {
+    KeyStore serverKey = newKey(directory, "server");
+    KeyStore clientKey = newKey(directory, "client");
+    KeyStore keys = both(clientKey, newKey(directory, "other"));
+    SslBundle bundle =
+        SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(serverKey)), SslBundleKey.of(null, alias));
+    Server server = server(serverKey, clientKey);
+    try (Client client =
+        Client.builder("127.0.0.1:" + server.getPort())
+            .deadline(Duration.ofSeconds(30))
+            .channelCredentials(BundleCredentials.of("tokend", new DefaultSslBundleRegistry("tokend", bundle)))
+            .build()) {
+      assertThat(outcome(client)).isEqualTo(expected);
     } finally {
       server.shutdownNow();
     }
