@@ -1,8 +1,11 @@
 package tokend.spring;
 
 import com.nimbusds.jose.JWSAlgorithm;
+import java.io.IOException;
+import java.net.MalformedURLException;
 import java.net.URI;
-import java.nio.file.Files;
+import java.net.URL;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -58,9 +61,17 @@ final class PropertiesProblems {
       problemIf(!StringUtils.hasText(token.user()), "token.user", "is needed, or tokend.token.user-file");
     } else {
       problemIf(token.user() != null, "token.user-file", "stands for tokend.token.user: only one may be set");
-      problemIf(!Files.isReadable(token.userFile()), "token.user-file", "cannot be read");
+      ofUserFile(token.userFile());
     }
     wholeSeconds(token.duration(), Duration.ofSeconds(1), MOST_TOKEN_DURATION, "token.duration");
+  }
+
+  private void ofUserFile(Path file) {
+    try {
+      problemIf(UserFile.read(file).isEmpty(), "token.user-file", "holds no user");
+    } catch (IOException e) {
+      problemIf(true, "token.user-file", "cannot be read");
+    }
   }
 
   private void ofVerifier(TokendProperties.Verifier verifier) {
@@ -82,9 +93,10 @@ final class PropertiesProblems {
 
   private static boolean isUrl(String value) {
     try {
-      URI uri = URI.create(value);
-      return uri.getHost() != null && ("https".equals(uri.getScheme()) || "http".equals(uri.getScheme()));
-    } catch (IllegalArgumentException e) {
+      // Not the host of the URI, which is none where the name has an underscore, as those of containers may.
+      URL url = URI.create(value).toURL();
+      return !url.getHost().isEmpty() && List.of("https", "http").contains(url.getProtocol());
+    } catch (IllegalArgumentException | MalformedURLException e) {
       return false;
     }
   }

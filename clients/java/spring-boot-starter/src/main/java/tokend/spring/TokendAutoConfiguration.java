@@ -3,7 +3,6 @@ package tokend.spring;
 import io.grpc.ChannelCredentials;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.springframework.beans.factory.ObjectProvider;
@@ -100,9 +99,7 @@ public final class TokendAutoConfiguration {
 
     private static String user(TokendProperties.Token token) {
       try {
-        return token.userFile() == null
-            ? Objects.requireNonNull(token.user())
-            : Files.readString(token.userFile()).strip();
+        return token.userFile() == null ? Objects.requireNonNull(token.user()) : UserFile.read(token.userFile());
       } catch (IOException e) {
         throw new UncheckedIOException("tokend.token.user-file cannot be read", e);
       }

@@ -13,6 +13,8 @@ import java.util.Objects;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.springframework.boot.autoconfigure.AutoConfigurations;
 import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
 import org.springframework.boot.health.contributor.Health;
@@ -116,7 +118,7 @@ class TokendAutoConfigurationTest {
 
   @Test
   void theTokenOfTheApplicationIsKept(@TempDir Path directory) throws Exception {
-    Path user = Files.writeString(directory.resolve("user"), "alice\n");
+    Path user = Files.writeString(directory.resolve("user"), "\ufeffalice\r\n"); // as some editors write it
     String identityId = server.client().getOpenIdTokenForDeveloperIdentity(ALICE).identityId();
 
     served
@@ -226,6 +228,40 @@ class TokendAutoConfigurationTest {
     calling
         .withPropertyValues("management.health.tokend.enabled=false")
         .run(context -> assertThat(context).hasSingleBean(Client.class).doesNotHaveBean(HealthIndicator.class));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"http://tokend_issuer:8080", "https://[::1]:8080", "HTTPS://issuer", "http://issuer/path"})
+  void anyUrlOfHttpMayBeAnIssuer(String issuer) {
+    plain
+        .withPropertyValues(
+            "tokend.verifier.issuer=" + issuer, "tokend.verifier.audiences=pool", "tokend.verifier.keys-at=" + issuer)
+        .run(context -> assertThat(context).hasSingleBean(TokenVerifier.class));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"issuer", "//issuer", "http:", "http://", "http:///path", "http://:80", "file:///issuer", "ftp://issuer", "http://a b"})
+  void whatIsNoUrlOfHttpIsNoIssuer(String issuer) {
+    plain
+        .withPropertyValues("tokend.verifier.issuer=" + issuer, "tokend.verifier.audiences=pool")
+        .run(
+            context ->
+                assertThat(context.getStartupFailure()).rootCause().message().contains("tokend.verifier.issuer"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", " \n", "\ufeff\n"})
+  void aFileWithoutAUserIsAProblem(String content, @TempDir Path directory) throws Exception {
+    Path user = Files.writeString(directory.resolve("user"), content);
+
+    calling
+        .withPropertyValues(POOL, PROVIDER, "tokend.token.user-file=" + user)
+        .run(
+            context ->
+                assertThat(context.getStartupFailure())
+                    .rootCause()
+                    .message()
+                    .contains("tokend.token.user-file", "holds no user"));
   }
 
   @Test
