@@ -1,8 +1,10 @@
 package tokend.client;
 
 import com.google.protobuf.Timestamp;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Map;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityResponse;
 import tokend.v1.LookupDeveloperIdentityRequest;
@@ -23,10 +25,10 @@ final class Conversions {
   static GetOpenIdTokenForDeveloperIdentityRequest toMessage(TokenRequest request) {
     GetOpenIdTokenForDeveloperIdentityRequest.Builder message =
         GetOpenIdTokenForDeveloperIdentityRequest.newBuilder()
-            .setIdentityPoolId(request.identityPoolId())
-            .setIdentityId(request.identityId())
-            .putAllLogins(request.logins())
-            .putAllPrincipalTags(request.principalTags());
+            .setIdentityPoolId(text(request.identityPoolId(), "identityPoolId"))
+            .setIdentityId(text(request.identityId(), "identityId"))
+            .putAllLogins(texts(request.logins(), "logins"))
+            .putAllPrincipalTags(texts(request.principalTags(), "principalTags"));
     Duration tokenDuration = request.tokenDuration();
     if (tokenDuration != null) {
       message.getTokenDurationBuilder().setSeconds(tokenDuration.getSeconds()).setNanos(tokenDuration.getNano());
@@ -49,11 +51,11 @@ final class Conversions {
 
   static LookupDeveloperIdentityRequest toMessage(LookupRequest request) {
     return LookupDeveloperIdentityRequest.newBuilder()
-        .setIdentityPoolId(request.identityPoolId())
-        .setIdentityId(request.identityId())
-        .setDeveloperUserIdentifier(request.developerUserIdentifier())
+        .setIdentityPoolId(text(request.identityPoolId(), "identityPoolId"))
+        .setIdentityId(text(request.identityId(), "identityId"))
+        .setDeveloperUserIdentifier(text(request.developerUserIdentifier(), "developerUserIdentifier"))
         .setMaxResults(request.maxResults())
-        .setNextToken(request.nextToken())
+        .setNextToken(text(request.nextToken(), "nextToken"))
         .build();
   }
 
@@ -64,19 +66,19 @@ final class Conversions {
 
   static MergeDeveloperIdentitiesRequest toMessage(MergeRequest request) {
     return MergeDeveloperIdentitiesRequest.newBuilder()
-        .setSourceUserIdentifier(request.sourceUserIdentifier())
-        .setDestinationUserIdentifier(request.destinationUserIdentifier())
-        .setDeveloperProviderName(request.developerProviderName())
-        .setIdentityPoolId(request.identityPoolId())
+        .setSourceUserIdentifier(text(request.sourceUserIdentifier(), "sourceUserIdentifier"))
+        .setDestinationUserIdentifier(text(request.destinationUserIdentifier(), "destinationUserIdentifier"))
+        .setDeveloperProviderName(text(request.developerProviderName(), "developerProviderName"))
+        .setIdentityPoolId(text(request.identityPoolId(), "identityPoolId"))
         .build();
   }
 
   static UnlinkDeveloperIdentityRequest toMessage(UnlinkRequest request) {
     return UnlinkDeveloperIdentityRequest.newBuilder()
-        .setIdentityId(request.identityId())
-        .setIdentityPoolId(request.identityPoolId())
-        .setDeveloperProviderName(request.developerProviderName())
-        .setDeveloperUserIdentifier(request.developerUserIdentifier())
+        .setIdentityId(text(request.identityId(), "identityId"))
+        .setIdentityPoolId(text(request.identityPoolId(), "identityPoolId"))
+        .setDeveloperProviderName(text(request.developerProviderName(), "developerProviderName"))
+        .setDeveloperUserIdentifier(text(request.developerUserIdentifier(), "developerUserIdentifier"))
         .build();
   }
 
@@ -96,6 +98,23 @@ final class Conversions {
       throw new ProtocolException("invalid time");
     }
     return Instant.ofEpochSecond(message.getSeconds(), message.getNanos());
+  }
+
+  private static Map<String, String> texts(Map<String, String> entries, String name) {
+    entries.forEach(
+        (key, value) -> {
+          text(key, name);
+          text(value, name);
+        });
+    return entries;
+  }
+
+  /** Protobuf sends a question mark in the place of half a surrogate pair: another text, and maybe another user. */
+  private static String text(String value, String name) {
+    if (!StandardCharsets.UTF_8.newEncoder().canEncode(value)) {
+      throw new IllegalArgumentException(name + " is not Unicode: it has half a surrogate pair");
+    }
+    return value;
   }
 
   private static boolean isWithin(long value, long least, long most) {

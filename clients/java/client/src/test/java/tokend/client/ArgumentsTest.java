@@ -96,4 +96,53 @@ class ArgumentsTest {
       assertThat(client.withDeadline(forever).unlinkDeveloperIdentityAsync(UNLINK).cancel(false)).isTrue();
     }
   }
+
+  private static Map<ThrowingCallable, String> withHalfAPair(Client client) {
+    String half = "bob\ud83d";
+    return Map.ofEntries(
+        Map.entry(() -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.of(half, "a", "b")), "identityPoolId"),
+        Map.entry(() -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.of("p", half, "b")), "logins"),
+        Map.entry(() -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.of("p", "a", half)), "logins"),
+        Map.entry(
+            () -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.builder("p").identityId(half).build()),
+            "identityId"),
+        Map.entry(
+            () -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.builder("p").principalTag(half, "a").build()),
+            "principalTags"),
+        Map.entry(
+            () -> client.getOpenIdTokenForDeveloperIdentity(TokenRequest.builder("p").principalTag("a", half).build()),
+            "principalTags"),
+        Map.entry(() -> client.lookupDeveloperIdentity(LookupRequest.ofIdentity(half, "id")), "identityPoolId"),
+        Map.entry(() -> client.lookupDeveloperIdentity(LookupRequest.ofIdentity("p", half)), "identityId"),
+        Map.entry(() -> client.lookupDeveloperIdentity(LookupRequest.ofUser("p", half)), "developerUserIdentifier"),
+        Map.entry(
+            () -> client.lookupDeveloperIdentity(LookupRequest.ofUser("p", "a").withNextToken(half)), "nextToken"),
+        Map.entry(
+            () -> client.mergeDeveloperIdentities(new MergeRequest(half, "b", "c", "p")), "sourceUserIdentifier"),
+        Map.entry(
+            () -> client.mergeDeveloperIdentities(new MergeRequest("a", half, "c", "p")), "destinationUserIdentifier"),
+        Map.entry(
+            () -> client.mergeDeveloperIdentities(new MergeRequest("a", "b", half, "p")), "developerProviderName"),
+        Map.entry(() -> client.mergeDeveloperIdentities(new MergeRequest("a", "b", "c", half)), "identityPoolId"),
+        Map.entry(() -> client.unlinkDeveloperIdentity(new UnlinkRequest(half, "p", "c", "a")), "identityId"),
+        Map.entry(() -> client.unlinkDeveloperIdentity(new UnlinkRequest("id", half, "c", "a")), "identityPoolId"),
+        Map.entry(
+            () -> client.unlinkDeveloperIdentity(new UnlinkRequest("id", "p", half, "a")), "developerProviderName"),
+        Map.entry(
+            () -> client.unlinkDeveloperIdentity(new UnlinkRequest("id", "p", "c", half)), "developerUserIdentifier"));
+  }
+
+  /** Protobuf would send another one in its place. */
+  @Test
+  void aTextThatIsNotUnicodeIsNotSent() {
+    try (Client client = Client.builder("localhost:1").plaintext().build()) {
+      withHalfAPair(client)
+          .forEach(
+              (call, name) ->
+                  assertThatIllegalArgumentException()
+                      .isThrownBy(call)
+                      .withMessageStartingWith(name + " ")
+                      .withMessageNotContaining("bob"));
+    }
+  }
 }

@@ -95,6 +95,17 @@ class FakeTokendServerTest {
   }
 
   @Test
+  void aUserIsOneTextAndNoOther() {
+    assertThat(token("bob\ud83d\ude00").identityId()).isNotEqualTo(token("bob?").identityId());
+    for (String user : new String[] {"bob\ud83d", "bob\ude00", "bob\ude00\ud83d"}) {
+      assertThatIllegalArgumentException().isThrownBy(() -> token(user)).withMessageContaining("logins");
+      assertThatExceptionOfType(TokendException.class)
+          .isThrownBy(() -> client.tokenCache().token(request(user)))
+          .satisfies(failure -> assertThat(failure.code()).isEqualTo(Status.Code.UNKNOWN));
+    }
+  }
+
+  @Test
   void tokensAreRealOnes() throws Exception {
     Token token =
         client.getOpenIdTokenForDeveloperIdentity(
