@@ -1,5 +1,11 @@
 package tokend.verifier;
 
+import com.nimbusds.jose.KeySourceException;
+import com.nimbusds.jose.jwk.JWK;
+import com.nimbusds.jose.jwk.JWKSelector;
+import com.nimbusds.jose.jwk.JWKSet;
+import com.nimbusds.jose.jwk.source.JWKSetBasedJWKSource;
+import com.nimbusds.jose.jwk.source.JWKSetCacheRefreshEvaluator;
 import com.nimbusds.jose.jwk.source.JWKSetSource;
 import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
@@ -11,6 +17,8 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 
 /** How keys are kept. */
 final class Keys {
@@ -23,10 +31,20 @@ final class Keys {
   private Keys() {}
 
   static JWKSource<SecurityContext> of(IssuerKeys fetched) {
-    JWKSource<SecurityContext> kept = kept(fetched);
+    long start = System.currentTimeMillis();
+    long started = System.nanoTime();
+    return of(fetched, () -> start + TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - started));
+  }
+
+  /**
+   * Keeps them by a clock that is never set. Nimbus's own way looks at the wall clock: where that is set back by an hour,
+   * fetches are too soon after those before for all of that hour.
+   */
+  static JWKSource<SecurityContext> of(IssuerKeys fetched, LongSupplier millis) {
+    JWKSetSource<SecurityContext> kept = kept(fetched);
     return (selector, context) -> {
       try {
-        return kept.get(selector, context);
+        return select(kept, selector, millis.getAsLong(), context);
       } catch (RateLimitReachedException e) {
         if (fetched.haveFailed()) {
           throw e;
@@ -36,14 +54,27 @@ final class Keys {
     };
   }
 
-  private static JWKSource<SecurityContext> kept(JWKSetSource<SecurityContext> fetched) {
-    return JWKSourceBuilder.create(fetched)
-        .cache(KEPT, LONGEST_WAIT)
-        .refreshAheadCache(FETCHED_AHEAD, event -> {}, background(), true, null, false)
-        .rateLimited(BETWEEN_FETCHES)
-        .retrying(true)
-        .outageTolerant(OUTAGE)
-        .build();
+  /** As {@link JWKSetBasedJWKSource} does: keys that are not there are looked for in a newer set. */
+  private static List<JWK> select(
+      JWKSetSource<SecurityContext> kept, JWKSelector selector, long now, @Nullable SecurityContext context)
+      throws KeySourceException {
+    JWKSet keys = kept.getJWKSet(JWKSetCacheRefreshEvaluator.noRefresh(), now, context);
+    List<JWK> selected = selector.select(keys);
+    return selected.isEmpty()
+        ? selector.select(kept.getJWKSet(JWKSetCacheRefreshEvaluator.referenceComparison(keys), now, context))
+        : selected;
+  }
+
+  private static JWKSetSource<SecurityContext> kept(JWKSetSource<SecurityContext> fetched) {
+    JWKSource<SecurityContext> built =
+        JWKSourceBuilder.create(fetched)
+            .cache(KEPT, LONGEST_WAIT)
+            .refreshAheadCache(FETCHED_AHEAD, event -> {}, background(), true, null, false)
+            .rateLimited(BETWEEN_FETCHES)
+            .retrying(true)
+            .outageTolerant(OUTAGE)
+            .build();
+    return ((JWKSetBasedJWKSource<SecurityContext>) built).getJWKSetSource();
   }
 
   /** A thread that ends when it is idle and keeps no process alive, as Nimbus's own does. */
