@@ -33,6 +33,7 @@ final class Authorization {
   }
 
   static void log(KeysUnavailableException outage) {
-    LOGGER.log(System.Logger.Level.WARNING, "tokens cannot be verified", outage);
+    // Each fetch that fails is a warning; calls may be many more.
+    LOGGER.log(System.Logger.Level.DEBUG, "a token cannot be verified", outage);
   }
 }

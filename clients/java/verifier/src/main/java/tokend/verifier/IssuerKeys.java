@@ -30,6 +30,8 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
   private static final int TIMEOUT_MILLIS = 3000;
   private static final int MOST_BYTES = 1024 * 1024;
 
+  private static final System.Logger LOGGER = System.getLogger("tokend.verifier");
+
   private final String issuer;
   private final @Nullable URI keysAt;
   private final ResourceRetriever retriever = new DefaultResourceRetriever(TIMEOUT_MILLIS, TIMEOUT_MILLIS, MOST_BYTES);
@@ -50,6 +52,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
       return keys;
     } catch (IOException | ParseException | IllegalArgumentException e) {
       failed = true;
+      LOGGER.log(System.Logger.Level.WARNING, "the keys of {0} cannot be fetched: {1}", issuer, e);
       throw new JWKSetRetrievalException("no keys of " + issuer + ": " + e.getMessage(), e);
     }
   }

@@ -14,8 +14,14 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import org.apache.catalina.Context;
 import org.apache.catalina.Wrapper;
 import org.apache.catalina.connector.Request;
@@ -38,7 +44,8 @@ class IdentityFilterTest {
       "Bearer error=\"invalid_token\", error_description=\"a valid token is needed\"";
 
   private final FakeTokendServer tokend = FakeTokendServer.start();
-  private final Pages pages = new Pages(Map.of("/keys", tokend::jwks));
+  private volatile boolean areKeysThere = true;
+  private final Pages pages = new Pages(Map.of("/keys", () -> areKeysThere ? tokend.jwks() : ""));
   private final Tomcat tomcat = new Tomcat();
   private final HttpClient http = HttpClient.newHttpClient();
 
@@ -203,6 +210,40 @@ class IdentityFilterTest {
     assertThat(response.headers().firstValue("Retry-After")).contains("1");
     assertThat(response.headers().firstValue("WWW-Authenticate")).isEmpty();
     assertThat(response.body()).isEqualTo("tokens cannot be verified at the moment\n");
+  }
+
+  @Test
+  void anOutageIsLoggedForEachFetchAndNotForEachRequest() throws Exception {
+    String token = issue().value();
+    areKeysThere = false;
+    List<LogRecord> warnings = new CopyOnWriteArrayList<>();
+    Handler handler =
+        new Handler() {
+          @Override
+          public void publish(LogRecord entry) {
+            if (entry.getLevel().equals(Level.WARNING)) {
+              warnings.add(entry);
+            }
+          }
+
+          @Override
+          public void flush() {}
+
+          @Override
+          public void close() {}
+        };
+    Logger logger = Logger.getLogger("tokend.verifier");
+    logger.addHandler(handler);
+    try {
+      for (int i = 0; i < 20; i++) {
+        assertThat(get("/orders", "Bearer " + token).statusCode()).isEqualTo(503);
+      }
+    } finally {
+      logger.removeHandler(handler);
+    }
+
+    assertThat(warnings).isNotEmpty().hasSameSizeAs(pages.requests);
+    assertThat(warnings).allSatisfy(entry -> assertThat(entry.getParameters()).contains(FakeTokendServer.ISSUER));
   }
 
   @Test
