@@ -1,6 +1,7 @@
 """Reads the configuration file, and names all that is wrong with it at once."""
 
 import difflib
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,7 @@ def load(path: Path) -> AgentSettings:
     read = [_table(TokenSettings, table, f"tokens.{_place(table, at)}", problems) for at, table in enumerate(tables)]
     tokens = tuple(token for token in read if token is not None)
     problems += _clashes(tokens)
+    problems += _overwritten(tokens, {"--config": path, **_files(service, health)})
     if problems or service is None or health is None or log is None:
         raise ConfigurationError(*problems)
     return AgentSettings(tokend=service, health=health, log=log, tokens=tokens)
@@ -100,6 +102,23 @@ _TEXTS: Mapping[str, Callable[[str, type[BaseModel]], str]] = {
 def _place(table: object, at: int) -> str:
     name = table.get("name") if isinstance(table, dict) else None
     return name if isinstance(name, str) and name.isprintable() and name else str(at)
+
+
+def _files(service: Service | None, health: Health | None) -> dict[str, Path]:
+    """The files that the agent itself needs, by the settings that name them."""
+    files = {f"tokend.{name}": value for name, value in service or () if isinstance(value, Path)}
+    socket = health.socket_path if health else None
+    return files | ({"health.listen": socket} if socket else {})
+
+
+def _overwritten(tokens: tuple[TokenSettings, ...], files: Mapping[str, Path]) -> Iterator[str]:
+    needed = [(name, os.path.realpath(path)) for name, path in files.items()]
+    for token in tokens:
+        # A link at the path itself is replaced, and what it leads to stays.
+        written = str(Path(os.path.realpath(token.file.parent)) / token.file.name)
+        logins = [("its own login_files", os.path.realpath(path)) for path in token.login_files.values()]
+        for name in [name for name, read in [*needed, *logins] if read == written]:
+            yield f"tokens.{token.name}.file: is what {name} names, and tokens would replace it"
 
 
 def _clashes(tokens: tuple[TokenSettings, ...]) -> Iterator[str]:

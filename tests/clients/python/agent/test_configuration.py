@@ -89,6 +89,38 @@ def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServ
     )
 
 
+def test_no_token_takes_the_place_of_what_the_agent_needs(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    wrong = document(server, directory)
+    wrong["tokend"]["bearer_token_file"] = str(directory / "bearer")
+    wrong["health"]["listen"] = f"unix:{directory}/health"
+    (directory / "linked").symlink_to(directory)
+    provider = server.developer_provider_name
+    login = {"logins": {}, "login_files": {provider: str(directory / "login")}}
+    path = toml(wrong)
+    wrong["tokens"] = [
+        token(server, directory / "linked" / "bearer", name="a"),
+        token(server, directory / "health", name="b"),
+        token(server, path, name="c"),
+        token(server, directory / "login", name="d", **login),
+        token(server, directory / "token", name="e", **login),
+    ]
+    assert problems(toml(wrong)) == (
+        "tokens.a.file: is what tokend.bearer_token_file names, and tokens would replace it",
+        "tokens.b.file: is what health.listen names, and tokens would replace it",
+        "tokens.c.file: is what --config names, and tokens would replace it",
+        "tokens.d.file: is what its own login_files names, and tokens would replace it",
+    )
+
+
+def test_the_token_of_one_may_be_the_login_of_another(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    chained = document(server, directory)
+    login = {"logins": {}, "login_files": {server.developer_provider_name: str(directory / "token")}}
+    chained["tokens"].append(token(server, directory / "other", name="other", **login))
+    assert [each.name for each in load(toml(chained)).tokens] == ["orders", "other"]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
