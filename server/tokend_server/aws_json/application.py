@@ -74,7 +74,7 @@ class AwsJsonApplication:
             self._on_refusal()
             return _rendered(calls.refuse(asked, TooManyRequests("Too many calls at once.")))
         self._in_flight += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, calls, asked)
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, _answer, calls, asked, calls.arrival())
         answer.add_done_callback(self._ended)
         return answer
 
@@ -89,8 +89,8 @@ class AwsJsonApplication:
         self._in_flight -= 1
 
 
-def _answer(calls: Calls, request: AwsRequest) -> Response:
-    return _rendered(calls.answer(request))
+def _answer(calls: Calls, request: AwsRequest, arrived: float) -> Response:
+    return _rendered(calls.answer(request, arrived))
 
 
 def _asked(request: Request) -> AwsRequest:

@@ -93,15 +93,24 @@ class Calls:
         self._count = count
         self._new_id = new_id
 
-    def answer(self, request: AwsRequest) -> AwsResponse:
-        """Answers a request; what goes wrong is an answer too."""
-        begun = self._clock.monotonic()
+    def arrival(self) -> float:
+        """The reading of the clock for a request that has just come, and has yet to wait for a thread."""
+        return self._clock.monotonic()
+
+    def answer(self, request: AwsRequest, arrived: float | None = None) -> AwsResponse:
+        """Answers a request; what goes wrong is an answer too.
+
+        Args:
+            request: The request.
+            arrived: The `arrival` of the request, where it has waited since.
+        """
+        begun = self.arrival() if arrived is None else arrived
         request_id = self._new_id()
         name = UNKNOWN_OPERATION
         try:
             operation = self._service.operation_of(request)
             name = operation.name.value
-            response, code = self._answer(operation, request, self._call(operation, request, request_id)), OK
+            response, code = self._answer(operation, request, self._call(operation, request, request_id, begun)), OK
         except AwsError as failure:
             response, code = self._service.error_response(request, failure, request_id), failure.code
         self._count(name, code, self._clock.monotonic() - begun)
@@ -117,14 +126,14 @@ class Calls:
         failure = self._service.defect() if is_defect else malformed(status)
         return self._service.error_response(request, failure, self._new_id())
 
-    def _call(self, operation: ShapedOperation, request: AwsRequest, request_id: str) -> Call:
+    def _call(self, operation: ShapedOperation, request: AwsRequest, request_id: str, begun: float) -> Call:
         family = "ipv6" if ":" in request.peer else "ipv4"
         return Call(
             method=operation.name,
             request_id=request_id,
             source=f"{family}:[{request.peer}]:0",
             user_agent=request.values.get("user-agent", ""),
-            presented=Presented(waits_until=self._clock.monotonic() + PATIENCE),
+            presented=Presented(waits_until=begun + PATIENCE),
         )
 
     def _answer(self, operation: ShapedOperation, request: AwsRequest, call: Call) -> AwsResponse:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
@@ -115,11 +115,16 @@ def _region(document: object) -> str:
     return region or "us-east-1"
 
 
-def service(engines: Mapping[str, Engine], verifier: SignatureVerifier, clock: Clock) -> Calls:
+def service(
+    engines: Mapping[str, Engine],
+    verifier: SignatureVerifier,
+    clock: Clock,
+    count: Callable[[str, str, float], object] = lambda _operation, _code, _seconds: None,
+) -> Calls:
     """A service without a policy, in front of engines; all signers are one caller to it."""
     operations = DeveloperIdentityService(engines, Policy((), ()), clock)
     layers = [identifying_signers(verifier, lambda _access_key_id: ANONYMOUS)]
-    return Calls(AwsJsonService(operations, layers), clock)
+    return Calls(AwsJsonService(operations, layers), clock, count=count)
 
 
 def as_sent(request: Signed) -> AwsRequest:

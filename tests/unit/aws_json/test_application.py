@@ -1,7 +1,9 @@
 """The AWS JSON face over HTTP, with a scripted engine behind it."""
 
+import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,10 +11,16 @@ from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
+from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_engine import ScriptedEngine
-from tests.support.grpc_service import PATIENCE
-from tests.unit.aws_json.requests import HOST, Signed
+from tests.support.grpc_service import PATIENCE, POOL_ID
+from tests.unit.aws_json.requests import HOST, KEY_ID, SECRET_KEY, Signed, no_sts, service
 from tests.unit.aws_json.serving import MOST, PRESIGNED, REQUEST, said, serving
+
+from tokend_server.aws_json.application import AwsJsonApplication
+from tokend_server.aws_json.sigv4 import SignatureVerifier
+from tokend_server.model import Secret
+from tokend_server.web.message import Request, Response
 
 FORM = "content-type: application/x-www-form-urlencoded"
 
@@ -250,6 +258,32 @@ def test_calls_above_the_most_are_throttled_as_aws_does_it(engine: ScriptedEngin
         assert waiting.result().status_code == 200
         assert send(http, REQUEST).status_code == 200
     assert len(refusals) == 1
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(59.0, "OK"), (61.0, "InternalErrorException")])
+def test_what_a_call_waits_for_a_thread_is_its_own_time(seconds: float, code: str, engine: ScriptedEngine) -> None:
+    """Its client waits for sixty seconds in all; after them nothing is done for it."""
+    clock = FakeClock(now=REQUEST.signed_at)
+    counted: list[tuple[str, str, float]] = []
+    verifier = SignatureVerifier({KEY_ID: Secret(SECRET_KEY)}, clock)
+    calls = service({POOL_ID: engine}, verifier, clock, lambda *call: counted.append(call))
+    headers = {name.lower().encode(): value.encode() for name, value in REQUEST.headers}
+    request = Request("/", headers, REQUEST.method, REQUEST.target, REQUEST.body, "192.0.2.1")
+
+    async def asked() -> Response:
+        free = threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(free.wait, PATIENCE)
+            application = AwsJsonApplication(calls, no_sts(clock), threads, most_calls=1, on_refusal=lambda: None)
+            answer = application.respond(request)
+            assert isinstance(answer, asyncio.Future)
+            clock.advance(seconds)
+            free.set()
+            return await answer
+
+    answer = asyncio.run(asked())
+    assert counted == [("GetOpenIdTokenForDeveloperIdentity", code, seconds)]
+    assert bool(engine.asked) is (code == "OK") is answer.head.startswith(b"HTTP/1.1 200 ")
 
 
 def test_scripts_of_any_web_site_may_ask_and_read(http: httpx.Client) -> None:
