@@ -17,11 +17,11 @@ from tokend_server.config.access import Audit, Callers, Limits, PolicySettings
 from tokend_server.config.addresses import clashes
 from tokend_server.config.aws import ALGORITHM_OF_MANAGED_POOLS, Aws
 from tokend_server.config.environment import PREFIX, SettingsVariables
-from tokend_server.config.fields import Name, PoolId, Section, section_of
+from tokend_server.config.fields import FILE, Name, PoolId, Section, section_of
 from tokend_server.config.keys import Keys
 from tokend_server.config.listeners import Grpc, Listener
 from tokend_server.config.mesh import ExtAuthz
-from tokend_server.config.paths import LocalPath
+from tokend_server.config.paths import LocalPath, named_paths
 from tokend_server.config.pools import EMBEDDED_DEVELOPER_PROVIDER, EMBEDDED_POOL_ID, Cognito, Pool, Store
 from tokend_server.config.sds import Sds
 from tokend_server.config.service import Issuer, Log, Ops
@@ -90,6 +90,7 @@ class Config(BaseSettings):
             *self._secret_problems(),
             *self._mapping_problems(),
             *self._aws_problems(),
+            *self._audit_problems(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -186,6 +187,18 @@ class Config(BaseSettings):
             odd = [pool_id for pool_id in self.pools_of("local") if not _AWS_REGION.match(pool_id)]
             if odd:
                 yield f"aws.credentials.region: is needed for pools of no AWS Region: {', '.join(odd)}"
+
+    def _audit_problems(self) -> Iterator[str]:
+        if not self.audit.destination.startswith(FILE):
+            return
+        log = os.path.realpath(self.audit.destination.removeprefix(FILE))
+        files = [("store.url", self.store_file)] if self.store_url.startswith(SQLITE) else []
+        files += [(name, path) for name, path in named_paths(self) if name != "data_dir"]
+        yield from (
+            f"audit.destination: is what {name} names, and lines would be added to it"
+            for name, path in files
+            if os.path.realpath(path) == log
+        )
 
     @property
     def _listeners(self) -> Mapping[str, Sequence[Listener]]:

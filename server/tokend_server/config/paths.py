@@ -5,10 +5,11 @@ A relative path is relative to the working directory of the process, whatever th
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator
 
 #: Bytes of a unix socket's path: `sun_path` of unix(7) less the NUL at its end.
 LONGEST_SOCKET_PATH = 107
@@ -69,3 +70,21 @@ def _expanded_path(value: object) -> object:
 
 #: A file or directory.
 LocalPath = Annotated[Path, BeforeValidator(_expanded_path)]
+
+
+def named_paths(value: object, name: str = "") -> Iterator[tuple[str, Path]]:
+    """The paths in a value of settings, with the names of their settings."""
+    match value:
+        case Path():
+            yield name, value
+        case BaseModel():
+            for part, each in value:
+                yield from named_paths(each, f"{name}.{part}".removeprefix("."))
+        case dict():
+            for key, each in value.items():
+                yield from named_paths(each, f"{name}.{key}")
+        case list() | tuple():
+            for number, each in enumerate(value):
+                yield from named_paths(each, f"{name}.{number}")
+        case _:
+            return

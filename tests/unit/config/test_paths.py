@@ -85,6 +85,20 @@ def test_a_path_with_a_nul_is_refused(setting: str, load: Load) -> None:
     assert "NUL" in problem
 
 
+@pytest.mark.parametrize("setting", sorted(PATHS.keys() - {"audit.destination", "data_dir", "grpc.listen"}))
+def test_the_audit_log_is_a_file_of_its_own(setting: str, load: Load, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    text = PATHS[setting][0].format(tmp_path / "file")
+    (problem,) = problems(load, f"{text}[audit]\ndestination = 'file:{tmp_path}/link/file'\n")
+    assert problem == f"audit.destination: is what {setting} names, and lines would be added to it"
+    assert load(f"{text}[audit]\ndestination = 'file:{tmp_path}/other'\n")
+
+
+def test_the_audit_log_is_not_the_embedded_database(load: Load, tmp_path: Path) -> None:
+    (problem,) = problems(load, f"data_dir = '{tmp_path}'\n{POOL}[audit]\ndestination = 'file:{tmp_path}/tokend.db'\n")
+    assert problem.startswith("audit.destination: is what store.url names")
+
+
 @pytest.mark.parametrize("setting", TLS_PATHS)
 def test_the_paths_of_tls_files_are_expanded_before_they_are_read(setting: str, load: Load) -> None:
     files = "".join(f"{name} = '~/{name}.pem'\n" for name in TLS_PATHS)
