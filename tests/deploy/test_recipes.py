@@ -1,5 +1,6 @@
 """Files for Linkerd, for Kubernetes' gRPC probes and for SPIRE: as far as they can be checked without these."""
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.deploy.chart import DEPLOY, MANIFESTS, render
-from tests.deploy.test_helm import RELEASES, of_kind
+from tests.deploy.test_helm import RELEASES, checked_as_the_pod_has_it, of_kind
 from tests.support.health import SERVING, check_health
 from tests.support.kubernetes import validate
 from tests.support.server_process import ServerProcess, write_config
@@ -25,6 +26,11 @@ SECURITY = (DEPLOY.parent / "SECURITY.md").read_text("utf-8")
 @pytest.fixture(scope="module")
 def meshed() -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all(render(values=[LINKERD])) if each]
+
+
+@pytest.fixture(scope="module")
+def plain() -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(MANIFESTS.read_text("utf-8")) if each]
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +67,46 @@ def test_the_probe_of_the_file_finds_a_tokend_that_serves(probed: dict[str, Any]
     assert variables["TOKEND_GRPC_LISTEN"].endswith(f":{probe['port']}")
     # The ports of a test are free ones, so of the addresses only the hosts are the file's.
     environment = {name: re.sub(r":\d+$", ":0", value) for name, value in variables.items()}
+    environment["TOKEND_ISSUER_URL"] = "https://tokens.example.internal"
     with ServerProcess(write_config(tmp_path), environment) as server:
         port = server.endpoint.rpartition(":")[2]
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:  # as a kubelet does
             assert check_health(channel, probe["service"]) == SERVING
 
 
-def test_what_restarts_servers_is_as_in_the_plain_manifests(probed: dict[str, Any]) -> None:
-    (container,) = probed["spec"]["template"]["spec"]["containers"]
-    deployment = of_kind([each for each in yaml.safe_load_all(MANIFESTS.read_text("utf-8")) if each], "Deployment")
-    (plain,) = deployment["spec"]["template"]["spec"]["containers"]
-    for probe in ("startupProbe", "livenessProbe"):
-        assert container[probe] == plain[probe]
-    assert container["image"] == plain["image"]
-    assert container["securityContext"] == plain["securityContext"]
+#: What the pod of the plain manifests has for TLS.
+OF_TLS = {"tls", "client-ca"}
+
+
+def test_all_but_tls_and_the_probe_is_as_in_the_plain_manifests(
+    plain: list[dict[str, Any]], probed: dict[str, Any]
+) -> None:
+    expected = copy.deepcopy(of_kind(plain, "Deployment")["spec"])
+    expected["template"]["metadata"] = {"labels": expected["selector"]["matchLabels"]}
+    pod = expected["template"]["spec"]
+    pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] not in OF_TLS]
+    (container,) = pod["containers"]
+    container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] not in OF_TLS]
+    container["env"] = [each for each in container["env"] if "_TLS_" not in each["name"]]
+    (ours,) = probed["spec"]["template"]["spec"]["containers"]
+    insecure = {"name": "TOKEND_GRPC_INSECURE", "value": "true"}
+    assert [each for each in ours["env"] if each != insecure] == container["env"]
+    assert insecure in ours["env"]
+    container["env"] = ours["env"]
+    del container["readinessProbe"]["httpGet"]
+    container["readinessProbe"]["grpc"] = ours["readinessProbe"]["grpc"]
+    assert probed["spec"] == expected
+
+
+def test_tokend_takes_the_configuration_where_callers_show_jwts(
+    plain: list[dict[str, Any]], probed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = copy.deepcopy(of_kind(plain, "ConfigMap"))
+    config = files["data"]["tokend.toml"].replace('["mutual_tls"]', '["jwt"]')
+    issuer = 'issuer = "https://login.example.internal"\naudiences = ["tokend"]\nalgorithms = ["RS256"]\n'
+    files["data"]["tokend.toml"] = f"{config}[callers.jwt.mesh]\n{issuer}"
+    checked = checked_as_the_pod_has_it([files, probed], tmp_path, monkeypatch)
+    assert checked.startswith("ok: 1 pool(s), gRPC on 0.0.0.0:50051")
 
 
 def settings(file: str) -> dict[str, str]:
