@@ -262,7 +262,7 @@ def test_all_that_is_wrong_with_values_is_said_at_once() -> None:
 def test_each_value_is_in_the_schema_and_each_of_the_schema_is_a_value() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
-    assert set(_named(schema)) - {"global"} == set(_given(values, schema))
+    assert set(_named(schema)) - {"global", "enabled"} == set(_given(values, schema))
 
 
 def _named(schema: Mapping[str, Any], before: str = "") -> Iterator[str]:
@@ -459,6 +459,34 @@ def test_a_changed_configuration_restarts_the_servers() -> None:
     assert len(shas) == 2
 
 
+#: What gives the targets of a ServiceMonitor the job of the alerts.
+AS_THE_ALERTS_HAVE_IT = [{"targetLabel": "job", "replacement": "tokend"}]
+
+
+def test_a_chart_may_have_it_twice_by_names_and_conditions_of_its_own(tmp_path: Path) -> None:
+    packaged = ended([str(helm()), "package", str(CHART), "--destination", str(tmp_path / "charts")], CHART)
+    assert packaged.returncode == 0, packaged.stdout
+    names = ("shop", "bank", "unused")
+    dependencies = [
+        {"name": "tokend", "version": "0.1.0", "alias": name, "condition": f"{name}.enabled"} for name in names
+    ]
+    described = {"apiVersion": "v2", "name": "all", "version": "1.0.0", "dependencies": dependencies}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
+    given = yaml.safe_load(VALUES.read_text("utf-8"))
+    values = {name: {**given, "enabled": name != "unused"} for name in names}
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    rendered = ended([str(helm()), "template", "release", str(tmp_path)], tmp_path)
+    assert rendered.returncode == 0, rendered.stdout
+    found = objects(rendered.stdout)
+    deployments = {each["metadata"]["name"]: each["spec"] for each in found if each["kind"] == "Deployment"}
+    assert deployments.keys() == {"release-shop", "release-bank"}
+    shop, bank = deployments.values()
+    assert not shop["selector"]["matchLabels"].items() <= bank["template"]["metadata"]["labels"].items()
+    monitors = [each["spec"] for each in found if each["kind"] == "ServiceMonitor"]
+    assert [each["endpoints"][0]["relabelings"] for each in monitors] == [AS_THE_ALERTS_HAVE_IT] * 2
+    assert not [each for each in monitors if "jobLabel" in each]
+
+
 def test_what_selects_pods_fits_them(plain: list[dict[str, Any]]) -> None:
     labels = of_kind(plain, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
     services = [each for each in plain if each["kind"] == "Service"]
@@ -472,7 +500,7 @@ def test_what_selects_pods_fits_them(plain: list[dict[str, Any]]) -> None:
         for each in services
         if watched["selector"]["matchLabels"].items() <= each["metadata"]["labels"].items()
     ] == ["tokend-ops"]
-    assert dict(labels)[watched["jobLabel"]] == "tokend"
+    assert [each["relabelings"] for each in watched["endpoints"]] == [AS_THE_ALERTS_HAVE_IT]
 
 
 def test_the_rules_in_the_cluster_are_those_of_the_file(plain: list[dict[str, Any]]) -> None:
