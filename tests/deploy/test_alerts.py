@@ -58,6 +58,13 @@ def test_the_threshold_of_slow_calls_is_a_bucket() -> None:
     assert 0.5 in SECONDS_BUCKETS
 
 
+def test_each_range_has_two_samples_where_servers_are_scraped_once_a_minute() -> None:
+    ranges = {text for rule in LOADED for text in re.findall(r"\[(\w+)\]", rule["expr"])}
+    minutes = {"m": 1, "h": 60, "d": 24 * 60}
+    assert min(int(text[:-1]) * minutes[text[-1]] for text in ranges) == 2
+    assert "scrape at least once a minute" in RUNBOOK
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_each_alert_is_explained(alert: str) -> None:
     rule = ALERTS[alert]
