@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class NewUser:
     def run(self, command: str) -> str:
         command = self.here(command).replace("uv run tokendctl", f"{Path(sys.executable).parent}/tokendctl")
         done = subprocess.run(
-            ["bash", "-ec", command],
+            ["bash", "-ec", f"umask 077\n{command}"],
             cwd=self.directory,
             env=self._environment,
             check=False,
@@ -128,6 +129,29 @@ def _command(name: str) -> str:
     """A command of `tokend` in the table of what to have seen."""
     (command,) = set(re.findall(rf"^\|.*?`(tokend {name}[^`]*)`", PAGE, re.MULTILINE))
     return str(command)
+
+
+def test_the_service_may_read_and_run_what_the_page_has_installed(installed: tuple[NewUser, ServerProcess]) -> None:
+    user, _server = installed
+    opt = Path(user.here("/opt/tokend"))
+    modes = {path: path.stat().st_mode for path in (opt, *opt.rglob("*")) if not path.is_symlink()}
+    assert modes[opt / "bin" / "tokend"] & 0o005 == 0o005
+    assert [path for path, mode in modes.items() if mode & 0o004 == 0] == []
+    assert [path for path, mode in modes.items() if stat.S_ISDIR(mode) and mode & 0o001 == 0] == []
+    assert [path for path, mode in modes.items() if mode & 0o022] == []
+
+
+def test_the_group_of_the_service_may_read_what_the_page_has_made_under_any_umask(tmp_path: Path) -> None:
+    etc = tmp_path / "etc" / "tokend"
+    (chmod,) = [line for line in blocks("systemd", "console")[0].splitlines() if line.startswith("# chown")]
+    _chown, *rest = chmod.removeprefix("# ").split(" && ")
+    make = f"umask 077; mkdir -p {etc}/more; cd {etc}; touch tls.key tokend.toml clients.crt more/wrapping.key"
+    subprocess.run(["bash", "-ec", make], check=True)
+    subprocess.run(["bash", "-ec", " && ".join(rest).replace("/etc/tokend", str(etc))], check=True)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in etc.rglob("*") if path.is_file()}
+    assert [oct(mode) for mode in modes if mode & 0o047 != 0o040] == []
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in (etc, etc / "more")}
+    assert [oct(mode) for mode in folders if mode & 0o057 != 0o050] == []
 
 
 def test_the_files_that_the_page_leads_to_are_there() -> None:
