@@ -469,7 +469,7 @@ AS_THE_ALERTS_HAVE_IT = [{"targetLabel": "job", "replacement": "tokend"}]
 def test_a_chart_may_have_it_twice_by_names_and_conditions_of_its_own(tmp_path: Path) -> None:
     packaged = ended([str(helm()), "package", str(CHART), "--destination", str(tmp_path / "charts")], CHART)
     assert packaged.returncode == 0, packaged.stdout
-    names = ("shop", "bank", "unused")
+    names = ("on", "Bank_2", "unused")
     dependencies = [
         {"name": "tokend", "version": "0.1.0", "alias": name, "condition": f"{name}.enabled"} for name in names
     ]
@@ -482,9 +482,12 @@ def test_a_chart_may_have_it_twice_by_names_and_conditions_of_its_own(tmp_path: 
     assert rendered.returncode == 0, rendered.stdout
     found = objects(rendered.stdout)
     deployments = {each["metadata"]["name"]: each["spec"] for each in found if each["kind"] == "Deployment"}
-    assert deployments.keys() == {"release-shop", "release-bank"}
-    shop, bank = deployments.values()
-    assert not shop["selector"]["matchLabels"].items() <= bank["template"]["metadata"]["labels"].items()
+    assert deployments.keys() == {"release-on", "release-bank-2"}
+    for each in found:
+        if each["kind"] not in OF_THE_OPERATOR:
+            validate(each, RELEASES[-1])
+    one, other = deployments.values()
+    assert not one["selector"]["matchLabels"].items() <= other["template"]["metadata"]["labels"].items()
     monitors = [each["spec"] for each in found if each["kind"] == "ServiceMonitor"]
     assert [each["endpoints"][0]["relabelings"] for each in monitors] == [AS_THE_ALERTS_HAVE_IT] * 2
     assert not [each for each in monitors if "jobLabel" in each]

@@ -1,12 +1,14 @@
-{{- /* A Service has at most 63 characters, of which `-issuer` takes seven: no release's own name is cut. */}}
+{{- /* A Service has at most 63 characters, of which `-issuer` takes seven: no release's own name is cut. The chart's name is what a
+chart that depends on this one calls it (alias), maybe in letters that no Service has. */}}
 {{- define "tokend.name" -}}
 {{- $release := .Release.Name | replace "." "-" }}
-{{- $named := contains .Chart.Name $release | ternary $release (printf "%s-%s" $release .Chart.Name) }}
+{{- $chart := .Chart.Name | lower | replace "_" "-" }}
+{{- $named := contains $chart $release | ternary $release (printf "%s-%s" $release $chart) }}
 {{- .Values.fullnameOverride | default $named | trunc 56 | trimAll "-" }}
 {{- end }}
 
 {{- define "tokend.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
