@@ -2,6 +2,7 @@ package tokend.client;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.Iterator;
 import java.util.LinkedHashSet;
@@ -10,6 +11,7 @@ import java.util.Objects;
 import java.util.PriorityQueue;
 import java.util.Queue;
 import java.util.Set;
+import java.util.WeakHashMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
@@ -30,9 +32,9 @@ public final class TokenCache implements AutoCloseable {
   private final int maxUsers;
   private final Telemetry telemetry;
   private final ConcurrentMap<TokenRequest, Entry> entries = new ConcurrentHashMap<>();
-  private final Set<CachedTokenSource> leaving = ConcurrentHashMap.newKeySet();
 
-  // Guarded by `this`, as is every change of `entries`.
+  // Guarded by `this`, as is every change of `entries`. Those that have made room, while someone has them.
+  private final Set<CachedTokenSource> departed = Collections.newSetFromMap(new WeakHashMap<>());
   private final Set<Entry> withoutToken = new LinkedHashSet<>();
   private final Queue<Entry> leastRecentlyUsed = new PriorityQueue<>(Comparator.comparingLong(entry -> entry.queuedAt));
   private boolean closed;
@@ -111,7 +113,7 @@ public final class TokenCache implements AutoCloseable {
     }
   }
 
-  /** Closes the sources of all users. */
+  /** Closes the sources of all users, of those who have made room, too. */
   @Override
   public void close() {
     // Who is woken may do what they like, and wait for others who use this cache: no lock is held.
@@ -120,10 +122,11 @@ public final class TokenCache implements AutoCloseable {
 
   private synchronized List<CachedTokenSource> closing() {
     closed = true;
-    List<CachedTokenSource> sources = new ArrayList<>(leaving);
+    List<CachedTokenSource> sources = new ArrayList<>(departed);
     entries.values().forEach(entry -> sources.add(entry.source));
     telemetry.usersChanged(-entries.size());
     entries.clear();
+    departed.clear();
     withoutToken.clear();
     leastRecentlyUsed.clear();
     return sources;
@@ -217,20 +220,18 @@ public final class TokenCache implements AutoCloseable {
     leave(entry);
   }
 
-  /** Lets a source finish the refresh that others may wait for; until then closing must find it. */
+  /** Lets a source go on for those who have it, and finish the refresh that others may wait for. Closing must find it. */
   private void leave(Entry entry) {
+    departed.add(entry.source);
     CompletableFuture<Token> refresh = entry.source.refresh();
-    if (refresh == null) {
-      return;
+    if (refresh != null) {
+      refresh.whenComplete(
+          (token, failure) -> {
+            if (token != null) {
+              takeBack(entry);
+            }
+          });
     }
-    leaving.add(entry.source);
-    refresh.whenComplete(
-        (token, failure) -> {
-          leaving.remove(entry.source);
-          if (token != null) {
-            takeBack(entry);
-          }
-        });
   }
 
   private synchronized void takeBack(Entry entry) {
@@ -241,6 +242,7 @@ public final class TokenCache implements AutoCloseable {
       makeRoom();
     }
     entries.put(entry.request, entry);
+    departed.remove(entry.source);
     enqueue(entry);
     telemetry.usersChanged(1);
   }

@@ -195,6 +195,25 @@ class TokenCacheTest {
   }
 
   @Test
+  void closingEndsTheSourcesThatHaveMadeRoom() {
+    TokenCache cache = cache(1);
+    warm(cache, "alice");
+    CachedTokenSource alice = cache.source(user("alice"));
+    warm(cache, "bob");
+    CachedTokenSource bob = cache.source(user("bob"));
+    warm(cache, "carol");
+    clock.advance(LIFE);
+    CompletableFuture<Token> waiting = bob.tokenAsync();
+
+    cache.close();
+
+    assertThat(alice.tokenAsync()).isCompletedExceptionally();
+    assertThat(waiting).isCompletedExceptionally();
+    assertThat(callsOf("bob").last()).isCancelled();
+    assertThat(callsOf("alice").count()).isEqualTo(1);
+  }
+
+  @Test
   void aClosedCacheGivesNothing() {
     TokenCache cache = cache(10);
     warm(cache, "alice");
