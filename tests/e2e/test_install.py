@@ -84,6 +84,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NewUse
     need("openssl", "the page of the installation")
     user = NewUser(tmp_path_factory.mktemp("new-user"))
     assert user.follow("Wheels")[-1].startswith("tokend, version ")
+    # A new release is installed by the same commands over the one before, whose wheels are still there.
+    (user.directory / "dist" / "tokend_server-0.0.1-py3-none-any.whl").touch()
+    assert user.follow("Wheels")[-1].startswith("tokend, version ")
     user.follow("Secrets")
     (configuration,) = blocks("The configuration", "toml")
     path = Path(user.here("/etc/tokend/tokend.toml"))
