@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,12 +14,14 @@ import jwt
 import pytest
 from tests.fakes.clock import FakeClock
 from tests.mesh.listeners import metric
-from tests.mesh.secret_streams import Stream, connection, delta, fetch, secrets_of, world
+from tests.mesh.secret_streams import TIMEOUT, Stream, connection, delta, fetch, secrets_of, world
+from tests.support.raw_http2 import StalledStream
 
 from tokend_server import app
 from tokend_server.app import Service
 from tokend_server.callers.keys import digest, new_key
 from tokend_server.config import Config, Grpc, Issuer, Ops, PolicySettings, Pool, Sds
+from tokend_server.mesh.sds_messages import SERVICE
 
 Request: TypeAlias = Callable[..., Any]
 
@@ -269,6 +273,25 @@ def test_a_stop_ends_streams_in_good_order(tmp_path: Path) -> None:
         with pytest.raises(StopIteration):
             stream.receive()
         assert stream.call.code() is grpc.StatusCode.OK
+
+
+def test_a_stop_ends_a_stream_whose_first_response_is_under_way_in_good_order(tmp_path: Path) -> None:
+    service = app.start(configuration(tmp_path))
+    address, stopping = service.sds_addresses[0], threading.Thread(target=service.stop)
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), TIMEOUT) as connected:
+        message = delta(OWN).SerializeToString()
+        with connection(address) as channel:
+            fetch(channel, world(OWN), authorization())  # what is known is sent at once
+            stream = StalledStream(connected, address, f"/{SERVICE}/DeltaSecrets", message, authorization())
+            stream.until_response()
+            fetch(channel, world(OWN), authorization())  # by the same thread, so the stream's is under way before
+        stopping.start()
+        stream.until_goaway()
+        ending = stream.open_window()
+        stopping.join()
+    assert not ending.reset
+    assert ending.fields[b"grpc-status"] == b"0"
 
 
 def test_a_restart_serves_on(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ Frames are those of RFC 9113, header blocks those of RFC 7541 with literal field
 import socket
 import ssl
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tests.support.grpc_service import PATIENCE
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x7, 0x9
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x7, 0x8, 0x9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 
 #: The largest frame that every server takes (RFC 9113, section 6.5.2).
@@ -21,6 +22,9 @@ _MAX_FRAME = 16_384
 
 #: gRPC's own setting: the client takes binary metadata as it is, not in base64.
 _ALLOW_TRUE_BINARY_METADATA = struct.pack(">HI", 0xFE03, 1)
+
+#: A parameter of SETTINGS: no octet of a message may come before a WINDOW_UPDATE (RFC 9113, section 6.9.2).
+_CLOSED_WINDOW = struct.pack(">HI", 0x4, 0)
 
 #: A parameter of SETTINGS: the streams that the peer may have open.
 MAX_CONCURRENT_STREAMS = 0x3
@@ -64,7 +68,42 @@ def call_on(
     connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, _ALLOW_TRUE_BINARY_METADATA))
     connection.sendall(b"".join(_header_frames(block)))
     connection.sendall(_frame(_DATA, _END_STREAM, 1, struct.pack(">BI", 0, len(message)) + message))
-    return _ending(connection)
+    return _ending(_frames(connection))
+
+
+class StalledStream:
+    """A streaming call, the first on its connection, that takes no response until its window is opened."""
+
+    def __init__(
+        self, connection: socket.socket, address: str, path: str, message: bytes, metadata: Sequence[tuple[str, str]]
+    ) -> None:
+        self._connection = connection
+        self._received, self._read = _frames(connection), list[tuple[int, int, bytes]]()
+        block = b"".join(_literal(name, value) for name, value in (*_required_fields("http", path, address), *metadata))
+        connection.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, _CLOSED_WINDOW))
+        connection.sendall(b"".join(_header_frames(block)))
+        connection.sendall(_frame(_DATA, 0, 1, struct.pack(">BI", 0, len(message)) + message))
+
+    def until_response(self) -> None:
+        """Waits for the headers of the response, whose message follows as soon as it may."""
+        self._until(_HEADERS)
+
+    def until_goaway(self) -> None:
+        """Waits for the server's wish to end the connection."""
+        self._until(_GOAWAY)
+
+    def open_window(self) -> Ending:
+        """Takes what comes, to the end of the call."""
+        self._connection.sendall(_frame(_WINDOW_UPDATE, 0, 1, struct.pack(">I", 1 << 20)))
+        frames = chain(self._read, self._received)
+        return _ending(each for each in frames if each[0] != _GOAWAY or _error_code(each[2]))
+
+    def _until(self, kind: int) -> None:
+        for each in self._received:
+            self._read.append(each)
+            if each[0] == kind:
+                return
+        raise AssertionError("the connection has ended")
 
 
 def _required_fields(scheme: str, path: str, authority: str) -> Sequence[tuple[str, str]]:
@@ -78,9 +117,9 @@ def _required_fields(scheme: str, path: str, authority: str) -> Sequence[tuple[s
     )
 
 
-def _ending(connection: socket.socket) -> Ending:
+def _ending(frames: Iterable[tuple[int, int, bytes]]) -> Ending:
     fields: dict[bytes, bytes] = {}
-    for kind, flags, payload in _frames(connection):
+    for kind, flags, payload in frames:
         if kind in {_RST_STREAM, _GOAWAY}:
             break
         if kind in {_HEADERS, _CONTINUATION}:
@@ -96,6 +135,11 @@ def _frames(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:
         while len(header := stream.read(9)) == 9:
             kind, flags = header[3:5]
             yield kind, flags, stream.read(int.from_bytes(header[:3]))
+
+
+def _error_code(goaway: bytes) -> int:
+    """What is wrong with the connection that a GOAWAY is to end; 0 where nothing is (RFC 9113, section 6.8)."""
+    return int.from_bytes(goaway[4:8])
 
 
 def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:

@@ -97,6 +97,8 @@ class SdsService:
         shown = shown_by(context)
         call = await entrance.named(method, shown)
         with self._places.taken_by(call.source if call.caller == ANONYMOUS else call.caller):
+            # By themselves: gRPC cannot end a stream, and resets it, while its first response is sent along with them.
+            await context.send_initial_metadata(())
             stream = SecretStream(
                 variant,
                 context,
