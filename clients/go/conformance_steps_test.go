@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"tokend.internal/go"
 	"tokend.internal/go/tokendv1"
+	"tokend.internal/go/tokendverify"
 )
 
 // returnTimeout is how long a client may take to come back to a server that was started again.
@@ -336,6 +338,40 @@ func (p *play) verify(step verifyStep) {
 	}
 	if found := mismatch(step.Expect.Claims, claims, "claims"); found != "" {
 		p.t.Error(found)
+	}
+}
+
+type judgeStep struct {
+	Judge           json.RawMessage `json:"judge"`
+	IdentityPoolIDs []string        `json:"identity_pool_ids"`
+	Expect          struct {
+		Identity *judged `json:"identity"`
+		Rejected bool    `json:"rejected"`
+	} `json:"expect"`
+}
+
+// judged is what a case says of the identity of a token.
+type judged struct {
+	IdentityID     string            `json:"identityId"`
+	IdentityPoolID string            `json:"identityPoolId"`
+	PrincipalTags  map[string]string `json:"principalTags"`
+}
+
+func (p *play) judge(step judgeStep) {
+	if (step.Expect.Identity == nil) != step.Expect.Rejected {
+		p.t.Fatal("the step expects one of an identity and rejected")
+	}
+	verifier, err := tokendverify.New(p.variables["login_issuer"], step.IdentityPoolIDs)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	identity, err := verifier.Verify(p.t.Context(), p.askConductor("/sign", step.Judge))
+	found := judged{identity.ID, identity.IdentityPoolID, identity.PrincipalTags}
+	switch {
+	case step.Expect.Rejected && !errors.Is(err, tokendverify.ErrRejected):
+		p.t.Errorf("identity %+v, error %v", found, err)
+	case !step.Expect.Rejected && (err != nil || !reflect.DeepEqual(found, *step.Expect.Identity)):
+		p.t.Errorf("identity %+v, error %v", found, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -157,15 +158,19 @@ func (p *play) count(
 	return invoke(ctx, method, request, reply, connection, opts...)
 }
 
-func (p *play) conduct(path string) {
-	response, err := http.Post(p.harness.conductor+path, "", nil)
+func (p *play) conduct(path string) { p.askConductor(path, nil) }
+
+func (p *play) askConductor(path string, question []byte) string {
+	response, err := http.Post(p.harness.conductor+path, "", bytes.NewReader(question))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		p.t.Fatalf("%s: status %d", path, response.StatusCode)
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		p.t.Fatalf("%s: status %d, %s, error %v", path, response.StatusCode, answer, err)
 	}
+	return string(answer)
 }
 
 // kinds are the steps by the member that names them.
@@ -182,6 +187,7 @@ var kinds = []struct {
 	{"await_refresh", played((*play).awaitRefresh)},
 	{"conductor", played((*play).conductor)},
 	{"verify", played((*play).verify)},
+	{"judge", played((*play).judge)},
 	{"mark", played((*play).mark)},
 	{"count_calls", played((*play).countCalls)},
 }

@@ -145,6 +145,22 @@ class Verify:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Gives the client's verifier a token of the issuer `${login_issuer}`.
+
+    Attributes:
+        token: How it differs from a good one, for the conductor's /sign.
+        identity_pool_ids: The pools that the verifier is for.
+        identity: What the verifier has to make of it, as `identityId`, `identityPoolId` and `principalTags`; None: it
+            has to be rejected.
+    """
+
+    token: Mapping[str, Json]
+    identity_pool_ids: list[str]
+    identity: Mapping[str, Json] | None
+
+
+@dataclass(frozen=True)
 class Mark:
     name: str
 
@@ -168,6 +184,7 @@ Step: TypeAlias = (
     | AwaitRefresh
     | Conduct
     | Verify
+    | Judge
     | Mark
     | CountCalls
 )
@@ -281,6 +298,15 @@ def _verify(step: dict[str, Json]) -> Verify:
     return Verify(step["verify"], _only(step["expect"], "claims")["claims"])
 
 
+def _judge(step: dict[str, Json]) -> Judge:
+    _only(step, "judge", "identity_pool_ids", "expect")
+    expect = _only(step["expect"], "identity", "rejected")
+    if len(expect) != 1 or expect.get("rejected", True) is not True:
+        raise ValueError(f"expects one of an identity and rejected: {step}")
+    token = _only(step["judge"], "claims", "without", "from_now", "header")
+    return Judge(token, step["identity_pool_ids"], expect.get("identity"))
+
+
 def _count_calls(step: dict[str, Json]) -> CountCalls:
     count = CountCalls(**_only(step, "count_calls")["count_calls"])
     if (count.at_most is None) == (count.exactly is None):
@@ -303,6 +329,7 @@ _STEPS: Mapping[str, Callable[[dict[str, Json]], Step]] = {
     "await_refresh": lambda step: AwaitRefresh(_only(step, "await_refresh")["await_refresh"]),
     "conductor": lambda step: Conduct(_one_of(_only(step, "conductor")["conductor"], *CONDUCTOR_PATHS)),
     "verify": _verify,
+    "judge": _judge,
     "mark": lambda step: Mark(_only(step, "mark")["mark"]),
     "count_calls": _count_calls,
 }

@@ -2,7 +2,8 @@
 
 The conductor takes POST requests on the loopback interface, one at a time, and answers when what they ask for is done:
 /stop ends the server, /start serves again, /rotate has it sign with new keys, /release lets go of a call that hangs as
-soon as there is one, /hang stops one of the two replicas in its tracks, /reset makes everything normal.
+soon as there is one, /hang stops one of the two replicas in its tracks, /reset makes everything normal. /sign answers
+with a token of the login provider, which looks like one of tokend's but for what the request's body says.
 """
 
 import json
@@ -13,11 +14,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import jwt
+from jwt.utils import base64url_encode
 from tests.clients.cases import CASES
 from tests.clients.pools import POOL_IDS, PROVIDER, Gate, upstream_engines
 from tests.clients.replicas import Replicas
@@ -112,7 +116,8 @@ class Conductor:
                     "/start": self._served.start_again,
                     "/rotate": self._served.rotate,
                     "/hang": self._replicas.hang,
-                }
+                },
+                {"/sign": partial(_signed, provider.issuer)},
             )
             undo.callback(http.stop)
             self.harness = Harness(
@@ -149,6 +154,7 @@ def _variables(issuer: str, provider: str, provider_down: str) -> dict[str, str]
         "issuer": issuer,
         "developer_provider_name": PROVIDER,
         "login_provider": LOGIN_PROVIDER,
+        "login_issuer": provider,
         "login_provider_down": LOGIN_PROVIDERS_DOWN[0],
         "other_login_provider_down": LOGIN_PROVIDERS_DOWN[1],
         "id_token_of_anna": _id_token(provider, "anna", _TOKEN_LIFE),
@@ -164,6 +170,34 @@ def _id_token(issuer: str, subject: str, seconds: int) -> str:
     return sign({"alg": "RS256", "kid": "1"}, claims, rsa_key("1"))
 
 
+def _signed(issuer: str, body: bytes) -> str:
+    """A token that any verifier accepts, but for what the body says, by the members of a step `judge`.
+
+    `claims` and `header` replace members or add them, `from_now` sets claims to so many seconds from now, and `without`
+    leaves claims and members of the header out.
+    """
+    changes = json.loads(body)
+    now = int(time.time())
+    claims = {
+        "sub": "us-east-1:6b1f0c52-7f5e-4a63-9c0d-3f1d2b9a8e47",
+        "aud": POOL_IDS["pool"],
+        "amr": ["authenticated", PROVIDER, f"{PROVIDER}:{POOL_IDS['pool']}:alice"],
+        "iss": issuer,
+        "exp": now + _TOKEN_LIFE,
+        "iat": now,
+        **{name: now + seconds for name, seconds in changes.get("from_now", {}).items()},
+        **changes.get("claims", {}),
+    }
+    header = {"alg": "RS256", "kid": "1", "typ": "JWS", **changes.get("header", {})}
+    without = changes.get("without", [])
+    header, claims = ({name: part[name] for name in part.keys() - set(without)} for part in (header, claims))
+    # By hand: libraries refuse to sign headers that break the rules.
+    signed = ".".join(base64url_encode(json.dumps(part).encode()).decode() for part in (header, claims))
+    algorithm = jwt.get_algorithm_by_name(header["alg"])
+    key = algorithm.prepare_key(rsa_key("1").as_pem(private=True))
+    return f"{signed}.{base64url_encode(algorithm.sign(signed.encode(), key)).decode()}"
+
+
 def _closed_port() -> socket.socket:
     """A port that is taken and refuses connections."""
     taken = socket.socket()
@@ -174,9 +208,11 @@ def _closed_port() -> socket.socket:
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(
+        self, actions: Mapping[str, Callable[[], None]], questions: Mapping[str, Callable[[bytes], str]]
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.actions = actions
+        self.questions = {path: partial(_done, act) for path, act in actions.items()} | dict(questions)
         self.acting = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
@@ -188,21 +224,27 @@ class _HttpServer(ThreadingHTTPServer):
         self.server_close()
 
 
+def _done(act: Callable[[], None], _body: bytes) -> str:
+    act()
+    return "done"
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _HttpServer
 
     def do_POST(self) -> None:
-        action = self.server.actions.get(self.path)
-        if action is None:
+        answer = self.server.questions.get(self.path)
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if answer is None:
             self._answer(404, f"no such action: {self.path}")
             return
         with self.server.acting:
             try:
-                action()
+                text = answer(body)
             except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
                 self._answer(500, repr(error))
             else:
-                self._answer(200, "done")
+                self._answer(200, text)
 
     def _answer(self, status: int, text: str) -> None:
         body = text.encode()

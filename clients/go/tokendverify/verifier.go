@@ -1,6 +1,6 @@
 // Package tokendverify verifies the tokens that tokend issues, in a service that is called with them.
 //
-// A [Verifier] checks the signature with the issuer's keys, issuer, audience, algorithm, type and expiry. It stands in
+// A [Verifier] checks the signature with the issuer's keys, issuer, audience, algorithm, type and times. It stands in
 // front of gRPC services as an interceptor and of HTTP handlers as middleware, which put the caller's [Identity] into the
 // context. It is a package of its own so that clients are built without go-oidc.
 package tokendverify
@@ -60,8 +60,8 @@ func New(issuer string, identityPoolIDs []string, opts ...Option) (*Verifier, er
 	v := &Verifier{audiences: slices.Clone(identityPoolIDs), settings: settings, keys: newKeys(issuer, settings)}
 	v.tokens = oidc.NewVerifier(issuer, keyOfContext{}, &oidc.Config{
 		SkipClientIDCheck:    true, // go-oidc knows a single one
+		SkipExpiryCheck:      true, // it has a leeway of its own for nbf, and looks at no iat
 		SupportedSigningAlgs: algorithmNames(settings.algorithms),
-		Now:                  func() time.Time { return settings.now().Add(-settings.leeway) },
 	})
 	return v, nil
 }
@@ -80,13 +80,13 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 		return Identity{}, err
 	}
 	verified, err := v.tokens.Verify(context.WithValue(ctx, contextKey{}, key), token)
-	if expired := (*oidc.TokenExpiredError)(nil); errors.As(err, &expired) {
-		return Identity{}, ErrExpired
-	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrRejected, err)
 	}
 	identity, err := v.identity(verified)
+	if errors.Is(err, ErrExpired) {
+		return Identity{}, err
+	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrRejected, err)
 	}
@@ -110,36 +110,60 @@ func (v *Verifier) header(token string) (jose.Header, error) {
 	return header, nil
 }
 
+// claims are those of a token beside the ones that go-oidc reads. Times are numbers: go-oidc takes texts as well.
+type claims struct {
+	IssueTime  *float64 `json:"iat"`
+	ExpireTime *float64 `json:"exp"`
+	NotBefore  *float64 `json:"nbf"`
+	Methods    []string `json:"amr"`
+	Tags       struct {
+		PrincipalTags map[string][]string `json:"principal_tags"`
+	} `json:"https://aws.amazon.com/tags"`
+}
+
 func (v *Verifier) identity(token *oidc.IDToken) (Identity, error) {
-	at := slices.IndexFunc(v.audiences, func(audience string) bool { return slices.Contains(token.Audience, audience) })
+	var claims claims
+	if err := token.Claims(&claims); err != nil {
+		return Identity{}, err
+	}
 	switch {
-	case at < 0:
+	case len(token.Audience) != 1 || !slices.Contains(v.audiences, token.Audience[0]):
 		return Identity{}, fmt.Errorf("it is for %q", token.Audience)
 	case token.Subject == "":
 		return Identity{}, errors.New("it has no sub")
 	}
-	var claims struct {
-		Methods []string `json:"amr"`
-		Tags    struct {
-			PrincipalTags map[string][]string `json:"principal_tags"`
-		} `json:"https://aws.amazon.com/tags"`
-	}
-	if err := token.Claims(&claims); err != nil {
+	if err := v.checkTimes(claims); err != nil {
 		return Identity{}, err
 	}
 	identity := Identity{
-		ID: token.Subject, IdentityPoolID: v.audiences[at], Issuer: token.Issuer, IssueTime: token.IssuedAt,
+		ID: token.Subject, IdentityPoolID: token.Audience[0], Issuer: token.Issuer, IssueTime: token.IssuedAt,
 		ExpireTime: token.Expiry, PrincipalTags: make(map[string]string, len(claims.Tags.PrincipalTags)),
 	}
 	for _, method := range claims.Methods {
 		identity.AuthenticationMethods = append(identity.AuthenticationMethods, tokend.NewSecret(method))
 	}
 	for name, values := range claims.Tags.PrincipalTags {
-		if len(values) > 0 {
-			identity.PrincipalTags[name] = values[0]
+		if len(values) == 0 {
+			return Identity{}, fmt.Errorf("its tag %q has no value", name)
 		}
+		identity.PrincipalTags[name] = values[0]
 	}
 	return identity, nil
+}
+
+func (v *Verifier) checkTimes(claims claims) error {
+	now, leeway := float64(v.settings.now().UnixMilli())/1000, v.settings.leeway.Seconds()
+	switch {
+	case claims.IssueTime == nil || claims.ExpireTime == nil:
+		return errors.New("it has no iat or no exp")
+	case *claims.ExpireTime <= now-leeway:
+		return ErrExpired
+	case *claims.IssueTime > now+leeway:
+		return errors.New("it was issued in the future")
+	case claims.NotBefore != nil && *claims.NotBefore > now+leeway:
+		return errors.New("it is not valid yet")
+	}
+	return nil
 }
 
 // contextKey is where a context holds the key of a token that is being verified.
@@ -204,8 +228,8 @@ func WithTypes(types ...string) Option {
 	return func(s *settings) { s.types = types }
 }
 
-// WithLeeway sets how long after its expiry a token is still accepted, since clocks differ; a minute by default. A negative
-// one panics.
+// WithLeeway sets by how much the clocks of this machine and of tokend may differ: for how long after its expiry a token is
+// still accepted, and how long before it was issued; a minute by default. A negative one panics.
 func WithLeeway(leeway time.Duration) Option {
 	if leeway < 0 {
 		panic("tokendverify: a negative leeway")

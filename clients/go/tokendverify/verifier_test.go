@@ -103,6 +103,7 @@ func TestATokenIsExpiredAfterTheLeeway(t *testing.T) {
 		want error
 	}{
 		"before its end":             {nil, -time.Second, nil},
+		"at its end, without leeway": {[]tokendverify.Option{tokendverify.WithLeeway(0)}, 0, tokendverify.ErrExpired},
 		"within a minute":            {nil, 59 * time.Second, nil},
 		"after a minute":             {nil, 61 * time.Second, tokendverify.ErrExpired},
 		"without leeway":             {[]tokendverify.Option{tokendverify.WithLeeway(0)}, time.Second, tokendverify.ErrExpired},
@@ -115,6 +116,36 @@ func TestATokenIsExpiredAfterTheLeeway(t *testing.T) {
 			verifier := newVerifier(t, server.Issuer(), append(c.opts, tokendverify.WithClock(now))...)
 			if _, err := verifier.Verify(t.Context(), token.Value.Reveal()); !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestATokenIsNotYetThereBeforeTheLeeway(t *testing.T) {
+	f := newForger(t)
+	for name, c := range map[string]struct {
+		claim  string
+		leeway time.Duration
+		from   time.Duration // now
+		good   bool
+	}{
+		"issued within a minute":       {"iat", time.Minute, 50 * time.Second, true},
+		"issued in more than a minute": {"iat", time.Minute, 70 * time.Second, false},
+		"issued within an hour":        {"iat", time.Hour, 59 * time.Minute, true},
+		"begins within a minute":       {"nbf", time.Minute, 50 * time.Second, true},
+		"begins in more than a minute": {"nbf", time.Minute, 70 * time.Second, false},
+		"begins now, an hour's leeway": {"nbf", time.Hour, 0, true},
+		"begins in more than an hour":  {"nbf", time.Hour, 61 * time.Minute, false},
+		"begins later, no leeway":      {"nbf", 0, 30 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) {
+				claims[c.claim] = time.Now().Add(c.from).Unix()
+				claims["exp"] = time.Now().Add(2 * time.Hour).Unix()
+			})
+			_, err := newVerifier(t, f.URL, tokendverify.WithLeeway(c.leeway)).Verify(t.Context(), token)
+			if c.good != (err == nil) || !c.good && !errors.Is(err, tokendverify.ErrRejected) {
+				t.Error(err)
 			}
 		})
 	}
@@ -210,7 +241,8 @@ func TestWhatATokenMayBe(t *testing.T) {
 		"RS256":                    {f.token(t, "RS256", "rs256", "JWS", nil), true},
 		"ES256":                    {f.token(t, "ES256", "es256", "JWS", nil), true},
 		"typ JWT":                  {f.token(t, "RS512", "rs512", "JWT", nil), true},
-		"several audiences":        {f.token(t, "RS512", "rs512", "JWS", set("aud", []string{"x", "another"})), true},
+		"array of one audience":    {f.token(t, "RS512", "rs512", "JWS", set("aud", []string{"another"})), true},
+		"several audiences":        {f.token(t, "RS512", "rs512", "JWS", set("aud", []string{"x", "another"})), false},
 		"typ of access tokens":     {f.token(t, "RS512", "rs512", "at+jwt", nil), false},
 		"typ that is no text":      {f.token(t, "RS512", "rs512", 1, nil), false},
 		"no typ":                   {f.token(t, "RS512", "rs512", nil, nil), false},

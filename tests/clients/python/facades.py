@@ -21,6 +21,7 @@ from tokend_client import (
     TokenRequest,
     TokenSource,
 )
+from tokend_client.verifier import TokenVerifier, VerifiedIdentity
 
 #: Seconds that a test waits for what has to come.
 PATIENCE = 30
@@ -119,6 +120,9 @@ class SyncFacade:
     def close_cache(self) -> None:
         self.cache.close()
 
+    def verify(self, verifier: TokenVerifier, token: str) -> VerifiedIdentity:
+        return verifier.verify(token)
+
 
 class AsyncFacade:
     """As `SyncFacade`, with an event loop on a thread of its own."""
@@ -190,6 +194,9 @@ class AsyncFacade:
 
     def close_cache(self) -> None:
         self.run(self.cache.close())
+
+    def verify(self, verifier: TokenVerifier, token: str) -> VerifiedIdentity:
+        return self.run(verifier.verify_async(token))
 
 
 def _transport(settings: Mapping[str, Any]) -> dict[str, Any]:

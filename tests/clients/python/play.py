@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import jwt
+import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -30,6 +31,7 @@ from tokend_client import (
     TokenRequest,
     downstream_code,
 )
+from tokend_client.verifier import TokenRejected, TokenVerifier
 
 GET_TOKEN = "GetOpenIdTokenForDeveloperIdentity"
 ALGORITHMS = ["ES256", "RS256", "RS512"]
@@ -105,6 +107,8 @@ class Player:
                 self._conduct(step)
             case cases.Verify():
                 self._verify(step)
+            case cases.Judge():
+                self._judge(step)
             case cases.Mark():
                 self._marks[step.name] = self._calls()
             case cases.CountCalls():
@@ -193,7 +197,7 @@ class Player:
         self._clock.advance(self._seen_at[snapshot.value] + age + step.seconds - self._clock.monotonic())
 
     def _conduct(self, step: cases.Conduct) -> None:
-        with httpx.Client(trust_env=False, verify=False, timeout=180) as http:
+        with _http() as http:
             answer = http.post(self._harness.conductor + step.path)
         assert answer.status_code == httpx.codes.OK, answer.text
         if step.path == "/start":
@@ -211,6 +215,24 @@ class Player:
         )
         assert mismatch(expected, claims) is None, claims
 
+    def _judge(self, step: cases.Judge) -> None:
+        with _http() as http:
+            answer = http.post(f"{self._harness.conductor}/sign", json=expanded(step.token, self._variables))
+        assert answer.status_code == httpx.codes.OK, answer.text
+        pools = expanded(step.identity_pool_ids, self._variables)
+        verifier = TokenVerifier(self._variables["login_issuer"], pools)
+        if step.identity is None:
+            with pytest.raises(TokenRejected):
+                self._facade.verify(verifier, answer.text)
+            return
+        identity = self._facade.verify(verifier, answer.text)
+        found = {
+            "identityId": identity.identity_id,
+            "identityPoolId": identity.identity_pool_id,
+            "principalTags": identity.principal_tags,
+        }
+        assert found == expanded(step.identity, self._variables)
+
     def _count(self, step: cases.CountCalls) -> None:
         count = self._calls() - self._marks[step.since]
         assert step.exactly in {None, count}, count
@@ -222,6 +244,10 @@ class Player:
     def _message(self, operation: str, request: Mapping[str, Any], **variables: str) -> Message:
         message: Message = getattr(pb, f"{operation}Request")()
         return json_format.ParseDict(expanded(request, {**self._variables, **variables}), message)
+
+
+def _http() -> httpx.Client:
+    return httpx.Client(trust_env=False, verify=False, timeout=180)
 
 
 def _fields(message: Message) -> dict[str, Any]:

@@ -119,21 +119,38 @@ class TokenVerifier:
 
 
 def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:
-    if not isinstance(claims["aud"], str):
+    # An array of one means the same as a string (RFC 7519, section 4.1.3). No token of tokend's names more.
+    audiences = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
+    if len(audiences) != 1:
         raise TokenRejected("the token is for more than one audience")
     try:
+        _check_shape(claims)
         return VerifiedIdentity(
             identity_id=claims["sub"],
-            identity_pool_id=claims["aud"],
+            identity_pool_id=audiences[0],
             principal_tags=_principal_tags(claims),
             issue_time=datetime.fromtimestamp(claims["iat"], UTC),
             expire_time=datetime.fromtimestamp(claims["exp"], UTC),
             claims=claims,
         )
-    except (ValueError, TypeError, AttributeError, LookupError, OverflowError, OSError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise TokenRejected("the token's claims have another shape than tokend's") from error
+
+
+def _check_shape(claims: Mapping[str, Any]) -> None:
+    # PyJWT takes texts and truth values for numbers.
+    numbers = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
+    good = bool(claims["sub"]) and all(type(number) in {int, float} for number in numbers)
+    if not good or not _is_texts(claims.get("amr", [])):
+        raise ValueError("a claim has another shape")
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _principal_tags(claims: Mapping[str, Any]) -> dict[str, str]:
     tags = claims.get(_TAGS_CLAIM, {}).get("principal_tags", {})
+    if not all(_is_texts(values) and values for values in tags.values()):
+        raise ValueError("a tag is no list of texts")
     return {name: values[0] for name, values in tags.items()}

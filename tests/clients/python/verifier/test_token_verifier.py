@@ -64,6 +64,10 @@ def test_a_verifier_must_know_its_pools(pools: Collection[str]) -> None:
         TokenVerifier("https://issuer.example", pools)
 
 
+def test_an_array_of_one_audience_is_as_good_as_a_string(issuer: OidcProvider, verifier: TokenVerifier) -> None:
+    assert verifier.verify(token(issuer, aud=[POOL])).identity_pool_id == POOL
+
+
 def test_a_token_without_tags_has_none(issuer: OidcProvider, verifier: TokenVerifier) -> None:
     assert verifier.verify(token(issuer, **{TAGS: None})).principal_tags == {}
 
@@ -113,7 +117,13 @@ REJECTED: dict[str, tuple[Make, str]] = {
     "no end": (lambda issuer: token(issuer, exp=None), "lacks a claim"),
     "no date": (lambda issuer: token(issuer, iat=None), "lacks a claim"),
     "a number for its user": (lambda issuer: token(issuer, sub=7), "not valid"),
+    "a user without a name": (lambda issuer: token(issuer, sub=""), "another shape"),
+    "methods that are no list": (lambda issuer: token(issuer, amr="authenticated"), "another shape"),
+    "a truth value for its date": (lambda issuer: token(issuer, iat=True), "another shape"),
+    "a text for its beginning": (lambda issuer: token(issuer, nbf="1"), "another shape"),
     "tags of another shape": (lambda issuer: token(issuer, **{TAGS: ["red"]}), "another shape"),
+    "a tag that is no list": (lambda issuer: token(issuer, **{TAGS: {"principal_tags": {"team": "red"}}}), "shape"),
+    "a tag without a value": (lambda issuer: token(issuer, **{TAGS: {"principal_tags": {"team": []}}}), "shape"),
     "an end beyond all dates": (lambda issuer: token(issuer, exp=10**17), "another shape"),
     "another type": (lambda issuer: token_with(issuer, {"typ": "at+jwt"}), "another type"),
     "no type": (lambda issuer: token_with(issuer, {"typ": None}), "another type"),

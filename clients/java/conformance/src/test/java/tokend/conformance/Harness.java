@@ -53,11 +53,18 @@ record Harness(
 
   /** Has the conductor do something, and waits until it is done. */
   void conduct(String path) throws IOException, InterruptedException {
+    ask(path, "");
+  }
+
+  /** Has the conductor answer a question. */
+  String ask(String path, String question) throws IOException, InterruptedException {
     HttpRequest request =
-        HttpRequest.newBuilder(conductor.resolve(path)).POST(HttpRequest.BodyPublishers.noBody()).build();
-    int status = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding()).statusCode();
-    if (status != 200) {
-      throw new AssertionError(path + " answered " + status);
+        HttpRequest.newBuilder(conductor.resolve(path)).POST(HttpRequest.BodyPublishers.ofString(question)).build();
+    HttpResponse<String> answer =
+        HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+    if (answer.statusCode() != 200) {
+      throw new AssertionError(path + " answered " + answer.statusCode() + ": " + answer.body());
     }
+    return answer.body();
   }
 }

@@ -2,6 +2,7 @@ package tokend.conformance;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.gson.Gson;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
@@ -28,6 +29,9 @@ import tokend.client.ClientBuilder;
 import tokend.client.Token;
 import tokend.client.TokenCache;
 import tokend.client.TokendException;
+import tokend.verifier.Identity;
+import tokend.verifier.TokenRejectedException;
+import tokend.verifier.TokenVerifier;
 
 /** One case that is being played. */
 final class Play implements AutoCloseable {
@@ -91,6 +95,7 @@ final class Play implements AutoCloseable {
           Map.entry("await_refresh", this::awaitRefresh),
           Map.entry("conductor", step -> harnessConduct(step.text("conductor"))),
           Map.entry("verify", this::verify),
+          Map.entry("judge", this::judge),
           Map.entry("mark", step -> marks.put(step.text("mark"), counter.calls())),
           Map.entry("count_calls", this::countCalls));
 
@@ -308,6 +313,30 @@ final class Play implements AutoCloseable {
     Members expect = step.members("expect");
     Expectations.assertMatches(expect.take("claims"), JsonParser.parseString(claims), "claims");
     expect.end();
+  }
+
+  private void judge(Members step) throws Exception {
+    String token = harness.ask("/sign", step.take("judge").toString());
+    String[] pools =
+        step.take("identity_pool_ids").getAsJsonArray().asList().stream()
+            .map(JsonElement::getAsString)
+            .toArray(String[]::new);
+    String issuer = Optional.ofNullable(harness.variables().get("login_issuer")).orElseThrow();
+    Members expect = step.members("expect");
+    Optional<JsonElement> expected = expect.find("identity");
+    assertThat(expected.isPresent()).isNotEqualTo(expect.find("rejected").isPresent());
+    expect.end();
+    JsonObject found = new JsonObject();
+    try {
+      Identity identity = TokenVerifier.builder(issuer, pools).build().verify(token);
+      found.addProperty("identityId", identity.identityId());
+      found.addProperty("identityPoolId", identity.identityPoolId());
+      found.add("principalTags", new Gson().toJsonTree(identity.principalTags()));
+    } catch (TokenRejectedException e) {
+      assertThat(expected).as(e.toString()).isEmpty();
+      return;
+    }
+    assertThat(Optional.of(found)).isEqualTo(expected);
   }
 
   private void countCalls(Members step) {

@@ -7,9 +7,12 @@ import com.nimbusds.jose.KeySourceException;
 import com.nimbusds.jose.jwk.source.JWKSource;
 import com.nimbusds.jose.proc.BadJOSEException;
 import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
+import com.nimbusds.jose.proc.JWSKeySelector;
 import com.nimbusds.jose.proc.JWSVerificationKeySelector;
 import com.nimbusds.jose.proc.SecurityContext;
+import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.JWTClaimsSet;
+import com.nimbusds.jwt.proc.BadJWTException;
 import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
 import java.net.URI;
@@ -41,13 +44,17 @@ public final class TokenVerifier {
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
 
   private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
-  private final Set<String> audiences;
 
   private TokenVerifier(Builder builder, JWKSource<SecurityContext> keys) {
-    audiences = builder.audiences;
     processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(builder.types));
-    processor.setJWSKeySelector(new JWSVerificationKeySelector<>(builder.algorithms, keys));
+    processor.setJWSKeySelector(keySelector(new JWSVerificationKeySelector<>(builder.algorithms, keys)));
     processor.setJWTClaimsSetVerifier(new Claims(builder));
+  }
+
+  /** Nimbus tries every key for a token that names none. */
+  private static JWSKeySelector<SecurityContext> keySelector(JWSKeySelector<SecurityContext> named) {
+    return (header, context) ->
+        header.getKeyID() == null ? List.of() : named.selectJWSKeys(header, context);
   }
 
   /**
@@ -86,15 +93,11 @@ public final class TokenVerifier {
     }
   }
 
-  private Identity identity(JWTClaimsSet claims) throws ParseException, TokenRejectedException {
-    if (claims.getSubject() == null || claims.getIssueTime() == null || claims.getExpirationTime() == null) {
-      // Required claims may still be null, and Nimbus takes that for a token without an end.
-      throw new TokenRejectedException("sub, iat or exp is null");
-    }
+  private static Identity identity(JWTClaimsSet claims) throws ParseException {
     List<String> methods = claims.getStringListClaim("amr");
     return new Identity(
         claims.getSubject(),
-        claims.getAudience().stream().filter(audiences::contains).findFirst().orElseThrow(),
+        claims.getAudience().get(0),
         claims.getIssuer(),
         methods == null ? List.of() : methods,
         principalTags(claims),
@@ -102,17 +105,19 @@ public final class TokenVerifier {
         claims.getExpirationTime().toInstant());
   }
 
-  /** Tags are lists of one value in Cognito's tokens. */
+  /** Tags are lists of one text in Cognito's tokens. */
   private static Map<String, String> principalTags(JWTClaimsSet claims) throws ParseException {
     Map<String, String> tags = new TreeMap<>();
     Map<String, Object> claim = claims.getJSONObjectClaim(TAGS_CLAIM);
-    if (claim != null && claim.get("principal_tags") instanceof Map<?, ?> values) {
-      values.forEach(
-          (name, value) -> {
-            if (value instanceof List<?> list && !list.isEmpty()) {
-              tags.put(String.valueOf(name), String.valueOf(list.get(0)));
-            }
-          });
+    Map<String, Object> values = claim == null ? null : JSONObjectUtils.getJSONObject(claim, "principal_tags");
+    if (values != null) {
+      for (String name : values.keySet()) {
+        List<String> texts = JSONObjectUtils.getStringList(values, name);
+        if (texts == null || texts.isEmpty()) {
+          throw new ParseException("a tag has no value", 0);
+        }
+        tags.put(name, texts.get(0));
+      }
     }
     return tags;
   }
@@ -124,6 +129,23 @@ public final class TokenVerifier {
       super(builder.audiences, new JWTClaimsSet.Builder().issuer(builder.issuer).build(), REQUIRED, Set.of());
       this.clock = builder.clock;
       setMaxClockSkew((int) builder.leeway.toSeconds());
+    }
+
+    @Override
+    public void verify(JWTClaimsSet claims, @Nullable SecurityContext context) throws BadJWTException {
+      super.verify(claims, context);
+      String subject = claims.getSubject();
+      Date issued = claims.getIssueTime();
+      if (subject == null || subject.isEmpty() || issued == null || claims.getExpirationTime() == null) {
+        // Required claims may still be null, and Nimbus takes that for a token without an end.
+        throw new BadJWTException("sub is empty, or sub, iat or exp is null");
+      }
+      if (claims.getAudience().size() != 1) {
+        throw new BadJWTException("JWT aud names more than one audience");
+      }
+      if (issued.toInstant().isAfter(clock.instant().plusSeconds(getMaxClockSkew()))) {
+        throw new BadJWTException("JWT was issued in the future");
+      }
     }
 
     @Override

@@ -126,6 +126,16 @@ class TokenVerifierTest {
     assertRejected(verifier, token.value(), "xpired");
   }
 
+  @Test
+  void aTokenOfTheFutureIsRejectedBeyondTheLeeway() throws Exception {
+    String token = issue().value();
+
+    now = NOW.minusSeconds(60);
+    verifier.verify(token);
+    now = NOW.minusSeconds(61);
+    assertRejected(verifier, token, "future");
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30."})
   void whatIsNoTokenIsRejected(String token) {
