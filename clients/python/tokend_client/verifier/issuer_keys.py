@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from tokend_client.verifier.rejections import KeysUnavailable, TokenRejected
+from tokend_client.verifier.whole_answers import WholeAnswers, WholeSecureAnswers
 
 _LOGGER = logging.getLogger("tokend_client")
 
@@ -31,7 +32,7 @@ class KeyTimes:
         refresh_after: Keys of this age are fetched again, while they go on verifying.
         usable_for: For how long keys verify that cannot be fetched again.
         pause: Between two fetches, whatever tokens ask for.
-        timeout: How long one request to the issuer may wait.
+        timeout: How long the issuer may take for a whole answer; it has two to give.
     """
 
     refresh_after: float = 300.0
@@ -66,7 +67,7 @@ class IssuerKeys:
     ) -> None:
         self._issuer = issuer
         proxies = urllib.request.ProxyHandler(None if environment_proxy else {})
-        self._opener = urllib.request.build_opener(_NoRedirects, proxies)
+        self._opener = urllib.request.build_opener(WholeAnswers, WholeSecureAnswers, _NoRedirects, proxies)
         self._times = times or KeyTimes()
         self._monotonic = monotonic
         self._held = _Held({}, float("-inf"))

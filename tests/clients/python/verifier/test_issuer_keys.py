@@ -1,7 +1,10 @@
 """How the issuer's keys are kept: over rotations, outages and floods of unknown keys."""
 
+import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -187,6 +190,36 @@ def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, cloc
     issuer.fault = Fault.HANG
     with pytest.raises(KeysUnavailable):
         keys.find("1")
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_an_issuer_whose_answer_does_not_end_ends_the_wait(part: str) -> None:
+    with dripping(part) as url, pytest.raises(KeysUnavailable):
+        IssuerKeys(url, KeyTimes(timeout=0.5)).find("1")
+
+
+@contextmanager
+def dripping(part: str) -> Iterator[str]:
+    """A server whose answer never ends, since it sends octet by octet, none later than it has to be there."""
+    head = "HTTP/1.1 200 OK\r\n" + ("content-length: 100000\r\n\r\n" if part == "body" else "x: ")
+    given_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(ConnectionError):
+                connection.recv(1 << 16)
+                connection.sendall(head.encode())
+                while not given_up.wait(0.1):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            given_up.set()
+            thread.join()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""HTTP by `urllib` whose timeout is that of a whole answer, for servers that send octets one by one."""
+
+import http.client
+import io
+import socket
+import time
+import urllib.request
+from typing import Any
+
+
+class _Deadline(io.RawIOBase):
+    """What comes from a socket, until a deadline."""
+
+    def __init__(self, connection: socket.socket, raw: io.RawIOBase) -> None:
+        super().__init__()
+        self._socket = connection
+        self._raw = raw
+        self._deadline = time.monotonic() + (connection.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as the base class has it
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not end in time")
+        # The socket's own timeout is that of each read.
+        self._socket.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - the base class's own
+        super().__init__(sock, *args, **settings)
+        buffered: Any = self.fp
+        self.fp = io.BufferedReader(_Deadline(sock, buffered.detach()))
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class WholeAnswers(urllib.request.HTTPHandler):
+    """Asks by http."""
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class WholeSecureAnswers(urllib.request.HTTPSHandler):
+    """Asks by https."""
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)
