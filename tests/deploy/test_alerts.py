@@ -33,7 +33,7 @@ SERIES = known_series()
 #: All values of labels that have a closed list.
 VALUES = {
     "grpc_service": {DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name},
-    "limit": {"calls", "concurrent_calls", "new_identities", "server_calls", "quota"},
+    "limit": {"calls", "concurrent_calls", "new_identities", "server_calls", "other_calls", "aws_calls", "quota"},
     "step": {"read", "add", "remove", "note", "activate"},
     "job": {"tokend"},
     "result": {*Verdict},

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -351,6 +353,27 @@ tls_private_key_file = "{certificate.private_key_file}"
         certificate.private_key_file.write_bytes(b"garbage")
         service.reload()
         assert stale() == [1]
+
+
+def test_calls_above_the_most_count_as_aws_ones(
+    configuration: str, credentials: Credentials, directory: Path, tmp_path: Path
+) -> None:
+    """The objective is about calls of the contract, of which these are none."""
+    text = f"{configuration}\n[limits]\nconcurrent_calls = 1\n"
+    with started(text, directory, tmp_path) as service, ThreadPoolExecutor(2) as threads:
+        session = boto3.Session(*credentials.values(), region_name="us-east-1")
+        once = Config(retries={"total_max_attempts": 1}, proxies={})
+        client = session.client("cognito-identity", endpoint_url=f"http://{service.aws_address}", config=once)
+        with closing(client), closing(sqlite3.connect(tmp_path / "tokend.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # whoever registers a user waits
+            calls = [threads.submit(register, client, user) for user in ("heidi", "ivan")]
+            refused, waiting = wait(calls, return_when=FIRST_COMPLETED)
+            other.execute("ROLLBACK")
+        assert {type(each.exception()).__name__ for each in refused} == {"TooManyRequestsException"}
+        assert [each.exception() for each in waiting] == [None]
+        metrics = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
+    limits = ("aws_calls", "server_calls")
+    assert [total(metrics, "tokend_calls_refused_total", limit=limit) for limit in limits] == [1, 0]
 
 
 class RacingClock(FakeClock):

@@ -20,6 +20,10 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 LIST_SERVICES = b"\x3a\x00"
 
 
+def refused(service: GrpcService, limit: str) -> float | None:
+    return service.registry.get_sample_value("tokend_calls_refused_total", {"limit": limit})
+
+
 def refused_watch(channel: grpc.Channel) -> bool:
     seen = failure(lambda: next(watch_health(channel)), RetryInfo)
     return (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
@@ -107,7 +111,10 @@ def test_open_reflection_streams_are_bounded_and_others_still_served() -> None:
             stream.cancel()
 
 
-def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most_refusals", [0, 1000])
+def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch, most_refusals: int) -> None:
+    """They count as no calls of the contract, which the objective is about."""
+    monkeypatch.setattr(worker_pool, "_MOST_REFUSALS", most_refusals)
     monkeypatch.setattr(threads, "_MOST_STREAMS", 4)
     monkeypatch.setattr(threads, "_STREAM_THREADS", 1)
     over, asked = threading.Event(), threading.Event()
@@ -124,6 +131,7 @@ def test_more_reflection_streams_than_may_wait_are_refused(monkeypatch: pytest.M
             next(stream)
         seen = failure(lambda: reflected(service.channel, [LIST_SERVICES]), RetryInfo)
         assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+        assert [refused(service, limit) for limit in ("other_calls", "server_calls")] == [1, 0]
         over.set()
         for stream in streams:
             stream.cancel()
@@ -198,5 +206,4 @@ def test_more_refusals_than_can_wait_are_answered_as_the_others(monkeypatch: pyt
             assert (seen.code, seen.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
         hold.release.set()
         first.result(PATIENCE)
-        refused = service.registry.get_sample_value("tokend_calls_refused_total", {"limit": "server_calls"})
-        assert refused == len(METHODS)
+        assert refused(service, "server_calls") == len(METHODS)

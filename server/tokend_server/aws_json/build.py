@@ -178,7 +178,7 @@ def build_aws_face(  # noqa: PLR0913, PLR0917 - what a call meets
             sts,
             threads,
             most_calls=access.concurrent_calls,
-            on_refusal=metrics.calls_refused.labels("server_calls").inc,
+            on_refusal=metrics.calls_refused.labels("aws_calls").inc,
         )
         listener = HttpListener(bound, application, most_connections=settings.max_connections, tls=tls)
         return AwsFace(bound.address, listener, probe, tls, undo.pop_all())

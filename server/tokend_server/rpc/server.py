@@ -111,7 +111,7 @@ class GrpcServer:
             config,
             access.concurrent_calls,
             clock,
-            refusing_at_once(metrics.calls_refused.labels("server_calls").inc),
+            refusing_at_once(counting_refusals(metrics)),
             counting_skipped(services, metrics),
         )
         self._probe = ProbeMethod(self._threads.calls.refuses)
@@ -267,13 +267,23 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
         auditing(access.auditor, clock, by_path),
         *([pausing(threads, pause)] if pause else []),
         checking(
-            refusing_excess(threads, metrics.calls_refused.labels("server_calls").inc),
+            refusing_excess(threads, counting_refusals(metrics)),
             limiting_metadata(config.max_metadata_bytes),
             identifying(access.authenticators(listener), by_path, certificates),
             *([learning(threads, guard.learn, anonymous=not listener.identify_by)] if is_guarded(listener) else []),
         ),
         *([limiting(access.limits)] if listener.identify_by else []),
     ]
+
+
+def counting_refusals(metrics: Metrics) -> Callable[[str], None]:
+    """What counts a call that is refused since too many are under way, by the path of its method.
+
+    Those of the contract stand by themselves: the objective is about them, and alerts compare them with all such calls.
+    """
+    of_contract, others = (metrics.calls_refused.labels(limit) for limit in ("server_calls", "other_calls"))
+    prefix = f"/{SERVICE_NAME}/"
+    return lambda path: (of_contract if path.startswith(prefix) else others).inc()
 
 
 def _pause(config: Grpc, listener: Listener) -> float:

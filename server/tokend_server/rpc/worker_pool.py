@@ -47,7 +47,7 @@ _TAKE, _END = True, False
 #: What is known of a call that was never worked on: the path of its method, and how it ended.
 OnSkipped = Callable[[str, grpc.StatusCode], None]
 
-#: What refuses a call without waiting for anything, as grpc calls it.
+#: What refuses a call without waiting for anything: takes the path of its method, and then what grpc calls it with.
 Refuse = Callable[..., Any]
 
 
@@ -133,7 +133,7 @@ class WorkerPool(CallPool):
             self._refusals.put(task)
         elif task.take():
             self._on_skipped(call.path, grpc.StatusCode.RESOURCE_EXHAUSTED)
-            task.run(partial(fn, *call.answered_by(self._refuse), **kwargs))
+            task.run(partial(fn, *call.answered_by(partial(self._refuse, call.path)), **kwargs))
         return task
 
     def run_for(self, connection: str, work: Callable[[], object]) -> bool:

@@ -11,7 +11,7 @@ from tokend_server.model import ANONYMOUS
 from tokend_server.rpc.call import Call
 from tokend_server.rpc.interceptors.layers import Behavior, Check, Layer, Method
 from tokend_server.rpc.status import to_status
-from tokend_server.rpc.worker_pool import WorkerPool
+from tokend_server.rpc.worker_pool import Refuse, WorkerPool
 
 #: What works on the calls of a method.
 Threads: TypeAlias = Callable[[Method], WorkerPool]
@@ -20,20 +20,20 @@ Threads: TypeAlias = Callable[[Method], WorkerPool]
 _RETRY_AFTER = 0.5
 
 
-def refusing_excess(threads: Threads, on_refusal: Callable[[], None]) -> Callable[[Method], Check]:
+def refusing_excess(threads: Threads, on_refusal: Callable[[str], None]) -> Callable[[Method], Check]:
     """The check that refuses calls that are too many.
 
     Args:
         threads: What works on a method, and knows which calls are.
-        on_refusal: Called for each.
+        on_refusal: Called for each with the path of its method.
     """
 
     def check_of(method: Method) -> Check:
-        is_excess = threads(method).refuses
+        is_excess, path = threads(method).refuses, method.path
 
         def check(_call: Call, _context: grpc.ServicerContext) -> None:
             if is_excess():
-                on_refusal()
+                on_refusal(path)
                 raise _too_many()
 
         return check
@@ -65,16 +65,16 @@ def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: b
     return check_of
 
 
-def refusing_at_once(on_refusal: Callable[[], None]) -> Behavior:
+def refusing_at_once(on_refusal: Callable[[str], None]) -> Refuse:
     """What refuses a call beyond those that `refusing_excess` can answer: outside of all layers, and without a wait.
 
     Args:
-        on_refusal: Called for each.
+        on_refusal: Called for each with the path of its method.
     """
     status = to_status(_too_many())
 
-    def refuse(_messages: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
-        on_refusal()
+    def refuse(path: str, _messages: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it
+        on_refusal(path)
         context.abort_with_status(status)
 
     return refuse
