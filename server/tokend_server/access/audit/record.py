@@ -25,6 +25,9 @@ _MAX_TEXTS = {"principalId": 2048, "errorMessage": 2048}
 #: Names of logins, and of tags, that are written; where there are more, the last one is `…`.
 MAX_NAMES = 50
 
+#: Ids of identities that are written, as many as a request may have; where there are more, the last one is `…`.
+MAX_IDS = 60
+
 _CUT = "…"
 
 #: The event of a line that tells how many refusals have none.
@@ -156,7 +159,7 @@ def to_json(entry: AuditEntry, event_id: str) -> bytes:
     asked = cast("tuple[Any, ...]", entry[_ASKED])
     own = _own_members(entry, event_id)
     try:
-        line = _asked_json(*asked)[:-1] + b"," + orjson.dumps(own)[1:]
+        line = _asked_json(asked)[:-1] + b"," + orjson.dumps(own)[1:]
     except TypeError:  # a lone surrogate
         line = b""
     # ASCII has no characters that end a line, turn the direction of text or command a terminal.
@@ -189,7 +192,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
         "developerProviderName": developer_provider_name,
         "tokenDuration": token_duration_seconds,
         "principalTags": _hidden(principal_tag_keys),
-        "identityIdsToDelete": identity_ids,
+        "identityIdsToDelete": _first(identity_ids, MAX_IDS),
     }
     return {
         "eventVersion": "1.08",
@@ -208,10 +211,32 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
     }
 
 
+class _TooLong(Exception):
+    """Raised with what was rendered where it is not to be remembered."""
+
+    def __init__(self, rendered: bytes) -> None:
+        super().__init__()
+        self.rendered = rendered
+
+
+def _asked_json(asked: tuple[Any, ...]) -> bytes:
+    try:
+        return _remembered_json(*asked)
+    except _TooLong as long:
+        return long.rendered
+
+
 @lru_cache(_REMEMBERED)
-def _asked_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_asked_members`
-    """The same for all calls of a caller's process that ask for as much, which most do."""
-    return orjson.dumps(_asked_members(*asked))
+def _remembered_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_asked_members`
+    """The same for all calls of a caller's process that ask for as much, which most do.
+
+    Raises:
+        _TooLong: A request may have megabytes, of which as many would be kept as are remembered.
+    """
+    rendered = orjson.dumps(_asked_members(*asked))
+    if len(rendered) > MAX_WHOLE_LINE or any(isinstance(each, tuple) and len(each) > MAX_NAMES for each in asked):
+        raise _TooLong(rendered)
+    return rendered
 
 
 def _own_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
@@ -235,7 +260,7 @@ def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
     members = {
         "outcome": entry.outcome,
         "keyId": entry.key_id,
-        "unprocessedIdentityIds": entry.unprocessed_identity_ids,
+        "unprocessedIdentityIds": _first(entry.unprocessed_identity_ids, MAX_IDS),
         "roleArn": entry.role_arn,
         "expireTime": None if entry.expire_time is None else f"{_second(entry.expire_time)}Z",
         "policy": entry.policy,
@@ -250,14 +275,18 @@ def _additional_event_data(entry: AuditEntry) -> dict[str, Any]:
 
 
 def _hidden(names: Sequence[str]) -> dict[str, str]:
-    if len(names) > MAX_NAMES:
-        names = [*names[: MAX_NAMES - 1], _CUT]
-    return dict.fromkeys(names, HIDDEN)
+    return dict.fromkeys(_first(names, MAX_NAMES), HIDDEN)
+
+
+def _first(texts: Sequence[str], most: int) -> Sequence[str]:
+    return texts if len(texts) <= most else [*texts[: most - 1], _CUT]
 
 
 def _cut(value: Any, most: int = MAX_TEXT) -> Any:  # noqa: ANN401 - whatever JSON can hold
     if isinstance(value, dict):
         return {_cut(name): _cut(member, _MAX_TEXTS.get(name, MAX_TEXT)) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cut(each) for each in value]
     if not isinstance(value, str):
         return value
     # A lone surrogate has no UTF-8, and is written as its number.

@@ -1,4 +1,5 @@
 import json
+import weakref
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokend_server.access.audit.record import HIDDEN, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, to_json
+from tokend_server.access.audit.record import HIDDEN, MAX_IDS, MAX_NAMES, MAX_TEXT, MAX_WHOLE_LINE, AuditEntry, to_json
 from tokend_server.model import Secret
 
 POOL = "eu-west-1:0d4a2c3b-1111-2222-3333-444455556666"
@@ -49,6 +50,8 @@ def entries(texts: st.SearchStrategy[str]) -> st.SearchStrategy[AuditEntry]:
         omitted=st.integers(0, 2**63 - 1),
         provider_names=names,
         principal_tag_keys=names,
+        identity_ids=names,
+        unprocessed_identity_ids=names,
         **{name: texts for name, kind in kinds.items() if kind in (str, str | None)},
     )
 
@@ -173,17 +176,56 @@ def test_names_beyond_their_most_are_not_shown(count: int) -> None:
     assert (list(asked["logins"]), list(asked["principalTags"])) == (expected, expected)
 
 
+@pytest.mark.parametrize("count", [MAX_IDS, MAX_IDS + 1, 1000])
+def test_ids_beyond_their_most_are_not_shown(count: int) -> None:
+    ids = tuple(f"{IDENTITY}{number}" for number in range(count))
+    told = event(ISSUED._replace(identity_ids=ids, unprocessed_identity_ids=ids))
+    expected = list(ids) if count == MAX_IDS else [*ids[: MAX_IDS - 1], "…"]
+    assert told["requestParameters"]["identityIdsToDelete"] == expected
+    assert told["additionalEventData"]["unprocessedIdentityIds"] == expected
+
+
+class Text(str):
+    """A text that can be missed."""
+
+    __slots__ = ("__weakref__",)
+
+
+def is_kept_in(field: str, *before: str) -> bool:
+    """Whether a long text in an entry, behind others, is kept when its line is written."""
+    text = Text("x" * MAX_WHOLE_LINE)
+    kept = weakref.ref(text)
+    members: dict[str, Any] = {field: (*before, text) if before else text}
+    to_json(ISSUED._replace(**members), "event-1")
+    del text, members
+    return kept() is not None
+
+
+@pytest.mark.parametrize("field", ["user_agent", "identity_pool_id"])
+def test_no_long_text_is_kept(field: str) -> None:
+    assert not is_kept_in(field)
+
+
+@pytest.mark.parametrize(
+    ("field", "most"), [("provider_names", MAX_NAMES), ("principal_tag_keys", MAX_NAMES), ("identity_ids", MAX_IDS)]
+)
+def test_no_text_is_kept_that_is_not_shown(field: str, most: int) -> None:
+    assert not is_kept_in(field, *map(str, range(most)))
+
+
 def test_a_line_is_bounded() -> None:
     most = "\U0001f600" * 100_000
     kinds = get_type_hints(AuditEntry)
     values: dict[str, Any] = {name: most if kind in (str, str | None) else 0 for name, kind in kinds.items()}
     values["provider_names"] = values["principal_tag_keys"] = tuple(f"{number}{most}" for number in range(99))
+    values["identity_ids"] = values["unprocessed_identity_ids"] = values["provider_names"]
     entry = AuditEntry(**values)
-    assert len(to_json(entry, "event-1")) < 450_000
+    assert len(to_json(entry, "event-1")) < 850_000
 
 
 def test_a_lone_surrogate_is_reported_by_its_number() -> None:
-    assert event(ISSUED._replace(user_agent="a\ud800b"))["userAgent"] == r"a\ud800b"
+    told = event(ISSUED._replace(user_agent="a\ud800b", identity_ids=("\ud800",)))
+    assert (told["userAgent"], told["requestParameters"]["identityIdsToDelete"]) == (r"a\ud800b", [r"\ud800"])
 
 
 def test_delete_is_reported_by_its_number() -> None:
