@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tests.mesh.listeners import configuration, metric, sections, serving
 from tests.mesh.secret_streams import TIMEOUT, connection
 from tests.support.grpc_service import failure
@@ -45,6 +45,16 @@ def test_a_list_tells_of_all_names(channel: grpc.Channel) -> None:
 def test_another_service_is_not_found(channel: grpc.Channel) -> None:
     assert failure(lambda: check_health(channel, "x")).code is grpc.StatusCode.NOT_FOUND
     assert next(watch_health(channel, "x")).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def test_checks_are_counted_by_their_codes(tmp_path: Path) -> None:
+    with serving(configuration(tmp_path)) as service, connection(service.sds_addresses[0]) as channel:
+        check_health(channel)
+        failure(lambda: check_health(channel, "x"))
+        codes = ("OK", "NotFound")
+        name, of = "grpc_server_handled_total", {"grpc_service": health.SERVICE_NAME, "grpc_method": "Check"}
+        while (counted := [metric(service, name, **of, grpc_code=code) for code in codes]) != [1, 1]:
+            assert sum(counted) < 2, counted
 
 
 def test_what_is_no_health_request_is_refused(channel: grpc.Channel) -> None:

@@ -118,6 +118,9 @@ def test_a_call_for_secrets(clock: FakeClock, metrics: Metrics) -> None:
         def cancelled(self) -> bool:
             return False
 
+        def code(self) -> None:
+            """None was set."""
+
     around = around_calls(lambda method: Recorder(method, metrics), clock)
     answered = around(Method("sds", "FetchSecrets", "unary"), serve)
     assert asyncio.run(cast("Any", answered(None, Context()))) == "answer"

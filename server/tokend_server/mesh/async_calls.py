@@ -41,7 +41,7 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock) -> Around
                 code = status.code
                 await context.abort(status.code, status.details, status.trailing_metadata)
             else:
-                code = grpc.StatusCode.CANCELLED if context.cancelled() else grpc.StatusCode.OK
+                code = grpc.StatusCode.CANCELLED if context.cancelled() else context.code() or grpc.StatusCode.OK
                 return response
             finally:
                 records.finish(code, clock.monotonic() - began)
