@@ -8,6 +8,8 @@ import static org.assertj.core.api.Assertions.assertThatNullPointerException;
 import com.nimbusds.jose.JWSAlgorithm;
 import java.io.IOException;
 import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -15,6 +17,7 @@ import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -95,6 +98,13 @@ class TokenVerifierTest {
     verifier.verify(issue().value());
 
     assertThat(pages.requests).hasSize(2);
+  }
+
+  @Test
+  void keysMayBeInAFile(@TempDir Path directory) throws Exception {
+    Path file = Files.writeString(directory.resolve("keys.json"), server.jwks());
+
+    verifier(builder -> builder.keysAt(file.toUri())).verify(issue().value());
   }
 
   @Test

@@ -1,0 +1,96 @@
+package tokend.verifier;
+
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodySubscriber;
+import java.net.http.HttpResponse.BodySubscribers;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Flow;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Gets documents over HTTP in a time that is that of the whole answer, for servers that send octets one by one. Other timeouts
+ * of the JDK are those of a read, or end with the headers.
+ */
+final class WholeAnswers {
+  private final HttpClient client =
+      HttpClient.newBuilder()
+          .version(HttpClient.Version.HTTP_1_1)
+          .followRedirects(HttpClient.Redirect.NORMAL)
+          .build();
+  private final Duration timeout;
+  private final int mostBytes;
+
+  WholeAnswers(Duration timeout, int mostBytes) {
+    this.timeout = timeout;
+    this.mostBytes = mostBytes;
+  }
+
+  String get(URI from) throws IOException {
+    CompletableFuture<HttpResponse<String>> answer =
+        client.sendAsync(HttpRequest.newBuilder(from).build(), headers -> new Limited(mostBytes));
+    try {
+      // Whoever interrupts a thread that waits means its own work, and not the keys of all.
+      HttpResponse<String> whole = answer.copy().orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS).join();
+      if (whole.statusCode() / 100 != 2) {
+        throw new IOException(from + " answers " + whole.statusCode());
+      }
+      return whole.body();
+    } catch (CompletionException e) {
+      throw new IOException(from + " does not answer: " + e.getCause(), e);
+    } finally {
+      answer.cancel(true); // it is over, or it is given up
+    }
+  }
+
+  private static final class Limited implements BodySubscriber<String> {
+    private final BodySubscriber<String> text = BodySubscribers.ofString(StandardCharsets.UTF_8);
+    private final CompletableFuture<Flow.Subscription> subscribed = new CompletableFuture<>();
+    private long left;
+
+    Limited(long most) {
+      left = most;
+    }
+
+    @Override
+    public void onSubscribe(Flow.Subscription subscription) {
+      subscribed.complete(subscription);
+      text.onSubscribe(subscription);
+    }
+
+    @Override
+    public void onNext(List<ByteBuffer> octets) {
+      left -= octets.stream().mapToLong(ByteBuffer::remaining).sum();
+      if (left >= 0) {
+        text.onNext(octets);
+      } else {
+        subscribed.thenAccept(Flow.Subscription::cancel);
+        text.onError(new IOException("the answer is too long"));
+      }
+    }
+
+    @Override
+    public void onError(Throwable error) {
+      text.onError(error);
+    }
+
+    @Override
+    public void onComplete() {
+      text.onComplete();
+    }
+
+    @Override
+    public CompletionStage<String> getBody() {
+      return text.getBody();
+    }
+  }
+}
