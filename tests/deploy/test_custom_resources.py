@@ -10,6 +10,7 @@ from tests.clients.toolchains import BUILD_TIMEOUT, ROOT
 from tests.deploy.chart import DEPLOY, MANIFESTS
 from tests.deploy.custom_resources import OF_THE_OPERATOR, problems
 from tests.deploy.mesh_config import problem
+from tests.support.kubernetes import objects
 
 from tokend_server.config import load_config
 
@@ -29,7 +30,7 @@ def resources() -> list[Any]:
     return [
         pytest.param(resource, id=f"{name}-{resource['kind']}-{resource['metadata']['name']}")
         for name, text in texts.items()
-        for resource in yaml.safe_load_all(text)
+        for resource in objects(text)
         if name != MANIFESTS.name or resource["kind"] in OF_THE_OPERATOR
     ]
 
@@ -61,18 +62,16 @@ def test_what_the_configuration_of_the_mesh_does_not_have_is_a_problem() -> None
 
 
 def test_the_files_name_each_other_rightly() -> None:
-    istio = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in yaml.safe_load_all(ISTIO.read_text())}
-    certificates = {
-        each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(CERT_MANAGER.read_text("utf-8"))
-    }
+    istio = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in objects(ISTIO.read_text())}
+    certificates = {each["metadata"]["name"]: each["spec"] for each in objects(CERT_MANAGER.read_text("utf-8"))}
     (provider,) = mesh_config()["extensionProviders"]
     assert istio["AuthorizationPolicy", "tokend"]["provider"]["name"] == provider["name"]
     host = provider["envoyExtAuthzGrpc"]["service"]
     assert istio["DestinationRule", "tokend"]["host"] == host
     assert host in certificates["tokend"]["dnsNames"]
-    spiffe_ids = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(SPIRE.read_text("utf-8"))}
+    spiffe_ids = {each["metadata"]["name"]: each["spec"] for each in objects(SPIRE.read_text("utf-8"))}
     assert spiffe_ids["tokend"]["dnsNameTemplates"] == certificates["tokend"]["dnsNames"]
-    (deployment,) = [each for each in yaml.safe_load_all(MANIFESTS.read_text("utf-8")) if each["kind"] == "Deployment"]
+    (deployment,) = [each for each in objects(MANIFESTS.read_text("utf-8")) if each["kind"] == "Deployment"]
     secrets = [each.get("secret", {}).get("secretName") for each in deployment["spec"]["template"]["spec"]["volumes"]]
     assert certificates["tokend"]["secretName"] in secrets
 
@@ -83,6 +82,6 @@ def test_the_mapping_of_the_page_reads_the_header_of_the_gateway(tmp_path: Path)
     path = tmp_path / "tokend.toml"
     path.write_text(f'{mapping}\n[pools."{pool}"]\ndeveloper_provider_name = "login.example.internal"\n', "utf-8")
     assert load_config(path).ext_authz.mappings["istio"].user
-    (authentication,) = [each for each in yaml.safe_load_all(ISTIO.read_text()) if "jwtRules" in each["spec"]]
+    (authentication,) = [each for each in objects(ISTIO.read_text()) if "jwtRules" in each["spec"]]
     (claim,) = authentication["spec"]["jwtRules"][0]["outputClaimToHeaders"]
     assert f'header = "{claim["header"]}"' in mapping

@@ -16,7 +16,7 @@ from tests.deploy.chart import CHART, DEPLOY, MANIFESTS, VALUES, render
 from tests.deploy.custom_resources import OF_THE_OPERATOR
 from tests.support.authority import Authority
 from tests.support.helm import helm
-from tests.support.kubernetes import validate
+from tests.support.kubernetes import objects, validate
 
 from tokend_server.cli.check_config import check_config
 
@@ -117,10 +117,6 @@ REFUSED_OF_FILES: Sequence[tuple[Mapping[str, Any], str]] = (
     ({"config": "# one\u2028two"}, r'config: it has the character "\u2028"'),
     ({"config": "# one\u0085two"}, r'config: it has the character "\u0085"'),
 )
-
-
-def objects(text: str) -> list[dict[str, Any]]:
-    return [each for each in yaml.safe_load_all(text) if each]
 
 
 def of_kind(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
-import yaml  # type: ignore[import-untyped] # it has no types
 from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.deploy.chart import DEPLOY, MANIFESTS, render
 from tests.deploy.test_helm import RELEASES, checked_as_the_pod_has_it, of_kind
 from tests.support.health import SERVING, check_health
-from tests.support.kubernetes import validate
+from tests.support.kubernetes import objects, validate
 from tests.support.server_process import ServerProcess, write_config
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)
@@ -25,17 +24,17 @@ SECURITY = (DEPLOY.parent / "SECURITY.md").read_text("utf-8")
 
 @pytest.fixture(scope="module")
 def meshed() -> list[dict[str, Any]]:
-    return [each for each in yaml.safe_load_all(render(values=[LINKERD])) if each]
+    return objects(render(values=[LINKERD]))
 
 
 @pytest.fixture(scope="module")
 def plain() -> list[dict[str, Any]]:
-    return [each for each in yaml.safe_load_all(MANIFESTS.read_text("utf-8")) if each]
+    return objects(MANIFESTS.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def probed() -> dict[str, Any]:
-    deployment: dict[str, Any] = yaml.safe_load(PROBES.read_text("utf-8"))
+    (deployment,) = objects(PROBES.read_text("utf-8"))
     return deployment
 
 
