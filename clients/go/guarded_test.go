@@ -1,6 +1,7 @@
 package tokend_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -64,12 +65,17 @@ func (g guarded) bearing(t *testing.T, file string) *tokend.Client {
 	return g.client(t, g.Bearer, &tls.Config{}, tokend.WithBearerTokenFile(file))
 }
 
+// ask makes a call, and makes it again where a busy machine has used up the client's own deadline.
 func (g guarded) ask(t *testing.T, client *tokend.Client, pool string) error {
-	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), tokend.TokenRequest{
-		IdentityPoolID: pool,
-		Logins:         tokend.Logins{g.DeveloperProviderName: tokend.NewSecret("alice")},
-	})
-	return err
+	for {
+		_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), tokend.TokenRequest{
+			IdentityPoolID: pool,
+			Logins:         tokend.Logins{g.DeveloperProviderName: tokend.NewSecret("alice")},
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
 }
 
 func (g guarded) expect(t *testing.T, client *tokend.Client, pool string, want error) {
