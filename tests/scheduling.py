@@ -25,6 +25,9 @@ _LONG = (
     "tests/tracing/",
     "tests/stores/",
     "tests/web/",
+    "tests/unit/engines/local/keys/",
+    "tests/unit/test_request_key.py",
+    "tests/verifiers/",
 )
 
 #: Files that build in one directory, which must not happen at the same time, by the name of what they build.
