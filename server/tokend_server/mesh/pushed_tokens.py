@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeAlias
 
 from tokend_server.clock import Clock
-from tokend_server.mesh.renewal import is_refusal, renewal_time, retry_delay
+from tokend_server.mesh.renewal import PassedTime, is_refusal, renewal_delay, retry_delay
 from tokend_server.mesh.wanted_token import WantedToken
 from tokend_server.mesh.xds import Missing, Resource
 from tokend_server.model import IssuedToken
@@ -91,6 +91,7 @@ class PushedTokens:
         self._is_published = is_published
         self._most = most
         self._clock = clock
+        self._passed = PassedTime(clock)
         self._random = random
         self._on_renewal = on_renewal
         self._pushed: dict[_Key, _Pushed] = {}
@@ -128,8 +129,8 @@ class PushedTokens:
 
     def tick(self) -> None:
         """Replaces what is due, and forgets what no stream wants; to be called again and again."""
-        now = self._clock.now()
-        while self._schedule and self._schedule[0][0] <= now:
+        passed = self._passed.seconds()
+        while self._schedule and self._schedule[0][0] <= passed:
             due, _, key = heapq.heappop(self._schedule)
             pushed = self._pushed.get(key)
             if pushed is None or pushed.due != due:  # it was put off, or replaced already
@@ -138,6 +139,7 @@ class PushedTokens:
                 self._begin(key, pushed)
             else:
                 self._forget(key)
+        now = self._clock.now()
         self.late = sum(1 for key in self._failing if _is_late(self._pushed[key], now))
 
     def replace_unpublished(self) -> None:
@@ -145,7 +147,7 @@ class PushedTokens:
         for key, pushed in self._pushed.items():
             issued, pool = pushed.issued, self._wanted(key).identity_pool_id
             if issued and pushed.due is not None and not self._is_published(pool, issued.key_id):
-                self._put_off(key, pushed, self._clock.now() + self._random() * _REPLACING)
+                self._put_off(key, pushed, self._random() * _REPLACING)
 
     async def stop(self) -> None:
         """Ends what is under way without waiting for its answer."""
@@ -180,7 +182,7 @@ class PushedTokens:
         pushed.issued, pushed.error, pushed.failures = issued, None, 0
         self._failing.discard(key)
         self._on_renewal(True)  # noqa: FBT003 - whether it succeeded
-        self._put_off(key, pushed, renewal_time(self._clock.now(), issued.refresh_time, self._random()))
+        self._put_off(key, pushed, renewal_delay(issued.refresh_time - self._clock.now(), self._random()))
 
     def _fail(self, key: _Key, pushed: _Pushed, error: Exception) -> None:
         pushed.error = error
@@ -189,10 +191,10 @@ class PushedTokens:
             pushed.resource, pushed.issued = Missing.ABSENT, None
         self._failing.add(key)
         self._on_renewal(False)  # noqa: FBT003 - as above
-        self._put_off(key, pushed, self._clock.now() + retry_delay(pushed.failures, error, self._random()))
+        self._put_off(key, pushed, retry_delay(pushed.failures, error, self._random()))
 
-    def _put_off(self, key: _Key, pushed: _Pushed, due: float) -> None:
-        pushed.due = due
+    def _put_off(self, key: _Key, pushed: _Pushed, seconds: float) -> None:
+        pushed.due = due = self._passed.seconds() + seconds
         heapq.heappush(self._schedule, (due, next(self._numbers), key))
 
     def _make_room(self) -> None:

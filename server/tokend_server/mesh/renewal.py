@@ -1,5 +1,6 @@
 """When a token that was pushed is replaced, and when a failure is tried again: at times that are spread out."""
 
+from tokend_server.clock import Clock
 from tokend_server.errors import DeadlineExceeded, LastingError, RetryableError, TokendError
 
 #: The part of the time to a token's `refresh_time` within which it is replaced. What is left is for the answer.
@@ -15,16 +16,38 @@ _FIRST_RETRY, _LONGEST_RETRY = 1.0, 60.0
 _AFTER_REFUSAL = 300.0
 
 
-def renewal_time(now: float, refresh_time: float, share: float) -> float:
-    """When to replace a token that was issued now.
+class PassedTime:
+    """Seconds that have passed, by whichever clock has gone further.
+
+    A wall clock that is set forward ends tokens early. One that is set back makes none younger, and nothing that failed
+    has to wait until it is again where it was.
 
     Args:
-        now: Seconds since the Unix epoch.
-        refresh_time: The token's.
+        clock: The time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._passed = 0.0
+        self._seen = clock.now(), clock.monotonic()
+
+    def seconds(self) -> float:
+        """How many there are since this was made."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        self._passed += max(now - self._seen[0], monotonic - self._seen[1])
+        self._seen = now, monotonic
+        return self._passed
+
+
+def renewal_delay(left: float, share: float) -> float:
+    """Seconds until a token that was just issued is replaced.
+
+    Args:
+        left: Seconds to its `refresh_time`.
         share: From 0 to 1, at random, so that tokens that were issued at once are not replaced at once.
     """
     part = _EARLIEST + (_LATEST - _EARLIEST) * share
-    return now + max(_LEAST, (refresh_time - now) * part)
+    return max(_LEAST, left * part)
 
 
 def is_refusal(error: Exception) -> bool:
@@ -39,7 +62,7 @@ def retry_delay(failures: int, error: Exception, share: float) -> float:
     Args:
         failures: How often it has failed in a row, at least once.
         error: What it failed with the last time.
-        share: As in `renewal_time`.
+        share: As in `renewal_delay`.
     """
     backoff = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 10), _LONGEST_RETRY)
     delay = _AFTER_REFUSAL if is_refusal(error) else backoff

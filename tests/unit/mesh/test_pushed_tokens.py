@@ -156,6 +156,31 @@ async def test_a_failure_leaves_the_token_and_is_tried_again(place: Place) -> No
 
 
 @in_a_loop
+async def test_a_clock_that_is_set_back_puts_nothing_off(place: Place) -> None:
+    place.watch(ALICE)
+    await settled()
+    before = place.text("alice")
+    place.issuer.failure = DOWN
+    place.clock.move_wall_clock(-3600)
+    await place.after(285)
+    place.clock.move_wall_clock(-3600)
+    await place.after(1)
+    assert place.renewals == [True, False, False]
+    place.issuer.failure = None
+    await place.after(2)
+    assert place.text("alice") != before
+
+
+@in_a_loop
+async def test_a_clock_that_is_set_forward_has_tokens_replaced(place: Place) -> None:
+    place.watch(ALICE)
+    await settled()
+    place.clock.move_wall_clock(285)
+    await place.after(0)
+    assert place.renewals == [True, True]
+
+
+@in_a_loop
 async def test_a_token_is_late_when_none_could_be_issued_by_its_refresh_time(place: Place) -> None:
     place.watch(ALICE)
     await settled()
