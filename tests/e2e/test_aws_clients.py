@@ -374,6 +374,8 @@ def test_calls_above_the_most_count_as_aws_ones(
         metrics = httpx.get(f"http://{service.ops_address}/metrics", trust_env=False).text
     limits = ("aws_calls", "server_calls")
     assert [total(metrics, "tokend_calls_refused_total", limit=limit) for limit in limits] == [1, 0]
+    called = {each.labels["code"]: each.value for each in samples(metrics, "tokend_aws_calls_total") if each.value}
+    assert called == {"OK": 1, "TooManyRequestsException": 1}
 
 
 class RacingClock(FakeClock):

@@ -117,14 +117,24 @@ class Calls:
         return response
 
     def refuse(self, request: AwsRequest, error: TokendError) -> AwsResponse:
-        """The response to a request that nothing was done for."""
-        return self._service.error_response(request, self._service.failure(Call("", ""), error), self._new_id())
+        """The response to a request that nothing is done for; it counts as a call that ended."""
+        begun = self.arrival()
+        failure = self._service.failure(Call("", ""), error)
+        response = self._service.error_response(request, failure, self._new_id())
+        self._count(self._name_of(request), failure.code, self._clock.monotonic() - begun)
+        return response
 
     def refuse_malformed(self, request: AwsRequest, status: HTTPStatus) -> AwsResponse:
         """The response to what is no request of HTTP as it has to be, or to one whose answer failed."""
         is_defect = status is HTTPStatus.INTERNAL_SERVER_ERROR
         failure = self._service.defect() if is_defect else malformed(status)
         return self._service.error_response(request, failure, self._new_id())
+
+    def _name_of(self, request: AwsRequest) -> str:
+        try:
+            return self._service.operation_of(request).name.value
+        except AwsError:
+            return UNKNOWN_OPERATION
 
     def _call(self, operation: ShapedOperation, request: AwsRequest, request_id: str, begun: float) -> Call:
         family = "ipv6" if ":" in request.peer else "ipv4"
