@@ -14,6 +14,7 @@ from tests.support.promql_selectors import grouped, known_series, selected
 from tokend.v1.developer_identity_service_pb2 import DESCRIPTOR
 from tokend_server.aws_json.errors import ERRORS
 from tokend_server.aws_json.sts import STS_CODES
+from tokend_server.mesh.authorization import SERVICE_NAME as AUTHORIZATION
 from tokend_server.mesh.verdict import Verdict
 from tokend_server.metrics import SECONDS_BUCKETS
 
@@ -37,7 +38,7 @@ SERIES = known_series()
 
 #: All values of labels that have a closed list.
 VALUES = {
-    "grpc_service": {DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name},
+    "grpc_service": {DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name, AUTHORIZATION},
     "limit": {"calls", "concurrent_calls", "new_identities", "server_calls", "other_calls", "aws_calls", "quota"},
     "step": {"read", "add", "remove", "note", "activate"},
     "job": {"tokend"},
