@@ -263,6 +263,9 @@ def test_every_problem_is_a_line() -> None:
         ["--cli-input-json", '{"Logins": {"a": "s3cret",}}'],
         ["--cli-input-yaml", "Logins: {a: s3cret, a: s3cret}"],
         ["--cli-input-yaml", "Logins: {a: 's3cret}"],
+        ["--cli-input-yaml", "Logins: {a: !!bool s3cret}"],
+        ["--cli-input-yaml", "Logins: {a: !!int '', b: s3cret}"],
+        ["--cli-input-yaml", 'Logins: {a: "\\U90000000s3cret"}'],
         ["--logins", "a=b", "--debug=s3cret"],
         ["--logins", "a=b", "--identity=s3cret"],
         ["--logins", "a=b", "--generate-cli-skeleton=s3cret"],
@@ -379,6 +382,39 @@ def test_a_query_that_fails_repeats_no_token(service: FakeDeveloperIdentityServi
         255,
     )
     assert run(*line, "nonsense(Token)", endpoint=service.endpoint).exit_code == 255
+
+
+@pytest.mark.parametrize("output", ["json", "text", "table", "yaml", "yaml-stream"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "merge(@, Token)",
+        "contains(Token, `1`)",
+        "ceil(to_number('nan'))",
+        "DeveloperUserIdentifierList[::0] || values(@)[::0]",
+        "not_null(Nothing, &Token)",
+        "to_array(&Token)",
+        "to_number('1e999')",
+        '[Token, `"\\ud800"`]',
+    ],
+)
+def test_a_query_that_jmespath_takes_too_easily_fails_in_a_line(
+    query: str, output: str, service: FakeDeveloperIdentityService
+) -> None:
+    service.answer(contract.GetOpenIdTokenForDeveloperIdentityResponse(identity_id=IDENTITY, token="s3cret"))
+    line = (GET, "--identity-pool-id", POOL, "--logins", "a=b", "--output", output, "--query", query)
+    failed = run(*line, endpoint=service.endpoint)
+    assert (failed.stdout, failed.stderr, failed.exit_code) == (
+        "",
+        "--query: it cannot be applied to the output, or selects what is no JSON\n",
+        255,
+    )
+
+
+@pytest.mark.parametrize("query", [f"{'(' * 1000}@{')' * 1000}", f"`{'[' * 100_000}`"], ids=["brackets", "literal"])
+def test_a_query_that_is_nested_deeply_is_wrong_usage(query: str) -> None:
+    result = run(LOOKUP, "--identity-pool-id", POOL, "--query", query)
+    assert (result.stderr.splitlines()[1], result.exit_code) == ("  --query: nested too deeply", 252)
 
 
 @pytest.mark.parametrize(

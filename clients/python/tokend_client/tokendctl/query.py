@@ -1,5 +1,6 @@
 """JMESPath queries over the output."""
 
+import json
 from typing import Any
 
 import jmespath
@@ -25,17 +26,26 @@ class Query:
             self._compiled = jmespath.compile(paramfile.load(expression))
         except JMESPathError as error:
             raise InvalidInput(f"not a JMESPath expression: {error}") from None
+        except RecursionError:
+            raise InvalidInput("nested too deeply") from None
 
     def search(self, document: object) -> Any:  # noqa: ANN401 - any JSON value
         """What the query selects.
 
         Raises:
-            CommandFailed: The query calls a function that does not exist, or with a value of the wrong type.
+            CommandFailed: The query calls a function that does not exist, or with a value of the wrong type, or what it
+                selects is no JSON.
         """
         try:
-            return self._compiled.search(document)
+            selected = self._compiled.search(document)
+            # Neither references to expressions, nor numbers and texts that JSON does not have.
+            json.dumps(selected, ensure_ascii=False, allow_nan=False).encode()
         except JMESPathTypeError as error:  # its own text repeats the value, which may be a token
             problem = f"{error.function_name}() does not take a value of type {error.actual_type}"
         except JMESPathError as error:
             problem = str(error)
+        except Exception:  # noqa: BLE001 - jmespath's functions do not look at all of their arguments
+            problem = "it cannot be applied to the output, or selects what is no JSON"
+        else:
+            return selected
         raise CommandFailed(f"--query: {problem}", ExitCode.OTHER)
