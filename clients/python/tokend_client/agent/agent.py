@@ -1,5 +1,6 @@
 """The running agent: a thread for each token, and what tells of them."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -103,9 +104,7 @@ class Agent:
         with ExitStack() as undo:
             health = self._health
             if settings.health.listen != self._settings.health.listen:
-                health = self._health_at(settings.health)
-                if health is not None:
-                    undo.callback(health.close)
+                health = self._next_health(settings.health, undo)
             if settings.tokend != self._settings.tokend:
                 self._connection.use(settings.tokend)
             undo.pop_all()
@@ -140,6 +139,26 @@ class Agent:
         if not (self._serves_health and settings.listen):
             return None
         return HealthServer(settings, self.statuses, self._page)
+
+    def _next_health(self, settings: Health, undo: ExitStack) -> HealthServer | None:
+        try:
+            health = self._health_at(settings)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or self._health is None or not _have_same_port(self._health, settings):
+                raise
+            # The agent itself is in the way: no one listens at 0.0.0.0 with a port at which 127.0.0.1 is listened at.
+            former, self._health = self._health, None
+            former.close()
+            undo.callback(self._return_to, former.address)
+            health = self._health_at(settings)
+        if health is not None:
+            undo.callback(health.close)
+        return health
+
+    def _return_to(self, address: str) -> None:
+        self._health = self._health_at(Health(listen=address, other_machines=True))
+        if self._health is not None:
+            self._health.start()
 
     def _exchange_health(self, health: HealthServer | None) -> None:
         if health is self._health:
@@ -182,6 +201,10 @@ class Agent:
 
     def _page(self) -> bytes:
         return self._measures.page([(each.name, each.is_valid, each.expire_time) for each in self.statuses()])
+
+
+def _have_same_port(server: HealthServer, settings: Health) -> bool:
+    return server.address.rpartition(":")[2] == settings.listen.rpartition(":")[2]
 
 
 def _end(workers: Iterable[Worker]) -> None:

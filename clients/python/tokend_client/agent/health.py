@@ -53,6 +53,7 @@ class HealthServer:
         self._socket_path = settings.socket_path
         self._server = _server(settings, self._answer)
         self._server.patience = patience
+        self._address = self._bound_to()
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
         )
@@ -60,6 +61,9 @@ class HealthServer:
     @property
     def address(self) -> str:
         """Where it serves, as the setting has it, with the port that was chosen for 0."""
+        return self._address
+
+    def _bound_to(self) -> str:
         if self._socket_path is not None:
             return f"unix:{self._socket_path}"
         host, port = self._server.socket.getsockname()[:2]

@@ -119,6 +119,35 @@ def test_health_moves(listen: str, agent: Agent, toml: Toml, server: FakeTokendS
         httpx.get(f"http://{former}/livez", trust_env=False)
 
 
+def test_health_opens_to_other_machines_at_the_same_port(
+    agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    port = str(agent.health_address).rpartition(":")[2]
+    for listen in (f"0.0.0.0:{port}", f"localhost:{port}", f"127.0.0.1:{port}"):
+        tables = document(server, directory) | {"health": {"listen": listen, "other_machines": True}}
+        agent.go_on_by(load(toml(tables)))
+        assert agent.health_address == listen.replace("localhost", "127.0.0.1")
+        assert httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).text == "ok\n"
+
+
+def test_health_comes_back_where_the_same_port_cannot_be_had(
+    agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    health = str(agent.health_address)
+    port = health.rpartition(":")[2]
+    with socket.create_server(("127.0.0.2", int(port))):
+        tables = document(server, directory) | {"health": {"listen": f"0.0.0.0:{port}", "other_machines": True}}
+        with pytest.raises(OSError, match="in use"):
+            agent.go_on_by(load(toml(tables)))
+        assert agent.health_address == health
+        assert httpx.get(f"http://{health}/livez", trust_env=False).text == "ok\n"
+        tables["health"] = {"listen": f"localhost:{port}"}
+        tables["tokend"] = {"endpoint": "localhost:1", "ca_file": str(directory / "none.pem")}
+        with pytest.raises(ConnectionProblem):
+            agent.go_on_by(load(toml(tables)))
+        assert httpx.get(f"http://{health}/livez", trust_env=False).text == "ok\n"
+
+
 def test_what_cannot_be_had_changes_nothing(
     agent: Agent, toml: Toml, server: FakeTokendServer, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
