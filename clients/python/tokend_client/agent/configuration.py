@@ -93,9 +93,9 @@ class Service(Section):
     bearer_token_file: Annotated[
         AbsolutePath | None, Field(description="the bearer token that tells tokend who calls")
     ] = None
-    timeout_seconds: Annotated[float, Field(gt=0, le=60, description="how long a call may take, with its retries")] = (
-        3.0
-    )
+    timeout_seconds: Annotated[
+        float, Field(strict=True, gt=0, le=60, description="how long a call may take, with its retries")
+    ] = 3.0
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -174,7 +174,9 @@ class TokenSettings(Section):
         dict[StrictStr, AbsolutePath],
         Field(description="provider names to files with the user's ID token there, read for each request"),
     ] = {}
-    identity_id: Annotated[StrictStr | None, Field(description="the identity to link the logins to")] = None
+    identity_id: Annotated[StrictStr | None, Field(min_length=1, description="the identity to link the logins to")] = (
+        None
+    )
     principal_tags: Annotated[dict[StrictStr, StrictStr], Field(description="session tags for the token")] = {}
     token_duration_seconds: Annotated[
         int | None, Field(strict=True, ge=1, le=_LONGEST_DURATION, description="how long tokens are valid")

@@ -114,21 +114,26 @@ def _files(service: Service | None, health: Health | None) -> dict[str, Path]:
 def _overwritten(tokens: tuple[TokenSettings, ...], files: Mapping[str, Path]) -> Iterator[str]:
     needed = [(name, os.path.realpath(path)) for name, path in files.items()]
     for token in tokens:
-        # A link at the path itself is replaced, and what it leads to stays.
-        written = str(Path(os.path.realpath(token.file.parent)) / token.file.name)
+        written = str(_written(token))
         logins = [("its own login_files", os.path.realpath(path)) for path in token.login_files.values()]
         for name in [name for name, read in [*needed, *logins] if read == written]:
             yield f"tokens.{token.name}.file: is what {name} names, and tokens would replace it"
 
 
+def _written(token: TokenSettings) -> Path:
+    """The file whatever its directory is called. A link at the path itself is replaced, and what it leads to stays."""
+    return Path(os.path.realpath(token.file.parent)) / token.file.name
+
+
 def _clashes(tokens: tuple[TokenSettings, ...]) -> Iterator[str]:
     names = Counter(token.name for token in tokens)
     yield from (f"tokens.{name}: {count} tokens have this name" for name, count in names.items() if count > 1)
-    for path in {token.file for token in tokens}:
-        same = [token.name for token in tokens if token.file == path]
+    written = [(token, _written(token)) for token in tokens]
+    for path in dict.fromkeys(path for _, path in written):
+        same = [token.name for token, own in written if own == path]
         if len(same) > 1:
             yield f"tokens.{', '.join(same)}: have the same file, {path}"
-    for token in tokens:
-        inside = [other.name for other in tokens if other is not token and other.file.parent == token.file.parent]
+    for token, path in written:
+        inside = [other.name for other, own in written if other is not token and own.parent == path.parent]
         if token.layout == "projected" and inside:
             yield f"tokens.{token.name}: a projected directory has one token, and {', '.join(inside)} is in it, too"

@@ -89,6 +89,32 @@ def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServ
     )
 
 
+def test_a_directory_is_one_whatever_it_is_called(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    (directory / "linked").symlink_to(directory)
+    wrong = document(server, directory, layout="projected")
+    wrong["tokens"] += [
+        token(server, directory / "linked" / "token", name="same"),
+        token(server, directory / "linked" / "other", name="other"),
+    ]
+    assert problems(toml(wrong)) == (
+        f"tokens.orders, same: have the same file, {directory / 'token'}",
+        "tokens.orders: a projected directory has one token, and same, other is in it, too",
+    )
+
+
+def test_no_value_is_taken_for_another(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
+    for value in (True, "3"):
+        wrong = document(server, directory)
+        wrong["tokend"]["timeout_seconds"] = value
+        (found,) = problems(toml(wrong))
+        assert found.startswith("tokend.timeout_seconds: ")
+    (found,) = problems(toml(document(server, directory, identity_id="")))
+    assert found.startswith("tokens.orders.identity_id: "), "an empty one would be an identity of its own"
+    whole = document(server, directory)
+    whole["tokend"]["timeout_seconds"] = 2
+    assert load(toml(whole)).tokend.timeout_seconds == 2
+
+
 def test_no_token_takes_the_place_of_what_the_agent_needs(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
