@@ -115,7 +115,7 @@ class ProjectedLayout:
         """A directory with the content, whose name was never used before."""
         random = int.from_bytes(os.getrandom(6), "big")
         version = f"..{datetime.fromtimestamp(self._now(), UTC):%Y_%m_%d_%H_%M_%S}.{random}"
-        os.mkdir(version, dir_fd=directory)
+        os.mkdir(version, 0o700, dir_fd=directory)
         try:
             with directories.opened(Path(version), within=directory) as inside:
                 # For those who may read the file, whatever the umask says.

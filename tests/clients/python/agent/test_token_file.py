@@ -137,6 +137,25 @@ def test_a_projected_directory_is_as_kubernetes_makes_it(directory: Path) -> Non
     assert (directory / version).stat().st_mode & 0o777 == 0o755
 
 
+def test_no_other_may_ever_write_into_a_projected_directory(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    fchmod = os.fchmod
+
+    def spied(descriptor: int, mode: int) -> None:
+        seen.append(os.fstat(descriptor).st_mode & 0o777)
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", spied)
+    file = token_file(directory, layout="projected")
+    file.claim()
+    before = os.umask(0)
+    try:
+        file.write(b"one")
+    finally:
+        os.umask(before)
+    assert seen == [0o700, 0o600]
+
+
 def test_a_projected_directory_is_cleaned_of_what_a_killed_agent_has_left(directory: Path) -> None:
     file = token_file(directory, layout="projected")
     file.claim()
