@@ -5,7 +5,6 @@ import json
 import botocore
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 
 class NoCredentials(Exception):
@@ -28,7 +27,7 @@ def credentials(token: str, role_arn: str, session_name: str, duration_seconds: 
         # Unsigned: else the profile would be asked for credentials, and so this program for them, without end.
         sts = botocore.session.get_session().create_client("sts", config=Config(signature_version=botocore.UNSIGNED))
         given = sts.assume_role_with_web_identity(**parameters)["Credentials"]
-    except (BotoCoreError, ClientError) as error:
+    except Exception as error:  # noqa: BLE001 - botocore has errors of its own for some of its settings alone
         raise NoCredentials(str(error).replace(token, "(the token)")) from None
     return json.dumps(
         {

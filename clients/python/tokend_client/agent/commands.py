@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -30,10 +31,14 @@ def run(arguments: Sequence[str]) -> ExitCode:
 
 def _fail(failed: CommandFailed | ConfigurationError | ConnectionProblem) -> ExitCode:
     if isinstance(failed, CommandFailed):
-        sys.stderr.write(f"tokend-agent: {failed.text}\n")
-        return failed.exit_code
-    sys.stderr.write("\n  ".join(["tokend-agent: the configuration cannot be used:", *failed.problems]) + "\n")
-    return ExitCode.CONFIGURATION
+        text, exit_code = failed.text, failed.exit_code
+    else:
+        text = "\n  ".join(["the configuration cannot be used:", *failed.problems])
+        exit_code = ExitCode.CONFIGURATION
+    with suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.write(f"tokend-agent: {text}\n")
+    return exit_code
 
 
 def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
@@ -93,6 +98,8 @@ def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> No
 
 
 def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise CommandFailed("cannot write the output: standard output is closed", ExitCode.OTHER)
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

@@ -34,12 +34,12 @@ def not_ready(health: Health) -> list[str]:
         connection = http.client.HTTPConnection(*health.host_and_port, timeout=_PATIENCE)
     try:
         connection.request("GET", "/readyz")
-        tokens: list[dict[str, Any]] = json.loads(connection.getresponse().read())["tokens"]
-    except (http.client.HTTPException, ValueError, KeyError):
+        answer = json.loads(connection.getresponse().read())
+        return [_told(token) for token in answer["tokens"] if token["state"] != "valid"]
+    except (http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise OSError("what answers is no tokend-agent") from None
     finally:
         connection.close()
-    return [_told(token) for token in tokens if token["state"] != "valid"]
 
 
 def _told(token: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,57 @@ def test_an_output_that_cannot_be_written_is_told(toml: Toml, server: FakeTokend
             [COMMAND, "check-config", "--config", str(config)], stdout=full, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (255, b"tokend-agent: cannot write the output: No space left on device\n")
+
+
+def test_so_is_one_that_is_closed(toml: Toml, server: FakeTokendServer, directory: Path, tmp_path: Path) -> None:
+    def run(config: Path, shell: str) -> tuple[int, str]:
+        line = ["/bin/sh", "-c", f'"$0" check-config --config "$1" {shell}', str(COMMAND), str(config)]
+        done = subprocess.run(line, stderr=subprocess.PIPE, text=True, check=False)
+        return done.returncode, done.stderr
+
+    config = toml(document(server, directory))
+    assert run(config, ">&-") == (255, "tokend-agent: cannot write the output: standard output is closed\n")
+    assert run(tmp_path / "none.toml", "2>&-") == (253, "")
+    assert run(tmp_path / "none.toml", "2>/dev/full") == (253, "")
+
+
+@pytest.mark.parametrize("answer", ["[1]", "5", "null", '{"tokens": null}', '{"tokens": [{}]}', '{"tokens": [1]}'])
+def test_what_answers_in_the_place_of_an_agent_is_none(
+    answer: str, command: Command, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        config = toml(document(server, directory) | {"health": {"listen": address}})
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(f"HTTP/1.0 200 OK\r\n\r\n{answer}".encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        asked = command("ready", "--config", config)
+        thread.join()
+    expected = f"tokend-agent: no agent answers at {address}: what answers is no tokend-agent\n"
+    assert (asked.returncode, asked.stderr) == (255, expected)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"AWS_ENDPOINT_URL_STS": "nonsense"}, {"AWS_MAX_ATTEMPTS": "x"}, {"AWS_DEFAULT_REGION": ""}],
+    ids=str,
+)
+def test_settings_of_botocore_that_cannot_be_are_told(
+    setting: dict[str, str], toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    config = str(toml(document(server, directory)))
+    assert once("--config", config).returncode == 0
+    words = [COMMAND, "aws-credentials", "orders", "--role-arn", "arn:aws:iam::123456789012:role/x", "--config", config]
+    environment = os.environ | {"AWS_DEFAULT_REGION": "us-east-1"} | setting
+    asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stdout) == (254, "")
+    assert asked.stderr.startswith("tokend-agent: no credentials for orders: ")
 
 
 def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTokendServer, directory: Path) -> None:
