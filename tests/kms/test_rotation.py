@@ -12,15 +12,22 @@ from tests.support.key_replica import KeyReplica
 from tests.support.kms import kms_keys
 
 from tokend_server.config import Config, KeyTimes
+from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKey
 from tokend_server.engines.local.keys.kms_keys import KmsKeys
 from tokend_server.engines.local.keys.kms_material import METHOD, kms_key_arn
 from tokend_server.engines.local.keys.opening import CLEAR, KeysByMethod
+from tokend_server.engines.local.keys.plan import next_key
+from tokend_server.engines.local.keys.rotation import KeyRotation
 from tokend_server.engines.local.keys.stored_keys import StoredKeys
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
+from tokend_server.errors import EngineUnavailable
 
 DAY, NOW, STEP = 86_400, 1_800_000_000, 1200
 TIMES = KeyTimes(rotate_every=DAY)
+ES256 = SigningAlgorithm.ES256
+DOWN = EngineUnavailable("The store does not answer.")
 
 
 @pytest.fixture
@@ -79,3 +86,72 @@ def test_servers_rotate_keys_in_kms_and_go_there_and_back(upstream: KmsUpstream,
     assert {upstream.keys()[arn].key_state for arn in made} == {"PendingDeletion"}
     asked = [request.body for request in upstream.requests[sent:] if request.operation == "ScheduleKeyDeletion"]
     assert [each["PendingWindowInDays"] for each in asked].count(30) >= 3
+
+
+def test_while_a_store_takes_no_keys_each_server_makes_one_in_kms(upstream: KmsUpstream, store: Store) -> None:
+    before = upstream.keys().keys()
+    with ExitStack() as undo:
+        clocks = [FakeClock(NOW), FakeClock(NOW)]
+        managers = [undo.enter_context(kms_keys(upstream, clock)) for clock in clocks]
+        first, second = (Server(store, *parts, in_kms=True) for parts in zip(clocks, managers, strict=True))
+        (signing,) = upstream.keys().keys() - before
+        for server in (first, second):
+            server.store.refusal = DOWN
+            server.pass_time(DAY)
+            for _ in range(30):
+                server.pass_time(60)
+            assert server.store.changes > 20
+        made = upstream.keys().keys() - before - {signing}
+        assert len(made) == 2
+        for server in (first, second):
+            server.store.refusal = None
+            server.pass_time(60)
+    kept = kms_key_arn(store.signing_keys()[-1].material)
+    assert {arn: upstream.keys()[arn].key_state for arn in made} == {
+        arn: "Enabled" if arn == kept else "PendingDeletion" for arn in made
+    }
+    added = store.signing_keys()[-1]
+    assert added.creation_date == first.clock.now()
+    assert added.signs_from == added.creation_date + TIMES.publish_before
+
+
+class Silent:
+    """A store whose answers to additions are lost.
+
+    Args:
+        store: The store.
+        late: Whether what is added is kept at the next addition, rather than at once.
+    """
+
+    def __init__(self, store: Store, *, late: bool) -> None:
+        self._store = store
+        self._late = late
+        self._waiting: list[SigningKey] = []
+        self.signing_keys = store.signing_keys
+        self.replace_material = store.replace_material
+        self.replace_signs_from = store.replace_signs_from
+        self.remove_signing_key = store.remove_signing_key
+
+    def add_signing_key(self, key: SigningKey) -> None:
+        for each in (*self._waiting, *([] if self._late and not self._waiting else [key])):
+            self._store.add_signing_key(each)
+        self._waiting = [key]
+        raise DOWN
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_a_key_in_kms_that_was_kept_though_no_answer_came_is_never_given_up(
+    upstream: KmsUpstream, store: Store, *, late: bool
+) -> None:
+    before = upstream.keys().keys()
+    with kms_keys(upstream) as keys:
+        rotation = KeyRotation(Silent(store, late=late), keys, FakeClock(NOW), TIMES)
+        step = next_key((), ES256, TIMES, NOW)
+        with pytest.raises(EngineUnavailable):
+            rotation.take(step)
+        with pytest.raises(StaleReading):
+            rotation.take(step)
+        rotation.discard_overtaken(store.signing_keys())
+    (made,) = upstream.keys().keys() - before
+    assert upstream.keys()[made].key_state == "Enabled"
+    assert [kms_key_arn(key.material) for key in store.signing_keys()] == [made]

@@ -103,7 +103,7 @@ def new_signing_key(
 def keep_signing_key(store: KeyStore, manager: KeyManager, key: SigningKey) -> None:
     """Has the store keep a new key, which is discarded where another process was first.
 
-    A key stays whole whose store does not answer: it may have been kept.
+    A key stays whole whose store does not answer: it may have been kept, as one may be that was tried before.
 
     Raises:
         StaleReading: Another process added a key of the same algorithm and generation first.
@@ -112,7 +112,8 @@ def keep_signing_key(store: KeyStore, manager: KeyManager, key: SigningKey) -> N
     try:
         store.add_signing_key(key)
     except StaleReading:
-        manager.discard(key, was_kept=False)
+        if key.kid not in {each.kid for each in store.signing_keys()}:
+            manager.discard(key, was_kept=False)
         raise
 
 

@@ -1,6 +1,7 @@
 """Changes which signing keys there are: the next one is added, and one whose tokens have expired is taken out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tokend_server.clock import Clock
 from tokend_server.config import KeyTimes
@@ -15,6 +16,7 @@ from tokend_server.engines.local.keys.keyring import (
 from tokend_server.engines.local.keys.manager import KeyManager, keep_signing_key, new_signing_key
 from tokend_server.engines.local.keys.plan import Action, Step, replacement, signs_soon
 from tokend_server.engines.local.keys.store import KeyStore
+from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.model import NumericDate
 
 
@@ -62,6 +64,7 @@ class KeyRotation:
         self._clock = clock
         self._times = times
         self._in_use = in_use
+        self._in_doubt: dict[SigningAlgorithm, SigningKey] = {}  # whether the store has them
 
     def take(self, step: Step, *, compromised: bool = False) -> str | None:
         """Does what a plan says; a key that signs by itself needs nothing to be done.
@@ -132,12 +135,41 @@ class KeyRotation:
         self._store.remove_signing_key(kid, check)
         self._manager.discard(removed[-1], was_kept=True)
 
+    def discard_overtaken(self, keys: Sequence[SigningKey]) -> None:
+        """Gives up each key that the store has not taken and never will, since another process was first.
+
+        Args:
+            keys: All keys, as they were read since this process last tried to add one.
+        """
+        kids = {each.kid for each in keys}
+        for key in tuple(self._in_doubt.values()):
+            if _is_taken(key.algorithm, key.generation, keys):
+                del self._in_doubt[key.algorithm]
+                if key.kid not in kids:
+                    self._manager.discard(key, was_kept=False)
+
     def _make(self, algorithm: SigningAlgorithm, generation: int, created: NumericDate, *, signs_in: int) -> SigningKey:
-        key = new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
-        if key.kid in {each.kid for each in self._store.signing_keys()}:
+        held = self._store.signing_keys()
+        if _is_taken(algorithm, generation, held):
+            raise StaleReading
+        key = self._new(algorithm, generation, created, signs_in=signs_in)
+        if key.kid in {each.kid for each in held}:
             raise KeyKnown
-        keep_signing_key(self._store, self._manager, key)
+        self._in_doubt[algorithm] = key
+        try:
+            keep_signing_key(self._store, self._manager, key)
+        except StaleReading:
+            del self._in_doubt[algorithm]
+            raise
+        del self._in_doubt[algorithm]
         return key
+
+    def _new(self, algorithm: SigningAlgorithm, generation: int, created: NumericDate, *, signs_in: int) -> SigningKey:
+        """A new key; the one of the last attempt, where the store did not answer: there may be many, and keys cost."""
+        made = self._in_doubt.get(algorithm)
+        if made and made.generation == generation:
+            return replace(made, creation_date=created, signs_from=created + signs_in)
+        return new_signing_key(self._manager, algorithm, generation=generation, created=created, signs_in=signs_in)
 
     def _removable(self, kid: str, keys: Sequence[SigningKey], *, compromised: bool) -> SigningKey:
         key, now = _found(kid, keys), self._clock.now()
@@ -149,6 +181,10 @@ class KeyRotation:
         if key_state(key, keys, now) is not KeyState.PUBLISHED and end and now < end and not compromised:
             raise KeyInUse(end)
         return key
+
+
+def _is_taken(algorithm: SigningAlgorithm, generation: int, keys: Iterable[SigningKey]) -> bool:
+    return any(each.generation >= generation for each in succession(keys, algorithm))
 
 
 def _found(kid: str, keys: Sequence[SigningKey]) -> SigningKey:

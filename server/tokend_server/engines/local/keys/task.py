@@ -95,6 +95,7 @@ class KeyTask:
         hastened = self._watch.act(may_change=complete)
         if not complete:
             return
+        self._rotation.discard_overtaken(self._signer.keys)
         due = {_Taken(step.algorithm, step.action, step.generation): step for step in self._due()}
         self._failures = {taken: failure for taken, failure in self._failures.items() if taken in due}
         now = self._clock.monotonic()
