@@ -18,6 +18,9 @@ ANONYMOUS = "anonymous"
 #: How many logins may be linked to one identity (Cognito's quota).
 MAX_LINKED_LOGINS = 20
 
+#: How many characters a login of a call may have, and so the user identifier that a backend gives with it.
+MAX_LOGIN_LENGTH = 50_000
+
 
 class Operation(StrEnum):
     """An operation on developer identities, by its name in Amazon Cognito's API and in the contract."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokend_server.aws_json.shaped import IDENTITY_ID, NEXT_TOKEN, Output, ShapedOperation, field_of
 from tokend_server.aws_json.shapes import Integer, Seconds, Text, TextMap
-from tokend_server.model import DeveloperIdentity, IssuedToken, Operation
+from tokend_server.model import MAX_LOGIN_LENGTH, DeveloperIdentity, IssuedToken, Operation
 from tokend_server.rpc.operations import OPERATIONS as SERVED
 from tokend_server.rpc.operations import ServedOperation
 
@@ -64,7 +64,7 @@ OPERATIONS: Mapping[str, AwsOperation] = MappingProxyType(
                 {
                     "IdentityPoolId": IDENTITY_ID,
                     "IdentityId": IDENTITY_ID,
-                    "Logins": TextMap(10, Text(128), Text(50_000, is_secret=True)),
+                    "Logins": TextMap(10, Text(128), Text(MAX_LOGIN_LENGTH, is_secret=True)),
                     "PrincipalTags": TextMap(50, Text(128), Text(256)),
                     "TokenDuration": Seconds(1, 86_400),
                 },

@@ -10,11 +10,11 @@ from tokend_server.aws_json.shaped import IDENTITY_ID, Output, ShapedOperation
 from tokend_server.aws_json.shapes import Text, TextList, TextMap
 from tokend_server.clock import Deadline
 from tokend_server.engine import Identities, PublicEngine
-from tokend_server.model import CognitoOperation, Secret
+from tokend_server.model import MAX_LOGIN_LENGTH, CognitoOperation, Secret
 from tokend_server.rpc.call import current_call
 
 _PROVIDER_NAME = Text(128)
-LOGINS = TextMap(10, _PROVIDER_NAME, Text(50_000, is_secret=True))
+LOGINS = TextMap(10, _PROVIDER_NAME, Text(MAX_LOGIN_LENGTH, is_secret=True))
 
 _GET_ID = ShapedOperation(
     CognitoOperation.GET_ID,

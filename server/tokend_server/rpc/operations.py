@@ -12,7 +12,7 @@ from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.access.authorization import PolicyRow
 from tokend_server.clock import Deadline
 from tokend_server.engine import Engine
-from tokend_server.model import Operation, TokenRequest
+from tokend_server.model import MAX_LOGIN_LENGTH, Operation, TokenRequest
 from tokend_server.rpc import audited, convert
 from tokend_server.rpc.admission import check_token
 from tokend_server.rpc.validation import Check, mapping, number, text, whole_seconds
@@ -64,7 +64,7 @@ OPERATIONS: Mapping[str, ServedOperation[Any, Any, Any]] = MappingProxyType(
             limits=(
                 _POOL_ID,
                 text("identity_id", 55, pattern=_ID_PATTERN),
-                mapping("logins", 10, longest_key=128, longest_value=50_000, required=True),
+                mapping("logins", 10, longest_key=128, longest_value=MAX_LOGIN_LENGTH, required=True),
                 mapping("principal_tags", 50, longest_key=128, longest_value=256),
                 whole_seconds("token_duration", 1, 86_400),
             ),

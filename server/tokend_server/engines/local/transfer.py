@@ -12,7 +12,7 @@ from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import LimitExceeded
-from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login, NumericDate, Secret
+from tokend_server.model import MAX_LINKED_LOGINS, MAX_LOGIN_LENGTH, Identity, Login, NumericDate, Secret
 
 #: Identities that are read at once, and created in one commit.
 _PAGE, _BATCH = 500, 20
@@ -31,7 +31,7 @@ class LoginLine(_Line):
     """A login as a line has it."""
 
     ProviderName: str = Field(min_length=1, max_length=128)
-    UserIdentifier: str = Field(min_length=1, max_length=1024)
+    UserIdentifier: str = Field(min_length=1, max_length=MAX_LOGIN_LENGTH)
 
 
 class IdentityLine(_Line):

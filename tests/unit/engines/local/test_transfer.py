@@ -74,6 +74,14 @@ def test_names_of_one_character_are_imported(tmp_path: Path) -> None:
     assert place.exported() == [line]
 
 
+def test_users_of_any_length_that_a_call_may_have_are_imported(place: Place) -> None:
+    longest = {**LINE, "Logins": [login("\U0001f600" * 50_000)]}
+    assert place.import_({**LINE, "Logins": [login("u" * 50_001)]}).returncode == 1
+    done = place.import_(longest)
+    assert done.returncode == 0, done.stderr
+    assert place.exported() == [longest]
+
+
 def test_an_import_is_repeated_and_changes_nothing(place: Place) -> None:
     lines = [{**LINE, "IdentityId": f"eu-west-1:{number:02x}", "Logins": [login(str(number))]} for number in range(50)]
     place.import_(*lines[10:30])
