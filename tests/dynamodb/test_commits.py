@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.contracts.key_store_contract import key
 from tests.contracts.store_contract import NO_DEADLINE, POOL, SPENT, identity, login
 from tests.dynamodb.conftest import Opened
@@ -12,6 +13,7 @@ from tests.fakes.dynamodb_upstream import DynamoDbUpstream, cancelled, failure
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Store
+from tokend_server.engines.local.stores.dynamodb import items
 from tokend_server.engines.local.stores.dynamodb.fault_rows import CANCELLATIONS, Verdict
 from tokend_server.errors import DeadlineExceeded, EngineMisconfigured, EngineUnavailable, LimitExceeded
 
@@ -169,3 +171,23 @@ def test_what_no_transaction_holds_is_refused_before_it_is_sent(store: Store, up
     assert len(upstream.requests) == before
     store.commit(*changes[:33], deadline=NO_DEADLINE)
     assert store.owners(POOL, [login("32")]) == ["eu-west-1:32"]
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT)
+def test_an_identity_that_no_item_holds_is_refused_before_it_is_sent(
+    faithful: DynamoDbUpstream, opened: Opened
+) -> None:
+    store, users = opened(faithful), [f"{number}".ljust(50_000, "\U0001f600") for number in range(3)]
+    held = identity("a", users[0])
+    store.commit(Change(None, held), deadline=NO_DEADLINE)
+    before = len(faithful.requests)
+    for change in (
+        Change(held, replace(held, logins=frozenset(map(login, users)))),
+        Change(None, identity("b", *users[1:], "u" * 10_000)),
+    ):
+        with pytest.raises(LimitExceeded, match="bytes, and an item of DynamoDB has 409600 at most"):
+            store.commit(change, deadline=NO_DEADLINE)
+    assert len(faithful.requests) == before
+    rest = items.MAX_BYTES - items.size(items.new_identity(identity("c", *users[1:], "")))
+    store.commit(Change(None, largest := identity("c", *users[1:], "u" * rest)), deadline=NO_DEADLINE)
+    assert store.read(POOL, (), largest.identity_id).named == largest

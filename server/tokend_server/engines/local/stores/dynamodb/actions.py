@@ -86,7 +86,7 @@ def of_changes(changes: Sequence[Change]) -> list[Action]:
 
     Raises:
         StaleReading: The changes contradict each other.
-        LimitExceeded: They take more than one transaction has.
+        LimitExceeded: They take more than one transaction has, or an identity more than an item has.
     """
     if len({change.after.identity_id for change in changes}) < len(changes):
         raise StaleReading
@@ -96,6 +96,8 @@ def of_changes(changes: Sequence[Change]) -> list[Action]:
             f"The change takes {len(actions)} items, and one transaction of DynamoDB has {MAX_ACTIONS} at most.",
             subject=changes[0].after.identity_id,
         )
+    for change in changes:
+        _check_size(change.after)
     return actions
 
 
@@ -107,6 +109,15 @@ def of_deletion(identity: Identity) -> list[Action]:
         remove(items.of_index_entry(pool, identity_id)),
         *(delete(items.of_login(pool, login), {"identity_id": {"S": identity_id}}) for login in identity.logins),
     ]
+
+
+def _check_size(identity: Identity) -> None:
+    size = items.size(items.new_identity(identity))
+    if size > items.MAX_BYTES:
+        raise LimitExceeded(
+            f"The identity would have {size} bytes, and an item of DynamoDB has {items.MAX_BYTES} at most.",
+            subject=identity.identity_id,
+        )
 
 
 def _of_identities(changes: Iterable[Change]) -> Iterator[Action]:

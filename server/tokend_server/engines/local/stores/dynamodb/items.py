@@ -38,6 +38,12 @@ FETCHES = "key_set_fetches"
 POOLS = "pools"
 KEPT_POOLS = "identity_pools"
 
+#: The most bytes of an item (quotas of DynamoDB).
+MAX_BYTES = 400 * 1024
+
+#: Bytes of a list or a map beside its entries, of each entry beside what it holds, and of a number or truth at most.
+_CONTAINER_BYTES, _ENTRY_BYTES, _SCALAR_BYTES = 3, 1, 21
+
 #: Digits of a generation, so that keys sort by it.
 _GENERATION_DIGITS = 10
 
@@ -103,6 +109,26 @@ def version_of(item: Item | None) -> Item | None:
 def after_version(version: Item | None) -> Item:
     """The version after one."""
     return {"revision": {"N": str(number(version, "revision") + 1 if version else 1)}}
+
+
+def size(item: Item) -> int:
+    """The bytes of an item, of which there are `MAX_BYTES` at most ("DynamoDB item sizes and formats")."""
+    return sum(len(name.encode()) + _size_of_value(value) for name, value in item.items())
+
+
+def _size_of_value(typed: Mapping[str, Any]) -> int:
+    ((kind, value),) = typed.items()
+    match kind:
+        case "S":
+            return len(value.encode())
+        case "B":
+            return len(value)
+        case "L":
+            return _CONTAINER_BYTES + sum(_ENTRY_BYTES + _size_of_value(each) for each in value)
+        case "M":
+            return _CONTAINER_BYTES + _ENTRY_BYTES * len(value) + size(value)
+        case _:
+            return _SCALAR_BYTES
 
 
 def sort_key(item: Item) -> str:
