@@ -4,6 +4,7 @@ https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
 """
 
 import re
+from urllib.parse import unquote
 
 from tokend_server.hosts import is_loopback
 
@@ -43,10 +44,22 @@ def read_postgresql(url: str) -> str:
 def is_unverified(url: str) -> bool:
     """Whether another machine than the one that is meant could answer for it: it is reached without its certificate."""
     found = _URL.fullmatch(url)
-    if found is None or "sslmode=verify-full" in (found["parameters"] or ""):
+    if found is None:
         return False
-    hosts = [re.sub(r":\d+$", "", each) for each in found["place"].partition("/")[0].split(",")]
-    return not all(is_loopback(host) or not host or host.upper().startswith("%2F") for host in hosts)
+    # As libpq has it, parameters come before the rest of the URL, and of one that is given twice the last counts.
+    parameters = dict(each.split("=", 1) for each in (found["parameters"] or "").split("&") if each)
+    if parameters.get("sslmode") == "verify-full":
+        return False
+    hosts = parameters.get("hostaddr") or parameters.get("host", _hosts(found["place"]))
+    return not all(_is_on_this_machine(unquote(each)) for each in hosts.split(","))
+
+
+def _hosts(place: str) -> str:
+    return ",".join(re.sub(r":\d+$", "", each) for each in place.partition("/")[0].split(","))
+
+
+def _is_on_this_machine(host: str) -> bool:
+    return not host or host.startswith("/") or is_loopback(host)
 
 
 def shown_postgresql(url: str) -> str:

@@ -66,6 +66,14 @@ def test_a_password_is_no_parameter(name: str) -> None:
         ("postgresql://127.0.0.1:5432,[::1]:5433,localhost/tokend", False),
         ("postgresql://%2Frun%2Fpostgresql/tokend", False),
         ("postgresql:///tokend", False),
+        ("postgresql:///tokend?host=/run/postgresql", False),
+        ("postgresql:///tokend?host=db.example.test&port=5433", True),
+        ("postgresql://localhost/tokend?host=localhost,db.example.test", True),
+        ("postgresql://localhost/tokend?hostaddr=192.0.2.1", True),
+        ("postgresql://db/tokend?hostaddr=127.0.0.1", False),
+        ("postgresql://db/tokend?host=&hostaddr=", False),
+        ("postgresql:///tokend?host=db.example.test&sslmode=verify-full", False),
+        ("postgresql://db/tokend?sslmode=verify-full&sslmode=require", True),
     ],
 )
 def test_a_server_that_is_not_known_by_its_certificate_is_warned_of(url: str, *, expected: bool) -> None:
