@@ -83,6 +83,22 @@ def test_a_schema_is_made_where_it_is_named(postgresql: PostgresqlServer, opened
     assert postgresql.execute(f"SELECT count(*) FROM {name}.linked_logins") == [(1,)]
 
 
+def test_a_store_is_copied_from_one_schema_to_another(postgresql: PostgresqlServer, tmp_path: Path) -> None:
+    names = [postgresql.new_schema().rpartition("3D")[2] for _ in range(2)]
+    places = [tmp_path / f"{name}.toml" for name in names]
+    for name, place in zip(names, places, strict=True):
+        pool = f'[pools."{POOL}"]\ndeveloper_provider_name = "p"\n'
+        place.write_text(
+            f'store = {{ url = "{postgresql.url}", database_schema = "{name}" }}\n{pool}', encoding="utf-8"
+        )
+    run("identities", "create", "--config", str(places[0]), "--identity-pool-id", POOL).check_returncode()
+    same = run("store", "copy", str(places[0]), str(places[0]))
+    assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
+    copied = run("store", "copy", *map(str, places))
+    assert copied.stdout.startswith("identities: 1 created, "), copied.stderr
+    assert postgresql.execute(f"SELECT count(*) FROM {names[1]}.identities") == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [("GRANT USAGE ON SCHEMA {} TO {}", "as the role that owns it"), ("SELECT '{}', '{}'", "grant USAGE")],

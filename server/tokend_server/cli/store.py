@@ -55,9 +55,10 @@ def copy(source: str, target: str, *, delete: bool) -> None:
         raise click.ClickException("The stores differ: repeat it when FROM serves no more.")
 
 
-def _place(config: Config) -> str:
-    """A store, however its URL is written: of SQLite, the file to which it leads."""
-    return os.path.realpath(config.store_file) if config.store_url.startswith(SQLITE) else config.store_url
+def _place(config: Config) -> tuple[str, str | None]:
+    """A store, however its URL is written: of SQLite, the file to which it leads; of PostgreSQL, with the schema."""
+    is_file = config.store_url.startswith(SQLITE)
+    return os.path.realpath(config.store_file) if is_file else config.store_url, config.store.database_schema
 
 
 def _configured(place: str) -> Config:
