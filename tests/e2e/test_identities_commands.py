@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.support.tokend import done, failed, run
 from tokend.v1.developer_identity_service_pb2 import UnlinkDeveloperIdentityRequest
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.engines.local.administration import IdentityAdministration
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, TokendError
 
 UNKNOWN_POOL = "us-east-1:0a1b2c3d-0000-4000-8000-0000000000ff"
 UNKNOWN_ID = "us-east-1:0a1b2c3d-0000-4000-8000-00000000dead"
@@ -137,15 +137,16 @@ def test_deleted_identities_are_gone_for_good(pool: Sequence[str], channel: grpc
     assert not set(new) & {dave, erin, frank}
 
 
+@pytest.mark.parametrize("failure", [EngineUnavailable, EngineCredentialsRejected])
 def test_a_store_that_fails_for_one_identity_does_not_keep_the_others(
-    pool: Sequence[str], channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+    failure: Callable[[str], TokendError], pool: Sequence[str], channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grace, heidi = (get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: name}).identity_id for name in ("grace", "heidi"))
     deleted = IdentityAdministration.delete
 
     def delete(administration: IdentityAdministration, identity_id: str) -> None:
         if identity_id == grace:
-            raise EngineUnavailable("The identity store is away.")
+            raise failure("The identity store is away.")
         deleted(administration, identity_id)
 
     monkeypatch.setattr(IdentityAdministration, "delete", delete)

@@ -19,7 +19,7 @@ from tokend_server.engines.local.kept_pools import pool_of
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
 from tokend_server.engines.local.transfer import MOST_NAMED, Import, exported, named, problems, read_lines
-from tokend_server.errors import EngineUnavailable, ResourceNotFound, TokendError, UnsupportedByEngine
+from tokend_server.errors import ResourceNotFound, TokendError, UnsupportedByEngine
 from tokend_server.model import Identity
 
 
@@ -169,7 +169,7 @@ def _failed_deletion(administration: IdentityAdministration, identity_id: str) -
     """Deletes one identity; what went wrong, if anything."""
     try:
         administration.delete(identity_id)
-    except (EngineUnavailable, ResourceNotFound) as error:
+    except TokendError as error:
         return error
     return None
 

@@ -5,7 +5,7 @@ import logging
 from tokend_server.clock import Clock
 from tokend_server.engines.local.kept_pools import deleted_at
 from tokend_server.engines.local.store import Store
-from tokend_server.errors import EngineUnavailable
+from tokend_server.errors import TokendError
 
 #: Seconds between two looks.
 INTERVAL = 60.0
@@ -33,8 +33,9 @@ def remove_deleted_pools(store: Store, clock: Clock) -> None:
             _remove_identities(store, kept.identity_pool_id)
             if since + SETTLED_AFTER <= clock.now():
                 store.forget_pool(kept)
-    except EngineUnavailable as error:
-        _log.warning("identities of deleted pools are yet to be removed", extra={"error": error.text})
+    except TokendError as error:  # it may also be one that lasts until an operator acts
+        extra = {"error": error.text, "advice": error.advice}
+        _log.warning("identities of deleted pools are yet to be removed", extra=extra)
 
 
 def _remove_identities(store: Store, identity_pool_id: str) -> None:

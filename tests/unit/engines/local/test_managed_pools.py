@@ -1,7 +1,7 @@
 """Pools that are made through Cognito's own API, as two replicas on one store see them."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,16 @@ from tokend_server.engines.local.store import Change, KeptPool, Store
 from tokend_server.engines.local.stores.sqlite.store import open_store
 from tokend_server.engines.pools import AllPools
 from tokend_server.engines.public import PublicEngines
-from tokend_server.errors import EngineUnavailable, InvalidParameter, LimitExceeded, NotAuthorized, ResourceNotFound
+from tokend_server.errors import (
+    EngineCredentialsRejected,
+    EngineMisconfigured,
+    EngineUnavailable,
+    InvalidParameter,
+    LimitExceeded,
+    NotAuthorized,
+    ResourceNotFound,
+    TokendError,
+)
 from tokend_server.model import Identity, IdentityPool
 
 REGION = "eu-west-1"
@@ -227,11 +236,16 @@ def test_identities_of_a_deleted_pool_are_removed(one: Replica, store: Store, cl
     assert store.identity_count(gone.identity_pool_id) == 0
 
 
+@pytest.mark.parametrize("failure", [EngineUnavailable, EngineCredentialsRejected, EngineMisconfigured])
 def test_a_store_that_does_not_answer_is_asked_later(
-    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    failure: Callable[[str], TokendError],
+    store: Store,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def no_store() -> None:
-        raise EngineUnavailable("no store")
+        raise failure("no store")
 
     monkeypatch.setattr(store, "kept_pools", no_store)
     remove_deleted_pools(store, clock)
