@@ -13,6 +13,7 @@ from tests.stores.opened import Opened, create, deadline_in, owner
 from tests.support.postgresql import PostgresqlServer
 
 from tokend_server.engines.local.keys.keyring import SigningKey
+from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.model import Identity
@@ -135,6 +136,30 @@ def test_providers_are_kept_on_what_is_still_kept(stores: tuple[Store, Store]) -
     stores[0].keep_developer_providers(decide)
     assert seen == [{}, {OTHER_POOL: "theirs"}]
     assert stores[1].developer_providers() == {POOL: "beside 1", OTHER_POOL: "theirs"}
+
+
+def test_servers_that_note_and_forget_at_once_lose_nothing(stores: tuple[Store, Store]) -> None:
+    def note(number: int) -> None:
+        stores[number % 2].keep_fetch_record(FetchRecord(f"{number:02}", number, b""))
+        if number % 4 == 0:
+            stores[number % 2].forget_fetch_records(32)
+
+    for number in range(32):
+        note(number)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(note, range(32, 64)))
+    assert [each.noted_at for each in stores[0].fetch_records()] == [*range(32, 64)]
+
+
+def test_a_pool_that_several_servers_forget_at_once_is_gone(stores: tuple[Store, Store]) -> None:
+    for number in range(16):
+        pool = f"eu-west-1:{number:08x}"
+        stores[0].keep_pool(None, pool, b"{}")
+        kept = stores[0].kept_pool(pool)
+        assert kept
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda store, kept=kept: store.forget_pool(kept), stores))
+        assert stores[1].kept_pool(pool) is None
 
 
 def test_servers_that_start_together_make_the_schema_once(url: str, opened: Opened) -> None:

@@ -2,7 +2,7 @@
 
 Transactions are at the server's own level, READ COMMITTED unless its operators say otherwise: `write` needs no more,
 since an identity is changed only at the revision that was read and a login is linked only once. Those that decide on
-all rows of a table are SERIALIZABLE, and tried again where they meet another one.
+all rows of a table are SERIALIZABLE, and tried again where they meet another one; so are those whose callers would not.
 """
 
 import math

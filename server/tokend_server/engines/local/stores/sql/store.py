@@ -201,7 +201,7 @@ class SqlStore:
 
     def forget_pool(self, kept: KeptPool) -> None:
         one = delete(identity_pools).where(_as_read(kept))
-        self._database.write(lambda connection: connection.execute(one))
+        self._database.write_alone(lambda connection: connection.execute(one))
 
     def pools_with_identities(self) -> frozenset[str]:
         pools = select(identities.c.identity_pool_id).distinct()
@@ -270,11 +270,11 @@ class SqlStore:
             connection.execute(delete(key_set_fetches).where(key_set_fetches.c.server == record.server))
             connection.execute(insert(key_set_fetches), record._asdict())
 
-        self._database.write(keep)
+        self._database.write_alone(keep)
 
     def forget_fetch_records(self, before: NumericDate) -> None:
         old = delete(key_set_fetches).where(key_set_fetches.c.noted_at < before)
-        self._database.write(lambda connection: connection.execute(old))
+        self._database.write_alone(lambda connection: connection.execute(old))
 
     def _found(self, statement: Select[Any], bound: Mapping[str, Any], deadline: Deadline | None) -> list[Identity]:
         return _identities(self._database.read(lambda connection: connection.execute(statement, bound).all(), deadline))
