@@ -97,6 +97,7 @@ class StateOfTheWorld:
         self._has_named = False
         self._sent: dict[str, str] = {}
         self._responses = 0
+        self._awaits_receipt = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -105,11 +106,15 @@ class StateOfTheWorld:
         return asked_for - {WILDCARD} | self._all_names if WILDCARD in asked_for else asked_for
 
     def receive(self, request: WorldRequest) -> Receipt:
-        """Takes a request; of a stale one nothing counts, since another one follows it."""
+        """Takes a request; of a stale one nothing counts, since another one follows it.
+
+        One that only subscribes to something else has the nonce of the response that the client has answered before.
+        """
         if self._responses and request.response_nonce != str(self._responses):
             return Receipt.STALE
         self._subscribe(request.resource_names)
-        if not self._responses:
+        is_first, self._awaits_receipt = self._awaits_receipt, False
+        if not is_first:
             return Receipt.NOTHING
         return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
 
@@ -121,6 +126,7 @@ class StateOfTheWorld:
             return None
         self._sent = versions
         self._responses += 1
+        self._awaits_receipt = True
         return WorldResponse(found, _version_of(found), str(self._responses))
 
     def _subscribe(self, names: tuple[str, ...]) -> None:

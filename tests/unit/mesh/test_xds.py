@@ -64,6 +64,15 @@ class TestStateOfTheWorld:
         assert state.receive(acknowledging(response, "a")) is Receipt.ACKNOWLEDGED
         assert state.respond(ALL) is None
 
+    @pytest.mark.parametrize(("rejects", "receipt"), [(False, Receipt.ACKNOWLEDGED), (True, Receipt.REJECTED)])
+    def test_a_later_request_says_nothing_more_of_the_same_response(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
+        state, response = world("a")
+        assert state.receive(acknowledging(response, "a", rejects=rejects)) is receipt
+        assert state.receive(acknowledging(response, "a", "b")) is Receipt.NOTHING
+        following = state.respond(ALL)
+        assert following is not None
+        assert state.receive(acknowledging(following, "a", "b")) is Receipt.ACKNOWLEDGED
+
     def test_a_change_is_sent_under_another_version_and_nonce(self) -> None:
         state, first = world("a")
         state.receive(acknowledging(first, "a"))
