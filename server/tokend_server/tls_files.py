@@ -11,9 +11,10 @@ from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tokend_server.pem import read_certificates, read_private_key, write_certificates, write_private_key
 
@@ -24,6 +25,9 @@ _Used = TypeVar("_Used")
 
 #: The elliptic curves of the keys that gRPC can serve with.
 _CURVES = frozenset({"secp256r1", "secp384r1"})
+
+#: From it on, the octet behind a tag says how many octets of the length follow (X.690, section 8.1.3).
+_LONG_FORM = 0x80
 
 #: What tells that files have changed; None while one of them is not there.
 Stamp = tuple[tuple[int, int, int, int], ...] | None
@@ -85,6 +89,7 @@ class TlsFiles:
         trusted = _read(self.client_ca, read_certificates, problems) if self.client_ca else None
         if chain and key and not problems:
             _check_key(self.private_key, key, chain[0], problems)
+            _check_certificate(self.certificate, chain[0], problems)
         if problems or not chain or not key:
             raise ValueError("; ".join(problems))
         return TlsMaterial(
@@ -200,3 +205,33 @@ def _check_key(path: Path, key: PrivateKeyTypes, certificate: x509.Certificate, 
         problems.append(f"{path}: neither an RSA key nor one on P-256 or P-384")
     elif not belongs:
         problems.append(f"{path}: not the key of the certificate")
+
+
+def _check_certificate(path: Path, certificate: x509.Certificate, problems: list[str]) -> None:
+    """Names what gRPC's TLS does not take of a certificate.
+
+    gRPC says no reason at its start, and nothing at all later: it would serve on with what it had.
+    """
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):  # it has been named as one that the private key does not belong to
+        return
+    usual = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if _algorithm_identifier(usual) not in certificate.tbs_certificate_bytes:
+        problems.append(f"{path}: its key is for RSASSA-PSS alone, or on a curve that is spelled out rather than named")
+    elif isinstance(key, EllipticCurvePublicKey) and not _may_sign(certificate):
+        problems.append(f"{path}: its key usage lacks digitalSignature")
+
+
+def _algorithm_identifier(public_key: bytes) -> bytes:
+    """The AlgorithmIdentifier of a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7), both in DER."""
+    begin = 2 if public_key[1] < _LONG_FORM else 2 + public_key[1] - _LONG_FORM
+    return public_key[begin : begin + 2 + public_key[begin + 1]]
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    """Whether the key may sign, as in a handshake: a certificate that says nothing of usage lets it."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return True

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from prometheus_client import CollectorRegistry
 from tests.support.authority import Authority, Identification
+from tests.support.certificates import UNUSABLE, USABLE, write_odd_certificate
 from tests.support.grpc_service import PATIENCE, VALID, GrpcService, failure, grpc_service
 
 from tokend.v1 import developer_identity_service_pb2 as pb
@@ -295,6 +296,31 @@ def test_what_is_reported_as_loaded_is_served(
     number = served_number(channels.service.address, rotated, rotated.client(), tmp_path)
     assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
     assert number == served.serial_number
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in UNUSABLE.values()], ids=UNUSABLE)
+def test_what_grpc_does_not_serve_with_is_reported(
+    kind: tuple[str, ...], channels: Channels, rotated: Rotated, tmp_path: Path
+) -> None:
+    write_odd_certificate(tmp_path / "odd.crt", tmp_path / "odd.key", kind)
+    replace_file(rotated.files.certificate, (tmp_path / "odd.crt").read_bytes())
+    replace_file(rotated.files.private_key, (tmp_path / "odd.key").read_bytes())
+    number = served_number(channels.service.address, rotated, rotated.client(), tmp_path)
+    assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 1}
+    assert number == rotated.served.serial_number
+
+
+@pytest.mark.parametrize("kind", USABLE.values(), ids=USABLE)
+def test_odd_certificates_are_served(
+    kind: tuple[str, ...], channels: Channels, rotated: Rotated, tmp_path: Path
+) -> None:
+    write_odd_certificate(tmp_path / "odd.crt", tmp_path / "odd.key", kind)
+    odd = (tmp_path / "odd.crt").read_bytes()
+    replace_file(rotated.files.certificate, odd)
+    replace_file(rotated.files.private_key, (tmp_path / "odd.key").read_bytes())
+    host, _, port = channels.service.address.rpartition(":")
+    assert ssl.get_server_certificate((host, int(port)), timeout=PATIENCE).encode() == odd
+    assert stale(channels.service.registry) == {f"{LOOPBACK}:0": 0}
 
 
 def test_news_ask_nothing_of_grpc(rotated: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import ipaddress
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,34 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 HOST = "127.0.0.1"
+
+_EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+#: What `openssl ec` makes such a key of.
+_COMPRESSED = ("-conv_form", "compressed")
+
+#: What `openssl req` makes certificates of that gRPC does not serve with, and what tokend says of them.
+UNUSABLE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "RSASSA-PSS": (
+        ("-newkey", "rsa-pss"),
+        "its key is for RSASSA-PSS alone, or on a curve that is spelled out rather than named",
+    ),
+    "a curve without its name": (
+        (*_EC, "-pkeyopt", "ec_param_enc:explicit"),
+        "its key is for RSASSA-PSS alone, or on a curve that is spelled out rather than named",
+    ),
+    "a key that may not sign": (
+        (*_EC, "-addext", "keyUsage=critical,keyAgreement"),
+        "its key usage lacks digitalSignature",
+    ),
+}
+
+#: What it makes some of that gRPC serves with, odd as they are.
+USABLE: Mapping[str, tuple[str, ...]] = {
+    "a key that may sign": (*_EC, "-addext", "keyUsage=critical,digitalSignature"),
+    "RSA without a word of signing": ("-newkey", "rsa:2048", "-addext", "keyUsage=critical,keyEncipherment"),
+    "a point in short": _COMPRESSED,
+}
 
 
 @dataclass(frozen=True)
@@ -43,3 +73,18 @@ def write_certificate(directory: Path, host: str = HOST) -> Certificate:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
+
+
+def write_odd_certificate(certificate_file: Path, private_key_file: Path, kind: tuple[str, ...]) -> None:
+    """Has OpenSSL make a certificate that signs itself, of a kind that is in `UNUSABLE` or `USABLE`."""
+    key, made = str(private_key_file), ("-x509", "-noenc", "-subj", "/CN=tokend", "-out", str(certificate_file))
+    if kind == _COMPRESSED:
+        _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+        _openssl("ec", "-in", key, *kind, "-out", key)
+        _openssl("req", *made, "-key", key)
+    else:
+        _openssl("req", *made, *kind, "-keyout", key)
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(("openssl", *arguments), capture_output=True, check=True)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.authority import Authority
+from tests.support.certificates import UNUSABLE, USABLE, write_odd_certificate
 
 from tokend_server.tls_files import TlsFiles
 
@@ -146,6 +147,18 @@ def test_a_key_of_a_kind_that_cannot_serve_is_named(key: PrivateKeyTypes, files:
 def test_a_key_of_a_kind_that_can_serve_is_compared_with_the_certificate(key: PrivateKeyTypes, files: TlsFiles) -> None:
     files.private_key.write_bytes(pem_of(key))
     assert problems(files) == [f"{files.private_key}: {OTHER_KEY}"]
+
+
+@pytest.mark.parametrize(("kind", "problem"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_certificate_that_cannot_serve_is_named(kind: tuple[str, ...], problem: str, files: TlsFiles) -> None:
+    write_odd_certificate(files.certificate, files.private_key, kind)
+    assert problems(files) == [f"{files.certificate}: {problem}"]
+
+
+@pytest.mark.parametrize("kind", USABLE.values(), ids=USABLE)
+def test_an_odd_certificate_that_can_serve_is_read(kind: tuple[str, ...], files: TlsFiles) -> None:
+    write_odd_certificate(files.certificate, files.private_key, kind)
+    assert files.read().certificate_chain == files.certificate.read_bytes()
 
 
 def pem_of(key: PrivateKeyTypes) -> bytes:
