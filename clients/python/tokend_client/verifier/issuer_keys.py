@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from tokend_client import forks
 from tokend_client.verifier.rejections import KeysUnavailable, TokenRejected
 from tokend_client.verifier.whole_answers import WholeAnswers, WholeSecureAnswers
 
@@ -48,7 +49,7 @@ class _Held:
 
 
 class IssuerKeys:
-    """The signing keys of one issuer, by `kid`; safe to share between threads.
+    """The signing keys of one issuer, by `kid`; safe to share between threads, and to use after a fork.
 
     Args:
         issuer: The issuer's URL, as in the tokens' `iss`.
@@ -74,6 +75,11 @@ class IssuerKeys:
         self._fetching = threading.Lock()
         self._next_fetch = float("-inf")
         self._failed = False
+        forks.remember(self)
+
+    def after_fork(self) -> None:
+        """Lets the child fetch keys: a thread that did so when the process forked is not there."""
+        self._fetching = threading.Lock()
 
     def held(self, kid: str) -> jwt.PyJWK | None:
         """The key, if it is at hand; it waits for nothing, but may start a fetch in the background."""

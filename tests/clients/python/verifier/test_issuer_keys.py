@@ -1,6 +1,9 @@
 """How the issuer's keys are kept: over rotations, outages and floods of unknown keys."""
 
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -190,6 +193,49 @@ def test_an_issuer_that_does_not_answer_ends_the_wait(issuer: OidcProvider, cloc
     issuer.fault = Fault.HANG
     with pytest.raises(KeysUnavailable):
         keys.find("1")
+
+
+FORKS_DURING_A_FETCH = """
+    import os, signal, sys
+    from tokend_client.verifier.issuer_keys import IssuerKeys, KeyTimes
+
+    keys = IssuerKeys(sys.argv[1], KeyTimes(refresh_after=0, pause=0, timeout=60))
+    keys.find("1")
+    print("found", flush=True)
+    sys.stdin.readline()
+    keys.held("1")  # which has them fetched in the background
+    sys.stdin.readline()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        print(keys.find("2").key_id, flush=True)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+def test_a_child_that_is_forked_during_a_fetch_can_fetch(issuer: OidcProvider) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(FORKS_DURING_A_FETCH), issuer.issuer],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "found\n"
+        issuer.fault = Fault.HANG
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert issuer.hanging.wait(30)
+        issuer.fault = Fault.NONE
+        rotate(issuer, "1", "2")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        told = process.stdout.read()
+        issuer.released.set()
+    assert told == "2\n0\n"
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
