@@ -57,6 +57,21 @@ def test_all_that_speaks_against_plaintext_is_told_at_once(facade_type: type[Fac
         facade_type("tokend:1", plaintext=True, credentials=tls_credentials(), bearer_token=lambda: "t")
 
 
+@pytest.mark.parametrize("part", ["root_certificates", "private_key", "certificate_chain"])
+@pytest.mark.parametrize("content", [b"", b"no PEM"])
+def test_what_is_no_pem_is_refused_before_grpc_ends_the_process(
+    certificate: Certificate, part: str, content: bytes
+) -> None:
+    given = {
+        "root_certificates": certificate.certificate_file.read_bytes(),
+        "private_key": certificate.private_key_file.read_bytes(),
+        "certificate_chain": certificate.certificate_file.read_bytes(),
+    }
+    assert tls_credentials(**given)
+    with pytest.raises(ValueError, match=f"{part}: no PEM"):
+        tls_credentials(**(given | {part: content}))
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
     return write_certificate(tmp_path)

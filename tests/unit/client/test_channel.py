@@ -7,6 +7,7 @@ import subprocess
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import grpc
 import pytest
@@ -49,17 +50,49 @@ def service(ca_file: Path) -> Iterator[FakeDeveloperIdentityService]:
 
 
 def lookup(
-    service: FakeDeveloperIdentityService, *options: str, **environment: str
+    service: FakeDeveloperIdentityService, *options: str, stdin: IO[bytes] | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     command = str(Path(sysconfig.get_path("scripts")) / "tokendctl")
     words = [command, "lookup-developer-identity", "--identity-pool-id", POOL, "--endpoint", service.endpoint, *options]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GRPC_", "SSL_"))}
-    return subprocess.run(words, env=inherited | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(words, env=inherited | environment, stdin=stdin, capture_output=True, text=True, check=False)
 
 
 def test_a_ca_file_is_trusted(service: FakeDeveloperIdentityService, ca_file: Path) -> None:
     done = lookup(service, "--ca-file", str(ca_file))
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_a_ca_that_comes_by_a_pipe_is_the_one_that_is_trusted(
+    service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path
+) -> None:
+    done = lookup_with_pipes(service, "--ca-file", ca_file)
+    assert (done.stderr, done.returncode) == ("", 0)
+    _, another = self_signed()
+    (tmp_path / "another.pem").write_bytes(another)
+    refused = lookup_with_pipes(service, "--ca-file", tmp_path / "another.pem", SSL_CERT_FILE=str(ca_file))
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_a_key_may_come_by_a_pipe(
+    service: FakeDeveloperIdentityService, ca_file: Path, tmp_path: Path, *, is_good: bool
+) -> None:
+    key, certificate = self_signed()
+    (tmp_path / "key.pem").write_bytes(key if is_good else b"")
+    (tmp_path / "own.pem").write_bytes(certificate)
+    files = ("--ca-file", str(ca_file), "--client-certificate-file", str(tmp_path / "own.pem"))
+    done = lookup_with_pipes(service, "--client-key-file", tmp_path / "key.pem", *files)
+    assert (done.returncode, "not a PEM certificate" in done.stderr) == ((0, False) if is_good else (253, True))
+
+
+def lookup_with_pipes(
+    service: FakeDeveloperIdentityService, option: str, file: Path, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """As `lookup`, with a file by standard input."""
+    with subprocess.Popen(["cat", file], stdout=subprocess.PIPE) as cat:
+        return lookup(service, option, "/dev/stdin", *options, stdin=cat.stdout, **environment)
 
 
 def test_tls_trusts_what_the_system_trusts(service: FakeDeveloperIdentityService, ca_file: Path) -> None:

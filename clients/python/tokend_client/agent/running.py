@@ -23,6 +23,9 @@ _LOG = logging.getLogger("tokend_client.agent")
 #: Reads the configuration again.
 Read: TypeAlias = Callable[[], AgentSettings]
 
+#: The numbers of signals that have come.
+Signals: TypeAlias = "SimpleQueue[int]"
+
 
 def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
     """Keeps the files fresh until the process is asked to end, by a configuration that it reads again at SIGHUP.
@@ -31,8 +34,9 @@ def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
         ConnectionProblem: There can be no connection to tokend.
         OSError: The address of health cannot be had.
     """
+    signals = kept_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with Agent(settings) as agent:
-        on_signals(agent.stop, partial(reload, agent, read))
+        on_signals(signals, agent.stop, partial(reload, agent, read))
         names = ", ".join(token.name for token in settings.tokens)
         _LOG.info("tokend-agent/%s keeps the tokens: %s%s", client_version(), names, _where(agent))
         agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))
@@ -78,28 +82,34 @@ def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
     Raises:
         ConnectionProblem: There can be no connection to tokend.
     """
+    signals = kept_signals(signal.SIGTERM, signal.SIGINT)
     with Agent(settings, serves_health=False) as agent:
-        on_signals(agent.stop)
+        on_signals(signals, agent.stop)
         agent.wait_for(lambda statuses: all(map(_is_done, statuses)), timeout)
         return [_told(status) for status in agent.statuses() if not _is_done(status)]
 
 
-def on_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> None:
-    """Has SIGTERM and SIGINT call a function, and SIGHUP another one if there is one, in a thread of their own.
+def kept_signals(*numbers: signal.Signals) -> Signals:
+    """Keeps signals for `on_signals` from now on: what comes before an agent is entered does not end the process."""
+    signals: Signals = SimpleQueue()
+    for number in numbers:
+        signal.signal(number, lambda number, _frame: signals.put(number))
+    return signals
+
+
+def on_signals(signals: Signals, stop: Callable[[], None], reload: Callable[[], None] | None = None) -> None:
+    """Has SIGHUP call a function if there is one, and any other signal another, in a thread of their own.
 
     A signal handler interrupts the main thread between any two steps. If that thread holds a lock, a handler that takes
     the lock never returns. If it has just seen that it has to wait, a handler that wakes it comes too early.
     """
-    numbers: SimpleQueue[int] = SimpleQueue()
 
     def wait() -> None:
-        while numbers.get() == signal.SIGHUP and reload is not None:
+        while signals.get() == signal.SIGHUP and reload is not None:
             reload()
         stop()
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if reload else ())):
-        signal.signal(number, lambda number, _frame: numbers.put(number))
 
 
 def _is_done(status: Status) -> bool:

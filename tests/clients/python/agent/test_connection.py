@@ -69,14 +69,7 @@ def test_files_in_the_middle_of_a_change_leave_those_before_in_use(
     state: str,
 ) -> None:
     one, other = certificates
-    settings = {
-        "endpoint": server.endpoint,
-        "ca_file": str(one.certificate_file),
-        "client_certificate_file": str(other.certificate_file),
-        "client_key_file": str(other.private_key_file),
-        "timeout_seconds": 60,
-    }
-    connection = Connection(Service.model_validate(settings))
+    connection = mutual_tls(server, one, other)
     if state == "torn":
         shutil.copy(one.certificate_file, other.certificate_file)
     else:
@@ -85,3 +78,31 @@ def test_files_in_the_middle_of_a_change_leave_those_before_in_use(
         assert connection.get_token(request_of_orders).identity_id
     assert "Going on with the certificates of before: tokend.client_" in caplog.text
     connection.close()
+
+
+def test_so_do_files_that_are_whole_again_when_they_are_looked_at(
+    certificates: tuple[Certificate, Certificate],
+    server: FakeTokendServer,
+    request_of_orders: TokenRequest,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = certificates
+    connection = mutual_tls(server, one, other)
+    read = (one.certificate_file.read_bytes(), other.certificate_file.read_bytes(), b"")
+    monkeypatch.setattr("tokend_client.agent.connection._content", lambda _: read)
+    with caplog.at_level(logging.WARNING):
+        assert connection.get_token(request_of_orders).identity_id
+    assert "just being written: private_key: no PEM" in caplog.text
+    connection.close()
+
+
+def mutual_tls(server: FakeTokendServer, one: Certificate, other: Certificate) -> Connection:
+    settings = {
+        "endpoint": server.endpoint,
+        "ca_file": str(one.certificate_file),
+        "client_certificate_file": str(other.certificate_file),
+        "client_key_file": str(other.private_key_file),
+        "timeout_seconds": 60,
+    }
+    return Connection(Service.model_validate(settings))
