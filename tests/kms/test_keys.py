@@ -188,6 +188,22 @@ def test_a_key_that_may_have_been_kept_stays(upstream: KmsUpstream, store: Store
     assert upstream.keys()[made].key_state == "Enabled"
 
 
+def test_settings_that_do_not_lead_to_the_region_of_a_key_are_told(
+    upstream: KmsUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    with kms_keys(upstream) as keys:
+        key = new_signing_key(keys, ES256, generation=1, created=1)
+    with kms_keys(upstream, region=None, profile="absent", deletion_window_days=7) as keys:
+        with pytest.raises(errors.EngineMisconfigured, match="cannot be asked") as refused:
+            keys.open(key)
+        keys.discard(key, was_kept=True)
+    problem = "keys.kms: The config profile (absent) could not be found."
+    assert refused.value.advice == f"{problem} The key is {arn_of(key.material.reveal())}."
+    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.message == "a signing key that nothing uses is left over in AWS KMS"
+    assert told.__dict__["advice"].startswith(problem)
+
+
 @pytest.mark.parametrize(("settings", "state"), [({}, "Enabled"), ({"deletion_window_days": 9}, "PendingDeletion")])
 def test_a_key_whose_record_is_removed_goes_only_where_that_is_set(
     upstream: KmsUpstream, store: Store, settings: dict[str, Any], state: str

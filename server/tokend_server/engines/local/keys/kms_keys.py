@@ -15,7 +15,7 @@ from tokend_server.engines.local.keys.kms_api import KmsApi
 from tokend_server.engines.local.keys.kms_fault_rows import ANSWERS, NO_KEY, ROWS
 from tokend_server.engines.local.keys.kms_key import KmsKey
 from tokend_server.engines.local.keys.kms_material import KmsMaterial, read_material, read_public_key, region_of
-from tokend_server.engines.local.keys.kms_regions import KmsRegions
+from tokend_server.engines.local.keys.kms_regions import KmsRegion, KmsRegions
 from tokend_server.engines.local.keys.manager import check_public_key, unusable
 from tokend_server.errors import ConfigError, EngineCredentialsRejected, EngineMisconfigured, TokendError
 from tokend_server.model import Secret
@@ -119,10 +119,10 @@ class KmsKeys:
         try:
             material = read_material(key.material)
             public_key = read_public_key(material.public_key)
-            region = self._regions.of(region_of(material.key_arn))
         except ValueError:
             raise unusable(key) from None
         check_public_key(key, public_key)
+        region = self._region_of(material.key_arn)
         quota = region.quota_of(key.algorithm)
         return KmsKey(region.api, material.key_arn, key.algorithm, public_key, quota, self._clock)
 
@@ -180,6 +180,19 @@ class KmsKeys:
             raise ConfigError(["keys.kms.region: must name the region in which keys are made, and aliases looked up"])
         return self._regions.of(self._new_keys.region).api
 
+    def _region_of(self, key_arn: str) -> KmsRegion:
+        """KMS where a key is, which may be another region than that of new keys.
+
+        Raises:
+            EngineMisconfigured: The settings do not lead there.
+        """
+        try:
+            return self._regions.of(region_of(key_arn))
+        except ValueError as reason:
+            error = EngineMisconfigured("AWS KMS cannot be asked for the signing key.")
+            error.advice = f"keys.kms: {reason}. The key is {key_arn}."
+            raise error from None
+
     def _once_known(self, act: Callable[[], _Result], *, is_ours: bool) -> _Result:
         """What comes of an act on a key that may be so new that not all of KMS knows it, or its tags.
 
@@ -197,7 +210,7 @@ class KmsKeys:
     def _delete(self, key_arn: str, days: int) -> None:
         try:
             asked = {"KeyId": key_arn, "PendingWindowInDays": days}
-            self._regions.of(region_of(key_arn)).api.call("ScheduleKeyDeletion", asked)
+            self._region_of(key_arn).api.call("ScheduleKeyDeletion", asked)
         except TokendError as error:
             _log.warning(
                 "a signing key that nothing uses is left over in AWS KMS",
