@@ -148,6 +148,17 @@ def test_a_password_file_that_is_not_there_is_a_mistake(guarded: str, tmp_path: 
         open_store(store_of(guarded.format(WITH_PASSWORD), password_file=tmp_path / "none"))
 
 
+def test_a_password_file_that_is_no_text_is_a_mistake_and_nothing_of_it_is_shown(
+    guarded: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "password").write_bytes(b"caf\xe9")
+    with pytest.raises(ConfigError, match=r"store\.password_file: .*/password: is not UTF-8") as refused:
+        open_store(store_of(guarded.format(WITH_PASSWORD), password_file=tmp_path / "password"))
+    (logged,) = [record.__dict__["problem"] for record in caplog.records]
+    assert "is not UTF-8" in logged
+    assert "xe9" not in f"{refused.value} {logged}"
+
+
 def test_commands_find_a_password_that_is_not_on_their_command_line(guarded: str, tmp_path: Path) -> None:
     url, source = guarded.format(WITH_PASSWORD), f"sqlite:///{tmp_path / 'source.db'}"
     run("migrate", TOKEND_STORE_URL=source).check_returncode()

@@ -1,6 +1,8 @@
 """The store on PostgreSQL, for any number of servers on any number of machines."""
 
+import errno
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 
 import psycopg
@@ -63,7 +65,7 @@ def _password(config: Config) -> Callable[[], str] | None:
     """What knows the password of a new connection."""
     store = config.store
     if file := store.password_file:
-        return lambda: file.read_text(encoding="utf-8").rstrip("\r\n")
+        return lambda: _read_password(file)
     if store.rds_iam_region is None:
         return None
     from tokend_server.aws.rds_tokens import rds_tokens  # noqa: PLC0415 - loads boto3
@@ -76,6 +78,13 @@ def _password(config: Config) -> Callable[[], str] | None:
         return rds_tokens(store.rds_iam_region, host, int(port), user, SystemClock())
     except ValueError as error:
         raise ConfigError([f"store.rds_iam_region: {error}"]) from error
+
+
+def _read_password(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:  # its text repeats a part of the password
+        raise OSError(errno.EILSEQ, "is not UTF-8", str(file)) from None
 
 
 def _not_opened(cause: BaseException | None, name: str) -> Exception:
