@@ -1,5 +1,6 @@
 """`tokend backup` and `tokend restore` with real servers."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -210,6 +211,24 @@ def test_a_link_to_nothing_is_replaced_only_by_force(other_config: Path, others:
     assert failed("backup", "--config", str(other_config), str(link)) == f"Error: {link} exists; --force replaces it\n"
     run("backup", "--config", str(other_config), "--force", str(link)).check_returncode()
     assert users_in(link) == users_in(others)
+
+
+def test_a_file_system_without_hard_links_takes_a_backup(
+    other_config: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(_source: Path, target: Path) -> None:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # as VFAT and s3fs say it
+
+    monkeypatch.setattr(os, "link", no_links)
+    copy = tmp_path / "copy.db"
+    run("backup", "--config", str(other_config), str(copy)).check_returncode()
+    assert (users_in(copy), mode(copy)) == (users_in(others), 0o600)
+    before = copy.read_bytes()
+    monkeypatch.setattr(os.path, "lexists", lambda _path: False)  # it was made meanwhile
+    assert failed("backup", "--config", str(other_config), str(copy)) == f"Error: {copy}: File exists\n"
+    assert copy.read_bytes() == before
 
 
 @pytest.mark.usefixtures("serving")

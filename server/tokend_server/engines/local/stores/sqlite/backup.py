@@ -194,7 +194,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         if overwrite:
             unfinished.replace(path)
         else:
-            os.link(unfinished, path)
+            _give_name(unfinished, path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -203,3 +203,14 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         os.close(descriptor)
         unfinished.unlink(missing_ok=True)
+
+
+def _give_name(unfinished: Path, path: Path) -> None:
+    """Gives a file a name that no other has."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        path.touch(mode=0o600, exist_ok=False)
+        unfinished.replace(path)
