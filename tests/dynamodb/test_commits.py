@@ -174,9 +174,7 @@ def test_what_no_transaction_holds_is_refused_before_it_is_sent(store: Store, up
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)
-def test_an_identity_that_no_item_holds_is_refused_before_it_is_sent(
-    faithful: DynamoDbUpstream, opened: Opened
-) -> None:
+def test_what_no_item_holds_is_refused_before_it_is_sent(faithful: DynamoDbUpstream, opened: Opened) -> None:
     store, users = opened(faithful), [f"{number}".ljust(50_000, "\U0001f600") for number in range(3)]
     held = identity("a", users[0])
     store.commit(Change(None, held), deadline=NO_DEADLINE)
@@ -187,6 +185,10 @@ def test_an_identity_that_no_item_holds_is_refused_before_it_is_sent(
     ):
         with pytest.raises(LimitExceeded, match="bytes, and an item of DynamoDB has 409600 at most"):
             store.commit(change, deadline=NO_DEADLINE)
+    assert len(faithful.requests) == before
+    kept = "eu-west-1:0a"
+    with pytest.raises(LimitExceeded, match=f"{kept} would have .* bytes, and an item of DynamoDB has 409600 at most"):
+        store.keep_pool(None, kept, b"d" * items.MAX_BYTES)
     assert len(faithful.requests) == before
     rest = items.MAX_BYTES - items.size(items.new_identity(identity("c", *users[1:], "")))
     store.commit(Change(None, largest := identity("c", *users[1:], "u" * rest)), deadline=NO_DEADLINE)

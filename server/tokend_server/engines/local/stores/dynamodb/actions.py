@@ -78,6 +78,24 @@ def remove(key: Item) -> Action:
     return "Delete", {"Key": key}
 
 
+def check_size(item: Item, subject: str) -> None:
+    """Makes sure that there is room for an item.
+
+    Args:
+        item: All of it.
+        subject: The id of what is in it.
+
+    Raises:
+        LimitExceeded: It is larger than an item may be.
+    """
+    size = items.size(item)
+    if size > items.MAX_BYTES:
+        raise LimitExceeded(
+            f"{subject} would have {size} bytes, and an item of DynamoDB has {items.MAX_BYTES} at most.",
+            subject=subject,
+        )
+
+
 def of_changes(changes: Sequence[Change]) -> list[Action]:
     """The actions of a commit.
 
@@ -97,7 +115,7 @@ def of_changes(changes: Sequence[Change]) -> list[Action]:
             subject=changes[0].after.identity_id,
         )
     for change in changes:
-        _check_size(change.after)
+        check_size(items.new_identity(change.after), change.after.identity_id)
     return actions
 
 
@@ -109,15 +127,6 @@ def of_deletion(identity: Identity) -> list[Action]:
         remove(items.of_index_entry(pool, identity_id)),
         *(delete(items.of_login(pool, login), {"identity_id": {"S": identity_id}}) for login in identity.logins),
     ]
-
-
-def _check_size(identity: Identity) -> None:
-    size = items.size(items.new_identity(identity))
-    if size > items.MAX_BYTES:
-        raise LimitExceeded(
-            f"The identity would have {size} bytes, and an item of DynamoDB has {items.MAX_BYTES} at most.",
-            subject=identity.identity_id,
-        )
 
 
 def _of_identities(changes: Iterable[Change]) -> Iterator[Action]:

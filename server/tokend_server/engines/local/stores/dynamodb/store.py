@@ -175,11 +175,12 @@ class DynamoDbStore:
 
     def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
         key = items.of_kept_pool(identity_pool_id)
+        values = items.kept_pool_values(document, before.revision + 1 if before else 0)
+        actions.check_size({**key, **values}, identity_pool_id)
         if before is None:
-            kept = actions.create({**key, **items.kept_pool_values(document, 0)})
+            kept = actions.create({**key, **values})
         else:
-            after = items.kept_pool_values(document, before.revision + 1)
-            kept = actions.update(key, after, {"revision": {"N": str(before.revision)}})
+            kept = actions.update(key, values, {"revision": {"N": str(before.revision)}})
         self.table.commit([kept])
 
     def forget_pool(self, kept: KeptPool) -> None:
