@@ -22,19 +22,25 @@ class RunningAgent:
         config: Its configuration.
         under: A command that runs it.
         environment: Variables beside those of this process.
+        program: What is run rather than the installed one.
 
     Attributes:
         log: The lines of its log so far.
     """
 
     def __init__(
-        self, config: Path, *, under: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        config: Path,
+        *,
+        under: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = (COMMAND,),
     ) -> None:
         self.log: list[str] = []
         self._changed = threading.Condition()
         self._has_ended = False
         self.process = subprocess.Popen(
-            [*under, COMMAND, "run", "--debug", "--config", str(config)],
+            [*under, *program, "run", "--debug", "--config", str(config)],
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             encoding="utf-8",

@@ -83,14 +83,15 @@ SIGNALLED_BEFORE_IT_WAITS = """
 import pathlib, signal, sys
 from tokend_client.agent.agent import Agent
 from tokend_client.agent.loading import load
-from tokend_client.agent.running import on_signals
+from tokend_client.agent.running import kept_signals, on_signals
 
 def raises(_statuses):
     signal.raise_signal(signal.SIGTERM)
     return False
 
+signals = kept_signals(signal.SIGTERM)
 with Agent(load(pathlib.Path(sys.argv[1])), serves_health=False) as agent:
-    on_signals(agent.stop)
+    on_signals(signals, agent.stop)
     agent.wait_for(lambda statuses: all(status.is_valid for status in statuses))
     agent.wait_for(raises)
     print("ended")
@@ -103,6 +104,36 @@ def test_a_signal_between_the_last_look_and_the_wait_is_not_lost(
     arguments = [sys.executable, "-c", SIGNALLED_BEFORE_IT_WAITS, str(toml(document(server, directory)))]
     ended = subprocess.run(arguments, check=True, capture_output=True, encoding="utf-8", timeout=PATIENCE)
     assert ended.stdout == "ended\n"
+
+
+#: The agent, which gets a signal as soon as it asks for tokens.
+SIGNALLED_WHEN_IT_BEGINS = """
+import signal, sys
+from tokend_client.agent import main
+from tokend_client.agent.agent import Agent
+
+number, begin = int(sys.argv.pop(1)), Agent.__enter__
+
+def begun(agent):
+    begin(agent)
+    signal.raise_signal(number)
+    return agent
+
+Agent.__enter__ = begun
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_comes_when_it_begins_does_what_it_does_later(
+    toml: Toml, server: FakeTokendServer, directory: Path, number: signal.Signals
+) -> None:
+    program = [sys.executable, "-c", SIGNALLED_WHEN_IT_BEGINS, str(int(number))]
+    with RunningAgent(toml(document(server, directory)), program=program) as agent:
+        if number is signal.SIGHUP:
+            agent.wait_for("going on by the configuration of now")
+            agent.process.terminate()
+        assert agent.process.wait(PATIENCE) == 0
 
 
 def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
