@@ -36,6 +36,9 @@ _CONNECT_TIMEOUT = 3000
 _KEEPALIVE_TIME = 30_000
 _KEEPALIVE_TIMEOUT = 3000
 
+#: Where a text of PEM begins (RFC 7468, section 2).
+_PEM = b"-----BEGIN "
+
 
 def service_config() -> str:
     """The service config (gRFC A2) that all clients of tokend share, as JSON, but for its `timeout`.
@@ -96,14 +99,22 @@ def tls_credentials(
         certificate_chain: PEM of the client's certificate, and of those between it and its authority.
 
     Raises:
-        ValueError: One of `private_key` and `certificate_chain` is given without the other.
+        ValueError: One of `private_key` and `certificate_chain` is given without the other, or what is given is no PEM,
+            such as the content of a file that is just being written.
         OSError: The file that `SSL_CERT_FILE` names cannot be read, or holds no PEM certificate.
     """
     if (private_key is None) != (certificate_chain is None):
         raise ValueError("private_key and certificate_chain must be given together")
-    return grpc.ssl_channel_credentials(
-        root_certificates or _system_root_certificates(), private_key, certificate_chain
-    )
+    given = {
+        "root_certificates": root_certificates,
+        "private_key": private_key,
+        "certificate_chain": certificate_chain,
+    }
+    # gRPC ends the process where a key or its certificate is empty.
+    if problems := [name for name, content in given.items() if content is not None and _PEM not in content]:
+        raise ValueError(f"{', '.join(problems)}: no PEM")
+    roots = _system_root_certificates() if root_certificates is None else root_certificates
+    return grpc.ssl_channel_credentials(roots, private_key, certificate_chain)
 
 
 def channel_credentials(

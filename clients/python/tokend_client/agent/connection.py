@@ -127,9 +127,16 @@ def _client(service: Service, content: _Files) -> Client:
         raise ConnectionProblem(*problems)
     ca, certificate, key = content
     try:
+        credentials = None if service.plaintext else tls_credentials(ca, key, certificate)
+    except ValueError as error:
+        # The files were looked at again since their content was read.
+        raise ConnectionProblem(f"tokend: files that are just being written: {error}") from None
+    except OSError as error:
+        raise ConnectionProblem(f"tokend: {error.filename}: {error.strerror}") from None
+    try:
         return Client(
             service.endpoint,
-            credentials=None if service.plaintext else tls_credentials(ca, key, certificate),
+            credentials=credentials,
             plaintext=service.plaintext,
             bearer_token=service.bearer_token_file,
         )
@@ -137,8 +144,6 @@ def _client(service: Service, content: _Files) -> Client:
         raise ConnectionProblem(
             "tokend.bearer_token_file: is not sent to another machine in plaintext: leave out plaintext = true"
         ) from None
-    except OSError as error:
-        raise ConnectionProblem(f"tokend: {error.filename}: {error.strerror}") from None
 
 
 def _pem_problems(service: Service, content: _Files) -> Iterator[str]:

@@ -65,44 +65,54 @@ def _bearer_token(path: Path | None) -> BearerToken | None:
     return lambda: token
 
 
-def _tls(ca_file: Path | None, identity: tuple[Path, Path] | None) -> grpc.ChannelCredentials:
+def _tls(ca_file: Path | None, identity: tuple[bytes, bytes] | None) -> grpc.ChannelCredentials:
     roots = _pem(ca_file) if ca_file is not None else None
     try:
         if identity is None:
             return tls_credentials(roots)
         certificate, key = identity
-        return tls_credentials(roots, key.read_bytes(), certificate.read_bytes())
+        return tls_credentials(roots, key, certificate)
+    except ValueError:
+        raise _no_identity() from None
     except OSError as error:
         raise CommandFailed(f"{error.filename}: {error.strerror}", ExitCode.CONFIGURATION) from None
 
 
 def _pem(path: Path) -> bytes:
     try:
+        content = path.read_bytes()
         # gRPC would only say, when it connects, that it cannot.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-        return path.read_bytes()
-    except ssl.SSLError:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError):
         raise CommandFailed("--ca-file: not a file of PEM certificates", ExitCode.CONFIGURATION) from None
     except OSError as error:
         raise _unreadable("--ca-file", error) from None
+    return content
 
 
-def _identity(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+def _identity(certificate: Path | None, key: Path | None) -> tuple[bytes, bytes] | None:
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise InvalidInput("--client-certificate-file and --client-key-file go together")
     try:
-        # gRPC would only say, when it connects, that it cannot. The password keeps OpenSSL from asking for one.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+        # A pipe has its content once.
+        content = certificate.read_bytes(), key.read_bytes()
+        if certificate.is_file() and key.is_file():
+            # gRPC would only say, when it connects, that it cannot. The password keeps OpenSSL from asking for one.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except ssl.SSLError:
-        raise CommandFailed(
-            "--client-certificate-file and --client-key-file are not a PEM certificate and its unencrypted key",
-            ExitCode.CONFIGURATION,
-        ) from None
+        raise _no_identity() from None
     except OSError as error:
         raise _unreadable("--client-certificate-file, --client-key-file", error) from None
-    return certificate, key
+    return content
+
+
+def _no_identity() -> CommandFailed:
+    return CommandFailed(
+        "--client-certificate-file and --client-key-file are not a PEM certificate and its unencrypted key",
+        ExitCode.CONFIGURATION,
+    )
 
 
 def _unreadable(option: str, error: OSError) -> CommandFailed:
