@@ -17,6 +17,9 @@ import grpc
 _FIRST_SHARE = 0.5
 _FIRST_AT_LEAST = 1.0
 
+#: Seconds; gRPC takes more than some centuries, and infinity, for a time that is over.
+_LONGEST = 1e9
+
 
 class SecondAttempt(IntEnum):
     """How many calls it is made of.
@@ -53,6 +56,7 @@ def attempt_timeouts(timeout: float, second: SecondAttempt) -> Iterator[float]:
         timeout: Seconds of the whole call, from the first of them on.
         second: What the second attempt is made of.
     """
+    timeout = min(timeout, _LONGEST)
     first = max(timeout * _FIRST_SHARE, _FIRST_AT_LEAST)
     if not second or first >= timeout:
         yield timeout

@@ -69,7 +69,7 @@ class TokenSource:
         answer, flight = self._ask()
         at_once = answer.token or answer.error
         try:
-            return unwrap(at_once or flight.landed.result(timeout))
+            return unwrap(at_once or flight.landed.result(_bounded(timeout)))
         except TimeoutError:
             raise out_of_time() from None
 
@@ -101,7 +101,7 @@ class TokenSource:
         """
         flight = self._flight
         if flight is not None:
-            flight.landed.result(timeout)
+            flight.landed.result(_bounded(timeout))
 
     def close(self) -> None:
         """Ends the refresh that runs, and tells those who wait for it; from now on asking fails."""
@@ -161,6 +161,11 @@ class TokenSource:
         self._keeping.log_news()
         # Not under the lock: whoever hears of it may ask again.
         flight.landed.set_result(outcome)
+
+
+def _bounded(timeout: float | None) -> float | None:
+    """Python refuses to wait longer than some centuries, infinity among it."""
+    return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
 
 
 def _resolve(future: Future[Token], outcome: Outcome) -> None:

@@ -1,6 +1,7 @@
 """Single calls: what a user of the client meets, with both clients."""
 
 import copy
+import math
 import pickle
 import re
 import time
@@ -217,6 +218,17 @@ def test_of_many_calls_none_meets_a_hung_replica_only(
         hung.fall_silent()
         futures = [facade.source(user).token_future() for user in users[8:]]
         assert len({future.result(PATIENCE).identity_id for future in futures}) == len(futures)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e18])
+def test_who_may_wait_without_end_gets_an_answer(
+    facade: Facade, server: FakeTokendServer, alice: TokenRequest, timeout: float
+) -> None:
+    assert facade.call("get_token", request=alice, timeout=timeout)
+    assert facade.ask(alice, timeout)
+    policy = CachingPolicy(refresh_timeout=timeout)
+    with type(facade)(server.endpoint, policy) as patient:
+        assert patient.ask(alice)
 
 
 @pytest.mark.parametrize("timeout", [0.05, 1.0])
