@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -73,4 +74,4 @@ def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise ValueError(text)
-    return seconds
+    return min(seconds, threading.TIMEOUT_MAX)
