@@ -87,6 +87,14 @@ def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], m
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
             "OTEL_TRACES_EXPORTER: otlp_proto_grpc cannot be used: could not convert string to float: 'soon'",
         ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1"},
+            "OpenTelemetry: OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer but got -1",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100000"},
+            "OpenTelemetry: max_export_batch_size must be less than or equal to max_queue_size.",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_reported_at_the_start(
@@ -95,6 +103,19 @@ def test_what_cannot_be_had_is_reported_at_the_start(
     with pytest.raises(ConfigError) as caught, started(environment, monkeypatch):
         pass
     assert caught.value.problems == [problem]
+
+
+def test_a_propagator_that_is_not_installed_is_reported_at_the_start() -> None:
+    """OpenTelemetry looks for them when it is loaded."""
+    program = (
+        "import os; from tokend_server.errors import ConfigError; from tokend_server.tracing.start import start\n"
+        "try: start(os.environ, aws=False)\n"
+        "except ConfigError as error: print(error.problems)"
+    )
+    environment = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_PROPAGATORS": "tracecontext,nonsense"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    expected = "OpenTelemetry: Propagator nonsense not found. It is either misspelled or not installed."
+    assert done.stdout == f"{[expected]}\n"
 
 
 def test_without_the_extra_the_service_goes_on_and_says_so(

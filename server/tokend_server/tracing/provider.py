@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points, version
 
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -30,13 +30,13 @@ def start_tracing(environment: Mapping[str, str], *, aws: bool) -> Tracing:
         aws: Whether the calls to AWS are traced too.
 
     Raises:
-        ConfigError: An exporter cannot be had.
+        ConfigError: An exporter, or a limit, cannot be had.
     """
     exporters = [_exporter(name) for name in _exporter_names(environment)]
-    # At the interpreter's exit it would wait for a collector without a limit of ours.
-    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter)))
+    try:
+        provider = _provider(exporters)
+    except ValueError as error:
+        raise ConfigError([f"OpenTelemetry: {error}"]) from error
     end_aws = _trace_aws(provider) if aws else lambda: None
 
     def stop() -> None:
@@ -71,6 +71,19 @@ def _exporter(name: str) -> SpanExporter:
     except Exception as error:
         raise ConfigError([f"OTEL_TRACES_EXPORTER: {name} cannot be used: {error}"]) from error
     return exporter
+
+
+def _provider(exporters: Iterable[SpanExporter]) -> TracerProvider:
+    """The SDK with these exporters.
+
+    Raises:
+        ValueError: A variable that it reads asks for what cannot be.
+    """
+    # At the interpreter's exit it would wait for a collector without a limit of ours.
+    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter)))
+    return provider
 
 
 def _resource() -> Resource:

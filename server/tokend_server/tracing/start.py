@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 
+from tokend_server.errors import ConfigError
 from tokend_server.rpc.tracing import Tracing
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ def start(environment: Mapping[str, str], *, aws: bool) -> Tracing:
             raise
         _log.warning("the environment asks for traces, but tokend-server was installed without its extra `otel`")
         return Tracing()
+    except ValueError as error:  # a propagator is looked for when it is loaded
+        raise ConfigError([f"OpenTelemetry: {error}"]) from error
     return start_tracing(environment, aws=aws)
 
 
