@@ -41,7 +41,7 @@ def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ
             manager.send(state.encode())
     except OSError as error:
         _log.warning(
-            "the service manager cannot be reached", extra={"state": state, "problem": error.strerror or "timed out"}
+            "the service manager cannot be reached", extra={"state": state, "problem": error.strerror or str(error)}
         )
 
 

@@ -42,11 +42,23 @@ def test_without_a_manager_nothing_is_said(address: dict[str, str], caplog: pyte
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("address", ["/no/such/socket", "/tmp", "@no-such-manager", "vsock:2:1", "/" + "long" * 50])
-def test_a_manager_that_cannot_be_reached_stops_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("/no/such/socket", "No such file or directory"),
+        ("/tmp", "Connection refused"),
+        ("@no-such-manager", "Connection refused"),
+        ("vsock:2:1", "No such file or directory"),
+        ("/" + "long" * 50, "AF_UNIX path too long"),
+    ],
+)
+def test_a_manager_that_cannot_be_reached_stops_nothing(
+    address: str, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING)
     tell_service_manager(READY, {"NOTIFY_SOCKET": address})
-    assert [record.message for record in caplog.records] == ["the service manager cannot be reached"]
+    (record,) = caplog.records
+    assert (record.message, vars(record)["problem"]) == ("the service manager cannot be reached", problem)
 
 
 @pytest.mark.parametrize(
