@@ -1,11 +1,14 @@
 """The listeners of secrets: who calls by TLS and unix sockets, limits, and what befalls the store."""
 
+import re
 import threading
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import jwt
 import pytest
 from tests.fakes.clock import FakeClock
@@ -13,7 +16,9 @@ from tests.mesh.listeners import CALLER, POOL_ID, TOKEN, Certificates, configura
 from tests.mesh.secret_streams import Stream, connection, delta, secrets_of
 
 from tokend_server import app
+from tokend_server.clock import SystemClock
 from tokend_server.errors import ConfigError
+from tokend_server.mesh import sds_server
 
 A_DAY = 86_400
 
@@ -127,6 +132,27 @@ def test_a_store_that_fails_and_comes_back_is_survived(tmp_path: Path) -> None:
         after = secrets_of(stream.receive())[TOKEN]
     assert user_of(after) == user_of(before)
     assert after != before
+
+
+class RacingClock(SystemClock):
+    """Time flies between any two looks at it."""
+
+    _looks = count(100, 100)
+
+    @classmethod
+    def monotonic(cls) -> float:
+        return time.monotonic() + next(cls._looks)
+
+
+def test_readiness_names_these_listeners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(configuration(tmp_path)) as service:
+        monkeypatch.setattr(sds_server, "SystemClock", RacingClock)
+        answer = httpx.get(f"http://{service.ops_address}/readyz", trust_env=False)
+        monkeypatch.undo()
+    assert answer.status_code == 503
+    assert re.search(
+        rf"^sds {service.sds_addresses[0]}: no call of tokend's own has passed for \d+ s$", answer.text, re.MULTILINE
+    )
 
 
 def test_no_thread_is_left(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class SdsServer:
     def reaches(self) -> Sequence[Reach]:
         """How long the loop has not come to do its work, for each address."""
         silent = max(0.0, SystemClock.monotonic() - self._ticked - self._tick)
-        return [Reach(address, silent, silent) for address in self.addresses]
+        return [Reach(address, silent, silent, "sds") for address in self.addresses]
 
     def stop(self, grace: float) -> None:
         """Ends all streams in good order, and returns when they are over, at the latest after `grace` seconds."""
