@@ -15,6 +15,7 @@ from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Store
 from tokend_server.engines.local.stores.dynamodb import items
 from tokend_server.engines.local.stores.dynamodb.fault_rows import CANCELLATIONS, Verdict
+from tokend_server.engines.local.transfer import Import
 from tokend_server.errors import DeadlineExceeded, EngineMisconfigured, EngineUnavailable, LimitExceeded
 
 CONFLICT = cancelled("None", "TransactionConflict")
@@ -171,6 +172,15 @@ def test_what_no_transaction_holds_is_refused_before_it_is_sent(store: Store, up
     assert len(upstream.requests) == before
     store.commit(*changes[:33], deadline=NO_DEADLINE)
     assert store.owners(POOL, [login("32")]) == ["eu-west-1:32"]
+
+
+def test_an_import_leaves_out_what_no_item_holds(upstream: DynamoDbUpstream, opened: Opened) -> None:
+    store, users = opened(upstream), [f"{number}".ljust(50_000, "\U0001f600") for number in range(3)]
+    lines = [("line 1", identity("a", *users)), ("line 2", identity("b", "y"))]
+    done = Import(store, SystemClock()).run(lines, lambda _count: None)
+    assert done.created == 1
+    assert [problem.partition(" would have ")[0] for problem in done.problems] == ["line 1: eu-west-1:a"]
+    assert store.owners(POOL, [login("y")]) == ["eu-west-1:b"]
 
 
 @pytest.mark.timeout(BUILD_TIMEOUT)

@@ -153,12 +153,16 @@ class Import:
     def _create_one(self, place: str, identity: Identity) -> None:
         try:
             self._commit(identity)
+        except LimitExceeded as error:
+            self._done.problems.append(f"{place}: {error.text}")
         except StaleReading:
             reading = self._store.read(identity.identity_pool_id, tuple(identity.logins), identity.identity_id)
             if reading.named is not None and _line(reading.named) == _line(identity):
                 self._done.present += 1
             elif reading.named is not None:
                 self._done.problems.append(f"{place}: the store has the identity with other contents")
+            elif self._store.find(identity.identity_id):
+                self._done.problems.append(f"{place}: the store has the identity in another pool")
             else:
                 self._done.problems.append(f"{place}: a login is linked to another identity")
 

@@ -104,6 +104,16 @@ def test_what_contradicts_the_store_is_left_out_and_named(place: Place) -> None:
     assert place.exported() == [LINE, new]
 
 
+def test_an_identity_of_another_pool_is_named_as_one(place: Place, tmp_path: Path) -> None:
+    place.import_(LINE)
+    other, config = "eu-west-1:0b", tmp_path / "tokend.toml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(f'{text}[pools."{other}"]\ndeveloper_provider_name = "{PROVIDER}"\n', encoding="utf-8")
+    (tmp_path / "moved").write_text(json.dumps({**LINE, "IdentityPoolId": other}), encoding="utf-8")
+    done = run("identities", "import", "--config", str(config), "--identity-pool-id", other, str(tmp_path / "moved"))
+    assert (done.returncode, done.stderr) == (1, "Error: line 1: the store has the identity in another pool\n")
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
