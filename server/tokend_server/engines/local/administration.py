@@ -1,12 +1,17 @@
 """What operators do with identities beyond the contract: Cognito's identity operations of the same names."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.paging import last_of, page_token
 from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import Identity, IdentityPage, ListRequest
+
+#: Not all that a caller can make a token of is something that every store can look for.
+_ID = re.compile(rb"[\x21-\x7e]{1,55}")
 
 
 class IdentityAdministration:
@@ -68,9 +73,16 @@ def page_of_identities(store: IdentityStore, request: ListRequest) -> IdentityPa
     """
     pool_id, hide_disabled = request.identity_pool_id, request.hide_disabled
     scope = ("identities", pool_id, str(hide_disabled))
-    after = None if request.next_token is None else last_of(request.next_token, *scope).decode(errors="replace")
+    after = None if request.next_token is None else _last_id(request.next_token, scope)
     most = request.max_results
     found = store.identities(pool_id, max_results=most + 1, after=after, hide_disabled=hide_disabled)
     page = tuple(found[:most])
     more = len(found) > most
     return IdentityPage(page, page_token(page[-1].identity_id.encode(), *scope) if more else None)
+
+
+def _last_id(next_token: str, scope: Sequence[str]) -> str:
+    last = last_of(next_token, *scope)
+    if not _ID.fullmatch(last):
+        raise refuse(Situation.FOREIGN_NEXT_TOKEN, "")
+    return last.decode("ascii")

@@ -96,3 +96,11 @@ def test_a_page_token_of_identities_is_good_for_its_own_listing_alone(local: Loc
         )
     with pytest.raises(InvalidParameter):
         other.list(max_results=1, next_token=token, hide_disabled=False)
+
+
+@pytest.mark.parametrize("last", [b"", b"\0", b"eu-west-1:0a\0", b"\xff", b"eu-west-1:0a\n", b"eu-west-1:" + b"0" * 46])
+def test_a_page_token_that_a_caller_has_made_reaches_no_store(local: LocalEngineUnderTest, last: bytes) -> None:
+    local.identity_of("u1")
+    made = page_token(last, "identities", local.pool.identity_pool_id, "False")
+    with pytest.raises(InvalidParameter, match="NextToken is not one that this operation returned"):
+        listed(local, made)
