@@ -121,6 +121,11 @@ def test_a_name_is_not_cut_at_a_nul(name: tuple[int, bytes], site: Site) -> None
     assert site.callers() == [None]
 
 
+def test_a_certificate_may_spell_the_name_of_its_authority_otherwise(site: Site) -> None:
+    site.lookup(site.authority.client(uris=[ADMIN], spelled=" ALL.Example.test"))()
+    assert site.callers() == [ADMIN]
+
+
 def test_a_proxy_is_not_known_by_a_name_that_is_cut_at_a_nul(tmp_path: Path) -> None:
     ways = ["x_forwarded_client_cert", "mutual_tls"]
     with serving(tmp_path, identify_by=ways, trusted_proxies=[PROXY]) as site:

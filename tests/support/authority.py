@@ -87,12 +87,18 @@ class Authority:
         return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.SERVER_AUTH, key=key)
 
     def client(
-        self, *, uris: Sequence[str] = (), dns_names: Sequence[str] = (), expired: bool = False
+        self,
+        *,
+        uris: Sequence[str] = (),
+        dns_names: Sequence[str] = (),
+        expired: bool = False,
+        spelled: str | None = None,
     ) -> Identification:
-        """Identifies a client by its URI SANs and DNS SANs."""
+        """Identifies a client by its URI SANs and DNS SANs, by the name of this authority unless that is spelled."""
         names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, dns_names)]
         age = _LIFE if expired else dt.timedelta(0)
-        return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.CLIENT_AUTH, age)
+        issuer = None if spelled is None else _common_name(spelled)
+        return self._issue(x509.SubjectAlternativeName(names), ExtendedKeyUsageOID.CLIENT_AUTH, age, issuer=issuer)
 
     def client_of_octets(self, *names: tuple[int, bytes]) -> Identification:
         """Identifies a client by a SAN of general names with any octets, each with its tag."""
@@ -106,10 +112,11 @@ class Authority:
         usage: x509.ObjectIdentifier,
         age: dt.timedelta = dt.timedelta(0),
         key: _Key | None = None,
+        issuer: x509.Name | None = None,
     ) -> Identification:
         key = key or ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(_common_name("tokend.example.test"), self._name, key.public_key(), self._issued_at - age)
+            _builder(_common_name("tokend.example.test"), issuer or self._name, key.public_key(), self._issued_at - age)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(

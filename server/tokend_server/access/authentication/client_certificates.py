@@ -5,14 +5,22 @@ session ticket without another look at the certificate (RFC 8446, section 2.2), 
 authority is not trusted any more.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
+from string import ascii_lowercase, ascii_uppercase
 from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PSS, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from tokend_server.clock import Clock
 from tokend_server.errors import CallerUnauthenticated
@@ -22,6 +30,15 @@ _REMEMBERED = 2000
 
 #: How many certificates a client may usefully send beside its own, and by how many paths one may be trusted.
 _MOST_INTERMEDIATES, _MOST_PATHS = 8, 8
+
+#: A name as names are compared: of each part its type and its value.
+_ComparedName: TypeAlias = tuple[frozenset[tuple[str, str | bytes]], ...]
+
+#: The trusted certificates by their names.
+_Trusted: TypeAlias = dict[_ComparedName, list[x509.Certificate]]
+
+_WHITE_SPACE = re.compile(r"[\t-\r ]+")
+_LOWER_CASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 #: From when to when something is valid, both included, in seconds since the Unix epoch.
 _Validity: TypeAlias = tuple[float, float]
@@ -56,9 +73,9 @@ class ClientCertificates:
 
     def trust(self, authorities: Sequence[x509.Certificate]) -> None:
         """Takes these authorities for the trusted ones from now on, and no others."""
-        trusted: dict[bytes, list[x509.Certificate]] = {}
+        trusted: _Trusted = {}
         for authority in authorities:
-            trusted.setdefault(authority.subject.public_bytes(), []).append(authority)
+            trusted.setdefault(_compared(authority.subject), []).append(authority)
         self._read: Callable[[bytes, bytes], ShownCertificate] = lru_cache(_REMEMBERED)(partial(_read, trusted))
 
     def shown(self, certificate: bytes, intermediates: bytes = b"") -> ShownCertificate:
@@ -87,7 +104,7 @@ def _why_not(validities: Sequence[_Validity], now: float) -> str:
     return "The client certificate, or one of its authorities, has expired."
 
 
-def _read(trusted: dict[bytes, list[x509.Certificate]], pem: bytes, intermediates: bytes) -> ShownCertificate:
+def _read(trusted: _Trusted, pem: bytes, intermediates: bytes) -> ShownCertificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         sent = x509.load_pem_x509_certificates(intermediates) if intermediates else []
@@ -107,18 +124,17 @@ def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(uris), tuple(names.get_values_for_type(x509.DNSName))
 
 
-def _paths(
-    certificate: x509.Certificate, trusted: dict[bytes, list[x509.Certificate]], sent: Sequence[x509.Certificate]
-) -> Iterator[_Validity]:
+def _paths(certificate: x509.Certificate, trusted: _Trusted, sent: Sequence[x509.Certificate]) -> Iterator[_Validity]:
     """The validity of each path to a trusted certificate, which need not be a root, as gRPC has it too."""
     own = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    if certificate in trusted.get(certificate.subject.public_bytes(), ()):
+    if certificate in trusted.get(_compared(certificate.subject), ()):
         yield own
-    for issuer in trusted.get(certificate.issuer.public_bytes(), ()):
-        if _is_issued_by(certificate, issuer):
+    issuer_name = _compared(certificate.issuer)
+    for issuer in trusted.get(issuer_name, ()):
+        if _is_signed_by(certificate, issuer):
             yield _both(own, (issuer.not_valid_before_utc.timestamp(), issuer.not_valid_after_utc.timestamp()))
     for issuer in sent:
-        if _is_issued_by(certificate, issuer):
+        if _compared(issuer.subject) == issuer_name and _is_signed_by(certificate, issuer):
             for above in _paths(issuer, trusted, [each for each in sent if each != issuer]):
                 yield _both(own, above)
 
@@ -127,12 +143,41 @@ def _both(one: _Validity, other: _Validity) -> _Validity:
     return max(one[0], other[0]), min(one[1], other[1])
 
 
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _compared(name: x509.Name) -> _ComparedName:
+    """A name as the handshake compares it (RFC 5280, section 7.1).
+
+    Encodings, the case of ASCII's letters and the width of white space make no other name.
+    """
+    return tuple(frozenset((each.oid.dotted_string, _folded(each.value)) for each in part) for part in name.rdns)
+
+
+def _folded(value: str | bytes) -> str | bytes:
+    if isinstance(value, bytes):
+        return value
+    return _WHITE_SPACE.sub(" ", value).strip(" ").translate(_LOWER_CASE)
+
+
+def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the signature is the issuer's; cryptography's own check compares names octet by octet."""
     try:
-        certificate.verify_directly_issued_by(issuer)
+        _verify_signature(certificate, issuer.public_key())
     except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):
         return False
     return True
+
+
+def _verify_signature(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> None:
+    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    algorithm, parameters = certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters
+    match key, parameters:
+        case RSAPublicKey(), (PKCS1v15() | PSS()) as padding if algorithm:
+            key.verify(signature, signed, padding, algorithm)
+        case EllipticCurvePublicKey(), ECDSA() as ecdsa:
+            key.verify(signature, signed, ecdsa)
+        case ((Ed25519PublicKey() | Ed448PublicKey()), None):
+            key.verify(signature, signed)
+        case _:
+            raise InvalidSignature
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -4,6 +4,13 @@ import datetime as dt
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from tests.fakes.clock import FakeClock
 from tests.support.authority import DNS_NAME, URI, Authority, Identification
 
@@ -172,6 +179,90 @@ def test_what_gRPC_trusts_is_trusted(clock: FakeClock) -> None:  # noqa: N802 - 
     pinned = ClientCertificates(clock)
     pinned.trust([x509.load_pem_x509_certificate(client.certificate)])
     assert pinned.shown(client.certificate)
+
+
+def named(organization: str, name: str, encoding: _ASN1Type = _ASN1Type.UTF8String) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization, encoding),
+            x509.NameAttribute(NameOID.COMMON_NAME, name, encoding),
+        ]
+    )
+
+
+def issued(
+    clock: FakeClock, subject: x509.Name, issuer: x509.Name, key: CertificateIssuerPrivateKeyTypes, *, pss: bool = False
+) -> x509.Certificate:
+    """A certificate that a key has signed, whoever's the name is."""
+    now = dt.datetime.fromtimestamp(clock.now(), dt.UTC)
+    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
+    dated = builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + dt.timedelta(hours=1))
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
+    return dated.sign(key, digest, rsa_padding=PSS(MGF1(hashes.SHA256()), 32) if pss else None)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        named("Acme Corp", "Clients"),
+        named("Acme Corp", "Clients", _ASN1Type.PrintableString),
+        named("Acme Corp", "Clients", _ASN1Type.BMPString),
+        named("ACME corp", "clientS"),
+        named(" Acme \t Corp ", "Clients"),
+    ],
+)
+def test_an_authority_is_known_by_its_name_however_it_is_spelled(issuer: x509.Name, clock: FakeClock) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificates = ClientCertificates(clock)
+    certificates.trust([issued(clock, name := named("Acme Corp", "Clients"), name, key)])
+    client = issued(clock, named("Acme Corp", "checkout"), issuer, key)
+    assert certificates.shown(client.public_bytes(Encoding.PEM))
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        named("Acme Corp", "Client"),
+        named("AcmeCorp", "Clients"),
+        named("Clients", "Acme Corp"),
+        named("Acme Corp", "Cl\u0131ents"),
+        x509.Name([*named("Acme Corp", "Clients").rdns[0], *named("Acme Corp", "Clients")]),
+        x509.Name([]),
+    ],
+)
+def test_another_name_is_of_another_authority(issuer: x509.Name, clock: FakeClock) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificates = ClientCertificates(clock)
+    certificates.trust([issued(clock, name := named("Acme Corp", "Clients"), name, key)])
+    client = issued(clock, named("Acme Corp", "checkout"), issuer, key).public_bytes(Encoding.PEM)
+    assert "trusted now" in refusal(certificates, Identification(client, b""))
+
+
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+KEYS: dict[str, tuple[CertificateIssuerPrivateKeyTypes, CertificateIssuerPrivateKeyTypes, bool]] = {
+    "RSA": (RSA_KEY, rsa.generate_private_key(65537, 2048), False),
+    "RSA by PSS": (RSA_KEY, rsa.generate_private_key(65537, 2048), True),
+    "P-256": (ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()), False),
+    "P-384": (ec.generate_private_key(ec.SECP384R1()), RSA_KEY, False),
+    "Ed25519": (ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate(), False),
+    "Ed448": (ed448.Ed448PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate(), False),
+}
+
+
+@pytest.mark.parametrize(("key", "other", "pss"), KEYS.values(), ids=KEYS)
+def test_an_authority_is_known_by_its_signature(
+    key: CertificateIssuerPrivateKeyTypes,
+    other: CertificateIssuerPrivateKeyTypes,
+    pss: bool,  # noqa: FBT001 - a table's column
+    clock: FakeClock,
+) -> None:
+    name = named("Acme Corp", "Clients")
+    client = issued(clock, named("Acme Corp", "checkout"), name, key, pss=pss).public_bytes(Encoding.PEM)
+    certificates = ClientCertificates(clock)
+    certificates.trust([issued(clock, name, name, other), issued(clock, name, name, key)])
+    assert certificates.shown(client)
+    certificates.trust([issued(clock, name, name, other)])
+    assert "trusted now" in refusal(certificates, Identification(client, b""))
 
 
 def test_a_chain_that_does_not_reach_an_authority_is_refused(clock: FakeClock) -> None:
