@@ -14,9 +14,11 @@ MANIFESTS = DEPLOY / "kubernetes" / "tokend.yaml"
 #: What Helm says of the file that is a link here, and a file in a package.
 _SAID_OF_THE_LINK = "found symbolic link"
 
+#: Releases of Kubernetes whose schemas are asked.
+RELEASES = ("1.25", "1.29", "1.33", "1.37")
 
 #: The release of the plain manifests: what later ones know is left out of them.
-OLDEST = "1.25"
+OLDEST = RELEASES[0]
 
 
 def render(*settings: str, values: Sequence[Path] = (), release: str = "tokend", kubernetes: str = OLDEST) -> str:

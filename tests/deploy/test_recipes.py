@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT
-from tests.deploy.chart import DEPLOY, MANIFESTS, render
-from tests.deploy.test_helm import RELEASES, checked_as_the_pod_has_it, of_kind
+from tests.deploy.chart import DEPLOY, MANIFESTS, RELEASES, render
+from tests.deploy.pod_files import checked_as_the_pod_has_it
 from tests.support.health import SERVING, check_health
-from tests.support.kubernetes import objects, validate
+from tests.support.kubernetes import objects, of_kind, validate
 from tests.support.server_process import ServerProcess, write_config
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT)

@@ -17,6 +17,12 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
 
 
+def of_kind(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The one object of a kind."""
+    (one,) = [each for each in found if each["kind"] == kind]
+    return one
+
+
 def validate(described: Mapping[str, Any], release: str) -> None:
     """Checks that a release takes an object, and that it knows each of its fields.
 
