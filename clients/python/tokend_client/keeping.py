@@ -1,6 +1,8 @@
 """The state of one token source: what an ask gets, and what a refresh changes. It neither locks nor calls."""
 
 import copy
+import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +53,7 @@ class TokenKeeping:
         self._backoff = Backoff()
         self._refreshing = False
         self._closed: Closed | None = None
-        self._news: Callable[[], object] | None = None
+        self._news: list[Callable[[], object]] = []
         self.has_token_changed: HasTokenChanged = _ignore
 
     @property
@@ -97,10 +99,18 @@ class TokenKeeping:
             self._take(outcome)
 
     def log_news(self) -> None:
-        """Logs what became of the last refresh, if that is worth a line. The owner calls it without its lock."""
-        news, self._news = self._news, None
-        if news is not None:
-            news()
+        """Logs what became of the last refresh, if that is worth a line. The owner calls it without its lock.
+
+        What a filter of the user's raises is shown as `logging` shows what handlers raise, since callers wait for what
+        follows.
+        """
+        news, self._news = self._news, []
+        try:
+            for tell in news:
+                tell()
+        except Exception:  # noqa: BLE001 - whatever it is
+            if logging.raiseExceptions:
+                traceback.print_exc()
 
     def invalidate(self, token: str) -> None:
         """Drops the token, if it is the one that is held."""
@@ -121,19 +131,26 @@ class TokenKeeping:
             self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
         if not self._closed and not isinstance(error, Closed):
             pause, monotonic = self._backoff.delay(error, freshness), self._policy.clock.monotonic()
-            self._news = partial(
-                self._telemetry.log_failure, self._request, error, is_first=is_first, pause=pause, monotonic=monotonic
+            self._news.append(
+                partial(
+                    self._telemetry.log_failure,
+                    self._request,
+                    error,
+                    is_first=is_first,
+                    pause=pause,
+                    monotonic=monotonic,
+                )
             )
 
     def _take(self, token: Token) -> None:
         self._held = held = hold(token, self._policy)
         if self._backoff.error is not None:
-            self._news = partial(self._telemetry.log_recovery, self._request)
+            self._news.append(partial(self._telemetry.log_recovery, self._request))
         self._backoff = Backoff()
         self.has_token_changed(True)  # noqa: FBT003 - the one thing that it tells
         self._shared.note_success()
         if token.issue_time is not None:
-            self._shared.check_clock(held.arrived_at - token.issue_time.timestamp())
+            self._news.append(partial(self._shared.check_clock, held.arrived_at - token.issue_time.timestamp()))
 
     def _may_refresh(self, freshness: Freshness) -> bool:
         return self._backoff.is_over(self._policy.clock.monotonic(), freshness, self._shared.successes)

@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,8 +9,11 @@ from tests.clients.python.conftest import Draws
 from tests.clients.python.facades import Facade
 from tests.fakes.clock import FakeClock
 
-from tokend_client import ErrorReason, TokenRequest
+from tokend_client import CachingPolicy, ErrorReason, TokenRequest
 from tokend_client.testing import Failure, FakeTokendServer
+
+#: Seconds; when the clocks of machines that are apart begin.
+EPOCH = 1_800_000_000.0
 
 
 def test_a_failed_refresh_keeps_the_token_and_backs_off(
@@ -80,6 +84,46 @@ def test_an_outage_is_invisible_for_as_long_as_the_token_can_be_used(
     facade.wait_until_connected()
     clock.advance(60)
     assert facade.ask(alice).value != old.value
+
+
+def test_a_clock_that_is_wrong_is_told_once(
+    facade_type: type[Facade], alice: TokenRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        FakeTokendServer(clock=FakeClock(now=EPOCH), algorithm="ES256") as server,
+        facade_type(server.endpoint, CachingPolicy(clock=FakeClock(now=EPOCH + 3600))) as facade,
+    ):
+        for user in (alice, replace(alice, principal_tags={"a": "b"})):
+            assert facade.ask(user)
+            facade.wait_for_refresh(user)
+    assert [record.getMessage() for record in caplog.records] == [
+        "The clock of this machine is 3600 s ahead of the token service's"
+    ]
+
+
+def test_a_filter_of_a_logger_that_fails_leaves_no_caller_waiting(
+    facade_type: type[Facade], alice: TokenRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_record: logging.LogRecord) -> bool:
+        raise RuntimeError("a defect of the filter")
+
+    logger = logging.getLogger("tokend_client")
+    logger.addFilter(fail)
+    clock = FakeClock(now=EPOCH + 3600)
+    try:
+        with (
+            FakeTokendServer(clock=FakeClock(now=EPOCH), algorithm="ES256") as server,
+            facade_type(server.endpoint, CachingPolicy(clock=clock)) as facade,
+        ):
+            server.fail(Failure(ErrorReason.INTERNAL))
+            assert refused(facade, alice).reason == ErrorReason.INTERNAL
+            server.recover()
+            clock.advance(60)
+            assert facade.ask(alice)
+            facade.wait_for_refresh(alice)
+        assert capsys.readouterr().err.count("a defect of the filter\n") == 2
+    finally:
+        logger.removeFilter(fail)
 
 
 def test_a_request_that_cannot_be_sent_leaves_no_caller_waiting(

@@ -162,6 +162,7 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - whatever it is, there has to be a next refresh
             outcome = cannot_refresh(error)
         self._keeping.settle(outcome)
+        self._keeping.log_news()
         self._measures.refreshed(self.name, outcome)
         self._fetch_problem = f"no new token: {outcome}" if isinstance(outcome, TokendError) else None
         if isinstance(outcome, Token):
