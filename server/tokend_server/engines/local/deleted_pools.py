@@ -3,6 +3,7 @@
 import logging
 
 from tokend_server.clock import Clock
+from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.local.kept_pools import deleted_at
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import TokendError
@@ -10,8 +11,9 @@ from tokend_server.errors import TokendError
 #: Seconds between two looks.
 INTERVAL = 60.0
 
-#: Seconds after its deletion from when no server has a pool for there any more, and no call that has begun before.
-SETTLED_AFTER = 120
+#: Seconds after its deletion from when no server has a pool for there any more, and no call that has begun before: two
+#: minutes, whichever server's clock says so.
+SETTLED_AFTER = 120 + CLOCK_SKEW
 
 #: Identities that are read at once.
 _PAGE = 100

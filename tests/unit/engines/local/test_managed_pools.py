@@ -11,6 +11,7 @@ from tests.fakes.clock import FakeClock
 
 from tokend_server.clock import Deadline
 from tokend_server.config import Pool
+from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.engines.local.deleted_pools import SETTLED_AFTER, remove_deleted_pools
 from tokend_server.engines.local.kept_pools import deleted_at
@@ -234,6 +235,18 @@ def test_identities_of_a_deleted_pool_are_removed(one: Replica, store: Store, cl
     remove_deleted_pools(store, clock)
     assert [each.identity_pool_id for each in store.kept_pools()] == [kept.identity_pool_id]
     assert store.identity_count(gone.identity_pool_id) == 0
+
+
+def test_a_deleted_pool_is_forgotten_late_enough_by_a_server_whose_clock_is_ahead(
+    one: Replica, store: Store, clock: FakeClock
+) -> None:
+    pool, ahead = one.pools.create(REGION, SETTINGS, {}), FakeClock(clock.now() + CLOCK_SKEW)
+    one.pools.delete(*_of(pool, one))
+    remove_deleted_pools(store, ahead)
+    store.commit(identity(1, pool, clock), deadline=one.deadline)  # by a server that has not heard of it
+    ahead.advance(SETTLED_AFTER)
+    remove_deleted_pools(store, ahead)
+    assert (store.identity_count(pool.identity_pool_id), store.kept_pools()) == (0, [])
 
 
 @pytest.mark.parametrize("failure", [EngineUnavailable, EngineCredentialsRejected, EngineMisconfigured])
