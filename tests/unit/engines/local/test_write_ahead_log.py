@@ -11,7 +11,7 @@ from tests.support.local_engine import LocalEngineUnderTest
 
 from tokend_server.engines.local.stores.sqlite.backup import CopyRefused, back_up, restore
 from tokend_server.engines.local.stores.sqlite.store import open_store
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, WriteAheadLog
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, WriteAheadLog, log_size
 from tokend_server.engines.local.stores.sqlite.write_turn import NoTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
 
@@ -193,6 +193,11 @@ def test_a_database_that_another_program_has_mended_after_a_crash_starts(crashed
     assert starts(crashed) == 1
 
 
+def backed_up_first(database: Path) -> int:
+    back_up(database, database.with_suffix(".backup"))
+    return starts(database)
+
+
 def test_a_process_killed_in_the_middle_of_a_checkpoint_leaves_a_database_that_starts(
     local: LocalEngineUnderTest, log: WriteAheadLog, database: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,10 +213,13 @@ def test_a_process_killed_in_the_middle_of_a_checkpoint_leaves_a_database_that_s
         patch.setattr(log, "_set", stopped)
         with pytest.raises(EngineUnavailable):
             log.checkpoint()
-    for file in (database, Path(f"{database}-wal")):
-        shutil.copyfile(file, elsewhere.parent / file.name)
-    elsewhere.chmod(0o600)
-    assert starts(elsewhere) == 1
+    for use in (starts, backed_up_first):
+        for file in (database, Path(f"{database}-wal")):
+            shutil.copyfile(file, elsewhere.parent / file.name)
+        elsewhere.chmod(0o600)
+        assert use(elsewhere) == 1
+        assert not log_size(elsewhere), "whoever closes it last copies the log, and what is in it of a mark"
+        assert starts(elsewhere) == 1
     assert log.checkpoint(), "the mark is taken away at the next one"
 
 

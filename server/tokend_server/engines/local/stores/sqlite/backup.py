@@ -7,7 +7,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from typing import NamedTuple
@@ -18,7 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tokend_server.engines.local.stores.sql import migrations
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import Mark, log_of, log_size, lost_its_log
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
+    Mark,
+    log_of,
+    log_size,
+    lost_its_log,
+    take_mark_away,
+)
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
@@ -134,6 +140,9 @@ def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
                 f"{database} lacks what was written last, which is in its log: put {log_of(database)} beside it; "
                 "`tokend restore --without-log` takes it as it is"
             )
+        if log_size(database):
+            with suppress(sqlite3.OperationalError):  # locked by another process, which then closes it later
+                take_mark_away(connection)
         undo.pop_all()
     return connection
 

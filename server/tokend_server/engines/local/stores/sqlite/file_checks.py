@@ -5,7 +5,13 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from tokend_server.engines.local.stores.sqlite.write_ahead_log import APPLICATION_ID, log_of, log_size, lost_its_log
+from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
+    APPLICATION_ID,
+    log_of,
+    log_size,
+    lost_its_log,
+    take_mark_away,
+)
 from tokend_server.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -58,6 +64,7 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
                 "identity ids. Put the log back, or a backup with `tokend restore --force`; to go on without it, move "
                 "the file away and put it back with `tokend restore --without-log`"
             )
+        take_mark_away(connection)
         return
     if application or (tables and "alembic_version" not in tables):
         raise _refused(f"{path} is a database of another program: name another file")

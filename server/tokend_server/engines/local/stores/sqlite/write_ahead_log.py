@@ -4,7 +4,8 @@ SQLite adds what is committed to a write-ahead log and copies it into the file l
 (https://www.sqlite.org/wal.html). Without its log the file is an older state, and looks sound. So the file of a
 database in use carries a mark, and the log takes it away: a checkpoint commits the mark, copies the log, and commits
 the mark's removal into the log. Whoever reads the file with its log finds no mark, nor does anyone after the whole log
-was copied into the file, as the last program that closes the database does, whichever it is.
+was copied into the file, as the last program that closes the database does, whichever it is. Where a process was killed
+before the removal, whoever of this service opens the database next takes the mark away.
 """
 
 import os
@@ -167,10 +168,27 @@ def lost_its_log(connection: sqlite3.Connection, path: Path) -> bool:
     Raises:
         sqlite3.Error: The database does not answer.
     """
+    # A process that was killed between the two marks has left a log.
+    return _is_marked(connection) and not log_size(path)
+
+
+def take_mark_away(connection: sqlite3.Connection) -> None:
+    """Takes away the mark of a database that was just opened with its log.
+
+    A process that was killed has left it there; it would be in the file when the log is not needed any more. Or another
+    process is at a checkpoint, and sets it again at the next one.
+
+    Raises:
+        sqlite3.Error: The database does not answer, or another process has locked it.
+    """
+    if _is_marked(connection):
+        connection.execute(f"PRAGMA user_version = {Mark.COMPLETE}")
+
+
+def _is_marked(connection: sqlite3.Connection) -> bool:
     (mark,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    # A process that was killed between the two marks has left a log.
-    return application == APPLICATION_ID and mark == Mark.LACKS_LOG and not log_size(path)
+    return bool(application == APPLICATION_ID and mark == Mark.LACKS_LOG)
 
 
 def log_of(path: Path) -> Path:
