@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -95,7 +95,7 @@ class TlsFiles:
         return TlsMaterial(
             write_certificates(chain),
             _Hidden(write_private_key(key)),
-            write_certificates(trusted) if trusted else None,
+            write_certificates(_renewed_first(trusted, datetime.now(UTC))) if trusted else None,
             tuple(trusted or ()),
             chain[0].not_valid_after_utc,
         )
@@ -190,6 +190,28 @@ def _read(path: Path, parse: Callable[[bytes], _Parsed], problems: list[str]) ->
     except ValueError as error:
         problems.append(f"{path}: {error}")
     return None
+
+
+def _renewed_first(authorities: Sequence[x509.Certificate], now: datetime) -> Sequence[x509.Certificate]:
+    """The same authorities, of which those that were renewed with their key come before their old certificates.
+
+    gRPC takes the first one of a name and a key that it finds, and no other where that has expired, or is yet to begin.
+    """
+    places: dict[tuple[bytes, bytes], int] = {}
+
+    def place(authority: x509.Certificate) -> tuple[int, bool, float]:
+        of_name_and_key = places.setdefault((authority.subject.public_bytes(), _key_of(authority)), len(places))
+        return of_name_and_key, authority.not_valid_before_utc > now, -authority.not_valid_after_utc.timestamp()
+
+    return sorted(authorities, key=place)
+
+
+def _key_of(certificate: x509.Certificate) -> bytes:
+    """The public key; where it is of an unknown kind, what no other certificate has."""
+    try:
+        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        return certificate.tbs_certificate_bytes
 
 
 def _can_serve(key: PrivateKeyTypes) -> bool:

@@ -1,5 +1,6 @@
 """Certificates, keys and authorities are replaced under a running server, and what cannot be used changes nothing."""
 
+import datetime as dt
 import logging
 import socket
 import ssl
@@ -266,6 +267,20 @@ def test_authorities_that_cannot_be_read_let_no_others_in(
     assert lookup(channels.open(rotated.client())).identity_id
     for stranger in (rotated.client(Authority("servers.example.test")), None):
         assert failure(partial(lookup, channels.open(stranger))).code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_authority_that_was_renewed_with_its_key_counts_beside_its_old_certificate(
+    channels: Channels, rotated: Rotated
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    authority = Authority("renewed.example.test", issued_at=now - dt.timedelta(days=3))
+    expired = authority.certificate
+    authority.renew(now)
+    client = rotated.client(authority)
+    for authorities in (authority.certificate + expired, expired + authority.certificate):
+        assert rotated.files.client_ca
+        replace_file(rotated.files.client_ca, authorities)
+        assert lookup(channels.open(client)).identity_id
 
 
 def test_the_gauge_tells_when_the_certificate_that_serves_expires(channels: Channels, rotated: Rotated) -> None:

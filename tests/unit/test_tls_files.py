@@ -1,5 +1,6 @@
 """The files of a TLS listener: what is read, what is refused, and how a change is noticed."""
 
+import datetime as dt
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,6 +58,24 @@ def test_what_is_read_is_what_the_files_hold(files: TlsFiles, authority: Authori
 
 def test_without_authorities_of_clients_there_are_none(files: TlsFiles) -> None:
     assert replace(files, client_ca=None).read().client_authorities is None
+
+
+def test_of_authorities_that_were_renewed_with_their_key_the_one_comes_first_that_serves_longest(
+    files: TlsFiles,
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    others = [Authority("one", issued_at=now - dt.timedelta(days=3)), Authority("one"), Authority("two")]
+    renewed = Authority("renewed")
+    certificates = []
+    for days in (-2, 2, 0, -1):  # expired, yet to begin, valid, expired
+        renewed.renew(now + dt.timedelta(days=days))
+        certificates.append(renewed.certificate)
+    expired, later, valid, expired_last = certificates
+    first, second, third = (other.certificate for other in others)
+    assert files.client_ca
+    files.client_ca.write_bytes(first + expired + second + later + valid + third + expired_last)
+    expected = first + valid + expired_last + expired + later + second + third
+    assert files.read().client_authorities == expected
 
 
 def test_a_chain_expires_with_its_first_certificate(files: TlsFiles, authority: Authority) -> None:
