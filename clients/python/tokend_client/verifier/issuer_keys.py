@@ -114,8 +114,15 @@ class IssuerKeys:
         return self._monotonic() - self._held.fetched
 
     def _refresh(self) -> None:
-        if self._fetching.acquire(blocking=False):
+        if not self._fetching.acquire(blocking=False):
+            return
+        try:
             threading.Thread(target=self._fetch_and_release, name="tokend-issuer-keys", daemon=True).start()
+        except RuntimeError as error:
+            # Such as at the limit of threads: the keys that there are go on to verify.
+            self._fetching.release()
+            self._next_fetch = self._monotonic() + self._times.pause
+            _LOGGER.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
 
     def _fetch_and_release(self) -> None:
         try:

@@ -68,6 +68,23 @@ def test_old_keys_verify_while_they_are_fetched_again(issuer: OidcProvider, keys
     assert fetches(issuer) == 2
 
 
+def test_keys_verify_while_no_thread_can_be_had(
+    issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    keys.find("1")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        clock.advance(300)
+        assert keys.held("1")
+        assert keys.held("1")
+    clock.advance(10)
+    rotate(issuer, "1", "2")
+    assert keys.find("2")
+
+
 def test_a_key_that_was_removed_is_gone_after_the_next_fetch(
     issuer: OidcProvider, keys: IssuerKeys, clock: FakeClock
 ) -> None:
