@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -263,6 +264,24 @@ def test_no_thread_is_left() -> None:
 def test_what_does_not_answer_a_handshake_is_no_tls() -> None:
     with grpc_service() as service:
         assert not takes_connections(service.address, PATIENCE, has_tls=True)
+
+
+def test_of_tls_the_answer_to_the_beginning_of_a_handshake_counts() -> None:
+    """The listener says nothing by itself, and ends no connection: gRPC's ends one that begins no handshake."""
+    with socket.create_server((LOOPBACK, 0)) as listener, ThreadPoolExecutor(1) as thread:
+
+        def answered() -> bytes:
+            connection, _ = listener.accept()
+            with connection:
+                hello = connection.recv(1)
+                connection.sendall(hello)
+                while connection.recv(4096):
+                    pass
+            return hello
+
+        first = thread.submit(answered)
+        assert takes_connections("{}:{}".format(*listener.getsockname()), PATIENCE, has_tls=True)
+        assert first.result() == b"\x16"
 
 
 def test_where_nothing_listens_no_connections_are_taken(tmp_path: Path) -> None:
