@@ -334,6 +334,15 @@ def test_the_environment_may_be_wrong() -> None:
         assert (result.stderr.partition(":")[0], result.exit_code) == (name, 253)
 
 
+def test_a_url_goes_before_an_endpoint_of_the_environment_that_is_none(
+    service: FakeDeveloperIdentityService,
+) -> None:
+    url = f"http://{service.endpoint}"
+    refused = run(LOOKUP, "--identity-pool-id", POOL, TOKEND_ENDPOINT=url)
+    assert refused.stderr == "TOKEND_ENDPOINT: not an address; a URL goes to --endpoint-url\n"
+    assert run(LOOKUP, "--identity-pool-id", POOL, "--endpoint-url", url, TOKEND_ENDPOINT=url).exit_code == 0
+
+
 @pytest.mark.parametrize("content", ["no PEM", None])
 def test_so_may_the_files_of_the_connection(content: str | None, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"

@@ -139,8 +139,10 @@ def read_settings(given: argparse.Namespace) -> Settings:
     values: dict[str, Any] = {}
     problems: list[str] = []
     for option in OPTIONS:
+        # A URL stands in the place of an address, of which the environment may have one that is none.
+        variable = None if option.field == "endpoint" and given.endpoint_url is not None else option.variable
         try:
-            values[option.field] = _value(option, getattr(given, option.field))
+            values[option.field] = _value(option, getattr(given, option.field), variable)
         except InvalidInput as invalid:
             problems += invalid.within(option.names[0]).problems
     if values.get("endpoint_url") is not None and given.endpoint is not None:
@@ -150,15 +152,15 @@ def read_settings(given: argparse.Namespace) -> Settings:
     return Settings(values.pop("output"), values.pop("query"), values.pop("region"), values)
 
 
-def _value(option: Option, given: Any) -> object:  # noqa: ANN401 - text or, of a switch, a truth value
+def _value(option: Option, given: Any, variable: str | None) -> object:  # noqa: ANN401 - text or, of a switch, a truth value
     if not option.value:
         return given
     if given is not None:
         return option.read(given)
-    variable = os.environ.get(option.variable) if option.variable else None
-    if not variable:
+    text = os.environ.get(variable) if variable else None
+    if not text:
         return None if option.default is None else option.read(option.default)
     try:
-        return option.read(variable)
+        return option.read(text)
     except InvalidInput as invalid:
-        raise CommandFailed(f"{option.variable}: {invalid}", ExitCode.CONFIGURATION) from None
+        raise CommandFailed(f"{variable}: {invalid}", ExitCode.CONFIGURATION) from None
