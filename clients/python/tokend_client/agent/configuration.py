@@ -27,6 +27,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 #: Octal, for the owner to read and write, for group and others to read.
 _MODE = re.compile(r"0?0?[46][04][04]")
 
+#: Of Linux's 255 bytes.
+_LONGEST_FILE_NAME = 243
+
 #: The contract's bounds of `token_duration`.
 _LONGEST_DURATION = 86_400
 
@@ -35,6 +38,13 @@ def _absolute(path: object) -> Path:
     if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:  # noqa: PTH117 - Path would normalize what is not one
         raise ValueError("must be an absolute path: a relative one depends on where the agent is started")
     return Path(os.path.normpath(path))
+
+
+def _written(path: Path) -> Path:
+    # Beside it there is one called `.NAME.unfinished` while it is written.
+    if not 0 < len(os.fsencode(path.name)) <= _LONGEST_FILE_NAME:
+        raise ValueError(f"must end with the name of a file, of {_LONGEST_FILE_NAME} bytes at most")
+    return path
 
 
 def _target(endpoint: str) -> str:
@@ -165,7 +175,7 @@ class TokenSettings(Section):
     name: Annotated[
         StrictStr, AfterValidator(_name), Field(description="what commands, logs and metrics call the token")
     ]
-    file: Annotated[AbsolutePath, Field(description="the file that programs read")]
+    file: Annotated[AbsolutePath, AfterValidator(_written), Field(description="the file that programs read")]
     identity_pool_id: Annotated[StrictStr, Field(min_length=1, description="the pool, as REGION:GUID")]
     logins: Annotated[
         dict[StrictStr, StrictStr], Field(repr=False, description="provider names to the user's identifier there")

@@ -89,6 +89,14 @@ def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServ
     )
 
 
+@pytest.mark.parametrize("name", ["/", "/..", f"/run/{'n' * 244}", f"/run/{'é' * 122}"])
+def test_a_file_has_a_name_that_can_be_written(
+    toml: Toml, server: FakeTokendServer, directory: Path, name: str
+) -> None:
+    (found,) = problems(toml(document(server, directory) | {"tokens": [token(server, Path(name))]}))
+    assert found.startswith("tokens.orders.file: must end with the name of a file, of 243 bytes at most")
+
+
 def test_a_directory_is_one_whatever_it_is_called(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
     (directory / "linked").symlink_to(directory)
     wrong = document(server, directory, layout="projected")

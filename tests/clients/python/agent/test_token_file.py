@@ -123,6 +123,16 @@ def test_a_content_that_does_not_fit_leaves_the_one_before(directory: Path, layo
     assert (directory / "token").read_bytes() == b"after"
 
 
+@each_layout
+def test_the_longest_name_can_be_written(directory: Path, layout: str) -> None:
+    path = directory / ("n" * 243)
+    file = token_file(directory, layout=layout, file=str(path))
+    file.claim()
+    for content in (b"one", b"two"):
+        file.write(content)
+    assert path.read_bytes() == b"two"
+
+
 def test_a_projected_directory_is_as_kubernetes_makes_it(directory: Path) -> None:
     file = token_file(directory, layout="projected")
     file.claim()
