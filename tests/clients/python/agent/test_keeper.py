@@ -44,6 +44,13 @@ def test_a_json_file_tells_identity_and_times(make_keeper: MakeKeeper, directory
     assert keeper.status().state == "valid"
 
 
+def test_a_clock_that_is_wrong_is_told(
+    make_keeper: MakeKeeper, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_keeper(on=FakeClock(now=clock.now() + 3600)).step()
+    assert "The clock of this machine is 3600 s ahead of the token service's" in caplog.text
+
+
 def test_a_token_is_replaced_a_third_into_its_life(
     make_keeper: MakeKeeper, directory: Path, server: FakeTokendServer, clock: FakeClock
 ) -> None:
