@@ -8,13 +8,16 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health
 from tests.fakes.clock import FakeClock
-from tests.mesh.listeners import TOKEN, Certificates, configuration, metric, serving
+from tests.mesh.listeners import TOKEN, Certificates, configuration, metric, sections, serving
 from tests.mesh.secret_streams import TIMEOUT, Stream, connection, delta, secrets_of
 from tests.support.grpc_service import failure
 from tests.support.ports import can_connect
 from tests.support.raw_http2 import call
+from tests.support.silent_calls import SilentCalls
 
+from tokend_server.config import Config
 from tokend_server.mesh.sds_messages import SERVICE
 from tokend_server.rpc.connection_guard import BAR
 
@@ -49,6 +52,36 @@ def test_a_host_that_floods_with_metadata_is_barred(tmp_path: Path) -> None:
         clock.advance(BAR)
         with connection(address) as channel, Stream(channel, "DeltaSecrets") as stream:
             assert secrets_of(stream.ask(delta(TOKEN)))
+
+
+@pytest.mark.parametrize(
+    "path", [f"/{SERVICE}/FetchSecrets", *(f"/{health.SERVICE_NAME}/{name}" for name in ("Check", "List", "Watch"))]
+)
+def test_calls_without_a_message_end(path: str, tmp_path: Path) -> None:
+    settings = sections(tmp_path)
+    settings["grpc"]["message_timeout_seconds"] = 0.3
+    with (
+        serving(Config.model_validate(settings)) as service,
+        SilentCalls(service.sds_addresses[0], path) as silent,
+    ):
+        streams = silent.begin(12)
+        assert {silent.next_ended() for _ in streams} == set(streams)
+        name, of = "grpc_server_handled_total", {"grpc_method": path.rpartition("/")[2]}
+        assert metric(service, name, **of, grpc_code="InvalidArgument") == 12
+
+
+def test_strangers_who_send_no_message_are_barred(tmp_path: Path) -> None:
+    """Their calls count from their headers on."""
+    certificates = {"callers": {"keys": {"other": [f"sha256:{64 * '0'}"]}}}
+    settings = sections(tmp_path, identify_by=["bearer_key"]) | certificates
+    with serving(Config.model_validate(settings), FakeClock(time.time())) as service:
+        address = service.sds_addresses[0]
+        path = f"/{health.SERVICE_NAME}/Check"
+        with SilentCalls(address, path) as silent, SilentCalls(address, path) as more:
+            silent.begin(1000)
+            more.begin(1)
+            while can_connect(address):
+                pass  # as above
 
 
 def test_a_method_that_does_not_exist_is_counted(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Calls of grpcio's asyncio server: counted, timed, and ended with the statuses of the contract."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from contextlib import suppress
+from typing import Any, TypeAlias, cast
 
 import grpc
 
 from tokend_server.clock import Clock
-from tokend_server.errors import TokendError
+from tokend_server.errors import FieldViolation, TokendError, ValidationFailed
 from tokend_server.failures import log_defect, log_failure
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.metrics import Recorder
@@ -17,6 +19,26 @@ AsyncBehavior: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 
 #: Puts what all calls of a method have around its behavior.
 Around: TypeAlias = Callable[[Method, AsyncBehavior], AsyncBehavior]
+
+
+async def only_message(context: Any, seconds: float) -> bytes:  # noqa: ANN401 - grpcio's own class is private
+    """The message of a call that has one, whose behavior is called at its headers.
+
+    grpcio would wait for it before all else, without end, and nothing would know of the call.
+
+    Args:
+        context: The call.
+        seconds: How long the message may take.
+
+    Raises:
+        ValidationFailed: There is none, or none in time.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            message: Any = await context.read()
+            if message is not grpc.aio.EOF:
+                return cast("bytes", message)
+    raise ValidationFailed([FieldViolation("", "Request must be one message")])
 
 
 def around_calls(recorder: Callable[[Method], Recorder], clock: Clock) -> Around:

@@ -123,11 +123,14 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
         ),
         around=around,
         on_receipt=lambda receipt: receipts[receipt].inc() if receipt in receipts else None,
+        message_timeout=config.grpc.message_timeout_seconds,
         clock=clock,
     )
     metrics.watch_streams_of_secrets(lambda: service.streams, lambda: tokens.late)
     most_watches = settings.max_connections
-    health = SdsHealth(StreamPlaces(most_watches, most_watches, lambda: None), around)
+    health = SdsHealth(
+        StreamPlaces(most_watches, most_watches, lambda: None), around, config.grpc.message_timeout_seconds
+    )
     unknown = counting_unknown_methods(metrics)
     return (
         SdsServer(settings, config.grpc, loop, service, health, secrets, access, guard, metrics, unknown, clock, tick),

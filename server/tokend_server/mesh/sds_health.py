@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from tokend_server.mesh.async_calls import Around
+from tokend_server.mesh.async_calls import Around, only_message
 from tokend_server.mesh.entrance import Entrance
 from tokend_server.mesh.sds_messages import SERVICE
 from tokend_server.mesh.stream_calls import shown_by
@@ -29,13 +29,15 @@ class SdsHealth:
     Args:
         places: For watches.
         around: What all calls have around them.
+        message_timeout: Seconds that the message of a call may take.
     """
 
     methods = (CHECK, LIST, WATCH)
 
-    def __init__(self, places: StreamPlaces, around: Around) -> None:
+    def __init__(self, places: StreamPlaces, around: Around, message_timeout: float) -> None:
         self._places = places
         self._around = around
+        self._message_timeout = message_timeout
         self._status: Any = _STATUS.NOT_SERVING
         self._is_final = False
         self._ends = False
@@ -48,9 +50,9 @@ class SdsHealth:
             for method, behavior in ((CHECK, self._check), (LIST, self._list), (WATCH, self._watch))
         )
         made: dict[str, Any] = {
-            CHECK.name: grpc.unary_unary_rpc_method_handler(check, None, _written),
-            LIST.name: grpc.unary_unary_rpc_method_handler(list_all, None, _written),
-            WATCH.name: grpc.unary_stream_rpc_method_handler(watch, None, _written),
+            CHECK.name: grpc.stream_unary_rpc_method_handler(check, None, _written),
+            LIST.name: grpc.stream_unary_rpc_method_handler(list_all, None, _written),
+            WATCH.name: grpc.stream_stream_rpc_method_handler(watch, None, _written),
         }
         return grpc.method_handlers_generic_handler(health.SERVICE_NAME, made)
 
@@ -77,21 +79,22 @@ class SdsHealth:
         for news in self._news:
             news.set()
 
-    async def _check(self, entrance: Entrance, serialized: bytes, context: Any) -> Any:  # noqa: ANN401 - of grpcio's
+    async def _check(self, entrance: Entrance, _requests: object, context: Any) -> Any:  # noqa: ANN401 - of grpcio's
         await entrance.named(CHECK, shown_by(context))
-        if _service(serialized) in _NAMES:
+        if await self._service_asked_for(context) in _NAMES:
             return _STATUS(status=self._status)
         context.set_code(grpc.StatusCode.NOT_FOUND)
         return _STATUS()
 
-    async def _list(self, entrance: Entrance, _serialized: bytes, context: Any) -> Any:  # noqa: ANN401 - as above
+    async def _list(self, entrance: Entrance, _requests: object, context: Any) -> Any:  # noqa: ANN401 - as above
         await entrance.named(LIST, shown_by(context))
+        await only_message(context, self._message_timeout)
         status = _STATUS(status=self._status)
         return health_pb2.HealthListResponse(statuses=dict.fromkeys(_NAMES, status))  # type: ignore[attr-defined] # the stubs lack it
 
-    async def _watch(self, entrance: Entrance, serialized: bytes, context: Any) -> None:  # noqa: ANN401 - as above
+    async def _watch(self, entrance: Entrance, _requests: object, context: Any) -> None:  # noqa: ANN401 - as above
         call = await entrance.named(WATCH, shown_by(context))
-        is_known = _service(serialized) in _NAMES
+        is_known = await self._service_asked_for(context) in _NAMES
         news = asyncio.Event()
         with self._places.taken_by(call.source if call.caller == ANONYMOUS else call.caller):
             self._news.add(news)
@@ -99,6 +102,11 @@ class SdsHealth:
                 await self._send_each(news, is_known, context)
             finally:
                 self._news.discard(news)
+
+    async def _service_asked_for(self, context: Any) -> str:  # noqa: ANN401 - as above
+        serialized = await only_message(context, self._message_timeout)
+        request: health_pb2.HealthCheckRequest = deserialized(serialized, health_pb2.HealthCheckRequest.FromString)
+        return request.service
 
     async def _send_each(self, news: asyncio.Event, is_known: bool, context: Any) -> None:  # noqa: ANN401, FBT001
         sent = None
@@ -112,11 +120,6 @@ class SdsHealth:
                 return
             else:
                 await news.wait()
-
-
-def _service(serialized: bytes) -> str:
-    request: health_pb2.HealthCheckRequest = deserialized(serialized, health_pb2.HealthCheckRequest.FromString)
-    return request.service
 
 
 def _written(message: Any) -> bytes:  # noqa: ANN401 - any message

@@ -9,7 +9,7 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.errors import ResourceNotFound
-from tokend_server.mesh.async_calls import Around
+from tokend_server.mesh.async_calls import Around, only_message
 from tokend_server.mesh.entrance import Entrance
 from tokend_server.mesh.sds_messages import SERVICE, SdsMessages
 from tokend_server.mesh.secret_stream import SecretStream, Variant
@@ -36,6 +36,7 @@ class SdsService:
         places: How many streams there may be.
         around: What all calls have around them.
         on_receipt: Called with what each request says of the response before it.
+        message_timeout: Seconds that the message of a single request may take.
         clock: The time.
     """
 
@@ -48,6 +49,7 @@ class SdsService:
         places: StreamPlaces,
         around: Around,
         on_receipt: Callable[[Receipt], object],
+        message_timeout: float,
         clock: Clock,
     ) -> None:
         self._variants = variants
@@ -56,6 +58,7 @@ class SdsService:
         self._places = places
         self._around = around
         self._on_receipt = on_receipt
+        self._message_timeout = message_timeout
         self._clock = clock
         self._streams: set[SecretStream] = set()
         self._is_ending = False
@@ -77,7 +80,7 @@ class SdsService:
             method = Method(SERVICE, variant.method, "bidi_stream")
             serve = self._around(method, partial(self._serve, entrance, method, variant))
             made[variant.method] = grpc.stream_stream_rpc_method_handler(serve)
-        made[FETCH.name] = grpc.unary_unary_rpc_method_handler(self._around(FETCH, partial(self._fetch, entrance)))
+        made[FETCH.name] = grpc.stream_unary_rpc_method_handler(self._around(FETCH, partial(self._fetch, entrance)))
         return grpc.method_handlers_generic_handler(SERVICE, made)
 
     def end_streams(self) -> None:
@@ -115,9 +118,9 @@ class SdsService:
             finally:
                 self._streams.discard(stream)
 
-    async def _fetch(self, entrance: Entrance, serialized: bytes, context: Any) -> bytes:  # noqa: ANN401 - as above
+    async def _fetch(self, entrance: Entrance, _requests: object, context: Any) -> bytes:  # noqa: ANN401 - as above
         call = await entrance.named(FETCH, shown_by(context))
-        request = self._messages.read_world_request(serialized)
+        request = self._messages.read_world_request(await only_message(context, self._message_timeout))
         state = StateOfTheWorld(self._secrets.names)
         state.receive(request._replace(response_nonce=""))
         news = asyncio.Event()
