@@ -121,7 +121,7 @@ def test_a_call_for_secrets(clock: FakeClock, metrics: Metrics) -> None:
         def code(self) -> None:
             """None was set."""
 
-    around = around_calls(lambda method: Recorder(method, metrics), clock)
+    around = around_calls(lambda method: Recorder(method, metrics), clock, str)
     answered = around(Method("sds", "FetchSecrets", "unary"), serve)
     assert asyncio.run(cast("Any", answered(None, Context()))) == "answer"
     assert sums(metrics.registry, "grpc_server_handling_seconds", "grpc_method") == {"FetchSecrets": SECONDS}

@@ -41,12 +41,13 @@ async def only_message(context: Any, seconds: float) -> bytes:  # noqa: ANN401 -
     raise ValidationFailed([FieldViolation("", "Request must be one message")])
 
 
-def around_calls(recorder: Callable[[Method], Recorder], clock: Clock) -> Around:
+def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: Callable[[], str]) -> Around:
     """What counts and times calls, and gives what goes wrong its status.
 
     Args:
         recorder: The series of a method.
         clock: The time.
+        new_id: Makes the id under which the log has a defect that the caller is told of.
     """
 
     def around(method: Method, serve: AsyncBehavior) -> AsyncBehavior:
@@ -59,7 +60,7 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock) -> Around
             try:
                 response = await serve(request, context)
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets no more than its status
-                status = _status(method, error)
+                status = _status(method, error, new_id)
                 code = status.code
                 await context.abort(status.code, status.details, status.trailing_metadata)
             else:
@@ -73,9 +74,10 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock) -> Around
     return around
 
 
-def _status(method: Method, error: Exception) -> Any:  # noqa: ANN401 - grpc.Status has no fields in the stubs
+def _status(method: Method, error: Exception, new_id: Callable[[], str]) -> Any:  # noqa: ANN401 - grpc.Status has no fields in the stubs
     if isinstance(error, TokendError):
         log_failure(method.name, error)
         return to_status(error)
-    log_defect(method.name, error, "")
-    return internal_status("")
+    request_id = new_id()
+    log_defect(method.name, error, request_id)
+    return internal_status(request_id)

@@ -1,5 +1,6 @@
 """Builds the secret discovery service from the configuration."""
 
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -7,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from tokend_server.access.build import AccessControl
+from tokend_server.access.ids import UniqueIds
 from tokend_server.clock import Clock
 from tokend_server.config import Config, SdsToken
 from tokend_server.errors import ConfigError
@@ -111,7 +113,7 @@ def build_sds(  # noqa: PLR0913, PLR0917 - everything that secrets are made of
         keys = KeySetSecret(settings.key_set, contents, loop.wake_later, random.random)
     local = published.local_keys
     secrets = Secrets(tokens, keys, lambda: local.key_set().jwks if local else b"")
-    around = around_calls(lambda method: Recorder(method, metrics), clock)
+    around = around_calls(lambda method: Recorder(method, metrics), clock, UniqueIds(os.urandom))
     service = SdsService(
         variants(messages),
         messages,
