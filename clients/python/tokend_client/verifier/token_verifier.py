@@ -115,6 +115,9 @@ class TokenVerifier:
             )
         except jwt.PyJWTError as error:
             raise TokenRejected(next(text for kind, text in _REASONS if isinstance(error, kind))) from error
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            # Of some versions of PyJWT, at dates that are none and at claims that are nested deeply.
+            raise TokenRejected("the token is not valid") from error
         return _identity(claims)
 
 
