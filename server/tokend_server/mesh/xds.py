@@ -168,6 +168,7 @@ class Delta:
         # The version that the client has of each resource; None where it knows that there is none.
         self._has: dict[str, str | None] = {}
         self._responses = 0
+        self._awaits_receipt = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -202,6 +203,7 @@ class Delta:
             return None
         self._has |= {each.name: each.version for each in found} | dict.fromkeys(removed)
         self._responses += 1
+        self._awaits_receipt = True
         return DeltaResponse(found, removed, str(self._responses))
 
     def _is_news_that_absent(self, name: str, look: Look) -> bool:
@@ -224,6 +226,9 @@ class Delta:
             return Receipt.NOTHING
         if request.response_nonce != str(self._responses):
             return Receipt.STALE
+        is_first, self._awaits_receipt = self._awaits_receipt, False
+        if not is_first:
+            return Receipt.NOTHING
         return Receipt.REJECTED if request.rejects else Receipt.ACKNOWLEDGED
 
 

@@ -175,6 +175,15 @@ class TestDelta:
         assert state.receive(DeltaRequest(response_nonce=response.nonce)) is Receipt.ACKNOWLEDGED
         assert state.respond(ALL) is None
 
+    @pytest.mark.parametrize(("rejects", "receipt"), [(False, Receipt.ACKNOWLEDGED), (True, Receipt.REJECTED)])
+    def test_a_receipt_that_is_repeated_says_nothing_more(self, rejects: bool, receipt: Receipt) -> None:  # noqa: FBT001 - a table's column
+        state, response = delta(DeltaRequest(subscribe=("a",)))
+        said = DeltaRequest(response_nonce=response.nonce, rejects=rejects)
+        assert [state.receive(said) for _ in range(3)] == [receipt, Receipt.NOTHING, Receipt.NOTHING]
+        following = state.respond(there(NEW_A))
+        assert following is not None
+        assert state.receive(said._replace(response_nonce=following.nonce)) is receipt
+
     def test_only_what_has_changed_is_sent(self) -> None:
         state, _ = delta(DeltaRequest(subscribe=("a", "b")))
         second = state.respond(there(NEW_A, B))
