@@ -22,8 +22,8 @@ def log_failure(method: str, error: TokendError) -> None:
         "advice": error.advice,
     }
     members = {name: value for name, value in known.items() if value}
-    # A caller's mistake is the caller's to log.
-    ours = isinstance(error, (LastingError, RetryableError))
+    # A caller's mistake is the caller's to log. So are calls beyond its own limits, with which it could fill the log.
+    ours = isinstance(error, (LastingError, RetryableError)) and not error.misuse
     _log.log(logging.WARNING if ours else logging.DEBUG, "call failed", extra={"method": method, **members})
 
 

@@ -1,5 +1,6 @@
 """What is taken from each caller: calls, calls at once, and new identities."""
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -398,6 +399,16 @@ def test_a_caller_that_calls_too_often_gets_the_time_to_wait() -> None:
         seen = failure(lambda: service.call(LOOKUP, metadata=[AUTHORIZATION]), RetryInfo)
         too_many(seen, "Too many calls of this caller.", 2000)
         assert (refused(service, "calls"), len(service.engine.asked)) == (1, 1)
+
+
+def test_calls_of_a_caller_beyond_its_limits_write_no_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with keyed_service(TOO_OFTEN) as service:
+        service.call(LOOKUP, metadata=[AUTHORIZATION])
+        for _ in range(5):
+            failure(lambda: service.call(LOOKUP, metadata=[AUTHORIZATION]), RetryInfo)
+        assert refused(service, "calls") == 5
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_a_caller_with_too_many_calls_at_once_is_refused() -> None:
