@@ -223,6 +223,28 @@ def test_a_process_killed_in_the_middle_of_a_checkpoint_leaves_a_database_that_s
     assert log.checkpoint(), "the mark is taken away at the next one"
 
 
+def test_a_stop_after_a_checkpoint_that_was_cut_short_leaves_a_database_that_starts(
+    local: LocalEngineUnderTest, log: WriteAheadLog, database: Path
+) -> None:
+    local.issue("u")
+    set_mark = log._set  # noqa: SLF001 - a moment that only the log knows
+
+    def locked_by_another_process(mark: Mark) -> None:
+        if mark is Mark.LACKS_LOG:
+            set_mark(mark)
+            return
+        with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            set_mark(mark)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "_set", locked_by_another_process)
+        with pytest.raises(EngineUnavailable, match="SQLITE_BUSY"):
+            log.checkpoint()
+    local.close()
+    assert starts(database) == 1
+
+
 def copied_after_a_clean_stop(local: LocalEngineUnderTest, database: Path, copy: Path) -> None:
     local.close()
     shutil.copyfile(database, copy)

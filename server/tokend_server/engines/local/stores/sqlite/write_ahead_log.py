@@ -5,7 +5,7 @@ SQLite adds what is committed to a write-ahead log and copies it into the file l
 database in use carries a mark, and the log takes it away: a checkpoint commits the mark, copies the log, and commits
 the mark's removal into the log. Whoever reads the file with its log finds no mark, nor does anyone after the whole log
 was copied into the file, as the last program that closes the database does, whichever it is. Where a process was killed
-before the removal, whoever of this service opens the database next takes the mark away.
+before the removal, or could not make it, whoever of this service opens or closes the database next does.
 """
 
 import os
@@ -145,7 +145,10 @@ class WriteAheadLog:
         return False
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection; a mark that a checkpoint could not take away goes, as far as others let it."""
+        with suppress(sqlite3.Error):
+            self._connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
+            take_mark_away(self._connection)
         self._connection.close()
 
     def _set(self, mark: Mark) -> None:
