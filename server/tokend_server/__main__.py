@@ -16,9 +16,10 @@ def main() -> None:
         sys.exit(f"the process cannot keep its memory private: {error.strerror}")
     # Ctrl-C ends it as it ends other commands, and shows no traceback, even while modules are loaded.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Else gRPC writes a line to standard error for each handshake that fails: a stranger could fill the disk with them.
+    # Else gRPC writes a line to standard error for each handshake that fails, and, as an error, for each call whose
+    # metadata it cannot parse: a stranger could fill the disk with them. What of its errors matters is logged here.
     # It reads the variable when it is loaded.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from tokend_server.cli import main as run  # noqa: PLC0415 - loads click, and then a command
     except UnsupportedLibraryError as error:

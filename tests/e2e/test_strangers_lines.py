@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.attacks import http2
+from tests.support import raw_http2
 from tests.support.authority import Authority
 from tests.support.metric_samples import total
 from tests.support.server_process import ServerProcess, write_config
+
+from tokend_server.rpc.server import SERVICE_NAME
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 30
@@ -34,6 +37,16 @@ BROKEN_HTTP2 = [
     http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0, b"x"),
     http2.PREFACE + http2.settings() + http2.frame(http2.HEADERS, http2.END_HEADERS, 1, b"\xff"),
     http2.PREFACE + http2.settings() + 20 * http2.frame(http2.PING, 0, 0, bytes(8)),
+]
+
+
+MALFORMED_METADATA = [
+    ("grpc-timeout", "-1S"),
+    ("grpc-timeout", ""),
+    ("grpc-encoding", "zstd"),
+    ("grpc-previous-rpc-attempts", "x"),
+    ("te", ""),
+    ("x-bin", "!!!"),
 ]
 
 
@@ -118,6 +131,16 @@ def test_whoever_breaks_http2_writes_no_lines(tmp_path: Path) -> None:
     with ServerProcess(write_config(tmp_path), afresh=True) as server:
         for number in range(TIMES):
             send(server.endpoint, BROKEN_HTTP2[number % len(BROKEN_HTTP2)])
+        assert server.stop() == 0
+    assert lines_of_others(server) == []
+
+
+def test_whoever_sends_malformed_metadata_writes_no_lines(tmp_path: Path) -> None:
+    path = f"/{SERVICE_NAME}/LookupDeveloperIdentity"
+    with ServerProcess(write_config(tmp_path), afresh=True) as server:
+        for _ in range(3):
+            for field in MALFORMED_METADATA:
+                assert raw_http2.call(server.endpoint, path, b"", [field]).fields[b"grpc-status"] == b"13"
         assert server.stop() == 0
     assert lines_of_others(server) == []
 

@@ -114,7 +114,7 @@ def _forking() -> socket.socket:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(taken.fileno())],
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"GRPC_VERBOSITY": "ERROR"},  # as tokend sets it before it loads gRPC
+            env=os.environ | {"GRPC_VERBOSITY": "NONE"},  # as tokend sets it before it loads gRPC
             cwd=Path(__file__).parents[2],
             pass_fds=[taken.fileno()],
         )
