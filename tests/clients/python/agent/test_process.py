@@ -324,6 +324,19 @@ def test_a_configuration_is_checked(command: Command, toml: Toml, server: FakeTo
     assert command("check").returncode == 252
 
 
+def test_so_are_the_files_of_its_connection(
+    command: Command, toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    tables = document(server, directory)
+    missing = str(directory / "none.crt")
+    tables["tokend"] = {"endpoint": server.endpoint, "ca_file": missing}
+    bad = command("check-config", "--config", toml(tables))
+    assert bad.returncode == 253
+    assert bad.stderr == (
+        f"tokend-agent: the configuration cannot be used:\n  tokend.ca_file: {missing}: No such file or directory\n"
+    )
+
+
 def test_systemd_is_told_when_it_is_ready_and_when_it_ends(
     toml: Toml, server: FakeTokendServer, directory: Path
 ) -> None:
