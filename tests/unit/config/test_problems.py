@@ -55,6 +55,7 @@ signing_algorithm = "HS256"
         ("[grpc\nthreads = 1", "(at line 1"),
         (f"{POOL}[server]\nport = 1", "server: there is no such setting"),
         (f'[pools."{"a" * 19}:0a"]\ndeveloper_provider_name = "d"', f"pools.{'a' * 19}:0a.[key]: "),
+        (f'[pools."{"a" * 18}:{"0" * 37}"]\ndeveloper_provider_name = "d"', f"pools.{'a' * 18}:{'0' * 37}.[key]: "),
         (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
         (f'{POOL}engine = "other"', f"pools.{POOL_ID}.engine: "),
         (f'{POOL}account_id = "123"', f"pools.{POOL_ID}.account_id: "),
