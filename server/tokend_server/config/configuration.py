@@ -53,6 +53,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
+        case_sensitive=True,  # as TOML is: of [policy] and [Policy] one would be taken, and the other one lost
         env_prefix=PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,

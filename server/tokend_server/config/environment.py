@@ -5,9 +5,10 @@ Kubernetes tells every container of a namespace where its Services are, by varia
 Service named `tokend` or `tokend-grpc` so fills the environment with variables that begin with `TOKEND_`.
 """
 
+import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -52,7 +53,7 @@ class SettingsVariables(EnvSettingsSource):
     """
 
     def __init__(self, settings_cls: type[BaseSettings], known: Mapping[str, tuple[str, str]]) -> None:
-        super().__init__(settings_cls)
+        super().__init__(settings_cls, case_sensitive=False)  # names of variables are in capitals
         given = {name: place for name, place in known.items() if name in os.environ}
         self._in_tables = {place: os.environ[name] for name, place in given.items() if "." in place[1]}
         names = {name.lower() for name, place in given.items() if place not in self._in_tables}  # env_vars has no case
@@ -69,11 +70,17 @@ class SettingsVariables(EnvSettingsSource):
         return values
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401
-        """Reads a table's JSON; what is none stays text, to be reported with all other problems."""
+        """Reads a table's JSON; what is none stays text, to be reported with all other problems.
+
+        So does `null`, which would be taken for a variable that is not there.
+        """
         try:
-            return super().decode_complex_value(field_name, field, value)
+            decoded = super().decode_complex_value(field_name, field, value)
+            if decoded is not value:
+                json.loads(value, object_pairs_hook=_each_once)
         except (ValueError, RecursionError):
             return value
+        return value if decoded is None else decoded
 
 
 def service_variables(environment: Mapping[str, str]) -> list[str]:
@@ -99,6 +106,18 @@ def no_such_setting(name: str, known: Collection[str]) -> str:
     """What is wrong with a name that is none of the known ones, with the one that may be meant."""
     meant = get_close_matches(name, known, n=1, cutoff=0.8)
     return "there is no such setting" + "".join(f"; did you mean {each}?" for each in meant)
+
+
+def _each_once(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
+    """An object of JSON, whose names are there once, as those of tables in TOML are.
+
+    Raises:
+        ValueError: One is there again, and a row of before would be lost.
+    """
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("a name is there more than once")
+    return names
 
 
 def _tells_of_a_service(name: str, value: str) -> bool:

@@ -18,7 +18,7 @@ from tokend_server.errors import ConfigError
 #: gives to a shell.
 _OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT", "TOKEND_QUICKSTART_PID"})
 
-_TABLE = "must be a table; in a variable, as JSON"
+_TABLE = "must be a table; in a variable, as JSON with each name once"
 
 #: What is said in place of pydantic's texts that are about Python, by their types.
 _TEXTS = {"dict_type": _TABLE, "model_type": _TABLE, "path_type": "must be a path", "too_short": "must not be empty"}

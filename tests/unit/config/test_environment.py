@@ -132,7 +132,9 @@ def test_no_setting_has_a_variable_that_a_service_could_have() -> None:
 
 
 @pytest.mark.parametrize("variable", ["TOKEND_POOLS", "TOKEND_POLICY", "TOKEND_GRPC_LISTENERS", "TOKEND_CALLERS_JWT"])
-@pytest.mark.parametrize("text", ["{", "pools", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["{", "pools", "[" * 100_000, "null", '{"row": {}, "row": {}}', '{"row": {"a": 1, "a": 1}}']
+)
 def test_a_table_that_is_no_json_is_reported_with_all_other_problems(
     variable: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +144,7 @@ def test_a_table_that_is_no_json_is_reported_with_all_other_problems(
         load_config(None)
     section, name = environment_variables()[variable]
     setting = f"{section}.{name}" if section else name
-    assert f"{setting}: must be a table; in a variable, as JSON" in raised.value.problems
+    assert f"{setting}: must be a table; in a variable, as JSON with each name once" in raised.value.problems
     assert len(raised.value.problems) == 2
 
 

@@ -1,6 +1,6 @@
 import pytest
 from tests.unit.config.conftest import Problems
-from tests.unit.config.file_parts import POOL, POOL_ID
+from tests.unit.config.file_parts import EVERYBODY, POOL, POOL_ID
 
 #: Digits of Unicode's that AWS takes for none.
 WIDE_DIGITS = "\uff11" * 12
@@ -54,6 +54,9 @@ signing_algorithm = "HS256"
         (f"keys.encryption.previous_key_files = [1]\n{POOL}", "keys.encryption.previous_key_files.0: must be a path"),
         ("[grpc\nthreads = 1", "(at line 1"),
         (f"{POOL}[server]\nport = 1", "server: there is no such setting"),
+        (f"{POOL}[Grpc]\nthreads = 1", "Grpc: there is no such setting"),
+        (f"{EVERYBODY}[POLICY.x]\n{POOL}", "POLICY: there is no such setting"),
+        (f'Data_Dir = "/srv"\n{POOL}', "Data_Dir: there is no such setting"),
         (f'[pools."{"a" * 19}:0a"]\ndeveloper_provider_name = "d"', f"pools.{'a' * 19}:0a.[key]: "),
         (f'[pools."{"a" * 18}:{"0" * 37}"]\ndeveloper_provider_name = "d"', f"pools.{'a' * 18}:{'0' * 37}.[key]: "),
         (f'{POOL}colour = "red"', f"pools.{POOL_ID}.colour: there is no such setting"),
