@@ -1,13 +1,13 @@
 """Connections of a boto3 client, beyond its deadlines, which tests/cognito/test_time.py and tests/dynamodb show."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError, HTTPClientError
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.http_connections import Listener, read_request
@@ -18,6 +18,8 @@ from tokend_server.config import Cognito
 
 WHOLE = b'{"Identities": []}'
 
+HEAD = f"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {len(WHOLE)}\r\n\r\n".encode()
+
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
@@ -25,14 +27,30 @@ def listener() -> Iterator[Listener]:
 
     def serve(connection: socket.socket, number: int) -> None:
         read_request(connection)
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {len(WHOLE)}\r\n\r\n"
-        whole = head.encode() + WHOLE
+        whole = HEAD + WHOLE
         connection.sendall({1: whole[:60], 2: whole[:-9]}.get(number, whole))
 
-    listening = Listener(serve)
-    listening.start()
-    yield listening
-    listening.stop()
+    yield from listening(serve)
+
+
+def listening(serve: Callable[[socket.socket, int], None]) -> Iterator[Listener]:
+    listener = Listener(serve)
+    listener.start()
+    yield listener
+    listener.stop()
+
+
+@pytest.fixture
+def provisional(request: pytest.FixtureRequest) -> Iterator[Listener]:
+    """Answers two requests on one connection, with what it is given before each answer, and refuses further ones."""
+
+    def serve(connection: socket.socket, number: int) -> None:
+        with suppress(ConnectionError):  # a client may want no second answer
+            for _ in range(2 if number == 1 else 0):
+                read_request(connection)
+                connection.sendall(request.param + HEAD + WHOLE)
+
+    yield from listening(serve)
 
 
 @pytest.fixture
@@ -58,3 +76,27 @@ def test_half_an_answer_is_none(listener: Listener) -> None:
 def test_half_an_answer_is_asked_for_again(listener: Listener) -> None:
     with closing(client(listener, 3)) as patient:
         assert patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)["Identities"] == []
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    "provisional",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n" * 2,
+    ],
+    indirect=True,
+    ids=["continue", "processing", "early-hints"],
+)
+def test_a_provisional_answer_is_none(provisional: Listener) -> None:
+    with closing(client(provisional, 1)) as patient:
+        for _ in range(2):  # on the same connection, which is at the second one's answer then
+            assert patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)["Identities"] == []
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("provisional", [b"HTTP/1.1 101 Switching Protocols\r\n\r\n"], indirect=True, ids=["101"])
+def test_another_protocol_is_no_answer(provisional: Listener) -> None:
+    with closing(client(provisional, 1)) as patient, pytest.raises(HTTPClientError):
+        patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)
