@@ -15,6 +15,7 @@ from tokend_server.access.audit.record import AuditedRequest, AuditedResult
 from tokend_server.aws_json.admission import Admission
 from tokend_server.aws_json.nested_shapes import ListOf, Structure
 from tokend_server.aws_json.public import tell
+from tokend_server.aws_json.roles import rules_of
 from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.shapes import Integer, Text
 from tokend_server.aws_json.static_credentials import made_up
@@ -166,7 +167,7 @@ def _roles_of(roles: Mapping[str, Any], claims: VerifiedClaims) -> frozenset[str
     if "authenticated" not in claims.get("amr", ()):
         return frozenset({kinds.get("unauthenticated")})
     mappings = roles.get("RoleMappings", {}).values()
-    rules = (rule for each in mappings for rule in each.get("RulesConfiguration", {}).get("Rules", ()))
+    rules = (rule for each in mappings for rule in rules_of(each))
     return frozenset({kinds.get("authenticated"), *(rule["RoleARN"] for rule in rules)})
 
 

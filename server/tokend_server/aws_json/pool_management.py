@@ -120,7 +120,12 @@ class ManagementOperations:
     def _set_roles(self, given: Mapping[str, Any]) -> Output:
         # What is left out is taken away, as AWS does.
         roles = {name: given[name] for name in ("Roles", "RoleMappings") if given.get(name)}
-        self._changed(_SET_ROLES, given, given.get("IdentityPoolId", ""), lambda pool: pool._replace(roles=roles))
+
+        def changed(pool: IdentityPool) -> IdentityPool:
+            _check_role_mappings(roles.get("RoleMappings", {}))
+            return pool._replace(roles=roles)
+
+        self._changed(_SET_ROLES, given, given.get("IdentityPoolId", ""), changed)
         return None
 
     def _tag(self, given: Mapping[str, Any]) -> Output:
@@ -181,6 +186,19 @@ def _tagged(given: Mapping[str, Any], pool: IdentityPool) -> IdentityPool:
     tags = {**pool.tags, **given["Tags"]}
     _check_tags(tags)
     return pool._replace(tags=tags)
+
+
+def _check_role_mappings(mappings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Makes sure of what Cognito's API Reference requires of a `RoleMapping`, but its model does not."""
+    required = {"Token": ("AmbiguousRoleResolution",), "Rules": ("AmbiguousRoleResolution", "RulesConfiguration")}
+    missing = (
+        f"{name} is required in the role mapping of {provider}, of type {mapping['Type']}."
+        for provider, mapping in mappings.items()
+        for name in required[mapping["Type"]]
+        if name not in mapping
+    )
+    if text := " ".join(missing):
+        raise InvalidParameter(text)
 
 
 def _check_tags(tags: Mapping[str, str]) -> None:

@@ -98,7 +98,7 @@ def pool_roles(given: Mapping[str, Any], provider_name: str, client_id: str) -> 
     own = [mappings[name] for name in (provider_name, f"{provider_name}:{client_id}") if name in mappings]
     of_clients = [each for name, each in mappings.items() if name.startswith(f"{provider_name}:")]
     denying = own if client_id else own + of_clients
-    rules = [rule for each in own for rule in each.get("RulesConfiguration", {}).get("Rules", ())]
+    rules = [rule for each in own for rule in rules_of(each)]
     return PoolRoles(
         given.get("Roles", {}).get("authenticated"),
         given.get("Roles", {}).get("unauthenticated"),
@@ -106,6 +106,12 @@ def pool_roles(given: Mapping[str, Any], provider_name: str, client_id: str) -> 
         denies=any(each.get("AmbiguousRoleResolution") == "Deny" for each in denying),
         by_token=any(each["Type"] == "Token" for each in own),
     )
+
+
+def rules_of(mapping: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The rules of a mapping; one of the type `Token` may have some, which do not count."""
+    rules: Sequence[Mapping[str, Any]] = mapping.get("RulesConfiguration", {}).get("Rules", ())
+    return rules if mapping["Type"] == "Rules" else ()
 
 
 def provider_of(claims: Mapping[str, Any]) -> str:

@@ -214,6 +214,18 @@ def test_roles_are_kept_and_replaced_whole(face: Face) -> None:
     assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == kept
 
 
+def test_a_role_mapping_says_what_becomes_of_whom_it_does_not_fit(face: Face) -> None:
+    face.does("CreateIdentityPool", **SHOP)
+    mappings = {"a": {"Type": "Token"}, "b": {"Type": "Rules", "AmbiguousRoleResolution": "Deny"}, **MAPPINGS}
+    text = (
+        "AmbiguousRoleResolution is required in the role mapping of a, of type Token. "
+        "RulesConfiguration is required in the role mapping of b, of type Rules."
+    )
+    refused = face.refuses("SetIdentityPoolRoles", IdentityPoolId=FIRST, Roles={}, RoleMappings=mappings)
+    assert refused == ("InvalidParameterException", text)
+    assert face.does("GetIdentityPoolRoles", IdentityPoolId=FIRST) == {"IdentityPoolId": FIRST}
+
+
 def test_tags_are_added_and_taken_away(face: Face) -> None:
     face.does("CreateIdentityPool", **SHOP, IdentityPoolTags=TAGS)
     assert face.does("TagResource", ResourceArn=arn(FIRST), Tags={"team": "other", "new": "1"}) == {}

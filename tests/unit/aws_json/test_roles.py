@@ -141,7 +141,7 @@ GIVEN = {
     "Roles": {"authenticated": USERS, "unauthenticated": GUESTS},
     "RoleMappings": {
         "login.example.test": {"Type": "Rules", "AmbiguousRoleResolution": "Deny", "RulesConfiguration": RULES},
-        f"{USER_POOL}:client": {"Type": "Token", "AmbiguousRoleResolution": "Deny"},
+        f"{USER_POOL}:client": {"Type": "Token", "AmbiguousRoleResolution": "Deny", "RulesConfiguration": RULES},
         f"{USER_POOL}:admin": {
             "Type": "Rules",
             "AmbiguousRoleResolution": "AuthenticatedRole",
