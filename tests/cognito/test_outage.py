@@ -67,6 +67,20 @@ NO_ANSWER: Mapping[str, Case] = {
 }
 
 
+BODIES_OF_ERRORS = (
+    b"",
+    b"<html>",
+    b"[1]",
+    b"{}",
+    b'{"message": 1}',
+    b'{"__type": 1}',
+    b'{"__type": {}}',
+    b'{"__type": []}',
+    b'"x"',
+    b"null",
+)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("code", AWS_FAILURES)
 def test_every_error_of_aws_is_reported_in_the_contracts_words(shared: Pair, method: str, code: str) -> None:
@@ -147,7 +161,7 @@ def test_an_answer_that_breaks_off_is_unavailable(
     assert service.get_token().token
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"{}", b'{"message": 1}', b'{"__type": 1}', b'"x"', b"null"])
+@pytest.mark.parametrize("body", BODIES_OF_ERRORS)
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 407, 413, 418, 429])
 def test_no_status_and_no_body_is_a_defect_of_ours(shared: Pair, status: int, body: bytes) -> None:
     service, upstream = shared

@@ -1,13 +1,16 @@
 """Cognito's responses as values of the service. What cannot be understood is not Cognito's."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from tokend_server.engines.cognito.fault_rows import ROWS
 from tokend_server.engines.cognito.unverified_token import UnreadableToken, read_unverified
 from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import DeveloperIdentity, IssuedToken, NumericDate, Secret, TokenRequest, refresh_time
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Listed(NamedTuple):
@@ -53,9 +56,9 @@ def developer_identity(response: Mapping[str, Any]) -> DeveloperIdentity:
     """
     users = response.get("DeveloperUserIdentifierList", [])
     next_token = response.get("NextToken")
-    if not isinstance(users, list) or not all(isinstance(user, str) for user in users):
+    if not isinstance(users, list) or not all(map(_is_text, users)):
         raise not_understood()
-    if not isinstance(next_token, str | None):
+    if next_token is not None and not _is_text(next_token):
         raise not_understood()
     return DeveloperIdentity(identity_id(response), tuple(map(Secret, users)), next_token or None)
 
@@ -115,7 +118,7 @@ def _listed(described: Any) -> Listed:  # noqa: ANN401 - whatever the list holds
     if not isinstance(described, dict):
         raise not_understood()
     names = described.get("Logins", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(map(_is_text, names)):
         raise not_understood()
     created, modified = _date(described, "CreationDate"), _date(described, "LastModifiedDate")
     return Listed(identity_id(described), frozenset(names), created, modified)
@@ -130,6 +133,11 @@ def _date(described: Mapping[str, Any], member: str) -> NumericDate:
 
 def _text(response: Mapping[str, Any], member: str) -> str:
     value = response.get(member)
-    if not isinstance(value, str) or not value:
+    if not _is_text(value) or not value:
         raise not_understood()
     return value
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is a text of Unicode's; JSON can spell half of a surrogate pair, which no answer can hold."""
+    return isinstance(value, str) and not _SURROGATE.search(value)
