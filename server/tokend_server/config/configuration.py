@@ -221,6 +221,11 @@ class Config(BaseSettings):
         return self.store.url or f"{SQLITE}{self.data_dir / 'tokend.db'}"
 
     @property
+    def store_setting(self) -> str:
+        """The setting that says where the store is."""
+        return "store.url" if self.store.url else "data_dir"
+
+    @property
     def store_kind(self) -> str:
         """The kind of the store: the scheme of its URL."""
         return self.store_url.partition(":")[0]

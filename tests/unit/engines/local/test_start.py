@@ -1,5 +1,6 @@
 """What a start does about a database that is locked, open to others, or of another developer provider."""
 
+import errno
 import fcntl
 import logging
 import os
@@ -19,7 +20,7 @@ from sqlalchemy import event
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
 
 from tokend_server.clock import SystemClock
-from tokend_server.config import Config, Pool
+from tokend_server.config import Config, Pool, Store
 from tokend_server.engines.local.build import build_local_engines
 from tokend_server.engines.local.developer_providers import keep_developer_providers
 from tokend_server.engines.local.stores.sqlite import store as sqlite
@@ -103,6 +104,59 @@ def test_a_database_that_everybody_may_open_is_refused(tmp_path: Path, mode: int
     database.chmod(mode)
     with pytest.raises(ConfigError, match="holds the signing keys and everybody may open it"):
         open_store(database)
+
+
+def opened_by_everybody(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "tokend.db").touch()
+    (directory / "tokend.db").chmod(0o666)
+
+
+def without_its_file(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "tokend.db-wal").write_text("a log")
+
+
+def of_another_program(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "tokend.db").touch(0o600)
+    with closing(sqlite3.connect(directory / "tokend.db")) as connection:
+        connection.execute("PRAGMA application_id = 1")
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (lambda directory: directory.write_text(""), "{0} is no directory"),
+        (lambda directory: directory.symlink_to("/proc/none"), "{0} is no directory"),
+        (opened_by_everybody, "{0}/tokend.db holds the signing keys and everybody"),
+        (without_its_file, "{0}/tokend.db is gone or empty"),
+        (of_another_program, "{0}/tokend.db is a database of another program"),
+    ],
+)
+def test_what_is_wrong_with_the_file_is_said_of_the_setting_that_names_it(
+    broken: Callable[[Path], object], problem: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "data"
+    broken(directory)
+    settings = {
+        "data_dir": Config(data_dir=directory),
+        "store.url": Config(store=Store(url=f"sqlite:///{directory}/tokend.db")),
+    }
+    for setting, config in settings.items():
+        with pytest.raises(ConfigError) as refused:
+            sqlite.open_configured(config)
+        assert str(refused.value).startswith(f"{setting}: {problem.format(directory)}")
+
+
+def test_a_directory_that_cannot_be_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # as NFS says of a directory
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ConfigError) as refused:
+        open_store(tmp_path / "tokend.db")
+    assert refused.value.problems == [f"store.url: {tmp_path}/tokend.db: Bad file descriptor"]
 
 
 def test_a_database_that_a_group_may_open_is_warned_of(tmp_path: Path, told: SimpleQueue[logging.LogRecord]) -> None:

@@ -12,23 +12,26 @@ from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     lost_its_log,
     take_mark_away,
 )
-from tokend_server.errors import ConfigError
 
 _log = logging.getLogger(__name__)
+
+
+class FileRefused(Exception):
+    """Raised when a file is not to be used as a database of this service, for the reason in the text."""
 
 
 def check_mode(path: Path) -> None:
     """Refuses a file that everybody may open: whoever can read the database has the signing keys.
 
     Raises:
-        ConfigError: Everybody may open it.
+        FileRefused: Everybody may open it.
         OSError: There is no such file.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         return  # SQLite says what is wrong with it
     if mode & 0o007:
-        raise ConfigError([f"store.url: {path} holds the signing keys and everybody may open it: chmod o= {path}"])
+        raise FileRefused(f"{path} holds the signing keys and everybody may open it: chmod o= {path}")
     if mode & 0o070:
         _log.warning("a group may open the database, which holds the signing keys", extra={"path": str(path)})
 
@@ -37,11 +40,11 @@ def check_log_has_its_file(path: Path) -> None:
     """Refuses a log beside a file without content, which SQLite would delete.
 
     Raises:
-        ConfigError: There is such a log.
+        FileRefused: There is such a log.
     """
     # The log first: another process that makes a new database writes the file before the log.
     if log_size(path) and not (path.exists() and path.stat().st_size):
-        raise _refused(
+        raise FileRefused(
             f"{path} is gone or empty, and its log {log_of(path)} is not: put the database back, or a backup with "
             "`tokend restore --force`; to start with an empty database, move the log away"
         )
@@ -51,7 +54,7 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
     """Accepts a new database, or one of this service with its log, and marks it as this service's.
 
     Raises:
-        ConfigError: It is neither.
+        FileRefused: It is neither.
         sqlite3.Error: It is no database, or cannot be written.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -59,7 +62,7 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if application == APPLICATION_ID:
         if lost_its_log(connection, path):
-            raise _refused(
+            raise FileRefused(
                 f"{path} was in use, and its log {log_of(path)} is missing: users that were written last would get new "
                 "identity ids. Put the log back, or a backup with `tokend restore --force`; to go on without it, move "
                 "the file away and put it back with `tokend restore --without-log`"
@@ -67,14 +70,10 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
         take_mark_away(connection)
         return
     if application or (tables and "alembic_version" not in tables):
-        raise _refused(f"{path} is a database of another program: name another file")
+        raise FileRefused(f"{path} is a database of another program: name another file")
     if pages and not tables:
-        raise _refused(
+        raise FileRefused(
             f"{path} is a database without a table, as a copy without its log is: put the log or a backup back, or "
             "delete the file to start with an empty database"
         )
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-
-def _refused(problem: str) -> ConfigError:
-    return ConfigError([f"store.url: {problem}"])

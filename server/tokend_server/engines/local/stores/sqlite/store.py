@@ -22,7 +22,12 @@ from tokend_server.engines.local.stores.sqlite.checkpoints import Checkpoints
 from tokend_server.engines.local.stores.sqlite.connections import ReadConnections
 from tokend_server.engines.local.stores.sqlite.database import LOCK_TIMEOUT, SqliteDatabase, unavailable
 from tokend_server.engines.local.stores.sqlite.database_file import DatabaseFile
-from tokend_server.engines.local.stores.sqlite.file_checks import check_log_has_its_file, check_mode, take_contents
+from tokend_server.engines.local.stores.sqlite.file_checks import (
+    FileRefused,
+    check_log_has_its_file,
+    check_mode,
+    take_contents,
+)
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import WriteAheadLog, log_of
 from tokend_server.engines.local.stores.sqlite.write_turn import WriteTurn
 from tokend_server.errors import ConfigError, EngineUnavailable
@@ -122,16 +127,24 @@ def open_configured(config: Config) -> SqliteStore:
         EngineUnavailable: As `open_store`.
     """
     threads = config.grpc.threads
-    return open_store(config.store_file, readers=threads + _OTHER_READERS, patient_writers=max(1, threads // 2))
+    return open_store(
+        config.store_file,
+        setting=config.store_setting,
+        readers=threads + _OTHER_READERS,
+        patient_writers=max(1, threads // 2),
+    )
 
 
-def open_store(path: Path, *, readers: int = READERS, patient_writers: int = READERS) -> SqliteStore:
+def open_store(
+    path: Path, *, setting: str = "store.url", readers: int = READERS, patient_writers: int = READERS
+) -> SqliteStore:
     """Opens a database file; if there is none, it is created, for its owner's eyes only.
 
     All connections are opened now.
 
     Args:
         path: The database file.
+        setting: What names it in the configuration.
         readers: How many reads there may be at once.
         patient_writers: How many writes may wait behind one that is stuck.
 
@@ -144,9 +157,13 @@ def open_store(path: Path, *, readers: int = READERS, patient_writers: int = REA
         check_log_has_its_file(path)
         path.touch(mode=0o600)
         check_mode(path)
+        _when_unlocked(path, lambda: _switch_to_wal(path))
+    except FileRefused as refused:
+        raise ConfigError([f"{setting}: {refused}"]) from refused
+    except FileExistsError as error:  # a directory's, since a file that is there is taken
+        raise ConfigError([f"{setting}: {error.filename} is no directory"]) from error
     except OSError as error:
-        raise ConfigError([f"store.url: {path}: {error.strerror}"]) from error
-    _when_unlocked(path, lambda: _switch_to_wal(path))
+        raise ConfigError([f"{setting}: {error.filename or path}: {error.strerror}"]) from error
     writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0)
     try:
         connections = ReadConnections(_engine(path, poolclass=NullPool), readers)
@@ -205,7 +222,8 @@ def _switch_to_wal(path: Path) -> bool:
         False where another process has locked the file.
 
     Raises:
-        ConfigError: The file is not of this service, or its log is missing.
+        FileRefused: The file is not of this service, or its log is missing.
+        OSError: Its directory cannot be locked.
     """
     directory = os.open(log_of(path).parent, os.O_RDONLY)
     try:
