@@ -161,9 +161,9 @@ def open_store(
     except FileRefused as refused:
         raise ConfigError([f"{setting}: {refused}"]) from refused
     except FileExistsError as error:  # a directory's, since a file that is there is taken
-        raise ConfigError([f"{setting}: {error.filename} is no directory"]) from error
+        raise ConfigError([f"{setting}: {path}: {error.filename} is no directory"]) from error
     except OSError as error:
-        raise ConfigError([f"{setting}: {error.filename or path}: {error.strerror}"]) from error
+        raise ConfigError([f"{setting}: {path}: {error.strerror}"]) from error
     writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0)
     try:
         connections = ReadConnections(_engine(path, poolclass=NullPool), readers)
