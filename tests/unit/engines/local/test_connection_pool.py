@@ -90,6 +90,21 @@ def test_what_keeps_one_from_being_opened_is_told_at_once(place: Place) -> None:
     assert pool.take(soon())  # a failure is none for who comes later
 
 
+def test_where_no_thread_can_be_had_it_is_told_and_keeps_none_from_being_opened_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = ConnectionPool(place.open, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(NoConnection) as refused:
+            pool.take(soon())
+        assert isinstance(refused.value.__cause__, RuntimeError)
+    assert pool.take(soon())
+
+
 def test_a_failure_is_none_for_those_who_can_wait_for_another_one(place: Place) -> None:
     pool = ConnectionPool(place.open, 2)
     first = pool.take(soon())
