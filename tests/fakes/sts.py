@@ -51,6 +51,17 @@ class Refused:
         return self.status, f'<ErrorResponse xmlns="{_NAMESPACE}">{error}<RequestId>r-1</RequestId></ErrorResponse>'
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What something else answers."""
+
+    status: int
+    body: str
+
+    def answer(self, _action: str) -> tuple[int, str]:
+        return self.status, self.body
+
+
 class StsDouble:
     """Serves while it is entered as a context manager.
 
@@ -59,8 +70,8 @@ class StsDouble:
         answer: What it answers from now on; None leaves requests without an answer until it ends.
     """
 
-    def __init__(self, answer: Assumed | Refused | None) -> None:
-        self.answer = answer
+    def __init__(self, answer: Assumed | Refused | Answered | None) -> None:
+        self.answer: Assumed | Refused | Answered | None = answer
         self._requests: list[tuple[dict[str, str], str]] = []
         self._changed = threading.Condition()
         self._ended = threading.Event()

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable, TokendError
 
+#: Where botocore looks for credentials and renews them.
+CREDENTIALS_MODULE = "botocore.credentials"
+
 
 class Fault(NamedTuple):
     """One row.
@@ -56,6 +59,7 @@ class Rows(NamedTuple):
         broken_off: The connection ended.
         not_renewed: AWS refuses new credentials.
         not_renewed_now: AWS has no new credentials now.
+        not_renewed_there: What answers is nothing that has credentials.
         answers: By the code of the answer: AWS's common errors.
         exceptions: By the class of botocore's exception, or the nearest one above it. None: tokend does nothing that
             can cause it.
@@ -72,6 +76,7 @@ class Rows(NamedTuple):
     broken_off: Fault
     not_renewed: Fault
     not_renewed_now: Fault
+    not_renewed_there: Fault
     answers: Mapping[str, Fault]
     exceptions: Mapping[str, Fault | None]
     leaks: Mapping[str, Fault]
@@ -128,10 +133,17 @@ def rows_of(service: Service) -> Rows:
             "The service's own AWS credentials cannot be renewed now.",
             "AWS, asked for new credentials, does not answer or throttles. Try again later.",
         ),
+        not_renewed_there=Fault(
+            EngineMisconfigured,
+            "The service's own AWS credentials cannot be renewed there.",
+            "What answers to a request for new credentials is not AWS STS, or whatever else has them, or its "
+            "certificate is not trusted. Check AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, DNS, the CA bundle, and any "
+            "proxy on the way.",
+        ),
         answers=_answers(service, outage, mangled),
         exceptions=_exceptions(name, outage, not_service, unreachable, unknown, broken_off),
         leaks={
-            "botocore.credentials": _CREDENTIALS_UNUSABLE,
+            CREDENTIALS_MODULE: _CREDENTIALS_UNUSABLE,
             "botocore.parsers": not_service,
             "botocore.model": not_service,  # the code of an answer is looked up there, whatever it is
         },
@@ -142,7 +154,7 @@ def _rejected(advice: str) -> Fault:
     return Fault(EngineCredentialsRejected, "The service's own AWS credentials are missing or refused.", advice)
 
 
-_MISCONFIGURED = Fault(
+MISCONFIGURED = Fault(
     EngineMisconfigured,
     "The service's AWS settings cannot be used.",
     "boto3 cannot use the settings. Check the region, the endpoint and the AWS configuration file.",
@@ -248,10 +260,10 @@ def _exceptions(  # noqa: PLR0913, PLR0917 - the rows that it is made of
         "ProxyConnectionError": unreachable._replace(
             advice="The proxy cannot be reached. Check HTTPS_PROXY and NO_PROXY."
         ),
-        "NoRegionError": _MISCONFIGURED._replace(advice="No AWS region is configured. Set it."),
+        "NoRegionError": MISCONFIGURED._replace(advice="No AWS region is configured. Set it."),
         "BotoCoreError": unknown._replace(text=f"The call to {name} failed in a way that this release does not know."),
         **dict.fromkeys(_OF_CREDENTIALS, _CREDENTIALS_UNUSABLE),
-        **dict.fromkeys(_OF_SETTINGS, _MISCONFIGURED),
+        **dict.fromkeys(_OF_SETTINGS, MISCONFIGURED),
         **dict.fromkeys(_OF_DEFECTS),
     }
 

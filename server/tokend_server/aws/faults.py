@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from traceback import walk_tb
 from typing import Any
@@ -10,8 +10,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
-from tokend_server.aws.fault_rows import Fault, Rows
-from tokend_server.errors import EngineUnavailable, RetryableError, TokendError, TooManyRequests
+from tokend_server.aws.fault_rows import CREDENTIALS_MODULE, MISCONFIGURED, Fault, Rows
+from tokend_server.errors import (
+    EngineCredentialsRejected,
+    EngineMisconfigured,
+    EngineUnavailable,
+    RetryableError,
+    TokendError,
+    TooManyRequests,
+)
 
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
@@ -96,17 +103,33 @@ class Faults:
         return rows.unknown if status in _OF_THE_REQUEST or _is_of_aws(status, error) else rows.not_service
 
     def _of_exception(self, error: Exception) -> Fault | None:
-        if name := self._row_name(error):
-            return self._of_causes(error) or self._exceptions[name]
         if isinstance(error, TokendError):
             return None
+        modules = [frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__)]
+        fault = self._of_what_arose(error, modules)
+        return self._of_renewal(fault) if CREDENTIALS_MODULE in modules else fault
+
+    def _of_what_arose(self, error: Exception, modules: Iterable[str]) -> Fault | None:
+        """The row of an exception, whatever the call was at, by its class and the modules that it came through."""
+        if name := self._row_name(error):
+            return self._of_causes(error) or self._exceptions[name]
         # botocore lets some exceptions of other classes through: a token file that is not there, JSON that is no
         # object.
-        modules = (frame.f_globals.get("__name__", "") for frame, _line in walk_tb(error.__traceback__))
         arose_in = [module for module in modules if module in self._rows.leaks]
         if arose_in:
             return self._rows.leaks[arose_in[-1]]
         return self._rows.unreachable if isinstance(error, OSError | HTTPError) else None
+
+    def _of_renewal(self, fault: Fault | None) -> Fault:
+        """The row of what arose while credentials were had, from its row in a call of the service."""
+        rows = self._rows
+        if fault is not None and (fault.error is EngineCredentialsRejected or fault.text == MISCONFIGURED.text):
+            return fault
+        if fault is not None and fault.error is EngineUnavailable:
+            return rows.not_renewed_now
+        if fault is not None and fault.error is EngineMisconfigured:
+            return rows.not_renewed_there
+        return rows.leaks[CREDENTIALS_MODULE]  # such as an empty token file
 
     def _of_causes(self, error: Exception) -> Fault | None:
         """What lies behind an exception of botocore's, where that tells more than its class."""

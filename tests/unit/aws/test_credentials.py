@@ -1,3 +1,4 @@
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,14 @@ from botocore.exceptions import NoCredentialsError, ProfileNotFound
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
 from tests.fakes.scripted_upstream import PATIENCE
-from tests.fakes.sts import Assumed, Refused, StsDouble
+from tests.fakes.sts import Answered, Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
 from tokend_server.aws.credentials import SoughtCredentials, chain_credentials, role_credentials
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Deadline, SystemClock
 from tokend_server.engines.cognito.faults import to_domain
-from tokend_server.errors import EngineCredentialsRejected, EngineUnavailable, TokendError
+from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, EngineUnavailable, TokendError
 from tokend_server.model import Operation
 
 ROLE = "arn:aws:iam::123456789012:role/tokend"
@@ -258,6 +259,42 @@ def test_what_keeps_a_role_away_is_reported(
 ) -> None:
     sts.answer = answer
     assert type(told(of_role(clock))) is error
+
+
+NOT_STS = Answered(200, "<html><body>Please log in")
+NO_RESULT = Answered(200, '<other xmlns="https://sts.amazonaws.com/doc/2011-06-15/"/>')
+
+
+@pytest.mark.parametrize("answer", [NOT_STS, NO_RESULT], ids=["html", "no result"])
+def test_what_answers_in_the_place_of_sts_is_not_called_cognitos(
+    sts: StsDouble, clock: FakeClock, answer: Answered
+) -> None:
+    sts.answer = answer
+    error = told(of_role(clock))
+    assert isinstance(error, EngineMisconfigured)
+    assert error.text == "The service's own AWS credentials cannot be renewed there."
+    assert "AWS_ENDPOINT_URL_STS" in error.advice
+
+
+def test_an_sts_that_is_not_reached_is_not_called_cognitos(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        environment.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.getsockname()[1]}")
+    give_credentials(environment, ACCESS_KEY)
+    error = told(of_role(clock))
+    assert isinstance(error, EngineUnavailable)
+    assert error.text == "The service's own AWS credentials cannot be renewed now."
+
+
+def test_an_empty_token_file_is_no_mistake_of_the_caller(
+    environment: pytest.MonkeyPatch, clock: FakeClock, tmp_path: Path
+) -> None:
+    (token := tmp_path / "token").touch()  # as where it is being replaced
+    environment.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    environment.setenv("AWS_ROLE_ARN", ROLE)
+    environment.setenv("AWS_REGION", "us-east-1")
+    error = told(chain_credentials(botocore.session.Session(), clock))
+    assert isinstance(error, EngineCredentialsRejected)
+    assert "web identity token file" in error.advice
 
 
 def test_a_refused_role_is_assumed_when_it_may_be(sts: StsDouble, clock: FakeClock) -> None:
