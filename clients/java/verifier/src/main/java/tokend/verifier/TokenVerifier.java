@@ -88,6 +88,9 @@ public final class TokenVerifier {
     } catch (ParseException e) {
       // The cause's text may show the token.
       throw new TokenRejectedException("it is not a JWT, or a claim has another type");
+    } catch (NullPointerException e) {
+      // Nimbus trips over `null` in the place of the header or of an audience, and an identity has none in its lists.
+      throw new TokenRejectedException("it has null in the place of its header, or within a claim");
     } catch (BadJOSEException | JOSEException e) {
       throw new TokenRejectedException(String.valueOf(e.getMessage()));
     }

@@ -70,6 +70,10 @@ final class Issuer {
         header().type(JOSEObjectType.JWT), claims(issuer, audience).expirationTime(null).serializeNullClaims(true));
   }
 
+  String tokenWithClaim(String issuer, String audience, String claim, Object value) throws JOSEException {
+    return signed(header().type(JOSEObjectType.JWT), claims(issuer, audience).claim(claim, value));
+  }
+
   String tokenOfAnotherKey(String issuer, String audience, String keyId) throws JOSEException {
     return signed(
         new JWSHeader.Builder(JWSAlgorithm.ES256).keyID(keyId).type(JOSEObjectType.JWT), claims(issuer, audience));

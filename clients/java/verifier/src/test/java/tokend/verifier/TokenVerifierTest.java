@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.assertj.core.api.Assertions.assertThatNullPointerException;
 
 import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.util.Base64URL;
+import com.nimbusds.jose.util.JSONObjectUtils;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
@@ -14,6 +16,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -217,6 +220,27 @@ class TokenVerifierTest {
 
       assertRejected(discovering, issuer.tokenWithoutType(url, POOL), "typ");
       assertRejected(discovering, issuer.tokenWithoutEnd(url, POOL), "is null");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"null", "[]", "1", "", "{\"alg\": null}", "{\"alg\": \"ES256\", \"kid\": null}"})
+  void whatIsNoHeaderIsRejected(String header) {
+    assertRejected(verifier, Base64URL.encode(header) + "." + Base64URL.encode("{}") + ".AAAA", "");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"[null]", "[1]"})
+  void textsOfAClaimThatAreNoneAreRejected(String texts) throws Exception {
+    Issuer issuer = new Issuer();
+    try (Pages own = issuer.pages()) {
+      String url = own.at("").toString();
+      TokenVerifier discovering = TokenVerifier.builder(url, POOL).build();
+      Object given = Objects.requireNonNull(JSONObjectUtils.parse("{\"texts\": " + texts + "}").get("texts"));
+      Map<String, Object> tags = Map.of("principal_tags", Map.of("team", given));
+
+      assertRejected(discovering, issuer.tokenWithClaim(url, POOL, "amr", given), "");
+      assertRejected(discovering, issuer.tokenWithClaim(url, POOL, "https://aws.amazon.com/tags", tags), "");
     }
   }
 
