@@ -15,10 +15,10 @@ import tokend.v1.UnlinkDeveloperIdentityRequest;
 
 /** The limits of the contract's fields; a request is refused with all that it breaks. */
 final class FakeLimits {
-  private static final Pattern ANYTHING = Pattern.compile("");
-  private static final Pattern ID = Pattern.compile("^[\\w-]+:[0-9a-f-]+$");
-  private static final Pattern NAME = Pattern.compile("^[\\w._-]+$");
-  private static final Pattern PAGE_TOKEN = Pattern.compile("^\\S+$");
+  private static final Pattern ANYTHING = Pattern.compile("(?s).*");
+  private static final Pattern ID = Pattern.compile("[\\w-]+:[0-9a-f-]+");
+  private static final Pattern NAME = Pattern.compile("[\\w._-]+");
+  private static final Pattern PAGE_TOKEN = Pattern.compile("\\S+");
   private static final int LONGEST_ID = 55;
   private static final int LONGEST_USER = 1024;
   private static final Duration LONGEST_DURATION = Duration.ofDays(1);
@@ -92,7 +92,7 @@ final class FakeLimits {
   private void text(String field, String value, int longest, Pattern pattern) {
     if (!value.isEmpty()) {
       demand(length(value) <= longest, field, "Member must have length less than or equal to " + longest);
-      demand(pattern.matcher(value).find(), field, "Member must satisfy regular expression pattern");
+      demand(pattern.matcher(value).matches(), field, "Member must satisfy regular expression pattern");
     }
   }
 

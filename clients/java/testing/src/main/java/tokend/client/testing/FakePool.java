@@ -45,15 +45,17 @@ final class FakePool {
     return id;
   }
 
-  synchronized List<String> usersOf(String id) {
-    return List.copyOf(users(id));
+  /** The users of an identity that come after one, in their order; after an empty text: all. */
+  synchronized List<String> usersOf(String id, String after) {
+    return users(id).stream().filter(user -> user.compareTo(after) > 0).toList();
   }
 
   synchronized String merge(String source, String destination) {
     String from = owner(source);
     String to = owner(destination);
     if (!from.equals(to)) {
-      List<String> moving = usersOf(from);
+      List<String> moving = usersOf(from, "");
+      checkRoom(to, moving.size());
       users(from).clear();
       moving.forEach(user -> link(user, to));
     }
@@ -77,14 +79,19 @@ final class FakePool {
   }
 
   private String link(String user, String id) {
-    users(id).add(user);
-    if (users(id).size() > MOST_LINKED_LOGINS) {
-      users(id).remove(user);
+    if (!users(id).contains(user)) {
+      checkRoom(id, 1);
+      users(id).add(user);
+      idByUser.put(user, id);
+    }
+    return id;
+  }
+
+  private void checkRoom(String id, int more) {
+    if (users(id).size() + more > MOST_LINKED_LOGINS) {
       throw refusal(
           ErrorReason.LIMIT_EXCEEDED, "An identity can have at most " + MOST_LINKED_LOGINS + " linked logins.");
     }
-    idByUser.put(user, id);
-    return id;
   }
 
   private SortedSet<String> users(String id) {

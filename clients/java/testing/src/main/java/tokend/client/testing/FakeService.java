@@ -3,10 +3,12 @@ package tokend.client.testing;
 import com.google.protobuf.Timestamp;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
+import java.util.Base64;
 import java.util.List;
 import java.util.function.Supplier;
 import tokend.client.ErrorReason;
@@ -102,7 +104,7 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
         .setToken(issuer.token(id, user, request.getPrincipalTagsMap(), now, expireTime))
         .setIssueTime(timestamp(answered))
         .setExpireTime(timestamp(expireTime))
-        .setRefreshTime(timestamp(now.plus(duration.dividedBy(3))))
+        .setRefreshTime(timestamp(now.plusSeconds(duration.toSeconds() / 3)))
         .build();
   }
 
@@ -115,16 +117,42 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
           ErrorReason.INVALID_PARAMETER, "Either IdentityId or DeveloperUserIdentifier must be given.");
     }
     String id = pool.find(request.getIdentityId(), user);
-    boolean isCheck = !request.getIdentityId().isEmpty() && !user.isEmpty();
-    List<String> users = isCheck ? List.of(user) : pool.usersOf(id);
-    int from = request.getNextToken().isEmpty() ? 0 : Integer.parseInt(request.getNextToken());
+    LookupDeveloperIdentityResponse.Builder response = LookupDeveloperIdentityResponse.newBuilder().setIdentityId(id);
+    if (!request.getIdentityId().isEmpty() && !user.isEmpty()) {
+      return response.addDeveloperUserIdentifierList(user).build();
+    }
+    List<String> users = pool.usersOf(id, lastOf(request.getNextToken(), id));
     int size = request.getMaxResults() == 0 ? LARGEST_PAGE : request.getMaxResults();
-    int to = Math.min(users.size(), from + size);
-    return LookupDeveloperIdentityResponse.newBuilder()
-        .setIdentityId(id)
-        .addAllDeveloperUserIdentifierList(users.subList(Math.min(from, to), to))
-        .setNextToken(to < users.size() ? String.valueOf(to) : "")
+    if (users.size() <= size) {
+      return response.addAllDeveloperUserIdentifierList(users).build();
+    }
+    return response
+        .addAllDeveloperUserIdentifierList(users.subList(0, size))
+        .setNextToken(pageToken(id, users.get(size - 1)))
         .build();
+  }
+
+  /** Names the last user of a page: it leads on rightly when users come or go between two pages. */
+  private static String pageToken(String id, String last) {
+    byte[] named = (id + "\n" + last).getBytes(StandardCharsets.UTF_8);
+    return Base64.getUrlEncoder().withoutPadding().encodeToString(named);
+  }
+
+  private static String lastOf(String pageToken, String id) {
+    if (pageToken.isEmpty()) {
+      return "";
+    }
+    String named;
+    try {
+      named = new String(Base64.getUrlDecoder().decode(pageToken), StandardCharsets.UTF_8);
+    } catch (IllegalArgumentException e) {
+      named = "";
+    }
+    if (!named.startsWith(id + "\n")) {
+      throw FakePool.refusal(
+          ErrorReason.INVALID_PARAMETER, "NextToken is not one that this operation returned.");
+    }
+    return named.substring(id.length() + 1);
   }
 
   private static String developerUser(GetOpenIdTokenForDeveloperIdentityRequest request) {

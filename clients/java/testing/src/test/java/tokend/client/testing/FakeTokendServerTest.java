@@ -187,6 +187,77 @@ class FakeTokendServerTest {
   }
 
   @Test
+  void aPageFollowsTheOneBeforeWhenItsUsersHaveGone() {
+    String alice = token("alice").identityId();
+    link("alice2", alice);
+    link("alice3", alice);
+    LookupRequest first = new LookupRequest(POOL, alice, "", 2, "");
+
+    LookupResult page = client.lookupDeveloperIdentity(first);
+    for (String user : page.developerUserIdentifiers()) {
+      client.unlinkDeveloperIdentity(new UnlinkRequest(alice, POOL, PROVIDER, user));
+    }
+
+    assertThat(client.lookupDeveloperIdentity(first.withNextToken(page.nextToken())).developerUserIdentifiers())
+        .containsExactly("alice3");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"abc", "-5", "0", "99999999999", "!", "\u00fc"})
+  void aPageTokenOfNoPageIsRefused(String pageToken) {
+    String alice = token("alice").identityId();
+
+    assertRefused(
+        ErrorReason.INVALID_PARAMETER,
+        Status.Code.INVALID_ARGUMENT,
+        () -> client.lookupDeveloperIdentity(new LookupRequest(POOL, alice, "", 1, pageToken)));
+  }
+
+  @Test
+  void aPageTokenIsGoodForItsIdentityAlone() {
+    String alice = token("alice").identityId();
+    link("alice2", alice);
+    String bob = token("bob").identityId();
+    LookupRequest first = new LookupRequest(POOL, alice, "", 1, "");
+    String pageToken = client.lookupDeveloperIdentity(first).nextToken();
+
+    assertRefused(
+        ErrorReason.INVALID_PARAMETER,
+        Status.Code.INVALID_ARGUMENT,
+        () -> client.lookupDeveloperIdentity(new LookupRequest(POOL, bob, "", 1, pageToken)));
+  }
+
+  @Test
+  void aMergeOfTooManyUsersChangesNothing() {
+    String alice = token("alice").identityId();
+    String bob = token("bob").identityId();
+    for (int i = 2; i <= 11; i++) {
+      link("alice" + i, alice);
+      link("bob" + i, bob);
+    }
+
+    assertRefused(
+        ErrorReason.LIMIT_EXCEEDED,
+        Status.Code.FAILED_PRECONDITION,
+        () -> client.mergeDeveloperIdentities(new MergeRequest("bob", "alice", PROVIDER, POOL)));
+
+    for (String id : List.of(alice, bob)) {
+      assertThat(client.lookupDeveloperIdentity(LookupRequest.ofIdentity(POOL, id)).developerUserIdentifiers())
+          .hasSize(11);
+    }
+    assertThat(token("bob2").identityId()).isEqualTo(bob);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2, 10})
+  void refreshTimesAreWholeSeconds(int seconds) {
+    TokenRequest request =
+        TokenRequest.builder(POOL).login(PROVIDER, "alice").tokenDuration(Duration.ofSeconds(seconds)).build();
+
+    assertThat(client.getOpenIdTokenForDeveloperIdentity(request).refreshTime()).isEqualTo(NOW.plusSeconds(seconds / 3));
+  }
+
+  @Test
   void refusesWhatTokendRefuses() {
     String alice = token("alice").identityId();
     String bob = token("bob").identityId();
@@ -330,6 +401,17 @@ class FakeTokendServerTest {
     assertViolations(
         () -> client.unlinkDeveloperIdentity(new UnlinkRequest("", "", "", "")),
         "identity_id", "developer_user_identifier", "developer_provider_name", "identity_pool_id");
+  }
+
+  @Test
+  void aLineFeedAtTheEndBreaksALimit() {
+    assertViolations(
+        () ->
+            client.unlinkDeveloperIdentity(
+                new UnlinkRequest(POOL + "\n", POOL + "\n", PROVIDER + "\n", "alice\n")),
+        "identity_id", "identity_pool_id", "developer_provider_name");
+    assertViolations(
+        () -> client.lookupDeveloperIdentity(new LookupRequest(POOL, "", "alice", 1, "x\n")), "next_token");
   }
 
   private static void assertViolations(ThrowingCallable call, String... fields) {
