@@ -7,10 +7,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+from annotated_types import Le
 from tests.support.calls import get_token
 from tests.support.files import mode
 from tests.support.server_process import DEVELOPER_PROVIDER, POOL_ID, ServerProcess
 from tests.support.tokend import failed, run
+
+from tokend_server.config import Grpc
 
 
 def test_migrate_brings_the_schema_up_to_date_once(config: Path) -> None:
@@ -36,6 +39,19 @@ def test_serve_refuses_a_store_that_is_none(config: Path) -> None:
     assert said.startswith(
         f"The identity store does not answer (SQLITE_NOTADB). {config.parent}/tokend.db is no SQLite "
     )
+
+
+def test_grpc_takes_the_largest_numbers_that_its_settings_may_have(config: Path) -> None:
+    names = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_metadata_bytes")
+    largest = {
+        f"TOKEND_GRPC_{name.upper()}": str(limit.le)
+        for name in names
+        for limit in Grpc.model_fields[name].metadata
+        if isinstance(limit, Le)
+    }
+    assert len(largest) == len(names)
+    with ServerProcess(config, largest) as server, grpc.insecure_channel(server.endpoint) as channel:
+        get_token(channel, POOL_ID, {DEVELOPER_PROVIDER: "alice"})
 
 
 @pytest.mark.parametrize("section", ["grpc", "issuer", "ops"])

@@ -153,7 +153,11 @@ class Grpc(Guard):
         "default twice `grpc.threads`, at least 32",
     )
     max_connections: int = Field(
-        1000, ge=1, le=MOST, description="Most connections to an address; an eighth of them is kept for newcomers"
+        # At MOST itself gRPC ends the process.
+        1000,
+        ge=1,
+        le=MOST - 1,
+        description="Most connections to an address; an eighth of them is kept for newcomers",
     )
     handshake_timeout_seconds: int = Field(
         10, ge=1, le=3600, description="Time that a new connection has to speak TLS and HTTP/2"

@@ -43,6 +43,7 @@ def test_rows_name_pools_that_there_are(problems: Problems) -> None:
         ('[grpc]\nhealth = "no one"', "grpc.health: "),
         ("[grpc]\nmessage_timeout_seconds = 0", "grpc.message_timeout_seconds: "),
         ("[grpc]\nmax_connections = 0", "grpc.max_connections: "),
+        ("[grpc]\nmax_connections = 2147483647", "grpc.max_connections: "),
         ('[grpc.listeners."127.0.0.1"]', "grpc.listeners.127.0.0.1.[key]: must be HOST:PORT"),
         ('[grpc.listeners."127.0.0.1:50051"]\ninsecure = true', "grpc.listeners.127.0.0.1:50051.insecure: "),
         ('[callers.keys]\n"a b" = ["x"]', "callers.keys.a b.[key]: "),
