@@ -1,5 +1,6 @@
 """The listener of Cognito's own API."""
 
+from collections.abc import Iterator
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,7 +15,7 @@ from tokend_server.config.fields import (
     TcpAddress,
 )
 from tokend_server.config.listeners import Listener, TlsSettings
-from tokend_server.config.pools import check_names_lead_to_issuers
+from tokend_server.config.pools import names_without_issuers
 
 
 class AwsCredentials(Section):
@@ -98,25 +99,24 @@ class Aws(TlsSettings):
         return self.open_id_connect_providers.get(name, _UNDECLARED)
 
     @model_validator(mode="after")
-    def _names_lead_to_issuers(self) -> Self:
-        check_names_lead_to_issuers(self.open_id_connect_providers)
+    def _is_whole(self) -> Self:
+        problems = [*names_without_issuers(self.open_id_connect_providers)]
+        if listener := self.guarded:
+            problems += self._listener_problems(listener)
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if listener := self.guarded:
-            problems = [*listener.problems()]
-            if not (listener.is_local or listener.tls_certificate_file or self.insecure):
-                problems.append(
-                    f"listen: others can reach {self.listen}: configure TLS (tls_certificate_file, "
-                    "tls_private_key_file), listen on a loopback address, or write insecure = true"
-                )
-            credentials = self.credentials
-            if credentials.source == "static" and not (listener.is_local or credentials.static_for_others):
-                problems.append(
-                    f"credentials.source: others can reach {self.listen}, and would take made-up credentials as AWS's: "
-                    "listen on a loopback address, or write static_for_others = true"
-                )
-            if problems:
-                raise ValueError("\n".join(problems))
-        return self
+    def _listener_problems(self, listener: Listener) -> Iterator[str]:
+        yield from listener.problems()
+        if not (listener.is_local or listener.tls_certificate_file or self.insecure):
+            yield (
+                f"listen: others can reach {self.listen}: configure TLS (tls_certificate_file, "
+                "tls_private_key_file), listen on a loopback address, or write insecure = true"
+            )
+        credentials = self.credentials
+        if credentials.source == "static" and not (listener.is_local or credentials.static_for_others):
+            yield (
+                f"credentials.source: others can reach {self.listen}, and would take made-up credentials as AWS's: "
+                "listen on a loopback address, or write static_for_others = true"
+            )

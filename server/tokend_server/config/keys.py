@@ -1,5 +1,6 @@
 """The local engine's signing keys."""
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -42,26 +43,24 @@ class Keys(Section):
     encryption: Encryption = Encryption()
 
     @model_validator(mode="after")
-    def _keys_have_a_region(self) -> Self:
-        if self.signer == "aws-kms" and not self.kms.region:
-            raise ValueError('kms.region must name the region in which keys are made, for signer = "aws-kms"')
+    def _is_whole(self) -> Self:
+        if problems := [*self._region_problems(), *self._time_problems()]:
+            raise ValueError("\n".join(problems))
         return self
 
-    @model_validator(mode="after")
-    def _wrapping_keys_have_a_region(self) -> Self:
-        if not self.kms.region and any(not each.startswith("arn:") for each in self.encryption.kms_key_ids):
-            raise ValueError(
-                "kms.region must name the region of KMS keys in encryption that are not given by their ARNs"
-            )
-        return self
+    def _region_problems(self) -> Iterator[str]:
+        if self.kms.region:
+            return
+        if self.signer == "aws-kms":
+            yield 'kms.region must name the region in which keys are made, for signer = "aws-kms"'
+        if any(not each.startswith("arn:") for each in self.encryption.kms_key_ids):
+            yield "kms.region must name the region of KMS keys in encryption that are not given by their ARNs"
 
-    @model_validator(mode="after")
-    def _times_fit_each_other(self) -> Self:
+    def _time_problems(self) -> Iterator[str]:
         try:
             _ = self.times
         except ConfigError as error:
-            raise ValueError("\n".join(error.problems)) from None
-        return self
+            yield from error.problems
 
     @property
     def times(self) -> KeyTimes:

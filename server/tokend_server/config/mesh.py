@@ -112,7 +112,7 @@ class ExtAuthzMapping(WantedTokenSettings):
     def _headers_differ(self) -> Self:
         values = {"user": self.user, **{f"principal_tags.{key}": tag for key, tag in self.principal_tags.items()}}
         if same := [name for name, value in values.items() if value.header == self.header]:
-            raise ValueError(f"{same[0]}: header must not be the one that the token goes into")
+            raise ValueError("\n".join(f"{name}: header must not be the one that the token goes into" for name in same))
         return self
 
 

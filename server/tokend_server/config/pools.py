@@ -1,6 +1,6 @@
 """The identity pools, and what stands behind them: the local engine's store, or Cognito."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol, Self
 
 from pydantic import Field, model_validator
@@ -113,17 +113,13 @@ class _HasIssuer(Protocol):
     def issuer(self) -> str | None: ...
 
 
-def check_names_lead_to_issuers(providers: Mapping[str, _HasIssuer]) -> None:
-    """Makes sure that the issuers of providers by name can be ones.
-
-    Raises:
-        ValueError: One cannot, for the reason in the text.
-    """
+def names_without_issuers(providers: Mapping[str, _HasIssuer]) -> Iterator[str]:
+    """What is wrong with the names of providers whose issuers cannot be ones."""
     for number, (name, provider) in enumerate(providers.items(), start=1):
         try:
             provider_issuer(provider.issuer or f"https://{name}")
         except ValueError as error:
-            raise ValueError(f"open_id_connect_providers: https:// + name {number} {error}") from None
+            yield f"open_id_connect_providers: https:// + name {number} {error}"
 
 
 class OpenIdConnectProvider(Section):
@@ -201,12 +197,10 @@ class Pool(Section):
     )
 
     @model_validator(mode="after")
-    def _providers_are_distinct(self) -> Self:
+    def _providers_are_distinct_and_have_issuers(self) -> Self:
+        problems = [*names_without_issuers(self.open_id_connect_providers)]
         if self.developer_provider_name in self.open_id_connect_providers:
-            raise ValueError("developer_provider_name must not be one of open_id_connect_providers")
-        return self
-
-    @model_validator(mode="after")
-    def _names_lead_to_issuers(self) -> Self:
-        check_names_lead_to_issuers(self.open_id_connect_providers)
+            problems.append("developer_provider_name must not be one of open_id_connect_providers")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self

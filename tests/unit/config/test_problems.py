@@ -44,6 +44,60 @@ signing_algorithm = "HS256"
     assert all(problem.partition(": ")[2] for problem in found)
 
 
+PROVIDERS = 'open_id_connect_providers = { "a b" = {}, "c d" = {} }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            (
+                f'{POOL}[keys]\nsigner = "aws-kms"\npublish_before = "361s"\n'
+                'encryption = { method = "aws-kms", kms_key_id = "alias/a" }'
+            ),
+            [
+                "keys: kms.region must name the region in which",
+                "keys: kms.region must name the region of",
+                "keys: publish_before (361 s) must not",
+            ],
+        ),
+        (
+            f'{POOL}{PROVIDERS.replace("{}", """{ client_ids = ["a"] }""")}',
+            [f"pools.{POOL_ID}: open_id_connect_providers: https:// + name {number} " for number in (1, 2)],
+        ),
+        (
+            (
+                f"{POOL}open_id_connect_providers = {{ 'a b' = {{ client_ids = ['a'] }}, 'login.example' = "
+                "{ client_ids = ['a'] } }"
+            ),
+            [
+                f"pools.{POOL_ID}: open_id_connect_providers: https:// + name 1 ",
+                f"pools.{POOL_ID}: developer_provider_name must not be one of",
+            ],
+        ),
+        (
+            f'{POOL}[aws]\nlisten = "0.0.0.0:1"\n{PROVIDERS}',
+            [
+                "aws: open_id_connect_providers: https:// + name 1 ",
+                "aws: open_id_connect_providers: https:// + name 2 ",
+                "aws: listen: others can reach",
+            ],
+        ),
+        (
+            (
+                f"{POOL}[ext_authz.mappings.a]\nidentity_pool_id = '{POOL_ID}'\nuser = {{ header = 'authorization', "
+                "trusted = true }\nprincipal_tags = { t = { header = 'authorization', trusted = true } }"
+            ),
+            ["ext_authz.mappings.a: user: header must", "ext_authz.mappings.a: principal_tags.t: header must"],
+        ),
+    ],
+)
+def test_all_problems_of_a_table_are_reported_at_once(text: str, expected: list[str], problems: Problems) -> None:
+    found = problems(text)
+    assert len(found) == len(expected)
+    assert all(problem.startswith(begin) for problem, begin in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
