@@ -250,7 +250,7 @@ def needing_threads() -> Iterator[None]:
             raise
         problem = (
             "grpc.threads: the system does not let the process begin all of its threads; "
-            "raise the limit (pids.max of the cgroup, ulimit -u), or lower grpc.threads"
+            "raise the limit (pids.max of the cgroup, ulimit -u, ulimit -v for their stacks), or lower grpc.threads"
         )
         raise ConfigError([problem]) from error
 

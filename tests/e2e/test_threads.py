@@ -89,3 +89,13 @@ def test_a_server_that_cannot_have_its_threads_says_so(few: int) -> None:
     text = str(failed.value)
     assert "configuration: grpc.threads: the system does not let the process begin all of its threads" in text
     assert "Traceback" not in text
+
+
+def test_a_server_without_room_for_the_stacks_of_its_threads_names_that_limit(tmp_path: Path) -> None:
+    little = ("prlimit", f"--as={800 * 2**20}")
+    with pytest.raises(RuntimeError, match="did not start") as failed:
+        ServerProcess(write_config(tmp_path), under=little)
+    text = str(failed.value)
+    assert "configuration: grpc.threads: the system does not let the process begin all of its threads" in text
+    assert "ulimit -v" in text
+    assert "Traceback" not in text
