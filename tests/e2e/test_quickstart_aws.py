@@ -34,6 +34,7 @@ print(json.dumps([pool, provider, issued["IdentityId"], found["IdentityId"]]))
 OF_THE_MACHINE = {
     "AWS_PROFILE": "work",
     "AWS_SESSION_TOKEN": "of-another-account",
+    "AWS_CREDENTIAL_EXPIRATION": "2026-01-01T00:00:00Z",
     "AWS_REGION": "eu-west-1",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -220,7 +221,7 @@ def test_what_it_prints_sets_what_a_command_has_and_unsets_what_is_in_the_way() 
     given = environment_of(ended.stdout)
     names = {name for name in given.keys() | evaluated.keys() if re.match("AWS|COGNITO|NO_PROXY|no_proxy", name)}
     assert names <= given.keys() & evaluated.keys()
-    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN"} & names
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"} & names
     assert given["AWS_DEFAULT_REGION"] == given["AWS_REGION"] == "us-east-1"
     assert given["NO_PROXY"] == evaluated["NO_PROXY"] == "internal.example,127.0.0.1"
 
