@@ -36,6 +36,9 @@ final class WholeAnswers {
   }
 
   String get(URI from) throws IOException {
+    if (from.getHost() == null) {
+      return OddHost.get(from, timeout, mostBytes);
+    }
     CompletableFuture<HttpResponse<String>> answer =
         client.sendAsync(HttpRequest.newBuilder(from).build(), headers -> new Limited(mostBytes));
     try {

@@ -39,7 +39,11 @@ final class Pages implements AutoCloseable {
   }
 
   URI at(String path) {
-    return URI.create("http://127.0.0.1:" + server.getAddress().getPort() + path);
+    return at("127.0.0.1", path);
+  }
+
+  URI at(String host, String path) {
+    return URI.create("http://" + host + ":" + server.getAddress().getPort() + path);
   }
 
   @Override

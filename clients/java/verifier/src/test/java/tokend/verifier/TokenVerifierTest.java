@@ -212,6 +212,17 @@ class TokenVerifierTest {
   }
 
   @Test
+  void anIssuerMayHaveTheNameOfAContainer() throws Exception {
+    Issuer issuer = new Issuer();
+    try (Pages own = issuer.pages()) {
+      String url = own.at("tokend_server", "").toString();
+      issuer.name = url;
+
+      TokenVerifier.builder(url, POOL).build().verify(issuer.token(url, POOL));
+    }
+  }
+
+  @Test
   void aTokenWithoutATypeOrAnEndIsRejected() throws Exception {
     Issuer issuer = new Issuer();
     try (Pages own = issuer.pages()) {

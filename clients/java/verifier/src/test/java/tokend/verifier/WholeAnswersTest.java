@@ -18,10 +18,17 @@ import java.util.concurrent.TimeoutException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class WholeAnswersTest {
   private static final Duration LONG = Duration.ofSeconds(30);
+
+  private static final String HEADERS = "HTTP/1.1 200 OK\r\nx: ";
+  private static final String BODY = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
+
+  /** A host of src/test/hosts, whose name is one to the JDK's URL, but not to its URI. */
+  private static final String ODD_HOST = "tokend_server";
 
   /** A server whose answer never ends, since it sends octet by octet, until whoever asked is gone. */
   private static final class Dripping implements AutoCloseable {
@@ -34,7 +41,7 @@ class WholeAnswersTest {
               () -> {
                 try (Socket connection = listening.accept()) {
                   connection.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
-                  while (true) {
+                  while (!listening.isClosed()) {
                     connection.getOutputStream().write(' ');
                     TimeUnit.MILLISECONDS.sleep(20);
                   }
@@ -46,8 +53,8 @@ class WholeAnswersTest {
               });
     }
 
-    URI url() {
-      return URI.create("http://127.0.0.1:" + listening.getLocalPort() + "/");
+    URI url(String host) {
+      return URI.create("http://" + host + ":" + listening.getLocalPort() + "/");
     }
 
     @Override
@@ -57,49 +64,72 @@ class WholeAnswersTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"HTTP/1.1 200 OK\r\nx: ", "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"})
+  @ValueSource(strings = {HEADERS, BODY})
   @Timeout(30)
   void anAnswerThatDoesNotEndIsGivenUp(String head) throws Exception {
     try (Dripping issuer = new Dripping(head)) {
-      WholeAnswers answers = new WholeAnswers(Duration.ofMillis(300), 1 << 20);
-
-      assertThatExceptionOfType(IOException.class)
-          .isThrownBy(() -> answers.get(issuer.url()))
-          .withRootCauseInstanceOf(TimeoutException.class);
+      assertGivenUp(issuer.url("127.0.0.1"));
       issuer.givenUp.get();
     }
   }
 
+  @Test
+  @Timeout(30)
+  void headersOfAnOddHostThatDoNotEndAreGivenUp() throws Exception {
+    try (Dripping issuer = new Dripping(HEADERS)) {
+      assertGivenUp(issuer.url(ODD_HOST));
+      issuer.givenUp.get();
+    }
+  }
+
+  @Test
+  @Timeout(30)
+  void aBodyOfAnOddHostThatDoesNotEndIsNotAwaited() throws Exception {
+    try (Dripping issuer = new Dripping(BODY)) {
+      assertGivenUp(issuer.url(ODD_HOST));
+    }
+  }
+
+  private static void assertGivenUp(URI url) {
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(() -> new WholeAnswers(Duration.ofMillis(300), 1 << 20).get(url))
+        .withRootCauseInstanceOf(TimeoutException.class);
+  }
+
   @ParameterizedTest
-  @ValueSource(ints = {9, 10, 11})
-  void anAnswerHasALimit(int most) throws Exception {
+  @CsvSource({
+    "127.0.0.1,9", "127.0.0.1,10", "127.0.0.1,11", "tokend_server,9", "tokend_server,10", "tokend_server,11",
+  })
+  void anAnswerHasALimit(String host, int most) throws Exception {
     try (Pages pages = new Pages(Map.of("/ten", () -> "0123456789"))) {
       WholeAnswers answers = new WholeAnswers(LONG, most);
 
       if (most < 10) {
         assertThatExceptionOfType(IOException.class)
-            .isThrownBy(() -> answers.get(pages.at("/ten")))
+            .isThrownBy(() -> answers.get(pages.at(host, "/ten")))
             .withMessageContaining("too long");
       } else {
-        assertThat(answers.get(pages.at("/ten"))).isEqualTo("0123456789");
+        assertThat(answers.get(pages.at(host, "/ten"))).isEqualTo("0123456789");
       }
     }
   }
 
-  @Test
-  void anErrorIsNoAnswer() {
+  @ParameterizedTest
+  @ValueSource(strings = {"127.0.0.1", ODD_HOST})
+  void anErrorIsNoAnswer(String host) {
     try (Pages pages = new Pages(Map.of())) {
       assertThatExceptionOfType(IOException.class)
-          .isThrownBy(() -> new WholeAnswers(LONG, 100).get(pages.at("/nothing")))
+          .isThrownBy(() -> new WholeAnswers(LONG, 100).get(pages.at(host, "/nothing")))
           .withMessageContaining("404");
     }
   }
 
-  @Test
-  void whoIsInterruptedGetsTheAnswerStill() throws Exception {
+  @ParameterizedTest
+  @ValueSource(strings = {"127.0.0.1", ODD_HOST})
+  void whoIsInterruptedGetsTheAnswerStill(String host) throws Exception {
     try (Pages pages = new Pages(Map.of("/x", () -> "x"))) {
       Thread.currentThread().interrupt();
-      assertThat(new WholeAnswers(LONG, 100).get(pages.at("/x"))).isEqualTo("x");
+      assertThat(new WholeAnswers(LONG, 100).get(pages.at(host, "/x"))).isEqualTo("x");
       assertThat(Thread.interrupted()).isTrue();
     }
   }

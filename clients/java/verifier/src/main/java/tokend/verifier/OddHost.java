@@ -1,0 +1,67 @@
+package tokend.verifier;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.HttpURLConnection;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Gets a document of a host whose name {@link URI}, and so java.net.http, takes for none, such as one with an underscore, as
+ * those of containers may have. Who asks waits no longer for such a host than for others; the JDK itself may go on to read what
+ * is left of a body that was given up, 512 KiB at the most.
+ */
+final class OddHost {
+  private static final int MOST_AT_ONCE = 8192;
+
+  private OddHost() {}
+
+  static String get(URI from, Duration timeout, int mostBytes) throws IOException {
+    if (!(from.toURL().openConnection() instanceof HttpURLConnection connection)) {
+      throw new IOException(from + " has neither https nor http");
+    }
+    int millis = (int) timeout.toMillis();
+    connection.setConnectTimeout(millis);
+    connection.setReadTimeout(millis);
+    CompletableFuture<String> answer = new CompletableFuture<>();
+    Thread reading = new Thread(() -> read(connection, mostBytes, answer), "tokend-verifier-keys");
+    reading.setDaemon(true);
+    reading.start();
+    try {
+      return answer.orTimeout(millis, TimeUnit.MILLISECONDS).join();
+    } catch (CompletionException e) {
+      throw new IOException(from + " does not answer: " + e.getCause(), e);
+    } finally {
+      // Ends a wait for the headers; it may itself have to wait for a read of the body.
+      ForkJoinPool.commonPool().execute(connection::disconnect);
+    }
+  }
+
+  private static void read(HttpURLConnection connection, int mostBytes, CompletableFuture<String> answer) {
+    try {
+      if (connection.getResponseCode() / 100 != 2) {
+        throw new IOException("it answers " + connection.getResponseCode());
+      }
+      ByteArrayOutputStream octets = new ByteArrayOutputStream();
+      byte[] some = new byte[MOST_AT_ONCE];
+      InputStream body = connection.getInputStream();
+      for (int count = body.read(some); count >= 0 && !answer.isDone(); count = body.read(some)) {
+        octets.write(some, 0, count);
+        if (octets.size() > mostBytes) {
+          throw new IOException("the answer is too long");
+        }
+      }
+      answer.complete(octets.toString(StandardCharsets.UTF_8));
+    } catch (IOException | RuntimeException e) {
+      answer.completeExceptionally(e);
+    } finally {
+      connection.disconnect();
+    }
+  }
+}
