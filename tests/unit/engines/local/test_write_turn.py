@@ -58,6 +58,16 @@ def test_behind_a_write_that_is_stuck_no_thread_beyond_the_patient_waits_at_all(
     assert not refused(turn)
 
 
+def test_a_write_after_a_long_pause_is_not_stuck(clock: FakeClock, threads: ThreadPoolExecutor) -> None:
+    turn = WriteTurn(0, clock)
+    turn._lock = lock = cast("Any", LockThatTells())  # noqa: SLF001 - that a thread waits shows nowhere else
+    clock.advance(10 * STUCK_AFTER)
+    with turn.taken(1):
+        other = threads.submit(refused, turn)
+        assert lock.is_awaited.wait(timeout=20)
+    assert not other.result(timeout=20)
+
+
 class Failed(Exception):
     """What a write ends with that another process has kept waiting."""
 
