@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import Counter, Histogram
+from prometheus_client.values import MutexValue, ValueClass
 
-from tokend_server.library_parts import require
+from tokend_server.library_parts import UnsupportedLibraryError, require
 
 
 def counting(counter: Counter) -> Callable[[float], None]:
@@ -62,6 +63,11 @@ def _samples(metric: Counter | Histogram) -> dict[str, float]:
     }
 
 
+if ValueClass is not MutexValue:
+    raise UnsupportedLibraryError(
+        "PROMETHEUS_MULTIPROC_DIR is set, by which prometheus-client keeps values in files that several processes "
+        "share. tokend is one process and serves its own: unset the variable for it."
+    )
 require(
     "prometheus-client",
     {"values that counters add to": _counts, "buckets that histograms count in": _observes},

@@ -137,3 +137,17 @@ def test_a_command_ends_with_a_line_that_says_so(change: str, words: Sequence[st
     assert done.returncode == 1
     assert "cannot be used: tokend does not work without" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_variable_that_has_metrics_in_files_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tokend_server", "serve"],
+        env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("PROMETHEUS_MULTIPROC_DIR is set")
+    assert done.stderr.endswith("unset the variable for it.\n")
+    assert not list(tmp_path.iterdir())
