@@ -39,9 +39,9 @@ class StsCredentials:
         try:
             found = answered["Credentials"]
             return TemporaryCredentials(
-                access_key_id=found["AccessKeyId"],
-                secret_key=Secret(found["SecretAccessKey"]),
-                session_token=Secret(found["SessionToken"]),
+                access_key_id=_text(found["AccessKeyId"]),
+                secret_key=Secret(_text(found["SecretAccessKey"])),
+                session_token=Secret(_text(found["SessionToken"])),
                 expire_time=int(found["Expiration"].timestamp()),
             )
         except (KeyError, TypeError, AttributeError):
@@ -73,3 +73,14 @@ class StsCredentials:
             raise NO_CLIENT.to_error() from None
         Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
         return client
+
+
+def _text(value: object) -> str:
+    """A text that says something; of an element that is empty or has others within, botocore makes no such text.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value

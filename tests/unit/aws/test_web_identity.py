@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.cognito_upstream import AccessKey
-from tests.fakes.sts import Assumed, Refused, StsDouble
+from tests.fakes.sts import Answered, Assumed, Refused, StsDouble
 from tests.support.aws_environment import without_aws_settings
 
 from tokend_server import errors
@@ -123,7 +123,20 @@ def test_no_call_waits_longer_than_its_caller_or_the_setting(sts: StsDouble) -> 
         source(sts, timeout_seconds=0.2).credentials(SHOWN, ROLE, "eu-west-1", NO_DEADLINE)
 
 
-def test_an_answer_that_is_no_credentials_is_none(sts: StsDouble) -> None:
-    sts.answer = Refused("SomethingElse", status=200)
+WHOLE = Assumed(KEY).answer("AssumeRoleWithWebIdentity")[1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Refused("SomethingElse", status=200),
+        Answered(200, WHOLE.replace("ASIAROLE", "")),
+        Answered(200, WHOLE.replace("role-secret", "")),
+        Answered(200, WHOLE.replace("role-token", "<b>role-token</b>")),
+    ],
+    ids=["no credentials", "no key", "no secret", "no text"],
+)
+def test_an_answer_that_is_no_credentials_is_none(sts: StsDouble, answer: Refused | Answered) -> None:
+    sts.answer = answer
     with pytest.raises(errors.EngineMisconfigured, match="answer cannot be read"):
         source(sts).credentials(SHOWN, ROLE, "eu-west-1", NO_DEADLINE)
