@@ -1,5 +1,6 @@
 package tokend.client.testing;
 
+import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
@@ -43,7 +44,8 @@ final class FakeFailures implements ServerInterceptor {
     return new ServerCall.Listener<>() {};
   }
 
-  private synchronized @Nullable Failure count(String operation) {
+  /** Counts a call, lets it wait, and says how it fails; null: it does not. */
+  synchronized @Nullable Failure count(String operation) {
     calls.merge(operation, 1, Integer::sum);
     notifyAll();
     while (isPaused && !isClosed) {
@@ -53,6 +55,9 @@ final class FakeFailures implements ServerInterceptor {
         Thread.currentThread().interrupt();
         return Failure.of(Status.Code.CANCELLED);
       }
+    }
+    if (Context.current().isCancelled()) {
+      return Failure.of(Status.Code.CANCELLED); // its caller has gone: the failure is another's
     }
     Failure once = next.poll();
     return once != null ? once : standing;

@@ -14,6 +14,7 @@ import com.nimbusds.jose.jwk.JWK;
 import com.nimbusds.jose.jwk.JWKSet;
 import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.SignedJWT;
+import io.grpc.Context;
 import io.grpc.Status;
 import java.io.IOException;
 import java.net.URI;
@@ -26,6 +27,7 @@ import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -349,6 +351,32 @@ class FakeTokendServerTest {
     assertThat(waiting).isNotDone();
     server.resume();
     assertThat(waiting.get(PATIENCE.toSeconds(), TimeUnit.SECONDS).identityId()).isEqualTo(token("alice").identityId());
+  }
+
+  @Test
+  void aCallWhoseCallerHasGoneTakesNoFailure() throws Exception {
+    FakeFailures failures = new FakeFailures();
+    Failure once = Failure.of(ErrorReason.NOT_AUTHORIZED);
+    failures.pause();
+    try (Context.CancellableContext caller = Context.current().withCancellation()) {
+      CompletableFuture<Optional<Failure>> gone =
+          CompletableFuture.supplyAsync(
+              () -> {
+                Context previous = caller.attach();
+                try {
+                  return Optional.ofNullable(failures.count("LookupDeveloperIdentity"));
+                } finally {
+                  caller.detach(previous);
+                }
+              });
+      failures.waitForCalls("LookupDeveloperIdentity", 1, PATIENCE);
+      caller.cancel(null);
+      failures.failNext(once);
+      failures.resume();
+
+      assertThat(gone.get(PATIENCE.toSeconds(), TimeUnit.SECONDS)).contains(Failure.of(Status.Code.CANCELLED));
+    }
+    assertThat(failures.count("LookupDeveloperIdentity")).isEqualTo(once);
   }
 
   @Test
