@@ -115,7 +115,17 @@ final class FakeLimits {
   }
 
   private static StatusRuntimeException refusal(List<FieldViolation> violations) {
-    return Failure.of(ErrorReason.VALIDATION_FAILED).withViolations(violations).toException();
+    Failure failure = Failure.of(ErrorReason.VALIDATION_FAILED);
+    return new Failure(
+            failure.code(),
+            failure.reason(),
+            "Fields of the request break their limits.",
+            null,
+            "",
+            List.copyOf(violations),
+            "",
+            false)
+        .toException();
   }
 
   private static boolean isWithin(String text, int longest) {

@@ -445,6 +445,7 @@ class FakeTokendServerTest {
   private static void assertViolations(ThrowingCallable call, String... fields) {
     assertThatExceptionOfType(TokendException.class)
         .isThrownBy(call)
+        .withMessageContaining("Fields of the request break their limits")
         .satisfies(e -> assertThat(e.reason()).contains(ErrorReason.VALIDATION_FAILED))
         .satisfies(
             e ->
