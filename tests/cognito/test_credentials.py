@@ -246,6 +246,16 @@ def test_calls_end_at_their_deadlines_while_sts_hangs(
     assert all(call.result().token for call in local)
 
 
+def test_time_that_sts_took_is_not_called_cognitos(
+    services: Services, upstream: CognitoUpstream, sts: StsDouble
+) -> None:
+    sts.answer = None
+    service = services.start(upstream.url, role_arn=ROLE, timeout_seconds=0.3)
+    failed = service.refused()
+    assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+    assert failed.text == "The service's own AWS credentials cannot be renewed now."
+
+
 def test_a_call_ends_at_its_deadline_while_another_waits_for_sts(
     services: Services, upstream: CognitoUpstream, sts: StsDouble
 ) -> None:

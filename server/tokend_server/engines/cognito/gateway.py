@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.cognito.client import CognitoClient
+from tokend_server.engines.cognito.fault_rows import ROWS
 from tokend_server.engines.cognito.quota import Quota
 from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
@@ -18,6 +19,10 @@ Response: TypeAlias = Mapping[str, Any]
 
 #: Makes the contract's error of what boto3 raised.
 Explain: TypeAlias = Callable[[Exception], Exception]
+
+
+class _NoCredentialsInTime(OutOfTime):
+    """Raised when the time of a call went by before there were credentials to sign its first request with."""
 
 
 class CognitoGateway:
@@ -93,8 +98,10 @@ class CognitoGateway:
         with self._admitted():
             try:
                 return (make(), False) if terms is None else self._flights.fly(terms, make, limit)
-            except OutOfTime:
+            except OutOfTime as late:
                 deadline.check()
+                if isinstance(late, _NoCredentialsInTime):
+                    raise ROWS.not_renewed_now.to_error() from None
                 raise EngineUnavailable("Cognito did not answer in time.") from None
 
     def close(self) -> None:
@@ -112,7 +119,9 @@ class CognitoGateway:
             return self._methods[operation](**parameters)
         except Exception as error:  # noqa: BLE001 - classified by `explain`
             # Whatever went wrong, want of time may have been the cause.
-            raise (explain(error) if call.deadline.remaining() else OutOfTime()) from None
+            if call.deadline.remaining():
+                raise explain(error) from None
+            raise (OutOfTime() if call.was_sent else _NoCredentialsInTime()) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
 
