@@ -167,7 +167,7 @@ func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	switch {
 	case provider.Issuer != k.issuer:
 		return nil, fmt.Errorf("the issuer calls itself %q", provider.Issuer)
-	case strings.HasPrefix(k.issuer, "https://") && !strings.HasPrefix(provider.KeysURL, "https://"):
+	case schemeOf(k.issuer) == "https" && schemeOf(provider.KeysURL) != "https":
 		return nil, fmt.Errorf("the keys are not served over https, but at %q", provider.KeysURL)
 	}
 	var set struct {
@@ -190,6 +190,15 @@ func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 		return nil, errors.New("there are no keys")
 	}
 	return found, nil
+}
+
+// schemeOf is the scheme of a URL, whose case does not count (RFC 3986, section 3.1); empty where there is none.
+func schemeOf(url string) string {
+	scheme, _, found := strings.Cut(url, "://")
+	if !found {
+		return ""
+	}
+	return strings.ToLower(scheme)
 }
 
 func (k *keys) get(ctx context.Context, url string, into any) error {

@@ -280,12 +280,20 @@ func TestARedirectDoesNotLeadToKeysInPlaintext(t *testing.T) {
 
 func TestAnIssuerOverTLSDoesNotServeItsKeysInPlaintext(t *testing.T) {
 	f := newForger(t)
+	asItIs := func(url string) string { return url }
+	plaintext := func(string) string { return f.URL + "/keys" }
+	tls := func(own string) string { return own + "/keys" }
 	for name, c := range map[string]struct {
-		keys func(own string) string
-		want error
+		spelled func(url string) string
+		keys    func(own string) string
+		want    error
 	}{
-		"plaintext": {func(string) string { return f.URL + "/keys" }, tokendverify.ErrUnavailable},
-		"TLS":       {func(own string) string { return own + "/keys" }, nil},
+		"plaintext":                           {asItIs, plaintext, tokendverify.ErrUnavailable},
+		"TLS":                                 {asItIs, tls, nil},
+		"plaintext, of an issuer in capitals": {strings.ToUpper, plaintext, tokendverify.ErrUnavailable},
+		"TLS, of an issuer in capitals":       {strings.ToUpper, tls, nil},
+		"plaintext in capitals":               {asItIs, func(string) string { return strings.ToUpper(f.URL) + "/keys" }, tokendverify.ErrUnavailable},
+		"TLS in capitals":                     {asItIs, func(own string) string { return strings.ToUpper(own) + "/keys" }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var url string
@@ -296,7 +304,7 @@ func TestAnIssuerOverTLSDoesNotServeItsKeysInPlaintext(t *testing.T) {
 			mux.Handle("/keys", f.Config.Handler)
 			web := httptest.NewTLSServer(mux)
 			t.Cleanup(web.Close)
-			url = web.URL
+			url = c.spelled(web.URL)
 			token := f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["iss"] = url })
 			verifier := newVerifier(t, url, tokendverify.WithHTTPClient(web.Client()))
 			if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, c.want) {

@@ -50,7 +50,7 @@ type Verifier struct {
 // New makes a verifier of tokens with this iss, and one of these pool ids as aud; all pools of a tokend share its keys, so
 // that the audience is what tells them apart. It asks the issuer for its keys when the first token comes.
 func New(issuer string, identityPoolIDs []string, opts ...Option) (*Verifier, error) {
-	if !strings.HasPrefix(issuer, "https://") && !strings.HasPrefix(issuer, "http://") {
+	if scheme := schemeOf(issuer); scheme != "https" && scheme != "http" {
 		return nil, fmt.Errorf("tokendverify: the issuer is no URL: %q", issuer)
 	}
 	if len(identityPoolIDs) == 0 || slices.Contains(identityPoolIDs, "") {
