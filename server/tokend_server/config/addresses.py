@@ -5,6 +5,7 @@ the machine, IPv4 and IPv6; `localhost` stands for 127.0.0.1 and ::1. Port 0 tak
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
@@ -132,11 +133,16 @@ def clashes(listeners: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def _clash(one: str, other: str) -> bool:
     if one.startswith(UNIX) or other.startswith(UNIX):
-        return one == other
+        return _socket(one) == _socket(other)
     (host, port), (other_host, other_port) = host_and_port(one), host_and_port(other)
     return 0 != port == other_port and (
         is_wildcard(host) or is_wildcard(other_host) or not _hosts(host).isdisjoint(_hosts(other_host))
     )
+
+
+def _socket(address: str) -> str | None:
+    """The path of a unix socket, the same for all ways to write it; None for other addresses."""
+    return os.path.realpath(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
 
 
 def _hosts(host: str) -> frozenset[str]:
@@ -146,6 +152,8 @@ def _hosts(host: str) -> frozenset[str]:
 
 
 def _why(one: str, other: str) -> str:
+    if one.startswith(UNIX):
+        return "both stand for the same socket"
     wildcards = [each for each in (one, other) if is_wildcard(host_and_port(each)[0])]
     if wildcards:
         return f"{' and '.join(wildcards)} stand{'s' * (len(wildcards) == 1)} for all addresses, IPv4 and IPv6"
