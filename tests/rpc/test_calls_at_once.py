@@ -75,6 +75,7 @@ def test_calls_that_are_taken_back_in_the_queue_make_room() -> None:
                 break
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 def test_a_connection_with_many_calls_leaves_another_its_share(tmp_path: Path) -> None:
     with (
         grpc_service(None, at_most(4), threads=1, listen=["127.0.0.1:0", f"unix:{tmp_path}/s"]) as service,

@@ -51,6 +51,7 @@ def test_no_deadline_is_never_spent() -> None:
         assert len(service.engine.asked) == 1
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 def test_a_call_whose_deadline_passes_in_the_queue_never_reaches_the_engine() -> None:
     with grpc_service(threads=1) as service, service.engine.holding() as hold:
         first = service.begin(GET)
@@ -66,6 +67,7 @@ def test_a_call_whose_deadline_passes_in_the_queue_never_reaches_the_engine() ->
         assert [type(request).__name__ for request in service.engine.requests] == ["TokenRequest", "UnlinkRequest"]
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 def test_a_call_that_is_cancelled_in_the_queue_never_reaches_the_engine() -> None:
     with grpc_service(threads=1) as service, service.engine.holding() as hold:
         first = service.begin(GET)

@@ -175,6 +175,7 @@ def test_a_closed_queue_holds_nothing_back(clock: FakeClock) -> None:
     assert take(queue, 1) == ["a2"]
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 def test_the_calls_of_two_connections_take_turns() -> None:
     # This is also how a release of gRPC is noticed whose calls WorkerPool does not recognise any more.
     with (

@@ -132,6 +132,7 @@ def test_its_path_is_not_to_be_guessed() -> None:
         assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 def test_threads_that_are_stuck_are_noticed_and_slow_ones_are_alive() -> None:
     clock = FakeClock()
     with grpc_service(threads=1) as service, probing(service, clock) as prober:

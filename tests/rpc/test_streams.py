@@ -143,6 +143,7 @@ def test_silent_streams_of_reflection_end() -> None:
         assert {silent.next_ended() for _ in streams} == set(streams)
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 @pytest.mark.parametrize("method", METHODS)
 def test_calls_that_end_while_they_wait_give_their_places_up_at_once(method: str) -> None:
     """All threads are busy all the while; a call that has ended would keep its stream and its place in the queue."""
@@ -173,6 +174,7 @@ def cancelled(service: GrpcService, method: str) -> int:
     return int(service.registry.get_sample_value("grpc_server_handled_total", labels) or 0)
 
 
+@pytest.mark.usefixtures("no_spare_threads")
 def test_a_deadline_that_passes_in_the_queue_is_counted_as_such() -> None:
     labels = {
         "grpc_type": "unary",
