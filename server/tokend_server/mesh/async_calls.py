@@ -47,7 +47,7 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
     Args:
         recorder: The series of a method.
         clock: The time.
-        new_id: Makes the id under which the log has a defect that the caller is told of.
+        new_id: Makes the id of a defect: the log has it, and the caller gets it.
     """
 
     def around(method: Method, serve: AsyncBehavior) -> AsyncBehavior:
