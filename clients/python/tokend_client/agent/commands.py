@@ -1,10 +1,7 @@
 """The command line of tokend-agent."""
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +12,7 @@ from tokend_client.agent.loading import ConfigurationError, load
 from tokend_client.agent.logs import begin
 from tokend_client.tokendctl.errors import CommandFailed
 from tokend_client.tokendctl.exit_codes import ExitCode
+from tokend_client.tokendctl.standard_streams import write_error, write_output
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
@@ -35,9 +33,8 @@ def _fail(failed: CommandFailed | ConfigurationError | ConnectionProblem) -> Exi
     else:
         text = "\n  ".join(["the configuration cannot be used:", *failed.problems])
         exit_code = ExitCode.CONFIGURATION
-    with suppress(OSError):
-        if sys.stderr is not None:
-            sys.stderr.write(f"tokend-agent: {text}\n")
+    if text:
+        write_error(f"tokend-agent: {text}")
     return exit_code
 
 
@@ -59,7 +56,8 @@ def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
 
 def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:
     check(settings.tokend)
-    _print(f"The configuration is good. Tokens: {', '.join(token.name for token in settings.tokens)}")
+    names = ", ".join(token.name for token in settings.tokens)
+    write_output(f"The configuration is good. Tokens: {names}\n")
 
 
 def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:
@@ -77,7 +75,7 @@ def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:
 
 
 def _token(settings: AgentSettings, options: argparse.Namespace) -> None:
-    _print(_kept_token(settings, options.name))
+    write_output(f"{_kept_token(settings, options.name)}\n")
 
 
 def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> None:
@@ -92,21 +90,9 @@ def _aws_credentials(settings: AgentSettings, options: argparse.Namespace) -> No
         text = "aws-credentials needs the extra `aws`: pip install 'tokend-client[agent,aws]'"
         raise CommandFailed(text, ExitCode.CONFIGURATION) from None
     try:
-        _print(credentials(token, options.role_arn, options.role_session_name, options.duration_seconds))
+        write_output(credentials(token, options.role_arn, options.role_session_name, options.duration_seconds) + "\n")
     except NoCredentials as refused:
         raise CommandFailed(f"no credentials for {options.name}: {refused}", ExitCode.SERVICE) from None
-
-
-def _print(text: str) -> None:
-    if sys.stdout is None:
-        raise CommandFailed("cannot write the output: standard output is closed", ExitCode.OTHER)
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except OSError as error:
-        # Else Python would try again at its end, and show how.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-        raise CommandFailed(f"cannot write the output: {error.strerror}", ExitCode.OTHER) from None
 
 
 def _kept_token(settings: AgentSettings, name: str) -> str:

@@ -2,12 +2,11 @@
 
 import argparse
 import logging
-import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeVar
@@ -24,6 +23,7 @@ from tokend_client.tokendctl.operations import Document, Fields, Operation, oper
 from tokend_client.tokendctl.options import Settings, read_settings
 from tokend_client.tokendctl.output import FORMATS
 from tokend_client.tokendctl.parsing import Line, parse_line, parse_operation, unknown_options
+from tokend_client.tokendctl.standard_streams import check_output, write_error, write_output
 
 _Read = TypeVar("_Read")
 
@@ -43,14 +43,16 @@ class _Request:
 def run(arguments: Sequence[str]) -> ExitCode:
     """Runs a command line; tells standard error why it does not succeed."""
     try:
-        if sys.stdout is None:  # before a call whose answer would be lost
-            raise CommandFailed("cannot write the output: standard output is closed", ExitCode.OTHER)  # noqa: TRY301
-        _print(_output(arguments))
+        check_output()  # before a call whose answer would be lost
+        write_output(_output(arguments))
     except InvalidInput as invalid:
         lines = ["the input cannot be used:", *invalid.problems, "See `tokendctl help`, `tokendctl COMMAND help`."]
-        return _fail("\n  ".join(lines), ExitCode.USAGE)
+        write_error("tokendctl: " + "\n  ".join(lines))
+        return ExitCode.USAGE
     except CommandFailed as failed:
-        return _fail(failed.text, failed.exit_code)
+        if failed.text:
+            write_error(failed.text)
+        return failed.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     return ExitCode.DONE
@@ -166,23 +168,3 @@ def _debugging(*, enabled: bool) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-
-
-def _print(text: str) -> None:
-    try:
-        # As bytes, since JSON is UTF-8 (RFC 8259, section 8.1) whatever the locale says.
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.flush()
-    except OSError as error:
-        # Else Python would try again at its end, and show how.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-        raise CommandFailed(
-            "" if isinstance(error, BrokenPipeError) else f"cannot write the output: {error.strerror}", ExitCode.OTHER
-        ) from None
-
-
-def _fail(text: str, exit_code: ExitCode) -> ExitCode:
-    with suppress(OSError):
-        if text and sys.stderr is not None:
-            sys.stderr.write(f"tokendctl: {text}\n" if exit_code == ExitCode.USAGE else f"{text}\n")
-    return exit_code
