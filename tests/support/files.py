@@ -1,6 +1,9 @@
-"""Files that other processes make: whether they are there, and for whom."""
+"""Files: whether they are there, for whom, and how large they may become."""
 
+import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -13,3 +16,14 @@ def until_exists(path: Path) -> None:
 def mode(path: Path) -> int:
     """The permissions of a file."""
     return path.stat().st_mode & 0o777
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A disk that is full where the file has so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

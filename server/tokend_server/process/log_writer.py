@@ -6,6 +6,11 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+
+from tokend_server.process.lines import LineWriter
+
+_log = logging.getLogger(__name__)
 
 #: Octets that may wait to be written; a line beyond them is dropped.
 MOST_WAITING = 4 * 1024 * 1024
@@ -27,6 +32,9 @@ class LogWriter(logging.Handler):
     def __init__(self, descriptor: int, *, most_waiting: int = MOST_WAITING) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._to_descriptor = LineWriter(self._write_some)
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLOUT)
         self._most_waiting = most_waiting
         self._lines: deque[bytes] = deque()
         self._waiting = 0
@@ -50,7 +58,7 @@ class LogWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = (self.format(record) + "\n").encode(errors="backslashreplace")
+            line = self.format(record).encode(errors="backslashreplace")
         except Exception:  # noqa: BLE001 - there is no place where this could be logged
             self._drop()
             return
@@ -94,7 +102,7 @@ class LogWriter(logging.Handler):
             self._on_drop(number)
 
     def _work(self) -> None:
-        while line := self._next():
+        while (line := self._next()) is not None:
             is_written = self._write(line)
             with self._changed:
                 self._waiting -= len(line)
@@ -104,7 +112,7 @@ class LogWriter(logging.Handler):
 
     def _write(self, line: bytes) -> bool:
         try:
-            _write_all(self._descriptor, line)
+            self._to_descriptor.write(line)
         except OSError:
             self._drop()
             return False
@@ -121,19 +129,12 @@ class LogWriter(logging.Handler):
             number = 0 if self._waiting else self._unreported
             self._unreported -= number
         if number:
-            record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, _NOTICE, (), None)
-            record.count = number
-            self.handle(record)
+            extra = {"count": number}
+            self.handle(_log.makeRecord(__name__, logging.WARNING, __file__, 0, _NOTICE, (), None, extra=extra))
 
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    ready = select.poll()
-    ready.register(descriptor, select.POLLOUT)
-    while data:
-        ready.poll()
-        try:
-            # In pieces that pipes take whole (POSIX), so that they do not mix with what others write there.
-            count = os.write(descriptor, data[: select.PIPE_BUF])
-        except BlockingIOError:  # another writer has filled it meanwhile
-            continue
-        data = data[count:]
+    def _write_some(self, data: bytes) -> int:
+        while True:
+            self._ready.poll()
+            with suppress(BlockingIOError):  # another writer has filled it meanwhile
+                # In pieces that pipes take whole (POSIX), so that they do not mix with what others write there.
+                return os.write(self._descriptor, data[: select.PIPE_BUF])

@@ -3,7 +3,10 @@
 import logging
 import os
 import threading
+from pathlib import Path
 
+import pytest
+from tests.support.files import largest_file
 from tests.support.pipes import Pipe
 
 from tokend_server.process.log_writer import LogWriter
@@ -91,6 +94,23 @@ def test_a_record_that_cannot_be_formatted_is_dropped(pipe: Pipe) -> None:
     log.handle(logging.LogRecord("part", logging.INFO, __file__, 1, "%d", ("no number",), None))
     assert dropped == [1]
     log.close()
+
+
+@pytest.mark.parametrize("written", [0, 1, 7])
+def test_after_a_line_that_was_cut_off_the_next_one_stands_alone(tmp_path: Path, written: int) -> None:
+    path = tmp_path / "log"
+    with path.open("ab") as file:
+        log = LogWriter(file.fileno())
+        log.handle(record("before"))
+        log.flush()
+        with largest_file(7 + written):
+            for _ in range(2):
+                log.handle(record("cut off somewhere"))
+                log.flush()
+        log.handle(record("after"))
+        log.close()
+    cut = b"cut off somewhere"[:written] + b"\n" if written else b""
+    assert path.read_bytes().startswith(b"before\n" + cut + b"after\n")
 
 
 def test_closing_ends_without_a_reader(pipe: Pipe) -> None:

@@ -4,8 +4,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from tokend_server.access.audit.log import AuditWriteFailed, LineWriter
+from tokend_server.access.audit.log import AuditWriteFailed
 from tokend_server.clock import Clock
+from tokend_server.process.lines import LineWriter
 
 #: Seconds between two looks at whether the path still names the open file; a look costs as much as writing a line.
 _LOOK_SECONDS = 1.0

@@ -3,8 +3,9 @@ import os
 import select
 import threading
 
-from tokend_server.access.audit.log import AuditWriteFailed, LineWriter
+from tokend_server.access.audit.log import AuditWriteFailed
 from tokend_server.clock import Clock, Deadline
+from tokend_server.process.lines import LineWriter
 
 #: Seconds that a line waits for the reader.
 _PATIENCE = 1.0

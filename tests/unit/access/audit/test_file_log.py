@@ -1,5 +1,4 @@
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.clock import FakeClock
+from tests.support.files import largest_file
 
 from tokend_server.access.audit.file_log import FileAuditLog
 from tokend_server.access.audit.log import AuditWriteFailed
@@ -44,17 +44,6 @@ def log(path: Path, clock: FakeClock) -> Iterator[FileAuditLog]:
     log = FileAuditLog(path, clock)
     yield log
     log.close()
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """A disk that is full where the file has so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager
