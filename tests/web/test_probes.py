@@ -128,6 +128,8 @@ def test_a_service_that_stops_is_live_and_not_ready(probed: Probed) -> None:
     assert (answer.status_code, answer.text) == (503, "shutting down\n")
     assert probed.get("/livez").status_code == 200
     assert probed.health() == {NOT_SERVING}
+    while probed.ready_by_metrics():
+        assert stopping.is_alive()
     stopping.join()
     with pytest.raises(httpx.ConnectError):
         probed.get("/livez")

@@ -112,8 +112,12 @@ class Readiness:
         self._looks.start()
 
     def stop(self) -> None:
-        """Looks no more: from now on the service is not ready."""
+        """Looks no more: from now on the service is not ready, which is told once."""
+        if self._looks.is_stopped:
+            return
         self._looks.stop()
+        with self._looking:
+            self._tell(False)  # noqa: FBT003 - all that it takes is a truth value
 
     def _look_and_log(self) -> None:
         seen = self.look()
