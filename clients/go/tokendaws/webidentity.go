@@ -24,6 +24,7 @@ const providerName = "tokend"
 var rejections = []string{
 	(&types.InvalidIdentityTokenException{}).ErrorCode(),
 	(&types.ExpiredTokenException{}).ErrorCode(),
+	(&types.IDPRejectedClaimException{}).ErrorCode(), // which also says that a token has expired, or was revoked
 }
 
 // STS is what is needed of a [sts.Client].

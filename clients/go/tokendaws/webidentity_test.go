@@ -133,7 +133,7 @@ func TestEachRoleIsAssumedWithATokenThatCanBeUsed(t *testing.T) {
 }
 
 func TestATokenThatSTSRejectsIsReplacedOnce(t *testing.T) {
-	for _, code := range []string{"InvalidIdentityToken", "ExpiredTokenException"} {
+	for _, code := range []string{"InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim"} {
 		t.Run(code, func(t *testing.T) {
 			fake, client := serveSTS(t)
 			server, source := serveTokend(t)

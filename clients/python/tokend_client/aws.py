@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tokend_client.source import TokenSource
 
 #: With what STS rejects a token (API reference of AssumeRoleWithWebIdentity).
-_REJECTIONS = frozenset({"ExpiredTokenException", "InvalidIdentityToken"})
+_REJECTIONS = frozenset({"ExpiredTokenException", "IDPRejectedClaim", "InvalidIdentityToken"})
 
 
 def web_identity_session(

@@ -53,7 +53,7 @@ def test_each_role_is_assumed_with_a_token_that_can_be_used(
     ]
 
 
-@pytest.mark.parametrize("code", ["InvalidIdentityToken", "ExpiredTokenException"])
+@pytest.mark.parametrize("code", ["InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim"])
 def test_a_token_that_sts_rejects_is_replaced_once(
     source: TokenSource, server: FakeTokendServer, sts: WebIdentitySts, code: str
 ) -> None:

@@ -4,6 +4,7 @@ import software.amazon.awssdk.services.sts.StsClient;
 import software.amazon.awssdk.services.sts.model.AssumeRoleWithWebIdentityRequest;
 import software.amazon.awssdk.services.sts.model.AssumeRoleWithWebIdentityResponse;
 import software.amazon.awssdk.services.sts.model.ExpiredTokenException;
+import software.amazon.awssdk.services.sts.model.IdpRejectedClaimException;
 import software.amazon.awssdk.services.sts.model.InvalidIdentityTokenException;
 import tokend.client.Token;
 import tokend.client.TokenSource;
@@ -26,7 +27,7 @@ final class TokenAttachingSts implements StsClient {
     Token token = source.token();
     try {
       return assume(request, token);
-    } catch (InvalidIdentityTokenException | ExpiredTokenException rejected) {
+    } catch (InvalidIdentityTokenException | ExpiredTokenException | IdpRejectedClaimException rejected) {
       source.invalidate(token);
     }
     return assume(request, source.token());

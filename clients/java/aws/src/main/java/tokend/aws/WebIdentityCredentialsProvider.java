@@ -19,8 +19,8 @@ import tokend.client.TokenSource;
  *
  * <p>The SDK's {@link StsAssumeRoleWithWebIdentityCredentialsProvider} keeps the credentials and renews them before they
  * expire, each time with a token that is valid then. A token that STS rejects ({@code InvalidIdentityToken}, {@code
- * ExpiredTokenException}) is dropped, and STS is asked once more with a new one. Where there is no token, the failure is the
- * source's {@link tokend.client.TokendException}.
+ * ExpiredTokenException}, {@code IDPRejectedClaim}) is dropped, and STS is asked once more with a new one. Where there is no
+ * token, the failure is the source's {@link tokend.client.TokendException}.
  */
 public final class WebIdentityCredentialsProvider implements AwsCredentialsProvider, SdkAutoCloseable {
   private final StsAssumeRoleWithWebIdentityCredentialsProvider credentials;

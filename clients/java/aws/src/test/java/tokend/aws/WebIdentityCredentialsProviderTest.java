@@ -104,7 +104,7 @@ class WebIdentityCredentialsProviderTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"InvalidIdentityToken", "ExpiredTokenException"})
+  @ValueSource(strings = {"InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim"})
   void aTokenThatStsRejectsIsReplacedOnce(String code) {
     String first = source.token().value();
     sts.rejected.put(first, code);
