@@ -3,6 +3,7 @@ package tokend.spring;
 import java.io.IOException;
 import java.util.Objects;
 import java.util.function.Function;
+import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpRequest;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.client.ClientHttpRequestExecution;
@@ -77,12 +78,16 @@ public final class TokendClientHttpRequestInterceptor implements ClientHttpReque
     }
     TokenSource source = sources.apply(request);
     Token token = source.token();
+    HttpHeaders asked = HttpHeaders.copyOf(request.getHeaders());
     ClientHttpResponse response = attempt(request, body, execution, token);
     if (!isRejected(response)) {
       return response;
     }
     response.close();
     source.invalidate(token);
+    // Interceptors behind this one add theirs to each attempt.
+    request.getHeaders().clear();
+    request.getHeaders().putAll(asked);
     return attempt(request, body, execution, source.token());
   }
 

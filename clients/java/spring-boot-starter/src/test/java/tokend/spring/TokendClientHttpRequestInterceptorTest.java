@@ -40,6 +40,7 @@ class TokendClientHttpRequestInterceptorTest {
   private final RestClientTokens tokens =
       new RestClientTokens(ClientHttpRequestFactoryBuilder.detect(), HttpClientSettings.defaults());
   private final List<String> seen = new CopyOnWriteArrayList<>();
+  private final List<List<String>> marks = new CopyOnWriteArrayList<>();
   private final List<String> seenElsewhere = new CopyOnWriteArrayList<>();
   private HttpServer orders;
   private HttpServer elsewhere;
@@ -56,7 +57,12 @@ class TokendClientHttpRequestInterceptorTest {
     elsewhere.start();
     orders = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
     orders.createContext("/", exchange -> answer(exchange, seen, 200));
-    orders.createContext("/once", exchange -> answer(exchange, seen, seen.isEmpty() ? 401 : 200));
+    orders.createContext(
+        "/once",
+        exchange -> {
+          marks.add(exchange.getRequestHeaders().getOrDefault("Mark", List.of()));
+          answer(exchange, seen, seen.isEmpty() ? 401 : 200);
+        });
     orders.createContext("/never", exchange -> answer(exchange, seen, 401));
     orders.createContext(
         "/moved",
@@ -113,6 +119,23 @@ class TokendClientHttpRequestInterceptorTest {
 
     assertThat(source.token().value()).isNotEqualTo(first);
     assertThat(seen).containsExactly("Bearer " + first + " order", "Bearer " + source.token().value() + " order");
+  }
+
+  @Test
+  void theSecondRequestHasTheHeadersOfTheFirst() {
+    RestClient marking =
+        restClient(interceptor)
+            .mutate()
+            .requestInterceptor(
+                (request, body, execution) -> {
+                  request.getHeaders().add("Mark", "behind");
+                  return execution.execute(request, body);
+                })
+            .build();
+
+    marking.post().uri("/once").header("Mark", "before").body("order").retrieve().toBodilessEntity();
+
+    assertThat(marks).containsExactly(List.of("before", "behind"), List.of("before", "behind"));
   }
 
   @Test
