@@ -6,16 +6,18 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
 import org.springframework.context.annotation.Bean;
+import tokend.client.Client;
 import tokend.micrometer.MicrometerMetrics;
 
-/** Has the client counted by the application's Micrometer registry, where there is one. */
+/** Has the client counted by the application's Micrometer registry, where there are both. */
 @AutoConfiguration(
+    after = TokendAutoConfiguration.class,
     afterName = {
       "org.springframework.boot.micrometer.metrics.autoconfigure.MetricsAutoConfiguration",
       "org.springframework.boot.micrometer.metrics.autoconfigure.CompositeMeterRegistryAutoConfiguration"
     })
 @ConditionalOnClass(MeterRegistry.class)
-@ConditionalOnBean(MeterRegistry.class)
+@ConditionalOnBean({Client.class, MeterRegistry.class})
 public final class TokendMetricsAutoConfiguration {
   TokendMetricsAutoConfiguration() {}
 

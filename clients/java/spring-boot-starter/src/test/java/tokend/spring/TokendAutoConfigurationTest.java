@@ -194,6 +194,18 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
+  void withoutAClientNothingIsCounted() {
+    plain
+        .withPropertyValues("tokend.verifier.issuer=https://issuer", "tokend.verifier.audiences=pool")
+        .withBean(MeterRegistry.class, SimpleMeterRegistry::new)
+        .run(
+            context -> {
+              assertThat(context).doesNotHaveBean(ClientMetrics.class);
+              assertThat(context.getBean(MeterRegistry.class).getMeters()).isEmpty();
+            });
+  }
+
+  @Test
   void healthFollowsTheConnectionsWithoutCalls() {
     served.run(
         context -> {
