@@ -45,7 +45,7 @@ final class BundleCredentials {
       bundles.addBundleUpdateHandler(name, credentials::follow);
       TlsChannelCredentials.Builder builder = TlsChannelCredentials.newBuilder().trustManager(credentials.trust);
       return hasIdentity ? builder.keyManager(credentials.identity).build() : builder.build();
-    } catch (GeneralSecurityException | IOException e) {
+    } catch (GeneralSecurityException | IOException | RuntimeException e) {
       throw new IllegalStateException("the SSL bundle '" + name + "' of tokend.ssl.bundle cannot be used", e);
     }
   }

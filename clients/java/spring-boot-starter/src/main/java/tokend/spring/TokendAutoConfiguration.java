@@ -11,6 +11,7 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean
 import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.autoconfigure.ssl.SslAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.context.properties.source.InvalidConfigurationPropertyValueException;
 import org.springframework.boot.ssl.SslBundles;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
@@ -57,7 +58,19 @@ public final class TokendAutoConfiguration {
       }
       metrics.orderedStream().forEach(builder::metrics);
       customizers.orderedStream().forEach(customizer -> customizer.customize(builder));
-      return builder.build();
+      return built(builder, properties.target());
+    }
+
+    /** Only now is it known what has to make something of the target: a customizer may have set another transport. */
+    private static Client built(ClientBuilder builder, @Nullable String target) {
+      try {
+        return builder.build();
+      } catch (IllegalArgumentException e) {
+        var wrong =
+            new InvalidConfigurationPropertyValueException("tokend.target", target, String.valueOf(e.getMessage()));
+        wrong.addSuppressed(e);
+        throw wrong;
+      }
     }
 
     private static @Nullable ChannelCredentials credentials(

@@ -9,6 +9,7 @@ import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -129,6 +130,21 @@ class TokendAutoConfigurationTest {
               assertThat(token.identityId()).isEqualTo(identityId);
               assertThat(token.expireTime()).isBeforeOrEqualTo(Instant.now().plusSeconds(60));
             });
+  }
+
+  @Test
+  void tagsMayHaveAnyName() {
+    served
+        .withPropertyValues(
+            POOL,
+            PROVIDER,
+            "tokend.token.user=alice",
+            "tokend.token.principal-tags.cost_center=7",
+            "tokend.token.principal-tags[team/name of all]=blue")
+        .run(
+            context ->
+                assertThat(Objects.requireNonNull(context.getBean(TokendProperties.class).token()).principalTags())
+                    .isEqualTo(Map.of("cost_center", "7", "team/name of all", "blue")));
   }
 
   @Test
@@ -259,6 +275,25 @@ class TokendAutoConfigurationTest {
         .run(
             context ->
                 assertThat(context.getStartupFailure()).rootCause().message().contains("tokend.verifier.issuer"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"http://tokend:50051", "tokend:grpc", "a b:1"})
+  void whatGrpcMakesNothingOfIsNoTarget(String target) {
+    plain
+        .withPropertyValues("tokend.target=" + target)
+        .run(context -> assertThat(context.getStartupFailure()).hasMessageContaining("tokend.target"));
+  }
+
+  @Test
+  void aBundleThatCannotBeUsedIsNamedByItsProperty(@TempDir Path directory) throws Exception {
+    Path noKey = Files.writeString(directory.resolve("key"), "no key");
+    ApplicationContextRunner bundled = calling.withPropertyValues("tokend.ssl.bundle=internal");
+
+    bundled.run(context -> assertThat(context.getStartupFailure()).hasMessageContaining("tokend.ssl.bundle"));
+    bundled
+        .withPropertyValues("spring.ssl.bundle.pem.internal.truststore.certificate=file:" + noKey)
+        .run(context -> assertThat(context.getStartupFailure()).hasMessageContaining("tokend.ssl.bundle"));
   }
 
   @ParameterizedTest
