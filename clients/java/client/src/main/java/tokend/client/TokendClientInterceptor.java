@@ -6,6 +6,9 @@ import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.CompositeCallCredentials;
+import io.grpc.ForwardingClientCall.SimpleForwardingClientCall;
+import io.grpc.ForwardingClientCallListener.SimpleForwardingClientCallListener;
+import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import java.util.Objects;
@@ -15,7 +18,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Attaches the token of a source to calls, as {@link TokendCallCredentials} does, and makes a call once more with a new
  * token when the other service answers UNAUTHENTICATED: credentials alone cannot. The rejected token is dropped from its
- * source. Calls of which the client may send more than one message are not made again.
+ * source. Calls of which the client may send more than one message, and those that have begun to answer, are not made again,
+ * but the next call has another token.
  */
 public final class TokendClientInterceptor implements ClientInterceptor {
   private final TokenSource source;
@@ -47,20 +51,13 @@ public final class TokendClientInterceptor implements ClientInterceptor {
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
     Attached first = new Attached();
-    ClientCall<Q, R> call = next.newCall(method, with(options, first));
+    ClientCall<Q, R> call = new DroppingCall<>(next.newCall(method, with(options, first)), first);
     if (!method.getType().clientSendsOneMessage()) {
       return call;
     }
     return new RepeatableCall<>(
         call,
-        status -> {
-          Token rejected = first.token;
-          if (rejected == null || status.getCode() != Status.Code.UNAUTHENTICATED) {
-            return null;
-          }
-          source.invalidate(rejected);
-          return next.newCall(method, with(options, credentials));
-        });
+        status -> first.rejectedBy(status) == null ? null : next.newCall(method, with(options, credentials)));
   }
 
   private static CallOptions with(CallOptions options, CallCredentials added) {
@@ -75,6 +72,37 @@ public final class TokendClientInterceptor implements ClientInterceptor {
     @Override
     public void applyRequestMetadata(RequestInfo requestInfo, Executor appExecutor, MetadataApplier applier) {
       credentials.apply(requestInfo, applier, attached -> token = attached);
+    }
+
+    /** The token, if the call has failed because of it. */
+    @Nullable Token rejectedBy(Status status) {
+      return status.getCode() == Status.Code.UNAUTHENTICATED ? token : null;
+    }
+  }
+
+  /** A call that drops its token when it has failed because of it, before anyone else learns how it has ended. */
+  private final class DroppingCall<Q, R> extends SimpleForwardingClientCall<Q, R> {
+    private final Attached attached;
+
+    DroppingCall(ClientCall<Q, R> call, Attached attached) {
+      super(call);
+      this.attached = attached;
+    }
+
+    @Override
+    public void start(Listener<R> listener, Metadata headers) {
+      super.start(
+          new SimpleForwardingClientCallListener<>(listener) {
+            @Override
+            public void onClose(Status status, Metadata trailers) {
+              Token rejected = attached.rejectedBy(status);
+              if (rejected != null) {
+                source.invalidate(rejected);
+              }
+              super.onClose(status, trailers);
+            }
+          },
+          headers);
     }
   }
 }

@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import com.google.rpc.Code;
+import io.grpc.CallOptions;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.Server;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
@@ -14,6 +16,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.stub.ClientCalls;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -25,6 +28,8 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 import tokend.v1.LookupDeveloperIdentityRequest;
 import tokend.v1.LookupDeveloperIdentityResponse;
@@ -69,7 +74,7 @@ class TokendClientInterceptorTest {
     }
   }
 
-  /** Answers UNAUTHENTICATED to tokens that begin with "bad". */
+  /** Answers UNAUTHENTICATED to tokens that begin with "bad", after headers where they end with "late". */
   private final class Guard implements ServerInterceptor {
     @Override
     public <Q, R> ServerCall.Listener<Q> interceptCall(
@@ -78,6 +83,9 @@ class TokendClientInterceptorTest {
           String.valueOf(headers.get(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER)));
       borne.add(bearer);
       if (bearer.startsWith("Bearer bad")) {
+        if (bearer.endsWith("late")) {
+          call.sendHeaders(new Metadata());
+        }
         call.close(Status.UNAUTHENTICATED, new Metadata());
         return new ServerCall.Listener<>() {};
       }
@@ -145,6 +153,29 @@ class TokendClientInterceptorTest {
 
     assertThat(borne).containsExactly("Bearer bad1", "Bearer bad2");
     assertThat(tokens.invalidated).containsExactly("bad1");
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"CLIENT_STREAMING", "BIDI_STREAMING"})
+  void aCallOfManyMessagesIsNotMadeAgainButItsTokenIsDropped(MethodType type) {
+    tokens.give("bad");
+    var method = DeveloperIdentityServiceGrpc.getLookupDeveloperIdentityMethod().toBuilder().setType(type).build();
+
+    assertThatExceptionOfType(StatusRuntimeException.class)
+        .isThrownBy(() -> ClientCalls.blockingUnaryCall(channel, method, CallOptions.DEFAULT, REQUEST))
+        .satisfies(e -> assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.UNAUTHENTICATED));
+    assertThat(borne).containsExactly("Bearer bad");
+    assertThat(tokens.invalidated).containsExactly("bad");
+  }
+
+  @Test
+  void aCallThatHasBegunToAnswerIsNotMadeAgainButItsTokenIsDropped() {
+    tokens.give("bad, late");
+
+    assertFails(Status.Code.UNAUTHENTICATED);
+
+    assertThat(borne).containsExactly("Bearer bad, late");
+    assertThat(tokens.invalidated).containsExactly("bad, late");
   }
 
   @Test
