@@ -20,6 +20,7 @@ from tokend_server.aws_json.shaped import Output, ShapedOperation
 from tokend_server.aws_json.shapes import Integer, Text
 from tokend_server.aws_json.static_credentials import made_up
 from tokend_server.clock import Clock, Deadline
+from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engine import IdentityPools
 from tokend_server.errors import CallerNotAllowed, InvalidParameter, NotAuthorized, ResourceNotFound, TokendError
 from tokend_server.model import KeySet, Secret, StsOperation
@@ -54,9 +55,6 @@ ASSUME_ROLE = ShapedOperation(
 )
 
 _LIFE = 3600
-
-#: Seconds that the clocks of two servers of this service may differ.
-_SKEW = 300.0
 
 _ROLE_ARN = re.compile(
     r"arn:(?P<partition>[\w-]+):iam::(?P<account>\d{12}):role/(?:.*/)?(?P<name>[\w+=,.@-]{1,64})", re.ASCII
@@ -131,7 +129,7 @@ class RoleAssumption:
         except NotVerified:
             raise _refused("The signature of the token is not valid.") from None
         audience = claims.get("aud")
-        rules = ClaimRules(audiences=(audience,) if isinstance(audience, str) else (), skew=_SKEW)
+        rules = ClaimRules(audiences=(audience,) if isinstance(audience, str) else (), skew=CLOCK_SKEW)
         try:
             read = read_claims(claims, rules, now)
         except ClaimRefused as refused:

@@ -26,6 +26,7 @@ from tokend_server.aws_json.request import AwsRequest
 from tokend_server.aws_json.sts import CODES, STS_CODES, StsService
 from tokend_server.aws_json.wire import AwsResponse
 from tokend_server.config import Pool
+from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.configured_pools import ConfiguredPools
 from tokend_server.errors import TooManyRequests
 from tokend_server.rpc.audit_entry import audit_entry
@@ -181,6 +182,14 @@ def test_the_policy_decides_and_says_so_in_stss_words(local: LocalEngineUnderTes
     other = Sts(local, pools=f"{POOL[:-1]}6")
     assert other.refused(token) == (403, "AccessDenied", DENIED)
     assert other.counted == [("AssumeRoleWithWebIdentity", "AccessDenied")]
+
+
+def test_a_token_is_good_at_a_server_whose_clock_is_behind_by_as_much_as_it_may_be(sts: Sts) -> None:
+    token = sts.local.issue("alice").token.reveal()
+    sts.local.clock.move_wall_clock(-CLOCK_SKEW)
+    assert sts.call(token)["Credentials"]
+    sts.local.clock.move_wall_clock(-1)
+    assert sts.refused(token)[1:] == ("InvalidIdentityToken", "The claim iat of the token is in the future.")
 
 
 def test_an_expired_token_is_named_with_both_times(sts: Sts) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.providers import invalid_login_token, malformed_login_token, refusal_of_claim
 from tokend_server.model import KeySet, Secret
@@ -21,9 +22,6 @@ from tokend_server.oidc.tokens import (
 COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 _VERIFIER = TokenVerifier(ALGORITHMS)
-
-#: Seconds that the clocks of two servers of this service may differ.
-_SKEW = 60.0
 
 _REQUIRED = frozenset({"iat", "amr"})
 
@@ -59,7 +57,7 @@ class OwnTokens:
         except NotVerified:
             raise invalid_login_token("Couldn't verify signed token.") from None
         now = self._clock.now()
-        rules = ClaimRules(audiences=(identity_pool_id,), skew=_SKEW, required=_REQUIRED)
+        rules = ClaimRules(audiences=(identity_pool_id,), skew=CLOCK_SKEW, required=_REQUIRED)
         try:
             read = read_claims(claims, rules, now)
         except ClaimRefused as refused:

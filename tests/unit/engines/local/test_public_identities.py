@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.local_engine import DEVELOPER, ISSUER, NOW, OTHER_POOL, POOL, LocalEngineUnderTest, parts_of
 
+from tokend_server.config.key_times import CLOCK_SKEW
 from tokend_server.engines.local.own_tokens import OwnTokens
 from tokend_server.engines.local.public_identities import PublicIdentities
 from tokend_server.engines.local.store import Change
@@ -305,6 +306,15 @@ def test_a_token_lives_no_longer_than_the_one_that_it_is_had_for(device: Device)
     device.local.clock.advance(500)
     expired = (NotAuthorized, f"Invalid login token. Token expired: {NOW + 900} >= {NOW + 900}")
     assert refusal(lambda: device.token(user, own)) == expired
+
+
+def test_a_token_is_good_at_a_server_whose_clock_is_behind_by_as_much_as_it_may_be(device: Device) -> None:
+    own = device.own("alice")
+    user = device.local.identity_of("alice")
+    device.local.clock.move_wall_clock(-CLOCK_SKEW)
+    assert device.token(user, own)[0] == user
+    device.local.clock.move_wall_clock(-1)
+    assert refusal(lambda: device.token(user, own)) == (NotAuthorized, "Invalid login token. Invalid claim: iat")
 
 
 def test_tokens_that_prove_nothing_here(device: Device) -> None:
