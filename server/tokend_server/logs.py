@@ -13,7 +13,8 @@ from tokend_server.rpc.call import CURRENT_CALL
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _TEXT_OF_COMMANDS = "%(levelname)s: %(message)s"
 #: The AWS SDK shows requests with all that is in them when it is asked for more. urllib3 and OpenTelemetry warn of
-#: headers that they cannot read by showing them: callers' own, and those that hold a collector's credentials.
+#: headers that they cannot read by showing them: callers' own, and those that hold a collector's credentials. psycopg
+#: warns of what comes after an error that it raises, as it does where two servers create one identity.
 _LEAST = {
     "alembic": logging.WARNING,
     "boto3": logging.INFO,
@@ -21,6 +22,7 @@ _LEAST = {
     "opentelemetry.baggage": logging.ERROR,
     "opentelemetry.trace": logging.ERROR,
     "opentelemetry.util": logging.ERROR,
+    "psycopg": logging.ERROR,
     "urllib3": logging.ERROR,
 }
 
@@ -43,8 +45,7 @@ def configure(*, level: str, as_json: bool, handler: logging.Handler | None = No
     handler.addFilter(_tell_the_call)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    for name, least in _LEAST.items():
-        logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
+    _hold_back_libraries()
 
 
 @contextmanager
@@ -52,14 +53,21 @@ def shown() -> Iterator[None]:
     """Shows what tokend logs in a block on standard error, as those read it who have run a command."""
     logger, handler = logging.getLogger(__package__), logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter(_TEXT_OF_COMMANDS))
-    before = logger.level
+    levels = {each: each.level for each in (logger, *map(logging.getLogger, _LEAST))}
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    _hold_back_libraries()  # without a handler Python itself shows their warnings
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before)
+        for each, level in levels.items():
+            each.setLevel(level)
+
+
+def _hold_back_libraries() -> None:
+    for name, least in _LEAST.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
 
 
 def _tell_the_call(record: logging.LogRecord) -> bool:

@@ -12,6 +12,7 @@ from tests.contracts.store_contract import OTHER_POOL, POOL, identity, login
 from tests.stores.opened import Opened, create, deadline_in, owner
 from tests.support.postgresql import PostgresqlServer
 
+from tokend_server import logs
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -44,6 +45,17 @@ def test_of_many_first_calls_for_one_user_one_creates_the_identity(stores: tuple
         made = [each for each in threads.map(first, range(64)) if each]
     assert made == [owner(stores[0], "x")]
     assert stores[1].read(POOL, [login("x")]).owners[login("x")].logins == {login("x"), login("y"), login("z")}
+
+
+def test_that_another_server_was_first_is_nothing_to_warn_of(
+    stores: tuple[Store, Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    create(stores[0], identity("000", *"abcdefgh"))
+    with logs.shown():
+        for number in range(1, 33):  # what psycopg says depends on how fast the server answers
+            with pytest.raises(StaleReading):
+                create(stores[1], identity(f"{number:03}", *"abcdefgh"))
+    assert caplog.records == []
 
 
 def test_of_many_changes_of_one_reading_one_is_made(stores: tuple[Store, Store]) -> None:

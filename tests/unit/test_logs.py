@@ -194,3 +194,19 @@ def test_warnings_that_repeat_headers_are_not_written(written: Callable[[], str]
     logs.configure(level="debug", as_json=True)
     logging.getLogger(name).warning("Header format invalid! %s", CANARY)
     assert CANARY not in written()
+
+
+def test_of_what_psycopg_ignores_nothing_is_written(written: Callable[[], str]) -> None:
+    logs.configure(level="debug", as_json=True)
+    logging.getLogger("psycopg").warning("error ignored terminating")
+    assert written() == ""
+
+
+def test_commands_hold_libraries_back_as_servers_do(caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger("urllib3")
+    before = library.level
+    with logs.shown():
+        for name in ("urllib3.connection", "psycopg"):
+            logging.getLogger(name).warning("Failed to parse headers: %s", CANARY)
+    assert caplog.records == []
+    assert library.level == before
