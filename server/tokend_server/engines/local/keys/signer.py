@@ -49,7 +49,7 @@ class TokenSigner:
         # this in time.
         self._unseen = times.shortest_notice + times.tokens_last - 2 * times.clock_skew
         self._loaded = NO_KEYS
-        self._read_at = clock.monotonic()
+        self._read_at, self._read_on = clock.monotonic(), clock.now()
         self._key_set = KeySet(NO_KEYS.jwks, timedelta(0))
 
     @property
@@ -81,12 +81,12 @@ class TokenSigner:
             EngineUnavailable: The store or the key manager does not answer; what could not be read or opened is as
                 before, and the other keys are taken up.
         """
-        read_at = self._clock.monotonic()
+        read_at, read_on = self._clock.monotonic(), self._clock.now()
         records = self._store.signing_keys()
         if records != self._loaded.records or self._loaded.failures:
             kept_until = self._read_at + self._times.soonest - self._times.clock_skew
             self._loaded = load_keys(records, self._manager, self._loaded, kept_until, self._times, self._clock)
-        self._read_at = read_at
+        self._read_at, self._read_on = read_at, read_on
         for failure in self._loaded.failures.values():
             raise failure
 
@@ -126,8 +126,8 @@ class TokenSigner:
     def key_set(self) -> KeySet:
         """The public keys of the last reading, as verifiers fetch them; the same object until it changes."""
         loaded = self._loaded
-        since_reading = self._clock.monotonic() - self._read_at
-        age = timedelta(seconds=key_set_age(self._times, since_reading, loaded.unpublished, self._clock.now()))
+        now = self._clock.now()
+        age = timedelta(seconds=key_set_age(self._times, self._since_reading(now), loaded.unpublished, now))
         if (loaded.jwks, age) != (self._key_set.jwks, self._key_set.max_age):
             self._key_set = KeySet(loaded.jwks, age, frozenset(loaded.opened))
         return self._key_set
@@ -162,6 +162,12 @@ class TokenSigner:
         Raises:
             EngineUnavailable: One may.
         """
-        since_reading = self._clock.monotonic() - self._read_at
-        if expires > published_until or expires - now + since_reading > self._unseen:
+        if expires > published_until or expires - now + self._since_reading(now) > self._unseen:
             raise EngineUnavailable("The keys that sign now cannot be read, and the token would outlive those before.")
+
+    def _since_reading(self, now: float) -> float:
+        """Seconds since the keys were last read, by whichever clock has gone further.
+
+        While a machine is suspended the monotonic clock stands still, and other processes go on.
+        """
+        return max(self._clock.monotonic() - self._read_at, now - self._read_on)

@@ -196,6 +196,30 @@ def test_no_token_outlives_the_key_that_another_server_removes(replica: KeyRepli
     assert replica.signs_with(DAY) != first
 
 
+def test_a_machine_that_was_suspended_signs_and_publishes_as_one_that_could_not_read_the_keys(
+    replica: KeyReplica, other: KeyReplica
+) -> None:
+    """Its monotonic clock has stood still, while others have added a key and removed the one before."""
+    (first,) = replica.published
+    second = other.rotation.add(ES256, signs_in=HOUR).kid
+    away = HOUR + TIMES.tokens_last
+    other.pass_time(away)
+    assert other.published == [second]
+    replica.clock.move_wall_clock(away)
+    with pytest.raises(EngineUnavailable, match="outlive"):
+        replica.sign(900)
+    assert (replica.published, replica.max_age) == ([first], 0)
+    replica.task.act()
+    assert (replica.signs_with(), replica.max_age) == (second, TIMES.cache_age)
+
+
+def test_a_clock_that_is_set_back_makes_no_reading_younger(replica: KeyReplica) -> None:
+    replica.store.failure = DOWN
+    replica.pass_time(HOUR)
+    replica.clock.move_wall_clock(-HOUR)
+    assert replica.max_age == 0
+
+
 def test_no_token_outlives_a_key_whose_successor_cannot_be_opened(
     local: LocalEngineUnderTest, other: KeyReplica
 ) -> None:
