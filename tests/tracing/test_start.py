@@ -84,6 +84,14 @@ def test_without_being_asked_nothing_is_traced(environment: Mapping[str, str], m
             "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' is none of ['grpc', 'http/protobuf']",
         ),
         (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "thrift",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_TRACES_EXPORTER": "otlp",
+            },
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'thrift' is none of ['grpc', 'http/protobuf']",
+        ),
+        (
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
             "OTEL_TRACES_EXPORTER: otlp_proto_grpc cannot be used: could not convert string to float: 'soon'",
         ),

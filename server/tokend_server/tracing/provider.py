@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 #: Seconds that a stopping service waits for a collector.
 _LONGEST_FLUSH = 5.0
 
+#: What chooses the protocol of `otlp`, the first that is set: for traces alone, for all signals.
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
 _EXPORTERS_BY_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -52,13 +55,10 @@ def _exporter_names(environment: Mapping[str, str]) -> Iterator[str]:
         if name.strip() != "otlp":
             yield name.strip()
             continue
-        protocol = (
-            environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-            or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-            or "grpc"
-        ).strip()
+        variable = next(filter(environment.get, _PROTOCOLS), _PROTOCOLS[-1])
+        protocol = (environment.get(variable) or "grpc").strip()
         if protocol not in _EXPORTERS_BY_PROTOCOL:
-            raise ConfigError([f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is none of {[*_EXPORTERS_BY_PROTOCOL]}"])
+            raise ConfigError([f"{variable}: {protocol!r} is none of {[*_EXPORTERS_BY_PROTOCOL]}"])
         yield _EXPORTERS_BY_PROTOCOL[protocol]
 
 
