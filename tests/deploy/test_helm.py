@@ -273,3 +273,23 @@ def test_the_chart_is_packaged_with_the_rules(tmp_path: Path) -> None:
     inside = tmp_path / "tokend" / "files" / "alerts.yaml"
     assert not inside.is_symlink()
     assert inside.read_bytes() == (DEPLOY / "prometheus" / "alerts.yaml").read_bytes()
+
+
+#: A value of a label (Kubernetes, "Labels and Selectors").
+LABEL_VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+
+
+def test_a_version_may_be_a_long_one(tmp_path: Path) -> None:
+    version = "0.1.0-add-the-listener-of-secrets.20261130053250.0123456789abcdef+main"
+    command = [str(helm()), "package", str(CHART), "--version", version, "--app-version", version]
+    packaged = ended([*command, "--destination", str(tmp_path)], CHART)
+    assert packaged.returncode == 0, packaged.stdout
+    (archive,) = tmp_path.glob("tokend-*.tgz")
+    rendered = ended([str(helm()), "template", "tokend", str(archive), "--values", str(VALUES)], CHART)
+    assert rendered.returncode == 0, rendered.stdout
+    found = objects(rendered.stdout)
+    of_pods = of_kind(found, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    labels = [*(each["metadata"]["labels"] for each in found), of_pods]
+    values = {value for each in labels for value in each.values()}
+    assert [value for value in values if not re.fullmatch(LABEL_VALUE, value)] == []
+    assert version[:20] in of_pods["app.kubernetes.io/version"]

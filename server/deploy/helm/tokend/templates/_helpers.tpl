@@ -14,9 +14,14 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 
 {{- define "tokend.labels" -}}
 {{ include "tokend.selectorLabels" . }}
-app.kubernetes.io/version: {{ include "tokend.version" . | quote }}
+app.kubernetes.io/version: {{ include "tokend.version" . | include "tokend.labelValue" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | include "tokend.labelValue" }}
+{{- end }}
+
+{{- /* A label has at most 63 characters, which a version that names a branch and a commit is not held to. */}}
+{{- define "tokend.labelValue" -}}
+{{- . | trunc 63 | trimAll "-_." }}
 {{- end }}
 
 {{- /* Neither labels nor tags of images have the `+` of a version. */}}
