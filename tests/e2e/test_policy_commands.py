@@ -265,7 +265,7 @@ def test_an_audit_log_that_cannot_be_reopened_is_kept_and_logged(audited: tuple[
         rotated = log.rename(log.with_suffix(".1"))
         log.mkdir()
         os.kill(server.pid, signal.SIGHUP)
-        while not any(record["message"] == "the audit log cannot be reopened" for record in server.log):
+        while not (said := [each for each in server.log if each["message"] == "the audit log cannot be reopened"]):
             time.sleep(0.01)
         log.rmdir()
         os.kill(server.pid, signal.SIGHUP)
@@ -273,6 +273,9 @@ def test_an_audit_log_that_cannot_be_reopened_is_kept_and_logged(audited: tuple[
         caller.get_token("alice")
     assert operations_in(rotated) == []
     assert operations_in(log) == [GET]
+    (record,) = said
+    assert record["error"] == f"{log}: Is a directory"
+    assert "exc_info" not in record  # it is no defect
 
 
 def test_tls_files_that_are_cut_off_do_not_end_the_server_on_sighup(tmp_path: Path) -> None:

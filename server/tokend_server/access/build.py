@@ -67,8 +67,8 @@ class AccessControl:
         if self.audit_log:
             try:
                 self.audit_log.reopen()
-            except AuditWriteFailed:
-                _log.exception("the audit log cannot be reopened")
+            except AuditWriteFailed as failure:
+                _log.error("the audit log cannot be reopened", extra={"error": str(failure)})
 
 
 def build_access_control(
