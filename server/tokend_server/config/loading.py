@@ -14,9 +14,9 @@ from tokend_server.config.environment import no_such_setting, unknown_variables
 from tokend_server.config.paths import expanded
 from tokend_server.errors import ConfigError
 
-#: Variables with the prefix that are no settings: the path of the file, the client's endpoint, and what a quickstart
-#: gives to a shell.
-_OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT", "TOKEND_QUICKSTART_PID"})
+#: Variables with the prefix that are no settings: the path of the file, the endpoint of `tokendctl`, the file of
+#: `tokend-agent`, and what a quickstart gives to a shell.
+_OTHER_VARIABLES = frozenset({"TOKEND_CONFIG", "TOKEND_ENDPOINT", "TOKEND_AGENT_CONFIG", "TOKEND_QUICKSTART_PID"})
 
 _TABLE = "must be a table; in a variable, as JSON with each name once"
 

@@ -1,6 +1,8 @@
 """Variables that begin with TOKEND_ and are no settings."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from tests.unit.config.file_parts import SECRET
@@ -9,6 +11,8 @@ from tokend_server.config import Config, environment_variables, load_config
 from tokend_server.config.environment import service_variables
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
 
 ADDRESSES = ("10.96.0.17", "fd00::17")
 
@@ -165,7 +169,14 @@ def test_an_unknown_variable_is_refused(variable: str, monkeypatch: pytest.Monke
     assert SECRET not in str(raised.value)
 
 
-@pytest.mark.parametrize("variable", ["TOKEND_CONFIG", "TOKEND_ENDPOINT"])
+def of_our_commands() -> set[str]:
+    """The variables that a page says are read by a command, or are given to one."""
+    pages = (*ROOT.glob("*.md"), *ROOT.glob("server/*.md"), *ROOT.glob("clients/**/*.md"))
+    named = re.findall(r"\bTOKEND(?:_[A-Z]+)+\b", "\n".join(page.read_text("utf-8") for page in pages))
+    return set(named) - environment_variables().keys() - {"TOKEND_PORT"}  # which Kubernetes sets
+
+
+@pytest.mark.parametrize("variable", sorted(of_our_commands()))
 def test_variables_that_others_read_are_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "anything")
     assert load_config(None) == Config()
