@@ -33,7 +33,7 @@ class HttpxTokenAuth(httpx.Auth):
         timeout = _read_timeout(request)
         issued = self._source.token(timeout)
         response = yield _bearing(request, issued)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if _rejects(response, issued):
             self._source.invalidate(issued.value)
             if _is_repeatable(request):
                 yield _bearing(request, self._source.token(timeout))
@@ -52,15 +52,25 @@ class AsyncHttpxTokenAuth(httpx.Auth):
         timeout = _read_timeout(request)
         issued = await self._source.token(timeout)
         response = yield _bearing(request, issued)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if _rejects(response, issued):
             self._source.invalidate(issued.value)
             if _is_repeatable(request):
                 yield _bearing(request, await self._source.token(timeout))
 
 
 def _bearing(request: httpx.Request, issued: Token) -> httpx.Request:
-    request.headers["authorization"] = f"Bearer {issued.value}"
+    request.headers["authorization"] = _authorization(issued)
     return request
+
+
+def _rejects(response: httpx.Response, issued: Token) -> bool:
+    """Whether the token was seen and rejected: where redirects have led to another origin, it was not seen."""
+    seen = response.request.headers.get("authorization") == _authorization(issued)
+    return response.status_code == httpx.codes.UNAUTHORIZED and seen
+
+
+def _authorization(issued: Token) -> str:
+    return f"Bearer {issued.value}"
 
 
 def _read_timeout(request: httpx.Request) -> float | None:

@@ -137,14 +137,16 @@ def test_a_stream_is_sent_once_and_the_token_is_dropped(
     assert bearer(facade, alice) != first
 
 
-def test_another_host_does_not_get_the_token(ask: Ask, orders: OrdersOverHttp) -> None:
+def test_another_host_neither_gets_the_token_nor_rejects_it(
+    ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest
+) -> None:
     with orders_over_http() as other:
         orders.status = lambda _: 302
         orders.location = f"{other.url}/elsewhere"
         other.status = lambda _: 401
-        ask(orders.url)
-        assert orders.seen[0].authorization
-        assert {each.authorization for each in other.seen} == {None}
+        assert ask(orders.url) == 401
+        assert other.seen == [Seen("/elsewhere", None, b"")]
+    assert orders.seen == [Seen("/", bearer(facade, alice), b"")]
 
 
 def test_without_a_token_nothing_is_sent(ask: Ask, orders: OrdersOverHttp, server: FakeTokendServer) -> None:
