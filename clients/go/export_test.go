@@ -37,6 +37,11 @@ func HeldToken(source TokenSource) Token {
 	return Token{}
 }
 
+// Reject tells a source of a cache that its token was rejected, wherever the user is by now.
+func Reject(source TokenSource, token string) {
+	behind(source).Invalidate(Token{Value: NewSecret(token)})
+}
+
 func behind(source TokenSource) *CachedTokenSource {
 	return source.(*userSource).entry.Load().source
 }

@@ -126,9 +126,10 @@ func (c *TokenCache) watch(changed *entry, served bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.lifetime.Err() != nil: // Close has taken all entries away
 	case !served:
 		c.byUse.lost(changed)
-	case changed.evicted.Load() && c.lifetime.Err() == nil:
+	case changed.evicted.Load():
 		if _, taken := c.entries.Load(changed.key); !taken {
 			changed.placed = changed.place()
 			c.put(changed)

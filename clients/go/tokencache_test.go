@@ -259,6 +259,27 @@ func TestCloseOfACacheEndsTheRefreshesInTheBackground(t *testing.T) {
 	})
 }
 
+func TestATokenMayBeRejectedWhileItsCacheCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		cache := newCache(t, issuer)
+		release := make(chan struct{})
+		issuer.set(func(ctx context.Context) error { <-ctx.Done(); <-release; return ctx.Err() })
+		var working sync.WaitGroup
+		working.Go(func() { refuse(t, cache.Source(request("alice")), tokend.ErrClosed) })
+		synctest.Wait()
+		issuer.set(nil)
+		bob := cache.Source(request("bob"))
+		demand(t, bob, "2")
+		working.Go(func() { _ = cache.Close() })
+		synctest.Wait()         // it waits for alice's refresh before it comes to bob
+		tokend.Reject(bob, "2") // by a caller who has found bob in the cache before it closed
+		close(release)
+		working.Wait()
+		refuse(t, bob, tokend.ErrClosed)
+	})
+}
+
 func TestManyUsersMayBeAskedForAtOnce(t *testing.T) {
 	const users, bound = 40, 10
 	issuer := &scriptedIssuer{}
