@@ -9,15 +9,14 @@ import socket
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPResponse, IncompleteRead
+from http.client import IncompleteRead
 from typing import Any, Literal
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
 
 from tokend_server.aws.botocore_internals import use_connections
 from tokend_server.clock import Deadline
-
-_PROVISIONAL = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
+from tokend_server.final_answers import FinalAnswer
 
 
 @dataclass(slots=True)
@@ -107,23 +106,14 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedSocketIO(self._sock, self._sock.makefile(mode, buffering=0)))
 
 
-class _BoundedResponse(HTTPResponse):
-    """A response that is read within the time, and whole: botocore takes half of one for an answer.
-
-    A provisional one is no answer either (RFC 9110, section 15.2). http.client passes over status 100 alone: what
-    follows another one would be the answer to the next request of the connection, whoever makes that.
-    """
+class _BoundedResponse(FinalAnswer):
+    """A response that is read within the time, and whole: botocore takes half of one for an answer."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(_BoundedSocket(sock), *args, **kwargs)  # type: ignore[arg-type]
 
     def begin(self) -> None:
         super().begin()
-        while self.status in _PROVISIONAL:
-            self.headers = None  # type: ignore[assignment] # as before anything was read
-            super().begin()
-        if self.status == HTTPStatus.SWITCHING_PROTOCOLS:  # which is not asked for
-            raise BadStatusLine(f"HTTP/1.1 {self.status}")
         # AWS says how long each answer is. Headers that are cut off look like fewer headers.
         if self.status == HTTPStatus.OK and self.length is None and not self.chunked:
             raise IncompleteRead(b"")

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from tokend_server.final_answers import FinalAnswer
 from tokend_server.library_parts import require
 
 #: Connects to a host and a port.
@@ -14,13 +15,17 @@ Connect: TypeAlias = Callable[[str, int], socket.socket]
 
 
 def connect_by(manager: PoolManager, connect: Connect) -> None:
-    """Has all connections of a manager made by a function."""
+    """Has all connections of a manager made by a function; what comes before an answer proper is passed over."""
 
     class Plain(HTTPConnection):
+        response_class = FinalAnswer
+
         def _new_conn(self) -> socket.socket:
             return connect(self.host, self.port)
 
     class Tls(HTTPSConnection):
+        response_class = FinalAnswer
+
         def _new_conn(self) -> socket.socket:
             return connect(self.host, self.port)
 

@@ -133,6 +133,24 @@ def test_a_document_may_have_a_mebibyte_and_no_octet_more(head: bytes) -> None:
         open_http().get(url, {}, Deadline(FakeClock()))
 
 
+@pytest.mark.parametrize(
+    "provisional",
+    [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n" * 2],
+    ids=["102", "103"],
+)
+def test_what_comes_before_the_answer_proper_is_none(provisional: bytes) -> None:
+    with serving(provisional + b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b"{}") as url:
+        document = open_http().get(url, {}, Deadline(FakeClock()))
+    assert (document.body, document.media_type) == (b"{}", "application/json")
+
+
+def test_an_answer_that_never_comes_to_its_point_is_given_up() -> None:
+    clock = SystemClock()
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    with serving(early, trickle=early) as url, pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError"):
+        open_http().get(url, {}, Deadline(clock, clock.monotonic() + 0.3))
+
+
 def test_headers_that_trickle_in_are_given_up() -> None:
     clock = SystemClock()
     given_up = pytest.raises(FetchFailed, match=r"too long|ReadTimeoutError")
