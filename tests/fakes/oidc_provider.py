@@ -68,6 +68,7 @@ class OidcProvider:
         fault: What it does wrong now.
         fetches: Counts requests by path.
         jwks_uri: What its discovery names instead of its own keys.
+        provisional: What it sends before each answer proper.
         hanging: Set once a request hangs.
         released: Set it to let hanging requests go.
     """
@@ -76,6 +77,7 @@ class OidcProvider:
     fault: Fault = Fault.NONE
     fetches: Counter[str] = field(default_factory=Counter)
     jwks_uri: str | None = None
+    provisional: bytes = b""
     hanging: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -143,6 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status, body = self.server.provider.answer(self.path)
         try:
+            self.wfile.write(self.server.provider.provisional)
             self.send_response(status)
             self.send_header("location", f"{self.server.provider.issuer}/elsewhere")
             self.send_header("content-type", "application/json")

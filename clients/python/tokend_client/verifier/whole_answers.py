@@ -1,4 +1,7 @@
-"""HTTP by `urllib` whose timeout is that of a whole answer, for servers that send octets one by one."""
+"""HTTP by `urllib` whose timeout is that of a whole answer, for servers that send octets one by one.
+
+Of what HTTP/1.1 lets come before an answer, `http.client` passes over status 100 alone (RFC 9110, section 15.2).
+"""
 
 import http.client
 import io
@@ -6,6 +9,8 @@ import socket
 import time
 import urllib.request
 from typing import Any
+
+_PROVISIONAL = frozenset(range(102, 200))  # 101 would be another protocol, which is not asked for
 
 
 class _Deadline(io.RawIOBase):
@@ -38,6 +43,12 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **settings)
         buffered: Any = self.fp
         self.fp = io.BufferedReader(_Deadline(sock, buffered.detach()))
+
+    def begin(self) -> None:
+        super().begin()
+        while self.status in _PROVISIONAL:
+            self.headers = None  # type: ignore[assignment] # as before anything was read
+            super().begin()
 
 
 class _Connection(http.client.HTTPConnection):

@@ -162,6 +162,14 @@ def test_answers_that_are_no_keys_are_not_taken(
     assert record.getMessage().startswith(f"The keys of {issuer.issuer} cannot be fetched: ")
 
 
+@pytest.mark.parametrize("status", [b"102 Processing", b"103 Early Hints"])
+def test_what_comes_before_an_answer_proper_is_passed_over(
+    issuer: OidcProvider, keys: IssuerKeys, status: bytes
+) -> None:
+    issuer.provisional = b"HTTP/1.1 " + status + b"\r\nlink: </style.css>\r\n\r\n"
+    assert keys.find("1").key_id == "1"
+
+
 def test_keys_for_other_uses_are_passed_over(issuer: OidcProvider, keys: IssuerKeys) -> None:
     issuer.jwks = [jwk(rsa_key("1"), kid="1", alg="RS256", use="enc"), jwk(rsa_key("2"), kid="2")]
     with pytest.raises(TokenRejected):
