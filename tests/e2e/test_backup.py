@@ -205,6 +205,34 @@ def test_a_backup_replaces_files_alone(other_config: Path, others: Path, tmp_pat
     assert pipe.is_fifo()
 
 
+@pytest.mark.parametrize("opened", ["pipe", "copy.db"])
+def test_a_backup_does_not_replace_the_name_of_a_standard_stream(
+    other_config: Path, others: Path, tmp_path: Path, opened: str
+) -> None:
+    assert others.exists()
+    os.mkfifo(tmp_path / "pipe")
+    descriptor = os.open(tmp_path / opened, os.O_RDWR | os.O_CREAT)
+    name = tmp_path / "stdout"
+    name.symlink_to(f"/proc/self/fd/{descriptor}")
+    try:
+        said = failed("backup", "--config", str(other_config), "--force", str(name))
+    finally:
+        os.close(descriptor)
+    assert said == f"Error: {name} is no regular file\n"
+    assert name.is_symlink()
+
+
+def test_a_backup_replaces_no_link_to_a_pipe(other_config: Path, others: Path, tmp_path: Path) -> None:
+    assert others.exists()
+    os.mkfifo(tmp_path / "pipe")
+    link = tmp_path / "link"
+    link.symlink_to("pipe")
+    assert failed("backup", "--config", str(other_config), "--force", str(link)) == (
+        f"Error: {link} is no regular file\n"
+    )
+    assert link.is_symlink()
+
+
 def test_a_link_to_nothing_is_replaced_only_by_force(other_config: Path, others: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("nothing")

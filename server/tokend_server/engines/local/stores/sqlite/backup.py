@@ -124,7 +124,9 @@ def _check_place(copy: Path, database: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise CopyRefused(f"{copy} exists; --force replaces it")
-    if not copy.is_file() and not copy.is_symlink():
+    # A name for what a process has open, such as /dev/stdout, would be lost to all others.
+    is_of_process = copy.is_symlink() and copy.readlink().is_relative_to("/proc")
+    if is_of_process or (copy.exists() and not copy.is_file()):
         raise CopyRefused(f"{copy} is no regular file")
 
 
