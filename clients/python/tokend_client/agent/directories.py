@@ -57,6 +57,21 @@ def create(directory: int, name: str, content: bytes, access: Access) -> None:
         raise
 
 
+def refuse_device(directory: int, name: str) -> None:
+    """Makes sure that a name is none that all programs of the machine use, such as /dev/null or /dev/stdout.
+
+    Raises:
+        OSError: It is a device's, or leads to what each process has open for itself.
+    """
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    is_of_process = stat.S_ISLNK(mode) and os.readlink(name, dir_fd=directory).startswith("/proc/")
+    if is_of_process or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise OSError(errno.EEXIST, "is a device or a standard stream, which no file takes the place of")
+
+
 def rename(directory: int, name: str, new_name: str) -> None:
     """Puts a file, or a link, in the place of another one, at once and for good."""
     os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)

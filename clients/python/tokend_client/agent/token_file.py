@@ -93,6 +93,7 @@ class TokenFile:
             FileProblem: It cannot; what it held is still there.
         """
         with self._directory() as directory:
+            directories.refuse_device(directory, self._name)
             self._layout.replace(directory, content)
             self._written = directories.fingerprint(directory, self._name)
 

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -297,6 +298,19 @@ def test_a_pipe_in_the_way_keeps_nobody_waiting(directory: Path) -> None:
     assert file.read() is None
     file.write(b"one")
     assert file.read() == b"one"
+
+
+@each_layout
+@pytest.mark.parametrize("name", ["null", "stdout"])
+def test_no_token_takes_the_place_of_a_device_or_a_standard_stream(directory: Path, layout: str, name: str) -> None:
+    os.mknod(directory / "null", stat.S_IFCHR | 0o600, os.makedev(0, 0))  # the one that needs no rights
+    (directory / "stdout").symlink_to("/proc/self/fd/1")
+    before = (directory / name).lstat().st_ino
+    file = token_file(directory, layout=layout, file=str(directory / name))
+    file.claim()
+    with pytest.raises(FileProblem, match=f"{name}: is a device or a standard stream"):
+        file.write(b"one")
+    assert (directory / name).lstat().st_ino == before
 
 
 @as_root
