@@ -35,6 +35,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.TrustManagerFactory;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import tokend.v1.DeveloperIdentityServiceGrpc;
@@ -50,6 +51,9 @@ class RealTransportTest {
           .setIdentityId("pool:1")
           .setExpireTime(Timestamp.newBuilder().setSeconds(900))
           .build();
+
+  /** The server's key and certificate. */
+  private static KeyStore keys;
 
   private final ScriptedService service = new ScriptedService();
   private final List<String> authorizations = new CopyOnWriteArrayList<>();
@@ -88,7 +92,8 @@ class RealTransportTest {
     return Client.builder(target).deadline(ScriptedServer.PATIENCE);
   }
 
-  private static KeyStore keyStore(Path directory) throws Exception {
+  @BeforeAll
+  static void makeKeys(@TempDir Path directory) throws Exception {
     Path file = directory.resolve("keys.p12");
     String keytool = Path.of(System.getProperty("java.home"), "bin", "keytool").toString();
     Process process =
@@ -99,20 +104,19 @@ class RealTransportTest {
             .redirectOutput(directory.resolve("keytool.log").toFile())
             .start();
     assertThat(process.waitFor()).isZero();
-    KeyStore keys = KeyStore.getInstance("PKCS12");
+    keys = KeyStore.getInstance("PKCS12");
     try (InputStream in = Files.newInputStream(file)) {
       keys.load(in, "password".toCharArray());
     }
-    return keys;
   }
 
-  private static ServerCredentials serverTls(KeyStore keys) throws Exception {
+  private static ServerCredentials serverTls() throws Exception {
     KeyManagerFactory managers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
     managers.init(keys, "password".toCharArray());
     return TlsServerCredentials.newBuilder().keyManager(managers.getKeyManagers()).build();
   }
 
-  private static TlsChannelCredentials.Builder trusting(KeyStore keys) throws Exception {
+  private static TlsChannelCredentials.Builder trustingTheServer() throws Exception {
     KeyStore trusted = KeyStore.getInstance(KeyStore.getDefaultType());
     trusted.load(null, null);
     trusted.setCertificateEntry("server", keys.getCertificate("tls"));
@@ -122,12 +126,11 @@ class RealTransportTest {
   }
 
   @Test
-  void speaksTlsAndTrustsWhatItIsGiven(@TempDir Path directory) throws Exception {
-    KeyStore keys = keyStore(directory);
-    String target = "localhost:" + serve(serverTls(keys));
+  void speaksTlsAndTrustsWhatItIsGiven() throws Exception {
+    String target = "localhost:" + serve(serverTls());
     service.then(TOKEN);
 
-    try (Client client = client(target).channelCredentials(trusting(keys).build()).build();
+    try (Client client = client(target).channelCredentials(trustingTheServer().build()).build();
         Client stranger = client(target).build();
         Client careless = client(target).plaintext().build()) {
       assertThat(client.getOpenIdTokenForDeveloperIdentity(ALICE).identityId()).isEqualTo("pool:1");
@@ -172,14 +175,13 @@ class RealTransportTest {
 
   @Test
   void eachCallBearsTheTokenThatTheFileHolds(@TempDir Path directory) throws Exception {
-    KeyStore keys = keyStore(directory);
-    String target = "localhost:" + serve(serverTls(keys));
+    String target = "localhost:" + serve(serverTls());
     Path file = directory.resolve("token");
     service.then(TOKEN);
     service.then(TOKEN);
 
     try (Client client =
-        client(target).channelCredentials(trusting(keys).build()).bearerTokenFile(file).build()) {
+        client(target).channelCredentials(trustingTheServer().build()).bearerTokenFile(file).build()) {
       assertThatExceptionOfType(TokendException.class)
           .isThrownBy(() -> client.getOpenIdTokenForDeveloperIdentity(ALICE))
           .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.UNAUTHENTICATED))

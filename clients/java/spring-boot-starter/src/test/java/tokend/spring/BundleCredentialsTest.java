@@ -17,6 +17,7 @@ import java.security.KeyStore;
 import java.time.Duration;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,6 +33,17 @@ import tokend.client.TokendException;
 /** A server that demands a certificate; what it answers is not the matter, so it knows no operation. */
 class BundleCredentialsTest {
   private static final String PASSWORD = "changeit";
+
+  private static KeyStore serverKey;
+  private static KeyStore clientKey;
+  private static KeyStore otherKey;
+
+  @BeforeAll
+  static void makeKeys(@TempDir Path directory) throws Exception {
+    serverKey = newKey(directory, "server");
+    clientKey = newKey(directory, "client");
+    otherKey = newKey(directory, "other");
+  }
 
   private static KeyStore newKey(Path directory, String name) throws Exception {
     Path file = directory.resolve(name);
@@ -73,8 +85,8 @@ class BundleCredentialsTest {
     return SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(trusted)));
   }
 
-  /** Takes connections with this one certificate of a client. */
-  private static Server server(KeyStore serverKey, KeyStore clientKey) throws Exception {
+  /** Takes connections with the certificate of {@link #clientKey} alone. */
+  private static Server serverOfOneClient() throws Exception {
     SslBundle ofServer = bundle(serverKey, clientKey);
     return Grpc.newServerBuilderForPort(
             0,
@@ -94,11 +106,8 @@ class BundleCredentialsTest {
   }
 
   @Test
-  void connectionsFollowTheBundle(@TempDir Path directory) throws Exception {
-    KeyStore serverKey = newKey(directory, "server");
-    KeyStore clientKey = newKey(directory, "client");
-    KeyStore otherKey = newKey(directory, "other");
-    Server server = server(serverKey, clientKey);
+  void connectionsFollowTheBundle() throws Exception {
+    Server server = serverOfOneClient();
     DefaultSslBundleRegistry bundles = new DefaultSslBundleRegistry("tokend", bundle(clientKey, otherKey));
     try (Client client =
         Client.builder("127.0.0.1:" + server.getPort())
@@ -119,13 +128,11 @@ class BundleCredentialsTest {
 
   @ParameterizedTest
   @CsvSource({"client,UNIMPLEMENTED", "other,UNAVAILABLE"})
-  void theKeyOfTheBundlesAliasIsShown(String alias, Status.Code expected, @TempDir Path directory) throws Exception {
-    KeyStore serverKey = newKey(directory, "server");
-    KeyStore clientKey = newKey(directory, "client");
-    KeyStore keys = both(clientKey, newKey(directory, "other"));
+  void theKeyOfTheBundlesAliasIsShown(String alias, Status.Code expected) throws Exception {
+    KeyStore keys = both(clientKey, otherKey);
     SslBundle bundle =
         SslBundle.of(SslStoreBundle.of(keys, PASSWORD, trusting(serverKey)), SslBundleKey.of(null, alias));
-    Server server = server(serverKey, clientKey);
+    Server server = serverOfOneClient();
     try (Client client =
         Client.builder("127.0.0.1:" + server.getPort())
             .deadline(Duration.ofSeconds(30))
