@@ -18,6 +18,8 @@ import (
 const (
 	// keysLive is after how long the keys are fetched again, while those that there are go on to be used.
 	keysLive = 5 * time.Minute
+	// keysUsable is for how long keys verify that cannot be fetched again: one that was taken out may be among them.
+	keysUsable = 24 * time.Hour
 	// pause is how long no keys are fetched after a fetch that did not bring the key that was looked for: callers with
 	// tokens of unknown keys, or an issuer that is away, do not make a fetch of every call.
 	pause        = 5 * time.Second
@@ -78,12 +80,16 @@ func stayingOnTLS(client *http.Client) *http.Client {
 func (k *keys) find(ctx context.Context, id string) (jose.JSONWebKey, error) {
 	held := k.held.Load()
 	key, known := held.key(id)
-	if known && k.settings.now().Sub(held.fetched) < keysLive {
+	var age time.Duration
+	if known {
+		age = k.settings.now().Sub(held.fetched)
+	}
+	if known && age < keysLive {
 		return key, nil
 	}
 	running, err := k.fetch(id)
 	switch {
-	case known:
+	case known && age < keysUsable:
 		return key, nil
 	case err != nil:
 		return jose.JSONWebKey{}, err

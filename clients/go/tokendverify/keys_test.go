@@ -155,6 +155,31 @@ func TestAnIssuerThatIsAwayIsNotMissedOnceItsKeysAreThere(t *testing.T) {
 	}
 }
 
+func TestKeysThatCannotBeFetchedAgainVerifyForADay(t *testing.T) {
+	server := newServer(t)
+	seen, clock := &requests{}, &clock{}
+	verifier := newVerifier(t, server.Issuer(), tokendverify.WithHTTPClient(&http.Client{Transport: seen}),
+		tokendverify.WithClock(clock.now), tokendverify.WithLeeway(48*time.Hour))
+	token := issue(t, server, nil).Value.Reveal()
+	for _, c := range []struct {
+		after time.Duration
+		away  bool
+		want  error
+	}{
+		{0, false, nil},
+		{23 * time.Hour, true, nil},
+		{time.Hour, true, tokendverify.ErrUnavailable},
+		{6 * time.Second, true, tokendverify.ErrUnavailable},
+		{6 * time.Second, false, nil},
+	} {
+		clock.advance(c.after)
+		seen.fail.Store(c.away)
+		if _, err := verifier.Verify(t.Context(), token); !errors.Is(err, c.want) {
+			t.Errorf("after %s more: error %v, want %v", c.after, err, c.want)
+		}
+	}
+}
+
 func TestACallerWaitsForTheKeysUntilItsOwnDeadline(t *testing.T) {
 	release := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
