@@ -33,6 +33,15 @@ def test_the_operator_is_informed_what_aws_said_and_what_to_do(caplog: pytest.Lo
     )
 
 
+def test_a_failure_without_aws_has_the_code_of_the_same_meaning_and_no_id_of_aws(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log_failure("Method", EngineUnavailable("down"))
+    told = vars(caplog.records[0])
+    assert told["aws_error_code"] == "InternalErrorException"
+    assert "aws_request_id" not in told
+
+
 def test_of_a_defect_the_place_is_shown_and_not_the_message(caplog: pytest.LogCaptureFixture) -> None:
     login = Secret("canary")
 
