@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -186,6 +187,42 @@ def test_pages_show_every_user_once(tokend: Tokend) -> None:
     refused(ErrorReason.INVALID_PARAMETER, lambda: tokend.lookup(identity_id=identity_id, next_token="made-up"))
 
 
+def test_pages_lead_on_rightly_when_users_go_between_them(tokend: Tokend) -> None:
+    identity_id = tokend.identity("stays 0")
+    for number in range(1, 5):
+        tokend.identity(f"stays {number}", identity_id)
+    look_up = partial(tokend.client.lookup_developer_identity, identity_pool_id=tokend.pool, identity_id=identity_id)
+    first = look_up(max_results=2)
+    for user in first.developer_user_identifiers:
+        tokend.unlink(identity_id, user)
+    rest = look_up(next_token=first.next_token)
+    seen = {*first.developer_user_identifiers, *rest.developer_user_identifiers}
+    assert (seen, rest.next_token) == ({f"stays {number}" for number in range(5)}, None)
+
+
+@pytest.mark.parametrize("made_up", ["1", "9" * 5000, "made-up", "é", "A"])
+def test_a_page_token_is_one_that_this_identity_has_had(tokend: Tokend, made_up: str) -> None:
+    one, other = tokend.identity("one 0"), tokend.identity("other 0")
+    for number in range(1, 3):
+        tokend.identity(f"one {number}", one)
+        tokend.identity(f"other {number}", other)
+    page = tokend.client.lookup_developer_identity(identity_pool_id=tokend.pool, identity_id=one, max_results=1)
+    for foreign in (made_up, page.next_token):
+        refused(ErrorReason.INVALID_PARAMETER, partial(tokend.lookup, identity_id=other, next_token=foreign))
+
+
+def test_an_identity_has_at_most_twenty_logins(tokend: Tokend) -> None:
+    identity_id, other = tokend.identity("many 0"), tokend.identity("more 0")
+    for number in range(1, 20):
+        tokend.identity(f"many {number}", identity_id)
+    tokend.identity("more 1", other)
+    refused(ErrorReason.LIMIT_EXCEEDED, lambda: tokend.identity("many 20", identity_id))
+    refused(ErrorReason.LIMIT_EXCEEDED, lambda: tokend.merge("more 0", "many 0"))
+    assert set(tokend.lookup(identity_id=other)[1]) == {"more 0", "more 1"}
+    assert len(tokend.lookup(identity_id=identity_id)[1]) == 20
+    assert tokend.merge("many 1", "many 0") == identity_id
+
+
 def test_users_are_merged(tokend: Tokend) -> None:
     source, destination = tokend.identity("source"), tokend.identity("destination")
     assert [tokend.merge("source", "destination") for _ in range(2)] == [destination] * 2
@@ -209,6 +246,24 @@ def test_what_belongs_elsewhere_is_refused(tokend: Tokend) -> None:
     refused(conflict, lambda: tokend.lookup(identity_id=settled, developer_user_identifier="other"))
     refused(conflict, lambda: tokend.lookup(identity_id=settled, developer_user_identifier="unknown"))
     refused(conflict, lambda: tokend.unlink(settled, "other"))
+
+
+def test_the_fake_holds_public_logins_to_the_rules_of_the_service(fake: Tokend) -> None:
+    public = "accounts.example.test"
+
+    def linked(user: str, login: str, identity_id: str | None = None) -> str:
+        return fake.token(user, identity_id, logins={fake.provider: user, public: login}).identity_id
+
+    one, other = linked("of one", "one"), linked("of other", "other")
+    conflict = ErrorReason.RESOURCE_CONFLICT
+    refused(conflict, lambda: linked("of one", "second"))
+    refused(conflict, lambda: linked("of one", "other"))
+    refused(conflict, lambda: linked("newcomer", "other", one))
+    refused(conflict, lambda: fake.merge("of one", "of other"))
+    assert fake.lookup(identity_id=one)[1] == ("of one",)
+    fake.unlink(other, "of other")
+    refused(ErrorReason.NOT_AUTHORIZED, lambda: fake.identity("newcomer", other))
+    assert linked("newcomer", "other", other) == other
 
 
 def test_the_unknown_is_not_found(tokend: Tokend) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TypeAlias
 
 from tokend_client.errors import ErrorReason, Resource
@@ -9,6 +10,8 @@ from tokend_client.testing.failures import Refused
 
 #: A provider name with a user of it.
 Login: TypeAlias = tuple[str, str]
+
+_MAX_LINKED_LOGINS = 20
 
 
 class FakeIdentities:
@@ -24,19 +27,17 @@ class FakeIdentities:
 
     def register_or_retrieve(self, logins: Mapping[str, str], identity_id: str | None) -> str:
         """The identity of the logins, the named one or a new one, with all of them linked to it."""
-        if self._developer_provider_name not in logins:
-            raise Refused(ErrorReason.INVALID_PARAMETER, "Logins must contain the developer provider of this pool.")
-        if identity_id is not None and not self._logins_of(identity_id):
-            raise Refused(ErrorReason.NOT_AUTHORIZED, f"Access to Identity '{identity_id}' is forbidden.")
-        user = (self._developer_provider_name, logins[self._developer_provider_name])
-        owners = {owner for login in logins.items() if (owner := self._owner(login))}
-        found = identity_id or next(iter(owners), f"{self._region}:{uuid.uuid4()}")
-        if owners - {found}:
-            if identity_id is not None and self._owner(user) not in {None, identity_id}:
-                text = "This developer user identifier is already registered with Cognito."
-                raise Refused(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, text)
-            raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
-        self._logins.setdefault(found, set()).update(logins.items())
+        provider = self._developer_provider_name
+        if provider not in logins:
+            text = f"Logins must contain the developer provider of this identity pool, {provider}."
+            raise Refused(ErrorReason.INVALID_PARAMETER, text)
+        presented = set(logins.items())
+        if identity_id is None:
+            found = self._common(presented) or f"{self._region}:{uuid.uuid4()}"
+        else:
+            self._check_named(identity_id, (provider, logins[provider]), presented)
+            found = identity_id
+        self._link(found, presented)
         return found
 
     def identity_of(self, user: str) -> str:
@@ -56,7 +57,7 @@ class FakeIdentities:
         """Moves all logins of the source user's identity to the destination user's, and returns its id."""
         given_up, kept = self.identity_of(source), self.identity_of(destination)
         if given_up != kept:
-            self._logins[kept] |= self._logins[given_up]
+            self._link(kept, self._logins[given_up])
             self._logins[given_up] = set()
         return kept
 
@@ -66,6 +67,38 @@ class FakeIdentities:
             self.identity_of(user)
             raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
         self._logins[identity_id].remove((self._developer_provider_name, user))
+
+    def _common(self, presented: set[Login]) -> str | None:
+        owners = {owner for login in presented if (owner := self._owner(login))}
+        if len(owners) > 1:
+            raise Refused(ErrorReason.RESOURCE_CONFLICT, "The logins are linked to different identities.")
+        return next(iter(owners), None)
+
+    def _check_named(self, identity_id: str, user: Login, presented: set[Login]) -> None:
+        held = self._logins_of(identity_id)
+        if not held:
+            raise Refused(ErrorReason.NOT_AUTHORIZED, f"Access to Identity '{identity_id}' is forbidden.")
+        elsewhere = {login for login in presented if self._owner(login) not in {None, identity_id}}
+        if user in elsewhere:
+            text = "This developer user identifier is already registered with Cognito."
+            raise Refused(ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, text)
+        if elsewhere:
+            raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")
+        if not self.users_of(identity_id) and not held & presented:
+            text = "Logins don't match. Please include at least one valid login for this identity or identity pool."
+            raise Refused(ErrorReason.NOT_AUTHORIZED, text)
+
+    def _link(self, identity_id: str, logins: set[Login]) -> None:
+        together = self._logins.get(identity_id, set()) | logins
+        public = sorted(provider for provider, _ in together if provider != self._developer_provider_name)
+        for provider, following in pairwise(public):
+            if provider == following:
+                text = f"The identity is already linked to another user of {provider}."
+                raise Refused(ErrorReason.RESOURCE_CONFLICT, text)
+        if len(together) > _MAX_LINKED_LOGINS:
+            text = f"An identity can have at most {_MAX_LINKED_LOGINS} linked logins."
+            raise Refused(ErrorReason.LIMIT_EXCEEDED, text)
+        self._logins[identity_id] = together
 
     def _owner(self, login: Login) -> str | None:
         return next((identity_id for identity_id, logins in self._logins.items() if login in logins), None)

@@ -1,5 +1,6 @@
 """The four operations on `FakeIdentities`."""
 
+import base64
 import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -65,13 +66,14 @@ class FakeOperations:
             if user not in users:
                 text = "The identity and the developer user do not belong together."
                 raise Refused(ErrorReason.RESOURCE_CONFLICT, text)
-            users = [user]
-        start = self._page(request.next_token, len(users))
-        end = start + (request.max_results or _LARGEST_PAGE)
+            return pb.LookupDeveloperIdentityResponse(identity_id=identity_id, developer_user_identifier_list=[user])
+        after = _last_of(request.next_token, identity_id) if request.next_token else ""
+        rest = [each for each in users if each > after]
+        page = rest[: request.max_results or _LARGEST_PAGE]
         return pb.LookupDeveloperIdentityResponse(
             identity_id=identity_id,
-            developer_user_identifier_list=users[start:end],
-            next_token=str(end) if end < len(users) else "",
+            developer_user_identifier_list=page,
+            next_token=_page_token(identity_id, page[-1]) if len(page) < len(rest) else "",
         )
 
     def merge(self, request: pb.MergeDeveloperIdentitiesRequest) -> pb.MergeDeveloperIdentitiesResponse:
@@ -116,12 +118,22 @@ class FakeOperations:
             claims |= {"https://aws.amazon.com/tags": {"principal_tags": tags}}
         return {**claims, "iss": self.issuer, "exp": exp, "iat": iat}
 
-    def _page(self, next_token: str, users: int) -> int:
-        if not next_token:
-            return 0
-        if not next_token.isdecimal() or not 0 < int(next_token) < users:
-            _refuse("NextToken is not one that this operation returned.")
-        return int(next_token)
+
+def _page_token(identity_id: str, last: str) -> str:
+    """Names the last user of a page: it leads on rightly when users come or go between two pages."""
+    return base64.urlsafe_b64encode(f"{identity_id}\n{last}".encode()).decode()
+
+
+def _last_of(page_token: str, identity_id: str) -> str:
+    """The user whom a page token names, which is good for this identity alone."""
+    try:
+        named = base64.b64decode(page_token, b"-_", validate=True).decode()
+    except ValueError:
+        named = ""
+    owner, _, last = named.partition("\n")
+    if owner != identity_id:
+        _refuse("NextToken is not one that this operation returned.")
+    return last
 
 
 def _refuse(text: str) -> NoReturn:
