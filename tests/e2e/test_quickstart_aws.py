@@ -45,8 +45,8 @@ OF_THE_MACHINE = {
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where it has its files while it runs."""
-    directory = tmp_path / "temporary"
+    """Where it has its files while it runs, as build servers name it: with what means something in other syntaxes."""
+    directory = tmp_path / "job%2Fbranch #1? $x"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
     monkeypatch.setenv("TOKEND_DATA_DIR", str(tmp_path / "data"))

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -110,6 +111,27 @@ def test_without_a_place_for_sockets_the_address_alone_is_probed(monkeypatch: py
     clock = FakeClock()
     with grpc_service() as service, probing(service, clock) as prober:
         passes_again(prober, clock)
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a#b", "a?b", "a b%", "\u00fc"])
+def test_the_place_for_sockets_may_have_any_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    with tempfile.TemporaryDirectory(prefix=name) as directory:
+        monkeypatch.setattr(probe, "_DIRECTORIES", (directory,))
+        with grpc_service() as service, probing(service, clock) as prober:
+            passes_again(prober, clock)
+            (private,) = Path(directory).glob("tokend-*")
+            assert [each.is_socket() for each in private.iterdir()] == [True]
+
+
+def test_a_place_that_is_too_long_for_sockets_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    with tempfile.TemporaryDirectory(prefix="\u00fc" * 45) as directory:
+        assert len(directory) < 80
+        monkeypatch.setattr(probe, "_DIRECTORIES", (directory,))
+        with grpc_service() as service, probing(service, clock) as prober:
+            passes_again(prober, clock)
+            assert [*Path(directory).iterdir()] == []
 
 
 def test_a_probe_is_no_call_of_anybodys(tmp_path: Path) -> None:

@@ -16,14 +16,12 @@ from tokend_server import app
 from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
 from tokend_server.cli.aws_variables import shell_lines, variables, with_variables
 from tokend_server.cli.companion import Companion
-from tokend_server.cli.options import with_store
 from tokend_server.cli.own_directory import own_directory
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings, Pool
 from tokend_server.config.aws import AwsCredentials
 from tokend_server.config.fields import PoolId
 from tokend_server.config.pools import Roles
-from tokend_server.config.stores import SQLITE
 from tokend_server.key_files import KEY_BYTES, read_key
 
 #: The pool where none is configured, in the Region that examples of AWS have.
@@ -100,7 +98,7 @@ def serve(config: Config, command: Sequence[str], *, until_stdin_closes: bool) -
         key_file.write_text(secrets.token_hex(KEY_BYTES), encoding="ascii")  # the directory is its owner's alone
         access_key_id = new_access_key_id(secrets.token_bytes)
         secret = secret_access_key(read_key(key_file), access_key_id)
-        kept = config if config.store.url else with_store(config, f"{SQLITE}{directory}/tokend.db")
+        kept = config if config.store.url else config.model_copy(update={"data_dir": directory})
         served = serving_aws(kept, key_file, access_key_id)
         service = app.start(served)
         try:

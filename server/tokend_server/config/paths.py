@@ -65,7 +65,8 @@ def socket_path(path: str) -> str:
 
 
 def _expanded_path(value: object) -> object:
-    return Path(expanded(str(value))) if isinstance(value, str | Path) else value
+    # A path that is one already, such as the default, comes from the system and says what it means.
+    return Path(expanded(value)) if isinstance(value, str) else value
 
 
 #: A file or directory.

@@ -7,6 +7,7 @@ counted among no calls, not in the metrics and not in the audit log.
 """
 
 import logging
+import os
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 
@@ -26,7 +28,7 @@ _log = logging.getLogger(__name__)
 #: Seconds that the end waits for a probe that is under way.
 _JOINING_SECONDS = 1.0
 
-#: The longest path of a unix socket, with room for its name.
+#: Octets of the longest path of a unix socket, with room for its name.
 _LONGEST_DIRECTORY = 90
 
 #: Where a socket may be made; the latter can be written to although the root file system cannot.
@@ -64,9 +66,9 @@ class PrivateDirectory:
     def __init__(self) -> None:
         self.path = next(filter(None, map(_make_directory, _DIRECTORIES)), None)
 
-    def socket(self, name: str) -> str | None:
-        """The address of a socket in it, as gRPC writes it."""
-        return f"unix:{self.path}/{name}" if self.path else None
+    def socket(self, name: str) -> Path | None:
+        """Where a socket in it is."""
+        return self.path / name if self.path else None
 
     def close(self) -> None:
         """Removes it."""
@@ -88,7 +90,12 @@ class Target:
     listen: str
     address: str
     has_tls: bool
-    private: str | None
+    private: Path | None
+
+
+def address_of(socket: Path) -> str:
+    """The address of a unix socket, as gRPC reads it: as the part of a URL."""
+    return f"unix:{quote(os.fsencode(socket))}"
 
 
 class Prober:
@@ -159,9 +166,8 @@ class Prober:
             _log.exception("a probe failed", extra={"listen": target.listen})
 
     def _probe(self, target: Target) -> None:
-        private = target.private if target.private and Path(target.private.removeprefix("unix:")).exists() else None
-        if private:
-            if not self._call(private, self._call_timeout):
+        if target.private and target.private.exists():
+            if not self._call(address_of(target.private), self._call_timeout):
                 return
             self._answered[target.listen] = self._clock.monotonic()
         elif not target.has_tls and not self._call(target.address, self._reach_timeout):
@@ -184,7 +190,7 @@ def _make_directory(parent: str | None) -> Path | None:
         directory = Path(tempfile.mkdtemp(prefix="tokend-", dir=parent))
     except OSError:
         return None
-    if len(str(directory)) <= _LONGEST_DIRECTORY:
+    if len(os.fsencode(directory)) <= _LONGEST_DIRECTORY:
         return directory
     directory.rmdir()
     return None

@@ -52,6 +52,12 @@ def problems(load: Load, text: str) -> list[str]:
     return raised.value.problems
 
 
+def test_the_home_directory_may_have_any_name(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/a$b%2F #?")
+    assert load(POOL).store_file == Path("/home/a$b%2F #?/.local/share/tokend/tokend.db")
+
+
 @pytest.mark.parametrize("setting", PATHS)
 def test_a_tilde_is_the_home_directory(setting: str, load: Load) -> None:
     text, value = PATHS[setting]
