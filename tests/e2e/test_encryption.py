@@ -186,12 +186,14 @@ def test_a_rewrap_that_is_killed_loses_no_key_and_is_finished_by_another(
 
 
 def test_what_may_be_read_by_others_is_warned_of(tmp_path: Path) -> None:
-    path = key_file(tmp_path)
+    (directory := tmp_path / "its keys").mkdir()
+    path = key_file(directory)
     config = configured(tmp_path, by_file(path))
     assert run("check-config", "--config", str(config)).stderr == ""
     path.chmod(0o644)
     assert run("check-config", "--config", str(config)).stderr == (
-        f"warning: keys.encryption.key_file: {path}: everybody on this machine may read or write it: chmod o= {path}\n"
+        f"warning: keys.encryption.key_file: {path}: everybody on this machine may read or write it: "
+        f"chmod o= '{path}'\n"
     )
     (warning,) = run("check-config", "--config", str(configured(tmp_path, ""))).stderr.splitlines()
     assert warning.startswith("warning: keys.encryption: private keys are kept in clear")

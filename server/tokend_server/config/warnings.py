@@ -1,5 +1,6 @@
 """What a usable configuration may still not be meant to say: `check-config` prints it, and `serve` logs it once."""
 
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -55,5 +56,5 @@ def _encryption_warnings(config: Config) -> Iterator[str]:
                 if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
                     yield (
                         f"keys.encryption.{setting}: {file}: everybody on this machine may read or write it: "
-                        f"chmod o= {file}"
+                        f"chmod o= {shlex.quote(str(file))}"
                     )

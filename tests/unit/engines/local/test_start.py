@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -99,11 +100,14 @@ def test_a_start_gives_up_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o666])
 def test_a_database_that_everybody_may_open_is_refused(tmp_path: Path, mode: int) -> None:
-    database = tmp_path / "tokend.db"
+    database = tmp_path / "token service; it's" / "tokend.db"
+    database.parent.mkdir()
     database.touch()
     database.chmod(mode)
-    with pytest.raises(ConfigError, match="holds the signing keys and everybody may open it"):
+    with pytest.raises(ConfigError, match="holds the signing keys and everybody may open it: ") as refused:
         open_store(database)
+    subprocess.run(["sh", "-c", str(refused.value).rpartition("it: ")[2]], check=True)
+    assert database.stat().st_mode & 0o777 == mode & 0o770
 
 
 def opened_by_everybody(directory: Path) -> None:

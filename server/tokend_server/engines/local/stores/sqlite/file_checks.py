@@ -1,6 +1,7 @@
 """What a start makes sure of before it uses a database file."""
 
 import logging
+import shlex
 import sqlite3
 import stat
 from pathlib import Path
@@ -31,7 +32,8 @@ def check_mode(path: Path) -> None:
     if not stat.S_ISREG(mode):
         return  # SQLite says what is wrong with it
     if mode & 0o007:
-        raise FileRefused(f"{path} holds the signing keys and everybody may open it: chmod o= {path}")
+        mend = f"chmod o= {shlex.quote(str(path))}"
+        raise FileRefused(f"{path} holds the signing keys and everybody may open it: {mend}")
     if mode & 0o070:
         _log.warning("a group may open the database, which holds the signing keys", extra={"path": str(path)})
 
