@@ -98,6 +98,19 @@ def test_failed_calls_are_those_of_the_objective() -> None:
     ] == [(each.metric, dict(each.labels)) for each in selected(objective)]
 
 
+def test_of_what_has_a_series_for_each_code_only_those_that_came_are_drawn() -> None:
+    """There are hundreds of them from the start on, all at zero."""
+    of_each_code = {"grpc_server_handled_total": "grpc_code", "tokend_aws_calls_total": "code"}
+    drawn = [
+        query
+        for query in QUERIES
+        for each in selected(query.expression)
+        if of_each_code.get(each.metric) in grouped(query.expression)
+    ]
+    assert len(drawn) >= len(of_each_code)
+    assert [query.panel for query in drawn if not query.expression.endswith(" > 0")] == []
+
+
 def test_what_counts_events_by_the_second_says_so() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
