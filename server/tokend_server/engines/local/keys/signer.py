@@ -84,7 +84,8 @@ class TokenSigner:
         read_at, read_on = self._clock.monotonic(), self._clock.now()
         records = self._store.signing_keys()
         if records != self._loaded.records or self._loaded.failures:
-            kept_until = self._read_at + self._times.soonest - self._times.clock_skew
+            kept_for = self._times.soonest - self._times.clock_skew - self._since_reading(read_on)
+            kept_until = self._clock.monotonic() + kept_for
             self._loaded = load_keys(records, self._manager, self._loaded, kept_until, self._times, self._clock)
         self._read_at, self._read_on = read_at, read_on
         for failure in self._loaded.failures.values():

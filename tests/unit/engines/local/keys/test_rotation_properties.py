@@ -67,6 +67,7 @@ class Server:
 
     Attributes:
         ahead: By how much its clock is ahead of the time.
+        is_suspended: Its machine is, so that nothing is done there and the monotonic clock stands still.
         replica: None while it is gone.
     """
 
@@ -76,14 +77,22 @@ class Server:
         self.ahead = 0.0
         self.clock = FakeClock(START)
         self.is_cut_off = False
+        self.is_suspended = False
         self.replica: KeyReplica | None = None
 
     @property
     def is_ready(self) -> bool:
-        return self.replica is not None and not self.is_cut_off
+        return self.replica is not None and not self.is_cut_off and not self.is_suspended
+
+    def pass_time(self, seconds: float) -> None:
+        if self.is_suspended:
+            self.clock.move_wall_clock(seconds)
+        else:
+            self.clock.advance(seconds)
 
     def start(self) -> None:
         """Starts, which needs the store."""
+        self.is_suspended = False
         self.replica = None if self.is_cut_off else KeyReplica(self._store, self.clock, TIMES)
 
     def cut_off(self, *, is_cut_off: bool) -> None:
@@ -125,6 +134,7 @@ class Rotation(RuleBasedStateMachine):
         """When all is well again, keys rotate."""
         for server in self.servers:
             server.cut_off(is_cut_off=False)
+            server.is_suspended = False
             if server.replica is None:
                 server.start()
         self.pass_time(150, random.Random(0))
@@ -155,9 +165,9 @@ class Rotation(RuleBasedStateMachine):
         for _ in range(ticks):
             self.time += TICK
             for server in self.servers:
-                server.clock.advance(TICK)
+                server.pass_time(TICK)
             for server in choose.sample(self.servers, SERVERS):
-                if server.replica:
+                if server.replica and not server.is_suspended:
                     server.replica.task.act()
                     self.sign(server, choose)
                     self.fetch(server, choose)
@@ -206,6 +216,19 @@ class Rotation(RuleBasedStateMachine):
     @rule(number=servers, is_cut_off=st.booleans())
     def cut_off(self, number: int, *, is_cut_off: bool) -> None:
         self.servers[number].cut_off(is_cut_off=is_cut_off)
+
+    @rule(number=servers)
+    def suspend(self, number: int) -> None:
+        self.servers[number].is_suspended = True
+
+    @rule(number=servers)
+    def resume(self, number: int) -> None:
+        """It answers before it has read the keys again."""
+        server = self.servers[number]
+        if server.replica and server.is_suspended:
+            self.sign(server, self.choose)
+            self.fetch(server, self.choose)
+        server.is_suspended = False
 
     @rule(number=servers, ahead=st.integers(-10, 10))
     def set_clock(self, number: int, ahead: int) -> None:

@@ -155,6 +155,14 @@ def test_a_server_that_finds_the_store_again_signs_with_the_others(replica: KeyR
     assert replica.signs_with(DAY) == second
 
 
+def test_a_machine_that_was_suspended_signs_with_the_others(replica: KeyReplica, other: KeyReplica) -> None:
+    """What verifiers have fetched from it before, they keep no longer."""
+    second = other.rotation.add(ES256, signs_in=HOUR).kid
+    replica.clock.move_wall_clock(2 * HOUR)
+    replica.task.act()
+    assert replica.signs_with(DAY) == second
+
+
 def test_a_key_that_was_read_in_time_signs_in_time(replica: KeyReplica, other: KeyReplica) -> None:
     second = other.rotation.add(ES256, signs_in=HOUR).kid
     replica.task.act()
