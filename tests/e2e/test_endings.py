@@ -218,6 +218,20 @@ def test_an_argument_that_is_no_text_is_wrong_usage(config: Path) -> None:
     assert line == "Error: not text in the locale's encoding: argument 5"
 
 
+@pytest.mark.parametrize(
+    ("words", "encoding", "name"),
+    [
+        (("check-config",), "latin-1", "\u65e5\u672c"),
+        (("check-config",), "utf-8", "\udcff"),
+        (("quickstart", "--once"), "utf-8", "\udcff"),
+    ],
+)
+def test_output_is_utf_8_in_any_locale(words: tuple[str, ...], encoding: str, name: str, tmp_path: Path) -> None:
+    ended = tokend(*words, XDG_DATA_HOME=str(tmp_path / name), PYTHONIOENCODING=encoding)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert str(tmp_path / name / "tokend" / "tokend.db") in ended.stdout
+
+
 def test_quickstart_needs_no_proxy(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:1"
     ended = tokend("quickstart", "--once", TOKEND_DATA_DIR=str(tmp_path), http_proxy=nowhere, https_proxy=nowhere)

@@ -6,7 +6,13 @@ import click
 
 from tokend_server import logs
 from tokend_server.cli.commands import Commands
-from tokend_server.cli.failure import arguments_that_are_no_text, explained, give_up_output, keep_standard_streams
+from tokend_server.cli.failure import (
+    arguments_that_are_no_text,
+    explained,
+    give_up_output,
+    keep_standard_streams,
+    speak_utf_8,
+)
 from tokend_server.cli.stopping import leave
 
 #: Commands that say themselves where what they log goes.
@@ -42,6 +48,7 @@ def tokend(context: click.Context) -> None:
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
     keep_standard_streams()
+    speak_utf_8()
     if numbers := arguments_that_are_no_text(sys.argv[1:]):
         click.echo(f"Error: not text in the locale's encoding: argument {', '.join(map(str, numbers))}", err=True)
         sys.exit(2)

@@ -1,5 +1,6 @@
 """How a command that fails ends: a line for each thing that is wrong, never a traceback."""
 
+import io
 import os
 import sys
 import traceback
@@ -26,6 +27,12 @@ def keep_standard_streams() -> None:
         os.open(os.devnull, os.O_WRONLY if number == _STDERR else os.O_RDONLY)
         if number == _STDOUT:
             sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor
+
+
+def speak_utf_8() -> None:
+    """Has standard output in UTF-8 whatever the locale's encoding, as JSON is; names of files that are no text stay."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def arguments_that_are_no_text(arguments: Sequence[str]) -> list[int]:

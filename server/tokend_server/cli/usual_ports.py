@@ -1,6 +1,7 @@
 """Ports that a service finds again at its next start, though they stand nowhere."""
 
 import hashlib
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 
@@ -38,6 +39,6 @@ def is_free(port: int) -> bool:
 
 
 def _candidates(name: str) -> Iterator[int]:
-    digest = hashlib.sha256(name.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(name)).digest()
     for start in range(0, len(digest), _BYTES_OF_A_PORT):
         yield _PORTS[int.from_bytes(digest[start : start + _BYTES_OF_A_PORT], "big") % len(_PORTS)]
