@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from tokend_server.clock import Clock, Deadline
 from tokend_server.engines.local.stale_reading import StaleReading
@@ -21,6 +22,18 @@ _PAGE, _BATCH = 500, 20
 MOST_NAMED = 20
 
 _Id = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
+
+
+def _in_utc(date: datetime) -> datetime:
+    try:
+        return date.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError(
+            "date", "Input should be of the years 1 to 9999 in UTC, as all dates are shown"
+        ) from None
+
+
+_Date = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _Line(BaseModel):
@@ -39,8 +52,8 @@ class IdentityLine(_Line):
 
     IdentityId: _Id
     IdentityPoolId: _Id
-    CreationDate: AwareDatetime
-    LastModifiedDate: AwareDatetime
+    CreationDate: _Date
+    LastModifiedDate: _Date
     Disabled: bool = False
     Logins: tuple[LoginLine, ...] = Field((), max_length=MAX_LINKED_LOGINS)
 

@@ -124,6 +124,14 @@ def test_an_identity_of_another_pool_is_named_as_one(place: Place, tmp_path: Pat
         ({**LINE, "IdentityId": "canary"}, "line 2: IdentityId: String should match pattern"),
         ({**LINE, "IdentityPoolId": "eu-west-1:0b"}, "line 2: IdentityPoolId: is another pool"),
         ({**LINE, "CreationDate": "2026-01-02T03:04:05"}, "line 2: CreationDate: Input should have timezone info"),
+        (
+            {**LINE, "CreationDate": "0001-01-01T00:00:00+14:00"},
+            "line 2: CreationDate: Input should be of the years 1 to 9999 in UTC, as all dates are shown",
+        ),
+        (
+            {**LINE, "LastModifiedDate": "9999-12-31T23:59:59-12:00"},
+            "line 2: LastModifiedDate: Input should be of the years 1 to 9999 in UTC, as all dates are shown",
+        ),
         ({**LINE, "Logins": [login("")]}, "line 2: Logins.0.UserIdentifier: String should have at least 1 character"),
         ({**LINE, "Logins": [login("canary", "others")]}, "line 2: Logins: others: no provider of the pool"),
         ({**LINE, "Logins": [login(str(each)) for each in range(21)]}, "line 2: Logins: Tuple should have at most 20"),
