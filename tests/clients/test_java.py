@@ -99,16 +99,34 @@ def test_an_empty_project_gets_its_first_token(repository: Path, harness: Harnes
     maven = ["mvn", "-B", "-q", *goals, f"-Dmaven.repo.local={local_repository(tmp_path)}"]
     run(maven, project, os.environ | {"MAVEN_OPTS": " ".join(SHORT_LIVED_JVM)})
     jars = (project / "classpath").read_text(encoding="utf-8").strip()
-    command = ["java", *SHORT_LIVED_JVM, "-cp", f"target/classes:{jars}", "FirstToken"]
+    assert_gets_a_token(["-cp", f"target/classes:{jars}", "FirstToken"], project)
+    assert_gets_a_token(as_a_module(first_token(harness), jars, project), project)
+    protobuf = re.findall(r"/(protobuf-java(?:-util)?)-([\d.]+)\.jar", jars)
+    assert {name for name, _ in protobuf} == {"protobuf-java", "protobuf-java-util"}
+    assert len({version for _, version in protobuf}) == 1, protobuf
+
+
+def assert_gets_a_token(arguments: list[str], project: Path) -> None:
+    command = ["java", *SHORT_LIVED_JVM, *arguments]
     process = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if process.returncode:
         fail(command, process.stderr)
     identity_id, token = process.stdout.split()
     assert identity_id.partition(":")[0] == POOL_IDS["pool"].partition(":")[0]
     assert token.count(".") == 2
-    protobuf = re.findall(r"/(protobuf-java(?:-util)?)-([\d.]+)\.jar", jars)
-    assert {name for name, _ in protobuf} == {"protobuf-java", "protobuf-java-util"}
-    assert len({version for _, version in protobuf}) == 1, protobuf
+
+
+def as_a_module(program: str, jars: str, project: Path) -> list[str]:
+    """Compiles the program in a module that requires what the page says, and returns how Java runs it."""
+    (needed,) = re.findall(r"requires\s`([a-z.]+)`\sbeside\s`tokend.client`", README)
+    source = project / "module" / "first"
+    source.mkdir(parents=True)
+    (source / "FirstToken.java").write_text(f"package first;\n{program}", encoding="utf-8")
+    declared = f"module first {{ requires tokend.client; requires {needed}; }}"
+    (source.parent / "module-info.java").write_text(declared, encoding="utf-8")
+    files = ["module/module-info.java", "module/first/FirstToken.java"]
+    run(["javac", "--module-path", jars, "-d", "target/module", *files], project, os.environ)
+    return ["--module-path", f"target/module:{jars}", "--module", "first/first.FirstToken"]
 
 
 def blocks(language: str) -> list[str]:
