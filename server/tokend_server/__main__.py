@@ -6,6 +6,7 @@ import sys
 
 from tokend_server.library_parts import UnsupportedLibraryError
 from tokend_server.process.private_memory import keep_memory_private
+from tokend_server.process.signals import end_by
 
 
 def main() -> None:
@@ -15,7 +16,8 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"the process cannot keep its memory private: {error.strerror}")
     # Ctrl-C ends it as it ends other commands, and shows no traceback, even while modules are loaded.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_by(signal.SIGINT)
+    end_by(signal.SIGTERM)
     # Else gRPC writes a line to standard error for each handshake that fails, and, as an error, for each call whose
     # metadata it cannot parse: a stranger could fill the disk with them. What of its errors matters is logged here.
     # It reads the variable when it is loaded.

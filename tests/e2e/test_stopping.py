@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.clients.toolchains import leave_out, need
 
 TIMEOUT = 60
 
@@ -76,3 +77,46 @@ def test_the_end_waits_for_no_thread() -> None:
     with running(script) as process:
         output, _ = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, output) == (3, "said\n")
+
+
+#: Sends itself SIGTERM while the command is loaded, and again when it has taken the first one.
+_FIRST_PROCESS = """
+import os, signal, sys
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "tokend_server.cli": terminate()
+
+assert os.getpid() == 1
+if sys.argv.pop() == "loading":
+    sys.meta_path.insert(0, Loading())
+    from tokend_server.__main__ import main
+    main()
+else:
+    from tokend_server.cli.stopping import StopSignal
+    stop = StopSignal()
+    terminate()
+    stop.wait()
+    print("the first", flush=True)
+    terminate()
+print("goes on")
+"""
+
+
+@pytest.mark.parametrize(("when", "said"), [("loading", ""), ("stopping", "the first\n")])
+def test_a_signal_ends_the_first_process_of_a_container_too(when: str, said: str) -> None:
+    unshare = need("unshare", "the first process of a container")
+    namespace = [unshare, "--user", "--map-root-user", "--pid", "--fork"]
+    if subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode:
+        leave_out("the system gives no namespaces, so that the first process of a container is left out")
+    ended = subprocess.run(
+        [*namespace, sys.executable, "-c", _FIRST_PROCESS, "check-config", when],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, said)

@@ -9,6 +9,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import NoReturn
 
+from tokend_server.process.signals import end_by
+
 _log = logging.getLogger(__name__)
 
 #: Seconds between two looks for a signal while the process is not serving yet.
@@ -46,7 +48,7 @@ class StopSignal:
         while (number := signal.sigwait(self._signals)) == signal.SIGHUP:
             on_hangup()
         for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+            end_by(each)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return number
 
