@@ -9,13 +9,14 @@ import pytest
 from tests.clients.toolchains import BUILD_TIMEOUT
 from tests.dynamodb.conftest import Opened
 from tests.fakes.clock import FakeClock
+from tests.fakes.cognito_script import Success
 from tests.fakes.dynamodb_upstream import DynamoDbUpstream, failure
 from tests.support.dynamodb import table_name, table_url
 
 from tokend_server import config
-from tokend_server.engines.local.stores.dynamodb import schema
+from tokend_server.engines.local.stores.dynamodb import items, schema
 from tokend_server.engines.local.stores.dynamodb.store import DynamoDbStore, open_configured
-from tokend_server.errors import ConfigError, EngineMisconfigured
+from tokend_server.errors import ConfigError, EngineCredentialsRejected, EngineMisconfigured
 
 
 def configured(upstream: DynamoDbUpstream, **parameters: object) -> config.Config:
@@ -35,11 +36,35 @@ def test_a_table_is_made_as_it_should_be_run(upstream: DynamoDbUpstream) -> None
     assert made["BillingMode"] == "PAY_PER_REQUEST"
     assert made["DeletionProtectionEnabled"] is True
     assert made["SSESpecification"] == {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": "alias/tokend"}
+    assert backups_of(configuration, upstream) == "ENABLED"
+
+
+def backups_of(configuration: config.Config, upstream: DynamoDbUpstream) -> str:
+    """What is said of point-in-time recovery."""
     client = boto3.client("dynamodb", region_name="eu-west-1", endpoint_url=upstream.url)
     with closing(client):
         backups = client.describe_continuous_backups(TableName=table_of(configuration))
-    described = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
-    assert described["PointInTimeRecoveryStatus"] == "ENABLED"
+    described: str = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"][
+        "PointInTimeRecoveryStatus"
+    ]
+    return described
+
+
+def test_backups_that_could_not_be_turned_on_are_by_a_later_try(upstream: DynamoDbUpstream) -> None:
+    configuration = configured(upstream)
+    refused = failure("AccessDeniedException")
+    upstream.script([*[Success()] * 6, refused])
+    for others in (["CreateTable", "DescribeTable", "PutItem", "GetItem"], ["DescribeTable", "GetItem"]):
+        before = len(upstream.requests)
+        with closing(open_configured(configuration)) as store, pytest.raises(EngineCredentialsRejected):
+            store.migrate()
+        assert upstream.operations[before:] == ["GetItem", "DescribeTable", *others, "UpdateContinuousBackups"]
+        upstream.script([*[Success()] * 4, refused])
+    upstream.script([])
+    with closing(open_configured(configuration)) as store:
+        assert store.migrate() == ["0001"]
+        assert store.table.get(items.BACKUPS_DUE) is None
+    assert backups_of(configuration, upstream) == "ENABLED"
 
 
 def test_a_key_is_aws_own_unless_one_is_named(upstream: DynamoDbUpstream) -> None:

@@ -54,6 +54,8 @@ def key(partition: str, sort: str) -> Item:
 
 
 SCHEMA = key("schema", "schema")
+#: There from when a table is made until its backups are turned on.
+BACKUPS_DUE = key("schema", "backups")
 
 
 def of_login(identity_pool_id: str, login: Login) -> Item:

@@ -67,7 +67,8 @@ def missing(table: Table) -> list[str]:
 def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) -> list[str]:
     """Makes the table unless it is there, and marks it as this release's.
 
-    A table that is there stays as whoever made it has set it up.
+    A table that is there stays as whoever made it has set it up; one that was made here and whose backups could not be
+    turned on has that yet to come.
 
     Raises:
         ConfigError: As `missing`.
@@ -81,9 +82,12 @@ def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) ->
     while (table.describe() or {}).get("TableStatus") not in {"ACTIVE", "UPDATING"}:
         _wait(limit, sleep)
     if made:
+        table.put(items.BACKUPS_DUE)
+    if is_due := table.get(items.BACKUPS_DUE) is not None:
         _keep_backups(table, limit, sleep)
+    done = [actions.remove(items.BACKUPS_DUE)] if is_due else []
     try:
-        table.commit([actions.update(items.SCHEMA, _VERSION, where=None)])
+        table.commit([actions.update(items.SCHEMA, _VERSION, where=None), *done])
     except StaleReading:  # another process has done it
         return []
     return names
