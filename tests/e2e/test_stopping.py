@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.clients.toolchains import leave_out, need
+from tests.support.namespaces import first_process
 
 TIMEOUT = 60
 
@@ -108,12 +108,8 @@ print("goes on")
 
 @pytest.mark.parametrize(("when", "said"), [("loading", ""), ("stopping", "the first\n")])
 def test_a_signal_ends_the_first_process_of_a_container_too(when: str, said: str) -> None:
-    unshare = need("unshare", "the first process of a container")
-    namespace = [unshare, "--user", "--map-root-user", "--pid", "--fork"]
-    if subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode:
-        leave_out("the system gives no namespaces, so that the first process of a container is left out")
     ended = subprocess.run(
-        [*namespace, sys.executable, "-c", _FIRST_PROCESS, "check-config", when],
+        [*first_process(), sys.executable, "-c", _FIRST_PROCESS, "check-config", when],
         capture_output=True,
         encoding="utf-8",
         timeout=TIMEOUT,

@@ -1,6 +1,9 @@
 """tokend-agent: keeps files with fresh tokens, for any process that can read a file."""
 
+import os
+import signal
 import sys
+from types import FrameType
 
 from tokend_client.tokendctl.exit_codes import ExitCode
 
@@ -10,6 +13,9 @@ _EXTRA = {"prometheus_client", "pydantic"}
 
 def main() -> None:
     """Runs tokend-agent with the arguments of the process, and ends it."""
+    if os.getpid() == 1:
+        # The first process of a container gets no signal that it has no handler for (pid_namespaces(7)).
+        signal.signal(signal.SIGTERM, _end)
     try:
         from tokend_client.agent.commands import run  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as missing:
@@ -18,3 +24,7 @@ def main() -> None:
         sys.stderr.write("tokend-agent needs the extra `agent`: pip install 'tokend-client[agent]'\n")
         sys.exit(ExitCode.CONFIGURATION)
     sys.exit(run(sys.argv[1:]))
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)

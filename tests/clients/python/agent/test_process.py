@@ -19,6 +19,7 @@ from tests.clients.python.agent.conftest import Command
 from tests.clients.python.agent.running import COMMAND, PATIENCE, RunningAgent, once
 from tests.clients.python.agent.settings import USER, document, token
 from tests.clients.toolchains import leave_out
+from tests.support.namespaces import first_process
 
 from tokend_client import ErrorReason
 from tokend_client.testing import Failure, FakeTokendServer
@@ -134,6 +135,29 @@ def test_a_signal_that_comes_when_it_begins_does_what_it_does_later(
             agent.wait_for("going on by the configuration of now")
             agent.process.terminate()
         assert agent.process.wait(PATIENCE) == 0
+
+
+#: The agent, which gets SIGTERM while it is loaded.
+SIGNALLED_WHILE_IT_IS_LOADED = """
+import os, signal, sys
+from tokend_client.agent import main
+
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "tokend_client.agent.commands": os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Loading())
+main()
+"""
+
+
+def test_a_signal_ends_it_while_it_is_loaded_in_a_container_too(
+    toml: Toml, server: FakeTokendServer, directory: Path
+) -> None:
+    config = str(toml(document(server, directory)))
+    program = [*first_process(), sys.executable, "-c", SIGNALLED_WHILE_IT_IS_LOADED, "check-config", "--config", config]
+    ended = subprocess.run(program, check=False, capture_output=True, encoding="utf-8", timeout=PATIENCE)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "")
 
 
 def test_a_hung_service_leaves_the_token_that_there_is(toml: Toml, server: FakeTokendServer, directory: Path) -> None:

@@ -1,0 +1,13 @@
+"""Namespaces of Linux, as containers have them."""
+
+import subprocess
+
+from tests.clients.toolchains import leave_out, need
+
+
+def first_process() -> list[str]:
+    """What runs a command as the first process of a namespace, as the entry of a container is."""
+    unshare = [need("unshare", "the first process of a container"), "--user", "--map-root-user", "--pid", "--fork"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        leave_out("the system gives no namespaces, so that the first process of a container is left out")
+    return unshare
