@@ -103,7 +103,7 @@ def usable_endpoints(setting: str, address: str) -> list[str]:
 def from_here(endpoint: str) -> str:
     """Where this machine itself reaches an IP address with a port: all interfaces are no address to connect to."""
     host, port = host_and_port(endpoint)
-    return with_port("127.0.0.1:0", port) if is_wildcard(host) else endpoint
+    return _loopback().with_port(port) if is_wildcard(host) else endpoint
 
 
 def make_room_for_socket(setting: str, path: str) -> None:
@@ -122,6 +122,17 @@ def make_room_for_socket(setting: str, path: str) -> None:
             os.unlink(path)  # noqa: PTH108
     except OSError as error:
         raise ConfigError([f"{setting}: cannot listen on unix:{path}: {error.strerror or error}"]) from error
+
+
+def _loopback() -> Endpoint:
+    """The machine's own address by IPv4, or by IPv6 where it has no other."""
+    first, second = endpoints("localhost")
+    try:
+        first.open(0).close()
+    except OSError as error:
+        if error.errno in _LACKING:
+            return second
+    return first
 
 
 def _open(setting: str, address: str) -> Mapping[Endpoint, socket.socket]:

@@ -12,7 +12,14 @@ import pytest
 from tests.support.grpc_service import grpc_service
 
 from tokend_server.errors import ConfigError
-from tokend_server.process.listening import Endpoint, endpoints, make_room_for_socket, open_sockets, usable_endpoints
+from tokend_server.process.listening import (
+    Endpoint,
+    endpoints,
+    from_here,
+    make_room_for_socket,
+    open_sockets,
+    usable_endpoints,
+)
 from tokend_server.web.listener import BoundAddress, HttpListener
 from tokend_server.web.message import plain_text
 from tokend_server.web.site import Site
@@ -49,6 +56,20 @@ def reaches(host: str, address: str) -> bool:
             return bool(client.recv(1))
     except ConnectionRefusedError:
         return False
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "[::]"])
+@pytest.mark.parametrize(("lacking", "reached"), [(None, "127.0.0.1:5"), (errno.EADDRNOTAVAIL, "[::1]:5")])
+def test_a_machine_reaches_itself_by_the_address_that_it_has(
+    lacking: int | None, reached: str, wildcard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(endpoint: Endpoint, port: int) -> socket.socket:
+        if lacking and endpoint.family is socket.AF_INET:
+            raise OSError(lacking, os.strerror(lacking))
+        return socket.create_server((endpoint.host, port), family=endpoint.family)
+
+    monkeypatch.setattr(Endpoint, "open", opened)
+    assert from_here(f"{wildcard}:5") == reached
 
 
 @listeners
