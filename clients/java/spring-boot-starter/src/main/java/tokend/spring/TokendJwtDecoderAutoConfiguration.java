@@ -1,9 +1,9 @@
 package tokend.spring;
 
 import org.springframework.boot.autoconfigure.AutoConfiguration;
-import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnSingleCandidate;
 import org.springframework.context.annotation.Bean;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import tokend.verifier.TokenVerifier;
@@ -14,7 +14,7 @@ import tokend.verifier.TokenVerifier;
     beforeName =
         "org.springframework.boot.security.oauth2.server.resource.autoconfigure.servlet.OAuth2ResourceServerAutoConfiguration")
 @ConditionalOnClass(JwtDecoder.class)
-@ConditionalOnBean(TokenVerifier.class)
+@ConditionalOnSingleCandidate(TokenVerifier.class)
 public final class TokendJwtDecoderAutoConfiguration {
   TokendJwtDecoderAutoConfiguration() {}
 

@@ -5,6 +5,7 @@ import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnSingleCandidate;
 import org.springframework.context.annotation.Bean;
 import tokend.client.Client;
 import tokend.micrometer.MicrometerMetrics;
@@ -17,7 +18,8 @@ import tokend.micrometer.MicrometerMetrics;
       "org.springframework.boot.micrometer.metrics.autoconfigure.CompositeMeterRegistryAutoConfiguration"
     })
 @ConditionalOnClass(MeterRegistry.class)
-@ConditionalOnBean({Client.class, MeterRegistry.class})
+@ConditionalOnBean(Client.class)
+@ConditionalOnSingleCandidate(MeterRegistry.class)
 public final class TokendMetricsAutoConfiguration {
   TokendMetricsAutoConfiguration() {}
 

@@ -168,6 +168,25 @@ class TokendAutoConfigurationTest {
   }
 
   @Test
+  void ownBeansMayBeSeveral() {
+    TokenVerifier verifier = TokenVerifier.builder("https://issuer", "pool").build();
+    plain
+        .withBean("one", Client.class, server::client)
+        .withBean("other", Client.class, server::client)
+        .withBean("oneRegistry", MeterRegistry.class, SimpleMeterRegistry::new)
+        .withBean("otherRegistry", MeterRegistry.class, SimpleMeterRegistry::new)
+        .withBean("oneVerifier", TokenVerifier.class, () -> verifier)
+        .withBean("otherVerifier", TokenVerifier.class, () -> verifier)
+        .run(
+            context ->
+                assertThat(context)
+                    .hasNotFailed()
+                    .doesNotHaveBean(HealthIndicator.class)
+                    .doesNotHaveBean(ClientMetrics.class)
+                    .doesNotHaveBean(JwtDecoder.class));
+  }
+
+  @Test
   void whatKeepsTokensIsClosedBeforeTheClient() {
     served
         .withPropertyValues(POOL, PROVIDER, "tokend.token.user=alice")
