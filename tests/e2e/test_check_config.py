@@ -27,6 +27,15 @@ def test_check_config_names_every_problem(config: Path) -> None:
     ]
 
 
+def test_check_config_names_what_serve_would_not_have_of_traces(config: Path) -> None:
+    ended = run("check-config", "--config", str(config), OTEL_TRACES_EXPORTER="pigeon")
+    problem = "configuration: OTEL_TRACES_EXPORTER: no exporter 'pigeon' is installed\n"
+    assert (ended.returncode, ended.stderr) == (1, problem)
+    serving = run("serve", "--config", str(config), OTEL_TRACES_EXPORTER="pigeon")
+    assert (serving.returncode, serving.stderr.splitlines(keepends=True)[-1]) == (1, problem)
+    assert run("check-config", "--config", str(config), OTEL_TRACES_EXPORTER="otlp").returncode == 0
+
+
 def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:
     service = {"TOKEND_PORT": "tcp://10.96.0.17:50051", "TOKEND_GRPC_SERVICE_HOST": "10.96.0.17"}
     checked = run("check-config", "--config", str(config), **service)

@@ -31,6 +31,7 @@ from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.extra import extra_problems
 from tokend_server.process import descriptors
+from tokend_server.tracing.start import tracing_problems
 
 if TYPE_CHECKING:
     from tokend_server.engines.local.keys.keyring import SigningKey
@@ -73,6 +74,7 @@ def check_config(
         *caller_problems(config, SystemClock()),
         *_key_problems(config),
         *extra_problems(config),
+        *tracing_problems(os.environ),
         *federation_problems(config, clouds),
     ]
     if problems:

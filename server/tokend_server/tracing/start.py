@@ -1,7 +1,7 @@
 """Whether calls are traced: that is up to the `otel` extra and to OpenTelemetry's own environment variables."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tokend_server.errors import ConfigError
 from tokend_server.rpc.tracing import Tracing
@@ -34,6 +34,15 @@ def start(environment: Mapping[str, str], *, aws: bool) -> Tracing:
     except ValueError as error:  # a propagator is looked for when it is loaded
         raise ConfigError([f"OpenTelemetry: {error}"]) from error
     return start_tracing(environment, aws=aws)
+
+
+def tracing_problems(environment: Mapping[str, str]) -> Sequence[str]:
+    """What the environment asks for of traces and cannot be had, for which a service would not start."""
+    try:
+        start(environment, aws=False).stop()
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _is_wanted(environment: Mapping[str, str]) -> bool:
