@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from tests.support.server_process import ServerProcess
 from tests.support.tokend import failed, run
 
@@ -34,6 +35,25 @@ def test_check_config_names_what_serve_would_not_have_of_traces(config: Path) ->
     serving = run("serve", "--config", str(config), OTEL_TRACES_EXPORTER="pigeon")
     assert (serving.returncode, serving.stderr.splitlines(keepends=True)[-1]) == (1, problem)
     assert run("check-config", "--config", str(config), OTEL_TRACES_EXPORTER="otlp").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("store", "problem"),
+    [
+        (
+            {"TOKEND_STORE_URL": "postgresql://db.example/tokend?sslmod=verify-full"},
+            "store.url: libpq does not take it: check its parameters and what is encoded",
+        ),
+        (
+            {"TOKEND_STORE_URL": "postgresql://a.example,b.example/tokend", "TOKEND_STORE_RDS_IAM_REGION": "eu-west-1"},
+            "store.rds_iam_region: store.url must name one host and a user, for whom tokens are signed",
+        ),
+    ],
+)
+def test_check_config_names_what_no_connection_could_be_opened_by(
+    store: dict[str, str], problem: str, config: Path
+) -> None:
+    assert failed("check-config", "--config", str(config), **store) == f"configuration: {problem}\n"
 
 
 def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:

@@ -72,7 +72,7 @@ def check_config(
     config = load_config(config_path)
     problems = [
         *caller_problems(config, SystemClock()),
-        *_key_problems(config),
+        *_local_problems(config),
         *extra_problems(config),
         *tracing_problems(os.environ),
         *federation_problems(config, clouds),
@@ -93,13 +93,14 @@ def check_config(
         _check_online(config, clouds, issuer_ca_file)
 
 
-def _key_problems(config: Config) -> Sequence[str]:
+def _local_problems(config: Config) -> Sequence[str]:
     if not config.pools_of("local"):
         return ()
     from tokend_server.engines.local.keys.build import encryption_problems  # noqa: PLC0415 - only what is configured
     from tokend_server.engines.local.keys.kms_policy import policy_problems  # noqa: PLC0415 - as above
+    from tokend_server.engines.local.stores.opening import store_problems  # noqa: PLC0415 - as above
 
-    return [*encryption_problems(config), *policy_problems(config)]
+    return [*store_problems(config), *encryption_problems(config), *policy_problems(config)]
 
 
 def _check_online(config: Config, clouds: Sequence[Cloud], issuer_ca_file: Path | None) -> None:

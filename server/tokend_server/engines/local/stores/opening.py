@@ -1,10 +1,12 @@
 """Opens the store that the configuration names, of whichever kind it is."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from importlib import import_module
+from types import ModuleType
 
 from tokend_server.config import Config
-from tokend_server.config.stores import kind_of
+from tokend_server.config.stores import StoreKind, kind_of
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import ConfigError
 
@@ -16,15 +18,21 @@ def open_store(config: Config) -> Store:
         ConfigError: The store cannot be used as configured.
         EngineUnavailable: The store does not answer.
     """
-    kind = kind_of(config.store_url)
-    try:
-        module = import_module(kind.module)
-    except ImportError as error:
-        if not kind.extra:
-            raise
-        raise ConfigError([f"store.url: needs tokend-server[{kind.extra}] to be installed: {error}"]) from error
+    module = _module_of(kind_of(config.store_url))
     store: Store = module.open_configured(config)
     return store
+
+
+def store_problems(config: Config) -> Sequence[str]:
+    """What keeps the store from being opened by the settings, whether or not it answers."""
+    kind = kind_of(config.store_url)
+    if not kind.extra:  # others need no library that may be missing, nor one that reads their URLs
+        return ()
+    try:
+        _module_of(kind).check_settings(config)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def template_of(config: Config, language: str) -> str:
@@ -56,3 +64,17 @@ def open_migrated_store(config: Config) -> Store:
             raise ConfigError([f"store: the schema lacks the migrations {', '.join(missing)}; run `tokend migrate`"])
         undo.pop_all()
     return store
+
+
+def _module_of(kind: StoreKind) -> ModuleType:
+    """The module of a kind of store.
+
+    Raises:
+        ConfigError: The extra that it needs is not installed.
+    """
+    try:
+        return import_module(kind.module)
+    except ImportError as error:
+        if not kind.extra:
+            raise
+        raise ConfigError([f"store.url: needs tokend-server[{kind.extra}] to be installed: {error}"]) from error

@@ -40,16 +40,7 @@ def open_configured(config: Config) -> PostgresqlStore:
         ConfigError: As `open_store`.
         EngineUnavailable: As `open_store`.
     """
-    store = config.store
-    try:
-        opener = Opener(
-            config.store_url,
-            password=_password(config),
-            schema=store.database_schema,
-            timeout=store.timeout_seconds,
-        )
-    except psycopg.Error:  # its text may repeat any part of the URL
-        raise ConfigError(["store.url: libpq does not take it: check its parameters and what is encoded"]) from None
+    opener, store = _opener(config), config.store
     threads = config.grpc.threads + (config.sds.threads if config.sds.listen else 0)
     pool = ConnectionPool(opener.open, store.max_connections or threads + _OTHERS)
     try:
@@ -59,6 +50,33 @@ def open_configured(config: Config) -> PostgresqlStore:
         raise _not_opened(error.__cause__, config.store_name) from error
     owner = str(OWNER.compile(dialect=opener.engine.dialect))
     return PostgresqlStore(PostgresqlDatabase(pool, owner, store.timeout_seconds, store.database_schema))
+
+
+def _opener(config: Config) -> Opener:
+    """What opens connections to the database that the configuration names; it opens none yet.
+
+    Raises:
+        ConfigError: There can be none by these settings.
+    """
+    store = config.store
+    try:
+        return Opener(
+            config.store_url,
+            password=_password(config),
+            schema=store.database_schema,
+            timeout=store.timeout_seconds,
+        )
+    except psycopg.Error:  # its text may repeat any part of the URL
+        raise ConfigError(["store.url: libpq does not take it: check its parameters and what is encoded"]) from None
+
+
+def check_settings(config: Config) -> None:
+    """Makes sure that connections could be opened by these settings, whether or not the database answers.
+
+    Raises:
+        ConfigError: They could not.
+    """
+    _opener(config)
 
 
 def _password(config: Config) -> Callable[[], str] | None:
