@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 #: Seconds between two attempts at a step that fails, the first and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
+#: Seconds for which a clock that is behind all keys is taken for one that is yet to be set.
+_UNSET_FOR = 3600.0
+
 #: The steps that a process takes, as operators know them. A key begins to sign by itself.
 _TAKEN: Mapping[Action, str] = {Action.ADD: "adding the next key", Action.REMOVE: "removing an expired key"}
 
@@ -78,6 +81,7 @@ class KeyTask:
         self._times = times
         self._failed = failed
         self._failures: Mapping[_Taken, _Failure] = {}
+        self._behind_since: float | None = None
         self._acts = Repeating(self.act, times.refresh, "signing keys")
 
     def start(self) -> None:
@@ -130,9 +134,24 @@ class KeyTask:
 
     def _due(self) -> Iterator[Step]:
         now = self._clock.now()
+        taken = _TAKEN.keys() - ({Action.ADD} if self._may_be_unset(now) else set())
         for algorithm in SigningAlgorithm:
             steps = plan(self._signer.keys, algorithm, self._times, now, in_use=algorithm in self._algorithms)
-            yield from (step for step in steps if step.at <= now and step.action in _TAKEN)
+            yield from (step for step in steps if step.at <= now and step.action in taken)
+
+    def _may_be_unset(self, now: float) -> bool:
+        """Whether the clock may be yet to be set, as when a machine starts: all keys are of times to come by it.
+
+        A key that was added now would be one of long ago by the others' clocks. It would sign at once, and the one
+        before, whose tokens are valid, be removed.
+        """
+        if min((key.creation_date for key in self._signer.keys), default=now) <= now + self._times.clock_skew:
+            self._behind_since = None
+            return False
+        monotonic = self._clock.monotonic()
+        if self._behind_since is None:
+            self._behind_since = monotonic
+        return monotonic - self._behind_since < _UNSET_FOR
 
     def _take(self, taken: _Taken, step: Step) -> bool:
         """Takes a step; whether that, or another process, has changed the keys."""

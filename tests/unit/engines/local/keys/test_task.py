@@ -266,3 +266,31 @@ def test_a_key_that_is_made_by_a_clock_too_far_ahead_is_told(
     told = [f"keys: one was made {ahead} s from now by this server's clock"] if is_told else []
     assert [problem.partition(": clocks")[0] for problem in here.task.check()] == told
     assert there.task.check() == []
+
+
+@pytest.mark.parametrize("times", [TIMES, KeyTimes(rotate_every=DAY)], ids=["by default", "daily"])
+def test_a_clock_that_is_yet_to_be_set_adds_no_key(make_replica: MakeReplica, times: KeyTimes) -> None:
+    right = make_replica(0, times)
+    (first,) = right.published
+    late = make_replica(-1_799_000_000, times)
+    late.task.act()
+    late.pass_time(HOUR - 1)
+    right.pass_time(2)
+    assert right.published == late.published == [first]
+    assert [problem.partition(": clocks")[0] for problem in late.task.check()] != []
+    late.clock.move_wall_clock(1_799_000_000)
+    late.task.act()
+    assert right.signs_with() == late.signs_with() == first
+    assert late.task.check() == []
+
+
+def test_where_all_clocks_were_far_ahead_keys_rotate_after_an_hour(replica: KeyReplica) -> None:
+    (first,) = replica.published
+    replica.clock.move_wall_clock(-365 * DAY)
+    replica.task.act()
+    replica.pass_time(HOUR - 1)
+    assert replica.published == [first]
+    replica.pass_time(1)
+    second = replica.published[1]
+    replica.pass_time(HOUR)
+    assert replica.signs_with() == second
