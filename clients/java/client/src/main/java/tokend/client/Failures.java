@@ -5,11 +5,18 @@ import io.grpc.Status;
 import io.grpc.StatusException;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.util.Set;
 import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
 
 /** From what gRPC throws to what this client throws. */
 final class Failures {
+  /** The texts of gRPC's transport for whatever goes wrong with a connection. Names of handlers may follow. */
+  private static final Set<String> SAYING_NOTHING = Set.of("io exception", "http2 exception");
+
+  /** Of causes; some show all octets that were received. */
+  private static final int ENOUGH = 300;
+
   private Failures() {}
 
   static TokendException toTokendException(Throwable thrown) {
@@ -34,8 +41,29 @@ final class Failures {
       return TokendException.protocolError(e, cause);
     }
     String reason = details.reason() == null ? "" : " " + details.reason();
-    String description = status.getDescription() == null ? "" : ": " + status.getDescription();
-    return new TokendException(status.getCode(), status.getCode() + reason + description, details, cause);
+    return new TokendException(status.getCode(), status.getCode() + reason + description(status), details, cause);
+  }
+
+  private static String description(Status status) {
+    String told = status.getDescription();
+    Throwable cause = status.getCause();
+    if (told == null) {
+      return "";
+    }
+    String first = told.lines().findFirst().orElse("");
+    return cause != null && SAYING_NOTHING.contains(first) ? ": " + first + causes(cause) : ": " + told;
+  }
+
+  /** What a failure of the transport says, and its causes, each where the one before has not said it already. */
+  private static String causes(Throwable failure) {
+    StringBuilder told = new StringBuilder();
+    for (Throwable cause = failure; cause != null && told.length() < ENOUGH; cause = cause.getCause()) {
+      String message = cause.getMessage();
+      if (message != null && told.indexOf(message) < 0) {
+        told.append(": ").append(message);
+      }
+    }
+    return told.substring(0, Math.min(told.length(), ENOUGH));
   }
 
   private static FailureDetails details(Status status, @Nullable Metadata trailers) {

@@ -14,6 +14,7 @@ import com.google.rpc.RetryInfo;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
@@ -21,6 +22,7 @@ import java.util.concurrent.CompletionException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import tokend.v1.ErrorReason;
 
 class FailuresTest {
@@ -72,6 +74,26 @@ class FailuresTest {
     }
     // The contract has UNSPECIFIED and protobuf UNRECOGNIZED where this enum has UNKNOWN.
     assertThat(tokend.client.ErrorReason.values()).hasSize(ErrorReason.values().length - 1);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"io exception", "io exception\nChannel Pipeline: [SslHandler#0]", "http2 exception"})
+  void whereTheTransportSaysNothingItsCausesDo(String description) {
+    Throwable cause =
+        new IOException("handshake", new IOException("no path: no such authority", new IOException("no such authority")));
+    Status status = Status.UNAVAILABLE.withDescription(description).withCause(cause);
+
+    assertThat(Failures.toTokendException(status.asRuntimeException()))
+        .hasMessage("UNAVAILABLE: " + description.lines().toList().get(0) + ": handshake: no path: no such authority");
+    assertThat(Failures.toTokendException(status.withDescription("no token: gone").asRuntimeException()))
+        .hasMessage("UNAVAILABLE: no token: gone");
+  }
+
+  @Test
+  void whatTheTransportSaysHasAnEnd() {
+    Status status = Status.UNAVAILABLE.withDescription("io exception").withCause(new IOException("0".repeat(10_000)));
+
+    assertThat(Failures.toTokendException(status.asRuntimeException()).getMessage()).hasSizeLessThan(400);
   }
 
   @Test

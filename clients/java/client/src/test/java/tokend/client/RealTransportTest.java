@@ -139,6 +139,9 @@ class RealTransportTest {
             .isThrownBy(() -> refused.getOpenIdTokenForDeveloperIdentity(ALICE))
             .satisfies(e -> assertThat(e.code()).isEqualTo(Status.Code.UNAVAILABLE));
       }
+      assertThatExceptionOfType(TokendException.class)
+          .isThrownBy(() -> stranger.getOpenIdTokenForDeveloperIdentity(ALICE))
+          .withMessageContaining("unable to find valid certification path");
     }
     assertThat(service.requests).hasSize(1);
   }
