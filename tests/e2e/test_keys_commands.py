@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from tests.support.server_process import write_config
 from tests.support.tokend import done, failed, run
 
 from tokend_server import app
+from tokend_server.clock import SystemClock
 from tokend_server.config import Config, Grpc, Issuer, Keys, KeyTimes, Ops
+from tokend_server.engines.local.keys.fetches import ServerNotes, record_of
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 from tokend_server.engines.local.stores.sqlite.store import open_store
 
@@ -78,6 +81,27 @@ def test_an_algorithm_that_is_named_is_rotated_alone(config: Path) -> None:
     (made,) = done("keys", "rotate", "RS512", "--config", str(config))["Steps"]
     assert (made["Algorithm"], made["Generation"]) == ("RS512", 1)
     assert moment(made["SignsFrom"]) - moment(made["At"]) == pytest.approx(HOUR, abs=5)
+
+
+@pytest.mark.parametrize("words", [["rotate"], ["rotate", "--dry-run"], ["add", "ES256"]], ids=" ".join)
+def test_no_key_is_added_by_a_clock_that_is_behind_the_servers(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """By theirs it would have signed long since, and the one before be removed with its tokens valid."""
+    now = int(time.time())
+    before = done("keys", "list", "--config", str(config))
+    with closing(open_store(tmp_path / "tokend.db")) as store:
+        notes = ServerNotes("serves", now, stopped=False, key_ids=frozenset(), fetches=())
+        store.keep_fetch_record(record_of(notes))
+        store.keep_fetch_record(record_of(replace(notes, server="stopped", noted_at=now + DAY, stopped=True)))
+    monkeypatch.setattr(SystemClock, "now", staticmethod(lambda: now - TIMES.clock_skew - 1.0))
+    assert failed("keys", *words, "--config", str(config)) == (
+        f"Error: This machine's clock is {TIMES.clock_skew + 1} s behind a server's, for which the key would begin to "
+        "sign too early: set the clock first.\n"
+    )
+    assert done("keys", "list", "--config", str(config)) == before
+    monkeypatch.setattr(SystemClock, "now", staticmethod(lambda: float(now - TIMES.clock_skew)))
+    done("keys", *words, "--config", str(config))
 
 
 def test_a_compromised_key_is_replaced_at_once(config: Path) -> None:

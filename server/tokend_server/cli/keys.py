@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -30,6 +30,7 @@ from tokend_server.engines.local.keys.seen import Seen, held_back_by, seen
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Store
 from tokend_server.engines.local.stores.opening import open_migrated_store
+from tokend_server.errors import EngineUnavailable
 from tokend_server.metrics import Metrics
 
 #: A key's id may begin with a hyphen, and have any letter after it.
@@ -67,6 +68,23 @@ class _Opened(NamedTuple):
         from tokend_server.engines.local.keys.kms_build import open_given_key  # noqa: PLC0415 - loads boto3
 
         return open_given_key(self.config, metrics, clock, kms_key)
+
+    def check_clock(self) -> None:
+        """Makes sure that no server has been at work later than it is now: a key would begin to sign too early there.
+
+        Raises:
+            ClickException: One has, by its clock.
+        """
+        noted: Sequence[ServerNotes] = ()
+        with suppress(EngineUnavailable):  # who may add keys need not have the right to read the notes
+            noted = all_notes(self.store.fetch_records())
+        latest = max((each.noted_at for each in noted if not each.stopped), default=0)
+        behind = latest - SystemClock.now()
+        if behind > self.config.keys.times.clock_skew:
+            raise click.ClickException(
+                f"This machine's clock is {behind:.0f} s behind a server's, for which the key would begin to sign too "
+                "early: set the clock first."
+            )
 
     def plan(self, algorithm: SigningAlgorithm) -> Sequence[Step]:
         """What happens to the keys of an algorithm from now on."""
@@ -163,6 +181,7 @@ def verifiers(config_path: Path | None, *, everyone: bool) -> None:
 def add(config_path: Path | None, algorithm: str, signs_in: int | None, kms_key: str | None) -> None:
     """Add a key that takes over from the one that signs now, whether or not another waits."""
     with _opened(config_path, made=True) as opened, opened.changing(kms_key=kms_key) as rotation:
+        opened.check_clock()
         lead = opened.config.keys.times.publish_before if signs_in is None else signs_in
         key = rotation.add(SigningAlgorithm(algorithm), signs_in=lead)
         held = opened.store.signing_keys()
@@ -196,6 +215,8 @@ def rotate(config_path: Path | None, algorithm: str | None, compromised: str | N
     if algorithm and compromised:
         raise click.UsageError("The algorithm is that of the compromised key: name the key alone.")
     with _opened(config_path) as opened, opened.changing(compromised) as rotation:
+        if not compromised:
+            opened.check_clock()
         steps = rotation.replacement(compromised) if compromised else opened.next_keys(algorithm)
         kids = [step.kid if dry_run else rotation.take(step, compromised=bool(compromised)) for step in steps]
     echo_json({"Steps": [_described_step(replace(step, kid=kid)) for step, kid in zip(steps, kids, strict=True)]})
