@@ -158,6 +158,8 @@ def _start(process: Mapping[str, Any], stdin: int, stdout: int, stderr: int, sta
         for number, descriptor in enumerate((stdin, stdout, stderr)):
             os.dup2(descriptor, number)
             os.close(descriptor)
+        # What this one has made of its output knows of the file behind it, such as whether it can be sought.
+        sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115 - a descriptor
         _become(**process)
     else:
         for descriptor in (stdin, stdout, stderr):
