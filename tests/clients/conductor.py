@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import jwt
 from jwt.utils import base64url_encode
@@ -194,8 +194,13 @@ def _signed(issuer: str, body: bytes) -> str:
     # By hand: libraries refuse to sign headers that break the rules.
     signed = ".".join(base64url_encode(json.dumps(part).encode()).decode() for part in (header, claims))
     algorithm = jwt.get_algorithm_by_name(header["alg"])
-    key = algorithm.prepare_key(rsa_key("1").as_pem(private=True))
-    return f"{signed}.{base64url_encode(algorithm.sign(signed.encode(), key)).decode()}"
+    return f"{signed}.{base64url_encode(algorithm.sign(signed.encode(), _private_key(algorithm))).decode()}"
+
+
+@cache
+def _private_key(algorithm: jwt.algorithms.Algorithm) -> Any:  # noqa: ANN401 - as PyJWT has it
+    """Read once for an algorithm: OpenSSL looks through a key of RSA for a tenth of a second."""
+    return algorithm.prepare_key(rsa_key("1").as_pem(private=True))
 
 
 def _closed_port() -> socket.socket:
