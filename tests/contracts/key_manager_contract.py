@@ -64,6 +64,11 @@ class KeyManagerContract:
         """A key of each algorithm, made by the first instance."""
         return {each: new_signing_key(managers[0], each, generation=3, created=5) for each in SigningAlgorithm}
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def another_record(cls, managers: tuple[KeyManager, KeyManager]) -> SigningKey:
+        return new_signing_key(managers[0], SigningAlgorithm.ES256, generation=4, created=5)
+
     @pytest.fixture
     def record(self, records: Mapping[SigningAlgorithm, SigningKey], algorithm: SigningAlgorithm) -> SigningKey:
         return records[algorithm]
@@ -124,10 +129,14 @@ class KeyManagerContract:
     @every_algorithm
     @pytest.mark.parametrize("damage", ["empty", "cut", "text", "JSON", "list", "unknown method", "of another key"])
     def test_a_damaged_record_is_refused_in_words_that_name_the_key(
-        self, manager: KeyManager, records: Mapping[SigningAlgorithm, SigningKey], record: SigningKey, damage: str
+        self,
+        manager: KeyManager,
+        records: Mapping[SigningAlgorithm, SigningKey],
+        record: SigningKey,
+        another_record: SigningKey,
+        damage: str,
     ) -> None:
         material = record.material.reveal()
-        others = new_signing_key(manager, SigningAlgorithm.ES256, generation=4, created=5).material.reveal()
         damaged = {
             "empty": "",
             "cut": material[: len(material) // 2],
@@ -135,7 +144,7 @@ class KeyManagerContract:
             "JSON": "{}",
             "list": "[1]",
             "unknown method": '{"method": "another"}',
-            "of another key": others,
+            "of another key": another_record.material.reveal(),
         }[damage]
         with pytest.raises(EngineMisconfigured) as raised:
             manager.open(replace(record, material=Secret(damaged)))
