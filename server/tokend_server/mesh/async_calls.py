@@ -57,17 +57,19 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
             records.count_started(1)
             began = clock.monotonic()
             code = grpc.StatusCode.CANCELLED
+            status = response = None
             try:
                 response = await serve(request, context)
+                code = grpc.StatusCode.CANCELLED if context.cancelled() else context.code() or grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets no more than its status
                 status = _status(method, error, new_id)
                 code = status.code
-                await context.abort(status.code, status.details, status.trailing_metadata)
-            else:
-                code = grpc.StatusCode.CANCELLED if context.cancelled() else context.code() or grpc.StatusCode.OK
-                return response
             finally:
                 records.finish(code, clock.monotonic() - began)
+            # The call is counted by now: whoever has an answer finds it there.
+            if status:
+                await context.abort(status.code, status.details, status.trailing_metadata)
+            return response
 
         return answered
 

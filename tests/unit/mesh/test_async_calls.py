@@ -9,6 +9,7 @@ from google.rpc.status_pb2 import Status
 from prometheus_client import CollectorRegistry
 from tests.fakes.clock import FakeClock
 
+from tokend_server.errors import ValidationFailed
 from tokend_server.mesh.async_calls import around_calls
 from tokend_server.metrics import Metrics
 from tokend_server.rpc.interceptors.layers import Method
@@ -40,3 +41,28 @@ def test_the_id_of_a_defect_leads_to_the_log(caplog: pytest.LogCaptureFixture) -
     assert Status.FromString(trailers[DETAILS_TRAILER]).details[1].Unpack(info)
     (record,) = caplog.records
     assert (code, info.request_id, vars(record)["request_id"]) == (grpc.StatusCode.INTERNAL, "id 7", "id 7")
+
+
+def test_a_failed_call_is_counted_before_its_caller_knows() -> None:
+    metrics = Metrics(CollectorRegistry())
+    counted: list[float | None] = []
+
+    class Aborted(Context):
+        async def abort(self, code: grpc.StatusCode, *_: object) -> None:
+            labels = {
+                "grpc_type": "unary",
+                "grpc_service": "sds",
+                "grpc_method": "FetchSecrets",
+                "grpc_code": "InvalidArgument",
+            }
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            counted.append(metrics.registry.get_sample_value("grpc_server_handled_total", labels))
+            raise grpc.aio.AbortError
+
+    async def serve(_request: object, _context: object) -> None:
+        raise ValidationFailed([])
+
+    around = around_calls(lambda method: Recorder(method, metrics), FakeClock(), str)
+    with pytest.raises(grpc.aio.AbortError):
+        asyncio.run(cast("Any", around(Method("sds", "FetchSecrets", "unary"), serve)(None, Aborted())))
+    assert counted == [1]
