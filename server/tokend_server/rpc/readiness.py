@@ -112,7 +112,7 @@ class Readiness:
         self._looks.start()
 
     def stop(self) -> None:
-        """Looks no more: from now on the service is not ready, which is told once."""
+        """Looks no more: from now on the service is not ready, which it says once."""
         if self._looks.is_stopped:
             return
         self._looks.stop()
