@@ -1,4 +1,4 @@
-"""The composition root: from a configuration to a running service, and back."""
+"""The composition root: builds the service from its configuration, starts it and stops it."""
 
 import logging
 import os
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: What Python says where the operating system lets a process begin no more threads.
+#: The text of Python's error when the operating system refuses to start another thread.
 _NO_THREAD = "can't start new thread"
 
 
 class _Listening(Protocol):
-    """What listens beside gRPC's own listeners."""
+    """A server other than the gRPC server of the contract, with its own listeners."""
 
     def start(self) -> object:
-        """Begins to serve."""
+        """Starts to serve."""
         ...
 
     def look_at_files(self) -> None:
-        """Takes up TLS files that have changed."""
+        """Reloads TLS files that have changed."""
         ...
 
     def reaches(self) -> Sequence[Reach]:
-        """How callers would fare."""
+        """Returns whether callers can reach each listener."""
         ...
 
 
@@ -64,11 +64,11 @@ class Service:
     """A running service.
 
     Attributes:
-        grpc_addresses: Where it takes calls, with the ports that were taken.
-        sds_addresses: Where it serves secrets.
-        aws_address: Where it serves Cognito's own API; empty where it does not.
-        issuer: The `iss` of local tokens; empty when there are no local pools.
-        ops_address: Where metrics and probes are.
+        grpc_addresses: The addresses of the gRPC listeners, with their actual ports.
+        sds_addresses: The addresses of the SDS listeners.
+        aws_address: The address of Cognito's own API; empty if it is not served.
+        issuer: The `iss` of local tokens; empty if there are no local pools.
+        ops_address: The address of metrics and probes.
     """
 
     grpc_addresses: tuple[str, ...]
@@ -85,9 +85,9 @@ class Service:
     _undo: ExitStack
 
     def reload(self) -> None:
-        """Takes up TLS files that have changed, and reopens an audit log that was renamed.
+        """Reloads TLS files that have changed, and reopens an audit log that was renamed.
 
-        Both happen by themselves: the former at the next connection, the latter within a second of the next record.
+        Both also happen without a call: at the next connection, and within a second of the next record.
         """
         self._grpc_server.look_at_files()
         for each in self._others:
@@ -95,15 +95,15 @@ class Service:
         self._access.reopen_audit_log()
 
     def what_is_dead(self) -> list[str]:
-        """Why the process does not do its work, as /livez says; nothing: it does, however slowly."""
+        """Returns the problems that /livez reports; empty while the process makes progress, however slowly."""
         return self._readiness.alive().problems
 
     def stop(self, *, announced_for: float = 0.0) -> None:
-        """Stops in good order: tell health checks, finish the calls in flight, then give up listeners and engines.
+        """Stops gracefully: reports NOT_SERVING, finishes the calls in flight, then closes listeners and engines.
 
         Args:
-            announced_for: Seconds during which calls are still taken while health says NOT_SERVING, so that load
-                balancers turn away before calls would be refused.
+            announced_for: Seconds during which calls are still accepted while health checks report NOT_SERVING, so that
+                load balancers stop sending calls before they would be refused.
         """
         self._grpc_server.announce_shutdown()
         for sds_server in self._sds_servers:
@@ -117,15 +117,15 @@ class Service:
 
 
 def start(config: Config, clock: Clock | None = None, log: LogWriter | None = None) -> Service:
-    """Builds the service and starts it; it serves when this returns.
+    """Builds the service and starts it; it is serving when this function returns.
 
     Args:
         config: The configuration.
-        clock: The time; by default the system's.
-        log: What writes the log, whose drops are counted.
+        clock: The clock; the system's by default.
+        log: The writer of the log, whose dropped records are counted.
 
     Raises:
-        ConfigError: The configuration asks for what cannot be had, such as an address that is taken.
+        ConfigError: The configuration cannot be applied, for example because an address is in use.
         EngineUnavailable: An engine's store does not answer.
     """
     clock = clock or SystemClock()
@@ -176,7 +176,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
 
         others: Sequence[_Listening] = [*sds_servers, *([aws_face] if aws_face else [])]
 
-        def tell(ready: bool) -> None:  # noqa: FBT001 - readiness tells a truth value
+        def set_ready(ready: bool) -> None:  # noqa: FBT001 - as Readiness calls it
             grpc_server.set_serving(ready)
             for server in sds_servers:
                 server.set_serving(ready)
@@ -185,7 +185,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
         def reaches() -> Sequence[Reach]:
             return [*prober.reaches(), *(reach for each in others for reach in each.reaches())]
 
-        readiness = Readiness(engines.backends, tell, reaches, patience=patience)
+        readiness = Readiness(engines.backends, set_ready, reaches, patience=patience)
         undo.callback(readiness.stop)
 
         _serve_http(ops_address, Site(ops_pages(metrics.registry, readiness.look, readiness.alive)), undo)
@@ -227,7 +227,7 @@ def start(config: Config, clock: Clock | None = None, log: LogWriter | None = No
 
 
 def _metrics(config: Config, log: LogWriter | None) -> Metrics:
-    """The metrics of the service, and of its process."""
+    """Returns the metrics of the service and of its process."""
     metrics = Metrics(CollectorRegistry(), labelled_pools=config.ops.labelled_pools)
     ProcessCollector(registry=metrics.registry)
     PlatformCollector(registry=metrics.registry)
@@ -238,10 +238,10 @@ def _metrics(config: Config, log: LogWriter | None) -> Metrics:
 
 @contextmanager
 def needing_threads() -> Iterator[None]:
-    """A block that begins threads.
+    """Returns a context manager for code that starts threads.
 
     Raises:
-        ConfigError: The operating system has no more of them.
+        ConfigError: The operating system refuses to start another thread.
     """
     try:
         yield
@@ -249,13 +249,13 @@ def needing_threads() -> Iterator[None]:
         if str(error) != _NO_THREAD:
             raise
         problem = (
-            "grpc.threads: the system does not let the process begin all of its threads; "
+            "grpc.threads: the operating system does not let the process start all of its threads; "
             "raise the limit (pids.max of the cgroup, ulimit -u, ulimit -v for their stacks), or lower grpc.threads"
         )
         raise ConfigError([problem]) from error
 
 
-def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
+def _aws_face(  # noqa: PLR0913, PLR0917 - all its parts
     config: Config,
     operations: DeveloperIdentityService,
     engines: Engines,
@@ -267,10 +267,10 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
     tracing: Tracing,
     undo: ExitStack,
 ) -> "AwsFace | None":
-    """What serves Cognito's own API, if it is to be served."""
+    """Returns the server of Cognito's own API; None if `aws.listen` is empty."""
     if not config.aws.listen:
         return None
-    from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services have none
+    from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services do not use it
 
     source = _credential_source(config, clock)
     face = build_aws_face(
@@ -291,7 +291,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - what it is made of
 
 
 def _credential_source(config: Config, clock: Clock) -> CredentialSource | None:
-    """Where the credentials of users' own devices come from; None for nowhere."""
+    """Returns the source of AWS credentials for users' own devices; None if none is configured."""
     settings = config.aws.credentials
     if settings.source == "static":
         from tokend_server.aws_json.static_credentials import StaticCredentials  # noqa: PLC0415 - for tests alone

@@ -1,4 +1,4 @@
-"""Time, as something that is handed in: the wall clock, the monotonic clock, and deadlines on the latter."""
+"""Time as a dependency: the wall clock, the monotonic clock, and deadlines on the monotonic clock."""
 
 import math
 import time
@@ -8,30 +8,30 @@ from tokend_server.errors import DeadlineExceeded
 
 
 class Clock(Protocol):
-    """The two readings of time that the service takes."""
+    """The two clocks that the service reads."""
 
     def now(self) -> float:
-        """Wall-clock time, in seconds since the Unix epoch: for what others read, such as `exp`."""
+        """Wall-clock time in seconds since the Unix epoch, for times that others read, such as `exp`."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start that never run backwards: for ages, intervals and deadlines."""
+        """Seconds since an arbitrary start, which never decrease: for ages, intervals and deadlines."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The system's clocks."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
 
 
 class Deadline(NamedTuple):
-    """The moment until which a caller waits for its answer.
+    """The time until which a caller waits for its response.
 
     Attributes:
         clock: The clock that measures it.
-        expires_at: A monotonic reading of that clock; infinite when the caller sets no deadline.
+        expires_at: A monotonic reading of that clock; infinite if the caller sets no deadline.
     """
 
     clock: Clock
@@ -42,7 +42,7 @@ class Deadline(NamedTuple):
         return max(self.expires_at - self.clock.monotonic(), 0.0)
 
     def check(self) -> None:
-        """Stops work that no caller waits for any more.
+        """Stops work whose caller no longer waits for it.
 
         Raises:
             DeadlineExceeded: No time is left.

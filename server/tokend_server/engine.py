@@ -1,4 +1,4 @@
-"""The port between the contract and what stands behind it."""
+"""The port between the contract and the engines that implement it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,12 +22,12 @@ from tokend_server.model import (
     WebIdentity,
 )
 
-#: Holds the right of a caller, by its name, to create an identity, and takes it back if the block fails; raises
-#: `TooManyRequests` where the caller has created too many.
+#: Takes one new identity from the quota of a caller, by its name, and returns it to the quota if the block fails.
+#: Raises `TooManyRequests` if the caller has created too many.
 NewIdentity: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 
-#: Is called before something is changed that a call asks for; what it raises keeps the change from being made.
+#: Is called before a call changes anything. If it raises an error, the change is not made.
 BeforeChange: TypeAlias = Callable[[], None]
 
 
@@ -40,9 +40,9 @@ class Engine(Protocol):
 
     Every engine gives the same guarantees and fails in the same ways, with the errors of `tokend_server.errors`:
 
-    * What a returned value says has been made durable before the call returns.
-    * Requests are within the limits of the contract; an engine checks what only its pool can know.
-    * `deadline` bounds all work. An engine raises `DeadlineExceeded` rather than begin what no caller waits for.
+    * All changes that a returned value reports are durable before the call returns.
+    * Requests are within the limits of the contract; an engine checks only what depends on its pool.
+    * `deadline` bounds all work. An engine raises `DeadlineExceeded` rather than start work after it.
     * Any operation may raise `EngineUnavailable`, `TooManyRequests` and, until an operator acts, a `LastingError`.
     * Calls may come from many threads at once.
 
@@ -55,13 +55,13 @@ class Engine(Protocol):
         Repeating a call gives the same identity. Concurrent first calls for one user agree on one identity.
 
         Raises:
-            InvalidParameter: The developer login is missing, doubled or of another provider; a login provider is not
+            InvalidParameter: The developer login is missing, duplicated or of another provider; a login provider is not
                 supported.
             NotAuthorized: A login token does not verify, the logins do not belong to the identity, or the identity
                 is disabled.
             ResourceNotFound: The pool has no identity of the given id.
             ResourceConflict: Logins belong to different identities, or the identity has another user of a provider.
-            DeveloperUserAlreadyRegistered: The developer user belongs to another identity than the given one.
+            DeveloperUserAlreadyRegistered: The developer user belongs to an identity other than the given one.
             LimitExceeded: The identity would hold too many logins.
             LoginProviderUnavailable: A login token cannot be verified now.
         """
@@ -71,7 +71,7 @@ class Engine(Protocol):
         """Finds an identity by its developer user, or the developer users of an identity.
 
         Raises:
-            InvalidParameter: Neither is given, or `next_token` is not one that this pool handed out.
+            InvalidParameter: Neither is given, or this pool did not issue `next_token`.
             ResourceNotFound: There is no such identity or user.
             ResourceConflict: Both are given and do not belong together.
         """
@@ -85,7 +85,7 @@ class Engine(Protocol):
 
         Raises:
             InvalidParameter: The developer provider is not the pool's.
-            ResourceNotFound: One of the users is not known.
+            ResourceNotFound: One of the users does not exist.
             ResourceConflict: Both identities have a user of the same public provider.
             LimitExceeded: The merged identity would hold too many logins.
         """
@@ -102,43 +102,43 @@ class Engine(Protocol):
         ...
 
 
-#: Finds the engine of a pool that the configuration does not have; None where there is no such pool.
+#: Finds the engine of a pool that is not in the configuration; returns None if there is no such pool.
 FindEngine: TypeAlias = Callable[[str, Deadline], Engine | None]
 
 
 class Identities(Protocol):
-    """The identities of all pools of the local engine, for Cognito's operations on them beside the contract.
+    """The identities of all pools of the local engine, for Cognito's operations that are not in the contract.
 
-    What is said of `Engine` about durability, deadlines, errors and threads holds here too.
+    The guarantees of `Engine` on durability, deadlines, errors and threads apply here too.
     """
 
     def find(self, identity_id: str, deadline: Deadline) -> Identity | None:
-        """The identity of the id, whatever its pool; None when no pool that is served has it."""
+        """Returns the identity with this id in any pool that is served; None if there is none."""
         ...
 
     def list(self, request: ListRequest, deadline: Deadline) -> IdentityPage:
-        """A page of a pool's identities, in order of their ids.
+        """Returns a page of a pool's identities, ordered by id.
 
         Raises:
             ResourceNotFound: There is no such pool.
-            UnsupportedByEngine: The pool is Cognito's.
-            InvalidParameter: `next_token` was not handed out for this pool and with this `hide_disabled`.
+            UnsupportedByEngine: The pool is one of Cognito's.
+            InvalidParameter: `next_token` was not issued for this pool and this `hide_disabled`.
         """
         ...
 
     def delete(self, identity: Identity, deadline: Deadline) -> None:
-        """Removes an identity for good; its users are new ones from then on. One that is not there stays so."""
+        """Deletes an identity permanently; its users then count as new. Does nothing if it does not exist."""
         ...
 
 
 class PublicEngine(Protocol):
     """Cognito's operations for users' own devices, for one identity pool.
 
-    Logins are names of public providers to their tokens, or `cognito-identity.amazonaws.com` to a token that this
-    service has issued. What is said of `Engine` about durability, deadlines, errors and threads holds here too. Every
+    Logins map the names of public providers to their tokens, or `cognito-identity.amazonaws.com` to a token that this
+    service has issued. The guarantees of `Engine` on durability, deadlines, errors and threads apply here too. Every
     operation may raise:
 
-        InvalidParameter: A key among the logins is no public provider.
+        InvalidParameter: A key in the logins is not a public provider.
         NotAuthorized: A login token does not verify, the logins do not give access to the identity, it is disabled,
             or it is a guest of a pool without guests.
         ResourceNotFound: The pool has no identity of the given id.
@@ -148,11 +148,11 @@ class PublicEngine(Protocol):
     """
 
     def get_id(self, logins: Mapping[str, Secret], caller: str, deadline: Deadline) -> RegisteredIdentity:
-        """Registers or retrieves the identity of logins; without any, it makes a guest.
+        """Registers or retrieves the identity of logins; creates a guest if there are none.
 
         Args:
             logins: The logins.
-            caller: Whose new identities are counted.
+            caller: The caller whose quota of new identities it counts against.
             deadline: As of all operations.
 
         Raises:
@@ -161,10 +161,10 @@ class PublicEngine(Protocol):
         ...
 
     def get_open_id_token(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> IssuedToken:
-        """Issues a token for an identity, valid for ten minutes, and no longer than one that was shown for it.
+        """Issues a token for an identity, valid for ten minutes, and no longer than a token presented for it.
 
-        Logins that no identity has are linked to it. A guest whose logins another identity has is disabled, and the
-        token is that one's.
+        Logins that belong to no identity are linked to it. If the identity is a guest and the logins belong to another
+        identity, the guest is disabled, and the token is for the other identity.
 
         Raises:
             InvalidParameter: The pool does not allow the classic flow.
@@ -172,7 +172,7 @@ class PublicEngine(Protocol):
         ...
 
     def web_identity(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> WebIdentity:
-        """As `get_open_id_token` in every pool, for whoever assumes a role with it; a token that was shown is taken."""
+        """As `get_open_id_token`, in every pool, for a token that assumes a role; a presented token is reused."""
         ...
 
     def unlink_identity(
@@ -182,20 +182,20 @@ class PublicEngine(Protocol):
 
         Args:
             identity_id: The identity.
-            logins: What shows that it is the user's own.
-            provider_names: The providers; one of which it has no user is passed over.
+            logins: Logins that prove that the identity is the user's own.
+            provider_names: The providers; those without a user in the identity are ignored.
             deadline: As of all operations.
         """
         ...
 
 
 class CredentialSource(Protocol):
-    """Where temporary AWS credentials come from."""
+    """A source of temporary AWS credentials."""
 
     def credentials(
         self, web_identity: WebIdentity, role_arn: str, region: str, deadline: Deadline
     ) -> TemporaryCredentials:
-        """Credentials of a role for the holder of a token.
+        """Returns credentials of a role for the holder of a token.
 
         Args:
             web_identity: The token.
@@ -206,11 +206,11 @@ class CredentialSource(Protocol):
         Raises:
             InvalidIdentityPoolConfiguration: The role cannot be assumed with the token.
             NotAuthorized: The token has expired.
-            InvalidParameter: AWS STS does not take all of what the token has.
+            InvalidParameter: AWS STS rejects some of the token's claims.
             LoginProviderUnavailable: AWS STS cannot fetch the keys of the token.
             TooManyRequests: AWS STS throttles.
             EngineUnavailable: AWS STS does not answer.
-            LastingError: It does not, until an operator acts.
+            LastingError: AWS STS does not answer until an operator acts.
         """
         ...
 
@@ -218,75 +218,75 @@ class CredentialSource(Protocol):
 class IdentityPools(Protocol):
     """All identity pools, for Cognito's operations on them.
 
-    What is said of `Engine` about durability, deadlines, errors and threads holds here too.
+    The guarantees of `Engine` on durability, deadlines, errors and threads apply here too.
     """
 
     def describe(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool:
-        """The pool of an id.
+        """Returns the pool with an id.
 
         Raises:
-            ResourceNotFound: There is none.
+            ResourceNotFound: There is no such pool.
         """
         ...
 
     def list(self, region: str, most: int, after: str, deadline: Deadline) -> Sequence[IdentityPool]:
-        """Up to `most` pools of an AWS Region in order of their ids, from the first one behind `after`."""
+        """Returns up to `most` pools of an AWS Region, ordered by id, starting after the id `after`."""
         ...
 
 
 class PoolManagement(Protocol):
-    """Makes, changes and deletes pools beside those of the configuration.
+    """Creates, changes and deletes pools that are not in the configuration.
 
-    What is said of `Engine` about durability, deadlines, errors and threads holds here too.
+    The guarantees of `Engine` on durability, deadlines, errors and threads apply here too.
     """
 
     def create(
         self, region: str, settings: Mapping[str, Any], tags: Mapping[str, str], deadline: Deadline
     ) -> IdentityPool:
-        """Makes a pool in an AWS Region, under an id of its own.
+        """Creates a pool in an AWS Region, with a new id.
 
         Raises:
-            LimitExceeded: There are as many as there may be.
+            LimitExceeded: The maximum number of pools exists already.
         """
         ...
 
     def change(
         self, identity_pool_id: str, decide: Callable[[IdentityPool], IdentityPool], deadline: Deadline
     ) -> IdentityPool:
-        """Changes a pool, whatever others change of it meanwhile.
+        """Changes a pool atomically, even while others change it.
 
         Args:
             identity_pool_id: The pool.
-            decide: The pool as it is to be, of the pool as it is. What it raises changes nothing.
-            deadline: Until when the caller waits.
+            decide: Returns the new state of the pool from its current state. If it raises, nothing changes.
+            deadline: As of all operations.
 
         Raises:
             ResourceNotFound: There is no such pool.
-            NotAuthorized: It is one of the configuration.
+            NotAuthorized: The pool is in the configuration.
         """
         ...
 
     def delete(self, identity_pool_id: str, deadline: Deadline) -> None:
-        """Deletes a pool, and its identities with it, for good.
+        """Deletes a pool and its identities permanently.
 
         Raises:
             ResourceNotFound: There is no such pool.
-            NotAuthorized: It is one of the configuration.
+            NotAuthorized: The pool is in the configuration.
         """
         ...
 
 
 class Backend(Protocol):
-    """What engines of any number of pools share, such as a store: it is checked once for all of them."""
+    """A resource that the engines of several pools share, such as a store; it is checked once for all of them."""
 
     def check(self) -> Sequence[str]:
-        """Makes sure that calls could be served now, at a cost that does not grow with the number of pools.
+        """Checks that calls can be served now, at a cost that does not grow with the number of pools.
 
         Returns:
-            What keeps single pools from being served while others are: a few lines for operators.
+            The problems of single pools that cannot be served while others can: a few lines for operators.
 
         Raises:
-            EngineUnavailable: No call could, for the reason in the text, which is for operators.
-            LastingError: No call could, and in no process with the same configuration.
+            EngineUnavailable: No call can be served, for the reason in the text, which is for operators.
+            LastingError: No call can be served in any process with the same configuration.
         """
         ...

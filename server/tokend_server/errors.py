@@ -1,8 +1,8 @@
-"""What can go wrong, in the terms of Cognito and of the contract; no transport is known here.
+"""The errors of calls, in the terms of Cognito and of the contract, independent of any transport.
 
     TokendError
-    ├── ValidationFailed                 fields break their limits
-    ├── InvalidParameter                 well formed, but the pool cannot accept it
+    ├── ValidationFailed                 fields violate their limits
+    ├── InvalidParameter                 well-formed, but not accepted by the pool
     ├── NotAuthorized                    the logins do not give access to the identity
     ├── ResourceNotFound                 no such pool, identity or developer user
     ├── ResourceConflict                 a login is linked elsewhere
@@ -11,18 +11,18 @@
     ├── TooManyRequests                  throttled
     ├── LoginProviderUnavailable         a public login provider does not answer
     ├── EngineUnavailable                the engine, its store or Cognito does not answer
-    ├── AuditUnavailable                 the record of the call cannot be written
+    ├── AuditUnavailable                 the audit log cannot be written
     ├── EngineCredentialsRejected        the service's own AWS credentials are missing or refused
-    ├── EngineMisconfigured              what answers is not what the engine is meant to ask
-    ├── InvalidIdentityPoolConfiguration no role, or AWS does not let it be assumed
-    ├── CallerUnauthenticated            who calls is not known
-    ├── CallerNotAllowed                 who calls is known and may not
+    ├── EngineMisconfigured              the engine's settings name the wrong service
+    ├── InvalidIdentityPoolConfiguration no role, or AWS STS does not let the token assume it
+    ├── CallerUnauthenticated            the caller is not identified
+    ├── CallerNotAllowed                 the caller is identified but not allowed
     ├── UnsupportedByEngine              the engine lacks the operation
     ├── MetadataTooLarge                 the call carries too much metadata
-    └── DeadlineExceeded                 the caller's time is spent
+    └── DeadlineExceeded                 the caller's deadline has passed
 
-An error's text is written for the caller: it never holds a login value, a token or a key. `ConfigError` is for
-operators: no call meets it.
+An error's text is written for the caller and never contains a login value, a token or a key. `ConfigError` is for
+operators and never raised by a call.
 """
 
 import dataclasses
@@ -32,15 +32,15 @@ from typing import ClassVar
 
 
 class TokendError(Exception):
-    """A call failed for a reason that the contract knows.
+    """A call failed for a reason that the contract defines.
 
     Attributes:
         reason: The name of the `ErrorReason` value, without its prefix; None for the one failure that has no reason.
         aws_error_code: The code that AWS sent, or the Cognito exception with the same meaning, if there is one.
         aws_request_id: The id of the request to Cognito that failed, if there was one.
-        text: What the caller reads.
-        advice: What the service's operator should do about it; not for the caller.
-        misuse: A caller that behaves makes few such calls.
+        text: The message for the caller.
+        advice: What the operator of the service should do; not shown to the caller.
+        misuse: Well-behaved callers rarely cause it, so it counts against the connection.
     """
 
     reason: ClassVar[str | None] = None
@@ -55,10 +55,10 @@ class TokendError(Exception):
 
 
 class RetryableError(TokendError):
-    """A failure that the same call may not meet again a little later.
+    """A transient failure: the same call may succeed shortly afterwards.
 
     Attributes:
-        retry_after: Seconds that the caller should wait before it tries again.
+        retry_after: Seconds that the caller should wait before it retries.
     """
 
     def __init__(self, text: str, *, retry_after: float = 1.0) -> None:
@@ -67,17 +67,17 @@ class RetryableError(TokendError):
 
 
 class LastingError(TokendError):
-    """A failure that every call meets until an operator acts; another process of the kind would meet it too."""
+    """A failure of every call until an operator acts; other processes with the same configuration fail too."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field that breaks its limit.
+    """One field that violates its limit.
 
     Attributes:
         field: The path of the field in the request message, such as `logins.key`.
-        constraint: What the field must satisfy, in AWS's words.
-        shown: Its value as AWS shows it; for a transport that shows values, and empty for a secret.
+        constraint: The constraint of the field, in AWS's words.
+        shown: Its value as AWS shows it, for transports that show values; empty for a secret.
     """
 
     field: str
@@ -86,7 +86,7 @@ class FieldViolation:
 
 
 class ValidationFailed(TokendError):
-    """Raised when fields of a request break their limits."""
+    """Raised when fields of a request violate their limits."""
 
     reason = "VALIDATION_FAILED"
     aws_error_code = "ValidationException"
@@ -99,7 +99,7 @@ class ValidationFailed(TokendError):
 
 
 class InvalidParameter(TokendError):
-    """Raised when a well-formed request cannot be accepted by its pool."""
+    """Raised when a request is well-formed but not accepted by its pool."""
 
     reason = "INVALID_PARAMETER"
     aws_error_code = "InvalidParameterException"
@@ -130,7 +130,7 @@ class ResourceNotFound(TokendError):
 
     @classmethod
     def identity_pool(cls, identity_pool_id: str) -> "ResourceNotFound":
-        """The pool is not declared here."""
+        """Returns the error for an unknown pool."""
         return cls(
             f"IdentityPool '{identity_pool_id}' not found.",
             resource_type="IdentityPool",
@@ -139,31 +139,31 @@ class ResourceNotFound(TokendError):
 
     @classmethod
     def identity(cls, identity_id: str) -> "ResourceNotFound":
-        """The pool has no such identity."""
+        """Returns the error for an unknown identity."""
         return cls(f"Identity '{identity_id}' not found.", resource_type="Identity", resource_name=identity_id)
 
     @classmethod
     def developer_user(cls) -> "ResourceNotFound":
-        """The pool has no such user of its developer provider."""
+        """Returns the error for an unknown user of the developer provider."""
         return cls("Developer user not found in this identity pool.", resource_type="DeveloperUser")
 
 
 class ResourceConflict(TokendError):
-    """Raised when a login is linked to another identity than the one it would have to be linked to."""
+    """Raised when a login is linked to an identity other than the one it should be linked to."""
 
     reason = "RESOURCE_CONFLICT"
     aws_error_code = "ResourceConflictException"
 
 
 class DeveloperUserAlreadyRegistered(TokendError):
-    """Raised when the developer user is registered under another identity id than the one given."""
+    """Raised when the developer user is registered under an identity id other than the given one."""
 
     reason = "DEVELOPER_USER_ALREADY_REGISTERED"
     aws_error_code = "DeveloperUserAlreadyRegisteredException"
 
 
 class LimitExceeded(TokendError):
-    """Raised when an identity would hold more linked logins than it may.
+    """Raised when an identity would exceed the maximum number of linked logins.
 
     Attributes:
         subject: The id of the identity.
@@ -178,7 +178,7 @@ class LimitExceeded(TokendError):
 
 
 class TooManyRequests(RetryableError):
-    """Raised when a call is refused because there are too many."""
+    """Raised when a call is refused because of a rate or concurrency limit."""
 
     reason = "TOO_MANY_REQUESTS"
     aws_error_code = "TooManyRequestsException"
@@ -199,7 +199,7 @@ class EngineUnavailable(RetryableError):
 
 
 class AuditUnavailable(RetryableError):
-    """Raised when what a call did cannot be recorded, and nothing may go unrecorded."""
+    """Raised when a call cannot be recorded in the audit log although the audit log is required."""
 
     reason = "ENGINE_UNAVAILABLE"
     aws_error_code = "InternalErrorException"
@@ -212,7 +212,7 @@ class EngineCredentialsRejected(LastingError):
 
 
 class EngineMisconfigured(LastingError):
-    """Raised when the engine's settings lead to something that is not what it is meant to ask."""
+    """Raised when the engine's settings lead to something other than the intended service."""
 
     reason = "ENGINE_UNAVAILABLE"
     aws_error_code = "InternalErrorException"
@@ -226,7 +226,7 @@ class InvalidIdentityPoolConfiguration(LastingError):
 
 
 class CallerUnauthenticated(TokendError):
-    """Raised when the service does not know who calls."""
+    """Raised when the caller cannot be identified."""
 
     reason = "CALLER_UNAUTHENTICATED"
     misuse = True
@@ -252,10 +252,10 @@ class MetadataTooLarge(TokendError):
 
 
 class DeadlineExceeded(TokendError):
-    """Raised when the caller's deadline is spent."""
+    """Raised when the caller's deadline has passed."""
 
     def __init__(self) -> None:
-        super().__init__("The deadline was exceeded before the call was done.")
+        super().__init__("The deadline was exceeded before the call was completed.")
 
 
 class ConfigError(Exception):

@@ -1,4 +1,4 @@
-"""The nouns of the service: plain values that know neither a transport nor a store."""
+"""The data types of the service: plain values, independent of transports and stores."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ DEFAULT_TOKEN_DURATION = timedelta(seconds=900)
 #: The caller's name where callers are not identified.
 ANONYMOUS = "anonymous"
 
-#: How many logins may be linked to one identity (Cognito's quota).
+#: The maximum number of logins linked to one identity (Cognito's quota).
 MAX_LINKED_LOGINS = 20
 
-#: How many characters a login of a call may have, and so the user identifier that a backend gives with it.
+#: The maximum length in characters of a login in a call, and so of the user identifier that a backend sends in it.
 MAX_LOGIN_LENGTH = 50_000
 
 
 class Operation(StrEnum):
-    """An operation on developer identities, by its name in Amazon Cognito's API and in the contract."""
+    """An operation on developer identities; its value is its name in Amazon Cognito's API and in the contract."""
 
     GET_OPEN_ID_TOKEN_FOR_DEVELOPER_IDENTITY = "GetOpenIdTokenForDeveloperIdentity"  # noqa: S105
     LOOKUP_DEVELOPER_IDENTITY = "LookupDeveloperIdentity"
@@ -37,7 +37,7 @@ class Operation(StrEnum):
 
 
 class CognitoOperation(StrEnum):
-    """An operation of Amazon Cognito's identity pools that the contract does not have, by its name there."""
+    """An operation of Amazon Cognito's identity pools that is not in the contract; its value is its name there."""
 
     CREATE_IDENTITY_POOL = "CreateIdentityPool"
     DELETE_IDENTITIES = "DeleteIdentities"
@@ -66,7 +66,7 @@ class CognitoOperation(StrEnum):
 
     @property
     def is_signed(self) -> bool:
-        """Whether its requests bear a signature; the others are for users' own devices (`authtype` in AWS's model)."""
+        """Whether its requests are signed; the others are for users' own devices (`authtype` in AWS's model)."""
         return self not in {
             CognitoOperation.GET_CREDENTIALS_FOR_IDENTITY,
             CognitoOperation.GET_ID,
@@ -76,15 +76,15 @@ class CognitoOperation(StrEnum):
 
 
 class StsOperation(StrEnum):
-    """An operation of AWS Security Token Service, by its name there; its requests bear no signature."""
+    """An operation of AWS Security Token Service; its value is its name there. Its requests are not signed."""
 
     ASSUME_ROLE_WITH_WEB_IDENTITY = "AssumeRoleWithWebIdentity"
 
 
 class Secret:
-    """A text that must not be seen: a login value or a token.
+    """A text that must not be disclosed: a login value or a token.
 
-    It compares and hashes like its text, and shows itself as `Secret(***)` wherever it is printed, logged or formatted.
+    It compares and hashes like its text, and is printed, logged and formatted as `Secret(***)`.
     """
 
     __slots__ = ("_text",)
@@ -93,7 +93,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one place that has to send, store or verify it."""
+        """Returns the text, for code that sends, stores or verifies it."""
         return self._text
 
     def __eq__(self, other: object) -> bool:
@@ -109,7 +109,7 @@ class Secret:
         return repr(self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not serialized")
+        raise TypeError("a Secret cannot be serialized")
 
 
 class TokenRequest(NamedTuple):
@@ -117,10 +117,10 @@ class TokenRequest(NamedTuple):
 
     Attributes:
         identity_pool_id: REGION:GUID.
-        logins: Provider names to what proves or names the user there.
+        logins: For each provider name, the token or identifier of the user there.
         identity_id: The identity to link the logins to; None creates or finds one.
         principal_tags: Session tags for the token.
-        token_duration: Whole seconds that the token is to be valid.
+        token_duration: The validity of the token, in whole seconds.
         caller: The caller as the listener identified it; `anonymous` where callers are not identified.
     """
 
@@ -142,7 +142,7 @@ class IdentityOutcome(StrEnum):
 
 
 class IssuedToken(NamedTuple):
-    """A token and the identity that it speaks for.
+    """A token and the identity that it is for.
 
     Attributes:
         identity_id: REGION:GUID.
@@ -151,7 +151,7 @@ class IssuedToken(NamedTuple):
         refresh_time: When to fetch the next token.
         algorithm: The JWS algorithm that signed it, such as RS512.
         key_id: The `kid` of the key that signed it, if it has one.
-        outcome: Whether the identity was created, linked to or only retrieved; None where the engine is not told.
+        outcome: Whether the identity was created, linked to or only retrieved; None if the engine does not know.
     """
 
     identity_id: str
@@ -164,15 +164,15 @@ class IssuedToken(NamedTuple):
 
 
 def refresh_time(issued_at: NumericDate, expire_time: NumericDate) -> NumericDate:
-    """When to replace a token: at a third of its life.
+    """Returns the time to replace a token: after a third of its lifetime.
 
-    An outage of half its life that begins then goes unnoticed: what is left is for the clients' back-off and skew.
+    Clients then survive an outage of half its lifetime; the rest is for their back-off and clock skew.
     """
     return issued_at + (expire_time - issued_at) // 3
 
 
 class RegisteredIdentity(NamedTuple):
-    """The identity that a device has registered or retrieved, and what that did to it."""
+    """The identity that a device has registered or retrieved, and whether the call created or changed it."""
 
     identity_id: str
     outcome: IdentityOutcome
@@ -180,14 +180,14 @@ class RegisteredIdentity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WebIdentity:
-    """What a user's device is, as AWS STS may be told.
+    """The web identity of a user's device, as presented to AWS STS.
 
     Attributes:
         identity_id: REGION:GUID.
-        token: A token for it of this service.
-        claims: The claims of the token, which name its user, and further ones of the ID token that the device showed.
-        client_id: The application that the ID token of the provider is for that vouches for the user; empty where
-            there is none, as where the token itself was shown.
+        token: A token of this service for the identity.
+        claims: The claims of the token, which name its user, and further claims of the ID token that was presented.
+        client_id: The audience of the provider's ID token, which is the application; empty if there is no ID token, as
+            when the token itself was presented.
     """
 
     identity_id: str
@@ -208,7 +208,7 @@ class TemporaryCredentials:
 
 @dataclass(frozen=True, slots=True)
 class LookupRequest:
-    """A request to find an identity by its user, or users by their identity; at least one of the two is given.
+    """A request to find an identity by its user, or users by their identity; at least one of them is given.
 
     `caller` is the same as in `TokenRequest`.
     """
@@ -223,7 +223,7 @@ class LookupRequest:
 
 @dataclass(frozen=True, slots=True)
 class DeveloperIdentity:
-    """An identity with a page of its users of the developer provider; `next_token` leads to the page after it."""
+    """An identity with a page of its users of the developer provider; `next_token` requests the next page."""
 
     identity_id: str
     developer_user_identifiers: tuple[Secret, ...]
@@ -267,9 +267,9 @@ class Identity:
         identity_pool_id: The pool that it belongs to; it never changes.
         creation_date: When it was created.
         last_modified_date: When its logins or its state last changed.
-        logins: The logins linked to it. None of them: a guest, or a disabled identity.
-        disabled: It lost its logins, by a merge or by unlinking, and cannot be used again.
-        revision: Counts its changes, so that a change based on an older reading is noticed.
+        logins: The logins linked to it; empty for a guest or a disabled identity.
+        disabled: Whether it lost its logins by a merge or by unlinking, and cannot be used again.
+        revision: The number of its changes, which detects a change based on an outdated read.
     """
 
     identity_id: str
@@ -283,7 +283,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """A request for a page of a pool's identities; `next_token` is what the page before has returned."""
+    """A request for a page of a pool's identities; `next_token` is from the previous page."""
 
     identity_pool_id: str
     max_results: int
@@ -293,22 +293,22 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class IdentityPage:
-    """Identities of a pool, in order of their ids; `next_token` leads to the page after them."""
+    """Identities of a pool, ordered by id; `next_token` requests the next page."""
 
     identities: tuple[Identity, ...]
     next_token: str | None = None
 
 
 class IdentityPool(NamedTuple):
-    """An identity pool as Cognito's own API has it.
+    """An identity pool as Cognito's own API represents it.
 
     Attributes:
         identity_pool_id: REGION:GUID.
-        settings: The members of `IdentityPool` in AWS's model of the service, but for the id and the tags.
+        settings: The members of `IdentityPool` in AWS's model of the service, except the id and the tags.
         tags: Its tags.
-        roles: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles, as far as they were given.
-        principal_tags: The members `UseDefaults` and `PrincipalTags` of SetPrincipalTagAttributeMap, as far as they
-            were given, by the name of the identity provider.
+        roles: The members `Roles` and `RoleMappings` of SetIdentityPoolRoles that were given.
+        principal_tags: The members `UseDefaults` and `PrincipalTags` of SetPrincipalTagAttributeMap that were given, by
+            the name of the identity provider.
     """
 
     identity_pool_id: str
@@ -319,18 +319,18 @@ class IdentityPool(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name, which other pools may have too."""
+        """Its name, which need not be unique."""
         name: str = self.settings["IdentityPoolName"]
         return name
 
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The public keys that verifiers may meet, ready to be served.
+    """The public keys that verifiers may need, ready to be served.
 
     Attributes:
         jwks: The JWK Set (RFC 7517, section 5) as JSON.
-        max_age: How long a verifier may keep it.
+        max_age: How long a verifier may cache it.
         key_ids: The `kid` of each key in it.
     """
 
@@ -339,5 +339,5 @@ class KeySet:
     key_ids: frozenset[str] = frozenset()
 
 
-#: Takes note that one was given a key set, by its address and the user agent that it sent. It returns at once.
+#: Records that a key set was sent to an address, with the user agent of its request. Returns at once.
 NoteFetch: TypeAlias = Callable[[KeySet, str, bytes], None]

@@ -87,7 +87,7 @@ def test_a_server_that_cannot_have_its_threads_says_so(few: int) -> None:
     with pytest.raises(RuntimeError, match="did not start") as failed, limited_server(few):
         pass
     text = str(failed.value)
-    assert "configuration: grpc.threads: the system does not let the process begin all of its threads" in text
+    assert "configuration: grpc.threads: the operating system does not let the process start all of its threads" in text
     assert "Traceback" not in text
 
 
@@ -96,6 +96,6 @@ def test_a_server_without_room_for_the_stacks_of_its_threads_names_that_limit(tm
     with pytest.raises(RuntimeError, match="did not start") as failed:
         ServerProcess(write_config(tmp_path), under=little)
     text = str(failed.value)
-    assert "configuration: grpc.threads: the system does not let the process begin all of its threads" in text
+    assert "configuration: grpc.threads: the operating system does not let the process start all of its threads" in text
     assert "ulimit -v" in text
     assert "Traceback" not in text

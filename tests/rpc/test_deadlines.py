@@ -41,7 +41,7 @@ def test_a_spent_deadline_is_reported_before_any_work(method: str) -> None:
     with grpc_service(LeapingClock()) as service:
         seen = failure(lambda: service.call(method, timeout=1800))
         assert seen.code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert seen.text == "The deadline was exceeded before the call was done."
+        assert seen.text == "The deadline was exceeded before the call was completed."
         assert service.engine.asked == []
 
 

@@ -55,37 +55,37 @@ from tokend_server.rpc.worker_pool import ListenerThreads, WorkerPool
 
 SERVICE_NAME = developer_identity_service_pb2.DESCRIPTOR.services_by_name["DeveloperIdentityService"].full_name
 
-#: Seconds without a word from a client, after which it is asked whether it is still there, and that it has to answer.
+#: Seconds without data from a client before the server sends a keepalive ping, and seconds to wait for its response.
 _KEEPALIVE_INTERVAL, _KEEPALIVE_TIMEOUT = 60, 20
 
-#: Seconds for which a client may leave the server's SETTINGS without an acknowledgement. Until then gRPC does not hold
-#: it to any of its limits.
+#: Seconds within which a client must acknowledge the server's SETTINGS. Until it does, gRPC enforces none of its limits
+#: on the client.
 _SETTINGS_TIMEOUT = 5
 
-#: Seconds that a call may wait before even its headers are read here.
-_LONGEST_UNHEARD = 5
+#: The maximum number of seconds that a call may wait before the server reads its headers.
+_MAX_UNREQUESTED_SECONDS = 5
 
 
 class GrpcServer:
-    """The service on its listeners.
+    """The gRPC servers of the service, one for each listener.
 
-    gRPC does not tell by which port a call came, so each listener is a server of its own; all share their threads.
+    gRPC does not report the port of a call, so each listener is a separate server; all share their threads.
 
     Args:
         config: Addresses and limits.
         service: The developer-identity operations.
-        access: What stands before it.
-        guard: Watches its connections once the server is made.
-        metrics: Where calls are counted.
-        clock: What they are timed with.
-        tracing: What traces them.
-        guests: Other services that the listeners serve.
+        access: Access control.
+        guard: Guards the connections of its listeners.
+        metrics: The metrics of calls.
+        clock: Measures the duration of calls.
+        tracing: The traces of calls.
+        guests: Further services that the listeners serve.
 
     Raises:
-        ConfigError: An address cannot be listened on, or its files cannot be used.
+        ConfigError: The server cannot listen on an address, or a TLS file cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - everything that a call meets
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         config: Grpc,
         service: DeveloperIdentityService,
@@ -100,7 +100,7 @@ class GrpcServer:
         self._metrics = metrics
         self._guard = guard
         self._servers: list[grpc.Server] = []
-        # A server whose thread could not begin would never end either.
+        # A server whose thread could not be started would never stop.
         self._started: list[grpc.Server] = []
         self._ports = Ports("grpc", metrics)
         names = [SERVICE_NAME, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if config.reflection else [])]
@@ -158,13 +158,13 @@ class GrpcServer:
         self._targets = targets
 
     def start(self) -> None:
-        """Begins to serve."""
+        """Starts to serve."""
         for server in self._servers:
             server.start()
             self._started.append(server)
 
     def prober(self, clock: Clock, *, call_timeout: float, reach_timeout: float, interval: float = 2.0) -> Prober:
-        """What makes calls of tokend's own to each listener; the arguments are `Prober`'s."""
+        """Returns a prober that makes tokend's own calls to each listener; the arguments are `Prober`'s."""
         return Prober(
             self._targets,
             self._probe.path,
@@ -175,19 +175,19 @@ class GrpcServer:
         )
 
     def set_serving(self, serving: bool, /) -> None:
-        """Says by grpc.health.v1 whether calls are welcome."""
+        """Sets the status that grpc.health.v1 reports."""
         self._health.tell(serving=serving)
 
     def look_at_files(self) -> None:
-        """Takes up TLS files that have changed, as new connections do."""
+        """Reloads TLS files that have changed; new connections do so too."""
         self._ports.look_at_files()
 
     def announce_shutdown(self) -> None:
-        """Says by grpc.health.v1 that calls are not welcome any more, for good."""
+        """Sets the status that grpc.health.v1 reports to NOT_SERVING permanently."""
         self._health.enter_graceful_shutdown()
 
     def stop(self, grace: float) -> None:
-        """Takes no more calls, and returns when those in flight are done, or ended after `grace` seconds."""
+        """Stops accepting calls; returns when the calls in flight are done, or are cancelled after `grace` seconds."""
         self._health.end_watches()
         for wait in [_begin_to_stop(server, grace) for server in self._started]:
             wait()
@@ -206,7 +206,7 @@ class GrpcServer:
     def _methods(self, server: grpc.Server, listener: Listener, layers: Sequence[Layer]) -> grpc.Server:
         in_line = partial(self._in_line, listener)
         registry = LayeredRegistry(server, layers, self._message_wait, self._threads.of, in_line)
-        return cast("grpc.Server", registry)  # generated code uses the two methods of it that a registry has
+        return cast("grpc.Server", registry)  # generated code uses only the two methods that a registry has
 
     def _in_line(self, listener: Listener, threads: WorkerPool) -> CallPool:
         if not is_guarded(listener):
@@ -222,10 +222,10 @@ class GrpcServer:
 
 
 def _begin_to_stop(server: grpc.Server, grace: float) -> Callable[[], object]:
-    """Has a server take no more calls, and returns what waits for its end."""
+    """Stops a server from accepting calls, and returns a function that waits for its end."""
     try:
         return server.stop(grace).wait
-    except RuntimeError:  # it begins a thread to end calls after the grace, and there may be no more threads
+    except RuntimeError:  # it starts a thread to cancel calls after the grace, which may fail
 
         def stop_here() -> None:
             server.wait_for_termination(grace)
@@ -246,9 +246,9 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
     certificates: ClientCertificates | None = None,
     operations: Mapping[str, Operation] = MappingProxyType({}),
 ) -> Sequence[Layer]:
-    """What stands around every method of a listener, the outermost first.
+    """Returns the layers around every method of a listener, the outermost first.
 
-    `operations` has what is attempted by calls of guests' methods, by the paths of these.
+    `operations` maps the paths of guests' methods to the operations that their calls attempt.
     """
     by_path = {**rules(config), **dict.fromkeys(operations, Rule.GRANT)}
     pause = _pause(config, listener)
@@ -277,9 +277,9 @@ def call_layers(  # noqa: PLR0913, PLR0917 - as GrpcServer
 
 
 def counting_refusals(metrics: Metrics) -> Callable[[str], None]:
-    """What counts a call that is refused since too many are under way, by the path of its method.
+    """Returns a function that counts a call refused by a concurrency limit, by the path of its method.
 
-    Those of the contract stand by themselves: the objective is about them, and alerts compare them with all such calls.
+    Calls of the contract are counted separately: the service level objective covers only them, and so do alerts.
     """
     of_contract, others = (metrics.calls_refused.labels(limit) for limit in ("server_calls", "other_calls"))
     prefix = f"/{SERVICE_NAME}/"
@@ -287,12 +287,12 @@ def counting_refusals(metrics: Metrics) -> Callable[[str], None]:
 
 
 def _pause(config: Grpc, listener: Listener) -> float:
-    """Seconds that a connection waits after a refused call; none where it carries calls of others."""
+    """Returns the seconds that a connection waits after a refused call; 0 if it carries calls of several callers."""
     return 0.0 if listener.has_shared_connections else config.pause_after_refusal_seconds
 
 
 def server_options(config: Grpc) -> Sequence[tuple[str, int]]:
-    """What gRPC holds connections and calls to."""
+    """Returns gRPC's options, which limit connections and calls."""
     seconds: Mapping[str, int] = {
         "grpc.server_handshake_timeout_ms": config.handshake_timeout_seconds,
         "grpc.http2.settings_timeout": min(config.handshake_timeout_seconds, _SETTINGS_TIMEOUT),
@@ -304,17 +304,17 @@ def server_options(config: Grpc) -> Sequence[tuple[str, int]]:
         "grpc.max_connection_age_grace_ms": config.max_connection_age_grace_seconds,
     }
     return (
-        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake to report, not half of the calls
+        ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not a way to share its calls
         ("grpc.max_receive_message_length", config.max_receive_message_bytes),
         ("grpc.max_metadata_size", config.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
-        # Without this, gRPC allows a client that has no calls one ping in two hours, whatever the interval.
+        # Without this option, gRPC allows a client without calls one ping in two hours, whatever the interval.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_concurrent_streams", config.concurrent_streams),
-        # gRPC counts a call until it has let go of its memory, later than its client knows of the end. Without room for
-        # those, a client that keeps all its streams busy would have most of its calls refused.
+        # gRPC counts a call until its memory is freed, which is after the client sees its end. Without room for such
+        # calls, most calls of a client that keeps all its streams busy would be refused.
         ("grpc.http2.max_deallocating_streams", config.concurrent_streams),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
-        ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNHEARD),
+        ("grpc.server_max_unrequested_time_in_server", _MAX_UNREQUESTED_SECONDS),
         *((name, 1000 * value) for name, value in seconds.items()),
     )

@@ -67,7 +67,7 @@ TABLE: list[tuple[TokendError, str, int, str]] = [
         errors.DeadlineExceeded(),
         "InternalErrorException",
         500,
-        "The deadline was exceeded before the call was done.",
+        "The deadline was exceeded before the call was completed.",
     ),
 ]
 

@@ -1,7 +1,7 @@
-"""The local engine: Cognito's developer identities on a store of our own, with tokens of our own issuer.
+"""The local engine: Cognito's developer identities in tokend's own store, with tokens of tokend's own issuer.
 
-Each operation reads what the store holds at one moment, decides on that alone, and commits a change that the store
-refuses if what was read has moved on since. Then it reads and decides again.
+Each operation uses optimistic concurrency: it reads a consistent snapshot from the store, decides on that alone, and
+commits a change, which the store refuses if the data has changed since it was read. The operation then starts again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ from tokend_server.model import (
     refresh_time,
 )
 
-#: How often an operation reads and decides before it gives up. Each time, another operation has made progress.
+#: The number of attempts of an operation before it fails. Each failed attempt means that another one has succeeded.
 MAX_ATTEMPTS = 20
 
 _Result = TypeVar("_Result")
@@ -45,14 +45,14 @@ class LocalEngine:
 
     Args:
         pool: The pool.
-        store: Where its identities are kept.
-        signer: What signs its tokens.
-        clock: The time.
-        new_guid: Makes the second half of a new identity id.
-        new_identity: Asked before an identity is created.
+        store: The store of its identities.
+        signer: Signs its tokens.
+        clock: The clock.
+        new_guid: Generates the GUID of a new identity id.
+        new_identity: Is entered while an identity is created, and counts it.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         pool: LocalPool,
         store: IdentityStore,
@@ -118,7 +118,7 @@ class LocalEngine:
         deadline: Deadline,
     ) -> tuple[str, IdentityOutcome]:
         pool_id, named_id = self._pool.identity_pool_id, request.identity_id
-        # Of logins without an owner, where no identity is named, there is no more to read.
+        # If no login has an owner and the request names no identity, the result of the read is known to be empty.
         readings = [] if named_id or any(owner_ids) else [Reading({}, None)]
 
         def attempt() -> tuple[str, IdentityOutcome]:
@@ -137,12 +137,12 @@ class LocalEngine:
                 return self._create(presented, deadline), IdentityOutcome.CREATED
         if identity.logins.issuperset(logins):
             return identity.identity_id, IdentityOutcome.RETRIEVED
-        linked = replace(identity, logins=identity.logins.union(presented.all), last_modified_date=self._today())
+        linked = replace(identity, logins=identity.logins.union(presented.all), last_modified_date=self._now())
         self._store.commit(Change(identity, linked), deadline=deadline)
         return identity.identity_id, IdentityOutcome.LINKED
 
     def _create(self, presented: PresentedLogins, deadline: Deadline) -> str:
-        now = self._today()
+        now = self._now()
         identity = Identity(
             identity_id=f"{self._pool.region}:{self._new_guid()}",
             identity_pool_id=self._pool.identity_pool_id,
@@ -161,7 +161,7 @@ class LocalEngine:
         outcome: IdentityOutcome,
         deadline: Deadline,
     ) -> IssuedToken:
-        issued_at = self._today()
+        issued_at = self._now()
         expire_time = issued_at + int(request.token_duration.total_seconds())
         methods = authentication_methods(self._pool, presented)
         tags: Mapping[str, Any] | None = None
@@ -190,7 +190,7 @@ class LocalEngine:
             developer_provider_name=self._pool.developer_provider_name,
             second_user=Situation.MERGE_OF_TWO_USERS_OF_PUBLIC_PROVIDER,
         )
-        now = self._today()
+        now = self._now()
         self._store.commit(
             Change(source, replace(source, logins=frozenset(), disabled=True, last_modified_date=now)),
             Change(
@@ -208,7 +208,7 @@ class LocalEngine:
                 raise refuse(Situation.UNLINKED_USER_OF_ANOTHER_IDENTITY, identity_id)
             raise ResourceNotFound.developer_user()
         remaining = identity.logins - {user}
-        unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
+        unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._now())
         self._store.commit(Change(identity, unlinked), deadline=deadline)
 
     def _looked_up(self, request: LookupRequest, deadline: Deadline) -> Identity:
@@ -227,7 +227,7 @@ class LocalEngine:
     def _developer_login(self, user_identifier: Secret) -> Login:
         return Login(self._pool.developer_provider_name, user_identifier)
 
-    def _today(self) -> int:
+    def _now(self) -> int:
         return int(self._clock.now())
 
 
@@ -251,11 +251,11 @@ def _checked_pair(identity: Identity, user: Login) -> DeveloperIdentity:
 
 
 def until_committed(attempt: Callable[[], _Result], deadline: Deadline) -> _Result:
-    """What an attempt comes to that commits on what it has read, and is made again where that was changed meanwhile.
+    """Repeats an attempt until the data that it has read is unchanged at its commit, and returns its result.
 
     Raises:
-        DeadlineExceeded: The deadline was spent before one could.
-        EngineUnavailable: Too many others make changes.
+        DeadlineExceeded: The deadline passed before an attempt succeeded.
+        EngineUnavailable: Too many other calls change the same data.
     """
     for _ in range(MAX_ATTEMPTS):
         deadline.check()

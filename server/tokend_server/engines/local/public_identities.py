@@ -169,7 +169,7 @@ class PublicIdentities:
         if identity is not None:
             return self._linked(Access(identity), users, deadline)
         with self._new_identity(caller):
-            now = self._today()
+            now = self._now()
             new_id = f"{self._pool.region}:{self._new_guid()}"
             new = Identity(new_id, self._pool.identity_pool_id, now, now, frozenset(users))
             self._store.commit(Change(None, new), deadline=deadline)
@@ -198,7 +198,7 @@ class PublicIdentities:
         return until_committed(attempt, deadline)
 
     def _linked(self, access: Access, users: Sequence[Login], deadline: Deadline) -> RegisteredIdentity:
-        identity, now = access.identity, self._today()
+        identity, now = access.identity, self._now()
         linked = replace(identity, logins=identity.logins.union(users), last_modified_date=now)
         changes = [Change(identity, linked)] if linked.logins != identity.logins else []
         outcome = IdentityOutcome.LINKED if changes else IdentityOutcome.RETRIEVED
@@ -213,7 +213,7 @@ class PublicIdentities:
         self, registered: RegisteredIdentity, proved: _Proved, deadline: Deadline
     ) -> tuple[IssuedToken, Mapping[str, Any]]:
         deadline.check()
-        issued_at, shown = self._today(), proved.token[1] if proved.token else {}
+        issued_at, shown = self._now(), proved.token[1] if proved.token else {}
         # A token that was had for one of this service's ends with that one: else it could be renewed without end.
         expire_time = min(issued_at + _SECONDS, int(shown.get("exp", _LAST)))
         methods = shown.get("amr") or public_methods(self._pool, proved.logins)
@@ -243,7 +243,7 @@ class PublicIdentities:
         remaining = frozenset(login for login in identity.logins if login.provider_name not in provider_names)
         if remaining == identity.logins:
             return
-        unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._today())
+        unlinked = replace(identity, logins=remaining, disabled=not remaining, last_modified_date=self._now())
         self._store.commit(Change(identity, unlinked), deadline=deadline)
 
     def _read(
@@ -254,5 +254,5 @@ class PublicIdentities:
             raise ResourceNotFound.identity(identity_id)
         return reading.named, reading.owners
 
-    def _today(self) -> int:
+    def _now(self) -> int:
         return int(self._clock.now())

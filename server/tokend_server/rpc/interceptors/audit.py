@@ -1,4 +1,4 @@
-"""The layer that has every decision about a call recorded before the call is answered."""
+"""The layer that writes every decision about a call to the audit log before the call is answered."""
 
 from collections.abc import Mapping
 from functools import wraps
@@ -19,18 +19,18 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 from tokend_server.rpc.policy import Rule
 from tokend_server.rpc.status import INTERNAL_TEXT, STATUS
 
-#: Refusals that a caller meets whom nothing tells from all others.
+#: Refusals that count as a stranger's if callers are not identified.
 _STRANGERS_REASONS = frozenset({"CALLER_NOT_ALLOWED", "METADATA_TOO_LARGE", "TOO_MANY_REQUESTS", "VALIDATION_FAILED"})
 
 
 def announcing(auditor: Auditor, clock: Clock) -> BeforeChange:
-    """What records, where every call has to be recorded, what a call is about to change before it is changed.
+    """Returns a function that records a call's intent before its change, if `audit.required` is set.
 
-    A call that can change nothing without a line fails with `AuditUnavailable`, and has changed nothing.
+    If the intent cannot be recorded, the call fails with `AuditUnavailable` and changes nothing.
 
     Args:
-        auditor: Records it.
-        clock: When it was.
+        auditor: Records the intent.
+        clock: Dates it.
     """
     if not auditor.is_required:
         return unannounced
@@ -48,8 +48,8 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
     """A layer that records the calls of methods that need a grant.
 
     Args:
-        auditor: Records them.
-        clock: When they were.
+        auditor: Records the calls.
+        clock: Dates them.
         rules: What a caller needs for each method, by its path.
     """
 
@@ -62,7 +62,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             call = current_call()
             try:
                 response = behavior(request, context)
-            except CallEnded:  # the call has ended before its message came: nothing was decided
+            except CallEnded:  # the call ended before its message was received: nothing was decided
                 raise
             except Exception as error:
                 _record_failure(call, _failure(error))
@@ -79,7 +79,7 @@ def auditing(auditor: Auditor, clock: Clock, rules: Mapping[str, Rule]) -> Layer
             try:
                 auditor.record(audit_entry(call, clock.now(), failure))
             except AuditUnavailable:
-                return  # the call has failed already, and nothing was issued
+                return  # the call has already failed, and no token was issued
 
         return audited
 

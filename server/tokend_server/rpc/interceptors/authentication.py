@@ -1,4 +1,4 @@
-"""The check that finds out who calls."""
+"""The check that identifies the caller."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -27,12 +27,12 @@ def identifying(
     rules: Mapping[str, Rule],
     certificates: ClientCertificates | None = None,
 ) -> Callable[[Method], Check]:
-    """The check that identifies the caller, and denies all calls of a method without a rule.
+    """Returns the check that identifies the caller, and refuses all calls of a method without a rule.
 
     Args:
-        authenticators: The authenticators in order, with their names; none: callers are not identified.
+        authenticators: The authenticators in order, with their names; if empty, callers are not identified.
         rules: What a caller needs for each method, by its path.
-        certificates: Reads those that clients show where gRPC demands and verifies them. A call whose certificate is
+        certificates: Reads the clients' certificates if gRPC requires and verifies them. A call whose certificate is
             not valid now is refused, whatever the method and the authenticators.
     """
     read = partial(_with_certificate, certificates) if certificates else None

@@ -1,4 +1,4 @@
-"""What begins a call with what its metadata say, and refuses too much of them."""
+"""The layer that makes a `Call` from a call's metadata, and the check of their size."""
 
 import math
 import re
@@ -17,7 +17,7 @@ from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.layers import Behavior, Check, Layer, Method
 from tokend_server.rpc.trace_context import parse_traceparent
 
-#: What HTTP/2 adds to the length of a header field for its size (RFC 9113, section 6.5.2).
+#: The overhead of a header field in HTTP/2, which counts towards its size (RFC 9113, section 6.5.2).
 FIELD_OVERHEAD = 32
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -27,11 +27,11 @@ _READ = frozenset({"authorization", "traceparent", "user-agent", "x-forwarded-cl
 
 _UNNAMED = ("",)
 
-#: Seconds (some thirty years) above which a caller has no deadline: gRPC gives a caller who set none 10^18 or more.
+#: Seconds (about 30 years) above which a caller has no deadline: without a deadline, gRPC reports 10^18 or more.
 _LONGEST_WAIT = 10**9
 
 
-def beginning(  # noqa: PLR0913 - what a call is known by
+def beginning(  # noqa: PLR0913 - the sources of a call's context
     new_id: Callable[[], str],
     current_trace_id: Callable[[], str | None],
     clock: Clock,
@@ -40,15 +40,15 @@ def beginning(  # noqa: PLR0913 - what a call is known by
     most_bytes: int,
     operations: Mapping[str, str] = MappingProxyType({}),
 ) -> Layer:
-    """A layer that makes the call known to all that tell of it.
+    """Returns a layer that makes a call's context available to logs, traces, metrics and the audit log.
 
     Args:
-        new_id: Makes the id of a call to which no proxy has given one.
-        current_trace_id: Tells the trace of the call where calls are traced; elsewhere the caller's word counts.
+        new_id: Generates the id of a call that has no id from a proxy.
+        current_trace_id: Returns the trace of a call if calls are traced; if not, the caller's `traceparent` is used.
         clock: Measures deadlines.
-        unix_socket: Calls come by a unix socket.
-        most_bytes: Of metadata, beyond which no more are read.
-        operations: What calls of methods are attempts at, by the paths of those whose names do not say it.
+        unix_socket: Whether the listener is a unix socket.
+        most_bytes: The number of bytes of metadata after which no more are read.
+        operations: The operations that guests' methods attempt, by the paths of the methods.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
@@ -81,7 +81,7 @@ def beginning(  # noqa: PLR0913 - what a call is known by
                     math.inf if left > _LONGEST_WAIT else clock.monotonic() + left,
                 ),
             )
-            # gRPC gives every call a context of its own: nothing has to be put back.
+            # gRPC gives every call its own context, so the variable need not be reset.
             CURRENT_CALL.set(call)
             return behavior(request, context, *rest)
 
@@ -91,7 +91,7 @@ def beginning(  # noqa: PLR0913 - what a call is known by
 
 
 def limiting_metadata(most_bytes: int) -> Callable[[Method], Check]:
-    """The check that measures metadata itself: gRPC's own limit binds only clients that acknowledge its settings."""
+    """Returns the check of metadata's size: gRPC enforces its own limit only once the client acknowledges SETTINGS."""
 
     def check(call: Call, _context: grpc.ServicerContext) -> None:
         if call.metadata_bytes > most_bytes:
@@ -101,11 +101,11 @@ def limiting_metadata(most_bytes: int) -> Callable[[Method], Check]:
 
 
 def _given_id(given: Sequence[str]) -> str | None:
-    """The id that a proxy gave the call."""
+    """Returns the request id that a proxy set; None if it is not valid."""
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 
 
 def _trace_id(given: Sequence[str]) -> str | None:
-    """The trace that the caller says the call belongs to."""
+    """Returns the id of the trace in the caller's `traceparent`; None if it is not valid."""
     parent = parse_traceparent(given[0]) if len(given) == 1 else None
     return parent.trace_id if parent else None

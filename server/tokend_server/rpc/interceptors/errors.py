@@ -1,4 +1,4 @@
-"""The layer that turns what goes wrong into the statuses of the contract."""
+"""The layer that turns errors into the statuses of the contract."""
 
 from collections.abc import Iterable, Iterator
 from functools import wraps
@@ -16,7 +16,7 @@ from tokend_server.rpc.status import internal_status, to_status
 
 
 def translating_errors(method: Method, behavior: Behavior) -> Behavior:
-    """Aborts a call with the status of its error; anything that is no `TokendError` is a defect."""
+    """Aborts a call with the status of its error; any error other than a `TokendError` is a defect."""
 
     @wraps(behavior)
     def translated(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it

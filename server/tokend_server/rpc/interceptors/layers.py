@@ -1,4 +1,4 @@
-"""Puts layers around every method: once each, not once a call."""
+"""Wraps every method in layers when it is registered, instead of at each call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tokend_server.rpc.grpc_internals import CallPool, work_in
 from tokend_server.rpc.message_wait import MessageWait  # noqa: TC001 - imported as in other files, for annotations too
 from tokend_server.rpc.worker_pool import WorkerPool  # noqa: TC001 - imported as in other files, for annotations too
 
-#: What answers a call: takes the request (or an iterator of requests) and the context, as grpc calls it.
+#: Answers a call: takes the request (or an iterator of requests) and the context, as grpc calls it.
 Behavior = Callable[..., Any]
 
 _Deserialize: TypeAlias = Callable[[bytes], Any]
@@ -38,7 +38,7 @@ class Method:
 
     @property
     def answers_with_stream(self) -> bool:
-        """Whether it may have several responses, and goes on when its behavior has returned."""
+        """Whether it may have several responses, and so continues after its behavior has returned."""
         return self.kind in {"server_stream", "bidi_stream"}
 
     @property
@@ -51,30 +51,30 @@ Layer = Callable[[Method, Behavior], Behavior]
 
 
 def layered(method: Method, behavior: Behavior, layers: Sequence[Layer]) -> Behavior:
-    """A method's behavior within layers, the outermost first."""
+    """Returns a method's behavior wrapped in layers, the outermost first."""
     for layer in reversed(layers):
         behavior = layer(method, behavior)
     return behavior
 
 
-#: Looks at a call, and raises where it is not to be worked on.
+#: Checks a call, and raises an error if it is refused.
 Check = Callable[[Call, grpc.ServicerContext], object]
 
 
 class LayeredRegistry:
-    """What services are added to in the place of a server: it wraps the handler of each method in layers.
+    """A registry for services that takes the place of a server, and wraps the handler of each method in layers.
 
-    An interceptor would be asked at each call, through gRPC's pipeline of them, for what never changes.
+    An interceptor would do the same work at each call, through gRPC's pipeline of interceptors.
 
-    gRPC calls a method with one request when its message is there, and holds a thread for it from its headers on. Here
-    it is called at its headers, so that who calls is known before anything is waited for.
+    gRPC calls a unary method when its message has been received, and occupies a thread from its headers on. Here the
+    method is called at its headers, so that the caller is identified before the thread waits for the message.
 
     Args:
-        server: The server that gets the wrapped handlers.
+        server: The server to which the wrapped handlers are added.
         layers: The layers, the outermost first.
         message_wait: Waits for messages.
-        threads: Which threads work on a method; those of streams take none from other calls.
-        in_line: What puts the calls of the listener into lines for such threads.
+        threads: Returns the threads for a method; streams have separate threads.
+        in_line: Returns the pool that queues the listener's calls for such threads.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class LayeredRegistry:
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        """As of `grpc.Server`, by which generated code adds each method."""
+        """Adds methods as `grpc.Server` does; called by generated code."""
         wrapped = {name: self._wrap(service_name, name, handler) for name, handler in method_handlers.items()}
         self._server.add_registered_method_handlers(service_name, wrapped)
 
     def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Takes nothing: they are what generated code adds for servers that register no methods."""
+        """Ignores the handlers, which generated code adds for servers without registered methods."""
 
     def _wrap(
         self, service: str, name: str, handler: grpc.RpcMethodHandler[Any, Any]
@@ -124,15 +124,15 @@ class LayeredRegistry:
 
 
 class OtherMethods(grpc.GenericRpcHandler):
-    """Answers the calls of methods that no service has.
+    """Answers the calls of methods that belong to no service.
 
     Args:
         unknown_method: Ends the calls to methods that do not exist.
-        bare: Handlers of methods that have no layers, by their paths.
+        bare: Handlers of methods without layers, by their paths.
     """
 
     def __init__(self, unknown_method: Behavior, bare: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
-        # Of any kind: its messages are not read, and it has no response.
+        # It fits methods of any kind: no message is read and no response is sent.
         self._unknown_method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_unary_rpc_method_handler(unknown_method)
         self._bare = bare
 
@@ -141,10 +141,10 @@ class OtherMethods(grpc.GenericRpcHandler):
 
 
 def checking(*checks_of: Callable[[Method], Check]) -> Layer:
-    """A layer that checks each call first, in order; one whose check raises is not worked on.
+    """Returns a layer that runs checks in order; a call whose check raises does not reach the method.
 
     Args:
-        checks_of: What makes the checks of a method.
+        checks_of: Functions that make the checks of a method.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
@@ -163,20 +163,20 @@ def checking(*checks_of: Callable[[Method], Check]) -> Layer:
 
 
 def method_kind(*, request_streaming: bool, response_streaming: bool) -> str:
-    """The `grpc_type` of a method, as go-grpc-middleware names it."""
+    """Returns the `grpc_type` of a method, as go-grpc-middleware names it."""
     if request_streaming:
         return "bidi_stream" if response_streaming else "client_stream"
     return "server_stream" if response_streaming else "unary"
 
 
 def _behavior(handler: grpc.RpcMethodHandler[Any, Any]) -> Behavior:
-    """What answers the calls of a method; a handler has one."""
+    """Returns the only behavior of a handler."""
     behavior: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    return behavior  # type: ignore[no-any-return] # one of them is there
+    return behavior  # type: ignore[no-any-return] # one of them is set
 
 
 def _deserializing(behavior: Behavior, deserialize: _Deserialize | None) -> Behavior:
-    """Reads the request inside the layers, since gRPC itself would call a malformed one an INTERNAL error."""
+    """Deserializes the request inside the layers: gRPC itself would report a malformed request as INTERNAL."""
     if deserialize is None:
         return behavior
 
@@ -200,10 +200,10 @@ def _deserializing_each(behavior: Behavior, deserialize: _Deserialize | None) ->
 
 
 def deserialized(serialized: bytes, deserialize: _Deserialize) -> Any:  # noqa: ANN401 - a message of whatever type
-    """A message of a client's.
+    """Deserializes a client's message.
 
     Raises:
-        ValidationFailed: It is none of its type.
+        ValidationFailed: It is not a message of its type.
     """
     try:
         return deserialize(serialized)

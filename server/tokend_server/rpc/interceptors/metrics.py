@@ -14,12 +14,12 @@ from tokend_server.prometheus_internals import observing as observing_times
 from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, method_kind
 
-#: What stands for every method that does not exist, so that callers cannot make new time series.
+#: Represents every unknown method, so that callers cannot create new time series.
 UNKNOWN_METHOD = Method("unknown", "unknown", "unary")
 
 
 def code_label(code: grpc.StatusCode) -> str:
-    """The `grpc_code` of go-grpc-middleware: `OK`, else CamelCase such as `NotFound`; one L in `Canceled`."""
+    """Returns the `grpc_code` of go-grpc-middleware: `OK`, or CamelCase such as `NotFound`; one L in `Canceled`."""
     if code is grpc.StatusCode.OK:
         return "OK"
     if code is grpc.StatusCode.CANCELLED:
@@ -28,7 +28,7 @@ def code_label(code: grpc.StatusCode) -> str:
 
 
 def create_series(services: Iterable[ServiceDescriptor], metrics: Metrics) -> None:
-    """Makes the series of every method and code, so that a rate is right from the first call on."""
+    """Creates the series of every method and code, so that rates are correct from the first call on."""
     for service in services:
         for method in service.methods:
             Recorder(_method(service, method), metrics)
@@ -41,7 +41,7 @@ def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
 
 
 def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
-    """What counts a call to a method that does not exist."""
+    """Returns a function that counts a call to an unknown method."""
     recorder = Recorder(UNKNOWN_METHOD, metrics)
 
     def count() -> None:
@@ -52,7 +52,7 @@ def counting_unknown_methods(metrics: Metrics) -> Callable[[], None]:
 
 
 def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) -> Callable[[str, grpc.StatusCode], None]:
-    """What counts a call that nothing has worked on, by the path of its method; it is not timed."""
+    """Returns a function that counts calls that ended before any work on them, by method path, without duration."""
     recorders = {
         f"/{service.full_name}/{method.name}": Recorder(_method(service, method), metrics)
         for service in services
@@ -69,7 +69,7 @@ def counting_skipped(services: Iterable[ServiceDescriptor], metrics: Metrics) ->
 
 
 def observing(metrics: Metrics, clock: Clock) -> Layer:
-    """A layer that records each call when it is over."""
+    """Returns a layer that records each call when it has ended."""
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
         recorder = Recorder(method, metrics)
@@ -93,8 +93,8 @@ class Recorder:
         self._count_ok = self.count_handled[grpc.StatusCode.OK]
 
     def finish(self, code: grpc.StatusCode, seconds: float, call: Call | None = None) -> None:
-        """Counts a call that is over; where it belongs to a trace, that is an exemplar of its time (OpenMetrics)."""
-        # To look up an Enum calls its `__hash__`, which is Python.
+        """Counts a call that has ended; if it belongs to a trace, its duration has an exemplar (OpenMetrics)."""
+        # The lookup of an enum member calls its `__hash__`, which is slow because it is Python code.
         (self._count_ok if code is grpc.StatusCode.OK else self.count_handled[code])(1)
         if call and call.trace_id:
             self._seconds.observe(seconds, {"trace_id": call.trace_id})
@@ -112,7 +112,7 @@ def _observe_unary(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beha
             response = behavior(request, context)
             code = _code(context)
         except Exception:
-            # An abort has set the code before it raised.
+            # An abort sets the code before it raises.
             code = _code(context, otherwise=grpc.StatusCode.UNKNOWN)
             raise
         finally:
@@ -127,7 +127,7 @@ def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beh
     def observed(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
         recorder.count_started(1)
         started = clock.monotonic()
-        # A stream goes on after its behavior has returned, and ends without its doing when the caller turns away.
+        # A stream continues after its behavior has returned, and may be ended by the caller's cancellation.
         ending = grpc.StatusCode.CANCELLED
 
         def until_the_end(responses: Iterable[Any]) -> Iterator[Any]:
@@ -139,10 +139,10 @@ def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beh
         def finish() -> None:
             recorder.finish(_code(context, otherwise=ending), clock.monotonic() - started)
 
-        if not context.add_callback(finish):  # it is over already
+        if not context.add_callback(finish):  # it has already ended
             finish()
         responses = behavior(request, context, *rest)
-        # None: the behavior does not wait, and sends its responses by a callback until the caller turns away.
+        # None: the behavior does not block, and sends its responses by a callback until the caller cancels.
         return None if responses is None else until_the_end(responses)
 
     return observed

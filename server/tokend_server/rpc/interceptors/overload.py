@@ -1,4 +1,4 @@
-"""What stands against too much of anything: calls beyond the most, and connections whose calls are refused."""
+"""Protection against overload: limits of concurrent calls, and pauses for connections whose calls are refused."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,18 +13,18 @@ from tokend_server.rpc.interceptors.layers import Behavior, Check, Layer, Method
 from tokend_server.rpc.status import to_status
 from tokend_server.rpc.worker_pool import Refuse, WorkerPool
 
-#: What works on the calls of a method.
+#: Returns the threads that run the calls of a method.
 Threads: TypeAlias = Callable[[Method], WorkerPool]
 
-#: Seconds after which a call that was refused for the number of calls may be tried again.
+#: Seconds after which a call that a concurrency limit refused may be retried.
 _RETRY_AFTER = 0.5
 
 
 def refusing_excess(threads: Threads, on_refusal: Callable[[str], None]) -> Callable[[Method], Check]:
-    """The check that refuses calls that are too many.
+    """Returns the check that refuses calls beyond the concurrency limit.
 
     Args:
-        threads: What works on a method, and knows which calls are.
+        threads: Returns the threads of a method, which count its calls.
         on_refusal: Called for each with the path of its method.
     """
 
@@ -42,31 +42,31 @@ def refusing_excess(threads: Threads, on_refusal: Callable[[str], None]) -> Call
 
 
 def learning(threads: Threads, learn: Callable[[str, str], str], *, anonymous: bool) -> Callable[[Method], Check]:
-    """The check that refuses nothing, and tells of a connection who makes its calls, as soon as one has shown it.
+    """Returns the check that records the caller of a connection once a call has identified it; it refuses no call.
 
     Args:
-        threads: What works on a method, and counts the current call as one of a line.
-        learn: Takes the connection, as gRPC calls its peer, and the caller; returns the connection's line.
-        anonymous: Callers are not identified, and each connection has a line of its own; elsewhere a caller that stays
-            anonymous has shown nothing.
+        threads: Returns the threads of a method, which count the current call in a line.
+        learn: Takes the connection, as gRPC names its peer, and the caller; returns the connection's line.
+        anonymous: Whether the listener identifies no callers, so that each connection has its own line. On other
+            listeners an anonymous caller is not recorded.
     """
 
     def check_of(method: Method) -> Check:
         count_in = threads(method).count_in
 
-        def tell(call: Call, _context: grpc.ServicerContext) -> None:
+        def record(call: Call, _context: grpc.ServicerContext) -> None:
             if anonymous:
                 learn(call.source, call.caller)
             elif call.caller != ANONYMOUS:
                 count_in(learn(call.source, call.caller))
 
-        return tell
+        return record
 
     return check_of
 
 
 def refusing_at_once(on_refusal: Callable[[str], None]) -> Refuse:
-    """What refuses a call beyond those that `refusing_excess` can answer: outside of all layers, and without a wait.
+    """Returns a function that refuses calls beyond those that `refusing_excess` can answer: at once, without layers.
 
     Args:
         on_refusal: Called for each with the path of its method.
@@ -81,11 +81,11 @@ def refusing_at_once(on_refusal: Callable[[str], None]) -> Refuse:
 
 
 def pausing(threads: Threads, seconds: float) -> Layer:
-    """A layer that has a line wait a little after each of its calls that no caller who behaves makes often.
+    """Returns a layer that holds a line back after each of its calls that counts as misuse.
 
     Args:
-        threads: What works on a method, and can hold back the line of the current call.
-        seconds: How long.
+        threads: Returns the threads of a method, which can hold back the line of the current call.
+        seconds: The duration of the pause.
     """
 
     def layer(method: Method, behavior: Behavior) -> Behavior:
@@ -106,12 +106,12 @@ def pausing(threads: Threads, seconds: float) -> Layer:
 
 
 def unknown_method(count: Callable[[], None], hold_back: Callable[[float], None], seconds: float) -> Behavior:
-    """What ends the calls to methods that do not exist, as gRPC does, but in the turns of their lines.
+    """Returns a behavior that ends calls to unknown methods as gRPC does, but in the order of the fair queue.
 
     Args:
         count: Called for each.
         hold_back: Holds back the line of the current call for some seconds.
-        seconds: How long a line waits after each of them.
+        seconds: The duration of the pause of a line after each such call.
     """
 
     def not_found(_messages: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as grpc calls it

@@ -1,4 +1,4 @@
-"""The layer that holds each caller to its limits."""
+"""The layer that enforces the limits of each caller."""
 
 from functools import wraps
 from typing import Any
@@ -11,7 +11,7 @@ from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method
 
 
 def limiting(limits: RateLimits) -> Layer:
-    """A layer that refuses calls of a caller that makes too many."""
+    """Returns a layer that refuses calls of a caller that exceeds its limits."""
 
     def layer(_method: Method, behavior: Behavior) -> Behavior:
         @wraps(behavior)
