@@ -15,8 +15,7 @@ type TokenCache struct {
 	issuer   Issuer
 	settings *sourceSettings
 	traffic  *traffic
-	lifetime context.Context
-	end      context.CancelFunc
+	lifetime *lifetime
 
 	entries sync.Map // key to *entry
 
@@ -28,9 +27,8 @@ type TokenCache struct {
 // NewTokenCache makes a cache. It calls the issuer when it is first asked for a user. Close it when it is not needed any
 // more.
 func NewTokenCache(issuer Issuer, opts ...SourceOption) *TokenCache {
-	lifetime, end := context.WithCancel(context.Background())
 	return &TokenCache{
-		issuer: issuer, settings: newSourceSettings(opts), traffic: trafficOf(issuer), lifetime: lifetime, end: end,
+		issuer: issuer, settings: newSourceSettings(opts), traffic: trafficOf(issuer), lifetime: newLifetime(),
 	}
 }
 
@@ -62,10 +60,11 @@ func (c *TokenCache) Source(request TokenRequest) TokenSource {
 	return &userSource{cache: c, key: request.key(), request: request.clone()}
 }
 
-// Close ends all refreshes and wakes those who wait for them. From then on Token answers [ErrClosed].
+// Close ends all refreshes, wakes those who wait for them, and returns when the refreshes have. From then on Token answers
+// [ErrClosed].
 func (c *TokenCache) Close() error {
 	c.mu.Lock()
-	c.end()
+	c.lifetime.end()
 	entries := c.byUse
 	c.byUse = nil
 	c.entries.Clear()
@@ -75,6 +74,7 @@ func (c *TokenCache) Close() error {
 		entry.evicted.Store(true)
 		_ = entry.source.Close() // it has nothing to fail with
 	}
+	c.lifetime.await() // of users who have made room as well
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (c *TokenCache) entry(key key, request func() TokenRequest) (*entry, error)
 func (c *TokenCache) admit(key key, request TokenRequest) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lifetime.Err() != nil {
+	if c.lifetime.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
 	if found, ok := c.entries.Load(key); ok {
@@ -126,7 +126,7 @@ func (c *TokenCache) watch(changed *entry, served bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.lifetime.Err() != nil: // Close has taken all entries away
+	case c.lifetime.ctx.Err() != nil: // Close has taken all entries away
 	case !served:
 		c.byUse.lost(changed)
 	case changed.evicted.Load():
@@ -140,7 +140,7 @@ func (c *TokenCache) watch(changed *entry, served bool) {
 func (c *TokenCache) newEntry(key key, request TokenRequest) *entry {
 	// The lifetime is the cache's own: a user who makes room fails no caller who waits.
 	source := &CachedTokenSource{
-		issuer: c.issuer, request: request, settings: c.settings, traffic: c.traffic, lifetime: c.lifetime, end: c.end,
+		issuer: c.issuer, request: request, settings: c.settings, traffic: c.traffic, lifetime: c.lifetime,
 	}
 	c.made++
 	used := c.settings.clock().Monotonic.Milliseconds()

@@ -259,6 +259,29 @@ func TestCloseOfACacheEndsTheRefreshesInTheBackground(t *testing.T) {
 	})
 }
 
+func TestCloseOfACacheWaitsForTheRefreshOfAUserWhoHasMadeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := &scriptedIssuer{}
+		cache := newCache(t, issuer, tokend.WithMaxUsers(1))
+		release, ended := make(chan struct{}), false
+		issuer.set(func(ctx context.Context) error { <-ctx.Done(); <-release; ended = true; return ctx.Err() })
+		var working sync.WaitGroup
+		working.Go(func() { refuse(t, cache.Source(request("alice")), tokend.ErrClosed) })
+		synctest.Wait()
+		issuer.set(nil)
+		demand(t, cache.Source(request("bob")), "2") // alice makes room
+		working.Go(func() {
+			_ = cache.Close()
+			if !ended {
+				t.Error("Close returned before the refresh ended")
+			}
+		})
+		synctest.Wait()
+		close(release)
+		working.Wait()
+	})
+}
+
 func TestATokenMayBeRejectedWhileItsCacheCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := &scriptedIssuer{}

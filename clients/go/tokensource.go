@@ -35,9 +35,7 @@ type CachedTokenSource struct {
 	request  TokenRequest
 	settings *sourceSettings
 	traffic  *traffic
-	lifetime context.Context
-	end      context.CancelFunc
-	running  sync.WaitGroup
+	lifetime *lifetime
 
 	held atomic.Pointer[snapshot] // nil before the first token, when it was rejected, and after Close
 
@@ -61,10 +59,9 @@ type flight struct {
 // NewTokenSource makes a source of tokens for what the request names. It calls the issuer when it is first asked.
 // Close it when it is not needed any more.
 func NewTokenSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *CachedTokenSource {
-	lifetime, end := context.WithCancel(context.Background())
 	return &CachedTokenSource{
 		issuer: issuer, request: request.clone(), settings: newSourceSettings(opts), traffic: trafficOf(issuer),
-		lifetime: lifetime, end: end,
+		lifetime: newLifetime(),
 	}
 }
 
@@ -122,13 +119,14 @@ func (s *CachedTokenSource) tokenAt(ctx context.Context, now Reading) (Token, er
 	}
 }
 
-// Close ends a refresh that runs and wakes those who wait for it. From then on Token answers [ErrClosed].
+// Close ends a refresh that runs, wakes those who wait for it, and returns when the refresh has. From then on Token
+// answers [ErrClosed].
 func (s *CachedTokenSource) Close() error {
 	s.mu.Lock()
-	s.end()
+	s.lifetime.end()
 	s.held.Store(nil)
 	s.mu.Unlock()
-	s.running.Wait()
+	s.lifetime.await()
 	return nil
 }
 
@@ -142,7 +140,7 @@ func (s *CachedTokenSource) await(ctx context.Context, now Reading) (Token, erro
 	select {
 	case <-flight.done:
 		return flight.token, flight.err
-	case <-s.lifetime.Done():
+	case <-s.lifetime.ctx.Done():
 		return Token{}, ErrClosed
 	case <-ctx.Done():
 		return Token{}, newContextError(ctx)
@@ -155,7 +153,7 @@ func (s *CachedTokenSource) refresh(now Reading) (*flight, error) {
 	held := s.held.Load()
 	state := held.state(now)
 	switch {
-	case s.lifetime.Err() != nil:
+	case s.lifetime.ctx.Err() != nil:
 		return nil, ErrClosed
 	case s.flight != nil:
 		return s.flight, nil
@@ -165,8 +163,10 @@ func (s *CachedTokenSource) refresh(now Reading) (*flight, error) {
 		return nil, s.backoff.last
 	}
 	flight := &flight{done: make(chan struct{})}
+	if !s.lifetime.start(func() { s.fly(flight) }) {
+		return nil, ErrClosed
+	}
 	s.flight = flight
-	s.running.Go(func() { s.fly(flight) })
 	return flight, nil
 }
 
@@ -183,25 +183,25 @@ func (s *CachedTokenSource) fly(flight *flight) {
 	defer close(flight.done) // with no lock held, and last: who is woken finds the refresh counted and logged
 	s.settings.meters.refreshed(flight.err)
 	switch {
-	case s.lifetime.Err() != nil:
+	case s.lifetime.ctx.Err() != nil:
 	case err != nil:
-		s.settings.refreshLogger().WarnContext(s.lifetime, "tokend token refresh failed",
+		s.settings.refreshLogger().WarnContext(s.lifetime.ctx, "tokend token refresh failed",
 			"identity_pool_id", s.request.IdentityPoolID, "error", err, "next_attempt", arrived.Wall.Add(delay))
 	default:
-		s.settings.refreshLogger().DebugContext(s.lifetime, "tokend token refreshed",
+		s.settings.refreshLogger().DebugContext(s.lifetime.ctx, "tokend token refreshed",
 			"identity_pool_id", s.request.IdentityPoolID)
-		s.traffic.compare(s.lifetime, token, sent, arrived, s.settings.clockLogger())
+		s.traffic.compare(s.lifetime.ctx, token, sent, arrived, s.settings.clockLogger())
 	}
 }
 
 // fetch calls the issuer in its turn, and tells when the call was sent: only then does its time begin.
 func (s *CachedTokenSource) fetch() (sent Reading, token Token, err error) {
-	if !s.traffic.enter(s.lifetime) {
+	if !s.traffic.enter(s.lifetime.ctx) {
 		return s.settings.clock(), Token{}, ErrClosed
 	}
 	defer s.traffic.leave()
 	sent = s.settings.clock()
-	ctx, cancel := context.WithTimeout(s.lifetime, s.settings.refreshTimeout)
+	ctx, cancel := context.WithTimeout(s.lifetime.ctx, s.settings.refreshTimeout)
 	defer cancel()
 	token, err = s.issuer.GetOpenIdTokenForDeveloperIdentity(ctx, s.request)
 	return sent, token, err
@@ -212,7 +212,7 @@ func (s *CachedTokenSource) land(flight *flight, token Token, err error, now Rea
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.lifetime.Err() != nil:
+	case s.lifetime.ctx.Err() != nil:
 		flight.err = ErrClosed
 	case err != nil:
 		flight.err = err
