@@ -2,7 +2,6 @@ package tokendverify
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
 )
 
 const (
@@ -220,7 +220,14 @@ func (k *keys) get(ctx context.Context, url string, into any) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", url, response.Status)
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxDocument)).Decode(into); err != nil {
+	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
+	if err == nil && len(document) > maxDocument {
+		err = fmt.Errorf("it is larger than %d octets", maxDocument)
+	}
+	if err == nil {
+		err = json.Unmarshal(document, into)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", url, err)
 	}
 	return nil

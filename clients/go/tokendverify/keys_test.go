@@ -200,6 +200,11 @@ func TestAnIssuerThatBreaksDiscoveryHasNoKeys(t *testing.T) {
 		"another issuer": `{"issuer": "https://tokend.example.internal", "jwks_uri": "%s/keys"}`,
 		"no keys":        `{"issuer": "%[1]s", "jwks_uri": "%[1]s/none"}`,
 		"no document":    `<html>`,
+		"other names":    `{"Issuer": "%[1]s", "JWKS_URI": "%[1]s/keys"}`,
+		"two issuers":    `{"issuer": "https://tokend.example.internal", "issuer": "%[1]s", "jwks_uri": "%[1]s/keys"}`,
+		"keys elsewhere": `{"issuer": "%[1]s", "jwks_uri": "%[1]s/capitals"}`,
+		"two documents":  `{"issuer": "%[1]s", "jwks_uri": "%[1]s/keys"} {}`,
+		"much more":      `{"issuer": "%[1]s", "jwks_uri": "%[1]s/keys"}` + strings.Repeat(" ", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var url string
@@ -209,10 +214,15 @@ func TestAnIssuerThatBreaksDiscoveryHasNoKeys(t *testing.T) {
 			})
 			mux.Handle("/keys", f.Config.Handler)
 			mux.HandleFunc("/none", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys": []}`)) })
+			mux.HandleFunc("/capitals", func(w http.ResponseWriter, _ *http.Request) {
+				_ = json.NewEncoder(w).Encode(map[string]any{"KEYS": []any{
+					jose.JSONWebKey{Key: f.ec.Public(), KeyID: "es256", Algorithm: "ES256", Use: "sig"},
+				}})
+			})
 			web := httptest.NewServer(mux)
 			t.Cleanup(web.Close)
 			url = web.URL
-			token := f.token(t, "ES256", "es256", "JWS", nil)
+			token := f.token(t, "ES256", "es256", "JWS", func(claims map[string]any) { claims["iss"] = url })
 			if _, err := newVerifier(t, url).Verify(t.Context(), token); !errors.Is(err, tokendverify.ErrUnavailable) {
 				t.Errorf("error %v", err)
 			}

@@ -2,7 +2,7 @@
 //
 // A [Verifier] checks the signature with the issuer's keys, issuer, audience, algorithm, type and times. It stands in
 // front of gRPC services as an interceptor and of HTTP handlers as middleware, which put the caller's [Identity] into the
-// context. It is a package of its own so that clients are built without go-oidc.
+// context. It is a package of its own so that clients are built without go-jose.
 package tokendverify
 
 import (
@@ -15,10 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
-
-	"tokend.internal/go"
 )
 
 const (
@@ -41,10 +38,10 @@ var (
 
 // Verifier verifies tokens of one issuer. It is safe for concurrent use.
 type Verifier struct {
+	issuer    string
 	audiences []string
 	settings  settings
 	keys      *keys
-	tokens    *oidc.IDTokenVerifier
 }
 
 // New makes a verifier of tokens with this iss, and one of these pool ids as aud; all pools of a tokend share its keys, so
@@ -57,13 +54,9 @@ func New(issuer string, identityPoolIDs []string, opts ...Option) (*Verifier, er
 		return nil, errors.New("tokendverify: an identity pool id is missing")
 	}
 	settings := newSettings(opts)
-	v := &Verifier{audiences: slices.Clone(identityPoolIDs), settings: settings, keys: newKeys(issuer, settings)}
-	v.tokens = oidc.NewVerifier(issuer, keyOfContext{}, &oidc.Config{
-		SkipClientIDCheck:    true, // go-oidc knows a single one
-		SkipExpiryCheck:      true, // it has a leeway of its own for nbf, and looks at no iat
-		SupportedSigningAlgs: algorithmNames(settings.algorithms),
-	})
-	return v, nil
+	return &Verifier{
+		issuer: issuer, audiences: slices.Clone(identityPoolIDs), settings: settings, keys: newKeys(issuer, settings),
+	}, nil
 }
 
 // Verify returns the identity that a token names. It may have to wait for the issuer's keys, until ctx is done at the
@@ -71,127 +64,54 @@ func New(issuer string, identityPoolIDs []string, opts ...Option) (*Verifier, er
 //
 // It fails with [ErrRejected], [ErrExpired] among it; with [ErrUnavailable]; or with the error of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
-	header, err := v.header(token)
+	signed, err := v.parse(token)
 	if err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrRejected, err)
 	}
-	key, err := v.keys.find(ctx, header.KeyID)
+	key, err := v.keys.find(ctx, signed.Signatures[0].Protected.KeyID)
 	if err != nil {
 		return Identity{}, err
 	}
-	verified, err := v.tokens.Verify(context.WithValue(ctx, contextKey{}, key), token)
-	if err != nil {
-		return Identity{}, fmt.Errorf("%w: %w", ErrRejected, err)
+	identity, err := v.identity(signed, key)
+	if err != nil && !errors.Is(err, ErrExpired) {
+		err = fmt.Errorf("%w: %w", ErrRejected, err)
 	}
-	identity, err := v.identity(verified)
-	if errors.Is(err, ErrExpired) {
-		return Identity{}, err
-	}
-	if err != nil {
-		return Identity{}, fmt.Errorf("%w: %w", ErrRejected, err)
-	}
-	return identity, nil
+	return identity, err
 }
 
-// header reads what tells whether a token is worth a look.
-func (v *Verifier) header(token string) (jose.Header, error) {
+// parse reads what tells whether a token is worth a look.
+func (v *Verifier) parse(token string) (*jose.JSONWebSignature, error) {
 	if len(token) > maxToken {
-		return jose.Header{}, fmt.Errorf("it is longer than %d characters", maxToken)
+		return nil, fmt.Errorf("it is longer than %d characters", maxToken)
 	}
-	parsed, err := jose.ParseSignedCompact(token, v.settings.algorithms)
-	if err != nil {
-		return jose.Header{}, err
-	}
-	header := parsed.Signatures[0].Protected
-	kind, _ := header.ExtraHeaders[jose.HeaderType].(string)
-	if !slices.ContainsFunc(v.settings.types, func(known string) bool { return strings.EqualFold(known, kind) }) {
-		return jose.Header{}, fmt.Errorf("its typ is %q", kind)
-	}
-	return header, nil
-}
-
-// claims are those of a token beside the ones that go-oidc reads. Times are numbers: go-oidc takes texts as well.
-type claims struct {
-	IssueTime  *float64 `json:"iat"`
-	ExpireTime *float64 `json:"exp"`
-	NotBefore  *float64 `json:"nbf"`
-	Methods    []string `json:"amr"`
-	Tags       struct {
-		PrincipalTags map[string][]string `json:"principal_tags"`
-	} `json:"https://aws.amazon.com/tags"`
-}
-
-func (v *Verifier) identity(token *oidc.IDToken) (Identity, error) {
-	var claims claims
-	if err := token.Claims(&claims); err != nil {
-		return Identity{}, err
-	}
-	switch {
-	case len(token.Audience) != 1 || !slices.Contains(v.audiences, token.Audience[0]):
-		return Identity{}, fmt.Errorf("it is for %q", token.Audience)
-	case token.Subject == "":
-		return Identity{}, errors.New("it has no sub")
-	}
-	if err := v.checkTimes(claims); err != nil {
-		return Identity{}, err
-	}
-	identity := Identity{
-		ID: token.Subject, IdentityPoolID: token.Audience[0], Issuer: token.Issuer, IssueTime: token.IssuedAt,
-		ExpireTime: token.Expiry, PrincipalTags: make(map[string]string, len(claims.Tags.PrincipalTags)),
-	}
-	for _, method := range claims.Methods {
-		identity.AuthenticationMethods = append(identity.AuthenticationMethods, tokend.NewSecret(method))
-	}
-	for name, values := range claims.Tags.PrincipalTags {
-		if len(values) == 0 {
-			return Identity{}, fmt.Errorf("its tag %q has no value", name)
-		}
-		identity.PrincipalTags[name] = values[0]
-	}
-	return identity, nil
-}
-
-func (v *Verifier) checkTimes(claims claims) error {
-	now, leeway := float64(v.settings.now().UnixMilli())/1000, v.settings.leeway.Seconds()
-	switch {
-	case claims.IssueTime == nil || claims.ExpireTime == nil:
-		return errors.New("it has no iat or no exp")
-	case *claims.ExpireTime <= now-leeway:
-		return ErrExpired
-	case *claims.IssueTime > now+leeway:
-		return errors.New("it was issued in the future")
-	case claims.NotBefore != nil && *claims.NotBefore > now+leeway:
-		return errors.New("it is not valid yet")
-	}
-	return nil
-}
-
-// contextKey is where a context holds the key of a token that is being verified.
-type contextKey struct{}
-
-// keyOfContext verifies with the key that was found for the token. It stands in the place of go-oidc's RemoteKeySet, which
-// asks the issuer at every token that it cannot verify.
-type keyOfContext struct{}
-
-// VerifySignature implements [oidc.KeySet].
-func (keyOfContext) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	key, ok := ctx.Value(contextKey{}).(jose.JSONWebKey)
-	if !ok {
-		return nil, errors.New("no key was looked for")
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Algorithm)})
+	signed, err := jose.ParseSignedCompact(token, v.settings.algorithms)
 	if err != nil {
 		return nil, err
 	}
-	return signed.Verify(key)
+	kind, _ := signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string)
+	if !slices.ContainsFunc(v.settings.types, func(known string) bool { return strings.EqualFold(known, kind) }) {
+		return nil, fmt.Errorf("its typ is %q", kind)
+	}
+	return signed, nil
 }
 
-func algorithmNames(algorithms []jose.SignatureAlgorithm) []string {
-	names := make([]string, len(algorithms))
-	for i, algorithm := range algorithms {
-		names[i] = string(algorithm)
+// identity is the one that a token names, if it is good.
+func (v *Verifier) identity(signed *jose.JSONWebSignature, key jose.JSONWebKey) (Identity, error) {
+	if algorithm := signed.Signatures[0].Protected.Algorithm; algorithm != key.Algorithm {
+		return Identity{}, fmt.Errorf("its key is not for %s", algorithm)
 	}
-	return names
+	payload, err := signed.Verify(key)
+	if err != nil {
+		return Identity{}, err
+	}
+	claims, err := readClaims(payload)
+	if err != nil {
+		return Identity{}, err
+	}
+	if err := v.check(claims); err != nil {
+		return Identity{}, err
+	}
+	return claims.identity(), nil
 }
 
 // Option is a setting of a [Verifier].

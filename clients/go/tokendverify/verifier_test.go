@@ -198,12 +198,48 @@ func (f *forger) token(t *testing.T, algorithm, id string, kind any, change func
 		change(claims)
 	}
 	payload, _ := json.Marshal(claims)
+	return sign(t, signer, payload)
+}
+
+func sign(t *testing.T, signer jose.Signer, payload []byte) string {
+	t.Helper()
 	signed, err := signer.Sign(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
 	compact, _ := signed.CompactSerialize()
 	return compact
+}
+
+func TestAClaimIsNamedOnceAndExactly(t *testing.T) {
+	f := newForger(t)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: f.ec, KeyID: "es256"}},
+		(&jose.SignerOptions{}).WithType("JWS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := newVerifier(t, f.URL)
+	for name, c := range map[string]struct {
+		subject string
+		good    bool
+	}{
+		"exactly":            {`"sub": "local:1"`, true},
+		"in capitals":        {`"SUB": "local:1"`, false},
+		"beside the exact":   {`"sub": "local:1", "SUB": "local:2", "\u017fub": "local:3"`, true},
+		"twice":              {`"sub": "local:1", "sub": "local:1"`, false},
+		"twice, of escapes":  {`"sub": "local:1", "\u0073ub": "local:2"`, false},
+		"twice within a tag": {`"sub": "local:1", "https://aws.amazon.com/tags": {"principal_tags": {"a": ["1"], "a": ["2"]}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now().Unix()
+			payload := fmt.Sprintf(`{"iss": %q, "aud": %q, "iat": %d, "exp": %d, %s}`,
+				f.URL, tokendtest.IdentityPoolID, now, now+900, c.subject)
+			identity, err := verifier.Verify(t.Context(), sign(t, signer, []byte(payload)))
+			if c.good && (err != nil || identity.ID != "local:1") || !c.good && !errors.Is(err, tokendverify.ErrRejected) {
+				t.Errorf("identity %+v, error %v", identity, err)
+			}
+		})
+	}
 }
 
 func TestWhatATokenMayBe(t *testing.T) {

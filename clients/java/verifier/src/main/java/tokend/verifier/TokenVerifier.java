@@ -42,6 +42,7 @@ public final class TokenVerifier {
   private static final Set<String> REQUIRED = Set.of("sub", "aud", "iss", "exp", "iat");
   private static final int MOST_CHARACTERS = 16_384;
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
+  private static final List<String> OPTIONAL = List.of("nbf", "amr", TAGS_CLAIM);
 
   private final DefaultJWTProcessor<SecurityContext> processor = new DefaultJWTProcessor<>();
 
@@ -143,12 +144,22 @@ public final class TokenVerifier {
         // Required claims may still be null, and Nimbus takes that for a token without an end.
         throw new BadJWTException("sub is empty, or sub, iat or exp is null");
       }
+      if (OPTIONAL.stream().anyMatch(name -> claims.getClaims().containsKey(name) && holdsNull(claims.getClaim(name)))) {
+        throw new BadJWTException("nbf, amr or the tags hold null");
+      }
       if (claims.getAudience().size() != 1) {
         throw new BadJWTException("JWT aud names more than one audience");
       }
       if (issued.toInstant().isAfter(clock.instant().plusSeconds(getMaxClockSkew()))) {
         throw new BadJWTException("JWT was issued in the future");
       }
+    }
+
+    private static boolean holdsNull(@Nullable Object value) {
+      if (value instanceof Map<?, ?> members) {
+        return members.values().stream().anyMatch(Claims::holdsNull);
+      }
+      return value == null || (value instanceof List<?> list && list.stream().anyMatch(Claims::holdsNull));
     }
 
     @Override

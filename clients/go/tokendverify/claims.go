@@ -1,0 +1,110 @@
+package tokendverify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4/json"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"tokend.internal/go"
+)
+
+const tagsClaim = "https://aws.amazon.com/tags"
+
+var errShape = errors.New("its claims have another shape than tokend's")
+
+// claims are those of a token.
+type claims struct {
+	Issuer     string       `json:"iss"`
+	Subject    string       `json:"sub"`
+	Audience   jwt.Audience `json:"aud"`
+	IssueTime  *float64     `json:"iat"`
+	ExpireTime *float64     `json:"exp"`
+	NotBefore  *float64     `json:"nbf"`
+	Methods    []string     `json:"amr"`
+	Tags       struct {
+		PrincipalTags map[string][]string `json:"principal_tags"`
+	} `json:"https://aws.amazon.com/tags"`
+}
+
+// readClaims reads those of a payload by go-jose's JSON: Go's own takes "SUB" for "sub" as well.
+func readClaims(payload []byte) (read claims, err error) {
+	var given map[string]any
+	if err := errors.Join(json.Unmarshal(payload, &read), json.Unmarshal(payload, &given)); err != nil {
+		return claims{}, err
+	}
+	for _, name := range []string{"nbf", "amr", tagsClaim} { // the others have to be there
+		if value, there := given[name]; there && holdsNull(value) {
+			return claims{}, errShape
+		}
+	}
+	for _, values := range read.Tags.PrincipalTags {
+		if len(values) == 0 {
+			return claims{}, errShape
+		}
+	}
+	return read, nil
+}
+
+func holdsNull(value any) bool {
+	switch value := value.(type) {
+	case nil:
+		return true
+	case []any:
+		return slices.ContainsFunc(value, holdsNull)
+	case map[string]any:
+		for _, each := range value {
+			if holdsNull(each) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// check holds claims against what the verifier is for.
+func (v *Verifier) check(claims claims) error {
+	switch {
+	case claims.Issuer != v.issuer:
+		return fmt.Errorf("it is of %q", claims.Issuer)
+	case len(claims.Audience) != 1 || !slices.Contains(v.audiences, claims.Audience[0]):
+		return fmt.Errorf("it is for %q", claims.Audience)
+	case claims.Subject == "":
+		return errors.New("it has no sub")
+	}
+	return v.checkTimes(claims)
+}
+
+func (v *Verifier) checkTimes(claims claims) error {
+	now, leeway := float64(v.settings.now().UnixMilli())/1000, v.settings.leeway.Seconds()
+	switch {
+	case claims.IssueTime == nil || claims.ExpireTime == nil:
+		return errors.New("it has no iat or no exp")
+	case *claims.ExpireTime <= now-leeway:
+		return ErrExpired
+	case *claims.IssueTime > now+leeway:
+		return errors.New("it was issued in the future")
+	case claims.NotBefore != nil && *claims.NotBefore > now+leeway:
+		return errors.New("it is not valid yet")
+	}
+	return nil
+}
+
+// identity is the one that claims name which are good.
+func (c claims) identity() Identity {
+	identity := Identity{
+		ID: c.Subject, IdentityPoolID: c.Audience[0], Issuer: c.Issuer,
+		IssueTime: time.Unix(int64(*c.IssueTime), 0), ExpireTime: time.Unix(int64(*c.ExpireTime), 0),
+		PrincipalTags: make(map[string]string, len(c.Tags.PrincipalTags)),
+	}
+	for _, method := range c.Methods {
+		identity.AuthenticationMethods = append(identity.AuthenticationMethods, tokend.NewSecret(method))
+	}
+	for name, values := range c.Tags.PrincipalTags {
+		identity.PrincipalTags[name] = values[0]
+	}
+	return identity
+}
