@@ -1,6 +1,7 @@
 package tokend
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,6 +34,9 @@ type Transport struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL == nil {
+		return nil, closing(request, errors.New("tokend: the request has no URL"))
+	}
 	if !t.trusts(request) {
 		return t.base().RoundTrip(request)
 	}
@@ -95,6 +99,9 @@ const maxDrained = 64 << 10
 func (t *Transport) send(request *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
 	sent := request.Clone(request.Context())
 	sent.Body = body
+	if sent.Header == nil { // of a request that was made by hand
+		sent.Header = http.Header{}
+	}
 	sent.Header.Set("Authorization", "Bearer "+token.Value.Reveal())
 	response, err := t.base().RoundTrip(sent)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,6 +86,24 @@ func TestARequestWhoseTokenIsRejectedIsSentOnceMoreWithANewOne(t *testing.T) {
 				t.Errorf("the next request had %q", text)
 			}
 		})
+	}
+}
+
+func TestARequestMayBeMadeByHand(t *testing.T) {
+	address := &url.URL{Scheme: "https", Host: "api.example.internal"}
+	base, source := &api{rejects: map[string]bool{"1": true}}, newSource(t, &scriptedIssuer{})
+	sent := &http.Request{Method: http.MethodGet, URL: address} // without a map of headers
+	response, err := transportTo(base, source).RoundTrip(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); string(text) != "2 " || sent.Header != nil {
+		t.Errorf("%q, header %v", text, sent.Header)
+	}
+	body := &closable{Reader: strings.NewReader("body")}
+	if _, err := transportTo(base, source).RoundTrip(&http.Request{Body: body}); err == nil || !body.closed {
+		t.Errorf("error %v without a URL, body closed: %v", err, body.closed)
 	}
 }
 
