@@ -1,1 +1,1 @@
-"""The gRPC face: listeners, threads, the layers around a call, the operations, and the statuses of failures."""
+"""The gRPC API: listeners, threads, the layers around a call, the operations, and the statuses of errors."""

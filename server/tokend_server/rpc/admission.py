@@ -1,4 +1,4 @@
-"""What the policy says of a call, and what of its request goes beyond that."""
+"""Checks calls and their requests against the policy."""
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.authorization import Policy, PolicyRow
@@ -7,10 +7,10 @@ from tokend_server.rpc.call import Call
 
 
 def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> PolicyRow:
-    """The row that lets a call through.
+    """Returns the row that allows a call.
 
     Raises:
-        CallerNotAllowed: There is none.
+        CallerNotAllowed: No row allows it.
     """
     row = policy.decide(call.caller, call.method, identity_pool_id)
     if row is None:
@@ -20,20 +20,20 @@ def row_that_allows(policy: Policy, call: Call, identity_pool_id: str) -> Policy
 
 
 def check_allowed_somewhere(policy: Policy, call: Call) -> None:
-    """Makes sure that a call may be let through for some pool, before it is known which one it is about.
+    """Checks that the policy allows a call for at least one pool, before its pool is known.
 
     Raises:
-        CallerNotAllowed: No row is about its caller and its operation.
+        CallerNotAllowed: No row matches its caller and its operation.
     """
     if not policy.allows_somewhere(call.caller, call.method):
         raise CallerNotAllowed("The policy does not allow the caller this operation on any identity pool.")
 
 
 def check_token(row: PolicyRow, request: pb.GetOpenIdTokenForDeveloperIdentityRequest) -> None:
-    """Checks what a request for a token asks beyond its fields' limits.
+    """Checks the duration and the tags that a request for a token asks for.
 
     Raises:
-        CallerNotAllowed: The row allows no such duration, or not all of the tags; the text has both.
+        CallerNotAllowed: The row does not allow the duration or some of the tags; the text names both.
     """
     excesses = []
     longest = int(row.max_token_duration.total_seconds())

@@ -1,4 +1,4 @@
-"""The audit log's entry of a call."""
+"""Makes the audit entry of a call."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tokend_server.rpc.operations import OPERATIONS
 
 
 class Failure(NamedTuple):
-    """How a call failed: the name of its status code, the reason, and the text that the caller gets."""
+    """The failure of a call: the name of its status code, the reason, and the text for the caller."""
 
     code: str | None = None
     reason: str | None = None
@@ -25,7 +25,7 @@ _NO_RESULT = AuditedResult()
 
 
 def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) -> AuditEntry:
-    """All that is known of a call, whether or not its request was within its limits."""
+    """Returns the entry of a call with all that is known of it, whether or not its request was valid."""
     asked, found = call.audited or _audited(call)
     return AuditEntry(
         event_time,
@@ -47,7 +47,7 @@ def audit_entry(call: Call, event_time: float, failure: Failure = NO_FAILURE) ->
 
 def _audited(call: Call) -> tuple[AuditedRequest, AuditedResult]:
     operation = OPERATIONS.get(call.method)
-    if operation is None:  # a call of another operation that has ended before its request was known
+    if operation is None:  # a call of another API that ended before its request was read
         return _NO_REQUEST, _NO_RESULT
     return (
         _NO_REQUEST if call.request is None else operation.audited_request(call.request),
@@ -57,6 +57,6 @@ def _audited(call: Call) -> tuple[AuditedRequest, AuditedResult]:
 
 @lru_cache(1024)
 def _address(peer: str) -> str:
-    """The address without its port of what gRPC calls a peer, such as `ipv4:10.0.0.1:50000`; `unix` for a socket."""
+    """Returns the address without the port of a gRPC peer such as `ipv4:10.0.0.1:50000`; `unix` for a unix socket."""
     family, _, address = peer.partition(":")
     return family if family == "unix" else unquote(address.rpartition(":")[0]).strip("[]")

@@ -1,4 +1,4 @@
-"""What the audit log has of the messages of the contract, and of what came of them: no secret among it."""
+"""The contents of audit entries for the contract's requests and results, without secrets."""
 
 from tokend.v1 import developer_identity_service_pb2 as pb
 from tokend_server.access.audit.record import AuditedRequest, AuditedResult

@@ -1,4 +1,4 @@
-"""The call that is being worked on: what logs, traces and the audit log tell of it."""
+"""The context of the current call, for logs, traces and the audit log."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,27 +10,27 @@ from tokend_server.errors import TokendError
 
 @dataclass(slots=True)
 class Call:
-    """One call, from its first layer to its end.
+    """The context of a call, from its first layer to its end.
 
     Attributes:
-        method: The name of the operation that it is for, else of its method.
-        request_id: The id that a proxy gave it, else a new one.
-        trace_id: The id of the trace that it belongs to (W3C Trace Context), if it belongs to one.
-        source: The address that it came from, as gRPC writes it.
-        user_agent: What the caller's software calls itself.
-        metadata_bytes: The size of its metadata, as HTTP/2 counts it.
-        presented: What it shows of its caller.
-        caller: Who calls; empty until that is known.
-        authenticator: What said so, such as `mutual_tls`.
-        policy: The name of the policy row that lets it through.
-        request: The message of the contract, once it is there.
-        result: What its operation came to, once it has.
-        region: The AWS Region that its request was signed for; empty where it was not.
-        audited: What the audit log has of its request and of the result, where that is known without the two.
-        failure: Why its operation failed, where the answer says so rather than the call's status.
-        mapping: By what the configuration made the operation of a proxy's request.
-        token_source: Where the token came from, of those that are given out again.
-        is_announced: The audit log has a line about what it is going to change.
+        method: The name of its operation, or of its method if it has no operation.
+        request_id: The id that a proxy set, or a new one.
+        trace_id: The id of its trace (W3C Trace Context), if it has one.
+        source: Its peer, as gRPC names it.
+        user_agent: The user agent of the client.
+        metadata_bytes: The size of its metadata, as HTTP/2 defines it.
+        presented: The credentials that it presents.
+        caller: The name of the caller; empty until it is known.
+        authenticator: The authenticator that identified the caller, such as `mutual_tls`.
+        policy: The name of the policy row that allows it.
+        request: The message of the contract, once it has been received.
+        result: The result of its operation, once there is one.
+        region: The AWS Region that its request was signed for; empty if it was not signed.
+        audited: The audit entry's request and result, if they are set without `request` and `result`.
+        failure: The failure of its operation, if the response reports it instead of the call's status.
+        mapping: The setting that mapped a proxy's request to the operation.
+        token_source: The source of a token that may be reused.
+        is_announced: Whether the audit log has an entry about the intended change.
     """
 
     method: str
@@ -53,17 +53,17 @@ class Call:
     is_announced: bool = False
 
 
-#: The call that the current thread works on. gRPC gives every call a context of its own.
+#: The call that the current thread works on. gRPC runs every call in its own context.
 CURRENT_CALL: ContextVar[Call | None] = ContextVar("CURRENT_CALL", default=None)
 
 
 def current_call() -> Call:
-    """The call that the current thread works on.
+    """Returns the call that the current thread works on.
 
     Raises:
-        LookupError: It works on none.
+        LookupError: It works on no call.
     """
     call = CURRENT_CALL.get()
     if call is None:
-        raise LookupError("no call is being worked on")
+        raise LookupError("there is no current call")
     return call

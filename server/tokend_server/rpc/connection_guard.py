@@ -1,4 +1,4 @@
-"""Keeps room for new connections, and ends those that do harm."""
+"""Reserves room for new connections, and closes harmful connections."""
 
 import heapq
 import logging
@@ -15,54 +15,54 @@ from tokend_server.rpc.strangers import Strangers
 
 _log = logging.getLogger(__name__)
 
-#: The part of the most connections that is kept for newcomers, and the part that is free once it had to be made.
+#: The share of the maximum number of connections that is reserved for new ones, and the share freed if they use it.
 _ROOM, _MADE_ROOM = 1 / 8, 1 / 4
 
-#: A connection whose caller is not known takes the room of so many others.
+#: The weight of a connection whose caller is not known, relative to others.
 _WEIGHT_OF_UNKNOWN = 4
 
-#: Seconds that a host's only connection has to show who calls.
+#: Seconds within which the only connection of a host must identify its caller.
 _INTRODUCTION = 1.0
 
-#: Seconds without data after which a known caller's connection may have to go.
+#: Seconds without data after which a known caller's connection may be closed.
 _SILENCE = 10.0
 
-#: Seconds for which a host that has done harm gets no new connection. A client's second attempt after a dropped one
-#: comes after one second, its third after three.
+#: Seconds for which a harmful host gets no new connection. When a SYN is dropped, TCP clients retry after one second
+#: and again after three.
 BAR = 2.0
 
-#: The longest bar; each for a call that is an attack by itself is twice as long as the one before. This machine itself
-#: is not barred for longer each time: proxies beside the server call from it, and so do its own probes.
+#: The maximum duration of a bar; it doubles with each call that is an attack by itself. It does not double for the
+#: loopback address, from which sidecar proxies and the server's own probes call.
 _LONGEST_BAR = 64.0
 
-#: How many hosts are remembered for such calls.
+#: The number of hosts whose attacks are remembered.
 _REMEMBERED = 10_000
 
-#: Calls that a host may make by connections that have not shown who calls: a second, and at once.
+#: The rate in calls a second, and the burst, of a host on connections that have not identified their caller.
 _STRANGERS_CALLS, _STRANGERS_BURST = 100.0, 1000
 
-#: The least bytes of a field in metadata that are no attack. A client that has not acknowledged the server's limits may
-#: repeat a field by an octet, and the number of fields is what they cost here.
+#: The minimum average size of a metadata field, in bytes; smaller ones are an attack. A client that has not
+#: acknowledged the server's limits can repeat a field with one octet, and the server's cost is per field.
 _LEAST_FIELD = 8
 
-#: Seconds between two looks, when nothing is wrong and when something is.
+#: Seconds between two checks in normal operation, and while connections are closed or hosts are barred.
 _CALM, _ALARMED = 0.1, 0.05
 
-#: Seconds between two looks at every connection, when nothing is wrong. Meanwhile only those that come are looked at,
-#: so that quiet ones cost nearly nothing; one that took the descriptor of another one is not seen to be new.
+#: Seconds between two checks of all connections in normal operation. In between only new descriptors are checked, so
+#: that idle connections cost almost nothing; a new connection that reuses a descriptor is not noticed.
 THOROUGH = 2.0
 
 
 class ConnectionGuard:
-    """Watches the connections of some listeners.
+    """Guards the connections of listeners.
 
-    When they take the room that is kept for newcomers, some have to go: those of the hosts and callers with the most of
-    them, connections whose caller is not known long before others.
+    When connections use the room that is reserved for new ones, some are closed: those of the hosts and callers with
+    the most connections. Connections whose caller is not known are closed long before others.
 
     Args:
-        most_metadata: How many bytes of metadata a call may have.
-        on_end: Called for each connection that was ended.
-        clock: The time.
+        most_metadata: The maximum size of a call's metadata, in bytes.
+        on_end: Called for each connection that was closed.
+        clock: The clock.
     """
 
     def __init__(self, most_metadata: int, on_end: Callable[[], None], clock: Clock) -> None:
@@ -86,26 +86,26 @@ class ConnectionGuard:
         self._thread = threading.Thread(target=self._watch, name="grpc-connections", daemon=True)
 
     def watch(self, port: int, most: int) -> None:
-        """Takes note of a listener, by its port and how many connections it may have; before `start`."""
+        """Adds a listener, by its port and its maximum number of connections; to be called before `start`."""
         self._most_at[port] += most
 
     def start(self) -> None:
-        """Begins to look by itself."""
+        """Starts the thread that checks connections."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Watches no more."""
+        """Stops the thread that checks connections."""
         self._stopped = True
         self._alarm.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def line_of(self, peer: str, fields: int) -> str:
-        """Tells the line that a call waits in, and whether its host goes too far with it.
+        """Returns the line in which a call waits, and bars its host if the call is an attack.
 
         Args:
-            peer: The call's connection, as gRPC calls its peer.
-            fields: How many fields its metadata have.
+            peer: The call's connection, as gRPC names its peer.
+            fields: The number of fields of its metadata.
         """
         if fields > self._most_fields:
             self._punish(peer)
@@ -114,16 +114,16 @@ class ConnectionGuard:
         return self._lines.of(peer)
 
     def line_of_anonymous(self, peer: str, fields: int) -> str:
-        """As `line_of`, where callers are not identified: each connection has a line of its own."""
+        """As `line_of`, on listeners that identify no callers: each connection has its own line."""
         if fields > self._most_fields:
             self._punish(peer)
         return peer
 
     def abandoned(self, peer: str, line: str) -> bool:
-        """Takes note of a call that ended while it waited in a line, and tells whether it may have to keep its place.
+        """Records that a call ended while it waited in a line, and returns whether it may keep its place there.
 
-        In the line of its host it has shown no caller: it counts as a stranger's, and its place would be in the way of
-        others that have just come.
+        A call in the line of its host has not identified its caller: it counts as a stranger's, and its place would
+        delay other new connections.
         """
         if line != host_of(peer):
             return True
@@ -131,7 +131,7 @@ class ConnectionGuard:
         return False
 
     def learn(self, peer: str, caller: str) -> str:
-        """Takes note of the caller of a connection, and tells its line."""
+        """Records the caller of a connection, and returns the connection's line."""
         if line := self._lines.of_caller(peer, caller):
             return line
         if not self._lines.knows(peer):
@@ -139,7 +139,7 @@ class ConnectionGuard:
         return self._lines.learn(peer, caller)
 
     def glance(self) -> bool:
-        """Looks at what has changed, and at all connections if that is due; tells whether all was well."""
+        """Checks new connections, and all connections if that is due; returns whether no action was needed."""
         if self._barred or not self._is_well or self._clock.monotonic() >= self._thorough_at:
             return self.look()
         with self._looking:
@@ -147,7 +147,7 @@ class ConnectionGuard:
         return self.look() if is_crowded else True
 
     def look(self) -> bool:
-        """Looks at all connections once, ends those that have to go, and tells whether all was well."""
+        """Checks all connections and closes some if necessary; returns whether no action was needed."""
         now = self._clock.monotonic()
         with self._lock:
             self._barred = {host: until for host, until in self._barred.items() if until > now}
@@ -159,7 +159,7 @@ class ConnectionGuard:
             return was_well
 
     def _is_crowded(self) -> bool:
-        """Whether connections take the room that is kept for newcomers."""
+        """Returns whether connections use the room that is reserved for new ones."""
         counts = Counter([each.port for each in self._sockets.connections])
         return any(counts[port] > _most_before(most, _ROOM) for port, most in self._most_at.items())
 
@@ -182,11 +182,11 @@ class ConnectionGuard:
             self._alarm.clear()
             try:
                 interval = _CALM if self.glance() else _ALARMED
-            except Exception:  # noqa: BLE001 - a thread that ends would leave hosts barred for good
+            except Exception:  # noqa: BLE001 - if the thread ended, hosts would stay barred permanently
                 _log.exception("cannot look at the connections")
 
     def _punish(self, peer: str) -> None:
-        """Ends a connection now, since gRPC takes a long time with each of its calls, and bars its host."""
+        """Closes a connection at once, because each of its calls costs gRPC a lot of time, and bars its host."""
         host = host_of(peer)
         if not self._is_barred(host):
             offences = 0 if is_loopback(host) else self._offences.pop(host, 0)
@@ -210,7 +210,7 @@ class ConnectionGuard:
         return self._barred.get(host, 0.0) > self._clock.monotonic()
 
     def _connections(self) -> Sequence[Connection]:
-        """Those that are watched, and have not been ended."""
+        """Returns the guarded connections that have not been closed."""
         self._sockets.look()
         connections = self._sockets.connections
         if connections:
@@ -248,12 +248,12 @@ class ConnectionGuard:
 
 
 def is_guarded(listener: Listener) -> bool:
-    """Whether a guard can watch it: each of its connections has one caller only."""
+    """Returns whether a listener can be guarded: each of its connections has only one caller."""
     return not (listener.is_unix_socket or listener.has_shared_connections)
 
 
 def _most_before(most: int, room: float) -> int:
-    """How many connections there may be for a part of the most to be free."""
+    """Returns the number of connections that leaves a share of the maximum free."""
     return max(1, int(most * (1 - room)))
 
 
@@ -262,13 +262,13 @@ def largest_first(
     weight: Callable[[Connection], int],
     may_go: Callable[[Connection, bool], bool],
 ) -> Iterator[Connection]:
-    """The order in which connections have to go: always the oldest one of the group that then has the most.
+    """Yields connections in the order in which they are closed: each time the oldest of the largest remaining group.
 
     Args:
-        groups: The connections that belong together, each in some group.
-        weight: What a connection counts in its group.
-        may_go: Tells of a connection, and whether it would be the last of its group, whether it may go at all; it is
-            asked when the connection's turn has come.
+        groups: The connections by group.
+        weight: Returns the weight of a connection in its group.
+        may_go: Takes a connection, and whether it is the last of its group, and returns whether it may be closed; it is
+            called when the connection would be next.
     """
     heap: list[tuple[int, float, int, list[Connection]]] = []
     for number, group in enumerate(groups):

@@ -1,7 +1,7 @@
-"""Between the messages of the contract and the values of the service.
+"""Converts between the messages of the contract and the data types of the service.
 
-The maps of a message have no order that a process can rely on (Protocol Buffers, "Maps"): here they get that of their
-keys, so that equal requests have equal tokens, errors and lines in the audit.
+The maps of a message have no defined order (Protocol Buffers, "Maps"). Here they are sorted by key, so that equal
+requests produce equal tokens, errors and audit entries.
 """
 
 from datetime import timedelta
@@ -42,16 +42,16 @@ def token_request(
 
 
 def token_response(issued: IssuedToken, now: float) -> pb.GetOpenIdTokenForDeveloperIdentityResponse:
-    """The answer that is given at `now`, in seconds since the Unix epoch.
+    """Returns the response that is sent at `now`, in seconds since the Unix epoch.
 
-    A token may end while it is on its way here, or by another clock than this one: it is still dated before its end.
+    `issue_time` is always before the token's end, even if it expired on its way here or by this clock.
     """
     moment = min(int(now * _MILLISECONDS), issued.expire_time * _MILLISECONDS - 1)
     seconds, milliseconds = divmod(moment, _MILLISECONDS)
     response = pb.GetOpenIdTokenForDeveloperIdentityResponse(
         identity_id=issued.identity_id, token=issued.token.reveal()
     )
-    # In place: to make Timestamps and have them copied costs three times as much as all the rest of an answer.
+    # In place: to create Timestamps and copy them costs three times as much as the rest of a response.
     response.expire_time.seconds = issued.expire_time
     response.refresh_time.seconds = issued.refresh_time
     response.issue_time.seconds = seconds

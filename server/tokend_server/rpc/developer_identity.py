@@ -1,4 +1,4 @@
-"""The service of the contract: from a message to its operation, and from the result to its message."""
+"""The service of the contract: calls the operation of a request, and returns its result as a response."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,13 +21,13 @@ _Response = TypeVar("_Response")
 
 
 class Admitted(NamedTuple):
-    """A request that policy and limits let through.
+    """A request that passed the policy and the limits of its fields.
 
     Attributes:
-        row: The row of the policy that did.
-        request: What the engine is asked.
+        row: The policy row that allows it.
+        request: The engine's request.
         engine: The engine of its pool.
-        deadline: Until when its caller waits.
+        deadline: The caller's deadline.
     """
 
     row: PolicyRow
@@ -37,14 +37,14 @@ class Admitted(NamedTuple):
 
 
 class DeveloperIdentityService:
-    """Asks the policy, checks requests, finds the engine of their pool, and speaks protobuf on its behalf.
+    """Checks requests against the policy and their limits, and calls the engine of their pool.
 
     Args:
         engines: The engines by identity pool id.
-        policy: Who may do what.
-        clock: What callers' deadlines are measured with.
-        on_change: Called with a pool one of whose users may have become another identity's, or none's.
-        find: Finds the engine of a pool that is none of these.
+        policy: The policy.
+        clock: Measures callers' deadlines.
+        on_change: Called with a pool if one of its users may have moved to another identity or to none.
+        find: Finds the engine of a pool that is not in `engines`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DeveloperIdentityService:
         self._find = find
 
     def add_to(self, server: grpc.Server) -> None:
-        """Has a server serve the operations."""
+        """Registers the operations on a server."""
         methods: Any = SimpleNamespace(
             **{name: partial(self.serve, row, row.to_response, None) for name, row in OPERATIONS.items()}
         )
@@ -74,17 +74,17 @@ class DeveloperIdentityService:
         message: Any,  # noqa: ANN401 - as below
         check: Callable[[], object] | None = None,
     ) -> Admitted:
-        """What becomes of a message of the current call, whose operation this is.
+        """Checks a message of the current call, and returns it as an engine's request.
 
         Args:
             operation: The operation.
             message: Its message in the contract.
-            check: Checks what another transport was sent, and raises what that one tells of it.
+            check: Checks the request of another transport, and raises that transport's errors.
 
         Raises:
-            DeadlineExceeded: Its caller waits no more.
-            CallerNotAllowed: The policy does not let it through.
-            ValidationFailed: Fields break their limits.
+            DeadlineExceeded: The caller's deadline has passed.
+            CallerNotAllowed: The policy does not allow it.
+            ValidationFailed: Fields violate their limits.
             ResourceNotFound: There is no such pool.
         """
         call = current_call()
@@ -99,7 +99,7 @@ class DeveloperIdentityService:
         return Admitted(row, request, self._engine(message.identity_pool_id, deadline), deadline)
 
     def still_admits(self, row: PolicyRow, call: Call, identity_pool_id: str) -> bool:
-        """Whether a call is still waited for, and let through by the row that has admitted the same request before."""
+        """Returns whether a call is still waited for, and allowed by the row that admitted the same request before."""
         call.policy = row.name
         waits = call.presented.waits_until > self._clock.monotonic()
         return waits and self._policy.decide(call.caller, call.method, identity_pool_id) is row
@@ -115,18 +115,18 @@ class DeveloperIdentityService:
         """Serves a message of the current call.
 
         Args:
-            operation: What it is a message of.
-            to_response: Makes the response of the result and of the time of the answer.
+            operation: The operation of the message.
+            to_response: Makes the response from the result and the time of the response.
             check: As for `admit`.
             message: The message.
 
         Raises:
-            TokendError: As `admit`, and as the operation of the engine.
+            TokendError: As `admit` and the engine's operation.
         """
         admitted = self.admit(operation, message, check)
         try:
             result = operation.method(admitted.engine)(admitted.request, admitted.deadline)
-        finally:  # an operation that failed may have been done all the same
+        finally:  # a failed operation may have been executed
             if operation.changes_users:
                 self._on_change(message.identity_pool_id)
         response = to_response(result, self._clock.now())

@@ -1,19 +1,19 @@
-"""Calls that have ended by themselves, and what errors hold of calls that are over."""
+"""Calls that ended before they were answered, and the release of objects that their errors refer to."""
 
 from traceback import clear_frames
 
 
 class CallEnded(Exception):
-    """The call has ended before it was answered: its client has gone, or has taken it back, or its deadline has passed.
+    """The call ended before it was answered: the client disconnected or cancelled it, or its deadline has passed.
 
-    It stands for gRPC's own error, which must not leave the place where it is caught.
+    It replaces gRPC's own error, which must not be propagated.
     """
 
 
 def let_go(error: BaseException) -> None:
-    """Takes from an error, and from those that led to it, the variables of the functions that it came through.
+    """Clears the local variables in the tracebacks of an error and of its causes.
 
-    An error that is reachable from one of them, such as by a variable of a library's, would otherwise keep the call
+    If one of these variables referred to the error, for example in a library, the reference cycle would keep the call
     and its stream until the garbage collector runs.
     """
     seen: set[int] = set()

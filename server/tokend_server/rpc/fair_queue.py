@@ -1,4 +1,4 @@
-"""The calls that wait for a thread, in lines that take turns; see `Lines` for who stands in which."""
+"""A fair queue of calls that wait for a thread: one line for each caller, served in turn; see `Lines`."""
 
 import heapq
 import threading
@@ -13,22 +13,22 @@ from tokend_server.rpc.turns import Turns
 
 _Task = TypeVar("_Task")
 
-#: What wakes a taker: there is a task for it, or it is to end.
+#: The tickets that wake a taker: there is a task, or the taker should end.
 _TASK, _END = True, False
 
-#: The most seconds that a line is held back at once.
+#: The maximum number of seconds that a line is held back at once.
 _LONGEST_PAUSE = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class _Line(Generic[_Task]):
-    """What waits in one line.
+    """One line of the queue.
 
     Attributes:
-        tasks: The tasks that no thread has taken.
-        unfinished: How many have not ended, those that wait and those that are worked on.
-        held_until: Monotonic reading until which none is taken.
-        held: It is among the lines that are held back.
+        tasks: The tasks that wait.
+        unfinished: The number of tasks that wait or run.
+        held_until: Monotonic time until which no task is taken.
+        held: Whether the line is held back.
     """
 
     tasks: Turns[_Task] = field(default_factory=Turns)
@@ -38,14 +38,14 @@ class _Line(Generic[_Task]):
 
 
 class FairQueue(Generic[_Task]):
-    """Tasks in many lines, of which each gets its turn however many tasks the others have.
+    """A round-robin queue: each line gets its turn, however many tasks the other lines have.
 
-    A queue that is full takes no more tasks of lines that have their share of it. A line may be held back: gRPC then
-    keeps the calls of its connections, and itself turns away what is beyond the most calls of a connection, for a
-    hundredth of what it costs to refuse them here.
+    A full queue accepts no more tasks of lines that use their share of it. A line may be held back: gRPC then keeps the
+    calls of its connections, and refuses calls beyond a connection's maximum by itself, at a hundredth of the cost of a
+    refusal here.
 
     Args:
-        most: How many tasks there may be before only those of lines below their share are taken.
+        most: The number of tasks from which on only lines below their share may add tasks.
         clock: Measures pauses.
     """
 
@@ -57,7 +57,7 @@ class FairQueue(Generic[_Task]):
         self._held: list[tuple[float, int, str, _Line[_Task]]] = []
         self._numbers = count()
         self._unfinished = 0
-        # One for each task, and one for each taker that is to end. Waiting for them costs less than for a condition.
+        # One for each task, and one for each taker that should end. A SimpleQueue is faster than a condition variable.
         self._tickets: SimpleQueue[bool] = SimpleQueue()
         self._tickets_put_by = 0
         self._tickets_left_over = 0
@@ -68,7 +68,7 @@ class FairQueue(Generic[_Task]):
         self._waker.start()
 
     def offer(self, task: _Task, name: str, connection: str = "") -> bool:
-        """Puts a task into a line, unless there are too many; there the connections take turns."""
+        """Adds a task to a line, whose connections take turns; returns whether it was accepted."""
         with self._lock:
             line = self._lines.get(name)
             waiting = line.unfinished if line else 0
@@ -85,15 +85,15 @@ class FairQueue(Generic[_Task]):
                 self._tickets_left_over -= 1
                 if not self._tickets_put_by:
                     return True
-                self._tickets_put_by -= 1  # what is left over may be among those that wait for the end of a pause
+                self._tickets_put_by -= 1  # the left-over ticket may be one of those put by for the end of a pause
         self._tickets.put(_TASK)
         return True
 
     def take(self) -> _Task | None:
-        """Waits for a task of the line whose turn it is; None asks the taker to end."""
+        """Waits for a task of the next line; None if the taker should end."""
         while self._tickets.get():
             with self._lock:
-                if not self._turns:  # all that is left is held back, or was withdrawn
+                if not self._turns:  # all remaining tasks are held back or were withdrawn
                     if self._tickets_left_over:
                         self._tickets_left_over -= 1
                     else:
@@ -107,11 +107,11 @@ class FairQueue(Generic[_Task]):
         return None
 
     def end_taker(self) -> None:
-        """Asks one taker to end, when what waits now has been taken."""
+        """Asks one taker to end after the tasks that wait now."""
         self._tickets.put(_END)
 
     def end(self, name: str) -> None:
-        """Counts a task of a line as ended."""
+        """Records the end of a task of a line."""
         with self._lock:
             line = self._lines[name]
             self._unfinished -= 1
@@ -119,7 +119,7 @@ class FairQueue(Generic[_Task]):
             self._forget_if_over(name, line)
 
     def withdraw(self, task: _Task, name: str) -> bool:
-        """Takes a task of a line back, unless a thread has taken it; it counts as ended."""
+        """Removes and ends a task of a line, unless a thread has taken it; returns whether it was removed."""
         with self._lock:
             line = self._lines.get(name)
             if line is None or task not in line.tasks:
@@ -134,7 +134,7 @@ class FairQueue(Generic[_Task]):
             return True
 
     def move(self, name: str, to: str) -> None:
-        """Counts a task that a thread has taken from a line as one of another line."""
+        """Counts a running task of a line in another line."""
         with self._lock:
             line = self._lines[name]
             line.unfinished -= 1
@@ -142,7 +142,7 @@ class FairQueue(Generic[_Task]):
             self._lines.setdefault(to, _Line()).unfinished += 1
 
     def hold_back(self, name: str, seconds: float) -> None:
-        """Takes no task of a line for some seconds more."""
+        """Holds a line back for some more seconds."""
         with self._lock:
             line = self._lines.get(name)
             if line is None or not seconds or self._ended:
@@ -157,12 +157,12 @@ class FairQueue(Generic[_Task]):
             self._hold(name, line)
 
     def wake(self) -> None:
-        """Gives those lines their turns back whose pauses are over."""
+        """Resumes the lines whose pauses have ended."""
         with self._lock:
             self._wake()
 
     def close(self) -> None:
-        """Holds nothing back any more."""
+        """Resumes all lines, and stops the thread that ends pauses."""
         with self._lock:
             self._ended = True
             self._pause.notify()

@@ -1,7 +1,7 @@
-"""What is used of gRPC that is no public interface of it: what its server asks of a thread pool.
+"""The private interfaces of gRPC that tokend uses: those between its server and a thread pool.
 
-For each call it submits a function, whose arguments say which call it is, to the pool that its behavior names, or to
-the server's. All that it wants of a pool is `submit`, and of the future that it gets `add_done_callback`.
+For each call the server submits a function, whose arguments identify the call, to the pool of its behavior or to its
+own pool. It uses only `submit` of the pool and `add_done_callback` of the future.
 """
 
 import time
@@ -17,19 +17,19 @@ from tokend_server.library_parts import require
 
 _SERVER: Any = import_module("grpc._server")
 
-#: Where they stand among the arguments: after the function that `contextvars.Context.run` calls.
+#: Their positions in the arguments, after the function that `contextvars.Context.run` calls.
 _EVENT, _STATE, _BEHAVIOR = 1, 2, 3
 
 
 class CallPool(ThreadPoolExecutor):
-    """The type that gRPC asks a pool to be. It begins no thread before its own `submit`, which is never called."""
+    """The type that gRPC requires of a pool. It starts threads only in its own `submit`, which is never called."""
 
     def __init__(self) -> None:
         super().__init__(1)
 
 
-def work_in(pool: CallPool, behavior: Any) -> None:  # noqa: ANN401 - a function, which has no such attribute
-    """Has gRPC submit the calls that a behavior answers to a pool."""
+def work_in(pool: CallPool, behavior: Any) -> None:  # noqa: ANN401 - functions have no such attribute
+    """Makes gRPC submit the calls of a behavior to a pool."""
     behavior.experimental_thread_pool = pool
 
 
@@ -37,11 +37,11 @@ class SubmittedCall:
     """A call as gRPC's server submits it.
 
     Args:
-        arguments: Those of `submit` after the function.
+        arguments: The arguments of `submit` after the function.
 
     Attributes:
-        connection: Its connection, as gRPC calls its peer; empty where that is not known.
-        metadata_fields: How many fields its metadata have.
+        connection: Its connection, as gRPC names its peer; empty if it is not known.
+        metadata_fields: The number of fields of its metadata.
     """
 
     __slots__ = ("_arguments", "_call", "connection", "metadata_fields")
@@ -54,36 +54,36 @@ class SubmittedCall:
 
     @property
     def path(self) -> str:
-        """The path of its method, from the attribute `path` of its behavior; empty where that has none."""
+        """The path of its method, from the attribute `path` of its behavior; empty if there is none."""
         return "" if self._call is None else getattr(self._arguments[_BEHAVIOR], "path", "")
 
     @property
     def ending(self) -> grpc.StatusCode:
-        """How it has ended, if its client or its deadline has ended it."""
+        """The status code of a call that its client or its deadline has ended."""
         return ended_by(self._arguments[_EVENT].call_details.deadline - time.time())
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Has a function called when the call has ended, however it does.
+        """Registers a function that is called when the call ends, for whatever reason.
 
-        It must be asked for in the thread that submits, before anything works on the call.
+        Must be called in the thread that submits the call, before any work on it.
         """
         if self._call is not None:
             self._arguments[_STATE].callbacks.append(callback)
 
     def answered_by(self, behavior: Callable[..., Any]) -> Sequence[Any]:
-        """The arguments that have another behavior answer the call."""
+        """Returns the arguments with which another behavior answers the call."""
         if self._call is None:
             return self._arguments
         return (*self._arguments[:_BEHAVIOR], behavior, *self._arguments[_BEHAVIOR + 1 :])
 
 
 def ended_by(seconds_left: float) -> grpc.StatusCode:
-    """The code of a call that has ended without an answer, by the time that it had left."""
+    """Returns the status code of a call that ended without a response, from its remaining time."""
     return grpc.StatusCode.CANCELLED if seconds_left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class _Recorder(CallPool):
-    """Notes what is submitted."""
+    """Records the arguments of `submit`."""
 
     def submit(self, _fn: Callable[..., Any], /, *args: Any, **_kwargs: Any) -> Future[Any]:  # noqa: ANN401
         self.submitted = args

@@ -1,4 +1,4 @@
-"""Services of other contracts, whose calls are attempts at operations of this one."""
+"""Services of other contracts, whose calls attempt operations of this one."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from tokend_server.model import Operation
 
 @dataclass(frozen=True, slots=True)
 class GuestService:
-    """A service that listeners serve beside the contract's own.
+    """A further service that the listeners serve.
 
     Attributes:
-        descriptor: The service, in whatever pool.
-        operations: What a call of each of its methods is an attempt at, for the policy and the audit log.
-        add_to: Has a server serve it.
+        descriptor: The service, in any descriptor pool.
+        operations: The operation that each method attempts, for the policy and the audit log.
+        add_to: Registers the service on a server.
     """
 
     descriptor: ServiceDescriptor
@@ -26,7 +26,7 @@ class GuestService:
 
 
 def operations_by_path(guests: Iterable[GuestService]) -> Mapping[str, Operation]:
-    """What calls of the guests' methods are attempts at, by the paths of these."""
+    """Returns the operations that the guests' methods attempt, by method path."""
     return {
         f"/{guest.descriptor.full_name}/{method}": operation
         for guest in guests
@@ -35,7 +35,7 @@ def operations_by_path(guests: Iterable[GuestService]) -> Mapping[str, Operation
 
 
 def pool_of(services: Iterable[ServiceDescriptor]) -> DescriptorPool:
-    """A pool with the files of services from several pools; of files with the same name, the first one."""
+    """Returns a descriptor pool with the files of services from several pools; the first of files of the same name."""
     pool = DescriptorPool()
     known: set[str] = set()
     for service in services:

@@ -1,4 +1,4 @@
-"""grpc.health.v1: whether calls are welcome."""
+"""The health service, grpc.health.v1."""
 
 import threading
 from collections import Counter
@@ -18,27 +18,27 @@ from tokend_server.rpc.worker_pool import WorkerPool
 #: A value of HealthCheckResponse.ServingStatus.
 _Status: TypeAlias = Any
 
-#: Sends a response, and returns when gRPC has taken it; None ends the call.
+#: Sends a response, and returns when gRPC has accepted it; None ends the call.
 _Send = Callable[[health_pb2.HealthCheckResponse | None], None]
 
-#: Seconds after which a watch that was refused may be tried again.
+#: Seconds after which a refused watch may be retried.
 _RETRY_AFTER = 5.0
 
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class HealthService(health_pb2_grpc.HealthServicer):
-    """Answers for the server as a whole and for its services.
+    """Reports the status of the server as a whole and of its services.
 
-    A watch holds no thread. Its responses are sent by the threads of its service, so that a client that takes none of
-    them keeps neither those who tell the state nor other watches waiting.
+    A watch occupies no thread. Its responses are sent by the threads of this service, so that a client that reads no
+    responses delays neither changes of the status nor other watches.
 
     Args:
-        services: The names that it answers for, beside the server as a whole.
-        most: How many watches there are before further ones are refused, those of the callers with the most of them;
-            callers who are not known count by connection.
-        threads: What sends responses.
-        wait: Replaces threads whose clients take no response, and cancels such calls.
+        services: The names of services, in addition to the server as a whole.
+        most: The number of watches from which on those of the callers with the most watches are refused; unknown
+            callers count by connection.
+        threads: The threads that send responses.
+        wait: Replaces threads whose clients do not read responses, and cancels such calls.
     """
 
     def __init__(self, *services: str, most: int, threads: WorkerPool, wait: MessageWait) -> None:
@@ -53,18 +53,18 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self._watches_of: Counter[str] = Counter()
 
     def tell(self, *, serving: bool) -> None:
-        """Says whether calls are welcome, to watches too if that is news."""
+        """Sets the status, and sends it to watches if it has changed."""
         if not self._is_final:
             status = health_pb2.HealthCheckResponse
             self._tell(status.SERVING if serving else status.NOT_SERVING)
 
     def enter_graceful_shutdown(self) -> None:
-        """Says that calls are not welcome any more, for good."""
+        """Sets the status to NOT_SERVING permanently."""
         self._is_final = True
         self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def end_watches(self) -> None:
-        """Ends all watches, which would otherwise count as calls in flight for as long as their clients watch."""
+        """Ends all watches, which would otherwise stay calls in flight as long as their clients watch."""
         for watch in self._all_watches():
             watch.end()
 
@@ -81,7 +81,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         _request: Any,  # noqa: ANN401 - the stubs lack it
         _context: grpc.ServicerContext,
     ) -> Any:  # noqa: ANN401 - as above
-        """Answers for all names at once."""
+        """Returns the status of all names."""
         status = health_pb2.HealthCheckResponse(status=self._status)
         return health_pb2.HealthListResponse(statuses=dict.fromkeys(self._services, status))  # type: ignore[attr-defined] # as above
 
@@ -95,7 +95,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
         Raises:
             TooManyRequests: There are too many watches.
-            CallEnded: Its client has gone.
+            CallEnded: The client has disconnected.
         """
         call = current_call()
         party = call.source if call.caller == ANONYMOUS else call.caller
@@ -111,7 +111,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
             raise CallEnded
         watch.send_news()
 
-    # gRPC then gives a function that sends responses, and expects none to be returned.
+    # gRPC then passes a function that sends responses, and ignores the return value.
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined]
 
     def _tell(self, status: _Status) -> None:
@@ -140,13 +140,13 @@ class HealthService(health_pb2_grpc.HealthServicer):
 
 
 class _Watch:
-    """A call that watches.
+    """A call of `Watch`.
 
     Args:
         status: The status to send.
         send: Sends a response, or ends the call.
-        cancel: Ends a call whose responses cannot be sent.
-        run: Has a thread do something; false if there is too much of that.
+        cancel: Cancels a call whose responses cannot be sent.
+        run: Runs a function in a thread; returns False if too many functions wait.
     """
 
     def __init__(
@@ -165,18 +165,18 @@ class _Watch:
         self._sends = threading.Lock()
 
     def tell(self) -> None:
-        """Has the status sent if that is news."""
+        """Schedules the sending of the status if it has changed."""
         if self._status() != self._sent and not self._run(self.send_news):
             self._cancel()
 
     def end(self) -> None:
-        """Has the call end when its news is sent."""
+        """Ends the call after the last change is sent."""
         self._ends = True
         if not self._run(self.send_news):
             self._cancel()
 
     def send_news(self) -> None:
-        """Sends what is news in this thread, unless another one does."""
+        """Sends changes in this thread, unless another thread does."""
         while self._is_news() and self._sends.acquire(blocking=False):
             try:
                 self._send_once()

@@ -1,7 +1,7 @@
-"""A filter that has the kernel drop new connections of some hosts (Linux, `socket(7)`, SO_ATTACH_FILTER).
+"""A filter with which the kernel drops new connections of some hosts (Linux, `socket(7)`, SO_ATTACH_FILTER).
 
 A classic BPF program on a listening socket sees every packet that would open a connection. It needs no privilege, and
-costs the process nothing for a connection that is dropped; its client tries again after a second, as TCP does.
+a dropped connection costs the process nothing; TCP on the client's side retries after a second.
 """
 
 import ctypes
@@ -12,34 +12,34 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-#: `asm-generic/socket.h`; the module `socket` does not have them.
+#: From `asm-generic/socket.h`; the module `socket` lacks them.
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 
-#: Where the headers of the packet's network layer begin (SKF_NET_OFF in `linux/filter.h`).
+#: The offset of the packet's network layer headers (SKF_NET_OFF in `linux/filter.h`).
 _NETWORK = 0xFFF00000
 
-#: Where the source address is in the headers of IPv4 and IPv6 (RFC 791, RFC 8200).
+#: The offsets of the source address in the headers of IPv4 and IPv6 (RFC 791, RFC 8200).
 _IPV4_SOURCE, _IPV6_SOURCE = _NETWORK + 12, _NETWORK + 8
 
-#: The instructions that are needed here (`linux/bpf_common.h`).
+#: The instructions that are used (`linux/bpf_common.h`).
 _LOAD_WORD, _LOAD_BYTE, _SHIFT_RIGHT, _JUMP, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x30, 0x74, 0x05, 0x15, 0x06
 
 _Instruction = tuple[int, int, int, int]
 _DROP: _Instruction = (_RETURN, 0, 0, 0)
 _PASS: _Instruction = (_RETURN, 0, 0, 0xFFFFFFFF)
 
-#: A program of the kernel's has 4096 instructions at most; a host takes five of them.
+#: The kernel allows 4096 instructions in a program; each host takes five.
 MOST_HOSTS = 512
 
 
 def set_filter(listener: socket.socket, hosts: Sequence[str]) -> None:
-    """Has the kernel drop what opens a connection of these hosts; of none: takes the filter away.
+    """Makes the kernel drop new connections of some hosts; without hosts, removes the filter.
 
-    Where there is no such filter, nothing happens.
+    Does nothing on systems without such filters.
 
     Args:
         listener: A listening socket.
-        hosts: IPv4 addresses and /64 networks of IPv6; of more than `MOST_HOSTS`, the last ones count.
+        hosts: IPv4 addresses and IPv6 /64 networks; only the last `MOST_HOSTS` are used.
     """
     if sys.platform != "linux":
         return
@@ -55,7 +55,7 @@ def set_filter(listener: socket.socket, hosts: Sequence[str]) -> None:
 
 
 def program(hosts: Iterable[str]) -> Sequence[_Instruction]:
-    """The program, as operation code, the two jumps and the operand of each instruction (`struct sock_filter`)."""
+    """Returns the program: operation code, two jumps and operand of each instruction (`struct sock_filter`)."""
     networks = [ipaddress.ip_network(host) for host in hosts]
     ipv4: list[_Instruction] = [(_LOAD_WORD, 0, 0, _IPV4_SOURCE)]
     ipv6: list[_Instruction] = []

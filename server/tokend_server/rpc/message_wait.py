@@ -1,4 +1,4 @@
-"""Waiting for the messages of calls whose headers have come."""
+"""Waits for the messages of calls whose headers have been received."""
 
 import threading
 from collections import defaultdict
@@ -16,29 +16,29 @@ from tokend_server.rpc.call import CURRENT_CALL, Call
 from tokend_server.rpc.ended import CallEnded
 from tokend_server.rpc.peers import host_of
 
-#: Seconds between two looks at the calls that wait. A message that belongs to its headers is there long before.
+#: Seconds between two checks of the calls that wait. A message that follows its headers arrives long before.
 _INTERVAL = 0.1
 
-#: Seconds that gRPC may take to say that a call without a message is cancelled. It says so nearly at once, unless the
-#: machine is busy. The call counts as one that waits for its message meanwhile.
+#: Seconds that gRPC may take to report that a call without a message is cancelled. It usually does so at once, unless
+#: the machine is busy. Until then the call counts as waiting for its message.
 _SETTLING = 1.0
 
 
 class Replaceable(Protocol):
-    """Threads that can be replaced while they only wait."""
+    """Threads that can be replaced while they are blocked."""
 
     @property
     def spare(self) -> int:
-        """How many of them can be."""
+        """The number of threads that can be replaced."""
         ...
 
     def replace(self, idle: int, /) -> None:
-        """Sees to it that as many threads work as ever, although so many of them only wait."""
+        """Keeps the number of working threads constant although `idle` of them are blocked."""
         ...
 
 
 class _Since(NamedTuple):
-    """Which thread waits, since when, and for which call."""
+    """A thread that waits: since when, and for which call."""
 
     threads: Replaceable
     began_at: float
@@ -46,7 +46,7 @@ class _Since(NamedTuple):
 
 
 class _Late(NamedTuple):
-    """A call that has waited for an interval, and whose it is: a caller's, else one of strangers on a host."""
+    """A call that has waited for an interval, and its owner: the caller, or the host if the caller is unknown."""
 
     began_at: float
     context: grpc.ServicerContext
@@ -54,15 +54,15 @@ class _Late(NamedTuple):
 
 
 class MessageWait:
-    """Waits for messages, and for clients that take theirs, in the threads of their calls, at little cost to others.
+    """Waits for messages, and for clients to read responses, in the threads of their calls, at little cost to others.
 
-    A call that waits for long has its thread replaced while it does, and is cancelled in the end. Where more of them
-    wait than there are spare threads, those of the callers with the most are cancelled at once.
+    If a call waits for long, its thread is replaced, and in the end the call is cancelled. If more calls wait than
+    there are spare threads, those of the callers with the most such calls are cancelled at once.
 
     Args:
-        timeout: Seconds that a message may take.
+        timeout: The timeout of a message, in seconds.
         clock: The time.
-        interval: Seconds between two looks.
+        interval: Seconds between two checks.
     """
 
     def __init__(self, timeout: float, clock: Clock, *, interval: float = _INTERVAL) -> None:
@@ -75,11 +75,11 @@ class MessageWait:
         self._looks.start()
 
     def receiving(self, behavior: Callable[..., Any], threads: Replaceable) -> Callable[..., Any]:
-        """A behavior that takes the iterator of a call's messages, and hands on the first and only one.
+        """Returns a behavior that takes an iterator of a call's messages, and passes on the first and only message.
 
         Args:
             behavior: Answers the message.
-            threads: Whose thread waits for it.
+            threads: The threads of which one waits for it.
         """
 
         @wraps(behavior)
@@ -94,11 +94,11 @@ class MessageWait:
         return received
 
     def receiving_each(self, behavior: Callable[..., Any], threads: Replaceable) -> Callable[..., Any]:
-        """A behavior that takes the iterator of a stream's messages, each of which may take as long as a first one.
+        """Returns a behavior that takes an iterator of a stream's messages; the timeout applies to each of them.
 
         Args:
             behavior: Answers the messages.
-            threads: Whose threads wait for them.
+            threads: The threads of which one waits for each.
         """
 
         @wraps(behavior)
@@ -112,13 +112,13 @@ class MessageWait:
 
         return received
 
-    def waited_for(self, wait: Callable[[], Any], context: grpc.ServicerContext, threads: Replaceable) -> Any:  # noqa: ANN401 - whatever it is
+    def waited_for(self, wait: Callable[[], Any], context: grpc.ServicerContext, threads: Replaceable) -> Any:  # noqa: ANN401 - of any type
         """Waits for the client of a call.
 
         Args:
             wait: Waits, and returns when the call is cancelled.
             context: The call.
-            threads: Whose thread waits.
+            threads: The threads of which one waits.
         """
         self._waiting[context] = _Since(threads, self._clock.monotonic(), CURRENT_CALL.get())
         try:
@@ -127,11 +127,11 @@ class MessageWait:
             del self._waiting[context]
 
     def stop(self) -> None:
-        """Looks no more."""
+        """Stops the checks."""
         self._looks.stop()
 
     def look(self) -> None:
-        """Looks at the calls that wait."""
+        """Checks the calls that wait."""
         now = self._clock.monotonic()
         late: dict[Replaceable, list[_Late]] = defaultdict(list)
         for context, since in self._waiting.copy().items():
@@ -152,7 +152,7 @@ class MessageWait:
 
 
 def _too_many(calls: Sequence[_Late], most: int) -> Iterator[grpc.ServicerContext]:
-    """Which calls have to end for the most to be left: of the callers with the most of them, the oldest."""
+    """Yields the calls to cancel so that `most` remain: the oldest of the callers with the most such calls."""
     if len(calls) <= most:
         return
     owned: dict[str, list[_Late]] = defaultdict(list)
@@ -167,16 +167,16 @@ def _owner(call: Call | None, context: grpc.ServicerContext) -> str:
 
 
 def _first(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-    """The first message of a call.
+    """Returns the first message of a call.
 
     Raises:
         CallEnded: The call has ended before.
-        ValidationFailed: The caller sends none.
+        ValidationFailed: The caller sends no message.
     """
     message = _next(messages)
     if message is not None:
         return message
-    # Of a call that is cancelled, gRPC may tell first that it has no message, and only then that it has ended.
+    # For a cancelled call, gRPC may first report that there is no message, and only then that the call has ended.
     ended = threading.Event()
     if not context.add_callback(ended.set) or ended.wait(_SETTLING):
         _next(messages)
@@ -184,7 +184,7 @@ def _first(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
 
 
 def _next(messages: Iterator[bytes]) -> bytes | None:
-    """The next message of a call; None when there is no other.
+    """Returns the next message of a call; None if there are no more.
 
     Raises:
         CallEnded: The call has ended before.
@@ -192,7 +192,7 @@ def _next(messages: Iterator[bytes]) -> bytes | None:
     try:
         return next(messages, None)
     except grpc.RpcError as error:
-        # gRPC keeps its error with the state of the call, which the traceback leads back to. Together they would be
-        # left to the garbage collector, and the call would keep its stream until it runs.
+        # The call's state refers to gRPC's error, whose traceback refers back to the state. This cycle would keep the
+        # call and its stream until the garbage collector runs.
         error.__traceback__ = None
         raise CallEnded from None

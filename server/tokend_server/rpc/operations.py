@@ -1,4 +1,4 @@
-"""How each operation is served: the one table from a message of the contract to an engine, and back."""
+"""The table of operations: from a message of the contract to the engine, and back."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ _DEVELOPER_PROVIDER_NAME = text("developer_provider_name", 128, pattern=r"[\w._-
 
 @dataclass(frozen=True, slots=True)
 class ServedOperation(Generic[_Message, _Request, _Result]):
-    """How an operation is served.
+    """A row of the table: one operation.
 
     Attributes:
         message: The type of its request in the contract.
-        limits: What each field of it is held to, as AWS states it.
-        audited_request: What the audit log has of such a message, within its limits or not.
-        to_request: Makes the engine's request of a message, the caller's name and the row of the policy that lets it
-            through; raises `CallerNotAllowed` where the message asks for more than the row allows.
-        method: What does it.
-        to_response: Makes the message of the result and of the time of the answer, in seconds since the Unix epoch.
-        audited_result: What the audit log has of a result.
-        changes_users: It may make a user another identity's, or none's.
+        limits: The limits of its fields, as AWS states them.
+        audited_request: Makes the audit entry's request from a message, valid or not.
+        to_request: Makes the engine's request from a message, the caller's name and the policy row that allows it;
+            raises `CallerNotAllowed` if the message asks for more than the row allows.
+        method: The engine's method.
+        to_response: Makes the response from the result and the time of the response in seconds since the Unix epoch.
+        audited_result: Makes the audit entry's result from a result.
+        changes_users: Whether it may move a user to another identity or to none.
     """
 
     message: type[_Message]

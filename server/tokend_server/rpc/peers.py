@@ -1,4 +1,4 @@
-"""The peers of connections, as gRPC names them, and the lines that their calls wait in."""
+"""The peers of connections, as gRPC names them, and the lines in which their calls wait."""
 
 import ipaddress
 import threading
@@ -7,21 +7,21 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-#: How many connections are remembered; of one that is forgotten, the next call is found to be a known caller's again.
+#: The number of connections that are remembered; the next call of a forgotten connection identifies its caller again.
 _REMEMBERED = 20_000
 
-#: What one subscriber of an IPv6 network has at least for itself (RFC 6177).
+#: The smallest IPv6 network that is assigned to a subscriber (RFC 6177).
 _IPV6_PREFIX = 64
 
 
 def peer_name(address: tuple[str, int, *tuple[int, ...]]) -> str:
-    """What gRPC calls the peer with an address, as `getpeername` gives it for IPv4 and IPv6."""
+    """Returns gRPC's name of the peer with an address, as `getpeername` returns it for IPv4 and IPv6."""
     host, port = address[0].partition("%")[0].removeprefix("::ffff:"), address[1]
     return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
 
 def host_of(peer: str) -> str:
-    """The host of a peer: its address, of IPv6 the first 64 bits; a unix socket is a host by itself."""
+    """Returns the host of a peer: its address, or the /64 network for IPv6; a unix socket counts as a host."""
     kind, _, address = peer.partition(":")
     if kind == "ipv4":
         return address.rpartition(":")[0]
@@ -29,7 +29,7 @@ def host_of(peer: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Whether a host, as `host_of` names it, has an address: gRPC no longer knows the peer of a call that is over."""
+    """Returns whether a host from `host_of` has an address: gRPC does not know the peer of a call that has ended."""
     try:
         ipaddress.ip_network(host)
     except ValueError:
@@ -38,22 +38,22 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as `host_of` names it, is this machine by its loopback address."""
+    """Returns whether a host from `host_of` is a loopback address."""
     return host == "127.0.0.1" or host == _ipv6_network("::1")
 
 
 class _Learned(NamedTuple):
-    """Who was the last to make a call of a connection, and in which line its calls wait."""
+    """The last caller on a connection, and the line of its calls."""
 
     caller: str
     line: str
 
 
 class Lines:
-    """Which line the calls of a connection wait in.
+    """Assigns connections to the lines in which their calls wait.
 
-    Connections of one host share a line. When a call of one has shown who makes it, the connection goes over to the
-    line of that caller on that host.
+    Connections of one host share a line. Once a call has identified its caller, its connection moves to the line of
+    that caller on that host.
     """
 
     def __init__(self) -> None:
@@ -61,21 +61,21 @@ class Lines:
         self._lock = threading.Lock()
 
     def of(self, peer: str) -> str:
-        """The line of a connection, as gRPC calls its peer."""
+        """Returns the line of a connection, as gRPC names its peer."""
         learned = self._lines.get(peer)
         return learned.line if learned else host_of(peer)
 
     def of_caller(self, peer: str, caller: str) -> str:
-        """The line of a connection, if this caller was the last to show who it is on it; else empty."""
+        """Returns the line of a connection if this caller was the last identified on it; empty otherwise."""
         learned = self._lines.get(peer)
         return learned.line if learned and learned.caller == caller else ""
 
     def knows(self, peer: str) -> bool:
-        """Whether a call of a connection has shown who makes it."""
+        """Returns whether a call of a connection has identified its caller."""
         return peer in self._lines
 
     def learn(self, peer: str, caller: str) -> str:
-        """Takes note of the caller of a connection, and tells its line."""
+        """Records the caller of a connection, and returns the connection's line."""
         if known := self.of_caller(peer, caller):
             return known
         learned = _Learned(caller, f"{caller} {host_of(peer)}")
@@ -87,7 +87,7 @@ class Lines:
         return learned.line
 
     def keep(self, peers: Container[str]) -> None:
-        """Forgets all connections but some."""
+        """Forgets all connections except some."""
         with self._lock:
             self._lines = {peer: learned for peer, learned in self._lines.items() if peer in peers}
 

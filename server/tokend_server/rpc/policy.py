@@ -1,4 +1,4 @@
-"""Which methods there are, and what a caller needs for each."""
+"""The methods, and what a caller needs to call each of them."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -9,13 +9,13 @@ from tokend_server.model import Operation
 
 
 class Rule(Enum):
-    """What a caller needs for a method."""
+    """What a caller needs to call a method."""
 
     GRANT = auto()
     """A row of the policy."""
 
     IDENTITY = auto()
-    """To be identified, where callers are."""
+    """The caller must be identified, if the listener identifies callers."""
 
     NOTHING = auto()
 
@@ -35,7 +35,7 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
 
 
 def rules(config: Grpc) -> Mapping[str, Rule]:
-    """The rule of every method, by its path. A method that is not here is denied to all."""
+    """Returns the rule of every method, by path. Calls of all other methods are refused."""
     if config.health == "anyone":
         return _RULES
     return {path: Rule.IDENTITY if path.startswith(_HEALTH) else rule for path, rule in _RULES.items()}

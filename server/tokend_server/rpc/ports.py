@@ -1,4 +1,4 @@
-"""The ports of gRPC servers: each address opened with what guards it, and the TLS files behind it."""
+"""The ports of gRPC servers, with their addresses, their TLS files and the modes of their unix sockets."""
 
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,15 +13,15 @@ from tokend_server.metrics import Metrics
 from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
 from tokend_server.rpc.tls import FollowingCredentials
 
-#: Who may use a unix socket: the server's user and group.
+#: The mode of a unix socket: access for the server's user and group.
 _SOCKET_MODE = 0o660
 
 
 class Server(Protocol):
-    """What has ports: a server of grpcio's, of either kind."""
+    """A server of grpcio, with threads or with asyncio."""
 
     def add_insecure_port(self, address: str, /) -> int:
-        """Listens without TLS, and returns the port; raises RuntimeError where it cannot."""
+        """Listens without TLS, and returns the port; raises RuntimeError if it cannot listen."""
         ...
 
     def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials, /) -> int:
@@ -30,11 +30,11 @@ class Server(Protocol):
 
 
 class Opened(NamedTuple):
-    """An address that is listened on.
+    """An address on which a server listens.
 
     Attributes:
-        listen: The address with the port that was taken.
-        reachable: Where this machine itself reaches it.
+        listen: The address with its actual port.
+        reachable: The address at which this machine can reach it.
     """
 
     listen: str
@@ -42,16 +42,16 @@ class Opened(NamedTuple):
 
     @property
     def port(self) -> int:
-        """The port of what is no unix socket."""
+        """The port, unless it is a unix socket."""
         return int(self.listen.rpartition(":")[2])
 
 
 class Ports:
-    """Opens the ports of a section of the configuration.
+    """Opens the ports of one section of the configuration.
 
     Args:
         section: Its name.
-        metrics: Where the state of TLS files is shown.
+        metrics: The metrics of TLS files.
     """
 
     def __init__(self, section: str, metrics: Metrics) -> None:
@@ -60,15 +60,15 @@ class Ports:
         self._following: list[FollowingCredentials] = []
 
     def open(self, server: Server, listener: Listener, certificates: ClientCertificates | None) -> Opened:
-        """Has a server listen on an address.
+        """Makes a server listen on an address.
 
         Args:
-            server: The server, which has not begun.
-            listener: The address, and its TLS.
-            certificates: Takes the authorities of clients.
+            server: The server, which has not been started.
+            listener: The address and its TLS settings.
+            certificates: Receives the authorities of clients.
 
         Raises:
-            ConfigError: It cannot be listened on, or its files cannot be used.
+            ConfigError: The server cannot listen on it, or its files cannot be used.
         """
         address, setting = listener.address, f"{self._section}.listen"
         if listener.is_unix_socket:
@@ -84,22 +84,22 @@ class Ports:
         return Opened(with_port(address, port), from_here(with_port(first, port)))
 
     def add(self, server: Server, address: str, following: FollowingCredentials | None = None) -> int:
-        """Has a server listen on one endpoint, and returns its port.
+        """Makes a server listen on one endpoint, and returns its port.
 
         Raises:
-            ConfigError: It cannot be listened on.
+            ConfigError: The server cannot listen on it.
         """
         try:
             if following is None:
                 return server.add_insecure_port(address)
             return server.add_secure_port(address, following.port_credentials())
-        except RuntimeError as error:  # which has no reason; the usual ones were ruled out before
+        except RuntimeError as error:  # it has no reason; the usual reasons were ruled out before
             raise ConfigError(
                 [f"{self._section}.listen: gRPC cannot listen on {address}; has another server just taken it?"]
             ) from error
 
     def look_at_files(self) -> None:
-        """Takes up TLS files that have changed, as new connections do."""
+        """Reloads TLS files that have changed; new connections do so too."""
         for following in self._following:
             following.look()
 
@@ -117,6 +117,6 @@ class Ports:
 
 
 def client_certificates(listener: Listener, clock: Clock) -> ClientCertificates | None:
-    """What reads the certificates of a listener's clients, where it demands them."""
+    """Returns the reader of client certificates of a listener; None if it does not require them."""
     demands = listener.tls_files is not None and listener.tls_client_ca_file is not None
     return ClientCertificates(clock) if demands else None

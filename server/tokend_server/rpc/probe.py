@@ -1,9 +1,9 @@
-"""tokend's own call to itself: whether callers would be answered.
+"""Probes: tokend's calls to itself, which show whether it answers callers.
 
-Whoever asks over HTTP is answered by a thread that has nothing to do with calls. So a call is made, again and again, to
-each listener. It passes through gRPC's thread that serves the listener, the queue and the threads of calls. Its path
-holds a random number: no one else can make it, and it stands outside the layers, so that it meets no limit and is
-counted among no calls, not in the metrics and not in the audit log.
+HTTP requests for /livez are answered by a thread that does not serve calls. Therefore each listener is called at
+regular intervals. The call passes through the gRPC thread of the listener, the queue and the threads of calls. Its path
+contains a random number, so that only tokend can make it. It bypasses the layers: no limit applies to it, and it
+appears neither in the metrics nor in the audit log.
 """
 
 import logging
@@ -25,16 +25,16 @@ from tokend_server.rpc.readiness import Reach
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that the end waits for a probe that is under way.
+#: Seconds that `stop` waits for a running probe.
 _JOINING_SECONDS = 1.0
 
-#: Octets of the longest path of a unix socket, with room for its name.
+#: The maximum length of the directory's path in octets; it leaves room for the name of the socket.
 _LONGEST_DIRECTORY = 90
 
-#: Where a socket may be made; the latter can be written to although the root file system cannot.
-_DIRECTORIES = (None, "/dev/shm")  # noqa: S108 - a directory of its own is made in it
+#: Directories in which a socket may be created; /dev/shm is writable even if the root file system is read-only.
+_DIRECTORIES = (None, "/dev/shm")  # noqa: S108 - a private directory is created in it
 
-#: A connection of its own for each call, straight to the server.
+#: A new connection for each call, without a proxy.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 
 
@@ -42,7 +42,7 @@ class ProbeMethod:
     """The method that probes call.
 
     Args:
-        refuses: Whether the current thread only refuses calls, which no probe may pass by.
+        refuses: Returns whether the current thread only refuses calls, in which case the probe fails.
     """
 
     def __init__(self, refuses: Callable[[], bool]) -> None:
@@ -57,17 +57,17 @@ class ProbeMethod:
 
 
 class PrivateDirectory:
-    """A directory for sockets that only this user can reach, if one can be made.
+    """A directory for sockets that only this user can access, if it can be created.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
     """
 
     def __init__(self) -> None:
         self.path = next(filter(None, map(_make_directory, _DIRECTORIES)), None)
 
     def socket(self, name: str) -> Path | None:
-        """Where a socket in it is."""
+        """Returns the path of a socket in it."""
         return self.path / name if self.path else None
 
     def close(self) -> None:
@@ -78,13 +78,13 @@ class PrivateDirectory:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A listener, as probes reach it.
+    """A listener as a target of probes.
 
     Attributes:
-        listen: What it is called.
-        address: Where callers find it, on this machine.
-        has_tls: Callers have to agree on TLS with it first.
-        private: A socket of the same server that has neither TLS nor a share in the listener's connections.
+        listen: The name of the listener.
+        address: The address at which this machine can reach it.
+        has_tls: Whether it uses TLS.
+        private: A socket of the same server without TLS, which does not count among the listener's connections.
     """
 
     listen: str
@@ -94,19 +94,19 @@ class Target:
 
 
 def address_of(socket: Path) -> str:
-    """The address of a unix socket, as gRPC reads it: as the part of a URL."""
+    """Returns the address of a unix socket for gRPC, encoded as in a URL."""
     return f"unix:{quote(os.fsencode(socket))}"
 
 
 class Prober:
-    """Probes listeners, each in a thread of its own.
+    """Probes listeners, each in its own thread.
 
     Args:
         targets: The listeners.
-        path: The method that is called.
-        clock: The time.
-        call_timeout: Seconds that a call may take before it has not passed.
-        reach_timeout: Seconds that a connection may take.
+        path: The path of the method to call.
+        clock: The clock.
+        call_timeout: The timeout of a call, in seconds.
+        reach_timeout: The timeout of a connection, in seconds.
         interval: Seconds between two probes.
     """
 
@@ -135,21 +135,21 @@ class Prober:
         ]
 
     def start(self) -> None:
-        """Begins to probe, and returns when each listener was probed once, or its time was up."""
+        """Starts to probe; returns when each listener was probed once or timed out."""
         for thread in self._threads:
             thread.start()
         for _ in self._threads:
             self._tried.acquire(timeout=self._reach_timeout)
 
     def stop(self) -> None:
-        """Probes no more."""
+        """Stops the probes."""
         self._stopped.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_JOINING_SECONDS)
 
     def reaches(self) -> list[Reach]:
-        """How long ago each listener passed."""
+        """Returns how long ago each listener last passed."""
         now = self._clock.monotonic()
         return [Reach(name, now - self._answered[name], now - self._reached[name]) for name in self._answered]
 

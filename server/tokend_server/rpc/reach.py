@@ -1,8 +1,8 @@
-"""Whether a listener takes connections, as far as that shows without credentials.
+"""Checks whether a listener accepts connections, as far as this is visible without credentials.
 
-A listener that has as many connections as it may have ends a new one at once. Those who have one are served, and room
-is made for others: it takes connections. Otherwise whoever fills its table would take the server, and then the next
-one, from all callers.
+A listener with its maximum number of connections closes a new one at once. It still serves its connections and makes
+room for others, so it counts as reachable. Otherwise an attacker who fills its table would make load balancers take
+this server, and then the next one, away from all callers.
 """
 
 import secrets
@@ -11,31 +11,31 @@ import ssl
 import sys
 from contextlib import suppress
 
-#: The first octet of a record that goes on with a handshake (RFC 8446, section 5.1); an alert has another.
+#: The first octet of a record that continues a handshake (RFC 8446, section 5.1); an alert has another one.
 _TLS_HANDSHAKE = b"\x16"
 
-#: The first octet of the server's SETTINGS, which it sends by itself: a frame of less than 64 KiB.
+#: The first octet of the server's SETTINGS, which it sends unasked: a frame of less than 64 KiB.
 _HTTP2_SETTINGS = b"\x00"
 
 
 def takes_connections(address: str, seconds: float, *, has_tls: bool) -> bool:
-    """Whether a listener answers a new connection, or ends it because it has too many.
+    """Returns whether a listener answers a new connection, or closes it because it has too many.
 
     Args:
         address: HOST:PORT or unix:PATH.
-        seconds: How long it may take.
-        has_tls: It speaks TLS. A handshake is begun and not gone on with: it may fail for want of a certificate.
+        seconds: The timeout in seconds.
+        has_tls: Whether it uses TLS. The handshake is not completed: it may require a client certificate.
     """
     hello, answer = (_client_hello(), _TLS_HANDSHAKE) if has_tls else (b"", _HTTP2_SETTINGS)
     first = _first_octet(address, seconds, hello)
     if has_tls and first == b"":
-        # The handshake may be what it could not do.
+        # The listener may be unable to answer the handshake.
         first = _first_octet(address, seconds, b"")
     return first in {answer, b""}
 
 
 def _first_octet(address: str, seconds: float, hello: bytes) -> bytes | None:
-    """The first octet of an answer; empty where the connection is ended, None where there is no answer in time."""
+    """Returns the first octet of a response; empty if the connection is closed, None at the timeout."""
     try:
         connection = _connect(address, seconds)
     except OSError:
@@ -65,7 +65,7 @@ def _connect(address: str, seconds: float) -> socket.socket:
 
 
 def _source(host: str) -> tuple[str, int] | None:
-    """A loopback address that no other client uses: the common one may be barred for what a client here has done."""
+    """Returns a loopback address that no other client uses: the usual one may be barred because of a local client."""
     if sys.platform == "linux" and host.startswith("127."):
         return f"127.{secrets.randbelow(255) + 1}.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}", 0
     return None

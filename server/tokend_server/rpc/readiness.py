@@ -1,8 +1,8 @@
-"""Whether the service could serve a call now.
+"""Readiness: whether the service can serve a call now.
 
-What fails in this process makes it not ready, so that others of its kind take its calls. What lasts until an operator
-acts, such as credentials that AWS refuses, is the same in all of them: it makes them not ready only when no pool is
-left that works. What pools share is checked once, however many pools there are.
+A failure of this process alone makes it not ready, so that other servers take its calls. A failure that lasts until an
+operator acts, such as credentials that AWS rejects, affects all servers: it makes them not ready only if no pool works.
+Resources that pools share are checked once, however many pools there are.
 """
 
 import logging
@@ -19,11 +19,11 @@ _log = logging.getLogger(__name__)
 
 
 class ProbeResult(NamedTuple):
-    """What a look at the backends has shown.
+    """The result of a check.
 
     Attributes:
-        ready: Calls are welcome.
-        problems: What keeps calls from being served, a line for each backend, or for each of a few pools, that has it.
+        ready: Whether the service can serve calls.
+        problems: The problems that keep calls from being served, one line for each backend or for each of a few pools.
     """
 
     ready: bool
@@ -31,13 +31,13 @@ class ProbeResult(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """How callers would fare at a listener.
+    """Whether callers can reach a listener.
 
     Attributes:
         listen: Its address.
-        answered: Seconds since a call of tokend's own was last answered by the threads that answer calls.
-        reached: Seconds since that call passed, and a connection to the address itself too; infinite if none has.
-        section: The section of the configuration that the listener is of.
+        answered: Seconds since the threads of calls last answered a probe.
+        reached: Seconds since both a probe and a connection to the address last succeeded; infinite if none has.
+        section: The section of the configuration that defines the listener.
     """
 
     listen: str
@@ -47,23 +47,23 @@ class Reach(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """How many seconds no probe may have passed before the service is not ready, and before it is not alive."""
+    """Seconds without a successful probe after which the service is not ready, and after which it is not alive."""
 
     ready: float = 10.0
     live: float = 60.0
 
 
 class Readiness:
-    """Looks at every backend and listener, on demand and again and again, and tells when the answer is known.
+    """Checks every backend and listener, on demand and at regular intervals, and reports each result.
 
-    HTTP probes and gRPC health have their answers from here.
+    HTTP probes and gRPC health use its results.
 
     Args:
-        backends: What the engines share, by name.
-        tell: Called at each look with whether the service could serve.
-        reaches: Tells how callers would fare at each listener.
-        patience: For how long a listener may be silent.
-        interval: Seconds between two looks.
+        backends: The backends of the engines, by name.
+        tell: Called after each check with whether the service is ready.
+        reaches: Returns whether callers can reach each listener.
+        patience: How long probes of a listener may fail.
+        interval: Seconds between two checks.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Readiness:
         self._looks = Repeating(self._look_and_log, interval, "readiness")
 
     def look(self) -> ProbeResult:
-        """Looks now.
+        """Checks now.
 
         Returns:
-            Whether calls are welcome, and what keeps some or all from being served.
+            Whether the service is ready, and the problems that keep some or all calls from being served.
         """
-        # One look at a time, so that what is reported last is what was seen last.
+        # One check at a time, so that the last report is of the last check.
         with self._looking:
             if self._looks.is_stopped:
                 return ProbeResult(ready=False, problems=["shutting down"])
@@ -100,19 +100,19 @@ class Readiness:
             return seen
 
     def alive(self) -> ProbeResult:
-        """Whether the process does its work, however slowly; a service that shuts down does."""
+        """Returns whether the process makes progress, however slowly; a service that shuts down counts as alive."""
         if self._looks.is_stopped:
             return ProbeResult(ready=True, problems=[])
         late = [_silent(each, each.answered) for each in self._reaches() if each.answered > self._patience.live]
         return ProbeResult(ready=not late, problems=late)
 
     def start(self) -> None:
-        """Looks now, and from then on every interval."""
+        """Checks now, and then at every interval."""
         self.look()
         self._looks.start()
 
     def stop(self) -> None:
-        """Looks no more: from now on the service is not ready, which it says once."""
+        """Stops the checks: the service is not ready from now on, which is reported once."""
         if self._looks.is_stopped:
             return
         self._looks.stop()
@@ -126,7 +126,7 @@ class Readiness:
 
 
 class _Checked(NamedTuple):
-    """What a check has shown: the lines about it, whether any call could be served, and whose fault it is if not."""
+    """The result of one backend's check: its problems, whether calls can be served, and whether it is local if not."""
 
     problems: Sequence[str]
     serves: bool

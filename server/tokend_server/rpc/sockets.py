@@ -1,7 +1,7 @@
-"""The TCP connections of gRPC's listeners, as the operating system sees them, and the way to end one.
+"""The TCP connections of gRPC's listeners, as the operating system lists them, and the way to close one.
 
-gRPC says neither who is connected nor how to close a connection. Both are the process's own descriptors, so it can look
-for itself. Where the system does not list them there seem to be no connections, and gRPC's own limits remain.
+gRPC has no API to list or to close connections. They are descriptors of this process, so it can list them itself. On
+systems that do not list descriptors there seem to be no connections, and only gRPC's own limits apply.
 """
 
 import os
@@ -16,13 +16,13 @@ from typing import NamedTuple
 from tokend_server.rpc.host_filter import set_filter
 from tokend_server.rpc.peers import peer_name
 
-#: Where the system lists the descriptors of a process.
+#: The directory in which the system lists the descriptors of the process.
 _DESCRIPTORS = "/dev/fd"
 
-#: Where Linux tells how many they are, since 6.2, as the size of the directory; before that it is 0.
+#: The directory whose size is the number of descriptors (Linux 6.2 and later; 0 before).
 _COUNTED = "/proc/self/fd"
 
-#: Where `struct tcp_info` of Linux has the milliseconds since data were received (`linux/tcp.h`).
+#: The offset in `struct tcp_info` of the milliseconds since data were received (`linux/tcp.h`).
 _LAST_DATA_RECEIVED = 52
 _MILLISECONDS = struct.Struct("=I")
 
@@ -34,9 +34,9 @@ class Connection:
     Attributes:
         peer: Its peer, as gRPC names it; empty for a listener.
         port: The listener's port.
-        number: Of its socket, which no other has as long as it is open.
-        descriptor: Of its socket; another may have it by now.
-        since: Monotonic reading when it was first seen.
+        number: The number of its socket, which is unique as long as it is open.
+        descriptor: The descriptor of its socket, which may have been reused since.
+        since: Monotonic time when it was first seen.
     """
 
     peer: str
@@ -47,7 +47,7 @@ class Connection:
 
 
 class _Seen(NamedTuple):
-    """The socket that a descriptor had when it was looked at: its number, and what is known of a connection's."""
+    """The socket of a descriptor when it was last checked: its number, and its connection if it has one."""
 
     number: int
     connection: Connection | None
@@ -62,25 +62,25 @@ class Sockets:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        # Sockets that are no connections are remembered too, since telling costs more than all else here.
+        # Other sockets are remembered too, because finding out costs more than everything else here.
         self._seen: dict[int, _Seen] = {}
         self._count = 0
 
     def look(self) -> None:
-        """Takes note of the sockets that there are now."""
+        """Updates the list of sockets."""
         self._count = _descriptor_count()
         self._seen = dict(self._looked_at(_descriptors()))
 
     def glance(self) -> bool:
-        """Takes note of descriptors that are new, and of those that are gone, and tells whether there were any.
+        """Adds new descriptors, removes closed ones, and returns whether there were any.
 
-        Of one that was closed and given out again since the last time, only `look` takes note.
+        Only `look` notices a descriptor that was closed and reused since the last check.
         """
         count = _descriptor_count()
         if count and count == self._count:
             return False
         self._count = count
-        free = _lowest_free()  # the list of names is read by it, so that it stands there whether it is used or not
+        free = _lowest_free()  # reading the list of names uses it, so the list contains it in any case
         names = frozenset(_descriptors()) - {free}
         still = {descriptor: seen for descriptor, seen in self._seen.items() if descriptor in names}
         come = dict(self._looked_at((names - still.keys()) | {free}))
@@ -90,11 +90,11 @@ class Sockets:
 
     @property
     def connections(self) -> Sequence[Connection]:
-        """The TCP connections of this process, whoever made them."""
+        """The TCP connections of this process, whichever side opened them."""
         return [each for _, each in self._seen.values() if each and each.peer]
 
     def filter(self, ports: Container[int], hosts: Sequence[str]) -> None:
-        """Has the kernel drop new connections of some hosts to the listeners of some ports; none: of no host."""
+        # Other sockets are remembered too, because the check is the most expensive step here.
         for _, each in self._seen.values():
             if each and not each.peer and each.port in ports:
                 with suppress(OSError), _duplicate(each.descriptor) as duplicate:
@@ -102,7 +102,7 @@ class Sockets:
                         set_filter(duplicate, hosts)
 
     def _looked_at(self, descriptors: Iterable[int]) -> Iterator[tuple[int, _Seen]]:
-        """Those of them that are sockets, looked at closely only if they are not what they were."""
+        """Yields the descriptors that are sockets, and examines only those that have changed."""
         for descriptor in descriptors:
             number = _socket_number(descriptor)
             if number is not None:
@@ -121,7 +121,7 @@ class Sockets:
 
 
 def end(connection: Connection) -> bool:
-    """Ends a connection, as its peer could: gRPC sees that no more comes; tells whether it was still there."""
+    """Closes a connection as if its peer had: gRPC sees the end of its data. Returns whether it was still open."""
     with suppress(OSError), _duplicate(connection.descriptor) as duplicate:
         if os.fstat(duplicate.fileno()).st_ino == connection.number:
             duplicate.shutdown(socket.SHUT_RDWR)
@@ -130,7 +130,7 @@ def end(connection: Connection) -> bool:
 
 
 def silent_for(connection: Connection) -> float:
-    """Seconds since a connection's peer has sent data; 0 where that is not known."""
+    """Returns the seconds since a connection's peer last sent data; 0 if that is not known."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None:
         return 0.0
@@ -143,12 +143,12 @@ def silent_for(connection: Connection) -> float:
 
 
 def _duplicate(descriptor: int) -> socket.socket:
-    """The same socket by another descriptor, which stays what it is while gRPC may close its own."""
+    """Duplicates a descriptor, so that it stays the same socket even if gRPC closes its own."""
     return socket.socket(fileno=os.dup(descriptor))
 
 
 def _descriptor_count() -> int:
-    """How many descriptors there are; 0 where the system does not count them."""
+    """Returns the number of descriptors; 0 if the system does not count them."""
     try:
         return os.stat(_COUNTED).st_size  # noqa: PTH116 - as below
     except OSError:
@@ -163,7 +163,7 @@ def _descriptors() -> Sequence[int]:
 
 
 def _lowest_free() -> int:
-    """The number that the next descriptor gets; -1 where none can be opened."""
+    """Returns the number of the next descriptor; -1 if none can be opened."""
     try:
         descriptor = os.open(_DESCRIPTORS, os.O_RDONLY)
     except OSError:
@@ -173,7 +173,7 @@ def _lowest_free() -> int:
 
 
 def _socket_number(descriptor: int) -> int | None:
-    """The number of a descriptor's socket; None of what is none."""
+    """Returns the number of a descriptor's socket; None if it is not a socket."""
     try:
         status = os.fstat(descriptor)
     except OSError:  # closed meanwhile

@@ -1,4 +1,4 @@
-"""How each failure reaches the caller: status code, google.rpc details and trailers, in one table."""
+"""The statuses of errors, in one table: status code, google.rpc details and trailers."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ DOMAIN = "tokend"
 #: The trailer of the gRPC wire format that carries google.rpc.Status.
 DETAILS_TRAILER = "grpc-status-details-bin"
 
-#: Milliseconds that a gRPC client's retry policy must wait; a negative number keeps it from retrying (gRFC A6).
+#: Milliseconds that a gRPC client's retry policy must wait; a negative number prevents a retry (gRFC A6).
 PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 _NO_RETRY = -1
 
@@ -36,12 +36,12 @@ INTERNAL_TEXT = "Internal error. The request id leads to the service's log."
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """What becomes of one class of errors.
+    """The status of one class of errors.
 
     Attributes:
         code: The status code.
-        details: The details that stand beside ErrorInfo.
-        pushes_back: Whether the trailer tells clients when to retry, or not to.
+        details: The details in addition to ErrorInfo.
+        pushes_back: Whether a trailer controls clients' retries.
     """
 
     code: grpc.StatusCode
@@ -81,7 +81,7 @@ def _retry_info(error: errors.RetryableError) -> Iterable[Message]:
 
 
 def _milliseconds(error: errors.RetryableError) -> int:
-    """The wait in whole milliseconds: never shorter than it has to be."""
+    """Returns the wait in whole milliseconds, rounded up."""
     return ceil(error.retry_after * 1000)
 
 
@@ -109,7 +109,7 @@ STATUS: Mapping[type[TokendError], StatusRow] = {
 
 
 def to_status(error: TokendError) -> Status:
-    """The status of an error that the contract knows."""
+    """Returns the status of an error that the contract defines."""
     row = STATUS[type(error)]
     details = [*_error_info(error), *row.details(error)]
     trailers: list[tuple[str, str | bytes]] = []
@@ -120,7 +120,7 @@ def to_status(error: TokendError) -> Status:
 
 
 def internal_status(request_id: str) -> Status:
-    """The status of a defect: nothing of it but the id under which the log tells the story."""
+    """Returns the status of a defect: it contains only the request id, under which the log has the traceback."""
     details = [ErrorInfo(reason="INTERNAL", domain=DOMAIN), RequestInfo(request_id=request_id)]
     return _status(grpc.StatusCode.INTERNAL, INTERNAL_TEXT, details, [])
 

@@ -1,4 +1,4 @@
-"""How many calls come from connections of a host that have not shown who calls."""
+"""Counts the calls of a host on connections that have not identified their caller."""
 
 import threading
 from collections import Counter
@@ -9,21 +9,21 @@ from tokend_server.clock import Clock
 from tokend_server.rpc.peers import host_of
 from tokend_server.token_bucket import TokenBucket
 
-#: How many hosts are remembered; the one that has not called for longest begins with a full bucket.
+#: The number of hosts that are remembered; the least recent is forgotten, and then starts with a full bucket.
 _REMEMBERED = 10_000
 
 
 class Strangers:
-    """Counts the calls of each host that have shown no caller so far.
+    """Counts the calls of each host whose caller is not identified yet.
 
-    When a connection shows who calls, its calls no longer count: a thousand clients may come back at once. Calls that
-    were given up before anything was done for them still do.
+    Once a connection has identified its caller, its calls no longer count: a thousand clients may reconnect at once.
+    Calls that were cancelled before any work on them still count.
 
     Args:
-        per_second: How many calls of strangers a host may make a second.
-        burst: How many at once after a pause.
-        on_flood: Called with the host of each call beyond that.
-        clock: The time.
+        per_second: The maximum rate of strangers' calls of a host, in calls a second.
+        burst: The maximum number of such calls at once after a pause.
+        on_flood: Called with the host of each call above these limits.
+        clock: The clock.
     """
 
     def __init__(self, per_second: float, burst: int, on_flood: Callable[[str], None], clock: Clock) -> None:
@@ -35,7 +35,7 @@ class Strangers:
         self._lock = threading.Lock()
 
     def call(self, peer: str) -> None:
-        """Counts a call of a connection, as gRPC calls its peer."""
+        """Counts a call of a connection, as gRPC names its peer."""
         host = host_of(peer)
         if self._bucket(host).take():
             self._on_flood(host)
@@ -44,7 +44,7 @@ class Strangers:
             self._calls[peer] += 1
 
     def abandon(self, peer: str) -> None:
-        """Counts a call of a connection that ended before it was worked on: whoever is shown later, it counts."""
+        """Counts a call that ended before any work on it, even if its connection identifies its caller later."""
         with self._lock:
             if self._calls[peer] > 0:
                 self._calls[peer] -= 1
@@ -54,13 +54,13 @@ class Strangers:
             self._on_flood(host)
 
     def forgive(self, peer: str) -> None:
-        """Takes back the calls of a connection that has shown who calls."""
+        """Subtracts the calls of a connection that has identified its caller."""
         with self._lock:
             calls = self._calls.pop(peer, 0)
         for _ in range(calls):
             self._bucket(host_of(peer)).put_back()
 
     def keep(self, peers: Container[str]) -> None:
-        """Forgets all connections but some."""
+        """Forgets all connections except some."""
         with self._lock:
             self._calls = Counter({peer: calls for peer, calls in self._calls.items() if peer in peers})

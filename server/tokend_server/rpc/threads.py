@@ -1,4 +1,4 @@
-"""All threads that work on calls: which methods have threads of their own."""
+"""The threads that work on calls, and the assignment of methods to them."""
 
 from contextlib import ExitStack
 
@@ -9,31 +9,31 @@ from tokend_server.config import Grpc
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.worker_pool import OnSkipped, Refuse, WorkerPool
 
-#: How many streams are worked on at once; those whose clients are silent have their threads replaced.
+#: The number of streams that run at once; threads of streams whose clients are silent are replaced.
 _STREAM_THREADS = 2
 
-#: How many silent streams keep a thread before the oldest of them is cancelled.
+#: The number of silent streams that keep a thread before the oldest is cancelled.
 _SPARE_STREAM_THREADS = 16
 
-#: How many streams of reflection there are, before further ones are refused.
+#: The maximum number of streams of reflection.
 _MOST_STREAMS = 100
 
-#: At least as many calls may be silent as any connection has.
+#: The minimum number of spare threads: as many calls may be silent as a connection may have.
 _LEAST_SPARE_THREADS = 32
 
 
 class CallThreads:
-    """The threads of calls, of streams, and of health watches, none of which wait for the others.
+    """Separate threads for calls, for streams and for health watches.
 
     Args:
-        config: How many.
-        most_calls: How many calls wait or are worked on before further ones are refused.
+        config: The numbers of threads.
+        most_calls: The maximum number of calls that wait or run.
         clock: Measures pauses.
         refuse: Refuses a call.
-        on_skipped: Called for each call that is never worked on.
+        on_skipped: Called for each call that ends before any work on it.
 
     Raises:
-        RuntimeError: The operating system has no more threads.
+        RuntimeError: The operating system refuses to start another thread.
     """
 
     def __init__(self, config: Grpc, most_calls: int, clock: Clock, refuse: Refuse, on_skipped: OnSkipped) -> None:
@@ -50,11 +50,11 @@ class CallThreads:
             self._undo = undo.pop_all()
 
     def of(self, method: Method) -> WorkerPool:
-        """What works on the calls of a method."""
+        """Returns the threads for the calls of a method."""
         if not method.answers_with_stream:
             return self.calls
         return self.watches if method.service == health.SERVICE_NAME else self.streams
 
     def shutdown(self) -> None:
-        """Ends them."""
+        """Stops all threads."""
         self._undo.close()

@@ -1,4 +1,4 @@
-"""Credentials of gRPC ports that follow their files."""
+"""Credentials of gRPC ports that are reloaded from their files."""
 
 import time
 from collections.abc import Callable
@@ -8,24 +8,24 @@ import grpc
 
 from tokend_server.tls_files import FollowedFiles, TlsFiles, TlsGauges, TlsMaterial
 
-#: How often, and for how many seconds each, a handshake sleeps before gRPC replaces what handshakes use.
+#: The number of sleeps, and the seconds of each, before gRPC replaces the credentials of handshakes.
 _NAPS, _NAP = 10, 0.005
 
-#: Takes authorities of clients, parsed, for those that are trusted from now on.
+#: Receives the parsed authorities of clients that are trusted from now on.
 _Trust: TypeAlias = Callable[[Any], None]
 
 
 class FollowingCredentials:
-    """Credentials that are read again when their files have changed, and kept when the new ones cannot be used.
+    """Credentials that are reloaded when their files have changed, and kept if the new files cannot be used.
 
-    Files are looked at for every new connection, before its handshake, and whenever `look` is called. Connections that
-    exist keep the certificate that they were shown until they end, at the latest at their greatest age.
+    Files are checked for every new connection, before its handshake, and whenever `look` is called. Existing
+    connections keep their certificate until they end, at the latest at their maximum age.
 
     Args:
         files: The files.
         address: The listener, for the log.
-        gauges: Where the state of the files is reported.
-        trust: Takes the authorities of clients, before any handshake meets them.
+        gauges: The metrics of the files.
+        trust: Receives the authorities of clients before any handshake uses them.
         sleep: Sleeps so many seconds.
 
     Raises:
@@ -46,7 +46,7 @@ class FollowingCredentials:
         self._followed = FollowedFiles(files, address, gauges, self._configuration)
 
     def port_credentials(self) -> grpc.ServerCredentials:
-        """Credentials for one port; another port needs others, since gRPC gets news once."""
+        """Returns credentials for one port; each port needs its own, because gRPC fetches an update only once."""
         current = self._followed.current
         return grpc.dynamic_ssl_server_credentials(
             current,
@@ -55,7 +55,7 @@ class FollowingCredentials:
         )
 
     def look(self) -> None:
-        """Looks at the files."""
+        """Checks the files."""
         self._followed.look()
 
     def _configuration(self, material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
@@ -67,18 +67,18 @@ class FollowingCredentials:
 
 
 class _News:
-    """Tells the handshakes of one port what to use, if it is something else than so far.
+    """Returns new credentials to the handshakes of one port when they have changed.
 
-    It needs nothing of gRPC itself: while it is asked, all of gRPC's threads may be waiting for the answer.
+    It must not call gRPC: while gRPC calls it, all of gRPC's threads may be waiting for its result.
 
-    gRPC asks under a lock, but uses the answer after it has let go of the lock, and frees what the answer replaces even
-    if another handshake has been told a moment ago to use it (grpc/grpc issue 36693): the process dies by SIGSEGV. So
-    whoever has news keeps the lock for a while before it tells them. Those before it then have what they need, and
-    those behind it wait.
+    gRPC calls it under a lock, but uses the result after the release of the lock, and frees the replaced credentials
+    even if another handshake has just been told to use them (grpc/grpc issue 36693), which ends the process by SIGSEGV.
+    Therefore a call with new credentials keeps the lock for a while: earlier handshakes then have what they need, and
+    later handshakes wait.
 
     Args:
-        handed: What gRPC has.
-        latest: Tells what it should have.
+        handed: The credentials that gRPC has.
+        latest: Returns the credentials that it should have.
         sleep: Sleeps so many seconds.
     """
 
@@ -96,7 +96,7 @@ class _News:
         latest = self._latest()
         if latest is self._handed:
             return None
-        # Several naps rather than one sleep: a process that was stopped meanwhile wakes with all but one to come.
+        # Several short sleeps rather than one: if the process is stopped meanwhile, most of them are still to come.
         for _ in range(_NAPS):
             self._sleep(_NAP)
         self._handed = latest

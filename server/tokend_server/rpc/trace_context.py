@@ -1,9 +1,9 @@
-"""W3C Trace Context: the trace that a call says it belongs to."""
+"""W3C Trace Context: the trace in the metadata of a call."""
 
 import re
 from typing import NamedTuple
 
-#: Versions to come may add fields behind another dash; version 00 ends with its flags.
+#: Future versions may add fields after another dash; version 00 ends with its flags.
 _TRACEPARENT = re.compile(
     "(?P<version>[0-9a-f]{2})-(?P<trace_id>[0-9a-f]{32})-(?P<parent_id>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
     "(?P<more>-.*)?"
@@ -11,11 +11,11 @@ _TRACEPARENT = re.compile(
 
 
 class TraceParent(NamedTuple):
-    """What the header `traceparent` says.
+    """The contents of the header `traceparent`.
 
     Attributes:
-        trace_id: The trace, as 32 lower-case hexadecimal digits.
-        parent_id: The span of the caller, as 16 of them.
+        trace_id: The id of the trace, 32 lower-case hexadecimal digits.
+        parent_id: The id of the caller's span, 16 lower-case hexadecimal digits.
         sampled: Whether the caller records the trace.
     """
 
@@ -25,7 +25,7 @@ class TraceParent(NamedTuple):
 
 
 def parse_traceparent(value: str) -> TraceParent | None:
-    """Reads a `traceparent` (W3C Trace Context, section 3.2); None when it is not valid."""
+    """Parses a `traceparent` (W3C Trace Context, section 3.2); returns None if it is not valid."""
     match = _TRACEPARENT.fullmatch(value)
     if match is None or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
         return None

@@ -1,4 +1,4 @@
-"""What tracing adds to the service, if anything traces it."""
+"""The interface between the service and tracing."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -18,20 +18,20 @@ def _no_span(
     return nullcontext(lambda _code: None)
 
 
-#: A span around a call: of which service and operation, and the headers that say to which trace it belongs. What it
-#: gives is called with the code of a failure.
+#: Makes a span around a call, from its service, its operation and the headers with its trace. The context manager
+#: returns a function to be called with the code of a failure.
 Span: TypeAlias = Callable[[str, str, Mapping[str, str]], AbstractContextManager[Callable[[str], object]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """What tracing adds to the service; by default nothing.
+    """The parts of tracing in the service; by default they do nothing.
 
     Attributes:
-        layer: Makes a span of each call. What fails a call belongs inside it.
-        span: Makes a span of a call that is none of gRPC's: of a service, by its name, to one of its operations.
-        trace_id: The trace of the call that the current thread works on; None without one.
-        stop: Exports what is left, as far as that can be done in a few seconds.
+        layer: Makes a span of each call. Layers that fail a call belong inside it.
+        span: Makes a span of a call that does not use gRPC, from the names of its service and operation.
+        trace_id: Returns the trace of the current call; None if it has none.
+        stop: Exports the remaining spans, for at most a few seconds.
     """
 
     layer: Layer = _untraced

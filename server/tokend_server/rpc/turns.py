@@ -1,4 +1,4 @@
-"""The tasks of one line: the connections in it take turns."""
+"""The tasks of one line, whose connections are served in turn."""
 
 from collections import deque
 from typing import Generic, TypeVar
@@ -7,16 +7,16 @@ _Task = TypeVar("_Task")
 
 
 class Turns(Generic[_Task]):
-    """Tasks of several connections, of which each gets its turn however many tasks the others have.
+    """A round-robin queue: each connection gets its turn, however many tasks the others have.
 
     Attributes:
-        count: How many there are.
+        count: The number of tasks.
     """
 
     __slots__ = ("_waiting", "count")
 
     def __init__(self) -> None:
-        #: By connection, the one whose turn is next first. A dict keeps that order, and finds a connection at once.
+        #: By connection, the next one first. A dict keeps this order and finds a connection in constant time.
         self._waiting: dict[str, deque[_Task]] = {}
         self.count = 0
 
@@ -24,7 +24,7 @@ class Turns(Generic[_Task]):
         return any(task in tasks for tasks in self._waiting.values())
 
     def append(self, task: _Task, connection: str) -> None:
-        """Puts a task behind those of its connection."""
+        """Adds a task after those of its connection."""
         tasks = self._waiting.get(connection)
         if tasks is None:
             tasks = self._waiting[connection] = deque()
@@ -32,10 +32,10 @@ class Turns(Generic[_Task]):
         self.count += 1
 
     def popleft(self) -> _Task:
-        """Takes the first task of the connection whose turn it is.
+        """Removes and returns the first task of the next connection.
 
         Raises:
-            StopIteration: There is none.
+            StopIteration: There are no tasks.
         """
         connection = next(iter(self._waiting))
         tasks = self._waiting.pop(connection)
@@ -46,10 +46,10 @@ class Turns(Generic[_Task]):
         return task
 
     def remove(self, task: _Task) -> None:
-        """Takes a task back.
+        """Removes a task.
 
         Raises:
-            ValueError: It is not here.
+            ValueError: There is no such task.
         """
         for connection, tasks in self._waiting.items():
             if task in tasks:

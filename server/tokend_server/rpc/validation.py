@@ -1,7 +1,7 @@
-"""Limits of request fields, in the form in which AWS states them.
+"""Limits of request fields, as AWS states them.
 
-A request is checked whole before any work, so that a caller learns of all its mistakes at once. Texts are in the form
-of Cognito's ValidationException, without the values.
+All fields of a request are checked before any work, so that the error names all violations. Texts have the form of
+Cognito's ValidationException, without the values.
 """
 
 import re
@@ -23,7 +23,7 @@ _NONE: Violations = ()
 
 
 def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool = False) -> Check:
-    """A string of 1 to `longest` characters; empty means not given."""
+    """Returns the check of a string of 1 to `longest` characters; empty means not given."""
     value_of = attrgetter(field)
     matches = re.compile(pattern, re.ASCII).fullmatch
     absent = _broken(field, {"Member must not be null": required})
@@ -46,7 +46,7 @@ def text(field: str, longest: int, *, pattern: str = r"[\s\S]*", required: bool 
 
 
 def mapping(field: str, most: int, *, longest_key: int, longest_value: int, required: bool = False) -> Check:
-    """A map of at most `most` entries, whose keys and values have 1 character up to the given number."""
+    """Returns the check of a map of at most `most` entries, with limits of the lengths of keys and values."""
     value_of = attrgetter(field)
     absent = _broken(field, {"Member must not be null": required})
 
@@ -81,7 +81,7 @@ def _lengths(field: str, values: Iterable[str], longest: int) -> Violations:
 
 
 def whole_seconds(field: str, least: int, most: int) -> Check:
-    """A Duration of whole seconds, or not given."""
+    """Returns the check of a Duration of whole seconds; it may be absent."""
     value_of = attrgetter(field)
 
     def check(request: Message) -> Violations:
@@ -95,7 +95,7 @@ def whole_seconds(field: str, least: int, most: int) -> Check:
 
 
 def number(field: str, least: int, most: int) -> Check:
-    """An integer; 0 means not given."""
+    """Returns the check of an integer; 0 means not given."""
     value_of = attrgetter(field)
 
     def check(request: Message) -> Violations:
@@ -113,7 +113,7 @@ def _outside(value: int, least: int, most: int) -> dict[str, bool]:
 
 
 def _broken(field: str, constraints: Mapping[str, bool]) -> Violations:
-    """The violations of those constraints that are reported as broken."""
+    """Returns the violations of the constraints whose value is true."""
     return tuple(FieldViolation(field, constraint) for constraint, is_broken in constraints.items() if is_broken)
 
 
@@ -121,7 +121,7 @@ def check_limits(limits: Iterable[Check], request: Message) -> None:
     """Checks every field of a request.
 
     Raises:
-        ValidationFailed: Fields break their limits; it names all of them.
+        ValidationFailed: Fields violate their limits; the error names all of them.
     """
     violations = [violation for check in limits for violation in check(request)]
     if violations:

@@ -18,64 +18,63 @@ from tokend_server.token_bucket import TokenBucket
 
 _log = logging.getLogger(__name__)
 
-#: Tells which line a call waits in, by its connection, as gRPC calls its peer, and the number of its metadata fields.
+#: Returns the line of a call, from its connection, as gRPC names its peer, and the number of its metadata fields.
 LineOf: TypeAlias = Callable[[str, int], str]
 
-#: Takes note of a call that ended while it waited, by its connection and its line, and tells whether it may have to
-#: keep its place.
+#: Records that a call ended while it waited, by its connection and its line, and returns whether it may have to keep
+#: its place.
 OnAbandoned: TypeAlias = Callable[[str, str], bool]
 
-#: How many calls of a line are let go as soon as they end while they wait: a second, and at once. Each costs gRPC as
-#: much as one that is answered, and a connection that has given up a call may make another.
+#: The rate in calls a second, and the burst, at which calls of a line are released as soon as they end while they wait.
+#: Each costs gRPC as much as an answered call, and its connection may then make another.
 _ABANDONED_PER_SECOND, _ABANDONED_BURST = 500.0, 1000
 
-#: Seconds that a line pauses after each further one, which keeps its place until its turn comes.
+#: Seconds that a line pauses after each further such call, which keeps its place until its turn.
 _ABANDONED_PAUSE = 0.01
 
-#: How many lines are remembered for it; the one that has not given up a call for longest begins again.
+#: The number of lines that are remembered for this; the least recent is forgotten.
 _REMEMBERED = 10_000
 
-#: How many refused calls may wait for their answers. What is beyond is refused by the thread that brings it.
+#: The number of refused calls that may wait for their responses. Further calls are refused by the submitting thread.
 _MOST_REFUSALS = 1000
 
-#: Seconds that the threads may take to end when the pool is shut down; all are daemons.
+#: Seconds that a shutdown waits for the threads to end; all are daemons.
 _JOIN_TIMEOUT = 5.0
 
-#: What a thread is asked: it is to take tasks until it is asked to stop, or to end.
+#: The commands to a thread: take tasks until it is asked to stop, or end.
 _TAKE, _END = True, False
 
-#: What is known of a call that was never worked on: the path of its method, and how it ended.
+#: Called for a call that ended before any work on it, with the path of its method and its status code.
 OnSkipped = Callable[[str, grpc.StatusCode], None]
 
-#: What refuses a call without waiting for anything: takes the path of its method, and then what grpc calls it with.
+#: Refuses a call without blocking: takes the path of its method, and then the arguments from grpc.
 Refuse = Callable[..., Any]
 
 
 class WorkerPool(CallPool):
-    """A thread pool for a gRPC server, which needs of submitted work only a callback when it is done.
+    """A thread pool for a gRPC server, which needs only a callback at the end of submitted work.
 
-    A `Future` that could also be waited for costs a lock and a condition variable for every call, about a tenth of
-    all that gRPC costs. All threads begin with the pool: gRPC's serving thread ends for good if `submit` raises.
+    A `Future` that can be waited for costs a lock and a condition variable for every call, about a tenth of the total
+    cost of gRPC. All threads start with the pool: gRPC's serving thread ends permanently if `submit` raises.
 
-    A call that ends while it waits, since its client or its connection has gone or its deadline has passed, is let go
-    at once: until then it would keep its place here and its stream on the connection. A line with too many of them
-    keeps those places, so that gRPC itself turns away what is beyond the most calls of a connection.
+    A call that ends while it waits, because its client or its connection is gone or its deadline has passed, is
+    released at once: until then it keeps its place here and its stream on the connection. A line with too many such
+    calls keeps their places, so that gRPC itself refuses calls beyond a connection's maximum.
 
     Args:
-        workers: How many calls are worked on at once.
-        most: How many calls wait or are worked on before further ones are refused, those of the lines with the most of
-            them.
+        workers: The number of calls that run at once.
+        most: The number of calls that wait or run from which on calls of the lines with the most calls are refused.
         clock: Measures pauses.
-        refuse: Refuses a call for the number of calls.
-        on_skipped: Called for each call that ended while it waited, or that only `refuse` has seen.
-        spare: How many further threads there are to take the places of those that only wait for something.
-        name: What the names of the threads begin with.
+        refuse: Refuses a call because there are too many.
+        on_skipped: Called for each call that ended while it waited, or that was only passed to `refuse`.
+        spare: The number of further threads that replace blocked ones.
+        name: The prefix of the threads' names.
 
     Raises:
-        RuntimeError: The operating system has no more threads; none of them is left.
+        RuntimeError: The operating system refuses to start another thread; the started ones have ended.
     """
 
-    def __init__(  # noqa: PLR0913 - what a pool is made of
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         workers: int,
         most: int,
@@ -96,7 +95,7 @@ class WorkerPool(CallPool):
             lambda _line: TokenBucket(_ABANDONED_PER_SECOND, _ABANDONED_BURST, clock)
         )
         self._refusals: SimpleQueue[_Task | None] = SimpleQueue()
-        # One for each thread that is to take tasks, or to end.
+        # One for each thread that should take tasks, or end.
         self._turns: SimpleQueue[bool] = SimpleQueue()
         self._extra = 0
         self._threads_of_pool: list[threading.Thread] = []
@@ -122,7 +121,7 @@ class WorkerPool(CallPool):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> Future[Any]:
-        """As `submit`, in a line of the listener's choice, which hears of calls that end while they wait."""
+        """As `submit`, in a line that the listener chooses; it is notified of calls that end while they wait."""
         call = SubmittedCall(args)
         connection = call.connection
         task = _Task(partial(fn, *args, **kwargs), line_of(connection, call.metadata_fields))
@@ -137,32 +136,32 @@ class WorkerPool(CallPool):
         return task
 
     def run_for(self, connection: str, work: Callable[[], object]) -> bool:
-        """Has a thread do what is due to a connection, in its turn, unless there is too much of that already."""
+        """Runs work for a connection in a thread, in its turn; returns False if too much work waits."""
         return self._tasks.offer(_Task(work, connection), connection, connection)
 
     def refuses(self) -> bool:
-        """Whether the current thread has been given its call because it is one too many."""
+        """Returns whether the current thread must refuse its call because there are too many."""
         return getattr(self._here, "refuses", False)
 
     def hold_back(self, seconds: float) -> None:
-        """Works for some seconds on no further call of the line that the current thread's call has waited in."""
+        """Holds back the line of the current thread's call for some seconds."""
         if line := getattr(self._here, "line", None):
             self._tasks.hold_back(line, seconds)
 
     def count_in(self, line: str) -> None:
-        """Counts the current thread's call as one of another line than it has waited in."""
+        """Counts the current thread's call in a line other than the one in which it waited."""
         task: _Task | None = getattr(self._here, "task", None)
         if task and task.line != line:
             self._tasks.move(task.line, line)
             task.line = line
 
     def replace(self, idle: int) -> None:
-        """Sees to it that as many threads work as ever, although some of them only wait for something.
+        """Keeps the number of working threads constant although some of them are blocked.
 
-        Not for several threads at once.
+        Must not be called by several threads at once.
 
         Args:
-            idle: How many of them do; spare threads take the places of as many as there are.
+            idle: The number of blocked threads; spare threads replace as many as possible.
         """
         idle = min(idle, self.spare)
         while self._extra < idle:
@@ -201,7 +200,7 @@ class WorkerPool(CallPool):
                         self._here.task = None
                     del work
                 self._tasks.end(task.line)
-                del task  # a call must not live on until the next one comes
+                del task  # otherwise the call would stay in memory until the next one
 
     def _answer_refusals(self) -> None:
         self._here.refuses = True
@@ -212,7 +211,7 @@ class WorkerPool(CallPool):
             del task  # as above
 
     def _skip_if_waiting(self, task: "_Task", call: SubmittedCall, on_abandoned: Callable[[], bool]) -> None:
-        """Lets go of a call that has ended before a thread took it, at once or in its turn."""
+        """Releases a call that ended before a thread took it, at once or in its turn."""
         if not task.waits:
             return
         ending = _Ending(call.path, call.ending)
@@ -228,11 +227,11 @@ class WorkerPool(CallPool):
 
 
 class ListenerThreads(CallPool):
-    """The threads of a pool for the calls of one listener.
+    """A pool's threads for the calls of one listener.
 
     Args:
         workers: The threads.
-        line_of: Which line a call waits in.
+        line_of: Returns the line of a call.
         on_abandoned: Called for each call that ended while it waited.
     """
 
@@ -247,7 +246,7 @@ class ListenerThreads(CallPool):
 
 
 class _Ending(NamedTuple):
-    """How a call ended that was never worked on: the path of its method, and the code."""
+    """The end of a call before any work on it: the path of its method, and the status code."""
 
     path: str
     code: grpc.StatusCode
@@ -262,11 +261,11 @@ def _keep_place(_peer: str, _line: str) -> bool:
 
 
 class _Task(Future[Any]):
-    """A future without a result; only `add_done_callback` is of use."""
+    """A future without a result; only `add_done_callback` is supported."""
 
     def __init__(self, work: Callable[[], object], line: str) -> None:
         self.line = line
-        #: Set where the call has ended and its place is kept until its turn comes.
+        #: Set if the call has ended and keeps its place until its turn.
         self.ending: _Ending | None = None
         self._work = [work]
         self._done = False
@@ -274,18 +273,18 @@ class _Task(Future[Any]):
 
     @property
     def waits(self) -> bool:
-        """Whether it has not been taken."""
+        """Returns whether it has not been taken."""
         return bool(self._work)
 
     def take(self) -> Callable[[], object] | None:
-        """What is to be done, for whoever asks first."""
+        """Returns the work to the first thread that calls this; None to others."""
         try:
             return self._work.pop()
         except IndexError:
             return None
 
     def run(self, work: Callable[[], object]) -> None:
-        """Does what was taken."""
+        """Runs the work."""
         try:
             work()
         except Exception:  # noqa: BLE001 - a worker goes on to the next call, whatever happened in this one
@@ -293,7 +292,7 @@ class _Task(Future[Any]):
         self.finish()
 
     def finish(self) -> None:
-        """Says that it is done."""
+        """Calls the callbacks at the end of the task."""
         self._done = True
         self._call_back()
 
@@ -303,7 +302,7 @@ class _Task(Future[Any]):
             self._call_back()
 
     def _call_back(self) -> None:
-        # Both threads may come here: whichever takes a callback from the list calls it, once.
+        # Both threads may get here: the one that removes a callback from the list calls it, once.
         while self._callbacks:
             try:
                 callback = self._callbacks.pop()
