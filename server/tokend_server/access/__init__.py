@@ -1,1 +1,1 @@
-"""Access control: who calls, what they may do, how often, and the record of what was decided."""
+"""Access control: authentication, authorization, rate limits and the audit log."""

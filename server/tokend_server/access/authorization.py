@@ -1,4 +1,4 @@
-"""Who may do what: rows that grant, the first that fits decides, and what no row grants is denied."""
+"""Authorization: the first policy row that matches a call allows it; a call without such a row is denied."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from tokend_server.callers.patterns import matches
 
 EVERYTHING = "*"
 
-#: How many decisions are kept; callers, operations and declared pools make few of them.
+#: The number of decisions that are cached.
 _KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
-    """What some callers may do.
+    """A row of the policy: the operations that some callers may call on some pools.
 
     Attributes:
-        name: What the configuration calls the row.
+        name: The name of the row in the configuration.
         callers: Patterns of callers' names.
         pools: Identity pool ids, or `*`.
         operations: Names of operations, or `*`.
-        max_token_duration: The longest life of a token.
-        principal_tag_keys: The tags that may be set, or `*`.
+        max_token_duration: The maximum duration of a token.
+        principal_tag_keys: The keys of principal tags that may be set, or `*`.
     """
 
     name: str
@@ -34,23 +34,23 @@ class PolicyRow:
     principal_tag_keys: frozenset[str]
 
     def fits_caller(self, caller: str) -> bool:
-        """Whether the row is about the caller."""
+        """Returns whether the row matches a caller."""
         return any(matches(pattern, caller) for pattern in self.callers)
 
     def fits_pool(self, identity_pool_id: str) -> bool:
-        """Whether the row is about the pool."""
+        """Returns whether the row matches a pool."""
         return bool(self.pools & {identity_pool_id, EVERYTHING})
 
     def fits_operation(self, operation: str) -> bool:
-        """Whether the row is about the operation."""
+        """Returns whether the row matches an operation."""
         return bool(self.operations & {operation, EVERYTHING})
 
     def allows_tag(self, key: str) -> bool:
-        """Whether the row lets a principal tag of that key be set."""
+        """Returns whether the row allows principal tags with this key."""
         return bool(self.principal_tag_keys & {key, EVERYTHING})
 
 
-#: The one row where there is no policy.
+#: The only row if no policy is configured.
 UNRESTRICTED = PolicyRow(
     name="",
     callers=("**",),
@@ -62,14 +62,14 @@ UNRESTRICTED = PolicyRow(
 
 
 class Policy:
-    """All rows, in order.
+    """The policy: all rows, in order.
 
     Attributes:
-        rows: The rows; where there is no policy, one that allows everything.
+        rows: The rows; without a policy, one row that allows everything.
 
     Args:
-        rows: The rows; without any, everybody may do everything.
-        pools: The pools that exist. All others are one to the policy: only rows for every pool fit them.
+        rows: The rows; if empty, everything is allowed.
+        pools: The declared pools. Only rows for every pool match other pools, which share one cache entry.
     """
 
     def __init__(self, rows: Sequence[PolicyRow], pools: Sequence[str]) -> None:
@@ -78,11 +78,11 @@ class Policy:
         self._decided: Callable[[str, str, str], PolicyRow | None] = lru_cache(_KEPT)(self._decide)
 
     def decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:
-        """The first row that fits, or None: denied."""
+        """Returns the first row that matches; None if the call is denied."""
         return self._decided(caller, operation, identity_pool_id if identity_pool_id in self._pools else "")
 
     def allows_somewhere(self, caller: str, operation: str) -> bool:
-        """Whether there is a pool for which a row may let the caller do the operation."""
+        """Returns whether a row allows the caller the operation on any pool."""
         return any(row.fits_operation(operation) and row.fits_caller(caller) for row in self.rows)
 
     def _decide(self, caller: str, operation: str, identity_pool_id: str) -> PolicyRow | None:

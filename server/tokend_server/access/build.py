@@ -1,4 +1,4 @@
-"""Builds what stands between callers and the service from the configuration."""
+"""Builds access control from the configuration."""
 
 import fcntl
 import logging
@@ -38,15 +38,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AccessControl:
-    """What stands between callers and the service.
+    """Access control of all listeners.
 
     Attributes:
         authenticators: Those of a listener in order, with their names.
-        policy: Who may do what.
-        limits: How much is taken from each caller.
-        concurrent_calls: How much is taken from all of them at once.
+        policy: The policy.
+        limits: The limits of each caller.
+        concurrent_calls: The maximum number of concurrent calls of all callers.
         auditor: Records every decision.
-        audit_log: Where to; None for nowhere.
+        audit_log: The audit log; None if there is none.
     """
 
     authenticators: Callable[[Listener], Sequence[tuple[str, Authenticator]]]
@@ -57,13 +57,13 @@ class AccessControl:
     audit_log: AuditLog | None
 
     def close_audit_log(self) -> None:
-        """Ends the audit log with what it has yet to tell."""
+        """Writes the number of omitted refusals, and closes the audit log."""
         if self.audit_log:
             self.auditor.summarise()
             self.audit_log.close()
 
     def reopen_audit_log(self) -> None:
-        """Reopens an audit log that was renamed; one that cannot be reopened is logged, and kept."""
+        """Reopens an audit log that was renamed; if that fails, logs the error and keeps the old file."""
         if self.audit_log:
             try:
                 self.audit_log.reopen()
@@ -74,16 +74,16 @@ class AccessControl:
 def build_access_control(
     config: Config, metrics: Metrics, clock: Clock, issuers: Issuers | None = None
 ) -> AccessControl:
-    """Builds it.
+    """Builds access control.
 
     Args:
         config: The configuration.
-        metrics: Where refusals are counted.
+        metrics: The metrics of refusals.
         clock: The time.
-        issuers: Makes the keys of callers' issuers; by default, for callers alone.
+        issuers: Makes the keys of callers' issuers; by default a new instance for callers only.
 
     Raises:
-        ConfigError: A key, an issuer or the audit log cannot be used; every problem is named.
+        ConfigError: A key, an issuer or the audit log cannot be used; the error lists all problems.
     """
     problems: list[str] = []
     token_issuers = _token_issuers(config, clock, issuers or Issuers(clock, config.grpc.threads), problems)
@@ -127,7 +127,7 @@ def build_access_control(
 
 
 def policy_of(config: Config) -> Policy:
-    """The policy of a configuration."""
+    """Returns the policy of a configuration."""
     rows = [
         PolicyRow(
             name=name,
@@ -150,7 +150,7 @@ def _authenticators(
     ]
 
     def by_own_certificate(presented: Presented) -> str | None:
-        """A proxy that says nothing of its caller is not the caller."""
+        """Identifies the caller by certificate; a trusted proxy's certificate does not identify the caller."""
         caller = authenticate_by_certificate(presented)
         return None if caller and any(proxy.matches(caller) for proxy in proxies) else caller
 
@@ -164,7 +164,7 @@ def _authenticators(
 
 
 def caller_problems(config: Config, clock: Clock) -> list[str]:
-    """What is wrong with the authenticators beyond what the configuration alone shows: files are read."""
+    """Returns the problems of authenticators that show only when their files are read."""
     problems: list[str] = []
     issuers = _token_issuers(config, clock, Issuers(clock, config.grpc.threads), problems)
     max_token_bytes = config.callers.max_token_bytes

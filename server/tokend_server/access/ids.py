@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 
 class UniqueIds:
-    """Ids made from one random number and a count: a UUID of version 8 each (RFC 9562, section 5.8).
+    """Generates ids from one random number and a counter, as UUIDs of version 8 (RFC 9562, section 5.8).
 
-    They cost a tenth of random ones, and those of one process sort by time.
+    They cost a tenth of random UUIDs, and those of one process sort by time.
 
     Args:
-        random_bytes: A source of that many random bytes, such as `os.urandom`.
+        random_bytes: Returns a number of random bytes, such as `os.urandom`.
     """
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
@@ -19,5 +19,5 @@ class UniqueIds:
         self._count = itertools.count(1)
 
     def __call__(self) -> str:
-        """The next id."""
+        """Returns the next id."""
         return f"{self._prefix}{next(self._count):012x}"

@@ -1,4 +1,4 @@
-"""How much is taken from each caller, so that one of them leaves room for the others."""
+"""The limits of each caller, which keep capacity available for other callers."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +12,10 @@ from tokend_server.errors import TooManyRequests
 from tokend_server.model import ANONYMOUS
 from tokend_server.token_bucket import TokenBucket
 
-#: How many callers are remembered; the one that has not called for longest is forgotten.
+#: The number of callers that are remembered; the least recent is forgotten.
 _REMEMBERED = 100_000
 
-#: Seconds after which a caller with too many calls at once may try again.
+#: Seconds after which a caller with too many concurrent calls should retry.
 _RETRY_AFTER = 1.0
 
 
@@ -24,30 +24,30 @@ class Rate:
     """A rate with a burst.
 
     Attributes:
-        per_second: How many a second; 0 stands for no limit.
-        burst: How many at once after a pause.
+        per_second: The rate a second; 0 for no limit.
+        burst: The maximum number at once after a pause.
     """
 
     per_second: float
     burst: int
 
     def part(self, replicas: int) -> "Rate":
-        """What each of several servers admits, over which calls are spread; a burst is one at least."""
+        """Returns the share of each of several servers that share the calls; its burst is at least one."""
         return Rate(self.per_second / replicas, max(1, self.burst // replicas))
 
     def bucket(self, clock: Clock) -> TokenBucket | None:
-        """A bucket of its own, unless there is no limit."""
+        """Returns a new bucket; None if there is no limit."""
         return TokenBucket(self.per_second, self.burst, clock) if self.per_second else None
 
 
 @dataclass(frozen=True, slots=True)
 class CallerLimits:
-    """What is taken from one caller.
+    """The limits of one caller.
 
     Attributes:
-        calls: Calls.
-        new_identities: Identities that its calls create.
-        concurrent_calls: Calls that are worked on at once.
+        calls: The rate of calls.
+        new_identities: The rate of identities that its calls create.
+        concurrent_calls: The maximum number of concurrent calls.
     """
 
     calls: Rate
@@ -55,13 +55,13 @@ class CallerLimits:
     concurrent_calls: int
 
     def part(self, replicas: int) -> "CallerLimits":
-        """The limits of each of several servers: rates are divided, calls at once are each server's own."""
+        """Returns the limits of each of several servers: rates are divided, concurrent calls are per server."""
         return CallerLimits(self.calls.part(replicas), self.new_identities.part(replicas), self.concurrent_calls)
 
 
 @dataclass(slots=True)
 class Place:
-    """One caller's use of its limits."""
+    """The current use of one caller's limits."""
 
     calls: TokenBucket | None
     new_identities: TokenBucket | None
@@ -70,7 +70,7 @@ class Place:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def end(self) -> None:
-        """Ends a call."""
+        """Records the end of a call."""
         with self.lock:
             self.running -= 1
 
@@ -79,8 +79,8 @@ class RateLimits:
     """The limits of all callers.
 
     Args:
-        default: Those of callers that no pattern fits.
-        by_pattern: Those of callers that a pattern fits, the first that does.
+        default: The limits of callers that match no pattern.
+        by_pattern: The limits of callers that match a pattern; the first match applies.
         on_refusal: Called for each refusal with its limit: `calls`, `concurrent_calls` or `new_identities`.
         clock: The time.
     """
@@ -100,10 +100,10 @@ class RateLimits:
         self._remembered: Callable[[str], Place] = lru_cache(_REMEMBERED)(self._begin)
 
     def begin(self, caller: str) -> "Place | None":
-        """Takes a place for a call of a caller, to be given back at its end; callers who are not known need none.
+        """Starts a call of a caller, and returns the place to release at its end; None if the caller is not identified.
 
         Raises:
-            TooManyRequests: It has called too often of late, or has too many calls at once.
+            TooManyRequests: The caller exceeds its rate or its number of concurrent calls.
         """
         if caller == ANONYMOUS:
             return None
@@ -118,10 +118,10 @@ class RateLimits:
 
     @contextmanager
     def new_identity(self, caller: str) -> Iterator[None]:
-        """Holds a caller's right to create an identity, and gives it back if the block fails.
+        """Takes one new identity from a caller's quota, and returns it to the quota if the block fails.
 
         Raises:
-            TooManyRequests: It has created too many of late.
+            TooManyRequests: The caller has recently created too many identities.
         """
         bucket = None if caller == ANONYMOUS else self._of(caller).new_identities
         if bucket is None:
@@ -136,7 +136,7 @@ class RateLimits:
             raise
 
     def _of(self, caller: str) -> Place:
-        with self._lock:  # of two first calls at once, each would otherwise begin with full buckets of its own
+        with self._lock:  # otherwise two concurrent first calls would each start with their own full buckets
             return self._remembered(caller)
 
     def _begin(self, caller: str) -> Place:

@@ -1,1 +1,1 @@
-"""The audit log: a line for each decision, and what keeps calls from waiting for it."""
+"""The audit log: one line for each decision, written without delaying calls beyond a limit."""

@@ -11,35 +11,35 @@ from tokend_server.token_bucket import TokenBucket
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two complaints about the same cause.
+#: Seconds between two log lines about the same cause.
 _COMPLAINT_SECONDS = 60.0
 
-#: Refusals of callers who are not known that have lines of their own: a second, and at once after a pause. The others
-#: are counted, so that no one can fill the log without being known.
+#: The rate a second, and the burst, of refusals of unknown callers that are recorded. Further refusals are only
+#: counted, so that unknown callers cannot fill the log.
 REFUSALS_PER_SECOND = 1.0
 REFUSALS_BURST = 100
 
-#: Seconds between two lines that tell how many have none.
+#: Seconds between two lines with the number of omitted refusals.
 SUMMARY_SECONDS = 60.0
 
 
 def _uncounted() -> None:
-    """Counts nothing."""
+    """Does nothing."""
 
 
 class Auditor:
-    """Records calls, and decides what becomes of a call that cannot be recorded.
+    """Records calls, and fails calls that cannot be recorded if records are required.
 
     Args:
-        log: Where records go; None for nowhere.
-        required: Whether a call that cannot be recorded fails.
+        log: The destination of records; None for no audit log.
+        required: Whether calls that cannot be recorded fail.
         clock: The time.
-        event_id: Makes the id of the next event.
+        event_id: Generates the ids of events.
         on_failure: Called for each record that could not be written, with the error's name, such as ENOSPC.
-        on_omission: Called for each refusal that has no line of its own.
+        on_omission: Called for each refusal that is only counted.
     """
 
-    def __init__(  # noqa: PLR0913 - what it needs and whom it informs
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         log: AuditLog | None,
         *,
@@ -63,16 +63,16 @@ class Auditor:
 
     @property
     def records(self) -> bool:
-        """Whether records go anywhere."""
+        """Whether there is an audit log."""
         return self._audit_log is not None
 
     @property
     def is_required(self) -> bool:
-        """Whether nothing may happen that is not recorded."""
+        """Whether calls that cannot be recorded fail."""
         return self._required and self.records
 
     def omits_refusal(self) -> bool:
-        """Whether one more refusal of a caller who is not known is counted rather than recorded."""
+        """Returns whether a refusal of an unknown caller is only counted, and counts it in that case."""
         if not self._refusals.take():
             return False
         self._on_omission()
@@ -84,18 +84,18 @@ class Auditor:
         return True
 
     def summarise(self) -> None:
-        """Records how many refusals were omitted since that was last told, if any were."""
+        """Records the number of refusals omitted since the last such record, if any."""
         with self._lock:
             omitted, self._omitted = self._omitted, 0
         if omitted:
-            with suppress(AuditUnavailable):  # it is counted among the failures
+            with suppress(AuditUnavailable):  # it has been counted as a failure
                 self._write(AuditEntry(self._clock.now(), OMITTED_REFUSALS, omitted=omitted))
 
     def record(self, entry: AuditEntry) -> None:
-        """Writes an entry, before the call that it tells of is answered.
+        """Writes the entry of a call before the call is answered.
 
         Raises:
-            AuditUnavailable: It could not be written, and has to be.
+            AuditUnavailable: It could not be written although records are required.
         """
         if self._omitted:
             self._summarise_if_due()
@@ -116,7 +116,7 @@ class Auditor:
                 raise AuditUnavailable("The call could not be recorded.") from failure
 
     def lost(self, failure: AuditWriteFailed) -> None:
-        """Counts a record that could not be written, and complains of it now and then."""
+        """Counts a record that could not be written, and logs the failure at intervals."""
         self._on_failure(failure.code)
         self._complain(failure)
 

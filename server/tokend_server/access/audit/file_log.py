@@ -8,27 +8,27 @@ from tokend_server.access.audit.log import AuditWriteFailed
 from tokend_server.clock import Clock
 from tokend_server.process.lines import LineWriter
 
-#: Seconds between two looks at whether the path still names the open file; a look costs as much as writing a line.
+#: Seconds between two checks whether the path still names the open file; a check costs as much as writing a line.
 _LOOK_SECONDS = 1.0
 
-# Never waits: a FIFO without a reader is an error like a full disk. Lines of several processes do not mix.
+# Never blocks: a FIFO without a reader is an error like a full disk. Lines of several processes are not interleaved.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 _MODE = 0o640
 
 
 class FileAuditLog:
-    """Appends lines to a file, which other processes may append to as well.
+    """Appends lines to a file, to which other processes may append too.
 
-    A file that is renamed or removed is noticed within a second of the next line and a new one is made; one that is
-    truncated in place is written on from its new end. A line is the operating system's when it is written; it is not
-    forced to the disk.
+    If the file is renamed or removed, a new one is created within a second of the next line. If it is truncated in
+    place, lines are appended at its new end. A written line has been passed to the operating system, but not flushed to
+    the disk.
 
     Args:
-        path: The file; it is made, readable by its owner and group, if there is none.
+        path: The file; it is created, readable by its owner and group, if it does not exist.
         clock: The time.
 
     Raises:
-        OSError: The file cannot be opened; `filename` and `strerror` say which and why.
+        OSError: The file cannot be opened; `filename` and `strerror` contain its name and the reason.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -96,7 +96,7 @@ def _identity_at(path: str) -> tuple[int, int] | None:
 
 
 def _is_cut_off(path: str, status: os.stat_result) -> bool:
-    """Whether the file ends within a line, as after a full disk; also False if it may only be written."""
+    """Returns whether the file ends in an incomplete line, as after a full disk; False if it cannot be read."""
     if stat.S_ISREG(status.st_mode) and status.st_size > 0:
         with suppress(OSError), Path(path).open("rb") as file:
             file.seek(-1, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Where records of the audit log go."""
+"""The port to the destination of the audit log."""
 
 import errno
 from typing import Protocol
@@ -8,7 +8,7 @@ class AuditWriteFailed(Exception):
     """Raised when a line could not be written; the OSError is its cause.
 
     Attributes:
-        code: The name of the error's number, such as ENOSPC.
+        code: The name of the error number, such as ENOSPC.
     """
 
     def __init__(self, destination: str, error: OSError) -> None:
@@ -17,24 +17,24 @@ class AuditWriteFailed(Exception):
 
 
 class AuditLog(Protocol):
-    """A destination of lines. Any thread may write."""
+    """A destination of lines. Its methods are thread-safe."""
 
     def write(self, line: bytes) -> None:
-        """Writes a line, whose end is added here. When this returns, the operating system has it.
+        """Writes a line and its line end. When it returns, the operating system has the line.
 
         Raises:
-            AuditWriteFailed: It has not, or only a part of it. The next line begins on a line of its own all the same.
+            AuditWriteFailed: The line was not written, or only in part. The next line still starts on a new line.
         """
         ...
 
     def reopen(self) -> None:
-        """Lets go of a file that was renamed, as after a SIGHUP.
+        """Reopens a file that was renamed, as after a SIGHUP.
 
         Raises:
-            AuditWriteFailed: The new file cannot be opened; the old one is kept until that is possible.
+            AuditWriteFailed: The new file cannot be opened; the old one is used until it can.
         """
         ...
 
     def close(self) -> None:
-        """Ends the log: what is written later fails."""
+        """Closes the log; later writes fail."""
         ...

@@ -1,4 +1,4 @@
-"""An audit log that no call waits for longer than it may: one thread writes the lines of all."""
+"""An audit log with one writer thread, which limits how long calls wait for their lines."""
 
 import errno
 import threading
@@ -8,22 +8,22 @@ from queue import SimpleQueue
 
 from tokend_server.access.audit.log import AuditLog, AuditWriteFailed
 
-#: Seconds that a call waits for its line if it fails without it.
+#: Seconds that a call waits for its line if lines are required.
 PATIENCE = 1.0
 
-#: Seconds that a line waits for others if its call does not wait for it: to wake the writer for each of them would cost
-#: as much as all else that is done for it.
+#: Seconds that a line waits for others if lines are not required: to wake the writer for each line would double the
+#: cost of the line.
 DELAY = 0.05
 
-#: Lines that may wait for the writer.
+#: The maximum number of lines that wait for the writer.
 MOST_WAITING = 1000
 
-#: Seconds that the end waits for the last lines.
+#: Seconds that `close` waits for the last lines.
 _CLOSING_PATIENCE = 1.0
 
 
 class _Job:
-    """Something that the writer is to do."""
+    """A task of the writer."""
 
     __slots__ = ("_done", "error", "is_done", "is_withdrawn", "work")
 
@@ -40,28 +40,28 @@ class _Job:
         self._done.release()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it was done in time."""
+        """Waits for the task, and returns whether it was completed in time."""
         return self._done.acquire(timeout=seconds)
 
 
 class QueuedAuditLog:
-    """An `AuditLog` whose lines are written by a thread of its own, in the order of their calls.
+    """An `AuditLog` whose lines are written by a separate thread, in the order of their calls.
 
-    A disk that hangs, or a reader that does not read, holds that thread alone. If lines are required, `write` returns
-    when the operating system has the line. When that takes too long, the line is withdrawn and fails; so do those that
-    follow, at once, until the writer goes on. Else `write` waits for nothing: lines that come within a moment are
-    written together, and one for which the queue has no room fails.
+    A disk that hangs, or a reader that does not read, blocks only that thread. If lines are required, `write` returns
+    when the operating system has the line. If that takes too long, the line is withdrawn and fails; further lines then
+    fail at once until the writer continues. If lines are not required, `write` does not block: lines that arrive at
+    nearly the same time are written together, and a line fails if the queue is full.
 
     Args:
-        log: Where lines go.
-        required: Whether `write` waits for a line, and raises what keeps it from being written.
-        on_loss: Called with the error of each line that was lost where it does not.
+        log: The destination of lines.
+        required: Whether `write` waits for a line, and raises the error if it cannot be written.
+        on_loss: Called with the error of each lost line if lines are not required.
         patience: Seconds that `write` waits for a line.
-        delay: Seconds that a line waits for others where `write` does not wait for it.
-        most_waiting: How many lines wait at most.
+        delay: Seconds that a line waits for others if lines are not required.
+        most_waiting: The maximum number of lines that wait.
     """
 
-    def __init__(  # noqa: PLR0913 - what it needs, and its bounds
+    def __init__(  # noqa: PLR0913 - its parts and limits
         self,
         log: AuditLog,
         *,
@@ -96,7 +96,7 @@ class QueuedAuditLog:
             self._await(job)
 
     def reopen(self) -> None:
-        """As of `AuditLog`, when all lines before it are written."""
+        """Reopens the log after all earlier lines are written."""
         job = _Job(self._log.reopen)
         self._jobs.put(job)
         self._hurry.set()
@@ -106,7 +106,7 @@ class QueuedAuditLog:
             raise job.error
 
     def close(self) -> None:
-        """Ends the log when the lines that wait are written, or after a second."""
+        """Closes the log after the waiting lines are written, or after a second."""
         self._is_closed = True
         self._jobs.put(None)
         self._hurry.set()
@@ -123,7 +123,7 @@ class QueuedAuditLog:
             raise job.error
 
     def _next(self) -> _Job | None:
-        """The next job, when those have come that are done along with it; None at the end."""
+        """Waits for the next job, and for others to do with it; returns None at the end."""
         is_first = self._jobs.empty()
         job = self._jobs.get()
         if is_first and self._delay:
@@ -139,7 +139,7 @@ class QueuedAuditLog:
                 job.end()
                 if self._is_late and self._jobs.empty():
                     self._is_late = False
-            del job  # a line must not live on until the next one comes
+            del job  # otherwise the line would stay in memory until the next one
         self._log.close()
 
     def _do(self, job: _Job) -> None:

@@ -1,4 +1,4 @@
-"""The records of the audit log: one line of JSON each, shaped after CloudTrail's event for the same call."""
+"""The records of the audit log: one line of JSON each, in the format of CloudTrail's event for the same call."""
 
 import json
 from collections.abc import Sequence
@@ -10,35 +10,35 @@ import orjson
 
 from tokend_server.model import CognitoOperation, NumericDate, Operation, StsOperation
 
-#: What stands for a value that is not shown.
+#: The replacement of a value that is not shown.
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
-#: Bytes of a line up to which its texts are written whole, whatever a caller sends.
+#: The maximum length in bytes of a line whose texts are written in full.
 MAX_WHOLE_LINE = 4096
 
-#: Characters of each text that are written in a longer line; a text that is cut ends in `…`.
+#: The maximum length in characters of each text in a longer line; a truncated text ends in `…`.
 MAX_TEXT = 256
 
-#: The same of members that tell what nothing else does: a caller's name may be as long as a SPIFFE ID.
+#: The same for members with longer texts: a caller's name may be as long as a SPIFFE ID.
 _MAX_TEXTS = {"principalId": 2048, "errorMessage": 2048}
 
-#: Names of logins, and of tags, that are written; where there are more, the last one is `…`.
+#: The maximum number of names of logins, and of tags; if there are more, the last one is `…`.
 MAX_NAMES = 50
 
-#: Ids of identities that are written, as many as a request may have; where there are more, the last one is `…`.
+#: The maximum number of ids of identities, as many as a request may have; if there are more, the last one is `…`.
 MAX_IDS = 60
 
 _CUT = "…"
 
-#: The event of a line that tells how many refusals have none.
+#: The event of a line with the number of omitted refusals.
 OMITTED_REFUSALS = "OmittedRefusals"
 
 _READ_ONLY = frozenset({OMITTED_REFUSALS, *(each for each in (*Operation, *CognitoOperation) if each.is_read_only)})
 
-#: What CloudTrail calls management events, of the operations that the contract does not have.
+#: The operations outside the contract that CloudTrail records as management events.
 _MANAGEMENT = frozenset({*StsOperation, *(operation for operation in CognitoOperation if operation.is_signed)})
 
-#: How many requests are remembered rendered.
+#: The number of rendered requests that are cached.
 _REMEMBERED = 1024
 
 _POOL = ({"type": "AWS::Cognito::IdentityPool"},)
@@ -49,7 +49,7 @@ _DELETE = b"\x7f"
 
 
 class AuditedRequest(NamedTuple):
-    """What a request asks for, as `AuditEntry` names it."""
+    """The members of an `AuditEntry` about the request."""
 
     identity_pool_id: str = ""
     identity_id: str = ""
@@ -62,7 +62,7 @@ class AuditedRequest(NamedTuple):
 
 
 class AuditedResult(NamedTuple):
-    """What came of a call, as `AuditEntry` names it."""
+    """The members of an `AuditEntry` about the result."""
 
     result_identity_id: str | None = None
     outcome: str | None = None
@@ -74,40 +74,40 @@ class AuditedResult(NamedTuple):
 
 
 class AuditEntry(NamedTuple):
-    """A call in the log. There is no place in it for a login value, a user's identifier, a tag's value or a token.
+    """A call in the log. No member can hold a login value, a user's identifier, a tag's value or a token.
 
     Attributes:
         event_time: Seconds since the Unix epoch.
         method: The operation, such as GetOpenIdTokenForDeveloperIdentity.
-        caller: Who calls; empty while that is not known.
-        authenticator: What said so, such as `mutual_tls`.
-        source_address: Where it came from.
-        user_agent: What the caller's software calls itself.
-        identity_pool_id: The pool that was asked for.
-        identity_id: The identity that was asked for.
+        caller: The name of the caller; empty if it is not known.
+        authenticator: The authenticator that identified the caller, such as `mutual_tls`.
+        source_address: The address of the client.
+        user_agent: The user agent of the client.
+        identity_pool_id: The pool in the request.
+        identity_id: The identity in the request.
         provider_names: The keys of the logins.
-        developer_provider_name: The provider whose users were to be merged or unlinked.
-        token_duration_seconds: The duration that was asked for.
-        principal_tag_keys: The keys of the tags that were asked for.
-        identity_ids: The identities that were to be deleted.
-        region: The AWS Region of what is about no one pool.
+        developer_provider_name: The provider of the users to be merged or unlinked.
+        token_duration_seconds: The duration in the request.
+        principal_tag_keys: The keys of the tags in the request.
+        identity_ids: The identities to be deleted.
+        region: The AWS Region of a call that concerns no single pool.
         request_id: The id of the call.
-        trace_id: The trace that it belongs to.
-        result_identity_id: The identity of the answer.
+        trace_id: The id of its trace.
+        result_identity_id: The identity in the response.
         outcome: What the call did to that identity.
         key_id: The key that signed the token.
         expire_time: The token's `exp`.
-        unprocessed_identity_ids: Those of `identity_ids` that were not deleted.
-        result_identity_pool_id: The pool that was made.
+        unprocessed_identity_ids: The identities in `identity_ids` that were not deleted.
+        result_identity_pool_id: The pool that was created.
         role_arn: The role of the credentials, which expire at `expire_time`.
-        policy: The row of the policy that decided.
-        mapping: By what the configuration made the operation of a proxy's request.
-        token_source: Where the token came from, of those that are given out again.
+        policy: The policy row that allowed the call.
+        mapping: The setting that mapped a proxy's request to the operation.
+        token_source: The source of a token that may be reused.
         error_code: The name of the gRPC status code of a call that failed.
         error_reason: The name of its error reason, if it has one.
-        error_text: The text of the error that the caller gets.
-        phase: `intent` of a line that was written before a change; None of one that tells what came of a call.
-        omitted: How many refusals of callers who are not known have no line of their own.
+        error_text: The text of the error for the caller.
+        phase: `intent` in a line that was written before a change; None in a line with the outcome of a call.
+        omitted: The number of omitted refusals of unknown callers.
     """
 
     event_time: float
@@ -143,18 +143,18 @@ class AuditEntry(NamedTuple):
     omitted: int = 0
 
 
-#: The attributes that tell who asked for what.
+#: The attributes about the caller and the request.
 _ASKED = slice(AuditEntry._fields.index("method"), AuditEntry._fields.index("request_id"))
 
 
 def to_json(entry: AuditEntry, event_id: str) -> bytes:
-    """The line of a call, without its end: a JSON object in ASCII.
+    """Returns the line of a call, without its line end: a JSON object in ASCII.
 
-    CloudTrail's members have CloudTrail's names and meanings, except that `userIdentity.type` says how the caller
-    became known (`Unknown` if it is not), `eventTime` has milliseconds, `resources` has no ARN, since no account is
-    known here, and `errorCode` is the error reason, or the status code where there is none. Values of logins and of
-    tags are hidden. What CloudTrail has no member for is in `additionalEventData`. Within that, `requestParameters` and
-    `userIdentity`, what was not given or not reached is left out, as are the error's members of a call that succeeded.
+    CloudTrail's members have CloudTrail's names and meanings, except that `userIdentity.type` is the authenticator of
+    the caller (`Unknown` if there is none), `eventTime` has milliseconds, `resources` has no ARN, because no account is
+    known here, and `errorCode` is the error reason, or the status code if there is no reason. Values of logins and of
+    tags are hidden. Data for which CloudTrail has no member are in `additionalEventData`. In that member,
+    `requestParameters` and `userIdentity`, absent values are omitted, as are the members of errors if a call succeeded.
     """
     asked = cast("tuple[Any, ...]", entry[_ASKED])
     own = _own_members(entry, event_id)
@@ -162,14 +162,14 @@ def to_json(entry: AuditEntry, event_id: str) -> bytes:
         line = _asked_json(asked)[:-1] + b"," + orjson.dumps(own)[1:]
     except TypeError:  # a lone surrogate
         line = b""
-    # ASCII has no characters that end a line, turn the direction of text or command a terminal.
+    # Escaped ASCII has no characters that end a line, change the direction of text or control a terminal.
     if 0 < len(line) <= MAX_WHOLE_LINE and line.isascii() and _DELETE not in line:
         return line
     event = _asked_members(*asked) | own
     return json.dumps(_cut(event), separators=(",", ":")).encode().replace(_DELETE, rb"\u007f")
 
 
-def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
+def _asked_members(  # noqa: PLR0913, PLR0917 - the attributes of `_ASKED`
     method: str,
     caller: str,
     authenticator: str,
@@ -184,7 +184,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
     identity_ids: tuple[str, ...],
     region: str,
 ) -> dict[str, Any]:
-    """The members that tell who asked for what."""
+    """Returns the members about the caller and the request."""
     parameters = {
         "identityPoolId": identity_pool_id,
         "identityId": identity_id,
@@ -212,7 +212,7 @@ def _asked_members(  # noqa: PLR0913, PLR0917 - what `_ASKED` names
 
 
 class _TooLong(Exception):
-    """Raised with what was rendered where it is not to be remembered."""
+    """Raised with a rendered request that is too long to be cached."""
 
     def __init__(self, rendered: bytes) -> None:
         super().__init__()
@@ -228,10 +228,10 @@ def _asked_json(asked: tuple[Any, ...]) -> bytes:
 
 @lru_cache(_REMEMBERED)
 def _remembered_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_asked_members`
-    """The same for all calls of a caller's process that ask for as much, which most do.
+    """Renders the members about the request, which are equal for most calls of a caller's process.
 
     Raises:
-        _TooLong: A request may have megabytes, of which as many would be kept as are remembered.
+        _TooLong: The request is too long to be cached: requests may have megabytes.
     """
     rendered = orjson.dumps(_asked_members(*asked))
     if len(rendered) > MAX_WHOLE_LINE or any(isinstance(each, tuple) and len(each) > MAX_NAMES for each in asked):
@@ -240,7 +240,7 @@ def _remembered_json(*asked: Any) -> bytes:  # noqa: ANN401 - as `_asked_members
 
 
 def _own_members(entry: AuditEntry, event_id: str) -> dict[str, Any]:
-    """The members that are a call's own: when it was, and what came of it."""
+    """Returns the members that differ between calls: their time and their outcome."""
     members: dict[str, Any] = {
         "eventTime": _milliseconds(entry.event_time),
         "responseElements": {"identityId": entry.result_identity_id} if entry.result_identity_id else None,
@@ -282,14 +282,14 @@ def _first(texts: Sequence[str], most: int) -> Sequence[str]:
     return texts if len(texts) <= most else [*texts[: most - 1], _CUT]
 
 
-def _cut(value: Any, most: int = MAX_TEXT) -> Any:  # noqa: ANN401 - whatever JSON can hold
+def _cut(value: Any, most: int = MAX_TEXT) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, dict):
         return {_cut(name): _cut(member, _MAX_TEXTS.get(name, MAX_TEXT)) for name, member in value.items()}
     if isinstance(value, list | tuple):
         return [_cut(each) for each in value]
     if not isinstance(value, str):
         return value
-    # A lone surrogate has no UTF-8, and is written as its number.
+    # A lone surrogate cannot be encoded in UTF-8, and is written as an escape sequence.
     text = value[:most].encode(errors="backslashreplace").decode()
     return text if len(value) <= most else text[: most - 1] + _CUT
 

@@ -12,13 +12,12 @@ _PATIENCE = 1.0
 
 
 class StreamAuditLog:
-    """Writes lines to a stream such as standard output, and waits for its reader a second at most.
+    """Writes lines to a stream such as standard output, and waits for its reader for at most a second.
 
-    A reader that has kept a line waiting that long is not waited for again until it has taken one: meanwhile lines fail
-    at once.
+    After such a timeout, further lines fail at once until the reader has read one.
 
     Args:
-        descriptor: The stream. Its owner closes it; nothing else should write to it.
+        descriptor: The stream. Its owner closes it; no other code should write to it.
         clock: The time.
         patience: Seconds that a line waits.
     """
@@ -41,7 +40,7 @@ class StreamAuditLog:
             raise AuditWriteFailed("the audit stream", error) from error
 
     def reopen(self) -> None:
-        """Does nothing: a stream has no name under which there could be another."""
+        """Does nothing: a stream cannot be renamed."""
 
     def close(self) -> None:
         with self._lock:
@@ -63,7 +62,7 @@ class StreamAuditLog:
         if not self._poll.poll(seconds * 1000):
             self._stalled = True
             raise _not_read()
-        # What is ready takes at least this much without waiting (POSIX, pipes).
+        # A stream that is ready accepts at least this many bytes without blocking (POSIX, pipes).
         return os.write(self._descriptor, data[: select.PIPE_BUF])
 
 

@@ -1,1 +1,1 @@
-"""The authenticators, each of which names the caller by one kind of credential."""
+"""The authenticators, each of which identifies callers by one kind of credential."""

@@ -1,4 +1,4 @@
-"""Who calls, by the bearer key that the call shows."""
+"""Identifies callers by bearer keys."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from tokend_server.callers.keys import check_digest, digest, is_key
 
 
 class BearerKeyAuthenticator:
-    """Tells who calls by the key that the call bears; callers are named `key:NAME`.
+    """Identifies callers by the key in the call; callers are named `key:NAME`.
 
-    Only keys as `new_key` makes them are looked at: a plain digest protects no secret that can be guessed.
+    Only keys in the format of `new_key` are accepted: a plain digest does not protect a secret that can be guessed.
 
     Args:
         digests: The digests of each caller's keys.
@@ -30,7 +30,7 @@ class BearerKeyAuthenticator:
         self._callers = tuple((held, f"key:{name}") for held, name in owners.items())
 
     def __call__(self, presented: Presented) -> str | None:
-        """The name of whoever the key was made for.
+        """Returns the name of the caller for whom the key was created.
 
         Raises:
             CallerUnauthenticated: The call has several authorizations.
@@ -39,7 +39,7 @@ class BearerKeyAuthenticator:
         if token is None or not is_key(token):
             return None
         presented_digest, caller = digest(token), None
-        for held, name in self._callers:  # all of them, always: the time must not tell which one, or how much, fits
+        for held, name in self._callers:  # always all of them, so that the time does not depend on the match
             if hmac.compare_digest(held, presented_digest):
                 caller = name
         return caller

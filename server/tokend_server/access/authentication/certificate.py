@@ -1,4 +1,4 @@
-"""The name of a caller by the certificate that it proved to hold."""
+"""Identifies callers by their TLS client certificates."""
 
 import re
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from functools import lru_cache
 
 from tokend_server.access.authentication.presented import Presented
 
-#: The longest SPIFFE ID that an implementation has to take, in bytes (SPIFFE-ID, section 2.3).
+#: The maximum length of a SPIFFE ID that implementations must support, in bytes (SPIFFE-ID, section 2.3).
 _LONGEST_SPIFFE_ID = 2048
 
-#: The longest host name (RFC 1123, section 2.1, with RFC 1035, section 2.3.4).
+#: The maximum length of a host name (RFC 1123, section 2.1, with RFC 1035, section 2.3.4).
 _LONGEST_DNS_NAME = 253
 
-#: How many certificates' names are remembered; the same ones come with every call of a connection.
+#: The number of certificates whose names are cached; every call of a connection has the same certificate.
 _REMEMBERED = 1000
 
-#: What a URI (RFC 3986) and a DNS name consist of: a NUL, a control character or a letter beyond ASCII in any SAN makes
-#: programs read the certificate differently.
+#: The characters of URIs (RFC 3986) and DNS names. With a NUL, a control character or a non-ASCII letter in a SAN,
+#: programs disagree about the certificate's names.
 _PRINTABLE = re.compile(r"[!-~]*")
 
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
@@ -27,18 +27,18 @@ _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
-    """The name of the holder of a certificate: its SPIFFE ID, or `dns:` with its first DNS SAN.
+    """Returns the name of the holder of a certificate: its SPIFFE ID, or `dns:` with its first DNS SAN.
 
-    A certificate that means to be an X509-SVID and is none names no caller, whatever its DNS SANs: one with a SPIFFE
-    ID that is malformed or without a path, or that is not its only URI SAN (X509-SVID, section 5.2). Nor does one with
-    a character in any of these SANs that neither URIs nor DNS names have.
+    An invalid X509-SVID identifies no caller, whatever its DNS SANs: a certificate with a SPIFFE ID that is malformed,
+    has no path, or is not its only URI SAN (X509-SVID, section 5.2). Neither does a certificate with a character in
+    any of these SANs that is not allowed in URIs and DNS names.
 
     Args:
         uris: All URI SANs of the certificate.
         dns_names: All DNS SANs of the certificate, in its order.
 
     Returns:
-        The name; None if the certificate proves none.
+        The name; None if the certificate identifies no caller.
     """
     if not all(_PRINTABLE.fullmatch(name) for name in (*uris, *dns_names)):
         return None
@@ -49,7 +49,7 @@ def caller_of(uris: Sequence[str], dns_names: Sequence[str]) -> str | None:
 
 
 def authenticate_by_certificate(presented: Presented) -> str | None:
-    """Tells who calls by the certificate of the TLS connection."""
+    """Returns the name of the caller from the certificate of the TLS connection."""
     return _remembered_caller_of(presented.uris, presented.dns_names)
 
 

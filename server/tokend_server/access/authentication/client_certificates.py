@@ -1,8 +1,8 @@
-"""The client certificates of TLS connections: their names as they stand there, and whether they are valid now.
+"""The client certificates of TLS connections: their exact names, and whether they are valid now.
 
-The handshake alone does not settle either. gRPC cuts a name at a NUL, and a connection lives on, or is resumed by a
-session ticket without another look at the certificate (RFC 8446, section 2.2), after the certificate has expired or its
-authority is not trusted any more.
+The handshake ensures neither. gRPC truncates a name at a NUL, and a connection continues, or is resumed by a session
+ticket without another check of the certificate (RFC 8446, section 2.2), after the certificate has expired or its
+authority is no longer trusted.
 """
 
 import re
@@ -25,34 +25,33 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from tokend_server.clock import Clock
 from tokend_server.errors import CallerUnauthenticated
 
-#: How many certificates are remembered as they were read; the same ones come with every call of a connection.
+#: The number of parsed certificates that are cached; every call of a connection has the same certificate.
 _REMEMBERED = 2000
 
-#: How many certificates a client may usefully send beside its own, and by how many paths one may be trusted.
+#: The maximum number of intermediate certificates that are used, and of paths to trusted certificates.
 _MOST_INTERMEDIATES, _MOST_PATHS = 8, 8
 
-#: A name as names are compared: of each part its type and its value.
+#: A name in the form in which names are compared: the type and the value of each part.
 _ComparedName: TypeAlias = tuple[frozenset[tuple[str, str | bytes]], ...]
 
-#: The trusted certificates by their names.
+#: The trusted certificates by name.
 _Trusted: TypeAlias = dict[_ComparedName, list[x509.Certificate]]
 
 _WHITE_SPACE = re.compile(r"[\t-\r ]+")
 _LOWER_CASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 
-#: From when to when something is valid, both included, in seconds since the Unix epoch.
+#: The start and the end of a validity, both inclusive, in seconds since the Unix epoch.
 _Validity: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class ShownCertificate:
-    """What a certificate says.
+    """The contents of a client certificate.
 
     Attributes:
         uris: Its URI SANs.
         dns_names: Its DNS SANs, in its order.
-        validities: When it is valid, for each path from it to an authority that is trusted: as long as every
-            certificate of the path is.
+        validities: For each path to a trusted authority, the time during which every certificate of the path is valid.
     """
 
     uris: tuple[str, ...]
@@ -64,7 +63,7 @@ class ClientCertificates:
     """Reads the client certificates of a listener.
 
     Args:
-        clock: Tells whether they are valid now.
+        clock: The clock for validity.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,21 +71,21 @@ class ClientCertificates:
         self.trust([])
 
     def trust(self, authorities: Sequence[x509.Certificate]) -> None:
-        """Takes these authorities for the trusted ones from now on, and no others."""
+        """Replaces the trusted authorities."""
         trusted: _Trusted = {}
         for authority in authorities:
             trusted.setdefault(_compared(authority.subject), []).append(authority)
         self._read: Callable[[bytes, bytes], ShownCertificate] = lru_cache(_REMEMBERED)(partial(_read, trusted))
 
     def shown(self, certificate: bytes, intermediates: bytes = b"") -> ShownCertificate:
-        """What a certificate says that is valid now.
+        """Returns the contents of a certificate that is valid now.
 
         Args:
             certificate: The client's own certificate, in PEM, as the handshake has verified it.
-            intermediates: What else the client sent, in PEM.
+            intermediates: The other certificates from the client, in PEM.
 
         Raises:
-            CallerUnauthenticated: It cannot be read, or neither it nor its authorities are valid and trusted now.
+            CallerUnauthenticated: It cannot be parsed, or no path of valid certificates leads to a trusted authority.
         """
         shown = self._read(certificate, intermediates)
         now = self._now()
@@ -115,7 +114,7 @@ def _read(trusted: _Trusted, pem: bytes, intermediates: bytes) -> ShownCertifica
 
 
 def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Its URI SANs and DNS SANs; none where they cannot be read, such as with letters beyond ASCII."""
+    """Returns its URI SANs and DNS SANs; none if they cannot be parsed, for example because of non-ASCII letters."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
@@ -125,7 +124,7 @@ def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _paths(certificate: x509.Certificate, trusted: _Trusted, sent: Sequence[x509.Certificate]) -> Iterator[_Validity]:
-    """The validity of each path to a trusted certificate, which need not be a root, as gRPC has it too."""
+    """Yields the validity of each path to a trusted certificate, which need not be a root, as in gRPC."""
     own = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     if certificate in trusted.get(_compared(certificate.subject), ()):
         yield own
@@ -144,9 +143,9 @@ def _both(one: _Validity, other: _Validity) -> _Validity:
 
 
 def _compared(name: x509.Name) -> _ComparedName:
-    """A name as the handshake compares it (RFC 5280, section 7.1).
+    """Returns a name in the form in which the handshake compares it (RFC 5280, section 7.1).
 
-    Encodings, the case of ASCII's letters and the width of white space make no other name.
+    Encoding, the case of ASCII letters and the amount of white space are ignored.
     """
     return tuple(frozenset((each.oid.dotted_string, _folded(each.value)) for each in part) for part in name.rdns)
 
@@ -158,7 +157,7 @@ def _folded(value: str | bytes) -> str | bytes:
 
 
 def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether the signature is the issuer's; cryptography's own check compares names octet by octet."""
+    """Returns whether the issuer made the signature; cryptography's own check also compares names octet by octet."""
     try:
         _verify_signature(certificate, issuer.public_key())
     except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):

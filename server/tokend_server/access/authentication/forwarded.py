@@ -1,9 +1,9 @@
-"""Envoy's `x-forwarded-client-cert` header: whose certificate a proxy has seen.
+"""Identifies callers by Envoy's `x-forwarded-client-cert` header, in which a proxy forwards a client certificate.
 
-The grammar is that of Envoy's documentation ("HTTP header manipulation"), as Envoy 1.40 writes it: `By` is there once
-for each URI SAN of the proxy, a `URI` is empty where the certificate has none, an `=` in a value is not always quoted,
-and a quoted `Subject` has the escapes of RFC 4514. Envoy quotes no URI and no DNS name, so the authority of the
-certificates must not certify any that has a `,` or `;` in it.
+The grammar is that of Envoy's documentation ("HTTP header manipulation"), as Envoy 1.40 implements it: `By` is repeated
+for each URI SAN of the proxy, a `URI` is empty if the certificate has none, an `=` in a value is not always quoted, and
+a quoted `Subject` has the escapes of RFC 4514. Envoy does not quote URIs and DNS names, so the authority of the
+certificates must not certify names that contain a `,` or `;`.
 """
 
 import re
@@ -15,7 +15,7 @@ from tokend_server.access.authentication.presented import Presented
 from tokend_server.callers.patterns import Pattern
 from tokend_server.errors import CallerUnauthenticated
 
-#: One pair, with what separates it from the next. The alternatives exclude each other, so that it is read in one pass.
+#: One pair and its separator. The alternatives exclude each other, so that it is matched in one pass.
 _PAIR = re.compile(r'([A-Za-z]+)=(?:"((?:[ !#-\[\]-~]|\\[ -~])*)"|([ !#-+\--:<-~]*))([,;]|\Z)')
 _ESCAPE = re.compile(r'\\(["\\])')
 
@@ -24,41 +24,41 @@ _REPEATABLE = frozenset({"by", "uri", "dns"})
 
 
 class Pair(NamedTuple):
-    """One fact of an element: its key in lower case, and its value without quotes."""
+    """A key-value pair of an element: the key in lower case, and the value without quotes."""
 
     key: str
     value: str
 
 
 class ForwardedCertificateAuthenticator:
-    """Tells who calls by the certificate that a trusted proxy has seen.
+    """Identifies callers by the certificate that a trusted proxy forwards.
 
-    The header is believed when it comes by a unix socket, or over a TLS connection whose own certificate names a
-    trusted proxy. Anyone else's is ignored, whatever it says.
+    The header is trusted on a unix socket, and on a TLS connection whose client certificate names a trusted proxy. On
+    all other connections it is ignored.
 
     Args:
         trusted_proxies: Patterns of the names of proxies.
 
     Raises:
-        ValueError: One of them is not a pattern.
+        ValueError: A pattern is malformed.
     """
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._trusted_proxies = tuple(Pattern(proxy) for proxy in trusted_proxies)
 
     def __call__(self, presented: Presented) -> str | None:
-        """The name by the certificate that the proxy itself has seen.
+        """Returns the name in the certificate that the proxy itself has verified.
 
         Raises:
-            CallerUnauthenticated: There are several headers, or the one there is cannot be read.
+            CallerUnauthenticated: There are several headers, or the header is malformed.
         """
         headers = presented.forwarded_client_certs
         if not headers or not self._believes(presented):
             return None
         if len(headers) > 1:
             raise CallerUnauthenticated("There is more than one x-forwarded-client-cert header.")
-        own_word = parse(headers[0])[-1]  # what is before it came to the proxy with the request
-        return caller_of(_values(own_word, "uri"), _values(own_word, "dns"))
+        own_element = parse(headers[0])[-1]  # the proxy received the earlier elements with the request
+        return caller_of(_values(own_element, "uri"), _values(own_element, "dns"))
 
     def _believes(self, presented: Presented) -> bool:
         if presented.unix_socket:
@@ -68,12 +68,12 @@ class ForwardedCertificateAuthenticator:
 
 
 def parse(header: str) -> list[list[Pair]]:
-    """Reads a header into its elements, the last one being the nearest proxy's.
+    """Parses a header into its elements; the last one is from the nearest proxy.
 
-    Nothing but the whole grammar is read: a quote that a client leaves open must not swallow what a proxy appends.
+    The parser is strict: a quote that a client leaves open must not hide the element that a proxy appends.
 
     Raises:
-        CallerUnauthenticated: It is not of the grammar.
+        CallerUnauthenticated: The header is malformed.
     """
     elements: list[list[Pair]] = [[]]
     position, separator = 0, ";"

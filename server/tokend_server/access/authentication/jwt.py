@@ -1,4 +1,4 @@
-"""Callers who show a JSON Web Token, such as that of a Kubernetes service account."""
+"""Identifies callers by JSON Web Tokens, such as those of Kubernetes service accounts."""
 
 import hashlib
 import re
@@ -34,23 +34,23 @@ from tokend_server.oidc.tokens import (
     read_token,
 )
 
-#: How many verified tokens are remembered.
+#: The maximum number of verified tokens that are cached.
 MAX_REMEMBERED = 10_000
 
-#: Seconds that a verified token is remembered: its key may be withdrawn meanwhile.
+#: Seconds that a verified token is cached; its key may be withdrawn in the meantime.
 REMEMBERED_FOR = 60.0
 
-#: Seconds after which an issuer's keys are stale, and after which they are too old; see `ProviderKeys`.
+#: Seconds after which an issuer's keys are stale, and after which they are no longer used; see `ProviderKeys`.
 KEYS_MAX_AGE = 300.0
 KEYS_TOO_OLD = 600.0
 
 #: Seconds that a call waits for an issuer's keys.
 PATIENCE = 2.0
 
-#: Without a colon, so that no subject of one issuer looks like one of another.
+#: Without a colon, so that names of callers of different issuers cannot be equal.
 _ISSUER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
-#: Each refusal that is not the caller's fault, with what the call ends with.
+#: The refusals that are not the caller's fault, with the texts of their errors.
 _OUTAGES = {
     Refusal.KEY_NOT_KNOWN_YET: "The key of the caller's token is not known yet.",
     Refusal.KEYS_UNAVAILABLE: "The issuer of the caller's token does not answer.",
@@ -67,17 +67,17 @@ class TokenIssuer:
     """An issuer of callers' tokens.
 
     Attributes:
-        name: What the names of its callers have after `jwt:`.
+        name: The name that follows `jwt:` in the names of its callers.
         issuer: The exact `iss` of its tokens.
-        audiences: The accepted values of `aud`: what the issuer's users call this service.
-        verifier: Verifies by the algorithms that it uses.
+        audiences: The accepted values of `aud`, which are this service's names among the issuer's users.
+        verifier: Verifies tokens with the algorithms that it uses.
         keys: Its keys.
-        clock: The time that its tokens are judged by.
+        clock: The clock for its tokens' times.
         skew: Seconds that its clock may differ from this one's.
         patience: Seconds that a call waits for the keys.
 
     Raises:
-        ValueError: There is no audience, or the name has other characters than letters, digits, `_`, `.` and `-`.
+        ValueError: There is no audience, or the name has characters other than letters, digits, `_`, `.` and `-`.
     """
 
     name: str
@@ -91,16 +91,16 @@ class TokenIssuer:
 
     def __post_init__(self) -> None:
         if not _ISSUER_NAME.fullmatch(self.name):
-            raise ValueError("the name of an issuer has letters, digits, _, . and - only")
+            raise ValueError("the name of an issuer may have only letters, digits, _, . and -")
         if not self.audiences or "" in self.audiences:
-            raise ValueError(f"issuer {self.name} needs an audience: its tokens for others must not count here")
+            raise ValueError(f"issuer {self.name} needs an audience: its tokens for other services must be refused")
 
     def verify(self, token: SignedToken, waits_until: float = inf) -> _Verified:
-        """Verifies a token that names this issuer, for a caller who waits until a monotonic reading of the clock.
+        """Verifies a token of this issuer, for a caller who waits until a monotonic reading of the clock.
 
         Raises:
-            TokenRefused: It does not show who calls.
-            DeadlineExceeded: The caller's time was spent before that was known.
+            TokenRefused: It does not identify the caller.
+            DeadlineExceeded: The caller's deadline passed before the token was verified.
         """
         claims = self._read_claims(self._verify_signature(token, waits_until))
         return _Verified(name_by_token(self.name, claims.subject), claims.expire_time)
@@ -133,7 +133,7 @@ class TokenIssuer:
             raise TokenRefused(refusal, self.name, detail=str(refused)) from None
 
 
-def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
+def token_issuer(  # noqa: PLR0913 - the settings of an issuer
     name: str,
     *,
     issuer: str,
@@ -149,19 +149,19 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
     """Builds an issuer from its settings.
 
     Args:
-        name: What the names of its callers have after `jwt:`.
+        name: The name that follows `jwt:` in the names of its callers.
         issuer: The exact `iss` of its tokens, and the URL of its discovery document.
         audiences: The accepted values of `aud`, at least one.
         algorithms: The accepted values of `alg`, at least one.
-        jwks_url: Where its keys are, if no discovery document is to be asked.
-        bearer_token_file: Holds the bearer token that it demands for its documents.
+        jwks_url: The URL of its keys, if its discovery document is not used.
+        bearer_token_file: The file with the bearer token that it requires for its documents.
         skew: Seconds that its clock may differ from this one's.
-        http: Fetches its documents: `open_http` with the authorities to be believed.
-        clock: The time that its tokens are judged by.
+        http: Fetches its documents: `open_http` with the trusted authorities.
+        clock: The clock for its tokens' times.
         issuers: Makes its keys.
 
     Raises:
-        ValueError: A setting is missing or wrong, as at `TokenIssuer`, `TokenVerifier` and `KeySource`.
+        ValueError: A setting is missing or wrong, as in `TokenIssuer`, `TokenVerifier` and `KeySource`.
     """
     source = KeySource(issuer=issuer, http=http, jwks_url=jwks_url, bearer_token_file=bearer_token_file)
     return TokenIssuer(
@@ -176,16 +176,16 @@ def token_issuer(  # noqa: PLR0913 -- as many as an issuer has settings
 
 
 class JwtAuthenticator:
-    """Tells who calls by the token that the call bears; callers are named `jwt:ISSUER-NAME:SUBJECT`.
+    """Identifies callers by the bearer token in the call; callers are named `jwt:ISSUER-NAME:SUBJECT`.
 
-    Verified tokens are remembered for a minute at most, and never beyond their `exp`.
+    Verified tokens are cached for at most a minute, and never after their `exp`.
 
     Args:
-        issuers: The issuers whose tokens count.
+        issuers: The accepted issuers.
         clock: The time.
         on_refused: Called with the cause of every refusal.
-        max_token_bytes: The longest token that is read.
-        max_remembered: How many verified tokens are remembered; the least recently used makes room.
+        max_token_bytes: The maximum length of a token in bytes.
+        max_remembered: The maximum number of cached tokens; the least recently used one is evicted.
 
     Raises:
         ValueError: Two issuers have the same `iss` or the same name.
@@ -202,18 +202,18 @@ class JwtAuthenticator:
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         if not len(self._issuers) == len({issuer.name for issuer in issuers}) == len(issuers):
-            raise ValueError("every issuer of tokens needs a name and an iss of its own")
+            raise ValueError("each issuer of tokens needs a unique name and a unique iss")
         self._refusals = Refusals((issuer.name for issuer in issuers), clock, on_refused)
         self._max_token_bytes = max_token_bytes
         self._remembered = _Memory(max_remembered, clock)
 
     def __call__(self, presented: Presented) -> str | None:
-        """The name of whoever the token speaks for; None also for a token that proves nothing.
+        """Returns the name of the token's subject; None if there is no token, or it identifies no caller.
 
         Raises:
             CallerUnauthenticated: The call has several authorizations.
-            EngineUnavailable: The token's key is not known, and cannot be had now.
-            DeadlineExceeded: The caller's time was spent before it came.
+            EngineUnavailable: The token's key is not known, and cannot be fetched now.
+            DeadlineExceeded: The caller's deadline passed before the key was fetched.
         """
         token = bearer_token(presented)
         if token is None or "." not in token.reveal():
@@ -249,9 +249,9 @@ class JwtAuthenticator:
 
 
 class _Memory:
-    """The tokens that were verified within the last minute, by their digests.
+    """A cache of the tokens that were verified within the last minute, by digest.
 
-    A clock that is set back makes no token younger than it is: both clocks count.
+    Ages are measured by both clocks, so that a wall clock that is set back does not extend them.
     """
 
     def __init__(self, max_tokens: int, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""What a call shows of who makes it, before any of it is believed."""
+"""The credentials that a call presents, before they are verified."""
 
 from collections.abc import Callable
 from math import inf
@@ -8,15 +8,15 @@ from tokend_server.model import Secret
 
 
 class Presented(NamedTuple):
-    """What a call shows of its caller.
+    """The credentials that a call presents.
 
     Attributes:
         uris: The URI SANs of the TLS client certificate, which the handshake has verified; empty without one.
         dns_names: The DNS SANs of the same certificate, in its order.
-        unix_socket: Whether the call came by a unix socket.
+        unix_socket: Whether the call arrived on a unix socket.
         authorization: All values of the metadata key `authorization`.
         forwarded_client_certs: All values of the metadata key `x-forwarded-client-cert`.
-        waits_until: Monotonic reading when the caller does not wait any more; infinite without a deadline.
+        waits_until: The caller's deadline as a monotonic time; infinite without a deadline.
     """
 
     uris: tuple[str, ...] = ()
@@ -27,6 +27,6 @@ class Presented(NamedTuple):
     waits_until: float = inf
 
 
-#: Gives the caller's name, or None where it does not identify the call. It raises
-#: `CallerUnauthenticated` where what is presented can be read in more than one way, or not at all.
+#: Returns the caller's name, or None if it does not identify the caller. Raises `CallerUnauthenticated` if the
+#: credentials are ambiguous or malformed.
 Authenticator: TypeAlias = Callable[[Presented], str | None]

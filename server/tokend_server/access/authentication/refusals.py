@@ -1,4 +1,4 @@
-"""Why callers' tokens are refused: what metrics count, and what the log says in a few lines."""
+"""The reasons for which callers' tokens are refused, their metric, and their rate-limited log lines."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +8,7 @@ from tokend_server.clock import Clock
 from tokend_server.oidc.claims import Problem
 from tokend_server.token_bucket import TokenBucket
 
-#: Lines of the log a second for each cause and issuer, and how many at once after a pause; metrics count all refusals.
+#: The rate of log lines a second, and the burst, for each cause and issuer; metrics count all refusals.
 LINES_PER_SECOND = 0.1
 LINES_AT_ONCE = 5
 
@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 
 class Refusal(StrEnum):
-    """Why a token does not show who calls; the value is the metric label, and what the log says.
+    """The reason for which a token is refused; its value is the metric label and the text in the log.
 
-    SECURITY.md has a table of them.
+    SECURITY.md lists all of them.
     """
 
     TOO_LONG = "too_long"
@@ -35,7 +35,7 @@ class Refusal(StrEnum):
     AUDIENCE = "audience"
 
 
-#: What it is when something is wrong with a claim; whatever is wrong with `aud` is `AUDIENCE`.
+#: The refusals for problems of claims; every problem of `aud` is `AUDIENCE`.
 OF_CLAIMS: Mapping[Problem, Refusal] = {
     Problem.MISSING: Refusal.CLAIMS,
     Problem.MALFORMED: Refusal.CLAIMS,
@@ -46,13 +46,13 @@ OF_CLAIMS: Mapping[Problem, Refusal] = {
 
 
 class TokenRefused(Exception):
-    """Raised when a token does not show who calls.
+    """Raised when a token does not identify the caller.
 
     Attributes:
-        refusal: Why.
-        issuer: The name of its issuer in the configuration; empty where that is not known.
-        detail: What is wrong with which claim. It holds nothing of the token.
-        retry_after: Seconds until the same token may count, where the keys are what is missing.
+        refusal: The reason.
+        issuer: The name of its issuer in the configuration; empty if it is not known.
+        detail: The claim and its problem, without contents of the token.
+        retry_after: Seconds after which to retry with the same token, if its key is missing.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class TokenRefused(Exception):
 
 
 class Refusals:
-    """Counts and logs refusals. Each cause and issuer has lines of its own, so that a flood of one hides no other.
+    """Counts and logs refusals. Each cause and issuer has its own limit, so that a flood of one does not hide others.
 
     Args:
         issuers: The names of the issuers.
@@ -83,7 +83,7 @@ class Refusals:
         }
 
     def record(self, refused: TokenRefused) -> None:
-        """Counts a refusal, and logs it unless there were many of its kind."""
+        """Counts a refusal, and logs it within the limit of its cause and issuer."""
         self._on_refused(refused.refusal)
         if self._lines[refused.issuer, refused.refusal].take() == 0:
             of = f" of issuer {refused.issuer}" if refused.issuer else ""
