@@ -6,10 +6,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// OAuth2TokenSource makes a source fit for golang.org/x/oauth2. Its Token waits, if it must, until ctx is done.
+// OAuth2TokenSource adapts a source to golang.org/x/oauth2. Its Token waits, if it must, until ctx is done.
 //
-// Give it to an [oauth2.Transport] as it is. Wrapped in [oauth2.ReuseTokenSource], as [oauth2.NewClient] does, it is
-// asked only 10 seconds before a token expires.
+// Use it in an [oauth2.Transport] directly. [oauth2.ReuseTokenSource], which [oauth2.NewClient] applies, calls it only
+// 10 seconds before a token expires.
 func OAuth2TokenSource(ctx context.Context, source TokenSource) oauth2.TokenSource {
 	return oauth2Source{ctx, source}
 }

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// ClientCertificate is a [tls.Config.GetClientCertificate] that shows the certificate in a PEM file, with its key from
-// another, and reads both again for each connection. Files that cannot be used, such as in the middle of a renewal, leave
-// the last certificate in place.
+// ClientCertificate returns a function for [tls.Config.GetClientCertificate] that loads the certificate and its key
+// from PEM files for each connection. If the files cannot be loaded, for example in the middle of a renewal, it returns
+// the last certificate.
 func ClientCertificate(certificateFile, keyFile string) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	var last atomic.Pointer[tls.Certificate]
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -20,9 +20,9 @@ type Client struct {
 	traffic    *traffic
 }
 
-// New makes a client of the service at target, a gRPC target such as "dns:///tokend.internal:443" or
-// "unix:/run/tokend.sock". It speaks TLS, trusting the system's certificate authorities, unless an option says
-// otherwise. It connects with the first call.
+// New creates a client of the service at target, a gRPC target such as "dns:///tokend.internal:443" or
+// "unix:/run/tokend.sock". By default, the client uses TLS and trusts the system's certificate authorities. It connects
+// with the first call.
 func New(target string, opts ...Option) (*Client, error) {
 	settings := newClientSettings(opts)
 	connection, err := grpc.NewClient(target, settings.dialOptions()...)
@@ -32,11 +32,11 @@ func New(target string, opts ...Option) (*Client, error) {
 	return &Client{connection, tokendv1.NewDeveloperIdentityServiceClient(connection), newTraffic()}, nil
 }
 
-// Close ends the connections. Calls in flight fail.
+// Close closes the connections. Calls in flight fail.
 func (c *Client) Close() error { return c.connection.Close() }
 
 // GetOpenIdTokenForDeveloperIdentity registers or retrieves the identity of a user whom the caller has authenticated,
-// and returns a new token for it. Each call asks the service; [CachedTokenSource] and [TokenCache] keep tokens.
+// and returns a new token for it. Each call goes to the service; [CachedTokenSource] and [TokenCache] cache tokens.
 //
 // It fails with an [*Error].
 func (c *Client) GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request TokenRequest) (Token, error) {

@@ -2,18 +2,18 @@ package tokend
 
 import "time"
 
-// Reading is what a [Clock] tells at one moment.
+// Reading is the time of both clocks at one moment.
 type Reading struct {
-	// Wall is the time of day, which may be wrong, and may be set.
+	// Wall is the time of day. It may be wrong, and may be set.
 	Wall time.Time
-	// Monotonic is the time since some moment, which never runs backwards.
+	// Monotonic is the time since a fixed moment. It never runs backwards.
 	Monotonic time.Duration
 }
 
-// Clock tells the time by both of a machine's clocks. Several goroutines ask it at once.
+// Clock reads the machine's wall clock and monotonic clock. It must be safe for concurrent use.
 type Clock func() Reading
 
-// systemClock is the machine's own clocks.
+// systemClock returns the machine's own clocks.
 func systemClock() Clock {
 	begin := time.Now()
 	return func() Reading {
@@ -22,10 +22,11 @@ func systemClock() Clock {
 	}
 }
 
-// since is the time that has passed since an earlier reading. The clocks may differ: one was set, or stood still while
-// the machine slept. The longer time counts, so that no token is taken to be younger than it may be.
+// since returns the time that has passed since an earlier reading. The two clocks may differ: one may have been set, or
+// may have stopped while the machine was suspended. The longer time counts, so that the age of a token is never
+// underestimated.
 func (r Reading) since(earlier Reading) time.Duration {
-	// Not Sub, which takes twice the time, and would look at the monotonic readings that a time.Time may hold.
+	// Not Sub, which takes twice the time and would use the monotonic readings that a time.Time may contain.
 	byWall := time.Duration(r.Wall.UnixNano() - earlier.Wall.UnixNano())
 	return max(byWall, r.Monotonic-earlier.Monotonic)
 }

@@ -10,17 +10,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// PerRPCCredentials attaches the source's token to outgoing calls, as "authorization: Bearer ...". gRPC refuses to send
-// it over a connection that is not private.
+// PerRPCCredentials returns credentials that attach the source's token to outgoing calls, as "authorization: Bearer
+// ...". The token is not sent over a connection without privacy and integrity.
 //
-// A call for which there is no token fails with the code that [DownstreamCode] gives. [UnaryInterceptor] and
-// [StreamInterceptor] attach the token, too, and drop it when the other service rejects it.
+// A call for which there is no token fails with the code that [DownstreamCode] returns. [UnaryInterceptor] and
+// [StreamInterceptor] also attach the token, and drop it when the called service rejects it.
 func PerRPCCredentials(source TokenSource) credentials.PerRPCCredentials {
 	return bearer{source: source, secure: true}
 }
 
-// PlaintextPerRPCCredentials is [PerRPCCredentials] that send the token over plaintext, too: whoever sees the traffic
-// has the token. It is for the loopback and for a sidecar that secures the connection.
+// PlaintextPerRPCCredentials returns [PerRPCCredentials] that also send the token over plaintext, where anyone who can
+// read the traffic gets the token. Use it only for the loopback or for a sidecar that secures the connection.
 func PlaintextPerRPCCredentials(source TokenSource) credentials.PerRPCCredentials {
 	return bearer{source: source}
 }
@@ -28,7 +28,7 @@ func PlaintextPerRPCCredentials(source TokenSource) credentials.PerRPCCredential
 type bearer struct {
 	source TokenSource
 	secure bool
-	used   *atomic.Pointer[Token] // takes the token that is attached, where a caller wants to know
+	used   *atomic.Pointer[Token] // receives the attached token; may be nil
 }
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
@@ -51,7 +51,7 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 // RequireTransportSecurity implements [credentials.PerRPCCredentials].
 func (b bearer) RequireTransportSecurity() bool { return b.secure }
 
-// requirePrivacy refuses connections that others can read, whatever gRPC itself makes of them.
+// requirePrivacy rejects connections without privacy and integrity, also where gRPC itself would accept them.
 func requirePrivacy(ctx context.Context) error {
 	info, _ := credentials.RequestInfoFromContext(ctx)
 	if err := credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
@@ -64,7 +64,8 @@ func authorization(token Secret) map[string]string {
 	return map[string]string{"authorization": "Bearer " + token.Reveal()}
 }
 
-// callError is what a call fails with that has no token. gRPC reads its status; [errors.As] finds the cause.
+// callError returns the error of a call for which there is no token. gRPC reads its status; [errors.As] finds the
+// cause.
 func callError(err error) error {
 	return &noToken{status.New(DownstreamCode(err), fmt.Sprintf("no token for this call: %v", err)), err}
 }
@@ -77,7 +78,7 @@ type noToken struct {
 // Error implements error.
 func (e *noToken) Error() string { return e.status.Err().Error() }
 
-// GRPCStatus is where [status.FromError] looks.
+// GRPCStatus returns the status, for [status.FromError].
 func (e *noToken) GRPCStatus() *status.Status { return e.status }
 
 // Unwrap returns why there is no token.

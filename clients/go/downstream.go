@@ -8,8 +8,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// DownstreamCode is the code with which a service fails a call of its own for which there is no token, by the table in
-// clients/README.md: codes that speak of tokend's own request would mislead its caller. No error is OK.
+// DownstreamCode returns the code with which a service should fail its own call when there is no token for it, by the
+// table in clients/README.md: codes about the request to tokend would mislead the service's caller. For nil it returns
+// OK.
 func DownstreamCode(err error) codes.Code {
 	if err == nil {
 		return codes.OK
@@ -34,7 +35,7 @@ func DownstreamCode(err error) codes.Code {
 	}
 }
 
-// codeOf is the status code of what an [Issuer] fails with.
+// codeOf returns the status code of an error of an [Issuer].
 func codeOf(err error) codes.Code {
 	if failed, ok := asError(err); ok {
 		return failed.Code

@@ -11,34 +11,34 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errorDomain marks the google.rpc.ErrorInfo that is tokend's own.
+// errorDomain is the domain of tokend's google.rpc.ErrorInfo.
 const errorDomain = "tokend"
 
-// ErrClosed is what a source or a cache answers after its Close.
+// ErrClosed is returned by Token after Close of the source or the cache.
 var ErrClosed = errors.New("tokend: the token source is closed")
 
-// Error is a failed call, as [errors.As] finds it. [errors.Is] finds its [Reason] and, where the call ran out of time
-// or was cancelled by its caller, [context.DeadlineExceeded] or [context.Canceled].
+// Error is the error of a failed call; get it with [errors.As]. [errors.Is] matches its [Reason] and, where the call
+// exceeded its deadline or was cancelled by its caller, [context.DeadlineExceeded] or [context.Canceled].
 type Error struct {
 	// Code is the gRPC status code.
 	Code codes.Code
-	// Reason is why the call failed. Empty where the service did not say: it was not reached, or the time was spent.
+	// Reason is why the call failed. Empty if the service returned none: it was not reached, or not in time.
 	Reason Reason
-	// Message is the text for people.
+	// // Message is a human-readable description.
 	Message string
-	// RetryDelay is how long the service asks to wait before the next try (google.rpc.RetryInfo). Zero: it does not ask.
+	// RetryDelay is how long to wait before the next try (google.rpc.RetryInfo). Zero if the service sent none.
 	RetryDelay time.Duration
-	// AWSErrorCode is the Cognito exception of the same meaning, if there is one.
+	// AWSErrorCode is the Cognito exception with the same meaning, if there is one.
 	AWSErrorCode string
 	// AWSRequestID is the id of the request to Cognito that failed, if there was one.
 	AWSRequestID string
-	// RequestID leads to the service's log, where the failure is a defect of the service.
+	// RequestID identifies the call in the service's log, if the failure is a defect of the service.
 	RequestID string
-	// Violations are the fields that break their limits, all of them.
+	// Violations are all fields that break their limits.
 	Violations []FieldViolation
-	// ResourceType is what does not exist: IdentityPool, Identity or DeveloperUser.
+	// ResourceType is the type of the missing resource: IdentityPool, Identity or DeveloperUser.
 	ResourceType string
-	// ResourceName is the id of what does not exist, where it is no secret.
+	// ResourceName is the id of the missing resource, unless it is a secret.
 	ResourceName string
 
 	status *status.Status
@@ -53,7 +53,7 @@ type FieldViolation struct {
 	Constraint string
 }
 
-// Error implements error. It holds no login value and no token.
+// Error implements error. The text contains no login value and no token.
 func (e *Error) Error() string {
 	if e.Reason == "" {
 		return fmt.Sprintf("tokend: %s: %s", e.Code, e.Message)
@@ -61,10 +61,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("tokend: %s %s: %s", e.Code, string(e.Reason), e.Message)
 }
 
-// GRPCStatus returns the status as it came, for [status.FromError] and [status.Code].
+// GRPCStatus returns the unmodified gRPC status, for [status.FromError] and [status.Code].
 func (e *Error) GRPCStatus() *status.Status { return e.status }
 
-// Is tells [errors.Is] about the reason.
+// Is reports whether target is the error's [Reason], for [errors.Is].
 func (e *Error) Is(target error) bool {
 	reason, ok := target.(Reason)
 	return ok && reason == e.Reason
@@ -73,7 +73,7 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the error of the context that ended the call, if one did.
 func (e *Error) Unwrap() error { return e.cause }
 
-// newError makes the typed error of a failed call.
+// newError returns the typed error of a failed call.
 func newError(ctx context.Context, err error) *Error {
 	failed := status.Convert(err)
 	e := &Error{Code: failed.Code(), Message: failed.Message(), status: failed}
@@ -85,31 +85,31 @@ func newError(ctx context.Context, err error) *Error {
 	switch failed.Code() {
 	case codes.DeadlineExceeded:
 		e.cause = context.DeadlineExceeded
-	case codes.Canceled: // a server that drains cancels calls, too
+	case codes.Canceled: // a draining server also cancels calls
 		e.cause = ctx.Err()
 	default:
 	}
 	return e
 }
 
-// asError finds the [*Error] in what a call has failed with.
+// asError finds the [*Error] in the error of a call.
 func asError(err error) (failed *Error, ok bool) {
 	ok = errors.As(err, &failed)
 	return failed, ok
 }
 
-// newContextError is the error of a caller who does not wait any longer.
+// newContextError returns the error of a caller whose context is done.
 func newContextError(ctx context.Context) *Error {
 	return newError(ctx, status.FromContextError(ctx.Err()).Err())
 }
 
-// newProtocolError is the error of an answer that breaks the contract.
+// newProtocolError returns the error of a response that breaks the contract.
 func newProtocolError(field string, cause error) *Error {
 	failed := status.Newf(codes.Internal, "the answer breaks the contract: %s: %v", field, cause)
 	return &Error{Code: failed.Code(), Message: failed.Message(), status: failed}
 }
 
-// add takes over a detail, or returns what the failure becomes where the detail breaks the contract.
+// add copies a detail into e. If the detail breaks the contract, it returns the error that replaces e.
 func (e *Error) add(detail any) *Error {
 	switch detail := detail.(type) {
 	case *errdetails.ErrorInfo:

@@ -10,26 +10,28 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// UnaryInterceptor attaches the source's token to outgoing calls as [PerRPCCredentials] does. When the other service
-// answers UNAUTHENTICATED, it drops that token, if the source is an [Invalidator], and makes the call once more with a
-// new one.
+// UnaryInterceptor attaches the source's token to outgoing calls as [PerRPCCredentials] does. When the called service
+// returns UNAUTHENTICATED and the source is an [Invalidator], it drops that token and retries the call once with a new
+// one.
 func UnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
 	return unaryInterceptor(bearer{source: source, secure: true})
 }
 
-// PlaintextUnaryInterceptor is [UnaryInterceptor] for plaintext, as [PlaintextPerRPCCredentials] are.
+// PlaintextUnaryInterceptor is a [UnaryInterceptor] that also sends the token over plaintext; see
+// [PlaintextPerRPCCredentials].
 func PlaintextUnaryInterceptor(source TokenSource) grpc.UnaryClientInterceptor {
 	return unaryInterceptor(bearer{source: source})
 }
 
-// StreamInterceptor attaches the source's token to outgoing streams as [PerRPCCredentials] does. When a stream ends with
-// UNAUTHENTICATED, it drops that token, if the source is an [Invalidator], so that the next one has another. What has
-// been sent on a stream cannot be sent again: it is not opened once more.
+// StreamInterceptor attaches the source's token to outgoing streams as [PerRPCCredentials] does. When a stream ends
+// with UNAUTHENTICATED and the source is an [Invalidator], it drops that token, so that the next stream gets a new one.
+// It does not retry the stream, since sent messages cannot be sent again.
 func StreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
 	return streamInterceptor(bearer{source: source, secure: true})
 }
 
-// PlaintextStreamInterceptor is [StreamInterceptor] for plaintext, as [PlaintextPerRPCCredentials] are.
+// PlaintextStreamInterceptor is a [StreamInterceptor] that also sends the token over plaintext; see
+// [PlaintextPerRPCCredentials].
 func PlaintextStreamInterceptor(source TokenSource) grpc.StreamClientInterceptor {
 	return streamInterceptor(bearer{source: source})
 }
@@ -75,14 +77,14 @@ type attachedStream struct {
 	attached bearer
 }
 
-// RecvMsg implements [grpc.ClientStream]. It is where a stream tells how it has ended.
+// RecvMsg implements [grpc.ClientStream]. It returns the status of a stream that has ended.
 func (s attachedStream) RecvMsg(message any) error {
 	err := s.ClientStream.RecvMsg(message)
 	s.attached.dropIfRejected(err)
 	return err
 }
 
-// of are the credentials of one call.
+// of returns the credentials of one call.
 func (b bearer) of(ctx context.Context) (bearer, error) {
 	source, err := sourceOf(ctx, b.source)
 	if err != nil {
@@ -91,7 +93,7 @@ func (b bearer) of(ctx context.Context) (bearer, error) {
 	return bearer{source: source, secure: b.secure, used: &atomic.Pointer[Token]{}}, nil
 }
 
-// dropIfRejected drops the token of a call that failed because of it, and says whether it did.
+// dropIfRejected drops the token of a call that failed with UNAUTHENTICATED, and reports whether it did.
 func (b bearer) dropIfRejected(err error) bool {
 	used := b.used.Load()
 	if status.Code(err) != codes.Unauthenticated || used == nil {

@@ -2,7 +2,7 @@ package tokend
 
 import "time"
 
-// Logins are provider names to logins: the pool's developer provider to the user's identifier and, if any, public
+// Logins maps provider names to logins: the pool's developer provider to the user's identifier and, optionally, public
 // providers to the ID tokens that they issued to the user.
 type Logins map[string]Secret
 
@@ -10,24 +10,24 @@ type Logins map[string]Secret
 type TokenRequest struct {
 	// IdentityPoolID is the identity pool, as REGION:GUID. Required.
 	IdentityPoolID string
-	// IdentityID is an identity to link the logins to. Empty: create or find.
+	// IdentityID is an identity to link the logins to. Empty: find or create one.
 	IdentityID string
-	// Logins name the user. Required, with an entry of the pool's developer provider.
+	// Logins identify the user. Required, with an entry for the pool's developer provider.
 	Logins Logins
 	// PrincipalTags are session tags for the token.
 	PrincipalTags map[string]string
-	// TokenDuration is how long the token is to be valid, in whole seconds. Nil: the service's default.
+	// TokenDuration is the lifetime of the token, in whole seconds. Nil: the service's default.
 	TokenDuration *time.Duration
 }
 
-// Token is a token of one user, with what the service says of it.
+// Token is a token of one user, with its identity id and times.
 type Token struct {
 	// IdentityID is the user's identity id, as REGION:GUID.
 	IdentityID string
 	// Value is the signed OpenID Connect token, a JWT in compact form.
 	Value Secret
-	// IssueTime is when the service answered, by its clock. A clock of this machine that may be wrong is not compared with
-	// the other times: a token is good for ExpireTime less IssueTime. Zero where the service does not send it.
+	// IssueTime is when the service responded, by its clock. A token is valid for ExpireTime minus IssueTime; do not
+	// compare the other times with this machine's clock, which may be wrong. Zero if the service does not send it.
 	IssueTime time.Time
 	// ExpireTime is when the token stops being valid: its exp claim.
 	ExpireTime time.Time
@@ -43,9 +43,9 @@ type LookupRequest struct {
 	IdentityID string
 	// DeveloperUserIdentifier is a user of the pool's developer provider.
 	DeveloperUserIdentifier Secret
-	// MaxResults is the most identifiers to return, 1 to 60. Zero: 60.
+	// MaxResults is the maximum number of identifiers to return, 1 to 60. Zero: 60.
 	MaxResults int32
-	// NextToken is that of the page before, for the page after it.
+	// NextToken is the NextToken of the previous page. Empty: the first page.
 	NextToken string
 }
 
@@ -53,17 +53,17 @@ type LookupRequest struct {
 type LookupResult struct {
 	// IdentityID is the identity id.
 	IdentityID string
-	// DeveloperUserIdentifiers are a page of the identity's users; where the request named a user, that user alone.
+	// DeveloperUserIdentifiers are a page of the identity's users or, if the request named a user, only that user.
 	DeveloperUserIdentifiers []Secret
-	// NextToken leads to the next page. Empty: there is none.
+	// NextToken requests the next page. Empty: there is none.
 	NextToken string
 }
 
 // MergeRequest is the input of MergeDeveloperIdentities. All fields are required.
 type MergeRequest struct {
-	// SourceUserIdentifier is the user whose identity is given up.
+	// SourceUserIdentifier is the user whose identity is disabled.
 	SourceUserIdentifier Secret
-	// DestinationUserIdentifier is the user whose identity stays.
+	// DestinationUserIdentifier is the user whose identity remains.
 	DestinationUserIdentifier Secret
 	// DeveloperProviderName is the pool's developer provider.
 	DeveloperProviderName string

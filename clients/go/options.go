@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// With gRPC's jitter of a fifth, at most a second.
+	// With gRPC's jitter of 20 %, at most a second.
 	firstReconnectDelay = 100 * time.Millisecond
 	maxReconnectDelay   = 800 * time.Millisecond
 	minConnectTimeout   = 3 * time.Second
@@ -25,7 +25,7 @@ const (
 	keepaliveTimeout  = 3 * time.Second
 )
 
-// Option is a setting of a [Client].
+// // Option configures a [Client].
 type Option func(*clientSettings)
 
 type clientSettings struct {
@@ -41,11 +41,11 @@ func WithTransportCredentials(transport credentials.TransportCredentials) Option
 	return func(s *clientSettings) { s.transport = transport }
 }
 
-// WithPlaintext speaks plaintext: logins and tokens cross the wire unprotected. It is for the loopback and for a sidecar
+// WithPlaintext disables TLS: logins and tokens are sent unencrypted. Use it only for the loopback or for a sidecar
 // that secures the connection.
 func WithPlaintext() Option { return WithTransportCredentials(insecure.NewCredentials()) }
 
-// WithBearerTokenFile tells the service who calls by the bearer token in a file, such as a Kubernetes service account's.
+// WithBearerTokenFile authenticates calls with the bearer token in a file, such as a Kubernetes service account token.
 // Each call reads the file again. The token is not sent in plaintext: with [WithPlaintext], [New] fails.
 func WithBearerTokenFile(path string) Option {
 	return WithDialOptions(grpc.WithPerRPCCredentials(bearerFile(path)))
@@ -56,13 +56,13 @@ func WithServiceConfig(config string) Option {
 	return func(s *clientSettings) { s.serviceConfig = config }
 }
 
-// WithEnvironmentProxy has connections go through the proxy that HTTPS_PROXY and NO_PROXY name; otherwise they go through
-// none.
+// WithEnvironmentProxy connects through the proxy that HTTPS_PROXY and NO_PROXY configure. Without it, no proxy is
+// used.
 func WithEnvironmentProxy() Option {
 	return func(s *clientSettings) { s.proxies = true }
 }
 
-// WithCallLogger logs every call at debug level: its method, code, reason and duration.
+// WithCallLogger logs each call at debug level: method, code, reason and duration.
 func WithCallLogger(logger *slog.Logger) Option {
 	return func(s *clientSettings) { s.logger = logger }
 }
@@ -99,11 +99,11 @@ func (s clientSettings) dialOptions() []grpc.DialOption {
 		opts = append(opts, grpc.WithNoProxy())
 	}
 	opts = append(opts, s.dial...)
-	// The last interceptor is the innermost: those of the user see one call, whatever its attempts.
+	// The last interceptor is the innermost: the user's interceptors see one call, regardless of its attempts.
 	return append(opts, grpc.WithChainUnaryInterceptor(attemptingTwice(s.callTimeout())))
 }
 
-// dialedConfig is [ServiceConfig] with a policy that is this package's alone, or else the user's config as it is.
+// dialedConfig returns [ServiceConfig] with this package's own policy, or the user's config unchanged.
 func (s clientSettings) dialedConfig() string {
 	if s.serviceConfig == ServiceConfig {
 		return strings.Replace(ServiceConfig, roundrobin.Name, spreadingName, 1)
@@ -111,7 +111,7 @@ func (s clientSettings) dialedConfig() string {
 	return s.serviceConfig
 }
 
-// callTimeout is the time of a call whose context has no deadline, as far as it is known.
+// callTimeout returns the timeout of a call whose context has no deadline; zero if it is not known.
 func (s clientSettings) callTimeout() time.Duration {
 	if s.serviceConfig == ServiceConfig {
 		return callTimeout
@@ -119,12 +119,13 @@ func (s clientSettings) callTimeout() time.Duration {
 	return 0
 }
 
-// keepingAlive finds a server that hangs, or has gone without a word, although no call is under way.
+// keepingAlive detects a server that hangs or has disappeared, even while no call is in flight.
 func keepingAlive() keepalive.ClientParameters {
 	return keepalive.ClientParameters{Time: keepaliveInterval, Timeout: keepaliveTimeout, PermitWithoutStream: true}
 }
 
-// reconnecting is gRPC's own back-off of connections with a lower ceiling: its two minutes would make an outage longer.
+// reconnecting is gRPC's own connection back-off with a lower maximum: the default of two minutes would prolong an
+// outage.
 func reconnecting() grpc.ConnectParams {
 	waiting := grpcbackoff.DefaultConfig
 	waiting.BaseDelay, waiting.MaxDelay = firstReconnectDelay, maxReconnectDelay

@@ -1,13 +1,13 @@
 package tokend
 
-// Reason is why a call failed, the contract's own word: programs decide on it and on the status code.
+// Reason is why a call failed, by its name in the contract. Programs should decide on it and on the status code.
 //
-// A Reason is an error, so that [errors.Is] finds it:
+// A Reason is an error, so that [errors.Is] matches it:
 //
 //	if errors.Is(err, tokend.ResourceNotFound) { ... }
 type Reason string
 
-// The reasons of the contract; proto/tokend/v1/error_reason.proto says what each of them means.
+// The reasons of the contract; proto/tokend/v1/error_reason.proto documents each of them.
 const (
 	ValidationFailed               Reason = "VALIDATION_FAILED"
 	InvalidParameter               Reason = "INVALID_PARAMETER"

@@ -7,17 +7,17 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a text that does not print: a login value, a user identifier or a token. Package fmt, slog and the encoders
-// of JSON and text show a placeholder instead. The zero Secret is the empty text.
+// Secret is a string that is not printed: a login value, a user identifier or a token. Package fmt, slog and the
+// encoders of JSON and text print a placeholder instead. The zero Secret is the empty string.
 //
-// Secrets are compared with [Secret.Equal].
+// Compare secrets with [Secret.Equal].
 type Secret struct {
-	_ [0]func() // == would compare places in memory
-	// A pointer, since fmt shows unexported fields, those of other people's structs too, without asking for their methods.
+	_ [0]func() // == would compare pointers
+	// A pointer, since fmt prints unexported fields, also inside other structs, without calling their methods.
 	text *string
 }
 
-// NewSecret makes a secret of a text.
+// NewSecret returns a secret that holds text.
 func NewSecret(text string) Secret {
 	return Secret{text: &text}
 }
@@ -30,7 +30,7 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// Equal tells whether two secrets are the same text, in a time that does not depend on where they differ.
+// Equal reports whether two secrets hold the same text, in a time that does not depend on where they differ.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }

@@ -1,10 +1,11 @@
 package tokend
 
-// ServiceConfig is the gRPC service config that every client comes with: a connection to each address, used in turn
-// while its health check says SERVING; retries of what a draining or restarting server answers; a deadline of 3 s.
+// ServiceConfig is the default gRPC service config of a client: round-robin over a connection to each address whose
+// health check reports SERVING; retries of calls that fail while a server drains or restarts; a timeout of 3 s.
 //
-// gRPC takes the earlier of this deadline and the caller's own. A client with this very config has tokend_round_robin in
-// place of round_robin, which differs in that each attempt of a call goes to another connection. Other configs may name it.
+// gRPC applies the earlier of this timeout and the caller's deadline. With exactly this config, a client uses
+// tokend_round_robin in place of round_robin: each attempt of a call goes to another connection. Other configs may name
+// tokend_round_robin, too.
 const ServiceConfig = `{
   "loadBalancingConfig": [{ "round_robin": {} }],
   "healthCheckConfig": { "serviceName": "tokend.v1.DeveloperIdentityService" },

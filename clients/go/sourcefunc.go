@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// SourceFunc is a [TokenSource] that finds another one for each call in the call's context, such as a
-// [TokenCache.Source] of the user for whom the call is made. The attachers of this package drop rejected tokens of the source that it finds.
+// SourceFunc is a [TokenSource] that selects another source for each call by the call's context, such as the
+// [TokenCache.Source] of the call's user. The interceptors and [Transport] drop rejected tokens of the selected source.
 type SourceFunc func(ctx context.Context) (TokenSource, error)
 
 // Token implements [TokenSource].
@@ -18,9 +18,9 @@ func (f SourceFunc) Token(ctx context.Context) (Token, error) {
 	return source.Token(ctx)
 }
 
-var errNoSource = errors.New("tokend: the SourceFunc has found no source")
+var errNoSource = errors.New("tokend: the SourceFunc returned no source")
 
-// sourceOf is the source itself, or what it finds for a call.
+// sourceOf returns the source itself or, for a [SourceFunc], the source that it selects for a call.
 func sourceOf(ctx context.Context, source TokenSource) (TokenSource, error) {
 	find, ok := source.(SourceFunc)
 	if !ok {

@@ -16,7 +16,7 @@ const (
 	defaultMaxUsers       = 10_000
 )
 
-// SourceOption is a setting of a [CachedTokenSource] or a [TokenCache].
+// SourceOption configures a [CachedTokenSource] or a [TokenCache].
 type SourceOption func(*sourceSettings)
 
 type sourceSettings struct {
@@ -25,54 +25,56 @@ type sourceSettings struct {
 	maxUsers       int
 	clock          Clock
 	random         func() float64
-	logger         *slog.Logger // nil where none was set
+	logger         *slog.Logger // nil if not set
 	provider       metric.MeterProvider
 	meters         *meters
 }
 
-// WithSkew sets how long before its expiry a token is not handed out any more, at most a tenth of its life; 60 seconds
-// by default. A negative one panics.
+// WithSkew sets how long before its expiry a token is no longer returned, at most a tenth of its lifetime; 60 seconds
+// by default. It panics if skew is negative.
 func WithSkew(skew time.Duration) SourceOption {
 	if skew < 0 {
-		panic("tokend: a negative skew")
+		panic("tokend: the skew is negative")
 	}
 	return func(s *sourceSettings) { s.skew = skew }
 }
 
-// WithRefreshTimeout sets the deadline of a refresh; 3 seconds by default. It panics where there is no time.
+// WithRefreshTimeout sets the timeout of a refresh, 3 seconds by default. It panics if timeout is not positive.
 func WithRefreshTimeout(timeout time.Duration) SourceOption {
 	if timeout <= 0 {
-		panic("tokend: a refresh without time")
+		panic("tokend: the refresh timeout is not positive")
 	}
 	return func(s *sourceSettings) { s.refreshTimeout = timeout }
 }
 
-// WithMaxUsers sets how many users a cache holds, at least 1, or it panics; 10,000 by default. A single source ignores it.
+// WithMaxUsers sets how many users a cache holds, 10,000 by default. It panics if users is less than 1. A
+// [CachedTokenSource] ignores it.
 func WithMaxUsers(users int) SourceOption {
 	if users < 1 {
-		panic("tokend: a cache for less than one user")
+		panic("tokend: the maximum number of users is less than 1")
 	}
 	return func(s *sourceSettings) { s.maxUsers = users }
 }
 
-// WithClock sets what tells the time, the machine's own clocks by default.
+// WithClock sets the clock, by default the machine's own.
 func WithClock(clock Clock) SourceOption {
 	return func(s *sourceSettings) { s.clock = clock }
 }
 
-// WithRandom sets where jitter and back-off come from: numbers from 0 up to 1, asked for by several goroutines.
+// WithRandom sets the random numbers for jitter and back-off, from 0 up to but not including 1. The function must be
+// safe for concurrent use.
 func WithRandom(random func() float64) SourceOption {
 	return func(s *sourceSettings) { s.random = random }
 }
 
-// WithRefreshLogger logs refreshes: those that fail as warnings, with the time before which no other is tried. It also
-// gets the one warning of a client whose clock and tokend's are more than a minute apart, which otherwise goes to
-// [slog.Default].
+// WithRefreshLogger logs refreshes. A failed refresh is a warning with the time of the next attempt. The logger also
+// gets the one warning of a client whose clock and tokend's differ by more than a minute; without this option, it goes
+// to [slog.Default].
 func WithRefreshLogger(logger *slog.Logger) SourceOption {
 	return func(s *sourceSettings) { s.logger = logger }
 }
 
-// WithMeterProvider sets where OpenTelemetry's instruments come from, [otel.GetMeterProvider] by default.
+// WithMeterProvider sets the provider of the OpenTelemetry instruments, [otel.GetMeterProvider] by default.
 func WithMeterProvider(provider metric.MeterProvider) SourceOption {
 	return func(s *sourceSettings) { s.provider = provider }
 }
@@ -97,5 +99,5 @@ var noLogger = slog.New(slog.DiscardHandler)
 
 func (s *sourceSettings) refreshLogger() *slog.Logger { return cmp.Or(s.logger, noLogger) }
 
-// clockLogger is never silent by default: a wrong clock is the machine's fault, and others suffer from it, too.
+// clockLogger is not silent by default: a wrong clock is a fault of the machine, which affects other programs, too.
 func (s *sourceSettings) clockLogger() *slog.Logger { return cmp.Or(s.logger, slog.Default()) }

@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// TokenCache keeps the tokens of many users at hand, each by the caching policy of tokend's clients. When it is full, a
-// user without a token makes room first, then the one who was not asked for the longest. Without a token are those who
-// have not got one yet, whose token was rejected, and whose token has expired and could not be refreshed. Who made room
-// while a refresh was under way comes back when it brings a token.
+// TokenCache caches the tokens of many users, by the caching policy of tokend's clients. When it is full, it evicts a
+// user without a token first, then the least recently used one. A user has no token before the first refresh succeeds,
+// after the token was rejected, and when the token has expired and could not be refreshed. A user who is evicted during
+// a refresh is added again when the refresh returns a token.
 type TokenCache struct {
 	issuer   Issuer
 	settings *sourceSettings
@@ -24,16 +24,16 @@ type TokenCache struct {
 	made  uint64 // how many entries there have been
 }
 
-// NewTokenCache makes a cache. It calls the issuer when it is first asked for a user. Close it when it is not needed any
-// more.
+// NewTokenCache creates a cache. It calls the issuer when a user's token is first requested. Close it when it is no
+// longer needed.
 func NewTokenCache(issuer Issuer, opts ...SourceOption) *TokenCache {
 	return &TokenCache{
 		issuer: issuer, settings: newSourceSettings(opts), traffic: trafficOf(issuer), lifetime: newLifetime(),
 	}
 }
 
-// Token returns a token for what the request names, as [CachedTokenSource.Token] does. Every field of the request counts:
-// requests share a token when they are equal.
+// Token returns a token for the request, as [CachedTokenSource.Token] does. Requests share a token only if all their
+// fields are equal.
 func (c *TokenCache) Token(ctx context.Context, request TokenRequest) (Token, error) {
 	found, err := c.entry(request.key(), request.clone)
 	if err != nil {
@@ -42,8 +42,7 @@ func (c *TokenCache) Token(ctx context.Context, request TokenRequest) (Token, er
 	return c.ask(ctx, found)
 }
 
-// Invalidate tells the cache that another service has rejected the token of what the request names, as
-// [CachedTokenSource.Invalidate] does.
+// Invalidate drops a token of the request that another service has rejected, as [CachedTokenSource.Invalidate] does.
 func (c *TokenCache) Invalidate(request TokenRequest, token Token) {
 	c.invalidate(request.key(), token)
 }
@@ -54,8 +53,8 @@ func (c *TokenCache) invalidate(key key, token Token) {
 	}
 }
 
-// Source returns the source of what the request names. It is the cheaper way to ask for one user again and again, and
-// it holds no place in the cache: a user who made room comes back when the source is asked.
+// Source returns a source for the request, which is cheaper than [TokenCache.Token] for repeated calls. It holds no
+// place in the cache: an evicted user is added again when the source is next used.
 func (c *TokenCache) Source(request TokenRequest) TokenSource {
 	return &userSource{cache: c, key: request.key(), request: request.clone()}
 }
@@ -72,7 +71,7 @@ func (c *TokenCache) Close() error {
 	c.settings.meters.usersChanged(-len(entries))
 	for _, entry := range entries {
 		entry.evicted.Store(true)
-		_ = entry.source.Close() // it has nothing to fail with
+		_ = entry.source.Close() // never fails
 	}
 	c.lifetime.await() // of users who have made room as well
 	return nil
@@ -84,7 +83,7 @@ func (c *TokenCache) ask(ctx context.Context, found *entry) (Token, error) {
 	return found.source.tokenAt(ctx, now)
 }
 
-// entry finds the entry of a user, or makes it.
+// entry returns the entry of a user, which it creates if there is none.
 func (c *TokenCache) entry(key key, request func() TokenRequest) (*entry, error) {
 	if found, ok := c.entries.Load(key); ok {
 		return found.(*entry), nil
@@ -92,7 +91,7 @@ func (c *TokenCache) entry(key key, request func() TokenRequest) (*entry, error)
 	return c.admit(key, request())
 }
 
-// admit makes the entry of a user, unless it has been made meanwhile.
+// admit creates the entry of a user, unless another goroutine has created it meanwhile.
 func (c *TokenCache) admit(key key, request TokenRequest) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,7 +106,7 @@ func (c *TokenCache) admit(key key, request TokenRequest) (*entry, error) {
 	return made, nil
 }
 
-// put places an entry, for which another may have to make room. The caller holds the lock.
+// put adds an entry, and evicts another if the cache is full. The caller holds the lock.
 func (c *TokenCache) put(added *entry) {
 	if len(c.byUse) >= c.settings.maxUsers {
 		evicted := c.byUse.leastRecent()
@@ -121,7 +120,7 @@ func (c *TokenCache) put(added *entry) {
 	c.settings.meters.usersChanged(1)
 }
 
-// watch is called when an entry has got a token, or lost its own.
+// watch is called when an entry gets a token, or loses it.
 func (c *TokenCache) watch(changed *entry, served bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,7 +137,7 @@ func (c *TokenCache) watch(changed *entry, served bool) {
 }
 
 func (c *TokenCache) newEntry(key key, request TokenRequest) *entry {
-	// The lifetime is the cache's own: a user who makes room fails no caller who waits.
+	// The lifetime is that of the cache: the eviction of a user does not fail callers that wait for its token.
 	source := &CachedTokenSource{
 		issuer: c.issuer, request: request, settings: c.settings, traffic: c.traffic, lifetime: c.lifetime,
 	}
@@ -150,7 +149,7 @@ func (c *TokenCache) newEntry(key key, request TokenRequest) *entry {
 	return made
 }
 
-// userSource is one user's source of a cache. It remembers the entry, so that most calls look nothing up.
+// userSource is the source of one user of a cache. It keeps the entry, so that most calls need no lookup.
 type userSource struct {
 	cache   *TokenCache
 	key     key

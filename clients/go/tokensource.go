@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// TokenSource hands out tokens of one user. Implementations are safe for concurrent use.
+// TokenSource returns tokens of one user. Implementations must be safe for concurrent use.
 //
-// Token waits, if it must, until ctx is done at the longest.
+// Token may wait for a token, at most until ctx is done.
 type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 }
 
-// Invalidator is a [TokenSource] that drops a token which another service has rejected, as [CachedTokenSource] and those
-// of a [TokenCache] do.
+// Invalidator is implemented by a [TokenSource] that can drop a token after another service has rejected it, such as
+// [CachedTokenSource] and the sources of a [TokenCache].
 type Invalidator interface {
 	Invalidate(token Token)
 }
 
-// Issuer is what sources and caches get their tokens from: a [Client], or what wraps one.
+// Issuer issues the tokens of sources and caches. It is a [Client] or a wrapper of one.
 //
-// It is called by one goroutine at a time for each user, and has to return when ctx is done. A [Client] has 32 refreshes
-// under way at a time, whatever sources and caches they belong to; of any other Issuer, each source or cache has as many.
+// For each user, one goroutine at a time calls it. It must return when ctx is done. At most 32 refreshes run at a time:
+// for a [Client], in all its sources and caches together; for any other Issuer, in each source or cache.
 type Issuer interface {
 	GetOpenIdTokenForDeveloperIdentity(ctx context.Context, request TokenRequest) (Token, error)
 }
 
-// CachedTokenSource keeps the token of one user at hand, by the caching policy of tokend's clients.
+// CachedTokenSource caches the token of one user, by the caching policy of tokend's clients.
 type CachedTokenSource struct {
 	issuer   Issuer
 	request  TokenRequest
@@ -37,27 +37,28 @@ type CachedTokenSource struct {
 	traffic  *traffic
 	lifetime *lifetime
 
-	held atomic.Pointer[snapshot] // nil before the first token, when it was rejected, and after Close
+	held atomic.Pointer[snapshot] // nil before the first token, after a rejection, and after Close
 
-	// served is whether there is a token, as making room in a cache goes: one that was rejected, or has expired and could
-	// not be refreshed, is none. watch is called when that changes, with mu held; nil outside of a cache.
+	// served is whether there is a token, for the eviction order of a cache: a token that was rejected, or has expired
+	// and could not be refreshed, does not count. watch is called with mu held when served changes; nil outside of a
+	// cache.
 	served atomic.Bool
 	watch  func(served bool)
 
-	mu      sync.Mutex // never held while tokend is called, nor taken while the token is fresh
-	flight  *flight    // the refresh that runs
+	mu      sync.Mutex // never held during a call to tokend, never taken while the token is fresh
+	flight  *flight    // the running refresh
 	backoff backoff
 }
 
-// flight is one refresh; token and err may be read when done is closed.
+// flight is one refresh. Read token and err only after done is closed.
 type flight struct {
 	done  chan struct{}
 	token Token
 	err   error
 }
 
-// NewTokenSource makes a source of tokens for what the request names. It calls the issuer when it is first asked.
-// Close it when it is not needed any more.
+// NewTokenSource creates a source of tokens for the request. It calls the issuer when a token is first requested. Close
+// it when it is no longer needed.
 func NewTokenSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *CachedTokenSource {
 	return &CachedTokenSource{
 		issuer: issuer, request: request.clone(), settings: newSourceSettings(opts), traffic: trafficOf(issuer),
@@ -65,7 +66,7 @@ func NewTokenSource(issuer Issuer, request TokenRequest, opts ...SourceOption) *
 	}
 }
 
-// clone makes a request that the caller's later changes do not reach.
+// clone returns a copy that the caller's later changes do not affect.
 func (r TokenRequest) clone() TokenRequest {
 	r.Logins, r.PrincipalTags = maps.Clone(r.Logins), maps.Clone(r.PrincipalTags)
 	if r.TokenDuration != nil {
@@ -75,17 +76,17 @@ func (r TokenRequest) clone() TokenRequest {
 	return r
 }
 
-// Token returns the token at hand while it is usable, at once; when the server's refresh time has come, a refresh runs
-// in the background meanwhile. Without a usable token it waits for the refresh.
+// Token returns the cached token at once while it is usable; after the server's refresh time, it also starts a refresh
+// in the background. Without a usable token, it waits for the refresh.
 //
-// It fails with an [*Error] when that refresh failed, or failed a moment ago, or ctx was done first; with [ErrClosed]
-// after Close; and with what an [Issuer] other than a [Client] fails with.
+// It fails with an [*Error] if that refresh fails, or failed so recently that its back-off has not ended, or if ctx is
+// done first; with [ErrClosed] after Close; and with the error of an [Issuer] that is not a [Client].
 func (s *CachedTokenSource) Token(ctx context.Context) (Token, error) {
 	return s.tokenAt(ctx, s.settings.clock())
 }
 
-// Invalidate tells the source that another service has rejected a token. If it is still the one that is held, it is
-// dropped, and the next Token waits for another.
+// Invalidate drops a token that another service has rejected, if it is still the cached one. The next Token then waits
+// for a new token.
 func (s *CachedTokenSource) Invalidate(token Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +96,7 @@ func (s *CachedTokenSource) Invalidate(token Token) {
 	}
 }
 
-// note keeps whether there is a token. The caller holds the lock.
+// note records whether there is a token. The caller holds the lock.
 func (s *CachedTokenSource) note(served bool) {
 	if s.served.Swap(served) != served && s.watch != nil {
 		s.watch(served)
@@ -108,7 +109,7 @@ func (s *CachedTokenSource) tokenAt(ctx context.Context, now Reading) (Token, er
 	case fresh:
 		return held.token, nil
 	case stale:
-		if s.mu.TryLock() { // who holds it sees to the refresh
+		if s.mu.TryLock() { // the holder of the lock starts the refresh
 			_, _ = s.refresh(now)
 			s.mu.Unlock()
 		}
@@ -147,8 +148,8 @@ func (s *CachedTokenSource) await(ctx context.Context, now Reading) (Token, erro
 	}
 }
 
-// refresh returns the refresh that runs, which it starts if it must, or the last failure where none may start.
-// The caller holds the lock.
+// refresh returns the running refresh, which it starts if there is none, or the last failure during the back-off. The
+// caller holds the lock.
 func (s *CachedTokenSource) refresh(now Reading) (*flight, error) {
 	held := s.held.Load()
 	state := held.state(now)
@@ -157,7 +158,7 @@ func (s *CachedTokenSource) refresh(now Reading) (*flight, error) {
 		return nil, ErrClosed
 	case s.flight != nil:
 		return s.flight, nil
-	case state == fresh: // it came while this caller was on its way here
+	case state == fresh: // another caller's refresh has ended meanwhile
 		return landed(held.token), nil
 	case !s.backoff.isOver(now, state == stale, s.traffic.successes.Load()):
 		return nil, s.backoff.last
@@ -180,7 +181,7 @@ func (s *CachedTokenSource) fly(flight *flight) {
 	sent, token, err := s.fetch()
 	arrived := s.settings.clock()
 	delay := s.land(flight, token, err, arrived)
-	defer close(flight.done) // with no lock held, and last: who is woken finds the refresh counted and logged
+	defer close(flight.done) // with no lock held, and last: woken callers find the refresh counted and logged
 	s.settings.meters.refreshed(flight.err)
 	switch {
 	case s.lifetime.ctx.Err() != nil:
@@ -194,7 +195,7 @@ func (s *CachedTokenSource) fly(flight *flight) {
 	}
 }
 
-// fetch calls the issuer in its turn, and tells when the call was sent: only then does its time begin.
+// fetch waits for its turn, calls the issuer, and returns when the call was sent. The timeout begins with the call.
 func (s *CachedTokenSource) fetch() (sent Reading, token Token, err error) {
 	if !s.traffic.enter(s.lifetime.ctx) {
 		return s.settings.clock(), Token{}, ErrClosed
@@ -207,7 +208,7 @@ func (s *CachedTokenSource) fetch() (sent Reading, token Token, err error) {
 	return sent, token, err
 }
 
-// land ends a refresh: it keeps the token or counts the failure. It returns how long no other refresh starts.
+// land ends a refresh: it stores the token or counts the failure. It returns how long no other refresh starts.
 func (s *CachedTokenSource) land(flight *flight, token Token, err error, now Reading) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// maxRefreshes is how many refreshes of a client are under way at a time.
+	// maxRefreshes is how many refreshes of a client run at a time.
 	maxRefreshes = 32
 
-	// toleratedSkew is how far the clocks of client and service may be apart before that is worth a warning.
+	// toleratedSkew is how far the clocks of client and service may differ without a warning.
 	toleratedSkew = time.Minute
 )
 
-// traffic is what the refreshes of one client share, whichever of its sources and caches they belong to.
+// traffic is the state that the refreshes of all sources and caches of one client share.
 type traffic struct {
-	turns     chan struct{} // those who wait to send take turns in the order in which they came
+	turns     chan struct{} // refreshes get their turns in the order of their requests
 	successes atomic.Uint64
 	warned    atomic.Bool
 }
 
 func newTraffic() *traffic { return &traffic{turns: make(chan struct{}, maxRefreshes)} }
 
-// trafficOf is a client's own; what wraps a client, or stands in its place, has another for each source and cache.
+// trafficOf returns the traffic of a client. With any other issuer, each source and cache has its own.
 func trafficOf(issuer Issuer) *traffic {
 	if client, ok := issuer.(*Client); ok {
 		return client.traffic
@@ -32,7 +32,7 @@ func trafficOf(issuer Issuer) *traffic {
 	return newTraffic()
 }
 
-// enter waits for a turn, which leave ends, and says whether there is one.
+// enter waits for a turn, which leave ends, and reports whether it got one.
 func (t *traffic) enter(ctx context.Context) bool {
 	select {
 	case t.turns <- struct{}{}:
@@ -44,7 +44,8 @@ func (t *traffic) enter(ctx context.Context) bool {
 
 func (t *traffic) leave() { <-t.turns }
 
-// compare warns, once, where the wall clock and the service's are far apart. The token was issued between the readings.
+// compare logs one warning if the wall clock and the service's differ by much. The token was issued between the
+// readings.
 func (t *traffic) compare(ctx context.Context, token Token, sent, arrived Reading, logger *slog.Logger) {
 	if token.IssueTime.IsZero() {
 		return
@@ -53,7 +54,7 @@ func (t *traffic) compare(ctx context.Context, token Token, sent, arrived Readin
 	ahead := sent.Wall.Round(0).Sub(token.IssueTime)
 	apart := max(behind, ahead) > toleratedSkew
 	if apart && logger.Enabled(ctx, slog.LevelWarn) && t.warned.CompareAndSwap(false, true) {
-		logger.WarnContext(ctx, "the clocks of this machine and of tokend are apart",
+		logger.WarnContext(ctx, "the clocks of this machine and of tokend differ",
 			"issue_time", token.IssueTime, "clock", arrived.Wall.Round(0))
 	}
 }

@@ -12,23 +12,23 @@ import (
 )
 
 // Transport is an [http.RoundTripper] that attaches a token to requests, as "Authorization: Bearer ...". It waits for
-// the token, if it must, until the request's context is done. Requests other than HTTPS fail.
+// the token, if it must, until the request's context is done. Requests without HTTPS fail, unless Plaintext is set.
 //
-// When the other service answers 401, it drops that token, if the source is an [Invalidator], and sends the request once
-// more with a new one, if its body can be had again (http.Request.GetBody).
+// When the called service responds with 401 and the source is an [Invalidator], it drops that token and retries the
+// request once with a new one, if the body can be read again (http.Request.GetBody).
 //
-// A request that an [http.Client] makes since it is redirected carries the token only while scheme, host and port are
-// those of the first request. Elsewhere it goes without, as any redirect after it: a service cannot redirect the token
-// to another one.
+// A redirected request carries the token only if its scheme, host and port are those of the first request, or if its
+// host is in RedirectHosts. Any other redirected request, and all redirects after it, are sent without the token: a
+// service cannot redirect the token to another one.
 type Transport struct {
-	// Source gives the tokens. A [SourceFunc] finds one for each request by its context.
+	// Source provides the tokens. A [SourceFunc] selects a source for each request by its context.
 	Source TokenSource
 	// Base sends the requests. Nil: [http.DefaultTransport].
 	Base http.RoundTripper
-	// Plaintext lets tokens be sent over http://, where whoever sees the traffic has them.
+	// Plaintext allows tokens over http://, where anyone who can read the traffic gets them.
 	Plaintext bool
-	// RedirectHosts are hosts besides the first request's that redirected requests carry the token to, over HTTPS. With
-	// a port where it is not 443.
+	// RedirectHosts are additional hosts to which redirected requests carry the token, over HTTPS. Include the port
+	// unless it is 443.
 	RedirectHosts []string
 }
 
@@ -58,14 +58,14 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.sendAgain(request, source, token, response)
 }
 
-// CloseIdleConnections closes those of Base, as [http.Client.CloseIdleConnections] asks for.
+// CloseIdleConnections closes the idle connections of Base, for [http.Client.CloseIdleConnections].
 func (t *Transport) CloseIdleConnections() {
 	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()
 	}
 }
 
-// sendAgain returns the response that there is where another attempt cannot be made.
+// sendAgain retries a rejected request. It returns the first response if a retry is not possible.
 func (t *Transport) sendAgain(
 	request *http.Request, source TokenSource, rejected Token, response *http.Response,
 ) (*http.Response, error) {
@@ -80,7 +80,7 @@ func (t *Transport) sendAgain(
 	}
 	token, err := source.Token(request.Context())
 	if err != nil {
-		return response, nil //nolint:nilerr // the first response tells more
+		return response, nil //nolint:nilerr // the first response is more useful
 	}
 	body := request.Body
 	if sentBody {
@@ -93,7 +93,7 @@ func (t *Transport) sendAgain(
 	return t.send(request, token, body)
 }
 
-// maxDrained is how much is read of a response that is not used.
+// maxDrained is how much of an unused response is read.
 const maxDrained = 64 << 10
 
 func (t *Transport) send(request *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
@@ -118,12 +118,12 @@ func (t *Transport) base() http.RoundTripper {
 	return t.Base
 }
 
-// trusts says whether the token may go where a request goes, by the redirects that led to it.
+// trusts reports whether a request may carry the token, by the redirects that led to it.
 func (t *Transport) trusts(request *http.Request) bool {
 	first := request
 	for first.Response != nil {
 		if first = first.Response.Request; first == nil {
-			return false // Base hides where it began
+			return false // Base hides the first request
 		}
 	}
 	for hop := request; hop != first; hop = hop.Response.Request {
@@ -143,7 +143,7 @@ func (t *Transport) mayRedirect(first, to *url.URL) bool {
 	})
 }
 
-// address is a host with its port, in one spelling.
+// address returns a host with its port, in a canonical form.
 func address(scheme, host string) string {
 	parsed := url.URL{Host: strings.ToLower(host)}
 	port := parsed.Port()
@@ -153,7 +153,7 @@ func address(scheme, host string) string {
 	return net.JoinHostPort(parsed.Hostname(), port)
 }
 
-// closing closes the body of a request that is not sent, as a RoundTripper has to.
+// closing closes the body of a request that is not sent, as a RoundTripper must, and returns err.
 func closing(request *http.Request, err error) error {
 	if request.Body != nil {
 		_ = request.Body.Close()

@@ -1,4 +1,4 @@
 package tokend
 
-// version is that of this module.
+// version is the version of this module.
 const version = "0.1.0"
