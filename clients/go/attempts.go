@@ -15,15 +15,15 @@ const (
 	// callTimeout is the timeout in [ServiceConfig].
 	callTimeout = 3 * time.Second
 
-	// leastAttempt is how long the first of two attempts takes at the least.
+	// leastAttempt is the minimum timeout of the first of two attempts.
 	leastAttempt = time.Second
 )
 
-// attemptingTwice ends an attempt that has no answer after half of the call's time, and makes another with the rest,
-// which goes to another connection: the first one's server may hang. An unlink is made once, since a second one that
-// follows a first that took effect fails.
+// attemptingTwice cancels an attempt that has no response after half of the call's time, and makes a second one with
+// the rest of the time on another connection: the first server may hang. An unlink is attempted once, since a second
+// attempt fails if the first one has taken effect.
 //
-// most is the time of a call whose context has no deadline; zero where that is not known.
+// most is the timeout of a call whose context has no deadline; zero if it is not known.
 func attemptingTwice(most time.Duration) grpc.UnaryClientInterceptor {
 	return func(
 		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
@@ -44,7 +44,7 @@ func attemptingTwice(most time.Duration) grpc.UnaryClientInterceptor {
 	}
 }
 
-// split bounds a call, and tells how long its first attempt may take; zero where there is no time for two.
+// split sets the deadline of a call and returns the timeout of its first attempt; zero if there is no time for two.
 func split(ctx context.Context, most time.Duration) (whole context.Context, cancel context.CancelFunc, first time.Duration) {
 	whole, cancel = ctx, func() {}
 	if most > 0 {

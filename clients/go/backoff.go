@@ -5,24 +5,24 @@ import "time"
 const (
 	firstBackoff         = time.Second
 	maxBackoff           = time.Minute
-	maxBackoffWithoutAny = 2 * time.Second // without a usable token: callers are failing
+	maxBackoffWithoutAny = 2 * time.Second // without a usable token: calls are failing
 	maxServersRetryDelay = time.Minute
 )
 
-// backoff is the failures since the last token. It never changes.
+// backoff describes the failures since the last token. It is immutable.
 type backoff struct {
 	failures int
 	last     error
 	failed   Reading
 	delay    time.Duration
-	// delayWithoutAny rules while there is no usable token.
+	// delayWithoutAny applies while there is no usable token.
 	delayWithoutAny time.Duration
-	// wakes says that the next success of the client ends it, and successes how many there were.
+	// wakes is whether the next success of the client ends the back-off; successes is their number at the failure.
 	wakes     bool
 	successes uint64
 }
 
-// after is the back-off when a refresh has failed just now; random is from 0 up to 1, and successes is how many
+// after returns the back-off after another failed refresh; random is from 0 up to 1, and successes is how many
 // refreshes of the client have succeeded so far.
 func (b backoff) after(failure error, now Reading, random float64, successes uint64) backoff {
 	next := backoff{
@@ -38,7 +38,7 @@ func (b backoff) after(failure error, now Reading, random float64, successes uin
 	return next
 }
 
-// isOver says whether a refresh may start: usable is whether there is a token to hand out meanwhile.
+// isOver reports whether a refresh may start: usable is whether there is a token to return meanwhile.
 func (b backoff) isOver(now Reading, usable bool, successes uint64) bool {
 	if b.last == nil || b.wakes && b.successes != successes {
 		return true
@@ -46,7 +46,8 @@ func (b backoff) isOver(now Reading, usable bool, successes uint64) bool {
 	return now.Monotonic-b.failed.Monotonic >= b.wait(usable)
 }
 
-// wait is how long no refresh starts after the last failure: usable is whether there is a token to hand out meanwhile.
+// wait returns how long no refresh starts after the last failure: usable is whether there is a token to return
+// meanwhile.
 func (b backoff) wait(usable bool) time.Duration {
 	if usable {
 		return b.delay
@@ -54,12 +55,12 @@ func (b backoff) wait(usable bool) time.Duration {
 	return b.delayWithoutAny
 }
 
-// drawn is a wait from the upper half of the longest one.
+// drawn returns a delay from the upper half of the longest one.
 func drawn(most time.Duration, random float64) time.Duration {
 	return most/2 + time.Duration(random*float64(most/2))
 }
 
-// backoffCeiling is the longest back-off after a number of failures before this one.
+// backoffCeiling returns the longest back-off after a number of earlier failures.
 func backoffCeiling(failures int, most time.Duration) time.Duration {
 	ceiling := firstBackoff
 	for range failures {

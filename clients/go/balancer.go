@@ -15,12 +15,12 @@ import (
 // spreadingName names the policy in a service config.
 const spreadingName = "tokend_round_robin"
 
-// gRPC finds a policy by its name alone, in a registry of the process that may be written during initialization only.
-// The name is tokend's own, so that other clients in the process keep theirs.
+// gRPC finds a policy by name, in a process-wide registry that may be written only during initialization. The name is
+// tokend's own, so that the policies of other clients in the process do not change.
 func init() { balancer.Register(spreading{}) }
 
-// spreading is gRPC's round_robin, except that each attempt of a call goes to another connection than those before. With
-// many calls at once the next connection in turn may be the one that has just failed this call.
+// spreading is gRPC's round_robin, except that each attempt of a call goes to a connection that the call has not used.
+// With many concurrent calls, round_robin's next connection may be the one on which this call has just failed.
 type spreading struct{}
 
 // Name implements [balancer.Builder].
@@ -31,7 +31,7 @@ func (spreading) Build(channel balancer.ClientConn, opts balancer.BuildOptions) 
 	return balancer.Get(roundrobin.Name).Build(spreadingChannel{channel}, opts)
 }
 
-// spreadingChannel is what round_robin reports its pickers to.
+// spreadingChannel receives the pickers of round_robin.
 type spreadingChannel struct {
 	balancer.ClientConn
 }
@@ -48,16 +48,16 @@ func (c spreadingChannel) UpdateState(state balancer.State) {
 	c.ClientConn.UpdateState(state)
 }
 
-// spreadingPicker picks the next connection in turn, unless the call has used it.
+// spreadingPicker picks round_robin's next connection, unless the call has used it.
 type spreadingPicker struct {
 	inTurn balancer.Picker
 	ready  []balancer.Picker // each of one connection
 }
 
-// Pick implements [balancer.Picker]. Where the call has used all connections, it picks the one that was used longest ago.
+// Pick implements [balancer.Picker]. If the call has used all connections, it picks the least recently used one.
 //
-// An attempt whose time is over uses none: a server that saw its deadline first cancelled it, gRPC makes it once more, and
-// the call's next attempt would find all connections used.
+// An attempt whose deadline has passed does not count as a use: if the server notices the deadline first and cancels
+// the attempt, gRPC retries it, and the call's next attempt would find all connections used.
 func (p spreadingPicker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	picked, err := p.inTurn.Pick(info)
 	call, known := info.Ctx.Value(attemptsKey{}).(*attempts)
@@ -65,7 +65,7 @@ func (p spreadingPicker) Pick(info balancer.PickInfo) (balancer.PickResult, erro
 		return picked, err
 	}
 	if call.lastUseOf(picked) != never {
-		for _, i := range rand.Perm(len(p.ready)) { // one server that fails should not double the calls of one other
+		for _, i := range rand.Perm(len(p.ready)) { // random: a failing server should not double the load of one other
 			other, err := p.ready[i].Pick(info)
 			if err == nil && call.lastUseOf(other) < call.lastUseOf(picked) {
 				picked = other
@@ -81,21 +81,21 @@ func isOver(ctx context.Context) bool {
 	return bounded && time.Until(deadline) <= 0
 }
 
-// attempts are the connections that one call has used, the last one at the end. gRPC makes one attempt after another.
+// attempts are the connections that one call has used, in order of use. gRPC makes its attempts one after another.
 type attempts struct {
 	used []balancer.SubConn
 }
 
 type attemptsKey struct{}
 
-// countingAttempts has [spreading] tell the attempts of a call from those of others.
+// countingAttempts lets [spreading] distinguish the attempts of a call from those of other calls.
 func countingAttempts(ctx context.Context) context.Context {
 	return context.WithValue(ctx, attemptsKey{}, &attempts{})
 }
 
 const never = -1
 
-// lastUseOf is greater for a connection that was used later.
+// lastUseOf returns a number that is greater for connections that were used later.
 func (a *attempts) lastUseOf(picked balancer.PickResult) int {
 	return slices.Index(a.used, picked.SubConn)
 }

@@ -14,7 +14,7 @@ import (
 
 const healthService = "/grpc.health.v1.Health"
 
-// byteOrderMark is what editors may put before UTF-8.
+// byteOrderMark may precede UTF-8 text in files from some editors.
 const byteOrderMark = "\uFEFF"
 
 // bearerToken is the grammar of RFC 6750, section 2.1.
@@ -22,7 +22,7 @@ var bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 var _ credentials.PerRPCCredentials = bearerFile("")
 
-// bearerFile attaches the token that a file holds at each call.
+// bearerFile attaches the token in a file, read again for each call.
 type bearerFile string
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
@@ -33,7 +33,7 @@ func (f bearerFile) GetRequestMetadata(ctx context.Context, uri ...string) (map[
 	token, err := f.read()
 	if err != nil {
 		if len(uri) == 1 && strings.HasSuffix(uri[0], healthService) {
-			return nil, nil // calls would wait for a watch of the service's health that has failed, and not tell why
+			return nil, nil // a failed health watch would make calls wait without reporting the cause
 		}
 		return nil, status.Errorf(codes.Unauthenticated, "no token for this call: %v", err)
 	}
@@ -50,7 +50,7 @@ func (f bearerFile) read() (Secret, error) {
 	}
 	token := strings.TrimSpace(strings.TrimPrefix(string(content), byteOrderMark))
 	if !bearerToken.MatchString(token) {
-		return Secret{}, fmt.Errorf("%s holds no bearer token", string(f))
+		return Secret{}, fmt.Errorf("%s contains no bearer token", string(f))
 	}
 	return NewSecret(token), nil
 }

@@ -53,10 +53,10 @@ func (r UnlinkRequest) message() *tokendv1.UnlinkDeveloperIdentityRequest {
 	}
 }
 
-// tokenOf fails where the answer breaks the contract.
+// tokenOf returns an error if the response breaks the contract.
 func tokenOf(message *tokendv1.GetOpenIdTokenForDeveloperIdentityResponse) (Token, error) {
 	expire, refresh, issue := message.GetExpireTime(), message.GetRefreshTime(), message.GetIssueTime()
-	if err := expire.CheckValid(); err != nil { // which a time that is not there is not, either
+	if err := expire.CheckValid(); err != nil { // a missing time is invalid, too
 		return Token{}, newProtocolError("expire_time", err)
 	}
 	for name, moment := range map[string]*timestamppb.Timestamp{"refresh_time": refresh, "issue_time": issue} {

@@ -24,7 +24,7 @@ type Error struct {
 	Code codes.Code
 	// Reason is why the call failed. Empty if the service returned none: it was not reached, or not in time.
 	Reason Reason
-	// // Message is a human-readable description.
+	// Message is a human-readable description.
 	Message string
 	// RetryDelay is how long to wait before the next try (google.rpc.RetryInfo). Zero if the service sent none.
 	RetryDelay time.Duration

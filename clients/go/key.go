@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// key tells the users of a cache apart.
+// key identifies a user of a cache.
 type key [sha256.Size]byte
 
 func (r TokenRequest) key() key {
 	return sha256.Sum256(r.encode(make([]byte, 0, 512)))
 }
 
-// encode appends every input of the request, each text with its length before it and each map with its size and in the
-// order of its names, so that no two different requests have the same encoding.
+// encode appends every field of the request, each string prefixed with its length and each map with its size, sorted by
+// name, so that different requests never have the same encoding.
 func (r TokenRequest) encode(to []byte) []byte {
 	to = encodeText(to, r.IdentityPoolID)
 	to = encodeText(to, r.IdentityID)

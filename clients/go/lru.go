@@ -9,17 +9,17 @@ import (
 type entry struct {
 	key     key
 	source  *CachedTokenSource
-	used    atomic.Int64 // when it was last asked for, in milliseconds
+	used    atomic.Int64 // time of the last use, in milliseconds
 	evicted atomic.Bool
-	placed  place // where it belonged when the heap last looked, or before that
-	index   int   // in the heap; -1 when it is not there
+	placed  place // its place when the heap last read it, or an earlier one
+	index   int   // in the heap; -1 if it is not in the heap
 }
 
-// place is where an entry stands among those that make room: users without a token come first.
+// place is the position of an entry in the eviction order: users without a token come first.
 type place struct {
 	served bool
 	used   int64
-	made   uint64 // decides between those that were used in the same millisecond
+	made   uint64 // orders entries that were used in the same millisecond
 }
 
 func (e *entry) place() place {
@@ -36,19 +36,19 @@ func (p place) before(other place) bool {
 	return p.made < other.made
 }
 
-// touch notes the time of a use, and writes only when it is later: a write is what readers would have to wait for.
+// touch records the time of a use. It writes only if the time is later, since writes slow down concurrent readers.
 func (e *entry) touch(now int64) {
 	if e.used.Load() < now {
 		e.used.Store(now)
 	}
 }
 
-// useHeap orders entries by the places that they had when it last looked, so that a use costs no lock. An entry only
-// moves back by being used and by getting a token; leastRecent sees to that when the entry comes first. One that moves
-// forward, since it has lost its token, has to be told by lost.
+// useHeap orders entries by the places that it last read, so that a use needs no lock. A use or a new token moves an
+// entry back; leastRecent corrects its place when the entry comes first. The loss of a token moves an entry forward;
+// the caller reports it with lost.
 type useHeap []*entry
 
-// leastRecent removes the entry that makes room.
+// leastRecent removes and returns the entry to evict.
 func (h *useHeap) leastRecent() *entry {
 	for {
 		first := (*h)[0]
@@ -61,7 +61,7 @@ func (h *useHeap) leastRecent() *entry {
 	}
 }
 
-// lost puts an entry among those without a token.
+// lost moves an entry to those without a token.
 func (h *useHeap) lost(e *entry) {
 	if e.index >= 0 {
 		e.placed.served = false

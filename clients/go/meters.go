@@ -11,7 +11,7 @@ import (
 
 const instrumentation = "tokend.internal/go"
 
-// meters count what sources and caches do, by the names that the clients of all languages have.
+// meters are the instruments of sources and caches. Their names are the same in the clients of all languages.
 type meters struct {
 	refreshes   metric.Int64Counter
 	staleTokens metric.Int64Counter
@@ -19,7 +19,7 @@ type meters struct {
 	evictions   metric.Int64Counter
 }
 
-// newMeters makes them, or panics where the provider refuses names that it has to know.
+// newMeters creates the instruments. It panics if the provider rejects a valid name.
 func newMeters(provider metric.MeterProvider) *meters {
 	meter := provider.Meter(instrumentation, metric.WithInstrumentationVersion(version))
 	return &meters{
@@ -41,7 +41,7 @@ func made[Instrument any](instrument Instrument, err error) Instrument {
 	return instrument
 }
 
-// refreshed counts a refresh, but for one that its user has ended.
+// refreshed counts a refresh, unless Close has cancelled it.
 func (m *meters) refreshed(err error) {
 	switch {
 	case err == nil:
@@ -51,7 +51,7 @@ func (m *meters) refreshed(err error) {
 	}
 }
 
-// errorType is the reason of a failure, else its code's name in gRPC's own spelling.
+// errorType returns the reason of a failure or, without one, the name of its status code as in gRPC's specification.
 func errorType(err error) string {
 	failed, ok := asError(err)
 	switch {

@@ -25,7 +25,7 @@ const (
 	keepaliveTimeout  = 3 * time.Second
 )
 
-// // Option configures a [Client].
+// Option configures a [Client].
 type Option func(*clientSettings)
 
 type clientSettings struct {

@@ -10,17 +10,17 @@ const (
 	expired
 )
 
-// The parts of a token's time that jitter and skew take at the most.
+// The maximum fractions of a token's lifetime for jitter and skew.
 const (
 	jitterPart = 10
 	skewPart   = 10
 )
 
-// leastFresh is how long a token is fresh, whatever its times: a service that answers with an old one, or whose clock is
-// far behind, is not called at every ask.
+// leastFresh is how long a token is fresh regardless of its times, so that a service that returns an old token, or
+// whose clock is far behind, is not called for each request.
 const leastFresh = time.Second
 
-// snapshot is a token with the ages of the caching policy. It never changes.
+// snapshot is a token with the ages of the caching policy. It is immutable.
 type snapshot struct {
 	token     Token
 	arrived   Reading
@@ -28,11 +28,11 @@ type snapshot struct {
 	usableFor time.Duration
 }
 
-// newSnapshot is the snapshot of a token that arrives now; random is from 0 up to 1.
+// newSnapshot returns the snapshot of a token that arrives now; random is from 0 up to 1.
 func newSnapshot(token Token, now Reading, skew time.Duration, random float64) *snapshot {
 	now.Wall = now.Wall.Round(0)
 	issued := token.IssueTime
-	if issued.IsZero() { // of a service that does not send it
+	if issued.IsZero() { // the service does not send it
 		issued = now.Wall
 	}
 	life := max(token.ExpireTime.Sub(issued), 0)

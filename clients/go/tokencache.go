@@ -59,8 +59,8 @@ func (c *TokenCache) Source(request TokenRequest) TokenSource {
 	return &userSource{cache: c, key: request.key(), request: request.clone()}
 }
 
-// Close ends all refreshes, wakes those who wait for them, and returns when the refreshes have. From then on Token answers
-// [ErrClosed].
+// Close cancels all refreshes, wakes the callers that wait for them, and returns when the refreshes have ended. After
+// Close, Token returns [ErrClosed].
 func (c *TokenCache) Close() error {
 	c.mu.Lock()
 	c.lifetime.end()
@@ -125,7 +125,7 @@ func (c *TokenCache) watch(changed *entry, served bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.lifetime.ctx.Err() != nil: // Close has taken all entries away
+	case c.lifetime.ctx.Err() != nil: // Close has removed all entries
 	case !served:
 		c.byUse.lost(changed)
 	case changed.evicted.Load():

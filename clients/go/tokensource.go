@@ -120,8 +120,8 @@ func (s *CachedTokenSource) tokenAt(ctx context.Context, now Reading) (Token, er
 	}
 }
 
-// Close ends a refresh that runs, wakes those who wait for it, and returns when the refresh has. From then on Token
-// answers [ErrClosed].
+// Close cancels a running refresh, wakes the callers that wait for it, and returns when the refresh has ended. After
+// Close, Token returns [ErrClosed].
 func (s *CachedTokenSource) Close() error {
 	s.mu.Lock()
 	s.lifetime.end()

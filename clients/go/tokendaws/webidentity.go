@@ -1,5 +1,5 @@
-// Package tokendaws exchanges tokens of tokend for AWS credentials, by AssumeRoleWithWebIdentity of AWS STS. It is a module
-// of its own, so that the client does not depend on the AWS SDK.
+// Package tokendaws exchanges tokend's tokens for AWS credentials with the AWS STS operation AssumeRoleWithWebIdentity.
+// It is a separate module, so that the client does not depend on the AWS SDK.
 package tokendaws
 
 import (
@@ -17,36 +17,37 @@ import (
 	tokend "tokend.internal/go"
 )
 
-// providerName is by what the SDK says whose credentials are used.
+// providerName is the source of the credentials, as the SDK reports it.
 const providerName = "tokend"
 
-// rejections are the error codes by which STS rejects a token, as its API reference has them.
+// rejections are the error codes with which STS rejects a token, by its API reference.
 var rejections = []string{
 	(&types.InvalidIdentityTokenException{}).ErrorCode(),
 	(&types.ExpiredTokenException{}).ErrorCode(),
-	(&types.IDPRejectedClaimException{}).ErrorCode(), // which also says that a token has expired, or was revoked
+	(&types.IDPRejectedClaimException{}).ErrorCode(), // also for a token that has expired or was revoked
 }
 
-// STS is what is needed of a [sts.Client].
+// STS is the part of [sts.Client] that a [WebIdentityProvider] uses.
 type STS interface {
 	AssumeRoleWithWebIdentity(
 		ctx context.Context, input *sts.AssumeRoleWithWebIdentityInput, opts ...func(*sts.Options),
 	) (*sts.AssumeRoleWithWebIdentityOutput, error)
 }
 
-// WebIdentityProvider is an [aws.CredentialsProvider] of a role that is assumed with a source's token.
+// WebIdentityProvider is an [aws.CredentialsProvider] that assumes a role with a source's token.
 type WebIdentityProvider struct {
 	client STS
 	source tokend.TokenSource
 	input  sts.AssumeRoleWithWebIdentityInput
 }
 
-// NewWebIdentityProvider makes a provider of credentials of the role, for use within an [aws.CredentialsCache]. roleARN is
-// the role; it has to trust an IAM OpenID Connect provider for tokend's issuer URL with the pool id as its client id.
-// sessionName is how CloudTrail shows who uses it. Options change the rest of what STS is asked, such as DurationSeconds.
+// NewWebIdentityProvider returns a provider of credentials for a role, for use in an [aws.CredentialsCache]. The role
+// roleARN must trust an IAM OpenID Connect provider for tokend's issuer URL with the pool id as its client id.
+// sessionName identifies the session in CloudTrail. Options change other parameters of the STS request, such as
+// DurationSeconds.
 //
-// The operation is not signed: the client needs a region, and no credentials. A cache is for one user; give it no
-// [tokend.SourceFunc].
+// The operation is not signed: the client needs a region but no credentials. A credentials cache is for one user: do
+// not pass a [tokend.SourceFunc].
 func NewWebIdentityProvider(
 	client STS, source tokend.TokenSource, roleARN, sessionName string, opts ...func(*sts.AssumeRoleWithWebIdentityInput),
 ) *WebIdentityProvider {
@@ -57,11 +58,11 @@ func NewWebIdentityProvider(
 	return &WebIdentityProvider{client, source, input}
 }
 
-// Retrieve implements [aws.CredentialsProvider]. When STS rejects the token, it drops it, if the source is a
-// [tokend.Invalidator], and asks once more with a new one.
+// Retrieve implements [aws.CredentialsProvider]. When STS rejects the token and the source is a [tokend.Invalidator],
+// it drops the token and retries once with a new one.
 //
-// It fails with what STS answered, or, where there is no token, with what the source fails with; after a rejection with
-// both. [errors.As] finds the [*tokend.Error].
+// It fails with the error of STS or, if there is no token, with that of the source; if there is no new token after a
+// rejection, with both. [errors.As] finds the [*tokend.Error].
 func (p *WebIdentityProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	token, err := p.token(ctx)
 	if err != nil {
@@ -97,7 +98,7 @@ func (p *WebIdentityProvider) exchange(ctx context.Context, token tokend.Token) 
 	}
 	got := output.Credentials
 	if got == nil {
-		return aws.Credentials{}, errors.New("AWS STS has answered without credentials")
+		return aws.Credentials{}, errors.New("AWS STS returned no credentials")
 	}
 	return aws.Credentials{
 		AccessKeyID:     aws.ToString(got.AccessKeyId),
@@ -110,7 +111,7 @@ func (p *WebIdentityProvider) exchange(ctx context.Context, token tokend.Token) 
 	}, nil
 }
 
-// accountOf is the account of a role, which the endpoints of some services have in their names; empty if it is not known.
+// accountOf returns the account of a role, which is part of the endpoints of some services; empty if it is not known.
 func accountOf(user *types.AssumedRoleUser) string {
 	if user == nil {
 		return ""

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Pause lets calls wait from now on, until Resume or their own deadlines. They count at once.
+// Pause makes calls wait until Resume or their own deadlines. Waiting calls are counted.
 func (s *Server) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -17,7 +17,7 @@ func (s *Server) Pause() {
 	}
 }
 
-// Resume lets the calls go on that wait, and those to come.
+// Resume ends Pause: waiting calls continue.
 func (s *Server) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,16 +27,16 @@ func (s *Server) Resume() {
 	}
 }
 
-// Calls tells how many calls of an operation have come, those included that failed. The operation is named as in the
-// contract, such as "GetOpenIdTokenForDeveloperIdentity".
+// Calls returns how many calls of an operation the server has received, including failed ones. Operations are named as
+// in the contract, such as "GetOpenIdTokenForDeveloperIdentity".
 func (s *Server) Calls(operation string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[operation]
 }
 
-// WaitForCalls waits until so many calls of an operation have come since the server was made. It returns the error of a
-// context that ends before.
+// WaitForCalls waits until the server has received this many calls of an operation since it was started. If ctx is done
+// first, it returns the error of ctx.
 func (s *Server) WaitForCalls(ctx context.Context, operation string, calls int) error {
 	for {
 		s.mu.Lock()
@@ -53,7 +53,7 @@ func (s *Server) WaitForCalls(ctx context.Context, operation string, calls int) 
 	}
 }
 
-// intercept counts a call, lets it wait, and fails it as the test has set.
+// intercept counts a call, and makes it wait or fail as configured by the test.
 func (s *Server) intercept(
 	ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
 ) (any, error) {
@@ -81,7 +81,7 @@ func (s *Server) count(operation string) {
 	s.called = make(chan struct{})
 }
 
-// pass waits while calls have to, and returns how this one is to fail; nil if it is not.
+// pass waits while the server is paused, and returns the failure of this call; nil if it should not fail.
 func (s *Server) pass(ctx context.Context) (*Failure, error) {
 	for {
 		failure, paused := s.next()
@@ -96,7 +96,7 @@ func (s *Server) pass(ctx context.Context) (*Failure, error) {
 	}
 }
 
-// next is what happens to the next call: it has to wait, or it fails, or neither.
+// next returns the failure of the next call, or the channel to wait on if the server is paused, or neither.
 func (s *Server) next() (failure *Failure, paused <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

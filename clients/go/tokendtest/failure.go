@@ -13,52 +13,52 @@ import (
 	"tokend.internal/go"
 )
 
-// Failure is how a call is to fail.
+// Failure describes how a call fails.
 type Failure struct {
-	// Reason is the contract's reason. Empty: none, as when the service is not reached.
+	// Reason is the contract's reason. Empty: none, as if the service was not reached.
 	Reason tokend.Reason
-	// Code is the status code. Zero: that of the reason.
+	// Code is the status code. Zero: the code of the reason.
 	Code codes.Code
-	// Message is the text for people.
+	// Message is a human-readable description.
 	Message string
-	// RetryDelay is how long the caller is asked to wait. Zero: it is not asked.
+	// RetryDelay is how long the caller should wait before the next try. Zero: not sent.
 	RetryDelay time.Duration
-	// AWSErrorCode is the Cognito exception. Empty: that of the reason.
+	// AWSErrorCode is the Cognito exception. Empty: the exception of the reason.
 	AWSErrorCode string
 	// AWSRequestID is the id of a request to Cognito. Empty: there was none.
 	AWSRequestID string
 	// Violations are fields that break their limits.
 	Violations []tokend.FieldViolation
-	// ResourceType is what does not exist.
+	// ResourceType is the type of the missing resource.
 	ResourceType string
-	// ResourceName is the id of what does not exist.
+	// ResourceName is the id of the missing resource.
 	ResourceName string
-	// Hang leaves the call without an answer: it ends with its caller's deadline, and the rest of the Failure is not used.
+	// Hang leaves the call without a response until its caller's deadline. The other fields are ignored.
 	Hang bool
 }
 
-// Fail makes all calls fail from now on, until Recover. The client retries those that fail with UNAVAILABLE.
+// Fail makes all calls fail until Recover. The client retries calls that fail with UNAVAILABLE.
 func (s *Server) Fail(failure Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing = &failure
 }
 
-// FailNext makes one call fail, the next one that is not to fail already.
+// FailNext makes one call fail: the next one without a failure from an earlier FailNext.
 func (s *Server) FailNext(failure Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failNext = append(s.failNext, failure)
 }
 
-// Recover takes Fail and FailNext back. Calls that hang go on to do so.
+// Recover cancels Fail and FailNext. Calls that already hang continue to hang.
 func (s *Server) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing, s.failNext = nil, nil
 }
 
-// reasons are the status code and the Cognito exception of each reason of the contract.
+// reasons maps each reason of the contract to its status code and its Cognito exception.
 var reasons = map[tokend.Reason]struct {
 	code         codes.Code
 	awsErrorCode string
@@ -81,12 +81,12 @@ var reasons = map[tokend.Reason]struct {
 	tokend.MetadataTooLarge:               {codes.ResourceExhausted, ""},
 }
 
-// Err is the failure as a gRPC handler returns it.
+// Err returns the failure as a gRPC status error, for use in handlers and interceptors.
 func (f Failure) Err() error {
 	code := cmp.Or(f.Code, reasons[f.Reason].code, codes.Unavailable)
 	failed, err := status.New(code, f.Message).WithDetails(f.details()...)
 	if err != nil {
-		panic(err) // the details are of our own making
+		panic(err) // cannot happen with these details
 	}
 	return failed.Err()
 }

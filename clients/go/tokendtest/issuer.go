@@ -9,7 +9,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// claims are those of a token, in the order of tokend's own.
+// claims are the claims of a token, in tokend's order.
 type claims struct {
 	Subject  string   `json:"sub"`
 	Audience string   `json:"aud"`
@@ -35,14 +35,14 @@ func newTags(values map[string]string) *tags {
 	return made
 }
 
-// Issuer returns the iss of the tokens.
+// Issuer returns the issuer of the tokens (iss).
 func (s *Server) Issuer() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.issuer
 }
 
-// Handler serves what verifiers ask for below the issuer's URL: the discovery document and the public keys.
+// Handler returns a handler for the issuer's URL. It serves the discovery document and the public keys to verifiers.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
@@ -61,8 +61,8 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// ServeIssuer serves the Handler on the loopback until Close. Tokens issued from now on have the URL that it returns
-// as their iss.
+// ServeIssuer serves [Server.Handler] on the loopback until Close, and returns its URL. This URL is the iss of all
+// tokens issued from then on.
 func (s *Server) ServeIssuer() string {
 	handler := s.Handler()
 	s.mu.Lock()
@@ -87,5 +87,5 @@ func (s *Server) publicKeys() jose.JSONWebKeySet {
 
 func writeJSON(w http.ResponseWriter, document any) {
 	w.Header().Set("content-type", "application/json")
-	_ = json.NewEncoder(w).Encode(document) // the client has gone
+	_ = json.NewEncoder(w).Encode(document) // an error means that the client has disconnected
 }

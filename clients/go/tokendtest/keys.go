@@ -14,37 +14,38 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Algorithm is what tokens are signed with, a name of RFC 7518, section 3.1.
+// Algorithm is a signature algorithm, as named in RFC 7518, section 3.1.
 type Algorithm string
 
-// The algorithms of tokend.
+// The algorithms that tokend supports.
 const (
 	RS512 Algorithm = "RS512"
 	RS256 Algorithm = "RS256"
 	ES256 Algorithm = "ES256"
 )
 
-// rsaBits are those of tokend's own keys.
+// rsaBits is the size of tokend's RSA keys.
 const rsaBits = 2048
 
-// WithAlgorithm sets what tokens are signed with, [RS512] by default, as tokend does. [ES256] takes the least time.
+// WithAlgorithm sets the signature algorithm of tokens, by default [RS512], which is also tokend's default. [ES256] is
+// the fastest. It panics for any other algorithm.
 func WithAlgorithm(algorithm Algorithm) Option {
 	switch algorithm {
 	case RS512, RS256, ES256:
 		return func(s *settings) { s.algorithm = algorithm }
 	default:
-		panic(fmt.Sprintf("tokendtest: no algorithm %q", algorithm))
+		panic(fmt.Sprintf("tokendtest: unsupported algorithm %q", algorithm))
 	}
 }
 
-// RotateKey makes the server sign with a new key from now on. Those before it stay published.
+// RotateKey makes the server sign with a new key. Earlier keys stay published.
 func (s *Server) RotateKey() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys = append(s.keys, newSigningKey(s.settings.algorithm))
 }
 
-// signingKey is a key that is made when it is first needed, which takes a while.
+// signingKey is a key that is generated on first use, since generation is slow.
 type signingKey func() keyPair
 
 func newSigningKey(algorithm Algorithm) signingKey {
@@ -81,7 +82,7 @@ func makePrivateKey(algorithm Algorithm) crypto.Signer {
 		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	}
 	if err != nil {
-		panic(err) // the random source of the system is broken
+		panic(err) // the system's random source has failed
 	}
 	return private
 }
@@ -89,7 +90,7 @@ func makePrivateKey(algorithm Algorithm) crypto.Signer {
 func thumbprint(key jose.JSONWebKey) string {
 	digest, err := key.Thumbprint(crypto.SHA256)
 	if err != nil {
-		panic(err) // the key is of our own making
+		panic(err) // cannot happen with a generated key
 	}
 	return base64.RawURLEncoding.EncodeToString(digest)
 }
@@ -97,7 +98,7 @@ func thumbprint(key jose.JSONWebKey) string {
 func (k signingKey) sign(claims claims) string {
 	payload, err := json.Marshal(claims)
 	if err != nil {
-		panic(err) // texts and numbers
+		panic(err) // cannot happen: strings and numbers
 	}
 	signed, err := k().signer.Sign(payload)
 	if err != nil {

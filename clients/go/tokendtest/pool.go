@@ -13,10 +13,10 @@ import (
 
 const maxLinkedLogins = 20
 
-// login is a user of a provider.
+// login is a provider with its user.
 type login struct{ provider, user string }
 
-// pool is the identities of an identity pool.
+// pool holds the identities of an identity pool.
 type pool struct {
 	id         string
 	provider   string
@@ -34,7 +34,8 @@ func newPool(id, provider string) *pool {
 	return &pool{id: id, provider: provider, identities: map[string]*identity{}, owners: map[login]*identity{}}
 }
 
-// identityFor registers or retrieves the identity of logins, the developer user's first; namedID may be empty.
+// identityFor registers or retrieves the identity of logins. The developer user's login comes first; namedID may be
+// empty.
 func (p *pool) identityFor(logins []login, namedID string) (*identity, error) {
 	var found *identity
 	var err error
@@ -52,7 +53,7 @@ func (p *pool) identityFor(logins []login, namedID string) (*identity, error) {
 	return found, p.link(found, logins...)
 }
 
-// common is the identity of those logins that have one; nil where none has.
+// common returns the identity of the logins that have one; nil if none has.
 func (p *pool) common(logins []login) (*identity, error) {
 	var found *identity
 	for _, each := range logins {
@@ -98,7 +99,7 @@ func (p *pool) create() *identity {
 	return created
 }
 
-// link adds logins to an identity, and takes them from another one that has them.
+// link links logins to an identity, also if they were linked to another one.
 func (p *pool) link(to *identity, logins ...login) error {
 	together, providers := maps.Clone(to.logins), map[string]bool{}
 	for _, each := range logins {
@@ -120,7 +121,7 @@ func (p *pool) link(to *identity, logins ...login) error {
 	return nil
 }
 
-// users are an identity's users of the developer provider, in order.
+// users returns an identity's users of the developer provider, sorted.
 func (p *pool) users(of *identity) []string {
 	var users []string
 	for each := range of.logins {
@@ -152,7 +153,8 @@ func (p *pool) owner(user string) (*identity, error) {
 	}.Err()
 }
 
-// lookup finds an identity by its id, or else by its user. A user who is given beside an id has to belong to it.
+// lookup finds an identity by its id or, without one, by its user. If both are given, the user must belong to the
+// identity.
 func (p *pool) lookup(id, user string) (*identity, error) {
 	if id == "" {
 		return p.owner(user)

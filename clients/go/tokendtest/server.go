@@ -1,8 +1,8 @@
-// Package tokendtest runs a tokend service within the process, for tests of code that uses one.
+// Package tokendtest is a fake tokend service that runs in the process of a test.
 //
-// A [Server] registers or retrieves identities, looks them up, merges and unlinks them as tokend does, and signs real
-// tokens with a key of its own. It fails, hangs and waits as a test sets it. A login of a public provider is taken for its
-// user, whatever it is: nothing is verified.
+// A [Server] registers, retrieves, looks up, merges and unlinks identities as tokend does, and signs real tokens with
+// its own key. Tests can make calls fail, hang or wait. The login of a public provider is not verified: any value
+// identifies a user.
 package tokendtest
 
 import (
@@ -22,7 +22,7 @@ import (
 	"tokend.internal/go/tokendv1"
 )
 
-// The pool that every server has.
+// The identity pool of every server.
 const (
 	IdentityPoolID        = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"
 	DeveloperProviderName = "login.example.internal"
@@ -31,11 +31,12 @@ const (
 const (
 	bufferBytes = 1 << 20
 
-	// minPingInterval is tokend's: gRPC's five minutes would end the connections of clients that ping each 30 seconds.
+	// minPingInterval is the same as tokend's: with gRPC's default of five minutes, the server would close the
+	// connections of clients, which ping every 30 seconds.
 	minPingInterval = 5 * time.Second
 )
 
-// Server is a tokend service within the process. It is safe for concurrent use.
+// Server is a fake tokend service. It is safe for concurrent use.
 type Server struct {
 	settings settings
 	listener *bufconn.Listener
@@ -45,7 +46,7 @@ type Server struct {
 	pools    map[string]*pool
 	calls    map[string]int
 	called   chan struct{} // closed, and replaced, when a call comes
-	paused   chan struct{} // closed when calls may go on; nil while none has to wait
+	paused   chan struct{} // closed by Resume; nil unless paused
 	failing  *Failure
 	failNext []Failure
 	keys     []signingKey // the last one signs
@@ -54,7 +55,7 @@ type Server struct {
 	clients  []*tokend.Client
 }
 
-// Option is a setting of a [Server].
+// Option configures a [Server].
 type Option func(*settings)
 
 type settings struct {
@@ -64,7 +65,7 @@ type settings struct {
 	pools        map[string]string
 }
 
-// WithClock sets what tells the time of tokens, [time.Now] by default.
+// WithClock sets the function that returns the current time for tokens, [time.Now] by default.
 func WithClock(now func() time.Time) Option {
 	return func(s *settings) { s.now = now }
 }
@@ -74,13 +75,13 @@ func WithPool(identityPoolID, developerProviderName string) Option {
 	return func(s *settings) { s.pools[identityPoolID] = developerProviderName }
 }
 
-// WithInterceptor puts a handler around all calls, which may wait, answer on its own, or look at what is asked and
-// answered.
+// WithInterceptor adds an interceptor to all calls, for example to delay them, to return its own response, or to
+// inspect requests and responses.
 func WithInterceptor(interceptor grpc.UnaryServerInterceptor) Option {
 	return func(s *settings) { s.interceptors = append(s.interceptors, interceptor) }
 }
 
-// NewServer starts a server. Close it when it is not needed any more.
+// NewServer starts a server. Close it when it is no longer needed.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
 		settings: settings{
@@ -113,10 +114,10 @@ func (s *Server) serve() {
 	serving := health.NewServer()
 	serving.SetServingStatus(tokendv1.DeveloperIdentityService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	healthv1.RegisterHealthServer(s.server, serving)
-	go func() { _ = s.server.Serve(s.listener) }() // it returns when Close stops it
+	go func() { _ = s.server.Serve(s.listener) }() // returns after Close
 }
 
-// Client makes a client of the server, which Close closes. It panics when the options are wrong.
+// Client creates a client of the server. [Server.Close] closes it. It panics if the options are invalid.
 func (s *Server) Client(opts ...tokend.Option) *tokend.Client {
 	dial := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return s.listener.DialContext(ctx)
@@ -139,7 +140,7 @@ func (s *Server) Close() {
 	s.clients, s.web = nil, nil
 	s.mu.Unlock()
 	for _, client := range clients {
-		_ = client.Close() // it may have been closed by its user
+		_ = client.Close() // the test may have closed it
 	}
 	s.server.Stop()
 	if web != nil {

@@ -20,7 +20,7 @@ const (
 	maxPage         = 60
 )
 
-// service is the four operations of the contract.
+// service implements the four operations of the contract.
 type service struct {
 	tokendv1.UnimplementedDeveloperIdentityServiceServer
 
@@ -45,14 +45,14 @@ func (s service) GetOpenIdTokenForDeveloperIdentity(
 	claims.IssuedAt, claims.Expiry = issued.Unix(), expire.Unix()
 	return &tokendv1.GetOpenIdTokenForDeveloperIdentityResponse{
 		IdentityId:  claims.Subject,
-		Token:       key.sign(claims), // without the lock: the key may have to be made
+		Token:       key.sign(claims), // without the lock: the key may have to be generated
 		IssueTime:   timestamppb.New(now),
 		ExpireTime:  timestamppb.New(expire),
 		RefreshTime: timestamppb.New(issued.Add((duration / 3).Truncate(time.Second))),
 	}, nil
 }
 
-// claims are what a token says of the user, all but when; key signs it.
+// claims returns the claims of a token except its times, and the key that signs it.
 func (s service) claims(
 	request *tokendv1.GetOpenIdTokenForDeveloperIdentityRequest,
 ) (of claims, key signingKey, err error) {
@@ -101,7 +101,7 @@ func (s service) LookupDeveloperIdentity(
 	return page(identity.id, pool.users(identity), int(request.GetMaxResults()), request.GetNextToken())
 }
 
-// page is the users after the one that nextToken names, which is good for this identity alone.
+// page returns the users after the one in nextToken, which is valid only for this identity.
 func page(identityID string, users []string, size int, nextToken string) (*tokendv1.LookupDeveloperIdentityResponse, error) {
 	if nextToken != "" {
 		token, err := base64.RawURLEncoding.DecodeString(nextToken)
@@ -155,7 +155,7 @@ func (s service) UnlinkDeveloperIdentity(
 	return &tokendv1.UnlinkDeveloperIdentityResponse{}, nil
 }
 
-// pool finds the pool of a request that breaks no limits.
+// pool returns the pool of a request, or the error of a request that breaks limits.
 func (s service) pool(id string, violations []tokend.FieldViolation) (*pool, error) {
 	if len(violations) > 0 {
 		return nil, Failure{
@@ -179,7 +179,7 @@ func (s service) poolOf(id, provider string, violations []tokend.FieldViolation)
 	return found, err
 }
 
-// logins are those of a request, the developer user's first.
+// logins returns the logins of a request, the developer user's first.
 func (p *pool) logins(given map[string]string) ([]login, error) {
 	user, known := given[p.provider]
 	if !known {

@@ -13,11 +13,11 @@ import (
 )
 
 // UnaryServerInterceptor verifies the token of each call ("authorization: Bearer ...") and puts the caller's [Identity]
-// into the context. A call without a good token ends with UNAUTHENTICATED; one of whose token it cannot be told, since the
-// issuer's keys cannot be had, with UNAVAILABLE.
+// into the context. A call without a valid token fails with UNAUTHENTICATED. If the token cannot be verified because
+// the issuer's keys are not available, the call fails with UNAVAILABLE.
 //
-// Open are the methods that need no token, such as "/grpc.health.v1.Health/Check"; those that end with a slash are whole
-// services.
+// The methods in open need no token, such as "/grpc.health.v1.Health/Check". A name that ends with a slash covers all
+// methods of a service.
 func (v *Verifier) UnaryServerInterceptor(open ...string) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		verified, err := v.call(ctx, info.FullMethod, open)
@@ -28,8 +28,8 @@ func (v *Verifier) UnaryServerInterceptor(open ...string) grpc.UnaryServerInterc
 	}
 }
 
-// StreamServerInterceptor is [Verifier.UnaryServerInterceptor] for streams. The token is verified when a stream begins: one
-// may outlive it.
+// StreamServerInterceptor is [Verifier.UnaryServerInterceptor] for streams. The token is verified when a stream begins;
+// the stream may outlive the token.
 func (v *Verifier) StreamServerInterceptor(open ...string) grpc.StreamServerInterceptor {
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		verified, err := v.call(stream.Context(), info.FullMethod, open)
@@ -49,7 +49,7 @@ type verifiedStream struct {
 // Context implements [grpc.ServerStream].
 func (s verifiedStream) Context() context.Context { return s.ctx }
 
-// call is the context of a call whose token is verified.
+// call verifies the token of a call and returns the call's context with the identity.
 func (v *Verifier) call(ctx context.Context, method string, open []string) (context.Context, error) {
 	for _, name := range open {
 		if name == method || strings.HasSuffix(name, "/") && strings.HasPrefix(method, name) {
@@ -84,7 +84,7 @@ func (v *Verifier) authorize(ctx context.Context, values []string, called string
 		identity, err = v.Verify(ctx, token)
 	}
 	if errors.Is(err, ErrRejected) {
-		v.settings.logger.InfoContext(ctx, "a token is rejected", "called", called, "error", err)
+		v.settings.logger.InfoContext(ctx, "token rejected", "called", called, "error", err)
 	}
 	return identity, err
 }
@@ -100,7 +100,7 @@ func bearerOf(values []string) (string, error) {
 	return token, nil
 }
 
-// publicMessage is what a caller gets: not which check the token has failed, nor where the issuer is.
+// publicMessage returns the message for the caller. It names neither the failed check nor the issuer's address.
 func publicMessage(err error) string {
 	for _, known := range []error{errNoToken, ErrExpired, ErrRejected} {
 		if errors.Is(err, known) {

@@ -7,8 +7,8 @@ import (
 )
 
 // Middleware verifies the token of each request ("Authorization: Bearer ...") and puts the caller's [Identity] into the
-// request's context. A request without a good token is answered with 401 and a challenge (RFC 6750, section 3); one of
-// whose token it cannot be told, since the issuer's keys cannot be had, with 503.
+// request's context. It responds to a request without a valid token with 401 and a challenge (RFC 6750, section 3). If
+// the token cannot be verified because the issuer's keys are not available, it responds with 503.
 func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		identity, err := v.authorize(r.Context(), r.Header.Values("Authorization"), r.Method+" "+r.URL.Path)

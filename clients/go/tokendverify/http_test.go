@@ -38,7 +38,7 @@ func TestHandlersSeeTheIdentityOfVerifiedCallers(t *testing.T) {
 			"the token is rejected: it has expired\n",
 			`Bearer error="invalid_token", error_description="the token is rejected: it has expired"`},
 		"no keys": {[]string{good}, []tokendverify.Option{tokendverify.WithHTTPClient(&http.Client{Transport: away})}, 503,
-			"the issuer's keys cannot be had\n", ""},
+			"the issuer's keys are not available\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			service := httptest.NewServer(newVerifier(t, server.Issuer(), c.opts...).Middleware(handler))

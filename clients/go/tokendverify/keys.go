@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// keysLive is after how long the keys are fetched again, while those that there are go on to be used.
+	// keysLive is the age at which keys are fetched again in the background.
 	keysLive = 5 * time.Minute
-	// keysUsable is for how long keys verify that cannot be fetched again: one that was taken out may be among them.
+	// keysUsable is how long keys that cannot be fetched again are used. Some of them may have been withdrawn by then.
 	keysUsable = 24 * time.Hour
-	// pause is how long no keys are fetched after a fetch that did not bring the key that was looked for: callers with
-	// tokens of unknown keys, or an issuer that is away, do not make a fetch of every call.
+	// pause is how long no keys are fetched after a fetch without the requested key, so that tokens with unknown keys,
+	// or an unavailable issuer, do not cause a fetch for every call.
 	pause        = 5 * time.Second
 	fetchTimeout = 5 * time.Second
 	maxDocument  = 1 << 20
-	maxRedirects = 10 // as [http.Client] has it
+	maxRedirects = 10 // as in [http.Client]
 )
 
-// keys are the issuer's, kept at hand.
+// keys is the cache of the issuer's keys.
 type keys struct {
 	issuer   string
 	settings settings
-	held     atomic.Pointer[heldKeys] // nil before the first
+	held     atomic.Pointer[heldKeys] // nil before the first fetch
 
-	mu     sync.Mutex // not held while the issuer is asked
-	flight *fetch     // the fetch that runs
-	missed time.Time  // when the last one ended that did not bring the key; zero where the last one did
-	reason error      // what those get who look for such a key during the pause
+	mu     sync.Mutex // not held during a fetch
+	flight *fetch     // the running fetch
+	missed time.Time  // end of the last fetch, if it did not return the requested key; else zero
+	reason error      // error for callers during the pause
 }
 
 type heldKeys struct {
@@ -45,21 +45,22 @@ type heldKeys struct {
 	fetched time.Time
 }
 
-// fetch is one fetch of the keys, for the sake of one of them; err may be read when done is closed.
+// fetch is one fetch of the keys, started for one key id. Read err only after done is closed.
 type fetch struct {
 	id   string
 	done chan struct{}
 	err  error
 }
 
-var errUnknownKey = fmt.Errorf("%w: it is signed with none of the issuer's keys", ErrRejected)
+var errUnknownKey = fmt.Errorf("%w: it is not signed with a key of the issuer", ErrRejected)
 
 func newKeys(issuer string, settings settings) *keys {
 	settings.client = stayingOnTLS(settings.client)
 	return &keys{issuer: issuer, settings: settings}
 }
 
-// stayingOnTLS is a client that follows no redirect from https to plaintext, where anyone on the way may put in keys.
+// stayingOnTLS returns a client that follows no redirect from https to plaintext, where an attacker on the network
+// could replace the keys.
 func stayingOnTLS(client *http.Client) *http.Client {
 	made := *client
 	made.CheckRedirect = func(next *http.Request, via []*http.Request) error {
@@ -76,7 +77,7 @@ func stayingOnTLS(client *http.Client) *http.Client {
 	return &made
 }
 
-// find returns a key by its id, for which it may have to wait.
+// find returns a key by its id. It may wait for a fetch.
 func (k *keys) find(ctx context.Context, id string) (jose.JSONWebKey, error) {
 	held := k.held.Load()
 	key, known := held.key(id)
@@ -116,7 +117,7 @@ func (h *heldKeys) key(id string) (jose.JSONWebKey, bool) {
 	return key, known
 }
 
-// fetch returns the fetch that runs, which it starts unless there is a pause.
+// fetch returns the running fetch, which it starts unless there is a pause.
 func (k *keys) fetch(id string) (*fetch, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -127,7 +128,7 @@ func (k *keys) fetch(id string) (*fetch, error) {
 		return nil, k.reason
 	}
 	k.flight = &fetch{id: id, done: make(chan struct{})}
-	go k.run(k.flight) // whatever becomes of the caller: others wait for it
+	go k.run(k.flight) // independent of the caller's context, since others wait for it
 	return k.flight, nil
 }
 
@@ -161,7 +162,7 @@ func (k *keys) land(running *fetch, now time.Time) {
 	}
 }
 
-// ask follows OpenID Connect Discovery 1.0 from the issuer to its keys.
+// ask fetches the keys by OpenID Connect Discovery 1.0.
 func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	var provider struct {
 		Issuer  string `json:"issuer"`
@@ -172,7 +173,7 @@ func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	}
 	switch {
 	case provider.Issuer != k.issuer:
-		return nil, fmt.Errorf("the issuer calls itself %q", provider.Issuer)
+		return nil, fmt.Errorf("the discovery document names another issuer, %q", provider.Issuer)
 	case schemeOf(k.issuer) == "https" && schemeOf(provider.KeysURL) != "https":
 		return nil, fmt.Errorf("the keys are not served over https, but at %q", provider.KeysURL)
 	}
@@ -186,19 +187,19 @@ func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 	for _, each := range set.Keys {
 		var key jose.JSONWebKey
 		if json.Unmarshal(each, &key) != nil {
-			continue // of a kind, a curve or a shape that is not known here, as RFC 7517, section 5, has it
+			continue // an unknown kty, curve or format is ignored, by RFC 7517, section 5
 		}
 		if key.IsPublic() && key.KeyID != "" && key.Algorithm != "" && (key.Use == "" || key.Use == "sig") {
 			found[key.KeyID] = key
 		}
 	}
 	if len(found) == 0 {
-		return nil, errors.New("there are no keys")
+		return nil, errors.New("the issuer has no usable keys")
 	}
 	return found, nil
 }
 
-// schemeOf is the scheme of a URL, whose case does not count (RFC 3986, section 3.1); empty where there is none.
+// schemeOf returns the scheme of a URL in lower case (RFC 3986, section 3.1); empty if there is none.
 func schemeOf(url string) string {
 	scheme, _, found := strings.Cut(url, "://")
 	if !found {

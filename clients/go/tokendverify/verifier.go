@@ -1,4 +1,4 @@
-// Package tokendverify verifies the tokens that tokend issues, in a service that is called with them.
+// Package tokendverify verifies tokend's tokens in a service that receives them.
 //
 // A [Verifier] checks the signature with the issuer's keys, issuer, audience, algorithm, type and times. It stands in
 // front of gRPC services as an interceptor and of HTTP handlers as middleware, which put the caller's [Identity] into the
@@ -21,19 +21,19 @@ import (
 const (
 	defaultLeeway = time.Minute
 
-	// maxToken is how many characters are looked at before it is known who has sent them: to parse a header that is nested
-	// deeply takes time that grows with the square of its length.
+	// maxToken is the maximum length of a token from an unknown caller: the time to parse a deeply nested header grows
+	// with the square of its length.
 	maxToken = 16_384
 )
 
-// Errors of [Verifier.Verify], as [errors.Is] finds them.
+// Errors of [Verifier.Verify], for [errors.Is].
 var (
-	// ErrRejected is the error of a token that is not good for this service.
+	// ErrRejected is returned for a token that is not valid for this service.
 	ErrRejected = errors.New("the token is rejected")
-	// ErrExpired is the error of one that was; it is an ErrRejected, too.
+	// ErrExpired is returned for a token that has expired. It is also an ErrRejected.
 	ErrExpired = fmt.Errorf("%w: it has expired", ErrRejected)
-	// ErrUnavailable is the error of a token of which it cannot be told, since there is no key for it at the moment.
-	ErrUnavailable = errors.New("the issuer's keys cannot be had")
+	// ErrUnavailable is returned for a token that cannot be verified, because its key is not available at the moment.
+	ErrUnavailable = errors.New("the issuer's keys are not available")
 )
 
 // Verifier verifies tokens of one issuer. It is safe for concurrent use.
@@ -44,11 +44,12 @@ type Verifier struct {
 	keys      *keys
 }
 
-// New makes a verifier of tokens with this iss, and one of these pool ids as aud; all pools of a tokend share its keys, so
-// that the audience is what tells them apart. It asks the issuer for its keys when the first token comes.
+// New returns a verifier of tokens with this issuer as iss and one of these pool ids as aud. All pools of a tokend
+// service share its keys: only the audience distinguishes their tokens. The verifier fetches the issuer's keys when it
+// verifies the first token.
 func New(issuer string, identityPoolIDs []string, opts ...Option) (*Verifier, error) {
 	if scheme := schemeOf(issuer); scheme != "https" && scheme != "http" {
-		return nil, fmt.Errorf("tokendverify: the issuer is no URL: %q", issuer)
+		return nil, fmt.Errorf("tokendverify: the issuer is not a URL: %q", issuer)
 	}
 	if len(identityPoolIDs) == 0 || slices.Contains(identityPoolIDs, "") {
 		return nil, errors.New("tokendverify: an identity pool id is missing")
@@ -59,10 +60,9 @@ func New(issuer string, identityPoolIDs []string, opts ...Option) (*Verifier, er
 	}, nil
 }
 
-// Verify returns the identity that a token names. It may have to wait for the issuer's keys, until ctx is done at the
-// longest.
+// Verify verifies a token and returns its identity. It may wait for the issuer's keys, at most until ctx is done.
 //
-// It fails with [ErrRejected], [ErrExpired] among it; with [ErrUnavailable]; or with the error of ctx.
+// It fails with [ErrRejected] (for an expired token, [ErrExpired]), with [ErrUnavailable], or with the error of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	signed, err := v.parse(token)
 	if err != nil {
@@ -114,7 +114,7 @@ func (v *Verifier) identity(signed *jose.JSONWebSignature, key jose.JSONWebKey) 
 	return claims.identity(), nil
 }
 
-// Option is a setting of a [Verifier].
+// Option configures a [Verifier].
 type Option func(*settings)
 
 type settings struct {
@@ -126,8 +126,8 @@ type settings struct {
 	logger     *slog.Logger
 }
 
-// WithAlgorithms sets the algorithms that tokens may be signed with; RS512, RS256 and ES256, which are tokend's, by
-// default. It panics at others.
+// WithAlgorithms sets the accepted signature algorithms, by default all that tokend uses: RS512, RS256 and ES256. It
+// panics for any other algorithm, and for none.
 func WithAlgorithms(algorithms ...string) Option {
 	var known []jose.SignatureAlgorithm
 	for _, algorithm := range algorithms {
@@ -142,33 +142,34 @@ func WithAlgorithms(algorithms ...string) Option {
 	return func(s *settings) { s.algorithms = known }
 }
 
-// WithTypes sets which typ tokens may have; JWS, as Cognito's tokens, and JWT by default. A pool's token_type is one of
-// them.
+// WithTypes sets the accepted values of typ, by default JWS, as in Cognito's tokens, and JWT. A pool's setting
+// token_type is one of these two.
 func WithTypes(types ...string) Option {
 	return func(s *settings) { s.types = types }
 }
 
-// WithLeeway sets by how much the clocks of this machine and of tokend may differ: for how long after its expiry a token is
-// still accepted, and how long before it was issued; a minute by default. A negative one panics.
+// WithLeeway sets by how much the clocks of this machine and of tokend may differ, one minute by default: how long a
+// token is accepted before its issue time and after its expiry. It panics if leeway is negative.
 func WithLeeway(leeway time.Duration) Option {
 	if leeway < 0 {
-		panic("tokendverify: a negative leeway")
+		panic("tokendverify: the leeway is negative")
 	}
 	return func(s *settings) { s.leeway = leeway }
 }
 
-// WithHTTPClient sets what fetches the keys: one for a certificate authority of your own, for example.
-// By default it goes through no proxy of the environment.
+// WithHTTPClient sets the client that fetches the keys, for example one that trusts your own certificate authority. The
+// default client ignores the proxy variables of the environment.
 func WithHTTPClient(client *http.Client) Option {
 	return func(s *settings) { s.client = client }
 }
 
-// WithClock sets what tells the time, [time.Now] by default.
+// WithClock sets the function that returns the current time, [time.Now] by default.
 func WithClock(now func() time.Time) Option {
 	return func(s *settings) { s.now = now }
 }
 
-// WithLogger logs why tokens are rejected, at info level, and why keys cannot be had, as warnings. Callers are not told.
+// WithLogger logs why tokens are rejected, at info level, and why keys cannot be fetched, as warnings. Callers do not
+// get these details.
 func WithLogger(logger *slog.Logger) Option {
 	return func(s *settings) { s.logger = logger }
 }

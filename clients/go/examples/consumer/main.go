@@ -1,9 +1,9 @@
-// Command consumer is a service that needs tokens of many users all the time:
+// Command consumer simulates a service that continually needs tokens of many users:
 //
 //	consumer HOST:PORT,HOST:PORT IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS
 //
-// It prints "ready" when each caller has had a token, goes on until its standard input ends, and then prints as JSON how
-// often it asked, when and how it failed, and how many tokens it was given that had already expired.
+// It prints "ready" when each caller has got a token, and runs until its standard input ends. Then it prints as JSON
+// the number of requests, the time and code of each failure, and the number of tokens that had already expired.
 package main
 
 import (
@@ -31,13 +31,13 @@ const (
 	pause    = 50 * time.Millisecond
 )
 
-// failure is an ask without a token: when, in seconds since the Unix epoch, and the status code.
+// failure is a failed request: its time, in seconds since the Unix epoch, and its status code.
 type failure struct {
 	At   float64 `json:"at"`
 	Code string  `json:"code"`
 }
 
-// report is what became of all asks.
+// report counts the results of all requests.
 type report struct {
 	mu       sync.Mutex
 	Asks     int       `json:"asks"`
@@ -71,7 +71,7 @@ func nameOf(err error) string {
 	return err.Error()
 }
 
-// call asks for the token of a user again and again.
+// call requests the token of a user repeatedly.
 func call(ctx context.Context, source tokend.TokenSource, report *report, ready func()) {
 	once := sync.OnceFunc(ready)
 	for ctx.Err() == nil {
@@ -89,7 +89,7 @@ func call(ctx context.Context, source tokend.TokenSource, report *report, ready 
 	}
 }
 
-// connect makes a client of all replicas. Where they share a name in DNS, tokend.New("dns:///tokend:50051") does.
+// connect creates a client of all replicas. If they share a DNS name, tokend.New("dns:///tokend:50051") is enough.
 func connect(replicas string) (*tokend.Client, error) {
 	named := manual.NewBuilderWithScheme("replicas")
 	var state resolver.State

@@ -1,4 +1,4 @@
-// Package snippets holds the code of the client's page.
+// Package snippets contains the code of the client's README.
 package snippets
 
 import (

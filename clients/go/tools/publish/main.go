@@ -1,10 +1,10 @@
-// Command publish writes modules as a version into a directory from which the go command takes them by GOPROXY:
+// Command publish writes a version of modules to a directory that the go command can use as GOPROXY:
 //
 //	go run ./publish DIRECTORY VERSION MODULE...
 //
-// Each MODULE is a directory with a go.mod; its files are taken as they are, so check out what is to be the version. What
-// is written is the GOPROXY protocol, https://go.dev/ref/mod#goproxy-protocol: a web server may serve DIRECTORY as well. A
-// version does not change: to publish it again with other content fails.
+// Each MODULE is a directory with a go.mod. Its files are published as they are, so check out the version first. The
+// layout is the GOPROXY protocol, https://go.dev/ref/mod#goproxy-protocol: a web server may also serve DIRECTORY. A
+// version is immutable: publishing it again with other content fails.
 package main
 
 import (
@@ -44,7 +44,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// publish writes one module as a version.
+// publish writes a version of one module.
 func publish(to, version, directory string) error {
 	requirements, err := os.ReadFile(filepath.Join(directory, "go.mod"))
 	if err != nil {
@@ -75,7 +75,7 @@ func publish(to, version, directory string) error {
 	return list(filepath.Join(versions, "list"), version)
 }
 
-// writeOnce writes a file that, where it is there already, has to have this content.
+// writeOnce writes a file. It fails if the file exists with other content.
 func writeOnce(path string, content []byte) error {
 	switch before, err := os.ReadFile(path); {
 	case errors.Is(err, os.ErrNotExist):
@@ -88,7 +88,7 @@ func writeOnce(path string, content []byte) error {
 	return nil
 }
 
-// list adds the version to those that there are.
+// list adds the version to the list of versions.
 func list(path, version string) error {
 	content, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
