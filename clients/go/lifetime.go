@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// lifetime is that of a source, or of a cache with all sources that it has made, and of their refreshes.
+// lifetime is the lifetime of a source, or of a cache with all sources that it has created, and of their refreshes.
 type lifetime struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -19,7 +19,7 @@ func newLifetime() *lifetime {
 	return &lifetime{ctx: ctx, cancel: cancel}
 }
 
-// start runs a refresh in a goroutine of its own, and reports whether it does: not after the end.
+// start runs a refresh in a new goroutine, unless the lifetime has ended, and reports whether it does.
 func (l *lifetime) start(refresh func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,12 +30,12 @@ func (l *lifetime) start(refresh func()) bool {
 	return true
 }
 
-// end cancels the refreshes that run.
+// end ends the lifetime and cancels the running refreshes.
 func (l *lifetime) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cancel()
 }
 
-// await waits until the refreshes have returned that ran at the end.
+// await waits until the refreshes that ran at the end have returned.
 func (l *lifetime) await() { l.running.Wait() }

@@ -73,7 +73,7 @@ func (c *TokenCache) Close() error {
 		entry.evicted.Store(true)
 		_ = entry.source.Close() // never fails
 	}
-	c.lifetime.await() // of users who have made room as well
+	c.lifetime.await() // evicted users' refreshes, too
 	return nil
 }
 
