@@ -232,6 +232,35 @@ def test_output_is_utf_8_in_any_locale(words: tuple[str, ...], encoding: str, na
     assert str(tmp_path / name / "tokend" / "tokend.db") in ended.stdout
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_name_of_no_file_is_no_configuration(command: str, tmp_path: Path) -> None:
+    words = [word.format(directory=tmp_path) for word in COMMANDS[command]]
+    ended = run(*words, "--config", "")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith("Invalid value for '--config': must name a file\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("backup", ""), "'FILE': must name a file"),
+        (("restore", ""), "'FILE': must name a file"),
+        (("identities", "import", "--identity-pool-id", POOL_ID, ""), "'[FILE]': must name a file"),
+        (("callers", "new-aws-key", "--key-file", "", "name"), "'--key-file': must name a file"),
+        (
+            ("check-config", "--online", "--for", "google", "--issuer-ca-file", ""),
+            "'--issuer-ca-file': must name a file",
+        ),
+        (("store", "copy", "", "sqlite:///nowhere/tokend.db"), "'FROM': must not be empty"),
+        (("store", "copy", "sqlite:///nowhere/tokend.db", ""), "'TO': must not be empty"),
+    ],
+)
+def test_the_name_of_no_file_is_said_to_be_none(words: tuple[str, ...], said: str) -> None:
+    ended = run(*words)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith(f"Invalid value for {said}\n")
+
+
 def test_quickstart_needs_no_proxy(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:1"
     ended = tokend("quickstart", "--once", TOKEND_DATA_DIR=str(tmp_path), http_proxy=nowhere, https_proxy=nowhere)

@@ -237,6 +237,9 @@ def environment_of(output: str) -> Mapping[str, str]:
         (["--until-stdin-closes"], "a command, a pool and --until-stdin-closes go with --aws alone"),
         (["--aws", "--once"], "--once goes without --aws"),
         (["--aws", "--identity-pool-id", "zz"], "must be REGION:GUID, at most 55 characters"),
+        (["--aws", "--developer-provider-name", ""], "must be 1 to 128 letters, digits, '_', '.' and '-'"),
+        (["--aws", "--developer-provider-name", "a b"], "must be 1 to 128 letters, digits, '_', '.' and '-'"),
+        (["--once", "--store", ""], "must not be empty"),
     ],
 )
 def test_wrong_usage_is_said(words: list[str], said: str) -> None:

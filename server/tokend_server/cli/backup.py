@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tokend_server.cli.options import config_option
+from tokend_server.cli.options import FilePath, config_option
 from tokend_server.config import load_config
 from tokend_server.engines.local.stores.sqlite.backup import Contents, CopyRefused, back_up
 from tokend_server.engines.local.stores.sqlite.backup import restore as put_back
@@ -13,7 +13,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _file_argument(command: _Command) -> _Command:
-    return click.argument("file", type=click.Path(dir_okay=False, path_type=Path))(command)
+    return click.argument("file", type=FilePath())(command)
 
 
 def _force_option(what: str) -> Callable[[_Command], _Command]:

@@ -5,6 +5,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from tokend_server.callers import aws_keys, keys
+from tokend_server.cli.options import FilePath
 from tokend_server.config.fields import Name
 from tokend_server.errors import ConfigError
 from tokend_server.key_files import read_key
@@ -39,7 +40,7 @@ def new_key(name: str) -> None:
 @click.option(
     "--key-file",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(),
     envvar="TOKEND_CALLERS_AWS_KEY_FILE",
     help="The file that callers.aws_key_file names.",
 )

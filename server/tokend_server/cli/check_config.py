@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tokend_server.access.build import caller_problems
-from tokend_server.cli.options import config_option
+from tokend_server.cli.options import FilePath, config_option
 from tokend_server.clock import SystemClock
 from tokend_server.config import (
     Config,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--issuer-ca-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(exists=True),
     help="With --online and --for: PEM certificates of the only authorities to believe, not those of the system.",
 )
 def check_config(

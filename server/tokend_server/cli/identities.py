@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from tokend_server.cli.import_target import ImportTarget, import_target
-from tokend_server.cli.options import check_store_is_there, config_option, echo_json, iso
+from tokend_server.cli.options import FilePath, check_store_is_there, config_option, echo_json, iso
 from tokend_server.cli.progress import counted
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
@@ -104,7 +104,7 @@ def export(config_path: Path | None, identity_pool_id: str) -> None:
 @identities.command("import")
 @config_option
 @_pool_option
-@click.argument("file", required=False, type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", required=False, type=FilePath(allow_dash=True))
 @click.option("--from-cognito", metavar="POOL", help="Instead of FILE: the identity pool in Cognito, as REGION:GUID.")
 @click.option(
     "--lookups-per-second",

@@ -1,6 +1,7 @@
 """What several commands have in common."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +21,40 @@ _OF_PYDANTIC = "Value error, "
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+class FilePath(click.Path):
+    """The path of a file.
+
+    An empty one is refused, as of a shell's variable that is not set: as a path it would be the working directory.
+
+    Args:
+        exists: Whether the file has to be there.
+        allow_dash: Whether - is a standard stream.
+    """
+
+    def __init__(self, *, exists: bool = False, allow_dash: bool = False) -> None:
+        super().__init__(exists=exists, dir_okay=False, allow_dash=allow_dash, path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        if value == "":
+            self.fail("must name a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def never_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """The callback of a text that has no meaning when it is empty, as of a shell's variable that is not set."""
+    if value == "":
+        raise click.BadParameter("must not be empty")
+    return value
+
+
 def config_option(command: _Command) -> _Command:
     """The option `--config`, handed on as `config_path`."""
     return click.option(
         "--config",
         "config_path",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FilePath(),
         envvar="TOKEND_CONFIG",
         help="tokend.toml; without it, the embedded default.",
     )(command)

@@ -8,7 +8,7 @@ import click
 from tokend_server import app, logs
 from tokend_server.cli import quickstart_aws
 from tokend_server.cli.first_token import lines_to_paste, show_first_token, whereabouts
-from tokend_server.cli.options import with_store
+from tokend_server.cli.options import never_empty, with_store
 from tokend_server.cli.stopping import StopSignal, leave
 from tokend_server.cli.usual_ports import is_free, usual_addresses
 from tokend_server.config import (
@@ -30,10 +30,14 @@ _LISTENERS = ("grpc", "issuer", "ops")
 
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the first token rather than stay up.")
-@click.option("--store", "url", metavar="URL", help="The store; by default, the embedded one.")
+@click.option("--store", "url", metavar="URL", callback=never_empty, help="The store; by default, the embedded one.")
 @click.option("--aws", is_flag=True, help="Serve Cognito's own API to a test suite, from an empty store of its own.")
 @click.option("--identity-pool-id", callback=quickstart_aws.checked_pool_id, help="--aws: the id of the pool.")
-@click.option("--developer-provider-name", help="--aws: the developer provider of the pool.")
+@click.option(
+    "--developer-provider-name",
+    callback=quickstart_aws.checked_developer_provider,
+    help="--aws: the developer provider of the pool.",
+)
 @click.option("--until-stdin-closes", is_flag=True, help="--aws: end when standard input does, as with a parent.")
 @click.argument("command", nargs=-1)
 def quickstart(  # noqa: PLR0913 - the options

@@ -43,6 +43,14 @@ def checked_pool_id(_context: click.Context, _parameter: click.Parameter, pool_i
         raise click.BadParameter("must be REGION:GUID, at most 55 characters") from None
 
 
+def checked_developer_provider(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+    """The callback of an option with the name of a developer provider."""
+    try:
+        return None if name is None else Pool(developer_provider_name=name).developer_provider_name
+    except ValidationError:
+        raise click.BadParameter("must be 1 to 128 letters, digits, '_', '.' and '-'") from None
+
+
 def serving_aws(config: Config, key_file: Path, access_key_id: str) -> Config:
     """The configuration with Cognito's own API on a free port of the loopback, for one caller without limits.
 

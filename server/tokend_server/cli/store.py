@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tokend_server.cli.options import check_store_is_there, with_store
+from tokend_server.cli.options import check_store_is_there, never_empty, with_store
 from tokend_server.cli.progress import progress_of
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
@@ -20,8 +20,8 @@ def store() -> None:
 
 
 @store.command()
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("source", metavar="FROM", callback=never_empty)
+@click.argument("target", metavar="TO", callback=never_empty)
 @click.option("--delete", is_flag=True, help="Remove from TO the identities and keys that FROM lacks.")
 def copy(source: str, target: str, *, delete: bool) -> None:
     """Make the store TO hold all identities, logins, signing keys and developer providers of FROM, and compare the two.
