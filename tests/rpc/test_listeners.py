@@ -1,8 +1,10 @@
 """Addresses, TLS and the size of messages."""
 
+import os
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -49,6 +51,15 @@ def test_a_unix_socket_is_open_to_user_and_group_alone(tmp_path: Path) -> None:
         assert service.address == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert lookup(service.channel).identity_id
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a b%", "100%zz", "\u00fc"])
+def test_a_unix_socket_may_have_any_name(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with grpc_service(listen=["127.0.0.1:0", f"unix:{path}"]) as service:
+        assert service.server.addresses[1] == f"unix:{path}"
+        with grpc.insecure_channel(f"unix:{quote(os.fsencode(path))}") as channel:
+            assert lookup(channel).identity_id
 
 
 def test_a_server_that_cannot_have_all_its_addresses_leaves_nothing_behind() -> None:

@@ -76,6 +76,7 @@ def tls(tmp_path: Path) -> Callable[..., dict[str, object]]:
         ["[::]:0"],
         ["localhost:0"],
         ["unix:{directory}/s"],
+        ["127.0.0.1:0", "unix:{directory}/\udcff"],
         ["127.0.0.1:0", "unix:{directory}/s", "127.0.0.1:0"],
     ],
     ids=" ".join,
@@ -122,6 +123,16 @@ def test_the_place_for_sockets_may_have_any_name(name: str, monkeypatch: pytest.
             passes_again(prober, clock)
             (private,) = Path(directory).glob("tokend-*")
             assert [each.is_socket() for each in private.iterdir()] == [True]
+
+
+def test_without_a_place_for_sockets_a_socket_of_any_name_is_probed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_DIRECTORIES", ("/proc/none",))
+    clock = FakeClock()
+    listen = ["127.0.0.1:0", f"unix:{tmp_path}/\udcff"]
+    with grpc_service(listen=listen) as service, probing(service, clock) as prober:
+        passes_again(prober, clock)
 
 
 def test_a_place_that_is_too_long_for_sockets_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
 from tests.support.grpc_service import PATIENCE
 from tests.support.metric_samples import samples
 from tests.support.server_process import ServerProcess
@@ -18,6 +19,8 @@ from tests.web.in_process import start_service
 
 from tokend_server.app import Service
 from tokend_server.config import Keys, KeyTimes
+from tokend_server.web.message import Request, Response
+from tokend_server.web.probes import ops_pages
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -85,6 +88,13 @@ def test_probes_are_only_read(probe: str, tokend: ServerProcess, http: httpx.Cli
 @pytest.mark.parametrize("path", ["/", "/readyz/", "/health", "/.well-known/jwks.json"])
 def test_the_ops_listener_has_nothing_else(path: str, tokend: ServerProcess, http: httpx.Client) -> None:
     assert http.get(tokend.ops + path).status_code == 404
+
+
+def test_a_problem_whose_place_is_no_text_is_named() -> None:
+    pages = ops_pages(CollectorRegistry(), lambda: (False, []), lambda: (False, ["grpc unix:/\udcff: none"]))
+    answer = pages["/livez"](Request("/livez", {}))
+    assert isinstance(answer, Response)
+    assert (answer.head[:12], answer.body) == (b"HTTP/1.1 503", b"grpc unix:/\\udcff: none\n")
 
 
 def test_without_its_store_the_service_is_not_ready_until_it_is_back(probed: Probed) -> None:

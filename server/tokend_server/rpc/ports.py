@@ -1,13 +1,16 @@
 """The ports of gRPC servers, with their addresses, their TLS files and the modes of their unix sockets."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from urllib.parse import quote
 
 import grpc
 
 from tokend_server.access.authentication.client_certificates import ClientCertificates
 from tokend_server.clock import Clock
 from tokend_server.config import Listener
+from tokend_server.config.addresses import UNIX
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.process.listening import from_here, make_room_for_socket, usable_endpoints, with_port
@@ -91,7 +94,7 @@ class Ports:
         """
         try:
             if following is None:
-                return server.add_insecure_port(address)
+                return server.add_insecure_port(url_of(address))
             return server.add_secure_port(address, following.port_credentials())
         except RuntimeError as error:  # it has no reason; the usual reasons were ruled out before
             raise ConfigError(
@@ -114,6 +117,13 @@ class Ports:
             raise ConfigError([f"{self._section}: the TLS files cannot be used: {error}"]) from error
         self._following.append(following)
         return following
+
+
+def url_of(address: str) -> str:
+    """An address as gRPC reads it: with the path of a unix socket, which need not be text, as the part of a URL."""
+    if not address.startswith(UNIX):
+        return address
+    return UNIX + quote(os.fsencode(address.removeprefix(UNIX)))
 
 
 def client_certificates(listener: Listener, clock: Clock) -> ClientCertificates | None:

@@ -15,11 +15,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import grpc
 
 from tokend_server.clock import Clock
+from tokend_server.config.addresses import UNIX
+from tokend_server.rpc.ports import url_of
 from tokend_server.rpc.reach import takes_connections
 from tokend_server.rpc.readiness import Reach
 
@@ -93,11 +94,6 @@ class Target:
     private: Path | None
 
 
-def address_of(socket: Path) -> str:
-    """Returns the address of a unix socket for gRPC, encoded as in a URL."""
-    return f"unix:{quote(os.fsencode(socket))}"
-
-
 class Prober:
     """Probes listeners, each in its own thread.
 
@@ -167,7 +163,7 @@ class Prober:
 
     def _probe(self, target: Target) -> None:
         if target.private and target.private.exists():
-            if not self._call(address_of(target.private), self._call_timeout):
+            if not self._call(f"{UNIX}{target.private}", self._call_timeout):
                 return
             self._answered[target.listen] = self._clock.monotonic()
         elif not target.has_tls and not self._call(target.address, self._reach_timeout):
@@ -176,7 +172,7 @@ class Prober:
             self._answered[target.listen] = self._reached[target.listen] = self._clock.monotonic()
 
     def _call(self, address: str, seconds: float) -> bool:
-        with grpc.insecure_channel(address, _OPTIONS) as channel:
+        with grpc.insecure_channel(url_of(address), _OPTIONS) as channel:
             call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._path)
             try:
                 call(b"", timeout=seconds)

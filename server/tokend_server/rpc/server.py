@@ -18,6 +18,7 @@ from tokend_server.access.build import AccessControl
 from tokend_server.access.ids import UniqueIds
 from tokend_server.clock import Clock
 from tokend_server.config import Grpc, Listener
+from tokend_server.config.addresses import UNIX
 from tokend_server.metrics import Metrics
 from tokend_server.model import Operation
 from tokend_server.rpc.connection_guard import ConnectionGuard, is_guarded
@@ -48,7 +49,7 @@ from tokend_server.rpc.interceptors.rate_limits import limiting
 from tokend_server.rpc.message_wait import MessageWait
 from tokend_server.rpc.policy import Rule, rules
 from tokend_server.rpc.ports import Opened, Ports, client_certificates
-from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target, address_of
+from tokend_server.rpc.probe import PrivateDirectory, ProbeMethod, Prober, Target
 from tokend_server.rpc.threads import CallThreads
 from tokend_server.rpc.tracing import UNTRACED, Tracing
 from tokend_server.rpc.worker_pool import ListenerThreads, WorkerPool
@@ -217,7 +218,7 @@ class GrpcServer:
     def _target(self, server: grpc.Server, listener: Listener, opened: Opened) -> Target:
         private = self._private.socket(str(len(self._servers)))
         if private:
-            self._ports.add(server, address_of(private))
+            self._ports.add(server, f"{UNIX}{private}")
         return Target(opened.listen, opened.reachable, listener.tls_files is not None, private)
 
 

@@ -77,4 +77,6 @@ class Application(Protocol):
 
 def plain_text(text: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
     """An answer for people to read."""
-    return Response(status, {"content-type": "text/plain; charset=utf-8", **headers}, text.encode())
+    return Response(
+        status, {"content-type": "text/plain; charset=utf-8", **headers}, text.encode(errors="backslashreplace")
+    )
