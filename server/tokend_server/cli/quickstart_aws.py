@@ -16,13 +16,13 @@ from tokend_server import app
 from tokend_server.callers.aws_keys import new_access_key_id, secret_access_key
 from tokend_server.cli.aws_variables import shell_lines, variables, with_variables
 from tokend_server.cli.companion import Companion
-from tokend_server.cli.own_directory import own_directory
 from tokend_server.cli.stopping import StopSignal
 from tokend_server.config import Aws, Callers, Config, Limits, PolicySettings, Pool
 from tokend_server.config.aws import AwsCredentials
 from tokend_server.config.fields import PoolId
 from tokend_server.config.pools import Roles
 from tokend_server.key_files import KEY_BYTES, read_key
+from tokend_server.process.own_directory import own_directory
 
 #: The pool where none is configured, in the Region that examples of AWS have.
 POOL_ID = "us-east-1:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tokend_server.cli.own_directory import own_directory
+from tokend_server.process.own_directory import own_directory
 
 PREFIX = "tokend-test-"
 
