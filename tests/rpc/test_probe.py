@@ -1,5 +1,6 @@
 """tokend's own call to itself: it tells what callers would meet, and is no call of anybody's."""
 
+import shutil
 import socket
 import sys
 import tempfile
@@ -7,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -122,7 +123,22 @@ def test_the_place_for_sockets_may_have_any_name(name: str, monkeypatch: pytest.
         with grpc_service() as service, probing(service, clock) as prober:
             passes_again(prober, clock)
             (private,) = Path(directory).glob("tokend-*")
-            assert [each.is_socket() for each in private.iterdir()] == [True]
+            assert [each.name for each in private.iterdir() if each.is_socket()] == ["1"]
+
+
+def test_sockets_of_a_process_that_was_killed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_DIRECTORIES", (str(tmp_path),))
+    with grpc_service():
+        (private,) = tmp_path.iterdir()
+        killed = Path(f"{private}-of-before")
+        killed.mkdir()
+        shutil.copy(private / "lock", killed)
+        with closing(socket.socket(socket.AF_UNIX)) as left:
+            left.bind(str(killed / "1"))
+        with grpc_service():
+            assert private.exists()
+            assert not killed.exists()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_without_a_place_for_sockets_a_socket_of_any_name_is_probed(

@@ -14,16 +14,20 @@ _LOCK = "lock"
 
 
 @contextmanager
-def own_directory(prefix: str) -> Iterator[Path]:
+def own_directory(prefix: str, parent: str | None = None) -> Iterator[Path]:
     """A temporary directory of this process, readable by its user alone, which is removed at the end.
 
     Those that earlier processes have left with the same prefix are removed first: the ones whose lock has no holder.
 
     Args:
         prefix: What its name begins with.
+        parent: Where it is; by default where the system has temporary files.
+
+    Raises:
+        OSError: There can be none.
     """
-    _remove_abandoned(prefix)
-    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+    _remove_abandoned(prefix, parent or tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
         directory = Path(name)
         with (directory / f"{_LOCK}.new").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -32,8 +36,8 @@ def own_directory(prefix: str) -> Iterator[Path]:
             yield directory
 
 
-def _remove_abandoned(prefix: str) -> None:
-    for directory in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+def _remove_abandoned(prefix: str, parent: str) -> None:
+    for directory in Path(parent).glob(f"{prefix}*"):
         with suppress(OSError):  # it is another user's, in use, or has gone meanwhile
             if _is_own(directory):
                 _remove_unless_locked(directory)

@@ -9,10 +9,9 @@ appears neither in the metrics nor in the audit log.
 import logging
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import grpc
 
 from tokend_server.clock import Clock
 from tokend_server.config.addresses import UNIX
+from tokend_server.process.own_directory import own_directory
 from tokend_server.rpc.ports import url_of
 from tokend_server.rpc.reach import takes_connections
 from tokend_server.rpc.readiness import Reach
@@ -30,7 +30,10 @@ _log = logging.getLogger(__name__)
 _JOINING_SECONDS = 1.0
 
 #: The maximum length of the directory's path in octets; it leaves room for the name of the socket.
-_LONGEST_DIRECTORY = 90
+_LONGEST_DIRECTORY = 97
+
+#: How the names of the directories for sockets begin.
+_PREFIX = "tokend-probes-"
 
 #: Directories in which a socket may be created; /dev/shm is writable even if the root file system is read-only.
 _DIRECTORIES = (None, "/dev/shm")  # noqa: S108 - a private directory is created in it
@@ -65,7 +68,8 @@ class PrivateDirectory:
     """
 
     def __init__(self) -> None:
-        self.path = next(filter(None, map(_make_directory, _DIRECTORIES)), None)
+        self._undo = ExitStack()
+        self.path = next(filter(None, map(self._made_in, _DIRECTORIES)), None)
 
     def socket(self, name: str) -> Path | None:
         """Returns the path of a socket in it."""
@@ -73,8 +77,15 @@ class PrivateDirectory:
 
     def close(self) -> None:
         """Removes it."""
-        if self.path:
-            shutil.rmtree(self.path, ignore_errors=True)
+        self._undo.close()
+
+    def _made_in(self, parent: str | None) -> Path | None:
+        with suppress(OSError), ExitStack() as undo:
+            path = undo.enter_context(own_directory(_PREFIX, parent))
+            if len(os.fsencode(path)) <= _LONGEST_DIRECTORY:
+                self._undo = undo.pop_all()
+                return path
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +190,3 @@ class Prober:
             except grpc.RpcError:
                 return False
         return True
-
-
-def _make_directory(parent: str | None) -> Path | None:
-    try:
-        directory = Path(tempfile.mkdtemp(prefix="tokend-", dir=parent))
-    except OSError:
-        return None
-    if len(os.fsencode(directory)) <= _LONGEST_DIRECTORY:
-        return directory
-    directory.rmdir()
-    return None
