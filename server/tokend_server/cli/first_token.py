@@ -18,7 +18,7 @@ from tokend.v1.developer_identity_service_pb2 import (
 from tokend.v1.developer_identity_service_pb2_grpc import DeveloperIdentityServiceStub
 from tokend_server.app import Service
 from tokend_server.config import Config
-from tokend_server.config.stores import SQLITE
+from tokend_server.config.stores import BESIDE_SQLITE, SQLITE
 from tokend_server.web.discovery import DISCOVERY_PATH, JWKS_PATH
 
 _USER = "quickstart-user"
@@ -26,9 +26,6 @@ _CALL_SECONDS = 10
 
 #: Characters of a token that say enough to people.
 _SHOWN_CHARACTERS = 40
-
-#: What a SQLite database in use has beside its file (sqlite.org, "Temporary Files Used By SQLite").
-_BESIDE_A_DATABASE = ("", "-wal", "-shm")
 
 
 def show_first_token(config: Config, service: Service, *, shortened: bool) -> None:
@@ -53,7 +50,7 @@ def whereabouts(config: Config) -> str:
     """Where identities and keys stay, and how to remove them."""
     if not config.store_url.startswith(SQLITE):
         return f"Identities and keys stay in {config.store_name}, until its tables are dropped."
-    files = shlex.join(f"{config.store_file}{end}" for end in _BESIDE_A_DATABASE)
+    files = shlex.join(f"{config.store_file}{end}" for end in ("", *BESIDE_SQLITE))
     return f"Identities and keys stay in {config.store_file}; to remove them: rm -f {files}"
 
 

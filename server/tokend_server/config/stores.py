@@ -13,6 +13,10 @@ from tokend_server.config.postgresql_url import FORM, read_postgresql, shown_pos
 #: How the URL of a SQLite database begins.
 SQLITE = "sqlite:///"
 
+#: What SQLite appends to the name of a database for the files that it keeps beside it (sqlite.org, "Temporary Files
+#: Used By SQLite").
+BESIDE_SQLITE = ("-wal", "-shm", "-journal")
+
 
 class StoreKind(NamedTuple):
     """A kind of store.

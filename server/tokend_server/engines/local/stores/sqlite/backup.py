@@ -17,6 +17,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from tokend_server.config.stores import BESIDE_SQLITE
 from tokend_server.engines.local.stores.sql import migrations
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
     Mark,
@@ -28,9 +29,6 @@ from tokend_server.engines.local.stores.sqlite.write_ahead_log import (
 
 #: Seconds that a backup waits for another process to let it read.
 _READ_TIMEOUT = 5.0
-
-#: What SQLite appends to the name of a database for the files that it keeps beside it.
-_BESIDE = ("-wal", "-shm", "-journal")
 
 
 class CopyRefused(Exception):
@@ -114,7 +112,7 @@ def _is_of(path: Path, database: Path) -> bool:
     """Whether a path is the database's, or that of a file that SQLite keeps beside it."""
     if path.exists() and database.exists() and path.samefile(database):
         return True
-    return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *_BESIDE)}
+    return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *BESIDE_SQLITE)}
 
 
 def _check_place(copy: Path, database: Path, *, overwrite: bool) -> None:
