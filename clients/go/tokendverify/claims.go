@@ -14,9 +14,9 @@ import (
 
 const tagsClaim = "https://aws.amazon.com/tags"
 
-var errShape = errors.New("its claims have another shape than tokend's")
+var errShape = errors.New("its claims do not have the format of tokend's")
 
-// claims are those of a token.
+// claims are the claims of a token.
 type claims struct {
 	Issuer     string       `json:"iss"`
 	Subject    string       `json:"sub"`
@@ -30,13 +30,13 @@ type claims struct {
 	} `json:"https://aws.amazon.com/tags"`
 }
 
-// readClaims reads those of a payload by go-jose's JSON: Go's own takes "SUB" for "sub" as well.
+// readClaims reads claims with go-jose's JSON package: encoding/json would also accept "SUB" for "sub".
 func readClaims(payload []byte) (read claims, err error) {
 	var given map[string]any
 	if err := errors.Join(json.Unmarshal(payload, &read), json.Unmarshal(payload, &given)); err != nil {
 		return claims{}, err
 	}
-	for _, name := range []string{"nbf", "amr", tagsClaim} { // the others have to be there
+	for _, name := range []string{"nbf", "amr", tagsClaim} { // the other claims are required
 		if value, there := given[name]; there && holdsNull(value) {
 			return claims{}, errShape
 		}
@@ -65,13 +65,13 @@ func holdsNull(value any) bool {
 	return false
 }
 
-// check holds claims against what the verifier is for.
+// check checks the claims of a token against the verifier's issuer, audiences, leeway and clock.
 func (v *Verifier) check(claims claims) error {
 	switch {
 	case claims.Issuer != v.issuer:
-		return fmt.Errorf("it is of %q", claims.Issuer)
+		return fmt.Errorf("its issuer is %q", claims.Issuer)
 	case len(claims.Audience) != 1 || !slices.Contains(v.audiences, claims.Audience[0]):
-		return fmt.Errorf("it is for %q", claims.Audience)
+		return fmt.Errorf("its audience is %q", claims.Audience)
 	case claims.Subject == "":
 		return errors.New("it has no sub")
 	}
@@ -93,7 +93,7 @@ func (v *Verifier) checkTimes(claims claims) error {
 	return nil
 }
 
-// identity is the one that claims name which are good.
+// identity returns the identity in checked claims.
 func (c claims) identity() Identity {
 	identity := Identity{
 		ID: c.Subject, IdentityPoolID: c.Audience[0], Issuer: c.Issuer,

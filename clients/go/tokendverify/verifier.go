@@ -1,8 +1,8 @@
 // Package tokendverify verifies tokend's tokens in a service that receives them.
 //
-// A [Verifier] checks the signature with the issuer's keys, issuer, audience, algorithm, type and times. It stands in
-// front of gRPC services as an interceptor and of HTTP handlers as middleware, which put the caller's [Identity] into the
-// context. It is a package of its own so that clients are built without go-jose.
+// A [Verifier] checks a token's signature with the issuer's keys, and its issuer, audience, algorithm, type and times.
+// Its gRPC interceptors and its HTTP middleware put the caller's [Identity] into the context. It is a separate package,
+// so that clients are built without go-jose.
 package tokendverify
 
 import (
@@ -79,7 +79,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	return identity, err
 }
 
-// parse reads what tells whether a token is worth a look.
+// parse parses a token and checks its header, before the issuer's keys are fetched.
 func (v *Verifier) parse(token string) (*jose.JSONWebSignature, error) {
 	if len(token) > maxToken {
 		return nil, fmt.Errorf("it is longer than %d characters", maxToken)
@@ -95,7 +95,7 @@ func (v *Verifier) parse(token string) (*jose.JSONWebSignature, error) {
 	return signed, nil
 }
 
-// identity is the one that a token names, if it is good.
+// identity verifies a parsed token and returns its identity.
 func (v *Verifier) identity(signed *jose.JSONWebSignature, key jose.JSONWebKey) (Identity, error) {
 	if algorithm := signed.Signatures[0].Protected.Algorithm; algorithm != key.Algorithm {
 		return Identity{}, fmt.Errorf("its key is not for %s", algorithm)
