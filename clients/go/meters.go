@@ -24,13 +24,13 @@ func newMeters(provider metric.MeterProvider) *meters {
 	meter := provider.Meter(instrumentation, metric.WithInstrumentationVersion(version))
 	return &meters{
 		refreshes: made(meter.Int64Counter("tokend.client.refreshes", metric.WithUnit("{refresh}"),
-			metric.WithDescription("Refreshes that have ended; error.type says why one failed"))),
+			metric.WithDescription("Finished refreshes; error.type is the cause of a failed one"))),
 		staleTokens: made(meter.Int64Counter("tokend.client.stale_tokens", metric.WithUnit("{token}"),
-			metric.WithDescription("Tokens handed out past their refresh time"))),
+			metric.WithDescription("Tokens returned after their refresh time"))),
 		users: made(meter.Int64UpDownCounter("tokend.client.cache.users", metric.WithUnit("{user}"),
 			metric.WithDescription("Users in caches"))),
 		evictions: made(meter.Int64Counter("tokend.client.cache.evictions", metric.WithUnit("{user}"),
-			metric.WithDescription("Users who made room in a full cache"))),
+			metric.WithDescription("Users evicted from a full cache"))),
 	}
 }
 

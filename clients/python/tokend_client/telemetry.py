@@ -33,14 +33,14 @@ class Telemetry:
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
         meter = metrics.get_meter("tokend_client", client_version(), meter_provider)
         self._refreshes = meter.create_counter(
-            "tokend.client.refreshes", "{refresh}", "Refreshes that have ended; error.type says why one failed"
+            "tokend.client.refreshes", "{refresh}", "Finished refreshes; error.type is the cause of a failed one"
         )
         self._stale_tokens = meter.create_counter(
-            "tokend.client.stale_tokens", "{token}", "Tokens handed out past their refresh time"
+            "tokend.client.stale_tokens", "{token}", "Tokens returned after their refresh time"
         )
         self._users = meter.create_up_down_counter("tokend.client.cache.users", "{user}", "Users in caches")
         self._evictions = meter.create_counter(
-            "tokend.client.cache.evictions", "{user}", "Users who made room in a full cache"
+            "tokend.client.cache.evictions", "{user}", "Users evicted from a full cache"
         )
         self._next_warning = float("-inf")
 

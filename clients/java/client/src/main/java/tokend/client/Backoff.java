@@ -4,14 +4,14 @@ import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /**
- * When the next refresh may start after one that failed. It never changes; delays are in milliseconds.
+ * When the next refresh may start after a failed one. Immutable; delays are in milliseconds.
  *
  * @param failures how many refreshes have failed in a row
- * @param failure the last failure; null: there was none
- * @param since when the last one failed
- * @param delay how long no refresh starts while there is a token to hand out
- * @param delayWithoutToken the same while there is none: callers are failing
- * @param successes how many refreshes of the client had succeeded by then
+ * @param failure the last failure, or null
+ * @param since when the last refresh failed
+ * @param delay how long no refresh starts while there is a usable token
+ * @param delayWithoutToken the same while there is no usable token: calls are failing
+ * @param successes how many refreshes of the client had succeeded at the time of the failure
  */
 record Backoff(
     int failures,
@@ -29,10 +29,10 @@ record Backoff(
   private static final int DOUBLINGS_TO_LONGEST = 6;
 
   /**
-   * The back-off after one more failure: what tokend says, up to a minute, or else 1 second, doubling, drawn from the
-   * upper half.
+   * Returns the back-off after one more failure: tokend's retry delay, up to a minute, or 1 second, doubling, drawn
+   * from the upper half.
    *
-   * @param draw 0 to 1: where in the upper half
+   * @param draw the position in the upper half, 0 to 1
    */
   Backoff after(TokendException why, Reading now, double draw, long successesSoFar) {
     Duration asked = why.retryDelay().orElse(Duration.ZERO);
@@ -51,10 +51,10 @@ record Backoff(
   }
 
   /**
-   * Whether a refresh may start. A success on the client shows that tokend is back. It ends a back-off that follows a
-   * failure without a reason.
+   * Reports whether a refresh may start. A success of any refresh of the client shows that tokend is available again:
+   * it ends a back-off after a failure without a reason.
    *
-   * @param isUsable whether there is a token to hand out
+   * @param isUsable whether there is a usable token
    */
   boolean isOver(Reading now, boolean isUsable, long successesSoFar) {
     if (failure == null || (failure.reason().isEmpty() && successes != successesSoFar)) {

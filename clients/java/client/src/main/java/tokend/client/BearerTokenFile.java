@@ -11,12 +11,12 @@ import java.nio.file.Path;
 import java.util.concurrent.Executor;
 import java.util.regex.Pattern;
 
-/** Attaches the token that a file holds at each call. */
+/** Attaches the token in a file to calls. Each call reads the file again. */
 final class BearerTokenFile extends CallCredentials {
   // The grammar of RFC 6750, section 2.1.
   private static final Pattern TOKEN = Pattern.compile("[A-Za-z0-9._~+/-]+=*");
 
-  // What editors may put before UTF-8, as Latin-1 reads it.
+  // Some editors write it before UTF-8 text; decoded as Latin-1.
   private static final String BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf";
 
   private final Path file;
@@ -40,7 +40,7 @@ final class BearerTokenFile extends CallCredentials {
       applier.apply(TokendCallCredentials.authorization(read()));
     } catch (IOException e) {
       if (isHealthCheck) {
-        // Calls would wait for a watch of the service's health that has failed, and not tell why.
+        // A failed health watch would make calls wait without reporting the cause.
         applier.apply(new Metadata());
       } else {
         applier.fail(Status.UNAUTHENTICATED.withDescription("no token: " + e).withCause(e));
@@ -49,11 +49,11 @@ final class BearerTokenFile extends CallCredentials {
   }
 
   private String read() throws IOException {
-    // Latin-1 reads every octet.
+    // Latin-1 decodes any octet.
     String content = Files.readString(file, StandardCharsets.ISO_8859_1);
     String token = (content.startsWith(BYTE_ORDER_MARK) ? content.substring(BYTE_ORDER_MARK.length()) : content).strip();
     if (!TOKEN.matcher(token).matches()) {
-      throw new IOException(file + " holds no bearer token");
+      throw new IOException(file + " contains no bearer token");
     }
     return token;
   }

@@ -9,14 +9,14 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Keeps the token of one user: fetches it when it is first asked for, and the next one ahead of its end.
+ * Caches the token of one user. It fetches a token on the first request, and the next one before the token expires.
  *
- * <p>While the token is fresh, asking costs one volatile read and a look at both clocks. From {@code refreshTime} on the
- * caller who comes first starts a refresh, and everybody gets the old token at once, until it expires. Only then do
- * callers wait, all for the same refresh. A refresh that fails keeps the token that there is; the next one is not
- * started before a back-off.
+ * <p>While the token is fresh, a request costs one volatile read and a reading of both clocks. After {@code
+ * refreshTime}, the first request starts a refresh, and all callers still get the cached token at once until it
+ * expires. After that, callers wait for the same refresh. A failed refresh leaves the cached token in place; the next
+ * refresh starts after a back-off.
  *
- * <p>There are no threads and no timers: a source that is not asked does nothing.
+ * <p>The source has no threads and no timers: without requests it does nothing.
  */
 public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private static final AtomicReferenceFieldUpdater<CachedTokenSource, SourceState> STATE =
@@ -28,14 +28,14 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private final Refreshes refreshes;
   private volatile SourceState state = SourceState.EMPTY;
 
-  // Set before the source is handed out.
+  // Set before the source is published.
   private Runnable whenLost = () -> {};
 
   /**
-   * Makes an empty source.
+   * Creates an empty source.
    *
-   * @param request names the user, for logs
-   * @param fetch starts a call of its own, which depends on nothing of the thread that starts it and ends by itself
+   * @param request identifies the user in logs
+   * @param fetch starts a call that is independent of the calling thread's context and has its own deadline
    */
   CachedTokenSource(
       TokenRequest request,
@@ -74,9 +74,9 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   /**
-   * The token that the source holds, fresh or not. Fetches nothing.
+   * Returns the cached token, fresh or not, without fetching one.
    *
-   * @return the token; empty before the first one arrives, and when the source is closed
+   * @return the token; empty before the first refresh succeeds, and after {@link #close()}
    */
   public Optional<Token> current() {
     Holding holding = state.holding();
@@ -84,16 +84,16 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   }
 
   /**
-   * Tells when no refresh is running, for tests and for orderly shutdown.
+   * Returns a future that completes when no refresh is running, for tests and for orderly shutdown.
    *
-   * @return has ended if none runs, or else ends when the one that runs does, well or not
+   * @return complete if no refresh is running, or else completes when the running one succeeds or fails
    */
   public CompletableFuture<@Nullable Void> idle() {
     CompletableFuture<Token> refresh = state.refresh();
     return refresh == null ? CompletableFuture.completedFuture(null) : refresh.handle((token, failure) -> null);
   }
 
-  /** Forgets the token, ends the refresh that runs, and tells all who wait, and whoever asks later, that it is closed. */
+  /** Drops the token and cancels a running refresh. Waiting and later callers get a {@link TokendException}. */
   @Override
   public void close() {
     CompletableFuture<Token> refresh = STATE.getAndSet(this, SourceState.CLOSED).refresh();
@@ -102,18 +102,20 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     }
   }
 
-  /** Has something run whenever there is no token to hand out: it was rejected, or has expired without another one. */
+  /**
+   * Sets an action that runs whenever the token is lost: it was rejected, or has expired and could not be refreshed.
+   */
   void whenLost(Runnable action) {
     whenLost = action;
   }
 
-  /** Whether there is a token to hand out, fresh or not. */
+  /** Reports whether there is a usable token, fresh or not. */
   boolean hasToken() {
     Holding holding = state.holding();
     return holding != null && !holding.isExpired(policy.now());
   }
 
-  /** The refresh that runs, if one does; its token is held when it ends. */
+  /** Returns the running refresh, or null. The source holds its token when it completes. */
   @Nullable CompletableFuture<Token> refresh() {
     return state.refresh();
   }
@@ -124,13 +126,13 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     }
   }
 
-  /** The token if it is fresh: the path that nearly all callers take. */
+  /** Returns the token if it is fresh: the path of nearly all requests. */
   @Nullable Token fresh(Reading now) {
     Holding holding = state.holding();
     return holding != null && holding.isFresh(now) ? holding.token() : null;
   }
 
-  /** What the caller is given, who must not end it. Starts a refresh where one is due. */
+  /** Returns a shared future, which the caller must not complete. Starts a refresh if one is due. */
   CompletableFuture<Token> ask() {
     while (true) {
       SourceState seen = state;
@@ -157,7 +159,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
   private void start(CompletableFuture<Token> refresh) {
     CompletableFuture<Token> call = refreshes.send(this::fetchDated);
     call.whenComplete((token, failure) -> learn(refresh, token, failure));
-    // Closing the source ends the refresh; the call must not outlive it.
+    // close() completes the refresh; this cancels the call.
     refresh.whenComplete((token, failure) -> call.cancel(false));
   }
 
@@ -168,7 +170,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
     return call;
   }
 
-  /** The state changes before the refresh ends: who is woken and asks again must find what was brought. */
+  /** Changes the state before it completes the refresh: woken callers that ask again must find the result. */
   private void learn(
       CompletableFuture<Token> refresh, @Nullable Token token, @Nullable Throwable thrown) {
     TokendException failure = thrown == null ? null : Failures.toTokendException(thrown);
@@ -176,7 +178,7 @@ public final class CachedTokenSource implements TokenSource, AutoCloseable {
       change(token, failure);
       Refreshes.end(refresh, token, failure);
     } catch (Throwable defect) {
-      // Of the injected clock or randomness, say. As above, no caller may be left waiting.
+      // For example in the injected clock or randomness. Waiting callers must get a result nevertheless.
       TokendException reported = Failures.toTokendException(defect);
       STATE.updateAndGet(this, seen -> seen.failed(Backoff.NONE));
       Refreshes.end(refresh, null, reported);

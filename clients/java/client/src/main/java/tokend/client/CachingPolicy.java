@@ -8,13 +8,13 @@ import java.util.function.LongSupplier;
 import java.util.random.RandomGenerator;
 
 /**
- * What may be set of the way in which tokens are kept.
+ * The settings of token sources and caches.
  *
- * @param skew how long before its end a token is no longer handed out; never more than a tenth of the token's life
+ * @param skew how long before its expiry a token is no longer returned; at most a tenth of its lifetime
  * @param refreshTimeout the deadline of the calls that refresh tokens
  * @param clock the wall clock
- * @param nanoTime the monotonic clock, in nanoseconds since any moment, as {@link System#nanoTime}
- * @param random draws jitter and back-off; called by many threads at once
+ * @param nanoTime the monotonic clock, in nanoseconds since an arbitrary moment, as {@link System#nanoTime}
+ * @param random the random numbers for jitter and back-off; must be thread-safe
  */
 public record CachingPolicy(
     Duration skew,
@@ -24,13 +24,13 @@ public record CachingPolicy(
     RandomGenerator random) {
 
   /**
-   * Makes a policy of all settings.
+   * Creates a policy from all settings.
    *
-   * @param skew how long before its end a token is no longer handed out, never negative
-   * @param refreshTimeout the deadline of refreshes, more than zero
+   * @param skew how long before its expiry a token is no longer returned; not negative
+   * @param refreshTimeout the deadline of refreshes; positive
    * @param clock the wall clock
    * @param nanoTime the monotonic clock
-   * @param random draws jitter and back-off
+   * @param random the random numbers for jitter and back-off
    * @throws IllegalArgumentException when a duration is not within these limits
    */
   public CachingPolicy {
@@ -45,7 +45,8 @@ public record CachingPolicy(
 
 
   /**
-   * A minute of skew, refreshes of 3 seconds, the system's clock and randomness.
+   * Returns the default policy: a skew of one minute, a refresh deadline of 3 seconds, the system's clocks and random
+   * numbers.
    *
    * @return the policy
    */
@@ -61,7 +62,7 @@ public record CachingPolicy(
   /**
    * Changes the skew.
    *
-   * @param value the skew; zero hands out tokens to their last moment
+   * @param value the skew; with zero, tokens are returned until they expire
    * @return the changed policy
    */
   public CachingPolicy withSkew(Duration value) {
@@ -71,7 +72,7 @@ public record CachingPolicy(
   /**
    * Changes the deadline of refreshes.
    *
-   * @param value the deadline; the service config of the client may end calls sooner
+   * @param value the deadline; the timeout in the client's service config also applies
    * @return the changed policy
    */
   public CachingPolicy withRefreshTimeout(Duration value) {
@@ -79,10 +80,11 @@ public record CachingPolicy(
   }
 
   /**
-   * Changes the clocks. A token is as old as the one says that has it older; back-off goes by the monotonic one.
+   * Changes the clocks. The age of a token is the greater of both clocks' measurements; back-off uses the monotonic
+   * clock.
    *
    * @param wall the wall clock, such as a {@link java.time.Clock}
-   * @param monotonic the monotonic clock, in nanoseconds since any moment
+   * @param monotonic the monotonic clock, in nanoseconds since an arbitrary moment
    * @return the changed policy
    */
   public CachingPolicy withClocks(InstantSource wall, LongSupplier monotonic) {
@@ -90,9 +92,9 @@ public record CachingPolicy(
   }
 
   /**
-   * Changes the randomness.
+   * Changes the random number generator.
    *
-   * @param value the generator, which must be safe to use by many threads at once
+   * @param value the generator, which must be thread-safe
    * @return the changed policy
    */
   public CachingPolicy withRandom(RandomGenerator value) {

@@ -14,11 +14,11 @@ import org.jspecify.annotations.Nullable;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
- * Calls tokend. Each operation has a blocking form and one that returns a future; both fail with a {@link
- * TokendException}. Safe to use by many threads at once; make one for a process, and close it at its end.
+ * A client of the tokend service. Each operation has a blocking form and one that returns a future; both fail with a
+ * {@link TokendException}. Thread-safe: use one client per process, and close it at shutdown.
  *
- * <p>Calls are balanced over all addresses of the target that are healthy, retried where that is safe, and have a
- * deadline. Nothing is cached here: {@link #tokenSource} and {@link #tokenCache} make what keeps tokens.
+ * <p>Calls are balanced over all healthy addresses of the target, retried where that is safe, and have a deadline. The
+ * client itself caches nothing: use {@link #tokenSource} or {@link #tokenCache} to cache tokens.
  */
 public final class Client implements AutoCloseable {
   private final ManagedChannel channel;
@@ -38,9 +38,9 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Starts a client that speaks TLS and trusts the certificates that the JVM does.
+   * Returns a builder of a client that uses TLS and trusts the JVM's certificate authorities.
    *
-   * @param target where tokend is, as gRPC writes it: {@code HOST:PORT}, {@code dns:///HOST:PORT} or {@code unix:PATH}
+   * @param target the gRPC target of tokend: {@code HOST:PORT}, {@code dns:///HOST:PORT} or {@code unix:PATH}
    * @return a builder
    */
   public static ClientBuilder builder(String target) {
@@ -48,10 +48,10 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Gives calls another deadline.
+   * Returns a client with another deadline for calls.
    *
-   * @param value the deadline; the builder's is the upper bound
-   * @return a client on the same connections: closing either closes both
+   * @param value the deadline; at most the builder's deadline applies
+   * @return a client with the same connections; closing either client closes both
    */
   public Client withDeadline(Duration value) {
     return new Client(channel, reconnection, refreshes, value);
@@ -60,8 +60,8 @@ public final class Client implements AutoCloseable {
   /**
    * Registers or retrieves the identity of a user, and issues a token for it.
    *
-   * @param request names the user
-   * @return a new token at every call
+   * @param request identifies the user
+   * @return a new token for each call
    * @throws TokendException when the call fails
    */
   public Token getOpenIdTokenForDeveloperIdentity(TokenRequest request) {
@@ -71,8 +71,8 @@ public final class Client implements AutoCloseable {
   /**
    * Registers or retrieves the identity of a user, and issues a token for it.
    *
-   * @param request names the user
-   * @return ends with a new token, or with a {@link TokendException}; cancelling it ends the call
+   * @param request identifies the user
+   * @return a future of a new token, or of a {@link TokendException}; cancelling it cancels the call
    */
   public CompletableFuture<Token> getOpenIdTokenForDeveloperIdentityAsync(TokenRequest request) {
     return call(
@@ -84,8 +84,8 @@ public final class Client implements AutoCloseable {
   /**
    * Finds the identity id of a user, or the users of an identity id.
    *
-   * @param request names the user, the identity, or both
-   * @return what was found
+   * @param request the user, the identity, or both
+   * @return the identity and its users
    * @throws TokendException when the call fails
    */
   public LookupResult lookupDeveloperIdentity(LookupRequest request) {
@@ -95,8 +95,8 @@ public final class Client implements AutoCloseable {
   /**
    * Finds the identity id of a user, or the users of an identity id.
    *
-   * @param request names the user, the identity, or both
-   * @return ends with what was found, or with a {@link TokendException}; cancelling it ends the call
+   * @param request the user, the identity, or both
+   * @return a future of the result, or of a {@link TokendException}; cancelling it cancels the call
    */
   public CompletableFuture<LookupResult> lookupDeveloperIdentityAsync(LookupRequest request) {
     return call(
@@ -108,7 +108,7 @@ public final class Client implements AutoCloseable {
   /**
    * Merges two users: all logins of the source user's identity move to the destination user's.
    *
-   * @param request names both users
+   * @param request both users
    * @return the identity id that they now share
    * @throws TokendException when the call fails
    */
@@ -119,8 +119,9 @@ public final class Client implements AutoCloseable {
   /**
    * Merges two users: all logins of the source user's identity move to the destination user's.
    *
-   * @param request names both users
-   * @return ends with the identity id that they now share, or with a {@link TokendException}; cancelling it ends the call
+   * @param request both users
+   * @return a future of the identity id that they now share, or of a {@link TokendException}; cancelling it cancels the
+   *     call
    */
   public CompletableFuture<String> mergeDeveloperIdentitiesAsync(MergeRequest request) {
     return call(
@@ -132,7 +133,7 @@ public final class Client implements AutoCloseable {
   /**
    * Unlinks a user from an identity.
    *
-   * @param request names both
+   * @param request the user and the identity
    * @throws TokendException when the call fails; a repeated call fails with {@link ErrorReason#RESOURCE_NOT_FOUND}
    */
   public void unlinkDeveloperIdentity(UnlinkRequest request) {
@@ -142,8 +143,9 @@ public final class Client implements AutoCloseable {
   /**
    * Unlinks a user from an identity.
    *
-   * @param request names both
-   * @return ends when it is done, or with a {@link TokendException}; cancelling it ends the call
+   * @param request the user and the identity
+   * @return a future that completes when the user is unlinked, or with a {@link TokendException}; cancelling it cancels
+   *     the call
    */
   public CompletableFuture<@Nullable Void> unlinkDeveloperIdentityAsync(UnlinkRequest request) {
     return call(
@@ -153,9 +155,9 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Makes what keeps the token of one user.
+   * Creates a source that caches the token of one user.
    *
-   * @param request names the user
+   * @param request identifies the user
    * @return a source, to be closed before this client
    */
   public CachedTokenSource tokenSource(TokenRequest request) {
@@ -163,10 +165,10 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Makes what keeps the token of one user.
+   * Creates a source that caches the token of one user.
    *
-   * @param request names the user
-   * @param policy how the token is kept
+   * @param request identifies the user
+   * @param policy the caching policy
    * @return a source, to be closed before this client
    */
   public CachedTokenSource tokenSource(TokenRequest request, CachingPolicy policy) {
@@ -176,7 +178,7 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Makes what keeps the tokens of many users.
+   * Creates a cache of the tokens of many users.
    *
    * @return a cache, to be closed before this client
    */
@@ -185,10 +187,10 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Makes what keeps the tokens of many users.
+   * Creates a cache of the tokens of many users.
    *
-   * @param policy how tokens are kept
-   * @param maxUsers how many users it holds, 1 or more
+   * @param policy the caching policy
+   * @param maxUsers the maximum number of users, 1 or more
    * @return a cache, to be closed before this client
    */
   public TokenCache tokenCache(CachingPolicy policy, int maxUsers) {
@@ -197,22 +199,25 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Tells whether tokend can be reached, from what is known: connections watch the health of their replica. It makes no
-   * call, but has the client connect where it has not yet.
+   * Returns whether tokend is reachable, by the state of the connections, which watch the health of their replicas. It
+   * makes no call, but connects the client if it is idle.
    *
-   * @return READY: one replica or more is healthy; TRANSIENT_FAILURE: none is; IDLE or CONNECTING: not known yet
+   * @return READY: at least one replica is healthy; TRANSIENT_FAILURE: none is; IDLE or CONNECTING: not known yet
    */
   public ConnectivityState connectivity() {
     return channel.getState(true);
   }
 
-  /** Ends all calls and connections. */
+  /** Cancels all calls and closes all connections. */
   @Override
   public void close() {
     channel.shutdownNow();
   }
 
-  /** A call that the deadline and the cancellation of the current gRPC context, the first caller's, do not reach. */
+  /**
+   * Starts a call outside the current gRPC context, so that the first caller's deadline and cancellation do not affect
+   * it.
+   */
   private CompletableFuture<Token> detachedToken(TokenRequest request) {
     Context caller = Context.ROOT.attach();
     try {

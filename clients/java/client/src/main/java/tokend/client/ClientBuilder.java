@@ -18,12 +18,12 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
-/** Gathers what a {@link Client} needs. */
+/** Builds a {@link Client}. */
 public final class ClientBuilder {
-  // The failure of a request with very many violations comes in headers that outgrow gRPC's default of 8 KiB.
+  // The error of a request with many violations arrives in headers that exceed gRPC's default limit of 8 KiB.
   private static final int MOST_INBOUND_METADATA = 64 * 1024;
 
-  // A request that is as large as it may be must fit, or else it is not retried.
+  // The largest valid request must fit into the buffer, or it would not be retried.
   private static final long RETRY_BUFFER = 4 * 1024 * 1024;
 
   private final String target;
@@ -42,7 +42,7 @@ public final class ClientBuilder {
   }
 
   /**
-   * Speaks without TLS: for the loopback, for unix sockets, and for a sidecar that adds TLS.
+   * Disables TLS: for the loopback, for unix sockets, and for a sidecar that adds TLS.
    *
    * @return this
    */
@@ -51,7 +51,7 @@ public final class ClientBuilder {
   }
 
   /**
-   * Sets how connections are secured, such as TLS with a CA or a client certificate of one's own.
+   * Sets the channel credentials, such as TLS with your own CA or a client certificate.
    *
    * @param value the credentials
    * @return this
@@ -62,8 +62,8 @@ public final class ClientBuilder {
   }
 
   /**
-   * Tells tokend who calls by the bearer token in a file, such as a Kubernetes service account's. Each call reads the file
-   * again. The token is not sent in plaintext.
+   * Authenticates calls with the bearer token in a file, such as a Kubernetes service account token. Each call reads
+   * the file again. The token is not sent in plaintext.
    *
    * @param value the file
    * @return this
@@ -74,7 +74,7 @@ public final class ClientBuilder {
   }
 
   /**
-   * Sets how long a call may take, with its retries.
+   * Sets the deadline of calls, including retries.
    *
    * @param value the deadline; 3 seconds by default
    * @return this
@@ -85,10 +85,10 @@ public final class ClientBuilder {
   }
 
   /**
-   * Sets how connections are found that do not answer any more: they are pinged, also while there are no calls.
+   * Sets the keepalive pings that detect dead connections. They are also sent while there are no calls.
    *
-   * @param time how long a connection is silent before a ping; 30 seconds by default, and gRPC makes less than 10 into 10
-   * @param timeout how long the answer may take before the connection is given up; 3 seconds by default
+   * @param time the time without traffic before a ping; 30 seconds by default, at least 10 in gRPC
+   * @param timeout how long to wait for the response before the connection is closed; 3 seconds by default
    * @return this
    */
   public ClientBuilder keepAlive(Duration time, Duration timeout) {
@@ -98,8 +98,7 @@ public final class ClientBuilder {
   }
 
   /**
-   * Connects through the proxy that the JVM's settings name, such as {@code https.proxyHost}. Without this, no proxy is
-   * used.
+   * Connects through the proxy in the JVM's settings, such as {@code https.proxyHost}. By default, no proxy is used.
    *
    * @return this
    */
@@ -109,7 +108,7 @@ public final class ClientBuilder {
   }
 
   /**
-   * Adds interceptors, such as those that trace or count calls. They see a call once, whatever its attempts.
+   * Adds interceptors, for example for traces or metrics. They see each call once, regardless of its attempts.
    *
    * @param values the interceptors; the last one sees a call first
    * @return this
@@ -130,10 +129,10 @@ public final class ClientBuilder {
   }
 
   /**
-   * Counts refreshes, stale tokens, users and evictions in a way of one's own, or in Micrometer by {@code
-   * tokend-micrometer}. More than one may count.
+   * Counts refreshes, stale tokens, users and evictions with a custom implementation, or in Micrometer with {@code
+   * tokend-micrometer}. May be called more than once.
    *
-   * @param value gets each event; by default nothing is counted
+   * @param value receives each event; by default nothing is counted
    * @return this
    */
   public ClientBuilder metrics(ClientMetrics value) {
@@ -142,9 +141,9 @@ public final class ClientBuilder {
   }
 
   /**
-   * Replaces the transport, for example by one within the process. All other settings hold for it, too.
+   * Replaces the transport, for example with an in-process one. All other settings apply to it, too.
    *
-   * @param value makes a channel builder from the target and the credentials
+   * @param value creates a channel builder from the target and the credentials
    * @return this
    */
   public ClientBuilder transport(BiFunction<String, ChannelCredentials, ManagedChannelBuilder<?>> value) {
@@ -153,17 +152,17 @@ public final class ClientBuilder {
   }
 
   /**
-   * Builds the client. It connects when the first call needs it.
+   * Builds the client. It connects with the first call.
    *
    * @return the client
-   * @throws IllegalStateException when both {@link #bearerTokenFile} and {@link #plaintext} are asked for
+   * @throws IllegalStateException if both {@link #bearerTokenFile} and {@link #plaintext} are set
    */
   public Client build() {
     SpreadingRoundRobin.register();
     ManagedChannelBuilder<?> channel =
         transport
             .apply(target, identifying())
-            // Transports differ in whether they retry by themselves; the service config is to hold for all.
+            // Transports differ in whether retries are on by default; the service config should apply to all.
             .enableRetry()
             .perRpcBufferLimit(RETRY_BUFFER)
             .defaultServiceConfig(ServiceConfig.spreading(deadline))
@@ -172,7 +171,7 @@ public final class ClientBuilder {
             .keepAliveTime(TimeUnit.NANOSECONDS.convert(keepAliveTime), TimeUnit.NANOSECONDS)
             .keepAliveTimeout(TimeUnit.NANOSECONDS.convert(keepAliveTimeout), TimeUnit.NANOSECONDS)
             .keepAliveWithoutCalls(true)
-            // The first one is the innermost: the user's see one call, whatever its attempts.
+            // The first one is the innermost: the user's interceptors see one call, regardless of its attempts.
             .intercept(new SecondAttempt(deadline, Deadline.getSystemTicker()))
             .intercept(interceptors);
     if (!usesProxies) {
@@ -183,7 +182,7 @@ public final class ClientBuilder {
 
   static Duration requirePositive(Duration value, String name) {
     if (Objects.requireNonNull(value, name).isNegative() || value.isZero()) {
-      throw new IllegalArgumentException(name + " must be more than zero: " + value);
+      throw new IllegalArgumentException(name + " must be positive: " + value);
     }
     return value;
   }

@@ -3,27 +3,27 @@ package tokend.client;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Gets each event of a client, so that any library can count it. Called by many threads at once, and must not block: a
- * caller of a source may be one of them. What it throws is dropped.
+ * Receives the events of a client, to count them with any metrics library. Implementations must be thread-safe and must
+ * not block, since threads that request tokens call them. Exceptions are dropped.
  */
 public interface ClientMetrics {
   /**
-   * A refresh has ended. One that closing ended is not told.
+   * A refresh has ended. Not called for a refresh that was cancelled by closing.
    *
-   * @param failure why it failed; null: it brought a token
+   * @param failure why it failed; null if it succeeded
    */
   void refreshed(@Nullable TokendException failure);
 
-  /** A token was handed out past its refresh time. */
+  /** A token was returned after its refresh time. */
   void staleToken();
 
   /**
    * The number of users in caches has changed.
    *
-   * @param by how many came, or left where it is negative; those who were evicted have left, too
+   * @param by the change; negative if users were removed, including evicted ones
    */
   void usersChanged(long by);
 
-  /** A user made room in a full cache. */
+  /** A user was evicted from a full cache. */
   void evicted();
 }

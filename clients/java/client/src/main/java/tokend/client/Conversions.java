@@ -12,9 +12,9 @@ import tokend.v1.LookupDeveloperIdentityResponse;
 import tokend.v1.MergeDeveloperIdentitiesRequest;
 import tokend.v1.UnlinkDeveloperIdentityRequest;
 
-/** Between the records of this package and the messages of the contract. */
+/** Converts between the records of this package and the messages of the contract. */
 final class Conversions {
-  // What google.protobuf.Duration and Timestamp allow.
+  // The ranges of google.protobuf.Duration and Timestamp.
   private static final long MOST_SECONDS = 315_576_000_000L;
   private static final long FIRST_SECOND = -62_135_596_800L;
   private static final long LAST_SECOND = 253_402_300_799L;
@@ -82,7 +82,7 @@ final class Conversions {
         .build();
   }
 
-  /** A delay, which the contract does not let be negative. */
+  /** Converts a delay, which must not be negative by the contract. */
   static Duration toDelay(com.google.protobuf.Duration message) {
     boolean isDelay = isWithin(message.getSeconds(), 0, MOST_SECONDS) && isWithin(message.getNanos(), 0, MOST_NANOS);
     if (!isDelay) {
@@ -109,10 +109,10 @@ final class Conversions {
     return entries;
   }
 
-  /** Protobuf sends a question mark in the place of half a surrogate pair: another text, and maybe another user. */
+  /** Rejects unpaired surrogates, which Protobuf would replace with question marks: that could be another user. */
   private static String text(String value, String name) {
     if (!StandardCharsets.UTF_8.newEncoder().canEncode(value)) {
-      throw new IllegalArgumentException(name + " is not Unicode: it has half a surrogate pair");
+      throw new IllegalArgumentException(name + " is not valid Unicode: it contains an unpaired surrogate");
     }
     return value;
   }

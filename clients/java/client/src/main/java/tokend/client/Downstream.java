@@ -4,7 +4,7 @@ import io.grpc.Status;
 import java.util.EnumMap;
 import java.util.Map;
 
-/** With which code a service fails a call of its own for which there is no token, by the reason of the refresh. */
+/** The code with which a service should fail its own call when there is no token, by the reason of the refresh. */
 final class Downstream {
   private static final Map<ErrorReason, Status.Code> CODES = new EnumMap<>(ErrorReason.class);
 

@@ -11,7 +11,7 @@ import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** What the google.rpc messages in the details of a status say. */
+/** The contents of the google.rpc messages in the details of a status. */
 record FailureDetails(
     @Nullable ErrorReason reason,
     @Nullable String awsErrorCode,
@@ -42,7 +42,7 @@ record FailureDetails(
     try {
       return with(detail);
     } catch (InvalidProtocolBufferException e) {
-      // The failure itself matters more than one detail of it.
+      // The failure itself matters more than an unreadable detail.
       return this;
     }
   }

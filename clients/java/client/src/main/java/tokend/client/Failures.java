@@ -9,12 +9,12 @@ import java.util.Set;
 import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
 
-/** From what gRPC throws to what this client throws. */
+/** Converts gRPC's exceptions to {@link TokendException}. */
 final class Failures {
-  /** The texts of gRPC's transport for whatever goes wrong with a connection. Names of handlers may follow. */
+  /** The generic texts of gRPC's transport for any failure of a connection. Names of handlers may follow. */
   private static final Set<String> SAYING_NOTHING = Set.of("io exception", "http2 exception");
 
-  /** Of causes; some show all octets that were received. */
+  /** The maximum length of the texts of causes; some contain all received octets. */
   private static final int ENOUGH = 300;
 
   private Failures() {}
@@ -54,7 +54,7 @@ final class Failures {
     return cause != null && SAYING_NOTHING.contains(first) ? ": " + first + causes(cause) : ": " + told;
   }
 
-  /** What a failure of the transport says, and its causes, each where the one before has not said it already. */
+  /** Returns the messages of the causes, except those that an earlier message already contains. */
   private static String causes(Throwable failure) {
     StringBuilder told = new StringBuilder();
     for (Throwable cause = failure; cause != null && told.length() < ENOUGH; cause = cause.getCause()) {
@@ -71,7 +71,7 @@ final class Failures {
       com.google.rpc.Status message = StatusProto.fromStatusAndTrailers(status, trailers);
       return FailureDetails.of(message.getDetailsList());
     } catch (IllegalArgumentException e) {
-      // A trailer that holds no google.rpc.Status: the code still tells what happened.
+      // The trailer contains no google.rpc.Status: the code is still useful.
       return FailureDetails.NONE;
     }
   }

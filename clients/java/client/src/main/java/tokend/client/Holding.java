@@ -9,21 +9,21 @@ import java.util.concurrent.TimeUnit;
  *
  * @param token the token
  * @param arrival when it arrived
- * @param freshFor from that age on it is to be refreshed
- * @param usableFor from that age on it is not handed out any more
+ * @param freshFor the age from which it should be refreshed
+ * @param usableFor the age from which it is no longer returned
  */
 record Holding(Token token, Reading arrival, long freshFor, long usableFor) {
   private static final double MOST_JITTER = 0.1;
   private static final int LIFE_TO_SKEW = 10;
 
-  /** A server that answers with an old token is not called at every ask. */
+  /** A minimum, so that a server that returns an old token is not called for each request. */
   private static final long LEAST_FRESH = 1000;
 
   /**
-   * Decides when a token changes its state. The times of a server that sends no issue time are compared with the wall
+   * Computes when a token changes its state. If the server sends no issue time, its times are compared with the wall
    * clock.
    *
-   * @param draw 0 to 1: how much of the jitter is taken
+   * @param draw the fraction of the jitter to apply, 0 to 1
    */
   static Holding of(Token token, Reading arrival, Duration skew, double draw) {
     Instant sent = token.issueTime();

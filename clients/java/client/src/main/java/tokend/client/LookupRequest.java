@@ -9,20 +9,20 @@ import java.util.Objects;
  * @param identityId an identity of the pool; empty: not given
  * @param developerUserIdentifier a user of the pool's developer provider; empty: not given; sensitive, and not in {@link
  *     #toString()}
- * @param maxResults the most identifiers to return, 1 to 60; 0: 60
- * @param nextToken where the page before has ended; empty: the first page
+ * @param maxResults the maximum number of identifiers to return, 1 to 60; 0: 60
+ * @param nextToken the next token of the previous page; empty: the first page
  */
 public record LookupRequest(
     String identityPoolId, String identityId, String developerUserIdentifier, int maxResults, String nextToken) {
 
   /**
-   * Makes a request of all inputs.
+   * Creates a request from all inputs.
    *
    * @param identityPoolId the identity pool
    * @param identityId an identity of the pool
    * @param developerUserIdentifier a user of the pool's developer provider
-   * @param maxResults the most identifiers to return
-   * @param nextToken where the page before has ended
+   * @param maxResults the maximum number of identifiers to return
+   * @param nextToken the next token of the previous page
    */
   public LookupRequest {
     Objects.requireNonNull(identityPoolId, "identityPoolId");
@@ -32,7 +32,7 @@ public record LookupRequest(
   }
 
   /**
-   * Asks for the users of an identity.
+   * Returns a request for the users of an identity.
    *
    * @param identityPoolId the identity pool
    * @param identityId the identity
@@ -43,7 +43,7 @@ public record LookupRequest(
   }
 
   /**
-   * Asks for the identity of a user.
+   * Returns a request for the identity of a user.
    *
    * @param identityPoolId the identity pool
    * @param developerUserIdentifier the user; sensitive
@@ -54,10 +54,10 @@ public record LookupRequest(
   }
 
   /**
-   * Asks the same for another page.
+   * Returns this request for another page.
    *
-   * @param token the {@link LookupResult#nextToken()} of the page before
-   * @return the request for the page after it
+   * @param token the {@link LookupResult#nextToken()} of the previous page
+   * @return the request for the next page
    */
   public LookupRequest withNextToken(String token) {
     return new LookupRequest(identityPoolId, identityId, developerUserIdentifier, maxResults, token);

@@ -7,16 +7,16 @@ import java.util.List;
  *
  * @param identityId the identity id
  * @param developerUserIdentifiers a page of the identity's users; sensitive, and not in {@link #toString()}
- * @param nextToken where this page ends; empty: there are no more
+ * @param nextToken requests the next page; empty: there is none
  */
 public record LookupResult(String identityId, List<String> developerUserIdentifiers, String nextToken) {
 
   /**
-   * Makes a result with a copy of the list.
+   * Creates a result with a copy of the list.
    *
    * @param identityId the identity id
    * @param developerUserIdentifiers a page of the identity's users; sensitive
-   * @param nextToken where this page ends, or empty
+   * @param nextToken requests the next page, or empty
    */
   public LookupResult {
     developerUserIdentifiers = List.copyOf(developerUserIdentifiers);

@@ -5,8 +5,8 @@ import java.util.Objects;
 /**
  * The input of MergeDeveloperIdentities.
  *
- * @param sourceUserIdentifier the user whose identity is given up; sensitive, and not in {@link #toString()}
- * @param destinationUserIdentifier the user whose identity stays; sensitive, and not in {@link #toString()}
+ * @param sourceUserIdentifier the user whose identity is disabled; sensitive, and not in {@link #toString()}
+ * @param destinationUserIdentifier the user whose identity remains; sensitive, and not in {@link #toString()}
  * @param developerProviderName the pool's developer provider
  * @param identityPoolId the identity pool, as {@code REGION:GUID}
  */
@@ -17,10 +17,10 @@ public record MergeRequest(
     String identityPoolId) {
 
   /**
-   * Makes a request of all inputs.
+   * Creates a request from all inputs.
    *
-   * @param sourceUserIdentifier the user whose identity is given up
-   * @param destinationUserIdentifier the user whose identity stays
+   * @param sourceUserIdentifier the user whose identity is disabled
+   * @param destinationUserIdentifier the user whose identity remains
    * @param developerProviderName the pool's developer provider
    * @param identityPoolId the identity pool
    */

@@ -28,13 +28,13 @@ final class OpenTelemetryMetrics implements ClientMetrics {
         meter
             .counterBuilder("tokend.client.refreshes")
             .setUnit("{refresh}")
-            .setDescription("Refreshes that have ended; error.type says why one failed")
+            .setDescription("Finished refreshes; error.type is the cause of a failed one")
             .build();
     staleTokens =
         meter
             .counterBuilder("tokend.client.stale_tokens")
             .setUnit("{token}")
-            .setDescription("Tokens handed out past their refresh time")
+            .setDescription("Tokens returned after their refresh time")
             .build();
     users =
         meter
@@ -46,7 +46,7 @@ final class OpenTelemetryMetrics implements ClientMetrics {
         meter
             .counterBuilder("tokend.client.cache.evictions")
             .setUnit("{user}")
-            .setDescription("Users who made room in a full cache")
+            .setDescription("Users evicted from a full cache")
             .build();
   }
 

@@ -1,6 +1,6 @@
 package tokend.client;
 
-/** An answer breaks the contract. */
+/** A response breaks the contract. */
 final class ProtocolException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 

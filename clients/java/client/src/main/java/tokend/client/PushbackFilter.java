@@ -4,9 +4,9 @@ import io.grpc.ClientStreamTracer;
 import io.grpc.Metadata;
 
 /**
- * Hides the trailer that says when to retry from gRPC for Java, which retries for it whatever the status code is (gRFC A6
- * has the code come first). A call that should be repeated in a second would spend its deadline on that; its caller is
- * shown it instead, by {@link TokendException#retryDelay()}.
+ * Hides the retry pushback trailer from gRPC for Java, which would retry regardless of the status code (in gRFC A6, the
+ * code comes first) and spend the call's deadline on the delay. The caller gets the delay from {@link
+ * TokendException#retryDelay()} instead.
  */
 final class PushbackFilter extends ClientStreamTracer.Factory {
   static final PushbackFilter INSTANCE = new PushbackFilter();

@@ -1,20 +1,20 @@
 package tokend.client;
 
 /**
- * What both clocks show at a moment.
+ * The time of both clocks at one moment.
  *
  * @param wallMillis of the wall clock, in milliseconds since the epoch
- * @param nanoTime of the monotonic clock, in nanoseconds since any moment
+ * @param nanoTime of the monotonic clock, in nanoseconds since an arbitrary moment
  */
 record Reading(long wallMillis, long nanoTime) {
   private static final long NANOS_PER_MILLI = 1_000_000;
 
-  /** How old something is that was there at an earlier reading: the greater of what both clocks say. */
+  /** Returns the time since an earlier reading: the greater of both clocks' measurements. */
   long millisSince(Reading earlier) {
     return Math.max(wallMillis - earlier.wallMillis, monotonicMillisSince(earlier));
   }
 
-  /** What the monotonic clock says, which is never set. */
+  /** Returns the time since an earlier reading by the monotonic clock, which is never set. */
   long monotonicMillisSince(Reading earlier) {
     return (nanoTime - earlier.nanoTime) / NANOS_PER_MILLI;
   }

@@ -9,9 +9,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
 
 /**
- * Puts a ceiling of a second on gRPC's back-off of connections, which grows to two minutes and would make an outage
- * longer by as much. A channel without any connection tries again every second, whether there are calls or not: who backs
- * off makes none. One that has lost some of its connections tries again when there are calls.
+ * Limits gRPC's connection back-off to one second; its default of up to two minutes would prolong an outage. A channel
+ * without any connection reconnects every second, even without calls, since sources in back-off make none. A channel
+ * that has lost some of its connections reconnects when there are calls.
  */
 final class Reconnection {
   private static final long CEILING = TimeUnit.SECONDS.toNanos(1);
@@ -22,9 +22,9 @@ final class Reconnection {
   private final AtomicLong last;
 
   /**
-   * Makes one that does nothing yet.
+   * Creates an instance that does nothing yet.
    *
-   * @param later runs what it gets a second later
+   * @param later runs its tasks one second later
    */
   Reconnection(ManagedChannel channel, LongSupplier nanoTime, Executor later) {
     this.channel = channel;
@@ -33,7 +33,7 @@ final class Reconnection {
     last = new AtomicLong(nanoTime.getAsLong());
   }
 
-  /** One by the system's monotonic clock, which is at work until the channel is shut down. */
+  /** Starts an instance on the system's monotonic clock. It works until the channel is shut down. */
   static Reconnection of(ManagedChannel channel) {
     Executor later = CompletableFuture.delayedExecutor(CEILING, TimeUnit.NANOSECONDS, Runnable::run);
     Reconnection reconnection = new Reconnection(channel, System::nanoTime, later);
@@ -41,7 +41,7 @@ final class Reconnection {
     return reconnection;
   }
 
-  /** Tries at once to connect where that has failed, if this was not done within the last second. */
+  /** Retries failed connections at once, unless it did so within the last second. */
   void hurry() {
     long now = nanoTime.getAsLong();
     long before = last.get();
@@ -50,7 +50,7 @@ final class Reconnection {
     }
   }
 
-  /** Waits for the channel to fail, and then hurries every second until it does not. */
+  /** Waits for the channel to fail, and then calls {@link #hurry()} every second until it recovers. */
   void watch() {
     ConnectivityState state = channel.getState(false);
     if (state == ConnectivityState.TRANSIENT_FAILURE) {

@@ -12,8 +12,8 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the refreshes of one client share, whichever of its sources and caches they belong to. At most 32 are under way;
- * the others are sent in the order in which they came.
+ * The state that the refreshes of all sources and caches of one client share. At most 32 run at a time; the others are
+ * sent in the order of their requests.
  */
 final class Refreshes {
   static final int MOST_AT_ONCE = 32;
@@ -41,7 +41,7 @@ final class Refreshes {
     return telemetry;
   }
 
-  /** How many refreshes have succeeded. */
+  /** Returns how many refreshes have succeeded. */
   long successes() {
     return successes.get();
   }
@@ -51,9 +51,9 @@ final class Refreshes {
   }
 
   /**
-   * Starts a call, or has it wait for its turn.
+   * Starts a call, or queues it.
    *
-   * @return ends as the call does; cancelling it ends the call, or gives up the turn
+   * @return the call's result; cancelling it cancels the call, or removes it from the queue
    */
   CompletableFuture<Token> send(Supplier<CompletableFuture<Token>> call) {
     Turn turn = new Turn(call, new CompletableFuture<>());
@@ -63,7 +63,7 @@ final class Refreshes {
     return turn.result;
   }
 
-  /** Warns, once, where the wall clock and the server's are far apart. The token was issued between the readings. */
+  /** Logs one warning if the wall clock and the server's differ by much. The token was issued between the readings. */
   void compareClocks(Token token, long sentMillis, long arrivedMillis) {
     Instant issued = token.issueTime();
     if (issued == null) {
@@ -75,7 +75,7 @@ final class Refreshes {
     if (areApart && warned.compareAndSet(false, true)) {
       LOGGER.log(
           System.Logger.Level.WARNING,
-          "the clocks of this machine and of tokend are apart: issue_time={0} clock={1}",
+          "the clocks of this machine and of tokend differ: issue_time={0} clock={1}",
           issued,
           Instant.ofEpochMilli(arrivedMillis));
     }
@@ -104,7 +104,7 @@ final class Refreshes {
     try {
       return call.get();
     } catch (Throwable failure) {
-      // Whatever it is, those who wait must get it, and the next refresh must be able to start.
+      // Waiting callers must get any error, and the next refresh must be able to start.
       return CompletableFuture.failedFuture(failure);
     }
   }
@@ -113,7 +113,7 @@ final class Refreshes {
     synchronized (this) {
       underWay--;
     }
-    // A loop instead of a recursion: calls may fail as soon as they start, one after the other.
+    // A loop instead of recursion: many calls in a row may fail at once.
     if (handingOn.getAndIncrement() != 0) {
       return;
     }

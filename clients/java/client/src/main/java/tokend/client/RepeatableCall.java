@@ -6,17 +6,17 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import org.jspecify.annotations.Nullable;
 
-/** A call of one message, which is made once more where its first attempt ends without any answer, and a rule says so. */
+/** A call of one message with a second attempt, if the first one ends without any response and a rule returns one. */
 final class RepeatableCall<Q, R> extends ClientCall<Q, R> {
   /** Decides on the second attempt. */
   interface Rule<Q, R> {
-    /** The second attempt after the first one ended with a status; null: there is none. */
+    /** Returns the second attempt after the first one ended with a status, or null. */
     @Nullable ClientCall<Q, R> again(Status status);
   }
 
   private final Rule<Q, R> rule;
 
-  // Guarded by `this`, so that the second attempt gets all that the first one got.
+  // Guarded by `this`, so that the second attempt gets the same requests as the first one.
   private ClientCall<Q, R> attempt;
   private Metadata headers = new Metadata();
   private int requested;
@@ -60,7 +60,7 @@ final class RepeatableCall<Q, R> extends ClientCall<Q, R> {
       isCancelled = true;
       current = attempt;
     }
-    // On a direct executor this wakes the listener: no lock is held.
+    // No lock is held, since on a direct executor this calls the listener.
     current.cancel(text, cause);
   }
 

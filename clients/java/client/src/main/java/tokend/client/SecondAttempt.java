@@ -14,9 +14,9 @@ import org.jspecify.annotations.Nullable;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
- * Ends an attempt that has no answer after half of the call's time, and makes another with the rest, which goes to
- * another connection: the first one's server may hang. An unlink is made once, since a second one that follows a first that
- * took effect fails.
+ * Cancels an attempt that has no response after half of the call's time, and makes a second one with the rest of the
+ * time on another connection: the first server may hang. An unlink is attempted once, since a second attempt fails if
+ * the first one has taken effect.
  */
 final class SecondAttempt implements ClientInterceptor {
   private static final long LEAST = TimeUnit.SECONDS.toNanos(1);
@@ -27,10 +27,10 @@ final class SecondAttempt implements ClientInterceptor {
   private final Deadline.Ticker ticker;
 
   /**
-   * Makes an interceptor.
+   * Creates an interceptor.
    *
-   * @param most how long a call takes at the longest, whatever its own deadline
-   * @param ticker that of the calls' deadlines
+   * @param most the maximum time of a call, regardless of its own deadline
+   * @param ticker the ticker of the calls' deadlines
    */
   SecondAttempt(Duration most, Deadline.Ticker ticker) {
     this.most = most;

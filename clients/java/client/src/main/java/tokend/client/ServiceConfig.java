@@ -7,7 +7,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
-/** The gRPC service config that every client of tokend ships with, in the form that gRPC for Java takes: JSON's. */
+/** The default gRPC service config of tokend's clients, as the JSON-like maps that gRPC for Java accepts. */
 final class ServiceConfig {
   private static final String SERVICE = DeveloperIdentityServiceGrpc.SERVICE_NAME;
 
@@ -17,7 +17,7 @@ final class ServiceConfig {
     return of(timeout, "round_robin");
   }
 
-  /** The same, with a policy that is this client's alone. */
+  /** Returns the config with this client's own load-balancing policy. */
   static Map<String, Object> spreading(Duration timeout) {
     return of(timeout, SpreadingRoundRobin.NAME);
   }

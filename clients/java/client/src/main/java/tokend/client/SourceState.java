@@ -5,10 +5,10 @@ import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All that a source knows at a time. It never changes; what happens leads to another one.
+ * The state of a source. Immutable: each event creates a new state.
  *
  * @param holding the last token that arrived, unless it was invalidated
- * @param refresh ends as the refresh that runs does; null while none runs
+ * @param refresh the running refresh, or null
  * @param backoff when the next refresh may start
  * @param closed whether the source is closed
  */
@@ -50,7 +50,7 @@ record SourceState(
     return isHeld ? new SourceState(null, refresh, backoff, closed) : this;
   }
 
-  /** What a caller is given who comes now: something that has ended already, but for one who must wait. */
+  /** Returns the future for a caller. It is complete unless the caller must wait. */
   CompletableFuture<Token> answer(Reading now) {
     if (closed) {
       return CompletableFuture.failedFuture(closedFailure());

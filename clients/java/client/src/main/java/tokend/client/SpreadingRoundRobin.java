@@ -18,8 +18,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * gRPC's round robin, except that each attempt of a call goes to another connection than those before, while there is one
- * that is ready. With many calls at once, the next connection in turn may be the one that has just failed this call.
+ * gRPC's round robin, except that each attempt of a call goes to a ready connection that the call has not used, if
+ * there is one. With many concurrent calls, round robin's next connection may be the one on which this call has just
+ * failed.
  */
 final class SpreadingRoundRobin extends LoadBalancerProvider {
   static final String NAME = "tokend_round_robin";
@@ -29,17 +30,17 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
   private static final CallOptions.Key<@Nullable Set<Subchannel>> USED =
       CallOptions.Key.createWithDefault("tokend-used-connections", null);
 
-  /** How many connections in turn are passed over at the most; others are picked by other calls meanwhile. */
+  /** The maximum number of connections to skip, since concurrent calls also advance the round robin. */
   private static final int MOST_PASSED_OVER = 64;
 
   private SpreadingRoundRobin() {}
 
-  /** Has gRPC find the policy by its name, which is tokend's own; once is enough, and more does no harm. */
+  /** Registers the policy with gRPC under its name, which is tokend's own. Idempotent. */
   static void register() {
     LoadBalancerRegistry.getDefaultRegistry().register(ONLY);
   }
 
-  /** The options by which all attempts of one call are known as such. */
+  /** Returns options that mark all attempts of one call as such. */
   static CallOptions ofOneCall(CallOptions options) {
     return options.withOption(USED, ConcurrentHashMap.newKeySet());
   }
@@ -102,8 +103,9 @@ final class SpreadingRoundRobin extends LoadBalancerProvider {
     }
 
     /**
-     * Whether the attempt ends before it has used a connection: a server that saw its deadline first cancelled it, gRPC
-     * makes it once more, and the call's next attempt would find all connections used.
+     * Reports whether the attempt's deadline has passed. It then does not count as a use: if the server notices the
+     * deadline first and cancels the attempt, gRPC retries it, and the call's next attempt would find all connections
+     * used.
      */
     private static boolean isOver(CallOptions options) {
       Deadline deadline = options.getDeadline();

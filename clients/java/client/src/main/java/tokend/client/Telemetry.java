@@ -6,12 +6,12 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/** What a client counts and logs, for those who operate the service that it is in. */
+/** The metrics and logs of a client. */
 final class Telemetry {
-  /** That of the artifact. */
+  /** /** The version of the artifact. */
   static final String VERSION = "0.1.0";
 
-  /** Nothing is counted. */
+  /** /** Counts nothing. */
   static final Telemetry NONE = new Telemetry(List.of());
 
   private static final long BETWEEN_WARNINGS = 1000;
@@ -44,18 +44,18 @@ final class Telemetry {
         });
   }
 
-  /** Whoever counts must not fail those who ask for tokens. */
+  /** A failure of the metrics must not fail requests for tokens. */
   private void tell(Consumer<ClientMetrics> what) {
     for (ClientMetrics each : metrics) {
       try {
         what.accept(each);
       } catch (RuntimeException e) {
-        LOGGER.log(System.Logger.Level.DEBUG, "metrics fail", e);
+        LOGGER.log(System.Logger.Level.DEBUG, "the metrics failed", e);
       }
     }
   }
 
-  /** Logs a failed refresh: the first one of a source as a warning, though not more than one each second. */
+  /** Logs a failed refresh: the first one of a source as a warning, but at most one per second. */
   void logFailure(TokenRequest request, TokendException failure, boolean isFirst, long delay, Reading now) {
     boolean warns = isFirst && mayWarn(now);
     LOGGER.log(

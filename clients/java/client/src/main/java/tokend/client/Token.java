@@ -5,23 +5,23 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A token, as tokend issued it. It never changes, so it may be handed around freely.
+ * A token issued by tokend. Immutable and safe to share.
  *
  * @param identityId the user's identity id, as {@code REGION:GUID}
  * @param value the signed OpenID Connect token, a JWT in compact form; sensitive, and not in {@link #toString()}
- * @param issueTime when tokend gave this answer, by its own clock; null: the server does not tell it
+ * @param issueTime when tokend responded, by its own clock; null if the server does not send it
  * @param expireTime when the token stops being valid: its {@code exp} claim
- * @param refreshTime when tokend would have the next token fetched; never after {@code expireTime}
+ * @param refreshTime when to fetch the next token; never after {@code expireTime}
  */
 public record Token(
     String identityId, String value, @Nullable Instant issueTime, Instant expireTime, Instant refreshTime) {
 
   /**
-   * Makes a token of its parts.
+   * Creates a token from its parts.
    *
    * @param identityId the identity id
    * @param value the token itself; sensitive
-   * @param issueTime when tokend gave the answer, or null
+   * @param issueTime when tokend responded, or null
    * @param expireTime when the token stops being valid
    * @param refreshTime when to fetch the next token
    */

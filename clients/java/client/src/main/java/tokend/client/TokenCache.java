@@ -19,12 +19,12 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Keeps the tokens of many users, a {@link CachedTokenSource} each. The key is the whole {@link TokenRequest}. When it is
- * full, a user without a token makes room, or else the one whose token was asked for longest ago. Who makes room during a
- * refresh is back when it brings a token. Safe to use by many threads at once.
+ * Caches the tokens of many users, with a {@link CachedTokenSource} for each. The key is the whole {@link
+ * TokenRequest}. When the cache is full, it evicts a user without a token first, then the least recently used one. A
+ * user who is evicted during a refresh is added again when the refresh returns a token. Thread-safe.
  */
 public final class TokenCache implements AutoCloseable {
-  /** How many users a cache holds if nothing else is said. */
+  /** The default maximum number of users. */
   public static final int DEFAULT_MAX_USERS = 10_000;
 
   private final Function<TokenRequest, CachedTokenSource> newSource;
@@ -33,7 +33,7 @@ public final class TokenCache implements AutoCloseable {
   private final Telemetry telemetry;
   private final ConcurrentMap<TokenRequest, Entry> entries = new ConcurrentHashMap<>();
 
-  // Guarded by `this`, as is every change of `entries`. Those that have made room, while someone has them.
+  // Guarded by `this`, as is every change of `entries`. Evicted sources that are still referenced.
   private final Set<CachedTokenSource> departed = Collections.newSetFromMap(new WeakHashMap<>());
   private final Set<Entry> withoutToken = new LinkedHashSet<>();
   private final Queue<Entry> leastRecentlyUsed = new PriorityQueue<>(Comparator.comparingLong(entry -> entry.queuedAt));
@@ -51,9 +51,9 @@ public final class TokenCache implements AutoCloseable {
   }
 
   /**
-   * A token that is valid now, as {@link TokenSource#token()} gives it.
+   * Returns a valid token, as {@link TokenSource#token()} does.
    *
-   * @param request names the user
+   * @param request identifies the user
    * @return the token
    * @throws TokendException when there is no token and the refresh failed
    */
@@ -65,10 +65,10 @@ public final class TokenCache implements AutoCloseable {
   }
 
   /**
-   * A token that is valid now, as {@link TokenSource#token(Duration)} gives it.
+   * Returns a valid token, as {@link TokenSource#token(Duration)} does.
    *
-   * @param request names the user
-   * @param timeout how long to wait at the longest
+   * @param request identifies the user
+   * @param timeout the maximum time to wait
    * @return the token
    * @throws TokendException when there is no token and the refresh failed, or took longer
    */
@@ -78,20 +78,20 @@ public final class TokenCache implements AutoCloseable {
   }
 
   /**
-   * A token that is valid when the future ends, as {@link TokenSource#tokenAsync()} gives it.
+   * Returns a future of a valid token, as {@link TokenSource#tokenAsync()} does.
    *
-   * @param request names the user
-   * @return ends with the token or with a {@link TokendException}
+   * @param request identifies the user
+   * @return a future of the token, or of a {@link TokendException}
    */
   public CompletableFuture<Token> tokenAsync(TokenRequest request) {
     return source(request).tokenAsync();
   }
 
   /**
-   * The source of one user, which is made if there is none. It goes on to work when it has made room for another user;
-   * the cache then makes a new one for whoever asks it.
+   * Returns the source of one user, which is created if there is none. The source continues to work after the user is
+   * evicted; the cache then creates a new one on the next request.
    *
-   * @param request names the user
+   * @param request identifies the user
    * @return the source
    * @throws TokendException when the cache is closed
    */
@@ -102,7 +102,7 @@ public final class TokenCache implements AutoCloseable {
   /**
    * Drops a user's token that another service has rejected, as {@link TokenSource#invalidate} does.
    *
-   * @param request names the user
+   * @param request identifies the user
    * @param rejected the token
    */
   public void invalidate(TokenRequest request, Token rejected) {
@@ -113,10 +113,10 @@ public final class TokenCache implements AutoCloseable {
     }
   }
 
-  /** Closes the sources of all users, of those who have made room, too. */
+  /** Closes the sources of all users, including evicted ones. */
   @Override
   public void close() {
-    // Who is woken may do what they like, and wait for others who use this cache: no lock is held.
+    // No lock is held, since woken callers may wait for other users of this cache.
     closing().forEach(CachedTokenSource::close);
   }
 
@@ -169,14 +169,14 @@ public final class TokenCache implements AutoCloseable {
     }
   }
 
-  /** The token of a user is lost: without another one, the user makes room first. */
+  /** Records that a user has lost its token, and is evicted first unless it gets another one. */
   private synchronized void noteLoss(Entry entry) {
     if (entries.get(entry.request) == entry) {
       withoutToken.add(entry);
     }
   }
 
-  /** Entries that have got a token since are found here, and go to the queue of the others. */
+  /** Returns the oldest entry without a token. Moves entries that have got a token to the queue of the others. */
   private @Nullable Entry oldestWithoutToken() {
     for (Iterator<Entry> seen = withoutToken.iterator(); seen.hasNext(); ) {
       Entry entry = seen.next();
@@ -195,8 +195,8 @@ public final class TokenCache implements AutoCloseable {
   }
 
   /**
-   * Drops the least recently used entry, or finds that the first of the queue is not the one. Uses do not touch the
-   * queue, so that they need no lock: an entry that was used since it was queued is queued again.
+   * Drops the first entry of the queue, or queues it again if it was used since it was queued. Uses do not change the
+   * queue, so that they need no lock.
    */
   private void dropLeastRecentlyUsed() {
     Entry entry = leastRecentlyUsed.remove();
@@ -220,7 +220,9 @@ public final class TokenCache implements AutoCloseable {
     leave(entry);
   }
 
-  /** Lets a source go on for those who have it, and finish the refresh that others may wait for. Closing must find it. */
+  /**
+   * Keeps an evicted source usable for its owners, and lets a running refresh finish. {@link #close()} must find it.
+   */
   private void leave(Entry entry) {
     departed.add(entry.source);
     CompletableFuture<Token> refresh = entry.source.refresh();

@@ -7,15 +7,15 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The input of GetOpenIdTokenForDeveloperIdentity, which names a user. Two requests are equal if, and only if, every
- * input of theirs is: they are the keys of {@link TokenCache}.
+ * The input of GetOpenIdTokenForDeveloperIdentity, which identifies a user. Two requests are equal if and only if all
+ * their inputs are: they are the keys of {@link TokenCache}.
  *
  * @param identityPoolId the identity pool, as {@code REGION:GUID}
- * @param identityId an identity of the pool to link the logins to; empty: create or find
+ * @param identityId an identity of the pool to link the logins to; empty: find or create one
  * @param logins provider names to logins: the pool's developer provider with the user's identifier, and public providers
  *     with their ID tokens; the values are sensitive, and not in {@link #toString()}
  * @param principalTags session tags for the token
- * @param tokenDuration how long the token is to be valid, in whole seconds; null: 900
+ * @param tokenDuration the lifetime of the token, in whole seconds; null: 900
  */
 public record TokenRequest(
     String identityPoolId,
@@ -25,7 +25,7 @@ public record TokenRequest(
     @Nullable Duration tokenDuration) {
 
   /**
-   * Makes a request of all inputs, with copies of the maps.
+   * Creates a request from all inputs, with copies of the maps.
    *
    * @param identityPoolId the identity pool
    * @param identityId an identity, or empty
@@ -41,7 +41,7 @@ public record TokenRequest(
   }
 
   /**
-   * A request for a user of the developer provider, and nothing else.
+   * Returns a request for a user of the developer provider, without other inputs.
    *
    * @param identityPoolId the identity pool
    * @param developerProviderName the pool's developer provider
@@ -53,7 +53,7 @@ public record TokenRequest(
   }
 
   /**
-   * Starts a request with more inputs.
+   * Returns a builder of a request.
    *
    * @param identityPoolId the identity pool
    * @return a builder
@@ -68,7 +68,7 @@ public record TokenRequest(
         .formatted(identityPoolId, identityId, logins.keySet(), principalTags.keySet(), tokenDuration);
   }
 
-  /** Gathers the inputs of a request. */
+  /** Builds a request. */
   public static final class Builder {
     private final String identityPoolId;
     private final Map<String, String> logins = new HashMap<>();
@@ -116,7 +116,7 @@ public record TokenRequest(
     }
 
     /**
-     * Sets how long the token is to be valid.
+     * Sets the lifetime of the token.
      *
      * @param value whole seconds, 1 to 86,400
      * @return this

@@ -3,11 +3,11 @@ package tokend.client;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 
-/** Gives the token of one user to whoever asks, as often as they like. Safe to use by many threads at once. */
+/** Provides tokens of one user. Thread-safe. */
 public interface TokenSource {
   /**
-   * A token that is valid now. Waits only where there is none, until a refresh ends, which has a deadline of its own, or
-   * the caller's gRPC context does.
+   * Returns a valid token. Without one, it waits for a refresh, which has its own deadline, or until the caller's gRPC
+   * context is done.
    *
    * @return the token
    * @throws TokendException when there is no token and the refresh failed
@@ -15,24 +15,24 @@ public interface TokenSource {
   Token token();
 
   /**
-   * A token that is valid now. Waits only where there is none.
+   * Returns a valid token. Without one, it waits for a refresh.
    *
-   * @param timeout how long to wait at the longest; giving up takes nothing from others who wait
+   * @param timeout the maximum time to wait; other waiting callers are not affected
    * @return the token
    * @throws TokendException when there is no token and the refresh failed, or took longer
    */
   Token token(Duration timeout);
 
   /**
-   * A token that is valid when the future ends. Never blocks.
+   * Returns a future of a valid token. Never blocks.
    *
-   * @return ends with the token or with a {@link TokendException}; cancelling it takes nothing from others who wait
+   * @return a future of the token, or of a {@link TokendException}; cancelling it does not affect other waiting callers
    */
   CompletableFuture<Token> tokenAsync();
 
   /**
-   * Drops a token that another service has rejected, if it is still the one that is held: the next who asks waits for a
-   * new one.
+   * Drops a token that another service has rejected, if it is still the cached one. The next request then waits for a
+   * new token.
    *
    * @param rejected the token
    */

@@ -11,17 +11,17 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Attaches the token of a source to the calls of any gRPC stub, as {@code authorization: Bearer}. It never blocks a
- * thread: a call that must wait for a token is held back until there is one.
+ * thread: a call without a token is delayed until there is one.
  *
- * <p>Calls on connections without TLS fail with UNAUTHENTICATED, unless {@link #allowingPlaintext()} is asked for. Where
- * there is no token, calls fail with {@link TokendException#downstreamCode()}. {@link TokendClientInterceptor} does the
- * same and tries a rejected call again.
+ * <p>Calls on connections without TLS fail with UNAUTHENTICATED, unless {@link #allowingPlaintext()} is used. Without a
+ * token, calls fail with {@link TokendException#downstreamCode()}. {@link TokendClientInterceptor} does the same and
+ * also retries a rejected call.
  */
 public final class TokendCallCredentials extends CallCredentials {
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** What a call fails with whose token others could read. */
+  /** The status of calls on connections without TLS. */
   static final Status NOT_PRIVATE =
       Status.UNAUTHENTICATED.withDescription("tokens are not sent over a connection without TLS");
 
@@ -29,9 +29,9 @@ public final class TokendCallCredentials extends CallCredentials {
   private final boolean plaintextAllowed;
 
   /**
-   * Takes the tokens of a source.
+   * Creates credentials from a source.
    *
-   * @param source the source, which the caller goes on to own
+   * @param source the source; the caller remains responsible for closing it
    */
   public TokendCallCredentials(TokenSource source) {
     this(Objects.requireNonNull(source, "source"), false);
@@ -43,9 +43,10 @@ public final class TokendCallCredentials extends CallCredentials {
   }
 
   /**
-   * Sends tokens over connections without TLS, too: for the loopback, and for a sidecar that adds TLS.
+   * Returns credentials that also send tokens over connections without TLS: for the loopback, and for a sidecar that
+   * adds TLS.
    *
-   * @return credentials of the same source
+   * @return credentials with the same source
    */
   public TokendCallCredentials allowingPlaintext() {
     return new TokendCallCredentials(source, true);
@@ -56,7 +57,7 @@ public final class TokendCallCredentials extends CallCredentials {
     apply(requestInfo, applier, token -> {});
   }
 
-  /** Does the same, and hands out the token that the call bears. */
+  /** Applies the credentials, and passes the call's token to a consumer. */
   void apply(RequestInfo requestInfo, MetadataApplier applier, Consumer<Token> attached) {
     if (!plaintextAllowed && !isPrivate(requestInfo)) {
       applier.fail(NOT_PRIVATE);

@@ -16,19 +16,19 @@ import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Attaches the token of a source to calls, as {@link TokendCallCredentials} does, and makes a call once more with a new
- * token when the other service answers UNAUTHENTICATED: credentials alone cannot. The rejected token is dropped from its
- * source. Calls of which the client may send more than one message, and those that have begun to answer, are not made again,
- * but the next call has another token.
+ * Attaches the token of a source to calls, as {@link TokendCallCredentials} does, and retries a call once with a new
+ * token when the called service returns UNAUTHENTICATED, which credentials alone cannot do. The rejected token is
+ * dropped from its source. Calls with a stream of requests, and calls with a response that has begun, are not retried,
+ * but the next call gets a new token.
  */
 public final class TokendClientInterceptor implements ClientInterceptor {
   private final TokenSource source;
   private final TokendCallCredentials credentials;
 
   /**
-   * Takes the tokens of a source.
+   * Creates an interceptor from a source.
    *
-   * @param source the source, which the caller goes on to own
+   * @param source the source; the caller remains responsible for closing it
    */
   public TokendClientInterceptor(TokenSource source) {
     this(Objects.requireNonNull(source, "source"), new TokendCallCredentials(source));
@@ -40,9 +40,10 @@ public final class TokendClientInterceptor implements ClientInterceptor {
   }
 
   /**
-   * Sends tokens over connections without TLS, too: for the loopback, and for a sidecar that adds TLS.
+   * Returns an interceptor that also sends tokens over connections without TLS: for the loopback, and for a sidecar
+   * that adds TLS.
    *
-   * @return an interceptor of the same source
+   * @return an interceptor with the same source
    */
   public TokendClientInterceptor allowingPlaintext() {
     return new TokendClientInterceptor(source, credentials.allowingPlaintext());
@@ -65,7 +66,7 @@ public final class TokendClientInterceptor implements ClientInterceptor {
     return options.withCallCredentials(others == null ? added : new CompositeCallCredentials(others, added));
   }
 
-  /** The credentials of one attempt, which know the token that it bears. */
+  /** The credentials of one attempt, which record its token. */
   private final class Attached extends CallCredentials {
     private volatile @Nullable Token token;
 
@@ -74,13 +75,13 @@ public final class TokendClientInterceptor implements ClientInterceptor {
       credentials.apply(requestInfo, applier, attached -> token = attached);
     }
 
-    /** The token, if the call has failed because of it. */
+    /** Returns the token, if the call was rejected because of it. */
     @Nullable Token rejectedBy(Status status) {
       return status.getCode() == Status.Code.UNAUTHENTICATED ? token : null;
     }
   }
 
-  /** A call that drops its token when it has failed because of it, before anyone else learns how it has ended. */
+  /** A call that drops its token if it was rejected because of it, before it reports its status to the listener. */
   private final class DroppingCall<Q, R> extends SimpleForwardingClientCall<Q, R> {
     private final Attached attached;
 

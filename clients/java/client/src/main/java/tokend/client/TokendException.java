@@ -7,8 +7,8 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A call to tokend failed. Decide on {@link #reason()} and {@link #code()}; the message is for people and holds no login
- * value, token or key. Like gRPC's own exceptions, it is not made for serialization.
+ * Thrown when a call to tokend fails. Programs should decide on {@link #reason()} and {@link #code()}; the message is
+ * for humans and contains no login value, token or key. Like gRPC's own exceptions, it does not support serialization.
  */
 public final class TokendException extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -18,7 +18,7 @@ public final class TokendException extends RuntimeException {
 
   private final transient FailureDetails details;
 
-  /** Whether it was the caller who gave up its own call. */
+  /** Whether the caller cancelled its own call. */
   private final boolean isGivenUp;
 
   TokendException(Status.Code code, String text, FailureDetails details, @Nullable Throwable cause) {
@@ -33,29 +33,29 @@ public final class TokendException extends RuntimeException {
     this.isGivenUp = isGivenUp;
   }
 
-  /** A failure that tokend has not told: made here, or by gRPC. */
+  /** Returns a failure that does not come from tokend, but from this client or gRPC. */
   static TokendException local(Status.Code code, String text, @Nullable Throwable cause) {
     return new TokendException(code, code + ": " + text, FailureDetails.NONE, cause);
   }
 
-  /** The end of a call that its own caller gave up. */
+  /** Returns the failure of a call that its own caller cancelled. */
   static TokendException givenUp(String text, @Nullable Throwable cause) {
     Status.Code code = Status.Code.CANCELLED;
     return new TokendException(code, code + ": " + text, FailureDetails.NONE, cause, true);
   }
 
-  /** An answer that breaks the contract. */
+  /** Returns the failure of a call whose response breaks the contract. */
   static TokendException protocolError(ProtocolException e, Throwable cause) {
-    return local(Status.Code.INTERNAL, "tokend's answer breaks the contract: " + e.getMessage(), cause);
+    return local(Status.Code.INTERNAL, "tokend's response breaks the contract: " + e.getMessage(), cause);
   }
 
-  /** The same failure with the stack trace of the calling thread, since many callers may get one failure. */
+  /** Returns the same failure with the stack trace of the calling thread, since many callers may share one failure. */
   TokendException again() {
     return new TokendException(code, String.valueOf(getMessage()), details, this, isGivenUp);
   }
 
   /**
-   * The status code of the call.
+   * Returns the status code of the call.
    *
    * @return the code
    */
@@ -64,9 +64,9 @@ public final class TokendException extends RuntimeException {
   }
 
   /**
-   * With which code a service fails a call of its own for which there is no token. Its caller is not to take tokend's
-   * refusal for one of the service's: a reason becomes UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE, and a spent
-   * deadline stays one.
+   * Returns the code with which a service should fail its own call when there is no token, so that its caller does not
+   * mistake tokend's error for one of the service: a reason becomes UNAUTHENTICATED, PERMISSION_DENIED or UNAVAILABLE,
+   * and DEADLINE_EXCEEDED remains.
    *
    * @return the code
    */
@@ -75,9 +75,9 @@ public final class TokendException extends RuntimeException {
   }
 
   /**
-   * A name of the failure for metrics, as OpenTelemetry's attribute {@code error.type}: one of few.
+   * Returns a name of the failure with low cardinality, for OpenTelemetry's attribute {@code error.type}.
    *
-   * @return the reason, or the code where there is none
+   * @return the reason, or the code if there is none
    */
   public String errorType() {
     return reason().map(Object::toString).orElse(code.name());
@@ -88,43 +88,43 @@ public final class TokendException extends RuntimeException {
   }
 
   /**
-   * Why tokend refused or failed the call.
+   * Returns why tokend rejected or failed the call.
    *
-   * @return the reason; empty when tokend did not tell one, as for a spent deadline or a broken connection
+   * @return the reason; empty if tokend sent none, for example because the deadline was exceeded or a connection failed
    */
   public Optional<ErrorReason> reason() {
     return Optional.ofNullable(details.reason());
   }
 
   /**
-   * How long to wait before the next try ({@code google.rpc.RetryInfo}).
+   * Returns how long to wait before the next try ({@code google.rpc.RetryInfo}).
    *
-   * @return the delay; empty when tokend did not tell one
+   * @return the delay; empty if tokend sent none
    */
   public Optional<Duration> retryDelay() {
     return Optional.ofNullable(details.retryDelay());
   }
 
   /**
-   * The Cognito exception of the same meaning, such as {@code ResourceNotFoundException}.
+   * Returns the Cognito exception with the same meaning, such as {@code ResourceNotFoundException}.
    *
-   * @return the code; empty when there is none
+   * @return the code; empty if there is none
    */
   public Optional<String> awsErrorCode() {
     return Optional.ofNullable(details.awsErrorCode());
   }
 
   /**
-   * The id of the request to Cognito that failed.
+   * Returns the id of the request to Cognito that failed.
    *
-   * @return the id; empty when there was no such request
+   * @return the id; empty if there was no such request
    */
   public Optional<String> awsRequestId() {
     return Optional.ofNullable(details.awsRequestId());
   }
 
   /**
-   * The fields that break their limits ({@code google.rpc.BadRequest}).
+   * Returns the fields that break their limits ({@code google.rpc.BadRequest}).
    *
    * @return all of them; empty for other reasons than {@link ErrorReason#VALIDATION_FAILED}
    */
@@ -133,8 +133,8 @@ public final class TokendException extends RuntimeException {
   }
 
   /**
-   * What does not exist ({@code google.rpc.ResourceInfo}): {@code IdentityPool}, {@code Identity} or {@code
-   * DeveloperUser}.
+   * Returns the type of the missing resource ({@code google.rpc.ResourceInfo}): {@code IdentityPool}, {@code Identity}
+   * or {@code DeveloperUser}.
    *
    * @return the type; empty for other reasons than {@link ErrorReason#RESOURCE_NOT_FOUND}
    */
@@ -143,7 +143,7 @@ public final class TokendException extends RuntimeException {
   }
 
   /**
-   * The id under which tokend's log tells of a defect ({@code google.rpc.RequestInfo}).
+   * Returns the id of the call in tokend's log, for a defect of the service ({@code google.rpc.RequestInfo}).
    *
    * @return the id; empty for other reasons than {@link ErrorReason#INTERNAL}
    */

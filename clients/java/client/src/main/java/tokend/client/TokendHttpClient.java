@@ -18,12 +18,13 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Attaches the token of a source to the requests of a {@link HttpClient}, as {@code Authorization: Bearer}, and sends a
- * request once more with a new token when the other service answers 401. The rejected token is dropped from its source.
+ * Attaches the token of a source to the requests of a {@link HttpClient}, as {@code Authorization: Bearer}, and retries
+ * a request once with a new token when the called service responds with 401. The rejected token is dropped from its
+ * source.
  *
- * <p>The timeout of the request, and the deadline of the caller's gRPC context, hold for all of it: the wait for a token
- * and both attempts. Where there is no token, requests fail with the {@link TokendException} of the refresh. A body must be
- * one that can be published again, as those of {@link HttpRequest.BodyPublishers} can. Safe to use by many threads at once.
+ * <p>The timeout of the request, and the deadline of the caller's gRPC context, cover the wait for a token and both
+ * attempts. Without a token, requests fail with the {@link TokendException} of the refresh. The body publisher must
+ * support more than one subscription, as those of {@link HttpRequest.BodyPublishers} do. Thread-safe.
  */
 public final class TokendHttpClient {
   private static final int UNAUTHORIZED = 401;
@@ -34,11 +35,11 @@ public final class TokendHttpClient {
   private final boolean plaintextAllowed;
 
   /**
-   * Takes the tokens of a source.
+   * Creates a client from an HTTP client and a source.
    *
-   * @param client sends the requests; the caller goes on to own it
-   * @param source the source, which the caller goes on to own
-   * @throws IllegalArgumentException when the client follows redirects: the token would go wherever they lead
+   * @param client sends the requests; the caller remains responsible for closing it
+   * @param source the source; the caller remains responsible for closing it
+   * @throws IllegalArgumentException if the client follows redirects, which would send the token to any host
    */
   public TokendHttpClient(HttpClient client, TokenSource source) {
     this(Objects.requireNonNull(client, "client"), Objects.requireNonNull(source, "source"), false);
@@ -46,7 +47,7 @@ public final class TokendHttpClient {
 
   private TokendHttpClient(HttpClient client, TokenSource source, boolean plaintextAllowed) {
     if (client.followRedirects() != HttpClient.Redirect.NEVER) {
-      throw new IllegalArgumentException("the client must not follow redirects: tokens would go wherever they lead");
+      throw new IllegalArgumentException("the client must not follow redirects: they would send tokens to any host");
     }
     this.client = client;
     this.source = source;
@@ -54,9 +55,10 @@ public final class TokendHttpClient {
   }
 
   /**
-   * Sends tokens over connections without TLS, too: for the loopback, and for a sidecar that adds TLS.
+   * Returns a client that also sends tokens over connections without TLS: for the loopback, and for a sidecar that adds
+   * TLS.
    *
-   * @return a client of the same source
+   * @return a client with the same source
    */
   public TokendHttpClient allowingPlaintext() {
     return new TokendHttpClient(client, source, true);
@@ -66,13 +68,14 @@ public final class TokendHttpClient {
    * Sends a request, and waits for the response.
    *
    * @param <T> the type of the body
-   * @param request the request; an {@code Authorization} of its own is replaced
-   * @param handler takes the body of the response that is returned
+   * @param request the request; its {@code Authorization} header is replaced
+   * @param handler handles the body of the returned response
    * @return the response, of the second attempt if there was one
    * @throws TokendException when there is no token
-   * @throws HttpTimeoutException when the time of the request, or of the caller's gRPC context, is spent
+   * @throws HttpTimeoutException when the timeout of the request, or the deadline of the caller's gRPC context, has
+   *     passed
    * @throws IOException when the request fails
-   * @throws InterruptedException when the thread is interrupted, which ends the request
+   * @throws InterruptedException when the thread is interrupted, which cancels the request
    * @throws IllegalArgumentException when the request would send the token without TLS
    */
   public <T> HttpResponse<T> send(HttpRequest request, HttpResponse.BodyHandler<T> handler)
@@ -91,9 +94,9 @@ public final class TokendHttpClient {
    * Sends a request. Never blocks.
    *
    * @param <T> the type of the body
-   * @param request the request; an {@code Authorization} of its own is replaced
-   * @param handler takes the body of the response that is returned
-   * @return ends with the response, or as {@link #send} fails; cancelling it ends the request
+   * @param request the request; its {@code Authorization} header is replaced
+   * @param handler handles the body of the returned response
+   * @return a future of the response, or of the exceptions of {@link #send}; cancelling it cancels the request
    * @throws IllegalArgumentException when the request would send the token without TLS
    */
   public <T> CompletableFuture<HttpResponse<T>> sendAsync(HttpRequest request, HttpResponse.BodyHandler<T> handler) {
@@ -117,7 +120,7 @@ public final class TokendHttpClient {
     return cause instanceof RuntimeException mistake ? mistake : new CompletionException(cause);
   }
 
-  /** A request with its one or two attempts. Whatever ends the result ends what is under way. */
+  /** A request with its one or two attempts. Completion of the result cancels a running attempt. */
   private final class Exchange<T> {
     final CompletableFuture<HttpResponse<T>> result = new CompletableFuture<>();
 
@@ -136,7 +139,7 @@ public final class TokendHttpClient {
       caller.addListener(listener, Runnable::run);
       CompletableFuture<@Nullable Void> timer = new CompletableFuture<>();
       request.timeout().ifPresent(timeout -> timer.orTimeout(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS));
-      timer.whenComplete((nothing, spent) -> endWhere(spent != null, "the time of the request is spent"));
+      timer.whenComplete((nothing, spent) -> endWhere(spent != null, "the request timed out"));
       result.whenComplete(
           (response, failure) -> {
             caller.removeListener(listener);
@@ -203,7 +206,7 @@ public final class TokendHttpClient {
 
     private void endWith(Context context) {
       boolean isSpent = Contexts.statusFromCancelled(context).getCode() == Status.Code.DEADLINE_EXCEEDED;
-      endWhere(isSpent, "the caller's deadline is spent");
+      endWhere(isSpent, "the caller's deadline has passed");
       result.cancel(true);
     }
 

@@ -11,8 +11,8 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A call with one answer, as a future that ends with it or with a {@link TokendException}, when the call has ended.
- * Cancelling ends the call.
+ * A call with one response, as a future that completes with the response or a {@link TokendException} when the call
+ * ends. Cancelling the future cancels the call.
  */
 final class UnaryCall<R, T> implements StreamObserver<R> {
   private final CompletableFuture<T> future = new CompletableFuture<>();
@@ -38,7 +38,7 @@ final class UnaryCall<R, T> implements StreamObserver<R> {
     future.whenComplete(
         (answer, failure) -> {
           if (future.isCancelled()) {
-            call.cancel("no caller waits for the answer", null);
+            call.cancel("cancelled by the caller", null);
           }
         });
   }

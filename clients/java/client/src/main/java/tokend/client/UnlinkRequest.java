@@ -14,7 +14,7 @@ public record UnlinkRequest(
     String identityId, String identityPoolId, String developerProviderName, String developerUserIdentifier) {
 
   /**
-   * Makes a request of all inputs.
+   * Creates a request from all inputs.
    *
    * @param identityId the identity to unlink from
    * @param identityPoolId the identity pool

@@ -9,13 +9,13 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/** How a thread waits for what comes later. */
+/** Waits for futures. */
 final class Waiting {
   private Waiting() {}
 
   /**
-   * A future of a caller's own, which they may end as they like. It ends as another one does, or with the caller's gRPC
-   * context: by its deadline, or its cancellation.
+   * Returns a separate future for one caller, which the caller may complete or cancel. It completes as the shared one
+   * does, or when the caller's gRPC context is cancelled or exceeds its deadline.
    */
   static CompletableFuture<Token> ofCaller(CompletableFuture<Token> shared) {
     // copy() would wrap the failure.
@@ -33,9 +33,9 @@ final class Waiting {
   }
 
   /**
-   * Waits for the end of a future that ends by itself.
+   * Waits for a future that is certain to complete.
    *
-   * @throws TokendException its failure, or CANCELLED when the thread is interrupted, which stays marked so
+   * @throws TokendException its failure, or CANCELLED when the thread is interrupted; the interrupt status is kept
    */
   static <T> T await(CompletableFuture<T> future) {
     try {
@@ -48,10 +48,10 @@ final class Waiting {
   }
 
   /**
-   * Waits for the end of a future, until the timeout at the longest.
+   * Waits for a future, at most for the timeout.
    *
-   * @throws TokendException its failure, DEADLINE_EXCEEDED, or CANCELLED when the thread is interrupted, which stays
-   *     marked so
+   * @throws TokendException its failure, DEADLINE_EXCEEDED, or CANCELLED when the thread is interrupted; the interrupt
+   *     status is kept
    */
   static <T> T await(CompletableFuture<T> future, Duration timeout) {
     try {

@@ -47,12 +47,12 @@ public final class MicrometerMetrics implements ClientMetrics {
     refreshes(NO_ERROR);
     staleTokens =
         Counter.builder("tokend.client.stale_tokens")
-            .description("Tokens handed out past their refresh time")
+            .description("Tokens returned after their refresh time")
             .tags(this.tags)
             .register(registry);
     evictions =
         Counter.builder("tokend.client.cache.evictions")
-            .description("Users who made room in a full cache")
+            .description("Users evicted from a full cache")
             .tags(this.tags)
             .register(registry);
     Gauge.builder("tokend.client.cache.users", users, AtomicLong::doubleValue)
@@ -84,7 +84,7 @@ public final class MicrometerMetrics implements ClientMetrics {
 
   private Counter refreshes(String errorType) {
     return Counter.builder("tokend.client.refreshes")
-        .description("Refreshes that have ended; error.type says why one failed")
+        .description("Finished refreshes; error.type is the cause of a failed one")
         .tags(tags.and(ERROR_TYPE, errorType))
         .register(registry);
   }
