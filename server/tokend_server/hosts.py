@@ -1,4 +1,4 @@
-"""What a host is by itself, before its name is looked up: this machine, an inside address, or neither."""
+"""What a host is by itself, before its name is looked up: this machine, an internal address, or neither."""
 
 import ipaddress
 import socket
@@ -38,7 +38,7 @@ def is_inside(address: Address) -> bool:
 
 
 def names_inside(host: str) -> bool:
-    """Whether a host is an inside address by itself, in whatever form the C library reads it."""
+    """Whether a host is an internal address by itself, in whatever form the C library reads it."""
     if host == "localhost" or host.endswith((".localhost", "localhost.")):
         return True
     address = address_in(host)

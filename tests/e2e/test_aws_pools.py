@@ -395,7 +395,7 @@ def test_operators_see_and_import_the_identities_of_a_pool_that_was_made(client:
     line = json.loads(run("identities", "export", *options, pool).stdout)
     client.delete_identities(IdentityIdsToDelete=[issued["IdentityId"]])
     for name, answer in (
-        ("login.other", "line 1: Logins: login.other: no provider of the pool"),
+        ("login.other", "line 1: Logins: login.other: not a provider of the pool"),
         ("login.seen", "identities: 1 created, 0 there already, 0 left out"),
     ):
         logins = [{**login, "ProviderName": name} for login in line["Logins"]]

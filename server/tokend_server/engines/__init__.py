@@ -1,1 +1,1 @@
-"""The engines that answer for identity pools, and the choice of one for each pool."""
+"""The engines, one for each identity pool, and the selection of the engine by the pool's kind."""

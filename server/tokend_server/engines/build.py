@@ -1,4 +1,4 @@
-"""Chooses the engine of each pool: the only place that tells the kinds apart."""
+"""Builds the engine of each pool; the only module that distinguishes the kinds of engines."""
 
 from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack
@@ -30,13 +30,13 @@ from tokend_server.oidc.issuers import Issuers
 
 @dataclass(frozen=True, slots=True)
 class LocalKeys:
-    """What verifiers need for local tokens.
+    """The public keys and algorithms of local tokens.
 
     Attributes:
-        key_set: The keys, as of now.
-        publishes: Whether the key with an id is among them.
-        algorithms: What tokens are signed with.
-        note_fetch: Takes note of who has fetched the keys.
+        key_set: Returns the current keys.
+        publishes: Returns whether the key with an id is published.
+        algorithms: The signing algorithms of the pools.
+        note_fetch: Records who has fetched the keys.
     """
 
     key_set: Callable[[], KeySet]
@@ -51,16 +51,16 @@ class Engines:
 
     Attributes:
         by_pool: The engines, by identity pool id.
-        backends: What they share, by a name for operators.
-        local_keys: The keys of the local pools; None when there are none.
+        backends: The resources that they share, by a name for operators.
+        local_keys: The keys of the local pools; None if there are no local pools.
         identities: The identities of all pools.
-        public_engine: The engine of a pool for users' own devices; raises as `PublicEngines.of`.
-        pools: The pools as Cognito's own API has them.
-        pool_management: Makes pools beside those of the configuration; None where that is not wanted.
-        find: Finds the engine of such a pool.
-        start: Begins what the engines do beside calls, in threads of their own.
-        close: Ends that, and gives up what the engines hold.
-        is_published: Whether verifiers can have the key, by its pool and its id; of Cognito's keys nothing is known.
+        public_engine: Returns the engine of a pool for users' own devices; raises as `PublicEngines.of`.
+        pools: The pools as Cognito's own API represents them.
+        pool_management: Manages pools that are not in the configuration; None if that is not enabled.
+        find: Finds the engine of a pool that is not in the configuration.
+        start: Starts the engines' background threads.
+        close: Stops these threads, and releases the engines' resources.
+        is_published: Returns whether a key is published, by pool and key id; always true for Cognito's keys.
     """
 
     by_pool: Mapping[str, Engine]
@@ -76,7 +76,7 @@ class Engines:
     is_published: Callable[[str, str | None], bool]
 
 
-def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made of
+def build_engines(  # noqa: PLR0913, PLR0917 - all their parts
     config: Config,
     issuer: str,
     metrics: Metrics,
@@ -90,15 +90,15 @@ def build_engines(  # noqa: PLR0913, PLR0917 - everything that engines are made 
     Args:
         config: The configuration.
         issuer: The `iss` of local tokens.
-        metrics: Where engines are measured.
-        clock: The time.
-        new_identity: Asked before an identity is created.
+        metrics: The metrics of engines.
+        clock: The clock.
+        new_identity: Is entered while an identity is created, and counts it.
         before_change: Called before each change.
-        issuers: Makes the keys of login providers; by default, of these engines alone.
+        issuers: Makes the keys of login providers; by default a new instance for these engines only.
 
     Raises:
-        ConfigError: An engine's means cannot be used as configured.
-        EngineUnavailable: An engine's means do not answer.
+        ConfigError: A store or another resource of an engine cannot be used as configured.
+        EngineUnavailable: A store or another resource of an engine does not answer.
     """
     by_pool: dict[str, Engine] = {}
     backends: dict[str, Backend] = {}

@@ -1,4 +1,4 @@
-"""The identity pools of the configuration, described as Cognito would describe them."""
+"""The identity pools of the configuration, in the format of Cognito's DescribeIdentityPool."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -11,7 +11,7 @@ from tokend_server.config.pools import Roles
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import IdentityPool
 
-#: The providers that Cognito knows by the id of an application rather than as providers of OpenID Connect.
+#: The providers that Cognito configures by application id rather than as OpenID Connect providers.
 SUPPORTED_LOGIN_PROVIDERS = frozenset({"accounts.google.com", "appleid.apple.com"})
 
 _USER_POOL = "cognito-idp."
@@ -43,7 +43,7 @@ class ConfiguredPools:
 
 
 def described(identity_pool_id: str, pool: Pool) -> IdentityPool:
-    """A pool as Cognito would describe it; members that it would leave out are absent."""
+    """Returns a pool in Cognito's format, without the members that Cognito would omit."""
     providers = {name: provider.client_ids for name, provider in pool.open_id_connect_providers.items()}
     applications = {
         name: ids[0] for name, ids in providers.items() if name in SUPPORTED_LOGIN_PROVIDERS and not ids[1:]
@@ -66,7 +66,7 @@ def described(identity_pool_id: str, pool: Pool) -> IdentityPool:
 
 
 def _roles(roles: Roles, provider_names: Iterable[str]) -> Mapping[str, Any]:
-    """The members of SetIdentityPoolRoles; rules are those of every provider."""
+    """Returns the members of SetIdentityPoolRoles; the rules apply to every provider."""
     named = {"authenticated": roles.authenticated, "unauthenticated": roles.unauthenticated}
     rules = [
         {"Claim": rule.claim, "MatchType": rule.match, "Value": rule.value, "RoleARN": rule.role_arn}

@@ -1,4 +1,4 @@
-"""The identities of all pools, those of Cognito's pools being Cognito's alone."""
+"""The identities of all local pools; identities of Cognito's pools are available only from Cognito."""
 
 from collections.abc import Container
 
@@ -12,8 +12,8 @@ class IdentitiesOfPools:
     """The `Identities` of a configuration.
 
     Args:
-        local: Those of local pools; None where there are none.
-        cognito_pools: The pools of Cognito.
+        local: The identities of local pools; None if there are no local pools.
+        cognito_pools: The ids of Cognito's pools.
     """
 
     def __init__(self, local: Identities | None, cognito_pools: Container[str]) -> None:
@@ -25,7 +25,7 @@ class IdentitiesOfPools:
 
     def list(self, request: ListRequest, deadline: Deadline) -> IdentityPage:
         if request.identity_pool_id in self._cognito_pools:
-            raise UnsupportedByEngine("The identities of a pool of Cognito are listed by Cognito itself.")
+            raise UnsupportedByEngine("The identities of a Cognito pool must be listed with Cognito itself.")
         if self._local is None:
             raise ResourceNotFound.identity_pool(request.identity_pool_id)
         return self._local.list(request, deadline)

@@ -1,4 +1,4 @@
-"""An engine that measures another one, so that engines need not know of metrics."""
+"""An engine that measures another one, so that engines are independent of metrics."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -24,12 +24,12 @@ _Result = TypeVar("_Result")
 
 
 class Series:
-    """The series of the pools that share labels, looked up once: at a start with many pools that is most of the time.
+    """The series of the pools that share labels; they are looked up once, which makes a start with many pools fast.
 
     Args:
         kind: `local` or `cognito`, the label of an engine.
         pool: The label of the pools.
-        metrics: Where they are.
+        metrics: The metrics.
     """
 
     def __init__(self, kind: str, pool: str, metrics: Metrics) -> None:
@@ -45,21 +45,21 @@ class Series:
         }
 
     def count_failure(self, operation: str, reason: str) -> None:
-        """Counts a failure of an operation of any name."""
+        """Counts a failure of an operation."""
         self.failures.labels(self.kind, operation, reason).inc()
 
     def observe(self, operation: str, seconds: float) -> None:
-        """Takes note of how long an operation of any name took."""
+        """Records the duration of an operation."""
         self._seconds.labels(self.kind, operation).observe(seconds)
 
 
 class ObservedEngine:
-    """The `Engine` of one pool, with its time, outcomes and failures in the metrics.
+    """The `Engine` of one pool, with metrics of its duration, outcomes and failures.
 
     Args:
-        engine: What does the work.
-        series: Where it is counted.
-        clock: What the time is measured with.
+        engine: The engine that is measured.
+        series: The series of its metrics.
+        clock: Measures durations.
     """
 
     def __init__(self, engine: Engine, series: Series, clock: Clock) -> None:
@@ -119,7 +119,7 @@ class ObservedEngine:
 
 
 class _Counters(dict[str, Callable[[float], None]]):
-    """What counts in the series of a counter by their last label; each is looked up once."""
+    """The functions that count in a counter's series, by their last label; each is looked up once."""
 
     def __init__(self, counting_of: Callable[[str], Callable[[float], None]]) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ class AllPools:
 
     Args:
         configured: The pools of the configuration.
-        managed: The others.
+        managed: The managed pools.
     """
 
     def __init__(self, configured: ConfiguredPools, managed: ManagedPools) -> None:

@@ -1,4 +1,4 @@
-"""The engines of users' own devices: which pools have one, and what they do in the metrics."""
+"""The engines for users' own devices, and their metrics."""
 
 from collections.abc import Callable, Collection, Container, Mapping
 from typing import TypeVar
@@ -16,9 +16,9 @@ class PublicEngines:
     """The public engines of all pools.
 
     Args:
-        by_pool: Those of the local pools.
-        cognito_pools: The pools of Cognito.
-        find: Finds the engine of a pool that is none of these.
+        by_pool: The engines of the local pools.
+        cognito_pools: The ids of Cognito's pools.
+        find: Finds the engine of a pool that is in neither.
     """
 
     def __init__(
@@ -32,15 +32,15 @@ class PublicEngines:
         self._find = find
 
     def of(self, identity_pool_id: str, deadline: Deadline) -> PublicEngine:
-        """The engine of a pool.
+        """Returns the engine of a pool.
 
         Raises:
             ResourceNotFound: There is no such pool.
-            UnsupportedByEngine: The pool is Cognito's.
+            UnsupportedByEngine: The pool is one of Cognito's.
             EngineUnavailable: The store cannot be read by the deadline.
         """
         if identity_pool_id in self._cognito_pools:
-            raise UnsupportedByEngine("Devices of users of a pool of Cognito ask Cognito itself.")
+            raise UnsupportedByEngine("Users' devices must call Cognito itself for a Cognito pool.")
         engine = self._by_pool.get(identity_pool_id) or self._find(identity_pool_id, deadline)
         if engine is None:
             raise ResourceNotFound.identity_pool(identity_pool_id)
@@ -48,12 +48,12 @@ class PublicEngines:
 
 
 class ObservedPublicEngine:
-    """The `PublicEngine` of one pool, with its time, outcomes and failures in the metrics.
+    """The `PublicEngine` of one pool, with metrics of its duration, outcomes and failures.
 
     Args:
-        engine: What does the work.
-        series: Where it is counted.
-        clock: What the time is measured with.
+        engine: The engine that is measured.
+        series: The series of its metrics.
+        clock: Measures durations.
     """
 
     def __init__(self, engine: PublicEngine, series: Series, clock: Clock) -> None:

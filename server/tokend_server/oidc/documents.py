@@ -116,7 +116,7 @@ def _authorization(bearer_token_file: Path | None) -> dict[str, str]:
 
 
 def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline) -> tuple[str, bool]:
-    """The URL of the keys, and whether it may lead to an inside address: only an inside issuer may."""
+    """The URL of the keys, and whether it may lead to an internal address: only an internal issuer may."""
     url = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
     configuration, from_inside = _get_json(source.http, url, headers, deadline)
     if configuration.get("issuer") != source.issuer:
@@ -220,7 +220,7 @@ def _reason(error: Exception) -> str:
 def _get_json(
     http: IssuerHttp, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True
 ) -> tuple[dict[str, Any], bool]:
-    """A JSON object, and whether it came from an inside address."""
+    """A JSON object, and whether it came from an internal address."""
     answer = http.get(url, headers, deadline, may_go_inside=may_go_inside)
     try:
         document = json.loads(answer.body)

@@ -1,12 +1,12 @@
 """Requests to the issuers of tokens: one policy for callers' issuers and login providers.
 
-What an issuer publishes may lead elsewhere, so that others choose where this service connects. A request
-- goes to https, or to http on a loopback host, and follows no redirect;
-- reaches an inside address (loopback, private, link-local, where clouds keep their metadata) only if the caller allows
-  it; what counts is the address that is connected to, whatever names it has and however they are written;
-- takes a bounded time and a bounded number of octets: each wait for the network ends with the deadline.
+An issuer's documents contain further URLs, so others choose where this service connects to. Therefore a request
+- uses https, or http on a loopback host, and follows no redirect;
+- connects to an internal address (loopback, private, or link-local, which includes clouds' metadata services) only if
+  the caller allows it; the check is on the address of the connection, whatever the form of the host in the URL;
+- takes a limited time and a limited number of octets: each wait for the network ends with the deadline.
 
-Proxies are those of HTTPS_PROXY and NO_PROXY, in capitals or not. Behind a proxy it is the proxy that looks names up.
+Proxies are taken from HTTPS_PROXY and NO_PROXY, in upper or lower case. With a proxy, the proxy resolves names.
 """
 
 import ipaddress
@@ -50,7 +50,7 @@ class Document:
 
     Attributes:
         body: Its octets, at most `MAX_DOCUMENT_BYTES`.
-        from_inside: It came from an inside address, and not through a proxy.
+        from_inside: It came from an internal address, and not through a proxy.
         media_type: What it says that it is, such as `application/json` (RFC 9110, section 8.3.1).
     """
 
@@ -102,7 +102,7 @@ class IssuerHttp:
             url: A URL that `require_secure_url` lets pass.
             headers: What to send; credentials only for whom they are meant.
             deadline: When it is given up.
-            may_go_inside: Whether it may reach an inside address.
+            may_go_inside: Whether it may reach an internal address.
 
         Raises:
             FetchFailed: There was no answer with status 200 in time, or the request was not allowed.
@@ -267,7 +267,7 @@ def _patience(deadline: Deadline) -> float:
 
 
 def _inside(url: str) -> FetchFailed:
-    return FetchFailed(f"GET {url!r}: it leads to an inside address, where only an inside issuer or jwks_url may lead")
+    return FetchFailed(f"GET {url!r}: it leads to an internal address, to which no public issuer or jwks_url may lead")
 
 
 def _proxy(parts: Url, environment: Mapping[str, str]) -> Url | None:

@@ -94,7 +94,7 @@ class Sockets:
         return [each for _, each in self._seen.values() if each and each.peer]
 
     def filter(self, ports: Container[int], hosts: Sequence[str]) -> None:
-        # Other sockets are remembered too, because the check is the most expensive step here.
+        """Makes the kernel drop new connections of some hosts, or of none, to the listeners of some ports."""
         for _, each in self._seen.values():
             if each and not each.peer and each.port in ports:
                 with suppress(OSError), _duplicate(each.descriptor) as duplicate:

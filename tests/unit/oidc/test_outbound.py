@@ -56,7 +56,7 @@ def test_no_request_goes_inside_where_it_may_not(host: str, environment: dict[st
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         url = f"https://{host}:{listener.getsockname()[1]}/jwks"
-        with pytest.raises(FetchFailed, match="inside address"):
+        with pytest.raises(FetchFailed, match="internal address"):
             IssuerHttp(environment=environment).get(url, {}, Deadline(FakeClock()), may_go_inside=False)
         with pytest.raises(BlockingIOError):
             listener.accept()
@@ -65,7 +65,7 @@ def test_no_request_goes_inside_where_it_may_not(host: str, environment: dict[st
 def test_a_name_that_leads_inside_is_refused_when_it_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_options: found)
-    with pytest.raises(FetchFailed, match="inside address"):
+    with pytest.raises(FetchFailed, match="internal address"):
         IssuerHttp(environment={}).get("https://keys.example", {}, Deadline(FakeClock()), may_go_inside=False)
 
 
@@ -86,8 +86,8 @@ class PublicIssuer(IssuerHttp):
 @pytest.mark.parametrize(
     ("jwks_uri", "reason"),
     [
-        ("https://127.0.0.1:9/jwks", "inside address"),
-        ("https://169.254.169.254/latest/meta-data", "inside address"),
+        ("https://127.0.0.1:9/jwks", "internal address"),
+        ("https://169.254.169.254/latest/meta-data", "internal address"),
         ("http://127.0.0.1:9/jwks", "must be https"),
     ],
 )

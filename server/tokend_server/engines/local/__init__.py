@@ -1,1 +1,1 @@
-"""The engine whose pools are kept here: identities in a store, tokens signed with keys of its own."""
+"""The local engine: identities in tokend's own store, and tokens signed with its own keys."""

@@ -1,4 +1,4 @@
-"""What operators do with identities beyond the contract: Cognito's identity operations of the same names."""
+"""Operators' commands for identities outside the contract, equivalent to Cognito's operations of the same names."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,18 +10,18 @@ from tokend_server.engines.local.store import Change, IdentityStore
 from tokend_server.errors import ResourceNotFound
 from tokend_server.model import Identity, IdentityPage, ListRequest
 
-#: Not all that a caller can make a token of is something that every store can look for.
+#: The ids that every store can look up: a forged page token may contain any bytes.
 _ID = re.compile(rb"[\x21-\x7e]{1,55}")
 
 
 class IdentityAdministration:
-    """Creates, shows and removes identities of one pool.
+    """Creates, shows and deletes identities of one pool.
 
     Args:
         identity_pool_id: The pool.
-        store: Where its identities are kept.
-        clock: The time.
-        new_guid: Makes the second half of a new identity id.
+        store: The store of its identities.
+        clock: The clock.
+        new_guid: Generates the GUID of a new identity id.
     """
 
     def __init__(self, identity_pool_id: str, store: IdentityStore, clock: Clock, new_guid: Callable[[], str]) -> None:
@@ -39,7 +39,7 @@ class IdentityAdministration:
         return guest
 
     def describe(self, identity_id: str) -> Identity:
-        """The identity.
+        """Returns an identity.
 
         Raises:
             ResourceNotFound: The pool has none of that id.
@@ -55,7 +55,7 @@ class IdentityAdministration:
         return page_of_identities(self._store, request)
 
     def delete(self, identity_id: str) -> None:
-        """Removes the identity for good; its users are new ones from then on.
+        """Deletes an identity permanently; its users then count as new.
 
         Raises:
             ResourceNotFound: The pool has none of that id.
@@ -66,10 +66,10 @@ class IdentityAdministration:
 
 
 def page_of_identities(store: IdentityStore, request: ListRequest) -> IdentityPage:
-    """A page of a pool's identities, in order of their ids.
+    """Returns a page of a pool's identities, ordered by id.
 
     Raises:
-        InvalidParameter: `next_token` was not handed out for this pool and with this `hide_disabled`.
+        InvalidParameter: `next_token` was not issued for this pool and this `hide_disabled`.
     """
     pool_id, hide_disabled = request.identity_pool_id, request.hide_disabled
     scope = ("identities", pool_id, str(hide_disabled))

@@ -11,10 +11,10 @@ class LocalBackend:
     """The `Backend` of all local pools: their store and their signing keys.
 
     Args:
-        check_store: Makes sure that the store could be read now.
-        key_task: What reads the keys of the store, and changes them.
-        signer: What signs with them.
-        algorithms: What the pools sign with.
+        check_store: Checks that the store can be read now.
+        key_task: Reads and changes the keys in the store.
+        signer: Signs with the keys.
+        algorithms: The signing algorithms of the pools.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LocalBackend:
         return [*problems, *(problem for algorithm in self._algorithms for problem in self._to_come(algorithm))]
 
     def _to_come(self, algorithm: SigningAlgorithm) -> Iterator[str]:
-        """What will keep calls from tokens when the next key begins to sign, while an operator has the time to act."""
+        """Yields problems of the next key, so that an operator can act before it is used to sign."""
         for key, private_key in self._signer.upcoming(algorithm):
             try:
                 private_key.check()

@@ -46,8 +46,8 @@ from tokend_server.process.repeating import Repeating
 class LocalEngines:
     """The local engines of all local pools, on one store and one set of keys.
 
-    `note_fetch` takes note of who has fetched a key set. `start` begins what they do beside calls; `close` ends that,
-    and gives up what they hold.
+    `note_fetch` records who has fetched a key set. `start` starts the background threads; `close` stops them, and
+    releases the engines' resources.
     """
 
     by_pool: Mapping[str, LocalEngine]
@@ -62,7 +62,7 @@ class LocalEngines:
     close: Callable[[], None]
 
 
-def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
+def build_local_engines(  # noqa: PLR0913, PLR0917 - all its parts
     config: Config,
     pools: Mapping[str, Pool],
     issuer: str,
@@ -73,18 +73,18 @@ def build_local_engines(  # noqa: PLR0913, PLR0917 - everything that an engine i
     issuers: Issuers | None = None,
     observed: Callable[[str, Engine, PublicEngine], EnginesOfPool] = lambda _pool, *engines: engines,
 ) -> LocalEngines:
-    """Opens the store, makes sure of the keys, and builds an engine for each pool.
+    """Opens the store, loads or creates the keys, and builds an engine for each pool.
 
     Args:
         config: The configuration.
-        pools: The pools of it that are local.
+        pools: Its local pools.
         issuer: The `iss` of their tokens.
-        metrics: Where the store is measured.
-        clock: The time.
-        new_identity: Asked before an identity is created.
+        metrics: The metrics of the store.
+        clock: The clock.
+        new_identity: Is entered while an identity is created, and counts it.
         before_change: Called before each change.
-        issuers: Makes the keys of login providers; by default, of these engines alone.
-        observed: Measures the engines of a pool that is not of the configuration.
+        issuers: Makes the keys of login providers; by default a new instance for these engines only.
+        observed: Wraps the engines of a pool that is not in the configuration, to measure them.
 
     Raises:
         ConfigError: The store cannot be used.
@@ -194,5 +194,5 @@ def _local_pool(
 
 
 def new_guid() -> str:
-    """The second half of a new identity id: a random UUID."""
+    """Returns the GUID of a new identity id: a random UUID."""
     return str(uuid.uuid4())

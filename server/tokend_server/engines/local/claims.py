@@ -1,4 +1,4 @@
-"""The claims of a token, in the order and shape of Cognito's own."""
+"""The claims of a token, in the order and format of Cognito's tokens."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from tokend_server.engines.local.providers import is_user_pool
 from tokend_server.engines.local.resolution import PresentedLogins
 from tokend_server.model import Login, NumericDate
 
-#: Regions whose tokens were seen without the claim of the pool's ARN.
+#: The Regions in which Cognito's tokens were seen without the claim of the pool's ARN.
 REGIONS_WITHOUT_IDENTITY_POOL_ARN = frozenset({"us-east-1"})
 
 #: The claim of the principal tags (IAM User Guide, "Pass session tags in AWS STS").
@@ -22,14 +22,14 @@ def token_claims(
     tags: Mapping[str, Any] | None,
     times: tuple[NumericDate, NumericDate],
 ) -> dict[str, Any]:
-    """The claims of a token.
+    """Returns the claims of a token.
 
     Args:
         pool: The identity pool, which is the audience.
         identity_id: The subject.
-        methods: The `amr` claim: who vouched for the user, and as whom.
-        tags: The claim with the principal tags; None where there are none.
-        times: When the token is issued and when it expires.
+        methods: The `amr` claim: the providers that authenticated the user, and the user's names there.
+        tags: The claim with the principal tags; None if there are none.
+        times: The times at which the token is issued and expires.
 
     Returns:
         The claims in the order sub, aud, amr, tags, iss, identity-pool-arn, exp, iat.
@@ -47,12 +47,12 @@ def token_claims(
 
 
 def tags_claim(tags: Mapping[str, str]) -> Mapping[str, Any]:
-    """The claim with principal tags."""
+    """Returns the claim with principal tags."""
     return {"principal_tags": {name: [tag] for name, tag in tags.items()}}
 
 
 def authentication_methods(pool: LocalPool, presented: PresentedLogins) -> list[str]:
-    """The `amr` claim (RFC 8176 names it; the values are Cognito's) for a developer user."""
+    """Returns the `amr` claim (RFC 8176, with Cognito's values) for a developer user."""
     developer = presented.developer
     user = f"{developer.provider_name}:{pool.identity_pool_id}:{developer.user_identifier.reveal()}"
     methods = ["authenticated", developer.provider_name, user]
@@ -62,7 +62,7 @@ def authentication_methods(pool: LocalPool, presented: PresentedLogins) -> list[
 
 
 def public_methods(pool: LocalPool, users: Iterable[Login]) -> list[str]:
-    """The same for users of public providers alone; without any, for a guest."""
+    """Returns the `amr` claim for users of public providers; without any, for a guest."""
     methods = [*_of_public(pool, users)]
     return ["authenticated", *methods] if methods else ["unauthenticated"]
 

@@ -1,8 +1,8 @@
-"""Makes one store hold what another one holds, by the port alone, while the other one may serve.
+"""Copies the contents of one store to another through their port, while the source may be in use.
 
-Both stores list their identities in order of the ids, so that a run reads them side by side and writes what differs.
-A run that was broken off is begun again; what changed meanwhile is found by the next one. When the source does not
-change any more, a last run makes both equal.
+Both stores list their identities ordered by id, so a run reads them in parallel and writes the differences. A run that
+was interrupted is simply repeated; the next run also finds later changes. Once the source no longer changes, a last run
+makes both equal.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import ConfigError, LimitExceeded
 from tokend_server.model import Identity
 
-#: Identities that are read at once, and created in one commit where the store takes as many.
+#: The number of identities that are read at once, and created in one commit if the store supports as many.
 _PAGE, _BATCH = 500, 500
 
-#: How often an identity is tried that others of the target hold logins of.
+#: The number of attempts for an identity whose logins other identities of the target hold.
 _ATTEMPTS = 5
 
 #: Called with a number of identities.
@@ -30,13 +30,13 @@ Progress = Callable[[int], None]
 
 
 class Contents(NamedTuple):
-    """What a store holds, so that two can be compared.
+    """A summary of a store's contents, for comparison.
 
     Attributes:
-        identities: How many identities.
-        signing_keys: How many signing keys.
-        developer_providers: Of how many pools it has the developer provider.
-        digest: Of all of these, in order; how often an identity was changed is no part of it.
+        identities: The number of identities.
+        signing_keys: The number of signing keys.
+        developer_providers: The number of pools whose developer provider it has.
+        digest: A digest of all of these, in order, without the revisions of identities.
     """
 
     identities: int
@@ -47,7 +47,7 @@ class Contents(NamedTuple):
 
 @dataclass
 class Written:
-    """What a run has written: identities by what was done with them, and keys."""
+    """The numbers of identities that a run has written, by kind of change, and of keys."""
 
     created: int = 0
     changed: int = 0
@@ -56,12 +56,12 @@ class Written:
 
 
 class Copying:
-    """The way from one store to another.
+    """A copy of one store to another.
 
     Args:
-        source: What is read.
-        target: What is written; only what the source lacks is ever removed from it, and only when that is asked for.
-        clock: The time.
+        source: The store that is read.
+        target: The store that is written; data that the source lacks are removed only if requested.
+        clock: The clock.
     """
 
     def __init__(self, source: Store, target: Store, clock: Clock) -> None:
@@ -71,20 +71,20 @@ class Copying:
         self._written = Written()
 
     def run(self, progress: Progress, *, delete: bool) -> Written:
-        """Writes all that differs.
+        """Writes all differences.
 
         Args:
-            progress: Is called now and then with how many identities of the source have been looked at.
-            delete: Remove what the source lacks.
+            progress: Called at intervals with the number of the source's identities that have been read.
+            delete: Whether to remove data that the source lacks.
 
         Raises:
-            ConfigError: The target has keys or identities that the source lacks, and may not lose them; or it alone has
-                any identities.
+            ConfigError: The target has keys or identities that the source lacks, and `delete` is not set; or only the
+                target has identities.
             EngineUnavailable: A store does not answer.
         """
         ours, theirs = self._source.pools_with_identities(), self._target.pools_with_identities()
         if theirs and not ours:
-            raise ConfigError(["store: FROM has no identities and TO has: check which is which"])
+            raise ConfigError(["store: FROM has no identities but TO has: check that they are not swapped"])
         self._copy_keys(delete=delete)
         self._copy_developer_providers()
         self._copy_kept_pools(delete=delete)
@@ -113,7 +113,7 @@ class Copying:
         kept = {key.kid for key in ours}
         if strange := [key for key in theirs if key.kid not in kept]:
             if not delete:
-                raise ConfigError([f"store: TO has {len(strange)} signing keys of its own; --delete removes them"])
+                raise ConfigError([f"store: TO has {len(strange)} signing keys that FROM lacks; --delete removes them"])
             for key in strange:
                 self._target.remove_signing_key(key.kid, lambda _keys: None)
         held = {key.kid: key for key in theirs}
@@ -125,7 +125,7 @@ class Copying:
                 self._written.keys += self._copy_key(held[key.kid], key)
 
     def _copy_key(self, held: SigningKey, key: SigningKey) -> bool:
-        """Makes a key of the target what it is in the source; whether it was not."""
+        """Copies a key to the target, and returns whether it differed."""
         if key.material != held.material:
             self._target.replace_material(held, key.material)
         if key.signs_from != held.signs_from:
@@ -145,12 +145,12 @@ class Copying:
             if own is None or own.document != kept.document:
                 self._target.keep_pool(own, kept.identity_pool_id, kept.document)
         if held and not delete:
-            raise ConfigError([f"store: TO keeps {len(held)} pools that FROM lacks; --delete removes them"])
+            raise ConfigError([f"store: TO has {len(held)} pools that FROM lacks; --delete removes them"])
         for strange in held.values():
             self._target.forget_pool(strange)
 
     def _create(self, new: Sequence[Identity]) -> None:
-        """Creates identities in one commit; where the target does not take it, each half of them by itself."""
+        """Creates identities in one commit; if the target refuses it, retries each half separately."""
         if not new:
             return
         try:
@@ -166,20 +166,20 @@ class Copying:
             self._written.created += len(new)
 
     def _settle(self, identity: Identity) -> None:
-        """Makes an identity of the target what it is in the source, with those that hold its logins still."""
+        """Copies an identity to the target, and updates the target's identities that still hold its logins."""
         for _ in range(_ATTEMPTS):
             if not (changes := self._concerned(identity)):
                 return
             try:
                 self._target.commit(*changes, deadline=self._deadline)
-            except StaleReading:  # the source has changed between two readings
+            except StaleReading:  # the source has changed between two reads
                 continue
             self._written.created += sum(change.before is None for change in changes)
             self._written.changed += sum(change.before is not None for change in changes)
             return
 
     def _concerned(self, identity: Identity) -> list[Change]:
-        """The changes that belong together: of the identity, and of each that has one of the logins in the target."""
+        """Returns the changes of one commit: the identity, and each identity of the target with one of its logins."""
         pool, changes = identity.identity_pool_id, []
         waiting, seen = [identity.identity_id], {identity.identity_id}
         while waiting:
@@ -189,7 +189,7 @@ class Copying:
             if ours is None:
                 if theirs is None:
                     continue
-                ours = replace(theirs, logins=frozenset(), disabled=True)  # deleted meanwhile: its logins are free
+                ours = replace(theirs, logins=frozenset(), disabled=True)  # it has been deleted: its logins are free
             if theirs is None or _record(theirs) != _record(ours):
                 changes.append(Change(theirs, ours))
             others = set(filter(None, self._target.owners(pool, tuple(ours.logins)))) - seen
@@ -204,7 +204,7 @@ class Copying:
 
 
 def identity_count(store: Store) -> int:
-    """How many identities a store has.
+    """Returns the number of a store's identities.
 
     Raises:
         EngineUnavailable: It does not answer.
@@ -213,12 +213,12 @@ def identity_count(store: Store) -> int:
 
 
 def contents(store: Store, pools: Collection[str], progress: Progress) -> Contents:
-    """What a store holds.
+    """Returns a summary of a store's contents.
 
     Args:
         store: The store.
-        pools: Those whose developer providers count: what a store has of others is left to it.
-        progress: Is called now and then with how many identities have been looked at.
+        pools: The pools whose developer providers are included; those of other pools are ignored.
+        progress: Called at intervals with the number of identities that have been read.
 
     Raises:
         EngineUnavailable: It does not answer.
@@ -252,7 +252,7 @@ def _identities(store: Store, identity_pool_id: str) -> Iterator[Identity]:
 def _side_by_side(
     ours: Iterator[Identity], theirs: Iterator[Identity]
 ) -> Iterator[tuple[Identity | None, Identity | None]]:
-    """Pairs of the same id, in order; None where one side has none."""
+    """Yields pairs with the same id, in order; None if one side lacks the id."""
     left, right = next(ours, None), next(theirs, None)
     while left or right:
         if right is None or (left is not None and left.identity_id < right.identity_id):
@@ -267,7 +267,7 @@ def _side_by_side(
 
 
 def _record(identity: Identity) -> bytes:
-    """All of an identity but how often it was changed, as bytes that are the same for what is the same."""
+    """Returns a canonical encoding of an identity without its revision."""
     logins = sorted((login.provider_name, login.user_identifier.reveal()) for login in identity.logins)
     return orjson.dumps(
         [

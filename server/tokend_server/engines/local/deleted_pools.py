@@ -1,4 +1,4 @@
-"""Removes the identities of pools that were deleted, and then what is left of the pools."""
+"""Removes the identities of deleted pools, and then the records of the pools themselves."""
 
 import logging
 
@@ -8,24 +8,24 @@ from tokend_server.engines.local.kept_pools import deleted_at
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import TokendError
 
-#: Seconds between two looks.
+#: Seconds between two runs.
 INTERVAL = 60.0
 
-#: Seconds after its deletion from when no server has a pool for there any more, and no call that has begun before: two
-#: minutes, whichever server's clock says so.
+#: Seconds after the deletion of a pool after which no server has it in its cache and no earlier call is still running:
+#: two minutes by the clock of any server.
 SETTLED_AFTER = 120 + CLOCK_SKEW
 
-#: Identities that are read at once.
+#: The number of identities that are read at once.
 _PAGE = 100
 
 _log = logging.getLogger(__name__)
 
 
 def remove_deleted_pools(store: Store, clock: Clock) -> None:
-    """Removes the identities of deleted pools for good.
+    """Removes the identities of deleted pools permanently.
 
-    Every replica does so; that another one was faster is no harm. What remains of a pool itself is removed when nothing
-    can be added to it any more.
+    Every replica does this, and concurrent runs are harmless. The record of a pool is removed when no identity can be
+    added to it any more.
     """
     try:
         for kept in store.kept_pools():
@@ -35,9 +35,9 @@ def remove_deleted_pools(store: Store, clock: Clock) -> None:
             _remove_identities(store, kept.identity_pool_id)
             if since + SETTLED_AFTER <= clock.now():
                 store.forget_pool(kept)
-    except TokendError as error:  # it may also be one that lasts until an operator acts
+    except TokendError as error:  # including a LastingError
         extra = {"error": error.text, "advice": error.advice}
-        _log.warning("identities of deleted pools are yet to be removed", extra=extra)
+        _log.warning("identities of deleted pools could not be removed", extra=extra)
 
 
 def _remove_identities(store: Store, identity_pool_id: str) -> None:

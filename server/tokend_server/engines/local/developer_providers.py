@@ -1,6 +1,6 @@
-"""A pool's developer provider stays the same while it has users, who would get new identity ids under another.
+"""Refuses to change a pool's developer provider while it has users, who would get new identity ids.
 
-Cognito never lets the name change either:
+Cognito does not allow the name to change either:
 https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticated-identities.html
 """
 
@@ -12,10 +12,10 @@ from tokend_server.errors import ConfigError
 
 
 def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, Pool]) -> None:
-    """Keeps the developer provider of each pool, unless users are registered under another one.
+    """Stores the developer provider of each pool, unless users are registered under another one.
 
     Args:
-        store: Where they are kept.
+        store: The store of developer providers.
         pools: The configured pools by id.
 
     Raises:
@@ -28,7 +28,7 @@ def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, 
 
 def _decided(store: DeveloperProviderStore, pools: Mapping[str, Pool], kept: Mapping[str, str]) -> Mapping[str, str]:
     changed = _changed(pools, kept)
-    # An earlier release did not keep them: what it has registered shows by its logins.
+    # An earlier release did not store them: the logins show what it has registered.
     unkept = store.pools_with_identities() - kept.keys() if changed.keys() - kept.keys() else frozenset()
     problems = []
     for identity_pool_id, name in changed.items():

@@ -1,4 +1,4 @@
-"""The identities of all pools that share a store, by their ids alone."""
+"""The identities of all pools that share a store, by id."""
 
 from collections.abc import Container
 
@@ -13,8 +13,8 @@ class LocalIdentities:
     """The `Identities` of a store.
 
     Args:
-        store: Where they are kept.
-        pools: The pools that are served; a store may have others.
+        store: The store of identities.
+        pools: The pools that are served; the store may have others.
     """
 
     def __init__(self, store: IdentityStore, pools: Container[str]) -> None:

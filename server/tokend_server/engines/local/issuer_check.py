@@ -1,4 +1,4 @@
-"""Whether the documents of the issuer are what other clouds need, as they are fetched from here."""
+"""Checks the issuer's documents for the requirements of other clouds, by fetching them from this machine."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,26 +10,26 @@ from tokend_server.engines.local.keys.keyring import KeyState, SigningKey, key_s
 from tokend_server.oidc.documents import VerificationKey, import_keys
 from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, require_secure_url
 
-#: Seconds for each document. Clouds say of none how long they wait; whoever exchanges a token waits as well.
+#: The timeout for each document, in seconds. Clouds do not document theirs; the client of a token exchange waits too.
 PATIENCE = 5.0
 
 _JSON = "application/json"
 
-#: What a document may say that it is (OpenID Connect Discovery 1.0, section 4.2; RFC 7517, section 8.5.2).
+#: The allowed media types of the documents (OpenID Connect Discovery 1.0, section 4.2; RFC 7517, section 8.5.2).
 _DISCOVERY_TYPES, _KEY_SET_TYPES = (_JSON,), (_JSON, "application/jwk-set+json")
 
-#: What provider metadata must have (OpenID Connect Discovery 1.0, section 3) of an issuer that has no login page.
+#: The required provider metadata of an issuer without a login page (OpenID Connect Discovery 1.0, section 3).
 _LISTS = ("response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What became of a check.
+    """The result of a check.
 
     Attributes:
-        problems: What keeps verifiers from the keys, each in a sentence.
-        notes: What clouds may see differently.
-        keys: How many keys can be used.
+        problems: The problems that keep verifiers from using the keys, each in a sentence.
+        notes: Results that may be different for clouds.
+        keys: The number of usable keys.
     """
 
     problems: Sequence[str]
@@ -42,9 +42,9 @@ class IssuerCheck:
 
     Args:
         issuer: The `iss` of its tokens, an https URL.
-        algorithms: What its pools sign with.
+        algorithms: The signing algorithms of its pools.
         http: Makes the requests.
-        clock: Measures them.
+        clock: Measures their durations.
     """
 
     def __init__(self, issuer: str, algorithms: Collection[str], http: IssuerHttp, clock: Clock) -> None:
@@ -56,7 +56,7 @@ class IssuerCheck:
         self._notes: list[str] = []
 
     def run(self, held: Sequence[SigningKey], why_none: str = "") -> Found:
-        """Fetches discovery and keys, and compares the latter with those that the store has, or says why it cannot."""
+        """Fetches the discovery document and the keys, and compares the keys with the store's if it can."""
         keys = self._keys_at(self._discovered())
         if why_none:
             self._problems.append(f"keys: cannot be compared with the store's: {why_none}")
@@ -65,7 +65,7 @@ class IssuerCheck:
         return Found(self._problems, list(dict.fromkeys(self._notes)), len(keys or ()))
 
     def _discovered(self) -> str:
-        """Where the keys are; where discovery does not tell, where tokend has them."""
+        """Returns the URL of the keys from the discovery document, or tokend's own if it has none."""
         usual = f"{self._issuer}/.well-known/jwks.json"
         document = self._json(f"{self._issuer}/.well-known/openid-configuration", "discovery", _DISCOVERY_TYPES)
         if document is None:
@@ -94,7 +94,7 @@ class IssuerCheck:
             self._problems.append(f"{what}: {failure}")
             return None
         if fetched.from_inside:
-            self._notes.append(f"{url} was fetched from an inside address: clouds reach it by another one, if at all")
+            self._notes.append(f"{url} was fetched from an internal address, which clouds do not use")
         if fetched.media_type not in media_types:
             wanted, given = " or ".join(media_types), fetched.media_type or "nothing"
             self._problems.append(f"{what}: content-type must be {wanted}, and is {given}")
@@ -121,16 +121,16 @@ def _metadata_problems(document: Mapping[str, Any], issuer: str, algorithms: Col
 
 
 def _not_as_held(keys: Sequence[VerificationKey], held: Sequence[SigningKey], now: float) -> Iterator[str]:
-    """How published keys differ from those of the store, where a key's id is its thumbprint."""
+    """Yields the differences between published keys and the store's, in which a key's id is its thumbprint."""
     published = {key.kid: key for key in keys}
     for key in held:
         found = published.pop(key.kid, None)
         state = key_state(key, held, now)
         if found is None:
-            why = "a cache may be older than it is" if state is KeyState.PUBLISHED else "its tokens are refused"
+            why = "a cache may be older than the key" if state is KeyState.PUBLISHED else "its tokens are refused"
             yield f"keys: {key.kid}, which is {state.value}, is in the store and not published there: {why}"
         elif found.thumbprint() != key.kid:
-            yield f"keys: {key.kid} is another key there than in the store"
+            yield f"keys: {key.kid} is a different key there than in the store"
         elif found.get("alg") not in {None, key.algorithm.value}:
             yield f"keys: {key.kid} is published for {found.get('alg')}, and signs with {key.algorithm.value}"
     for kid in published:

@@ -1,4 +1,4 @@
-"""What the store keeps of a pool, and the way between that and the pool."""
+"""Converts between pools and their documents in the store."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _DELETED_AT = "deleted_at"
 
 
 def document_of(pool: IdentityPool) -> bytes:
-    """What is kept of a pool."""
+    """Returns the document of a pool."""
     return orjson.dumps(
         {
             "settings": dict(pool.settings),
@@ -24,12 +24,12 @@ def document_of(pool: IdentityPool) -> bytes:
 
 
 def document_of_deleted(now: NumericDate) -> bytes:
-    """What is kept of a pool that was deleted then, until its identities are gone too."""
+    """Returns the document of a deleted pool, which is stored until its identities are removed too."""
     return orjson.dumps({_DELETED_AT: now})
 
 
 def pool_of(kept: KeptPool | None) -> IdentityPool | None:
-    """The pool; None where it was deleted, or there is none."""
+    """Returns the pool; None if it was deleted or does not exist."""
     members = {} if kept is None else _members(kept)
     if kept is None or _DELETED_AT in members:
         return None
@@ -37,7 +37,7 @@ def pool_of(kept: KeptPool | None) -> IdentityPool | None:
 
 
 def deleted_at(kept: KeptPool) -> NumericDate | None:
-    """When the pool was deleted; None for one that is there."""
+    """Returns the time at which the pool was deleted; None if it was not."""
     return _members(kept).get(_DELETED_AT)
 
 

@@ -1,4 +1,4 @@
-"""Sorts the Logins map of a call into the developer user and the public logins, by provider name alone."""
+"""Splits the Logins map of a call into the developer user and the public logins, by provider name."""
 
 from collections.abc import Mapping
 
@@ -13,14 +13,14 @@ _COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 
 def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, Mapping[str, Secret]]:
-    """Tells the developer user from the public logins.
+    """Separates the developer user from the public logins.
 
     Returns:
-        The developer user's identifier, and the ID tokens by provider name in the order of the names.
+        The developer user's identifier, and the ID tokens by provider name, sorted by name.
 
     Raises:
-        InvalidParameter: The developer login is missing, a key is no provider of the pool, or a provider is not
-            supported by the local engine; the text names every such problem.
+        InvalidParameter: The developer login is missing, a key is not a provider of the pool, or a provider is not
+            supported by the local engine; the text names all problems.
         NotAuthorized: All problems are public providers that the pool does not accept.
     """
     developer_user_identifier = logins.get(pool.developer_provider_name)
@@ -29,7 +29,7 @@ def sort_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> tuple[Secret, 
     public_tokens = {name: logins[name] for name in sorted(logins) if name != pool.developer_provider_name}
     situations = {name: situation for name in public_tokens if (situation := _unacceptable(pool, name))}
     problems = [refuse(situation, name) for name, situation in situations.items()]
-    # Cognito takes a name that it does not know for the developer provider's, and has one sentence for that.
+    # Cognito treats an unknown name as the developer provider's, and has one error text for that.
     if developer_user_identifier is None and Situation.DEVELOPER_PROVIDER_UNSUPPORTED not in situations.values():
         problems.insert(0, refuse(Situation.DEVELOPER_PROVIDER_MISSING, pool.developer_provider_name))
     if problems or developer_user_identifier is None:
@@ -44,17 +44,17 @@ def _unacceptable(pool: LocalPool, provider_name: str) -> Situation | None:
         return Situation.PUBLIC_PROVIDER_OPAQUE
     if provider_name in (_COGNITO_IDENTITY, pool.issuer.removeprefix("https://")):
         return Situation.COGNITO_TOKEN_AS_LOGIN
-    # Providers that have their own place in Cognito, so that their names are never developer providers.
+    # These names have their own meaning in Cognito, so they are never developer providers.
     if provider_name in SUPPORTED_LOGIN_PROVIDERS or is_user_pool(provider_name):
         return Situation.PUBLIC_PROVIDER_NOT_CONFIGURED
     return Situation.DEVELOPER_PROVIDER_UNSUPPORTED
 
 
 def sort_public_logins(pool: LocalPool, logins: Mapping[str, Secret]) -> Mapping[str, Secret]:
-    """The logins of a user's own device, in the order of their names.
+    """Returns the logins of a user's own device, sorted by provider name.
 
     Raises:
-        InvalidParameter: A key is no public provider, or one that the local engine does not support.
+        InvalidParameter: A key is not a public provider, or the local engine does not support the provider.
         NotAuthorized: All problems are public providers that the pool does not accept.
     """
     situations = {name: situation for name in sorted(logins) if (situation := _unacceptable_from_device(pool, name))}

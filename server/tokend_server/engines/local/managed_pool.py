@@ -1,4 +1,4 @@
-"""What serves a pool that a caller of Cognito's own API has made: the part of it that the local engine takes up."""
+"""Converts a pool that was created through Cognito's own API into a pool of the local engine."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,20 +15,20 @@ from tokend_server.engines.local.principal_tags import tag_map
 from tokend_server.engines.local.providers import LoginProvider, is_user_pool
 from tokend_server.model import IdentityPool
 
-#: The ARN of a provider in IAM; the account is not looked at, since clients that know none leave it out.
+#: The ARN of a provider in IAM; the account is ignored, because clients without one omit it.
 _PROVIDER_ARN = re.compile(r"arn:[\w-]+:iam::\d*:oidc-provider/(.+)", re.ASCII)
 
 
 def managed_pool(
     pool: IdentityPool, settings: Aws, issuer: str, build_provider: Callable[..., LoginProvider]
 ) -> LocalPool:
-    """The pool as the local engine serves it.
+    """Returns the pool as the local engine serves it.
 
     Args:
-        pool: The pool as it was made.
-        settings: The account in ARNs, and the providers that pools may name by their ARNs.
+        pool: The pool as it was created.
+        settings: The account in ARNs, and the providers that pools may refer to by ARN.
         issuer: The `iss` of its tokens.
-        build_provider: Makes a provider of its name, its client ids, its issuer if that is another one, and `skew`.
+        build_provider: Makes a provider from its name, its client ids, its issuer if it differs, and `skew`.
     """
     region = pool.identity_pool_id.partition(":")[0]
     client_ids = client_ids_by_provider(pool, settings)
@@ -37,7 +37,7 @@ def managed_pool(
         developer_provider_name=pool.settings.get("DeveloperProviderName", ""),
         login_providers={name: _provider(name, ids, settings, build_provider) for name, ids in client_ids.items()},
         allow_unauthenticated_identities=pool.settings["AllowUnauthenticatedIdentities"],
-        allow_classic_flow=pool.settings.get("AllowClassicFlow", True),  # as Cognito, which has it off in its console
+        allow_classic_flow=pool.settings.get("AllowClassicFlow", True),  # as Cognito's API; its console disables it
         signing_algorithm=SigningAlgorithm(ALGORITHM_OF_MANAGED_POOLS),
         token_type=TokenType.JWS,
         account_id=settings.account_id,
@@ -48,9 +48,9 @@ def managed_pool(
 
 
 def client_ids_by_provider(pool: IdentityPool, settings: Aws) -> Mapping[str, tuple[str, ...]]:
-    """The providers whose tokens the pool accepts, by Logins key, each with the applications whose users may log in.
+    """Returns the client ids of the pool's providers, by Logins key.
 
-    Cognito knows the applications of a provider with an ARN from IAM; here the configuration has them.
+    Cognito reads the client ids of a provider with an ARN from IAM; here they are in the configuration.
     """
     found: dict[str, dict[str, None]] = {}
     for name, client_id in _applications(pool.settings, settings):

@@ -1,7 +1,7 @@
-"""The pools that callers of Cognito's own API make, change and delete, kept in the store that all replicas share.
+"""The pools that are managed through Cognito's own API, in the store that all replicas share.
 
-Each operation on a pool reads it from the store. Calls with its users take what was read up to `STALENESS` seconds ago;
-a pool that is not known is looked for at once.
+Each operation on a pool reads it from the store. Calls about its users use a pool that was read up to `STALENESS`
+seconds ago; an unknown pool is read at once.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -15,17 +15,17 @@ from tokend_server.engines.local.store import KeptPool, PoolStore
 from tokend_server.errors import EngineUnavailable, LimitExceeded, ResourceNotFound
 from tokend_server.model import IdentityPool
 
-#: Seconds for which calls with a pool's users may miss that it was changed or deleted.
+#: Seconds after which calls about a pool's users observe its change or deletion at the latest.
 STALENESS = 5.0
 
-#: The most pools (service quota of Cognito: identity pools for an account).
+#: The maximum number of pools (service quota of Cognito: identity pools for an account).
 MOST_POOLS = 1000
 
-#: How often a change is decided again that another one came before.
+#: The maximum number of attempts of a change that conflicts with other changes.
 _MAX_ATTEMPTS = 20
 
 
-#: What serves a pool: its users' backends, and their own devices.
+#: The engines of a pool: for backends, and for users' own devices.
 EnginesOfPool: TypeAlias = tuple[Engine, PublicEngine]
 
 
@@ -39,9 +39,9 @@ class ManagedPools:
     """The pools, and their engines.
 
     Args:
-        store: Where they are kept.
-        clock: The time.
-        new_guid: Makes the second half of a new pool's id.
+        store: The store of pools.
+        clock: The clock.
+        new_guid: Generates the GUID of a new pool's id.
         engines_of: Makes the engines of a pool.
     """
 
@@ -59,31 +59,31 @@ class ManagedPools:
         self._known: dict[str, _Known] = {}
 
     def engine(self, identity_pool_id: str, deadline: Deadline | None = None) -> Engine | None:
-        """The engine of a pool; None where there is no such pool."""
+        """Returns the engine of a pool; None if there is no such pool."""
         engines = self._engines(identity_pool_id, deadline)
         return engines[0] if engines else None
 
     def public_engine(self, identity_pool_id: str, deadline: Deadline | None = None) -> PublicEngine | None:
-        """The engine of a pool for users' own devices; None where there is no such pool."""
+        """Returns the engine of a pool for users' own devices; None if there is no such pool."""
         engines = self._engines(identity_pool_id, deadline)
         return engines[1] if engines else None
 
     def find(self, identity_pool_id: str, deadline: Deadline) -> IdentityPool | None:
-        """The pool of an id."""
+        """Returns the pool with an id; None if there is none."""
         return pool_of(self._store.kept_pool(identity_pool_id, deadline))
 
     def all(self) -> Iterator[IdentityPool]:
-        """All of them, in order of their ids."""
+        """Yields all pools, ordered by id."""
         return filter(None, map(pool_of, self._store.kept_pools()))
 
     def create(self, region: str, settings: Mapping[str, Any], tags: Mapping[str, str]) -> IdentityPool:
-        """Makes a pool in a Region, under an id of its own.
+        """Creates a pool in a Region, with a new id.
 
         Raises:
-            LimitExceeded: There are as many as there may be.
+            LimitExceeded: The maximum number of pools exists already.
         """
         if sum(1 for _ in self.all()) >= MOST_POOLS:
-            raise LimitExceeded(f"There are {MOST_POOLS} identity pools, the most there may be.", subject=region)
+            raise LimitExceeded(f"There are already {MOST_POOLS} identity pools, the maximum.", subject=region)
         pool = IdentityPool(f"{region}:{self._new_guid()}", settings, tags)
         self._store.keep_pool(None, pool.identity_pool_id, document_of(pool))
         return pool
@@ -91,12 +91,12 @@ class ManagedPools:
     def change(
         self, identity_pool_id: str, decide: Callable[[IdentityPool], IdentityPool], deadline: Deadline
     ) -> IdentityPool:
-        """Changes a pool, whatever others change of it meanwhile.
+        """Changes a pool atomically, even while others change it.
 
         Args:
             identity_pool_id: The pool.
-            decide: The pool as it is to be, of the pool as it is; what it raises changes nothing.
-            deadline: Until when the caller waits.
+            decide: Returns the new state of the pool from its current state. If it raises, nothing changes.
+            deadline: The caller's deadline.
 
         Raises:
             ResourceNotFound: There is no such pool.
@@ -109,7 +109,7 @@ class ManagedPools:
         return self._replaced(identity_pool_id, changed, deadline)
 
     def delete(self, identity_pool_id: str, deadline: Deadline) -> None:
-        """Deletes a pool for good. Its identities are out of reach with it, and removed later.
+        """Deletes a pool permanently. Its identities are inaccessible at once, and removed later.
 
         Raises:
             ResourceNotFound: There is no such pool.
@@ -127,7 +127,7 @@ class ManagedPools:
             self._known.pop(identity_pool_id, None)
             return None
         engines = known.engines if known and known.kept == kept else self._engines_of(pool)
-        if len(self._known) >= MOST_POOLS:  # among them pools that were deleted, of which no call came since
+        if len(self._known) >= MOST_POOLS:  # this includes deleted pools that no call has used since
             self._known.clear()
         self._known[identity_pool_id] = _Known(kept, engines, self._clock.monotonic() + STALENESS)
         return engines
@@ -149,7 +149,7 @@ class ManagedPools:
                 self._store.keep_pool(kept, identity_pool_id, document)
             except StaleReading:
                 continue
-            finally:  # what failed may have been done all the same
+            finally:  # a failed change may have been made
                 self._known.pop(identity_pool_id, None)
             return after
         raise EngineUnavailable("The identity pool is being changed by too many calls at once.")
@@ -159,8 +159,8 @@ class ServedPools:
     """The ids of the pools that are served.
 
     Args:
-        configured: Those of the configuration.
-        managed: The others.
+        configured: The pools of the configuration.
+        managed: The managed pools.
     """
 
     def __init__(self, configured: Container[str], managed: ManagedPools | None) -> None:

@@ -1,7 +1,7 @@
-"""The policy table: what the local engine does where AWS does not say, or where it could not be checked.
+"""The policy table: the local engine's behavior where AWS does not document it, or where it could not be verified.
 
-Each situation has one row with the outcome, how sure we are that Cognito does the same, and why this one was taken.
-Learning more about Cognito changes a row here, and nothing else.
+Each situation has one row with the outcome, the certainty that Cognito does the same, and the reason for the choice.
+New knowledge about Cognito changes only a row here.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from tokend_server.model import MAX_LINKED_LOGINS
 
 
 class Certainty(Enum):
-    """How sure we are that Cognito does the same."""
+    """The certainty that Cognito does the same."""
 
     LIKELY = "seen in independent public reports"
     INFERRED = "our reading of the documentation"
@@ -29,7 +29,7 @@ class Certainty(Enum):
 
 
 class Situation(Enum):
-    """What a call may meet; A is the identity that it names, B another one."""
+    """A situation that AWS does not document fully; the named identity is the one in the request."""
 
     NAMED_IDENTITY_UNKNOWN = auto()
     NAMED_IDENTITY_DISABLED = auto()
@@ -62,11 +62,11 @@ class Situation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One row: what is done, how sure we are, and why.
+    """One row of the table: the outcome of a situation.
 
     Attributes:
-        refusal: Makes the error from the subject, an identity id or a provider name; None lets the call go on and link.
-        certainty: How sure we are that Cognito does the same.
+        refusal: Makes the error from the subject (an identity id or a provider name); None if the call continues.
+        certainty: The certainty that Cognito does the same.
         why: The reason for this outcome.
     """
 
@@ -248,11 +248,11 @@ OUTCOMES: Mapping[Situation, Outcome] = {
 
 
 def meet(situation: Situation, subject: str) -> None:
-    """Does what the table says: returns where the call may go on and link, raises where it is refused.
+    """Applies the table: returns if the call may continue and link, raises an error if it is refused.
 
     Args:
-        situation: What the call met.
-        subject: The identity id or the provider name that it is about.
+        situation: The situation of the call.
+        subject: The identity id or the provider name that the situation concerns.
 
     Raises:
         TokendError: The row's refusal.
@@ -262,8 +262,8 @@ def meet(situation: Situation, subject: str) -> None:
 
 
 def refuse(situation: Situation, subject: str) -> TokendError:
-    """The refusal of a situation in which a call can never go on."""
+    """Returns the error of a situation in which calls are always refused."""
     refusal = OUTCOMES[situation].refusal
     if refusal is None:
-        raise ValueError(f"{situation} has no way to go on, so it needs a refusal")
+        raise ValueError(f"{situation} needs a refusal, because the call cannot continue")
     return refusal(subject)

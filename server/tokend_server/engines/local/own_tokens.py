@@ -1,4 +1,4 @@
-"""Tokens that this service has issued, shown to it again as a login."""
+"""Tokens of this service that are presented to it as a login."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from tokend_server.oidc.tokens import (
     read_token,
 )
 
-#: The key in `Logins` of such a token.
+#: The key of such a token in `Logins`.
 COGNITO_IDENTITY = "cognito-identity.amazonaws.com"
 
 _VERIFIER = TokenVerifier(ALGORITHMS)
@@ -27,12 +27,12 @@ _REQUIRED = frozenset({"iat", "amr"})
 
 
 class OwnTokens:
-    """Verifies them.
+    """Verifies tokens of this service.
 
     Args:
-        key_set: The published keys, as of now.
+        key_set: Returns the current published keys.
         issuer: The `iss` of the tokens.
-        clock: The time that they are judged by.
+        clock: The clock for their times.
     """
 
     def __init__(self, key_set: Callable[[], KeySet], issuer: str, clock: Clock) -> None:
@@ -41,10 +41,10 @@ class OwnTokens:
         self._clock = clock
 
     def verify(self, token: Secret, identity_pool_id: str, identity_id: str, deadline: Deadline) -> VerifiedClaims:
-        """The claims of a token that was issued for an identity of a pool, and is good now.
+        """Returns the claims of a token that was issued for an identity of a pool and is valid now.
 
         Raises:
-            NotAuthorized: It is none, for the reason in the text, which is Cognito's.
+            NotAuthorized: It is not such a token; the text has the reason, in Cognito's words.
         """
         try:
             signed = read_token(token)
@@ -62,7 +62,7 @@ class OwnTokens:
             read = read_claims(claims, rules, now)
         except ClaimRefused as refused:
             raise refusal_of_claim(refused, claims, now) from None
-        if read.expire_time <= now:  # it was this service's own clock that set it
+        if read.expire_time <= now:  # no skew: this service's own clock set it
             raise invalid_login_token(f"Token expired: {int(now)} >= {int(read.expire_time)}")
         if read.subject != identity_id:
             raise refuse(Situation.LOGINS_OF_NO_USE, identity_id)

@@ -1,4 +1,4 @@
-"""Pages of an identity's developer users, and the tokens that lead from page to page."""
+"""Pages of an identity's developer users, and their page tokens."""
 
 import base64
 import binascii
@@ -10,32 +10,32 @@ from tokend_server.engines.local.outcomes import Situation, refuse
 from tokend_server.engines.local.store import login_key
 from tokend_server.model import Identity, Login, Secret
 
-#: The length of what binds a page token to its scope.
+#: The length of the digest that binds a page token to its scope.
 _CHECK_BYTES = 16
 
-#: In place of the + and / of base64. The - of base64url would make one token of 64 an option of a command line.
+#: They replace the + and / of base64. With the - of base64url, CLIs would parse one token of 64 as an option.
 _ALTERNATIVES = b"._"
 
 
 def page_of_users(
     identity: Identity, users: Iterable[Login], max_results: int, next_token: str | None
 ) -> tuple[tuple[Secret, ...], str | None]:
-    """The users behind those of the page before.
+    """Returns the users of the page after `next_token`.
 
-    They come in the order of their login keys, and a page token has such a key: it names no user, and it leads on
-    rightly when users come or go between two pages. It is good for the identity whose page it ends, and for no other.
+    Users are sorted by login key, and a page token contains such a key: it does not disclose a user, and it stays valid
+    when users are linked or unlinked between two pages. It is valid only for the identity of its page.
 
     Args:
         identity: The identity.
         users: All its users.
-        max_results: The most to return.
-        next_token: What the page before returned; None for the first page.
+        max_results: The maximum number of users.
+        next_token: The token from the previous page; None for the first page.
 
     Returns:
         The identifiers of the users, and the token of the next page if there is one.
 
     Raises:
-        InvalidParameter: `next_token` was not handed out for this identity.
+        InvalidParameter: `next_token` was not issued for this identity.
     """
     scope = (identity.identity_pool_id, identity.identity_id)
     after = b"" if next_token is None else last_of(next_token, *scope)
@@ -46,20 +46,20 @@ def page_of_users(
 
 
 def page_token(last: bytes, *scope: str) -> str:
-    """The token of the page behind `last`.
+    """Returns the token of the page after `last`.
 
     Args:
-        last: The key of the last item of the page before.
-        scope: What is listed, without white space: a token is good for that alone.
+        last: The key of the last item of the previous page.
+        scope: The list, without white space: a token is valid only for its list.
     """
     return base64.b64encode(last + _check_of(last, scope), _ALTERNATIVES).decode()
 
 
 def last_of(next_token: str, *scope: str) -> bytes:
-    """The key behind which a page begins.
+    """Returns the key after which a page starts.
 
     Raises:
-        InvalidParameter: The token was not handed out for this scope.
+        InvalidParameter: The token was not issued for this scope.
     """
     try:
         decoded = base64.b64decode(next_token.encode("ascii"), _ALTERNATIVES, validate=True)
@@ -72,5 +72,5 @@ def last_of(next_token: str, *scope: str) -> bytes:
 
 
 def _check_of(last: bytes, scope: Sequence[str]) -> bytes:
-    """Tells a token of one scope from another's; a caller that made one itself would only skip items."""
+    """Returns a digest that binds a token to its scope; a caller who forges a token can only skip items."""
     return hashlib.sha256("".join(f"{part} " for part in scope).encode() + last).digest()[:_CHECK_BYTES]

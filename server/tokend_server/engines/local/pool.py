@@ -15,16 +15,16 @@ class LocalPool:
 
     Attributes:
         identity_pool_id: REGION:GUID.
-        developer_provider_name: The Logins key under which backends name their users.
+        developer_provider_name: The Logins key for developer users.
         login_providers: The public providers whose ID tokens are accepted, by Logins key.
-        signing_algorithm: What its tokens are signed with.
+        signing_algorithm: The signing algorithm of its tokens.
         token_type: The `typ` of their headers.
         account_id: The AWS account in ARNs, 12 digits.
         identity_pool_arn_claim: Whether tokens carry the pool's ARN.
         issuer: The `iss` of its tokens.
-        allow_unauthenticated_identities: Whether a device may have a guest, and use it without logins.
-        allow_classic_flow: Whether a device may have tokens, rather than credentials alone.
-        tag_maps: Which claims of a public provider's ID tokens become principal tags, by Logins key.
+        allow_unauthenticated_identities: Whether devices may create guests, and use them without logins.
+        allow_classic_flow: Whether devices may get tokens, and not only credentials.
+        tag_maps: The claims of a public provider's ID tokens that become principal tags, by Logins key.
     """
 
     identity_pool_id: str
@@ -45,7 +45,7 @@ class LocalPool:
 
     @cached_property
     def partition(self) -> str:
-        """The second word of ARNs, by region."""
+        """The partition in ARNs, by Region."""
         return partition_of(self.region)
 
     @cached_property

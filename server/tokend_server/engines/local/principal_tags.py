@@ -1,4 +1,4 @@
-"""Principal tags from the claims of providers' tokens: Cognito's attributes for access control, as data.
+"""Principal tags from the claims of providers' tokens: Cognito's attributes for access control.
 
 Cognito Developer Guide, "Using attributes for access control".
 """
@@ -11,26 +11,26 @@ from typing import Any, TypeAlias
 #: The name of a claim for each tag.
 TagMap: TypeAlias = Mapping[str, str]
 
-#: What Cognito maps by default.
+#: Cognito's default mapping.
 DEFAULTS: TagMap = MappingProxyType({"username": "sub", "client": "aud"})
 
-#: What STS takes as the value of a session tag (AWS STS API Reference, "Tag").
+#: The values that STS accepts for a session tag (AWS STS API Reference, "Tag").
 _VALUE = re.compile(r"[\w .:/=+\-@]{0,256}")
 
 
 def tag_map(given: Mapping[str, Any]) -> TagMap:
-    """The map of a provider, from the members `UseDefaults` and `PrincipalTags` of SetPrincipalTagAttributeMap."""
+    """Returns the map of a provider from `UseDefaults` and `PrincipalTags` of SetPrincipalTagAttributeMap."""
     return DEFAULTS if given.get("UseDefaults") else {**given.get("PrincipalTags", {})}
 
 
 def tags_of(maps: Mapping[str, TagMap], claims_by_provider: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
-    """The tags of a user, who has shown tokens of providers; of two that have a tag, the first counts.
+    """Returns the tags of a user from tokens of providers; if several have a tag, the first one applies.
 
-    A claim that is not there, or that no tag can hold, gives none: whoever demands the tag then denies.
+    A claim that is absent, or not a valid tag value, produces no tag: policies that require the tag then deny access.
 
     Args:
         maps: The maps by provider.
-        claims_by_provider: The claims of the tokens, which were verified, with their providers.
+        claims_by_provider: The claims of the verified tokens, with their providers.
     """
     tags: dict[str, str] = {}
     for provider_name, claims in claims_by_provider:

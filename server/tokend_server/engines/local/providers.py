@@ -1,4 +1,4 @@
-"""Public logins: the verification of the ID tokens that OpenID Connect providers issue to users.
+"""Public logins: the verification of users' ID tokens from OpenID Connect providers.
 
 The rules are those of OpenID Connect Core 1.0, section 3.1.3.7, and of the Cognito Developer Guide's pages on OpenID
 Connect providers; the texts are Cognito's.
@@ -28,12 +28,12 @@ from tokend_server.oidc.tokens import (
     read_token,
 )
 
-#: Providers whose tokens are no ID tokens: only the provider itself could say whether one is good.
+#: Providers whose tokens are not ID tokens: only the provider itself can verify them.
 OPAQUE_PROVIDERS = frozenset({"graph.facebook.com", "www.amazon.com", "api.twitter.com", "www.digits.com"})
 
 _VERIFIER = TokenVerifier(frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}))
 
-#: What ID tokens have (OpenID Connect Core 1.0, section 2).
+#: The required claims of ID tokens (OpenID Connect Core 1.0, section 2).
 _REQUIRED = frozenset({"iat"})
 
 COGNITO_IDENTITY_ISSUER = "https://cognito-identity.amazonaws.com"
@@ -43,7 +43,7 @@ _USER_POOL = re.compile(r"cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
 
 
 def is_user_pool(provider_name: str) -> bool:
-    """Tells whether a key in `Logins` is that of a Cognito user pool: its issuer without https://."""
+    """Returns whether a key in `Logins` is that of a Cognito user pool: its issuer without https://."""
     return _USER_POOL.fullmatch(provider_name) is not None
 
 
@@ -52,8 +52,8 @@ class ProviderUser:
     """A user of a public provider.
 
     Attributes:
-        subject: The provider's own name for the user, unique within the provider.
-        claims: What its token says of the user.
+        subject: The provider's id of the user, unique within the provider.
+        claims: The claims of the user's token.
     """
 
     subject: Secret
@@ -61,18 +61,18 @@ class ProviderUser:
 
 
 class LoginProvider(Protocol):
-    """A public provider whose login tokens prove who a user is there."""
+    """A public provider whose tokens authenticate users."""
 
     def verify(self, token: Secret, deadline: Deadline) -> ProviderUser:
         """Verifies a login token.
 
         Returns:
-            Whose it is.
+            The user of the token.
 
         Raises:
-            NotAuthorized: The token proves nothing to this pool, for the reason in the text.
-            LoginProviderUnavailable: The provider's keys are not known and cannot be had now.
-            DeadlineExceeded: They did not come before the deadline.
+            NotAuthorized: The token is not accepted, for the reason in the text.
+            LoginProviderUnavailable: The provider's keys are not known and cannot be fetched now.
+            DeadlineExceeded: The keys were not fetched before the deadline.
         """
         ...
 
@@ -83,11 +83,11 @@ class OpenIdConnectProvider:
 
     Attributes:
         provider_name: Its key in `Logins`.
-        issuers: What its tokens may call it in `iss`.
-        own_issuer: The `iss` of the tokens that this service issues, which prove no login to it.
-        client_ids: The applications, at least one, whose users may log in.
+        issuers: The accepted values of `iss`.
+        own_issuer: The `iss` of this service's own tokens, which are not accepted as logins.
+        client_ids: The client ids, at least one, of the applications whose users may log in.
         keys: Its keys.
-        clock: The time that tokens are judged by.
+        clock: The clock for tokens' times.
         skew: Seconds that its clock may differ from this one's.
 
     Raises:
@@ -147,7 +147,7 @@ class OpenIdConnectProvider:
             ) from None
 
 
-def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is made of
+def open_id_connect_provider(  # noqa: PLR0913 - all its parts
     provider_name: str,
     client_ids: tuple[str, ...],
     issuer: str | None = None,
@@ -158,16 +158,16 @@ def open_id_connect_provider(  # noqa: PLR0913 - everything that a provider is m
     clock: Clock,
     issuers: Issuers,
 ) -> OpenIdConnectProvider:
-    """Builds a provider from what an identity pool declares.
+    """Builds a provider from an identity pool's settings.
 
     Args:
         provider_name: Its key in `Logins`.
-        client_ids: The applications, at least one, whose users may log in.
-        issuer: The URL that its tokens and its discovery document name; not given: the provider's name behind https://.
-        own_issuer: The `iss` of the tokens that this service issues.
+        client_ids: The client ids, at least one, of the applications whose users may log in.
+        issuer: The issuer in its tokens and its discovery document; by default https:// and the provider's name.
+        own_issuer: The `iss` of this service's own tokens.
         skew: Seconds that the provider's clock may differ from this one's.
         http: Fetches its keys.
-        clock: The time that its tokens are judged by.
+        clock: The clock for its tokens' times.
         issuers: Makes its keys.
 
     Raises:
@@ -194,7 +194,7 @@ def _read(token: Secret) -> SignedToken:
 
 
 def refusal_of_claim(refused: ClaimRefused, claims: VerifiedClaims, now: float) -> NotAuthorized:
-    """What is said of a claim of a login token that keeps it from being used."""
+    """Returns the error for a login token with an unacceptable claim."""
     match refused.problem:
         case Problem.FOR_OTHERS:
             return NotAuthorized("Token is not from a supported provider of this identity pool.")
@@ -211,10 +211,10 @@ def _missing(claim: str) -> NotAuthorized:
 
 
 def malformed_login_token() -> NotAuthorized:
-    """What is said of a login token that is none."""
+    """Returns the error for a malformed login token."""
     return invalid_login_token("Not a valid OpenId Connect identity token.")
 
 
 def invalid_login_token(text: str) -> NotAuthorized:
-    """What is said of a login token that proves nothing."""
+    """Returns the error for an invalid login token."""
     return NotAuthorized(f"Invalid login token. {text}")

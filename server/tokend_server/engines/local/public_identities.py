@@ -1,4 +1,4 @@
-"""The operations of users' own devices: GetId, GetOpenIdToken, UnlinkIdentity, and what credentials are had for."""
+"""The operations of users' own devices: GetId, GetOpenIdToken, UnlinkIdentity, and web identities for credentials."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ from tokend_server.model import (
     refresh_time,
 )
 
-#: How long a token of GetOpenIdToken is valid.
+#: Seconds for which a token of GetOpenIdToken is valid.
 _SECONDS = 600
 
 #: Later than any token expires.
@@ -44,11 +44,11 @@ _LAST = 2**63
 
 @dataclass(frozen=True, slots=True)
 class _Proved:
-    """What the logins of a call prove.
+    """The verified logins of a call.
 
     Attributes:
         users: Users of public providers, by Logins key.
-        token: A token of this service that was shown, and its claims.
+        token: A presented token of this service, and its claims.
     """
 
     users: Mapping[str, ProviderUser] = field(default_factory=dict)
@@ -56,19 +56,19 @@ class _Proved:
 
     @property
     def logins(self) -> tuple[Login, ...]:
-        """The users as logins, in the order of their providers."""
+        """The users as logins, sorted by provider."""
         return _logins_of(self.users)
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """What the users' tokens say of them, but for principal tags; of two that have a claim, the first counts."""
+        """The claims of the users' tokens without principal tags; if several have a claim, the first one applies."""
         said = (each for user in reversed([*self.users.values()]) for each in user.claims.items())
-        # Which tags users have is said by the pool's map, and by no provider.
+        # Users' tags are defined by the pool's map, not by providers.
         return {name: claim for name, claim in said if name != TAGS}
 
     @property
     def client_id(self) -> str:
-        """The application of the first provider, which is the one in `amr` that vouches; empty where none is named."""
+        """The client id at the first provider, which is the one in `amr`; empty if there is none."""
         audiences = (user.claims.get("aud") for user in self.users.values())
         audience = next(audiences, None)
         return audience if isinstance(audience, str) else ""
@@ -83,15 +83,15 @@ class PublicIdentities:
 
     Args:
         pool: The pool.
-        store: Where its identities are kept.
-        signer: What signs its tokens.
-        own_tokens: Verifies these where they come back.
-        clock: The time.
-        new_guid: Makes the second half of a new identity id.
-        new_identity: Asked before an identity is created.
+        store: The store of its identities.
+        signer: Signs its tokens.
+        own_tokens: Verifies its tokens when they are presented as logins.
+        clock: The clock.
+        new_guid: Generates the GUID of a new identity id.
+        new_identity: Is entered while an identity is created, and counts it.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - everything that it is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         pool: LocalPool,
         store: IdentityStore,
@@ -143,12 +143,12 @@ class PublicIdentities:
         until_committed(lambda: self._unlink(identity_id, proved, frozenset(provider_names), deadline), deadline)
 
     def _proved(self, identity_id: str, logins: Mapping[str, Secret], deadline: Deadline) -> _Proved:
-        """What logins prove, all of which have to be good.
+        """Verifies logins, all of which must be valid.
 
         Raises:
-            InvalidParameter: One is of no provider that is asked here.
-            NotAuthorized: One does not verify.
-            LoginProviderUnavailable: One cannot be verified now.
+            InvalidParameter: A login is of an unsupported provider.
+            NotAuthorized: A login does not verify.
+            LoginProviderUnavailable: A login cannot be verified now.
         """
         token = logins.get(COGNITO_IDENTITY)
         if token is None:
@@ -176,11 +176,11 @@ class PublicIdentities:
         return RegisteredIdentity(new_id, IdentityOutcome.CREATED)
 
     def _admitted(self, identity_id: str, proved: _Proved, deadline: Deadline) -> RegisteredIdentity:
-        """The identity that what is proved gives access to, once the logins are linked to it.
+        """Returns the identity to which the verified logins give access, after linking them to it.
 
         Raises:
             ResourceNotFound: The pool has no identity of the id.
-            NotAuthorized: Nothing gives access to it.
+            NotAuthorized: The logins give no access to it.
             ResourceConflict: The logins belong to different identities.
         """
 
@@ -214,7 +214,7 @@ class PublicIdentities:
     ) -> tuple[IssuedToken, Mapping[str, Any]]:
         deadline.check()
         issued_at, shown = self._now(), proved.token[1] if proved.token else {}
-        # A token that was had for one of this service's ends with that one: else it could be renewed without end.
+        # A token issued for a token of this service expires with it: otherwise it could be renewed indefinitely.
         expire_time = min(issued_at + _SECONDS, int(shown.get("exp", _LAST)))
         methods = shown.get("amr") or public_methods(self._pool, proved.logins)
         tags = shown.get(TAGS) or self._tags(proved)

@@ -1,4 +1,4 @@
-"""Which identity the logins of a user's own device give access to: pure decisions.
+"""Decides to which identity the logins of a user's own device give access; pure functions.
 
 The rules are those of the Cognito Developer Guide's pages on authentication flows and on switching from guests.
 """
@@ -12,11 +12,11 @@ from tokend_server.model import Identity, Login
 
 
 class Access(NamedTuple):
-    """What logins give access to.
+    """The identity to which logins give access.
 
     Attributes:
-        identity: The identity, to which those of the logins that it lacks are to be linked.
-        disables: The guest that it takes the place of.
+        identity: The identity, to which its missing logins must be linked.
+        disables: The guest that it replaces.
     """
 
     identity: Identity
@@ -24,7 +24,7 @@ class Access(NamedTuple):
 
 
 def identity_of(logins: Collection[Login], owners: Mapping[Login, Identity], provider_name: str) -> Identity | None:
-    """The identity that logins are to be linked to, where none is named; None for a new one.
+    """Returns the identity to link logins to if the request names none; None for a new one.
 
     Args:
         logins: The logins, at least one.
@@ -32,7 +32,7 @@ def identity_of(logins: Collection[Login], owners: Mapping[Login, Identity], pro
         provider_name: The pool's developer provider.
 
     Raises:
-        ResourceConflict: They belong to different identities, or the identity has another user of a provider.
+        ResourceConflict: The logins belong to different identities, or the identity has another user of a provider.
         LimitExceeded: It would hold too many logins.
     """
     identity = _only_owner(owners)
@@ -44,7 +44,7 @@ def identity_of(logins: Collection[Login], owners: Mapping[Login, Identity], pro
 def access_by_logins(
     identity: Identity, logins: Collection[Login], owners: Mapping[Login, Identity], provider_name: str
 ) -> Access:
-    """What the logins give access to, where an identity is named.
+    """Returns the access that logins give to a named identity.
 
     Args:
         identity: The identity.
@@ -53,7 +53,7 @@ def access_by_logins(
         provider_name: The pool's developer provider.
 
     Raises:
-        NotAuthorized: The identity is disabled, or none of the logins is one of its own.
+        NotAuthorized: The identity is disabled, or none of the logins belongs to it.
         ResourceConflict: Logins belong to different identities, or the identity has another user of a provider.
         LimitExceeded: It would hold too many logins.
     """
@@ -72,14 +72,14 @@ def access_by_logins(
 
 
 def check_guest(identity: Identity, *, guests: bool) -> None:
-    """Makes sure that an identity may be used without logins.
+    """Checks that an identity may be used without logins.
 
     Args:
         identity: The identity.
-        guests: Whether its pool lets identities be used so.
+        guests: Whether its pool allows guests.
 
     Raises:
-        NotAuthorized: It is disabled, or has logins, or there are no guests.
+        NotAuthorized: It is disabled, it has logins, or the pool does not allow guests.
     """
     check_enabled(identity)
     if identity.logins:
@@ -89,10 +89,10 @@ def check_guest(identity: Identity, *, guests: bool) -> None:
 
 
 def check_enabled(identity: Identity) -> None:
-    """Makes sure that an identity is not disabled.
+    """Checks that an identity is not disabled.
 
     Raises:
-        NotAuthorized: It is.
+        NotAuthorized: It is disabled.
     """
     if identity.disabled:
         raise refuse(Situation.NAMED_IDENTITY_DISABLED, identity.identity_id)

@@ -1,4 +1,4 @@
-"""Which identity a call means: pure decisions on the logins presented and the identities that hold them."""
+"""Decides which identity a call is for, from its logins and the identities that hold them; pure functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
 
 
 class PresentedLogins(NamedTuple):
-    """The logins of one call after their tokens were verified."""
+    """The verified logins of one call."""
 
     developer: Login
     public: tuple[Login, ...] = ()
@@ -19,14 +19,14 @@ class PresentedLogins(NamedTuple):
 
 
 def settled_identity(owners: Sequence[str | None], named_identity_id: str | None) -> str | None:
-    """The identity id, where nothing is to be decided: all logins are linked to one identity, and it is the named one.
+    """Returns the identity id if all logins are linked to one identity, and it is the named one if any.
 
     Args:
-        owners: The identity ids that the call's logins are linked to.
+        owners: The identity ids to which the call's logins are linked.
         named_identity_id: The identity that the call names.
 
     Returns:
-        The identity id; None when there is something to decide.
+        The identity id; None in all other cases.
     """
     owner = owners[0]
     if named_identity_id and named_identity_id != owner:
@@ -35,15 +35,15 @@ def settled_identity(owners: Sequence[str | None], named_identity_id: str | None
 
 
 def resolve(presented: PresentedLogins, owners: Mapping[Login, Identity], named: Identity | None) -> Identity | None:
-    """Decides which identity the logins are to be linked to.
+    """Decides to which identity the logins must be linked.
 
     Args:
         presented: The call's logins.
-        owners: The identities of those that are linked.
+        owners: The identities of the linked logins.
         named: The identity that the call names.
 
     Returns:
-        The identity, to which those of the logins that it lacks are to be linked; None for a new one.
+        The identity, to which its missing logins must be linked; None for a new one.
 
     Raises:
         TokendError: The logins cannot be linked to one identity.
@@ -62,13 +62,13 @@ def resolve(presented: PresentedLogins, owners: Mapping[Login, Identity], named:
 def check_linkable(
     identity: Identity, logins: Iterable[Login], *, developer_provider_name: str, second_user: Situation
 ) -> None:
-    """Makes sure that an identity may hold these logins beside its own.
+    """Checks that an identity may hold these logins in addition to its own.
 
     Args:
-        identity: The identity that they are to be linked to.
-        logins: The logins; those that it holds already do not count twice.
-        developer_provider_name: The one provider of which an identity may have several users.
-        second_user: The situation when it has another user of a public provider.
+        identity: The identity to link them to.
+        logins: The logins; those that it already holds are not counted twice.
+        developer_provider_name: The only provider of which an identity may have several users.
+        second_user: The situation if it has another user of a public provider.
 
     Raises:
         ResourceConflict: It has another user of a public provider.

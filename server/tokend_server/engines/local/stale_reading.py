@@ -1,2 +1,2 @@
 class StaleReading(Exception):
-    """Raised when a change is refused because the store has moved on since it was read: read again and decide again."""
+    """Raised when a change is refused because the data has changed since it was read; the operation must be retried."""

@@ -1,4 +1,4 @@
-"""The port to what the local engine keeps: identities with their logins, and signing keys."""
+"""The port to the store of the local engine: identities with their logins, pools and signing keys."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,18 +16,18 @@ LOGIN_KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One identity as it was read and as it is to be; `before` is None for an identity that is to be created."""
+    """The change of one identity from the state that was read to a new one; `before` is None for a new identity."""
 
     before: Identity | None
     after: Identity
 
 
 class Reading(NamedTuple):
-    """Identities as they stood at one moment.
+    """A consistent snapshot of identities.
 
     Attributes:
-        owners: The identities that the logins asked for are linked to; logins that are linked to none are absent.
-        named: The identity of the id asked for; None when the pool has none of that id, or none was asked for.
+        owners: The identities to which the requested logins are linked; logins without an identity are absent.
+        named: The identity with the requested id; None if the pool has none, or no id was requested.
     """
 
     owners: Mapping[Login, Identity]
@@ -37,16 +37,17 @@ class Reading(NamedTuple):
 class IdentityStore(Protocol):
     """Identities and the logins linked to them.
 
-    The store keeps two promises by itself, against any number of concurrent processes: a login of a pool is linked to
-    one identity at most, and a change applies only to the identity as it was read. Logins are compared byte by byte.
-    Any method may raise `EngineUnavailable`; one that has a deadline does so before that is spent, and one that has
-    none after a time that the store bounds by itself.
+    The store itself enforces two guarantees, for any number of concurrent processes: a login of a pool is linked to at
+    most one identity, and a change applies only to the identity as it was read. Logins are compared byte by byte.
+
+    Any method may raise `EngineUnavailable`: methods with a deadline before it passes, others after a timeout of the
+    store.
     """
 
     def owners(
         self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
     ) -> Sequence[str | None]:
-        """The identity id that each of the logins is linked to at one moment, in their order; None for none."""
+        """Returns the identity id of each login, in order and in one snapshot; None for logins without an identity."""
         ...
 
     def read(
@@ -56,34 +57,34 @@ class IdentityStore(Protocol):
         identity_id: str | None = None,
         deadline: Deadline | None = None,
     ) -> Reading:
-        """The identities of the logins and the one of the id, all with all their logins and as of one moment.
+        """Returns the identities of the logins and of the id, with all their logins, in one snapshot.
 
-        What was read apart would not belong together: a decision on it could be one that no order of the calls allows.
+        Separate reads would be inconsistent: decisions on them might not be serializable.
         """
         ...
 
     def find(self, identity_id: str, deadline: Deadline | None = None) -> Identity | None:
-        """The identity of the id, whatever its pool; None when there is none."""
+        """Returns the identity with this id in any pool; None if there is none."""
         ...
 
     def identities(
         self, identity_pool_id: str, *, max_results: int, after: str | None, hide_disabled: bool
     ) -> list[Identity]:
-        """Up to `max_results` identities in order of their ids, from the first one behind `after`."""
+        """Returns up to `max_results` identities, ordered by id, starting after the id `after`."""
         ...
 
     def commit(self, *changes: Change, deadline: Deadline) -> None:
         """Applies all the changes durably, or none.
 
         Raises:
-            StaleReading: An identity changed since `before` was read, or a login got linked meanwhile.
-            DeadlineExceeded: The deadline was spent before the changes could begin; none is applied.
-            EngineUnavailable: The store did not answer. The changes may have been applied: whoever reads again knows.
+            StaleReading: An identity has changed since `before` was read, or a login has been linked since.
+            DeadlineExceeded: The deadline passed before the start of the changes; none is applied.
+            EngineUnavailable: The store did not answer. The changes may have been applied, which a read shows.
         """
         ...
 
     def delete(self, identity_id: str) -> bool:
-        """Removes an identity and its logins for good; tells whether there was one."""
+        """Deletes an identity and its logins permanently; returns whether it existed."""
         ...
 
 
@@ -94,42 +95,42 @@ class DeveloperProviderStore(Protocol):
     """
 
     def developer_providers(self) -> Mapping[str, str]:
-        """The developer providers of pools, as they were last kept."""
+        """Returns the stored developer providers, by pool."""
         ...
 
     def keep_developer_providers(self, decide: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        """Keeps what is decided on what is kept; no other process keeps any meanwhile.
+        """Stores a change of the developer providers atomically across processes.
 
         Args:
-            decide: The developer providers of pools that are to be added or replaced; what it raises changes nothing. A
-                store that cannot keep other processes waiting calls it again when others were kept meanwhile.
+            decide: Returns the developer providers to add or replace from the stored ones. If it raises, nothing
+                changes. A store without locks calls it again if other processes have changed them since.
         """
         ...
 
     def pools_with_identities(self) -> frozenset[str]:
-        """The pools that have any identity; it takes as long as there are identities."""
+        """Returns the pools that have identities; its duration grows with the number of identities."""
         ...
 
     def identity_count(self, identity_pool_id: str) -> int:
-        """How many identities the pool has; it takes as long as there are identities."""
+        """Returns the number of the pool's identities; its duration grows with this number."""
         ...
 
     def has_login_of(self, identity_pool_id: str, provider_name: str) -> bool:
-        """Whether any identity of the pool has a login of the provider."""
+        """Returns whether any identity of the pool has a login of the provider."""
         ...
 
     def provider_names(self, identity_pool_id: str) -> frozenset[str]:
-        """The providers of all logins of the pool; it takes as long as there are logins."""
+        """Returns the providers of all logins of the pool; its duration grows with the number of logins."""
         ...
 
 
 class KeptPool(NamedTuple):
-    """A pool that is kept beside those of the configuration.
+    """A stored pool that is not in the configuration.
 
     Attributes:
         identity_pool_id: REGION:GUID.
-        document: What is kept of it; a store reads nothing in it.
-        revision: Counts its changes, so that a change based on an older reading is noticed.
+        document: Its contents, opaque to the store.
+        revision: The number of its changes, which detects a change based on an outdated read.
     """
 
     identity_pool_id: str
@@ -138,48 +139,48 @@ class KeptPool(NamedTuple):
 
 
 class PoolStore(Protocol):
-    """The pools that are kept beside those of the configuration.
+    """The stored pools that are not in the configuration.
 
     Any method may raise `EngineUnavailable`.
     """
 
     def kept_pools(self) -> Sequence[KeptPool]:
-        """All of them, in order of their ids."""
+        """Returns all stored pools, ordered by id."""
         ...
 
     def kept_pool(self, identity_pool_id: str, deadline: Deadline | None = None) -> KeptPool | None:
-        """The one of an id, as the last change has left it."""
+        """Returns the latest state of the pool with an id; None if there is none."""
         ...
 
     def keep_pool(self, before: KeptPool | None, identity_pool_id: str, document: bytes) -> None:
-        """Keeps a pool durably, in the place of what was read before; None: of nothing.
+        """Stores a pool durably, replacing the state `before` that was read; None for a new pool.
 
         Raises:
-            StaleReading: It has changed since it was read, or there is one of the id.
+            StaleReading: It has changed since it was read, or a new pool's id exists.
         """
         ...
 
     def forget_pool(self, kept: KeptPool) -> None:
-        """Removes a pool unless it has changed since it was read."""
+        """Deletes a pool unless it has changed since it was read."""
         ...
 
 
 class Store(IdentityStore, KeyStore, FetchStore, DeveloperProviderStore, PoolStore, Protocol):
-    """All that the local engine keeps, in one place that is open.
+    """An open store of the local engine.
 
-    A kind of store has a function `open_configured` that opens it: `tokend_server.config.stores`.
+    Each kind of store has a function `open_configured` that opens it; see `tokend_server.config.stores`.
     """
 
     def check(self) -> None:
-        """Makes sure that identities and logins could be read now, at a cost that does not grow with their number.
+        """Checks that identities and logins can be read now, at a cost that does not grow with their number.
 
         Raises:
-            EngineUnavailable: They could not.
+            EngineUnavailable: They cannot.
         """
         ...
 
     def missing_migrations(self) -> Sequence[str]:
-        """The names of the changes that this release needs and the schema lacks, oldest first.
+        """Returns the names of the migrations that this release needs and the schema lacks, oldest first.
 
         Raises:
             ConfigError: The schema is that of a newer release.
@@ -188,7 +189,7 @@ class Store(IdentityStore, KeyStore, FetchStore, DeveloperProviderStore, PoolSto
         ...
 
     def migrate(self) -> Sequence[str]:
-        """Makes the changes that the schema lacks, and returns their names, oldest first.
+        """Applies the migrations that the schema lacks, and returns their names, oldest first.
 
         Raises:
             ConfigError: The schema is that of a newer release.
@@ -197,23 +198,23 @@ class Store(IdentityStore, KeyStore, FetchStore, DeveloperProviderStore, PoolSto
         ...
 
     def start(self, metrics: Metrics) -> None:
-        """Begins what the store does by itself while a service runs; `close` ends it.
+        """Starts the store's background work in a running service; `close` stops it.
 
         Args:
-            metrics: Where that is measured.
+            metrics: The metrics of this work.
         """
         ...
 
     def close(self) -> None:
-        """Gives up all that the store holds, such as connections."""
+        """Releases all resources of the store, such as connections."""
         ...
 
 
 def login_key(identity_pool_id: str, login: Login) -> bytes:
-    """The 32 bytes that stand for one login of one pool.
+    """Returns the 32-byte key of a login in a pool.
 
-    A digest is compared byte by byte in every database, whatever its collation, and is short whatever the length of
-    the identifier. Each part is prefixed by its length, so that no two different logins make the same input.
+    Every database compares a digest byte by byte, whatever its collation, and its length does not depend on the
+    identifier's. Each part is prefixed with its length, so that different logins have different inputs.
     """
     parts = [part.encode() for part in (identity_pool_id, login.provider_name, login.user_identifier.reveal())]
     return hashlib.sha256(b"".join([len(part).to_bytes(4) + part for part in parts])).digest()

@@ -1,4 +1,4 @@
-"""Identities as lines of JSON: a pool's, to be kept or read by other programs, and back into a store with their ids."""
+"""Exports a pool's identities as lines of JSON, and imports them into a store with their ids."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +15,10 @@ from tokend_server.engines.local.store import Change, Store
 from tokend_server.errors import LimitExceeded
 from tokend_server.model import MAX_LINKED_LOGINS, MAX_LOGIN_LENGTH, Identity, Login, NumericDate, Secret
 
-#: Identities that are read at once, and created in one commit.
+#: The number of identities that are read at once, and created in one commit.
 _PAGE, _BATCH = 500, 20
 
-#: Lines with a problem that are named; the others are counted.
+#: The maximum number of lines with problems that are named; the others are counted.
 MOST_NAMED = 20
 
 _Id = Annotated[str, Field(max_length=55, pattern=r"^[A-Za-z0-9_-]+:[0-9a-f-]+$")]
@@ -41,14 +41,14 @@ class _Line(BaseModel):
 
 
 class LoginLine(_Line):
-    """A login as a line has it."""
+    """A login in a line."""
 
     ProviderName: str = Field(min_length=1, max_length=128)
     UserIdentifier: str = Field(min_length=1, max_length=MAX_LOGIN_LENGTH)
 
 
 class IdentityLine(_Line):
-    """A line."""
+    """A line: one identity."""
 
     IdentityId: _Id
     IdentityPoolId: _Id
@@ -60,12 +60,12 @@ class IdentityLine(_Line):
 
 @dataclass
 class Imported:
-    """What an import has done.
+    """The result of an import.
 
     Attributes:
-        created: Identities that were created.
-        present: Identities that were there already, as the line says.
-        problems: Lines that were left out, and why.
+        created: The number of created identities.
+        present: The number of identities that existed with the contents of the line.
+        problems: The lines that were not imported, with the reasons.
     """
 
     created: int = 0
@@ -74,7 +74,7 @@ class Imported:
 
 
 def exported(store: Store, identity_pool_id: str) -> Iterator[str]:
-    """The lines of a pool, in order of the ids; they are ASCII, and hold the logins as they are."""
+    """Yields the lines of a pool, ordered by id, in ASCII; the logins are not hidden."""
     after = None
     while page := store.identities(identity_pool_id, max_results=_PAGE, after=after, hide_disabled=False):
         yield from map(_line, page)
@@ -82,7 +82,7 @@ def exported(store: Store, identity_pool_id: str) -> Iterator[str]:
 
 
 def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: frozenset[str]) -> Iterator[str]:
-    """What keeps lines from being imported, without their values: a text for each."""
+    """Yields the problems that prevent the import of lines, without their values."""
     for number, line in enumerate(lines, start=1):
         try:
             identity = _identity(line)
@@ -93,18 +93,18 @@ def problems(lines: Iterable[bytes], identity_pool_id: str, provider_names: froz
         if identity.identity_pool_id != identity_pool_id:
             yield f"line {number}: IdentityPoolId: is another pool"
         if strange := sorted({login.provider_name for login in identity.logins} - provider_names):
-            yield f"line {number}: Logins: {', '.join(strange)}: no provider of the pool"
+            yield f"line {number}: Logins: {', '.join(strange)}: not a provider of the pool"
 
 
 def named(texts: Sequence[str]) -> Iterator[str]:
-    """The first of many texts, and how many more there are."""
+    """Yields the first of many texts, and the number of the others."""
     yield from texts[:MOST_NAMED]
     if len(texts) > MOST_NAMED:
         yield f"and {len(texts) - MOST_NAMED} more"
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, Identity]]:
-    """The identities of lines in which nothing is wrong, each with its place."""
+    """Yields the identities of lines without problems, each with its line number."""
     for number, line in enumerate(lines, start=1):
         yield f"line {number}", _identity(line)
 
@@ -114,7 +114,7 @@ class Import:
 
     Args:
         store: The store.
-        clock: The time.
+        clock: The clock.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
@@ -123,7 +123,7 @@ class Import:
         self._done = Imported()
 
     def is_held(self, identity_pool_id: str, identity_id: str, last_modified_date: NumericDate) -> bool:
-        """Whether an identity is there that has not changed since a date, so that it need not be read; it is counted.
+        """Returns whether an identity exists unchanged since a date, and so need not be read, and counts it.
 
         Raises:
             EngineUnavailable: The store does not answer.
@@ -134,11 +134,11 @@ class Import:
         return is_same
 
     def run(self, identities: Iterable[tuple[str, Identity]], progress: Callable[[int], None]) -> Imported:
-        """Creates identities; what is there stays as it is.
+        """Creates identities; existing ones are not changed.
 
         Args:
-            identities: Where each comes from, as a problem names it, and the identity; nothing is wrong in it.
-            progress: Is called now and then with the number of them that have been looked at.
+            identities: The source of each identity, as problems name it, and the valid identity.
+            progress: Called at intervals with the number of identities that have been processed.
 
         Raises:
             EngineUnavailable: The store does not answer; the import may be repeated.

@@ -212,13 +212,13 @@ def test_a_login_of_a_deleted_identity_is_free(
 def test_a_target_with_a_life_of_its_own_is_left_alone(source: Store, target: Store) -> None:
     create(target, identity("a", "x"))
     for delete in (False, True):
-        with pytest.raises(ConfigError, match="check which is which"):
+        with pytest.raises(ConfigError, match="check that they are not swapped"):
             copy(source, target, delete=delete)
     create(source, identity("b", "y"))
     with pytest.raises(ConfigError, match="eu-west-1:a, which FROM lacks"):
         copy(source, target)
     target.add_signing_key(key(1))
-    with pytest.raises(ConfigError, match="1 signing keys of its own"):
+    with pytest.raises(ConfigError, match="1 signing keys that FROM lacks"):
         copy(source, target)
     assert read(target, "a").logins == {login("x")}
     copy(source, target, delete=True)
@@ -286,7 +286,7 @@ def test_kept_pools_that_the_source_lacks_are_removed_where_that_is_wanted(sourc
     create(source, identity("a"))
     target.keep_pool(None, POOL, b"strange")
     assert contents(source, (), nothing).digest != contents(target, (), nothing).digest
-    with pytest.raises(ConfigError, match="TO keeps 1 pools that FROM lacks; --delete removes them"):
+    with pytest.raises(ConfigError, match="TO has 1 pools that FROM lacks; --delete removes them"):
         copy(source, target)
     copy(source, target, delete=True)
     assert target.kept_pools() == []

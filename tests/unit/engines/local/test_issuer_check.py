@@ -115,13 +115,13 @@ def test_without_discovery_the_keys_are_looked_for_where_tokend_has_them() -> No
 def test_a_key_that_waits_may_be_newer_than_a_cache() -> None:
     (problem,) = check(Published(), held(KEY), held(OTHER, 2, int(CLOCK.now()) + 3600)).problems
     assert problem.startswith(f"keys: {OTHER.thumbprint()}, which is published, ")
-    assert problem.endswith("a cache may be older than it is")
+    assert problem.endswith("a cache may be older than the key")
 
 
 def test_a_key_by_the_id_of_another_one_is_told() -> None:
     published = Published()
     published.documents[JWKS] = {"keys": [jwk(OTHER, kid=KEY.thumbprint())]}
-    assert check(published).problems == [f"keys: {KEY.thumbprint()} is another key there than in the store"]
+    assert check(published).problems == [f"keys: {KEY.thumbprint()} is a different key there than in the store"]
 
 
 def test_a_key_for_another_algorithm_is_told() -> None:
@@ -141,7 +141,7 @@ def test_an_inside_address_is_noted() -> None:
     published.from_inside = True
     found = check(published)
     assert not found.problems
-    assert all("inside address" in note for note in found.notes)
+    assert all("internal address" in note for note in found.notes)
     assert len(found.notes) == 2
 
 

@@ -262,7 +262,7 @@ def test_a_store_that_does_not_answer_is_asked_later(
 
     monkeypatch.setattr(store, "kept_pools", no_store)
     remove_deleted_pools(store, clock)
-    assert [record.message for record in caplog.records] == ["identities of deleted pools are yet to be removed"]
+    assert [record.message for record in caplog.records] == ["identities of deleted pools could not be removed"]
 
 
 def test_pools_of_the_configuration_are_first_and_cannot_be_changed(one: Replica) -> None:

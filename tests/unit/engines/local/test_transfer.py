@@ -133,7 +133,7 @@ def test_an_identity_of_another_pool_is_named_as_one(place: Place, tmp_path: Pat
             "line 2: LastModifiedDate: Input should be of the years 1 to 9999 in UTC, as all dates are shown",
         ),
         ({**LINE, "Logins": [login("")]}, "line 2: Logins.0.UserIdentifier: String should have at least 1 character"),
-        ({**LINE, "Logins": [login("canary", "others")]}, "line 2: Logins: others: no provider of the pool"),
+        ({**LINE, "Logins": [login("canary", "others")]}, "line 2: Logins: others: not a provider of the pool"),
         ({**LINE, "Logins": [login(str(each)) for each in range(21)]}, "line 2: Logins: Tuple should have at most 20"),
     ],
 )

@@ -201,7 +201,7 @@ def test_two_issuers_are_distinguished(kubernetes: TokenIssuer, clock: FakeClock
         dataclasses.replace(kubernetes, issuer="https://other.example"),
         kubernetes,
     ):
-        with pytest.raises(ValueError, match="of its own"):
+        with pytest.raises(ValueError, match="unique"):
             by_token([kubernetes, other], clock)
 
 
