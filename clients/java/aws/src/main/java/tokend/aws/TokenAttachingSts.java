@@ -10,8 +10,8 @@ import tokend.client.Token;
 import tokend.client.TokenSource;
 
 /**
- * The one operation that the SDK's provider calls, with a token of the source. Here, since the provider may call it in the
- * background, too.
+ * An STS client for the SDK's provider that adds a token of the source to its one operation. The provider may also call
+ * it in the background.
  */
 final class TokenAttachingSts implements StsClient {
   private final StsClient sts;
@@ -42,7 +42,7 @@ final class TokenAttachingSts implements StsClient {
     return StsClient.SERVICE_NAME;
   }
 
-  /** Nothing: the client of STS belongs to whoever made it. */
+  /** Does nothing: the owner of the STS client closes it. */
   @Override
   public void close() {}
 }

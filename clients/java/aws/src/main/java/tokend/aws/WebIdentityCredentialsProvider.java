@@ -14,13 +14,13 @@ import software.amazon.awssdk.utils.SdkAutoCloseable;
 import tokend.client.TokenSource;
 
 /**
- * The credentials of a role, which it assumes with the tokens of a source ({@code AssumeRoleWithWebIdentity}). A provider is
- * for one user: make one for each source. Safe to use by many threads at once.
+ * An AWS credentials provider that assumes a role with the tokens of a source ({@code AssumeRoleWithWebIdentity}). A
+ * provider is for one user: create one per source. Thread-safe.
  *
- * <p>The SDK's {@link StsAssumeRoleWithWebIdentityCredentialsProvider} keeps the credentials and renews them before they
- * expire, each time with a token that is valid then. A token that STS rejects ({@code InvalidIdentityToken}, {@code
- * ExpiredTokenException}, {@code IDPRejectedClaim}) is dropped, and STS is asked once more with a new one. Where there is no
- * token, the failure is the source's {@link tokend.client.TokendException}.
+ * <p>The SDK's {@link StsAssumeRoleWithWebIdentityCredentialsProvider} caches the credentials and renews them before
+ * they expire, each time with a valid token. If STS rejects a token ({@code InvalidIdentityToken}, {@code
+ * ExpiredTokenException}, {@code IDPRejectedClaim}), the token is dropped and the request is retried once with a new
+ * one. Without a token, the failure is the source's {@link tokend.client.TokendException}.
  */
 public final class WebIdentityCredentialsProvider implements AwsCredentialsProvider, SdkAutoCloseable {
   private final StsAssumeRoleWithWebIdentityCredentialsProvider credentials;
@@ -40,11 +40,11 @@ public final class WebIdentityCredentialsProvider implements AwsCredentialsProvi
   }
 
   /**
-   * Starts a provider.
+   * Returns a builder of a provider.
    *
-   * @param source where tokens come from
+   * @param source the source of the tokens
    * @param roleArn the role to assume
-   * @param roleSessionName how CloudTrail shows who uses the role
+   * @param roleSessionName identifies the session in CloudTrail
    * @return a builder
    */
   public static Builder builder(TokenSource source, String roleArn, String roleSessionName) {
@@ -60,7 +60,10 @@ public final class WebIdentityCredentialsProvider implements AwsCredentialsProvi
     return credentials.resolveCredentials();
   }
 
-  /** Ends what renews credentials, and the client of STS unless it was given. The source stays open. */
+  /**
+   * Stops the renewal of credentials, and closes the STS client unless it was set in the builder. The source stays
+   * open.
+   */
   @Override
   public void close() {
     credentials.close();
@@ -69,12 +72,12 @@ public final class WebIdentityCredentialsProvider implements AwsCredentialsProvi
     }
   }
 
-  /** The call is not signed: the token says who asks. */
+  /** The request is not signed: the token authenticates it. */
   private static StsClient anonymous() {
     return StsClient.builder().credentialsProvider(AnonymousCredentialsProvider.create()).build();
   }
 
-  /** Gathers what a provider needs. */
+  /** Builds a provider. */
   public static final class Builder {
     private final TokenSource source;
     private final AssumeRoleWithWebIdentityRequest.Builder request;
@@ -87,24 +90,25 @@ public final class WebIdentityCredentialsProvider implements AwsCredentialsProvi
     }
 
     /**
-     * Sets how long credentials live.
+     * Sets the lifetime of the credentials.
      *
-     * @param value whole seconds, from 15 minutes up to what the role allows; by default STS decides, which says one hour
+     * @param value whole seconds, from 15 minutes to the role's maximum; by default STS decides: one hour
      * @return this
-     * @throws IllegalArgumentException when it is less, or not whole
+     * @throws IllegalArgumentException if it is less than 15 minutes or not in whole seconds
      */
     public Builder duration(Duration value) {
       if (value.compareTo(Duration.ofMinutes(15)) < 0 || value.toNanosPart() != 0) {
-        throw new IllegalArgumentException("duration must be whole seconds from 900: " + value);
+        throw new IllegalArgumentException("duration must be whole seconds, 900 or more: " + value);
       }
       request.durationSeconds(Math.toIntExact(value.toSeconds()));
       return this;
     }
 
     /**
-     * Sets the client of STS, such as one for another region. It needs no credentials: {@link AnonymousCredentialsProvider}.
+     * Sets the STS client, for example for another region. It needs no credentials: use {@link
+     * AnonymousCredentialsProvider}.
      *
-     * @param value the client, which is not closed with the provider; by default one with the SDK's own settings
+     * @param value the client, which the provider does not close; by default one with the SDK's default settings
      * @return this
      */
     public Builder stsClient(StsClient value) {
@@ -113,7 +117,8 @@ public final class WebIdentityCredentialsProvider implements AwsCredentialsProvi
     }
 
     /**
-     * Sets how the SDK's provider keeps credentials, such as {@code asyncCredentialUpdateEnabled} and {@code prefetchTime}.
+     * Configures how the SDK's provider caches credentials, such as {@code asyncCredentialUpdateEnabled} and {@code
+     * prefetchTime}.
      *
      * @param value changes the SDK's builder
      * @return this
@@ -124,7 +129,7 @@ public final class WebIdentityCredentialsProvider implements AwsCredentialsProvi
     }
 
     /**
-     * Builds the provider. STS is asked when credentials are first needed.
+     * Builds the provider. It calls STS when credentials are first requested.
      *
      * @return the provider, to be closed
      */

@@ -1,7 +1,7 @@
 /**
- * Credentials of AWS for the tokens of tokend.
+ * AWS credentials in exchange for tokend's tokens.
  *
- * <p>{@link tokend.aws.WebIdentityCredentialsProvider} is one of the credentials providers of the AWS SDK for Java 2.
+ * <p>{@link tokend.aws.WebIdentityCredentialsProvider} is a credentials provider for the AWS SDK for Java 2.
  */
 @NullMarked
 package tokend.aws;

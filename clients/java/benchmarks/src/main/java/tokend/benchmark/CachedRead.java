@@ -26,7 +26,7 @@ import tokend.client.TokenRequest;
 import tokend.client.testing.Failure;
 import tokend.client.testing.FakeTokendServer;
 
-/** Reads of tokens that are there, by 64 threads as fast as they can. */
+/** Reads of cached tokens, by 64 threads at full speed. */
 @State(Scope.Benchmark)
 @Threads(64)
 @Fork(3)
@@ -59,13 +59,13 @@ public class CachedRead {
     cache = client.tokenCache();
     for (int user = 0; user < USERS; user++) {
       cache.token(request(user));
-      // Equal to the key, but not the same object: each caller makes its own request.
+      // Equal to the key, but another object: each caller creates its own request.
       requests[user] = request(user);
     }
     makeStale(client);
   }
 
-  /** A token that is to be refreshed, and a back-off by a clock that stands still. */
+  /** A stale token, and a back-off by a stopped clock. */
   private void makeStale(Client client) {
     Instant[] now = {Instant.now()};
     stale = client.tokenSource(request(0), CachingPolicy.defaults().withClocks(() -> now[0], () -> 0));

@@ -12,9 +12,9 @@ import tokend.client.ClientMetrics;
 import tokend.client.TokendException;
 
 /**
- * Counts what a client does in a Micrometer registry, by the names that all clients of tokend share. {@code
- * tokend.client.refreshes} always has the tag {@code error.type}, which is {@code none} for a refresh that brought a token:
- * a meter keeps its tags.
+ * Counts the events of a client in a Micrometer registry. The names are the same in all tokend clients. {@code
+ * tokend.client.refreshes} always has the tag {@code error.type}, which is {@code none} for a successful refresh, since
+ * all meters of a name must have the same tags.
  */
 public final class MicrometerMetrics implements ClientMetrics {
   private static final String ERROR_TYPE = "error.type";
@@ -27,7 +27,7 @@ public final class MicrometerMetrics implements ClientMetrics {
   private final AtomicLong users = new AtomicLong();
 
   /**
-   * Counts in a registry.
+   * Creates metrics in a registry.
    *
    * @param registry the registry
    */
@@ -36,10 +36,10 @@ public final class MicrometerMetrics implements ClientMetrics {
   }
 
   /**
-   * Counts in a registry, with tags of its own: for more than one client.
+   * Creates metrics in a registry with additional tags, to distinguish several clients.
    *
    * @param registry the registry
-   * @param tags tags of all meters
+   * @param tags the tags of all meters
    */
   public MicrometerMetrics(MeterRegistry registry, Iterable<Tag> tags) {
     this.registry = Objects.requireNonNull(registry, "registry");

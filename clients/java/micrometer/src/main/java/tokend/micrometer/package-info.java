@@ -1,4 +1,4 @@
-/** Counts what a tokend client does in a Micrometer registry. */
+/** Metrics of a tokend client in a Micrometer registry. */
 @NullMarked
 package tokend.micrometer;
 

@@ -21,7 +21,9 @@ import org.jspecify.annotations.Nullable;
 import org.springframework.boot.ssl.SslBundle;
 import org.springframework.boot.ssl.SslBundles;
 
-/** TLS with the authorities and the certificate of an SSL bundle. New connections follow it when it is reloaded. */
+/**
+ * TLS with the authorities and the certificate of an SSL bundle. After a reload, new connections use the new bundle.
+ */
 final class BundleCredentials {
   private static final String[] KEY_TYPES = {"EC", "RSA", "EdDSA"};
   private static final System.Logger LOGGER = System.getLogger("tokend.spring");
@@ -50,7 +52,7 @@ final class BundleCredentials {
     }
   }
 
-  /** Keeps what there was where the new bundle cannot be used. */
+  /** Keeps the previous credentials if the new bundle cannot be used. */
   private void follow(SslBundle bundle) {
     try {
       take(bundle);
@@ -75,7 +77,7 @@ final class BundleCredentials {
         return certificates.getAcceptedIssuers();
       }
     }
-    throw new GeneralSecurityException("it trusts no authority");
+    throw new GeneralSecurityException("its truststore contains no authority");
   }
 
   private static @Nullable Identity identity(SslBundle bundle) throws GeneralSecurityException {
@@ -85,7 +87,10 @@ final class BundleCredentials {
         : namedIdentity(bundle, alias);
   }
 
-  /** From the store: by a bundle's key managers its alias is a server's alone, and what they call a key is their own. */
+  /**
+   * Reads the key from the store: a bundle's key managers apply the alias to servers only, and have their own names for
+   * keys.
+   */
   private static Identity namedIdentity(SslBundle bundle, String alias) throws GeneralSecurityException {
     KeyStore keys = Objects.requireNonNull(bundle.getStores().getKeyStore());
     String ofKey = bundle.getKey().getPassword();
@@ -95,7 +100,7 @@ final class BundleCredentials {
         && keys.getKey(alias, password == null ? null : password.toCharArray()) instanceof PrivateKey key) {
       return new Identity(Arrays.stream(chain).map(X509Certificate.class::cast).toList(), key);
     }
-    throw new GeneralSecurityException("it has no key of the alias '" + alias + "'");
+    throw new GeneralSecurityException("it has no key with the alias '" + alias + "'");
   }
 
   private static @Nullable Identity firstIdentity(SslBundle bundle) {

@@ -2,13 +2,15 @@ package tokend.spring;
 
 import tokend.client.ClientBuilder;
 
-/** Changes the builder of the client, after the properties and in the order of the beans. */
+/**
+ * Customizes the builder of the client. Customizers run after the properties are applied, in the order of the beans.
+ */
 @FunctionalInterface
 public interface ClientBuilderCustomizer {
   /**
-   * Changes the builder.
+   * Customizes the builder.
    *
-   * @param builder has all that the properties say
+   * @param builder the builder, with all properties applied
    */
   void customize(ClientBuilder builder);
 }

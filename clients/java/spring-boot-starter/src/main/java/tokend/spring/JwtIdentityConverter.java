@@ -9,17 +9,17 @@ import org.springframework.core.convert.converter.Converter;
 import org.springframework.security.oauth2.jwt.Jwt;
 import tokend.verifier.Identity;
 
-/** From a token that Spring Security has verified to the identity of which it speaks. */
+/** Converts a token that Spring Security has verified to its identity. */
 public final class JwtIdentityConverter implements Converter<Jwt, Identity> {
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
 
-  /** Makes a converter. */
+  /** Creates a converter. */
   public JwtIdentityConverter() {}
 
   /**
-   * Reads the identity.
+   * Returns the identity of a token.
    *
-   * @param token comes from {@link TokendJwtDecoder}
+   * @param token a token from {@link TokendJwtDecoder}
    * @return the identity, with the first audience of the token as its pool
    */
   @Override

@@ -4,11 +4,11 @@ import org.jspecify.annotations.Nullable;
 import tokend.client.ClientMetrics;
 import tokend.client.TokendException;
 
-/** Remembers how the last refresh of the client ended. */
+/** Records how the last refresh of the client ended. */
 final class LastRefresh implements ClientMetrics {
   private volatile @Nullable TokendException failure;
 
-  /** Why the last refresh failed; null: it did not, or there was none. */
+  /** Returns why the last refresh failed; null if it succeeded, or if there was none. */
   @Nullable TokendException failure() {
     return failure;
   }

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 import org.springframework.util.StringUtils;
 import org.springframework.validation.Errors;
 
-/** Finds all that is wrong with the properties. The texts show no values. */
+/** Finds all problems of the properties. The texts contain no values. */
 final class PropertiesProblems {
   private static final Duration MOST_TOKEN_DURATION = Duration.ofDays(1);
   private static final Duration MOST_LEEWAY = Duration.ofMinutes(5);
@@ -37,7 +37,7 @@ final class PropertiesProblems {
   private void ofClient(TokendProperties properties) {
     String target = properties.target();
     problemIf(target != null && target.isBlank(), "target", "must not be empty");
-    problemIf(target == null && properties.token() != null, "target", "is needed for tokend.token");
+    problemIf(target == null && properties.token() != null, "target", "is required for tokend.token");
     problemIf(
         properties.plaintext() && properties.bearerTokenFile() != null,
         "bearer-token-file",
@@ -45,7 +45,7 @@ final class PropertiesProblems {
     problemIf(
         properties.plaintext() && properties.ssl().bundle() != null,
         "ssl.bundle",
-        "has no use in plaintext: set tokend.plaintext to false");
+        "has no effect in plaintext: set tokend.plaintext to false");
     positive(properties.deadline(), "deadline");
     positive(properties.keepAlive().time(), "keep-alive.time");
     positive(properties.keepAlive().timeout(), "keep-alive.timeout");
@@ -58,9 +58,9 @@ final class PropertiesProblems {
     given(token.pool(), "token.pool");
     given(token.provider(), "token.provider");
     if (token.userFile() == null) {
-      problemIf(!StringUtils.hasText(token.user()), "token.user", "is needed, or tokend.token.user-file");
+      problemIf(!StringUtils.hasText(token.user()), "token.user", "is required, or tokend.token.user-file");
     } else {
-      problemIf(token.user() != null, "token.user-file", "stands for tokend.token.user: only one may be set");
+      problemIf(token.user() != null, "token.user-file", "replaces tokend.token.user: only one may be set");
       ofUserFile(token.userFile());
     }
     wholeSeconds(token.duration(), Duration.ofSeconds(1), MOST_TOKEN_DURATION, "token.duration");
@@ -68,7 +68,7 @@ final class PropertiesProblems {
 
   private void ofUserFile(Path file) {
     try {
-      problemIf(UserFile.read(file).isEmpty(), "token.user-file", "holds no user");
+      problemIf(UserFile.read(file).isEmpty(), "token.user-file", "contains no user");
     } catch (IOException e) {
       problemIf(true, "token.user-file", "cannot be read");
     }
@@ -93,7 +93,7 @@ final class PropertiesProblems {
 
   private static boolean isUrl(String value) {
     try {
-      // Not the host of the URI, which is none where the name has an underscore, as those of containers may.
+      // Not the host of the URI, which is null if the name has an underscore, as container names may.
       URL url = URI.create(value).toURL();
       return !url.getHost().isEmpty() && List.of("https", "http").contains(url.getProtocol());
     } catch (IllegalArgumentException | MalformedURLException e) {
@@ -107,12 +107,12 @@ final class PropertiesProblems {
   }
 
   private void some(List<String> values, String field) {
-    problemIf(values.isEmpty(), field, "at least one is needed");
+    problemIf(values.isEmpty(), field, "at least one is required");
     problemIf(!values.stream().allMatch(StringUtils::hasText), field, "must not be empty");
   }
 
   private void positive(Duration value, String field) {
-    problemIf(value.isNegative() || value.isZero(), field, "must be more than zero");
+    problemIf(value.isNegative() || value.isZero(), field, "must be positive");
   }
 
   private void wholeSeconds(@Nullable Duration value, Duration least, Duration most, String field) {

@@ -9,18 +9,18 @@ import org.springframework.web.client.RestClient;
 import tokend.client.TokenSource;
 
 /**
- * Has {@code RestClient}s attach tokens: {@code builder.apply(tokens.of(source))}. They keep the application's settings of
- * HTTP clients, but follow no redirect, since the token would go wherever it leads.
+ * Makes {@code RestClient}s attach tokens: {@code builder.apply(tokens.of(source))}. They use the application's
+ * settings of HTTP clients, but follow no redirects, which would send the token to any host.
  */
 public final class RestClientTokens {
   private final ClientHttpRequestFactoryBuilder<?> factories;
   private final HttpClientSettings settings;
 
   /**
-   * Takes the settings of HTTP clients.
+   * Creates an instance with the settings of HTTP clients.
    *
-   * @param factories makes request factories
-   * @param settings the timeouts and the SSL bundle; its redirects do not count
+   * @param factories creates request factories
+   * @param settings the timeouts and the SSL bundle; the setting for redirects is ignored
    */
   public RestClientTokens(ClientHttpRequestFactoryBuilder<?> factories, HttpClientSettings settings) {
     this.factories = Objects.requireNonNull(factories, "factories");
@@ -28,9 +28,9 @@ public final class RestClientTokens {
   }
 
   /**
-   * Attaches the tokens of one source, over TLS alone.
+   * Attaches the tokens of one source, over TLS only.
    *
-   * @param source the source, which the caller goes on to own
+   * @param source the source; the caller remains responsible for closing it
    * @return for {@link RestClient.Builder#apply}
    */
   public Consumer<RestClient.Builder> of(TokenSource source) {
@@ -40,7 +40,7 @@ public final class RestClientTokens {
   /**
    * Attaches the tokens of an interceptor.
    *
-   * @param interceptor such as one that has a source for each user, or that allows plaintext
+   * @param interceptor for example one with a source for each user, or one that allows plaintext
    * @return for {@link RestClient.Builder#apply}
    */
   public Consumer<RestClient.Builder> by(TokendClientHttpRequestInterceptor interceptor) {

@@ -25,13 +25,16 @@ import tokend.client.TokenRequest;
 import tokend.client.TokenSource;
 import tokend.verifier.TokenVerifier;
 
-/** The client with its caches, and the verifier, each where its properties are set. */
+/** Auto-configuration of the client with its caches, and of the verifier, each if its properties are set. */
 @AutoConfiguration(after = SslAutoConfiguration.class)
 @EnableConfigurationProperties(TokendProperties.class)
 public final class TokendAutoConfiguration {
   TokendAutoConfiguration() {}
 
-  /** The client, and what keeps tokens. Spring closes what was made last first: the sources before their client. */
+  /**
+   * The client, its sources and its cache. Spring closes beans in reverse order of their creation: the sources before
+   * the client.
+   */
   @Configuration(proxyBeanMethods = false)
   @ConditionalOnProperty("tokend.target")
   static final class Calling {
@@ -61,7 +64,7 @@ public final class TokendAutoConfiguration {
       return built(builder, properties.target());
     }
 
-    /** Only now is it known what has to make something of the target: a customizer may have set another transport. */
+    /** The target is checked here, since a customizer may have set another transport, which interprets it. */
     private static Client built(ClientBuilder builder, @Nullable String target) {
       try {
         return builder.build();

@@ -14,32 +14,32 @@ import tokend.client.TokenSource;
 import tokend.client.TokendException;
 
 /**
- * Attaches a token to the requests of {@code RestClient} and {@code RestTemplate}, as {@code Authorization: Bearer}, and
- * sends a request once more with a new token when the other service answers 401. The rejected token is dropped from its
- * source. Where there is no token, requests fail with the {@link TokendException} of the refresh.
+ * Attaches a token to the requests of {@code RestClient} and {@code RestTemplate}, as {@code Authorization: Bearer},
+ * and retries a request once with a new token when the called service responds with 401. The rejected token is dropped
+ * from its source. Without a token, requests fail with the {@link TokendException} of the refresh.
  *
- * <p>An interceptor does not see the redirects that the request factory follows, and those of the JDK take the token to
- * whatever host they lead to: use a request factory that follows none. {@link RestClientTokens} does. Safe to use by many
- * threads at once.
+ * <p>An interceptor does not see the redirects that the request factory follows, and the JDK's factory sends the token
+ * to any redirect target: use a request factory that follows no redirects, as {@link RestClientTokens} does.
+ * Thread-safe.
  */
 public final class TokendClientHttpRequestInterceptor implements ClientHttpRequestInterceptor {
   private final Function<HttpRequest, TokenSource> sources;
   private final boolean plaintextAllowed;
 
   /**
-   * Attaches the tokens of one source.
+   * Creates an interceptor with one source.
    *
-   * @param source the source, which the caller goes on to own
+   * @param source the source; the caller remains responsible for closing it
    */
   public TokendClientHttpRequestInterceptor(TokenSource source) {
     this(always(Objects.requireNonNull(source, "source")));
   }
 
   /**
-   * Attaches the tokens of a source that is chosen for each request, such as one of a {@code TokenCache} for the user whom
-   * the application serves.
+   * Creates an interceptor that selects a source for each request, such as the source of a {@code TokenCache} for the
+   * application's current user.
    *
-   * @param sources gives the source for a request, on the thread that sends it
+   * @param sources returns the source for a request; called on the thread that sends it
    */
   public TokendClientHttpRequestInterceptor(Function<HttpRequest, TokenSource> sources) {
     this(Objects.requireNonNull(sources, "sources"), false);
@@ -51,9 +51,10 @@ public final class TokendClientHttpRequestInterceptor implements ClientHttpReque
   }
 
   /**
-   * Sends tokens over connections without TLS, too: for the loopback, and for a sidecar that adds TLS.
+   * Returns an interceptor that also sends tokens over connections without TLS: for the loopback, and for a sidecar
+   * that adds TLS.
    *
-   * @return an interceptor of the same sources
+   * @return an interceptor with the same sources
    */
   public TokendClientHttpRequestInterceptor allowingPlaintext() {
     return new TokendClientHttpRequestInterceptor(sources, true);
@@ -62,9 +63,9 @@ public final class TokendClientHttpRequestInterceptor implements ClientHttpReque
   /**
    * Sends a request.
    *
-   * @param request the request; an {@code Authorization} of its own is replaced
-   * @param body is held in memory, so that every request can be sent again
-   * @param execution sends it
+   * @param request the request; its {@code Authorization} header is replaced
+   * @param body the body, in memory, so that every request can be retried
+   * @param execution sends the request
    * @return the response, of the second attempt if there was one
    * @throws IOException when the request fails
    * @throws TokendException when there is no token
@@ -85,7 +86,7 @@ public final class TokendClientHttpRequestInterceptor implements ClientHttpReque
     }
     response.close();
     source.invalidate(token);
-    // Interceptors behind this one add theirs to each attempt.
+    // Later interceptors add their headers to each attempt.
     request.getHeaders().clear();
     request.getHeaders().putAll(asked);
     return attempt(request, body, execution, source.token());

@@ -9,7 +9,7 @@ import org.springframework.boot.health.contributor.HealthIndicator;
 import org.springframework.context.annotation.Bean;
 import tokend.client.Client;
 
-/** The health indicator {@code tokend}, where the application has Spring Boot's health. */
+/** Auto-configuration of the health indicator {@code tokend}, if the application uses Spring Boot's health module. */
 @AutoConfiguration(after = TokendAutoConfiguration.class)
 @ConditionalOnClass({HealthIndicator.class, ConditionalOnEnabledHealthIndicator.class})
 @ConditionalOnEnabledHealthIndicator("tokend")

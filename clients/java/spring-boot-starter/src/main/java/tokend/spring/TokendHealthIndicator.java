@@ -8,15 +8,15 @@ import tokend.client.Client;
 import tokend.client.TokendException;
 
 /**
- * Tells whether tokend can be reached, by what the client knows: connections watch the health of their replica. A probe
- * calls nothing; the first one has the client connect, and is UNKNOWN until it has.
+ * Reports whether tokend is reachable, by the state of the client's connections, which watch the health of their
+ * replicas. A probe makes no call; the first one connects the client, and the health is UNKNOWN until it is connected.
  */
 final class TokendHealthIndicator extends AbstractHealthIndicator {
   private final Client client;
   private final LastRefresh lastRefresh;
 
   TokendHealthIndicator(Client client, LastRefresh lastRefresh) {
-    super("the state of the connections to tokend cannot be had");
+    super("the state of the connections to tokend is not available");
     this.client = client;
     this.lastRefresh = lastRefresh;
   }
@@ -27,7 +27,7 @@ final class TokendHealthIndicator extends AbstractHealthIndicator {
     builder.status(status(state)).withDetail("connection", state);
     TokendException failure = lastRefresh.failure();
     if (failure != null) {
-      // The message holds no secret.
+      // The message contains no secret.
       builder.withDetail("lastRefresh", String.valueOf(failure.getMessage()));
     }
   }

@@ -15,8 +15,8 @@ import tokend.verifier.TokenRejectedException;
 import tokend.verifier.TokenVerifier;
 
 /**
- * Has Spring Security accept the tokens that a {@link TokenVerifier} does. Spring's own decoder refuses them for their
- * {@code typ}, which is {@code JWS} as in Cognito's tokens.
+ * A JWT decoder for Spring Security that accepts the tokens of a {@link TokenVerifier}. Spring's own decoder rejects
+ * their {@code typ}, which is {@code JWS} as in Cognito's tokens.
  */
 public final class TokendJwtDecoder implements JwtDecoder {
   private final TokenVerifier verifier;
@@ -24,9 +24,9 @@ public final class TokendJwtDecoder implements JwtDecoder {
       MappedJwtClaimSetConverter.withDefaults(Map.of());
 
   /**
-   * Makes a decoder.
+   * Creates a decoder.
    *
-   * @param verifier says which tokens are accepted
+   * @param verifier verifies the tokens
    */
   public TokendJwtDecoder(TokenVerifier verifier) {
     this.verifier = Objects.requireNonNull(verifier, "verifier");
@@ -37,8 +37,8 @@ public final class TokendJwtDecoder implements JwtDecoder {
    *
    * @param token a JWT in compact form; sensitive
    * @return the token with its claims
-   * @throws BadJwtException when the token is not valid here; Spring Security answers 401
-   * @throws JwtException when the keys of the issuer cannot be had; Spring Security answers 500
+   * @throws BadJwtException if the token is not valid for the verifier; Spring Security responds with 401
+   * @throws JwtException if the issuer's keys are not available; Spring Security responds with 500
    */
   @Override
   public Jwt decode(String token) {
@@ -53,10 +53,10 @@ public final class TokendJwtDecoder implements JwtDecoder {
     } catch (TokenRejectedException e) {
       throw new BadJwtException("the token is rejected: " + e.getMessage(), e);
     } catch (ParseException e) {
-      // The cause's text may show the token.
+      // The cause's text may contain the token.
       throw new BadJwtException("the token is rejected: it is not a JWT");
     } catch (KeysUnavailableException e) {
-      throw new JwtException("the keys of the issuer cannot be had", e);
+      throw new JwtException("the issuer's keys are not available", e);
     }
   }
 }

@@ -8,7 +8,10 @@ import org.springframework.context.annotation.Bean;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import tokend.verifier.TokenVerifier;
 
-/** The decoder of a resource server, where there is a verifier and Spring Security's {@code oauth2-jose}. */
+/**
+ * Auto-configuration of the decoder of a resource server, if there is a verifier and Spring Security's {@code
+ * oauth2-jose}.
+ */
 @AutoConfiguration(
     after = TokendAutoConfiguration.class,
     beforeName =

@@ -10,7 +10,7 @@ import org.springframework.context.annotation.Bean;
 import tokend.client.Client;
 import tokend.micrometer.MicrometerMetrics;
 
-/** Has the client counted by the application's Micrometer registry, where there are both. */
+/** Auto-configuration of the client's metrics in the application's Micrometer registry, if both exist. */
 @AutoConfiguration(
     after = TokendAutoConfiguration.class,
     afterName = {

@@ -14,17 +14,17 @@ import org.springframework.validation.Errors;
 import org.springframework.validation.Validator;
 
 /**
- * What can be set. All problems are reported at once, by the names of the properties.
+ * The configuration properties. All problems are reported at once, by the names of the properties.
  *
- * @param target where tokend is, as gRPC writes it: HOST:PORT, dns:///HOST:PORT or unix:PATH; without it there is no client
- * @param plaintext whether to speak without TLS: for the loopback, for unix sockets, and for a sidecar that adds TLS
- * @param ssl which certificates to trust and to show
- * @param bearerTokenFile the file of the bearer token that tells tokend who calls; read again at each call
- * @param deadline how long a call may take, with its retries
- * @param keepAlive how connections are found that do not answer any more
- * @param cache how tokens are kept
- * @param token whose token the bean of type TokenSource keeps; without it there is none
- * @param verifier whose tokens the application accepts; without it there is no verifier
+ * @param target the gRPC target of tokend: HOST:PORT, dns:///HOST:PORT or unix:PATH; without it there is no client
+ * @param plaintext whether to disable TLS: for the loopback, for unix sockets, and for a sidecar that adds TLS
+ * @param ssl the trusted authorities and the client certificate
+ * @param bearerTokenFile the file of the bearer token that authenticates calls; read again for each call
+ * @param deadline the deadline of calls, including retries
+ * @param keepAlive the keepalive pings that detect dead connections
+ * @param cache the settings of token sources and caches
+ * @param token the user of the TokenSource bean; without it there is no such bean
+ * @param verifier the tokens that the application accepts; without it there is no verifier
  */
 @ConfigurationProperties("tokend")
 public record TokendProperties(
@@ -40,28 +40,28 @@ public record TokendProperties(
     implements Validator {
 
   /**
-   * Which certificates to trust and to show.
+   * The trusted authorities and the client certificate.
    *
-   * @param bundle the name of an SSL bundle, whose authorities are trusted and whose certificate, if it has one, is shown:
-   *     that of its key.alias, or else the first; by default the JVM's authorities are trusted. It is followed when it is
-   *     reloaded
+   * @param bundle the name of an SSL bundle with the trusted authorities and, optionally, the client certificate: that
+   *     of its key.alias, or else the first; by default the JVM's authorities are trusted. After a reload of the
+   *     bundle, new connections use it
    */
   public record Ssl(@Nullable String bundle) {}
 
   /**
-   * How connections are found that do not answer any more.
+   * The keepalive pings that detect dead connections.
    *
-   * @param time how long a connection is silent before it is pinged; gRPC makes less than 10 seconds into 10
-   * @param timeout how long the answer may take
+   * @param time the time without traffic before a ping; at least 10 seconds in gRPC
+   * @param timeout how long to wait for the response before the connection is closed
    */
   public record KeepAlive(@DefaultValue("30s") Duration time, @DefaultValue("3s") Duration timeout) {}
 
   /**
-   * How tokens are kept.
+   * The settings of token sources and caches.
    *
-   * @param maxUsers how many users the bean of type TokenCache holds
-   * @param skew how long before its end a token is no longer handed out, at most a tenth of its life
-   * @param refreshTimeout the deadline of a refresh, at most that of calls
+   * @param maxUsers the maximum number of users in the TokenCache bean
+   * @param skew how long before its expiry a token is no longer returned, at most a tenth of its lifetime
+   * @param refreshTimeout the deadline of a refresh, at most the deadline of calls
    */
   public record Cache(
       @DefaultValue("10000") int maxUsers,
@@ -69,14 +69,14 @@ public record TokendProperties(
       @DefaultValue("3s") Duration refreshTimeout) {}
 
   /**
-   * Whose token the bean of type TokenSource keeps.
+   * The user of the TokenSource bean.
    *
    * @param pool the identity pool, as REGION:GUID
    * @param provider the developer provider of the pool
    * @param user the user's identifier at the developer provider; sensitive
-   * @param userFile a file that holds the user's identifier, read at start, instead of tokend.token.user
+   * @param userFile a file with the user's identifier, read at startup, instead of tokend.token.user
    * @param principalTags session tags for the token
-   * @param duration how long a token is to be valid, in whole seconds; 15 minutes by default
+   * @param duration the lifetime of a token, in whole seconds; 15 minutes by default
    */
   public record Token(
       @Nullable String pool,
@@ -93,14 +93,14 @@ public record TokendProperties(
   }
 
   /**
-   * Whose tokens the application accepts.
+   * The tokens that the application accepts.
    *
-   * @param issuer the iss of the tokens, a URL that leads to the keys
+   * @param issuer the iss of the tokens and the URL of the issuer's discovery document
    * @param audiences the pools whose tokens are accepted
-   * @param algorithms the accepted signatures
-   * @param types the accepted types of tokens, as in their header typ
-   * @param leeway how far the clocks may be apart, in whole seconds up to 5 minutes
-   * @param keysAt the URL of the keys, rather than where the issuer's discovery document says
+   * @param algorithms the accepted signature algorithms
+   * @param types the accepted values of the header typ
+   * @param leeway by how much the clocks may differ, in whole seconds up to 5 minutes
+   * @param keysAt the URL of the keys, in place of the one in the issuer's discovery document
    */
   public record Verifier(
       @Nullable String issuer,

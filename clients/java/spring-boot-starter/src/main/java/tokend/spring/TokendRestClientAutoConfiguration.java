@@ -9,7 +9,7 @@ import org.springframework.boot.http.client.HttpClientSettings;
 import org.springframework.context.annotation.Bean;
 import org.springframework.web.client.RestClient;
 
-/** What attaches tokens to the requests of {@code RestClient}, where the application has Spring Boot's HTTP clients. */
+/** Auto-configuration of {@link RestClientTokens}, if the application uses Spring Boot's HTTP clients. */
 @AutoConfiguration(
     afterName = "org.springframework.boot.http.client.autoconfigure.imperative.ImperativeHttpClientAutoConfiguration")
 @ConditionalOnClass({RestClient.class, ClientHttpRequestFactoryBuilder.class})

@@ -4,7 +4,7 @@ import com.nimbusds.jose.JWSAlgorithm;
 import java.util.Objects;
 import tokend.verifier.TokenVerifier;
 
-/** From properties without problems to a verifier. */
+/** Creates a verifier from valid properties. */
 final class VerifierOfProperties {
   private VerifierOfProperties() {}
 

@@ -1,8 +1,8 @@
 /**
- * tokend for Spring Boot: the client, the tokens of the application and of its users, and the verifier as beans, with
- * health and metrics.
+ * tokend for Spring Boot: beans for the client, for the tokens of the application and of its users, and for the
+ * verifier, with health and metrics.
  *
- * <p>{@link tokend.spring.TokendProperties} shows what can be set. {@link
+ * <p>{@link tokend.spring.TokendProperties} documents the properties. {@link
  * tokend.spring.TokendClientHttpRequestInterceptor} attaches tokens to the requests of Spring's HTTP clients.
  */
 @NullMarked

@@ -327,7 +327,7 @@ class TokendAutoConfigurationTest {
                 assertThat(context.getStartupFailure())
                     .rootCause()
                     .message()
-                    .contains("tokend.token.user-file", "holds no user"));
+                    .contains("tokend.token.user-file", "contains no user"));
   }
 
   @Test

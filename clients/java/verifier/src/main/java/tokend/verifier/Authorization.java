@@ -3,12 +3,12 @@ package tokend.verifier;
 import java.util.Iterator;
 import org.jspecify.annotations.Nullable;
 
-/** The header of a call that bears a token (RFC 6750, section 2.1). */
+/** The authorization header of a call with a token (RFC 6750, section 2.1). */
 final class Authorization {
-  /** The answer to a caller without a valid token; why it is not valid is logged. */
-  static final String REJECTED = "a valid token is needed";
+  /** The response to a caller without a valid token. The reason is only logged. */
+  static final String REJECTED = "a valid token is required";
 
-  /** The answer to a caller whose token cannot be verified. */
+  /** The response to a caller whose token cannot be verified. */
   static final String UNAVAILABLE = "tokens cannot be verified at the moment";
 
   private static final String SCHEME = "Bearer ";
@@ -16,7 +16,7 @@ final class Authorization {
 
   private Authorization() {}
 
-  /** The token of the values of the header, or null where there is not exactly one bearer token. */
+  /** Returns the token in the values of the header, or null unless there is exactly one bearer token. */
   static @Nullable String bearerToken(Iterator<String> values) {
     if (!values.hasNext()) {
       return null;
@@ -33,7 +33,7 @@ final class Authorization {
   }
 
   static void log(KeysUnavailableException outage) {
-    // Each fetch that fails is a warning; calls may be many more.
+    // Failed fetches are logged as warnings; calls may be far more frequent.
     LOGGER.log(System.Logger.Level.DEBUG, "a token cannot be verified", outage);
   }
 }

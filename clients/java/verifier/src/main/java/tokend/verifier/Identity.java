@@ -5,13 +5,13 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Who a verified token speaks of.
+ * The identity of a verified token.
  *
  * @param identityId the user's identity id, as {@code REGION:GUID}: the token's {@code sub}
  * @param identityPoolId the identity pool: the {@code aud} of the token
  * @param issuer who issued the token: its {@code iss}
- * @param authenticationMethods how the user was authenticated: the token's {@code amr}, which holds the user's identifier at
- *     the developer provider; sensitive, and not in {@link #toString()}
+ * @param authenticationMethods how the user was authenticated: the token's {@code amr}, which contains the user's
+ *     identifier at the developer provider; sensitive, and not in {@link #toString()}
  * @param principalTags the session tags of the token; sensitive, and not in {@link #toString()}
  * @param issueTime when the token was issued: its {@code iat}
  * @param expireTime when the token stops being valid: its {@code exp}
@@ -26,7 +26,7 @@ public record Identity(
     Instant expireTime) {
 
   /**
-   * Makes an identity, with copies of the list and the map.
+   * Creates an identity, with copies of the list and the map.
    *
    * @param identityId the identity id
    * @param identityPoolId the identity pool

@@ -16,14 +16,14 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A servlet filter that lets requests pass that bear a valid token ({@code Authorization: Bearer}), and puts its {@link
- * Identity} into the request, where {@link #current} finds it. Others are answered with 401 and a challenge (RFC 6750,
- * section 3), or with 503 and {@code Retry-After} where the keys of the issuer cannot be had. Why a token was rejected goes
- * to the logger {@code tokend.verifier} at level DEBUG, not to the caller.
+ * A servlet filter that accepts requests with a valid token ({@code Authorization: Bearer}), and puts its {@link
+ * Identity} into the request, for {@link #current}. It responds to other requests with 401 and a challenge (RFC 6750,
+ * section 3), or with 503 and {@code Retry-After} if the issuer's keys are not available. The reason for a rejection is
+ * logged to {@code tokend.verifier} at level DEBUG, and not sent to the caller.
  *
- * <p>The identity belongs to the request, not to a thread: asynchronous requests have it on whatever thread they go on, and
- * keep it when they are dispatched again. Register the filter with support of asynchronous requests where servlets use them.
- * It may block while keys are fetched.
+ * <p>The identity belongs to the request, not to a thread: asynchronous requests have it on any thread, and keep it
+ * when they are dispatched again. If servlets use asynchronous requests, register the filter with support for them. It
+ * may block while keys are fetched.
  */
 public final class IdentityFilter implements Filter {
   /** The request attribute that holds the {@link Identity}. */
@@ -35,11 +35,11 @@ public final class IdentityFilter implements Filter {
   private final Set<String> openPaths;
 
   /**
-   * Makes a filter.
+   * Creates a filter.
    *
    * @param verifier verifies the tokens
-   * @param openPaths exact paths within the application that need no token, such as {@code /healthz}; requests for them have
-   *     no identity
+   * @param openPaths exact paths in the application that require no token, such as {@code /healthz}; requests for them
+   *     have no identity
    */
   public IdentityFilter(TokenVerifier verifier, String... openPaths) {
     this.verifier = Objects.requireNonNull(verifier, "verifier");
@@ -47,11 +47,11 @@ public final class IdentityFilter implements Filter {
   }
 
   /**
-   * Who makes a request.
+   * Returns the caller of a request.
    *
    * @param request the request
-   * @return the identity of the token that it bears
-   * @throws IllegalStateException when the request has not passed this filter with a token
+   * @return the identity of the request's token
+   * @throws IllegalStateException if the request has not passed this filter with a token
    */
   public static Identity current(ServletRequest request) {
     if (request.getAttribute(ATTRIBUTE) instanceof Identity identity) {
@@ -64,7 +64,7 @@ public final class IdentityFilter implements Filter {
   public void doFilter(ServletRequest request, ServletResponse response, FilterChain chain)
       throws IOException, ServletException {
     if (!(request instanceof HttpServletRequest http) || !(response instanceof HttpServletResponse answer)) {
-      throw new ServletException("only requests of HTTP bear tokens");
+      throw new ServletException("only HTTP requests can have tokens");
     }
     if (isVerified(http) || openPaths.contains(path(http))) {
       chain.doFilter(request, response);
@@ -77,13 +77,13 @@ public final class IdentityFilter implements Filter {
     }
   }
 
-  /** Whether this is a later dispatch of a request that has passed. A first one is verified, whatever it has. */
+  /** Reports whether this is a later dispatch of a verified request. The first dispatch is always verified. */
   private static boolean isVerified(HttpServletRequest request) {
     return request.getDispatcherType() != DispatcherType.REQUEST
         && request.getAttribute(ATTRIBUTE) instanceof Identity;
   }
 
-  /** The path by which the container has found the servlet: decoded, and without parameters. */
+  /** Returns the path by which the container selected the servlet: decoded, and without parameters. */
   private static String path(HttpServletRequest request) {
     String rest = request.getPathInfo();
     return rest == null ? request.getServletPath() : request.getServletPath() + rest;
@@ -113,7 +113,7 @@ public final class IdentityFilter implements Filter {
     return null;
   }
 
-  /** Answers by itself: `sendError` would have the application's error page asked for, by a request without an identity. */
+  /** Writes the response itself: `sendError` would dispatch to the application's error page without an identity. */
   private static void refuse(HttpServletResponse response, int status, String text) throws IOException {
     byte[] body = (text + "\n").getBytes(StandardCharsets.UTF_8);
     response.setStatus(status);

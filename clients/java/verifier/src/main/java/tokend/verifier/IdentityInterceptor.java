@@ -10,12 +10,12 @@ import io.grpc.Status;
 import java.util.Objects;
 
 /**
- * Lets calls pass that bear a valid token ({@code authorization: Bearer}), and puts its {@link Identity} into their gRPC
- * context. Others end with UNAUTHENTICATED, or with UNAVAILABLE where the keys of the issuer cannot be had. Why a token was
- * rejected goes to the logger {@code tokend.verifier} at level DEBUG, not to the caller. Calls of gRPC's health service pass
- * without an identity.
+ * A server interceptor that accepts calls with a valid token ({@code authorization: Bearer}), and puts its {@link
+ * Identity} into their gRPC context. Other calls fail with UNAUTHENTICATED, or with UNAVAILABLE if the issuer's keys
+ * are not available. The reason for a rejection is logged to {@code tokend.verifier} at level DEBUG, and not sent to
+ * the caller. Calls of gRPC's health service require no token and have no identity.
  *
- * <p>It may block while keys are fetched, so the server must not run calls on its transport's threads ({@code
+ * <p>It may block while keys are fetched, so the server must not run calls on its transport threads ({@code
  * directExecutor}).
  */
 public final class IdentityInterceptor implements ServerInterceptor {
@@ -27,7 +27,7 @@ public final class IdentityInterceptor implements ServerInterceptor {
   private final TokenVerifier verifier;
 
   /**
-   * Makes an interceptor.
+   * Creates an interceptor.
    *
    * @param verifier verifies the tokens
    */
@@ -36,15 +36,15 @@ public final class IdentityInterceptor implements ServerInterceptor {
   }
 
   /**
-   * Who makes the call that is being served.
+   * Returns the caller of the current call.
    *
-   * @return the identity of the token that the call bears
-   * @throws IllegalStateException when the current gRPC context is not one of a call that passed this interceptor
+   * @return the identity of the call's token
+   * @throws IllegalStateException if the current gRPC context is not that of a call that passed this interceptor
    */
   public static Identity current() {
     Identity identity = IDENTITY.get();
     if (identity == null) {
-      throw new IllegalStateException("no call that passed an IdentityInterceptor is being served");
+      throw new IllegalStateException("the current call has not passed an IdentityInterceptor with a token");
     }
     return identity;
   }

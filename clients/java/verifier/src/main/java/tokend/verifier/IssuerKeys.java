@@ -23,8 +23,8 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Fetches the keys of an issuer, from the URL to which its discovery document leads (OpenID Connect Discovery 1.0, section
- * 4) unless it is given. Keeps nothing.
+ * Fetches the keys of an issuer, from a given URL or from the one in its discovery document (OpenID Connect Discovery
+ * 1.0, section 4). Caches nothing.
  */
 final class IssuerKeys implements JWKSetSource<SecurityContext> {
   private static final String DOCUMENT = "/.well-known/openid-configuration";
@@ -58,7 +58,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
     }
   }
 
-  /** Whether the last fetch brought no keys. */
+  /** Reports whether the last fetch failed. */
   boolean haveFailed() {
     return failed;
   }
@@ -67,11 +67,11 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
     return keysUrl(issuer, object(fetch(URI.create(issuer.replaceFirst("/$", "") + DOCUMENT))));
   }
 
-  /** Where a discovery document says that the keys are, which has to be as safe as the issuer itself. */
+  /** Returns the URL of the keys in a discovery document. If the issuer's URL is https, it must be https, too. */
   static URI keysUrl(String issuer, Map<String, Object> document) throws IOException, ParseException {
     String named = JSONObjectUtils.getString(document, "issuer");
     if (!issuer.equals(named)) {
-      throw new IOException("the discovery document is another issuer's: " + named);
+      throw new IOException("the discovery document names another issuer: " + named);
     }
     URI keys = JSONObjectUtils.getURI(document, "jwks_uri");
     if (keys == null || !List.of("https", scheme(URI.create(issuer))).contains(scheme(keys))) {
@@ -87,12 +87,12 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
   private static Map<String, Object> object(String document) throws ParseException {
     Map<String, Object> parsed = JSONObjectUtils.parse(document);
     if (parsed == null) { // as Nimbus reads `null`
-      throw new ParseException("it is no JSON object", 0);
+      throw new ParseException("it is not a JSON object", 0);
     }
     return parsed;
   }
 
-  /** All keys that are understood. Others are ignored, as RFC 7517, section 5, has it. */
+  /** Returns all supported keys. Others are ignored, by RFC 7517, section 5. */
   private static JWKSet keys(String document) throws ParseException {
     List<Object> listed = JSONObjectUtils.getJSONArray(object(document), "keys");
     List<JWK> known = new ArrayList<>();
@@ -102,7 +102,7 @@ final class IssuerKeys implements JWKSetSource<SecurityContext> {
       }
     }
     if (known.isEmpty()) {
-      throw new ParseException("there are no keys", 0);
+      throw new ParseException("the key set contains no supported keys", 0);
     }
     return new JWKSet(known);
   }

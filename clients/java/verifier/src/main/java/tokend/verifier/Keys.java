@@ -20,7 +20,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
-/** How keys are kept. */
+/** The cache of the issuer's keys. */
 final class Keys {
   private static final long KEPT = Duration.ofMinutes(5).toMillis();
   private static final long FETCHED_AHEAD = Duration.ofMinutes(1).toMillis();
@@ -37,8 +37,8 @@ final class Keys {
   }
 
   /**
-   * Keeps them by a clock that is never set. Nimbus's own way looks at the wall clock: where that is set back by an hour,
-   * fetches are too soon after those before for all of that hour.
+   * Limits fetches by the monotonic clock. Nimbus's own rate limit uses the wall clock: if it is set back by an hour,
+   * no keys are fetched for that hour.
    */
   static JWKSource<SecurityContext> of(IssuerKeys fetched, LongSupplier millis) {
     JWKSetSource<SecurityContext> kept = kept(fetched);
@@ -49,12 +49,12 @@ final class Keys {
         if (fetched.haveFailed()) {
           throw e;
         }
-        return List.of(); // the issuer was asked a moment ago, and has no such key
+        return List.of(); // the key set was fetched a moment ago and does not contain the key
       }
     };
   }
 
-  /** As {@link JWKSetBasedJWKSource} does: keys that are not there are looked for in a newer set. */
+  /** Fetches a newer key set if a key is missing, as {@link JWKSetBasedJWKSource} does. */
   private static List<JWK> select(
       JWKSetSource<SecurityContext> kept, JWKSelector selector, long now, @Nullable SecurityContext context)
       throws KeySourceException {
@@ -77,7 +77,7 @@ final class Keys {
     return ((JWKSetBasedJWKSource<SecurityContext>) built).getJWKSetSource();
   }
 
-  /** A thread that ends when it is idle and keeps no process alive, as Nimbus's own does. */
+  /** Creates a daemon thread that ends when it is idle, like Nimbus's own. */
   private static ExecutorService background() {
     return new ThreadPoolExecutor(
         0,

@@ -1,6 +1,9 @@
 package tokend.verifier;
 
-/** A token could be neither accepted nor rejected, since the keys of its issuer could not be had. It may pass. */
+/**
+ * Thrown if a token can be neither accepted nor rejected, because the issuer's keys are not available. A later attempt
+ * may succeed.
+ */
 public final class KeysUnavailableException extends Exception {
   private static final long serialVersionUID = 1L;
 

@@ -13,9 +13,9 @@ import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Gets a document of a host whose name {@link URI}, and so java.net.http, takes for none, such as one with an underscore, as
- * those of containers may have. Who asks waits no longer for such a host than for others; the JDK itself may go on to read what
- * is left of a body that was given up, 512 KiB at the most.
+ * Fetches a document from a host whose name {@link URI}, and so java.net.http, does not accept, such as a container
+ * name with an underscore. The caller waits no longer than for other hosts; the JDK itself may continue to read the
+ * rest of an abandoned body, 512 KiB at most.
  */
 final class OddHost {
   private static final int MOST_AT_ONCE = 8192;
@@ -24,7 +24,7 @@ final class OddHost {
 
   static String get(URI from, Duration timeout, int mostBytes) throws IOException {
     if (!(from.toURL().openConnection() instanceof HttpURLConnection connection)) {
-      throw new IOException(from + " has neither https nor http");
+      throw new IOException(from + " is not an https or http URL");
     }
     int millis = (int) timeout.toMillis();
     connection.setConnectTimeout(millis);
@@ -36,9 +36,9 @@ final class OddHost {
     try {
       return answer.orTimeout(millis, TimeUnit.MILLISECONDS).join();
     } catch (CompletionException e) {
-      throw new IOException(from + " does not answer: " + e.getCause(), e);
+      throw new IOException(from + " does not respond: " + e.getCause(), e);
     } finally {
-      // Ends a wait for the headers; it may itself have to wait for a read of the body.
+      // Cancels a wait for the headers; may itself wait for a read of the body.
       ForkJoinPool.commonPool().execute(connection::disconnect);
     }
   }
@@ -46,7 +46,7 @@ final class OddHost {
   private static void read(HttpURLConnection connection, int mostBytes, CompletableFuture<String> answer) {
     try {
       if (connection.getResponseCode() / 100 != 2) {
-        throw new IOException("it answers " + connection.getResponseCode());
+        throw new IOException("it responds with status " + connection.getResponseCode());
       }
       ByteArrayOutputStream octets = new ByteArrayOutputStream();
       byte[] some = new byte[MOST_AT_ONCE];
@@ -54,7 +54,7 @@ final class OddHost {
       for (int count = body.read(some); count >= 0 && !answer.isDone(); count = body.read(some)) {
         octets.write(some, 0, count);
         if (octets.size() > mostBytes) {
-          throw new IOException("the answer is too long");
+          throw new IOException("the response is too long");
         }
       }
       answer.complete(octets.toString(StandardCharsets.UTF_8));

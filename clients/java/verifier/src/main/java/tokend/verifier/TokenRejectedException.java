@@ -1,6 +1,9 @@
 package tokend.verifier;
 
-/** A token was rejected. The message says why, for the service's own log; it holds neither the token nor the user. */
+/**
+ * Thrown if a token is rejected. The message is the reason, for the service's own log; it contains neither the token
+ * nor the user.
+ */
 public final class TokenRejectedException extends Exception {
   private static final long serialVersionUID = 1L;
 

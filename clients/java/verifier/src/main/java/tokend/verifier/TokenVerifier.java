@@ -30,13 +30,13 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Verifies the tokens of one issuer: signature, algorithm, type, issuer, audience and times. Safe to use by many threads at
- * once; make one for a process.
+ * Verifies the tokens of one issuer: signature, algorithm, type, issuer, audience and times. Thread-safe; use one
+ * verifier per process.
  *
- * <p>Keys are fetched when they are first needed, kept for 5 minutes and fetched again in the background before that ends.
- * A token of an unknown key has them fetched at once, twice in 10 seconds at the most. While the issuer does not answer, its
- * keys are used for a day longer. A thread waits only for keys that are not there, and the issuer has 3 seconds for each
- * answer.
+ * <p>Keys are fetched on first use, cached for 5 minutes, and fetched again in the background before the 5 minutes end.
+ * A token with an unknown key causes a fetch at once, at most twice in 10 seconds. While the issuer does not respond,
+ * its keys are used for another day. A thread waits only for missing keys, and the issuer has 3 seconds for each
+ * response.
  */
 public final class TokenVerifier {
   private static final Set<String> REQUIRED = Set.of("sub", "aud", "iss", "exp", "iat");
@@ -52,17 +52,18 @@ public final class TokenVerifier {
     processor.setJWTClaimsSetVerifier(new Claims(builder));
   }
 
-  /** Nimbus tries every key for a token that names none. */
+  /** /** Nimbus would try every key for a token without a key id. */
   private static JWSKeySelector<SecurityContext> keySelector(JWSKeySelector<SecurityContext> named) {
     return (header, context) ->
         header.getKeyID() == null ? List.of() : named.selectJWSKeys(header, context);
   }
 
   /**
-   * Starts a verifier of the tokens of an issuer.
+   * Returns a builder of a verifier for the tokens of an issuer.
    *
-   * @param issuer the {@code iss} of its tokens, which leads to its keys (OpenID Connect Discovery 1.0)
-   * @param audiences the pools whose tokens are accepted, at least one: all pools of a tokend share its keys
+   * @param issuer the {@code iss} of the tokens and the URL of the issuer's discovery document (OpenID Connect
+   *     Discovery 1.0)
+   * @param audiences the pools whose tokens are accepted, at least one: all pools of a tokend service share its keys
    * @return a builder
    * @throws IllegalArgumentException when there is no audience
    */
@@ -71,12 +72,12 @@ public final class TokenVerifier {
   }
 
   /**
-   * Verifies a token. It blocks only where keys have to be fetched.
+   * Verifies a token. Blocks only while keys must be fetched.
    *
    * @param token a JWT in compact form; sensitive
-   * @return who it speaks of
-   * @throws TokenRejectedException when the token is not valid here
-   * @throws KeysUnavailableException when the keys of the issuer cannot be had
+   * @return the identity of the token
+   * @throws TokenRejectedException if the token is not valid for this verifier
+   * @throws KeysUnavailableException if the issuer's keys are not available
    */
   public Identity verify(String token) throws TokenRejectedException, KeysUnavailableException {
     if (Objects.requireNonNull(token, "token").length() > MOST_CHARACTERS) {
@@ -85,13 +86,13 @@ public final class TokenVerifier {
     try {
       return identity(processor.process(token, null));
     } catch (KeySourceException e) {
-      throw new KeysUnavailableException("the keys of the issuer cannot be had", e);
+      throw new KeysUnavailableException("the issuer's keys are not available", e);
     } catch (ParseException e) {
-      // The cause's text may show the token.
-      throw new TokenRejectedException("it is not a JWT, or a claim has another type");
+      // The cause's text may contain the token.
+      throw new TokenRejectedException("it is not a JWT, or a claim has the wrong type");
     } catch (NullPointerException e) {
-      // Nimbus trips over `null` in the place of the header or of an audience, and an identity has none in its lists.
-      throw new TokenRejectedException("it has null in the place of its header, or within a claim");
+      // Nimbus fails on a header or an audience of `null`, and the lists of an identity cannot contain it.
+      throw new TokenRejectedException("its header is null, or a claim contains null");
     } catch (BadJOSEException | JOSEException e) {
       throw new TokenRejectedException(String.valueOf(e.getMessage()));
     }
@@ -109,7 +110,7 @@ public final class TokenVerifier {
         claims.getExpirationTime().toInstant());
   }
 
-  /** Tags are lists of one text in Cognito's tokens. */
+  /** In Cognito's tokens, tags are lists with one string. */
   private static Map<String, String> principalTags(JWTClaimsSet claims) throws ParseException {
     Map<String, String> tags = new TreeMap<>();
     Map<String, Object> claim = claims.getJSONObjectClaim(TAGS_CLAIM);
@@ -141,11 +142,11 @@ public final class TokenVerifier {
       String subject = claims.getSubject();
       Date issued = claims.getIssueTime();
       if (subject == null || subject.isEmpty() || issued == null || claims.getExpirationTime() == null) {
-        // Required claims may still be null, and Nimbus takes that for a token without an end.
+        // Required claims may still be null, and Nimbus would accept such a token as one that does not expire.
         throw new BadJWTException("sub is empty, or sub, iat or exp is null");
       }
       if (OPTIONAL.stream().anyMatch(name -> claims.getClaims().containsKey(name) && holdsNull(claims.getClaim(name)))) {
-        throw new BadJWTException("nbf, amr or the tags hold null");
+        throw new BadJWTException("nbf, amr or the tags contain null");
       }
       if (claims.getAudience().size() != 1) {
         throw new BadJWTException("JWT aud names more than one audience");
@@ -168,7 +169,7 @@ public final class TokenVerifier {
     }
   }
 
-  /** Gathers what a verifier needs. */
+  /** Builds a verifier. */
   public static final class Builder {
     private static final Duration MOST_LEEWAY = Duration.ofMinutes(5);
 
@@ -186,29 +187,29 @@ public final class TokenVerifier {
     }
 
     /**
-     * Sets which signatures are accepted.
+     * Sets the accepted signature algorithms.
      *
      * @param values RS512, RS256 and ES256 by default
      * @return this
-     * @throws IllegalArgumentException when there is none, or one that is not made with a private key
+     * @throws IllegalArgumentException if there is none, or one that does not sign with a private key
      */
     public Builder algorithms(JWSAlgorithm... values) {
       algorithms = atLeastOne(Set.copyOf(List.of(values)), "algorithm");
       if (!JWSAlgorithm.Family.SIGNATURE.containsAll(algorithms)) {
-        throw new IllegalArgumentException("not all algorithms are signatures: " + algorithms);
+        throw new IllegalArgumentException("not all algorithms sign with a private key: " + algorithms);
       }
       return this;
     }
 
     /**
-     * Sets which types of tokens are accepted.
+     * Sets the accepted types of tokens.
      *
      * @param values of the header {@code typ}; {@code JWS}, as in Cognito's tokens, and {@code JWT} by default
      * @return this
-     * @throws IllegalArgumentException when there is none
+     * @throws IllegalArgumentException if there is none
      */
     public Builder types(String... values) {
-      // Of a kind that may be asked for null, which is the type of a token without one.
+      // A set that allows lookups of null, the type of a token without one.
       types =
           atLeastOne(Set.copyOf(List.of(values)), "type").stream()
               .map(JOSEObjectType::new)
@@ -217,7 +218,7 @@ public final class TokenVerifier {
     }
 
     /**
-     * Sets how far the clocks of this machine and of tokend may be apart.
+     * Sets by how much the clocks of this machine and of tokend may differ.
      *
      * @param value whole seconds, up to 5 minutes; a minute by default
      * @return this
@@ -232,9 +233,9 @@ public final class TokenVerifier {
     }
 
     /**
-     * Takes the keys from a URL, rather than from the one to which the issuer leads.
+     * Sets the URL of the keys, in place of the one in the issuer's discovery document.
      *
-     * @param jwkSet where the JWK set is (RFC 7517)
+     * @param jwkSet the URL of the JWK set (RFC 7517)
      * @return this
      */
     public Builder keysAt(URI jwkSet) {
@@ -254,7 +255,7 @@ public final class TokenVerifier {
     }
 
     /**
-     * Builds the verifier. Keys are fetched when they are first needed.
+     * Builds the verifier. Keys are fetched on first use.
      *
      * @return the verifier
      */
@@ -264,7 +265,7 @@ public final class TokenVerifier {
 
     private static <T> Set<T> atLeastOne(Set<T> values, String name) {
       if (values.isEmpty()) {
-        throw new IllegalArgumentException("at least one " + name + " is needed");
+        throw new IllegalArgumentException("at least one " + name + " is required");
       }
       return values;
     }

@@ -18,8 +18,8 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Gets documents over HTTP in a time that is that of the whole answer, for servers that send octets one by one. Other timeouts
- * of the JDK are those of a read, or end with the headers.
+ * Fetches documents over HTTP with a timeout for the whole response, for servers that send octets one by one. The JDK's
+ * own timeouts cover single reads, or end with the headers.
  */
 final class WholeAnswers {
   private final HttpClient client =
@@ -42,16 +42,16 @@ final class WholeAnswers {
     CompletableFuture<HttpResponse<String>> answer =
         client.sendAsync(HttpRequest.newBuilder(from).build(), headers -> new Limited(mostBytes));
     try {
-      // Whoever interrupts a thread that waits means its own work, and not the keys of all.
+      // An interrupt of a waiting thread is for its own work, not for the keys that all threads share.
       HttpResponse<String> whole = answer.copy().orTimeout(timeout.toMillis(), TimeUnit.MILLISECONDS).join();
       if (whole.statusCode() / 100 != 2) {
-        throw new IOException(from + " answers " + whole.statusCode());
+        throw new IOException(from + " responds with status " + whole.statusCode());
       }
       return whole.body();
     } catch (CompletionException e) {
-      throw new IOException(from + " does not answer: " + e.getCause(), e);
+      throw new IOException(from + " does not respond: " + e.getCause(), e);
     } finally {
-      answer.cancel(true); // it is over, or it is given up
+      answer.cancel(true); // complete or abandoned
     }
   }
 
@@ -77,7 +77,7 @@ final class WholeAnswers {
         text.onNext(octets);
       } else {
         subscribed.thenAccept(Flow.Subscription::cancel);
-        text.onError(new IOException("the answer is too long"));
+        text.onError(new IOException("the response is too long"));
       }
     }
 

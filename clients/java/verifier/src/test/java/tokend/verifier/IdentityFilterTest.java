@@ -41,7 +41,7 @@ import tokend.client.testing.FakeTokendServer;
 /** In a Tomcat on the loopback. */
 class IdentityFilterTest {
   private static final String CHALLENGE =
-      "Bearer error=\"invalid_token\", error_description=\"a valid token is needed\"";
+      "Bearer error=\"invalid_token\", error_description=\"a valid token is required\"";
 
   private final FakeTokendServer tokend = FakeTokendServer.start();
   private volatile boolean areKeysThere = true;
@@ -159,7 +159,7 @@ class IdentityFilterTest {
 
     assertThat(response.statusCode()).isEqualTo(401);
     assertThat(response.headers().allValues("WWW-Authenticate")).containsExactly(challenge);
-    assertThat(response.body()).isEqualTo("a valid token is needed\n");
+    assertThat(response.body()).isEqualTo("a valid token is required\n");
   }
 
   @ParameterizedTest

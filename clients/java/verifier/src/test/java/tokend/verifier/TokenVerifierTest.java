@@ -266,7 +266,7 @@ class TokenVerifierTest {
       assertThatExceptionOfType(KeysUnavailableException.class)
           .isThrownBy(() -> discovering.verify(issuer.token(url, POOL)))
           .havingCause()
-          .withMessageContaining("another issuer's");
+          .withMessageContaining("names another issuer");
     }
   }
 

@@ -18,16 +18,16 @@ import tokend.client.ErrorReason;
 import tokend.client.FieldViolation;
 
 /**
- * How a call is to fail.
+ * Describes how a call fails.
  *
  * @param code the status code
- * @param reason the contract's reason; null: none, as when tokend is not reached
- * @param message the text for people
- * @param retryDelay how long the caller is asked to wait; null: it is not asked
+ * @param reason the contract's reason; null: none, as if tokend was not reached
+ * @param message a human-readable description
+ * @param retryDelay how long the caller should wait before the next try; null: not sent
  * @param awsRequestId the id of a request to Cognito; empty: there was none
  * @param violations fields that break their limits
- * @param resourceType what does not exist; empty: no such detail
- * @param hangs whether the call gets no answer at all, and ends with its caller's deadline
+ * @param resourceType the type of the missing resource; empty: no such detail
+ * @param hangs whether the call gets no response until its caller's deadline
  */
 public record Failure(
     Status.Code code,
@@ -64,7 +64,7 @@ public record Failure(
           entry(ErrorReason.METADATA_TOO_LARGE, new Row(Status.Code.RESOURCE_EXHAUSTED, "")));
 
   /**
-   * A failure for a reason, with the status code that tokend gives it.
+   * Returns a failure with a reason and the status code that tokend uses for it.
    *
    * @param reason the reason
    * @return the failure
@@ -74,7 +74,7 @@ public record Failure(
   }
 
   /**
-   * A failure without a reason, as of a connection that broke.
+   * Returns a failure without a reason, like that of a broken connection.
    *
    * @param code the status code
    * @return the failure
@@ -84,9 +84,9 @@ public record Failure(
   }
 
   /**
-   * Asks the caller to wait.
+   * Sets how long the caller should wait before the next try.
    *
-   * @param value how long
+   * @param value the delay
    * @return the changed failure
    */
   public Failure withRetryDelay(Duration value) {
@@ -94,7 +94,7 @@ public record Failure(
   }
 
   /**
-   * Names fields that break their limits.
+   * Sets the fields that break their limits.
    *
    * @param value the fields
    * @return the changed failure
@@ -104,7 +104,7 @@ public record Failure(
   }
 
   /**
-   * A call without an answer, as of a server that hangs.
+   * Returns a failure without a response, like that of a hanging server.
    *
    * @return the failure
    */

@@ -16,7 +16,7 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
-/** Counts calls, lets them wait while they are paused, and fails those that are to fail. */
+/** Counts calls, and makes them wait or fail as configured by the test. */
 final class FakeFailures implements ServerInterceptor {
   private final Map<String, Integer> calls = new HashMap<>();
   private final Queue<Failure> next = new ArrayDeque<>();
@@ -44,7 +44,7 @@ final class FakeFailures implements ServerInterceptor {
     return new ServerCall.Listener<>() {};
   }
 
-  /** Counts a call, lets it wait, and says how it fails; null: it does not. */
+  /** Counts a call, waits while calls are paused, and returns the call's failure or null. */
   synchronized @Nullable Failure count(String operation) {
     calls.merge(operation, 1, Integer::sum);
     notifyAll();
@@ -57,7 +57,7 @@ final class FakeFailures implements ServerInterceptor {
       }
     }
     if (Context.current().isCancelled()) {
-      return Failure.of(Status.Code.CANCELLED); // its caller has gone: the failure is another's
+      return Failure.of(Status.Code.CANCELLED); // the caller has disconnected: leave the failure for the next call
     }
     Failure once = next.poll();
     return once != null ? once : standing;

@@ -32,18 +32,20 @@ import java.util.TreeMap;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/** Signs tokens of Cognito's shape. It has its key from the start, since making one takes longer than a call may. */
+/**
+ * Signs tokens in Cognito's format. The key exists from the start, since its generation takes longer than a call may.
+ */
 final class FakeIssuer {
   private static final String TAGS_CLAIM = "https://aws.amazon.com/tags";
   private static final Set<JWSAlgorithm> ALGORITHMS =
       Set.of(JWSAlgorithm.RS512, JWSAlgorithm.RS256, JWSAlgorithm.ES256);
 
-  // Those of the process, in the order in which each issuer signs with them: tests make many servers.
+  // The process-wide keys, in the order in which each issuer uses them: tests start many servers.
   private static final List<RSAKey> RSA_KEYS = new ArrayList<>();
 
   private final JWSAlgorithm algorithm;
 
-  // The last one signs.
+  // The last key signs.
   private final List<JWK> keys = new ArrayList<>();
   private String url = FakeTokendServer.ISSUER;
   private @Nullable HttpServer server;
@@ -60,7 +62,7 @@ final class FakeIssuer {
     try {
       keys.add(newKey());
     } catch (JOSEException e) {
-      throw new IllegalStateException("no key can be made", e);
+      throw new IllegalStateException("a key cannot be generated", e);
     }
   }
 
@@ -68,7 +70,7 @@ final class FakeIssuer {
     return new JWKSet(List.copyOf(keys)).toString(true);
   }
 
-  /** Serves discovery and keys, once; the URL is the issuer's from then on. */
+  /** Starts serving the discovery document and the keys, once. The URL is the issuer's from then on. */
   synchronized String serve() {
     if (server == null) {
       HttpServer started = listening();

@@ -13,7 +13,7 @@ import tokend.v1.LookupDeveloperIdentityRequest;
 import tokend.v1.MergeDeveloperIdentitiesRequest;
 import tokend.v1.UnlinkDeveloperIdentityRequest;
 
-/** The limits of the contract's fields; a request is refused with all that it breaks. */
+/** The limits of the contract's fields. A request is rejected with all its violations. */
 final class FakeLimits {
   private static final Pattern ANYTHING = Pattern.compile("(?s).*");
   private static final Pattern ID = Pattern.compile("[\\w-]+:[0-9a-f-]+");

@@ -10,7 +10,7 @@ import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 import tokend.client.ErrorReason;
 
-/** The identities of the one pool, in the small: developer users alone. */
+/** The identities of the one pool, with developer users only. */
 final class FakePool {
   private static final int MOST_LINKED_LOGINS = 20;
 
@@ -32,7 +32,7 @@ final class FakePool {
     return link(user, namedId);
   }
 
-  /** The identity that is named, or the named user's; both given have to belong together. */
+  /** Returns the identity by its id or by its user. If both are given, the user must belong to the identity. */
   synchronized String find(String id, String user) {
     if (id.isEmpty()) {
       return owner(user);
@@ -45,7 +45,7 @@ final class FakePool {
     return id;
   }
 
-  /** The users of an identity that come after one, in their order; after an empty text: all. */
+  /** Returns the users of an identity after a given one, sorted; all if it is empty. */
   synchronized List<String> usersOf(String id, String after) {
     return users(id).stream().filter(user -> user.compareTo(after) > 0).toList();
   }
@@ -64,7 +64,7 @@ final class FakePool {
 
   synchronized void unlink(String id, String user) {
     if (!users(id).contains(user)) {
-      // Another identity's user is a conflict; an unknown user is not found.
+      // A user of another identity is a conflict; an unknown user is not found.
       owner(user);
       throw refusal(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.");
     }

@@ -22,7 +22,7 @@ import tokend.v1.MergeDeveloperIdentitiesResponse;
 import tokend.v1.UnlinkDeveloperIdentityRequest;
 import tokend.v1.UnlinkDeveloperIdentityResponse;
 
-/** The four operations on one pool, with the checks that tests of callers meet. */
+/** The four operations on one pool, with the checks that tests of callers need. */
 final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentityServiceImplBase {
   static final int LARGEST_PAGE = 60;
 
@@ -132,7 +132,10 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
         .build();
   }
 
-  /** Names the last user of a page: it leads on rightly when users come or go between two pages. */
+  /**
+   * Returns a token with the last user of the page, so that users who are added or removed between two pages do no
+   * harm.
+   */
   private static String pageToken(String id, String last) {
     byte[] named = (id + "\n" + last).getBytes(StandardCharsets.UTF_8);
     return Base64.getUrlEncoder().withoutPadding().encodeToString(named);

@@ -21,19 +21,20 @@ import tokend.client.ClientBuilder;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 
 /**
- * A tokend within the process. It registers or retrieves identities, looks them up, merges and unlinks them, signs real
- * tokens, and fails or hangs as a test sets it. It opens no port but for {@link #serveIssuer()}, keeps nothing, and knows
- * one pool and developer users alone: logins of public providers are refused. The servers of a process sign with the same
- * RSA keys, since making one takes a while; a key for ES256 is the server's own.
+ * A fake tokend service that runs in the process of a test. It registers, retrieves, looks up, merges and unlinks
+ * identities, signs real tokens, and fails or hangs as a test configures it. It opens no port except for {@link
+ * #serveIssuer()}, stores nothing, and supports one pool and developer users only: logins of public providers are
+ * rejected. The servers of a process sign with the same RSA keys, since key generation is slow; each server has its own
+ * ES256 key.
  */
 public final class FakeTokendServer implements AutoCloseable {
-  /** The pool. */
+  /** /** The identity pool. */
   public static final String IDENTITY_POOL_ID = "local:2f4c9a6e-0b1d-4c7e-9f00-6a1e7a5d3b21";
 
   /** The pool's developer provider. */
   public static final String DEVELOPER_PROVIDER_NAME = "login.example.internal";
 
-  /** The {@code iss} of its tokens until {@link #serveIssuer()}. Nothing is served there. */
+  /** The {@code iss} of the tokens before {@link #serveIssuer()}. No server listens there. */
   public static final String ISSUER = "https://tokend.example.internal";
 
   private final String name = UUID.randomUUID().toString();
@@ -64,7 +65,7 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Starts a server whose tokens have the times of a clock.
+   * Starts a server with a clock for the times of tokens.
    *
    * @param clock the clock
    * @return the server, to be closed
@@ -74,9 +75,9 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Starts a server that signs by another algorithm than tokend does by default.
+   * Starts a server with another signature algorithm than tokend's default.
    *
-   * @param clock the clock of the tokens' times
+   * @param clock the clock for the times of tokens
    * @param algorithm {@code RS512}, {@code RS256} or {@code ES256}
    * @return the server, to be closed
    */
@@ -91,9 +92,9 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Makes a client of the server. Its calls have a minute, since machines that run tests are busy.
+   * Creates a client of the server. Its deadline is one minute, since machines that run tests may be slow.
    *
-   * @return the client, which closes with the server
+   * @return the client, which the server closes
    */
   public Client client() {
     Client client = clientBuilder().deadline(Duration.ofMinutes(1)).build();
@@ -102,17 +103,17 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Starts a client of the server with settings of its own.
+   * Returns a builder of a client of the server, for other settings.
    *
-   * @return the builder; who builds the client closes it
+   * @return the builder; the caller must close the client
    */
   public ClientBuilder clientBuilder() {
     return Client.builder(name).transport(transport());
   }
 
   /**
-   * Gives what leads to the server whatever the target of the client is: for {@link ClientBuilder#transport} where something
-   * else makes the builder, such as the Spring Boot starter.
+   * Returns a transport that connects to the server regardless of the client's target: for {@link
+   * ClientBuilder#transport} if other code creates the builder, such as the Spring Boot starter.
    *
    * @return the transport
    */
@@ -121,7 +122,7 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Makes all calls fail from now on. The client retries those that fail with UNAVAILABLE.
+   * Makes all calls fail until {@link #recover()}. The client retries calls that fail with UNAVAILABLE.
    *
    * @param failure how they fail
    */
@@ -130,7 +131,7 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Makes one call fail: the next that comes, or the one after those that are to fail already.
+   * Makes one call fail: the next one without a failure from an earlier call of this method.
    *
    * @param failure how it fails
    */
@@ -138,13 +139,13 @@ public final class FakeTokendServer implements AutoCloseable {
     failures.failNext(failure);
   }
 
-  /** Lets calls succeed again. */
+  /** Cancels {@link #fail} and {@link #failNext}. */
   public void recover() {
     failures.recover();
   }
 
   /**
-   * Counts the calls that came, with those that failed and the retries.
+   * Returns how many calls the server has received, including failed calls and retries.
    *
    * @param operation the name of the operation in the contract, such as {@code LookupDeveloperIdentity}
    * @return how many
@@ -154,24 +155,24 @@ public final class FakeTokendServer implements AutoCloseable {
   }
 
   /**
-   * Waits until so many calls have come.
+   * Waits until the server has received a number of calls.
    *
    * @param operation the name of the operation in the contract
-   * @param count how many, from the server's start
-   * @param timeout how long at the most
-   * @throws InterruptedException the thread was interrupted
-   * @throws AssertionError they did not come in time
+   * @param count the number of calls since the server's start
+   * @param timeout the maximum time to wait
+   * @throws InterruptedException if the thread is interrupted
+   * @throws AssertionError if the calls do not arrive in time
    */
   public void waitForCalls(String operation, int count, Duration timeout) throws InterruptedException {
     failures.waitForCalls(operation, count, timeout);
   }
 
-  /** Lets the calls that come from now on wait until {@link #resume()}. */
+  /** Makes calls wait until {@link #resume()}. */
   public void pause() {
     failures.pause();
   }
 
-  /** Answers the calls that wait, and those that come. */
+  /** Ends {@link #pause()}: waiting calls continue. */
   public void resume() {
     failures.resume();
   }
@@ -179,19 +180,19 @@ public final class FakeTokendServer implements AutoCloseable {
   /**
    * Serves the issuer's discovery document and keys on the loopback, for verifiers.
    *
-   * @return the URL, which is the {@code iss} of tokens from now on
+   * @return the URL, which is the {@code iss} of tokens from then on
    */
   public String serveIssuer() {
     return issuer.serve();
   }
 
-  /** Signs with a new key from now on; the keys before stay published. */
+  /** Makes the server sign with a new key. Earlier keys stay published. */
   public void rotateKey() {
     issuer.rotateKey();
   }
 
   /**
-   * The public keys.
+   * Returns the public keys.
    *
    * @return a JWK set (RFC 7517) in JSON
    */
@@ -199,7 +200,7 @@ public final class FakeTokendServer implements AutoCloseable {
     return issuer.jwks();
   }
 
-  /** Stops the server, and closes the clients that it made. */
+  /** Stops the server and closes the clients that it created. */
   @Override
   public void close() {
     clients.forEach(Client::close);

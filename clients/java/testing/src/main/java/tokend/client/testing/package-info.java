@@ -1,5 +1,5 @@
 /**
- * A tokend within the process, for tests of what uses the client: {@link tokend.client.testing.FakeTokendServer}.
+ * An in-process fake of tokend, for tests of code that uses the client: {@link tokend.client.testing.FakeTokendServer}.
  */
 @NullMarked
 package tokend.client.testing;
