@@ -113,6 +113,6 @@ class StsDouble:
                 if self.answer is None:
                     self._ended.wait()
                     return
-                status, body = self.answer.answer(parameters["Action"])
+                status, body = self.answer.answer(parameters.get("Action", ""))
                 head = f"HTTP/1.1 {status} -\r\ncontent-type: text/xml\r\ncontent-length: {len(body.encode())}\r\n\r\n"
                 connection.sendall((head + body).encode())

@@ -7,7 +7,13 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisc
 from traceback import walk_tb
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    MetadataRetrievalError,
+)
 from urllib3.exceptions import HTTPError
 
 from tokend_server.aws.fault_rows import CREDENTIALS_MODULE, MISCONFIGURED, Fault, Rows
@@ -29,6 +35,9 @@ _OF_THE_REQUEST = frozenset({408, 413, 425, 431})
 
 #: What AWS says to a signature that was made for another service or region than the one that answers.
 _OTHER_SCOPE = re.compile(r"Credential should be scoped to (?:a valid region|correct service)")
+
+#: What botocore says where the credentials of a container are not to be had.
+_OF_A_CONTAINER = re.compile(r"Received non 200 response (\d+) from container metadata")
 
 _REQUEST_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
 
@@ -138,6 +147,8 @@ class Faults:
                 return self._rows.broken_off
             if isinstance(cause, HTTPException) and not _is_cut_off(cause):
                 return self._rows.not_service
+            if isinstance(cause, MetadataRetrievalError) and _may_be_had_later(cause):
+                return self._rows.not_renewed_now
         return None
 
     def _row_name(self, error: Exception) -> str | None:
@@ -196,6 +207,17 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.update(map(id, found))
         waiting += found
         yield from found
+
+
+def _may_be_had_later(error: MetadataRetrievalError) -> bool:
+    """Whether credentials of a container, which were not to be had, may be another time.
+
+    botocore has the status in the text alone. The answers of ECS and EKS Pod Identity below 500 are refusals.
+    """
+    if not (refused := _OF_A_CONTAINER.search(str(error))):
+        return isinstance(error.__context__, ConnectTimeoutError | EndpointConnectionError | HTTPClientError)
+    status = int(refused[1])
+    return status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
 
 
 def _is_cut_off(error: HTTPException) -> bool:

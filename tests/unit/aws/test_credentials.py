@@ -10,6 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError, ProfileNotFound
+from botocore.utils import ContainerMetadataFetcher
 from tests.fakes.clock import FakeClock
 from tests.fakes.cognito_upstream import ACCESS_KEY, AccessKey
 from tests.fakes.scripted_upstream import PATIENCE
@@ -261,6 +262,7 @@ def test_what_keeps_a_role_away_is_reported(
     assert type(told(of_role(clock))) is error
 
 
+NOT_NOW = "The service's own AWS credentials cannot be renewed now."
 NOT_STS = Answered(200, "<html><body>Please log in")
 NO_RESULT = Answered(200, '<other xmlns="https://sts.amazonaws.com/doc/2011-06-15/"/>')
 
@@ -282,7 +284,43 @@ def test_an_sts_that_is_not_reached_is_not_called_cognitos(environment: pytest.M
     give_credentials(environment, ACCESS_KEY)
     error = told(of_role(clock))
     assert isinstance(error, EngineUnavailable)
-    assert error.text == "The service's own AWS credentials cannot be renewed now."
+    assert error.text == NOT_NOW
+
+
+def of_container(url: str, environment: pytest.MonkeyPatch, clock: FakeClock) -> Credentials:
+    """The credentials of an ECS task or of an EKS Pod Identity."""
+    environment.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{url}/v1/credentials")
+    environment.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    return chain_credentials(botocore.session.Session(), clock)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, EngineCredentialsRejected),
+        (404, EngineCredentialsRejected),
+        (429, EngineUnavailable),
+        (500, EngineUnavailable),
+        (503, EngineUnavailable),
+    ],
+)
+def test_what_keeps_the_credentials_of_a_container_away_is_reported(
+    environment: pytest.MonkeyPatch, clock: FakeClock, status: int, error: type[TokendError]
+) -> None:
+    with StsDouble(Answered(status, '{"message": "Received non 200 response 404 from container metadata"}')) as agent:
+        found = told(of_container(agent.url, environment, clock))
+    assert type(found) is error
+    assert isinstance(found, EngineCredentialsRejected) or found.text == NOT_NOW
+
+
+def test_an_agent_of_a_container_that_is_not_reached_may_be_reached_later(
+    environment: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    error = told(of_container(url, environment, clock))
+    assert isinstance(error, EngineUnavailable)
+    assert error.text == NOT_NOW
 
 
 def test_an_empty_token_file_is_no_mistake_of_the_caller(
