@@ -79,15 +79,22 @@ def test_a_store_moves_to_the_table_and_back(moto_url: str, tmp_path: Path) -> N
 def test_a_file_is_not_copied_to_itself_however_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to("tokend.db")
     run("migrate", TOKEND_STORE_URL=f"sqlite:///{tmp_path}/tokend.db").check_returncode()
-    for other in ("link.db", f"../{tmp_path.name}/tokend.db"):
+    for other in ("tokend.db", "link.db", f"../{tmp_path.name}/tokend.db"):
         same = run("store", "copy", f"sqlite:///{tmp_path}/tokend.db", f"sqlite:///{tmp_path}/{other}")
+        assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
+
+
+def test_a_table_is_not_copied_to_itself_however_it_is_named(moto_url: str) -> None:
+    name = table_name()
+    table, other = table_url(moto_url, name), table_url(moto_url.replace("127.0.0.1", "localhost"), name)
+    run("migrate", TOKEND_STORE_URL=table).check_returncode()
+    for each in (table, other, f"{table}&timeout_seconds=3"):
+        same = run("store", "copy", "--delete", table, each)
         assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
 
 
 def test_what_cannot_be_copied_is_refused(moto_url: str, tmp_path: Path) -> None:
     table = table_url(moto_url, table_name())
-    same = run("store", "copy", table, table)
-    assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
     odd = run("store", "copy", "mysql://user:secret@host/tokend", f"sqlite:///{tmp_path}/tokend.db")
     assert odd.returncode == 1
     assert odd.stderr.startswith("configuration: store.url: ")

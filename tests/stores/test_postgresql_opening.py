@@ -100,6 +100,24 @@ def test_a_store_is_copied_from_one_schema_to_another(postgresql: PostgresqlServ
 
 
 @pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("@127.0.0.1:", "@localhost:"),
+        ("/postgres?", "/postgres?application_name=copy&"),
+    ],
+)
+def test_a_store_is_not_copied_to_itself_however_it_is_named(
+    postgresql: PostgresqlServer, here: str, there: str
+) -> None:
+    url = postgresql.new_schema()
+    other = url.replace(here, there)
+    run("migrate", TOKEND_STORE_URL=url).check_returncode()
+    same = run("store", "copy", "--delete", url, other)
+    assert other != url
+    assert (same.returncode, same.stderr) == (1, "configuration: store: FROM and TO are the same store\n")
+
+
+@pytest.mark.parametrize(
     ("statement", "problem"),
     [("GRANT USAGE ON SCHEMA {} TO {}", "as the role that owns it"), ("SELECT '{}', '{}'", "grant USAGE")],
     ids=["may use it", "may not even use it"],

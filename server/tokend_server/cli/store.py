@@ -1,4 +1,3 @@
-import os
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -8,7 +7,6 @@ from tokend_server.cli.options import check_store_is_there, never_empty, with_st
 from tokend_server.cli.progress import progress_of
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, load_config
-from tokend_server.config.stores import SQLITE
 from tokend_server.engines.local.copying import Contents, Copying, contents, identity_count
 from tokend_server.engines.local.stores.opening import open_migrated_store, open_store
 from tokend_server.errors import ConfigError
@@ -30,8 +28,6 @@ def copy(source: str, target: str, *, delete: bool) -> None:
     broken off is repeated, and a last one, when FROM serves no more, makes both equal. Exit code 1: they differ.
     """
     from_config, to_config = _configured(source), _configured(target)
-    if _place(from_config) == _place(to_config):
-        raise ConfigError(["store: FROM and TO are the same store"])
     with ExitStack() as undo:
         check_store_is_there(from_config)
         from_store = undo.enter_context(closing(open_store(from_config)))
@@ -53,12 +49,6 @@ def copy(source: str, target: str, *, delete: bool) -> None:
     click.echo(f"FROM: {_described(ours)}\nTO:   {_described(theirs)}")
     if ours != theirs:
         raise click.ClickException("The stores differ: repeat it when FROM serves no more.")
-
-
-def _place(config: Config) -> tuple[str, str | None]:
-    """A store, however its URL is written: of SQLite, the file to which it leads; of PostgreSQL, with the schema."""
-    is_file = config.store_url.startswith(SQLITE)
-    return os.path.realpath(config.store_file) if is_file else config.store_url, config.store.database_schema
 
 
 def _configured(place: str) -> Config:

@@ -6,6 +6,7 @@ makes both equal.
 """
 
 import hashlib
+import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from tokend_server.clock import Clock, Deadline
+from tokend_server.engines.local.keys.fetches import ServerNotes, record_of
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.engines.local.store import Change, Store
@@ -79,9 +81,10 @@ class Copying:
 
         Raises:
             ConfigError: The target has keys or identities that the source lacks, and `delete` is not set; or only the
-                target has identities.
+                target has identities; or both are one store.
             EngineUnavailable: A store does not answer.
         """
+        self._check_apart()
         ours, theirs = self._source.pools_with_identities(), self._target.pools_with_identities()
         if theirs and not ours:
             raise ConfigError(["store: FROM has no identities but TO has: check that they are not swapped"])
@@ -107,6 +110,20 @@ class Copying:
             self._create(new)
         progress(seen)
         return self._written
+
+    def _check_apart(self) -> None:
+        """Checks that the two stores differ. Their URLs do not show it: a host, file or table can have several names.
+
+        A copy of a store to itself would revert, recreate or delete what servers change in the meantime.
+        """
+        # The record of a server that stopped long ago: other servers ignore it, and delete it if it is left.
+        mark = record_of(ServerNotes(str(uuid.uuid4()), 0, stopped=True, key_ids=frozenset(), fetches=()))
+        self._target.keep_fetch_record(mark)
+        try:
+            if mark in self._source.fetch_records():
+                raise ConfigError(["store: FROM and TO are the same store"])
+        finally:
+            self._target.forget_fetch_records(mark.noted_at + 1)
 
     def _copy_keys(self, *, delete: bool) -> None:
         ours, theirs = self._source.signing_keys(), self._target.signing_keys()

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def assert_equal(source: Store, target: Store) -> None:
     pools = source.developer_providers().keys()
     assert contents(source, pools, nothing) == contents(target, pools, nothing)
     assert copy(source, target) == Written()
+
+
+def test_what_is_copied_to_itself_loses_nothing(tmp_path: Path, make: Callable[[str], Store]) -> None:
+    source, target = make("source"), open_store(tmp_path / "source.db")
+    create(source, identity("a", "x"))
+    with closing(target):
+        for delete in (False, True):
+            with pytest.raises(ConfigError, match="FROM and TO are the same store"):
+                copy(source, target, delete=delete)
+    assert read(source, "a").logins == {login("x")}
+    assert source.fetch_records() == []
+
+
+def test_the_stores_have_no_mark_afterwards(source: Store, target: Store) -> None:
+    create(source, identity("a"))
+    copy(source, target)
+    assert (source.fetch_records(), target.fetch_records()) == ([], [])
 
 
 def test_all_is_copied_and_nothing_is_changed(source: Store, target: Store) -> None:
