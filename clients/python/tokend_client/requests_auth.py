@@ -1,5 +1,6 @@
 """The token on requests of requests. It needs the extra `requests`."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,31 +34,42 @@ class RequestsTokenAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         check_https(urlsplit(request.url or "").scheme, plaintext=self._plaintext)
-        issued = self._source.token(self._timeout)
-        request.headers["Authorization"] = _authorization(issued)
-        request.register_hook("response", partial(self._answered, issued))
+        attached = _Attached(self._source.token(self._timeout))
+        request.headers["Authorization"] = attached.authorization
+        request.register_hook("response", partial(self._answered, attached))
         return request
 
-    def _answered(self, issued: Token, response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - whatever the adapter takes
-        rejected = response.request.headers.get("Authorization") == _authorization(issued)
+    def _answered(self, attached: "_Attached", response: requests.Response, **settings: Any) -> requests.Response:  # noqa: ANN401 - whatever the adapter takes
+        rejected = response.request.headers.get("Authorization") == attached.authorization
         if response.status_code != requests.codes.unauthorized or not rejected:
             return response
-        self._source.invalidate(issued.value)
+        self._source.invalidate(attached.token.value)
         if not isinstance(response.request.body, str | bytes | None):
             return response
-        return self._repeated(response, settings)
-
-    def _repeated(self, response: requests.Response, settings: dict[str, Any]) -> requests.Response:
         # The connection is used again once the answer is read.
         response.content  # noqa: B018 - a property that reads
         response.close()
-        request = response.request.copy()
-        request.headers["Authorization"] = _authorization(self._source.token(self._timeout))
-        repeated = response.connection.send(request, **settings)
-        repeated.history.append(response)
-        repeated.request = request
-        return repeated
+        attached.token = self._source.token(self._timeout)
+        return _repeated(response, attached.authorization, settings)
 
 
-def _authorization(issued: Token) -> str:
-    return f"Bearer {issued.value}"
+@dataclass
+class _Attached:
+    """The token of a request, and of those that it is redirected to."""
+
+    token: Token
+
+    @property
+    def authorization(self) -> str:
+        return f"Bearer {self.token.value}"
+
+
+def _repeated(response: requests.Response, authorization: str, settings: dict[str, Any]) -> requests.Response:
+    request = response.request.copy()
+    request.headers["Authorization"] = authorization
+    repeated = response.connection.send(request, **settings)
+    repeated.history.append(response)
+    repeated.request = request
+    # requests makes the next request of a redirect from the one that was answered first.
+    response.request.headers["Authorization"] = authorization
+    return repeated

@@ -121,6 +121,17 @@ def test_a_rejected_token_is_replaced_once(
     assert len(server.requests) == 2
 
 
+def test_a_redirect_after_a_rejected_token_has_the_new_one(
+    ask: Ask, orders: OrdersOverHttp, facade: Facade, alice: TokenRequest
+) -> None:
+    first = bearer(facade, alice)
+    orders.status = lambda seen: 401 if seen.authorization == first else 302 if seen.path == "/" else 200
+    orders.location = f"{orders.url}/moved"
+    assert ask(orders.url) == 200
+    second = bearer(facade, alice)
+    assert orders.seen == [Seen("/", first, b""), Seen("/", second, b""), Seen("/moved", second, b"")]
+
+
 def test_a_service_that_rejects_every_token_is_asked_twice(ask: Ask, orders: OrdersOverHttp) -> None:
     orders.status = lambda _: 401
     assert ask(orders.url) == 401
