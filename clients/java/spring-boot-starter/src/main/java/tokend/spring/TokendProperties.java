@@ -14,7 +14,8 @@ import org.springframework.validation.Errors;
 import org.springframework.validation.Validator;
 
 /**
- * The configuration properties. All problems are reported at once, by the names of the properties.
+ * The configuration properties. All problems are reported at once, by the names of the properties. A duration without a
+ * unit is in seconds.
  *
  * @param target the gRPC target of tokend: HOST:PORT, dns:///HOST:PORT or unix:PATH; without it there is no client
  * @param plaintext whether to disable TLS: for the loopback, for unix sockets, and for a sidecar that adds TLS
@@ -32,7 +33,7 @@ public record TokendProperties(
     @DefaultValue("false") boolean plaintext,
     @DefaultValue Ssl ssl,
     @Nullable Path bearerTokenFile,
-    @DefaultValue("3s") Duration deadline,
+    @DefaultValue("3s") @DurationUnit(ChronoUnit.SECONDS) Duration deadline,
     @DefaultValue KeepAlive keepAlive,
     @DefaultValue Cache cache,
     @Nullable Token token,
@@ -54,7 +55,9 @@ public record TokendProperties(
    * @param time the time without traffic before a ping; at least 10 seconds in gRPC
    * @param timeout how long to wait for the response before the connection is closed
    */
-  public record KeepAlive(@DefaultValue("30s") Duration time, @DefaultValue("3s") Duration timeout) {}
+  public record KeepAlive(
+      @DefaultValue("30s") @DurationUnit(ChronoUnit.SECONDS) Duration time,
+      @DefaultValue("3s") @DurationUnit(ChronoUnit.SECONDS) Duration timeout) {}
 
   /**
    * The settings of token sources and caches.
@@ -66,7 +69,7 @@ public record TokendProperties(
   public record Cache(
       @DefaultValue("10000") int maxUsers,
       @DefaultValue("60s") @DurationUnit(ChronoUnit.SECONDS) Duration skew,
-      @DefaultValue("3s") Duration refreshTimeout) {}
+      @DefaultValue("3s") @DurationUnit(ChronoUnit.SECONDS) Duration refreshTimeout) {}
 
   /**
    * The user of the TokenSource bean.

@@ -2,6 +2,7 @@ package tokend.spring;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -13,6 +14,8 @@ import java.util.TreeSet;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.springframework.boot.context.properties.bind.Binder;
+import org.springframework.boot.context.properties.source.MapConfigurationPropertySource;
 
 class TokendPropertiesTest {
   private static Set<String> found(String pattern, String text) {
@@ -23,15 +26,18 @@ class TokendPropertiesTest {
         .collect(Collectors.toCollection(TreeSet::new));
   }
 
-  /** Editors complete what the metadata has; README.md tells the same. */
-  @Test
-  void thePageHasAllProperties() throws Exception {
-    String metadata;
+  private static String metadata() throws IOException {
     try (InputStream file =
         Objects.requireNonNull(
             TokendProperties.class.getResourceAsStream("/META-INF/spring-configuration-metadata.json"))) {
-      metadata = new String(file.readAllBytes(), StandardCharsets.UTF_8);
+      return new String(file.readAllBytes(), StandardCharsets.UTF_8);
     }
+  }
+
+  /** Editors complete what the metadata has; README.md tells the same. */
+  @Test
+  void thePageHasAllProperties() throws Exception {
+    String metadata = metadata();
     String rows =
         Files.readString(Path.of("../README.md"))
             .lines()
@@ -42,6 +48,18 @@ class TokendPropertiesTest {
     String properties = metadata.substring(metadata.indexOf("\"properties\""));
     assertThat(found("`(tokend\\.[a-zA-Z.-]+)`", rows))
         .isEqualTo(found("\"name\": \"(tokend\\.[a-z.-]+)\"", properties));
+  }
+
+  @Test
+  void aDurationWithoutAUnitIsInSeconds() throws Exception {
+    Set<String> durations =
+        found("\"name\": \"(tokend\\.[a-z.-]+)\",\\s+\"type\": \"java\\.time\\.Duration\"", metadata());
+    var source = new MapConfigurationPropertySource(durations.stream().collect(Collectors.toMap(name -> name, name -> "7")));
+
+    String bound = new Binder(source).bind("tokend", TokendProperties.class).get().toString();
+
+    assertThat(durations).hasSize(7).contains("tokend.deadline", "tokend.cache.skew");
+    assertThat(bound.split("=PT7S", -1)).as(bound).hasSize(durations.size() + 1);
   }
 
   @Test
