@@ -40,10 +40,10 @@ func TestEveryReasonBecomesTheCodeOfTheTable(t *testing.T) {
 func TestFailuresWithoutAKnownReasonBecomeTheCodeOfTheirCause(t *testing.T) {
 	page := read(t, "../README.md")
 	for _, row := range []string{ // which the cases below show
-		"| without a reason: `DEADLINE_EXCEEDED`; or the caller's own deadline is spent | `DEADLINE_EXCEEDED` |",
-		"| without a reason: the caller gave up its own call | `CANCELLED` |",
+		"| without a reason: `DEADLINE_EXCEEDED`; or the caller's own deadline has passed | `DEADLINE_EXCEEDED` |",
+		"| without a reason: the caller cancelled its own call | `CANCELLED` |",
 		"| without a reason: `UNAUTHENTICATED`, `PERMISSION_DENIED` | the same |",
-		"| anything else, a reason that the client does not know among it | `UNAVAILABLE` |",
+		"| anything else, including a reason that the client does not know | `UNAVAILABLE` |",
 	} {
 		if !strings.Contains(page, row+"\n") {
 			t.Errorf("the table has no row %s", row)
