@@ -33,6 +33,8 @@ type Failure struct {
 	ResourceType string
 	// ResourceName is the id of the missing resource.
 	ResourceName string
+	// QuotaSubject is the id of the identity that would have too many logins. Empty: no such detail.
+	QuotaSubject string
 	// Hang leaves the call without a response until its caller's deadline. The other fields are ignored.
 	Hang bool
 }
@@ -100,7 +102,14 @@ func (f Failure) details() []protoadapt.MessageV1 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryDelay)})
 	}
 	if f.ResourceType != "" {
-		details = append(details, &errdetails.ResourceInfo{ResourceType: f.ResourceType, ResourceName: f.ResourceName})
+		details = append(details, &errdetails.ResourceInfo{
+			ResourceType: f.ResourceType, ResourceName: f.ResourceName, Description: f.Message,
+		})
+	}
+	if f.QuotaSubject != "" {
+		details = append(details, &errdetails.QuotaFailure{
+			Violations: []*errdetails.QuotaFailure_Violation{{Subject: f.QuotaSubject, Description: f.Message}},
+		})
 	}
 	if len(f.Violations) > 0 {
 		details = append(details, f.badRequest())

@@ -112,7 +112,10 @@ func (p *pool) link(to *identity, logins ...login) error {
 		providers[each.provider] = true
 	}
 	if len(together) > maxLinkedLogins {
-		return failure(tokend.LimitExceeded, "An identity can have at most %d linked logins.", maxLinkedLogins)
+		return Failure{
+			Reason: tokend.LimitExceeded, QuotaSubject: to.id,
+			Message: fmt.Sprintf("An identity can have at most %d linked logins.", maxLinkedLogins),
+		}.Err()
 	}
 	to.logins = together
 	for _, each := range logins {

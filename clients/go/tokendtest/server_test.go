@@ -15,7 +15,9 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"tokend.internal/go"
 	"tokend.internal/go/tokendtest"
@@ -60,10 +62,23 @@ func TestAnIdentityHasAtMostTwentyLogins(t *testing.T) {
 	more := request("one more")
 	more.IdentityID = alice.IdentityID
 	_, err := client.GetOpenIdTokenForDeveloperIdentity(t.Context(), more)
-	wantReason(t, err, tokend.LimitExceeded)
+	wantFull(t, err, alice.IdentityID)
 	issue(t, client, request("one more"))
 	_, err = merge(client, "one more", "alice")
+	wantFull(t, err, alice.IdentityID)
+}
+
+// wantFull demands a failure that says which identity has no room, as the contract has it.
+func wantFull(t *testing.T, err error, identityID string) {
+	t.Helper()
 	wantReason(t, err, tokend.LimitExceeded)
+	for _, detail := range status.Convert(err).Details() {
+		quota, is := detail.(*errdetails.QuotaFailure)
+		if is && len(quota.GetViolations()) == 1 && quota.GetViolations()[0].GetSubject() == identityID {
+			return
+		}
+	}
+	t.Errorf("details %v, want a QuotaFailure of %s", status.Convert(err).Details(), identityID)
 }
 
 func TestMergedUsersShareTheDestinationsIdentityAndTheSourceIsDisabled(t *testing.T) {

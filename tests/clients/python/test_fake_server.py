@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import grpc
 import httpx
@@ -14,6 +14,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import QuotaFailure
+from grpc_status import rpc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clients.python.facades import OPTIONS
@@ -113,6 +115,14 @@ def refused(reason: ErrorReason, call: Any) -> TokendError:  # noqa: ANN401 - wh
         call()
     assert caught.value.reason == reason
     return caught.value
+
+
+def full_identities(error: TokendError) -> list[str]:
+    """Whose quota is spent, which the client leaves to those who look at the status."""
+    status = rpc_status.from_call(cast("grpc.Call", error.__cause__))
+    quota = QuotaFailure()
+    assert [detail for detail in status.details if detail.Unpack(quota)]
+    return [violation.subject for violation in quota.violations]
 
 
 def test_a_user_keeps_its_identity(tokend: Tokend) -> None:
@@ -216,8 +226,8 @@ def test_an_identity_has_at_most_twenty_logins(tokend: Tokend) -> None:
     for number in range(1, 20):
         tokend.identity(f"many {number}", identity_id)
     tokend.identity("more 1", other)
-    refused(ErrorReason.LIMIT_EXCEEDED, lambda: tokend.identity("many 20", identity_id))
-    refused(ErrorReason.LIMIT_EXCEEDED, lambda: tokend.merge("more 0", "many 0"))
+    for call in (lambda: tokend.identity("many 20", identity_id), lambda: tokend.merge("more 0", "many 0")):
+        assert full_identities(refused(ErrorReason.LIMIT_EXCEEDED, call)) == [identity_id]
     assert set(tokend.lookup(identity_id=other)[1]) == {"more 0", "more 1"}
     assert len(tokend.lookup(identity_id=identity_id)[1]) == 20
     assert tokend.merge("many 1", "many 0") == identity_id

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, ResourceInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RequestInfo, ResourceInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from tokend_client.errors import ErrorReason, FieldViolation, Resource
@@ -53,6 +53,7 @@ class Failure:
         retry_delay: How long the caller is asked to wait.
         violations: The fields that break their limits.
         resource: What was not found.
+        quota_subject: The id of the identity that would have too many logins.
         aws_error_code: The Cognito exception; None is that of the reason.
         aws_request_id: The id of a request to Cognito.
         request_id: What leads to the service's log.
@@ -66,6 +67,7 @@ class Failure:
     retry_delay: timedelta | None = None
     violations: tuple[FieldViolation, ...] = ()
     resource: Resource | None = None
+    quota_subject: str | None = None
     aws_error_code: str | None = None
     aws_request_id: str | None = None
     request_id: str | None = None
@@ -82,9 +84,10 @@ class Refused(Exception):
         *,
         resource: Resource | None = None,
         violations: tuple[FieldViolation, ...] = (),
+        quota_subject: str | None = None,
     ) -> None:
         super().__init__(text)
-        self.failure = Failure(reason, text=text, resource=resource, violations=violations)
+        self.failure = Failure(reason, text=text, resource=resource, violations=violations, quota_subject=quota_subject)
 
 
 def abort(context: grpc.ServicerContext, failure: Failure) -> NoReturn:
@@ -109,7 +112,11 @@ def _details(failure: Failure) -> Iterable[Message]:
         violations = [BadRequest.FieldViolation(field=v.field, description=v.description) for v in failure.violations]
         yield BadRequest(field_violations=violations)
     if failure.resource:
-        yield ResourceInfo(resource_type=failure.resource.type, resource_name=failure.resource.name)
+        resource = failure.resource
+        yield ResourceInfo(resource_type=resource.type, resource_name=resource.name, description=failure.text)
+    if failure.quota_subject:
+        full = QuotaFailure.Violation(subject=failure.quota_subject, description=failure.text)
+        yield QuotaFailure(violations=[full])
     if failure.request_id:
         yield RequestInfo(request_id=failure.request_id)
 

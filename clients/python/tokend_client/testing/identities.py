@@ -17,7 +17,8 @@ _MAX_LINKED_LOGINS = 20
 class FakeIdentities:
     """Which login belongs to which identity; for one caller at a time. All refusals are raised as `Refused`.
 
-    A login of a public provider is taken for its user, whatever it is: nothing is verified.
+    Every provider but the developer provider is a public one of the pool, and a login of it is taken for its user,
+    whatever it is: nothing is verified.
     """
 
     def __init__(self, identity_pool_id: str, developer_provider_name: str) -> None:
@@ -97,7 +98,7 @@ class FakeIdentities:
                 raise Refused(ErrorReason.RESOURCE_CONFLICT, text)
         if len(together) > _MAX_LINKED_LOGINS:
             text = f"An identity can have at most {_MAX_LINKED_LOGINS} linked logins."
-            raise Refused(ErrorReason.LIMIT_EXCEEDED, text)
+            raise Refused(ErrorReason.LIMIT_EXCEEDED, text, quota_subject=identity_id)
         self._logins[identity_id] = together
 
     def _owner(self, login: Login) -> str | None:

@@ -5,6 +5,7 @@ import static java.util.Map.entry;
 import com.google.protobuf.Any;
 import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
+import com.google.rpc.QuotaFailure;
 import com.google.rpc.ResourceInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.Status;
@@ -27,6 +28,8 @@ import tokend.client.FieldViolation;
  * @param awsRequestId the id of a request to Cognito; empty: there was none
  * @param violations fields that break their limits
  * @param resourceType the type of the missing resource; empty: no such detail
+ * @param resourceName the id of the missing resource, if it is not secret
+ * @param quotaSubject the id of the identity that would have too many logins; empty: no such detail
  * @param hangs whether the call gets no response until its caller's deadline
  */
 public record Failure(
@@ -37,6 +40,8 @@ public record Failure(
     String awsRequestId,
     List<FieldViolation> violations,
     String resourceType,
+    String resourceName,
+    String quotaSubject,
     boolean hangs) {
 
   private record Row(Status.Code code, String awsErrorCode) {}
@@ -70,7 +75,7 @@ public record Failure(
    * @return the failure
    */
   public static Failure of(ErrorReason reason) {
-    return new Failure(row(reason).code(), reason, "as the test asked for", null, "", List.of(), "", false);
+    return new Failure(row(reason).code(), reason, "as the test asked for", null, "", List.of(), "", "", "", false);
   }
 
   /**
@@ -80,7 +85,7 @@ public record Failure(
    * @return the failure
    */
   public static Failure of(Status.Code code) {
-    return new Failure(code, null, "as the test asked for", null, "", List.of(), "", false);
+    return new Failure(code, null, "as the test asked for", null, "", List.of(), "", "", "", false);
   }
 
   /**
@@ -90,7 +95,8 @@ public record Failure(
    * @return the changed failure
    */
   public Failure withRetryDelay(Duration value) {
-    return new Failure(code, reason, message, value, awsRequestId, violations, resourceType, hangs);
+    return new Failure(
+        code, reason, message, value, awsRequestId, violations, resourceType, resourceName, quotaSubject, hangs);
   }
 
   /**
@@ -100,7 +106,23 @@ public record Failure(
    * @return the changed failure
    */
   public Failure withViolations(List<FieldViolation> value) {
-    return new Failure(code, reason, message, retryDelay, awsRequestId, List.copyOf(value), resourceType, hangs);
+    List<FieldViolation> fields = List.copyOf(value);
+    return new Failure(
+        code, reason, message, retryDelay, awsRequestId, fields, resourceType, resourceName, quotaSubject, hangs);
+  }
+
+  Failure withMessage(String value) {
+    return new Failure(
+        code, reason, value, retryDelay, awsRequestId, violations, resourceType, resourceName, quotaSubject, hangs);
+  }
+
+  Failure withResource(String type, String name) {
+    return new Failure(code, reason, message, retryDelay, awsRequestId, violations, type, name, quotaSubject, hangs);
+  }
+
+  Failure withQuotaSubject(String value) {
+    return new Failure(
+        code, reason, message, retryDelay, awsRequestId, violations, resourceType, resourceName, value, hangs);
   }
 
   /**
@@ -109,7 +131,7 @@ public record Failure(
    * @return the failure
    */
   public static Failure hanging() {
-    return new Failure(Status.Code.UNAVAILABLE, null, "never sent", null, "", List.of(), "", true);
+    return new Failure(Status.Code.UNAVAILABLE, null, "never sent", null, "", List.of(), "", "", "", true);
   }
 
   StatusRuntimeException toException() {
@@ -122,7 +144,13 @@ public record Failure(
       status.addDetails(Any.pack(retryInfo(retryDelay)));
     }
     if (!resourceType.isEmpty()) {
-      status.addDetails(Any.pack(ResourceInfo.newBuilder().setResourceType(resourceType).build()));
+      ResourceInfo.Builder resource = ResourceInfo.newBuilder().setResourceType(resourceType);
+      status.addDetails(Any.pack(resource.setResourceName(resourceName).setDescription(message).build()));
+    }
+    if (!quotaSubject.isEmpty()) {
+      QuotaFailure.Builder quota = QuotaFailure.newBuilder();
+      quota.addViolationsBuilder().setSubject(quotaSubject).setDescription(message);
+      status.addDetails(Any.pack(quota.build()));
     }
     if (!violations.isEmpty()) {
       status.addDetails(Any.pack(badRequest()));

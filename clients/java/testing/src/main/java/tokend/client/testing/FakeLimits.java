@@ -115,16 +115,9 @@ final class FakeLimits {
   }
 
   private static StatusRuntimeException refusal(List<FieldViolation> violations) {
-    Failure failure = Failure.of(ErrorReason.VALIDATION_FAILED);
-    return new Failure(
-            failure.code(),
-            failure.reason(),
-            "Fields of the request break their limits.",
-            null,
-            "",
-            List.copyOf(violations),
-            "",
-            false)
+    return Failure.of(ErrorReason.VALIDATION_FAILED)
+        .withMessage("Fields of the request break their limits.")
+        .withViolations(violations)
         .toException();
   }
 

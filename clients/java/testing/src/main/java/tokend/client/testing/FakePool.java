@@ -7,7 +7,6 @@ import java.util.Map;
 import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.UUID;
-import org.jspecify.annotations.Nullable;
 import tokend.client.ErrorReason;
 
 /** The identities of the one pool, with developer users only. */
@@ -89,35 +88,40 @@ final class FakePool {
 
   private void checkRoom(String id, int more) {
     if (users(id).size() + more > MOST_LINKED_LOGINS) {
-      throw refusal(
-          ErrorReason.LIMIT_EXCEEDED, "An identity can have at most " + MOST_LINKED_LOGINS + " linked logins.");
+      throw Failure.of(ErrorReason.LIMIT_EXCEEDED)
+          .withMessage("An identity can have at most " + MOST_LINKED_LOGINS + " linked logins.")
+          .withQuotaSubject(id)
+          .toException();
     }
   }
 
   private SortedSet<String> users(String id) {
-    return found(usersById.get(id), "Identity");
+    SortedSet<String> users = usersById.get(id);
+    if (users == null) {
+      throw notFound("Identity", id);
+    }
+    return users;
   }
 
   private String owner(String user) {
-    return found(idByUser.get(user), "DeveloperUser");
-  }
-
-  private static <T> T found(@Nullable T sought, String type) {
-    if (sought == null) {
-      throw notFound(type);
+    String owner = idByUser.get(user);
+    if (owner == null) {
+      throw Failure.of(ErrorReason.RESOURCE_NOT_FOUND)
+          .withMessage("Developer user not found in this identity pool.")
+          .withResource("DeveloperUser", "")
+          .toException();
     }
-    return sought;
+    return owner;
   }
 
-  static StatusRuntimeException notFound(String type) {
-    Failure failure = Failure.of(ErrorReason.RESOURCE_NOT_FOUND);
-    return new Failure(
-            failure.code(), failure.reason(), type + " not found.", null, "", List.of(), type, false)
+  static StatusRuntimeException notFound(String type, String id) {
+    return Failure.of(ErrorReason.RESOURCE_NOT_FOUND)
+        .withMessage(type + " '" + id + "' not found.")
+        .withResource(type, id)
         .toException();
   }
 
   static StatusRuntimeException refusal(ErrorReason reason, String message) {
-    Failure failure = Failure.of(reason);
-    return new Failure(failure.code(), reason, message, null, "", List.of(), "", false).toException();
+    return Failure.of(reason).withMessage(message).toException();
   }
 }

@@ -11,6 +11,7 @@ import java.time.temporal.ChronoUnit;
 import java.util.Base64;
 import java.util.List;
 import java.util.function.Supplier;
+import java.util.regex.Pattern;
 import tokend.client.ErrorReason;
 import tokend.v1.DeveloperIdentityServiceGrpc;
 import tokend.v1.GetOpenIdTokenForDeveloperIdentityRequest;
@@ -27,6 +28,10 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
   static final int LARGEST_PAGE = 60;
 
   private static final Duration DEFAULT_DURATION = Duration.ofMinutes(15);
+  private static final Pattern PUBLIC_PROVIDER =
+      Pattern.compile(
+          "accounts\\.google\\.com|appleid\\.apple\\.com|cognito-identity\\.amazonaws\\.com"
+              + "|cognito-idp\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/.+");
 
   private final FakePool pool = new FakePool();
   private final FakeIssuer issuer;
@@ -164,6 +169,9 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
       throw FakePool.refusal(
           ErrorReason.INVALID_PARAMETER, "Logins must contain the developer provider of this identity pool.");
     }
+    if (!request.getLoginsMap().keySet().stream().allMatch(FakeService::isKnown)) {
+      throw unsupportedProvider();
+    }
     if (request.getLoginsCount() > 1) {
       throw FakePool.refusal(
           ErrorReason.NOT_AUTHORIZED, "Token is not from a supported provider of this identity pool.");
@@ -171,17 +179,26 @@ final class FakeService extends DeveloperIdentityServiceGrpc.DeveloperIdentitySe
     return user;
   }
 
+  /** Whether a provider has a place of its own in tokend; any other name is taken for a developer provider's. */
+  private static boolean isKnown(String provider) {
+    return provider.equals(FakeTokendServer.DEVELOPER_PROVIDER_NAME) || PUBLIC_PROVIDER.matcher(provider).matches();
+  }
+
   private static void checkPool(String identityPoolId) {
     if (!identityPoolId.equals(FakeTokendServer.IDENTITY_POOL_ID)) {
-      throw FakePool.notFound("IdentityPool");
+      throw FakePool.notFound("IdentityPool", identityPoolId);
     }
   }
 
   private static void checkProvider(String developerProviderName) {
     if (!developerProviderName.equals(FakeTokendServer.DEVELOPER_PROVIDER_NAME)) {
-      throw FakePool.refusal(
-          ErrorReason.INVALID_PARAMETER, "This identity pool does not support the specified developer provider");
+      throw unsupportedProvider();
     }
+  }
+
+  private static StatusRuntimeException unsupportedProvider() {
+    return FakePool.refusal(
+        ErrorReason.INVALID_PARAMETER, "This identity pool does not support the specified developer provider");
   }
 
   private static Timestamp timestamp(Instant instant) {

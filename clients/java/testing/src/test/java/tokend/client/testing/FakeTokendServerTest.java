@@ -3,7 +3,12 @@ package tokend.client.testing;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
+import com.google.protobuf.Any;
+import com.google.protobuf.Message;
+import com.google.rpc.QuotaFailure;
+import com.google.rpc.ResourceInfo;
 import com.nimbusds.jose.JOSEException;
 import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.JWSVerifier;
@@ -16,6 +21,7 @@ import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.SignedJWT;
 import io.grpc.Context;
 import io.grpc.Status;
+import io.grpc.protobuf.StatusProto;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -27,6 +33,7 @@ import java.time.Instant;
 import java.time.InstantSource;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -285,6 +292,12 @@ class FakeTokendServerTest {
             client.getOpenIdTokenForDeveloperIdentity(
                 TokenRequest.builder(POOL).login(PROVIDER, "alice").login("accounts.google.com", "x").build()));
     assertRefused(
+        ErrorReason.INVALID_PARAMETER,
+        Status.Code.INVALID_ARGUMENT,
+        () ->
+            client.getOpenIdTokenForDeveloperIdentity(
+                TokenRequest.builder(POOL).login(PROVIDER, "alice").login("login.other.internal", "x").build()));
+    assertRefused(
         ErrorReason.DEVELOPER_USER_ALREADY_REGISTERED, Status.Code.ALREADY_EXISTS, () -> link("alice", bob));
     assertRefused(
         ErrorReason.RESOURCE_CONFLICT,
@@ -302,6 +315,33 @@ class FakeTokendServerTest {
       link("alice" + i, alice);
     }
     assertRefused(ErrorReason.LIMIT_EXCEEDED, Status.Code.FAILED_PRECONDITION, () -> link("alice21", alice));
+  }
+
+  private static <T extends Message> T detail(Class<T> kind, ThrowingCallable call) throws Exception {
+    com.google.rpc.Status status = StatusProto.fromThrowable(catchThrowable(call));
+    for (Any detail : Objects.requireNonNull(status).getDetailsList()) {
+      if (detail.is(kind)) {
+        return detail.unpack(kind);
+      }
+    }
+    throw new AssertionError("no " + kind.getSimpleName() + " in " + status);
+  }
+
+  @Test
+  void aRefusalNamesWhatItIsAbout() throws Exception {
+    String alice = token("alice").identityId();
+    for (int i = 2; i <= 20; i++) {
+      link("alice" + i, alice);
+    }
+
+    assertThat(detail(QuotaFailure.class, () -> link("alice21", alice)).getViolationsList())
+        .singleElement()
+        .satisfies(violation -> assertThat(violation.getSubject()).isEqualTo(alice));
+    assertThat(detail(ResourceInfo.class, () -> link("bob", "local:0")).getResourceName()).isEqualTo("local:0");
+    assertThat(
+            detail(ResourceInfo.class, () -> client.lookupDeveloperIdentity(LookupRequest.ofUser(POOL, "bob")))
+                .getResourceName())
+        .isEmpty();
   }
 
   @ParameterizedTest
