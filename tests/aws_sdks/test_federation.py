@@ -86,7 +86,7 @@ def test_the_table_has_every_rule() -> None:
     table = PAGE.split("\n## The rules\n")[1]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     assert rows == [
-        [cloud, rule.text, "checks" if rule.check else "says only", f"[page]({rule.source})"]
+        [cloud, rule.text, "checks" if rule.check else "lists only", f"[page]({rule.source})"]
         for cloud, rules in RULES.items()
         for rule in rules
     ]
