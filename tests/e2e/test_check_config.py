@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import POOL_ID, ServerProcess
 from tests.support.tokend import failed, run
 
 from tokend_server.config import environment_variables
@@ -54,6 +54,43 @@ def test_check_config_names_what_no_connection_could_be_opened_by(
     store: dict[str, str], problem: str, config: Path
 ) -> None:
     assert failed("check-config", "--config", str(config), **store) == f"configuration: {problem}\n"
+
+
+#: Configurations with a client of AWS, and what is said of one that cannot be had.
+WITH_AWS = {
+    "cognito": ({}, 'engine = "cognito"', "cognito"),
+    "dynamodb": ({"TOKEND_STORE_URL": "dynamodb://tokend?region=eu-west-1"}, "", "store.url"),
+    "keys in KMS": ({"TOKEND_KEYS_SIGNER": "aws-kms", "TOKEND_KEYS_KMS_REGION": "eu-west-1"}, "", "keys.kms"),
+    "encryption by KMS": (
+        {
+            "TOKEND_KEYS_ENCRYPTION_METHOD": "aws-kms",
+            "TOKEND_KEYS_ENCRYPTION_KMS_KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/0",
+        },
+        "",
+        "keys.encryption",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AWS_PROFILE": "nonsense"}, "The config profile (nonsense) could not be found"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint: nonsense"),
+    ],
+)
+@pytest.mark.parametrize("part", WITH_AWS)
+def test_check_config_names_what_no_client_of_aws_could_be_made_by(
+    part: str, variables: dict[str, str], said: str, config: Path
+) -> None:
+    settings, line, place = WITH_AWS[part]
+    pool = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "p"\n{line}\n'
+    config.write_text(pool, encoding="utf-8")
+    checked = failed("check-config", "--config", str(config), **settings, **variables)
+    assert checked == f"configuration: {place}: {said}\n"
+    listen = dict.fromkeys(("TOKEND_GRPC_LISTEN", "TOKEND_ISSUER_LISTEN", "TOKEND_OPS_LISTEN"), "127.0.0.1:0")
+    serving = run("serve", "--config", str(config), **listen, **settings, **variables)
+    assert (serving.returncode, checked in serving.stderr) == (1, True)
 
 
 def test_the_variables_of_a_service_are_reported_once(config: Path) -> None:

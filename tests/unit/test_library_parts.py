@@ -117,6 +117,7 @@ def test_a_part_that_has_changed_is_named(  # noqa: PLR0913, PLR0917 - a table's
     ("change", "words"),
     [
         ("del _server._RPCState", ("serve",)),
+        ("del _server._RPCState", ("check-config",)),
         ("standard.register_retry_handler = None", ("check-config", "--online")),
     ],
 )
@@ -139,9 +140,10 @@ def test_a_command_ends_with_a_line_that_says_so(change: str, words: Sequence[st
     assert "Traceback" not in done.stderr
 
 
-def test_the_variable_that_has_metrics_in_files_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_the_variable_that_has_metrics_in_files_is_named(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tokend_server", "serve"],
+        [sys.executable, "-m", "tokend_server", command],
         env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
         capture_output=True,
         text=True,

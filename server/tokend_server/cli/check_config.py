@@ -1,10 +1,12 @@
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -30,6 +32,7 @@ from tokend_server.config.stores import SQLITE
 from tokend_server.config.warnings import config_warnings
 from tokend_server.errors import ConfigError
 from tokend_server.mesh.extra import extra_problems
+from tokend_server.metrics import Metrics
 from tokend_server.process import descriptors
 from tokend_server.tracing.start import tracing_problems
 
@@ -69,10 +72,12 @@ def check_config(
         return
     if issuer_ca_file and not (online and clouds):
         raise click.UsageError("--issuer-ca-file is for --online with --for.")
+    import_module("tokend_server.app")  # raises what a start would about the installed libraries
     config = load_config(config_path)
     problems = [
         *caller_problems(config, SystemClock()),
         *_local_problems(config),
+        *_cognito_problems(config),
         *extra_problems(config),
         *tracing_problems(os.environ),
         *federation_problems(config, clouds),
@@ -96,11 +101,39 @@ def check_config(
 def _local_problems(config: Config) -> Sequence[str]:
     if not config.pools_of("local"):
         return ()
-    from tokend_server.engines.local.keys.build import encryption_problems  # noqa: PLC0415 - only what is configured
+    from tokend_server.engines.local.keys.build import (  # noqa: PLC0415 - only what is configured
+        encryption_problems,
+        open_key_manager,
+    )
     from tokend_server.engines.local.keys.kms_policy import policy_problems  # noqa: PLC0415 - as above
     from tokend_server.engines.local.stores.opening import store_problems  # noqa: PLC0415 - as above
 
-    return [*store_problems(config), *encryption_problems(config), *policy_problems(config)]
+    def open_keys() -> None:
+        with open_key_manager(config, Metrics(CollectorRegistry()), SystemClock()):
+            pass
+
+    of_files = [*encryption_problems(config), *policy_problems(config)]
+    return [*store_problems(config), *(of_files or _problems_of(open_keys))]
+
+
+def _cognito_problems(config: Config) -> Sequence[str]:
+    pools = config.pools_of("cognito")
+    if not pools:
+        return ()
+    from tokend_server.engines.cognito.build import build_cognito_engines  # noqa: PLC0415 - loads boto3
+
+    return _problems_of(
+        lambda: build_cognito_engines(config, pools, Metrics(CollectorRegistry()), SystemClock()).close()
+    )
+
+
+def _problems_of(build: Callable[[], None]) -> Sequence[str]:
+    """Returns what keeps a part of a service from being built; nothing is sent."""
+    try:
+        build()
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _check_online(config: Config, clouds: Sequence[Cloud], issuer_ca_file: Path | None) -> None:

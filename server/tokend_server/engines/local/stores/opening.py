@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 from tokend_server.config import Config
-from tokend_server.config.stores import StoreKind, kind_of
+from tokend_server.config.stores import SQLITE, StoreKind, kind_of
 from tokend_server.engines.local.store import Store
 from tokend_server.errors import ConfigError
 
@@ -25,11 +25,10 @@ def open_store(config: Config) -> Store:
 
 def store_problems(config: Config) -> Sequence[str]:
     """What keeps the store from being opened by the settings, whether or not it answers."""
-    kind = kind_of(config.store_url)
-    if not kind.extra:  # others need no library that may be missing, nor one that reads their URLs
+    if config.store_url.startswith(SQLITE):  # it needs nothing but its file
         return ()
     try:
-        _module_of(kind).check_settings(config)
+        _module_of(kind_of(config.store_url)).check_settings(config)
     except ConfigError as error:
         return error.problems
     return ()

@@ -306,6 +306,15 @@ def open_configured(config: Config) -> DynamoDbStore:
     return DynamoDbStore(Table(client, settings.table, settings.timeout_seconds, clock), settings.kms_key_id, clock)
 
 
+def check_settings(config: Config) -> None:
+    """Checks that the table can be called with these settings, without calling it.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    open_configured(config).close()
+
+
 def template(config: Config, language: str) -> str:
     """What makes the table by other means than tokend's: `cloudformation` or `terraform`."""
     return templates.template(table_of(config.store_url), language)
