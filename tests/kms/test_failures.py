@@ -324,7 +324,7 @@ class TestCheck:
                 client.disable_key(KeyId=key_id)
             else:
                 client.schedule_key_deletion(KeyId=key_id)
-            with pytest.raises(errors.EngineMisconfigured, match="does not let the signing key be used"):
+            with pytest.raises(errors.EngineMisconfigured, match="refuses the use of the signing key"):
                 keys.open(made).check()
 
     @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_key_policy_that_cannot_be_read_is_a_fault_of_the_configuration(
     config = write_config(tmp_path)
     for name in ("nothing", "binary", "text", "list"):
         path = tmp_path / name
-        why = "No such file or directory" if name == "nothing" else "must hold a key policy, which is a JSON object"
+        why = "No such file or directory" if name == "nothing" else "must contain a key policy, which is a JSON object"
         problem = f"keys.kms.key_policy_file: {path}: {why}"
         with (
             pytest.raises(errors.ConfigError, match=re.escape(problem)),
@@ -130,7 +130,7 @@ def test_a_key_that_may_be_left_over_is_told(upstream: KmsUpstream, caplog: pyte
             new_signing_key(keys, ES256, generation=1, created=1)
     (made,) = upstream.keys().keys() - before
     (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.message == "a signing key that nothing uses is left over in AWS KMS"
+    assert told.message == "an unused signing key is left in AWS KMS"
     assert made == told.__dict__["kms_key"]
 
 
@@ -194,13 +194,13 @@ def test_settings_that_do_not_lead_to_the_region_of_a_key_are_told(
     with kms_keys(upstream) as keys:
         key = new_signing_key(keys, ES256, generation=1, created=1)
     with kms_keys(upstream, region=None, profile="absent", deletion_window_days=7) as keys:
-        with pytest.raises(errors.EngineMisconfigured, match="cannot be asked") as refused:
+        with pytest.raises(errors.EngineMisconfigured, match="cannot be called") as refused:
             keys.open(key)
         keys.discard(key, was_kept=True)
     problem = "keys.kms: The config profile (absent) could not be found."
     assert refused.value.advice == f"{problem} The key is {arn_of(key.material.reveal())}."
     (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.message == "a signing key that nothing uses is left over in AWS KMS"
+    assert told.message == "an unused signing key is left in AWS KMS"
     assert told.__dict__["advice"].startswith(problem)
 
 
@@ -275,7 +275,7 @@ class TestGivenKey:
         assert raised.value.problems == [
             f"{made['Arn']}: its key spec is RSA_2048, and ES256 needs ECC_NIST_P256",
             f"{made['Arn']}: its key usage is ENCRYPT_DECRYPT, and signatures need SIGN_VERIFY",
-            f"{made['Arn']}: its state is Disabled: tokens that it is to sign would fail until it is enabled",
+            f"{made['Arn']}: its state is Disabled: calls for tokens would fail until it is enabled",
         ]
 
     @pytest.mark.parametrize(

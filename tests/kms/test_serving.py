@@ -184,7 +184,7 @@ def test_a_next_key_that_could_not_sign_is_told_before_it_has_to(upstream: KmsUp
         engines.signer.refresh()
         (line,) = engines.backend.check()
     assert good.kid not in line
-    assert f"keys: {bad.kid}, which is the next ES256 key, could not sign: AWS KMS does not let" in line
+    assert f"keys: {bad.kid}, which is the next ES256 key, could not sign: AWS KMS refuses the use" in line
 
 
 def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_a_key_that_cannot_be_given_is_refused_in_words(upstream: KmsUpstream, t
     words = ("keys", "add", "ES256", "--config", str(config), "--kms-key")
     for given, problems in (
         (made, ["its key spec is RSA_2048, and ES256 needs ECC_NIST_P256", "its key usage is ENCRYPT_DECRYPT"]),
-        ("alias/none", ["AWS KMS has not the signing key."]),
-        ("tokens", ["AWS KMS has not the signing key."]),
+        ("alias/none", ["AWS KMS does not have the signing key."]),
+        ("tokens", ["AWS KMS does not have the signing key."]),
         ("a b", ["is neither alias/NAME, nor the ARN of a key or of an alias, nor a key id"]),
     ):
         ended = run(*words, given, **settings(upstream))

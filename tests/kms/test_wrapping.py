@@ -139,11 +139,11 @@ def test_kms_is_asked_for_the_key_and_the_context_alone(wrapping: KmsWrapping, u
 @pytest.mark.parametrize(
     ("step", "error", "said"),
     [
-        (failure("NotFoundException"), errors.EngineMisconfigured, "has not the key that encrypts signing keys"),
-        (failure("DisabledException"), errors.EngineMisconfigured, "does not let the key be used"),
-        (failure("KMSInvalidStateException"), errors.EngineMisconfigured, "does not let the key be used"),
+        (failure("NotFoundException"), errors.EngineMisconfigured, "does not have the key that encrypts signing keys"),
+        (failure("DisabledException"), errors.EngineMisconfigured, "refuses the use of the key"),
+        (failure("KMSInvalidStateException"), errors.EngineMisconfigured, "refuses the use of the key"),
         (failure("InvalidKeyUsageException"), errors.EngineMisconfigured, "does not encrypt with the key"),
-        (failure("KeyUnavailableException", 500), errors.EngineUnavailable, "cannot reach the key now"),
+        (failure("KeyUnavailableException", 500), errors.EngineUnavailable, "cannot reach the key that encrypts"),
         (failure("KMSInternalException", 500), errors.EngineUnavailable, "AWS KMS failed"),
         (failure("ThrottlingException"), errors.TooManyRequests, "Rate exceeded"),
         (failure("AccessDeniedException"), errors.EngineCredentialsRejected, "credentials"),

@@ -1,1 +1,1 @@
-"""The signing keys of the local engine: which there are, what each does when, and signatures by them."""
+"""The signing keys of the local engine: their states, their rotation, and their signatures."""

@@ -1,4 +1,4 @@
-"""Builds what makes and opens private keys from the configuration."""
+"""Builds the key manager from the configuration."""
 
 import logging
 import os
@@ -23,21 +23,21 @@ from tokend_server.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
-#: The methods of keys whose `material` holds no private key.
+#: The methods of keys whose `material` does not contain a private key.
 ELSEWHERE = frozenset({AWS_KMS})
 
 
 @contextmanager
 def open_key_manager(config: Config, metrics: Metrics, clock: Clock) -> Iterator[KeyManager]:
-    """The key manager for a block, at the end of which it gives up its connections.
+    """Returns a context manager with the key manager, whose connections are closed at its end.
 
     Args:
         config: The configuration.
-        metrics: Where requests for keys that are elsewhere are counted.
+        metrics: The metrics of requests for keys outside the store.
         clock: The time.
 
     Raises:
-        ConfigError: The settings of where new keys are cannot be used, or what encrypts them.
+        ConfigError: The settings of new keys, or of their encryption, cannot be used.
     """
     with ExitStack() as undo:
 
@@ -59,15 +59,15 @@ def open_key_manager(config: Config, metrics: Metrics, clock: Clock) -> Iterator
 
 @contextmanager
 def open_wrappings(config: Config, metrics: Metrics, clock: Clock) -> Iterator[Wrappings]:
-    """How private keys are kept in the store, for a block.
+    """Returns a context manager with the ways in which private keys are stored.
 
     Args:
         config: The configuration.
-        metrics: Where requests to what holds wrapping keys are counted.
+        metrics: The metrics of requests for wrapping keys.
         clock: The time.
 
     Raises:
-        ConfigError: What encrypts them cannot be used.
+        ConfigError: The settings of their encryption cannot be used.
     """
     if problems := encryption_problems(config):
         raise ConfigError([*problems])
@@ -85,14 +85,14 @@ def open_wrappings(config: Config, metrics: Metrics, clock: Clock) -> Iterator[W
 
 
 def warn_of_clear_keys(config: Config, keys: Iterable[SigningKey]) -> None:
-    """Logs which keys are in clear where all are meant to be encrypted, as they are before the first rewrap."""
+    """Logs the keys in clear if all are configured to be encrypted, as before the first rewrap."""
     clear = [key.kid for key in keys if method_of(key.material) == CLEAR]
     if clear and config.keys.encryption.method != "none":
-        _log.warning("signing keys are kept in clear: run `tokend keys rewrap`", extra={"keys": clear})
+        _log.warning("signing keys are stored in clear: run `tokend keys rewrap`", extra={"keys": clear})
 
 
 def encryption_problems(config: Config) -> Sequence[str]:
-    """What is wrong with the files that encrypt keys, as `setting: problem`."""
+    """Returns the problems of the files that encrypt keys, as `setting: problem`."""
     return [f"keys.encryption: {problem}" for problem in _files(config.keys.encryption).check()]
 
 

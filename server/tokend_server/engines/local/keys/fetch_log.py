@@ -1,4 +1,4 @@
-"""Who has fetched which key set from this server: a bounded log in memory, which costs a request next to nothing."""
+"""A bounded in-memory log of the verifiers that have fetched key sets from this server, at little cost per request."""
 
 import threading
 from collections import OrderedDict
@@ -9,13 +9,13 @@ from tokend_server.clock import Clock
 from tokend_server.engines.local.keys.fetches import Fetch, Verifier
 from tokend_server.model import KeySet, NumericDate
 
-#: How many verifiers are known at once, and of one address: a proxy before the issuer has all of them at its own.
+#: The maximum number of verifiers, and of one address: behind a proxy, all verifiers have the proxy's address.
 MOST_VERIFIERS, MOST_OF_AN_ADDRESS = 1_000, 250
 
-#: How much of a user agent tells it from others.
+#: The number of bytes of a user agent that are compared.
 _USER_AGENT_BYTES = 120
 
-#: For how long a verifier is known after its last fetch: a day, and the time in which that is shared.
+#: Seconds that a verifier is remembered after its last fetch: a day, and the time until other servers know of it.
 KNOWN_FOR = 86_400 + 900
 
 _PRINTABLE = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))  # noqa: PLR2004 - ASCII
@@ -29,31 +29,31 @@ class _Noted(NamedTuple):
 
 
 class FetchLog:
-    """The last fetch of each verifier within the last day. Methods may be called from any thread; none waits for I/O.
+    """The last fetch of each verifier within the last day. Methods are thread-safe and perform no I/O.
 
-    Those that are known stay known, whoever comes: dropping the one that has fetched nothing for longest would drop the
-    one that is behind. One for whom there is no room is counted, and `uncounted_at` tells that not all are known.
+    Known verifiers are never evicted for new ones: the least recent verifier may be the one without the new key. A
+    verifier for which there is no room is counted, and `uncounted_at` shows that not all are known.
 
     Args:
         clock: The time.
-        uncounted: Called for each fetch of a verifier for whom there is no room.
+        uncounted: Called for each fetch of a verifier for which there is no room.
 
     Attributes:
-        changes: Counts what others have to hear of soon: a new verifier, or another key set.
-        uncounted_at: When a verifier last fetched for whom there was no room; None: none did within a day.
+        changes: The number of changes that other servers must learn of soon: a new verifier, or a new key set.
+        uncounted_at: The last fetch of a verifier for which there was no room; None if there was none within a day.
     """
 
     def __init__(self, clock: Clock, uncounted: Callable[[], None]) -> None:
         self._clock = clock
         self._uncounted = uncounted
-        self._noted: OrderedDict[tuple[str, bytes], _Noted] = OrderedDict()  # the longest ago first
+        self._noted: OrderedDict[tuple[str, bytes], _Noted] = OrderedDict()  # the oldest first
         self._by_address: dict[str, int] = {}
         self._lock = threading.Lock()
         self.changes = 0
         self.uncounted_at: NumericDate | None = None
 
     def note(self, key_set: KeySet, address: str, user_agent: bytes) -> None:
-        """Notes that a key set was given to the one at an address that calls itself so."""
+        """Records that a key set was sent to an address, with the user agent of its request."""
         verifier = address, user_agent[:_USER_AGENT_BYTES].translate(_PRINTABLE)
         now = self._clock.now()
         with self._lock:
@@ -69,7 +69,7 @@ class FetchLog:
             self._noted.move_to_end(verifier)
 
     def fetches(self) -> tuple[Fetch, ...]:
-        """The last fetch of each verifier, the longest ago first."""
+        """Returns the last fetch of each verifier, the oldest first."""
         now = self._clock.now()
         with self._lock:
             self._forget_old(now)
@@ -82,7 +82,7 @@ class FetchLog:
         return len(self._noted)
 
     def _make_room(self, address: str, now: float) -> bool:
-        """Whether there is room for one more of an address, who is counted then."""
+        """Returns whether there is room for one more verifier of an address, and counts it if so."""
         if self._is_full(address):
             self._forget_old(now)
             if self._is_full(address):

@@ -1,4 +1,4 @@
-"""What a server notes of those who fetch key sets from it, and how it is kept."""
+"""A server's notes about verifiers that fetch key sets from it, and their format in the store."""
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,16 +10,16 @@ import orjson
 from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.model import NumericDate
 
-#: The form of documents that this release reads.
+#: The version of the document format that this release reads.
 _FORM = 1
 
 
 class Verifier(NamedTuple):
-    """One who fetches key sets, as far as one can be known from another.
+    """A verifier, as far as verifiers can be distinguished.
 
     Attributes:
-        address: The address that the request came from, without its port.
-        user_agent: What it calls itself (RFC 9110, section 10.1.5): printable ASCII, cut to a length.
+        address: The client address of its request, without the port.
+        user_agent: Its user agent (RFC 9110, section 10.1.5): printable ASCII, truncated.
     """
 
     address: str
@@ -27,11 +27,11 @@ class Verifier(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """The last key set that a server has given to a verifier.
+    """The last key set that a server has sent to a verifier.
 
     Attributes:
-        verifier: Who.
-        fetched_at: When, by the server's clock.
+        verifier: The verifier.
+        fetched_at: The time by the server's clock.
         key_ids: The keys in it.
     """
 
@@ -42,16 +42,16 @@ class Fetch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServerNotes:
-    """What one server has noted.
+    """The notes of one server.
 
     Attributes:
-        server: The server's name for itself.
-        noted_at: When it was noted, by the server's clock.
-        stopped: Whether it gives out no key sets any more.
-        key_ids: The keys that are in each key set that it has given out since, and in those to come; None where the
-            notes are those of a release that writes them in another way.
+        server: The name of the server.
+        noted_at: The time of the notes by the server's clock.
+        stopped: Whether it no longer sends key sets.
+        key_ids: The keys in every key set that it has sent since, and in future ones; None if another release with a
+            different format wrote the notes.
         fetches: The last fetch of each verifier.
-        uncounted_at: When a verifier last fetched that had no room in these notes; None: none did.
+        uncounted_at: The last fetch of a verifier for which there was no room in these notes; None if there was none.
     """
 
     server: str
@@ -63,7 +63,7 @@ class ServerNotes:
 
 
 def record_of(notes: ServerNotes) -> FetchRecord:
-    """The notes as a store keeps them; a hundred verifiers take about 2 KB."""
+    """Returns the notes as a record for the store; a hundred verifiers take about 2 KB."""
     key_ids = frozenset(notes.key_ids or ())
     sets = list(dict.fromkeys([key_ids, *(fetch.key_ids for fetch in notes.fetches)]))
     numbers = {each: number for number, each in enumerate(sets)}
@@ -78,7 +78,7 @@ def record_of(notes: ServerNotes) -> FetchRecord:
 
 
 def notes_of(record: FetchRecord) -> ServerNotes:
-    """The notes of a record; what another release has written in its own way has no fetches and unknown keys."""
+    """Returns the notes in a record; a record in another release's format has no fetches and unknown keys."""
     try:
         return _read(record, orjson.loads(zlib.decompress(record.document)))
     except (zlib.error, ValueError, TypeError, KeyError, IndexError):
@@ -87,7 +87,7 @@ def notes_of(record: FetchRecord) -> ServerNotes:
 
 
 def all_notes(records: Iterable[FetchRecord]) -> Sequence[ServerNotes]:
-    """The notes of all servers."""
+    """Returns the notes of all servers."""
     return [notes_of(record) for record in records]
 
 

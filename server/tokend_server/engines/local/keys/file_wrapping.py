@@ -1,4 +1,4 @@
-"""Private keys under wrapping keys in files."""
+"""Private keys that are encrypted by wrapping keys in files."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -23,10 +23,10 @@ FILE: Final = "file"
 
 
 class FileMaterial(Material):
-    """The `material` of a key under a wrapping key in a file.
+    """The `material` of a key that is encrypted by a wrapping key in a file.
 
     Attributes:
-        scrypt: How the wrapping key was derived from a passphrase; None for one that stands in the file.
+        scrypt: The parameters with which the wrapping key was derived from a passphrase; None for a file with a key.
     """
 
     method: Literal["file"] = FILE
@@ -38,9 +38,9 @@ class FileWrapping:
     """The `KeyWrapping` by files.
 
     Args:
-        current: What new keys are wrapped with; None where the files only open keys.
-        previous: What else opens keys.
-        random_bytes: Makes nonces.
+        current: The file for new keys; None if files are only used to decrypt keys.
+        previous: Further files, which only decrypt keys.
+        random_bytes: Generates nonces.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FileWrapping:
         self._random_bytes = random_bytes
 
     def check(self) -> list[str]:
-        """What is wrong with the files, a text for each."""
+        """Returns the problems of the files, one text for each."""
         return [str(error) for file in self._files if (error := _problem(file))]
 
     def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:

@@ -1,4 +1,4 @@
-"""A key that is in KMS already, and that an operator has tokend sign with."""
+"""An existing key in KMS, with which an operator lets tokend sign."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,11 +13,11 @@ from tokend_server.model import Secret
 
 
 class GivenKmsKey:
-    """The `KeyManager` whose one new key is the given one; nothing is ever done to it but sign.
+    """The `KeyManager` whose only new key is the given one, which it uses but never manages.
 
     Args:
-        keys: What opens it.
-        key_id: Its ARN, its id, or an alias of it, which is looked up once.
+        keys: Opens the key.
+        key_id: Its ARN, its id, or an alias, which is resolved once.
     """
 
     def __init__(self, keys: KmsKeys, key_id: str) -> None:
@@ -25,12 +25,12 @@ class GivenKmsKey:
         self._key_id = key_id
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
-        """The key, once it has signed.
+        """Returns the key after a test signature.
 
         Raises:
-            ConfigError: It cannot be a key of the algorithm; all that is wrong with it is named.
+            ConfigError: It cannot be a key of the algorithm; the error lists all problems.
             EngineUnavailable: KMS does not answer.
-            LastingError: KMS does not let it be used, until an operator acts.
+            LastingError: KMS refuses the use of the key until an operator acts.
         """
         del generation
         metadata = self._keys.describe(self._key_id)
@@ -42,15 +42,15 @@ class GivenKmsKey:
         return self._keys.open(key)
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
-        """It stays as it was given."""
+        """Does nothing: the key belongs to the operator."""
 
 
 def _problems(metadata: Mapping[str, Any], algorithm: SigningAlgorithm) -> Iterator[str]:
-    """Why KMS's key cannot sign by the algorithm (API reference of DescribeKey, KeyMetadata)."""
+    """Yields the reasons for which KMS's key cannot sign with the algorithm (API of DescribeKey, KeyMetadata)."""
     spec, usage, state = metadata.get("KeySpec"), metadata.get("KeyUsage"), metadata.get("KeyState")
     if spec != KEY_SPECS[algorithm]:
         yield f"its key spec is {spec}, and {algorithm.value} needs {KEY_SPECS[algorithm]}"
     if usage != KEY_USAGE:
         yield f"its key usage is {usage}, and signatures need {KEY_USAGE}"
     if state != "Enabled":
-        yield f"its state is {state}: tokens that it is to sign would fail until it is enabled"
+        yield f"its state is {state}: calls for tokens would fail until it is enabled"

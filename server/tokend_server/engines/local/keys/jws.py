@@ -1,6 +1,6 @@
-"""JSON Web Signatures in compact form (RFC 7515, section 7.1): made here, and read only by others.
+"""Creates JSON Web Signatures in compact form (RFC 7515, section 7.1).
 
-What does not depend on the payload is done once for a key, which makes a token cost little more than its signature.
+The parts that do not depend on the payload are computed once per key: a token costs little more than its signature.
 """
 
 from binascii import b2a_base64
@@ -20,18 +20,18 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class TokenType(StrEnum):
-    """The `typ` of a token's header (RFC 7515, section 4.1.9): Cognito's, or the one of RFC 7519, section 5.1."""
+    """The `typ` of a token's header (RFC 7515, section 4.1.9): Cognito's, or that of RFC 7519, section 5.1."""
 
     JWS = "JWS"
     JWT = "JWT"
 
 
 class JwsSigner:
-    """Signs claims with one key, under a header with the members of Cognito's.
+    """Signs claims with one key, with a header that has the members of Cognito's.
 
     Args:
         record: The key.
-        key: The same, ready to sign.
+        key: The opened key.
 
     Attributes:
         check: As of `PrivateKey`.
@@ -43,13 +43,13 @@ class JwsSigner:
         self.check = key.check
 
     def sign(self, claims: Mapping[str, Any], token_type: TokenType, deadline: Deadline) -> Secret:
-        """The claims, in the order given, as a signed token.
+        """Returns the claims, in their order, as a signed token.
 
         Raises:
-            DeadlineExceeded: The deadline was spent before there was a signature.
-            EngineUnavailable: What holds the key does not answer.
-            TooManyRequests: What holds the key is asked too often.
-            LastingError: What holds the key does not let it be used, until an operator acts.
+            DeadlineExceeded: The deadline passed before the signature.
+            EngineUnavailable: The key manager does not answer.
+            TooManyRequests: The key manager throttles.
+            LastingError: The key manager refuses the use of the key until an operator acts.
         """
         signing_input = self._prefixes[token_type] + _base64url(orjson.dumps(claims))
         return Secret((signing_input + b"." + _base64url(self._key.sign(signing_input, deadline))).decode("ascii"))

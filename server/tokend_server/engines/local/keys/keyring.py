@@ -1,7 +1,7 @@
 """The states of signing keys: pure functions of the keys and the time.
 
-A key is published from the moment that it is kept. It signs from `signs_from` on, until a newer generation of its
-algorithm does. It stays published after that, for the tokens that it has signed.
+A key is published as soon as it is stored. It signs from `signs_from` on, until a newer generation of its
+algorithm does. It stays published after that, so that the tokens that it has signed can be verified.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from tokend_server.model import NumericDate, Secret
 
 
 class SigningAlgorithm(StrEnum):
-    """The JWS algorithms (RFC 7518, section 3.1) that a pool may sign with."""
+    """The JWS algorithms (RFC 7518, section 3.1) with which a pool may sign."""
 
     RS512 = "RS512"
     RS256 = "RS256"
@@ -22,7 +22,7 @@ class SigningAlgorithm(StrEnum):
 
 
 class KeyState(Enum):
-    """What a key does at a moment."""
+    """The state of a key at a time."""
 
     PUBLISHED = "published"
     SIGNING = "signing"
@@ -31,15 +31,15 @@ class KeyState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key and its place in the succession of keys.
+    """A key and its position in the succession of keys.
 
     Attributes:
-        kid: The key's RFC 7638 thumbprint, so that two keys never share a name.
-        algorithm: The one algorithm that it signs with.
-        generation: 1 for the algorithm's first key, and so on; unique for an algorithm.
-        material: What the key manager needs to sign with it.
-        creation_date: When it was made.
-        signs_from: When it begins to sign.
+        kid: The key's RFC 7638 thumbprint, which is unique.
+        algorithm: The only algorithm with which it signs.
+        generation: 1 for the algorithm's first key, 2 for the second, and so on; unique for an algorithm.
+        material: The data with which the key manager opens it.
+        creation_date: When it was created.
+        signs_from: When it starts to sign.
     """
 
     kid: str
@@ -51,14 +51,14 @@ class SigningKey:
 
 
 def succession(keys: Iterable[SigningKey], algorithm: SigningAlgorithm) -> list[SigningKey]:
-    """The keys of an algorithm, newest generation first."""
+    """Returns the keys of an algorithm, newest generation first."""
     return sorted((key for key in keys if key.algorithm is algorithm), key=attrgetter("generation"), reverse=True)
 
 
 def signing_key(candidates: Sequence[SigningKey], now: float) -> SigningKey | None:
-    """The key of a succession that signs now: the newest whose time has come.
+    """Returns the key of a succession that signs now: the newest whose `signs_from` has passed.
 
-    While none has, as after a clock was set back, the first of all goes on: verifiers have known it longest.
+    If there is none, as after a clock was set back, it is the oldest, which most verifiers have.
     """
     for key in candidates:
         if key.signs_from <= now:
@@ -67,13 +67,13 @@ def signing_key(candidates: Sequence[SigningKey], now: float) -> SigningKey | No
 
 
 def key_state(key: SigningKey, keys: Iterable[SigningKey], now: float) -> KeyState:
-    """What one of the keys does now."""
+    """Returns the current state of one of the keys."""
     if signing_key(succession(keys, key.algorithm), now) == key:
         return KeyState.SIGNING
     return KeyState.PUBLISHED if key.signs_from > now else KeyState.RETIRED
 
 
 def tokens_expired_by(key: SigningKey, keys: Iterable[SigningKey], times: KeyTimes) -> NumericDate | None:
-    """When no token of one of the keys is valid any more; None while no newer key follows it."""
+    """Returns the time at which all tokens of a key have expired; None while no newer key follows it."""
     followers = (each for each in succession(keys, key.algorithm) if each.generation > key.generation)
     return min((each.signs_from + times.tokens_last for each in followers), default=None)

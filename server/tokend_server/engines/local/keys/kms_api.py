@@ -1,4 +1,4 @@
-"""AWS KMS in one region: the calls that are used, kept within their time, their quota and their threads."""
+"""The calls to AWS KMS in one Region, with limits of their time, rate and concurrency."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +14,10 @@ from tokend_server.errors import EngineUnavailable, TooManyRequests
 from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
 
-#: The members of an answer, as AWS names them.
+#: The members of a response, as AWS names them.
 Answer: TypeAlias = Mapping[str, Any]
 
-#: The member that each answer has, by which it is known for KMS's: botocore takes whatever is no JSON for one without.
+#: A member that each of KMS's responses has: botocore treats a body that is not JSON as a response without members.
 _MEMBERS: Mapping[str, str] = {
     "CreateKey": "KeyMetadata",
     "Decrypt": "Plaintext",
@@ -31,28 +31,28 @@ _MEMBERS: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class KmsCall(UpstreamCall):
-    """A call of KMS's, with its retries.
+    """A call to KMS, with its retries.
 
     Attributes:
-        quota: What each of its requests takes from; None for nothing.
+        quota: The quota that each of its requests uses; None for no quota.
     """
 
     quota: TokenBucket | None = None
 
 
 class _DryRunPassed(Exception):
-    """Raised when KMS answers to a dry run that it would do what was asked."""
+    """Raised when KMS answers to a dry run that the request would have succeeded."""
 
 
 class OtherKey(Exception):
-    """Raised when KMS has encrypted something by another key than the one that is named."""
+    """Raised when KMS has encrypted a ciphertext with a key other than the named one."""
 
 
 class NotDecrypted(Exception):
-    """Raised when KMS has not encrypted something, or not in this encryption context."""
+    """Raised when KMS has not encrypted a ciphertext, or not with this encryption context."""
 
 
-#: What KMS says of a ciphertext, by the code of its answer to Decrypt.
+#: The errors about a ciphertext, by the code of KMS's response to Decrypt.
 _OF_CIPHERTEXTS: Mapping[str, type[Exception]] = {
     "IncorrectKeyException": OtherKey,
     "InvalidCiphertextException": NotDecrypted,
@@ -60,14 +60,14 @@ _OF_CIPHERTEXTS: Mapping[str, type[Exception]] = {
 
 
 class KmsApi:
-    """The calls of all keys in a region.
+    """The calls for all keys in a Region.
 
     Args:
-        client: boto3's client of the region, whose connections and retries keep to the call's deadline.
-        region: The region, the label of its metrics.
-        max_calls: How many signatures may be waited for at once.
-        timeout: Seconds after which no call waits any more, whatever its caller's deadline.
-        metrics: Where refusals are counted.
+        client: boto3's client for the Region, whose connections and retries respect the call's deadline.
+        region: The Region, which is the label of its metrics.
+        max_calls: The maximum number of concurrent signatures.
+        timeout: The timeout of calls in seconds, whatever the caller's deadline.
+        metrics: The metrics of refusals.
         clock: The time.
     """
 
@@ -98,13 +98,13 @@ class KmsApi:
         self._clock = clock
 
     def sign(self, asked: Mapping[str, object], quota: TokenBucket | None, deadline: Deadline) -> Answer:
-        """Calls Sign, for a caller who waits.
+        """Calls Sign for a caller.
 
         Raises:
             DeadlineExceeded: The deadline passed.
-            TooManyRequests: Too many callers wait already, or the quota is used up.
+            TooManyRequests: Too many callers wait, or the quota is exhausted.
             EngineUnavailable: KMS does not answer.
-            LastingError: KMS does not sign, until an operator acts.
+            LastingError: KMS refuses to sign until an operator acts.
         """
         deadline.check()
         with self._admitted():
@@ -114,13 +114,13 @@ class KmsApi:
             return self._call("Sign", asked, deadline, quota)
 
     def would_sign(self, asked: Mapping[str, object], deadline: Deadline) -> None:
-        """Makes sure that Sign would be allowed; nothing is signed (KMS developer guide, "Testing your permissions").
+        """Checks by a dry run that Sign would succeed (KMS developer guide, "Testing your permissions").
 
         Raises:
             DeadlineExceeded: The deadline passed.
             TooManyRequests: KMS throttles.
             EngineUnavailable: KMS does not answer.
-            LastingError: KMS would not sign, until an operator acts.
+            LastingError: KMS would refuse to sign until an operator acts.
         """
         with suppress(_DryRunPassed):
             self._call("Sign", {**asked, "DryRun": True}, deadline)
@@ -168,11 +168,11 @@ class KmsApi:
                 raise _DryRunPassed from None
             if operation == "Decrypt" and (what := _OF_CIPHERTEXTS.get(error_code(error))):
                 raise what from None
-            if not limit.remaining():  # whatever went wrong, want of time may have been the cause
+            if not limit.remaining():  # whatever the error, a lack of time may be the cause
                 if deadline is not None:
                     deadline.check()
                 raise EngineUnavailable("AWS KMS did not answer in time.") from None
-            # What has no row is a defect of ours.
+            # An error without a row is a defect of tokend.
             raise (fault.to_error() if (fault := faults_of(operation).row(error)) else error) from None
         finally:
             CURRENT_UPSTREAM_CALL.reset(token)
@@ -199,8 +199,8 @@ class KmsAttempts:
     """The `Judge` of the requests to a region.
 
     Args:
-        region: The label of its metrics.
-        metrics: Where requests are measured.
+        region: The Region, which is the label of its metrics.
+        metrics: The metrics of requests.
     """
 
     def __init__(self, region: str, metrics: Metrics) -> None:

@@ -20,16 +20,16 @@ from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 from tokend_server.token_bucket import TokenBucket
 
-#: The part of the threads that KMS may hold, so that what needs no signature is served when it hangs.
+#: The share of the threads that may wait for KMS, so that calls without a signature are served while KMS hangs.
 _SHARE = 0.75
 
-#: Connections of what is no call: readiness, and new keys.
+#: The number of further connections, for readiness checks and new keys.
 _OTHER_CONNECTIONS = 2
 
 
 @contextmanager
 def open_kms_keys(config: Config, metrics: Metrics, clock: Clock) -> Iterator[KmsKeys]:
-    """The key manager for a block, at the end of which its connections are closed; nothing is sent yet.
+    """Returns a context manager with the key manager, whose connections are closed at its end; it sends no request.
 
     Args:
         config: The configuration.
@@ -59,7 +59,7 @@ def open_kms_keys(config: Config, metrics: Metrics, clock: Clock) -> Iterator[Km
 
 @contextmanager
 def open_kms_wrapping(config: Config, metrics: Metrics, clock: Clock) -> Iterator[KmsWrapping]:
-    """What encrypts private keys by KMS, for a block, at the end of which its connections are closed.
+    """Returns a context manager with the encryption of private keys by KMS, whose connections are closed at its end.
 
     Args:
         config: The configuration.
@@ -86,16 +86,16 @@ def open_kms_wrapping(config: Config, metrics: Metrics, clock: Clock) -> Iterato
 
 @contextmanager
 def open_given_key(config: Config, metrics: Metrics, clock: Clock, key_id: str) -> Iterator[GivenKmsKey]:
-    """The key manager whose new key is one that is in KMS already.
+    """Returns a context manager with the key manager whose new key is an existing key in KMS.
 
     Args:
         config: The configuration.
         metrics: Where requests are counted.
         clock: The time.
-        key_id: The key: its ARN or that of an alias; or its id or an alias, of `keys.kms.region`.
+        key_id: The key's ARN, an alias's ARN, or a key id or an alias in `keys.kms.region`.
 
     Raises:
-        ConfigError: As of `open_kms_keys`.
+        ConfigError: As `open_kms_keys`.
     """
     with open_kms_keys(config, metrics, clock) as keys:
         yield GivenKmsKey(keys, key_id)
@@ -111,7 +111,7 @@ def _open_region(config: Config, metrics: Metrics, clock: Clock, region: str) ->
 
 
 def _quota(config: Config, clock: Clock) -> TokenBucket | None:
-    """This server's part of what all of them take."""
+    """Returns this server's share of the rate of all servers."""
     settings, replicas = config.keys.kms, config.limits.replicas
     if not settings.requests_per_second:
         return None

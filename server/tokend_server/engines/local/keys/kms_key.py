@@ -1,4 +1,4 @@
-"""One key in KMS."""
+"""A signing key in KMS."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -18,26 +18,26 @@ from tokend_server.engines.local.keys.signatures import HASHES, concatenated
 from tokend_server.errors import DeadlineExceeded, LastingError, RetryableError
 from tokend_server.token_bucket import TokenBucket
 
-#: The names of KMS for what the algorithms sign with (API reference of Sign, SigningAlgorithm).
+#: KMS's names of the algorithms (API reference of Sign, SigningAlgorithm).
 SIGNING_ALGORITHMS: Mapping[SigningAlgorithm, str] = {
     SigningAlgorithm.RS512: "RSASSA_PKCS1_V1_5_SHA_512",
     SigningAlgorithm.RS256: "RSASSA_PKCS1_V1_5_SHA_256",
     SigningAlgorithm.ES256: "ECDSA_SHA_256",
 }
 
-#: Seconds for which a signature, and a failure that lasts, tell a check what it would find.
+#: Seconds for which checks use the result of a signature or a lasting failure.
 GOOD_FOR = 60.0
 BAD_FOR = 15.0
 
-#: Seconds that a check takes at most.
+#: The timeout of a check in seconds.
 _CHECK_TIMEOUT = 1.0
 
-#: What a check asks for a signature of.
+#: The data of the dry run in a check.
 _NOTHING = b"tokend: would this be signed?"
 
 
 class _Seen(NamedTuple):
-    """What the latest answer of KMS's said of a key: the trouble with it, if any, and until when that counts."""
+    """The latest result for a key: its problem, if any, and until when the result is used."""
 
     until: float
     trouble: LastingError | None
@@ -49,13 +49,13 @@ class KmsKey:
     Args:
         api: KMS in the region of the key.
         key_arn: The key.
-        algorithm: What it signs with.
+        algorithm: Its algorithm.
         public_key: Its public part.
-        quota: What each signature takes from; None for nothing.
+        quota: The quota that each signature uses; None for no quota.
         clock: The time.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a key is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         api: KmsApi,
         key_arn: str,
@@ -88,12 +88,12 @@ class KmsKey:
         if self._clock.monotonic() >= seen.until:
             seen = self._ask()
         if seen.trouble:
-            raise seen.trouble.with_traceback(None)  # else it grows with each check
+            raise seen.trouble.with_traceback(None)  # otherwise the traceback grows with each check
 
     def _signed(self, data: bytes, deadline: Deadline) -> bytes:
         digest = self._verifier.digest(data)
         answered = self._api.sign(self._asked(digest), self._quota, deadline)
-        # What does not verify would be refused by every verifier, so it does not leave.
+        # Every verifier would reject a signature that does not verify, so it is not returned.
         signature = self._verifier.verified(digest, answered["Signature"])
         if signature is None:
             raise ROWS.not_service.to_error()
@@ -102,13 +102,13 @@ class KmsKey:
     def _ask(self) -> _Seen:
         deadline = Deadline(self._clock, self._clock.monotonic() + _CHECK_TIMEOUT)
         try:
-            # The one fails in every state of a key in which Sign fails, the other without the right to Sign.
+            # GetPublicKey fails in every state of a key in which Sign fails, the dry run without permission to Sign.
             self._api.call("GetPublicKey", {"KeyId": self._key_arn}, deadline)
             self._api.would_sign(self._asked(self._verifier.digest(_NOTHING)), deadline)
         except LastingError as error:
             error.advice += f" The key is {self._key_arn}."
             return self._remember(error)
-        except (DeadlineExceeded, RetryableError):  # every process would meet it, and none can mend it
+        except (DeadlineExceeded, RetryableError):  # every process would fail in the same way
             return self._remember(None, BAD_FOR)
         return self._remember(None)
 
@@ -118,7 +118,7 @@ class KmsKey:
         return seen
 
     def _asked(self, digest: bytes) -> Mapping[str, object]:
-        """A digest, since KMS takes no more than 4,096 bytes of a message; so it does not see what is in tokens."""
+        """Returns a request with a digest: KMS limits messages to 4,096 bytes, and so does not see tokens."""
         return {
             "KeyId": self._key_arn,
             "Message": digest,
@@ -128,12 +128,12 @@ class KmsKey:
 
 
 class _Verifier:
-    """Verifies what KMS signs with a key, and puts it into the form of JWS."""
+    """Verifies signatures of KMS, and converts them to the format of JWS."""
 
     def __init__(self, public_key: RSAKey | ECKey, algorithm: SigningAlgorithm) -> None:
         self._hash = HASHES[algorithm]()
         hashed = Prehashed(self._hash)
-        # What `verify` takes besides the signature and the digest.
+        # The further arguments of `verify`.
         self._form: tuple[Any, ...] = (ECDSA(hashed),) if isinstance(public_key, ECKey) else (PKCS1v15(), hashed)
         self._form_of_jws = concatenated if isinstance(public_key, ECKey) else bytes
         self._verify: Callable[..., None] = public_key.get_op_key("verify").verify
@@ -142,7 +142,7 @@ class _Verifier:
         return hashlib.new(self._hash.name, data).digest()
 
     def verified(self, digest: bytes, signature: bytes) -> bytes | None:
-        """A signature of the digest as JWS has it; None if it is none."""
+        """Returns a signature of the digest in the format of JWS; None if it does not verify."""
         try:
             self._verify(signature, digest, *self._form)
             return self._form_of_jws(signature)

@@ -31,40 +31,40 @@ KEY_SPECS: Mapping[SigningAlgorithm, str] = {
     SigningAlgorithm.ES256: "ECC_NIST_P256",
 }
 
-#: What keys are for (API reference of CreateKey, KeyUsage).
+#: The usage of keys (API reference of CreateKey, KeyUsage).
 KEY_USAGE = "SIGN_VERIFY"
 
-#: What names a key (API reference of DescribeKey, KeyId).
+#: The forms of key names (API reference of DescribeKey, KeyId).
 _KEY_ID = re.compile(
     r"(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:)?alias/[\w/-]{1,250}|(arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/)?[A-Za-z0-9-]{1,64}",
     re.ASCII,
 )
 
-#: Days after which KMS deletes a key that no store has had: as soon as it may (API reference of ScheduleKeyDeletion).
+#: Days after which KMS deletes a key that was never stored: the minimum (API reference of ScheduleKeyDeletion).
 _SOONEST = 7
 
-#: Seconds between attempts to use a key that KMS has just made, and may not know everywhere.
+#: Seconds between attempts to use a new key, which is not known everywhere in KMS at once.
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
-#: What is said meanwhile: that there is no such key, or that it may not be used.
+#: The errors in the meantime: there is no such key, or access is denied.
 _PASSING = frozenset({NO_KEY.text, ANSWERS["AccessDeniedException"].text})
 
-#: Seconds without new keys after one had to be given up, so that what stays wrong does not fill KMS with keys.
+#: Seconds without new keys after a new key was unusable, so that a lasting problem does not fill KMS with keys.
 _HELD_OFF = 300.0
 
-#: What a new key signs to show that it can.
+#: The data of the test signature of a new key.
 _TRIAL = b"tokend: the first signature of a key"
 
 
 @dataclass(frozen=True, slots=True)
 class NewKeys:
-    """How keys are made, and what becomes of them.
+    """The settings of new keys and of their deletion.
 
     Attributes:
-        region: Where they are made; None where none can be.
-        owner: Whose they are, for people who find them in KMS.
-        policy: The key policy of each, JSON; None for KMS's default.
-        deletion_window_days: Days after which KMS deletes a key whose record is removed; None leaves it.
+        region: The Region in which they are created; None if none can be created.
+        owner: Their owner, for people who find them in KMS.
+        policy: Their key policy as JSON; None for KMS's default.
+        deletion_window_days: Days after which KMS deletes a key whose record is removed; None to keep it.
     """
 
     region: str | None
@@ -73,7 +73,7 @@ class NewKeys:
     deletion_window_days: int | None = None
 
     def asked(self, algorithm: SigningAlgorithm, generation: int) -> Mapping[str, object]:
-        """What CreateKey is asked for. The tag `tokend` is what policies may go by."""
+        """Returns the request of CreateKey. Policies may use the tag `tokend`."""
         tags = {"tokend": "signing-key", "tokend:algorithm": algorithm.value, "tokend:generation": str(generation)}
         return {
             "KeySpec": KEY_SPECS[algorithm],
@@ -89,9 +89,9 @@ class KmsKeys:
 
     Args:
         regions: KMS in each region.
-        new_keys: How keys are made, and what becomes of them.
+        new_keys: The settings of new keys and of their deletion.
         clock: The time.
-        sleep: Waits while KMS does not know a new key everywhere.
+        sleep: Waits until KMS knows a new key everywhere.
     """
 
     def __init__(
@@ -138,11 +138,11 @@ class KmsKeys:
             _log.info("a signing key was removed from the store and stays in AWS KMS", extra=_named(material.key_arn))
 
     def tried(self, key_arn: str, algorithm: SigningAlgorithm, *, is_ours: bool) -> tuple[RSAKey | ECKey, Secret]:
-        """The public part and the `material` of a key in KMS, once it has signed.
+        """Returns the public key and the `material` of a key in KMS after a test signature.
 
         Raises:
             EngineUnavailable: KMS does not answer.
-            LastingError: KMS does not let it be used, until an operator acts.
+            LastingError: KMS refuses the use of the key until an operator acts.
         """
         region = self._regions.of(region_of(key_arn))
         answered = self._once_known(lambda: region.api.call("GetPublicKey", {"KeyId": key_arn}), is_ours=is_ours)
@@ -155,15 +155,15 @@ class KmsKeys:
         return public_key, KmsMaterial(key_arn, answered["PublicKey"], is_ours).written()
 
     def describe(self, key_id: str) -> Mapping[str, Any]:
-        """What KMS says of a key (API reference of DescribeKey, KeyMetadata).
+        """Returns KMS's metadata of a key (API reference of DescribeKey, KeyMetadata).
 
         Args:
-            key_id: Its ARN or that of an alias; or its id or an alias, of the region where keys are made.
+            key_id: The key's ARN, an alias's ARN, or a key id or an alias in the Region of new keys.
 
         Raises:
-            ConfigError: It cannot be the name of a key, or the configuration names no region for it.
+            ConfigError: It is not the name of a key, or the configuration has no Region for it.
             EngineUnavailable: KMS does not answer.
-            LastingError: KMS does not say it, until an operator acts.
+            LastingError: KMS refuses the request until an operator acts.
         """
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigError([f"{key_id}: is neither alias/NAME, nor the ARN of a key or of an alias, nor a key id"])
@@ -177,24 +177,26 @@ class KmsKeys:
 
     def _api_of_new_keys(self) -> KmsApi:
         if self._new_keys.region is None:
-            raise ConfigError(["keys.kms.region: must name the region in which keys are made, and aliases looked up"])
+            raise ConfigError(
+                ["keys.kms.region: must name the region in which keys are created, and aliases looked up"]
+            )
         return self._regions.of(self._new_keys.region).api
 
     def _region_of(self, key_arn: str) -> KmsRegion:
-        """KMS where a key is, which may be another region than that of new keys.
+        """Returns KMS in the Region of a key, which may differ from that of new keys.
 
         Raises:
-            EngineMisconfigured: The settings do not lead there.
+            EngineMisconfigured: The settings do not allow the Region.
         """
         try:
             return self._regions.of(region_of(key_arn))
         except ValueError as reason:
-            error = EngineMisconfigured("AWS KMS cannot be asked for the signing key.")
+            error = EngineMisconfigured("AWS KMS cannot be called for the signing key.")
             error.advice = f"keys.kms: {reason}. The key is {key_arn}."
             raise error from None
 
     def _once_known(self, act: Callable[[], _Result], *, is_ours: bool) -> _Result:
-        """What comes of an act on a key that may be so new that not all of KMS knows it, or its tags.
+        """Performs an action on a key, and retries it while not all of KMS knows a new key or its tags.
 
         Source: "AWS KMS eventual consistency" and "ABAC for AWS KMS" of the KMS developer guide.
         """
@@ -213,7 +215,7 @@ class KmsKeys:
             self._region_of(key_arn).api.call("ScheduleKeyDeletion", asked)
         except TokendError as error:
             _log.warning(
-                "a signing key that nothing uses is left over in AWS KMS",
+                "an unused signing key is left in AWS KMS",
                 extra={**_named(key_arn), "error": error.text, "advice": error.advice},
             )
         else:

@@ -1,4 +1,4 @@
-"""What the key store keeps of a key in KMS: one JSON object, in which nothing is secret."""
+"""The `material` of a key in KMS: a JSON object without secrets."""
 
 import re
 from base64 import b64decode, b64encode
@@ -16,7 +16,7 @@ from tokend_server.model import Secret
 #: The `method` of such material.
 METHOD = "aws-kms"
 
-#: The `method` of private keys that are kept in the store, under data keys of KMS.
+#: The `method` of private keys in the store that are encrypted with data keys of KMS.
 METHOD_OF_ENVELOPES: Final = "aws-kms-envelope"
 
 #: The ARN of a key ("Resource types defined by AWS Key Management Service", service authorization reference).
@@ -29,8 +29,8 @@ class KmsMaterial:
 
     Attributes:
         key_arn: Its ARN.
-        public_key: Its public part, as GetPublicKey has it: DER, SubjectPublicKeyInfo.
-        is_ours: Whether tokend made it, and so may have it deleted.
+        public_key: Its public key in the format of GetPublicKey: DER, SubjectPublicKeyInfo.
+        is_ours: Whether tokend created it, and so may delete it.
     """
 
     key_arn: str
@@ -39,11 +39,11 @@ class KmsMaterial:
 
     @property
     def region(self) -> str:
-        """The region that the key is in."""
+        """The Region of the key."""
         return region_of(self.key_arn)
 
     def written(self) -> Secret:
-        """As the key store keeps it."""
+        """Returns it as stored in the key store."""
         members = {
             "method": METHOD,
             "key_arn": self.key_arn,
@@ -54,15 +54,15 @@ class KmsMaterial:
 
 
 def region_of(arn: str) -> str:
-    """The region in an ARN."""
+    """Returns the Region in an ARN."""
     return arn.split(":")[3]
 
 
 def read_material(material: Secret) -> KmsMaterial:
-    """Reads what `KmsMaterial.written` wrote.
+    """Parses the result of `KmsMaterial.written`.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It has another format.
     """
     members: Any = orjson.loads(material.reveal())
     try:
@@ -78,7 +78,7 @@ def read_material(material: Secret) -> KmsMaterial:
 
 
 def kms_key_arn(material: Secret) -> str | None:
-    """The ARN of a key in KMS; None for a key that is elsewhere."""
+    """Returns the ARN of a key in KMS; None for other keys."""
     try:
         return read_material(material).key_arn
     except ValueError:
@@ -86,10 +86,10 @@ def kms_key_arn(material: Secret) -> str | None:
 
 
 def read_public_key(der: bytes) -> RSAKey | ECKey:
-    """The public key of SubjectPublicKeyInfo in DER, as a JWK.
+    """Returns the public key in a DER-encoded SubjectPublicKeyInfo as a JWK.
 
     Raises:
-        ValueError: It is none of RSA of 2,048 bits or of P-256.
+        ValueError: It is neither RSA with 2,048 bits nor P-256.
     """
     try:
         key = load_der_public_key(der)

@@ -1,4 +1,4 @@
-"""The key policy of keys that are made in AWS KMS."""
+"""The key policy of keys that are created in AWS KMS."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,10 @@ from tokend_server.config import Config
 
 
 def key_policy(path: Path) -> str:
-    """The key policy in a file.
+    """Returns the key policy in a file.
 
     Raises:
-        ValueError: It cannot be read, or is no JSON object; the text names it.
+        ValueError: It cannot be read, or is not a JSON object; the text names the file.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -22,12 +22,12 @@ def key_policy(path: Path) -> str:
     except ValueError:
         is_object = False
     if not is_object:
-        raise ValueError(f"{path}: must hold a key policy, which is a JSON object: KMS would make no key")
+        raise ValueError(f"{path}: must contain a key policy, which is a JSON object: KMS would not create a key")
     return text
 
 
 def policy_problems(config: Config) -> Iterator[str]:
-    """What is wrong with the key policy, as `setting: problem`."""
+    """Yields the problems of the key policy, as `setting: problem`."""
     path = config.keys.kms.key_policy_file
     if path is None:
         return

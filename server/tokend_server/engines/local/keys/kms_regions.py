@@ -1,4 +1,4 @@
-"""AWS KMS in each region that keys are in."""
+"""AWS KMS in each Region that has keys."""
 
 import threading
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from tokend_server.token_bucket import TokenBucket
 
 
 class KmsRegion(NamedTuple):
-    """KMS in a region, and what keeps signatures there below its quotas.
+    """KMS in a Region, with rate limits that keep signatures below its quotas.
 
-    KMS counts signatures by RSA keys and those by elliptic curve keys apart ("Request quotas", KMS developer guide).
+    KMS has separate quotas for signatures by RSA and by elliptic curve keys ("Request quotas", KMS developer guide).
 
     Attributes:
         api: Its calls.
-        rsa_quota: What signatures by RSA keys take from; None for nothing.
-        ec_quota: What those by elliptic curve keys take from.
+        rsa_quota: The quota of signatures by RSA keys; None for no quota.
+        ec_quota: The quota of signatures by elliptic curve keys; None for no quota.
     """
 
     api: KmsApi
@@ -26,15 +26,15 @@ class KmsRegion(NamedTuple):
     ec_quota: TokenBucket | None
 
     def quota_of(self, algorithm: SigningAlgorithm) -> TokenBucket | None:
-        """What signatures by an algorithm take from."""
+        """Returns the quota of signatures with an algorithm."""
         return self.ec_quota if algorithm is SigningAlgorithm.ES256 else self.rsa_quota
 
 
 class KmsRegions:
-    """Opens KMS in a region when the first key of it is; nothing is sent by that. It may be used from many threads.
+    """Opens KMS in a Region with the Region's first key, without a request. It is thread-safe.
 
     Args:
-        open_region: Opens it, or raises ValueError.
+        open_region: Opens KMS in a Region, or raises ValueError.
     """
 
     def __init__(self, open_region: Callable[[str], KmsRegion]) -> None:
@@ -44,10 +44,10 @@ class KmsRegions:
         self._undo = ExitStack()
 
     def of(self, name: str) -> KmsRegion:
-        """KMS in a region.
+        """Returns KMS in a Region.
 
         Raises:
-            ValueError: There is none of that name, or the settings do not lead to it.
+            ValueError: There is no such Region, or the settings do not allow it.
         """
         with self._lock:
             if name not in self._opened:

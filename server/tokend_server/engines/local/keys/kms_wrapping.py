@@ -1,6 +1,6 @@
-"""Private keys under data keys that AWS KMS makes and encrypts: an envelope for each.
+"""Private keys that are encrypted with data keys of AWS KMS (envelope encryption).
 
-KMS binds a data key to the encryption context: the key's id and its algorithm. CloudTrail shows it with each use.
+KMS binds a data key to the encryption context: the key's id and its algorithm. CloudTrail records it with each use.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ from tokend_server.engines.local.keys.sealed import (
 from tokend_server.key_files import KEY_BYTES
 from tokend_server.model import Secret
 
-#: A KMS key, by its ARN, its id or an alias, and KMS where it is.
+#: A KMS key, by its ARN, its id or an alias, and KMS in its Region.
 KmsWrappingKey: TypeAlias = tuple[str, KmsApi]
 
 
 class EnvelopeMaterial(Material):
-    """The `material` of a key in an envelope of KMS's.
+    """The `material` of a key with envelope encryption by KMS.
 
     Attributes:
         wrapping_key: The ARN of the KMS key.
-        data_key: The key of the ciphertext, as KMS has encrypted it.
+        data_key: The encrypted data key.
     """
 
     method: Literal["aws-kms-envelope"] = METHOD_OF_ENVELOPES
@@ -46,9 +46,9 @@ class KmsWrapping:
     """The `KeyWrapping` by AWS KMS.
 
     Args:
-        current: What new keys are wrapped with; None where KMS only opens keys.
-        previous: What else opens keys.
-        random_bytes: Makes nonces.
+        current: The KMS key for new keys; None if KMS is only used to decrypt keys.
+        previous: Further KMS keys, which only decrypt keys.
+        random_bytes: Generates nonces.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class KmsWrapping:
         material = read_material(EnvelopeMaterial, key)
         context = _context(key.kid, key.algorithm)
         for key_id, api in self._candidates(material):
-            # The key is named: else KMS would decrypt by any that the credentials may use, a stranger's too.
+            # The request names the key: otherwise KMS would decrypt with any key that the credentials may use.
             asked = {"CiphertextBlob": material.data_key, "KeyId": key_id, "EncryptionContext": context}
             try:
                 data_key = _data_key(api.decrypt(asked))
@@ -106,16 +106,16 @@ class KmsWrapping:
         return self._current
 
     def _candidates(self, material: EnvelopeMaterial) -> Iterator[KmsWrappingKey]:
-        """The keys that may have encrypted a data key: the one of its ARN, or those that are named in other ways."""
+        """Yields the keys that may have encrypted a data key: the one with its ARN, or those with other names."""
         exact = [each for each in self._keys if each[0] == material.wrapping_key]
         yield from exact or (each for each in self._keys if not KEY_ARN.fullmatch(each[0]))
 
 
 def _data_key(answer: Answer) -> WrappingKey:
-    """The data key of an answer of GenerateDataKey or Decrypt.
+    """Returns the data key in a response of GenerateDataKey or Decrypt.
 
     Raises:
-        EngineMisconfigured: What answered is not KMS.
+        EngineMisconfigured: The response is not from KMS.
     """
     key = answer.get("Plaintext")
     is_kms = isinstance(answer.get("KeyId"), str) and KEY_ARN.fullmatch(answer["KeyId"])

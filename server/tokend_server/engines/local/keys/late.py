@@ -9,10 +9,10 @@ from tokend_server.model import Secret
 
 
 class LateKeys:
-    """A `KeyManager` that begins when it is first needed: some load what most processes have no use for.
+    """A `KeyManager` that is created when it is first used: some load libraries that most processes do not need.
 
     Args:
-        begin: Makes the manager that does the work.
+        begin: Creates the actual manager.
     """
 
     def __init__(self, begin: Callable[[], KeyManager]) -> None:
@@ -21,7 +21,7 @@ class LateKeys:
         self._begun: KeyManager | None = None
 
     def begun(self) -> KeyManager:
-        """The manager that does the work.
+        """Returns the actual manager.
 
         Raises:
             ConfigError: Its settings cannot be used.

@@ -1,4 +1,4 @@
-"""One reading of the key store, ready to sign and to be published."""
+"""The keys of one read of the key store, ready to sign and to be published."""
 
 import json
 import math
@@ -17,17 +17,17 @@ from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey
 
 @dataclass(frozen=True, slots=True)
 class LoadedKeys:
-    """Keys as they were read; replaced whole, never changed.
+    """An immutable snapshot of the keys.
 
     Attributes:
         records: All keys.
-        opened: Those that can sign, by their `kid`.
-        failures: What kept keys from being opened as they are now, by `kid`; one that was open before still is.
-        successions: Those that can sign, by algorithm, the newest first.
-        signers: What signs with each of those that can.
-        published_until: When the last token of each of those has to expire, for others may take the key out then.
-        held: The keys that are not to sign yet, with the reading of the monotonic clock until which they are not.
-        jwks: Those that can sign, as a JWK Set (RFC 7517, section 5).
+        opened: The opened keys, by `kid`.
+        failures: The errors of keys that could not be opened in their current form, by `kid`; earlier forms stay open.
+        successions: The opened keys by algorithm, the newest first.
+        signers: The signers of the opened keys.
+        published_until: When the last token of each opened key must expire, because others may then remove the key.
+        held: The keys that must not sign yet, with the monotonic time until which they must not.
+        jwks: The opened keys as a JWK Set (RFC 7517, section 5).
     """
 
     records: tuple[SigningKey, ...]
@@ -41,15 +41,15 @@ class LoadedKeys:
 
     @property
     def unpublished(self) -> Sequence[SigningKey]:
-        """The keys that other processes may publish, and this one does not."""
+        """Returns the keys that other processes may publish but this one does not."""
         return [record for record in self.records if record.kid not in self.opened]
 
 
-#: Before the first reading.
+#: The keys before the first read.
 NO_KEYS = LoadedKeys((), {}, {}, dict.fromkeys(SigningAlgorithm, ()), {}, {}, {}, b'{"keys": []}')
 
 
-def load_keys(  # noqa: PLR0913, PLR0917 - a reading, and all that it is seen by
+def load_keys(  # noqa: PLR0913, PLR0917 - a read, and all that its evaluation needs
     records: tuple[SigningKey, ...],
     manager: KeyManager,
     before: LoadedKeys,
@@ -57,16 +57,16 @@ def load_keys(  # noqa: PLR0913, PLR0917 - a reading, and all that it is seen by
     times: KeyTimes,
     clock: Clock,
 ) -> LoadedKeys:
-    """Opens the keys of a reading, except those that are open already.
+    """Opens the keys of a read, except those that are already open.
 
-    A key that came late into the store, since its maker was halted, signs only when no verifier keeps a key set of
-    before. What is there at the first reading signs at once.
+    A key that was stored late, for example because its process was stopped, signs only when no verifier still caches an
+    earlier key set. Keys that exist at the first read may sign at once.
 
     Args:
         records: All keys.
         manager: Opens them.
-        before: The last reading.
-        kept_until: When verifiers no longer keep what they were served since that, by the monotonic clock.
+        before: The last read.
+        kept_until: The monotonic time until which verifiers cache key sets that were served since the last read.
         times: The times of keys.
         clock: The time.
     """

@@ -1,4 +1,4 @@
-"""The port to where private keys are: what makes them, and signs with them."""
+"""The port to key managers, which create private keys and sign with them."""
 
 from typing import Protocol
 
@@ -13,69 +13,69 @@ from tokend_server.model import NumericDate, Secret
 
 
 class PrivateKey(Protocol):
-    """One key that signs. It may be used from many threads."""
+    """A key that signs. It is thread-safe."""
 
     @property
     def public_key(self) -> RSAKey | ECKey:
-        """What verifies its signatures: a key with nothing private in it."""
+        """The public key, without any private part."""
         ...
 
     def sign(self, data: bytes, deadline: Deadline) -> bytes:
-        """The signature of the data, as JWS has it (RFC 7518, sections 3.3 and 3.4).
+        """Returns the signature of data in the format of JWS (RFC 7518, sections 3.3 and 3.4).
 
         Raises:
-            DeadlineExceeded: The deadline was spent before there was one.
-            EngineUnavailable: What holds the key does not answer.
-            TooManyRequests: What holds the key is asked too often.
-            LastingError: It does not let the key be used, until an operator acts.
+            DeadlineExceeded: The deadline passed before the signature.
+            EngineUnavailable: The key manager does not answer.
+            TooManyRequests: The key manager throttles.
+            LastingError: The key manager refuses the use of the key until an operator acts.
         """
         ...
 
     def check(self) -> None:
-        """Makes sure that it would sign now; makes no signature, and may answer by what it saw a short while ago.
+        """Checks that it could sign now, without a signature; it may use a recent result.
 
-        An outage of what holds the key says nothing of the key: other processes would meet it too.
+        An outage of the key manager is not reported, because it affects other processes too.
 
         Raises:
-            LastingError: What holds the key does not let it be used, until an operator acts.
+            LastingError: The key manager refuses the use of the key until an operator acts.
         """
         ...
 
 
 class KeyManager(Protocol):
-    """Makes private keys, and opens those that it has made. It may be used from many threads.
+    """Creates private keys, and opens those that it has created. It is thread-safe.
 
-    The key store keeps a key's `material` with its record, and the manager alone knows what that means.
+    The key store keeps a key's `material` with its record; only the manager can interpret it.
     """
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
-        """The public part and the `material` of a new key: RSA of 2,048 bits, or an elliptic curve key on P-256.
+        """Creates a key, RSA with 2,048 bits or P-256, and returns its public key and its `material`.
 
         Args:
-            algorithm: What it will sign with.
-            generation: Its place in the succession of the algorithm's keys, for those who look at it elsewhere.
+            algorithm: Its algorithm.
+            generation: Its position in the succession of the algorithm's keys, for descriptions outside the store.
 
         Raises:
-            EngineUnavailable: What holds keys does not answer.
-            LastingError: It makes none, until an operator acts.
+            EngineUnavailable: The key manager does not answer.
+            LastingError: The key manager creates no keys until an operator acts.
         """
         ...
 
     def open(self, key: SigningKey) -> PrivateKey:
-        """The key of a record, ready to sign.
+        """Opens the key of a record, ready to sign.
 
         Raises:
-            EngineUnavailable: What holds the key does not answer.
-            EngineMisconfigured: The record is none of this manager's as it is configured, or is damaged.
+            EngineUnavailable: The key manager does not answer.
+            EngineMisconfigured: The record is damaged, or not of this manager as it is configured.
         """
         ...
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
-        """Gives up what is held of a key elsewhere than in its record. What fails is logged, and nothing is raised.
+        """Deletes the parts of a key that are not in its record. Failures are logged, not raised.
 
         Args:
-            key: The key, which no store has any more.
-            was_kept: Whether a store has had it, so that other processes or copies of the store may know it.
+            key: The key, which is no longer in any store.
+            was_kept: Whether it was in a store, so that other processes or copies of the store may have it.
         """
         ...
 
@@ -83,11 +83,11 @@ class KeyManager(Protocol):
 def new_signing_key(
     manager: KeyManager, algorithm: SigningAlgorithm, *, generation: int, created: NumericDate, signs_in: int = 0
 ) -> SigningKey:
-    """A new key that signs so many seconds after its making.
+    """Creates a key that signs `signs_in` seconds after its creation.
 
     Raises:
-        EngineUnavailable: What holds keys does not answer.
-        LastingError: It makes none, until an operator acts.
+        EngineUnavailable: The key manager does not answer.
+        LastingError: The key manager creates no keys until an operator acts.
     """
     public_key, material = manager.generate(algorithm, generation)
     return SigningKey(
@@ -101,9 +101,9 @@ def new_signing_key(
 
 
 def keep_signing_key(store: KeyStore, manager: KeyManager, key: SigningKey) -> None:
-    """Has the store keep a new key, which is discarded where another process was first.
+    """Stores a new key, or discards it if another process was first.
 
-    A key stays whole whose store does not answer: it may have been kept, as one may be that was tried before.
+    If the store does not answer, the key is not discarded: it may have been stored, also by an earlier attempt.
 
     Raises:
         StaleReading: Another process added a key of the same algorithm and generation first.
@@ -118,10 +118,10 @@ def keep_signing_key(store: KeyStore, manager: KeyManager, key: SigningKey) -> N
 
 
 def check_public_key(key: SigningKey, public_key: RSAKey | ECKey) -> None:
-    """Makes sure that a record and its `material` are of one key.
+    """Checks that a record and its `material` belong to the same key.
 
     Raises:
-        EngineMisconfigured: They are not.
+        EngineMisconfigured: They do not.
     """
     expected = ECKey if key.algorithm is SigningAlgorithm.ES256 else RSAKey
     if not isinstance(public_key, expected) or public_key.thumbprint() != key.kid:
@@ -129,7 +129,7 @@ def check_public_key(key: SigningKey, public_key: RSAKey | ECKey) -> None:
 
 
 def unusable(key: SigningKey) -> EngineMisconfigured:
-    """The error of a record that no key can be made of; nothing of its `material` is in it."""
+    """Returns the error for a record that cannot be opened; it contains nothing of the `material`."""
     error = EngineMisconfigured(f"The record of signing key {key.kid} cannot be used.")
     error.advice = (
         "It is damaged, or of a kind that this release or its configuration does not know. Restore the store from a "

@@ -1,4 +1,4 @@
-"""Keys that are kept in several ways beside each other, as they are while an operator goes from one way to another."""
+"""Opens keys that are stored by different methods, as during a migration from one method to another."""
 
 import re
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from tokend_server.engines.local.keys.manager import KeyManager, PrivateKey, unu
 from tokend_server.errors import EngineMisconfigured
 from tokend_server.model import Secret
 
-#: The method of a private key that its `material` holds in clear, as PEM.
+#: The method of a private key whose `material` is its PEM in clear.
 CLEAR = "clear"
 
 _PEM = "-----BEGIN "
 
-#: What a method may be called, so that it can be repeated in a text.
+#: The form of a method's name, which makes it safe to repeat in texts.
 _METHOD = re.compile(r"[a-z][a-z0-9-]{0,40}", re.ASCII)
 
 
 class KeysByMethod:
-    """A `KeyManager` that leaves each key to the manager that the key's `material` names.
+    """A `KeyManager` that delegates each key to the manager of its method.
 
     Args:
-        maker: Makes new keys.
-        openers: What opens keys, by the `method_of` their `material`.
+        maker: Creates new keys.
+        openers: The managers that open keys, by the `method_of` their `material`.
     """
 
     def __init__(self, maker: KeyManager, openers: Mapping[str, KeyManager]) -> None:
@@ -47,9 +47,9 @@ class KeysByMethod:
 
 
 def method_of(material: Secret) -> str:
-    """How a key is kept: `clear` for a PEM, else the member `method` of the JSON object that `material` is.
+    """Returns the method of a key: `clear` for a PEM, or the member `method` of the JSON object in `material`.
 
-    It is empty for what is neither, and for a method that no release would name so.
+    It is empty for other data, and for invalid names of methods.
     """
     text = material.reveal()
     if text.startswith(_PEM):
@@ -63,15 +63,15 @@ def method_of(material: Secret) -> str:
 
 
 def not_opened(key: SigningKey) -> EngineMisconfigured:
-    """The error of a key whose method this process is not configured for."""
+    """Returns the error for a key whose method is not configured in this process."""
     error, method = unusable(key), method_of(key.material)
     if not method:
         return error
     error.advice = (
-        "It is kept in clear, which keys.encryption.accept_clear = false refuses. If it is one of yours, set that to "
-        "true until `tokend keys rewrap` has encrypted it; if it is none, remove it: others can write the store."
+        "It is stored in clear, which keys.encryption.accept_clear = false refuses. If it is one of yours, set that to "
+        "true until `tokend keys rewrap` has encrypted it; if not, remove it: others can write to the store."
         if method == CLEAR
-        else f"It is kept by the method {method}, for which this process is not configured: give [keys] here what the "
-        "processes have that made the key."
+        else f"It is stored by the method {method}, which is not configured in this process: use the [keys] settings "
+        "of the processes that created the key."
     )
     return error

@@ -1,6 +1,6 @@
-"""What happens to the keys of an algorithm, and when: a pure function of the keys, their times and the time.
+"""The plan of key rotation: a pure function of the keys, their times and the time.
 
-Every process plans alike, so that none of them has to lead: the store takes each generation of an algorithm once.
+All processes make the same plan, so no leader is needed: the store accepts each generation of an algorithm once.
 """
 
 import math
@@ -23,7 +23,7 @@ from tokend_server.model import NumericDate
 
 
 class Action(Enum):
-    """What happens to a key."""
+    """An action on a key."""
 
     ADD = "add"
     SIGN = "sign"
@@ -32,15 +32,15 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happens to a key.
+    """A planned action on a key.
 
     Attributes:
-        at: When: what is in the past is due.
-        action: A process adds the key, it begins to sign by itself, or a process removes it.
+        at: Its time; a step in the past is due.
+        action: A process adds the key, the key starts to sign by itself, or a process removes it.
         algorithm: The key's algorithm.
-        generation: The key's place in the succession.
-        kid: The key; None where it is yet to be made.
-        signs_from: When the key begins to sign.
+        generation: The key's position in the succession.
+        kid: The key; None if it does not exist yet.
+        signs_from: When the key starts to sign.
     """
 
     at: NumericDate
@@ -54,14 +54,14 @@ class Step:
 def plan(
     keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: KeyTimes, now: float, *, in_use: bool = True
 ) -> Sequence[Step]:
-    """What happens to the keys of an algorithm from now on, the first first.
+    """Returns the steps for the keys of an algorithm from now on, in order.
 
     Args:
         keys: All keys.
         algorithm: The algorithm.
         times: The times of keys.
         now: The time.
-        in_use: Whether a pool signs with the algorithm; the keys of others are not followed by new ones.
+        in_use: Whether a pool signs with the algorithm; other algorithms get no new keys.
     """
     found = succession(keys, algorithm)
     added = _next_addition(found, algorithm, times, now) if in_use else None
@@ -70,7 +70,7 @@ def plan(
 
 
 def next_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: KeyTimes, now: float) -> Step:
-    """What brings the next key of an algorithm now: it is added, or one waits that signs no later than it would."""
+    """Returns the step to the next key of an algorithm: a new key, or a waiting one that signs no later."""
     found = succession(keys, algorithm)
     if waiting := [step for step in _beginnings(found, now) if step.at <= now + times.publish_before]:
         return min(waiting, key=attrgetter("at"))
@@ -81,7 +81,7 @@ def next_key(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: Key
 def waiting_keys(
     keys: Iterable[SigningKey], algorithms: Iterable[SigningAlgorithm], now: float
 ) -> Sequence[SigningKey]:
-    """The key of each of the algorithms that signs next, of those that there are."""
+    """Returns the existing key of each algorithm that signs next."""
     held = list(keys)
     first = [min(_beginnings(succession(held, each), now), key=attrgetter("at"), default=None) for each in algorithms]
     kids = {step.kid for step in first if step}
@@ -91,25 +91,25 @@ def waiting_keys(
 def replacement(
     keys: Sequence[SigningKey], key: SigningKey, times: KeyTimes, now: float, *, in_use: bool = True
 ) -> Sequence[Step]:
-    """What takes out a key that may be in other hands: first, where it signs or is about to, another signs at once."""
+    """Returns the steps that remove a compromised key; if it signs or soon will, another key first signs at once."""
     at = int(now)
     removal = Step(at, Action.REMOVE, key.algorithm, key.generation, key.kid, key.signs_from)
     if not in_use or not signs_soon(key, keys, times, now):
         return [removal]
     generation = succession(keys, key.algorithm)[0].generation + 1
-    # It signs at once by slow clocks too.
+    # It signs at once even by slow clocks.
     return [_addition(key.algorithm, generation, at=at, signs_from=at - times.clock_skew), removal]
 
 
 def signs_soon(key: SigningKey, keys: Sequence[SigningKey], times: KeyTimes, now: float) -> bool:
-    """Whether one of the keys signs now, or before each process would follow a change."""
+    """Returns whether a key signs now, or will sign before all processes observe a change."""
     return any(key_state(key, keys, moment) is KeyState.SIGNING for moment in (now, now + times.about_to_sign))
 
 
 def next_rotation(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times: KeyTimes, now: float) -> float:
-    """When another key of the algorithm is to sign, whether or not it has been added; infinite if at no known time.
+    """Returns when the next key of the algorithm should sign, whether or not it has been added; infinite if unknown.
 
-    It stays where it is when that time has passed and no key was added.
+    The result does not change if that time passes without a new key.
     """
     found = succession(keys, algorithm)
     horizon = _horizon(times) + now
@@ -120,12 +120,12 @@ def next_rotation(keys: Iterable[SigningKey], algorithm: SigningAlgorithm, times
 
 
 def key_set_age(times: KeyTimes, since_reading: float, unpublished: Iterable[SigningKey], now: float) -> int:
-    """For how many seconds verifiers may keep the key set: until a key that is not in it may begin to sign, at most.
+    """Returns the seconds for which verifiers may cache the key set: at most until a key that it lacks may sign.
 
     Args:
         times: The times of keys.
         since_reading: Seconds since the keys were last read: others may have been added since.
-        unpublished: Keys that were read and are not in the key set.
+        unpublished: Keys that were read but are not in the key set.
         now: The time.
     """
     bounds = [times.soonest - since_reading, *(_soonest(key, times) - now for key in unpublished)]
@@ -133,27 +133,27 @@ def key_set_age(times: KeyTimes, since_reading: float, unpublished: Iterable[Sig
 
 
 def _soonest(key: SigningKey, times: KeyTimes) -> NumericDate:
-    """From when a key may sign, whatever is seen meanwhile."""
+    """Returns the earliest time at which a key may sign."""
     return min(key.signs_from, key.creation_date + times.soonest) if times.when_seen else key.signs_from
 
 
 def _next_addition(
     found: Sequence[SigningKey], algorithm: SigningAlgorithm, times: KeyTimes, now: float
 ) -> Step | None:
-    """When the next key of a succession is to be added; None where none is by itself.
+    """Returns the step that adds the next key of a succession; None if no key is added automatically.
 
-    The first key of all is made at a start: where keys have vanished from under a server, something else is wrong.
+    The very first key is created at a start: if keys disappear while a server runs, there is another problem.
     """
     if not found or times.rotate_every is None:
         return None
-    # A key that a clock far ahead has made signs much later, if ever: rotation does not wait for it.
+    # A key from a clock that is far ahead signs much later, if ever: rotation does not wait for it.
     newest = next((key for key in found if key.signs_from <= now + _horizon(times)), None)
     due = newest.signs_from + times.rotate_every - times.publish_before if newest else int(now)
     return _addition(algorithm, found[0].generation + 1, at=due, signs_from=max(due, int(now)) + times.publish_before)
 
 
 def _horizon(times: KeyTimes) -> float:
-    """Within how many seconds a key signs that others are not to be added beside."""
+    """Returns the seconds within which a waiting key must sign so that no further key is added."""
     return math.inf if times.rotate_every is None else times.rotate_every + times.publish_before
 
 
@@ -162,7 +162,7 @@ def _addition(algorithm: SigningAlgorithm, generation: int, *, at: NumericDate, 
 
 
 def _beginnings(found: Sequence[SigningKey], now: float) -> Iterator[Step]:
-    """The keys that will sign: no newer one does before them."""
+    """Yields the keys that will sign, because no newer key signs before them."""
     current = signing_key(found, now)
     for key in found:
         if (

@@ -1,4 +1,4 @@
-"""Follows the keys of the store."""
+"""Reloads the keys from the store."""
 
 import logging
 from collections.abc import Callable
@@ -14,24 +14,24 @@ _log = logging.getLogger(__name__)
 
 
 def problem_of(error: Exception) -> str:
-    """What operators are shown of an error: its text, where it is one of ours."""
+    """Returns the text of an error for operators, if it is one of tokend's own errors."""
     return f"{error.text} {error.advice}".rstrip() if isinstance(error, TokendError) else type(error).__qualname__
 
 
 def log_problem(message: str, error: Exception, **extra: object) -> None:
-    """Logs what goes wrong about keys; a defect with its traceback."""
+    """Logs a problem of keys; a defect with its traceback."""
     defect = None if isinstance(error, TokendError) else error
     _log.warning(message, extra={**extra, "problem": problem_of(error)}, exc_info=defect)
 
 
 class KeyRefresh:
-    """Reads the signing keys, and remembers how that went.
+    """Reads the signing keys, and remembers the result.
 
-    Keys that cannot be read leave those in use that were read before.
+    If keys cannot be read, those of the last read stay in use.
 
     Args:
-        signer: What signs with the keys.
-        failed: Called for each reading that fails.
+        signer: Signs with the keys.
+        failed: Called for each failed read.
     """
 
     def __init__(self, signer: TokenSigner, failed: Callable[[], None]) -> None:
@@ -40,7 +40,7 @@ class KeyRefresh:
         self._failure: tuple[Exception, TracebackType | None] | None = None
 
     def refresh(self) -> bool:
-        """Reads the keys once; what goes wrong is for `check` to tell.
+        """Reads the keys once; `check` reports errors.
 
         Returns:
             Whether all keys of the store are in use here.
@@ -50,20 +50,20 @@ class KeyRefresh:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next reading has to come
             self._failed()
             if self._failure is None:
-                log_problem("signing keys cannot be read; those of the last reading stay in use", error)
+                log_problem("signing keys cannot be read; those of the last read stay in use", error)
             self._failure = error, error.__traceback__
             return False
         if self._failure:
-            _log.info("signing keys are read again")
+            _log.info("signing keys can be read again")
         self._failure = None
         return True
 
     def check(self) -> None:
-        """Makes sure that the last reading went well.
+        """Checks that the last read succeeded.
 
         Raises:
             EngineUnavailable: The store did not answer, or a key could not be opened.
         """
         if failure := self._failure:
             error, traceback = failure
-            raise error.with_traceback(traceback)  # each raise would lengthen it
+            raise error.with_traceback(traceback)  # otherwise the traceback grows with each raise

@@ -1,4 +1,4 @@
-"""Keeps all private keys in another way: each by itself, and nothing of it changes for those who use it."""
+"""Encrypts all private keys in another way, one by one, without any change for their users."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,12 +13,12 @@ from tokend_server.engines.local.stale_reading import StaleReading
 from tokend_server.errors import EngineUnavailable
 from tokend_server.model import Secret
 
-#: How often a key is tried that another process changes at the same time.
+#: The number of attempts for a key that another process changes at the same time.
 _ATTEMPTS = 5
 
 
 class Rewrap(Enum):
-    """What a rewrap does with a key."""
+    """The result of a rewrap for a key."""
 
     REWRAPPED = "rewrapped"
     TO_BE_REWRAPPED = "to be rewrapped"
@@ -28,11 +28,11 @@ class Rewrap(Enum):
 
 
 class Rewrapped(NamedTuple):
-    """A key, and what a rewrap has done with it.
+    """A key, and the result of a rewrap for it.
 
     Attributes:
         key: The key as it was read.
-        done: What was done.
+        done: The result.
     """
 
     key: SigningKey
@@ -40,14 +40,14 @@ class Rewrapped(NamedTuple):
 
 
 class Rewrapping:
-    """A rewrap of all keys of a store, which processes that serve follow within seconds.
+    """A rewrap of all keys of a store; running servers observe it within seconds.
 
-    One that was broken off is repeated: each key is either as it was or as it is to be.
+    An interrupted rewrap can be repeated: each key has either its old or its new form.
 
     Args:
         store: The keys.
-        wrappings: How keys may be kept, and how new ones are.
-        elsewhere: The methods of keys whose `material` holds no private key.
+        wrappings: The configured wrappings, and that of new keys.
+        elsewhere: The methods of keys whose `material` does not contain a private key.
     """
 
     def __init__(self, store: KeyStore, wrappings: Wrappings, elsewhere: frozenset[str] = frozenset()) -> None:
@@ -56,11 +56,11 @@ class Rewrapping:
         self._elsewhere = elsewhere
 
     def plan(self) -> Sequence[Rewrapped]:
-        """What `run` would do. Each key that is to be rewrapped is opened for it, and nothing is changed.
+        """Returns what `run` would do. Each key that it would rewrap is opened, and nothing is changed.
 
         Raises:
-            EngineUnavailable: The store, or what holds a wrapping key, does not answer.
-            LastingError: A key cannot be opened, or what holds a wrapping key does not let it be used.
+            EngineUnavailable: The store, or the service with a wrapping key, does not answer.
+            LastingError: A key cannot be opened, or the use of a wrapping key is refused.
         """
         return [Rewrapped(key, self._due(key)) for key in self._store.signing_keys()]
 
@@ -68,7 +68,7 @@ class Rewrapping:
         """Rewraps the keys, after all have been opened.
 
         Raises:
-            EngineUnavailable: As `plan`; keys that were yielded are done.
+            EngineUnavailable: As `plan`; the yielded keys are rewrapped.
             LastingError: As `plan`.
         """
         for planned in self.plan():
@@ -100,11 +100,11 @@ class Rewrapping:
         raise EngineUnavailable("The signing keys are being changed by too many processes at once.")
 
     def _wrapped(self, key: SigningKey) -> Secret:
-        """The new `material` of a key, which has been opened once before the old one is given up."""
+        """Returns the new `material` of a key, after a test that it can be opened."""
         private_key, current = self._unwrapped(key), self._wrappings.current
         material = current.wrap(key.kid, key.algorithm, private_key)
         if current.unwrap(replace(key, material=material)) != private_key:
-            raise AssertionError("a key that was wrapped is not the same when it is unwrapped")
+            raise AssertionError("a wrapped key differs after it is unwrapped")
         return material
 
     def _unwrapped(self, key: SigningKey) -> Secret:

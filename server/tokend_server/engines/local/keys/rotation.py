@@ -1,4 +1,4 @@
-"""Changes which signing keys there are: the next one is added, and one whose tokens have expired is taken out."""
+"""Rotates signing keys: adds the next key, and removes keys whose tokens have expired."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -21,18 +21,18 @@ from tokend_server.model import NumericDate
 
 
 class KeyNotFound(Exception):
-    """Raised when the store has no key of that id."""
+    """Raised when the store has no key with that id."""
 
 
 class KeyKnown(Exception):
-    """Raised when the store has a key already."""
+    """Raised when the store already has a key."""
 
 
 class KeyInUse(Exception):
     """Raised when a key cannot be removed.
 
     Attributes:
-        tokens_expired_by: When its tokens have expired; None for a key that signs or is about to.
+        tokens_expired_by: When its tokens have expired; None for a key that signs or soon will.
     """
 
     def __init__(self, tokens_expired_by: NumericDate | None) -> None:
@@ -41,14 +41,14 @@ class KeyInUse(Exception):
 
 
 class KeyRotation:
-    """Changes which signing keys there are; processes that serve follow within seconds.
+    """Adds and removes signing keys; running servers observe the changes within seconds.
 
     Args:
-        store: Which keys there are.
-        manager: What makes new ones.
+        store: The store of the keys.
+        manager: Creates new keys.
         clock: The time.
         times: The times of keys.
-        in_use: What pools sign with.
+        in_use: The signing algorithms of pools.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class KeyRotation:
         self._clock = clock
         self._times = times
         self._in_use = in_use
-        self._in_doubt: dict[SigningAlgorithm, SigningKey] = {}  # whether the store has them
+        self._in_doubt: dict[SigningAlgorithm, SigningKey] = {}  # keys that the store may have
 
     def take(self, step: Step, *, compromised: bool = False) -> str | None:
-        """Does what a plan says; a key that signs by itself needs nothing to be done.
+        """Takes a step of a plan; does nothing for a key that starts to sign, which happens by itself.
 
         Args:
-            step: What is to be done.
-            compromised: Whether the tokens of a key that is removed are to be refused though they have not expired.
+            step: The step.
+            compromised: Whether to remove a key although its tokens have not expired, so that they are refused.
 
         Returns:
             The `kid` of the key.
@@ -80,9 +80,9 @@ class KeyRotation:
             KeyKnown: The store has the key that the key manager was given.
             StaleReading: Another process added the key first.
             KeyNotFound: Another process removed the key first.
-            KeyInUse: The key cannot be removed yet, for another process has changed the keys.
+            KeyInUse: The key cannot be removed yet, because another process has changed the keys.
             EngineUnavailable: The store or the key manager does not answer.
-            LastingError: The key manager makes none, until an operator acts.
+            LastingError: The key manager creates no keys until an operator acts.
         """
         if step.action is Action.ADD:
             created = int(self._clock.now())
@@ -92,11 +92,11 @@ class KeyRotation:
         return step.kid
 
     def add(self, algorithm: SigningAlgorithm, *, signs_in: int) -> SigningKey:
-        """Makes the next key of an algorithm, which is published at once and signs that many seconds later.
+        """Creates the next key of an algorithm, which is published at once and signs `signs_in` seconds later.
 
         Raises:
             KeyKnown: The store has the key that the key manager was given.
-            StaleReading: Another process added one at the same time.
+            StaleReading: Another process added a key at the same time.
             EngineUnavailable: The store or the key manager does not answer.
             LastingError: The key manager makes none, until an operator acts.
         """
@@ -105,10 +105,10 @@ class KeyRotation:
         return self._make(algorithm, generation, int(self._clock.now()), signs_in=signs_in)
 
     def replacement(self, kid: str) -> Sequence[Step]:
-        """What takes out a key that may be in other hands; done in part, the rest of it is what remains to be done.
+        """Returns the remaining steps that replace and remove a compromised key.
 
         Raises:
-            KeyNotFound: There is none of that id.
+            KeyNotFound: There is no key with that id.
             EngineUnavailable: The store does not answer.
         """
         keys = self._store.signing_keys()
@@ -116,15 +116,15 @@ class KeyRotation:
         return replacement(keys, key, self._times, self._clock.now(), in_use=key.algorithm in self._in_use)
 
     def remove(self, kid: str, *, compromised: bool) -> None:
-        """Takes a key out for good; verifiers refuse its tokens from when they next fetch the keys.
+        """Removes a key permanently; verifiers refuse its tokens once they have fetched the keys again.
 
         Args:
             kid: The key.
-            compromised: Whether tokens that have not expired are to be refused as well.
+            compromised: Whether to remove the key although its tokens have not expired.
 
         Raises:
-            KeyNotFound: There is none of that id.
-            KeyInUse: It signs or is about to, or has signed tokens that may not have expired.
+            KeyNotFound: There is no key with that id.
+            KeyInUse: It signs or soon will, or has signed tokens that may not have expired.
             EngineUnavailable: The store does not answer.
         """
         removed: list[SigningKey] = []
@@ -136,10 +136,10 @@ class KeyRotation:
         self._manager.discard(removed[-1], was_kept=True)
 
     def discard_overtaken(self, keys: Sequence[SigningKey]) -> None:
-        """Gives up each key that the store has not taken and never will, since another process was first.
+        """Discards each key that the store has not accepted and never will, because another process was first.
 
         Args:
-            keys: All keys, as they were read since this process last tried to add one.
+            keys: All keys, read after this process last tried to add one.
         """
         kids = {each.kid for each in keys}
         for key in tuple(self._in_doubt.values()):
@@ -165,7 +165,7 @@ class KeyRotation:
         return key
 
     def _new(self, algorithm: SigningAlgorithm, generation: int, created: NumericDate, *, signs_in: int) -> SigningKey:
-        """A new key; the one of the last attempt, where the store did not answer: there may be many, and keys cost."""
+        """Returns a new key, or that of the last attempt if the store did not answer: KMS charges for keys."""
         made = self._in_doubt.get(algorithm)
         if made and made.generation == generation:
             return replace(made, creation_date=created, signs_from=created + signs_in)

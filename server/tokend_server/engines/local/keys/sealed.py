@@ -1,6 +1,6 @@
-"""Private keys under a wrapping key: AES-256-GCM (NIST SP 800-38D), with what their records say as associated data.
+"""Encryption of private keys by a wrapping key: AES-256-GCM (NIST SP 800-38D) with the record as associated data.
 
-So a ciphertext opens for the key, the algorithm and the method that it was made for, and for nothing else.
+A ciphertext can be decrypted only for the key, the algorithm and the method for which it was created.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from tokend_server.engines.local.keys.keyring import SigningAlgorithm, SigningKe
 from tokend_server.engines.local.keys.manager import unusable
 from tokend_server.model import Secret
 
-#: Bytes of a nonce. It is random: a wrapping key is good for 2^32 keys (NIST SP 800-38D, section 8.3).
+#: Bytes of a nonce. Nonces are random, so a wrapping key may encrypt 2^32 keys (NIST SP 800-38D, section 8.3).
 NONCE_BYTES = 12
 
-#: What no other use of a wrapping key has in its associated data.
+#: A prefix of the associated data that no other use of a wrapping key has.
 _USE = "tokend signing key"
 
 _ID_LABEL = b"tokend wrapping key id"
 _ID_BYTES = 8
 
-#: Gives a number of unpredictable random bytes.
+#: Returns a number of unpredictable random bytes.
 RandomBytes = Callable[[int], bytes]
 
 _AnyMaterial = TypeVar("_AnyMaterial", bound="Material")
@@ -37,7 +37,7 @@ def _decoded(value: object) -> object:
     return b64decode(value, validate=True) if isinstance(value, str) else value
 
 
-#: Bytes that JSON has in base64.
+#: Bytes that are encoded in base64 in JSON.
 Base64 = Annotated[
     bytes,
     BeforeValidator(_decoded),
@@ -46,12 +46,12 @@ Base64 = Annotated[
 
 
 class Material(BaseModel):
-    """What the `material` of an encrypted key has, whatever the method.
+    """The `material` of an encrypted key, for all methods.
 
     Attributes:
-        method: Which of them.
-        version: The form of this object.
-        wrapping_key: Names the wrapping key; tells nothing of it.
+        method: The method.
+        version: The version of this format.
+        wrapping_key: The id of the wrapping key, which discloses nothing about it.
         nonce: The nonce.
         ciphertext: The private key, PKCS #8, PEM, with the tag of GCM at the end.
     """
@@ -65,18 +65,18 @@ class Material(BaseModel):
     ciphertext: Base64 = Field(min_length=17, max_length=65_536)
 
     def written(self) -> Secret:
-        """The `material`: one JSON object."""
+        """Returns the `material` as a JSON object."""
         return Secret(self.model_dump_json(exclude_none=True))
 
 
 class WrappingKey:
-    """A wrapping key, which never shows itself.
+    """A wrapping key, which is never printed.
 
     Args:
         key: 32 bytes.
 
     Attributes:
-        key_id: Names it. It is a keyed digest, from which the key cannot be found.
+        key_id: Its id, a keyed digest from which the key cannot be derived.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -84,14 +84,14 @@ class WrappingKey:
         self.key_id = hmac.digest(key, _ID_LABEL, hashlib.sha256)[:_ID_BYTES].hex()
 
     def encrypt(self, private_key: Secret, nonce: bytes, associated_data: bytes) -> bytes:
-        """The ciphertext of a private key, with its tag."""
+        """Returns the ciphertext of a private key, with its tag."""
         return self._cipher.encrypt(nonce, private_key.reveal().encode(), associated_data)
 
     def decrypt(self, key: SigningKey, material: Material) -> Secret:
-        """The private key of a record.
+        """Returns the private key of a record.
 
         Raises:
-            EngineMisconfigured: The record was changed since it was made, or is not of this wrapping key.
+            EngineMisconfigured: The record was modified, or encrypted with another wrapping key.
         """
         about = associated_data(material.method, key.kid, key.algorithm)
         try:
@@ -101,15 +101,15 @@ class WrappingKey:
 
 
 def associated_data(method: str, kid: str, algorithm: SigningAlgorithm) -> bytes:
-    """What a ciphertext is bound to."""
+    """Returns the associated data of a ciphertext."""
     return orjson.dumps([_USE, 1, method, kid, algorithm.value])
 
 
 def read_material(kind: type[_AnyMaterial], key: SigningKey) -> _AnyMaterial:
-    """The `material` of a record.
+    """Returns the parsed `material` of a record.
 
     Raises:
-        EngineMisconfigured: It is not of that kind.
+        EngineMisconfigured: It is not of this kind.
     """
     try:
         return kind.model_validate_json(key.material.reveal())

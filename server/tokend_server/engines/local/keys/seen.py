@@ -1,7 +1,7 @@
-"""Which verifiers have a key: pure functions of what all servers have noted, and the time.
+"""Determines which verifiers have a key: pure functions of the notes of all servers and the time.
 
-Clocks of two servers differ, so that of two fetches of a verifier from two servers the later one is known only where
-they are further apart than that. A verifier counts as behind wherever it may be.
+The clocks of servers differ, so the order of a verifier's fetches from two servers is known only if the difference of
+their times is larger. In case of doubt, a verifier counts as behind.
 """
 
 from collections import defaultdict
@@ -13,17 +13,17 @@ from tokend_server.engines.local.keys.fetches import Fetch, ServerNotes, Verifie
 from tokend_server.engines.local.keys.keyring import SigningKey
 from tokend_server.model import NumericDate
 
-#: A verifier counts for so many seconds after its last fetch.
+#: Seconds for which a verifier is considered after its last fetch.
 _DAY = 86_400
 
 
 class Seen(NamedTuple):
-    """What one verifier has.
+    """The keys of one verifier.
 
     Attributes:
         verifier: The verifier.
         fetched_at: When it last fetched.
-        behind: Those of the keys asked about that it may not have, by `kid`, in their order.
+        behind: The `kid` of each requested key that it may not have, in order.
     """
 
     verifier: Verifier
@@ -32,11 +32,11 @@ class Seen(NamedTuple):
 
 
 def seen(keys: Iterable[SigningKey], notes: Iterable[ServerNotes], times: KeyTimes, now: float) -> Sequence[Seen]:
-    """What each verifier has that fetched within the last day: first those that are behind, the longest ago first.
+    """Returns the keys of each verifier of the last day: first those that are behind, the oldest fetch first.
 
     Args:
-        keys: The keys that are asked about.
-        notes: What all servers have noted.
+        keys: The requested keys.
+        notes: The notes of all servers.
         times: The times of keys.
         now: The time.
     """
@@ -53,21 +53,21 @@ def seen(keys: Iterable[SigningKey], notes: Iterable[ServerNotes], times: KeyTim
 
 
 def held_back_by(key: SigningKey, notes: Iterable[ServerNotes], times: KeyTimes, now: float) -> Sequence[ServerNotes]:
-    """The servers that may give out key sets without a key, and those that do not know all of their verifiers.
+    """Returns the servers that may serve key sets without a key, or that do not know all of their verifiers.
 
-    One that has been silent for `publish_before` gives out key sets that are not to be kept (`key_set_age`).
+    A server without new notes for `publish_before` serves key sets that must not be cached (`key_set_age`).
     """
     return [each for each in notes if _lacks(each, key, times, now) or _has_uncounted(each, times, now)]
 
 
 def begins_early(key: SigningKey, notes: Sequence[ServerNotes], times: KeyTimes, now: float) -> NumericDate | None:
-    """From when a key that waits may sign, since every verifier has it; None: from when it is to sign anyway.
+    """Returns when a waiting key may sign because every verifier has it; None if not earlier than planned.
 
-    A key that was added to sign later than `publish_before` was meant to.
+    A key that was added to sign later than after `publish_before` is not activated early.
 
     Args:
         key: The key.
-        notes: What all servers have noted, as of now.
+        notes: The current notes of all servers.
         times: The times of keys.
         now: The time.
     """
@@ -94,7 +94,7 @@ def _fetches(notes: Iterable[ServerNotes], since: float) -> Mapping[Verifier, Se
 
 
 def _has(fetches: Iterable[Fetch], kid: str, times: KeyTimes) -> bool:
-    """Whether a verifier has a key, by its last fetch from each server."""
+    """Returns whether a verifier has a key, from its last fetch from each server."""
     given = [fetch.fetched_at for fetch in fetches if kid in fetch.key_ids]
     older = [fetch.fetched_at for fetch in fetches if kid not in fetch.key_ids]
     return bool(given) and max(given) > max(older, default=-times.clock_skew - 1) + times.clock_skew

@@ -1,4 +1,4 @@
-"""What the algorithms of signing keys have in common, wherever a key is."""
+"""Hashes and signature formats of the signing algorithms, for all key managers."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA512, HashAlgorithm
 
 from tokend_server.engines.local.keys.keyring import SigningAlgorithm
 
-#: What each algorithm hashes with (RFC 7518, section 3.1).
+#: The hash function of each algorithm (RFC 7518, section 3.1).
 HASHES: Mapping[SigningAlgorithm, type[HashAlgorithm]] = {
     SigningAlgorithm.RS512: SHA512,
     SigningAlgorithm.RS256: SHA256,
@@ -19,13 +19,13 @@ _ES256_OCTETS = 32
 
 
 def concatenated(signature: bytes) -> bytes:
-    """An ECDSA signature on P-256 as JWS wants it: R and S one after the other, instead of DER.
+    """Converts an ECDSA signature on P-256 from DER to the format of JWS, the concatenation of R and S.
 
     Raises:
-        ValueError: It is no DER of such a signature.
+        ValueError: It is not a DER-encoded signature on P-256.
     """
     r, s = decode_dss_signature(signature)
     try:
         return r.to_bytes(_ES256_OCTETS) + s.to_bytes(_ES256_OCTETS)
-    except OverflowError:  # a number that is negative or too long
-        raise ValueError("no signature on P-256") from None
+    except OverflowError:  # a negative or too long number
+        raise ValueError("not a signature on P-256") from None

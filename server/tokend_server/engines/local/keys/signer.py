@@ -26,16 +26,16 @@ class SignedToken(NamedTuple):
 
 
 class TokenSigner:
-    """Signs claims with the current key of an algorithm, and knows what verifiers need.
+    """Signs claims with the current key of an algorithm, and publishes the key set.
 
-    Keys are read when the service starts and at each `refresh`, so that a signature needs no store. Between two
-    readings it goes on with the keys of the last one, within what others can have done to them meanwhile: no token is
-    signed with a key that verifiers may not have, or that may be taken out before the token expires. Methods may be
-    called from many threads, `refresh` from one at a time.
+    Keys are read when the service starts and at each `refresh`, so a signature does not access the store. Between two
+    reads the signer uses the keys of the last read, and allows for changes by other processes: no token is signed with
+    a key that verifiers may not have, or that may be removed before the token expires. All methods are thread-safe
+    except `refresh`.
 
     Args:
-        store: Which keys there are.
-        manager: What signs with them, and makes new ones.
+        store: The store of the keys.
+        manager: Creates keys, and opens them to sign.
         clock: The time.
         times: The times of keys.
     """
@@ -45,8 +45,8 @@ class TokenSigner:
         self._manager = manager
         self._clock = clock
         self._times = times
-        # Right after a reading, a clock ahead of this one may add the next key or have it begin, and a third one remove
-        # this in time.
+        # Right after a read, a process whose clock is ahead may add or activate the next key, and another process may
+        # then remove this one.
         self._unseen = times.shortest_notice + times.tokens_last - 2 * times.clock_skew
         self._loaded = NO_KEYS
         self._read_at, self._read_on = clock.monotonic(), clock.now()
@@ -54,13 +54,13 @@ class TokenSigner:
 
     @property
     def keys(self) -> tuple[SigningKey, ...]:
-        """All keys of the last reading."""
+        """All keys of the last read."""
         return self._loaded.records
 
     def ensure_keys(self, algorithms: frozenset[SigningAlgorithm]) -> None:
-        """Makes the first key of each algorithm that has none, and reads all keys.
+        """Creates the first key of each algorithm that has none, and reads all keys.
 
-        Concurrent processes end up with the same keys: the store accepts one first generation only.
+        Concurrent processes get the same keys: the store accepts only one first generation.
 
         Raises:
             EngineUnavailable: The store or the key manager does not answer.
@@ -75,11 +75,11 @@ class TokenSigner:
         self.refresh()
 
     def refresh(self) -> None:
-        """Reads the keys again, so that keys added by other processes are published here.
+        """Reads the keys again, to publish keys that other processes have added.
 
         Raises:
-            EngineUnavailable: The store or the key manager does not answer; what could not be read or opened is as
-                before, and the other keys are taken up.
+            EngineUnavailable: The store or the key manager does not answer; keys that could not be read or opened stay
+                as they were, and all other changes are applied.
         """
         read_at, read_on = self._clock.monotonic(), self._clock.now()
         records = self._store.signing_keys()
@@ -92,31 +92,31 @@ class TokenSigner:
             raise failure
 
     def check(self, algorithm: SigningAlgorithm) -> None:
-        """Makes sure that a key of the algorithm signs now.
+        """Checks that a key of the algorithm can sign now.
 
         Raises:
-            EngineUnavailable: There is none.
-            LastingError: What holds it does not let it be used, until an operator acts.
+            EngineUnavailable: There is no such key.
+            LastingError: The key manager refuses the use of the key until an operator acts.
         """
         loaded, key = self._current(algorithm, self._clock.now())
         loaded.signers[key.kid].check()
 
     def upcoming(self, algorithm: SigningAlgorithm) -> Iterator[tuple[SigningKey, PrivateKey]]:
-        """The keys of an algorithm that are published and do not sign yet."""
+        """Yields the keys of an algorithm that are published but do not sign yet."""
         loaded, now = self._loaded, self._clock.now()
         return ((key, loaded.opened[key.kid]) for key in loaded.successions[algorithm] if key.signs_from > now)
 
     def sign(
         self, claims: Mapping[str, Any], algorithm: SigningAlgorithm, token_type: TokenType, deadline: Deadline
     ) -> SignedToken:
-        """Signs the claims, in the order given, below the members of Cognito's header.
+        """Signs the claims, in their order, with a header that has the members of Cognito's.
 
         Raises:
-            DeadlineExceeded: The deadline was spent before there was a signature.
-            EngineUnavailable: No key of the algorithm signs now, or may be published until the token expires, or what
-                holds it does not answer.
-            TooManyRequests: What holds the key is asked too often.
-            LastingError: What holds the key does not let it be used, until an operator acts.
+            DeadlineExceeded: The deadline passed before the signature.
+            EngineUnavailable: No key of the algorithm signs now, the key may not be published until the token expires,
+                or the key manager does not answer.
+            TooManyRequests: The key manager throttles.
+            LastingError: The key manager refuses the use of the key until an operator acts.
         """
         now = self._clock.now()
         loaded, key = self._current(algorithm, now)
@@ -125,7 +125,7 @@ class TokenSigner:
         return SignedToken(loaded.signers[key.kid].sign(claims, token_type, deadline), key.kid)
 
     def key_set(self) -> KeySet:
-        """The public keys of the last reading, as verifiers fetch them; the same object until it changes."""
+        """Returns the public keys of the last read for verifiers; the same object until it changes."""
         loaded = self._loaded
         now = self._clock.now()
         age = timedelta(seconds=key_set_age(self._times, self._since_reading(now), loaded.unpublished, now))
@@ -134,11 +134,11 @@ class TokenSigner:
         return self._key_set
 
     def publishes(self, key_id: str | None) -> bool:
-        """Whether the key set has a key."""
+        """Returns whether the key set has a key."""
         return key_id in self._loaded.opened
 
     def key_age(self, algorithm: SigningAlgorithm) -> float:
-        """Seconds since the key that signs now was made; not a number while none does."""
+        """Returns the age in seconds of the key that signs now; NaN if there is none."""
         now = self._clock.now()
         try:
             return now - self._current(algorithm, now)[1].creation_date
@@ -146,7 +146,7 @@ class TokenSigner:
             return math.nan
 
     def _current(self, algorithm: SigningAlgorithm, now: float) -> tuple[LoadedKeys, SigningKey]:
-        """The key that signs, and the reading that it is of: another one may come at any moment."""
+        """Returns the key that signs, and the snapshot that it is from, which may be replaced at any time."""
         loaded = self._loaded
         candidates = loaded.successions[algorithm]
         if loaded.held:
@@ -158,17 +158,19 @@ class TokenSigner:
         return loaded, key
 
     def _check_published(self, published_until: float, expires: float, now: float) -> None:
-        """Makes sure that no process that can read the keys takes the key out before a token expires.
+        """Checks that no process that can read the keys will remove the key before a token expires.
 
         Raises:
-            EngineUnavailable: One may.
+            EngineUnavailable: A process may remove it.
         """
         if expires > published_until or expires - now + self._since_reading(now) > self._unseen:
-            raise EngineUnavailable("The keys that sign now cannot be read, and the token would outlive those before.")
+            raise EngineUnavailable(
+                "The signing keys cannot be read, and known ones may be removed before the token expires."
+            )
 
     def _since_reading(self, now: float) -> float:
-        """Seconds since the keys were last read, by whichever clock has gone further.
+        """Returns the seconds since the keys were last read, by the clock that shows more.
 
-        While a machine is suspended the monotonic clock stands still, and other processes go on.
+        While a machine is suspended, its monotonic clock stops but other processes continue.
         """
         return max(self._clock.monotonic() - self._read_at, now - self._read_on)

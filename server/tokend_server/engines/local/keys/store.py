@@ -1,4 +1,4 @@
-"""The port to where signing keys are kept."""
+"""The port to the store of signing keys."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -11,11 +11,11 @@ class KeyStore(Protocol):
     """Signing keys. Any method may raise `EngineUnavailable`."""
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
-        """All keys, oldest generation first."""
+        """Returns all keys, oldest generation first."""
         ...
 
     def add_signing_key(self, key: SigningKey) -> None:
-        """Keeps a new key durably.
+        """Stores a new key durably.
 
         Raises:
             StaleReading: Another process added a key of the same algorithm and generation first.
@@ -23,43 +23,43 @@ class KeyStore(Protocol):
         ...
 
     def replace_material(self, key: SigningKey, material: Secret) -> None:
-        """Keeps another `material` for a key, durably; nothing else of the key changes.
+        """Replaces the `material` of a key durably; nothing else of the key changes.
 
-        The old one is then nowhere in what the store itself keeps, as far as its kind allows.
+        The old `material` is erased from the store, as far as its kind allows.
 
         Raises:
-            StaleReading: The store has not that key, or not as it was read.
+            StaleReading: The store does not have the key, or it has changed since it was read.
         """
         ...
 
     def replace_signs_from(self, key: SigningKey, signs_from: NumericDate) -> None:
-        """Has a key sign from another time on, durably; nothing else of the key changes.
+        """Changes the time from which a key signs durably; nothing else of the key changes.
 
         Raises:
-            StaleReading: The store has not that key, or it signs from another time than was read.
+            StaleReading: The store does not have the key, or its time has changed since it was read.
         """
         ...
 
     def remove_signing_key(self, kid: str, check: Callable[[Sequence[SigningKey]], None]) -> None:
-        """Removes a key for good, unless `check` raises; no process changes any key between the two.
+        """Removes a key permanently, unless `check` raises; no process changes a key between the two.
 
-        Its `material` is then nowhere in what the store itself keeps, as far as its kind allows.
+        Its `material` is erased from the store, as far as its kind allows.
 
         Args:
             kid: The key.
-            check: Is given all keys, oldest generation first; what it raises is raised, and nothing is removed. A store
-                that cannot keep other processes waiting calls it again when keys have changed meanwhile.
+            check: Takes all keys, oldest generation first; its error is raised, and nothing is removed. A store without
+                locks calls it again if keys have changed since.
         """
         ...
 
 
 class FetchRecord(NamedTuple):
-    """What one server has noted of those who fetch key sets from it.
+    """A server's notes about the verifiers that fetch key sets from it.
 
     Attributes:
-        server: The server's name for itself, for as long as it runs.
-        noted_at: When it was noted, by the server's clock.
-        document: What was noted.
+        server: The name of the server while it runs.
+        noted_at: The time of the notes by the server's clock.
+        document: The notes.
     """
 
     server: str
@@ -68,16 +68,16 @@ class FetchRecord(NamedTuple):
 
 
 class FetchStore(Protocol):
-    """What servers note of those who fetch key sets from them. Any method may raise `EngineUnavailable`."""
+    """The store of servers' notes about verifiers. Any method may raise `EngineUnavailable`."""
 
     def fetch_records(self) -> Sequence[FetchRecord]:
-        """What all servers have noted, in the order of their names."""
+        """Returns the notes of all servers, ordered by name."""
         ...
 
     def keep_fetch_record(self, record: FetchRecord) -> None:
-        """Keeps what a server has noted, durably, in the place of what it had noted before."""
+        """Stores the notes of a server durably, in place of its earlier notes."""
         ...
 
     def forget_fetch_records(self, before: NumericDate) -> None:
-        """Removes what was noted earlier than that."""
+        """Removes the notes from before a time."""
         ...

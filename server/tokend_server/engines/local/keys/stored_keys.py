@@ -1,4 +1,4 @@
-"""Private keys that are kept in the store, and sign in this process."""
+"""Private keys that are in the store, and sign in this process."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ class StoredKey:
         record: The key, whose `material` is PKCS #8, PEM.
 
     Raises:
-        EngineMisconfigured: The `material` is something else, or of another key.
+        EngineMisconfigured: The `material` has another format, or is of another key.
     """
 
     def __init__(self, record: SigningKey) -> None:
@@ -32,18 +32,18 @@ class StoredKey:
         check_public_key(record, self.public_key)
         self._sign = _signature(record.algorithm, key)
 
-    def sign(self, data: bytes, deadline: Deadline) -> bytes:  # noqa: ARG002 - it takes a fraction of a millisecond
+    def sign(self, data: bytes, deadline: Deadline) -> bytes:  # noqa: ARG002 - a signature takes a fraction of a millisecond
         return self._sign(data)
 
     def check(self) -> None:
-        """It is here: nothing has to be asked."""
+        """Does nothing: the key is in memory."""
 
 
 class StoredKeys:
     """The `KeyManager` whose `material` is the private key itself: PKCS #8, PEM."""
 
     def generate(self, algorithm: SigningAlgorithm, generation: int) -> tuple[RSAKey | ECKey, Secret]:
-        del generation  # the record has it
+        del generation  # it is in the record
         key: RSAKey | ECKey
         if algorithm is SigningAlgorithm.ES256:
             key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
@@ -55,14 +55,14 @@ class StoredKeys:
         return StoredKey(key)
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
-        """All of it was in the record."""
+        """Does nothing: the whole key was in the record."""
 
 
 def _read(record: SigningKey) -> RSAKey | ECKey:
     try:
-        # Its validation would test primes, and stop all threads for 40 ms or more whenever a key is read.
+        # cryptography's validation tests primes, and would block all threads for 40 ms or more for each key.
         key = load_pem_private_key(record.material.reveal().encode(), None, unsafe_skip_rsa_key_validation=True)
-    except (TypeError, ValueError, UnsupportedAlgorithm):  # a password is wanted; it is no key, or of another kind
+    except (TypeError, ValueError, UnsupportedAlgorithm):  # it needs a password, is not a key, or is of another type
         raise unusable(record) from None
     if isinstance(key, rsa.RSAPrivateKey) and _agree(key.private_numbers()):
         return RSAKey.import_key(key)
@@ -72,9 +72,9 @@ def _read(record: SigningKey) -> RSAKey | ECKey:
 
 
 def _agree(key: rsa.RSAPrivateNumbers) -> bool:
-    """Whether all numbers of a key follow from its modulus and its exponents (RFC 8017, section 3.2).
+    """Returns whether the numbers of a key are consistent with its modulus and exponents (RFC 8017, section 3.2).
 
-    Whether `p` and `q` are primes is no question where the modulus is the one that this server has generated.
+    It need not test whether `p` and `q` are primes, because tokend has generated the modulus.
     """
     return (
         min(key.p, key.q) > 1

@@ -1,4 +1,4 @@
-"""What a process that serves does about keys by itself: it follows those of the store, and changes them in time."""
+"""The background thread of a server that reloads the keys from the store, and rotates them."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,18 +18,18 @@ from tokend_server.process.repeating import Repeating
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two attempts at a step that fails, the first and the longest.
+#: The first and the longest pause between attempts at a failing step, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
-#: Seconds for which a clock that is behind all keys is taken for one that is yet to be set.
+#: Seconds for which a clock that is behind all keys counts as not set yet.
 _UNSET_FOR = 3600.0
 
-#: The steps that a process takes, as operators know them. A key begins to sign by itself.
+#: The steps that a process takes, as texts for operators. A key starts to sign by itself.
 _TAKEN: Mapping[Action, str] = {Action.ADD: "adding the next key", Action.REMOVE: "removing an expired key"}
 
 
 class _Taken(NamedTuple):
-    """What tells one step from another, whenever it is planned."""
+    """The identity of a step, whenever it is planned."""
 
     algorithm: SigningAlgorithm
     action: Action
@@ -38,7 +38,7 @@ class _Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why a step was not taken, and when it is tried again by the monotonic clock, how long after the last attempt."""
+    """The error of a step, the monotonic time of the next attempt, and the pause since the last attempt."""
 
     text: str
     not_before: float
@@ -46,22 +46,22 @@ class _Failure:
 
 
 class KeyTask:
-    """A thread that reads the signing keys again and again, and takes the steps of their plan that are due.
+    """A thread that reads the signing keys at intervals, and takes the steps of their plan that are due.
 
-    Each process that serves has one, and the store takes the first that comes with a step.
+    Each server has such a thread, and the store accepts each step only once.
 
     Args:
-        signer: What signs with the keys.
-        refresh: Reads them.
-        rotation: Changes them.
-        watch: What is done about verifiers after each reading.
-        algorithms: What pools sign with; the keys of others are removed in time, and not followed by new ones.
+        signer: Signs with the keys.
+        refresh: Reads the keys.
+        rotation: Changes the keys.
+        watch: Follows verifiers after each read.
+        algorithms: The signing algorithms of pools; keys of other algorithms are removed in time and not replaced.
         clock: The time.
         times: The times of keys.
         failed: Called with the action of each step that fails.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it reads, what it changes, and by which times
+    def __init__(  # noqa: PLR0913, PLR0917 - all its parts
         self,
         signer: TokenSigner,
         refresh: KeyRefresh,
@@ -85,16 +85,16 @@ class KeyTask:
         self._acts = Repeating(self.act, times.refresh, "signing keys")
 
     def start(self) -> None:
-        """Begins; the first reading is due after an interval."""
+        """Starts the thread; the first read is after an interval."""
         self._acts.start()
 
     def stop(self) -> None:
-        """Ends the thread, after what it is at."""
+        """Stops the thread after its current step."""
         self._acts.stop()
         self._watch.stop()
 
     def act(self) -> None:
-        """Reads the keys, and takes the steps that are due, unless there are keys that this process cannot use."""
+        """Reads the keys, and takes the steps that are due, unless this process cannot use some of the keys."""
         complete = self._refresh.refresh()
         hastened = self._watch.act(may_change=complete)
         if not complete:
@@ -109,10 +109,10 @@ class KeyTask:
             self._refresh.refresh()
 
     def check(self) -> Sequence[str]:
-        """Makes sure that the last reading went well.
+        """Checks that the last read succeeded.
 
         Returns:
-            The steps that fail, and what shows that clocks differ too much.
+            The steps that fail, and signs that clocks differ too much.
 
         Raises:
             EngineUnavailable: The store did not answer, or a key could not be opened.
@@ -128,8 +128,8 @@ class KeyTask:
         ahead = max((key.creation_date for key in self._signer.keys), default=0) - self._clock.now()
         if ahead > self._times.clock_skew:
             yield (
-                f"keys: one was made {ahead:.0f} s from now by this server's clock: clocks that differ by more than "
-                f"{self._times.clock_skew} s have keys change too early or too late"
+                f"keys: one was created {ahead:.0f} s in the future by this server's clock: with clocks that differ by "
+                f"more than {self._times.clock_skew} s, keys change too early or too late"
             )
 
     def _due(self) -> Iterator[Step]:
@@ -140,10 +140,10 @@ class KeyTask:
             yield from (step for step in steps if step.at <= now and step.action in taken)
 
     def _may_be_unset(self, now: float) -> bool:
-        """Whether the clock may be yet to be set, as when a machine starts: all keys are of times to come by it.
+        """Returns whether the clock may not be set yet, as when a machine starts: all keys are in the future by it.
 
-        A key that was added now would be one of long ago by the others' clocks. It would sign at once, and the one
-        before, whose tokens are valid, be removed.
+        By other servers' clocks, a key that was added now would be old. It would sign at once, and the previous key,
+        whose tokens are valid, would be removed.
         """
         if min((key.creation_date for key in self._signer.keys), default=now) <= now + self._times.clock_skew:
             self._behind_since = None
@@ -154,7 +154,7 @@ class KeyTask:
         return monotonic - self._behind_since < _UNSET_FOR
 
     def _take(self, taken: _Taken, step: Step) -> bool:
-        """Takes a step; whether that, or another process, has changed the keys."""
+        """Takes a step; returns whether this or another process has changed the keys."""
         try:
             self._rotation.take(step)
         except (StaleReading, KeyNotFound, KeyInUse):

@@ -1,4 +1,4 @@
-"""What servers do together about verifiers: each shares who has fetched keys from it, and one has a key sign early."""
+"""Shares between servers which verifiers have fetched keys, and activates a key early once all have it."""
 
 import logging
 import math
@@ -19,22 +19,22 @@ from tokend_server.engines.local.stale_reading import StaleReading
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the store, while there is something to tell or a key waits.
+#: Seconds between two accesses to the store, while notes have changed or a key waits.
 INTERVAL = 15.0
 
-#: Seconds after which a server notes that all is as it was, and after which old notes are removed.
+#: Seconds after which a server writes unchanged notes, and between removals of old notes.
 _SILENCE, _FORGET_INTERVAL = 300.0, 3600.0
 
-#: What may fail here, as metrics name it.
+#: The steps that may fail, as in metrics.
 NOTE, ACTIVATE = "note", "activate"
 
 
-#: How much of a host's name is in that of a server: its end, which differs between the pods of a Deployment.
+#: The length of the part of a host's name in a server's name: its end, which differs between pods of a Deployment.
 _HOST_LENGTH = 27
 
 
 def server_name(host: str, guid: str) -> str:
-    """The name of a server while it runs, of 36 characters at most: that of its host, and what is its own.
+    """Returns the name of a server while it runs, at most 36 characters: its host's name and a unique part.
 
     Args:
         host: The host's name.
@@ -44,26 +44,26 @@ def server_name(host: str, guid: str) -> str:
 
 
 class _Keys(KeyStore, FetchStore, Protocol):
-    """What is used of the store."""
+    """The parts of the store that are used here."""
 
 
 class VerifierWatch:
-    """Shares this server's notes, and looks at those of all while a key waits to sign.
+    """Shares this server's notes, and reads those of all servers while a key waits to sign.
 
-    Whatever the store does, keys are signed with and published as before; a key then signs after `publish_before`.
+    If the store fails, keys are used and published as before, and the next key signs after `publish_before`.
 
     Args:
         server: The name of this server while it runs, of 36 characters at most.
-        log: Who has fetched which key set from it.
-        signer: What publishes keys here.
-        store: Where notes and keys are kept.
-        algorithms: What pools sign with.
+        log: The verifiers that have fetched key sets from this server.
+        signer: Publishes the keys of this server.
+        store: The store of notes and keys.
+        algorithms: The signing algorithms of pools.
         clock: The time.
         times: The times of keys.
-        failed: Called with what fails: `NOTE` or `ACTIVATE`.
+        failed: Called with the failed step: `NOTE` or `ACTIVATE`.
 
     Attributes:
-        behind: How many verifiers of the last day may not have a key that waits, as of the last look.
+        behind: The number of verifiers of the last day that may not have a waiting key, at the last check.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it reads, what it changes, and by which times
@@ -92,20 +92,20 @@ class VerifierWatch:
         self.behind = 0
 
     def register(self) -> None:
-        """Tells other servers, before the first reading of keys, that this one may give out key sets without theirs."""
+        """Announces to other servers, before the first read of keys, that key sets from here may lack their keys."""
         self._attempt(NOTE, self._share)
 
     def act(self, *, may_change: bool) -> bool:
-        """Does what is due; it is called after each reading of the keys.
+        """Performs the steps that are due; called after each read of the keys.
 
         Args:
-            may_change: Whether the keys of the reading are all in use here.
+            may_change: Whether all keys of the read are in use here.
 
         Returns:
             Whether a key was changed.
         """
         before, self._published = self._published, self._signer.key_set().key_ids
-        # A request that has taken an older key set an instant ago is noted by the next time.
+        # A request that has just got an older key set is noted at the next call.
         published = before & self._published
         now = self._clock.monotonic()
         since = now - self._shared_at
@@ -118,13 +118,13 @@ class VerifierWatch:
         return self._look(now, may_change=may_change)
 
     def stop(self) -> None:
-        """Tells other servers that this one gives out no more key sets."""
+        """Announces to other servers that this one no longer serves key sets."""
         if NOTE not in self._failing:
             self._attempt(NOTE, lambda: self._share(self._published, stopped=True))
 
     def _share(self, published: frozenset[str] = frozenset(), *, stopped: bool = False) -> None:
         self._shared_at = self._clock.monotonic()
-        changes = self._fetches.changes  # before what they are the changes of
+        changes = self._fetches.changes  # read before the fetches
         fetches = self._fetches.fetches()
         notes = ServerNotes(
             self._server, int(self._clock.now()), stopped, published, fetches, self._fetches.uncounted_at
@@ -136,7 +136,7 @@ class VerifierWatch:
         self._store.forget_fetch_records(int(self._clock.now()) - KNOWN_FOR - self._times.clock_skew)
 
     def _look(self, now: float, *, may_change: bool) -> bool:
-        """Looks at the notes of all servers; whether a key was changed."""
+        """Reads the notes of all servers; returns whether a key was changed."""
         waiting = waiting_keys(self._signer.keys, self._algorithms, self._clock.now())
         if not waiting:
             self.behind = 0

@@ -1,4 +1,4 @@
-"""What metrics tell of signing keys."""
+"""The metrics of signing keys."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -15,7 +15,7 @@ from tokend_server.metrics import Metrics
 def watch_keys(
     signer: TokenSigner, algorithms: Iterable[SigningAlgorithm], times: KeyTimes, metrics: Metrics, clock: Clock
 ) -> None:
-    """Reports on the keys of these algorithms, and on what may fail about keys."""
+    """Sets up the metrics of keys of these algorithms, and of their failures."""
 
     def rotation(algorithm: SigningAlgorithm) -> float:
         return next_rotation(signer.keys, algorithm, times, clock.now())

@@ -1,4 +1,4 @@
-"""The port to how private keys are kept: in clear, or encrypted by a wrapping key."""
+"""The port to the encryption of private keys in the store, which may also be in clear."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,18 +14,18 @@ from tokend_server.model import Secret
 
 
 class KeyWrapping(Protocol):
-    """A way to keep private keys. It may be used from many threads.
+    """A way to encrypt private keys. It is thread-safe.
 
-    Any method may raise `EngineUnavailable` where what holds the wrapping key does not answer, and a `LastingError`
-    where it cannot be used until an operator acts.
+    Any method may raise `EngineUnavailable` if the service with the wrapping key does not answer, and a `LastingError`
+    if the wrapping key cannot be used until an operator acts.
     """
 
     def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:
-        """The `material` of a private key, which is PKCS #8, PEM."""
+        """Returns the `material` of a private key, which is in PKCS #8, PEM."""
         ...
 
     def unwrap(self, key: SigningKey) -> Secret:
-        """The private key of a record, as it was wrapped.
+        """Returns the private key of a record, as it was passed to `wrap`.
 
         Raises:
             EngineMisconfigured: The wrapping key is not known here, or the record is damaged.
@@ -33,16 +33,16 @@ class KeyWrapping(Protocol):
         ...
 
     def is_current(self, key: SigningKey) -> bool:
-        """Whether `wrap` would use the wrapping key that the record was made with."""
+        """Returns whether `wrap` would use the wrapping key of the record."""
         ...
 
 
 class Wrappings(NamedTuple):
-    """The ways to keep private keys that are configured.
+    """The configured ways to store private keys.
 
     Attributes:
-        current: That of new keys.
-        by_method: What opens keys, by the `method_of` their `material`.
+        current: The wrapping of new keys.
+        by_method: The wrappings that open keys, by the `method_of` their `material`.
     """
 
     current: KeyWrapping
@@ -50,7 +50,7 @@ class Wrappings(NamedTuple):
 
 
 class Clear:
-    """Keeps private keys as they are."""
+    """Stores private keys in clear."""
 
     def wrap(self, kid: str, algorithm: SigningAlgorithm, private_key: Secret) -> Secret:  # noqa: ARG002
         return private_key
@@ -63,10 +63,10 @@ class Clear:
 
 
 class WrappedKeys:
-    """A `KeyManager` of keys that sign in this process, and are kept as a wrapping has them.
+    """A `KeyManager` of keys that sign in this process, and are stored with a wrapping.
 
     Args:
-        wrapping: How they are kept.
+        wrapping: The wrapping.
     """
 
     def __init__(self, wrapping: KeyWrapping) -> None:
@@ -81,4 +81,4 @@ class WrappedKeys:
         return self._unwrapped.open(replace(key, material=self._wrapping.unwrap(key)))
 
     def discard(self, key: SigningKey, *, was_kept: bool) -> None:
-        """All of it was in the record."""
+        """Does nothing: the whole key was in the record."""

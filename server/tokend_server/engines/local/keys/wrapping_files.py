@@ -1,4 +1,4 @@
-"""Files with what wraps private keys: 32 random bytes, or a passphrase. They are read again at each use."""
+"""Files with a wrapping key of 32 random bytes, or with a passphrase. They are read at each use."""
 
 import hashlib
 import threading
@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokend_server.engines.local.keys.sealed import Base64, RandomBytes, WrappingKey
 from tokend_server.key_files import KEY_BYTES, read_key, read_short
 
-#: Bytes of a passphrase. One that machines alone read can be long.
+#: The minimum length of a passphrase in bytes; only machines read it, so it can be long.
 _LEAST_PASSPHRASE = 16
 
 _SALT_BYTES = 16
 
-#: Keys of passphrases that are remembered: deriving one takes a quarter of a second.
+#: The number of derived keys that are cached: to derive one takes a quarter of a second.
 _MOST_DERIVED = 64
 
 
 class Scrypt(BaseModel):
     """The parameters with which a key was derived from a passphrase (RFC 7914).
 
-    The bounds are of what this release derives at all: 64 MiB, so that no record can have it take more.
+    The bounds limit the memory to 64 MiB, so that no record can make this process use more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -33,33 +33,33 @@ class Scrypt(BaseModel):
     salt: Base64 = Field(min_length=_SALT_BYTES, max_length=64)
 
 
-#: What new keys are derived with: 32 MiB three times, as strong as 128 MiB once (OWASP, Password Storage Cheat Sheet).
+#: The parameters of new keys: 32 MiB three times, as strong as 128 MiB once (OWASP, Password Storage Cheat Sheet).
 _NEW = {"n": 2**15, "r": 8, "p": 3}
 
 
 class Derived(NamedTuple):
-    """A wrapping key, and how it was derived; None for one that was not."""
+    """A wrapping key, and the parameters of its derivation; None if it was not derived."""
 
     key: WrappingKey
     scrypt: Scrypt | None
 
 
 class WrappingFile(Protocol):
-    """A file that gives wrapping keys.
+    """A file with wrapping keys.
 
-    Methods raise `ValueError` where the file cannot be used; the text names it and repeats nothing of it.
+    Methods raise `ValueError` if the file cannot be used; the text names it and repeats nothing of its contents.
     """
 
     def check(self) -> None:
-        """Makes sure that the file can be used."""
+        """Checks that the file can be used."""
         ...
 
     def new(self) -> Derived:
-        """The wrapping key of a key that is made now."""
+        """Returns the wrapping key for a new key."""
         ...
 
     def of(self, scrypt: Scrypt | None) -> WrappingKey | None:
-        """The wrapping key of a key that was made with these parameters; None where it cannot be this file's."""
+        """Returns the wrapping key with these parameters; None if it cannot be from this file."""
         ...
 
 
@@ -87,11 +87,11 @@ class KeyFile:
 
 
 class PassphraseFile:
-    """A file with a passphrase, of which each key has a wrapping key of its own.
+    """A file with a passphrase, from which a separate wrapping key is derived for each key.
 
     Args:
         path: The file.
-        random_bytes: Makes salts.
+        random_bytes: Generates salts.
     """
 
     def __init__(self, path: Path, random_bytes: RandomBytes) -> None:
@@ -121,14 +121,14 @@ class PassphraseFile:
 
 
 def passphrase_of(content: bytes) -> bytes:
-    """The passphrase in a file: its one line.
+    """Returns the passphrase in a file, which is its only line.
 
     Raises:
-        ValueError: There is none, or it is too short; the text repeats nothing of it.
+        ValueError: There is none, or it is too short; the text does not contain it.
     """
     line = content.removesuffix(b"\n").removesuffix(b"\r")
     if len(line.splitlines()) > 1:
-        raise ValueError("has more than one line: a passphrase is one")
+        raise ValueError("has more than one line: a passphrase has one")
     if len(line) < _LEAST_PASSPHRASE:
         raise ValueError(
             f"has {len(line)} bytes, and a passphrase needs {_LEAST_PASSPHRASE}: `openssl rand -base64 24` makes one"
@@ -137,7 +137,7 @@ def passphrase_of(content: bytes) -> bytes:
 
 
 def _derived(passphrase: bytes, scrypt: Scrypt) -> bytes:
-    # hashlib lets other threads run meanwhile.
+    # hashlib releases the GIL meanwhile.
     return hashlib.scrypt(
         passphrase, salt=scrypt.salt, n=scrypt.n, r=scrypt.r, p=scrypt.p, maxmem=2**27, dklen=KEY_BYTES
     )

@@ -69,7 +69,7 @@ def test_a_key_of_a_method_that_is_not_configured_is_named_with_the_method() -> 
     with pytest.raises(EngineMisconfigured) as raised:
         KeysByMethod(StoredKeys(), {CLEAR: StoredKeys()}).open(made)
     assert made.kid in raised.value.text
-    assert "It is kept by the method aws-kms" in raised.value.advice
+    assert "It is stored by the method aws-kms" in raised.value.advice
 
 
 def test_so_is_a_key_in_clear_where_that_is_not_accepted() -> None:
@@ -77,7 +77,7 @@ def test_so_is_a_key_in_clear_where_that_is_not_accepted() -> None:
     with pytest.raises(EngineMisconfigured) as raised:
         KeysByMethod(one, {"one": one}).open(made)
     assert made.kid in raised.value.text
-    assert "It is kept in clear, which keys.encryption.accept_clear = false refuses." in raised.value.advice
+    assert "It is stored in clear, which keys.encryption.accept_clear = false refuses." in raised.value.advice
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,6 @@ def test_keys_that_cannot_be_read_leave_the_last_ones_in_use(
     refresh.check()
     assert len(failed) == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "signing keys cannot be read; those of the last reading stay in use",
-        "signing keys are read again",
+        "signing keys cannot be read; those of the last read stay in use",
+        "signing keys can be read again",
     ]

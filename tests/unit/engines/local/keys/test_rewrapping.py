@@ -130,7 +130,7 @@ def test_a_form_that_does_not_open_is_never_kept(store: SqliteStore, key_file: K
             return False
 
     before = store.signing_keys()
-    with pytest.raises(AssertionError, match="not the same"):
+    with pytest.raises(AssertionError, match="differs after it is unwrapped"):
         run(store, Wrappings(Lossy(), under(key_file).by_method))
     assert store.signing_keys() == before
 

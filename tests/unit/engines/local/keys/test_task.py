@@ -263,8 +263,8 @@ def test_a_key_that_is_made_by_a_clock_too_far_ahead_is_told(
     here, there = make_replica(), make_replica(ahead)
     there.rotation.add(ES256, signs_in=HOUR)
     here.task.act()
-    told = [f"keys: one was made {ahead} s from now by this server's clock"] if is_told else []
-    assert [problem.partition(": clocks")[0] for problem in here.task.check()] == told
+    told = [f"keys: one was created {ahead} s in the future by this server's clock"] if is_told else []
+    assert [problem.partition(": with clocks")[0] for problem in here.task.check()] == told
     assert there.task.check() == []
 
 
