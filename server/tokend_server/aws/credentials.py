@@ -12,7 +12,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials, Re
 from botocore.exceptions import NoCredentialsError
 
 from tokend_server.aws.botocore_internals import needs_renewal
-from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL
+from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, bound_connections
 from tokend_server.clock import Clock
 
 _ROLE_SESSION_NAME = "tokend"
@@ -124,6 +124,7 @@ def role_credentials(
 
     def assume() -> Mapping[str, str]:
         sts = session.create_client("sts", region, config=sts_config)
+        bound_connections(sts)
         try:
             assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName=_ROLE_SESSION_NAME)["Credentials"]
         finally:

@@ -1,7 +1,8 @@
 """How a call to AWS is kept within its deadline, beyond what botocore's own settings can do.
 
 botocore has one timeout for connecting and one for each piece of an answer, the same for all calls. Here each piece
-may only take what is left of the call's own time, so that an answer that comes byte by byte ends in time too.
+may only take what is left of the call's own time, so that an answer that comes byte by byte ends in time too. botocore
+reads an answer whole, however large it is; here it has a bound.
 """
 
 import io
@@ -9,7 +10,7 @@ import socket
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import IncompleteRead
+from http.client import HTTPException, IncompleteRead
 from typing import Any, Literal
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
@@ -35,6 +36,9 @@ class UpstreamCall:
     sent_at: float = 0.0
     was_sent: bool = False
 
+
+#: Octets of a response. The largest are DynamoDB's, of 16 MB of items at most (BatchGetItem), which JSON makes longer.
+LARGEST_ANSWER = 64 * 2**20
 
 #: The call that the current thread makes.
 CURRENT_UPSTREAM_CALL: ContextVar[UpstreamCall | None] = ContextVar("current call", default=None)
@@ -77,19 +81,24 @@ class _Bounded:
 
 
 class _BoundedSocketIO(io.RawIOBase):
-    """Reads from a socket, each time with no more than the time that is left."""
+    """Reads one response from a socket, each piece within the time that is left, and all within a size."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
         self._timeout = sock.gettimeout()
         self._raw = raw
+        self._size = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - a writable buffer
         self._sock.settimeout(_within(self._timeout))
-        return self._raw.readinto(buffer)
+        size = self._raw.readinto(buffer)
+        self._size += size or 0
+        if self._size > LARGEST_ANSWER:
+            raise HTTPException("the answer is too large to be AWS's")
+        return size
 
     def close(self) -> None:
         self._raw.close()

@@ -17,6 +17,7 @@ from tests.fakes.scripted_upstream import PATIENCE
 from tests.fakes.sts import Answered, Assumed, Refused, StsDouble
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
+from tokend_server.aws import transport
 from tokend_server.aws.credentials import SoughtCredentials, chain_credentials, role_credentials
 from tokend_server.aws.transport import CURRENT_UPSTREAM_CALL, UpstreamCall
 from tokend_server.clock import Deadline, SystemClock
@@ -276,6 +277,15 @@ def test_what_answers_in_the_place_of_sts_is_not_called_cognitos(
     assert isinstance(error, EngineMisconfigured)
     assert error.text == "The service's own AWS credentials cannot be renewed there."
     assert "AWS_ENDPOINT_URL_STS" in error.advice
+
+
+def test_an_answer_that_is_too_large_is_not_that_of_sts(
+    sts: StsDouble, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, body = Assumed(ROLE_KEY).answer("AssumeRole")
+    sts.answer = Answered(status, body + " " * 2**16)
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**14)
+    assert isinstance(told(of_role(clock)), EngineMisconfigured)
 
 
 def test_an_sts_that_is_not_reached_is_not_called_cognitos(environment: pytest.MonkeyPatch, clock: FakeClock) -> None:

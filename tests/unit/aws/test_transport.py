@@ -13,10 +13,17 @@ from tests.fakes.cognito_upstream import ACCESS_KEY
 from tests.fakes.http_connections import Listener, read_request
 from tests.support.aws_environment import give_credentials, without_aws_settings
 
+from tokend_server.aws import transport
 from tokend_server.aws.client import aws_client
 from tokend_server.config import Cognito
+from tokend_server.engines.cognito.faults import to_domain
+from tokend_server.errors import EngineMisconfigured
 
 WHOLE = b'{"Identities": []}'
+
+#: A chunk of 1 MiB with the ends of its lines.
+CHUNK = b"100000\r\n" + b" " * 2**20 + b"\r\n"
+MIB_SENT = 4
 
 HEAD = f"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {len(WHOLE)}\r\n\r\n".encode()
 
@@ -59,6 +66,21 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     give_credentials(monkeypatch, ACCESS_KEY)
 
 
+@pytest.fixture
+def endless(request: pytest.FixtureRequest) -> Iterator[Listener]:
+    """Answers with a head that it is given, and MiBs of chunks."""
+
+    def serve(connection: socket.socket, _number: int) -> None:
+        read_request(connection)
+        with suppress(ConnectionError):  # which a client need not read to its end
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\n" + request.param)
+            for _ in range(MIB_SENT):
+                connection.sendall(CHUNK)
+            connection.sendall(b"0\r\n\r\n")
+
+    yield from listening(serve)
+
+
 def client(listener: Listener, attempts: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
     settings = Cognito(endpoint_url=f"http://127.0.0.1:{listener.port}", max_attempts=attempts)
     return aws_client("cognito-identity", settings, "eu-west-1", connections=1, clock=FakeClock())[0]
@@ -76,6 +98,25 @@ def test_half_an_answer_is_none(listener: Listener) -> None:
 def test_half_an_answer_is_asked_for_again(listener: Listener) -> None:
     with closing(client(listener, 3)) as patient:
         assert patient.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)["Identities"] == []
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"transfer-encoding: chunked\r\n\r\n",
+        b"content-length: %d\r\n\r\n" % (MIB_SENT * len(CHUNK)),
+    ],
+    indirect=True,
+    ids=["chunks", "length"],
+)
+def test_an_answer_is_not_read_beyond_its_bound(endless: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 2**20)
+    with closing(client(endless, 1)) as reader, pytest.raises(HTTPClientError) as raised:
+        reader.list_identities(IdentityPoolId="eu-west-1:0", MaxResults=1)
+    error = to_domain(raised.value, (), "eu-west-1:0")
+    assert isinstance(error, EngineMisconfigured)
+    assert error.text == "Cognito's answer cannot be read."
 
 
 @pytest.mark.usefixtures("environment")
