@@ -1,9 +1,9 @@
-"""A service that needs tokens of many users all the time, in asyncio.
+"""Simulates a service that continually needs tokens of many users, with asyncio.
 
     python consumer.py HOST:PORT,HOST:PORT IDENTITY_POOL_ID DEVELOPER_PROVIDER_NAME CALLERS TOKEN_SECONDS
 
-It prints `ready` when each caller has had a token, goes on until its standard input ends, and then prints as JSON how
-often it asked, when and how it failed, and how many tokens it was given that had already expired.
+It prints `ready` when each caller has got a token, and runs until its standard input ends. Then it prints as JSON the
+number of requests, the time and code of each failure, and the number of tokens that had already expired.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ PAUSE = 0.05
 
 @dataclass
 class Failure:
-    """An ask without a token: when, in seconds since the Unix epoch, and the status code."""
+    """A failed request: its time, in seconds since the Unix epoch, and its status code."""
 
     at: float
     code: str
@@ -29,7 +29,7 @@ class Failure:
 
 @dataclass
 class Report:
-    """What became of all asks."""
+    """The results of all requests."""
 
     asks: int = 0
     expired: int = 0
@@ -37,7 +37,7 @@ class Report:
 
 
 async def ask(cache: AsyncTokenCache, user: TokenRequest, report: Report) -> bool:
-    """Asks for the token of a user once, and says whether it came."""
+    """Requests the token of a user once, and returns whether it arrived."""
     report.asks += 1
     try:
         issued = await cache.token(user, timeout=PATIENCE)
@@ -49,7 +49,7 @@ async def ask(cache: AsyncTokenCache, user: TokenRequest, report: Report) -> boo
 
 
 async def call(cache: AsyncTokenCache, user: TokenRequest, report: Report, ready: asyncio.Event) -> None:
-    """A caller, which asks again and again."""
+    """Requests the token of a user repeatedly."""
     while True:
         if await ask(cache, user, report):
             ready.set()
@@ -57,7 +57,7 @@ async def call(cache: AsyncTokenCache, user: TokenRequest, report: Report, ready
 
 
 async def main(replicas: str, pool: str, provider: str, callers: int, token_duration: timedelta) -> Report:
-    """Asks until standard input ends."""
+    """Runs all callers until standard input ends."""
     report = Report()
     async with AsyncClient(f"ipv4:{replicas}", plaintext=True) as client, AsyncTokenCache(client) as cache:
         ready = [asyncio.Event() for _ in range(callers)]

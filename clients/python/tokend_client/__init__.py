@@ -1,4 +1,4 @@
-"""The client of tokend: typed calls, and tokens that stay fresh by themselves."""
+"""The client of tokend: typed calls, and token sources that refresh themselves."""
 
 from tokend_client.async_cache import AsyncTokenCache
 from tokend_client.async_client import AsyncClient

@@ -11,9 +11,9 @@ from tokend_client.policy import CachingPolicy
 
 
 class AsyncTokenCache:
-    """Keeps fresh tokens for many users at hand: the twin of `TokenCache` for one event loop.
+    """Caches tokens for many users: the asyncio version of `TokenCache`, for one event loop.
 
-    Used in another loop than the one that it is made in, or first used in, it raises `RuntimeError`.
+    It raises `RuntimeError` in any other loop than the one where it was created, or else first used.
     """
 
     def __init__(
@@ -52,5 +52,5 @@ class AsyncTokenCache:
             source.invalidate(token)
 
     async def close(self) -> None:
-        """Closes all its sources."""
+        """Closes all sources."""
         await asyncio.gather(*(source.close() for source in self._sources.close()))

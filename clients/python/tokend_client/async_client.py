@@ -1,4 +1,4 @@
-"""The asyncio client: the twin of `Client`, which documents what both do."""
+"""The asyncio client. `Client` documents the behavior of both."""
 
 import asyncio
 import copy
@@ -27,7 +27,7 @@ _Response = TypeVar("_Response")
 
 
 class AsyncClient:
-    """A client of one tokend service for one event loop, in which it is made and used.
+    """A client of one tokend service for one event loop, in which it must be created and used.
 
     Arguments, operations and errors are those of `Client`; interceptors are those of `grpc.aio`.
     """
@@ -66,7 +66,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Gives up the connection; calls in flight fail."""
+        """Closes the connection; calls in flight fail."""
         if self._closed is None:
             self._closed = Closed()
             await self._channel.close()
@@ -205,13 +205,13 @@ class AsyncClient:
             raise
 
     def _was_closed_meanwhile(self) -> bool:
-        # Closing a channel cancels its calls, which must not look like a cancellation of the one who waits.
+        # Closing a channel cancels its calls, which must not look like a cancellation of the caller.
         task = asyncio.current_task()
         return self._closed is not None and task is not None and not task.cancelling()
 
 
 async def _answered_first(attempts: "list[asyncio.Task[_Response]]") -> _Response:
-    """The first response, or the failure of the last attempt to fail."""
+    """Returns the first response, or the failure of the last attempt."""
     pending = set(attempts)
     while pending:
         ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)

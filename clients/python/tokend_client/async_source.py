@@ -13,15 +13,14 @@ from tokend_client.policy import CachingPolicy
 
 
 class AsyncTokenSource:
-    """Keeps a fresh token for one request at hand: the twin of `TokenSource` for the event loop that it is made in.
+    """Caches a token for one request: the asyncio version of `TokenSource`, for the event loop in which it is created.
 
-    A caller that is cancelled, or stops waiting, takes nothing from the others. Used in another loop, it raises
-    `RuntimeError`.
+    A caller that is cancelled or stops waiting does not affect others. In another event loop, it raises `RuntimeError`.
 
     Args:
-        client: Where tokens come from; it is not closed with the source.
-        request: What to ask for.
-        policy: Times, clock and randomness.
+        client: Fetches the tokens; the source does not close it.
+        request: The request of the tokens.
+        policy: The caching policy.
     """
 
     def __init__(self, client: AsyncClient, request: TokenRequest, *, policy: CachingPolicy | None = None) -> None:
@@ -31,7 +30,7 @@ class AsyncTokenSource:
         self._keeping = TokenKeeping(request, self._policy, client.shared)
         self._loop = asyncio.get_running_loop()
         self._one_loop = OneLoop(type(self).__name__)
-        # The refresh that runs, or the last one; before the first, one that is over.
+        # The running refresh, or the last one; before the first, a completed one.
         self._refresh: asyncio.Future[Outcome] = self._loop.create_future()
         self._refresh.cancel()
         forks.remember(self)
@@ -44,11 +43,11 @@ class AsyncTokenSource:
 
     @property
     def snapshot(self) -> Token | None:
-        """The last token, whatever its age; nothing is fetched."""
+        """Returns the last token regardless of its age, without fetching one."""
         return self._keeping.snapshot
 
     async def token(self, timeout: float | None = None) -> Token:  # noqa: ASYNC109 - the twin's argument
-        """A token that can be used; it waits only where there is none. As `TokenSource.token`."""
+        """Returns a usable token, and waits only if there is none. As `TokenSource.token`."""
         self._one_loop.check()
         fresh = self._keeping.fresh_token()
         if fresh is not None:
@@ -60,7 +59,7 @@ class AsyncTokenSource:
         return unwrap(at_once or await _landed(self._refresh, timeout))
 
     def token_future(self) -> Future[Token]:
-        """As `token`, for other threads than the event loop's."""
+        """As `token`, for threads other than the event loop's."""
         if self._loop.is_closed():
             closed: Future[Token] = Future()
             closed.set_exception(Closed("The event loop of the token source is closed."))
@@ -76,11 +75,11 @@ class AsyncTokenSource:
         self._keeping.invalidate(token)
 
     async def wait_for_refresh(self) -> None:
-        """Waits until the refresh that runs now has ended, well or not; returns at once if none does."""
+        """Waits until the running refresh succeeds or fails; returns at once if there is none."""
         await asyncio.wait({self._refresh})
 
     async def close(self) -> None:
-        """Ends the refresh that runs, and tells those who wait for it; from now on asking fails."""
+        """Cancels a running refresh. Waiting and later callers get `Closed`."""
         self._keeping.close(Closed())
         self._refresh.cancel()
         await asyncio.wait({self._refresh})
@@ -105,7 +104,7 @@ class AsyncTokenSource:
 
 
 async def _landed(refresh: asyncio.Future[Outcome], timeout: float | None) -> Outcome:  # noqa: ASYNC109 - as above
-    # Unlike awaiting it, this leaves the refresh alone when the one who waits is cancelled.
+    # Unlike `await`, this does not cancel the refresh when the caller is cancelled.
     done, _ = await asyncio.wait({refresh}, timeout=timeout)
     if not done:
         return out_of_time()

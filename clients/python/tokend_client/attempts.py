@@ -1,7 +1,7 @@
-"""The second attempt of a call that a replica leaves without an answer (`clients/README.md`).
+"""The second attempt of a call to which a replica does not respond (`clients/README.md`).
 
-Nothing tells gRPC's C core to pass over the replica that an attempt has met. Round robin sends two calls at once to two
-replicas, though: where it may, the second attempt is such a pair, and the first answer counts.
+gRPC's C core cannot exclude the replica of the first attempt. However, round robin sends two concurrent calls to two
+replicas: where possible, the second attempt is such a pair, and the first response counts.
 """
 
 import threading
@@ -17,17 +17,17 @@ import grpc
 _FIRST_SHARE = 0.5
 _FIRST_AT_LEAST = 1.0
 
-#: Seconds; gRPC takes more than some centuries, and infinity, for a time that is over.
+#: Seconds; gRPC treats more than some centuries, and infinity, as an expired timeout.
 _LONGEST = 1e9
 
 
 class SecondAttempt(IntEnum):
-    """How many calls it is made of.
+    """How many calls the second attempt consists of.
 
     Attributes:
-        NONE: The call is made once, since a second one would fail after a first that took effect: an unlink.
-        ONE: What changes something is not made twice at the same time.
-        PAIR: The rest.
+        NONE: No second attempt, since it would fail if the first one has taken effect: an unlink.
+        ONE: Calls with side effects are not sent twice at the same time.
+        PAIR: All other calls.
     """
 
     NONE = 0
@@ -36,7 +36,7 @@ class SecondAttempt(IntEnum):
 
 
 class Sent(Protocol):
-    """A call under way: the part of `grpc.Call` and `grpc.Future` that is needed here."""
+    """A call in flight: the parts of `grpc.Call` and `grpc.Future` that are used here."""
 
     def cancel(self) -> object: ...
 
@@ -50,11 +50,11 @@ class Sent(Protocol):
 
 
 def attempt_timeouts(timeout: float, second: SecondAttempt) -> Iterator[float]:
-    """The seconds that each attempt of a call may take, asked for as it is sent.
+    """Yields the timeout of each attempt of a call in seconds, computed when the attempt is sent.
 
     Args:
-        timeout: Seconds of the whole call, from the first of them on.
-        second: What the second attempt is made of.
+        timeout: Seconds of the whole call, from the first attempt on.
+        second: What the second attempt consists of.
     """
     timeout = min(timeout, _LONGEST)
     first = max(timeout * _FIRST_SHARE, _FIRST_AT_LEAST)
@@ -67,7 +67,7 @@ def attempt_timeouts(timeout: float, second: SecondAttempt) -> Iterator[float]:
 
 
 def answered_first(calls: Sequence[Sent]) -> Sent:
-    """Waits for calls that are under way: the first to succeed, while others are cancelled, or the last to fail."""
+    """Waits for calls in flight. Returns the first to succeed, and cancels the others; else the last to fail."""
     ended: SimpleQueue[Sent] = SimpleQueue()
     for call in calls:
         call.add_done_callback(partial(_put, ended, call))
@@ -85,13 +85,13 @@ def _put(ended: "SimpleQueue[Sent]", call: Sent, _: object) -> None:
 
 
 class Attempts:
-    """Makes a call without waiting for it, and a pair of them if there is no answer.
+    """Makes a call without waiting for it, and a second attempt if there is no response.
 
     Args:
-        send: Sends an attempt that may take so many seconds.
+        send: Sends an attempt with a timeout in seconds.
         timeout: Seconds of the whole call.
-        done: Called with the attempt that counts, when it has ended.
-        failed: Called instead, with the exception that `send` raised the second time.
+        done: Called with the decisive attempt when it has ended.
+        failed: Called instead with the exception of `send` for the second attempt.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class Attempts:
         self._is_done = False
 
     def start(self) -> None:
-        """Sends the first attempt; what `send` raises comes through."""
+        """Sends the first attempt. Exceptions of `send` propagate."""
         self._watch([self._send(next(self._timeouts))])
 
     def cancel(self) -> None:
-        """Ends it: it is done as a cancelled call is, at once or when it comes to be sent."""
+        """Cancels the call: it ends like a cancelled call, at once or when it is due to be sent."""
         with self._lock:
             self._cancelled = True
             under_way = list(self._under_way)

@@ -1,4 +1,4 @@
-"""Attaching the token to calls of other services."""
+"""The token on calls to other services."""
 
 from concurrent.futures import Future
 from functools import partial
@@ -17,8 +17,8 @@ class _Source(Protocol):
 class TokenAuthMetadataPlugin(grpc.AuthMetadataPlugin):
     """Sends the source's token with each call, as `authorization: Bearer TOKEN` (RFC 6750, section 2.1).
 
-    It never blocks: where there is no token yet, the call goes on when the refresh has ended. Where there is none at
-    all, the call fails.
+    It never blocks: without a token, the call continues when the refresh has ended. If the refresh fails, the call
+    fails.
 
     Args:
         source: A `TokenSource` or an `AsyncTokenSource`.
@@ -33,23 +33,23 @@ class TokenAuthMetadataPlugin(grpc.AuthMetadataPlugin):
 
 
 def token_call_credentials(source: _Source) -> grpc.CallCredentials:
-    """Credentials for `grpc.composite_channel_credentials`, or for the `credentials` of a call.
+    """Returns credentials for `grpc.composite_channel_credentials`, or for the `credentials` of a call.
 
-    gRPC sends them over TLS and, with `grpc.local_channel_credentials`, within the machine; on an insecure channel the
+    gRPC sends them over TLS and, with `grpc.local_channel_credentials`, within the machine. On an insecure channel, the
     call fails with UNAUTHENTICATED.
     """
     return grpc.metadata_call_credentials(TokenAuthMetadataPlugin(source), name="tokend")
 
 
 def check_https(scheme: str, *, plaintext: bool) -> None:
-    """Refuses to send the token where whoever sees the traffic has it.
+    """Raises unless the token may be sent over this scheme.
 
     Raises:
-        TokendError: It is no https, and plaintext is not asked for; UNAUTHENTICATED, since the request has no token.
+        TokendError: The scheme is not https, and plaintext is not allowed. The code is UNAUTHENTICATED.
     """
     if scheme != "https" and not plaintext:
         raise TokendError(
-            f"The token goes over https, and this is {scheme}: ask for plaintext=True.", grpc.StatusCode.UNAUTHENTICATED
+            f"The token is not sent over {scheme}: use https, or set plaintext=True.", grpc.StatusCode.UNAUTHENTICATED
         )
 
 

@@ -1,4 +1,4 @@
-"""AWS credentials for a token, by STS `AssumeRoleWithWebIdentity`. It needs the extra `aws`."""
+"""AWS credentials for a token, with `AssumeRoleWithWebIdentity` of STS. Requires the extra `aws`."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,26 +9,26 @@ from botocore.exceptions import ClientError
 
 from tokend_client.source import TokenSource
 
-#: With what STS rejects a token (API reference of AssumeRoleWithWebIdentity).
+#: The error codes with which STS rejects a token (API reference of AssumeRoleWithWebIdentity).
 _REJECTIONS = frozenset({"ExpiredTokenException", "IDPRejectedClaim", "InvalidIdentityToken"})
 
 
 def web_identity_session(
     source: TokenSource, role_arn: str, *, role_session_name: str, duration: timedelta | None = None
 ) -> botocore.session.Session:
-    """A botocore session whose credentials are those of a role, assumed with the source's token.
+    """Returns a botocore session with the credentials of a role, assumed with the source's token.
 
-    botocore assumes the role at the first use, and again before the credentials expire, each time with a token that can
-    be used then; it gets the source's `TokendError` where there is none. A token that STS rejects is dropped, and STS
-    is asked once more with a new one. Settings such as region and endpoint of STS are botocore's own.
+    botocore assumes the role on first use, and again before the credentials expire, each time with a usable token.
+    Without a token, the source's `TokendError` is raised. If STS rejects a token, the token is dropped and the request
+    is retried once with a new one. Settings such as the region and the STS endpoint are botocore's.
 
-    A session is for one user: make one for each source.
+    A session is for one user: create one per source.
 
     Args:
-        source: Where tokens come from.
+        source: The source of the tokens.
         role_arn: The role to assume.
-        role_session_name: How CloudTrail shows who uses the role.
-        duration: How long the credentials live; None leaves it to STS, which says one hour.
+        role_session_name: Identifies the session in CloudTrail.
+        duration: The lifetime of the credentials; None for STS's default of one hour.
     """
     settings: dict[str, Any] = {"RoleSessionName": role_session_name}
     if duration is not None:
@@ -64,7 +64,7 @@ class _Fetcher:
 
 
 class _Provider:
-    """What botocore asks for credentials, by these names."""
+    """A credential provider, with the methods that botocore calls."""
 
     METHOD = CANONICAL_NAME = "tokend"
 

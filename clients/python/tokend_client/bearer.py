@@ -1,4 +1,4 @@
-"""Telling tokend who calls, by a bearer token."""
+"""Authentication of calls to tokend by a bearer token."""
 
 import codecs
 import re
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import grpc
 
-#: Where the token of a client comes from, for each call again: a file, or a function that may be called by any thread.
+#: The source of a client's token, used again for each call: a file, or a function that any thread may call.
 BearerToken: TypeAlias = Path | Callable[[], str]
 
 #: The end of the URL of gRPC's health service.
@@ -18,7 +18,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 def bearer_call_credentials(bearer_token: BearerToken) -> grpc.CallCredentials:
-    """Credentials that send `authorization: Bearer TOKEN` (RFC 6750, section 2.1), as they find it at each call.
+    """Credentials that send `authorization: Bearer TOKEN` (RFC 6750, section 2.1). Each call reads the token again.
 
     A call for which there is no token fails with UNAVAILABLE, and is not sent.
     """
@@ -33,7 +33,7 @@ class _BearerTokenPlugin(grpc.AuthMetadataPlugin):
         try:
             token = _current(self._bearer_token)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call has to end
-            # Calls would wait for a watch of the service's health that has failed, and not tell why.
+            # A failed health watch would make calls wait without reporting the cause.
             callback((), None if context.service_url.endswith(_HEALTH) else error)
         else:
             callback((("authorization", f"Bearer {token}"),), None)
@@ -44,11 +44,11 @@ def _current(bearer_token: BearerToken) -> str:
     token = found.strip()
     if not _TOKEN.fullmatch(token):
         source = str(bearer_token) if isinstance(bearer_token, Path) else "the function"
-        raise ValueError(f"{source} gives no bearer token")
+        raise ValueError(f"{source} returned no bearer token")
     return token
 
 
 def _read(path: Path) -> str:
-    # Editors may put a byte-order mark before it. Latin-1 reads every octet, and an error of decoding would carry the
+    # Some editors write a byte-order mark first. Latin-1 decodes any octet; a decoding error would contain the
     # content.
     return path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1")

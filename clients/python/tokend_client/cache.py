@@ -6,18 +6,18 @@ from tokend_client.model import Token, TokenRequest
 from tokend_client.policy import CachingPolicy
 from tokend_client.source import TokenSource
 
-#: How many users a cache holds, if nothing else is said.
+#: The default maximum number of users in a cache.
 DEFAULT_MAX_USERS = 10_000
 
 
 class TokenCache:
-    """Keeps fresh tokens for many users at hand, by the policy of `clients/README.md`; safe to share between threads.
+    """Caches tokens for many users, by the policy in `clients/README.md`. Thread-safe.
 
     Args:
-        client: Where tokens come from; it is not closed with the cache.
-        policy: Times, clock and randomness.
-        max_users: For how many different requests tokens are kept. One without a token makes room first, then the
-            least recently used.
+        client: Fetches the tokens; the cache does not close it.
+        policy: The caching policy.
+        max_users: For how many different requests tokens are cached. Requests without a token are evicted first, then
+            the least recently used one.
 
     Raises:
         ValueError: `max_users` is not positive.
@@ -44,7 +44,7 @@ class TokenCache:
         return len(self._sources)
 
     def token(self, request: TokenRequest, timeout: float | None = None) -> Token:
-        """A token for a request, as `TokenSource.token`.
+        """Returns a token for a request, as `TokenSource.token`.
 
         Raises:
             Closed: The cache was closed.
@@ -53,7 +53,7 @@ class TokenCache:
         return self.source(request).token(timeout)
 
     def source(self, request: TokenRequest) -> TokenSource:
-        """The source for a request: the same one for every request that is the same in all its fields.
+        """Returns the source for a request. Requests share a source if all their fields are equal.
 
         Raises:
             Closed: The cache was closed.
@@ -61,11 +61,11 @@ class TokenCache:
         return self._sources.get(request)
 
     def invalidate(self, token: str) -> None:
-        """Drops a token that another service has rejected, if a source still holds it."""
+        """Drops a token that another service has rejected, if it is still cached."""
         for source in self._sources.holding(token):
             source.invalidate(token)
 
     def close(self) -> None:
-        """Closes all its sources."""
+        """Closes all sources."""
         for source in self._sources.close():
             source.close()

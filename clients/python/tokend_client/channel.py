@@ -1,4 +1,4 @@
-"""How to reach a tokend service: addresses, TLS, retries and deadlines (`clients/README.md`)."""
+"""Channels to a tokend service: addresses, TLS, retries and deadlines (`clients/README.md`)."""
 
 import errno
 import ipaddress
@@ -18,32 +18,32 @@ from tokend_client.telemetry import client_version
 #: gRPC channel arguments.
 Options: TypeAlias = Sequence[tuple[str, Any]]
 
-#: Seconds that a call may take whose caller says nothing.
+#: The default timeout of a call, in seconds.
 DEFAULT_TIMEOUT = 3.0
 
 _SERVICE = "tokend.v1.DeveloperIdentityService"
 
-#: Milliseconds between attempts to connect, at the most: an outage should not outlast itself by gRPC's two minutes.
+#: Maximum milliseconds between attempts to connect: gRPC's default of two minutes would prolong an outage.
 _MAX_RECONNECT_BACKOFF = 1000
 
-#: The same before the first of them.
+#: The same for the first attempt.
 _INITIAL_RECONNECT_BACKOFF = 100
 
-#: Milliseconds that an attempt to connect may take. gRPC's name for it is the least time between two attempts.
+#: Milliseconds that an attempt to connect may take. gRPC names it the minimum time between two attempts.
 _CONNECT_TIMEOUT = 3000
 
-#: Milliseconds without traffic after which a connection is tried, and those within which it has to answer.
+#: Milliseconds without traffic before a connection is pinged, and milliseconds to wait for the response.
 _KEEPALIVE_TIME = 30_000
 _KEEPALIVE_TIMEOUT = 3000
 
-#: Where a text of PEM begins (RFC 7468, section 2).
+#: The beginning of PEM data (RFC 7468, section 2).
 _PEM = b"-----BEGIN "
 
 
 def service_config() -> str:
-    """The service config (gRFC A2) that all clients of tokend share, as JSON, but for its `timeout`.
+    """Returns the service config (gRFC A2) of all tokend clients as JSON, without its `timeout`.
 
-    grpcio ends a call well before that `timeout` is over, so the client sets the deadline of each call instead.
+    grpcio ends a call well before that `timeout`, so the client sets the deadline of each call instead.
     """
     return json.dumps(
         {
@@ -67,15 +67,15 @@ def service_config() -> str:
 
 
 def channel_options(options: Options) -> list[tuple[str, Any]]:
-    """The channel arguments of a client: its defaults under the given ones.
+    """Returns the channel arguments of a client: the given ones over its defaults.
 
-    No proxy that the environment names is used: login values must not pass one by accident.
+    The proxy variables of the environment are ignored: login values must not pass through a proxy by accident.
     """
     defaults = {
         "grpc.enable_http_proxy": 0,
         "grpc.keepalive_time_ms": _KEEPALIVE_TIME,
         "grpc.keepalive_timeout_ms": _KEEPALIVE_TIMEOUT,
-        # gRPC measures bandwidth by pings, too, for one of which keepalive would wait a minute.
+        # gRPC also measures bandwidth with pings, and keepalive would wait a minute for such a ping.
         "grpc.http2.ping_timeout_ms": _KEEPALIVE_TIMEOUT,
         "grpc.keepalive_permit_without_calls": 1,
         "grpc.http2.max_pings_without_data": 0,
@@ -91,17 +91,17 @@ def channel_options(options: Options) -> list[tuple[str, Any]]:
 def tls_credentials(
     root_certificates: bytes | None = None, private_key: bytes | None = None, certificate_chain: bytes | None = None
 ) -> grpc.ChannelCredentials:
-    """Credentials that speak TLS; with a key and its certificate, mutual TLS.
+    """Returns TLS credentials; with a key and its certificate, for mutual TLS.
 
     Args:
         root_certificates: PEM of the certificates to trust; None trusts those of the system.
         private_key: PEM of the client's key.
-        certificate_chain: PEM of the client's certificate, and of those between it and its authority.
+        certificate_chain: PEM of the client's certificate and its intermediate certificates.
 
     Raises:
-        ValueError: One of `private_key` and `certificate_chain` is given without the other, or what is given is no PEM,
-            such as the content of a file that is just being written.
-        OSError: The file that `SSL_CERT_FILE` names cannot be read, or holds no PEM certificate.
+        ValueError: Only one of `private_key` and `certificate_chain` is given, or a value is not PEM, for example the
+            content of a file that is being written.
+        OSError: The file in `SSL_CERT_FILE` cannot be read, or contains no PEM certificate.
     """
     if (private_key is None) != (certificate_chain is None):
         raise ValueError("private_key and certificate_chain must be given together")
@@ -110,7 +110,7 @@ def tls_credentials(
         "private_key": private_key,
         "certificate_chain": certificate_chain,
     }
-    # gRPC ends the process where a key or its certificate is empty.
+    # gRPC terminates the process if a key or its certificate is empty.
     if problems := [name for name, content in given.items() if content is not None and _PEM not in content]:
         raise ValueError(f"{', '.join(problems)}: no PEM")
     roots = _system_root_certificates() if root_certificates is None else root_certificates
@@ -120,10 +120,10 @@ def tls_credentials(
 def channel_credentials(
     target: str, credentials: grpc.ChannelCredentials | None, bearer_token: BearerToken | None, *, plaintext: bool
 ) -> grpc.ChannelCredentials | None:
-    """What a channel is secured by, with the bearer token; None for plaintext without one.
+    """Returns the credentials of a channel, with the bearer token; None for plaintext without one.
 
     Raises:
-        ValueError: `plaintext` comes with credentials, or with a bearer token for another machine.
+        ValueError: `plaintext` is combined with credentials, or with a bearer token for another machine.
         OSError: As `tls_credentials`.
     """
     problems = []
@@ -142,7 +142,7 @@ def channel_credentials(
 
 
 def _local_credentials(target: str) -> grpc.ChannelCredentials:
-    """Plaintext, but only over connections within this machine: gRPC looks at each of them."""
+    """Returns plaintext credentials for connections within this machine; gRPC checks each connection."""
     kind = grpc.LocalConnectionType.UDS if _is_unix_socket(target) else grpc.LocalConnectionType.LOCAL_TCP
     return grpc.local_channel_credentials(kind)
 
@@ -167,7 +167,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _system_root_certificates() -> bytes | None:
-    # Left to itself, grpcio trusts the certificates in its own wheel and not those that the system was given.
+    # By default, grpcio trusts the certificates in its own wheel, not those of the system.
     paths = ssl.get_default_verify_paths()
     if named := os.environ.get(paths.openssl_cafile_env):
         return _named_root_certificates(named)
@@ -175,10 +175,10 @@ def _system_root_certificates() -> bytes | None:
 
 
 def _named_root_certificates(path: str) -> bytes:
-    # Python passes over a file that is not there, and gRPC would trust others in its place.
+    # Python ignores a missing file, and gRPC would then trust other certificates.
     content = Path(path).read_bytes()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "replace"))
     except (ssl.SSLError, ValueError):
-        raise OSError(errno.EINVAL, "no PEM certificate, as SSL_CERT_FILE should name", path) from None
+        raise OSError(errno.EINVAL, "SSL_CERT_FILE contains no PEM certificate", path) from None
     return content

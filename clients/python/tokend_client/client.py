@@ -27,33 +27,33 @@ _Response = TypeVar("_Response")
 
 _Outcome = TypeVar("_Outcome")
 
-#: What a call comes to.
+#: The outcome of a call.
 Outcome: TypeAlias = Token | TokendError
 
 
 class Client:
-    """A client of one tokend service. It is safe to share between threads, and connects with its first call.
+    """A client of one tokend service. It is thread-safe, and connects with its first call.
 
-    It balances load, watches the service's health and retries what may be repeated, as `clients/README.md` says.
+    It balances load, watches the service's health and retries calls where that is safe (`clients/README.md`).
 
     Args:
-        target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT`, or what else gRPC knows.
-        credentials: How to speak TLS; None is `tls_credentials()`, which trusts the certificates of the system.
-        bearer_token: What tells the service who calls: a file, such as a Kubernetes service account's token, or a
-            function. Each call reads the file again, or calls the function on a thread of gRPC.
-        plaintext: Speak plaintext, with which logins and tokens cross the wire unprotected: for this machine and for
-            sidecars. A `bearer_token` is not sent to other machines then.
-        timeout: Seconds that a call may take with its retries, unless the call says otherwise.
+        target: `HOST:PORT`, `unix:PATH`, `dns:///HOST:PORT` or any other gRPC target.
+        credentials: TLS credentials; None for `tls_credentials()`, which trusts the system's certificates.
+        bearer_token: Authenticates calls: a file, such as a Kubernetes service account token, or a function. Each call
+            reads the file again, or calls the function on a gRPC thread.
+        plaintext: Disable TLS, so that logins and tokens are sent unencrypted: for this machine and for sidecars. A
+            `bearer_token` is then not sent to other machines.
+        timeout: The default timeout of a call with its retries, in seconds.
         options: gRPC channel arguments, over the client's own.
-        meter_provider: Where OpenTelemetry's instruments come from; None takes the global one.
+        meter_provider: The OpenTelemetry meter provider; None for the global one.
         interceptors: gRPC interceptors, the outermost first.
 
     Attributes:
-        shared: What its token sources share.
-        turns: The turns of their refreshes.
+        shared: The state that its token sources share.
+        turns: The queue of their refreshes.
 
     Raises:
-        ValueError: `plaintext` comes with `credentials`, or with a `bearer_token` for another machine.
+        ValueError: `plaintext` is combined with `credentials`, or with a `bearer_token` for another machine.
         OSError: As `tls_credentials`.
     """
 
@@ -89,13 +89,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Gives up the connection; calls in flight fail."""
+        """Closes the connection; calls in flight fail."""
         if self._closed is None:
             self._closed = Closed()
             self._channel.close()
 
     def after_fork(self) -> None:
-        """Leaves the connection to the process that made it; from now on calls fail with `Forked`."""
+        """Leaves the connection to the parent process. Calls then fail with `Forked`."""
         self._closed = Forked()
 
     def get_open_id_token_for_developer_identity(  # noqa: PLR0913 - the fields of the request
@@ -108,15 +108,15 @@ class Client:
         token_duration: timedelta | None = None,
         timeout: float | None = None,
     ) -> Token:
-        """Registers or retrieves a user's identity and gets a new token for it.
+        """Registers or retrieves a user's identity, and returns a new token for it.
 
         Args:
             identity_pool_id: REGION:GUID.
             logins: Provider names to the user's identifier or ID token there.
-            identity_id: The identity to link the logins to; None creates or finds one.
+            identity_id: The identity to link the logins to; None finds or creates one.
             principal_tags: Session tags for the token.
-            token_duration: How long the token is to be valid, in whole seconds; None for 900 s.
-            timeout: Seconds to wait at the most.
+            token_duration: The lifetime of the token, in whole seconds; None for 900 s.
+            timeout: The timeout in seconds.
 
         Raises:
             TokendError: The call failed.
@@ -131,7 +131,7 @@ class Client:
         return self.get_token(request, timeout=timeout)
 
     def get_token(self, request: TokenRequest, *, timeout: float | None = None) -> Token:
-        """As `get_open_id_token_for_developer_identity`, for a request that is at hand.
+        """As `get_open_id_token_for_developer_identity`, with a `TokenRequest`.
 
         Raises:
             TokendError: The call failed.
@@ -145,12 +145,12 @@ class Client:
         """As `get_token`, without waiting: for token sources.
 
         Args:
-            request: What to ask for.
-            timeout: Seconds that the call may take.
-            done: Called with the outcome, once, on another thread or on this one.
+            request: The request.
+            timeout: The timeout in seconds.
+            done: Called once with the outcome, on this or another thread.
 
         Returns:
-            What cancels the call.
+            A function that cancels the call.
 
         Raises:
             Closed: The client was closed.
@@ -167,7 +167,7 @@ class Client:
 
         attempts = Attempts(send, timeout, lambda ended: done(self._told(_outcome(ended))), fail)
         if self._intercepted:
-            # Interceptors may wait for the call that they pass on, and whoever asks for a token must not.
+            # Interceptors may wait for the call that they pass on, but this method must not wait.
             starting = threading.Thread(target=_start, args=(attempts, fail), name="tokend-refresh", daemon=True)
             starting.start()
         else:
@@ -184,15 +184,15 @@ class Client:
         next_token: str | None = None,
         timeout: float | None = None,
     ) -> LookupResult:
-        """Finds the identity of a user of the developer provider, or the users of an identity, a page at a time.
+        """Finds the identity of a user of the developer provider, or the users of an identity, page by page.
 
         Args:
             identity_pool_id: REGION:GUID.
             identity_id: The identity.
             developer_user_identifier: The user; at least one of the two is required.
-            max_results: How many users a page has at the most, 1 to 60; None for 60.
-            next_token: The `next_token` of the page before.
-            timeout: Seconds to wait at the most.
+            max_results: The maximum number of users on a page, 1 to 60; None for 60.
+            next_token: The `next_token` of the previous page.
+            timeout: The timeout in seconds.
 
         Raises:
             TokendError: The call failed.
@@ -242,7 +242,7 @@ class Client:
         developer_user_identifier: str,
         timeout: float | None = None,
     ) -> None:
-        """Unlinks a user from an identity; its next token request creates a new one.
+        """Unlinks a user from an identity. The user's next token request creates a new identity.
 
         Raises:
             TokendError: The call failed.
@@ -290,20 +290,20 @@ class Client:
         return response
 
     def _told(self, outcome: _Outcome) -> _Outcome | Closed:
-        # Closing the channel cancels its calls, which is not what the service says.
+        # Closing the channel cancels its calls: the status is not the service's.
         if self._closed and isinstance(outcome, TokendError) and outcome.code is grpc.StatusCode.CANCELLED:
             return copy.copy(self._closed)
         return outcome
 
     @contextmanager
     def _telling_closed(self) -> Iterator[None]:
-        # With interceptors, a call on a closed channel crashes the process in grpcio 1.85: it must not get there.
+        # With interceptors, a call on a closed channel crashes the process in grpcio 1.85: prevent it here.
         if self._closed:
             raise copy.copy(self._closed)
         try:
             yield
         except ValueError as error:
-            # This is how gRPC tells a channel that was closed a moment ago, but also a request that cannot be sent.
+            # gRPC raises this for a channel that was just closed, but also for a request that cannot be sent.
             if self._closed:
                 raise copy.copy(self._closed) from error
             raise
@@ -326,4 +326,4 @@ def _outcome(call: Any) -> Outcome:  # noqa: ANN401 - a future and the status of
     except TokendError as broken:
         return broken
     except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to get it
-        return TokendError(f"The answer cannot be read: {type(error).__name__}", grpc.StatusCode.INTERNAL)
+        return TokendError(f"The response cannot be read: {type(error).__name__}", grpc.StatusCode.INTERNAL)

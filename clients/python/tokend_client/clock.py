@@ -3,14 +3,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The two readings of time that the caching policy takes."""
+    """The two clocks of the caching policy."""
 
     def now(self) -> float:
         """Wall-clock time, in seconds since the Unix epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start that never run backwards."""
+        """Seconds since an arbitrary start, by a clock that never runs backwards."""
         ...
 
 

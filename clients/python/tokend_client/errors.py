@@ -1,4 +1,4 @@
-"""How a call fails, as a caller can decide on it."""
+"""The errors of calls, for decisions of the caller."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class ErrorReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """A field of the request that breaks its limit: its path, such as `logins.key`, and what it must satisfy."""
+    """A field of the request that breaks its limit: its path, such as `logins.key`, and the constraint."""
 
     field: str
     description: str
@@ -40,26 +40,26 @@ class FieldViolation:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a call did not find: `IdentityPool`, `Identity` or `DeveloperUser`, and its id where that is no secret."""
+    """A missing resource: `IdentityPool`, `Identity` or `DeveloperUser`, and its id unless it is a secret."""
 
     type: str
     name: str
 
 
 class TokendError(Exception):
-    """Raised when a call fails. Decide on `reason` and `code`; texts are for people and may change.
+    """Raised when a call fails. Programs should decide on `reason` and `code`; texts are for humans and may change.
 
     Attributes:
-        text: What the service says, or why it was not reached. It holds no login value and no token.
+        text: The service's message, or why it was not reached. It contains no login value and no token.
         code: The gRPC status code.
-        reason: A value of `ErrorReason`, or the text of one that this release does not know; None where the service
-            did not answer itself, as for a spent deadline or a lost connection.
-        retry_delay: How long the service asks to wait before the call is repeated (`google.rpc.RetryInfo`).
-        aws_error_code: The Cognito exception of the same meaning, if there is one.
+        reason: A value of `ErrorReason`, or the string of one that this release does not know; None if the service did
+            not respond itself, for example after an exceeded deadline or a lost connection.
+        retry_delay: How long to wait before the next try (`google.rpc.RetryInfo`).
+        aws_error_code: The Cognito exception with the same meaning, if there is one.
         aws_request_id: The id of the request to Cognito that failed, if there was one.
         violations: The fields that break their limits (`google.rpc.BadRequest`).
-        resource: What was not found (`google.rpc.ResourceInfo`).
-        request_id: Leads to the service's log when the service has a defect (`google.rpc.RequestInfo`).
+        resource: The missing resource (`google.rpc.ResourceInfo`).
+        request_id: Identifies the call in the service's log, for a defect of the service (`google.rpc.RequestInfo`).
     """
 
     reason: str | None = None
@@ -80,36 +80,36 @@ class TokendError(Exception):
 
 
 class Closed(TokendError):
-    """Raised when a client, a token source or a cache is asked after it was closed, or closed while it was asked."""
+    """Raised when a client, a token source or a cache is used after `close`, or closed during the call."""
 
     def __init__(self, text: str = "Closed by its user.", code: grpc.StatusCode = grpc.StatusCode.CANCELLED) -> None:
         super().__init__(text, code)
 
 
 class Forked(Closed):
-    """Raised in a child process that was forked from the one in which the client, the source or the cache was made."""
+    """Raised in a forked child process for a client, a source or a cache of the parent process."""
 
     def __init__(
         self,
-        text: str = "Made before this process was forked: make a client, with its sources and caches, in each process.",
+        text: str = "Created before this process was forked: create clients, sources and caches in each process.",
         code: grpc.StatusCode = grpc.StatusCode.CANCELLED,
     ) -> None:
         super().__init__(text, code)
 
 
 def protocol_error(text: str) -> TokendError:
-    """What an answer becomes that breaks the contract."""
-    return TokendError(f"The answer breaks the contract: {text}", grpc.StatusCode.INTERNAL)
+    """Returns the error of a response that breaks the contract."""
+    return TokendError(f"The response breaks the contract: {text}", grpc.StatusCode.INTERNAL)
 
 
 def cannot_refresh(error: BaseException) -> TokendError:
-    """The error of a refresh that could not even be asked for; the cause's own text may hold a login."""
+    """Returns the error of a refresh that could not be sent. The cause's own text may contain a login."""
     if isinstance(error, TokendError):
         return error
-    return TokendError(f"The refresh cannot be made: {type(error).__name__}", grpc.StatusCode.UNKNOWN)
+    return TokendError(f"The refresh cannot be sent: {type(error).__name__}", grpc.StatusCode.UNKNOWN)
 
 
-#: What a service's own call fails with when there is no token for it, by the reason (`clients/README.md`).
+#: The codes with which a service should fail its own call without a token, by the reason (`clients/README.md`).
 _DOWNSTREAM: Mapping[str, grpc.StatusCode] = MappingProxyType(
     {
         ErrorReason.CALLER_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
@@ -141,7 +141,7 @@ _DOWNSTREAM: Mapping[str, grpc.StatusCode] = MappingProxyType(
     }
 )
 
-#: Codes without a reason that stay as they are.
+#: Codes without a reason that are kept.
 _KEPT = frozenset(
     {
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -152,10 +152,10 @@ _KEPT = frozenset(
 
 
 def downstream_code(error: TokendError) -> grpc.StatusCode:
-    """The code with which a service fails a call of its own that needed the token, by `clients/README.md`.
+    """Returns the code with which a service should fail its own call without a token, by `clients/README.md`.
 
-    A caller that gave up its own call, by cancelling it, fails that with CANCELLED; here, CANCELLED comes from a source
-    that was closed, and becomes UNAVAILABLE.
+    Here, CANCELLED comes from a closed source and becomes UNAVAILABLE. A caller that cancelled its own call should use
+    CANCELLED.
     """
     if error.reason is not None:
         return _DOWNSTREAM.get(error.reason, grpc.StatusCode.UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""Telling what belongs to a parent process, in a child that was forked from it."""
+"""Marks objects of a parent process as unusable in forked child processes."""
 
 import os
 from functools import cache
@@ -7,22 +7,22 @@ from weakref import WeakSet
 
 
 class Forkable(Protocol):
-    """Something that cannot be used in a forked child."""
+    """An object that cannot be used in a forked child."""
 
     def after_fork(self) -> None:
-        """Makes it say so; called in the child, where no other thread runs, and locks may stay held."""
+        """Marks the object as unusable. Called in the child, where no other thread runs, and locks may stay held."""
         ...
 
 
 def remember(made: Forkable) -> None:
-    """Has `after_fork` called in every child that is forked while it is alive."""
+    """Registers an object: every child that is forked during its lifetime calls its `after_fork`."""
     if hasattr(os, "register_at_fork"):
         _alive().add(made)
 
 
 @cache
 def _alive() -> "WeakSet[Forkable]":
-    # Not when this module is imported: a process that makes no client is left alone.
+    # Not on import: processes without a client should not be affected.
     alive: WeakSet[Forkable] = WeakSet()
 
     def tell() -> None:

@@ -1,4 +1,4 @@
-"""The token on requests of httpx. It needs the extra `httpx`."""
+"""The token on requests of httpx. Requires the extra `httpx`."""
 
 from collections.abc import AsyncGenerator, Generator
 
@@ -13,14 +13,14 @@ from tokend_client.source import TokenSource
 class HttpxTokenAuth(httpx.Auth):
     """Sends the source's token with each request of an `httpx.Client`, as `Authorization: Bearer TOKEN`.
 
-    A request waits for the token as long as for its response, by httpx's read timeout, and fails with the `TokendError`
-    if there is none. When the service answers 401, the token is dropped, and the request is made once more with a new
-    one, unless its content was a stream. httpx takes the token off a request that is redirected to another origin.
+    A request waits for the token, at most for httpx's read timeout, and fails with the `TokendError` if there is
+    none. When the service responds with 401, the token is dropped, and the request is retried once with a new one,
+    unless its content is a stream. httpx removes the token from requests that are redirected to another origin.
 
     Args:
-        source: Where tokens come from.
-        plaintext: Send it over http, too, where whoever sees the traffic has it. Without it, such a request fails with
-            a `TokendError` and is not sent.
+        source: The source of the tokens.
+        plaintext: Also send the token over http, where anyone who can read the traffic gets it. By default, such a
+            request fails with a `TokendError` and is not sent.
     """
 
     def __init__(self, source: TokenSource, *, plaintext: bool = False) -> None:
@@ -40,7 +40,7 @@ class HttpxTokenAuth(httpx.Auth):
 
 
 class AsyncHttpxTokenAuth(httpx.Auth):
-    """The twin of `HttpxTokenAuth` for an `httpx.AsyncClient`."""
+    """`HttpxTokenAuth` for an `httpx.AsyncClient`."""
 
     def __init__(self, source: AsyncTokenSource, *, plaintext: bool = False) -> None:
         self._source = source
@@ -64,7 +64,7 @@ def _bearing(request: httpx.Request, issued: Token) -> httpx.Request:
 
 
 def _rejects(response: httpx.Response, issued: Token) -> bool:
-    """Whether the token was seen and rejected: where redirects have led to another origin, it was not seen."""
+    """Returns whether the token was rejected. After a redirect to another origin, the request has no token."""
     seen = response.request.headers.get("authorization") == _authorization(issued)
     return response.status_code == httpx.codes.UNAUTHORIZED and seen
 

@@ -1,4 +1,4 @@
-"""Calls of other services with a token: codes that tell why there is none, and another token for a rejected one."""
+"""Interceptors for calls to other services: they attach a token, replace a rejected one, and set codes for failures."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ class NoToken(grpc.RpcError):
         self._code = downstream_code(error)
 
     def code(self) -> grpc.StatusCode:
-        """What `downstream_code` says."""
+        """The result of `downstream_code`."""
         return self._code
 
     def details(self) -> str:
@@ -30,7 +30,7 @@ class NoToken(grpc.RpcError):
         return str(self)
 
     def trailing_metadata(self) -> tuple[()]:
-        """None: nothing was called."""
+        """None: no call was sent."""
         return ()
 
 
@@ -42,15 +42,15 @@ class TokenInterceptor(
 ):
     """Sends the source's token with each call of a channel, as `authorization: Bearer TOKEN`.
 
-    A call waits for the token within its own deadline, and fails with `NoToken` if there is none. A call of one request
-    and one response is made once more with a new token when it ends with UNAUTHENTICATED; one by `future` therefore
-    returns when it has ended. Of other calls the token is dropped then, and the next call has a new one.
+    A call waits for the token within its own deadline, and fails with `NoToken` if there is none. When a unary call
+    ends with UNAUTHENTICATED, it is retried once with a new token; `future` therefore returns only when the call has
+    ended. When a streaming call ends so, the token is dropped, and the next call gets a new one.
 
     Args:
-        source: Where tokens come from.
-        plaintext: Send it on channels without TLS, too, where whoever sees the traffic has it. Without it, gRPC sends
-            the token over TLS and, with `grpc.local_channel_credentials`, within the machine; on other channels calls
-            fail with UNAUTHENTICATED and are not sent.
+        source: The source of the tokens.
+        plaintext: Also send the token on channels without TLS, where anyone who can read the traffic gets it. By
+            default, gRPC sends the token over TLS and, with `grpc.local_channel_credentials`, within the machine; on
+            other channels, calls fail with UNAUTHENTICATED and are not sent.
     """
 
     def __init__(self, source: TokenSource, *, plaintext: bool = False) -> None:
@@ -108,7 +108,7 @@ class TokenInterceptor(
 
 
 class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """The twin of `TokenInterceptor` for calls of one request and one response of a `grpc.aio` channel.
+    """`TokenInterceptor` for unary calls on a `grpc.aio` channel.
 
     Without a token, a call fails with `grpc.aio.AioRpcError`, whose `__cause__` is the `TokendError`.
     """
@@ -128,7 +128,7 @@ class AsyncTokenInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         try:
             call = await continuation(bearer.attached(client_call_details, deadline), request)
         except grpc.aio.UsageError as usage:
-            # This is how an insecure channel of grpc.aio says it; a channel that is closed raises it, too.
+            # An insecure channel of grpc.aio raises this, but a closed channel does, too.
             if "credentials" not in str(usage):
                 raise
             error = _no_tls()
@@ -155,7 +155,7 @@ def _failed(error: TokendError) -> grpc.aio.AioRpcError:
 
 
 def _no_tls() -> TokendError:
-    text = "The token goes over TLS, and this channel has none: ask for plaintext=True."
+    text = "The token is not sent on a channel without TLS: use TLS, or set plaintext=True."
     return TokendError(text, grpc.StatusCode.UNAUTHENTICATED)
 
 
@@ -169,7 +169,7 @@ class _Deadline:
 
 @dataclass(frozen=True, slots=True)
 class _Details(grpc.ClientCallDetails):
-    """What gRPC reads by these names."""
+    """Call details, with the attributes that gRPC reads."""
 
     method: Any
     timeout: float | None
@@ -180,11 +180,11 @@ class _Details(grpc.ClientCallDetails):
 
 
 class _Bearer(grpc.AuthMetadataPlugin):
-    """A token on one call: as credentials, which gRPC asks for where it may send them, or as plain metadata.
+    """A token on one call: as credentials, which gRPC requests if the channel is secure, or as plain metadata.
 
     Attributes:
         value: The token.
-        was_sent: Whether it went out with the call.
+        was_sent: Whether it was sent with the call.
     """
 
     def __init__(self, issued: Token, *, plaintext: bool) -> None:
@@ -199,7 +199,7 @@ class _Bearer(grpc.AuthMetadataPlugin):
         callback(self._metadata, None)
 
     def attached(self, details: Any, deadline: _Deadline) -> Any:  # noqa: ANN401
-        """The details of a call, with the token and what is left of its time."""
+        """Returns the details of a call, with the token and the remaining time."""
         metadata, credentials = details.metadata, details.credentials
         if self._plaintext:
             both = (*(metadata or ()), *self._metadata)

@@ -1,4 +1,4 @@
-"""The state of one token source: what an ask gets, and what a refresh changes. It neither locks nor calls."""
+"""The state of one token source: what a request gets, and what a refresh changes. It neither locks nor calls."""
 
 import copy
 import logging
@@ -21,12 +21,12 @@ HasTokenChanged: TypeAlias = Callable[[bool], object]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an ask gets: a token, else an error, else the result of the refresh that runs.
+    """What a request gets: a token, else an error, else the result of the running refresh.
 
     Attributes:
-        token: The token to hand out at once.
-        error: The failure to tell at once.
-        starts_refresh: Whether the one who asked has to start the refresh.
+        token: The token to return at once.
+        error: The error to raise at once.
+        starts_refresh: Whether the caller must start the refresh.
     """
 
     token: Token | None = None
@@ -35,13 +35,13 @@ class Answer:
 
 
 class TokenKeeping:
-    """Keeps the token of one request; its owner sees to it that the methods do not overlap.
+    """Stores the token of one request. Its owner ensures that the methods do not run concurrently.
 
     Only `fresh_token` and `snapshot` may be called at any time, from any thread.
 
     Attributes:
-        has_token_changed: Called with whether there is a token, when that may have changed: it came, was rejected, or
-            has expired and could not be refreshed.
+        has_token_changed: Called with whether there is a token, when that may have changed: a token arrived, was
+            rejected, or has expired and could not be refreshed.
     """
 
     def __init__(self, request: TokenRequest, policy: CachingPolicy, shared: Shared) -> None:
@@ -58,25 +58,25 @@ class TokenKeeping:
 
     @property
     def snapshot(self) -> Token | None:
-        """The last token, whatever its age."""
+        """The last token, regardless of its age."""
         held = self._held
         return held.token if held else None
 
     @property
     def fresh_for(self) -> float:
-        """Seconds until the next refresh is due; zero or less if it is."""
+        """Returns the seconds until the next refresh is due; zero or less if it is."""
         held = self._held
         return held.fresh_for - held.age(self._policy.clock) if held else 0.0
 
     def fresh_token(self) -> Token | None:
-        """The token, if it is fresh."""
+        """Returns the token, if it is fresh."""
         held = self._held
         if held is not None and held.freshness(self._policy.clock) is Freshness.FRESH:
             return held.token
         return None
 
     def ask(self) -> Answer:
-        """Decides what an ask gets, and counts a refresh as running if it is to be started."""
+        """Decides what a request gets, and records a refresh as running if the caller must start it."""
         if self._closed:
             return Answer(error=self._closed)
         freshness = self._held.freshness(self._policy.clock) if self._held else Freshness.EXPIRED
@@ -89,7 +89,7 @@ class TokenKeeping:
         return Answer(starts_refresh=starts) if self._refreshing else Answer(error=self._backoff.error)
 
     def settle(self, outcome: Token | TokendError) -> None:
-        """Takes in what the refresh brought; a failure keeps the token that there is."""
+        """Records the result of the refresh. A failure keeps the cached token."""
         self._refreshing = False
         if isinstance(outcome, TokendError):
             self._telemetry.refreshed(outcome)
@@ -99,10 +99,10 @@ class TokenKeeping:
             self._take(outcome)
 
     def log_news(self) -> None:
-        """Logs what became of the last refresh, if that is worth a line. The owner calls it without its lock.
+        """Logs the result of the last refresh, if it is worth a log line. The owner calls it without its lock.
 
-        What a filter of the user's raises is shown as `logging` shows what handlers raise, since callers wait for what
-        follows.
+        An exception of a user's log filter is handled like that of a log handler, since waiting callers depend on the
+        code that follows.
         """
         news, self._news = self._news, []
         try:
@@ -113,13 +113,13 @@ class TokenKeeping:
                 traceback.print_exc()
 
     def invalidate(self, token: str) -> None:
-        """Drops the token, if it is the one that is held."""
+        """Drops the token, if it is the cached one."""
         if self._held is not None and self._held.token.value == token:
             self._held = None
             self.has_token_changed(False)  # noqa: FBT003 - the one thing that it tells
 
     def close(self, error: Closed) -> None:
-        """Ends it: from now on there is no token, but this error."""
+        """Ends the source: requests then get this error."""
         self._closed = error
         self._held = None
 
@@ -161,9 +161,9 @@ def _ignore(_has_token: bool) -> None:  # noqa: FBT001 - the one thing that it t
 
 
 def unwrap(outcome: Token | TokendError) -> Token:
-    """The token, or the failure raised.
+    """Returns the token, or raises the failure.
 
-    Many may be told the same failure; each raises one of its own, with its own traceback.
+    Many callers may share one failure. Each raises its own copy, with its own traceback.
     """
     if isinstance(outcome, TokendError):
         raise copy.copy(outcome)
@@ -171,5 +171,5 @@ def unwrap(outcome: Token | TokendError) -> Token:
 
 
 def out_of_time() -> TokendError:
-    """The error of a caller whose own time is spent while a refresh runs."""
-    return TokendError("The token did not come in time.", grpc.StatusCode.DEADLINE_EXCEEDED)
+    """Returns the error of a caller whose own timeout ends during a refresh."""
+    return TokendError("The token did not arrive in time.", grpc.StatusCode.DEADLINE_EXCEEDED)

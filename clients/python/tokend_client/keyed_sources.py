@@ -23,17 +23,17 @@ _Source = TypeVar("_Source", bound=_Watched)
 
 
 class KeyedSources(Generic[_Source]):
-    """One source for each different request. One without a token makes room first, then the least recently used.
+    """One source for each different request. Those without a token are evicted first, then the least recently used.
 
-    A source that made room goes on working for those who have it, and is back when its refresh brings a token.
+    An evicted source continues to work for its owners, and is added again when its refresh returns a token.
 
     Args:
-        make: Makes a source.
-        max_users: How many are kept.
-        telemetry: What counts them.
+        make: Creates a source.
+        max_users: The maximum number of sources.
+        telemetry: Counts the sources.
 
     Raises:
-        ValueError: That is not positive.
+        ValueError: `max_users` is not positive.
     """
 
     def __init__(self, make: Callable[[TokenRequest], _Source], max_users: int, telemetry: Telemetry) -> None:
@@ -43,9 +43,9 @@ class KeyedSources(Generic[_Source]):
         self._max_users = max_users
         self._telemetry = telemetry
         self._sources: OrderedDict[bytes, _Source] = OrderedDict()
-        # Those of them that have no token, the first of which makes room first.
+        # The sources without a token, in the order of their eviction.
         self._without: OrderedDict[bytes, None] = OrderedDict()
-        # Also those that made room and are still in use: closing ends them, too.
+        # Includes evicted sources that are still in use: closing ends them, too.
         self._alive: weakref.WeakSet[_Source] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed: Closed | None = None
@@ -55,10 +55,10 @@ class KeyedSources(Generic[_Source]):
         return len(self._sources)
 
     def get(self, request: TokenRequest) -> _Source:
-        """The source for a request.
+        """Returns the source for a request.
 
         Raises:
-            Closed: They were closed.
+            Closed: The sources were closed.
         """
         key = request.key
         with self._lock:
@@ -73,13 +73,13 @@ class KeyedSources(Generic[_Source]):
         return source
 
     def holding(self, token: str) -> Iterable[_Source]:
-        """The sources that hold a token."""
+        """Returns the sources that have a token."""
         with self._lock:
             sources = list(self._sources.values())
         return [source for source in sources if (held := source.snapshot) is not None and held.value == token]
 
     def close(self) -> Iterable[_Source]:
-        """Gives out no more sources, and returns those that have to be closed."""
+        """Stops returning sources, and returns those that must be closed."""
         with self._lock:
             self._closed = self._closed or Closed()
             self._telemetry.users(-len(self._sources))
@@ -88,7 +88,7 @@ class KeyedSources(Generic[_Source]):
             return list(self._alive)
 
     def after_fork(self) -> None:
-        """Gives out no more sources: those that there are belong to the process that made them."""
+        """Stops returning sources: the existing ones belong to the parent process."""
         self._lock = threading.Lock()
         self._closed = Forked()
 

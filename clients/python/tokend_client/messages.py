@@ -1,4 +1,4 @@
-"""Between the messages of the contract and the values of the client."""
+"""Converts between the messages of the contract and the values of the client."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 def token_request(request: TokenRequest) -> pb.GetOpenIdTokenForDeveloperIdentityRequest:
-    """The message of a request; what is not given stays unset."""
+    """Returns the message of a request. Missing values stay unset."""
     message = pb.GetOpenIdTokenForDeveloperIdentityRequest(
         identity_pool_id=request.identity_pool_id,
         identity_id=request.identity_id or "",
@@ -28,7 +28,7 @@ def token_request(request: TokenRequest) -> pb.GetOpenIdTokenForDeveloperIdentit
 
 
 def token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> Token:
-    """The token in a response.
+    """Returns the token in a response.
 
     Raises:
         TokendError: Its times break the contract.
@@ -44,12 +44,12 @@ def token(response: pb.GetOpenIdTokenForDeveloperIdentityResponse) -> Token:
 
 def _datetime(timestamp: Timestamp) -> datetime:
     if not (_FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND and 0 <= timestamp.nanos < _NANOSECONDS):
-        raise protocol_error("a time that is none")
+        raise protocol_error("an invalid time")
     return timestamp.ToDatetime(UTC)
 
 
 def lookup_result(response: pb.LookupDeveloperIdentityResponse) -> LookupResult:
-    """The identity in a response."""
+    """Returns the identity in a response."""
     return LookupResult(
         response.identity_id, tuple(response.developer_user_identifier_list), response.next_token or None
     )

@@ -1,4 +1,4 @@
-"""What is asked for and what is answered: frozen values that do not show secrets."""
+"""Requests and responses: frozen values whose representations show no secrets."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -12,17 +12,17 @@ from tokend_client.request_key import digest
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRequest:
-    """A request to register or retrieve a user's identity, with a token for it.
+    """A request to register or retrieve a user's identity, and to get a token for it.
 
-    The limits of the fields are those of the contract, and the service checks them. Its representation shows no
-    logins; when it is pickled, the pickle holds them.
+    The service checks the limits of the fields, as in the contract. The representation shows no logins, but a pickle
+    contains them.
 
     Attributes:
         identity_pool_id: REGION:GUID.
         logins: Provider names to the user's identifier or ID token there; never shown.
-        identity_id: The identity to link the logins to; None creates or finds one.
+        identity_id: The identity to link the logins to; None finds or creates one.
         principal_tags: Session tags for the token.
-        token_duration: How long the token is to be valid, in whole seconds; None leaves it to the service (900 s).
+        token_duration: The lifetime of the token, in whole seconds; None for the service's default (900 s).
     """
 
     identity_pool_id: str
@@ -43,7 +43,7 @@ class TokenRequest:
 
     @cached_property
     def key(self) -> bytes:
-        """What a cache knows it by: the same for requests that are the same in all their fields."""
+        """Returns the key for caches. Requests have the same key if all their fields are equal."""
         return digest(getattr(self, each.name) for each in fields(self))
 
 
@@ -57,15 +57,15 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A signed OpenID Connect token and the identity that it speaks for.
+    """A signed OpenID Connect token and its identity.
 
     Attributes:
         identity_id: REGION:GUID.
         value: The JWT in compact form; never shown.
         expire_time: Its `exp`, in UTC.
         refresh_time: When to fetch the next one, in UTC; never after `expire_time`.
-        issue_time: The service's clock at its answer, in UTC, from which both times count; None from a service that
-            does not tell.
+        issue_time: The service's clock at its response, in UTC: both other times are relative to it; None if the
+            service does not send it.
     """
 
     identity_id: str
@@ -82,7 +82,7 @@ class LookupResult:
     Attributes:
         identity_id: REGION:GUID.
         developer_user_identifiers: Users of the pool's developer provider; never shown.
-        next_token: Leads to the next page; None on the last one.
+        next_token: Requests the next page; None on the last one.
     """
 
     identity_id: str

@@ -3,10 +3,10 @@ from contextlib import suppress
 
 
 class OneLoop:
-    """The event loop that something belongs to: the one that it is made in, else the first one that it is used in.
+    """The event loop of an object: the one in which it is created, or else first used.
 
     Args:
-        what: What belongs to it.
+        what: The name of the object.
     """
 
     def __init__(self, what: str) -> None:
@@ -16,15 +16,15 @@ class OneLoop:
             self._loop = asyncio.get_running_loop()
 
     def check(self) -> None:
-        """Makes sure that it is used where it belongs.
+        """Checks that the object is used in its event loop.
 
         Raises:
-            RuntimeError: Another event loop runs.
+            RuntimeError: Another event loop is running.
         """
         running = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = running
         elif running is not self._loop:
             raise RuntimeError(
-                f"this {self._what} belongs to another event loop: make it, and its client, in the loop that uses them"
+                f"this {self._what} belongs to another event loop: create it and its client in the loop that uses them"
             )

@@ -1,4 +1,4 @@
-"""The caching policy that all clients of tokend share (`clients/README.md`), as decisions without I/O."""
+"""The caching policy of all tokend clients (`clients/README.md`), without I/O."""
 
 import math
 import random
@@ -22,13 +22,13 @@ _LONGEST_DELAY = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachingPolicy:
-    """What of the caching policy can be set.
+    """The settings of the caching policy.
 
     Attributes:
-        skew: How long before its end a token is not handed out any more; at most a tenth of its life.
-        refresh_timeout: Seconds that a refresh may take, from the moment at which it is sent.
-        clock: The time.
-        random: Draws from [0, 1), for jitter and back-off.
+        skew: How long before its expiry a token is no longer returned; at most a tenth of its lifetime.
+        refresh_timeout: The timeout of a refresh in seconds, from the moment when it is sent.
+        clock: The clock.
+        random: Returns random numbers from [0, 1), for jitter and back-off.
 
     Raises:
         ValueError: `skew` is negative, or `refresh_timeout` is not positive.
@@ -47,7 +47,7 @@ class CachingPolicy:
 
 
 class Freshness(Enum):
-    """What a token is good for: to be handed out, to be handed out and replaced, to be replaced first."""
+    """The state of a token: usable, usable but due for a refresh, or unusable until a refresh."""
 
     FRESH = auto()
     STALE = auto()
@@ -56,13 +56,13 @@ class Freshness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A token with the times that this client goes by.
+    """A token with its times by the client's clocks.
 
-    Its age is taken from both clocks: one that is set back or stands still makes no token younger.
+    The age is measured by both clocks, so that a clock that is set back or stops does not make a token younger.
 
     Attributes:
         token: The token.
-        arrived_at: When it came, in seconds since the Unix epoch.
+        arrived_at: When it arrived, in seconds since the Unix epoch.
         arrived_monotonic: The same moment on the monotonic clock.
         fresh_for: The age in seconds from which it is stale.
         usable_for: The age in seconds from which it is expired.
@@ -75,19 +75,19 @@ class Held:
     usable_for: float
 
     def freshness(self, clock: Clock) -> Freshness:
-        """What the token is good for now."""
+        """Returns the current state of the token."""
         age = self.age(clock)
         if age < self.fresh_for:
             return Freshness.FRESH
         return Freshness.STALE if age < self.usable_for else Freshness.EXPIRED
 
     def age(self, clock: Clock) -> float:
-        """Seconds since it came."""
+        """Returns the seconds since its arrival."""
         return max(clock.now() - self.arrived_at, clock.monotonic() - self.arrived_monotonic)
 
 
 def hold(token: Token, policy: CachingPolicy) -> Held:
-    """Takes in a token that has just come: draws its jitter and limits its skew."""
+    """Returns a snapshot of a token that has just arrived, with its jitter and its skew."""
     now = policy.clock.now()
     issued_at = token.issue_time.timestamp() if token.issue_time else now
     life = max(token.expire_time.timestamp() - issued_at, 0.0)
@@ -99,13 +99,13 @@ def hold(token: Token, policy: CachingPolicy) -> Held:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """What failed refreshes leave behind.
+    """The back-off after failed refreshes.
 
     Attributes:
         error: The last failure; None after a success.
         failures: How many there were in a row.
         since: Reading of the monotonic clock at the last failure.
-        drawn: What share of the back-off has to pass.
+        drawn: The fraction of the back-off that applies.
         successes: How many refreshes of the client had succeeded at the last failure.
     """
 
@@ -116,21 +116,22 @@ class Backoff:
     successes: int = 0
 
     def after(self, error: TokendError, policy: CachingPolicy, successes: int) -> "Backoff":
-        """The back-off after one more failure."""
+        """Returns the back-off after one more failure."""
         drawn = (1 + policy.random()) / 2
         return Backoff(error, self.failures + 1, policy.clock.monotonic(), drawn, successes)
 
     def is_over(self, monotonic: float, freshness: Freshness, successes: int) -> bool:
-        """Whether the next refresh may start at a reading of the monotonic clock.
+        """Returns whether the next refresh may start at a reading of the monotonic clock.
 
-        A failure without a reason is the service's absence: it is over with the next success of any source.
+        A failure without a reason means that the service was not available: the next success of any source ends the
+        back-off.
         """
         if self.error is None or (self.error.reason is None and successes != self.successes):
             return True
         return monotonic >= self.since + self.delay(self.error, freshness)
 
     def delay(self, error: TokendError, freshness: Freshness) -> float:
-        """Seconds from the failure to the next refresh."""
+        """Returns the seconds from the failure to the next refresh."""
         asked_for = error.retry_delay.total_seconds() if error.retry_delay else 0.0
         if asked_for > 0:
             return min(asked_for, _LONGEST_DELAY)

@@ -7,10 +7,10 @@ Field: TypeAlias = str | timedelta | Mapping[str, str] | None
 
 
 def digest(fields: Iterable[Field]) -> bytes:
-    """A key that two requests share only if all their fields are the same.
+    """Returns a key that two requests share only if all their fields are equal.
 
     Returns:
-        A SHA-256 digest: short, and nothing of a login can be read from it.
+        A SHA-256 digest, which does not reveal logins.
     """
     return hashlib.sha256(b"".join(map(encode, fields))).digest()
 

@@ -1,4 +1,4 @@
-"""The token on requests of requests. It needs the extra `requests`."""
+"""The token on requests of the library requests. Requires the extra `requests`."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,15 +16,15 @@ from tokend_client.source import TokenSource
 class RequestsTokenAuth(AuthBase):
     """Sends the source's token with each request of a `requests.Session`, as `Authorization: Bearer TOKEN`.
 
-    A request fails with the `TokendError` if there is no token. When the service answers 401, the token is dropped, and
-    the request is made once more with a new one, unless its body was a stream. requests takes the token off a request
-    that is redirected to another host.
+    A request fails with the `TokendError` if there is no token. When the service responds with 401, the token is
+    dropped, and the request is retried once with a new one, unless its body is a stream. The library removes the token
+    from requests that are redirected to another host.
 
     Args:
-        source: Where tokens come from.
-        timeout: Seconds that a request may wait for the token; the session does not tell its own.
-        plaintext: Send it over http, too, where whoever sees the traffic has it. Without it, such a request fails with
-            a `TokendError` and is not sent.
+        source: The source of the tokens.
+        timeout: Seconds that a request may wait for the token; the session's own timeout is not available here.
+        plaintext: Also send the token over http, where anyone who can read the traffic gets it. By default, such a
+            request fails with a `TokendError` and is not sent.
     """
 
     def __init__(self, source: TokenSource, *, timeout: float = 5.0, plaintext: bool = False) -> None:
@@ -46,7 +46,7 @@ class RequestsTokenAuth(AuthBase):
         self._source.invalidate(attached.token.value)
         if not isinstance(response.request.body, str | bytes | None):
             return response
-        # The connection is used again once the answer is read.
+        # The connection can be reused once the response is read.
         response.content  # noqa: B018 - a property that reads
         response.close()
         attached.token = self._source.token(self._timeout)
@@ -55,7 +55,7 @@ class RequestsTokenAuth(AuthBase):
 
 @dataclass
 class _Attached:
-    """The token of a request, and of those that it is redirected to."""
+    """The token of a request and its redirects."""
 
     token: Token
 
@@ -70,6 +70,6 @@ def _repeated(response: requests.Response, authorization: str, settings: dict[st
     repeated = response.connection.send(request, **settings)
     repeated.history.append(response)
     repeated.request = request
-    # requests makes the next request of a redirect from the one that was answered first.
+    # For a redirect, requests copies the headers of the first request.
     response.request.headers["Authorization"] = authorization
     return repeated

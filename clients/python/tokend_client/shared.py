@@ -1,4 +1,4 @@
-"""What the token sources of one client share."""
+"""The state that the token sources of one client share."""
 
 import itertools
 import logging
@@ -11,14 +11,14 @@ _LOG = logging.getLogger("tokend_client")
 
 
 class Shared:
-    """What the token sources of one client learn from each other.
+    """The state that the token sources of one client share.
 
     Args:
-        telemetry: What counts and logs.
+        telemetry: Counts and logs.
 
     Attributes:
-        telemetry: The same.
-        successes: Another number after every refresh that succeeded.
+        telemetry: Counts and logs.
+        successes: A number that changes with every successful refresh.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
@@ -28,11 +28,11 @@ class Shared:
         self.successes = 0
 
     def note_success(self) -> None:
-        """Tells all sources that the service answers."""
+        """Records for all sources that the service responds."""
         self.successes = next(self._count)
 
     def check_clock(self, ahead: float) -> None:
-        """Warns, once, of a wall clock that is so many seconds ahead of the service's, or behind it."""
+        """Logs one warning if the wall clock is far ahead of the service's, or behind it, by this many seconds."""
         if abs(ahead) <= _LARGEST_SKEW or self._warned:
             return
         self._warned = True

@@ -15,21 +15,21 @@ from tokend_client.policy import CachingPolicy
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A refresh that callers may wait for; a failure is a value of it, since no caller need be there to get it."""
+    """A refresh that callers may wait for. A failure is its value, since there may be no caller for an exception."""
 
     landed: Future[Outcome] = field(default_factory=Future)
     cancel: Callable[[], object] = lambda: None
 
 
 class TokenSource:
-    """Keeps a fresh token for one request at hand, by the policy of `clients/README.md`.
+    """Caches a token for one request, by the policy in `clients/README.md`.
 
-    It is safe to share between threads. It has no thread of its own: refreshes run on gRPC's.
+    It is thread-safe, and has no thread of its own: refreshes run on gRPC's threads.
 
     Args:
-        client: Where tokens come from; it is not closed with the source.
-        request: What to ask for.
-        policy: Times, clock and randomness.
+        client: Fetches the tokens; the source does not close it.
+        request: The request of the tokens.
+        policy: The caching policy.
     """
 
     def __init__(self, client: Client, request: TokenRequest, *, policy: CachingPolicy | None = None) -> None:
@@ -49,19 +49,19 @@ class TokenSource:
 
     @property
     def snapshot(self) -> Token | None:
-        """The last token, whatever its age; nothing is fetched."""
+        """Returns the last token regardless of its age, without fetching one."""
         return self._keeping.snapshot
 
     def token(self, timeout: float | None = None) -> Token:
-        """A token that can be used; it waits only where there is none.
+        """Returns a usable token, and waits only if there is none.
 
         Args:
-            timeout: Seconds to wait at the most; None waits as long as the refresh takes.
+            timeout: The maximum seconds to wait; None waits as long as the refresh takes.
 
         Raises:
             Closed: The source was closed.
-            TokendError: There is no token, and the refresh failed (or failed a moment ago); or the time is spent,
-                with the code DEADLINE_EXCEEDED.
+            TokendError: There is no token, and the refresh failed (or failed a moment ago). The code is
+                DEADLINE_EXCEEDED after the timeout.
         """
         fresh = self._keeping.fresh_token()
         if fresh is not None:
@@ -74,7 +74,7 @@ class TokenSource:
             raise out_of_time() from None
 
     def token_future(self) -> Future[Token]:
-        """As `token`, without waiting: the future is done at once, or on a thread of gRPC."""
+        """As `token`, without waiting: the future completes at once, or on a gRPC thread."""
         future: Future[Token] = Future()
         answer, flight = self._ask()
         at_once = answer.token or answer.error
@@ -85,26 +85,26 @@ class TokenSource:
         return future
 
     def watch(self, has_token_changed: HasTokenChanged) -> None:
-        """Has it called with whether there is a token, when that may have changed."""
+        """Registers a function to call with whether there is a token, when that may have changed."""
         self._keeping.has_token_changed = has_token_changed
 
     def invalidate(self, token: str) -> None:
-        """Drops a token that another service has rejected, if it is still the one that is held."""
+        """Drops a token that another service has rejected, if it is still the cached one."""
         with self._lock:
             self._keeping.invalidate(token)
 
     def wait_for_refresh(self, timeout: float | None = None) -> None:
-        """Waits until the refresh that runs now has ended, well or not; returns at once if none does.
+        """Waits until the running refresh succeeds or fails; returns at once if there is none.
 
         Raises:
-            TimeoutError: It still runs after so many seconds.
+            TimeoutError: It still runs after this many seconds.
         """
         flight = self._flight
         if flight is not None:
             flight.landed.result(_bounded(timeout))
 
     def close(self) -> None:
-        """Ends the refresh that runs, and tells those who wait for it; from now on asking fails."""
+        """Cancels a running refresh. Waiting and later callers get `Closed`."""
         with self._lock:
             self._keeping.close(Closed())
             flight, self._flight = self._flight, None
@@ -113,7 +113,7 @@ class TokenSource:
             flight.cancel()
 
     def after_fork(self) -> None:
-        """Leaves the refresh to the process that started it; from now on asking fails with `Forked`."""
+        """Leaves a running refresh to the parent process. Later callers get `Forked`."""
         self._lock = threading.Lock()
         self._flight = None
         self._keeping.close(Forked())
@@ -130,7 +130,7 @@ class TokenSource:
 
     def _start(self, flight: _Flight) -> None:
         if flight is not self._flight:
-            # Closed while it waited for its turn.
+            # Closed while the refresh was queued.
             self._client.turns.leave()
             return
         try:
@@ -138,12 +138,13 @@ class TokenSource:
                 self._request, self._policy.refresh_timeout, lambda outcome: self._end(flight, outcome)
             )
         except BaseException as error:
-            # Such as a login that is no Unicode text. Whatever it is, no caller may wait for this refresh without end.
+            # For example a login that is not valid Unicode. After any error, callers must not wait forever for this
+            # refresh.
             self._end(flight, cannot_refresh(error))
             if not isinstance(error, Exception):
                 raise
         if flight is not self._flight:
-            # Closed in the meantime, or done.
+            # Closed meanwhile, or done.
             flight.cancel()
 
     def _end(self, flight: _Flight, outcome: Outcome) -> None:
@@ -159,12 +160,12 @@ class TokenSource:
             self._flight = None
             self._keeping.settle(outcome)
         self._keeping.log_news()
-        # Not under the lock: whoever hears of it may ask again.
+        # Not under the lock, since the callback may request a token.
         flight.landed.set_result(outcome)
 
 
 def _bounded(timeout: float | None) -> float | None:
-    """Python refuses to wait longer than some centuries, infinity among it."""
+    """Limits a timeout: Python refuses to wait for some centuries or infinitely."""
     return None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
 
 

@@ -1,4 +1,4 @@
-"""From the status of a failed call to the error that tells of it."""
+"""Converts the status of a failed call to an error."""
 
 from typing import Any, TypeVar
 
@@ -19,19 +19,19 @@ DETAILS_TRAILER = "grpc-status-details-bin"
 _LONGEST_DURATION = 315_576_000_000
 _NANOSECONDS = 1_000_000_000
 
-#: What BoringSSL says of an answer that is no TLS.
+#: BoringSSL's message for a response that is not TLS.
 _NO_TLS = "WRONG_VERSION_NUMBER"
 
 _Detail = TypeVar("_Detail", bound=Message)
 
 
 def to_error(failed: grpc.RpcError) -> TokendError:
-    """The error of a call that ended with a status, whatever its API: synchronous, future or asyncio.
+    """Returns the error of a call that ended with a status, for any API: synchronous, future or asyncio.
 
-    One that asks for a delay that no Duration can be, or for one below zero, breaks the contract.
+    A status with an invalid or negative delay breaks the contract.
     """
     details = failed.details() or ""
-    hint = "; does the service speak plaintext?" if _NO_TLS in details else ""
+    hint = "; does the service use plaintext?" if _NO_TLS in details else ""
     error = TokendError(details + hint, failed.code())
     status = _status(failed)
     info = _first(status, ErrorInfo())
@@ -42,7 +42,7 @@ def to_error(failed: grpc.RpcError) -> TokendError:
     retry, resource = _first(status, RetryInfo()), _first(status, ResourceInfo())
     if retry.HasField("retry_delay"):
         if not _is_a_delay(retry.retry_delay):
-            return protocol_error("a delay that is none")
+            return protocol_error("an invalid delay")
         error.retry_delay = retry.retry_delay.ToTimedelta()
     if resource.resource_type:
         error.resource = Resource(resource.resource_type, resource.resource_name)
@@ -63,7 +63,7 @@ def _status(failed: grpc.RpcError) -> Status:
             try:
                 return Status.FromString(value)
             except DecodeError:
-                # Details that are damaged must not hide the status itself.
+                # Damaged details must not hide the status itself.
                 break
     return Status()
 

@@ -1,4 +1,4 @@
-"""What a client counts and logs, for those who operate the service that it is in."""
+"""The metrics and logs of a client."""
 
 import logging
 from importlib.metadata import PackageNotFoundError, version
@@ -9,14 +9,14 @@ from opentelemetry.metrics import MeterProvider
 from tokend_client.errors import Closed, TokendError
 from tokend_client.model import TokenRequest
 
-#: Seconds between two warnings of failed refreshes, however many sources fail.
+#: Seconds between two warnings of failed refreshes, regardless of the number of failing sources.
 _WARNING_INTERVAL = 1.0
 
 _LOG = logging.getLogger("tokend_client")
 
 
 def client_version() -> str:
-    """The version of the distribution; `unknown` where its files were copied without it."""
+    """Returns the version of the distribution; `unknown` if its files were copied without its metadata."""
     try:
         return version("tokend-client")
     except PackageNotFoundError:
@@ -27,7 +27,7 @@ class Telemetry:
     """Counts through OpenTelemetry's API, and logs as `tokend_client`.
 
     Args:
-        meter_provider: Where instruments come from; None takes the global one, which counts nothing without an SDK.
+        meter_provider: The provider of the instruments; None for the global one, which counts nothing without an SDK.
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
@@ -45,34 +45,34 @@ class Telemetry:
         self._next_warning = float("-inf")
 
     def refreshed(self, error: TokendError | None) -> None:
-        """Counts a refresh, but for one that its user has ended."""
+        """Counts a refresh, unless `close` has cancelled it."""
         if error is None:
             self._refreshes.add(1)
         elif not isinstance(error, Closed):
             self._refreshes.add(1, {"error.type": error.reason or error.code.name})
 
     def stale_token(self) -> None:
-        """Counts a token that is handed out past its refresh time."""
+        """Counts a token that is returned after its refresh time."""
         self._stale_tokens.add(1)
 
     def users(self, change: int) -> None:
-        """Counts users who came into a cache, or left it."""
+        """Counts users who were added to a cache, or removed from it."""
         self._users.add(change)
 
     def evicted(self) -> None:
-        """Counts a user who made room."""
+        """Counts an evicted user."""
         self._users.add(-1)
         self._evictions.add(1)
 
     def log_failure(
         self, request: TokenRequest, error: TokendError, *, is_first: bool, pause: float, monotonic: float
     ) -> None:
-        """Logs a failed refresh: the first one of a source as a warning, though not more than one each second.
+        """Logs a failed refresh: the first one of a source as a warning, but at most one per second.
 
         Args:
-            request: What the source asks for; its logins are not logged.
+            request: The request of the source; its logins are not logged.
             error: Why it failed.
-            is_first: Whether the refresh before it did not fail.
+            is_first: Whether the previous refresh did not fail.
             pause: Seconds until the next attempt.
             monotonic: The reading of the monotonic clock.
         """
@@ -83,7 +83,7 @@ class Telemetry:
         _LOG.log(level, "No token for %s: %s; the next attempt is in %.1f s", _name(request), error, pause)
 
     def log_recovery(self, request: TokenRequest) -> None:
-        """Logs that there are tokens again."""
+        """Logs that refreshes succeed again."""
         _LOG.info("There are tokens for %s again", _name(request))
 
 

@@ -1,22 +1,22 @@
-"""How many refreshes a client has under way at a time."""
+"""Limits how many refreshes of a client run at a time."""
 
 import threading
 from collections import deque
 from collections.abc import Callable
 
-#: What `clients/README.md` says.
+#: As in `clients/README.md`.
 REFRESHES_AT_A_TIME = 32
 
 _Start = Callable[[], object]
 
 
 class Turns:
-    """Starts at most so many things at a time, in the order in which they came.
+    """Starts a limited number of tasks at a time, in the order of their arrival.
 
-    Whoever starts something calls `leave` when it is over, from any thread. No lock is held while anything is started.
+    The caller calls `leave` when its task has ended, from any thread. No lock is held while a task is started.
 
     Args:
-        count: How many.
+        count: The number of tasks.
     """
 
     def __init__(self, count: int = REFRESHES_AT_A_TIME) -> None:
@@ -26,7 +26,7 @@ class Turns:
         self._thread = threading.local()
 
     def enter(self, start: _Start) -> None:
-        """Starts it now, or when its turn comes, on the thread that leaves then."""
+        """Starts a task now, or in its turn on the thread that calls `leave`."""
         with self._lock:
             if not self._free:
                 self._waiting.append(start)
@@ -35,7 +35,7 @@ class Turns:
         start()
 
     def leave(self) -> None:
-        """Gives the turn to the one that has waited longest."""
+        """Gives the turn to the task that has waited longest."""
         with self._lock:
             if not self._waiting:
                 self._free += 1
@@ -44,7 +44,7 @@ class Turns:
         self._hand_on(start)
 
     def _hand_on(self, start: _Start) -> None:
-        # What ends as soon as it is started leaves from within: its follower is started after it, not inside it.
+        # A task that ends at once calls `leave` inside its start: the next task is started after it, not inside it.
         followers: deque[_Start] | None = getattr(self._thread, "followers", None)
         if followers is not None:
             followers.append(start)

@@ -143,7 +143,7 @@ def test_the_fake_serves_what_verifiers_ask_an_issuer_for(algorithm: FakeAlgorit
         verifier = TokenVerifier(url, [server.identity_pool_id], algorithms=[algorithm])
         issued = client.get_token(user)
         assert verifier.verify(issued.value).identity_id == issued.identity_id
-        with pytest.raises(TokenRejected, match="another issuer's"):
+        with pytest.raises(TokenRejected, match="another issuer"):
             verifier.verify(before.value)
     with pytest.raises(KeysUnavailable):
         TokenVerifier(url, [server.identity_pool_id]).verify(issued.value)

@@ -1,4 +1,4 @@
-"""Services for tests, in their process or beside it. It needs the extra `tokend-client[testing]`."""
+"""Services for tests, in the test's process or in another one. Requires the extra `tokend-client[testing]`."""
 
 from tokend_client.testing.cognito_identity import CognitoIdentityServer
 from tokend_client.testing.failures import Failure

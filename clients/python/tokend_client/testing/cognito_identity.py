@@ -1,4 +1,4 @@
-"""Cognito's API of identity pools for tests, served by a tokend in a process of its own."""
+"""Cognito's identity pools API for tests, served by tokend in a separate process."""
 
 import importlib.util
 import os
@@ -10,25 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import IO, Self
 
-#: Seconds that a service has to end once it has been asked to.
+# : Seconds for the service to end after it was asked to.
 _LONGEST_STOP = 60
 
 _SERVICE = "tokend_server"
 
 
 class CognitoIdentityServer:
-    """Cognito's API of identity pools, on a free port of the loopback while it is entered as a context manager.
+    """Cognito's identity pools API, on a free port of the loopback. Use it as a context manager.
 
-    A tokend in a process of its own serves it, with one pool, one access key and an empty store, and ends with this
-    process, however that ends. It needs the distribution `tokend-server` beside this one.
+    A separate tokend process serves it, with one pool, one access key and an empty store. It ends with this process in
+    any case. Requires the distribution `tokend-server`.
 
     Args:
         identity_pool_id: The pool, as REGION:GUID; by default one in us-east-1.
         developer_provider_name: The pool's developer provider.
 
     Attributes:
-        environment: The variables of AWS's SDKs, with the pool and the issuer as `COGNITO_IDENTITY_…`, once it serves.
-        in_the_way: The variables that would have SDKs sign as someone else, or call elsewhere.
+        environment: The environment variables for AWS SDKs, with the pool and the issuer as `COGNITO_IDENTITY_…`, once
+            it serves.
+        in_the_way: The variables that would make SDKs use other credentials or endpoints.
     """
 
     def __init__(self, *, identity_pool_id: str | None = None, developer_provider_name: str | None = None) -> None:
@@ -60,12 +61,12 @@ class CognitoIdentityServer:
 
     @property
     def issuer(self) -> str:
-        """The `iss` of tokens, where verifiers find the keys."""
+        """The `iss` of tokens, the URL at which verifiers find the keys."""
         return self.environment["COGNITO_IDENTITY_ISSUER"]
 
     @property
     def client_arguments(self) -> Mapping[str, str]:
-        """The keyword arguments of `boto3.client("cognito-identity", …)`, whatever the environment says."""
+        """The keyword arguments of `boto3.client("cognito-identity", …)`, which override the environment."""
         return {
             "endpoint_url": self.environment["AWS_ENDPOINT_URL_COGNITO_IDENTITY"],
             "region_name": self.environment["AWS_REGION"],
@@ -74,13 +75,13 @@ class CognitoIdentityServer:
         }
 
     def start(self) -> None:
-        """Serves.
+        """Starts serving.
 
         Raises:
-            RuntimeError: It does not: tokend-server is not installed, or says what is wrong.
+            RuntimeError: tokend-server is not installed, or failed to start; the text contains its output.
         """
         if importlib.util.find_spec(_SERVICE) is None:
-            raise RuntimeError("tokend-server is not installed; install it beside tokend-client, from where that came")
+            raise RuntimeError("tokend-server is not installed; install it from the same place as tokend-client")
         command = [sys.executable, "-m", _SERVICE, "quickstart", "--aws", "--until-stdin-closes", *self._options]
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter
@@ -90,12 +91,12 @@ class CognitoIdentityServer:
             if not lines:
                 self.stop()
                 said.seek(0)
-                raise RuntimeError(f"tokend does not start: {said.read().strip()}")
+                raise RuntimeError(f"tokend failed to start: {said.read().strip()}")
         self.environment = MappingProxyType(dict(_exported(lines)))
         self.in_the_way = [name for line in lines if line.startswith("unset ") for name in line.split()[1:]]
 
     def stop(self) -> None:
-        """Ends it; its users and keys are gone."""
+        """Stops serving. Users and keys are lost."""
         process, self._process = self._process, None
         if process is not None:
             try:
@@ -104,7 +105,7 @@ class CognitoIdentityServer:
                 process.kill()
 
     def environment_of_a_child(self) -> dict[str, str]:
-        """The environment of this process as a program needs it whose SDKs are to call this service."""
+        """Returns the environment for a program whose AWS SDKs should call this service."""
         return {name: value for name, value in os.environ.items() if name not in self.in_the_way} | {**self.environment}
 
 

@@ -1,4 +1,4 @@
-"""Failures as the service tells them."""
+"""Failures in the service's format."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from tokend_client.errors import ErrorReason, FieldViolation, Resource
 from tokend_client.status import DETAILS_TRAILER, DOMAIN
 
-#: The status code and, where there is one, the Cognito exception of each reason.
+# : The status code and, if there is one, the Cognito exception of each reason.
 REASONS: Mapping[ErrorReason, tuple[grpc.StatusCode, str | None]] = MappingProxyType(
     {
         ErrorReason.VALIDATION_FAILED: (grpc.StatusCode.INVALID_ARGUMENT, "ValidationException"),
@@ -44,20 +44,20 @@ REASONS: Mapping[ErrorReason, tuple[grpc.StatusCode, str | None]] = MappingProxy
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a call is to fail.
+    """Describes how a call fails.
 
     Attributes:
-        reason: The reason; None fails without one, as when the service is not reached.
-        code: The status code; None is that of the reason, or UNAVAILABLE.
-        text: The text for people.
-        retry_delay: How long the caller is asked to wait.
+        reason: The reason; None for a failure without one, as if the service was not reached.
+        code: The status code; None for the code of the reason, or UNAVAILABLE.
+        text: A human-readable description.
+        retry_delay: How long the caller should wait before the next try.
         violations: The fields that break their limits.
-        resource: What was not found.
-        quota_subject: The id of the identity that would have too many logins.
-        aws_error_code: The Cognito exception; None is that of the reason.
+        resource: The missing resource.
+        quota_subject: The id of the identity that would exceed its limit of logins.
+        aws_error_code: The Cognito exception; None for the exception of the reason.
         aws_request_id: The id of a request to Cognito.
-        request_id: What leads to the service's log.
-        hangs: The call has no answer at all, and ends with its caller's deadline.
+        request_id: The id of the call in the service's log.
+        hangs: Whether the call gets no response until its caller's deadline.
     """
 
     reason: ErrorReason | None = None
@@ -75,7 +75,7 @@ class Failure:
 
 
 class Refused(Exception):
-    """Raised by an operation that fails as the service's does."""
+    """Raised by an operation that fails like the service's."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""grpc.health.v1, which clients watch: it serves as long as the server runs."""
+"""grpc.health.v1 for clients' health watches: SERVING as long as the server runs."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _SERVING = b"\x08\x01"
 
 
 def health_handler() -> grpc.GenericRpcHandler:
-    """A handler of `Watch`; each watch takes a thread of the server until it ends."""
+    """Returns a handler of `Watch`. Each watch occupies a thread of the server until it ends."""
     return grpc.method_handlers_generic_handler(
         "grpc.health.v1.Health", {"Watch": grpc.unary_stream_rpc_method_handler(_watch)}
     )

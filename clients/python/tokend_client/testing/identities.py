@@ -1,4 +1,4 @@
-"""The identities of one pool, in small: what the service promises about them, without a store."""
+"""The identities of one pool, with the service's guarantees, but without a store."""
 
 import uuid
 from collections.abc import Mapping
@@ -8,17 +8,16 @@ from typing import TypeAlias
 from tokend_client.errors import ErrorReason, Resource
 from tokend_client.testing.failures import Refused
 
-#: A provider name with a user of it.
+# : A provider name with a user.
 Login: TypeAlias = tuple[str, str]
 
 _MAX_LINKED_LOGINS = 20
 
 
 class FakeIdentities:
-    """Which login belongs to which identity; for one caller at a time. All refusals are raised as `Refused`.
+    """Maps logins to identities. Not thread-safe. All rejections are raised as `Refused`.
 
-    Every provider but the developer provider is a public one of the pool, and a login of it is taken for its user,
-    whatever it is: nothing is verified.
+    All other providers are public providers of the pool. Their logins are not verified: any value identifies a user.
     """
 
     def __init__(self, identity_pool_id: str, developer_provider_name: str) -> None:
@@ -27,7 +26,7 @@ class FakeIdentities:
         self._logins: dict[str, set[Login]] = {}
 
     def register_or_retrieve(self, logins: Mapping[str, str], identity_id: str | None) -> str:
-        """The identity of the logins, the named one or a new one, with all of them linked to it."""
+        """Returns the identity of the logins, the given one or a new one, and links all logins to it."""
         provider = self._developer_provider_name
         if provider not in logins:
             text = f"Logins must contain the developer provider of this identity pool, {provider}."
@@ -42,7 +41,7 @@ class FakeIdentities:
         return found
 
     def identity_of(self, user: str) -> str:
-        """The identity of a user of the developer provider."""
+        """Returns the identity of a user of the developer provider."""
         found = self._owner((self._developer_provider_name, user))
         if found is None:
             text = "Developer user not found in this identity pool."
@@ -50,7 +49,7 @@ class FakeIdentities:
         return found
 
     def users_of(self, identity_id: str) -> list[str]:
-        """The users of the developer provider who share an identity, in order."""
+        """Returns the users of the developer provider who share an identity, sorted."""
         logins = self._logins_of(identity_id)
         return sorted(user for provider, user in logins if provider == self._developer_provider_name)
 
@@ -63,7 +62,7 @@ class FakeIdentities:
         return kept
 
     def unlink(self, identity_id: str, user: str) -> None:
-        """Takes a user from an identity."""
+        """Unlinks a user from an identity."""
         if user not in self.users_of(identity_id):
             self.identity_of(user)
             raise Refused(ErrorReason.RESOURCE_CONFLICT, "A login is already linked to another identity.")

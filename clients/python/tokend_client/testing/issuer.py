@@ -1,4 +1,4 @@
-"""What verifiers ask of an issuer, on the loopback."""
+"""An issuer's discovery document and keys, on the loopback."""
 
 import json
 import threading
@@ -13,8 +13,8 @@ class FakeIssuer:
     """Serves the discovery document and the keys until `close`.
 
     Args:
-        jwks: The JWK Set to serve, as JSON, each time that it is asked for.
-        algorithm: Of its keys.
+        jwks: Returns the JWK Set to serve, as JSON, for each request.
+        algorithm: The algorithm of the keys.
 
     Attributes:
         url: The issuer's URL.
@@ -34,7 +34,7 @@ class FakeIssuer:
                 self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-                """Says nothing."""
+                """Logs nothing."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -50,7 +50,7 @@ class FakeIssuer:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends it: connections are refused."""
+        """Stops serving: connections are then refused."""
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()

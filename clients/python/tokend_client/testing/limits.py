@@ -1,4 +1,4 @@
-"""The limits of the contract's fields, by their names: a field has the same ones in every request."""
+"""The limits of the contract's fields, by name: a field has the same limits in every request."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -31,7 +31,7 @@ _REQUIRED: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def violations(request: Message) -> tuple[FieldViolation, ...]:
-    """All violations of a request, in the words of Cognito's ValidationException."""
+    """Returns all violations of a request, in the words of Cognito's ValidationException."""
     return tuple(_violations(request))
 
 
@@ -113,7 +113,7 @@ _RULES: Mapping[str, _Rule] = MappingProxyType(
     }
 )
 
-#: How many entries, and how long their keys and values may be.
+# : The maximum number of entries, and the maximum lengths of their keys and values.
 _MAPS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {"logins": (10, 128, 50_000), "principal_tags": (50, 128, 256)}
 )

@@ -18,11 +18,11 @@ _LARGEST_PAGE = 60
 
 
 class FakeOperations:
-    """Answers requests as the service would, one at a time. All refusals are raised as `Refused`.
+    """Handles requests as the service does, one at a time. All rejections are raised as `Refused`.
 
     Attributes:
         issuer: The `iss` of tokens.
-        signer: What signs them.
+        signer: Signs the tokens.
     """
 
     def __init__(
@@ -120,12 +120,12 @@ class FakeOperations:
 
 
 def _page_token(identity_id: str, last: str) -> str:
-    """Names the last user of a page: it leads on rightly when users come or go between two pages."""
+    """Returns a token with the last user of a page: users may be added or removed between two pages."""
     return base64.urlsafe_b64encode(f"{identity_id}\n{last}".encode()).decode()
 
 
 def _last_of(page_token: str, identity_id: str) -> str:
-    """The user whom a page token names, which is good for this identity alone."""
+    """Returns the user in a page token, which is valid only for this identity."""
     try:
         named = base64.b64decode(page_token, b"-_", validate=True).decode()
     except ValueError:

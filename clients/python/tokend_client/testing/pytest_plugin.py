@@ -1,6 +1,6 @@
-"""Fixtures of pytest for code that calls Cognito by an AWS SDK.
+"""Fixtures of pytest for code that calls Cognito with an AWS SDK.
 
-A suite has them by `pytest_plugins = ["tokend_client.testing.pytest_plugin"]` in its conftest.py.
+Enable them with `pytest_plugins = ["tokend_client.testing.pytest_plugin"]` in conftest.py.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tokend_client.testing.cognito_identity import CognitoIdentityServer
 
 @pytest.fixture(scope="session")
 def cognito_identity_server() -> Iterator[CognitoIdentityServer]:
-    """A Cognito of identity pools for the whole run, or for each worker of it."""
+    """A `CognitoIdentity` for the whole run, or for each worker of the run."""
     with CognitoIdentityServer() as server:
         yield server
 
@@ -21,7 +21,7 @@ def cognito_identity_server() -> Iterator[CognitoIdentityServer]:
 def cognito_identity_environment(
     cognito_identity_server: CognitoIdentityServer, monkeypatch: pytest.MonkeyPatch
 ) -> CognitoIdentityServer:
-    """The same, and the environment of the test has it too, so that clients of the code under test find it."""
+    """The same, with its variables in the test's environment, so that clients of the code under test use it."""
     for name in cognito_identity_server.in_the_way:
         monkeypatch.delenv(name, raising=False)
     for name, value in cognito_identity_server.environment.items():

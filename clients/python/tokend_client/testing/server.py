@@ -18,10 +18,10 @@ from tokend_client.testing.issuer import FakeIssuer
 from tokend_client.testing.operations import FakeOperations
 from tokend_client.testing.signer import FakeAlgorithm, FakeSigner
 
-#: More than the calls at once and the clients that a test has: each of them takes one.
+# : More than the concurrent calls and clients of a test: each of them occupies a thread.
 _THREADS = 128
 
-#: Clients may ping as often as they like, as at the service.
+# : Clients may ping at any rate, as with the service.
 _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1),
@@ -30,22 +30,22 @@ _OPTIONS = (
 
 
 class FakeTokendServer:
-    """A tokend service with one pool, on a free port of the loopback while it is entered as a context manager.
+    """A fake tokend service with one pool, on a free port of the loopback. Use it as a context manager.
 
-    It remembers who is who as the service does and holds requests to the limits of the contract. Its tokens verify with
-    `jwks`.
+    It stores identities as the service does, and enforces the limits of the contract. `jwks` are the keys of its
+    tokens.
 
     Args:
         identity_pool_id: The pool.
         developer_provider_name: The pool's developer provider.
-        clock: What dates its tokens.
-        credentials: Speak TLS.
-        algorithm: What signs the tokens: RS512, as the service does unless its pool says otherwise, RS256 or ES256.
+        clock: The clock for the times of its tokens.
+        credentials: TLS credentials; None for plaintext.
+        algorithm: The signature algorithm of tokens: RS512, which is also the service's default, RS256 or ES256.
 
     Attributes:
         identity_pool_id: The pool.
         developer_provider_name: The pool's developer provider.
-        requests: The request messages, in the order of their calls; a retry is a call.
+        requests: The request messages, in the order of their calls, including retries.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class FakeTokendServer:
 
     @property
     def issuer(self) -> str:
-        """The `iss` of its tokens. Nothing is served there before `serve_issuer`."""
+        """The `iss` of its tokens. No server listens there before `serve_issuer`."""
         return self._operations.issuer
 
     def serve_issuer(self) -> str:
-        """Serves the discovery document and the keys over HTTP on the loopback, until the server is left.
+        """Serves the discovery document and the keys over HTTP on the loopback, until the context manager exits.
 
         Returns:
-            The issuer's URL, which is the `iss` of tokens from now on.
+            The issuer's URL, which is the `iss` of tokens from then on.
         """
         if self._issuer is None:
             self._issuer = FakeIssuer(lambda: self.jwks, self._operations.signer.algorithm)
@@ -109,15 +109,15 @@ class FakeTokendServer:
 
     @property
     def jwks(self) -> str:
-        """The JWK Set (RFC 7517, section 5) that its tokens verify with, as JSON."""
+        """The JWK Set (RFC 7517, section 5) of its tokens, as JSON."""
         return self._operations.signer.jwks
 
     def rotate_key(self) -> None:
-        """Signs with a new key from now on; those before it stay in `jwks`."""
+        """Makes the server sign with a new key. Earlier keys stay in `jwks`."""
         self._operations.signer.rotate()
 
     def start(self) -> None:
-        """Serves, after `stop` as well: identities and keys are kept."""
+        """Starts serving, also after `stop`, which keeps identities and keys."""
         threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="fake-tokend")
         server = grpc.server(threads, options=_OPTIONS)
         add_DeveloperIdentityServiceServicer_to_server(_Servicer(self._serve, self._operations), server)
@@ -130,7 +130,7 @@ class FakeTokendServer:
         self._server = server
 
     def stop(self) -> None:
-        """Ends as a service does that is gone: connections are closed, and calls in flight fail."""
+        """Stops serving like a service that has crashed: connections are closed, and calls in flight fail."""
         if self._server is not None:
             stopped = self._server.stop(None)
             self.resume()
@@ -138,41 +138,41 @@ class FakeTokendServer:
             self._server = None
 
     def fail(self, failure: Failure) -> None:
-        """Lets all calls fail as the service does, until `recover`."""
+        """Makes all calls fail until `recover`."""
         self._failure = failure
 
     def fail_next(self, failure: Failure) -> None:
-        """Lets the next call fail; after several, so many calls one after the other."""
+        """Makes the next call fail. Several of these failures apply to one call each, in order."""
         self._next_failures.append(failure)
 
     def recover(self) -> None:
-        """Takes `fail` and `fail_next` back: calls are answered again."""
+        """Cancels `fail` and `fail_next`."""
         self._failure = None
         self._next_failures.clear()
 
     def pause(self) -> None:
-        """Leaves calls without an answer until `resume`."""
+        """Makes calls wait until `resume`."""
         self._paused = True
 
     def resume(self) -> None:
-        """Answers the calls that wait, and those to come."""
+        """Ends `pause`: waiting calls continue."""
         with self._changed:
             self._paused = False
             self._changed.notify_all()
 
     def calls(self, operation: str) -> int:
-        """How many calls of an operation have come, such as of `LookupDeveloperIdentity`; a retry is a call."""
+        """Returns how many calls of an operation, such as `LookupDeveloperIdentity`, arrived, including retries."""
         return self._calls[operation]
 
     def wait_for_calls(self, count: int, timeout: float = 30.0) -> None:
-        """Waits until so many calls have come since it was made.
+        """Waits until it has received this many calls since its creation.
 
         Raises:
-            TimeoutError: Fewer came within so many seconds.
+            TimeoutError: It received fewer calls within `timeout` seconds.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= count, timeout):
-                raise TimeoutError(f"{len(self.requests)} of {count} calls came")
+                raise TimeoutError(f"{len(self.requests)} of {count} calls arrived")
 
     def _serve(self, answer: Callable[[Any], Message], request: Message, context: grpc.ServicerContext) -> Message:
         with self._changed:

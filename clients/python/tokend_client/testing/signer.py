@@ -1,4 +1,4 @@
-"""Tokens that verify."""
+"""Signs the tokens of the fakes."""
 
 import json
 import threading
@@ -9,19 +9,19 @@ from typing import Any, Literal, TypeAlias
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-#: What a fake signs with. With ES256 no two tokens are the same; else, tokens of one user and one second are.
+# : The algorithms of a fake. ES256 signatures are random; otherwise, tokens of one user and one second are equal.
 FakeAlgorithm: TypeAlias = Literal["RS512", "RS256", "ES256"]
 
 _Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class FakeSigner:
-    """Signs with the last of its keys, the first of which is made when it is needed; safe to share between threads.
+    """Signs with the last of its keys. The first key is generated on first use. Thread-safe.
 
-    The RSA keys are those of this process: making one takes a while, and tests make many servers.
+    All signers of a process share the RSA keys, since key generation is slow and tests start many servers.
 
     Attributes:
-        algorithm: By what it signs.
+        algorithm: The signature algorithm.
     """
 
     def __init__(self, algorithm: FakeAlgorithm) -> None:
@@ -35,13 +35,13 @@ class FakeSigner:
         return json.dumps({"keys": [self._public(number, key) for number, key in enumerate(self._made())]})
 
     def rotate(self) -> None:
-        """Signs with a new key from now on."""
+        """Makes the signer use a new key."""
         self._made()
         with self._lock:
             self._keys.append(self._make(len(self._keys)))
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """The claims as a JWT in compact form."""
+        """Returns the claims as a JWT in compact form."""
         keys = self._made()
         return jwt.encode(dict(claims), keys[-1], self.algorithm, headers={"kid": _kid(len(keys) - 1), "typ": "JWS"})
 

@@ -1,6 +1,6 @@
-"""Verifies the tokens that callers send: in a gRPC server, in an ASGI application, or by hand.
+"""Verifies the tokens of callers: in a gRPC server, in an ASGI application, or with `TokenVerifier`.
 
-It needs the extra `verifier`.
+Requires the extra `verifier`.
 """
 
 from tokend_client.verifier.asgi import IdentityMiddleware

@@ -1,4 +1,4 @@
-"""A middleware for ASGI applications: requests with a verified token only."""
+"""ASGI middleware that requires a valid token."""
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, TypeAlias
@@ -19,14 +19,14 @@ _RETRY_AFTER = b"1"
 
 
 class IdentityMiddleware:
-    """Passes requests and WebSockets on whose bearer token verifies; answers others with 401, or 503 without keys.
+    """Accepts requests and WebSockets with a valid bearer token. Responds to others with 401, or with 503 without keys.
 
-    The application finds the caller by `current_identity()`, and in the scope as `tokend.identity`.
+    The application gets the caller from `current_identity()`, or from the scope as `tokend.identity`.
 
     Args:
         app: The ASGI application.
-        verifier: What verifies tokens.
-        open_paths: Exact paths that need no token, such as those of probes. They have no identity.
+        verifier: Verifies the tokens.
+        open_paths: Exact paths that require no token, such as those of probes. Their requests have no identity.
     """
 
     def __init__(self, app: _App, verifier: TokenVerifier, *, open_paths: Collection[str] = ()) -> None:

@@ -6,14 +6,14 @@ from tokend_client.verifier.rejections import TokenRejected
 
 
 class TokenMissing(TokenRejected):
-    """The caller has sent no token."""
+    """The caller sent no token."""
 
     def __init__(self) -> None:
         super().__init__("the caller has sent no bearer token")
 
 
 def bearer_token(values: Iterable[str]) -> str:
-    """The token in the values of the `authorization` header.
+    """Returns the token in the values of the `authorization` header.
 
     Raises:
         TokenMissing: There is no value, or one of another scheme.

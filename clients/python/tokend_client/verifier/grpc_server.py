@@ -1,4 +1,4 @@
-"""Interceptors for gRPC servers: calls with a verified token only."""
+"""gRPC server interceptors that require a valid token."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextvars import copy_context
@@ -11,20 +11,20 @@ from tokend_client.verifier.identity import VerifiedIdentity, serve_from_here, s
 from tokend_client.verifier.rejections import KeysUnavailable, NotVerified
 from tokend_client.verifier.token_verifier import TokenVerifier
 
-#: The methods of gRPC's health service, which probes and clients call without a token.
+# : The methods of gRPC's health service: probes and clients call them without a token.
 HEALTH_METHODS = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch")
 
 _END = object()
 
 
 class IdentityInterceptor(grpc.ServerInterceptor):
-    """Serves calls whose bearer token verifies; others end with UNAUTHENTICATED, or UNAVAILABLE without keys.
+    """Accepts calls with a valid bearer token. Others fail with UNAUTHENTICATED, or with UNAVAILABLE without keys.
 
-    The method finds the caller by `current_identity()`.
+    The method gets the caller from `current_identity()`.
 
     Args:
-        verifier: What verifies tokens.
-        open_methods: Full names of methods that need no token. They have no identity.
+        verifier: Verifies the tokens.
+        open_methods: Full names of methods that require no token. Their calls have no identity.
     """
 
     def __init__(self, verifier: TokenVerifier, *, open_methods: Collection[str] = HEALTH_METHODS) -> None:
@@ -36,7 +36,7 @@ class IdentityInterceptor(grpc.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], "grpc.RpcMethodHandler[Any, Any] | None"],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Has the method verify the token: gRPC calls this where it must not wait."""
+        """Makes the method verify the token, since gRPC calls the interceptor where it must not block."""
         handler = continuation(handler_call_details)
         if handler is None or handler_call_details.method in self._open_methods:
             return handler
@@ -53,7 +53,7 @@ class IdentityInterceptor(grpc.ServerInterceptor):
 
     def _stream(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
         def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401 - any message
-            # The parts of a generator run one by one, and not in the context in which it was made.
+            # The steps of a generator run separately, and not in the context in which it was created.
             served_in = copy_context()
             served_in.run(serve_from_here, self._identity(context))
             responses = iter(served_in.run(behavior, request, context))
@@ -70,7 +70,7 @@ class IdentityInterceptor(grpc.ServerInterceptor):
 
 
 class AsyncIdentityInterceptor(grpc.aio.ServerInterceptor):
-    """The twin of `IdentityInterceptor` for `grpc.aio` servers."""
+    """`IdentityInterceptor` for `grpc.aio` servers."""
 
     def __init__(self, verifier: TokenVerifier, *, open_methods: Collection[str] = HEALTH_METHODS) -> None:
         self._verifier = verifier
@@ -81,7 +81,7 @@ class AsyncIdentityInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Verifies the token in the task of the call, which then runs the method."""
+        """Verifies the token in the task of the call, before the method runs."""
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method in self._open_methods:
             return handler

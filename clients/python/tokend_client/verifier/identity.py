@@ -1,4 +1,4 @@
-"""Who sent the token."""
+"""The identity of the caller."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ _CURRENT: ContextVar["VerifiedIdentity"] = ContextVar("tokend_identity")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedIdentity:
-    """What a verified token says.
+    """The identity of a verified token.
 
     Attributes:
-        identity_id: Who the user is (`sub`).
+        identity_id: The user's identity id (`sub`).
         identity_pool_id: The pool of the identity (`aud`).
-        principal_tags: The tags that were asked for with the token, by name.
+        principal_tags: The tags that were requested with the token, by name.
         issue_time: When the token was signed (`iat`), in UTC.
-        expire_time: When it ends (`exp`), in UTC.
-        claims: All claims. `amr` among them names the user's logins, and so does not show in the representation.
+        expire_time: When the token expires (`exp`), in UTC.
+        claims: All claims. The representation does not show them, since `amr` contains the user's login.
     """
 
     identity_id: str
@@ -32,17 +32,17 @@ class VerifiedIdentity:
 
 
 def current_identity() -> VerifiedIdentity:
-    """The identity of the call or request that is served now.
+    """Returns the identity of the current call or request.
 
     Raises:
-        LookupError: None is served, or one that is open to callers without a token.
+        LookupError: There is no current call or request, or it requires no token.
     """
     return _CURRENT.get()
 
 
 @contextmanager
 def serving(identity: VerifiedIdentity) -> Iterator[None]:
-    """Makes an identity the current one."""
+    """Sets the current identity for the duration of a `with` block."""
     before = _CURRENT.set(identity)
     try:
         yield
@@ -51,5 +51,5 @@ def serving(identity: VerifiedIdentity) -> Iterator[None]:
 
 
 def serve_from_here(identity: VerifiedIdentity) -> None:
-    """Makes an identity the current one until the task or the context ends."""
+    """Sets the current identity until the task or the context ends."""
     _CURRENT.set(identity)

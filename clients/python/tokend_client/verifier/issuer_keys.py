@@ -1,4 +1,4 @@
-"""The keys of an issuer: found by OpenID Connect Discovery 1.0, kept, and fetched again in the background."""
+"""The keys of an issuer: found by OpenID Connect Discovery 1.0, cached, and fetched again in the background."""
 
 import http.client
 import json
@@ -27,13 +27,13 @@ _MAX_DOCUMENT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class KeyTimes:
-    """Times of an issuer's keys, in seconds.
+    """The times of the key cache, in seconds.
 
     Attributes:
-        refresh_after: Keys of this age are fetched again, while they go on verifying.
-        usable_for: For how long keys verify that cannot be fetched again.
-        pause: Between two fetches, whatever tokens ask for.
-        timeout: How long the issuer may take for a whole answer; it has two to give.
+        refresh_after: The age at which keys are fetched again in the background.
+        usable_for: How long keys that cannot be fetched again are used.
+        pause: The minimum time between two fetches, regardless of tokens.
+        timeout: The timeout of a whole response of the issuer; a fetch consists of two.
     """
 
     refresh_after: float = 300.0
@@ -49,12 +49,12 @@ class _Held:
 
 
 class IssuerKeys:
-    """The signing keys of one issuer, by `kid`; safe to share between threads, and to use after a fork.
+    """The signing keys of one issuer, by `kid`. Thread-safe, and usable after a fork.
 
     Args:
         issuer: The issuer's URL, as in the tokens' `iss`.
-        times: When keys are fetched.
-        environment_proxy: Ask the issuer through the proxy that the environment names.
+        times: The times of the cache.
+        environment_proxy: Use the proxy in the environment's variables.
         monotonic: A clock that is never set, in seconds.
     """
 
@@ -78,22 +78,22 @@ class IssuerKeys:
         forks.remember(self)
 
     def after_fork(self) -> None:
-        """Lets the child fetch keys: a thread that did so when the process forked is not there."""
+        """Lets the child process fetch keys: a thread that was fetching them does not exist in the child."""
         self._fetching = threading.Lock()
 
     def held(self, kid: str) -> jwt.PyJWK | None:
-        """The key, if it is at hand; it waits for nothing, but may start a fetch in the background."""
+        """Returns the key if it is cached. It never waits, but may start a fetch in the background."""
         key = self._usable(kid)
         if key and self._age() >= self._times.refresh_after and self._monotonic() >= self._next_fetch:
             self._refresh()
         return key
 
     def find(self, kid: str) -> jwt.PyJWK:
-        """The key; it may wait until the keys are fetched.
+        """Returns the key. It may wait until the keys are fetched.
 
         Raises:
             TokenRejected: The issuer does not publish it.
-            KeysUnavailable: The issuer's keys cannot be had.
+            KeysUnavailable: The issuer's keys are not available.
         """
         with self._fetching:
             # Another thread may have fetched it while this one waited.
@@ -119,7 +119,7 @@ class IssuerKeys:
         try:
             threading.Thread(target=self._fetch_and_release, name="tokend-issuer-keys", daemon=True).start()
         except RuntimeError as error:
-            # Such as at the limit of threads: the keys that there are go on to verify.
+            # For example at the limit of threads: the cached keys are still used.
             self._fetching.release()
             self._next_fetch = self._monotonic() + self._times.pause
             _LOGGER.warning("The keys of %s cannot be fetched: %s", self._issuer, error)
@@ -148,13 +148,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def keys_url(issuer: str, configuration: Mapping[str, Any]) -> str:
-    """Where a discovery document says that the keys are.
+    """Returns the URL of the keys in a discovery document.
 
     Raises:
-        ValueError: It is another issuer's, or names no place that is as safe as the issuer's own.
+        ValueError: The document names another issuer, or has no `jwks_uri` that is as secure as the issuer's URL.
     """
     if configuration.get("issuer") != issuer:
-        raise ValueError("the discovery document is another issuer's")
+        raise ValueError("the discovery document names another issuer")
     jwks_uri = configuration.get("jwks_uri")
     if not isinstance(jwks_uri, str) or urlsplit(jwks_uri).scheme not in {"https", urlsplit(issuer).scheme}:
         raise ValueError("the discovery document names no keys, or leads from https to http")
@@ -165,19 +165,19 @@ def _fetched(issuer: str, document: Callable[[str], dict[str, Any]]) -> dict[str
     configuration = document(issuer.removesuffix("/") + _DISCOVERY_PATH)
     listed = document(keys_url(issuer, configuration)).get("keys")
     if not isinstance(listed, list):
-        raise ValueError("the key set has no list of keys")  # noqa: TRY004 - of a document, not of an argument
+        raise ValueError("the key set contains no list of keys")  # noqa: TRY004 - of a document, not of an argument
     keys = jwt.PyJWKSet([jwk for jwk in listed if _has_texts(jwk)]).keys
     return {key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}}
 
 
 def _has_texts(jwk: object) -> bool:
-    """Whether PyJWT can look at a key: it ignores what it does not understand, but fails at members of other types."""
+    """Returns whether PyJWT can read a key: it ignores unknown keys, but fails on members of the wrong type."""
     return isinstance(jwk, dict) and all(isinstance(jwk.get(name), str | None) for name in ("kid", "alg", "use"))
 
 
 def _document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -> dict[str, Any]:
     if urlsplit(url).scheme not in {"http", "https"}:
-        raise ValueError(f"{url} is no URL of http or https")
+        raise ValueError(f"{url} is not an http or https URL")
     try:
         with opener.open(url, timeout=timeout) as response:
             content = response.read(_MAX_DOCUMENT + 1)
@@ -188,5 +188,5 @@ def _document(opener: urllib.request.OpenerDirector, timeout: float, url: str) -
         raise ValueError(f"{url} is larger than {_MAX_DOCUMENT} octets")
     document = json.loads(content)
     if not isinstance(document, dict):
-        raise ValueError(f"{url} is no JSON object")  # noqa: TRY004 - of a document, not of an argument
+        raise ValueError(f"{url} is not a JSON object")  # noqa: TRY004 - of a document, not of an argument
     return document

@@ -2,12 +2,12 @@
 
 
 class NotVerified(Exception):
-    """Raised when a token is not verified. Its text holds nothing of the token, and may be sent to the caller."""
+    """Raised when a token is not verified. The text contains nothing of the token, and may be sent to the caller."""
 
 
 class TokenRejected(NotVerified):
-    """The token is not good: the caller needs another one."""
+    """The token is not valid: the caller needs another one."""
 
 
 class KeysUnavailable(NotVerified):
-    """The issuer's keys cannot be had at the moment: the token may be good, and the caller may try again."""
+    """The issuer's keys are not available at the moment: the token may be valid, and the caller may retry."""

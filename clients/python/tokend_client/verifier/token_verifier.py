@@ -11,39 +11,39 @@ from tokend_client.verifier.identity import VerifiedIdentity
 from tokend_client.verifier.issuer_keys import IssuerKeys
 from tokend_client.verifier.rejections import TokenRejected
 
-#: What tokend signs with.
+# : The algorithms that tokend signs with.
 ALGORITHMS = ("RS512", "RS256", "ES256")
-#: The `typ` of tokend's tokens, by the pool's `token_type`.
+# : The `typ` of tokend's tokens, which depends on the pool's `token_type`.
 TYPES = ("JWS", "JWT")
 
 _MAX_TOKEN = 16_384
 _REQUIRED = ["sub", "aud", "iss", "exp", "iat"]
 _TAGS_CLAIM = "https://aws.amazon.com/tags"
 
-#: The first that fits is the reason.
+# : The first match is the reason.
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token was issued in the future"),
-    (jwt.InvalidIssuerError, "the token is another issuer's"),
+    (jwt.InvalidIssuerError, "the token is from another issuer"),
     (jwt.InvalidAudienceError, "the token is for another identity pool"),
     (jwt.MissingRequiredClaimError, "the token lacks a claim"),
-    (jwt.InvalidAlgorithmError, "the token is signed by an algorithm that is not allowed"),
+    (jwt.InvalidAlgorithmError, "the token is signed with an algorithm that is not allowed"),
     (jwt.InvalidSignatureError, "the token's signature is not valid"),
     (jwt.PyJWTError, "the token is not valid"),
 )
 
 
 class TokenVerifier:
-    """Verifies the tokens of one issuer for one or more identity pools; safe to share between threads.
+    """Verifies the tokens of one issuer for one or more identity pools. Thread-safe.
 
     Args:
         issuer: The issuer's URL, as in the tokens' `iss`.
-        identity_pool_ids: The pools whose tokens are good here (`aud`). All pools of a tokend share its keys: without
-            this check, a token of any pool would do.
-        algorithms: By which a token may be signed.
-        types: What a token's `typ` may be; upper and lower case are the same.
+        identity_pool_ids: The pools whose tokens are accepted (`aud`). All pools of a tokend service share its keys:
+            without this check, the tokens of any pool would be accepted.
+        algorithms: The accepted signature algorithms.
+        types: The accepted values of `typ`, case-insensitive.
         leeway: By how many seconds clocks may differ.
-        keys: Where the issuer's keys come from; unless given, they are found by its discovery document.
+        keys: The issuer's keys; by default, they are found by its discovery document.
 
     Raises:
         ValueError: No pool is given.
@@ -69,11 +69,11 @@ class TokenVerifier:
         self._keys = keys or IssuerKeys(issuer)
 
     def verify(self, token: str) -> VerifiedIdentity:
-        """Who the user of a token is. It may wait while the issuer's keys are fetched.
+        """Verifies a token and returns its identity. It may wait while the issuer's keys are fetched.
 
         Raises:
-            TokenRejected: The token is not good.
-            KeysUnavailable: The issuer's keys cannot be had.
+            TokenRejected: The token is not valid.
+            KeysUnavailable: The issuer's keys are not available.
         """
         kid = self._kid(token)
         return self._verified(token, self._keys.held(kid) or self._keys.find(kid))
@@ -92,14 +92,14 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise TokenRejected("the token is no JWT") from error
+            raise TokenRejected("the token is not a JWT") from error
         kid, type_ = header.get("kid"), header.get("typ")
         if header.get("alg") not in self._algorithms:
-            raise TokenRejected("the token is signed by an algorithm that is not allowed")
+            raise TokenRejected("the token is signed with an algorithm that is not allowed")
         if not isinstance(type_, str) or type_.lower() not in self._types:
-            raise TokenRejected("the token is of another type")
+            raise TokenRejected("the token has another type")
         if not isinstance(kid, str):
-            raise TokenRejected("the token does not name its key")
+            raise TokenRejected("the token has no key id")
         return kid
 
     def _verified(self, token: str, key: jwt.PyJWK) -> VerifiedIdentity:
@@ -116,13 +116,13 @@ class TokenVerifier:
         except jwt.PyJWTError as error:
             raise TokenRejected(next(text for kind, text in _REASONS if isinstance(error, kind))) from error
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            # Of some versions of PyJWT, at dates that are none and at claims that are nested deeply.
+            # Some versions of PyJWT raise these for invalid dates and for deeply nested claims.
             raise TokenRejected("the token is not valid") from error
         return _identity(claims)
 
 
 def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:
-    # An array of one means the same as a string (RFC 7519, section 4.1.3). No token of tokend's names more.
+    # An array of one means the same as a string (RFC 7519, section 4.1.3). tokend's tokens have only one audience.
     audiences = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
     if len(audiences) != 1:
         raise TokenRejected("the token is for more than one audience")
@@ -137,15 +137,15 @@ def _identity(claims: Mapping[str, Any]) -> VerifiedIdentity:
             claims=claims,
         )
     except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
-        raise TokenRejected("the token's claims have another shape than tokend's") from error
+        raise TokenRejected("the token's claims do not have the format of tokend's") from error
 
 
 def _check_shape(claims: Mapping[str, Any]) -> None:
-    # PyJWT takes texts and truth values for numbers.
+    # PyJWT accepts strings and booleans as numbers.
     numbers = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
     good = bool(claims["sub"]) and all(type(number) in {int, float} for number in numbers)
     if not good or not _is_texts(claims.get("amr", [])):
-        raise ValueError("a claim has another shape")
+        raise ValueError("a claim has another format")
 
 
 def _is_texts(value: object) -> bool:
@@ -155,5 +155,5 @@ def _is_texts(value: object) -> bool:
 def _principal_tags(claims: Mapping[str, Any]) -> dict[str, str]:
     tags = claims.get(_TAGS_CLAIM, {}).get("principal_tags", {})
     if not all(_is_texts(values) and values for values in tags.values()):
-        raise ValueError("a tag is no list of texts")
+        raise ValueError("a tag is not a list of strings")
     return {name: values[0] for name, values in tags.items()}

@@ -1,6 +1,6 @@
-"""HTTP by `urllib` whose timeout is that of a whole answer, for servers that send octets one by one.
+"""HTTP with `urllib` and a timeout for the whole response, for servers that send octets one by one.
 
-Of what HTTP/1.1 lets come before an answer, `http.client` passes over status 100 alone (RFC 9110, section 15.2).
+It also skips all informational responses of HTTP/1.1, where `http.client` skips only 100 (RFC 9110, section 15.2).
 """
 
 import http.client
@@ -10,11 +10,11 @@ import time
 import urllib.request
 from typing import Any
 
-_PROVISIONAL = frozenset(range(102, 200))  # 101 would be another protocol, which is not asked for
+_PROVISIONAL = frozenset(range(102, 200))  # 101 would be another protocol, which was not requested
 
 
 class _Deadline(io.RawIOBase):
-    """What comes from a socket, until a deadline."""
+    """Reads from a socket until a deadline."""
 
     def __init__(self, connection: socket.socket, raw: io.RawIOBase) -> None:
         super().__init__()
@@ -28,8 +28,8 @@ class _Deadline(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as the base class has it
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer did not end in time")
-        # The socket's own timeout is that of each read.
+            raise TimeoutError("the response did not end in time")
+        # The socket's own timeout applies to each read.
         self._socket.settimeout(left)
         return self._raw.readinto(buffer)
 
@@ -60,14 +60,14 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 
 class WholeAnswers(urllib.request.HTTPHandler):
-    """Asks by http."""
+    """Requests by http."""
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_Connection, req)
 
 
 class WholeSecureAnswers(urllib.request.HTTPSHandler):
-    """Asks by https."""
+    """Requests by https."""
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_SecureConnection, req)
