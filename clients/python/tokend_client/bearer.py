@@ -44,7 +44,7 @@ def _current(bearer_token: BearerToken) -> str:
     token = found.strip()
     if not _TOKEN.fullmatch(token):
         source = str(bearer_token) if isinstance(bearer_token, Path) else "the function"
-        raise ValueError(f"{source} returned no bearer token")
+        raise ValueError(f"no bearer token from {source}")
     return token
 
 
