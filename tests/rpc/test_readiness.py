@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 from tests.fakes.clock import FakeClock
+from tests.support.statements import executed_statements
 
 from tokend_server.config import Config
 from tokend_server.engines.build import Engines, build_engines
@@ -59,16 +58,8 @@ def built(directory: Path, engine: str, pools: int, metrics: Metrics) -> Engines
 
 
 def statements_of_a_look(engines: Engines) -> int:
-    statements: list[str] = []
-
-    def executed(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", executed)
-    try:
+    with executed_statements() as statements:
         assert Readiness(engines.backends, lambda _ready: None).look() == (True, [])
-    finally:
-        event.remove(Engine, "before_cursor_execute", executed)
     return len(statements)
 
 

@@ -16,9 +16,8 @@ from typing import TypeAlias
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine as SqlAlchemyEngine
-from sqlalchemy import event
 from tests.support.local_engine import DEVELOPER, POOL, LocalEngineUnderTest
+from tests.support.statements import executed_statements
 
 from tokend_server.clock import SystemClock
 from tokend_server.config import Config, Pool, Store
@@ -234,23 +233,16 @@ def test_what_an_earlier_release_has_registered_keeps_its_developer_provider(
 
 
 def test_a_start_that_changes_no_pool_costs_the_same_for_many(tmp_path: Path) -> None:
-    statements: list[str] = []
-
-    def executed(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        statements.append(statement)
-
     def pools(count: int) -> dict[str, Pool]:
         pool = Pool.model_validate({"developer_provider_name": DEVELOPER})
         return {f"eu-west-1:{number:08x}-5a6b-4c7d-8e9f-0a1b2c3d4e5f": pool for number in range(count)}
 
-    counts = set()
+    costs = []
     for count in (1, 50):
         with closing(open_store(tmp_path / f"{count}.db")) as store:
             store.migrate()
-            event.listen(SqlAlchemyEngine, "before_cursor_execute", executed)
-            for _ in range(2):
-                keep_developer_providers(store, pools(count))
-            event.remove(SqlAlchemyEngine, "before_cursor_execute", executed)
-        counts.add(len(statements))
-        statements.clear()
-    assert len(counts) == 1
+            with executed_statements() as statements:
+                for _ in range(2):
+                    keep_developer_providers(store, pools(count))
+        costs.append(len(statements))
+    assert costs[0] == costs[1] > 0
