@@ -4,11 +4,14 @@ Cognito does not allow the name to change either:
 https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticated-identities.html
 """
 
+import logging
 from collections.abc import Mapping
 
 from tokend_server.config import Pool
 from tokend_server.engines.local.store import DeveloperProviderStore
 from tokend_server.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 
 def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, Pool]) -> None:
@@ -22,8 +25,17 @@ def keep_developer_providers(store: DeveloperProviderStore, pools: Mapping[str, 
         ConfigError: Users of a pool are registered under another developer provider.
         EngineUnavailable: The store does not answer.
     """
-    if _changed(pools, store.developer_providers()):
-        store.keep_developer_providers(lambda kept: _decided(store, pools, kept))
+    before = store.developer_providers()
+    changed = _changed(pools, before)
+    if not changed:
+        return
+    store.keep_developer_providers(lambda kept: _decided(store, pools, kept))
+    for identity_pool_id in changed.keys() & before.keys():
+        _log.warning(
+            f'pools."{identity_pool_id}": the developer provider is {changed[identity_pool_id]}, '
+            f"and was {before[identity_pool_id]}",
+            extra={"advice": "Stop the servers that have the earlier name: users whom they register get other ids."},
+        )
 
 
 def _decided(store: DeveloperProviderStore, pools: Mapping[str, Pool], kept: Mapping[str, str]) -> Mapping[str, str]:

@@ -189,9 +189,16 @@ def test_another_developer_provider_over_registered_users_is_refused(
     built(tmp_path, developer_provider_name=DEVELOPER)
 
 
-def test_a_pool_without_users_may_change_its_developer_provider(local: LocalEngineUnderTest, tmp_path: Path) -> None:
+def test_a_pool_without_users_may_change_its_developer_provider(
+    local: LocalEngineUnderTest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     local.guest()
-    built(tmp_path, developer_provider_name="login.new.example")
+    built(tmp_path, developer_provider_name=DEVELOPER)
+    changed = f'pools."{POOL}": the developer provider is login.new.example, and was {DEVELOPER}'
+    for warnings in ([changed], [changed]):  # the second start changes nothing
+        built(tmp_path, developer_provider_name="login.new.example")
+        told = [record for record in caplog.records if record.name.endswith("developer_providers")]
+        assert [record.message for record in told] == warnings
 
 
 def test_a_public_provider_that_was_taken_out_is_no_developer_provider(
