@@ -167,7 +167,7 @@ def test_nothing_is_sent_when_the_deadline_is_spent(store: Store, upstream: Dyna
 def test_what_no_transaction_holds_is_refused_before_it_is_sent(store: Store, upstream: DynamoDbUpstream) -> None:
     before = len(upstream.requests)
     changes = [Change(None, identity(f"{number}", f"{number}")) for number in range(34)]
-    with pytest.raises(LimitExceeded, match="takes 102 items, and one transaction of DynamoDB has 100 at most"):
+    with pytest.raises(LimitExceeded, match="needs 102 items, but a transaction in DynamoDB may have at most 100"):
         store.commit(*changes, deadline=NO_DEADLINE)
     assert len(upstream.requests) == before
     store.commit(*changes[:33], deadline=NO_DEADLINE)
@@ -193,11 +193,13 @@ def test_what_no_item_holds_is_refused_before_it_is_sent(faithful: DynamoDbUpstr
         Change(held, replace(held, logins=frozenset(map(login, users)))),
         Change(None, identity("b", *users[1:], "u" * 10_000)),
     ):
-        with pytest.raises(LimitExceeded, match="bytes, and an item of DynamoDB has 409600 at most"):
+        with pytest.raises(LimitExceeded, match="bytes, but an item in DynamoDB may have at most 409600"):
             store.commit(change, deadline=NO_DEADLINE)
     assert len(faithful.requests) == before
     kept = "eu-west-1:0a"
-    with pytest.raises(LimitExceeded, match=f"{kept} would have .* bytes, and an item of DynamoDB has 409600 at most"):
+    with pytest.raises(
+        LimitExceeded, match=f"{kept} would have .* bytes, but an item in DynamoDB may have at most 409600"
+    ):
         store.keep_pool(None, kept, b"d" * items.MAX_BYTES)
     assert len(faithful.requests) == before
     rest = items.MAX_BYTES - items.size(items.new_identity(identity("c", *users[1:], "")))

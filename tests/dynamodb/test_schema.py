@@ -79,7 +79,7 @@ def test_what_has_no_backups_is_used_without(faithful: DynamoDbUpstream, caplog:
     with closing(open_configured(configured(faithful))) as store, caplog.at_level(logging.WARNING, "tokend_server"):
         assert store.migrate() == ["0001"]
         store.check()
-    assert [record.message for record in caplog.records] == ["the store has no backups of its own"]
+    assert [record.message for record in caplog.records] == ["the backups of the store cannot be enabled"]
 
 
 def test_processes_that_start_together_make_one_table(upstream: DynamoDbUpstream) -> None:

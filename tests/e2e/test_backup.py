@@ -172,7 +172,7 @@ PLACES_OF_THE_DATABASE: Mapping[str, Callable[[Path], Path]] = {
 def assert_not_backed_up_to(file: Path, config: Path, database: Path) -> None:
     before, number = database.read_bytes(), database.stat().st_ino
     said = failed("backup", "--config", str(config), "--force", str(file))
-    assert said == f"Error: {file} is the database itself, or SQLite's: name another file\n"
+    assert said == f"Error: {file} is the database itself, or a file of SQLite's for it: name another file\n"
     assert (database.read_bytes(), database.stat().st_ino) == (before, number)
 
 
@@ -200,7 +200,7 @@ def test_a_backup_replaces_files_alone(other_config: Path, others: Path, tmp_pat
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert failed("backup", "--config", str(other_config), "--force", str(pipe)) == (
-        f"Error: {pipe} is no regular file\n"
+        f"Error: {pipe} is not a regular file\n"
     )
     assert pipe.is_fifo()
 
@@ -218,7 +218,7 @@ def test_a_backup_does_not_replace_the_name_of_a_standard_stream(
         said = failed("backup", "--config", str(other_config), "--force", str(name))
     finally:
         os.close(descriptor)
-    assert said == f"Error: {name} is no regular file\n"
+    assert said == f"Error: {name} is not a regular file\n"
     assert name.is_symlink()
 
 
@@ -228,7 +228,7 @@ def test_a_backup_replaces_no_link_to_a_pipe(other_config: Path, others: Path, t
     link = tmp_path / "link"
     link.symlink_to("pipe")
     assert failed("backup", "--config", str(other_config), "--force", str(link)) == (
-        f"Error: {link} is no regular file\n"
+        f"Error: {link} is not a regular file\n"
     )
     assert link.is_symlink()
 
@@ -283,7 +283,7 @@ def test_a_file_that_lacks_its_log_is_taken_as_it_is_when_that_is_said(
 ) -> None:
     identities_of(serving)
     plain = shutil.copyfile(config.parent / "tokend.db", tmp_path / "plain.db")
-    assert "plain.db lacks what was written last" in failed("restore", "--config", str(other_config), str(plain))
+    assert "plain.db lacks the last writes" in failed("restore", "--config", str(other_config), str(plain))
     run("restore", "--config", str(other_config), "--without-log", str(plain)).check_returncode()
     assert key_ids(other_config) == key_ids(config)
 

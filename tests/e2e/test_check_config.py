@@ -42,7 +42,7 @@ def test_check_config_names_what_serve_would_not_have_of_traces(config: Path) ->
     [
         (
             {"TOKEND_STORE_URL": "postgresql://db.example/tokend?sslmod=verify-full"},
-            "store.url: libpq does not take it: check its parameters and what is encoded",
+            "store.url: libpq rejects it: check its parameters and its percent-encoding",
         ),
         (
             {"TOKEND_STORE_URL": "postgresql://a.example,b.example/tokend", "TOKEND_STORE_RDS_IAM_REGION": "eu-west-1"},

@@ -41,7 +41,7 @@ def store_of(url: str, **settings: object) -> Config:
     ("option", "problem"),
     [
         ("synchronous_commit%3Doff", "synchronous_commit is off"),
-        ("default_transaction_read_only%3Don", "the server takes no writes"),
+        ("default_transaction_read_only%3Don", "the server accepts no writes"),
     ],
 )
 def test_a_server_that_would_lose_what_it_acknowledges_is_refused(
@@ -223,7 +223,7 @@ def test_a_place_where_nothing_listens_is_named_without_the_password() -> None:
 
 
 def test_what_libpq_does_not_take_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match="libpq does not take it"):
+    with pytest.raises(ConfigError, match="libpq rejects it"):
         open_store(store_of("postgresql://127.0.0.1/db?no_such=secret"))
 
 

@@ -87,7 +87,7 @@ def test_a_file_that_falls_behind_is_reported_once(
     log.outcome = True
     checkpoints.look()
     assert checkpoints.seconds_behind() == 0
-    assert caplog.messages[1:] == ["the database file has all of its log again"]
+    assert caplog.messages[1:] == ["the database file contains all of its log again"]
 
 
 def test_the_thread_looks_at_once_and_again(log: ScriptedLog, clock: FakeClock) -> None:

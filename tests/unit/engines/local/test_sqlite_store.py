@@ -236,7 +236,7 @@ def test_a_key_that_cannot_be_gone_from_the_log_yet_is_told(
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM signing_keys").fetchone()
         local.store.replace_material(key, Secret("wrapped"))
-    (record,) = [record for record in caplog.records if "still holds a private key" in record.message]
+    (record,) = [record for record in caplog.records if "still contains a removed private key" in record.message]
     assert vars(record)["key_id"] == key.kid
     assert local.store.log.forget()
 

@@ -130,8 +130,8 @@ def of_another_program(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "problem"),
     [
-        (lambda directory: directory.write_text(""), "{0}/tokend.db: {0} is no directory"),
-        (lambda directory: directory.symlink_to("/proc/none"), "{0}/tokend.db: {0} is no directory"),
+        (lambda directory: directory.write_text(""), "{0}/tokend.db: {0} is not a directory"),
+        (lambda directory: directory.symlink_to("/proc/none"), "{0}/tokend.db: {0} is not a directory"),
         (opened_by_everybody, "{0}/tokend.db holds the signing keys and everybody"),
         (without_its_file, "{0}/tokend.db is gone or empty"),
         (of_another_program, "{0}/tokend.db is a database of another program"),

@@ -137,11 +137,11 @@ def log_emptied(database: Path) -> None:
 def test_a_database_that_lost_its_log_is_refused(crashed: Path, lose: Callable[[Path], None]) -> None:
     lose(crashed)
     for _ in range(2):
-        with pytest.raises(ConfigError, match="users that were written last would get new identity ids"):
+        with pytest.raises(ConfigError, match="the latest users would get new identity"):
             open_store(crashed)
-    with pytest.raises(CopyRefused, match="lacks what was written last"):
+    with pytest.raises(CopyRefused, match="lacks the last writes"):
         back_up(crashed, crashed.with_suffix(".copy"))
-    with pytest.raises(CopyRefused, match="lacks what was written last"):
+    with pytest.raises(CopyRefused, match="lacks the last writes"):
         restore(crashed, crashed.with_suffix(".new"))
 
 
@@ -160,7 +160,7 @@ def test_a_database_behind_a_link_that_lost_its_log_is_refused(crashed: Path, li
     log_deleted(crashed)
     with pytest.raises(ConfigError, match=f"its log {crashed}-wal is missing"):
         open_store(link)
-    with pytest.raises(CopyRefused, match=f"put {crashed}-wal beside it"):
+    with pytest.raises(CopyRefused, match=f"put {crashed}-wal next to it"):
         restore(link, crashed.with_suffix(".new"))
 
 

@@ -1,1 +1,1 @@
-"""The kinds of store behind the local engine's port, and what opens and measures them."""
+"""The kinds of store that implement the local engine's port, and functions that open and measure them."""

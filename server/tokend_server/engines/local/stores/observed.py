@@ -17,12 +17,12 @@ _Result = TypeVar("_Result")
 
 
 class ObservedStore:
-    """A `Store` with its times in the metrics, whose changes are announced.
+    """A `Store` with metrics of its durations, whose changes are announced.
 
     Args:
-        store: What does the work.
-        metrics: Where the times go.
-        clock: What they are measured with.
+        store: The store that is measured.
+        metrics: The metrics of durations.
+        clock: Measures durations.
         before_change: Called before each change of identities and of pools.
     """
 
@@ -61,7 +61,7 @@ class ObservedStore:
     def owners(
         self, identity_pool_id: str, logins: Iterable[Login], deadline: Deadline | None = None
     ) -> Sequence[str | None]:
-        # As `_measured`, without what it costs to hand all on: every call for a known user comes here.
+        # As `_measured`, without the cost of passing arguments on: every call for a known user calls this method.
         started = self._clock.monotonic()
         try:
             return self._store.owners(identity_pool_id, logins, deadline)

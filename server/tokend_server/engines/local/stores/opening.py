@@ -1,4 +1,4 @@
-"""Opens the store that the configuration names, of whichever kind it is."""
+"""Opens the store in the configuration, of any kind."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -24,8 +24,8 @@ def open_store(config: Config) -> Store:
 
 
 def store_problems(config: Config) -> Sequence[str]:
-    """What keeps the store from being opened by the settings, whether or not it answers."""
-    if config.store_url.startswith(SQLITE):  # it needs nothing but its file
+    """Returns the problems of the store's settings, whether or not the store answers."""
+    if config.store_url.startswith(SQLITE):  # it needs only its file
         return ()
     try:
         _module_of(kind_of(config.store_url)).check_settings(config)
@@ -35,7 +35,7 @@ def store_problems(config: Config) -> Sequence[str]:
 
 
 def template_of(config: Config, language: str) -> str:
-    """What makes the place of the store by other means than tokend's, in the language of these.
+    """Returns a template that creates the store with an infrastructure tool, in the language of the tool.
 
     Raises:
         ConfigError: Stores of this kind have no such template.
@@ -51,7 +51,7 @@ def open_migrated_store(config: Config) -> Store:
     """Opens the store with its schema up to date.
 
     Raises:
-        ConfigError: The store cannot be used, or its schema lacks migrations that serve may not apply.
+        ConfigError: The store cannot be used, or `serve` may not apply the migrations that its schema lacks.
         EngineUnavailable: The store does not answer.
     """
     with ExitStack() as undo:
@@ -66,7 +66,7 @@ def open_migrated_store(config: Config) -> Store:
 
 
 def _module_of(kind: StoreKind) -> ModuleType:
-    """The module of a kind of store.
+    """Returns the module of a kind of store.
 
     Raises:
         ConfigError: The extra that it needs is not installed.

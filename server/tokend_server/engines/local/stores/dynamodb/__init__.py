@@ -1,1 +1,1 @@
-"""The store on Amazon DynamoDB: one table, changed by transactions with conditions."""
+"""The store on Amazon DynamoDB: one table, with conditional transactions."""

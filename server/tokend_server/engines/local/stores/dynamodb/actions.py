@@ -1,7 +1,7 @@
-"""The parts of a transaction: pure functions from what is to change to DynamoDB's actions.
+"""The actions of a transaction: pure functions from changes to DynamoDB's actions.
 
-Each action carries the condition under which it may happen, and DynamoDB does all of a transaction or nothing. No item
-may occur twice in one, so that a login that moves from one identity to another is one update of its item.
+Each action has a condition, and DynamoDB applies all actions of a transaction or none. An item may occur only once in a
+transaction, so a login that moves from one identity to another is one update of its item.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,26 +17,26 @@ from tokend_server.model import Identity
 #: An action of TransactWriteItems without the name of the table: its kind, and its members.
 Action: TypeAlias = tuple[str, Mapping[str, Any]]
 
-#: The most actions of one transaction (service quotas of DynamoDB).
+#: The maximum number of actions in a transaction (service quotas of DynamoDB).
 MAX_ACTIONS = 100
 
 _ABSENT = {"ConditionExpression": "attribute_not_exists(#key)", "ExpressionAttributeNames": {"#key": PARTITION_KEY}}
 
 
 def put(item: Item) -> Action:
-    """Writes an item, whether it is there or not."""
+    """Writes an item, whether or not it exists."""
     return "Put", {"Item": item}
 
 
 def create(item: Item) -> Action:
-    """Writes an item that must not be there."""
+    """Writes an item that must not exist."""
     return "Put", {"Item": item, **_ABSENT}
 
 
 def update(key: Item, values: Item, where: Item | None = None) -> Action:
-    """Sets attributes of an item that has others as given; None: of one that is not there.
+    """Sets attributes of an item whose attributes match `where`; None if it must not exist.
 
-    Attributes that this release does not know stay as they are.
+    Attributes that this release does not know are not changed.
     """
     names = {f"#{name}": name for name in values}
     members: dict[str, Any] = {
@@ -53,7 +53,7 @@ def update(key: Item, values: Item, where: Item | None = None) -> Action:
 
 
 def count(key: Item) -> Action:
-    """Counts one up in `revision` of an item, which is made if it is not there."""
+    """Increments `revision` of an item, which is created if it does not exist."""
     return "Update", {
         "Key": key,
         "UpdateExpression": "ADD #revision :one",
@@ -63,7 +63,7 @@ def count(key: Item) -> Action:
 
 
 def delete(key: Item, where: Item) -> Action:
-    """Removes an item that has attributes as given."""
+    """Deletes an item whose attributes match `where`."""
     condition, names, values = _condition(where)
     return "Delete", {
         "Key": key,
@@ -74,44 +74,44 @@ def delete(key: Item, where: Item) -> Action:
 
 
 def remove(key: Item) -> Action:
-    """Removes an item, whether it is there or not."""
+    """Deletes an item, whether or not it exists."""
     return "Delete", {"Key": key}
 
 
 def check_size(item: Item, subject: str) -> None:
-    """Makes sure that there is room for an item.
+    """Checks the size of an item.
 
     Args:
-        item: All of it.
-        subject: The id of what is in it.
+        item: The whole item.
+        subject: The id of the identity or pool in it.
 
     Raises:
-        LimitExceeded: It is larger than an item may be.
+        LimitExceeded: It exceeds the maximum size of an item.
     """
     size = items.size(item)
     if size > items.MAX_BYTES:
         raise LimitExceeded(
-            f"{subject} would have {size} bytes, and an item of DynamoDB has {items.MAX_BYTES} at most.",
+            f"{subject} would have {size} bytes, but an item in DynamoDB may have at most {items.MAX_BYTES}.",
             subject=subject,
         )
 
 
 def of_changes(changes: Sequence[Change]) -> list[Action]:
-    """The actions of a commit.
+    """Returns the actions of a commit.
 
-    A creation takes two actions, any other change one; each login that is linked, unlinked or moved takes one more.
-    With at most 20 logins an identity that is 22 for a creation, 21 for a link and 22 for a merge.
+    A creation needs two actions, any other change one; each login that is linked, unlinked or moved needs one more.
+    With at most 20 logins in an identity, these are 22 for a creation, 21 for a link and 22 for a merge.
 
     Raises:
         StaleReading: The changes contradict each other.
-        LimitExceeded: They take more than one transaction has, or an identity more than an item has.
+        LimitExceeded: The changes exceed the maximum of a transaction, or an identity that of an item.
     """
     if len({change.after.identity_id for change in changes}) < len(changes):
         raise StaleReading
     actions = [*_of_identities(changes), *_of_logins(changes)]
     if len(actions) > MAX_ACTIONS:
         raise LimitExceeded(
-            f"The change takes {len(actions)} items, and one transaction of DynamoDB has {MAX_ACTIONS} at most.",
+            f"The change needs {len(actions)} items, but a transaction in DynamoDB may have at most {MAX_ACTIONS}.",
             subject=changes[0].after.identity_id,
         )
     for change in changes:
@@ -120,7 +120,7 @@ def of_changes(changes: Sequence[Change]) -> list[Action]:
 
 
 def of_deletion(identity: Identity) -> list[Action]:
-    """The actions that remove an identity as it was read: two, and one for each login."""
+    """Returns the actions that delete an identity as it was read: two, and one for each login."""
     pool, identity_id = identity.identity_pool_id, identity.identity_id
     return [
         delete(items.of_identity(identity_id), {"revision": {"N": str(identity.revision)}}),

@@ -1,4 +1,4 @@
-"""What DynamoDB calls a failure, and what it is to the local engine: the tables of `table`.
+"""The tables of DynamoDB's errors, and of the errors of the local engine that they become; used by `table`.
 
 Source of the codes: "Error handling with DynamoDB" of the developer guide, and the API reference of TransactWriteItems.
 """
@@ -13,8 +13,8 @@ from tokend_server.errors import EngineMisconfigured, EngineUnavailable
 _THROTTLED = Fault(
     EngineUnavailable,
     "The identity store is throttled.",
-    "DynamoDB throttles the table or the account. Look at ThrottledRequests in CloudWatch; give the table on-demand or "
-    "more capacity, or have the account's quota raised in Service Quotas.",
+    "DynamoDB throttles the table or the account. Check ThrottledRequests in CloudWatch; give the table on-demand or "
+    "more capacity, or request an increase of the account's quota in Service Quotas.",
 )
 
 ROWS = rows_of(
@@ -29,27 +29,27 @@ ROWS = rows_of(
 _NO_TABLE = Fault(
     EngineMisconfigured,
     "The identity store has no table.",
-    "DynamoDB has no table of the name in store.url in this region and account. Check these, or make it with `tokend "
-    "migrate`.",
+    "DynamoDB has no table with the name in store.url in this region and account. Check these, or create it with "
+    "`tokend migrate`.",
 )
 _OTHER_TABLE = Fault(
     EngineMisconfigured,
-    "The identity store does not take the request.",
-    "DynamoDB refuses the request as malformed, as it does when the table is none of tokend's. Check store.url.",
+    "The identity store rejects the request.",
+    "DynamoDB rejects the request as malformed, as it does if the table is not one of tokend's. Check store.url.",
 )
 _CONTENDED = Fault(EngineUnavailable, "The identity is being changed by too many calls at once.")
 _LACKS = Fault(
     EngineMisconfigured,
     "The identity store lacks an operation.",
-    "What answers is not DynamoDB, or lacks the operation, as some emulators do. Check endpoint_url in store.url.",
+    "The endpoint is not DynamoDB, or lacks the operation, as some emulators do. Check endpoint_url in store.url.",
 )
 _BUSY_WITH_TABLES = Fault(
     EngineUnavailable,
     "The identity store's table is being changed.",
-    "DynamoDB makes, changes or removes the table, or too many tables, at the moment. Try again later.",
+    "DynamoDB is creating, changing or deleting the table, or too many tables. Try again later.",
 )
 
-#: By the code of DynamoDB's answer.
+#: By the code of DynamoDB's response.
 ANSWERS: Mapping[str, Fault] = {
     "ResourceNotFoundException": _NO_TABLE,
     "TableNotFoundException": _NO_TABLE,
@@ -59,7 +59,7 @@ ANSWERS: Mapping[str, Fault] = {
     "TransactionConflictException": _CONTENDED,
     "TransactionInProgressException": _CONTENDED,
     "ReplicatedWriteConflictException": _CONTENDED,
-    # A token of its own for each transaction: another request with the same one is none of this process.
+    # Each transaction has its own token: a request with the same token is from another client.
     "IdempotentParameterMismatchException": _OTHER_TABLE,
     "ItemCollectionSizeLimitExceededException": _OTHER_TABLE,
     "ProvisionedThroughputExceededException": _THROTTLED,
@@ -72,10 +72,10 @@ ANSWERS: Mapping[str, Fault] = {
     **ROWS.answers,
 }
 
-#: By the class of botocore's exception; what the store asks for is well formed.
+#: By the class of botocore's exception; the store's requests are well-formed.
 EXCEPTIONS: Mapping[str, Fault | None] = ROWS.exceptions
 
-#: What is called.
+#: The operations that are called.
 OPERATIONS = frozenset(
     {
         "BatchGetItem",
@@ -94,19 +94,19 @@ FAULTS = Faults(ROWS, ANSWERS, EXCEPTIONS, OPERATIONS)
 
 
 class Verdict(Enum):
-    """What follows from a transaction that was cancelled, which changed nothing."""
+    """The consequence of a cancelled transaction, which has changed nothing."""
 
-    #: What was read is no longer so: the same transaction can never pass.
+    #: The data has changed since it was read: the same transaction can never succeed.
     STALE = "stale"
-    #: Another transaction was under way: the same one may pass a moment later, if what was read is still so.
+    #: Another transaction was in progress: the same one may succeed later, if the data has not changed.
     CONFLICT = "conflict"
-    #: There was no capacity: the same one may pass a moment later.
+    #: There was no capacity: the same transaction may succeed later.
     THROTTLED = "throttled"
-    #: The request cannot be carried out.
+    #: The request cannot be executed.
     REFUSED = "refused"
 
 
-#: By the codes of CancellationReasons, of which there is one for each action; of several, the first row counts.
+#: By the codes of CancellationReasons, one for each action; if there are several, the first row applies.
 CANCELLATIONS: Mapping[str, Verdict] = {
     "ValidationError": Verdict.REFUSED,
     "ItemCollectionSizeLimitExceeded": Verdict.REFUSED,
@@ -118,10 +118,10 @@ CANCELLATIONS: Mapping[str, Verdict] = {
     "TransactionConflict": Verdict.CONFLICT,
 }
 
-#: What may pass when it is tried again.
+#: The verdicts after which a transaction is retried.
 AGAIN = frozenset({Verdict.CONFLICT, Verdict.THROTTLED})
 
-#: What a transaction comes to that is not tried again.
+#: The errors of transactions that are not retried again.
 AFTER_ALL: Mapping[Verdict, Fault] = {
     Verdict.STALE: _CONTENDED,
     Verdict.CONFLICT: _CONTENDED,
@@ -131,5 +131,5 @@ AFTER_ALL: Mapping[Verdict, Fault] = {
 
 
 def verdict(codes: frozenset[str]) -> Verdict | None:
-    """What the reasons of a cancellation come to; None where this release knows none of them."""
+    """Returns the verdict on the reasons of a cancellation; None if this release knows none of them."""
     return next((found for code, found in CANCELLATIONS.items() if code in codes), None)

@@ -1,4 +1,4 @@
-"""The items of the table: their keys, what is in them, and the way between them and the port's values.
+"""The items of the table: their keys and attributes, and conversions from and to the port's data types.
 
 | item | `pk` | `sk` | other attributes |
 |---|---|---|---|
@@ -11,7 +11,7 @@
 | developer provider | `developer_providers` | the pool | `provider_name` |
 | kept pool | `identity_pools` | the pool | `document`, `revision` |
 | version of the keys, and of developer providers | `version#` and their `pk` | `version` | `revision` |
-| schema | `schema` | `schema` | `version`, `oldest`: migrations that it has, and those that a release has to know |
+| schema | `schema` | `schema` | `version`, `oldest`: migrations that it has, and those that a release must know |
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ from tokend_server.engines.local.keys.store import FetchRecord
 from tokend_server.engines.local.store import KeptPool, login_key
 from tokend_server.model import Identity, Login, NumericDate, Secret
 
-#: An item, or its key, as boto3 takes and gives it: attributes by their names, values by their types.
+#: An item, or its key, in the format of boto3: attributes by name, values by type.
 Item: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 #: The key attributes of the table, both of type S.
 PARTITION_KEY, SORT_KEY = "pk", "sk"
 
-#: Partitions over which the index of a pool is spread. It is part of the schema: an entry is sought where it was put.
+#: The number of partitions of a pool's index. It is part of the schema, because it determines where entries are.
 SHARDS = 16
 
 KEYS = "keys"
@@ -38,83 +38,83 @@ FETCHES = "key_set_fetches"
 POOLS = "pools"
 KEPT_POOLS = "identity_pools"
 
-#: The most bytes of an item (quotas of DynamoDB).
+#: The maximum size of an item in bytes (quotas of DynamoDB).
 MAX_BYTES = 400 * 1024
 
-#: Bytes of a list or a map beside its entries, of each entry beside what it holds, and of a number or truth at most.
+#: Bytes of a list or map without its entries, of an entry without its value, and at most of a number or Boolean.
 _CONTAINER_BYTES, _ENTRY_BYTES, _SCALAR_BYTES = 3, 1, 21
 
-#: Digits of a generation, so that keys sort by it.
+#: The number of digits of a generation, so that keys sort by generation.
 _GENERATION_DIGITS = 10
 
 
 def key(partition: str, sort: str) -> Item:
-    """The key of an item."""
+    """Returns the key of an item."""
     return {PARTITION_KEY: {"S": partition}, SORT_KEY: {"S": sort}}
 
 
 SCHEMA = key("schema", "schema")
-#: There from when a table is made until its backups are turned on.
+#: It exists from the creation of a table until its backups are enabled.
 BACKUPS_DUE = key("schema", "backups")
 
 
 def of_login(identity_pool_id: str, login: Login) -> Item:
-    """The key of a login."""
+    """Returns the key of a login."""
     return of_login_key(login_key(identity_pool_id, login))
 
 
 def of_login_key(digest: bytes) -> Item:
-    """The key of a login, by its `login_key`."""
+    """Returns the key of a login, from its `login_key`."""
     return key(f"login#{digest.hex()}", "login")
 
 
 def of_identity(identity_id: str) -> Item:
-    """The key of an identity."""
+    """Returns the key of an identity."""
     return key(f"identity#{identity_id}", "identity")
 
 
 def of_index_entry(identity_pool_id: str, identity_id: str) -> Item:
-    """The key of the entry of an identity in the index of its pool."""
+    """Returns the key of an identity's entry in the index of its pool."""
     return key(index_partition(identity_pool_id, crc32(identity_id.encode()) % SHARDS), identity_id)
 
 
 def index_partition(identity_pool_id: str, shard: int) -> str:
-    """The partition of a shard of a pool's index."""
+    """Returns the partition of a shard of a pool's index."""
     return f"pool#{identity_pool_id}#{shard:02}"
 
 
 def of_pool(identity_pool_id: str) -> Item:
-    """The item that says that a pool may have identities; it is no more than its key."""
+    """Returns the item that marks that a pool may have identities; it consists only of its key."""
     return key(POOLS, identity_pool_id)
 
 
 def of_signing_key(algorithm: SigningAlgorithm, generation: int) -> Item:
-    """The key of a signing key: one item at most for a generation of an algorithm."""
+    """Returns the key of a signing key: at most one item for each generation of an algorithm."""
     return key(KEYS, f"{algorithm.value}#{generation:0{_GENERATION_DIGITS}}")
 
 
 def of_developer_provider(identity_pool_id: str) -> Item:
-    """The key of a pool's developer provider."""
+    """Returns the key of a pool's developer provider."""
     return key(DEVELOPER_PROVIDERS, identity_pool_id)
 
 
 def of_version(partition: str) -> Item:
-    """The key of what counts the changes in a partition."""
+    """Returns the key of the version of a partition, which counts its changes."""
     return key(f"version#{partition}", "version")
 
 
 def version_of(item: Item | None) -> Item | None:
-    """What counts the changes in a partition, of the item that does; None where there is none yet."""
+    """Returns the version attribute of a version's item; None if there is none yet."""
     return None if item is None else {"revision": item["revision"]}
 
 
 def after_version(version: Item | None) -> Item:
-    """The version after one."""
+    """Returns the next version."""
     return {"revision": {"N": str(number(version, "revision") + 1 if version else 1)}}
 
 
 def size(item: Item) -> int:
-    """The bytes of an item, of which there are `MAX_BYTES` at most ("DynamoDB item sizes and formats")."""
+    """Returns the size of an item in bytes, at most `MAX_BYTES` ("DynamoDB item sizes and formats")."""
     return sum(len(name.encode()) + _size_of_value(value) for name, value in item.items())
 
 
@@ -134,23 +134,23 @@ def _size_of_value(typed: Mapping[str, Any]) -> int:
 
 
 def sort_key(item: Item) -> str:
-    """The sort key of an item."""
+    """Returns the sort key of an item."""
     return text(item, SORT_KEY)
 
 
 def text(item: Item, name: str) -> str:
-    """An attribute of type S."""
+    """Returns an attribute of type S."""
     value: str = item[name]["S"]
     return value
 
 
 def number(item: Item, name: str) -> int:
-    """An attribute of type N."""
+    """Returns an attribute of type N."""
     return int(item[name]["N"])
 
 
 def identity_values(identity: Identity, revision: int) -> Item:
-    """What may change of an identity."""
+    """Returns the mutable attributes of an identity."""
     logins = sorted(identity.logins, key=lambda each: (each.provider_name, each.user_identifier.reveal()))
     return {
         "last_modified_date": {"N": str(identity.last_modified_date)},
@@ -161,7 +161,7 @@ def identity_values(identity: Identity, revision: int) -> Item:
 
 
 def new_identity(identity: Identity) -> Item:
-    """The item of an identity that is created."""
+    """Returns the item of a new identity."""
     return {
         **of_identity(identity.identity_id),
         "identity_id": {"S": identity.identity_id},
@@ -172,7 +172,7 @@ def new_identity(identity: Identity) -> Item:
 
 
 def read_identity(item: Item) -> Identity:
-    """The identity of an item."""
+    """Returns the identity in an item."""
     return Identity(
         identity_id=text(item, "identity_id"),
         identity_pool_id=text(item, "identity_pool_id"),
@@ -185,7 +185,7 @@ def read_identity(item: Item) -> Identity:
 
 
 def new_signing_key(signing_key: SigningKey) -> Item:
-    """The item of a signing key."""
+    """Returns the item of a signing key."""
     return {
         **of_signing_key(signing_key.algorithm, signing_key.generation),
         "kid": {"S": signing_key.kid},
@@ -198,17 +198,17 @@ def new_signing_key(signing_key: SigningKey) -> Item:
 
 
 def material_values(material: Secret) -> Item:
-    """What changes of a signing key that is rewrapped."""
+    """Returns the attributes that a rewrap of a signing key changes."""
     return {"private_key": {"B": material.reveal().encode()}}
 
 
 def signs_from_values(signs_from: NumericDate) -> Item:
-    """What changes of a signing key that begins to sign at another time."""
+    """Returns the attributes that change with the time from which a key signs."""
     return {"signs_from": {"N": str(signs_from)}}
 
 
 def read_signing_key(item: Item) -> SigningKey:
-    """The signing key of an item."""
+    """Returns the signing key in an item."""
     return SigningKey(
         kid=text(item, "kid"),
         algorithm=SigningAlgorithm(text(item, "algorithm")),
@@ -220,12 +220,12 @@ def read_signing_key(item: Item) -> SigningKey:
 
 
 def of_fetch_record(server: str) -> Item:
-    """The key of what a server has noted of those who fetch key sets."""
+    """Returns the key of a server's notes about verifiers."""
     return key(FETCHES, server)
 
 
 def new_fetch_record(record: FetchRecord) -> Item:
-    """The item of what a server has noted."""
+    """Returns the item of a server's notes."""
     return {
         **of_fetch_record(record.server),
         "noted_at": {"N": str(record.noted_at)},
@@ -234,27 +234,27 @@ def new_fetch_record(record: FetchRecord) -> Item:
 
 
 def read_fetch_record(item: Item) -> FetchRecord:
-    """What a server has noted, of its item."""
+    """Returns the server's notes in an item."""
     return FetchRecord(sort_key(item), number(item, "noted_at"), bytes(item["document"]["B"]))
 
 
 def of_kept_pool(identity_pool_id: str) -> Item:
-    """The key of a kept pool."""
+    """Returns the key of a stored pool."""
     return key(KEPT_POOLS, identity_pool_id)
 
 
 def kept_pool_values(document: bytes, revision: int) -> Item:
-    """What changes of a kept pool."""
+    """Returns the mutable attributes of a stored pool."""
     return {"document": {"B": document}, "revision": {"N": str(revision)}}
 
 
 def read_kept_pool(item: Item) -> KeptPool:
-    """The kept pool of an item."""
+    """Returns the stored pool in an item."""
     return KeptPool(sort_key(item), bytes(item["document"]["B"]), number(item, "revision"))
 
 
 def _login_values(login: Login) -> Item:
-    # Bytes come back as they were, whatever Unicode makes of them.
+    # Bytes are returned unchanged, unlike text in Unicode.
     return {
         "provider_name": {"S": login.provider_name},
         "user_identifier": {"B": login.user_identifier.reveal().encode()},

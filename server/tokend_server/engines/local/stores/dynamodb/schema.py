@@ -1,4 +1,4 @@
-"""The schema of the store: the table, as it is made, and an item that says which release made what is in it."""
+"""The schema of the store: the settings of the table, and an item with the migrations of its contents."""
 
 import logging
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from tokend_server.errors import ConfigError, EngineMisconfigured, EngineUnavail
 #: The names of all migrations, oldest first.
 MIGRATIONS = ("0001",)
 
-#: How many of them a release has to know so that it can work on what is in the table.
+#: The number of migrations that a release must know to use the table.
 _OLDEST = 1
 
-#: Seconds that a migration waits for the table, and between two looks at it.
+#: Seconds that a migration waits for the table, and between two checks of it.
 PATIENCE = 120.0
 _INTERVAL = 1.0
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def table_settings(kms_key_id: str | None) -> Mapping[str, Any]:
-    """What CreateTable is given, except for the name.
+    """Returns the parameters of CreateTable without the name.
 
     Args:
         kms_key_id: The key that encrypts the table; None for the one that AWS manages for DynamoDB.
@@ -49,12 +49,12 @@ def table_settings(kms_key_id: str | None) -> Mapping[str, Any]:
 
 
 def missing(table: Table) -> list[str]:
-    """The names of the migrations that are not yet applied, oldest first.
+    """Returns the names of the migrations that are not yet applied, oldest first.
 
-    The schema may be that of a newer release, as long as that has taken nothing away that this one needs.
+    The schema may be of a newer release, if that release has removed nothing that this one needs.
 
     Raises:
-        ConfigError: It has.
+        ConfigError: The schema is incompatible with this release.
         EngineUnavailable: DynamoDB does not answer.
     """
     item = table.get_if_table(items.SCHEMA)
@@ -65,10 +65,10 @@ def missing(table: Table) -> list[str]:
 
 
 def migrate(table: Table, kms_key_id: str | None, clock: Clock, sleep: Sleep) -> list[str]:
-    """Makes the table unless it is there, and marks it as this release's.
+    """Creates the table if it does not exist, and records the schema of this release in it.
 
-    A table that is there stays as whoever made it has set it up; one that was made here and whose backups could not be
-    turned on has that yet to come.
+    The settings of an existing table are not changed. If the backups of a table that was created here could not be
+    enabled, this is retried.
 
     Raises:
         ConfigError: As `missing`.
@@ -98,7 +98,7 @@ def _keep_backups(table: Table, limit: Deadline, sleep: Sleep) -> None:
         while not table.keep_backups():
             _wait(limit, sleep)
     except EngineMisconfigured as error:
-        _log.warning("the store has no backups of its own", extra={"advice": error.advice})
+        _log.warning("the backups of the store cannot be enabled", extra={"advice": error.advice})
 
 
 def _wait(limit: Deadline, sleep: Sleep) -> None:

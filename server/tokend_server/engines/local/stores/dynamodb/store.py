@@ -24,16 +24,16 @@ from tokend_server.errors import ConfigError, EngineUnavailable
 from tokend_server.metrics import Metrics
 from tokend_server.model import Identity, Login, NumericDate, Secret
 
-#: How often something is read again that did not fit together, or decided again that had changed meanwhile.
+#: The maximum number of attempts of inconsistent reads, and of changes that conflict with others.
 _ATTEMPTS = 20
 
-#: Rows of one transaction, beside the version.
+#: The maximum number of rows in a transaction, without the version.
 _MAX_ROWS = MAX_ACTIONS - 1
 
-#: Connections of what is no call: readiness, keys, a call whose thread was replaced.
+#: The number of further connections, for readiness checks, keys, and calls whose threads were replaced.
 _OTHER_CONNECTIONS = 4
 
-#: Identities that are read at once while all of a pool are gone through.
+#: The number of identities that are read at once while all of a pool are listed.
 _PAGE = 100
 
 
@@ -42,9 +42,9 @@ class DynamoDbStore:
 
     Args:
         table: The table.
-        kms_key_id: What encrypts the table when it is made here; None for the key that AWS manages for DynamoDB.
+        kms_key_id: The key that encrypts a new table; None for the key that AWS manages for DynamoDB.
         clock: The time.
-        sleep: Waits while the table is made.
+        sleep: Waits while the table is created.
 
     Attributes:
         table: The table.
@@ -63,7 +63,7 @@ class DynamoDbStore:
         asked = tuple(logins)
         if not asked:
             return []
-        unique = tuple(dict.fromkeys(asked))  # no item may be asked for twice
+        unique = tuple(dict.fromkeys(asked))  # no item may be requested twice
         found = self.table.get_together([items.of_login(identity_pool_id, login) for login in unique], deadline)
         owners = [None if item is None else items.text(item, "identity_id") for item in found]
         if len(unique) == len(asked):
@@ -147,7 +147,7 @@ class DynamoDbStore:
         for record in self.fetch_records():
             if record.noted_at < before:
                 as_read = {"noted_at": {"N": str(record.noted_at)}}
-                with suppress(StaleReading):  # the server has noted something since
+                with suppress(StaleReading):  # the server has written new notes since
                     self.table.commit([actions.delete(items.of_fetch_record(record.server), as_read)])
 
     def developer_providers(self) -> Mapping[str, str]:
@@ -160,7 +160,7 @@ class DynamoDbStore:
                 actions.put({**items.of_developer_provider(pool), "provider_name": {"S": name}})
                 for pool, name in decide(self.developer_providers()).items()
             ]
-            # Each part is right by itself: whoever decides between two of them finds the first.
+            # Each part is consistent by itself: a decision between two parts sees the first one.
             for start in range(0, len(rows), _MAX_ROWS):
                 yield rows[start : start + _MAX_ROWS]
 
@@ -213,7 +213,7 @@ class DynamoDbStore:
         return schema.migrate(self.table, self._kms_key_id, self._clock, self._sleep)
 
     def start(self, metrics: Metrics) -> None:
-        """Begins nothing: DynamoDB looks after itself."""
+        """Does nothing: DynamoDB needs no maintenance."""
 
     def close(self) -> None:
         self.table.close()
@@ -225,10 +225,10 @@ class DynamoDbStore:
         identity_id: str | None,
         deadline: Deadline | None,
     ) -> Reading | None:
-        """The identities of logins whose owners were read before; None where these have changed meanwhile.
+        """Returns the identities of logins whose owners were read before; None if the owners have changed since.
 
-        Reading which identity to read, and then reading it, are two moments. So the second reading has all that the
-        first has led to: logins that were free are read again, and of others the identity has to hold them still.
+        The owners and their identities are two reads. Therefore the second read includes the results of the first:
+        logins without an owner are read again, and other logins must still be in their identities.
         """
         wanted = {owner for owner in owners.values() if owner} | ({identity_id} if identity_id else set())
         if not wanted:
@@ -248,7 +248,7 @@ class DynamoDbStore:
         )
 
     def _identities(self, identity_pool_id: str, after: str | None, page: int) -> Iterator[Identity]:
-        """The identities of a pool in order of their ids, read as far as they are asked for."""
+        """Yields the identities of a pool, ordered by id; they are read page by page, as needed."""
         shards = (
             self.table.query(items.index_partition(identity_pool_id, shard), after=after, page=page)
             for shard in range(items.SHARDS)
@@ -269,16 +269,16 @@ class DynamoDbStore:
                 yield login.provider_name
 
     def _note_pool(self, identity_pool_id: str) -> None:
-        """Makes sure that the pool is among those that may have identities, before it has any."""
+        """Marks that the pool may have identities, before it has any."""
         if identity_pool_id not in self._known_pools:
             self.table.put(items.of_pool(identity_pool_id))
             self._known_pools |= {identity_pool_id}
 
     def _decide_and_commit(self, partition: str, decide: Callable[[], Iterable[Sequence[Action]]]) -> None:
-        """Commits what is decided on the items of a partition; decides again where they have changed meanwhile."""
+        """Commits a decision on the items of a partition, and decides again if they have changed since."""
         key = items.of_version(partition)
         for _ in range(_ATTEMPTS):
-            # The version is read before what it is the version of.
+            # The version is read before the items.
             version = items.version_of(self.table.get(key))
             try:
                 for part in decide():
@@ -291,7 +291,7 @@ class DynamoDbStore:
 
 
 def open_configured(config: Config) -> DynamoDbStore:
-    """The store on the table that the configuration names; nothing is sent yet.
+    """Returns the store on the table in the configuration, without a request.
 
     Raises:
         ConfigError: The profile or the endpoint cannot be used.
@@ -316,5 +316,5 @@ def check_settings(config: Config) -> None:
 
 
 def template(config: Config, language: str) -> str:
-    """What makes the table by other means than tokend's: `cloudformation` or `terraform`."""
+    """Returns a template that creates the table with `cloudformation` or `terraform`."""
     return templates.template(table_of(config.store_url), language)

@@ -1,4 +1,4 @@
-"""The table: the calls of DynamoDB's API that are used, each within its time, and their failures in tokend's terms."""
+"""The table: calls to DynamoDB's API with timeouts, and their failures as tokend's errors."""
 
 import random
 import time
@@ -16,20 +16,20 @@ from tokend_server.engines.local.stores.dynamodb.fault_rows import AFTER_ALL, AG
 from tokend_server.engines.local.stores.dynamodb.items import PARTITION_KEY, SORT_KEY, Item
 from tokend_server.errors import DeadlineExceeded, EngineUnavailable
 
-#: The most that one BatchGetItem takes (service quotas of DynamoDB).
+#: The maximum number of items in a BatchGetItem (service quotas of DynamoDB).
 _MAX_KEYS = 100
 
-#: How often a transaction is tried that meets others, and the longest pauses after the first and after any.
+#: The maximum number of attempts of a conflicting transaction, and the longest first and later pauses.
 _ATTEMPTS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 
-#: How the content type of DynamoDB's answers begins.
+#: The prefix of the content type of DynamoDB's responses.
 _CONTENT_TYPE = "application/x-amz-json-1."
 
-#: Waits so many seconds.
+#: Waits for a number of seconds.
 Sleep: TypeAlias = Callable[[float], None]
 
-#: The members of a request and of an answer, as AWS names them.
+#: The members of a request and of a response, as AWS names them.
 _Parameters: TypeAlias = Mapping[str, Any]
 _Answer: TypeAlias = Mapping[str, Any]
 
@@ -38,11 +38,11 @@ class Table:
     """One table.
 
     Args:
-        client: boto3's client, whose connections and retries keep to the call's deadline.
+        client: boto3's client, whose connections and retries respect the call's deadline.
         name: The table's name.
-        timeout: Seconds after which no request waits any more, whatever its caller's deadline.
+        timeout: The timeout of requests in seconds, whatever the caller's deadline.
         clock: The time.
-        sleep: Waits before a transaction is tried again.
+        sleep: Waits before a transaction is retried.
     """
 
     def __init__(self, client: Any, name: str, timeout: float, clock: Clock, sleep: Sleep = time.sleep) -> None:  # noqa: ANN401
@@ -64,22 +64,22 @@ class Table:
         self._sleep = sleep
 
     def get(self, key: Item, deadline: Deadline | None = None) -> Item | None:
-        """An item as it is now."""
+        """Returns the current state of an item."""
         return self._get_item(key, deadline).get("Item")
 
     def get_if_table(self, key: Item) -> Item | None:
-        """An item as it is now; None too where there is no table."""
+        """Returns the current state of an item; None also if there is no table."""
         with suppress(_Expected):
             return self._get_item(key, expected="ResourceNotFoundException").get("Item")
         return None
 
     def get_together(self, keys: Sequence[Item], deadline: Deadline | None = None) -> list[Item | None]:
-        """Items as they were at one moment, in the order of their keys.
+        """Returns a consistent snapshot of items, in the order of their keys.
 
         Raises:
-            EngineUnavailable: DynamoDB does not answer, or they are being changed again and again.
+            EngineUnavailable: DynamoDB does not answer, or the items change constantly.
         """
-        if len(keys) == 1:  # what is one item is of one moment, for half the price
+        if len(keys) == 1:  # a read of one item is consistent, at half the price
             return [self.get(keys[0], deadline)]
         asked = {"TransactItems": [{"Get": {"TableName": self._name, "Key": key}} for key in keys]}
         try:
@@ -89,7 +89,7 @@ class Table:
         return [each.get("Item") for each in found["Responses"]]
 
     def get_each(self, keys: Sequence[Item]) -> Iterator[Item]:
-        """Those of the items that there are, each as it is now, in any order."""
+        """Yields the current state of each existing item, in any order."""
         for start in range(0, len(keys), _MAX_KEYS):
             left = list(keys[start : start + _MAX_KEYS])
             for pause in self._pauses():
@@ -104,12 +104,12 @@ class Table:
                 raise AFTER_ALL[Verdict.THROTTLED].to_error()
 
     def query(self, partition: str, *, after: str | None = None, page: int | None = None) -> Iterator[Item]:
-        """The items of a partition, each as it is now, in order of their sort keys.
+        """Yields the current state of each item of a partition, ordered by sort key.
 
         Args:
             partition: The partition.
-            after: The sort key behind which they begin.
-            page: How many are asked for at once; None: as many as DynamoDB gives.
+            after: The sort key after which to start.
+            page: The number of items in a request; None for DynamoDB's maximum.
         """
         condition, names = "#partition = :partition", {"#partition": PARTITION_KEY}
         values = {":partition": {"S": partition}}
@@ -133,19 +133,19 @@ class Table:
             asked["ExclusiveStartKey"] = found["LastEvaluatedKey"]
 
     def put(self, item: Item) -> None:
-        """Writes an item, whether it is there or not."""
+        """Writes an item, whether or not it exists."""
         asked = {"TableName": self._name, "Item": item}
         self._call("PutItem", asked)
 
     def commit(self, actions: Sequence[Action], deadline: Deadline | None = None) -> None:
-        """Does all the actions durably, or none.
+        """Applies all actions durably, or none.
 
-        A request whose answer is lost is sent again with its token, to which DynamoDB answers as it did to the first.
+        A request whose response is lost is repeated with its token, which makes it idempotent.
 
         Raises:
-            StaleReading: A condition does not hold, or other transactions did not cease to meet this one.
-            DeadlineExceeded: The deadline was spent before anything was sent.
-            EngineUnavailable: DynamoDB does not answer; all may have been done, or nothing.
+            StaleReading: A condition does not hold, or conflicts with other transactions persist.
+            DeadlineExceeded: The deadline passed before a request was sent.
+            EngineUnavailable: DynamoDB does not answer; all actions or none may have been applied.
         """
         asked = {
             "TransactItems": [{kind: {"TableName": self._name, **members}} for kind, members in actions],
@@ -159,7 +159,7 @@ class Table:
             raise AFTER_ALL[cancelled.verdict].to_error() from None
 
     def describe(self) -> _Parameters | None:
-        """What DynamoDB says of the table; None when there is none."""
+        """Returns DynamoDB's description of the table; None if there is none."""
         with suppress(_Expected):
             asked = {"TableName": self._name}
             found: _Parameters = self._call("DescribeTable", asked, expected="ResourceNotFoundException")["Table"]
@@ -167,17 +167,17 @@ class Table:
         return None
 
     def make(self, settings: _Parameters) -> bool:
-        """Has the table made; tells whether it did, rather than another process."""
+        """Creates the table; returns False if another process already did."""
         with suppress(_Expected):
             self._call("CreateTable", {"TableName": self._name, **settings}, expected="ResourceInUseException")
             return True
         return False
 
     def keep_backups(self) -> bool:
-        """Turns on backups to any moment of the last weeks; tells whether the table was ready for it.
+        """Enables point-in-time recovery; returns whether the table was ready for it.
 
         Raises:
-            EngineMisconfigured: What answers has no such backups.
+            EngineMisconfigured: The endpoint does not support such backups.
         """
         asked = {"TableName": self._name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
         with suppress(_Expected):
@@ -194,10 +194,10 @@ class Table:
         return self._call("GetItem", asked, deadline, expected=expected)
 
     def _transacted(self, operation: str, asked: _Parameters, deadline: Deadline | None) -> _Answer:
-        """Makes a transaction, and again where it was cancelled for a reason that may pass.
+        """Executes a transaction, and retries it if it was cancelled for a transient reason.
 
         Raises:
-            _Cancelled: It was cancelled for the last time.
+            _Cancelled: It was cancelled at the last attempt.
         """
         limit = self._limit(deadline)
         *pauses, _last = self._pauses()
@@ -238,17 +238,17 @@ class Table:
 
     @staticmethod
     def _pauses() -> Iterator[float]:
-        """Pauses by chance, so that what met once does not meet again."""
+        """Yields random pauses, so that conflicting transactions do not conflict again."""
         longest = (min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) for attempt in range(_ATTEMPTS))
         return (random.uniform(0, each) for each in longest)  # noqa: S311 - no secret
 
 
 class _Expected(Exception):
-    """Raised when DynamoDB answers with the code that its caller has a use for."""
+    """Raised when DynamoDB responds with the code that the caller expects."""
 
 
 class _Cancelled(Exception):
-    """Raised when DynamoDB cancels a transaction, which has changed nothing then."""
+    """Raised when DynamoDB cancels a transaction, which has then changed nothing."""
 
     def __init__(self, found: Verdict) -> None:
         super().__init__(found.value)
@@ -256,12 +256,12 @@ class _Cancelled(Exception):
 
 
 def _check_source(answered: _Answer) -> None:
-    """Makes sure that an answer is DynamoDB's.
+    """Checks that a response is from DynamoDB.
 
-    botocore takes whatever is no JSON for an answer without members, which would say that an item is not there.
+    botocore treats a body that is not JSON as a response without members, which would mean that an item does not exist.
 
     Raises:
-        EngineMisconfigured: It is not.
+        EngineMisconfigured: The response is not from DynamoDB.
     """
     metadata = answered["ResponseMetadata"]
     is_json = metadata["HTTPHeaders"].get("content-type", "").startswith(_CONTENT_TYPE)
@@ -270,15 +270,15 @@ def _check_source(answered: _Answer) -> None:
 
 
 def _cancelled(error: Exception) -> _Cancelled | None:
-    """The verdict on a transaction, if it was one that was cancelled for a reason that is known."""
+    """Returns the verdict on a transaction that was cancelled for a known reason; None otherwise."""
     found = verdict(cancellation_reasons(error))
     return None if found is None else _Cancelled(found)
 
 
 def _known(error: Exception, call: UpstreamCall, deadline: Deadline | None) -> Exception:
-    """What a failure is to the local engine; the error itself if it is a defect of ours."""
+    """Returns the local engine's error for a failure, or the failure itself if it is a defect of tokend."""
     if not call.deadline.remaining():
-        # Whatever went wrong, want of time may have been the cause.
+        # Whatever the error, a lack of time may be the cause.
         if deadline is not None and not deadline.remaining() and not call.was_sent:
             return DeadlineExceeded()
         return EngineUnavailable("The identity store did not answer in time.")

@@ -1,4 +1,4 @@
-"""The table in the languages of those who make it themselves, from what `tokend migrate` would ask DynamoDB for."""
+"""Templates of the table for infrastructure tools, from the settings that `tokend migrate` uses."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,20 +13,20 @@ _Template: TypeAlias = Callable[[DynamoDbTable], Mapping[str, Any]]
 
 
 def template(table: DynamoDbTable, language: str) -> str:
-    """The template of a table.
+    """Returns the template of a table.
 
     Args:
         table: The table.
         language: `cloudformation` or `terraform`.
 
     Raises:
-        KeyError: There is none in that language.
+        KeyError: There is no template in that language.
     """
     return json.dumps(_TEMPLATES[language](table), indent=2)
 
 
 def _cloudformation(table: DynamoDbTable) -> Mapping[str, Any]:
-    """Source: AWS::DynamoDB::Table, whose properties are CreateTable's but for what switches encryption on."""
+    """Source: AWS::DynamoDB::Table, whose properties are those of CreateTable except for encryption."""
     settings = dict(table_settings(table.kms_key_id))
     encryption = settings.pop("SSESpecification")
     properties = {

@@ -1,1 +1,1 @@
-"""The store on PostgreSQL, which any number of servers share: its connections, their time bounds, and transactions."""
+"""The store on PostgreSQL, which any number of servers share: its connections, timeouts and transactions."""

@@ -1,8 +1,8 @@
-"""PostgreSQL as the database of a `SqlStore`: reads of one round trip, and transactions that many servers make at once.
+"""PostgreSQL as the database of a `SqlStore`: reads in one round trip, and concurrent transactions of many servers.
 
-Transactions are at the server's own level, READ COMMITTED unless its operators say otherwise: `write` needs no more,
-since an identity is changed only at the revision that was read and a login is linked only once. Those that decide on
-all rows of a table are SERIALIZABLE, and tried again where they meet another one; so are those whose callers would not.
+Transactions have the server's default isolation level, usually READ COMMITTED. This is sufficient for `write`, because
+an identity is changed only at the revision that was read, and a login is linked only once. Transactions that decide on
+all rows of a table are SERIALIZABLE and retried on conflicts; so are those whose callers do not retry.
 """
 
 import math
@@ -30,29 +30,29 @@ from tokend_server.engines.local.stores.postgresql.pool import ConnectionPool, N
 from tokend_server.engines.local.stores.sql.database import NewRows, insert_rows
 from tokend_server.errors import ConfigError, EngineUnavailable
 
-#: How often a transaction that has to be alone is tried.
+#: The maximum number of attempts of a SERIALIZABLE transaction.
 _ATTEMPTS = 20
 
-#: Part of the time that a caller has left, and most seconds of it, that are kept to answer that the store does not.
+#: The share of a caller's remaining time that is reserved to report that the store does not answer, and its maximum.
 _RESERVE = 0.1
 _LONGEST_RESERVE = 0.25
 
 _BEGIN = "BEGIN"
-#: At a higher level it would not see what those have done whose lock it has waited for.
+#: At a higher level it would not see the changes of the transaction for whose lock it has waited.
 _BEGIN_MIGRATION = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _BEGIN_ALONE = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 
-#: Stands for the schema among the locks that applications may use as they like: "tokend" in ASCII.
+#: The advisory lock of the schema: "tokend" in ASCII.
 _MIGRATION_LOCK = 0x746F6B656E64
 
-#: What an operator has to do, by the SQLSTATE of what the migrations failed with.
+#: Advice for operators, by the SQLSTATE with which the migrations failed.
 _MISTAKES = {
     INSUFFICIENT_PRIVILEGE: (
         "store: the role of store.url may not change the schema: run `tokend migrate` as the role that owns it"
     ),
     INVALID_SCHEMA_NAME: (
-        "store: no schema of the search path is there for the role of store.url, so tables have no place: "
-        "create it, or grant USAGE on it"
+        "store: the role of store.url has no schema in its search path for the tables: "
+        "create one, or grant USAGE on one"
     ),
 }
 
@@ -68,9 +68,9 @@ class PostgresqlDatabase:
 
     Args:
         pool: The connections.
-        owner: `OWNER` as the driver takes it.
-        timeout: Seconds that anything may take, whatever its deadline, apart from `read_all` and a migration.
-        schema: Where the tables are to be; None: where the server puts them.
+        owner: `OWNER` in the driver's format.
+        timeout: The timeout of all methods in seconds, whatever the deadline, except `read_all` and migrations.
+        schema: The schema of the tables; None for the server's default.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class PostgresqlDatabase:
 
     def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
         def alone(connection: Connection) -> _Result:
-            # What is decided may need to look at all rows, on another connection.
+            # The decision may need to read all rows on another connection.
             _set_local(connection, "idle_in_transaction_session_timeout", 0.0)
             return work(connection)
 
@@ -141,12 +141,12 @@ class PostgresqlDatabase:
         self._pool.close()
 
     def _make_schema(self, connection: Connection) -> None:
-        # Asked first: who may use a schema need not have the right to make one.
+        # A role that may use the schema need not have the right to create it.
         if self._schema and connection.execute(_HAS_SCHEMA, {"schema": self._schema}).first() is None:
             connection.execute(CreateSchema(self._schema))
 
     def _until(self, deadline: Deadline | None) -> float:
-        """The reading of the monotonic clock until which a caller can wait for the store."""
+        """Returns the monotonic time until which a caller can wait for the store."""
         if deadline is None:
             return monotonic() + self._timeout
         deadline.check()
@@ -156,9 +156,9 @@ class PostgresqlDatabase:
     def _first_use(
         self, act: Callable[[OpenConnection], _Result], until: float, patience: float = math.inf
     ) -> tuple[OpenConnection, _Result]:
-        """Does something that leaves nothing behind if it fails, on a connection that then has to be given back.
+        """Executes an action without effect if it fails, and returns the connection, which must be given back.
 
-        A server that was restarted has ended all connections, which shows when they are used: no reason to fail.
+        If the server was restarted, its connections turn out to be closed when they are used, so the action is retried.
         """
         lost_at = math.inf
         while True:
@@ -177,7 +177,7 @@ class PostgresqlDatabase:
             self._pool.discard_idle()
 
     def _taken(self, until: float) -> OpenConnection:
-        # What takes as long as it takes waits for what it does, and not for a connection.
+        # Work without a time limit waits for its own result, but not without limit for a connection.
         try:
             return self._pool.take(min(until, monotonic() + self._timeout))
         except NoConnection as error:
@@ -221,7 +221,7 @@ class PostgresqlDatabase:
         except BaseException:
             self._pool.discard(lent)
             raise
-        # So the server says that a replica may not have it, and acknowledges it all the same.
+        # With a warning the server reports that a replica may not have the commit, which it acknowledges nevertheless.
         is_doubtful = lent.driver.was_warned
         self._pool.give_back(lent)
         if is_doubtful:
@@ -230,14 +230,14 @@ class PostgresqlDatabase:
     def _roll_back(self, lent: OpenConnection) -> None:
         try:
             lent.driver.rollback()
-        except psycopg.Error:  # the server does so by itself
+        except psycopg.Error:  # the server rolls back by itself
             self._pool.discard(lent)
         else:
             self._pool.give_back(lent)
 
 
 def _set_local(connection: Connection, name: str, seconds: float) -> None:
-    """Sets a bound of time for the transaction; 0: there is none."""
+    """Sets a timeout of the transaction; 0 for no timeout."""
     connection.execute(_SET_LOCAL, {"name": name, "milliseconds": str(math.ceil(seconds * 1000))})
 
 

@@ -1,4 +1,4 @@
-"""What the errors of the driver mean for the port."""
+"""Classifies the errors of the driver."""
 
 import psycopg
 from psycopg.errors import ConnectionTimeout
@@ -7,34 +7,34 @@ from sqlalchemy.exc import DBAPIError
 from tokend_server.engines.local.stores.postgresql.psycopg_internals import WAIT_TIMEOUT
 from tokend_server.errors import EngineUnavailable
 
-#: SQLSTATEs, or the classes that they begin with, by which a transaction has met another one and is not applied:
+#: SQLSTATEs, or their classes, of a transaction that conflicts with another one and is not applied:
 #: integrity constraint violation, serialization failure, deadlock.
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = ("23", "40001", "40P01")
 
-#: Those by which a connection has come to its end: connection exception, operator intervention.
+#: SQLSTATE classes of a closed connection: connection exception, operator intervention.
 _LOST = ("08", "57P")
 
-#: The server was not given the right to do what it was asked for.
+#: The role lacks a privilege.
 INSUFFICIENT_PRIVILEGE = "42501"
 
-#: No schema of the search path is there, or none that the role may use.
+#: No schema of the search path exists, or the role may use none of them.
 INVALID_SCHEMA_NAME = "3F000"
 
 
 def sqlstate(error: Exception) -> str | None:
-    """The code that the server has sent with an error of the driver or of SQLAlchemy; None: it has sent none."""
+    """Returns the server's code in an error of the driver or of SQLAlchemy; None if there is none."""
     cause = _cause(error)
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
 def is_conflict(error: Exception) -> bool:
-    """Whether a transaction was refused because of another one."""
+    """Returns whether a transaction failed because of a conflict with another one."""
     return (sqlstate(error) or "").startswith(_CONFLICTS)
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether a connection failed because the server has ended it, rather than that it takes too long to answer."""
+    """Returns whether a connection failed because the server closed it, and not because of a timeout."""
     cause = _cause(error)
     if not isinstance(cause, psycopg.OperationalError) or timed_out(cause):
         return False
@@ -42,13 +42,13 @@ def is_lost(error: Exception) -> bool:
 
 
 def timed_out(error: Exception) -> bool:
-    """Whether the server did not answer in time."""
+    """Returns whether the server did not answer in time."""
     return isinstance(_cause(error), (WAIT_TIMEOUT, ConnectionTimeout))
 
 
 def unavailable(error: Exception | None) -> EngineUnavailable:
-    """What a failure of the database is to callers."""
-    # The driver's text may hold values; its name for the error says as much.
+    """Returns the error of the port for a failure of the database."""
+    # The driver's text may contain values, so only the name of its error is used.
     name = "timeout" if error is None or timed_out(error) else type(_cause(error)).__name__
     return EngineUnavailable(f"The identity store does not answer ({name}).")
 

@@ -1,4 +1,4 @@
-"""How a connection to PostgreSQL is opened, and what is made sure of before it is used."""
+"""Opens connections to PostgreSQL, and checks the server's settings before they are used."""
 
 import math
 import random
@@ -16,8 +16,8 @@ from sqlalchemy.pool import NullPool
 
 from tokend_server.engines.local.stores.postgresql import psycopg_internals
 
-#: What holds unless the URL says otherwise. A host that does not answer is given up after two seconds, the least that
-#: libpq knows; one that vanishes while it owes an answer, or while nothing is asked of it, some seconds later.
+#: The defaults of the URL's parameters. The timeout of a connection is two seconds, libpq's minimum; a host that
+#: disappears during or between requests is detected some seconds later.
 _DEFAULTS: Mapping[str, str] = {
     "application_name": "tokend",
     "client_encoding": "UTF8",
@@ -30,12 +30,12 @@ _DEFAULTS: Mapping[str, str] = {
     "tcp_user_timeout": "5000",
 }
 
-#: Seconds that a connection is used for, give or take a quarter: then a new one has the addresses and the password of
-#: its time.
+#: The lifetime of a connection in seconds, plus or minus a quarter; a new connection then uses the current addresses
+#: and password.
 _LIFETIME = 1800.0
 
-#: Milliseconds, as texts: of a statement, whose client has given up by then; and of a client that has gone without a
-#: word in the middle of a transaction, which may hold rows that others wait for.
+#: Timeouts in milliseconds, as texts: of a statement, whose client has given up by then, and of an idle transaction
+#: whose client has disappeared, which may hold row locks.
 _SESSION = """
 SELECT current_setting('synchronous_commit'), current_setting('transaction_read_only'),
     set_config('statement_timeout', %(statement)s, false),
@@ -47,19 +47,19 @@ _Result = TypeVar("_Result")
 
 
 class Unusable(Exception):
-    """Raised when a server answers that cannot keep what it is given; the text says why."""
+    """Raised when a server cannot store data durably, for the reason in the text."""
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A connection whose every wait for the server ends in time, even if that does not answer at all.
+    """A connection whose waits for the server all time out, even if the server does not answer at all.
 
-    What the server does is never cancelled: a commit that waits for its replica would then be answered as if it had
-    reached that.
+    Statements on the server are never cancelled: a commit that waits for a replica would then be acknowledged as if the
+    replica had it.
 
     Attributes:
-        until: The reading of the monotonic clock at which waiting ends, by an `OperationalError`.
-        patience: Seconds after which each wait by itself ends so.
-        was_warned: The server has sent a warning since this was set to False.
+        until: The monotonic time at which waits end with an `OperationalError`.
+        patience: The timeout of each single wait in seconds.
+        was_warned: Whether the server has sent a warning since this was set to False.
     """
 
     until: float = math.inf
@@ -67,26 +67,26 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     was_warned: bool = False
 
     def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
-        """Does what has to be sent and received; a `timeout` is as the patience."""
+        """Sends and receives data; a `timeout` replaces the patience."""
         left = min(max(0.0, self.until - monotonic()), self.patience)
         if timeout is not None:
             left = min(left, timeout)
         return psycopg_internals.wait(gen, self, interval, None if left == math.inf else left)
 
     def note_warning(self, notice: Diagnostic) -> None:
-        """Takes notice of what the server says beside its answers."""
+        """Records a warning from the server."""
         self.was_warned |= notice.severity_nonlocalized == "WARNING"
 
 
 class OpenConnection:
-    """A connection as it is lent, for use by SQLAlchemy and by the driver itself.
+    """A connection of the pool, for use by SQLAlchemy and by the driver itself.
 
     Attributes:
-        connection: SQLAlchemy's, in autocommit.
-        driver: The driver's.
+        connection: SQLAlchemy's connection, in autocommit.
+        driver: The driver's connection.
         cursor: A cursor of the driver's.
-        opened_at: A reading of the monotonic clock.
-        expires_at: Another one, from which on it is not to be used.
+        opened_at: The monotonic time when it was opened.
+        expires_at: The monotonic time from which on it must not be used.
     """
 
     def __init__(self, connection: Connection, driver: BoundedConnection) -> None:
@@ -97,7 +97,7 @@ class OpenConnection:
         self.expires_at = self.opened_at + _LIFETIME * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
     def close(self) -> None:
-        """Closes it, whatever its state, without a word to SQLAlchemy's pool."""
+        """Closes it, whatever its state, without SQLAlchemy's pool."""
         self.connection.invalidate()
         self.connection.close()
         self.driver.close()
@@ -107,10 +107,10 @@ class Opener:
     """Opens connections.
 
     Args:
-        url: The URL of the server, as libpq takes it.
-        password: Asked for the password of each connection; None: there is none beside that of the URL.
-        schema: Where the tables are; None: where the server puts them.
-        timeout: Seconds that a statement may take.
+        url: The URL of the server in libpq's format.
+        password: Returns the password of a new connection; None to use the URL's.
+        schema: The schema of the tables; None for the server's default.
+        timeout: The timeout of a statement in seconds.
     """
 
     def __init__(self, url: str, *, password: Callable[[], str] | None, schema: str | None, timeout: float) -> None:
@@ -136,9 +136,9 @@ class Opener:
         """Opens a connection.
 
         Raises:
-            SQLAlchemyError: No server can be reached that takes writes, or it refuses who asks.
-            Unusable: The server would lose what it is given.
-            Exception: What `password` raises.
+            SQLAlchemyError: No server that accepts writes can be reached, or it refuses the login.
+            Unusable: The server would lose data.
+            Exception: The error of `password`.
         """
         connection = self.engine.connect()
         driver = connection.connection.driver_connection
@@ -166,6 +166,6 @@ class Opener:
         assert row is not None  # noqa: S101 - it is a SELECT without a table
         synchronous_commit, read_only, *_ = row
         if synchronous_commit == "off":
-            raise Unusable("synchronous_commit is off, so that commits that were acknowledged could be lost: set it on")
+            raise Unusable("synchronous_commit is off, so that acknowledged commits could be lost: set it to on")
         if read_only == "on":
-            raise Unusable("the server takes no writes: it is a replica, or default_transaction_read_only is on")
+            raise Unusable("the server accepts no writes: it is a replica, or default_transaction_read_only is on")

@@ -1,4 +1,4 @@
-"""Connections that are lent for a moment each, and opened in threads of their own."""
+"""A connection pool, whose connections are opened in separate threads."""
 
 import logging
 import threading
@@ -7,17 +7,17 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-#: Threads that open connections at once.
+#: The number of threads that open connections.
 OPENERS = 4
 
-#: Seconds from a failure to open a connection to the next attempt.
+#: Seconds between a failure to open a connection and the next attempt.
 PAUSE = 0.1
 
 _log = logging.getLogger(__name__)
 
 
 class NoConnection(Exception):
-    """Raised when no connection can be had in time; its cause is what kept one from being opened, if that is known."""
+    """Raised when no connection is available in time; its cause is the error of opening one, if it is known."""
 
 
 class _Connection(Protocol):
@@ -31,15 +31,15 @@ _Lent = TypeVar("_Lent", bound=_Connection)
 
 
 class ConnectionPool(Generic[_Lent]):
-    """Connections to one place.
+    """A pool of connections to one server.
 
-    To open one takes a look-up of names, several round trips, and all the time of a place that does not answer. So
-    those who need a connection wait for it only as long as they can, and what is opened too late for them is there for
-    the next. When an attempt fails, those who wait learn it at once, unless others are about to give theirs back.
+    Opening a connection takes name resolution, several round trips, and a timeout if the server does not answer. So
+    callers wait for a connection only until their own deadline, and a connection that is opened too late is used by the
+    next caller. When an attempt fails, waiting callers fail at once, unless other connections are in use.
 
     Args:
-        open_one: Opens a connection; what it raises is the cause of `NoConnection`.
-        most: How many there are at most.
+        open_one: Opens a connection; its error is the cause of `NoConnection`.
+        most: The maximum number of connections.
     """
 
     def __init__(self, open_one: Callable[[], _Lent], most: int) -> None:
@@ -56,13 +56,13 @@ class ConnectionPool(Generic[_Lent]):
         self._is_closed = False
 
     def take(self, until: float) -> _Lent:
-        """A connection, which has to be given back or discarded.
+        """Returns a connection, which must be given back or discarded.
 
         Args:
-            until: A reading of the monotonic clock.
+            until: The monotonic time until which to wait.
 
         Raises:
-            NoConnection: None can be had by then.
+            NoConnection: No connection is available by then.
         """
         while True:
             try:
@@ -74,21 +74,21 @@ class ConnectionPool(Generic[_Lent]):
             self.discard(lent)
 
     def give_back(self, lent: _Lent) -> None:
-        """Gives back a connection that is as good as it was."""
+        """Gives back a connection that can be reused."""
         self._idle.append(lent)
-        # Whoever is about to wait has counted itself before it looks at what is idle.
+        # A caller that is about to wait counts itself before it checks for idle connections.
         if self._waiting or self._is_closed:
             self._tell()
 
     def discard(self, lent: _Lent) -> None:
-        """Closes a connection that is of no use any more."""
+        """Closes a connection that cannot be reused."""
         lent.close()
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
 
     def discard_idle(self) -> None:
-        """Closes the idle connections, as after one of them was found to be lost."""
+        """Closes the idle connections, for example after one of them turned out to be closed by the server."""
         while self._idle:
             try:
                 self.discard(self._idle.pop())
@@ -96,7 +96,7 @@ class ConnectionPool(Generic[_Lent]):
                 return
 
     def close(self) -> None:
-        """Closes all connections, those that are lent when they are given back; to close again does nothing."""
+        """Closes all connections; those in use are closed when they are given back. May be called again."""
         self._is_closed = True
         self.discard_idle()
 
@@ -131,14 +131,14 @@ class ConnectionPool(Generic[_Lent]):
         raise NoConnection from (None if self._open else self._failure)
 
     def _open_more(self) -> None:
-        """Has one more connection opened, if there may be more and not enough are on their way."""
+        """Opens one more connection in a thread, if the maximum allows it and not enough are being opened."""
         is_paused = self._failure and monotonic() - self._failed_at < PAUSE
         if is_paused or self._opening >= min(OPENERS, self._waiting, self._most - self._open):
             return
         self._opening += 1
         try:
             threading.Thread(target=self._add, name="store connection", daemon=True).start()
-        except RuntimeError as error:  # the system has no thread left
+        except RuntimeError as error:  # the operating system refuses to start a thread
             self._note(error)
 
     def _add(self) -> None:

@@ -1,4 +1,4 @@
-"""What is used of psycopg that is no public interface of it: in which method connections wait, and what ends a wait."""
+"""The private interfaces of psycopg that tokend uses: the method in which connections wait, and the timeout's error."""
 
 import socket
 from typing import TypeVar
@@ -11,14 +11,14 @@ from tokend_server.library_parts import require
 
 _Result = TypeVar("_Result")
 
-#: Raised when a wait has taken all of its time.
+#: Raised when a wait times out.
 WAIT_TIMEOUT: type[psycopg.Error] = errors._WaitTimeout
 
 
 def wait(gen: PQGen[_Result], connection: psycopg.Connection, interval: float, timeout: float | None) -> _Result:
-    """Does what a connection has to send and receive, in the place of `Connection.wait`.
+    """Sends and receives data of a connection, in place of `Connection.wait`.
 
-    A connection's own cancels what the server does when a signal interrupts it; this one leaves that alone.
+    When a signal interrupts it, it does not cancel the statement on the server, unlike `Connection.wait`.
 
     Raises:
         WAIT_TIMEOUT: It took longer than `timeout` seconds.

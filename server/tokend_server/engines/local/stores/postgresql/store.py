@@ -19,7 +19,7 @@ from tokend_server.engines.local.stores.sql.store import SqlStore
 from tokend_server.errors import ConfigError
 from tokend_server.metrics import Metrics
 
-#: Connections of what is no call: readiness, keys, a call whose thread was replaced.
+#: The number of further connections, for readiness checks, keys, and calls whose threads were replaced.
 _OTHERS = 4
 
 #: Seconds that a start waits for its first connection.
@@ -27,14 +27,14 @@ _START_PATIENCE = 15.0
 
 
 class PostgresqlStore(SqlStore):
-    """A store on PostgreSQL, which does nothing by itself."""
+    """A store on PostgreSQL, without background work."""
 
     def start(self, metrics: Metrics) -> None:
         del metrics
 
 
 def open_configured(config: Config) -> PostgresqlStore:
-    """Opens the database that the configuration names, with one connection; there are more as they are needed.
+    """Opens the database in the configuration with one connection; further ones are opened as needed.
 
     Raises:
         ConfigError: As `open_store`.
@@ -53,10 +53,10 @@ def open_configured(config: Config) -> PostgresqlStore:
 
 
 def _opener(config: Config) -> Opener:
-    """What opens connections to the database that the configuration names; it opens none yet.
+    """Returns an opener of connections to the database in the configuration, without opening one.
 
     Raises:
-        ConfigError: There can be none by these settings.
+        ConfigError: The settings cannot be used.
     """
     store = config.store
     try:
@@ -67,20 +67,20 @@ def _opener(config: Config) -> Opener:
             timeout=store.timeout_seconds,
         )
     except psycopg.Error:  # its text may repeat any part of the URL
-        raise ConfigError(["store.url: libpq does not take it: check its parameters and what is encoded"]) from None
+        raise ConfigError(["store.url: libpq rejects it: check its parameters and its percent-encoding"]) from None
 
 
 def check_settings(config: Config) -> None:
-    """Makes sure that connections could be opened by these settings, whether or not the database answers.
+    """Checks that connections can be opened with these settings, whether or not the database answers.
 
     Raises:
-        ConfigError: They could not.
+        ConfigError: They cannot.
     """
     _opener(config)
 
 
 def _password(config: Config) -> Callable[[], str] | None:
-    """What knows the password of a new connection."""
+    """Returns a function that returns the password of a new connection."""
     store = config.store
     if file := store.password_file:
         return lambda: _read_password(file)
@@ -101,7 +101,7 @@ def _password(config: Config) -> Callable[[], str] | None:
 def _read_password(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:  # its text repeats a part of the password
+    except UnicodeDecodeError:  # its text contains a part of the password
         raise OSError(errno.EILSEQ, "is not UTF-8", str(file)) from None
 
 

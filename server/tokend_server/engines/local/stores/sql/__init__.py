@@ -1,1 +1,1 @@
-"""What stores on SQL databases share: the tables, the migrations, and the port in terms of SQLAlchemy."""
+"""The common parts of SQL stores: the tables, the migrations, and the port's implementation with SQLAlchemy."""

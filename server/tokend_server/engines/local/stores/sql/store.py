@@ -1,4 +1,4 @@
-"""The store on a SQL database, without what only one of them needs."""
+"""The store on a SQL database, independent of the kind of database."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,16 +43,16 @@ _FINDING = _WITH_LOGINS.where(identities.c.identity_id == bindparam("identity_id
 
 
 def _reading(owners: Select[tuple[str]]) -> Select[Any]:
-    """Reads the owners of logins, and the identity with an id.
+    """Returns a statement that reads the owners of logins, and the identity with an id.
 
-    One statement sees one state of the database, without a transaction. An OR in the place of the union would have
-    PostgreSQL look at every identity.
+    A single statement sees a consistent snapshot without a transaction. With an OR instead of the union, PostgreSQL
+    would scan all identities.
     """
     wanted = owners.union_all(select(bindparam("identity_id", type_=identities.c.identity_id.type)))
     return _WITH_LOGINS.where(identities.c.identity_id.in_(wanted)).order_by(identities.c.identity_id)
 
 
-# SQLAlchemy writes the statement again for each list of keys, which costs more than its execution; most calls have one.
+# SQLAlchemy renders a statement with a list of keys each time, which costs more than executing it; most calls have one.
 _READING_BY_KEY, _READING_BY_KEYS = _reading(OWNER), _reading(_OWNERS.with_only_columns(linked_logins.c.identity_id))
 
 _CHANGE_IDENTITY = (
@@ -75,7 +75,7 @@ _KEEP_DEVELOPER_PROVIDER = insert(developer_providers).values(
     identity_pool_id=bindparam("pool"), provider_name=bindparam("name")
 )
 
-#: Seconds that a migration waits for other writes before it fails, and after which it says so.
+#: Seconds that a migration waits for other writes before it fails, and before it logs that it waits.
 MIGRATION_PATIENCE = 30.0
 _MIGRATION_NEWS = 1.0
 
@@ -85,7 +85,7 @@ _log = logging.getLogger(__name__)
 class SqlStore:
     """Identities and signing keys in one SQL database.
 
-    Transactions take rows in one order, so that none waits for another in a circle.
+    Transactions lock rows in the same order, so that there are no deadlocks.
 
     Args:
         database: The database.
@@ -100,14 +100,14 @@ class SqlStore:
     def migrate(self) -> list[str]:
         if not self.missing_migrations():
             return []
-        # Alembic is slow to load: not while other processes wait for the lock.
+        # Alembic is slow to load, so it is loaded before other processes wait for the lock.
         from tokend_server.engines.local.stores.sql.migrations.upgrade import upgrade  # noqa: PLC0415
 
         try:
             return self._database.migrate(upgrade, _MIGRATION_NEWS)
         except EngineUnavailable:
             _log.warning(
-                "waiting for the store, which does not let the schema be written",
+                "waiting for the store, in which other writes lock the schema",
                 extra={"seconds_at_most": MIGRATION_PATIENCE},
             )
         return self._database.migrate(upgrade, MIGRATION_PATIENCE)
@@ -295,7 +295,7 @@ def _look(connection: Connection) -> None:
 
 
 def _identities(rows: Iterable[Row[Any]]) -> list[Identity]:
-    """The identities of rows that are ordered by them."""
+    """Returns the identities in rows that are ordered by identity."""
     return [_identity(list(group)) for _, group in groupby(rows, attrgetter("identity_id"))]
 
 

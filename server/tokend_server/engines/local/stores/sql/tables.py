@@ -18,7 +18,7 @@ from tokend_server.engines.local.store import LOGIN_KEY_BYTES
 
 metadata = MetaData()
 
-#: The id of an identity or of a pool. Ids are compared, and listed in the order of their bytes, whatever the database.
+#: The id of an identity or of a pool. Every database compares and orders ids byte by byte.
 _ID = String(55).with_variant(String(55, collation="C"), "postgresql")
 
 identities = Table(
@@ -79,5 +79,5 @@ identity_pools = Table(
     Column("document", LargeBinary, nullable=False),
 )
 
-#: One row: the migration that a release has to know so that it can work on the schema.
+#: One row: the migration that a release must know to use the schema.
 schema_compatibility = Table("schema_compatibility", metadata, Column("oldest_migration", String(32), primary_key=True))

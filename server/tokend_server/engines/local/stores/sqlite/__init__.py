@@ -1,1 +1,1 @@
-"""The store on SQLite, the embedded default: its file, the log beside it, and copies of both."""
+"""The store on SQLite, the embedded default: its file, its write-ahead log, and backups."""

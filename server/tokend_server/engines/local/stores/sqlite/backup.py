@@ -1,6 +1,6 @@
-"""Copies of the database, made while servers use it and put back while none does.
+"""Backups of the database, made while servers use it, and restored while no server does.
 
-`cp` of the file alone misses what is still in the write-ahead log. SQLite's backup API
+`cp` of the file alone misses the data that are still in the write-ahead log. SQLite's backup API
 (https://www.sqlite.org/backup.html) reads one consistent state, the log included.
 """
 
@@ -32,26 +32,26 @@ _READ_TIMEOUT = 5.0
 
 
 class CopyRefused(Exception):
-    """Raised when a copy cannot be made or put back; the text says why, and nothing has changed."""
+    """Raised when a backup cannot be made or restored, for the reason in the text; nothing has changed."""
 
 
 class Contents(NamedTuple):
-    """How much a copy holds."""
+    """The contents of a backup, in numbers."""
 
     identities: int
     signing_keys: int
 
 
 def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
-    """Copies the database as it stands now into one file, which only its owner can read, and checks the copy.
+    """Copies a snapshot of the database into one file, which only its owner can read, and checks the copy.
 
     Args:
         database: The database file; servers may use it meanwhile.
-        copy: The file to make. It appears when it is whole.
-        overwrite: Replace a file that is there.
+        copy: The file to create. It appears when it is complete.
+        overwrite: Whether to replace an existing file.
 
     Raises:
-        CopyRefused: There is no such database, the copy cannot be made, or would be in the place of the database.
+        CopyRefused: There is no such database, the copy cannot be made, or it would replace the database.
         ConfigError: The schema is that of a newer release.
     """
     _check_place(copy, database, overwrite=overwrite)
@@ -64,22 +64,22 @@ def back_up(database: Path, copy: Path, *, overwrite: bool = False) -> Contents:
         ):
             with _telling(f"{database} to {copy}"):
                 _copy(source, target)
-            target.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a log beside it
+            target.execute("PRAGMA journal_mode = DELETE")  # the copy is a single file without a log
             return _checked(target, copy)
 
 
 def restore(copy: Path, database: Path, *, overwrite: bool = False, without_log: bool = False) -> Contents:
-    """Puts a copy in the place of the database, whole or not at all.
+    """Replaces the database by a copy, atomically.
 
     Args:
         copy: A file that `back_up` has made.
         database: The database file, which no process may use.
-        overwrite: Replace the identities and keys that the database holds.
-        without_log: Take a file that was copied while it was in use, and lacks what was in its log.
+        overwrite: Whether to replace the identities and keys in the database.
+        without_log: Whether to accept a file that was copied while in use, and lacks the data in its log.
 
     Raises:
-        CopyRefused: The copy is damaged, lacks its log or is no database of this service, or the database is in use,
-            holds something or is the copy.
+        CopyRefused: The copy is damaged, lacks its log or is not a database of this service, or the database is in use,
+            is not empty or is the copy.
         ConfigError: The copy's schema is that of a newer release.
     """
     if _is_of(copy, database):
@@ -97,7 +97,7 @@ def restore(copy: Path, database: Path, *, overwrite: bool = False, without_log:
 
 @contextmanager
 def _telling(what: Path | str) -> Iterator[None]:
-    """Names a file, or one and where it is copied to, in the texts of errors."""
+    """Adds a file, or the source and the target of a copy, to the texts of errors."""
     try:
         yield
     except (sqlite3.Error, DBAPIError) as error:
@@ -109,7 +109,7 @@ def _telling(what: Path | str) -> Iterator[None]:
 
 
 def _is_of(path: Path, database: Path) -> bool:
-    """Whether a path is the database's, or that of a file that SQLite keeps beside it."""
+    """Returns whether a path is the database's, or that of one of SQLite's files for it."""
     if path.exists() and database.exists() and path.samefile(database):
         return True
     return os.path.realpath(path) in {f"{os.path.realpath(database)}{suffix}" for suffix in ("", *BESIDE_SQLITE)}
@@ -117,19 +117,19 @@ def _is_of(path: Path, database: Path) -> bool:
 
 def _check_place(copy: Path, database: Path, *, overwrite: bool) -> None:
     if _is_of(copy, database):
-        raise CopyRefused(f"{copy} is the database itself, or SQLite's: name another file")
+        raise CopyRefused(f"{copy} is the database itself, or a file of SQLite's for it: name another file")
     if not os.path.lexists(copy):
         return
     if not overwrite:
         raise CopyRefused(f"{copy} exists; --force replaces it")
-    # A name for what a process has open, such as /dev/stdout, would be lost to all others.
+    # Replacing a name of an open file, such as /dev/stdout, would remove it for all processes.
     is_of_process = copy.is_symlink() and copy.readlink().is_relative_to("/proc")
     if is_of_process or (copy.exists() and not copy.is_file()):
-        raise CopyRefused(f"{copy} is no regular file")
+        raise CopyRefused(f"{copy} is not a regular file")
 
 
 def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
-    """A connection to a database that exists, with its log."""
+    """Returns a connection to an existing database with its log."""
     if not database.is_file() or not database.stat().st_size:
         raise CopyRefused(f"{database}: there is no database")
     with ExitStack() as undo:
@@ -137,8 +137,8 @@ def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
         connection = undo.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_READ_TIMEOUT)))
         if not without_log and lost_its_log(connection, database):
             raise CopyRefused(
-                f"{database} lacks what was written last, which is in its log: put {log_of(database)} beside it; "
-                "`tokend restore --without-log` takes it as it is"
+                f"{database} lacks the last writes, which are in its log: put {log_of(database)} next to it; "
+                "`tokend restore --without-log` restores it without them"
             )
         if log_size(database):
             with suppress(sqlite3.OperationalError):  # locked by another process, which then closes it later
@@ -148,13 +148,13 @@ def _opened(database: Path, *, without_log: bool = False) -> sqlite3.Connection:
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Copies a database whole, so that it lacks no log."""
+    """Copies a database including its log."""
     source.backup(target)
     target.execute(f"PRAGMA user_version = {Mark.COMPLETE}")
 
 
 def _alone(database: Path) -> sqlite3.Connection:
-    """A connection that keeps every other process out of the database until it closes."""
+    """Returns a connection that locks the database exclusively until it is closed."""
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     database.touch(mode=0o600)
     connection = sqlite3.connect(database, timeout=0, isolation_level=None)
@@ -176,13 +176,13 @@ def _check_schema(database: Path) -> None:
     engine = create_engine(URL.create("sqlite", database=str(database)), poolclass=NullPool)
     with engine.connect() as connection:
         if not migrations.applied(connection):
-            raise CopyRefused(f"{database}: it is no database of tokend")
+            raise CopyRefused(f"{database}: it is not a database of tokend")
         migrations.missing(connection)
 
 
 def _checked(connection: sqlite3.Connection, path: Path) -> Contents:
-    """What a database holds, after SQLite has found it whole."""
-    # A row may have many lines, the first of which may only name the database.
+    """Returns the contents of a database after SQLite's integrity check."""
+    # A row may have several lines; the first one may contain only the name of the database.
     found = [line for (text,) in connection.execute("PRAGMA integrity_check") for line in text.splitlines()]
     damage = [line for line in found if line != "ok" and not line.startswith("***")]
     if damage or connection.execute("PRAGMA foreign_key_check").fetchone():
@@ -194,7 +194,7 @@ def _checked(connection: sqlite3.Connection, path: Path) -> Contents:
 
 @contextmanager
 def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A file for its owner alone, which gets its name, and is on the disk, when the block ends well."""
+    """Returns a context manager with a private file, which is flushed and renamed at the end of a successful block."""
     descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     unfinished = Path(name)
     try:
@@ -215,7 +215,7 @@ def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def _give_name(unfinished: Path, path: Path) -> None:
-    """Gives a file a name that no other has."""
+    """Gives a file its name, unless the name is taken."""
     try:
         os.link(unfinished, path)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Keeps a database file from falling behind its log."""
+"""Copies the write-ahead log into the database file at intervals."""
 
 import logging
 from typing import Protocol
@@ -7,29 +7,29 @@ from tokend_server.clock import Clock
 from tokend_server.errors import EngineUnavailable
 from tokend_server.process.repeating import Repeating
 
-#: Seconds between two looks, and after which what other processes wrote and did not copy themselves is copied too.
+#: Seconds between two checks, and after which uncopied writes of other processes are copied too.
 INTERVAL = 2.0
 OTHERS_INTERVAL = 60.0
 
-#: Seconds that the file may be behind before it is a matter for the log.
+#: Seconds that the file may be behind before this is logged.
 PATIENCE = 60.0
 
 _log = logging.getLogger(__name__)
 
 
 class Log(Protocol):
-    """What is to be copied into the file."""
+    """The write-ahead log."""
 
     def has_writes(self) -> bool:
-        """Whether this process has written anything since the last complete checkpoint."""
+        """Returns whether this process has written since the last complete checkpoint."""
         ...
 
     def has_writes_of_others(self) -> bool:
-        """Whether any process has written anything since this was asked last."""
+        """Returns whether any process has written since the last call."""
         ...
 
     def checkpoint(self) -> bool:
-        """Copies the log into the file; tells whether the file now has all of it."""
+        """Copies the log into the file; returns whether the file now has all of it."""
         ...
 
 
@@ -39,7 +39,7 @@ class Checkpoints:
     Args:
         log: The log.
         clock: Measures how far the file is behind.
-        interval: Seconds between two looks.
+        interval: Seconds between two checks.
     """
 
     def __init__(self, log: Log, clock: Clock, interval: float = INTERVAL) -> None:
@@ -51,21 +51,21 @@ class Checkpoints:
         self._looks = Repeating(self.look, interval, "checkpoints")
 
     def start(self) -> None:
-        """Looks now, so that what was made sure of at the start is in the file, and from then on every interval."""
+        """Copies now, so that the writes of the start are in the file, and then at every interval."""
         self.look()
         self._looks.start()
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Stops the thread."""
         self._looks.stop()
 
     def seconds_behind(self) -> float:
-        """For how long the file has lacked something that could not be copied; 0 if it lacks nothing."""
+        """Returns for how long the file has lacked writes that could not be copied; 0 if it lacks none."""
         since = self._behind_since
         return 0.0 if since is None else self._clock.monotonic() - since
 
     def look(self) -> None:
-        """Copies what there is to copy."""
+        """Copies the log if that is due."""
         problem = ""
         try:
             if self._is_due() and not self._log.checkpoint():
@@ -86,7 +86,7 @@ class Checkpoints:
     def _note(self, problem: str) -> None:
         if not problem:
             if self._warned:
-                _log.info("the database file has all of its log again")
+                _log.info("the database file contains all of its log again")
             self._behind_since, self._warned = None, False
             return
         if self._behind_since is None:
@@ -94,6 +94,6 @@ class Checkpoints:
         if self.seconds_behind() >= PATIENCE and not self._warned:
             self._warned = True
             _log.warning(
-                "the database file is behind its log: a copy without the log would lack what was written since",
+                "the database file is behind its log: a copy without the log would lack the latest writes",
                 extra={"problem": problem, "seconds": round(self.seconds_behind())},
             )

@@ -1,4 +1,4 @@
-"""How the store talks to the database where it matters how long that takes."""
+"""Connections for reads, and statements that bypass SQLAlchemy for speed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,17 +18,16 @@ class _Lent:
 
 
 class ReadConnections:
-    """Connections that are opened beforehand and lent for a read each.
+    """Connections that are opened in advance, and used for one read at a time.
 
-    A read needs no descriptor that it might not get, and taking a connection costs less than the read it is for.
+    So a read needs no new descriptor, which might not be available, and taking a connection costs less than the read.
 
     Args:
-        engine: What makes the connections, without a pool. It must be in autocommit, so that no read holds a snapshot
-            open.
-        count: How many reads there may be at once; a further one waits for one of them.
+        engine: Opens the connections, without a pool. It must be in autocommit, so that no read keeps a snapshot open.
+        count: The maximum number of concurrent reads; further ones wait.
 
     Attributes:
-        take: Takes a connection, which has to be given back.
+        take: Takes a connection, which must be given back.
         give_back: Gives it back.
 
     Raises:
@@ -49,7 +48,7 @@ class ReadConnections:
             undo.pop_all()
 
     def renewed(self, lent: _Lent) -> _Lent:
-        """A new connection in the place of one that failed; the same one where none can be had."""
+        """Returns a new connection in place of a failed one, or the same one if no connection can be opened."""
         try:
             fresh = self._opened()
         except SQLAlchemyError:
@@ -59,7 +58,7 @@ class ReadConnections:
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
-        """A connection for the block; one that fails there is renewed."""
+        """Returns a context manager with a connection, which is renewed if the block fails."""
         lent = self._idle.get()
         try:
             yield lent.connection
@@ -70,7 +69,7 @@ class ReadConnections:
             self._idle.put(lent)
 
     def close(self) -> None:
-        """Closes all connections, when the reads under way are done; to close again does nothing."""
+        """Closes all connections after the current reads. May be called again."""
         while self._count:
             self._idle.get().connection.close()
             self._count -= 1
@@ -81,15 +80,15 @@ class ReadConnections:
 
 
 class DriverStatement:
-    """A statement that is rendered once and then run by the driver itself.
+    """A statement that is rendered once and then executed by the driver.
 
-    It is for the one read that every call makes: there SQLAlchemy's handling of a statement would cost several times
-    the statement. Parameters are positional.
+    It is for the read of every call, for which SQLAlchemy would cost several times as much as the statement itself.
+    Parameters are positional.
 
     Args:
         statement: The statement.
-        dialect: The SQL dialect it is rendered in.
-        connections: Where it runs.
+        dialect: The SQL dialect.
+        connections: The connections on which it is executed.
     """
 
     def __init__(self, statement: Select[Any], dialect: Dialect, connections: ReadConnections) -> None:
@@ -98,7 +97,7 @@ class DriverStatement:
         self._connections = connections
 
     def first(self, *parameters: object) -> tuple[Any, ...] | None:
-        """The first row, or None.
+        """Returns the first row, or None.
 
         Raises:
             SQLAlchemyError: The database does not answer.

@@ -1,4 +1,4 @@
-"""A SQLite file as the database of a `SqlStore`: reads beside a write, and one write at a time."""
+"""A SQLite file as the database of a `SqlStore`: concurrent reads, and one write at a time."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tokend_server.errors import EngineUnavailable
 #: Seconds that a write waits for other writes before it fails.
 LOCK_TIMEOUT = 5.0
 
-#: As the driver takes them, with the names of columns for parameters.
+#: The statements in the driver's format, with column names as parameters.
 _INSERTS = {
     statement: str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
     for statement in (NEW_IDENTITIES, NEW_LOGINS)
@@ -36,13 +36,13 @@ class _OpenFile(Protocol):
 
 
 class SqliteDatabase:
-    """The `Database` that is one file.
+    """The `Database` in one file.
 
     Args:
-        readers: Connections in autocommit, so that a read never waits for a writer.
-        writes: A pool of connections whose transactions are durable when they are committed.
-        file: The file and the log that are open.
-        turn: Whose turn it is to write.
+        readers: Connections in autocommit, so that reads never wait for writes.
+        writes: A pool of connections whose commits are durable.
+        file: The open file and log.
+        turn: The turns of writes.
         before_commit: Called before a transaction of this process is committed.
     """
 
@@ -82,7 +82,7 @@ class SqliteDatabase:
         return self.read(work)
 
     def insert(self, rows: NewRows, deadline: Deadline) -> None:
-        # By the driver: SQLAlchemy's connection, transaction and statements would cost three times as much as all else.
+        # By the driver: SQLAlchemy's connection, transaction and statements would cost three times as much as the rest.
         with self._written(LOCK_TIMEOUT, deadline) as left, closing(self._writes.raw_connection()) as connection:
             cursor = connection.cursor()
             _begin_immediate(cursor, left)
@@ -99,7 +99,7 @@ class SqliteDatabase:
             return work(connection)
 
     def write_alone(self, work: Callable[[Connection], _Result]) -> _Result:
-        return self.write(work)  # every write is alone
+        return self.write(work)  # all writes are serialized
 
     def migrate(self, work: Callable[[Connection], _Result], patience: float) -> _Result:
         with self._writing(patience) as connection:
@@ -121,13 +121,13 @@ class SqliteDatabase:
 
     @contextmanager
     def _written(self, timeout: float, deadline: Deadline | None) -> Iterator[float]:
-        """The turn to write, with the seconds that are left to get the lock; at its end, what was written is safe."""
+        """Waits for the turn to write, yields the seconds left for the lock, and checks the file at its end."""
         if deadline is not None:
             timeout = min(deadline.remaining(), timeout)
         try:
             with self._turn.taken(timeout) as left:
                 yield left
-                # What is acknowledged is in the file that is there.
+                # Only writes to the file at the path are acknowledged.
                 self._file.check_with_log()
         except NoTurn as error:
             _check(deadline)
@@ -140,9 +140,9 @@ class SqliteDatabase:
 
 
 def _begin_immediate(cursor: DBAPICursor, lock_timeout: float) -> None:
-    """Begins a transaction that writes, and waits at most so many seconds for those of other processes."""
+    """Starts a write transaction, and waits at most `lock_timeout` seconds for those of other processes."""
     cursor.execute(f"PRAGMA busy_timeout = {int(lock_timeout * 1000)}")
-    # A transaction that read first and locked later could not be upgraded once another one has written.
+    # A transaction that reads first could not be upgraded to a write after another write.
     cursor.execute("BEGIN IMMEDIATE")
 
 
@@ -152,8 +152,8 @@ def _check(deadline: Deadline | None) -> None:
 
 
 def unavailable(error: Exception) -> EngineUnavailable:
-    """What a failure of the database, as SQLAlchemy, the driver or the system tells it, is to callers."""
-    # The driver's text may hold values; its name for the error says as much.
+    """Returns the error of the port for a failure from SQLAlchemy, the driver or the operating system."""
+    # The driver's text may contain values, so only the name of its error is used.
     cause = getattr(error, "orig", error)
     return EngineUnavailable(
         f"The identity store does not answer ({getattr(cause, 'sqlite_errorname', type(cause).__name__)})."

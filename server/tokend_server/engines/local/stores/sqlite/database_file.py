@@ -1,4 +1,4 @@
-"""Whether the database file that is open is still the one that others find at its path."""
+"""Checks that the open database file is still the one at its path."""
 
 import os
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from tokend_server.engines.local.stores.sqlite.write_ahead_log import log_of
 from tokend_server.errors import EngineUnavailable
 
-_ADVICE = "Put the file back, or restart every process that serves it to take up the file that is there now."
+_ADVICE = "Put the file back, or restart all servers that use it so that they open the current file."
 
 
 class DatabaseFile:
-    """A database file and its write-ahead log, as they were when they were opened.
+    """The open database file and its write-ahead log.
 
-    A process goes on writing into a file that was moved, deleted or replaced, and loses what it writes, while others
-    open the file that is there now.
+    A process that has opened a file continues to write to it after it was moved, deleted or replaced. These writes
+    would be lost, because other processes open the new file.
 
     Args:
-        path: The path of the database, whose connections are open.
+        path: The path of the open database.
 
     Raises:
         OSError: There is no file.
@@ -29,7 +29,7 @@ class DatabaseFile:
         self._log = _identity(self._log_path)
 
     def check(self) -> None:
-        """Makes sure that the path leads to the open file.
+        """Checks that the path leads to the open file.
 
         Raises:
             EngineUnavailable: It does not.
@@ -37,7 +37,7 @@ class DatabaseFile:
         self._check(self._path, self._file)
 
     def check_with_log(self) -> None:
-        """Makes sure of the log's path as well, for what is to be found there after a restart.
+        """Checks the log's path as well, because the log is needed after a restart.
 
         Raises:
             EngineUnavailable: One of the paths leads to another file, or to none.

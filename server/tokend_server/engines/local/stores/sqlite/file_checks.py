@@ -1,4 +1,4 @@
-"""What a start makes sure of before it uses a database file."""
+"""Checks of a database file before it is used."""
 
 import logging
 import shlex
@@ -18,11 +18,11 @@ _log = logging.getLogger(__name__)
 
 
 class FileRefused(Exception):
-    """Raised when a file is not to be used as a database of this service, for the reason in the text."""
+    """Raised when a file must not be used as a database of this service, for the reason in the text."""
 
 
 def check_mode(path: Path) -> None:
-    """Refuses a file that everybody may open: whoever can read the database has the signing keys.
+    """Refuses a file that everybody may open, because it contains the signing keys.
 
     Raises:
         FileRefused: Everybody may open it.
@@ -30,7 +30,7 @@ def check_mode(path: Path) -> None:
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        return  # SQLite says what is wrong with it
+        return  # SQLite reports the problem
     if mode & 0o007:
         mend = f"chmod o= {shlex.quote(str(path))}"
         raise FileRefused(f"{path} holds the signing keys and everybody may open it: {mend}")
@@ -39,12 +39,12 @@ def check_mode(path: Path) -> None:
 
 
 def check_log_has_its_file(path: Path) -> None:
-    """Refuses a log beside a file without content, which SQLite would delete.
+    """Refuses the log of an empty file, which SQLite would delete.
 
     Raises:
         FileRefused: There is such a log.
     """
-    # The log first: another process that makes a new database writes the file before the log.
+    # The log is checked first: a process that creates a database writes the file before the log.
     if log_size(path) and not (path.exists() and path.stat().st_size):
         raise FileRefused(
             f"{path} is gone or empty, and its log {log_of(path)} is not: put the database back, or a backup with "
@@ -53,11 +53,11 @@ def check_log_has_its_file(path: Path) -> None:
 
 
 def take_contents(connection: sqlite3.Connection, path: Path) -> None:
-    """Accepts a new database, or one of this service with its log, and marks it as this service's.
+    """Accepts a new database, or one of this service with its log, and sets this service's application id.
 
     Raises:
         FileRefused: It is neither.
-        sqlite3.Error: It is no database, or cannot be written.
+        sqlite3.Error: It is not a database, or cannot be written.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -65,9 +65,9 @@ def take_contents(connection: sqlite3.Connection, path: Path) -> None:
     if application == APPLICATION_ID:
         if lost_its_log(connection, path):
             raise FileRefused(
-                f"{path} was in use, and its log {log_of(path)} is missing: users that were written last would get new "
-                "identity ids. Put the log back, or a backup with `tokend restore --force`; to go on without it, move "
-                "the file away and put it back with `tokend restore --without-log`"
+                f"{path} was in use, and its log {log_of(path)} is missing: the latest users would get new identity "
+                "ids. Put the log back, or a backup with `tokend restore --force`; to continue without it, move the "
+                "file away and put it back with `tokend restore --without-log`"
             )
         take_mark_away(connection)
         return

@@ -35,35 +35,35 @@ from tokend_server.metrics import Metrics
 from tokend_server.model import Secret
 
 _ON_CONNECT = (
-    "PRAGMA synchronous = FULL",  # a commit has reached the disk when it returns
+    "PRAGMA synchronous = FULL",  # a commit is on the disk when it returns
     "PRAGMA foreign_keys = ON",
-    "PRAGMA mmap_size = 0",  # a file that is cut off under its memory map would end the process
-    "PRAGMA temp_store = MEMORY",  # no read needs a descriptor that it might not get
-    "PRAGMA secure_delete = ON",  # a key that was removed is not left in the file's free pages
-    # Pages in the log, 32 MiB, from which commits copy them themselves: the thread that does it is late.
+    "PRAGMA mmap_size = 0",  # if a mapped file were truncated, the process would be killed
+    "PRAGMA temp_store = MEMORY",  # reads need no descriptor, which might not be available
+    "PRAGMA secure_delete = ON",  # a removed key does not remain in the file's free pages
+    # The pages in the log, 32 MiB, from which on commits copy them because the thread is late.
     "PRAGMA wal_autocheckpoint = 8192",
     "SELECT count(*) FROM sqlite_master",  # opens the log too
 )
 
-#: What an operator can do about a database that cannot be used, by SQLite's codes.
+#: Advice for operators about an unusable database, by SQLite's codes.
 _ADVICE: Mapping[str, str] = {
-    "SQLITE_BUSY": "is locked: see which process holds it",
-    "SQLITE_CANTOPEN": "cannot be opened: check that it is a file, and the rights on it and on its directory",
+    "SQLITE_BUSY": "is locked: check which process holds the lock",
+    "SQLITE_CANTOPEN": "cannot be opened: check that it is a file, and its permissions and those of its directory",
     "SQLITE_CORRUPT": "is damaged: put a copy in its place with `tokend restore`",
-    "SQLITE_NOTADB": "is no SQLite database: check store.url, or put a copy in its place with `tokend restore`",
-    "SQLITE_READONLY": "cannot be written: check the rights on it and on its directory, and the mount",
+    "SQLITE_NOTADB": "is not a SQLite database: check store.url, or put a copy in its place with `tokend restore`",
+    "SQLITE_READONLY": "cannot be written: check its permissions, those of its directory, and the mount",
 }
 
-#: Reads at once, for what has no other number.
+#: The default maximum number of concurrent reads.
 READERS = 4
 
-#: Reads at once of what is no call: readiness, keys, a call whose thread was replaced.
+#: The number of further concurrent reads, for readiness checks, keys, and calls whose threads were replaced.
 _OTHER_READERS = 4
 
 #: Seconds that a start waits for a file that another process has locked.
 LOCK_PATIENCE = 30.0
 
-#: Seconds after which it says so, and between two tries.
+#: Seconds after which it logs that it waits, and between two attempts.
 _LOCK_NEWS = 1.0
 _LOCK_INTERVAL = 0.05
 
@@ -75,8 +75,8 @@ class SqliteStore(SqlStore):
 
     Args:
         database: The database.
-        file: The file and the log that are open.
-        log: Where writes are before they are in the file.
+        file: The open file and log.
+        log: The write-ahead log.
     """
 
     def __init__(self, database: SqliteDatabase, file: DatabaseFile, log: WriteAheadLog) -> None:
@@ -107,20 +107,20 @@ class SqliteStore(SqlStore):
         super().close()
 
     def _forget(self, kid: str) -> None:
-        """Has nothing left of a private key that was removed or replaced, which is so already for all who read keys."""
+        """Erases a removed or replaced private key from the log; readers of keys do not see it any more."""
         try:
             problem = "" if self.log.forget() else "another process reads an older state"
         except EngineUnavailable as error:
             problem = error.text
         if problem:
             _log.warning(
-                "the log beside the database still holds a private key that was removed, until it is overwritten",
+                "the write-ahead log still contains a removed private key, until it is overwritten",
                 extra={"key_id": kid, "problem": problem},
             )
 
 
 def open_configured(config: Config) -> SqliteStore:
-    """Opens the database that the configuration names, for as many calls at once as there are threads.
+    """Opens the database in the configuration, for as many concurrent calls as there are threads.
 
     Raises:
         ConfigError: As `open_store`.
@@ -138,19 +138,19 @@ def open_configured(config: Config) -> SqliteStore:
 def open_store(
     path: Path, *, setting: str = "store.url", readers: int = READERS, patient_writers: int = READERS
 ) -> SqliteStore:
-    """Opens a database file; if there is none, it is created, for its owner's eyes only.
+    """Opens a database file; if it does not exist, creates it with access only for its owner.
 
-    All connections are opened now.
+    All connections are opened at once.
 
     Args:
         path: The database file.
-        setting: What names it in the configuration.
-        readers: How many reads there may be at once.
-        patient_writers: How many writes may wait behind one that is stuck.
+        setting: The setting that names it.
+        readers: The maximum number of concurrent reads.
+        patient_writers: The maximum number of writes that wait behind a stuck one.
 
     Raises:
-        ConfigError: The file cannot be made, everybody can read it, it is not of this service, or its log is missing.
-        EngineUnavailable: It is no database, or it stays locked.
+        ConfigError: The file cannot be created, everybody can read it, it is not tokend's, or its log is missing.
+        EngineUnavailable: It is not a database, or it stays locked.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,8 +160,8 @@ def open_store(
         _when_unlocked(path, lambda: _switch_to_wal(path))
     except FileRefused as refused:
         raise ConfigError([f"{setting}: {refused}"]) from refused
-    except FileExistsError as error:  # a directory's, since a file that is there is taken
-        raise ConfigError([f"{setting}: {path}: {error.filename} is no directory"]) from error
+    except FileExistsError as error:  # from a directory, because an existing file is opened
+        raise ConfigError([f"{setting}: {path}: {error.filename} is not a directory"]) from error
     except OSError as error:
         raise ConfigError([f"{setting}: {path}: {error.strerror}"]) from error
     writes = _engine(path, poolclass=QueuePool, pool_size=1, max_overflow=0)
@@ -179,7 +179,7 @@ def open_store(
 def _engine(path: Path, **pooling: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's own options
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        # Without an isolation level the driver begins no transactions of its own.
+        # Without an isolation level, the driver starts no transactions by itself.
         connect_args={"timeout": LOCK_TIMEOUT, "isolation_level": None, "check_same_thread": False},
         hide_parameters=True,
         **pooling,
@@ -200,7 +200,7 @@ def _connection_of_its_own(path: Path) -> sqlite3.Connection:
 
 
 def _when_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
-    """Tries until the file is unlocked, tells soon that it waits, and gives up in the end."""
+    """Retries until the file is unlocked, logs that it waits, and fails after `LOCK_PATIENCE`."""
     started, told = time.monotonic(), False
     while not attempt():
         waited = time.monotonic() - started
@@ -216,10 +216,10 @@ def _when_unlocked(path: Path, attempt: Callable[[], bool]) -> None:
 
 
 def _switch_to_wal(path: Path) -> bool:
-    """Lets reads go on beside a write, once for the file: SQLite itself lets processes that try together fail.
+    """Enables WAL mode once for the file, under a lock: with SQLite's own, concurrent attempts of processes fail.
 
     Returns:
-        False where another process has locked the file.
+        False if another process has locked the file.
 
     Raises:
         FileRefused: The file is not of this service, or its log is missing.

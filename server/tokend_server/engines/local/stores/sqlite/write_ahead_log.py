@@ -1,11 +1,11 @@
-"""The log beside a SQLite database: how it gets into the file, and how a file shows that its log is missing.
+"""SQLite's write-ahead log: checkpoints, and the detection of a database file whose log is missing.
 
-SQLite adds what is committed to a write-ahead log and copies it into the file later, at a checkpoint
-(https://www.sqlite.org/wal.html). Without its log the file is an older state, and looks sound. So the file of a
-database in use carries a mark, and the log takes it away: a checkpoint commits the mark, copies the log, and commits
-the mark's removal into the log. Whoever reads the file with its log finds no mark, nor does anyone after the whole log
-was copied into the file, as the last program that closes the database does, whichever it is. Where a process was killed
-before the removal, or could not make it, whoever of this service opens or closes the database next does.
+SQLite appends commits to a write-ahead log and copies them into the file later, at a checkpoint
+(https://www.sqlite.org/wal.html). Without its log, the file has an older state and seems intact. Therefore the file of
+a database in use has a mark, which the log removes: a checkpoint commits the mark, copies the log, and commits the
+removal of the mark into the log. A reader of the file with its log sees no mark. Neither does a reader after the whole
+log was copied into the file, as any program does that is the last to close the database. If a process was killed before
+the removal, or could not make it, the next process of this service that opens or closes the database removes the mark.
 """
 
 import os
@@ -26,15 +26,15 @@ APPLICATION_ID = 0x746F6B64
 #: Seconds that a checkpoint waits for writes, twice.
 _PATIENCE = 1.0
 
-#: Bytes of the header of a log, and of that of each page in it (SQLite, "Database File Format", section 4.1).
+#: The sizes in bytes of a log's header, and of each page's header in it (SQLite, "Database File Format", section 4.1).
 _LOG_HEADER, _PAGE_HEADER = 32, 24
 
-#: How often the log is begun again until nothing old is left in it, and seconds between two tries.
+#: The maximum number of restarts of the log until no old data are in it, and seconds between two attempts.
 _FORGETS, _FORGET_INTERVAL = 50, 0.02
 
 
 class Mark(IntEnum):
-    """What `PRAGMA user_version` says of a database."""
+    """The values of `PRAGMA user_version`."""
 
     COMPLETE = 0
     LACKS_LOG = 1
@@ -45,13 +45,13 @@ class _OpenFile(Protocol):
 
 
 class WriteAheadLog:
-    """The log of an open database. It may be used from many threads.
+    """The log of an open database. It is thread-safe.
 
     Args:
         path: The database file.
-        connection: A connection of its own, without transactions of the driver's.
-        file: The file and the log that are open.
-        turn: Whose turn it is to write.
+        connection: A separate connection, without implicit transactions of the driver.
+        file: The open file and log.
+        turn: The turns of writes.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, file: _OpenFile, turn: WriteTurn) -> None:
@@ -60,19 +60,19 @@ class WriteAheadLog:
         self._lock = threading.RLock()
         self._file = file
         self._turn = turn
-        self._has_writes = True  # of processes before this one
+        self._has_writes = True  # from earlier processes
         self._version = self._data_version()
 
     def note_write(self) -> None:
-        """Notes that this process commits something."""
+        """Records that this process commits a write."""
         self._has_writes = True
 
     def has_writes(self) -> bool:
-        """Whether this process has committed anything since the last checkpoint that was complete."""
+        """Returns whether this process has committed since the last complete checkpoint."""
         return self._has_writes
 
     def has_writes_of_others(self) -> bool:
-        """Whether any process has committed anything since this was asked last.
+        """Returns whether any process has committed since the last call.
 
         Raises:
             EngineUnavailable: The database does not answer.
@@ -85,13 +85,13 @@ class WriteAheadLog:
         return before != self._version
 
     def checkpoint(self) -> bool:
-        """Copies the log into the file, as far as no reader still needs an older state; only the marks wait for writes.
+        """Copies the log into the file, except where readers need an older state; only its marks wait for other writes.
 
         Returns:
-            Whether the file now has all that was committed before.
+            Whether the file now has all earlier commits.
 
         Raises:
-            EngineUnavailable: The database cannot be written, or is not the one at its path.
+            EngineUnavailable: The database cannot be written, or the open file is not the one at its path.
         """
         self._has_writes = False
         is_complete = False
@@ -112,14 +112,14 @@ class WriteAheadLog:
         return is_complete
 
     def forget(self) -> bool:
-        """Sees to it that what was deleted or overwritten is in the log no more, nor in the file.
+        """Erases deleted and overwritten data from the log and the file.
 
-        A checkpoint leaves the log's old content where it is, to be overwritten by and by. The first commit after a
-        complete one begins the log again, if no reader needs it, and cuts off what is behind when there is a limit of
-        its size (PRAGMA journal_size_limit).
+        A checkpoint leaves the log's old contents in place, to be overwritten later. The first commit after a complete
+        checkpoint restarts the log, if no reader needs it, and truncates it if its size is limited (PRAGMA
+        journal_size_limit).
 
         Returns:
-            False where readers did not cease to need an older state.
+            False if readers still need an older state.
 
         Raises:
             EngineUnavailable: As `checkpoint`.
@@ -138,14 +138,14 @@ class WriteAheadLog:
         with_the_mark_alone = _LOG_HEADER + _PAGE_HEADER + self._page_size()
         for _ in range(_FORGETS):
             before = log_size(self._path)
-            # The mark that it sets at last is the first commit after it, unless another process is quicker.
+            # Its last mark is the first commit after it, unless another process commits first.
             if self.checkpoint() and ((after := log_size(self._path)) < before or after == with_the_mark_alone):
                 return True
             time.sleep(_FORGET_INTERVAL)
         return False
 
     def close(self) -> None:
-        """Closes the connection; a mark that a checkpoint could not take away goes, as far as others let it."""
+        """Closes the connection; tries to remove a mark that a checkpoint could not remove."""
         with suppress(sqlite3.Error):
             self._connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")
             take_mark_away(self._connection)
@@ -166,20 +166,20 @@ class WriteAheadLog:
 
 
 def lost_its_log(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether a database that was just opened lacks what was in its log.
+    """Returns whether a newly opened database lacks its log.
 
     Raises:
         sqlite3.Error: The database does not answer.
     """
-    # A process that was killed between the two marks has left a log.
+    # A process that was killed between the two marks leaves a log.
     return _is_marked(connection) and not log_size(path)
 
 
 def take_mark_away(connection: sqlite3.Connection) -> None:
-    """Takes away the mark of a database that was just opened with its log.
+    """Removes the mark of a newly opened database with its log.
 
-    A process that was killed has left it there; it would be in the file when the log is not needed any more. Or another
-    process is at a checkpoint, and sets it again at the next one.
+    A killed process has left the mark, which would stay in the file when the log is no longer needed. Or another
+    process is at a checkpoint; it sets the mark again at the next one.
 
     Raises:
         sqlite3.Error: The database does not answer, or another process has locked it.
@@ -195,13 +195,13 @@ def _is_marked(connection: sqlite3.Connection) -> bool:
 
 
 def log_of(path: Path) -> Path:
-    """Where SQLite keeps the log of a database: beside the file to which links lead."""
+    """Returns the path of a database's log: next to the file, after resolving links."""
     file = Path(os.path.realpath(path)) if path.is_symlink() else path
     return file.with_name(f"{file.name}-wal")
 
 
 def log_size(path: Path) -> int:
-    """The bytes in the log of a database; 0 if there is none."""
+    """Returns the size of a database's log in bytes; 0 if there is none."""
     try:
         return log_of(path).stat().st_size
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Whose turn it is to write, among the threads of a process."""
+"""Orders the writes of a process's threads."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tokend_server.clock import Clock
 
-#: Seconds without a turn as short as that after which writes count as stuck.
+#: Writes count as stuck if no turn as short as this has ended for as many seconds.
 STUCK_AFTER = 0.5
 
 
@@ -15,14 +15,14 @@ class NoTurn(Exception):
 
 
 class WriteTurn:
-    """One write at a time, which is fairer than to try a database's lock again and again.
+    """Allows one write at a time, which is fairer than polling a database's lock.
 
-    While writes get on, all wait for their turns. While they are stuck, only some wait and further ones are refused at
-    once, so that threads are left for what only reads.
+    While writes make progress, all wait for their turns. While they are stuck, only some wait and further ones are
+    refused at once, so that threads remain for reads.
 
     Args:
-        patient: How many may wait behind a write that is stuck.
-        clock: Measures the waiting.
+        patient: The maximum number of writes that wait behind a stuck one.
+        clock: Measures the waits.
     """
 
     def __init__(self, patient: int, clock: Clock) -> None:
@@ -35,10 +35,10 @@ class WriteTurn:
 
     @contextmanager
     def taken(self, timeout: float) -> Iterator[float]:
-        """Waits for the turn, and keeps it for the block; yields the seconds that are left.
+        """Waits for the turn, and keeps it for the block; yields the remaining seconds.
 
         Raises:
-            NoTurn: It did not come within `timeout` seconds, or others wait already behind a write that is stuck.
+            NoTurn: The turn did not come within `timeout` seconds, or too many writes wait behind a stuck one.
         """
         until = self._clock.monotonic() + timeout
         self._take(until)
@@ -49,7 +49,7 @@ class WriteTurn:
             is_written = True
         finally:
             ended = self._clock.monotonic()
-            # A write that failed late has most likely waited for another process; so will the next one.
+            # A write that failed late has probably waited for another process, as the next one will.
             if is_written or ended - began < STUCK_AFTER:
                 self._got_on = ended
             self._lock.release()
@@ -70,7 +70,7 @@ class WriteTurn:
             self._waiting -= 1
 
     def _goes_on_waiting(self, until: float) -> bool:
-        """Whether a thread that waits goes on; if not, it is no longer counted among those that do."""
+        """Returns whether a thread continues to wait; if not, it no longer counts as waiting."""
         with self._counts:
             now = self._clock.monotonic()
             is_stuck = now - self._got_on >= STUCK_AFTER

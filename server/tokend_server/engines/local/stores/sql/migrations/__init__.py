@@ -1,11 +1,11 @@
-"""The schema of a SQL store: what of it is applied, and what this release needs."""
+"""The schema of a SQL store: the migrations that are applied, and those that this release needs."""
 
 from sqlalchemy import Connection, String, column, inspect, select, table
 
 from tokend_server.engines.local.stores.sql.tables import schema_compatibility
 from tokend_server.errors import ConfigError
 
-#: The names of all migrations, oldest first. Alembic is slow to load, and not needed to find out that none is missing.
+#: The names of all migrations, oldest first. Alembic is slow to load, and not needed to see that none is missing.
 MIGRATIONS = ("0001", "0002", "0003", "0004", "0005")
 
 _VERSION_TABLE = "alembic_version"
@@ -14,19 +14,19 @@ _OLDEST = select(schema_compatibility)
 
 
 def applied(connection: Connection) -> str | None:
-    """The newest migration that is applied; None: the database has no schema of this service."""
+    """Returns the newest applied migration; None if the database has no schema of this service."""
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
     return connection.execute(_VERSION).scalar()
 
 
 def missing(connection: Connection) -> list[str]:
-    """The names of the migrations that are not yet applied, oldest first.
+    """Returns the names of the migrations that are not yet applied, oldest first.
 
-    The schema may be that of a newer release, as long as that has taken nothing away that this one needs.
+    The schema may be of a newer release, if that release has removed nothing that this one needs.
 
     Raises:
-        ConfigError: It has.
+        ConfigError: The schema is incompatible with this release.
     """
     current = applied(connection)
     if current is None:
@@ -39,7 +39,7 @@ def missing(connection: Connection) -> list[str]:
 
 
 def _oldest(connection: Connection) -> str | None:
-    """The migration that a release has to know so that it can work on the schema."""
+    """Returns the migration that a release must know to use the schema."""
     if not inspect(connection).has_table(schema_compatibility.name):
         return None
     return connection.execute(_OLDEST).scalar()

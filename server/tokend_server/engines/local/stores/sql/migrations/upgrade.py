@@ -1,4 +1,4 @@
-"""Brings the schema of a SQL store to the version that this release needs."""
+"""Upgrades the schema of a SQL store to the version that this release needs."""
 
 from pathlib import Path
 

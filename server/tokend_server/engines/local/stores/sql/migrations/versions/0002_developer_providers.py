@@ -1,4 +1,4 @@
-"""The developer provider of each pool, which is not to change while it has users."""
+"""The developer provider of each pool, which must not change while the pool has users."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which releases can work on the schema, so that servers of the last release need not stop before those of the next."""
+"""The releases that can use the schema, so that servers of two releases can run at the same time."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What servers note of those who fetch key sets from them."""
+"""Servers' notes about the verifiers that fetch key sets from them."""
 
 import sqlalchemy as sa
 from alembic import op

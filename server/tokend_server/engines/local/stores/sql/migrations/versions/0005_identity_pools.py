@@ -1,4 +1,4 @@
-"""The identity pools that are kept beside those of the configuration."""
+"""The stored identity pools that are not in the configuration."""
 
 import sqlalchemy as sa
 from alembic import op
