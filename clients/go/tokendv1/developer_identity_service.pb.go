@@ -28,18 +28,18 @@ type GetOpenIdTokenForDeveloperIdentityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The identity pool, as REGION:GUID: 1 to 55 characters that match [\w-]+:[0-9a-f-]+.
 	IdentityPoolId string `protobuf:"bytes,1,opt,name=identity_pool_id,json=identityPoolId,proto3" json:"identity_pool_id,omitempty"`
-	// Optional. An identity of the pool, in the same form, to link the logins to. Not given: create or find.
+	// Optional. An identity of the pool, in the same form, to link the logins to. If absent: find or create one.
 	IdentityId string `protobuf:"bytes,2,opt,name=identity_id,json=identityId,proto3" json:"identity_id,omitempty"`
 	// Required. Provider names (1 to 128 characters) to logins (1 to 50,000 characters), at most 10 entries.
 	//
-	// One entry is the pool's developer provider with the user's identifier as its value, taken to the letter. The
-	// other operations can name only users whose identifier has at most 1,024 characters. Further entries are public
-	// providers with the ID token that the provider issued to the user. Values are sensitive.
+	// One entry is the pool's developer provider with the user's identifier as its value, compared exactly. The other
+	// operations can only name users whose identifier has at most 1,024 characters. Further entries are public providers
+	// with the ID token that the provider issued to the user. Values are sensitive.
 	Logins map[string]string `protobuf:"bytes,3,rep,name=logins,proto3" json:"logins,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Optional. Session tags for the token: names (1 to 128 characters) to values (1 to 256 characters), at most 50.
 	PrincipalTags map[string]string `protobuf:"bytes,4,rep,name=principal_tags,json=principalTags,proto3" json:"principal_tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Optional. How long the token is to be valid: whole seconds, 1 to 86,400. Not given: 900, or less where the service's
-	// policy allows the caller less.
+	// Optional. The lifetime of the token: whole seconds, 1 to 86,400. If absent: 900, or less if the service's policy
+	// allows the caller less.
 	TokenDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=token_duration,json=tokenDuration,proto3" json:"token_duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -117,14 +117,14 @@ type GetOpenIdTokenForDeveloperIdentityResponse struct {
 	IdentityId string `protobuf:"bytes,1,opt,name=identity_id,json=identityId,proto3" json:"identity_id,omitempty"`
 	// The signed OpenID Connect token, a JWT in compact form. Sensitive.
 	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
-	// When the token stops being valid: its `exp` claim. Always set.
+	// When the token expires: its `exp` claim. Always set.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// When the caller should fetch the next token: late enough to make use of this one, early enough to ride out an
-	// outage. Always set, never after expire_time.
+	// When the caller should fetch the next token: late enough to make use of this one, early enough to survive an outage.
+	// Always set, never after expire_time.
 	RefreshTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=refresh_time,json=refreshTime,proto3" json:"refresh_time,omitempty"`
-	// The service's clock when it gave this answer. Always set, never after expire_time. A caller whose clock may be wrong
-	// counts the lives of the token from the moment of the answer: expire_time - issue_time, refresh_time - issue_time.
-	// A token that is handed out again has an `iat` before it.
+	// The service's time when it sent this response. Always set, never after expire_time. A caller whose clock may be wrong
+	// should count the durations expire_time - issue_time and refresh_time - issue_time from the arrival of the response.
+	// The `iat` of a reused token is earlier.
 	IssueTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=issue_time,json=issueTime,proto3" json:"issue_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -204,9 +204,9 @@ type LookupDeveloperIdentityRequest struct {
 	IdentityId string `protobuf:"bytes,2,opt,name=identity_id,json=identityId,proto3" json:"identity_id,omitempty"`
 	// Optional. A user of the pool's developer provider, 1 to 1,024 characters. Sensitive.
 	DeveloperUserIdentifier string `protobuf:"bytes,3,opt,name=developer_user_identifier,json=developerUserIdentifier,proto3" json:"developer_user_identifier,omitempty"`
-	// Optional. The most identifiers to return, 1 to 60. Not given (or 0): 60.
+	// Optional. The maximum number of identifiers to return, 1 to 60. If absent (or 0): 60.
 	MaxResults int32 `protobuf:"varint,4,opt,name=max_results,json=maxResults,proto3" json:"max_results,omitempty"`
-	// Optional. The next_token of the page before, for the page after it; 1 to 65,535 characters without white space.
+	// Optional. The next_token of the previous page; 1 to 65,535 characters without white space.
 	NextToken     string `protobuf:"bytes,5,opt,name=next_token,json=nextToken,proto3" json:"next_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,10 +282,10 @@ type LookupDeveloperIdentityResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The identity id.
 	IdentityId string `protobuf:"bytes,1,opt,name=identity_id,json=identityId,proto3" json:"identity_id,omitempty"`
-	// A page of the identity's users of the developer provider; where the request named a user together with the
-	// identity id, that user alone. Sensitive.
+	// A page of the identity's users of the developer provider; if the request named both a user and the identity id, only
+	// that user. Sensitive.
 	DeveloperUserIdentifierList []string `protobuf:"bytes,2,rep,name=developer_user_identifier_list,json=developerUserIdentifierList,proto3" json:"developer_user_identifier_list,omitempty"`
-	// Given when there are more identifiers: the next_token of the request for the next page.
+	// Set if there are more identifiers: the next_token of the request for the next page.
 	NextToken     string `protobuf:"bytes,3,opt,name=next_token,json=nextToken,proto3" json:"next_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -345,7 +345,7 @@ func (x *LookupDeveloperIdentityResponse) GetNextToken() string {
 // The input of MergeDeveloperIdentities.
 type MergeDeveloperIdentitiesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The user whose identity is given up, 1 to 1,024 characters. Sensitive.
+	// Required. The user whose identity is disabled, 1 to 1,024 characters. Sensitive.
 	SourceUserIdentifier string `protobuf:"bytes,1,opt,name=source_user_identifier,json=sourceUserIdentifier,proto3" json:"source_user_identifier,omitempty"`
 	// Required. The user whose identity stays, 1 to 1,024 characters. Sensitive.
 	DestinationUserIdentifier string `protobuf:"bytes,2,opt,name=destination_user_identifier,json=destinationUserIdentifier,proto3" json:"destination_user_identifier,omitempty"`

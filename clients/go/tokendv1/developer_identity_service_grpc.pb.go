@@ -31,35 +31,35 @@ const (
 //
 // The developer-identity operations of an Amazon Cognito identity pool, under their AWS names.
 //
-// A backend that has authenticated a user by its own means is the pool's developer provider. It names the user by an
-// identifier of its own choice, and the pool gives that user an identity id that never changes.
+// A backend that authenticates users itself is the pool's developer provider. It identifies each user by an identifier
+// of its choice, and the pool assigns the user an identity id that never changes.
 //
-// Lengths are counted in characters (Unicode code points), as AWS counts them. A request whose fields break their
-// limits fails before any work with VALIDATION_FAILED, which names every such field at once. An empty string stands
-// for a value that is not given. The reasons named below are values of ErrorReason; every operation may also fail with
-// TOO_MANY_REQUESTS, ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED,
-// METADATA_TOO_LARGE or INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline is spent.
+// Lengths are counted in characters (Unicode code points), as in AWS. A request whose fields break their limits fails
+// before any work with VALIDATION_FAILED, which reports all such fields at once. An empty string counts as absent. The
+// reasons listed below are values of ErrorReason; every operation may also fail with TOO_MANY_REQUESTS,
+// ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED, METADATA_TOO_LARGE or
+// INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline has passed.
 type DeveloperIdentityServiceClient interface {
 	// Registers or retrieves the identity of a user whom the caller has authenticated, and returns a signed OpenID
 	// Connect token for it.
 	//
-	// Without identity_id: a user whom the pool does not know gets a new identity; a known user gets the same one as
-	// ever. With identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and
-	// keeps its id. Several logins in one call become linked to one identity.
+	// Without identity_id: an unknown user gets a new identity; a known user always gets the same identity. With
+	// identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and keeps its id.
+	// Several logins in one call are linked to one identity.
 	//
-	// Who may call: backends that are trusted to say who their users are, since they may name any user of the pool.
+	// Who may call: backends that are trusted to authenticate their users, because they can name any user of the pool.
 	//
-	// Idempotent: a repeated call returns the same identity id, and a token of its own.
+	// Idempotent: a repeated call returns the same identity id, and a new token.
 	//
 	// Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
 	// DEVELOPER_USER_ALREADY_REGISTERED, LIMIT_EXCEEDED, LOGIN_PROVIDER_UNAVAILABLE.
 	GetOpenIdTokenForDeveloperIdentity(ctx context.Context, in *GetOpenIdTokenForDeveloperIdentityRequest, opts ...grpc.CallOption) (*GetOpenIdTokenForDeveloperIdentityResponse, error)
 	// Finds the identity id of a developer user, or the developer users of an identity id.
 	//
-	// With both given, they are checked against each other and RESOURCE_CONFLICT tells that they do not belong together.
+	// If both are given and do not belong together, the call fails with RESOURCE_CONFLICT.
 	//
-	// Who may call: operators' tools and backends that manage accounts. It is a management operation, not a way to sign
-	// users in: Cognito throttles it early.
+	// Who may call: operators' tools and backends that manage accounts. Do not use this management operation to sign users
+	// in: Cognito throttles it early.
 	//
 	// Reads only.
 	//
@@ -71,13 +71,13 @@ type DeveloperIdentityServiceClient interface {
 	//
 	// Who may call: backends that manage accounts.
 	//
-	// Idempotent: users who share an identity already are left as they are, and its id is returned.
+	// Idempotent: users who already share an identity are not changed, and its id is returned.
 	//
 	// Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
 	// LIMIT_EXCEEDED, UNSUPPORTED_BY_ENGINE.
 	MergeDeveloperIdentities(ctx context.Context, in *MergeDeveloperIdentitiesRequest, opts ...grpc.CallOption) (*MergeDeveloperIdentitiesResponse, error)
-	// Unlinks a developer user from an identity. From then on the pool does not know the user: the next token request
-	// for it creates a new identity. An identity that loses its last login is disabled and cannot be used again.
+	// Unlinks a developer user from an identity. The pool then no longer knows the user: the next token request for it
+	// creates a new identity. An identity that loses its last login is disabled and cannot be used again.
 	//
 	// Who may call: backends that manage accounts.
 	//
@@ -142,35 +142,35 @@ func (c *developerIdentityServiceClient) UnlinkDeveloperIdentity(ctx context.Con
 //
 // The developer-identity operations of an Amazon Cognito identity pool, under their AWS names.
 //
-// A backend that has authenticated a user by its own means is the pool's developer provider. It names the user by an
-// identifier of its own choice, and the pool gives that user an identity id that never changes.
+// A backend that authenticates users itself is the pool's developer provider. It identifies each user by an identifier
+// of its choice, and the pool assigns the user an identity id that never changes.
 //
-// Lengths are counted in characters (Unicode code points), as AWS counts them. A request whose fields break their
-// limits fails before any work with VALIDATION_FAILED, which names every such field at once. An empty string stands
-// for a value that is not given. The reasons named below are values of ErrorReason; every operation may also fail with
-// TOO_MANY_REQUESTS, ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED,
-// METADATA_TOO_LARGE or INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline is spent.
+// Lengths are counted in characters (Unicode code points), as in AWS. A request whose fields break their limits fails
+// before any work with VALIDATION_FAILED, which reports all such fields at once. An empty string counts as absent. The
+// reasons listed below are values of ErrorReason; every operation may also fail with TOO_MANY_REQUESTS,
+// ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED, METADATA_TOO_LARGE or
+// INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline has passed.
 type DeveloperIdentityServiceServer interface {
 	// Registers or retrieves the identity of a user whom the caller has authenticated, and returns a signed OpenID
 	// Connect token for it.
 	//
-	// Without identity_id: a user whom the pool does not know gets a new identity; a known user gets the same one as
-	// ever. With identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and
-	// keeps its id. Several logins in one call become linked to one identity.
+	// Without identity_id: an unknown user gets a new identity; a known user always gets the same identity. With
+	// identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and keeps its id.
+	// Several logins in one call are linked to one identity.
 	//
-	// Who may call: backends that are trusted to say who their users are, since they may name any user of the pool.
+	// Who may call: backends that are trusted to authenticate their users, because they can name any user of the pool.
 	//
-	// Idempotent: a repeated call returns the same identity id, and a token of its own.
+	// Idempotent: a repeated call returns the same identity id, and a new token.
 	//
 	// Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
 	// DEVELOPER_USER_ALREADY_REGISTERED, LIMIT_EXCEEDED, LOGIN_PROVIDER_UNAVAILABLE.
 	GetOpenIdTokenForDeveloperIdentity(context.Context, *GetOpenIdTokenForDeveloperIdentityRequest) (*GetOpenIdTokenForDeveloperIdentityResponse, error)
 	// Finds the identity id of a developer user, or the developer users of an identity id.
 	//
-	// With both given, they are checked against each other and RESOURCE_CONFLICT tells that they do not belong together.
+	// If both are given and do not belong together, the call fails with RESOURCE_CONFLICT.
 	//
-	// Who may call: operators' tools and backends that manage accounts. It is a management operation, not a way to sign
-	// users in: Cognito throttles it early.
+	// Who may call: operators' tools and backends that manage accounts. Do not use this management operation to sign users
+	// in: Cognito throttles it early.
 	//
 	// Reads only.
 	//
@@ -182,13 +182,13 @@ type DeveloperIdentityServiceServer interface {
 	//
 	// Who may call: backends that manage accounts.
 	//
-	// Idempotent: users who share an identity already are left as they are, and its id is returned.
+	// Idempotent: users who already share an identity are not changed, and its id is returned.
 	//
 	// Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
 	// LIMIT_EXCEEDED, UNSUPPORTED_BY_ENGINE.
 	MergeDeveloperIdentities(context.Context, *MergeDeveloperIdentitiesRequest) (*MergeDeveloperIdentitiesResponse, error)
-	// Unlinks a developer user from an identity. From then on the pool does not know the user: the next token request
-	// for it creates a new identity. An identity that loses its last login is disabled and cannot be used again.
+	// Unlinks a developer user from an identity. The pool then no longer knows the user: the next token request for it
+	// creates a new identity. An identity that loses its last login is disabled and cannot be used again.
 	//
 	// Who may call: backends that manage accounts.
 	//

@@ -23,29 +23,29 @@ const (
 
 // Why a call failed.
 //
-// Every failure that the service decides carries a google.rpc.ErrorInfo in its status details; what gRPC itself answers,
-// such as a spent deadline or an unknown method, carries none. Its
-// `domain` is "tokend" and its `reason` is the name of one of these values without the prefix ERROR_REASON_:
+// Every error of the service has a google.rpc.ErrorInfo in its status details; errors of gRPC itself, such as an exceeded
+// deadline or an unknown method, have none. Its `domain` is "tokend" and its `reason` is the name of one of these values
+// without the prefix ERROR_REASON_:
 //
 //	{"reason": "RESOURCE_NOT_FOUND", "domain": "tokend",
 //	 "metadata": {"aws_error_code": "ResourceNotFoundException"}}
 //
-// `metadata.aws_error_code` is the Cognito exception of the same meaning, where there is one, and
-// `metadata.aws_request_id` is the id of the request to Cognito, where there was one. Other details stand beside it
-// where they say more. Programs decide on `reason` and the status code; texts are for people and may change.
+// `metadata.aws_error_code` is the equivalent Cognito exception, if there is one, and `metadata.aws_request_id` is the id
+// of the request to Cognito, if there was one. Some reasons have further details. Programs should use `reason` and the
+// status code; messages are for people and may change.
 type ErrorReason int32
 
 const (
 	// Never sent.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
-	// INVALID_ARGUMENT. Fields break their limits; google.rpc.BadRequest names every one of them.
+	// INVALID_ARGUMENT. Fields break their limits; google.rpc.BadRequest lists all of them.
 	// Cognito: ValidationException.
 	ErrorReason_ERROR_REASON_VALIDATION_FAILED ErrorReason = 1
 	// INVALID_ARGUMENT. The fields are well formed, but the pool cannot accept them, for example a developer provider
 	// that is not the pool's own. Cognito: InvalidParameterException.
 	ErrorReason_ERROR_REASON_INVALID_PARAMETER ErrorReason = 2
-	// PERMISSION_DENIED. The logins do not give access to the identity, the identity is disabled, or a login token did
-	// not verify. Cognito: NotAuthorizedException.
+	// PERMISSION_DENIED. The logins do not give access to the identity, the identity is disabled, or a login token is not
+	// valid. Cognito: NotAuthorizedException.
 	ErrorReason_ERROR_REASON_NOT_AUTHORIZED ErrorReason = 3
 	// NOT_FOUND, with google.rpc.ResourceInfo. The pool, the identity or the developer user does not exist.
 	// Cognito: ResourceNotFoundException.
@@ -56,29 +56,29 @@ const (
 	// ALREADY_EXISTS. The developer user is registered under another identity id than the one given.
 	// Cognito: DeveloperUserAlreadyRegisteredException.
 	ErrorReason_ERROR_REASON_DEVELOPER_USER_ALREADY_REGISTERED ErrorReason = 6
-	// FAILED_PRECONDITION, with google.rpc.QuotaFailure. The identity would hold more linked logins than allowed.
+	// FAILED_PRECONDITION, with google.rpc.QuotaFailure. The identity would have more linked logins than allowed.
 	// Cognito: LimitExceededException.
 	ErrorReason_ERROR_REASON_LIMIT_EXCEEDED ErrorReason = 7
-	// RESOURCE_EXHAUSTED, with google.rpc.RetryInfo. Too many calls; retry as told.
+	// RESOURCE_EXHAUSTED, with google.rpc.RetryInfo. Too many calls; retry after the delay.
 	// Cognito: TooManyRequestsException.
 	ErrorReason_ERROR_REASON_TOO_MANY_REQUESTS ErrorReason = 8
 	// UNAVAILABLE, with google.rpc.RetryInfo. A public login provider does not answer, so its login token cannot be
-	// verified now. Cognito: ExternalServiceException.
+	// verified. Cognito: ExternalServiceException.
 	ErrorReason_ERROR_REASON_LOGIN_PROVIDER_UNAVAILABLE ErrorReason = 9
-	// UNAVAILABLE, with google.rpc.RetryInfo. What the call needs does not answer: the engine, its store or Cognito, the
-	// audit log, or the issuer of the caller's own token. Without RetryInfo, and with a negative grpc-retry-pushback-ms:
-	// what answers is no Cognito; an operator must act, the caller cannot.
+	// UNAVAILABLE, with google.rpc.RetryInfo. A dependency does not answer: the engine, its store or Cognito, the audit
+	// log, or the issuer of the caller's own token. Without RetryInfo, and with a negative grpc-retry-pushback-ms: the
+	// endpoint is not Cognito, and an operator must act.
 	// Cognito: InternalErrorException.
 	ErrorReason_ERROR_REASON_ENGINE_UNAVAILABLE ErrorReason = 10
-	// UNAVAILABLE. The service's own AWS credentials are missing or refused: an operator must act, the caller cannot.
+	// UNAVAILABLE. The service's own AWS credentials are missing or rejected, and an operator must act.
 	ErrorReason_ERROR_REASON_ENGINE_CREDENTIALS_REJECTED ErrorReason = 11
-	// UNAUTHENTICATED. The service does not know who calls.
+	// UNAUTHENTICATED. The caller is not identified.
 	ErrorReason_ERROR_REASON_CALLER_UNAUTHENTICATED ErrorReason = 12
-	// PERMISSION_DENIED. The service knows the caller and its policy does not allow the call.
+	// PERMISSION_DENIED. The service's policy does not allow the identified caller to make the call.
 	ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED ErrorReason = 13
-	// UNIMPLEMENTED. The pool's engine does not have this operation.
+	// UNIMPLEMENTED. The pool's engine does not support this operation.
 	ErrorReason_ERROR_REASON_UNSUPPORTED_BY_ENGINE ErrorReason = 14
-	// INTERNAL, with google.rpc.RequestInfo. A defect of the service; the request id leads to its log.
+	// INTERNAL, with google.rpc.RequestInfo. A defect of the service; search its log for the request id.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 15
 	// RESOURCE_EXHAUSTED. The call's metadata is larger than the service accepts.
 	ErrorReason_ERROR_REASON_METADATA_TOO_LARGE ErrorReason = 16

@@ -29,14 +29,14 @@ GRPC_VERSION: str
 class DeveloperIdentityServiceStub:
     """The developer-identity operations of an Amazon Cognito identity pool, under their AWS names.
 
-    A backend that has authenticated a user by its own means is the pool's developer provider. It names the user by an
-    identifier of its own choice, and the pool gives that user an identity id that never changes.
+    A backend that authenticates users itself is the pool's developer provider. It identifies each user by an identifier
+    of its choice, and the pool assigns the user an identity id that never changes.
 
-    Lengths are counted in characters (Unicode code points), as AWS counts them. A request whose fields break their
-    limits fails before any work with VALIDATION_FAILED, which names every such field at once. An empty string stands
-    for a value that is not given. The reasons named below are values of ErrorReason; every operation may also fail with
-    TOO_MANY_REQUESTS, ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED,
-    METADATA_TOO_LARGE or INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline is spent.
+    Lengths are counted in characters (Unicode code points), as in AWS. A request whose fields break their limits fails
+    before any work with VALIDATION_FAILED, which reports all such fields at once. An empty string counts as absent. The
+    reasons listed below are values of ErrorReason; every operation may also fail with TOO_MANY_REQUESTS,
+    ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED, METADATA_TOO_LARGE or
+    INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline has passed.
     """
 
     @_typing.overload
@@ -47,13 +47,13 @@ class DeveloperIdentityServiceStub:
     """Registers or retrieves the identity of a user whom the caller has authenticated, and returns a signed OpenID
     Connect token for it.
 
-    Without identity_id: a user whom the pool does not know gets a new identity; a known user gets the same one as
-    ever. With identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and
-    keeps its id. Several logins in one call become linked to one identity.
+    Without identity_id: an unknown user gets a new identity; a known user always gets the same identity. With
+    identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and keeps its id.
+    Several logins in one call are linked to one identity.
 
-    Who may call: backends that are trusted to say who their users are, since they may name any user of the pool.
+    Who may call: backends that are trusted to authenticate their users, because they can name any user of the pool.
 
-    Idempotent: a repeated call returns the same identity id, and a token of its own.
+    Idempotent: a repeated call returns the same identity id, and a new token.
 
     Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
     DEVELOPER_USER_ALREADY_REGISTERED, LIMIT_EXCEEDED, LOGIN_PROVIDER_UNAVAILABLE.
@@ -61,10 +61,10 @@ class DeveloperIdentityServiceStub:
     LookupDeveloperIdentity: _grpc.UnaryUnaryMultiCallable[_developer_identity_service_pb2.LookupDeveloperIdentityRequest, _developer_identity_service_pb2.LookupDeveloperIdentityResponse]
     """Finds the identity id of a developer user, or the developer users of an identity id.
 
-    With both given, they are checked against each other and RESOURCE_CONFLICT tells that they do not belong together.
+    If both are given and do not belong together, the call fails with RESOURCE_CONFLICT.
 
-    Who may call: operators' tools and backends that manage accounts. It is a management operation, not a way to sign
-    users in: Cognito throttles it early.
+    Who may call: operators' tools and backends that manage accounts. Do not use this management operation to sign users
+    in: Cognito throttles it early.
 
     Reads only.
 
@@ -77,14 +77,14 @@ class DeveloperIdentityServiceStub:
 
     Who may call: backends that manage accounts.
 
-    Idempotent: users who share an identity already are left as they are, and its id is returned.
+    Idempotent: users who already share an identity are not changed, and its id is returned.
 
     Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
     LIMIT_EXCEEDED, UNSUPPORTED_BY_ENGINE.
     """
     UnlinkDeveloperIdentity: _grpc.UnaryUnaryMultiCallable[_developer_identity_service_pb2.UnlinkDeveloperIdentityRequest, _developer_identity_service_pb2.UnlinkDeveloperIdentityResponse]
-    """Unlinks a developer user from an identity. From then on the pool does not know the user: the next token request
-    for it creates a new identity. An identity that loses its last login is disabled and cannot be used again.
+    """Unlinks a developer user from an identity. The pool then no longer knows the user: the next token request for it
+    creates a new identity. An identity that loses its last login is disabled and cannot be used again.
 
     Who may call: backends that manage accounts.
 
@@ -98,14 +98,14 @@ class DeveloperIdentityServiceStub:
 class DeveloperIdentityServiceAsyncStub(DeveloperIdentityServiceStub):
     """The developer-identity operations of an Amazon Cognito identity pool, under their AWS names.
 
-    A backend that has authenticated a user by its own means is the pool's developer provider. It names the user by an
-    identifier of its own choice, and the pool gives that user an identity id that never changes.
+    A backend that authenticates users itself is the pool's developer provider. It identifies each user by an identifier
+    of its choice, and the pool assigns the user an identity id that never changes.
 
-    Lengths are counted in characters (Unicode code points), as AWS counts them. A request whose fields break their
-    limits fails before any work with VALIDATION_FAILED, which names every such field at once. An empty string stands
-    for a value that is not given. The reasons named below are values of ErrorReason; every operation may also fail with
-    TOO_MANY_REQUESTS, ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED,
-    METADATA_TOO_LARGE or INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline is spent.
+    Lengths are counted in characters (Unicode code points), as in AWS. A request whose fields break their limits fails
+    before any work with VALIDATION_FAILED, which reports all such fields at once. An empty string counts as absent. The
+    reasons listed below are values of ErrorReason; every operation may also fail with TOO_MANY_REQUESTS,
+    ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED, METADATA_TOO_LARGE or
+    INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline has passed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -113,13 +113,13 @@ class DeveloperIdentityServiceAsyncStub(DeveloperIdentityServiceStub):
     """Registers or retrieves the identity of a user whom the caller has authenticated, and returns a signed OpenID
     Connect token for it.
 
-    Without identity_id: a user whom the pool does not know gets a new identity; a known user gets the same one as
-    ever. With identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and
-    keeps its id. Several logins in one call become linked to one identity.
+    Without identity_id: an unknown user gets a new identity; a known user always gets the same identity. With
+    identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and keeps its id.
+    Several logins in one call are linked to one identity.
 
-    Who may call: backends that are trusted to say who their users are, since they may name any user of the pool.
+    Who may call: backends that are trusted to authenticate their users, because they can name any user of the pool.
 
-    Idempotent: a repeated call returns the same identity id, and a token of its own.
+    Idempotent: a repeated call returns the same identity id, and a new token.
 
     Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
     DEVELOPER_USER_ALREADY_REGISTERED, LIMIT_EXCEEDED, LOGIN_PROVIDER_UNAVAILABLE.
@@ -127,10 +127,10 @@ class DeveloperIdentityServiceAsyncStub(DeveloperIdentityServiceStub):
     LookupDeveloperIdentity: _aio.UnaryUnaryMultiCallable[_developer_identity_service_pb2.LookupDeveloperIdentityRequest, _developer_identity_service_pb2.LookupDeveloperIdentityResponse]  # type: ignore[assignment]
     """Finds the identity id of a developer user, or the developer users of an identity id.
 
-    With both given, they are checked against each other and RESOURCE_CONFLICT tells that they do not belong together.
+    If both are given and do not belong together, the call fails with RESOURCE_CONFLICT.
 
-    Who may call: operators' tools and backends that manage accounts. It is a management operation, not a way to sign
-    users in: Cognito throttles it early.
+    Who may call: operators' tools and backends that manage accounts. Do not use this management operation to sign users
+    in: Cognito throttles it early.
 
     Reads only.
 
@@ -143,14 +143,14 @@ class DeveloperIdentityServiceAsyncStub(DeveloperIdentityServiceStub):
 
     Who may call: backends that manage accounts.
 
-    Idempotent: users who share an identity already are left as they are, and its id is returned.
+    Idempotent: users who already share an identity are not changed, and its id is returned.
 
     Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
     LIMIT_EXCEEDED, UNSUPPORTED_BY_ENGINE.
     """
     UnlinkDeveloperIdentity: _aio.UnaryUnaryMultiCallable[_developer_identity_service_pb2.UnlinkDeveloperIdentityRequest, _developer_identity_service_pb2.UnlinkDeveloperIdentityResponse]  # type: ignore[assignment]
-    """Unlinks a developer user from an identity. From then on the pool does not know the user: the next token request
-    for it creates a new identity. An identity that loses its last login is disabled and cannot be used again.
+    """Unlinks a developer user from an identity. The pool then no longer knows the user: the next token request for it
+    creates a new identity. An identity that loses its last login is disabled and cannot be used again.
 
     Who may call: backends that manage accounts.
 
@@ -163,14 +163,14 @@ class DeveloperIdentityServiceAsyncStub(DeveloperIdentityServiceStub):
 class DeveloperIdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """The developer-identity operations of an Amazon Cognito identity pool, under their AWS names.
 
-    A backend that has authenticated a user by its own means is the pool's developer provider. It names the user by an
-    identifier of its own choice, and the pool gives that user an identity id that never changes.
+    A backend that authenticates users itself is the pool's developer provider. It identifies each user by an identifier
+    of its choice, and the pool assigns the user an identity id that never changes.
 
-    Lengths are counted in characters (Unicode code points), as AWS counts them. A request whose fields break their
-    limits fails before any work with VALIDATION_FAILED, which names every such field at once. An empty string stands
-    for a value that is not given. The reasons named below are values of ErrorReason; every operation may also fail with
-    TOO_MANY_REQUESTS, ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED,
-    METADATA_TOO_LARGE or INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline is spent.
+    Lengths are counted in characters (Unicode code points), as in AWS. A request whose fields break their limits fails
+    before any work with VALIDATION_FAILED, which reports all such fields at once. An empty string counts as absent. The
+    reasons listed below are values of ErrorReason; every operation may also fail with TOO_MANY_REQUESTS,
+    ENGINE_UNAVAILABLE, ENGINE_CREDENTIALS_REJECTED, CALLER_UNAUTHENTICATED, CALLER_NOT_ALLOWED, METADATA_TOO_LARGE or
+    INTERNAL, and with DEADLINE_EXCEEDED when the caller's deadline has passed.
     """
 
     @_abc_1.abstractmethod
@@ -182,13 +182,13 @@ class DeveloperIdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Registers or retrieves the identity of a user whom the caller has authenticated, and returns a signed OpenID
         Connect token for it.
 
-        Without identity_id: a user whom the pool does not know gets a new identity; a known user gets the same one as
-        ever. With identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and
-        keeps its id. Several logins in one call become linked to one identity.
+        Without identity_id: an unknown user gets a new identity; a known user always gets the same identity. With
+        identity_id: the logins are linked to that identity; a guest becomes an authenticated identity and keeps its id.
+        Several logins in one call are linked to one identity.
 
-        Who may call: backends that are trusted to say who their users are, since they may name any user of the pool.
+        Who may call: backends that are trusted to authenticate their users, because they can name any user of the pool.
 
-        Idempotent: a repeated call returns the same identity id, and a token of its own.
+        Idempotent: a repeated call returns the same identity id, and a new token.
 
         Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
         DEVELOPER_USER_ALREADY_REGISTERED, LIMIT_EXCEEDED, LOGIN_PROVIDER_UNAVAILABLE.
@@ -202,10 +202,10 @@ class DeveloperIdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_developer_identity_service_pb2.LookupDeveloperIdentityResponse, _abc.Awaitable[_developer_identity_service_pb2.LookupDeveloperIdentityResponse]]:
         """Finds the identity id of a developer user, or the developer users of an identity id.
 
-        With both given, they are checked against each other and RESOURCE_CONFLICT tells that they do not belong together.
+        If both are given and do not belong together, the call fails with RESOURCE_CONFLICT.
 
-        Who may call: operators' tools and backends that manage accounts. It is a management operation, not a way to sign
-        users in: Cognito throttles it early.
+        Who may call: operators' tools and backends that manage accounts. Do not use this management operation to sign users
+        in: Cognito throttles it early.
 
         Reads only.
 
@@ -224,7 +224,7 @@ class DeveloperIdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Who may call: backends that manage accounts.
 
-        Idempotent: users who share an identity already are left as they are, and its id is returned.
+        Idempotent: users who already share an identity are not changed, and its id is returned.
 
         Reasons: VALIDATION_FAILED, INVALID_PARAMETER, NOT_AUTHORIZED, RESOURCE_NOT_FOUND, RESOURCE_CONFLICT,
         LIMIT_EXCEEDED, UNSUPPORTED_BY_ENGINE.
@@ -236,8 +236,8 @@ class DeveloperIdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _developer_identity_service_pb2.UnlinkDeveloperIdentityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_developer_identity_service_pb2.UnlinkDeveloperIdentityResponse, _abc.Awaitable[_developer_identity_service_pb2.UnlinkDeveloperIdentityResponse]]:
-        """Unlinks a developer user from an identity. From then on the pool does not know the user: the next token request
-        for it creates a new identity. An identity that loses its last login is disabled and cannot be used again.
+        """Unlinks a developer user from an identity. The pool then no longer knows the user: the next token request for it
+        creates a new identity. An identity that loses its last login is disabled and cannot be used again.
 
         Who may call: backends that manage accounts.
 
