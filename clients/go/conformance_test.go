@@ -37,7 +37,7 @@ type conformanceCase struct {
 	RefreshTimeoutSeconds *float64 `json:"refresh_timeout_seconds"`
 }
 
-// refreshTimeout is the deadline of refreshes; 0 is the client's own.
+// refreshTimeout is the deadline of refreshes and of calls; 0 is the client's own.
 func (c conformanceCase) refreshTimeout() time.Duration {
 	if c.RefreshTimeoutSeconds == nil {
 		return time.Minute
@@ -113,9 +113,7 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	}
 	if timeout := c.refreshTimeout(); timeout > 0 {
 		opts = append(opts, tokend.WithRefreshTimeout(timeout))
-	}
-	if c.RefreshTimeoutSeconds == nil {
-		clientOpts = append(clientOpts, tokend.WithServiceConfig(patientServiceConfig(t)))
+		clientOpts = append(clientOpts, tokend.WithServiceConfig(serviceConfigOf(t, timeout)))
 	}
 	p.client = harness.clientOf(t, c.Server, clientOpts...)
 	p.cache = newCache(t, p.client, opts...)
@@ -129,9 +127,9 @@ func newPlay(t *testing.T, harness harness, provider *oidc.Provider, c conforman
 	return p
 }
 
-// patientServiceConfig is that of every client, but a call has a minute: no case depends on how busy the machine is.
-func patientServiceConfig(t *testing.T) string {
-	patient := strings.Replace(tokend.ServiceConfig, `"3s"`, `"60s"`, 1)
+// serviceConfigOf is that of every client, but a call has the time of a refresh: no case depends on how busy the machine is.
+func serviceConfigOf(t *testing.T, timeout time.Duration) string {
+	patient := strings.Replace(tokend.ServiceConfig, `"3s"`, fmt.Sprintf(`"%gs"`, timeout.Seconds()), 1)
 	if patient == tokend.ServiceConfig {
 		t.Fatal("calls have another deadline than 3 s")
 	}
