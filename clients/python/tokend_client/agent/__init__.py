@@ -1,4 +1,4 @@
-"""tokend-agent: keeps files with fresh tokens, for any process that can read a file."""
+"""tokend-agent: keeps fresh tokens in files, for any process that can read a file."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from types import FrameType
 
 from tokend_client.tokendctl.exit_codes import ExitCode
 
-#: Modules that the extra `agent` brings.
+# : Modules of the extra `agent`.
 _EXTRA = {"prometheus_client", "pydantic"}
 
 
 def main() -> None:
-    """Runs tokend-agent with the arguments of the process, and ends it."""
+    """Runs tokend-agent with the arguments of the process, and exits."""
     if os.getpid() == 1:
-        # The first process of a container gets no signal that it has no handler for (pid_namespaces(7)).
+        # The first process of a container receives only signals that it handles (pid_namespaces(7)).
         signal.signal(signal.SIGTERM, _end)
     try:
         from tokend_client.agent.commands import run  # noqa: PLC0415 - the extra may be missing

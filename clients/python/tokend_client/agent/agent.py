@@ -1,4 +1,4 @@
-"""The running agent: a thread for each token, and what tells of them."""
+"""The running agent: a thread for each token, with health, metrics and logs."""
 
 import errno
 import threading
@@ -23,12 +23,12 @@ from tokend_client.policy import CachingPolicy
 from tokend_client.shared import Shared
 from tokend_client.telemetry import Telemetry
 
-#: Seconds that threads have to end; one that hangs in the kernel is left to the end of the process.
+# : Seconds for threads to end; a thread that hangs in the kernel ends with the process.
 _LAST_PATIENCE = 5.0
 
 
 class _Silent(Telemetry):
-    """Counts as clients do, and leaves it to keepers to log: they know the names of tokens."""
+    """Counts as clients do, but does not log: keepers log, since they know the names of tokens."""
 
     def log_failure(self, *_: object, **__: object) -> None:
         pass
@@ -39,7 +39,7 @@ class _Silent(Telemetry):
 
 @dataclass(frozen=True)
 class Change:
-    """What another configuration has changed: names of tokens."""
+    """The names of tokens that a new configuration has changed."""
 
     added: Sequence[str]
     changed: Sequence[str]
@@ -47,16 +47,16 @@ class Change:
 
 
 class Agent:
-    """Keeps all files of a configuration while it is entered as a context manager.
+    """Keeps all files of a configuration fresh. Use it as a context manager.
 
     Args:
         settings: The configuration.
-        clock: The time.
-        serves_health: Whether the address of health is served.
+        clock: The clocks.
+        serves_health: Whether to serve health.
 
     Raises:
-        ConnectionProblem: There can be no connection to tokend.
-        OSError: The address of health cannot be had.
+        ConnectionProblem: The settings of the connection to tokend are invalid.
+        OSError: The health address cannot be used.
     """
 
     def __init__(self, settings: AgentSettings, *, clock: Clock | None = None, serves_health: bool = True) -> None:
@@ -77,7 +77,7 @@ class Agent:
 
     @property
     def health_address(self) -> str | None:
-        """Where health is served."""
+        """The address of health."""
         return self._health.address if self._health else None
 
     def __enter__(self) -> Self:
@@ -95,11 +95,11 @@ class Agent:
             self._health.close()
 
     def go_on_by(self, settings: AgentSettings) -> Change:
-        """Goes on by another configuration, once it is entered. Tokens whose settings are as before are not touched.
+        """Applies a new configuration to the running agent. Tokens with unchanged settings are not affected.
 
         Raises:
-            ConnectionProblem: There can be no connection to tokend, so that all goes on as before.
-            OSError: The address of health cannot be had; as above.
+            ConnectionProblem: The settings of the connection to tokend are invalid. The agent keeps its configuration.
+            OSError: The health address cannot be used. The agent keeps its configuration.
         """
         with ExitStack() as undo:
             health = self._health
@@ -113,21 +113,21 @@ class Agent:
         return self._exchange_workers(settings.tokens)
 
     def statuses(self) -> Sequence[Status]:
-        """What there is to tell of each token now."""
+        """Returns the current status of each token."""
         return [worker.status() for worker in self._workers]
 
     def wait_for(self, condition: Callable[[Sequence[Status]], bool], timeout: float | None = None) -> bool:
-        """Waits until the tokens are as they should be; whether they are."""
+        """Waits until all tokens are valid, and returns whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: self._stop.is_set() or condition(self.statuses()), timeout)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to end."""
+        """Whether it was asked to end."""
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Has those who wait go on, and threads end. Not for signal handlers: it takes a lock."""
+        """Wakes waiting callers and ends threads. Not for signal handlers: it takes a lock."""
         self._stop.set()
         self._wake()
 
@@ -146,7 +146,7 @@ class Agent:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or self._health is None or not _have_same_port(self._health, settings):
                 raise
-            # The agent itself is in the way: no one listens at 0.0.0.0 with a port at which 127.0.0.1 is listened at.
+            # The agent itself uses the port: 0.0.0.0 and 127.0.0.1 cannot be bound with one port.
             former, self._health = self._health, None
             former.close()
             undo.callback(self._return_to, former.address)
@@ -173,7 +173,7 @@ class Agent:
         before = {worker.settings.name: worker for worker in self._workers}
         kept = {each.name for each in tokens if each.name in before and before[each.name].settings == each}
         self._measures.count_for(each.name for each in tokens)
-        # One that begins may have the file of one that ends.
+        # A new token may have the same file as a removed one.
         _end([worker for name, worker in before.items() if name not in kept])
         self._workers = [before[each.name] if each.name in kept else self._worker(each) for each in tokens]
         for worker in self._workers:
@@ -208,7 +208,7 @@ def _have_same_port(server: HealthServer, settings: Health) -> bool:
 
 
 def _end(workers: Iterable[Worker]) -> None:
-    """Ends them, within the last patience."""
+    """Ends the threads, within a time limit."""
     ending = list(workers)
     for worker in ending:
         worker.stop()

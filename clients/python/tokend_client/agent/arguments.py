@@ -21,10 +21,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """What reads a command line; it raises `CommandFailed` for one that is none."""
+    """Returns a parser of command lines, which raises `CommandFailed` for an invalid one."""
     whole = _Parser(
         prog="tokend-agent",
-        description="Keeps files with fresh tokens of tokend, for any process that can read a file.",
+        description="Keeps fresh tokens of tokend in files, for any process that can read a file.",
     )
     whole.add_argument("--version", action="version", version=f"tokend-agent/{version('tokend-client')}")
     shared = _Parser(add_help=False)
@@ -37,21 +37,23 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     running = commands.add_parser("run", parents=[shared], help="keep the files fresh until SIGTERM or SIGINT")
-    running.add_argument("--debug", action="store_true", help="log each attempt; neither logins nor tokens")
-    running.add_argument("--once", action="store_true", help="write each file once, and end: for init containers")
+    running.add_argument("--debug", action="store_true", help="log each attempt, without logins and tokens")
+    running.add_argument("--once", action="store_true", help="write each file once, and exit: for init containers")
     running.add_argument(
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
         default=_ONCE_TIMEOUT,
-        help="how long --once tries (default: %(default)g)",
+        help="time limit of --once (default: %(default)g)",
     )
-    commands.add_parser("check-config", parents=[shared], help="name all that is wrong with the configuration")
-    commands.add_parser("ready", parents=[shared], help="ask the running agent whether each file holds a valid token")
+    commands.add_parser("check-config", parents=[shared], help="report all problems of the configuration")
+    commands.add_parser(
+        "ready", parents=[shared], help="ask the running agent whether each file contains a valid token"
+    )
     token = commands.add_parser("token", parents=[shared], help="print the token in a file, if it has not expired")
     token.add_argument("name", metavar="NAME", help="the token's name in the configuration")
     aws = commands.add_parser(
-        "aws-credentials", parents=[shared], help="print AWS credentials for a token, as a credential_process does"
+        "aws-credentials", parents=[shared], help="print AWS credentials for a token, for credential_process"
     )
     aws.add_argument("name", metavar="NAME", help="the token's name in the configuration")
     aws.add_argument(
@@ -64,9 +66,9 @@ def parser() -> argparse.ArgumentParser:
         "--role-session-name",
         metavar="NAME",
         default=os.environ.get("AWS_ROLE_SESSION_NAME") or "tokend-agent",
-        help="how CloudTrail shows who uses the role (default: AWS_ROLE_SESSION_NAME, else tokend-agent)",
+        help="the session name in CloudTrail (default: AWS_ROLE_SESSION_NAME, else tokend-agent)",
     )
-    aws.add_argument("--duration-seconds", type=int, metavar="SECONDS", help="how long the credentials live")
+    aws.add_argument("--duration-seconds", type=int, metavar="SECONDS", help="the lifetime of the credentials")
     return whole
 
 

@@ -16,7 +16,7 @@ from tokend_client.tokendctl.standard_streams import write_error, write_output
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
-    """Runs a command line; tells standard error why it does not succeed."""
+    """Runs a command line, and writes failures to standard error."""
     try:
         options = parser().parse_args(arguments)
         COMMANDS[options.command](load(Path(options.config)), options)
@@ -51,7 +51,7 @@ def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
         text = f"health.listen: {settings.health.listen}: {error.strerror or error}"
         raise CommandFailed(text, ExitCode.CONFIGURATION) from None
     if late:
-        raise CommandFailed("\n  ".join(["in the time given, there was no token for", *late]), ExitCode.OTHER)
+        raise CommandFailed("\n  ".join(["within the time limit, there was no token for", *late]), ExitCode.OTHER)
 
 
 def _check(settings: AgentSettings, _options: argparse.Namespace) -> None:
@@ -64,11 +64,11 @@ def _ready(settings: AgentSettings, _options: argparse.Namespace) -> None:
     from tokend_client.agent.probe import not_ready  # noqa: PLC0415 - as above
 
     if not settings.health.listen:
-        raise CommandFailed("health.listen is empty: a running agent cannot be asked", ExitCode.CONFIGURATION)
+        raise CommandFailed("health.listen is empty: the running agent cannot be reached", ExitCode.CONFIGURATION)
     try:
         problems = not_ready(settings.health)
     except OSError as error:
-        text = f"no agent answers at {settings.health.listen}: {error.strerror or error}"
+        text = f"no agent responds at {settings.health.listen}: {error.strerror or error}"
         raise CommandFailed(text, ExitCode.OTHER) from None
     if problems:
         raise CommandFailed("\n  ".join(["not ready:", *problems]), ExitCode.OTHER)
@@ -107,9 +107,9 @@ def _kept_token(settings: AgentSettings, name: str) -> str:
         raise CommandFailed(str(problem), ExitCode.OTHER) from None
     found = None if content is None else kept.from_file(content, clock)
     if content is None or found is None:
-        raise CommandFailed(f"{name}: there is no token yet; does `tokend-agent run` run?", ExitCode.OTHER)
+        raise CommandFailed(f"{name}: there is no token yet; is `tokend-agent run` running?", ExitCode.OTHER)
     if found.remaining(clock) <= 0:
-        raise CommandFailed(f"{name}: the token has expired, at {found.expire_time.isoformat()}", ExitCode.OTHER)
+        raise CommandFailed(f"{name}: the token has expired at {found.expire_time.isoformat()}", ExitCode.OTHER)
     return kept.token_in(content)
 
 
@@ -118,7 +118,7 @@ def _named(settings: AgentSettings, name: str) -> TokenSettings:
         if token.name == name:
             return token
     known = ", ".join(token.name for token in settings.tokens)
-    raise CommandFailed(f"there is no token {name!r} in the configuration; there are {known}", ExitCode.USAGE)
+    raise CommandFailed(f"the configuration has no token {name!r}, only {known}", ExitCode.USAGE)
 
 
 #: What each command does.

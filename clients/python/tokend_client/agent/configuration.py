@@ -1,4 +1,4 @@
-"""What the configuration file may say."""
+"""The settings of the configuration file."""
 
 import ipaddress
 import os
@@ -24,7 +24,7 @@ _SOCKET = "unix:"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
-#: Octal, for the owner to read and write, for group and others to read.
+# : Octal: the owner reads and writes, group and others read.
 _MODE = re.compile(r"0?0?[46][04][04]")
 
 #: Of Linux's 255 bytes.
@@ -36,14 +36,14 @@ _LONGEST_DURATION = 86_400
 
 def _absolute(path: object) -> Path:
     if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:  # noqa: PTH117 - Path would normalize what is not one
-        raise ValueError("must be an absolute path: a relative one depends on where the agent is started")
+        raise ValueError("must be an absolute path: a relative one depends on the agent's working directory")
     return Path(os.path.normpath(path))
 
 
 def _written(path: Path) -> Path:
-    # Beside it there is one called `.NAME.unfinished` while it is written.
+    # While it is written, there is a file `.NAME.unfinished` next to it.
     if not 0 < len(os.fsencode(path.name)) <= _LONGEST_FILE_NAME:
-        raise ValueError(f"must end with the name of a file, of {_LONGEST_FILE_NAME} bytes at most")
+        raise ValueError(f"must end with the name of a file, at most {_LONGEST_FILE_NAME} bytes long")
     return path
 
 
@@ -52,14 +52,14 @@ def _target(endpoint: str) -> str:
         raise ValueError("must be an address")
     if endpoint.startswith(("http://", "https://")):
         raise ValueError(
-            "must be HOST:PORT, without http:// or https://: gRPC is spoken, by TLS unless plaintext = true"
+            "must be HOST:PORT, without http:// or https://: the protocol is gRPC, with TLS unless plaintext = true"
         )
     return endpoint
 
 
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("must begin with a letter or digit, and have 63 of A-Z, a-z, 0-9, `_`, `.` and `-` at most")
+        raise ValueError("must begin with a letter or digit, and have at most 63 of A-Z, a-z, 0-9, `_`, `.` and `-`")
     return name
 
 
@@ -67,7 +67,7 @@ def _mode(mode: object) -> int:
     if not isinstance(mode, str) or not _MODE.fullmatch(mode):
         raise ValueError(
             'must be octal digits in quotes, such as "0640": the owner may read, only the owner may write, and none '
-            "may execute it, since who can write the file decides as whom its readers act"
+            "may execute it, because whoever can write the file decides the identity of its readers"
         )
     return int(mode, 8)
 
@@ -76,7 +76,7 @@ AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 
 
 class Section(BaseModel):
-    """A table of the file: no setting but its own, and no value of another type."""
+    """A table of the file. It rejects unknown settings and values of the wrong type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -87,33 +87,33 @@ class Service(Section):
     endpoint: Annotated[
         StrictStr,
         AfterValidator(_target),
-        Field(description="where tokend is: HOST:PORT, unix:PATH, or what else gRPC knows"),
+        Field(description="the address of tokend: HOST:PORT, unix:PATH or any other gRPC target"),
     ]
     plaintext: Annotated[
         StrictBool,
-        Field(description="no TLS: for this machine and sidecars, since logins and tokens cross unprotected"),
+        Field(description="no TLS: only for this machine and sidecars, since logins and tokens are sent unencrypted"),
     ] = False
     ca_file: Annotated[
-        AbsolutePath | None, Field(description="PEM of the authorities to trust; those of the system without it")
+        AbsolutePath | None, Field(description="PEM of the trusted authorities; by default those of the system")
     ] = None
-    client_certificate_file: Annotated[
-        AbsolutePath | None, Field(description="PEM of the certificate that tells tokend who calls")
-    ] = None
-    client_key_file: Annotated[AbsolutePath | None, Field(description="PEM of that certificate's key")] = None
+    client_certificate_file: Annotated[AbsolutePath | None, Field(description="PEM of the client certificate")] = None
+    client_key_file: Annotated[AbsolutePath | None, Field(description="PEM of the client certificate's key")] = None
     bearer_token_file: Annotated[
-        AbsolutePath | None, Field(description="the bearer token that tells tokend who calls")
+        AbsolutePath | None, Field(description="the bearer token that authenticates calls to tokend")
     ] = None
     timeout_seconds: Annotated[
-        float, Field(strict=True, gt=0, le=60, description="how long a call may take, with its retries")
+        float, Field(strict=True, gt=0, le=60, description="the timeout of a call, including retries")
     ] = 3.0
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
         problems = []
         if (self.client_certificate_file is None) != (self.client_key_file is None):
-            problems.append("client_certificate_file and client_key_file go together")
+            problems.append("client_certificate_file and client_key_file must be set together")
         if self.plaintext and (self.ca_file or self.client_certificate_file):
-            problems.append("plaintext = true excludes ca_file and client_certificate_file, which are for TLS")
+            problems.append(
+                "plaintext = true cannot be combined with ca_file and client_certificate_file, which are for TLS"
+            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -124,20 +124,18 @@ class Health(Section):
 
     listen: Annotated[
         StrictStr,
-        Field(description="where readiness and metrics are served: HOST:PORT, unix:PATH, or empty for nowhere"),
+        Field(description="the address of readiness and metrics: HOST:PORT, unix:PATH, or empty for none"),
     ] = "127.0.0.1:9466"
-    other_machines: Annotated[
-        StrictBool, Field(description="whether the address may be one that other machines reach")
-    ] = False
+    other_machines: Annotated[StrictBool, Field(description="whether other machines may reach the address")] = False
 
     @property
     def socket_path(self) -> Path | None:
-        """The path of the unix socket, where it is one."""
+        """The path of the unix socket, if it is one."""
         return Path(self.listen.removeprefix(_SOCKET)) if self.listen.startswith(_SOCKET) else None
 
     @property
     def host_and_port(self) -> tuple[str, int]:
-        """The address, where it is none of a unix socket."""
+        """The address, if it is not a unix socket."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
 
@@ -157,8 +155,8 @@ class Health(Section):
             raise ValueError("listen must have a port of 0 to 65535")
         if not (address.is_loopback or self.other_machines):
             raise ValueError(
-                "listen is an address that other machines may reach, who would see the names of tokens: "
-                "say other_machines = true, or listen on 127.0.0.1 or a unix socket"
+                "listen is an address that other machines may reach, which would see the names of tokens: "
+                "set other_machines = true, or listen on 127.0.0.1 or a unix socket"
             )
         return self
 
@@ -166,14 +164,14 @@ class Health(Section):
 class Log(Section):
     """The table `[log]`."""
 
-    format: Annotated[LogFormat, Field(description="text for people, or one JSON object a line")] = "text"
+    format: Annotated[LogFormat, Field(description="text, or one JSON object per line")] = "text"
 
 
 class TokenSettings(Section):
     """A table of `[[tokens]]`."""
 
     name: Annotated[
-        StrictStr, AfterValidator(_name), Field(description="what commands, logs and metrics call the token")
+        StrictStr, AfterValidator(_name), Field(description="the token's name in commands, logs and metrics")
     ]
     file: Annotated[AbsolutePath, AfterValidator(_written), Field(description="the file that programs read")]
     identity_pool_id: Annotated[StrictStr, Field(min_length=1, description="the pool, as REGION:GUID")]
@@ -192,16 +190,17 @@ class TokenSettings(Section):
         int | None, Field(strict=True, ge=1, le=_LONGEST_DURATION, description="how long tokens are valid")
     ] = None
     format: Annotated[
-        Literal["token", "json"], Field(description="the token alone, or a JSON object with its identity and times")
+        Literal["token", "json"], Field(description="the token only, or a JSON object with its identity and times")
     ] = "token"
     layout: Annotated[
-        Literal["file", "projected"], Field(description="one file, or a directory as Kubernetes projects volumes")
+        Literal["file", "projected"],
+        Field(description="one file, or a directory like a projected volume of Kubernetes"),
     ] = "file"
     mode: Annotated[int, BeforeValidator(_mode), Field(description="the file's mode, octal")] = 0o600
     owner: Annotated[int, BeforeValidator(user_id), Field(description="the file's owner")] = UNCHANGED
     group: Annotated[int, BeforeValidator(group_id), Field(description="the file's group")] = UNCHANGED
     expired: Annotated[
-        Literal["keep", "remove"], Field(description="what becomes of a file whose token has expired")
+        Literal["keep", "remove"], Field(description="whether to keep or remove a file whose token has expired")
     ] = "keep"
 
     @model_validator(mode="after")
@@ -213,7 +212,7 @@ class TokenSettings(Section):
             f"{name} is in logins and in login_files" for name in sorted(self.logins.keys() & self.login_files)
         ]
         if any(not value for value in self.logins.values()):
-            problems.append("logins must have no empty value: it is no user")
+            problems.append("logins must not contain an empty value")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -1,4 +1,4 @@
-"""Calls to tokend, with the certificates that the files hold now."""
+"""Calls to tokend, with the current certificates in the files."""
 
 import logging
 import ssl
@@ -18,10 +18,10 @@ _Files = tuple[bytes | None, ...]
 
 
 class ConnectionProblem(Exception):
-    """Raised when no client can be made.
+    """Raised if no client can be created.
 
     Attributes:
-        problems: A text for each setting at fault.
+        problems: A text for each invalid setting.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -30,13 +30,13 @@ class ConnectionProblem(Exception):
 
 
 class Connection:
-    """A client of tokend for all threads, and another one when certificates have changed: gRPC reads them once.
+    """A client of tokend for all threads. It is replaced when certificates change, since gRPC reads them once.
 
     Args:
-        service: Where tokend is, and how to speak to it.
+        service: The settings of the connection.
 
     Raises:
-        ConnectionProblem: A file cannot be read, or is not what it has to be.
+        ConnectionProblem: A file cannot be read, or its content is invalid.
     """
 
     def __init__(self, service: Service) -> None:
@@ -46,7 +46,7 @@ class Connection:
         self._turns = threading.BoundedSemaphore(REFRESHES_AT_A_TIME)
         self._content = _content(service)
         self._client = _client(service, self._content)
-        #: The one before, whose calls end by themselves.
+        # : The previous client, whose calls end by themselves.
         self._former: Client | None = None
 
     def get_token(self, request: TokenRequest) -> Token:
@@ -59,10 +59,10 @@ class Connection:
             return self._current().get_token(request, timeout=self._service.timeout_seconds)
 
     def use(self, service: Service) -> None:
-        """Calls by other settings from now on; calls that run end by themselves.
+        """Uses new settings for calls. Running calls end by themselves.
 
         Raises:
-            ConnectionProblem: There can be no connection by them, so that calls go on by those of before.
+            ConnectionProblem: The settings are invalid. Calls use the previous ones.
         """
         content = _content(service)
         client = _client(service, content)
@@ -71,7 +71,7 @@ class Connection:
             self._replace(client, content)
 
     def close(self) -> None:
-        """Ends the calls that run, and those to come."""
+        """Cancels running calls, and rejects later ones."""
         with self._lock:
             self._is_closed = True
             for client in filter(None, (self._former, self._client)):
@@ -85,10 +85,10 @@ class Connection:
                 content = _content(self._service)
                 if content != self._content:
                     self._replace(_client(self._service, content), content)
-                    _LOG.info("Certificates have changed; calling tokend with those of now")
+                    _LOG.info("Certificates have changed; calls to tokend use the new ones")
             except ConnectionProblem as problem:
-                # Such as a certificate whose key follows in a moment.
-                _LOG.warning("Going on with the certificates of before: %s", problem)
+                # For example a new certificate whose key is not yet written.
+                _LOG.warning("Keeping the previous certificates: %s", problem)
             return self._client
 
     def _replace(self, client: Client, content: _Files) -> None:
@@ -98,16 +98,16 @@ class Connection:
 
 
 def check(service: Service) -> None:
-    """Makes sure that there can be a connection.
+    """Checks the settings of a connection.
 
     Raises:
-        ConnectionProblem: There cannot.
+        ConnectionProblem: The settings are invalid.
     """
     Connection(service).close()
 
 
 def _content(service: Service) -> _Files:
-    """What the files of certificates hold."""
+    """The contents of the certificate files."""
     problems: list[str] = []
     content = []
     for name in ("ca_file", "client_certificate_file", "client_key_file", "bearer_token_file"):
@@ -129,8 +129,8 @@ def _client(service: Service, content: _Files) -> Client:
     try:
         credentials = None if service.plaintext else tls_credentials(ca, key, certificate)
     except ValueError as error:
-        # The files were looked at again since their content was read.
-        raise ConnectionProblem(f"tokend: files that are just being written: {error}") from None
+        # The check has read the files again, after their content was read.
+        raise ConnectionProblem(f"tokend: the files are being written: {error}") from None
     except OSError as error:
         raise ConnectionProblem(f"tokend: {error.filename}: {error.strerror}") from None
     try:
@@ -142,21 +142,21 @@ def _client(service: Service, content: _Files) -> Client:
         )
     except ValueError:
         raise ConnectionProblem(
-            "tokend.bearer_token_file: is not sent to another machine in plaintext: leave out plaintext = true"
+            "tokend.bearer_token_file: is not sent to another machine in plaintext: remove plaintext = true"
         ) from None
 
 
 def _pem_problems(service: Service, content: _Files) -> Iterator[str]:
-    # gRPC would only say, when it connects, that it cannot.
+    # gRPC would only report a failed connection.
     ca = content[0]
     if ca is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca.decode("ascii", "replace"))
         except (ssl.SSLError, ValueError):
-            yield "tokend.ca_file: holds no PEM certificate"
+            yield "tokend.ca_file: contains no PEM certificate"
     if service.client_certificate_file is not None:
         try:
-            # The password keeps OpenSSL from asking for one.
+            # A password, so that OpenSSL does not prompt for one.
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
                 service.client_certificate_file, service.client_key_file, password=""
             )

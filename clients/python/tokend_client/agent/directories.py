@@ -1,4 +1,4 @@
-"""Files of a directory that is open: what is done to them is done there, whatever becomes of its path meanwhile."""
+"""File operations in an open directory. They apply to that directory even if its path changes meanwhile."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _READ_AT_MOST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may do what with a file: mode, and the numbers of owner and group, or `UNCHANGED`."""
+    """The access to a file: mode, and the numbers of owner and group, or `UNCHANGED`."""
 
     mode: int
     owner: int = UNCHANGED
@@ -33,17 +33,17 @@ def opened(path: Path, *, within: int | None = None) -> Iterator[int]:
 
 
 def create(directory: int, name: str, content: bytes, access: Access) -> None:
-    """Makes a file that has its content, owner and mode, all of it on the disk; else there is none.
+    """Creates a file with its content, owner and mode, and syncs it to disk. On failure there is no file.
 
     Raises:
-        OSError: It cannot be made, as on a full disk.
+        OSError: The file cannot be created, for example on a full disk.
     """
     remove(directory, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     try:
         try:
-            # The owner first: to change it may take bits from the mode.
+            # The owner first: its change may clear bits of the mode.
             if (access.owner, access.group) != (UNCHANGED, UNCHANGED):
                 os.fchown(descriptor, access.owner, access.group)
             os.fchmod(descriptor, access.mode)
@@ -58,10 +58,10 @@ def create(directory: int, name: str, content: bytes, access: Access) -> None:
 
 
 def refuse_device(directory: int, name: str) -> None:
-    """Makes sure that a name is none that all programs of the machine use, such as /dev/null or /dev/stdout.
+    """Checks that a name is not a device or a standard stream, such as /dev/null or /dev/stdout.
 
     Raises:
-        OSError: It is a device's, or leads to what each process has open for itself.
+        OSError: It is one of them.
     """
     try:
         mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
@@ -69,17 +69,17 @@ def refuse_device(directory: int, name: str) -> None:
         return
     is_of_process = stat.S_ISLNK(mode) and os.readlink(name, dir_fd=directory).startswith("/proc/")
     if is_of_process or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise OSError(errno.EEXIST, "is a device or a standard stream, which no file takes the place of")
+        raise OSError(errno.EEXIST, "is a device or a standard stream, which must not be replaced")
 
 
 def rename(directory: int, name: str, new_name: str) -> None:
-    """Puts a file, or a link, in the place of another one, at once and for good."""
+    """Replaces a file or a link atomically and durably."""
     os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
     sync(directory)
 
 
 def sync(directory: int) -> None:
-    """Brings the names in a directory to the disk, where the file system knows how."""
+    """Syncs the names in a directory to disk, if the file system supports it."""
     try:
         os.fsync(directory)
     except OSError as error:
@@ -88,7 +88,7 @@ def sync(directory: int) -> None:
 
 
 def remove(directory: int, name: str) -> bool:
-    """Removes a file or a link; whether there was one."""
+    """Removes a file or a link, and returns whether there was one."""
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
@@ -97,9 +97,9 @@ def remove(directory: int, name: str) -> bool:
 
 
 def read(directory: int, name: str) -> bytes | None:
-    """What a regular file holds; None where there is none."""
+    """Returns the content of a regular file; None if there is none."""
     try:
-        # A pipe would keep who opens it until a writer comes.
+        # Opening a pipe would block until there is a writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return None
@@ -108,7 +108,7 @@ def read(directory: int, name: str) -> bytes | None:
 
 
 def fingerprint(directory: int, name: str) -> tuple[int, ...] | None:
-    """What changes when others change a file, or put another in its place; None where there is none."""
+    """Returns a value that changes when others change or replace a file; None if there is none."""
     try:
         status = os.stat(name, dir_fd=directory)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""One writer for a file, however many agents are configured to write it."""
+"""Ensures one writer per file, even if several agents are configured to write it."""
 
 import fcntl
 import os
@@ -7,13 +7,13 @@ from tokend_client import forks
 
 
 class HeldByAnother(Exception):
-    """Raised where another process has the lock."""
+    """Raised if another process holds the lock."""
 
 
 class FileLock:
-    """A lock of flock(2) on a file beside the token's, which the kernel ends with the process.
+    """A flock(2) lock on a file next to the token's, which the kernel releases when the process ends.
 
-    The file stays: another process may wait for it. A forked child has no part in the lock of its parent.
+    The file stays, since another process may wait for it. A forked child does not share its parent's lock.
 
     Args:
         name: The file's name.
@@ -26,24 +26,24 @@ class FileLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether it was acquired, and not released."""
+        """Whether this process holds the lock."""
         return self._descriptor is not None
 
     def acquire(self, directory: int) -> bool:
-        """Takes the lock, if this process does not have it.
+        """Acquires the lock, if this process does not hold it.
 
         Returns:
-            Whether it did not have it before.
+            Whether it was acquired by this call.
 
         Raises:
-            HeldByAnother: Another process has it.
-            OSError: The file cannot be made or opened.
+            HeldByAnother: Another process holds it.
+            OSError: The file cannot be created or opened.
         """
         if self._descriptor is not None and _is_same(self._descriptor, directory, self._name):
             return False
-        # None yet, or a directory that was deleted and made once more: the lock of the one before keeps no one out.
+        # No lock yet, or the directory was deleted and created again: the lock in the deleted one has no effect.
         self.release()
-        # To read: a file that is open to be written keeps its file system from becoming read-only.
+        # Read-only: a file that is open for writing prevents a read-only remount of its file system.
         flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._name, flags, 0o600, dir_fd=directory)
         try:
@@ -60,14 +60,14 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Lets others have it."""
+        """Releases the lock."""
         if self._descriptor is not None:
-            # To close it is not enough: a child that was forked a moment ago may not have closed its own.
+            # Closing is not enough: a child that was just forked may not have closed its descriptor yet.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._close()
 
     def after_fork(self) -> None:
-        """Closes the child's descriptor, which would hold the lock of a parent that has ended."""
+        """Closes the child's descriptor, which would keep the lock after the parent's end."""
         self._close()
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""What is written into a file."""
+"""The formats of files."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from tokend_client.model import Token
 
 
 def _alone(token: Token) -> bytes:
-    # Without a newline: readers such as AWS's SDKs send the content as it is.
+    # Without a newline: readers such as the AWS SDKs send the content unchanged.
     return token.value.encode()
 
 

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 from tokend_client.agent.configuration import Health
 from tokend_client.agent.keeper import Status
 
-#: Seconds that a client may take for its request and the answer.
+# : Seconds for a client's request and its response.
 _PATIENCE = 5.0
 
-#: Connections at a time; more wait in the queue of the socket.
+# : Concurrent connections; others wait in the socket's backlog.
 _AT_A_TIME = 16
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -28,16 +28,16 @@ _Answer: TypeAlias = tuple[HTTPStatus, str, bytes]
 
 
 class HealthServer:
-    """Serves in a thread of its own, once it is started.
+    """Serves in a separate thread, once it is started.
 
     Args:
-        settings: Where.
-        statuses: The state of each token now.
-        metrics: The page of metrics.
-        patience: Seconds that a client may take.
+        settings: The address.
+        statuses: Returns the current status of each token.
+        metrics: Returns the page of metrics.
+        patience: Seconds for a client's request and its response.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address cannot be used.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HealthServer:
 
     @property
     def address(self) -> str:
-        """Where it serves, as the setting has it, with the port that was chosen for 0."""
+        """The address, in the format of the setting, with the actual port for 0."""
         return self._address
 
     def _bound_to(self) -> str:
@@ -70,11 +70,11 @@ class HealthServer:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts serving."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends, and removes the unix socket."""
+        """Stops serving, and removes the unix socket."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -124,7 +124,7 @@ class _Threads(ThreadingMixIn):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's
-        # A timeout of the socket counts from each byte, and a byte at a time would buy any time.
+        # The socket's timeout restarts with each byte, so a slow client could stay connected indefinitely.
         cut = threading.Timer(self.patience, _cut, (request,))
         cut.daemon = True
         cut.start()
@@ -135,7 +135,7 @@ class _Threads(ThreadingMixIn):
             self._free.release()
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:  # noqa: ANN401 - the base's
-        """A client that goes away is no problem."""
+        """Ignores clients that disconnect."""
 
 
 def _cut(connection: socket.socket) -> None:
@@ -168,7 +168,7 @@ def _server(settings: Health, answer: Callable[[str], _Answer]) -> "_Tcp | _Unix
 
 
 def _remove_dead_socket(path: Path) -> None:
-    """Removes the socket of an agent that was killed; one that answers is left, and in the way."""
+    """Removes the socket of a killed agent. The socket of a running agent is kept, and its address stays in use."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.stat(follow_symlinks=False).st_mode):
             return
@@ -199,4 +199,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Says nothing: probes come every few seconds."""
+        """Logs nothing: probes arrive every few seconds."""

@@ -1,4 +1,4 @@
-"""Keeps one token's file fresh, a step at a time."""
+"""Keeps one token's file fresh, step by step."""
 
 import logging
 from collections.abc import Callable
@@ -16,11 +16,10 @@ from tokend_client.errors import Closed, TokendError, cannot_refresh
 from tokend_client.keeping import TokenKeeping
 from tokend_client.model import Token
 
-#: Seconds until the next look at a file with which all is well: how long a deleted one stays away, and a step of the
-#: wall clock unnoticed.
+# : Seconds between checks of a valid file: how long a deletion, or a step of the wall clock, may stay unnoticed.
 _LOOK = 10.0
 
-#: Seconds until the next try of what does not succeed, and until the next look at a back-off.
+# : Seconds between retries of a failed operation, and between checks of a back-off.
 _RETRY = 1.0
 
 _SHORTEST = 0.05
@@ -30,14 +29,14 @@ _LOG = logging.getLogger("tokend_client.agent")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What there is to tell of one token.
+    """The status of one token.
 
     Attributes:
         name: Its name.
-        state: `valid`, `expired`, or `missing`, of what the file holds.
+        state: The state of the file's token: `valid`, `expired` or `missing`.
         expire_time: When the token in the file expires.
-        problem: What does not succeed now.
-        is_from_here: Whether the file holds a token that this process has written.
+        problem: The current failure.
+        is_from_here: Whether this process has written the token in the file.
     """
 
     name: str
@@ -48,7 +47,7 @@ class Status:
 
     @property
     def is_valid(self) -> bool:
-        """Whether programs that read the file find a token that can be used."""
+        """Whether the file contains a usable token."""
         return self.state == "valid"
 
 
@@ -59,9 +58,9 @@ class Keeper:
         settings: The token.
         file: Its file.
         fetch: Calls tokend for a token; raises `TokendError` or `RequestProblem`.
-        keeping: When that is due.
-        clock: The time.
-        measures: What counts.
+        keeping: The caching policy's state: decides when to fetch.
+        clock: The clocks.
+        measures: The metrics.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what one token has
@@ -94,7 +93,7 @@ class Keeper:
         return self._settings.name
 
     def status(self) -> Status:
-        """What there is to tell now."""
+        """The current status."""
         on_disk = self._on_disk
         state = "missing" if on_disk is None else "valid" if on_disk.remaining(self._clock) > 0 else "expired"
         problem = "; ".join(filter(None, (self._fetch_problem, self._file_problem))) or None
@@ -102,10 +101,10 @@ class Keeper:
         return Status(self.name, state, expire_time, problem, self._written is not None)
 
     def step(self) -> float:
-        """Does what is due.
+        """Performs the actions that are due.
 
         Returns:
-            Seconds after which to do it again, at the latest.
+            The maximum number of seconds until the next step.
         """
         file_problem = None
         try:
@@ -119,7 +118,7 @@ class Keeper:
         return self._pause()
 
     def close(self) -> None:
-        """Lets another process keep the file, which stays."""
+        """Releases the file, which stays, to other processes."""
         self._keeping.close(Closed())
         self._file.release()
 
@@ -142,7 +141,7 @@ class Keeper:
         self._written = None
 
     def _look_in_spite(self) -> None:
-        """Tells what is in a file that this process cannot write."""
+        """Reports the token in a file that this process cannot write."""
         try:
             if not self._file.is_as_written:
                 self._look()
@@ -176,7 +175,7 @@ class Keeper:
         if token is self._written and self._file.is_as_written:
             return
         if token is self._written:
-            self._log.warning("%s: %s was changed or removed; writing it once more", self.name, self._settings.file)
+            self._log.warning("%s: %s was changed or removed; writing it again", self.name, self._settings.file)
         try:
             self._file.write(FORMATS[self._settings.format](token))
         except FileProblem as problem:
@@ -190,7 +189,7 @@ class Keeper:
         )
 
     def _see_changes(self) -> None:
-        """Where there is nothing to write, notices that the file is gone."""
+        """Detects that the file was removed while there is no token to write."""
         if self._on_disk is not None and self._file.read() is None:
             self._on_disk = None
 
@@ -202,13 +201,13 @@ class Keeper:
             self._log.error("%s: the token has expired, and its file was removed", self.name)
 
     def _tell(self) -> None:
-        """Logs what is new: the first problem of a kind as a warning."""
+        """Logs changes: the first problem of a kind is a warning."""
         problems = (self._fetch_problem, self._file_problem)
         for problem, before in zip(problems, self._told, strict=True):
             if problem and problem != before:
                 self._log.log(logging.DEBUG if before else logging.WARNING, "%s: %s", self.name, problem)
         if any(self._told) and not any(problems):
-            self._log.info("%s: all is well again", self.name)
+            self._log.info("%s: recovered", self.name)
         is_expired = self.status().state == "expired"
         if is_expired and not self._told_expired:
             self._log.error("%s: the token in %s has expired", self.name, self._settings.file)

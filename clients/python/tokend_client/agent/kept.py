@@ -1,4 +1,4 @@
-"""What a file holds, and for how long."""
+"""The token in a file, and its lifetime."""
 
 import base64
 import binascii
@@ -13,15 +13,16 @@ from tokend_client.model import Token
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A token in a file, with the times that this machine goes by.
+    """A token in a file, with its times by this machine's clocks.
 
-    Its age is taken from both clocks, as `tokend_client.policy.Held` does: one that is set back makes no token younger.
+    Its age is measured by both clocks, as in `tokend_client.policy.Held`, so that a clock that is set back does not
+    make it younger.
 
     Attributes:
         expire_time: When it expires, by the clock of the issuer.
-        life: Seconds that it had left when it was taken in.
-        arrived_at: That moment, in seconds since the Unix epoch.
-        arrived_monotonic: The same on the monotonic clock.
+        life: Seconds until its expiry at its arrival.
+        arrived_at: When it arrived, in seconds since the Unix epoch.
+        arrived_monotonic: The same moment on the monotonic clock.
     """
 
     expire_time: datetime
@@ -30,21 +31,21 @@ class Kept:
     arrived_monotonic: float
 
     def remaining(self, clock: Clock) -> float:
-        """Seconds until it expires; negative since."""
+        """Returns the seconds until it expires; negative afterwards."""
         return self.life - max(clock.now() - self.arrived_at, clock.monotonic() - self.arrived_monotonic)
 
 
 def from_service(token: Token, clock: Clock) -> Kept:
-    """A token that has just come."""
+    """Returns the value for a token that has just arrived."""
     now = clock.now()
     issued_at = token.issue_time.timestamp() if token.issue_time else now
     return Kept(token.expire_time, token.expire_time.timestamp() - issued_at, now, clock.monotonic())
 
 
 def from_file(content: bytes, clock: Clock) -> Kept | None:
-    """The token that a file holds, in either format; None where it holds none.
+    """Returns the token in a file, in either format, with its times; None if there is none.
 
-    Its signature is not verified: nothing is decided by it but how long the file stays.
+    Its signature is not verified, since it only decides how long the file is kept.
     """
     expires_at = _claims(token_in(content)).get("exp")
     if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
@@ -58,7 +59,7 @@ def from_file(content: bytes, clock: Clock) -> Kept | None:
 
 
 def token_in(content: bytes) -> str:
-    """The token that a file holds, in either format; empty where there is none."""
+    """Returns the token in a file, in either format; empty if there is none."""
     text = content.decode("ascii", "replace").strip()
     if not text.startswith("{"):
         return text

@@ -1,4 +1,4 @@
-"""Where a token stands in its directory: as one file, or as Kubernetes projects volumes."""
+"""The layout of a token in its directory: one file, or a projected volume of Kubernetes."""
 
 import os
 import re
@@ -13,31 +13,31 @@ from tokend_client.agent.directories import Access
 
 
 class Layout(Protocol):
-    """How a content replaces another one. The descriptor is that of the file's directory."""
+    """Replaces the content of a file. The descriptor is that of the file's directory."""
 
     def replace(self, directory: int, content: bytes) -> None:
-        """Puts a content in place: a reader sees the one before or this one, whole, and never none.
+        """Replaces the content atomically: a reader sees the old or the new one.
 
         Raises:
-            OSError: It cannot; the content before is still there, unless this one is.
+            OSError: The write failed. The file has the old content, or already the new one.
         """
         ...
 
     def remove(self, directory: int) -> None:
-        """Leaves no content."""
+        """Removes the content."""
         ...
 
     def clean(self, directory: int) -> None:
-        """Removes what a process that was killed has left behind."""
+        """Removes partial files of a killed process."""
         ...
 
 
 class FileLayout:
-    """One file, which is replaced by rename(2).
+    """One file, which is replaced with rename(2).
 
     Args:
         name: Its name.
-        access: Who may read it.
+        access: Its access.
     """
 
     def __init__(self, name: str, access: Access) -> None:
@@ -68,14 +68,14 @@ _VERSION = re.compile(r"\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+")
 
 
 class ProjectedLayout:
-    """Kubernetes' layout: `NAME -> ..data/NAME`, and `..data ->` a directory that is replaced as a whole.
+    """Kubernetes' layout: `NAME -> ..data/NAME`, and `..data ->` a directory, which is replaced as a whole.
 
-    Whoever follows projected volumes watches `..data` alone. The directory before the present one stays until the next
-    change, so that a reader who is in it already finds the file.
+    Programs that watch projected volumes watch only `..data`. The previous directory stays until the next change, for
+    readers that have already resolved it.
 
     Args:
         name: The name of the file.
-        access: Who may read it.
+        access: Its access.
         now: Seconds since the Unix epoch, for the names of directories.
     """
 
@@ -112,13 +112,13 @@ class ProjectedLayout:
         _remove_versions(directory, keep={_target(directory)})
 
     def _make(self, directory: int, content: bytes) -> str:
-        """A directory with the content, whose name was never used before."""
+        """Creates a directory with the content and a name that was never used before."""
         random = int.from_bytes(os.getrandom(6), "big")
         version = f"..{datetime.fromtimestamp(self._now(), UTC):%Y_%m_%d_%H_%M_%S}.{random}"
         os.mkdir(version, 0o700, dir_fd=directory)
         try:
             with directories.opened(Path(version), within=directory) as inside:
-                # For those who may read the file, whatever the umask says.
+                # For the readers of the file, regardless of the umask.
                 os.fchmod(inside, 0o755)
                 directories.create(inside, self._name, content, self._access)
                 directories.sync(inside)

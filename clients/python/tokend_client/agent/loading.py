@@ -1,4 +1,4 @@
-"""Reads the configuration file, and names all that is wrong with it at once."""
+"""Loads the configuration file, and reports all problems at once."""
 
 import difflib
 import os
@@ -17,10 +17,10 @@ _Table = TypeVar("_Table", bound=BaseModel)
 
 
 class ConfigurationError(Exception):
-    """Raised for a configuration that cannot be used. The problems show no login value.
+    """Raised for an invalid configuration. The problems contain no login value.
 
     Attributes:
-        problems: A text for each thing that is wrong.
+        problems: A text for each problem.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -29,10 +29,10 @@ class ConfigurationError(Exception):
 
 
 def load(path: Path) -> AgentSettings:
-    """Reads a file.
+    """Loads a file.
 
     Raises:
-        ConfigurationError: Anything in it is wrong.
+        ConfigurationError: The file is invalid.
     """
     document = _document(path)
     problems = [f"{name}: {_unknown(name, AgentSettings)}" for name in document.keys() - AgentSettings.model_fields]
@@ -54,13 +54,13 @@ def load(path: Path) -> AgentSettings:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        # Editors may put a byte-order mark before UTF-8.
+        # Some editors write a byte-order mark before UTF-8 text.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         problem = error.strerror or type(error).__name__
     except UnicodeDecodeError as error:
-        problem = f"byte {error.start + 1} is no UTF-8"
-    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long to be one
+        problem = f"byte {error.start + 1} is not UTF-8"
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number that is too long
         problem = str(error)
     except RecursionError:
         problem = "values are nested too deep"
@@ -88,7 +88,7 @@ def _problems(details: ErrorDetails, kind: type[BaseModel]) -> Iterator[str]:
 
 def _unknown(setting: str, kind: type[BaseModel]) -> str:
     close = difflib.get_close_matches(setting.rpartition(".")[2], kind.model_fields, 1)
-    return "there is no such setting" + (f"; {close[0]} is meant, perhaps" if close else "")
+    return "unknown setting" + (f"; did you mean {close[0]}?" if close else "")
 
 
 _TEXTS: Mapping[str, Callable[[str, type[BaseModel]], str]] = {
@@ -105,7 +105,7 @@ def _place(table: object, at: int) -> str:
 
 
 def _files(service: Service | None, health: Health | None) -> dict[str, Path]:
-    """The files that the agent itself needs, by the settings that name them."""
+    """Returns the files that the agent itself needs, by their settings."""
     files = {f"tokend.{name}": value for name, value in service or () if isinstance(value, Path)}
     socket = health.socket_path if health else None
     return files | ({"health.listen": socket} if socket else {})
@@ -117,11 +117,11 @@ def _overwritten(tokens: tuple[TokenSettings, ...], files: Mapping[str, Path]) -
         written = str(_written(token))
         logins = [("its own login_files", os.path.realpath(path)) for path in token.login_files.values()]
         for name in [name for name, read in [*needed, *logins] if read == written]:
-            yield f"tokens.{token.name}.file: is what {name} names, and tokens would replace it"
+            yield f"tokens.{token.name}.file: is also the file in {name}, and tokens would overwrite it"
 
 
 def _written(token: TokenSettings) -> Path:
-    """The file whatever its directory is called. A link at the path itself is replaced, and what it leads to stays."""
+    """Returns the file with its directory resolved. The agent replaces a link at the path itself."""
     return Path(os.path.realpath(token.file.parent)) / token.file.name
 
 
@@ -136,4 +136,4 @@ def _clashes(tokens: tuple[TokenSettings, ...]) -> Iterator[str]:
     for token, path in written:
         inside = [other.name for other, own in written if other is not token and own.parent == path.parent]
         if token.layout == "projected" and inside:
-            yield f"tokens.{token.name}: a projected directory has one token, and {', '.join(inside)} is in it, too"
+            yield f"tokens.{token.name}: a projected directory has one token, but also contains {', '.join(inside)}"

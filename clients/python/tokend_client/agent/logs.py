@@ -1,4 +1,4 @@
-"""The agent's log: text for people, or one JSON object a line."""
+"""The agent's log: text, or one JSON object per line."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ def _text_formatter() -> logging.Formatter:
 
 
 class _JsonFormatter(logging.Formatter):
-    """Members as in the log of the service, and the name of the token that a line is about."""
+    """Formats records with the members of the service's log, and the name of the token."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, str] = {
@@ -35,15 +35,15 @@ class _JsonFormatter(logging.Formatter):
 
 
 def begin(log_format: LogFormat, *, debug: bool) -> None:
-    """Begins to write the log to standard error."""
+    """Starts logging to standard error."""
     _LOGGER.addHandler(logging.StreamHandler(sys.stderr))
     _LOGGER.setLevel(logging.DEBUG if debug else logging.INFO)
-    # A standard error that is gone is no reason to write there how it failed.
+    # If standard error is closed, logging must not report that on standard error.
     logging.raiseExceptions = False
     write_as(log_format)
 
 
 def write_as(log_format: LogFormat) -> None:
-    """Writes each line in a format from now on."""
+    """Sets the format of the log."""
     for handler in _LOGGER.handlers:
         handler.setFormatter(_JsonFormatter() if log_format == "json" else _text_formatter())

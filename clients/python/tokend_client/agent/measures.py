@@ -1,4 +1,4 @@
-"""What the agent counts and knows of its tokens, for Prometheus."""
+"""The agent's metrics for Prometheus."""
 
 import threading
 from collections import Counter
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from tokend_client.errors import Closed, TokendError
 from tokend_client.model import Token
 
-#: The outcome of what succeeds.
+# : The outcome of a success.
 OK = "OK"
 
 _PREFIX = "tokend_agent_"
@@ -32,7 +32,7 @@ class Measures:
         self.count_for(names)
 
     def count_for(self, names: Iterable[str]) -> None:
-        """Has a series for each of these tokens, and none for others."""
+        """Sets the tokens that have series."""
         at_first = {(name, OK): 0 for name in names}
         known = {name for name, _ in at_first}
         with self._lock:
@@ -42,7 +42,7 @@ class Measures:
                 counter.update({**at_first, **counted})
 
     def refreshed(self, name: str, outcome: Token | TokendError) -> None:
-        """Counts a call that has ended, unless the agent itself has ended it."""
+        """Counts a call that has ended, unless the agent itself has cancelled it."""
         if not isinstance(outcome, Closed):
             failure = outcome.reason or outcome.code.name if isinstance(outcome, TokendError) else OK
             self._count(self._refreshes, name, failure)
@@ -52,10 +52,10 @@ class Measures:
         self._count(self._writes, name, outcome)
 
     def page(self, states: Sequence[tuple[str, bool, datetime | None]]) -> bytes:
-        """All of it in Prometheus' text format.
+        """Returns all metrics in Prometheus' text format.
 
         Args:
-            states: The name of each token, whether its file holds a valid one, and until when.
+            states: The name of each token, whether its file contains a valid one, and its expiry.
         """
         registry = CollectorRegistry()
         registry.register(_Now(lambda: self._families(states)))
@@ -67,7 +67,7 @@ class Measures:
 
     def _families(self, states: Sequence[tuple[str, bool, datetime | None]]) -> Iterator[Metric]:
         valid = GaugeMetricFamily(
-            f"{_PREFIX}token_valid", "Whether the file holds a token that has not expired", labels=["token"]
+            f"{_PREFIX}token_valid", "Whether the file contains a token that has not expired", labels=["token"]
         )
         until = GaugeMetricFamily(
             f"{_PREFIX}token_expire_time_seconds", "When the token in the file expires", labels=["token"]
@@ -78,8 +78,10 @@ class Measures:
                 until.add_metric([name], expire_time.timestamp())
         yield from (valid, until)
         with self._lock:
-            yield _counted("refreshes", "Calls for a token: OK, else the reason, else the status code", self._refreshes)
-            yield _counted("writes", "Writes of a file: OK, else the errno", self._writes)
+            yield _counted(
+                "refreshes", "Calls for a token, by outcome: OK, or the reason, or the status code", self._refreshes
+            )
+            yield _counted("writes", "Writes of a file, by outcome: OK, or the errno", self._writes)
 
 
 class _Now(Collector):

@@ -1,4 +1,4 @@
-"""Telling systemd how far the agent is: sd_notify(3), for units of Type=notify."""
+"""Notifies systemd of the agent's state: sd_notify(3), for units of Type=notify."""
 
 import os
 import socket
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 def notify(environment: Mapping[str, str] = os.environ, **variables: str) -> None:
-    """Sends `READY=1` and the like to the socket that the environment names, if it names one.
+    """Sends a state such as `READY=1` to the socket in the environment, if there is one.
 
-    A supervisor that does not listen is none of the agent's problems.
+    Ignores a supervisor that does not listen.
     """
     address = environment.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):

@@ -3,14 +3,14 @@
 import grp
 import pwd
 
-#: What chown(2) takes for "as it is".
+# : "Unchanged" in chown(2).
 UNCHANGED = -1
 
 _MOST = 2**32 - 2
 
 
 def user_id(user: object) -> int:
-    """The number of a user, who is given by name or number.
+    """Returns the number of a user, given by name or number.
 
     Raises:
         ValueError: There is no such user.
@@ -22,7 +22,7 @@ def user_id(user: object) -> int:
 
 
 def group_id(group: object) -> int:
-    """The number of a group, which is given by name or number.
+    """Returns the number of a group, given by name or number.
 
     Raises:
         ValueError: There is no such group.

@@ -1,4 +1,4 @@
-"""Asking a running agent whether it is ready, for probes that can only run a command."""
+"""Checks the readiness of a running agent, for probes that can only run a command."""
 
 import http.client
 import json
@@ -23,10 +23,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def not_ready(health: Health) -> list[str]:
-    """What is wrong with each token that is not valid; empty if the agent is ready.
+    """Returns the problem of each token that is not valid; empty if the agent is ready.
 
     Raises:
-        OSError: The agent does not answer.
+        OSError: The agent does not respond.
     """
     if health.socket_path is not None:
         connection: http.client.HTTPConnection = _UnixConnection(str(health.socket_path))
@@ -37,7 +37,7 @@ def not_ready(health: Health) -> list[str]:
         answer = json.loads(connection.getresponse().read())
         return [_told(token) for token in answer["tokens"] if token["state"] != "valid"]
     except (http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise OSError("what answers is no tokend-agent") from None
+        raise OSError("the server there is not tokend-agent") from None
     finally:
         connection.close()
 

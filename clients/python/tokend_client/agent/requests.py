@@ -1,4 +1,4 @@
-"""What is asked for a token, with logins that stand in files."""
+"""The requests for tokens, with logins from files."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -11,18 +11,18 @@ from tokend_client.model import TokenRequest
 
 
 class RequestProblem(Exception):
-    """Raised when a request cannot be made; the text shows no login."""
+    """Raised if a request cannot be created; the text contains no login."""
 
     def as_error(self) -> TokendError:
-        """The same, as the failure of a call that was not made."""
+        """Returns the same failure as that of a call."""
         return TokendError(str(self), grpc.StatusCode.FAILED_PRECONDITION)
 
 
 def request_for(settings: TokenSettings) -> TokenRequest:
-    """The request for a token, with what its login files hold now.
+    """Returns the request for a token, with the current contents of its login files.
 
     Raises:
-        RequestProblem: A login file cannot be read, or holds no text.
+        RequestProblem: A login file cannot be read, or contains no text.
     """
     read = {provider: _login(provider, path) for provider, path in settings.login_files.items()}
     duration = settings.token_duration_seconds
@@ -37,12 +37,12 @@ def request_for(settings: TokenSettings) -> TokenRequest:
 
 def _login(provider: str, path: Path) -> str:
     try:
-        # White space around an ID token is none of it; editors end files with a newline.
+        # Whitespace around an ID token is not part of it: editors end files with a newline.
         login = path.read_bytes().decode("utf-8-sig").strip()
     except OSError as error:
         raise RequestProblem(f"the login of {provider}: {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise RequestProblem(f"the login of {provider}: {path}: is no UTF-8") from None
+        raise RequestProblem(f"the login of {provider}: {path}: is not UTF-8") from None
     if not login:
         raise RequestProblem(f"the login of {provider}: {path}: is empty")
     return login

@@ -1,4 +1,4 @@
-"""From a configuration to a running agent, and to its end."""
+"""Runs an agent from its configuration to its end."""
 
 import logging
 import signal
@@ -23,16 +23,16 @@ _LOG = logging.getLogger("tokend_client.agent")
 #: Reads the configuration again.
 Read: TypeAlias = Callable[[], AgentSettings]
 
-#: The numbers of signals that have come.
+# : The numbers of received signals.
 Signals: TypeAlias = "SimpleQueue[int]"
 
 
 def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
-    """Keeps the files fresh until the process is asked to end, by a configuration that it reads again at SIGHUP.
+    """Keeps the files fresh until the process is asked to end. SIGHUP reloads the configuration.
 
     Raises:
-        ConnectionProblem: There can be no connection to tokend.
-        OSError: The address of health cannot be had.
+        ConnectionProblem: The settings of the connection to tokend are invalid.
+        OSError: The health address cannot be used.
     """
     signals = kept_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with Agent(settings) as agent:
@@ -50,7 +50,7 @@ def keep(settings: AgentSettings, read: Read) -> Sequence[str]:
 
 
 def reload(agent: Agent, read: Read) -> None:
-    """Has the agent go on by what is configured now; if that cannot be used, it goes on by what was before."""
+    """Reloads the configuration. If the new one is invalid, the agent keeps the previous one."""
     try:
         settings = read()
         change = agent.go_on_by(settings)
@@ -63,9 +63,9 @@ def reload(agent: Agent, read: Read) -> None:
     else:
         write_as(settings.log.format)
         told = [f"; {what}: {', '.join(names)}" for what, names in vars(change).items() if names]
-        _LOG.info("going on by the configuration of now%s%s", "".join(told) or "; the same tokens", _where(agent))
+        _LOG.info("configuration reloaded%s%s", "".join(told) or "; the same tokens", _where(agent))
         return
-    text = "the configuration cannot be used, and that of before is in use:"
+    text = "the configuration cannot be used; keeping the previous one:"
     _LOG.error("\n  ".join([text, *problems]))
 
 
@@ -77,10 +77,10 @@ def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
     """Writes each file once.
 
     Returns:
-        What is wrong with each token that did not come in time.
+        The problem of each token that did not arrive in time.
 
     Raises:
-        ConnectionProblem: There can be no connection to tokend.
+        ConnectionProblem: The settings of the connection to tokend are invalid.
     """
     signals = kept_signals(signal.SIGTERM, signal.SIGINT)
     with Agent(settings, serves_health=False) as agent:
@@ -90,7 +90,7 @@ def keep_once(settings: AgentSettings, timeout: float) -> Sequence[str]:
 
 
 def kept_signals(*numbers: signal.Signals) -> Signals:
-    """Keeps signals for `on_signals` from now on: what comes before an agent is entered does not end the process."""
+    """Stores signals for `on_signals`, so that a signal during startup does not kill the process."""
     signals: Signals = SimpleQueue()
     for number in numbers:
         signal.signal(number, lambda number, _frame: signals.put(number))
@@ -98,10 +98,10 @@ def kept_signals(*numbers: signal.Signals) -> Signals:
 
 
 def on_signals(signals: Signals, stop: Callable[[], None], reload: Callable[[], None] | None = None) -> None:
-    """Has SIGHUP call a function if there is one, and any other signal another, in a thread of their own.
+    """Calls one function for SIGHUP, if there is one, and another for all other signals, in a separate thread.
 
-    A signal handler interrupts the main thread between any two steps. If that thread holds a lock, a handler that takes
-    the lock never returns. If it has just seen that it has to wait, a handler that wakes it comes too early.
+    A signal handler interrupts the main thread at any point. If the main thread holds a lock, a handler that takes the
+    lock never returns. If it is just about to wait, a handler wakes it too early.
     """
 
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""The file of one token: written whole, by one process, and watched for what others do to it."""
+"""The file of one token: written atomically, by one process, and checked for changes by others."""
 
 import errno
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from tokend_client.agent.layouts import FileLayout, Layout, ProjectedLayout
 
 
 class FileProblem(Exception):
-    """Raised when a file cannot be kept; the text says why, and what helps.
+    """Raised if a file cannot be managed; the text contains the cause and a remedy.
 
     Attributes:
         cause: The name of the errno, for metrics.
@@ -27,21 +27,21 @@ class FileProblem(Exception):
 _ADVICE: Mapping[int, str] = MappingProxyType(
     {
         errno.EACCES: "the agent's user may not do that in this directory",
-        errno.EBUSY: "the file itself is a mount, which none can take the place of: mount its directory instead",
-        errno.EDQUOT: "make room; until then the file has the token before",
-        errno.EFBIG: "the limit of file sizes (RLIMIT_FSIZE) is lower than a token's",
+        errno.EBUSY: "the file itself is a mount, which cannot be replaced: mount its directory instead",
+        errno.EDQUOT: "free up space; until then the file keeps the previous token",
+        errno.EFBIG: "the file size limit (RLIMIT_FSIZE) is smaller than a token",
         errno.EISDIR: "a directory is in the way",
-        errno.ENOENT: "make the directory: its owner and mode are yours to choose",
-        errno.ENOSPC: "make room; until then the file has the token before",
-        errno.ENOTDIR: "what should be the directory is none",
-        errno.EPERM: "another owner needs the capability CAP_CHOWN, another group membership of it",
+        errno.ENOENT: "create the directory: its owner and mode decide who can read tokens",
+        errno.ENOSPC: "free up space; until then the file keeps the previous token",
+        errno.ENOTDIR: "a parent is not a directory",
+        errno.EPERM: "another owner requires the capability CAP_CHOWN, another group requires membership",
         errno.EROFS: "the mount is read-only",
     }
 )
 
 
 class TokenFile:
-    """The file of one token, in a directory that is there already.
+    """The file of one token, in an existing directory.
 
     Args:
         settings: Its path, layout, owner and mode.
@@ -61,14 +61,14 @@ class TokenFile:
         self._written: tuple[int, ...] | None = None
 
     def claim(self) -> bool:
-        """Makes sure that this process is the one that writes the file.
+        """Acquires the file's lock, so that only this process writes the file.
 
         Returns:
-            Whether it was not before.
+            Whether it was acquired by this call.
 
         Raises:
-            HeldByAnother: Another process is.
-            FileProblem: That cannot be made sure of.
+            HeldByAnother: Another process holds it.
+            FileProblem: The lock cannot be acquired.
         """
         with self._directory() as directory:
             is_new = self._lock.acquire(directory)
@@ -78,7 +78,7 @@ class TokenFile:
         return is_new
 
     def read(self) -> bytes | None:
-        """What the file holds; None where there is none.
+        """Returns the content of the file; None if there is none.
 
         Raises:
             FileProblem: It cannot be read.
@@ -87,10 +87,10 @@ class TokenFile:
             return directories.read(directory, self._name)
 
     def write(self, content: bytes) -> None:
-        """Replaces what the file holds.
+        """Replaces the content of the file.
 
         Raises:
-            FileProblem: It cannot; what it held is still there.
+            FileProblem: The write failed. The old content is kept.
         """
         with self._directory() as directory:
             directories.refuse_device(directory, self._name)
@@ -99,16 +99,16 @@ class TokenFile:
 
     @property
     def is_as_written(self) -> bool:
-        """Whether the file is as the last write that succeeded has left it.
+        """Returns whether the file is unchanged since the last successful write.
 
         Raises:
-            FileProblem: That cannot be seen.
+            FileProblem: The file cannot be checked.
         """
         with self._directory() as directory:
             return self._written is not None and directories.fingerprint(directory, self._name) == self._written
 
     def remove(self) -> None:
-        """Removes it.
+        """Removes the file.
 
         Raises:
             FileProblem: It cannot be removed.
@@ -118,7 +118,7 @@ class TokenFile:
             self._layout.remove(directory)
 
     def release(self) -> None:
-        """Lets another process write it."""
+        """Releases the file's lock."""
         self._lock.release()
 
     @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tokend_client.agent.configuration import TokenSettings
 from tokend_client.agent.keeper import Keeper, Status
 
-#: Seconds after which a token is tried again.
+# : Seconds until the next step after a failed one.
 _AFTER_DEFECT = 1.0
 
 _LOG = logging.getLogger("tokend_client.agent")
@@ -19,8 +19,8 @@ class Worker:
 
     Args:
         settings: The token.
-        keeper: What keeps its file, in steps.
-        on_step: Called after each.
+        keeper: Keeps its file fresh, step by step.
+        on_step: Called after each step.
     """
 
     def __init__(self, settings: TokenSettings, keeper: Keeper, on_step: Callable[[], object]) -> None:
@@ -32,22 +32,22 @@ class Worker:
         self._thread = threading.Thread(target=self._keep, name=f"token {settings.name}", daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the thread."""
         if self.settings.mode & 0o004:
             text = "%s: every user of this machine may read %s (mode %04o)"
             self._log.warning(text, self.settings.name, self.settings.file, self.settings.mode)
         self._thread.start()
 
     def stop(self) -> None:
-        """Has it end after its step, and leave the file to others."""
+        """Asks the thread to end after its step, and to release the file."""
         self._stop.set()
 
     def join(self, timeout: float) -> None:
-        """Waits for its end, for so many seconds."""
+        """Waits for the thread's end, at most this many seconds."""
         self._thread.join(timeout)
 
     def status(self) -> Status:
-        """What there is to tell of the token now."""
+        """The current status of the token."""
         return self._keeper.status()
 
     def _keep(self) -> None:
@@ -63,7 +63,7 @@ class Worker:
         try:
             return self._keeper.step()
         except Exception as error:  # noqa: BLE001 - a defect costs this token a step, and others nothing
-            # Without the text of the error, which may hold what it stumbled over.
+            # Without the text of the error, which may contain a login or a token.
             trace = "".join(traceback.format_tb(error.__traceback__))
-            self._log.error("%s: a step has failed: %s\n%s", self.settings.name, type(error).__name__, trace)
+            self._log.error("%s: a step failed: %s\n%s", self.settings.name, type(error).__name__, trace)
             return _AFTER_DEFECT

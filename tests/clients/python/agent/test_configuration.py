@@ -34,11 +34,11 @@ def test_all_problems_are_named_at_once(toml: Toml, server: FakeTokendServer, di
     wrong["helth"] = {}
     found = problems(toml(wrong))
     begins = [
-        "helth: there is no such setting; health is meant, perhaps",
+        "helth: unknown setting; did you mean health?",
         "tokend.timeout_seconds: ",
         "health: listen is an address that other machines may reach",
         "tokens.orders.mode: must be octal digits in quotes",
-        "tokens.orders.layuot: there is no such setting; layout is meant, perhaps",
+        "tokens.orders.layuot: unknown setting; did you mean layout?",
         "tokens.orders.token_duration_seconds: ",
         "tokens.bad name.name: must begin with a letter or digit",
         "tokens.last.file: must be an absolute path",
@@ -52,7 +52,7 @@ def test_all_problems_are_named_at_once(toml: Toml, server: FakeTokendServer, di
 def test_what_is_missing_is_explained(toml: Toml, server: FakeTokendServer) -> None:
     found = problems(toml({"tokens": [{"name": "orders", "logins": {server.developer_provider_name: USER}}]}))
     assert found == (
-        "tokend.endpoint: is required (where tokend is: HOST:PORT, unix:PATH, or what else gRPC knows)",
+        "tokend.endpoint: is required (the address of tokend: HOST:PORT, unix:PATH or any other gRPC target)",
         "tokens.orders.file: is required (the file that programs read)",
         "tokens.orders.identity_pool_id: is required (the pool, as REGION:GUID)",
     )
@@ -85,7 +85,7 @@ def test_tokens_do_not_get_in_each_others_way(toml: Toml, server: FakeTokendServ
     assert problems(toml(wrong)) == (
         "tokens.orders: 2 tokens have this name",
         f"tokens.orders, orders: have the same file, {directory / 'token'}",
-        "tokens.a: a projected directory has one token, and b is in it, too",
+        "tokens.a: a projected directory has one token, but also contains b",
     )
 
 
@@ -94,7 +94,7 @@ def test_a_file_has_a_name_that_can_be_written(
     toml: Toml, server: FakeTokendServer, directory: Path, name: str
 ) -> None:
     (found,) = problems(toml(document(server, directory) | {"tokens": [token(server, Path(name))]}))
-    assert found.startswith("tokens.orders.file: must end with the name of a file, of 243 bytes at most")
+    assert found.startswith("tokens.orders.file: must end with the name of a file, at most 243 bytes long")
 
 
 def test_a_directory_is_one_whatever_it_is_called(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_directory_is_one_whatever_it_is_called(toml: Toml, server: FakeTokend
     ]
     assert problems(toml(wrong)) == (
         f"tokens.orders, same: have the same file, {directory / 'token'}",
-        "tokens.orders: a projected directory has one token, and same, other is in it, too",
+        "tokens.orders: a projected directory has one token, but also contains same, other",
     )
 
 
@@ -141,10 +141,10 @@ def test_no_token_takes_the_place_of_what_the_agent_needs(
         token(server, directory / "token", name="e", **login),
     ]
     assert problems(toml(wrong)) == (
-        "tokens.a.file: is what tokend.bearer_token_file names, and tokens would replace it",
-        "tokens.b.file: is what health.listen names, and tokens would replace it",
-        "tokens.c.file: is what --config names, and tokens would replace it",
-        "tokens.d.file: is what its own login_files names, and tokens would replace it",
+        "tokens.a.file: is also the file in tokend.bearer_token_file, and tokens would overwrite it",
+        "tokens.b.file: is also the file in health.listen, and tokens would overwrite it",
+        "tokens.c.file: is also the file in --config, and tokens would overwrite it",
+        "tokens.d.file: is also the file in its own login_files, and tokens would overwrite it",
     )
 
 
@@ -159,7 +159,7 @@ def test_the_token_of_one_may_be_the_login_of_another(toml: Toml, server: FakeTo
     ("content", "problem"),
     [
         (b"tokens = ", "Invalid value"),
-        (b"\xff", "byte 1 is no UTF-8"),
+        (b"\xff", "byte 1 is not UTF-8"),
         (b"", "must have at least one table"),
         (b"tokens = 5\ntokend = 5", "tokend: must be a table"),
     ],

@@ -76,7 +76,7 @@ def test_files_in_the_middle_of_a_change_leave_those_before_in_use(
         other.private_key_file.unlink()
     with caplog.at_level(logging.WARNING):
         assert connection.get_token(request_of_orders).identity_id
-    assert "Going on with the certificates of before: tokend.client_" in caplog.text
+    assert "Keeping the previous certificates: tokend.client_" in caplog.text
     connection.close()
 
 
@@ -93,7 +93,7 @@ def test_so_do_files_that_are_whole_again_when_they_are_looked_at(
     monkeypatch.setattr("tokend_client.agent.connection._content", lambda _: read)
     with caplog.at_level(logging.WARNING):
         assert connection.get_token(request_of_orders).identity_id
-    assert "just being written: private_key: no PEM" in caplog.text
+    assert "being written: private_key: no PEM" in caplog.text
     connection.close()
 
 

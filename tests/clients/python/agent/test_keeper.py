@@ -137,7 +137,7 @@ def test_a_problem_is_logged_once_and_its_end_too(
     assert [text.split(":")[1].strip().split(";")[0] for text in texts] == [
         "no new token",
         "written",
-        "all is well again",
+        "recovered",
     ]
 
 
@@ -235,7 +235,7 @@ def test_a_directory_that_was_deleted_gets_its_file_when_it_is_back(
     assert keeper.step() <= 1
     status = keeper.status()
     assert status.state == "missing"
-    assert "make the directory" in (status.problem or "")
+    assert "create the directory" in (status.problem or "")
     assert not directory.exists()
     directory.mkdir()
     keeper.step()
@@ -275,7 +275,7 @@ def test_a_login_in_a_file_is_read_for_each_request(
     login.write_bytes(b"\xff")
     clock.advance(LIFE / 2)
     keeper.step()
-    assert "is no UTF-8" in (keeper.status().problem or "")
+    assert "is not UTF-8" in (keeper.status().problem or "")
     assert len(server.requests) == 2
 
 

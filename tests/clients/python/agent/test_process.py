@@ -132,7 +132,7 @@ def test_a_signal_that_comes_when_it_begins_does_what_it_does_later(
     program = [sys.executable, "-c", SIGNALLED_WHEN_IT_BEGINS, str(int(number))]
     with RunningAgent(toml(document(server, directory)), program=program) as agent:
         if number is signal.SIGHUP:
-            agent.wait_for("going on by the configuration of now")
+            agent.wait_for("configuration reloaded")
             agent.process.terminate()
         assert agent.process.wait(PATIENCE) == 0
 
@@ -195,7 +195,7 @@ def test_a_token_that_fails_is_told_by_its_name(
             assert http.get("/").status_code == 404
             assert http.head("/livez").status_code == 200
         assert lost["state"] == "missing"
-        assert "make the directory" in lost["problem"]
+        assert "create the directory" in lost["problem"]
         asked = command("ready", "--config", config)
         assert asked.returncode == 255
         assert "lost: missing: " in asked.stderr
@@ -204,7 +204,7 @@ def test_a_token_that_fails_is_told_by_its_name(
         assert command("ready", "--config", config).returncode == 0
         assert agent.end() == 0
     assert not socket_path.exists()
-    assert "no agent answers" in command("ready", "--config", config).stderr
+    assert "no agent responds" in command("ready", "--config", config).stderr
 
 
 def test_the_socket_of_a_killed_agent_is_replaced_and_that_of_a_running_one_is_not(
@@ -240,7 +240,9 @@ def test_once_tells_after_its_time_what_is_missing(toml: Toml, server: FakeToken
     config = toml(document(server, directory))
     done = once("--timeout", "0.5", environment={"TOKEND_AGENT_CONFIG": str(config)})
     assert done.returncode == 255
-    assert re.search(r"in the time given, there was no token for\n  orders: (no new token: .*|missing)\n$", done.stderr)
+    assert re.search(
+        r"within the time limit, there was no token for\n  orders: (no new token: .*|missing)\n$", done.stderr
+    )
     assert not (directory / "token").exists()
     assert once("--timeout", "nan", "--config", config).returncode == 252
 
@@ -275,7 +277,7 @@ def test_a_token_that_has_expired_is_not_printed(
     assert (printed.returncode, bool(printed.stdout)) == ((255, False) if ends else (0, True))
     assert ("has expired" in printed.stderr) == ends
     unknown = command("token", "other", "--config", config)
-    assert (unknown.returncode, "there are orders" in unknown.stderr) == (252, True)
+    assert (unknown.returncode, "only orders" in unknown.stderr) == (252, True)
 
 
 def test_an_output_that_cannot_be_written_is_told(toml: Toml, server: FakeTokendServer, directory: Path) -> None:
@@ -317,7 +319,7 @@ def test_what_answers_in_the_place_of_an_agent_is_none(
         thread.start()
         asked = command("ready", "--config", config)
         thread.join()
-    expected = f"tokend-agent: no agent answers at {address}: what answers is no tokend-agent\n"
+    expected = f"tokend-agent: no agent responds at {address}: the server there is not tokend-agent\n"
     assert (asked.returncode, asked.stderr) == (255, expected)
 
 
@@ -398,14 +400,14 @@ def test_a_full_disk_leaves_the_token_and_is_told(
         inside = Path(f"/proc/{agent.process.pid}/root{directory}")
         held = (inside / "token").read_bytes()
         _fill(inside / "filling")
-        seen = agent.wait_for("No space left on device: make room")
+        seen = agent.wait_for("No space left on device: free up space")
         assert len((inside / "token").read_bytes()) == len(held)
         assert httpx.get(f"{agent.health}/readyz", trust_env=False).json()["tokens"][0]["problem"]
         agent.wait_for("has expired", after=seen)
         assert b"." in (inside / "token").read_bytes(), "the old token is whole"
         (inside / "filling").unlink()
         seen = agent.wait_for("orders: written", after=seen)
-        agent.wait_for("all is well again", after=seen)
+        agent.wait_for("recovered", after=seen)
         assert (inside / "token").read_bytes() != held
         assert agent.end() == 0
 
@@ -422,7 +424,7 @@ def test_a_read_only_mount_is_told_and_no_trap(
     with RunningAgent(toml(document(server, directory, token_duration_seconds=SHORT)), under=under) as agent:
         agent.wait_for("ready: ")
         seen = 0
-        for option, text in (("ro", "the mount is read-only"), ("rw", "all is well again")):
+        for option, text in (("ro", "the mount is read-only"), ("rw", "recovered")):
             enter = ["nsenter", "--user", "--mount", f"--target={agent.process.pid}", "--preserve-credentials"]
             remount = [*enter, "mount", "-o", f"remount,{option}", str(directory)]
             # A file that is being written makes the mount busy.

@@ -43,10 +43,8 @@ def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeToke
         toml(tables)
         agent.process.send_signal(signal.SIGHUP)
         seen = agent.wait_for("new: written", after=seen)
-        told = next(json.loads(line) for line in agent.log if "going on by" in line)
-        assert told["message"].startswith(
-            "going on by the configuration of now; added: new; dropped: former; health at "
-        )
+        told = next(json.loads(line) for line in agent.log if "configuration reloaded" in line)
+        assert told["message"].startswith("configuration reloaded; added: new; dropped: former; health at ")
         written = json.loads(next(line for line in agent.log if "new: written" in line))
         assert (written["level"], written["logger"], written["token"]) == ("INFO", "tokend_client.agent", "new")
         assert (directory / "token").read_bytes() == held, "one whose settings are as before is not touched"
@@ -59,7 +57,7 @@ def test_a_running_agent_takes_up_its_configuration(toml: Toml, server: FakeToke
         assert 'token="former"' not in metrics
         toml(tables | {"tokens": [token(server, directory / "token", mode="0777", logins={"x": ""})]})
         agent.process.send_signal(signal.SIGHUP)
-        seen = agent.wait_for("the configuration cannot be used, and that of before is in use", after=seen)
+        seen = agent.wait_for("the configuration cannot be used; keeping the previous one", after=seen)
         refused = json.loads(agent.log[seen - 1])
         assert (refused["level"], "tokens.orders.mode: " in refused["message"]) == ("ERROR", True)
         assert agent.end() == 0

@@ -287,7 +287,8 @@ def test_a_file_that_was_let_go_is_free_though_there_are_children(directory: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("none/token", "make the directory"), ("file/token", "what should be the directory is none")]
+    ("name", "advice"),
+    [("none/token", "create the directory"), ("file/token", "a parent is not a directory")],
 )
 def test_a_path_that_cannot_be_is_explained(directory: Path, name: str, advice: str) -> None:
     (directory / "file").touch()
