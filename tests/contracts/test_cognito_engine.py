@@ -147,7 +147,7 @@ class TestBeforeMoto(EngineContract):
 
     def test_what_moto_calls_a_token_is_not_passed_on(self, subject: Subject) -> None:
         request = TokenRequest(subject.identity_pool_id, {DEVELOPER: Secret("alice")})
-        with pytest.raises(EngineMisconfigured, match="Cognito's answer could not be understood"):
+        with pytest.raises(EngineMisconfigured, match="Cognito's response could not be parsed"):
             subject.engine.get_open_id_token_for_developer_identity(request, Deadline(SystemClock()))
 
     def test_what_moto_lacks_is_its_failure_and_not_the_callers(self, subject: Subject) -> None:

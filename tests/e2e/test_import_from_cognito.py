@@ -130,7 +130,7 @@ def test_a_pool_of_another_developer_provider_is_refused(leaving: Leaving) -> No
     leaving.config.write_text(text, encoding="utf-8")
     done = leaving.import_()
     assert done.returncode == 1
-    assert f"developer_provider_name: is login.other.test, and in Cognito it is {PROVIDER}" in done.stderr
+    assert f"developer_provider_name: is login.other.test, but in Cognito it is {PROVIDER}" in done.stderr
     assert leaving.cognito.count("ListIdentities") == 0
 
 

@@ -1,1 +1,1 @@
-"""Tokens of other issuers: their claims, their keys, and the requests that fetch these."""
+"""Tokens of other issuers: their claims, their keys, and the requests that fetch the keys."""

@@ -1,4 +1,4 @@
-"""Connections over https that believe the authorities in a PEM file and no others."""
+"""HTTPS connections that trust only the authorities in a PEM file."""
 
 import ssl
 from pathlib import Path
@@ -10,10 +10,10 @@ from tokend_server.pem import read_certificates, write_certificates
 
 
 def believing(ca_file: Path) -> PoolManager:
-    """Makes such connections; each reads the file again.
+    """Returns a pool of such connections; each connection reads the file again.
 
     Raises:
-        ValueError: The file cannot be read or holds no certificate.
+        ValueError: The file cannot be read or contains no certificate.
     """
     _authorities(ca_file)
     http = PoolManager(ca_certs=str(ca_file), cert_reqs=ssl.CERT_REQUIRED)
@@ -22,7 +22,7 @@ def believing(ca_file: Path) -> PoolManager:
 
 
 class _Connection(HTTPSConnection):
-    """Gives OpenSSL what was read of the file, of which it would pass over some by itself."""
+    """Passes the parsed certificates to OpenSSL, which would silently skip some in the file."""
 
     def connect(self) -> None:
         file = self.ca_certs

@@ -1,6 +1,6 @@
-"""What JSON Web Tokens claim, read by the same rules whoever shows them (RFC 7519, section 4.1).
+"""Validates the claims of JSON Web Tokens, by the same rules for all kinds of tokens (RFC 7519, section 4.1).
 
-Where callers' tokens and users' ID tokens differ, `ClaimRules` says so.
+`ClaimRules` contains the differences between callers' tokens and users' ID tokens.
 """
 
 import re
@@ -11,20 +11,20 @@ from typing import Any, NamedTuple
 
 from tokend_server.oidc.tokens import VerifiedClaims
 
-#: The most octets of a subject in UTF-8. OpenID Connect Core, section 2, has 255; service accounts may need more.
+#: The maximum size of a subject in UTF-8. OpenID Connect Core, section 2, has 255; service accounts may need more.
 MAX_SUBJECT_BYTES = 1024
 
-#: The last second of the year 9999: beyond it no date has a name, and before it no other limit is needed.
+#: The last second of the year 9999: later dates cannot be represented.
 _LAST_DATE = 253_402_300_799
 
-#: Programs cut names at these characters, or hide them, so that two subjects look like one.
+#: Programs truncate names at these characters, or hide them, so that two subjects look equal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _ALWAYS_REQUIRED = frozenset({"aud", "exp", "sub"})
 
 
 class Problem(Enum):
-    """What is wrong with a claim."""
+    """The problem of a claim."""
 
     MISSING = "is missing"
     MALFORMED = "is malformed"
@@ -34,11 +34,11 @@ class Problem(Enum):
 
 
 class ClaimRefused(Exception):
-    """Raised when a claim keeps a token from being used.
+    """Raised when a claim is not acceptable.
 
     Attributes:
-        problem: What is wrong.
-        claim: The claim's name, one of those that are read.
+        problem: The problem.
+        claim: The name of the claim.
     """
 
     def __init__(self, problem: Problem, claim: str) -> None:
@@ -49,13 +49,13 @@ class ClaimRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRules:
-    """What is demanded of a kind of tokens.
+    """The requirements on a kind of token.
 
     Attributes:
         audiences: The accepted values of `aud`.
         skew: Seconds that an issuer's clock may differ from this one's.
-        required: What must be there beside `aud`, `exp` and `sub`.
-        by_authorized_party: `azp`, where it is there, is compared with the audiences instead of `aud`.
+        required: The required claims in addition to `aud`, `exp` and `sub`.
+        by_authorized_party: Whether `azp`, if present, is compared with the audiences instead of `aud`.
     """
 
     audiences: Collection[str]
@@ -65,11 +65,11 @@ class ClaimRules:
 
 
 class Claims(NamedTuple):
-    """What is taken from a token.
+    """The validated claims of a token.
 
     Attributes:
         subject: 1 to `MAX_SUBJECT_BYTES` octets of UTF-8 without control characters.
-        expire_time: Seconds since the Unix epoch, perhaps with a fraction (RFC 7519, section 2, NumericDate).
+        expire_time: Seconds since the Unix epoch, possibly with a fraction (RFC 7519, section 2, NumericDate).
     """
 
     subject: str
@@ -77,15 +77,15 @@ class Claims(NamedTuple):
 
 
 def read_claims(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Claims:
-    """Checks and reads the claims of a token whose signature and `iss` are checked.
+    """Validates the claims of a token whose signature and `iss` have been verified.
 
     Args:
         claims: The claims.
-        rules: What is demanded of them.
+        rules: The requirements.
         now: Seconds since the Unix epoch.
 
     Raises:
-        ClaimRefused: One is missing, malformed, or not for here and now; the first in this order.
+        ClaimRefused: A claim is missing, malformed, or not acceptable here and now; the first in this order.
     """
     _check_shapes(claims, rules.required)
     if claims["exp"] <= now - rules.skew:
@@ -117,7 +117,7 @@ def _check_audience(claims: VerifiedClaims, rules: ClaimRules) -> None:
 
 
 def _is_date(value: object) -> bool:
-    """Whether it is a NumericDate; comparisons with NaN and infinity fail, and `True` is no number in JSON."""
+    """Returns whether a value is a NumericDate; NaN and infinity fail the comparisons, and `True` is not a number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -_LAST_DATE <= value <= _LAST_DATE
 
 
@@ -126,7 +126,7 @@ def _is_subject(value: object) -> bool:
         return False
     try:
         return len(value.encode()) <= MAX_SUBJECT_BYTES
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         return False
 
 

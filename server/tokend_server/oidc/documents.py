@@ -1,4 +1,4 @@
-"""What an OpenID Connect provider publishes about its keys: discovery and JWK Sets."""
+"""Fetches the keys of OpenID Connect providers: discovery documents and JWK Sets."""
 
 import json
 import re
@@ -17,38 +17,38 @@ from tokend_server.oidc.outbound import FetchFailed, IssuerHttp, origin, require
 
 VerificationKey: TypeAlias = RSAKey | ECKey
 
-#: The moduli that are accepted, in bits: RFC 7518, section 3.3, sets the least; above the most, OpenSSL verifies none.
+#: The accepted sizes of moduli in bits: the minimum of RFC 7518, section 3.3, and the maximum of OpenSSL.
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 16_384
 
-#: The most keys of one set that are read.
+#: The maximum number of keys of a set that are read.
 MAX_KEYS = 256
 
 _CURVES = frozenset({"P-256", "P-384", "P-521"})
 
-#: The members of a JWK that are read; what else it has, such as x5c, is ignored (RFC 7517, section 4).
+#: The members of a JWK that are read; others, such as x5c, are ignored (RFC 7517, section 4).
 _TEXTS = ("kty", "n", "e", "crv", "x", "y", "kid", "alg", "use")
 
-#: Those that are base64url, which some issuers pad.
+#: The members in base64url, which some issuers pad.
 _NUMBERS = frozenset({"n", "e", "x", "y"})
 
-#: The b64token of RFC 6750, section 2.1: what a header can hold.
+#: The b64token of RFC 6750, section 2.1.
 _BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySource:
-    """Where a provider publishes its keys.
+    """The source of a provider's keys.
 
     Attributes:
-        issuer: The URL whose discovery document leads to the keys, exactly as that document names it.
+        issuer: The URL of the issuer, exactly as in its discovery document.
         http: Makes the requests.
-        jwks_url: The URL of the keys, where no discovery document is to be asked for it.
-        bearer_token_file: Holds the bearer token that the provider demands, read for each fetch. It is shown to the
-            origin of `jwks_url`, or else of the issuer, and to no other that a document names.
+        jwks_url: The URL of the keys, if the discovery document is not used.
+        bearer_token_file: The file with the bearer token that the provider requires, read for each fetch. The token is
+            sent only to the origin of `jwks_url`, or of the issuer, and not to other origins in documents.
 
     Raises:
-        ValueError: The URL that the first request goes to breaks the rule of `require_secure_url`.
+        ValueError: The URL of the first request violates `require_secure_url`.
     """
 
     issuer: str
@@ -61,25 +61,25 @@ class KeySource:
 
     @property
     def first_url(self) -> str:
-        """What the operator configured; whatever is fetched after it was chosen by others."""
+        """The configured URL; all later URLs are chosen by others."""
         return self.issuer if self.jwks_url is None else self.jwks_url
 
 
 def fetch_keys(
     source: KeySource, deadline: Deadline, on_passed_over: Callable[[str], None] = lambda _reason: None
 ) -> tuple[VerificationKey, ...]:
-    """Fetches a provider's keys, as OpenID Connect Discovery 1.0, section 4, describes unless their URL is known.
+    """Fetches a provider's keys, by OpenID Connect Discovery 1.0, section 4, unless their URL is configured.
 
     Args:
-        source: Where they are.
-        deadline: When the fetch is given up.
-        on_passed_over: Is given a sentence for each key that cannot be used.
+        source: Their source.
+        deadline: The deadline of the fetch.
+        on_passed_over: Called with a sentence for each key that cannot be used.
 
     Returns:
         At least one key.
 
     Raises:
-        FetchFailed: There was no good answer in time.
+        FetchFailed: There was no valid response in time.
     """
     headers = {"accept-encoding": "identity"}
     credentials = _authorization(source.bearer_token_file)
@@ -111,12 +111,12 @@ def _authorization(bearer_token_file: Path | None) -> dict[str, str]:
     except ValueError:
         token = ""
     if not _BEARER_TOKEN.fullmatch(token):
-        raise FetchFailed("the bearer token file holds no bearer token")
+        raise FetchFailed("the bearer token file contains no bearer token")
     return {"authorization": f"Bearer {token}"}
 
 
 def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline) -> tuple[str, bool]:
-    """The URL of the keys, and whether it may lead to an internal address: only an internal issuer may."""
+    """Returns the URL of the keys, and whether it may lead to an internal address, as only an internal issuer's may."""
     url = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
     configuration, from_inside = _get_json(source.http, url, headers, deadline)
     if configuration.get("issuer") != source.issuer:
@@ -135,11 +135,11 @@ def _discover(source: KeySource, headers: Mapping[str, str], deadline: Deadline)
 def import_keys(
     jwks: Mapping[str, Any], on_passed_over: Callable[[str], None] = lambda _reason: None
 ) -> tuple[VerificationKey, ...]:
-    """The keys of a JWK Set that can verify; others are passed over (RFC 7517, section 5).
+    """Returns the keys of a JWK Set that can verify; others are ignored (RFC 7517, section 5).
 
     Args:
         jwks: The set.
-        on_passed_over: Is given a sentence for each of the others.
+        on_passed_over: Called with a sentence for each ignored key.
     """
     listed = jwks.get("keys")
     jwk_list = listed if isinstance(listed, list) else []
@@ -149,27 +149,27 @@ def import_keys(
             key = _read_key(jwk)
             key.check_use("sig")
         except (JoseError, KeyError, TypeError, ValueError) as error:
-            on_passed_over(f"key {number}{_name(jwk)} was passed over: {_reason(error)}")
+            on_passed_over(f"key {number}{_name(jwk)} was ignored: {_reason(error)}")
             continue
         keys.setdefault((key.kid, key.get("alg"), key.thumbprint()), key)
     if len(jwk_list) > MAX_KEYS:
-        on_passed_over(f"the keys after the first {MAX_KEYS} were passed over")
+        on_passed_over(f"the keys after the first {MAX_KEYS} were ignored")
     return tuple(keys.values())
 
 
 class _UselessKey(ValueError):
-    """Why a JWK cannot verify, in words for the log."""
+    """The reason for which a JWK cannot verify, for the log."""
 
 
 def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
     if not isinstance(jwk, dict):
-        raise _UselessKey("no JSON object")
+        raise _UselessKey("not a JSON object")
     if jwk.get("d") is not None:
-        raise _UselessKey("a private key that everybody has proves nothing")
+        raise _UselessKey("it is a private key, which is public and proves nothing")
     members = {name: jwk[name] for name in _TEXTS if jwk.get(name) is not None}
     for name, value in members.items():
         if not isinstance(value, str):
-            raise _UselessKey(f"{name} is no text")
+            raise _UselessKey(f"{name} is not a string")
     if jwk.get("key_ops") is not None:
         members["key_ops"] = _operations(jwk["key_ops"])
     for name in _NUMBERS & members.keys():
@@ -182,9 +182,9 @@ def _read_key(jwk: Any) -> VerificationKey:  # noqa: ANN401 -- any JSON value
 
 
 def _operations(value: object) -> list[str]:
-    """The operations that joserfc knows (RFC 7517, section 4.3, allows others); without `verify` none verifies."""
+    """Returns the operations that joserfc knows (RFC 7517, section 4.3, allows others); `verify` is required."""
     if not isinstance(value, list):
-        raise _UselessKey("key_ops is no list")
+        raise _UselessKey("key_ops is not a list")
     return [operation for operation in ("verify", "sign", "encrypt", "decrypt") if operation in value]
 
 
@@ -209,23 +209,23 @@ def _name(jwk: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """In words of this module: a library's are none at all for some keys, and may repeat what an issuer sent."""
+    """Returns the reason in this module's words: libraries' texts may be empty, or contain data from the issuer."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!s:.16} is missing"
     if isinstance(error, JoseError):
-        return "use or key_ops is for something else than verification"
-    return str(error) if isinstance(error, _UselessKey) else "its numbers are no public key"
+        return "use or key_ops does not allow verification"
+    return str(error) if isinstance(error, _UselessKey) else "its numbers are not a public key"
 
 
 def _get_json(
     http: IssuerHttp, url: str, headers: Mapping[str, str], deadline: Deadline, *, may_go_inside: bool = True
 ) -> tuple[dict[str, Any], bool]:
-    """A JSON object, and whether it came from an internal address."""
+    """Fetches a JSON object, and returns it and whether it came from an internal address."""
     answer = http.get(url, headers, deadline, may_go_inside=may_go_inside)
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):
-        raise FetchFailed(f"GET {url!r}: no JSON") from None
+        raise FetchFailed(f"GET {url!r}: not JSON") from None
     if not isinstance(document, dict):
-        raise FetchFailed(f"GET {url!r}: no JSON object")
+        raise FetchFailed(f"GET {url!r}: not a JSON object")
     return document, answer.from_inside

@@ -10,18 +10,18 @@ from tokend_server.oidc.documents import KeySource
 from tokend_server.oidc.keys import MAX_AGE, ProviderKeys
 from tokend_server.oidc.waits import Waits
 
-#: The most sources whose keys are shared: callers who make pools name sources as well as the configuration.
+#: The maximum number of sources whose keys are shared: pools that callers create add sources to the configured ones.
 MOST_SHARED = 1000
 
 
 class Issuers:
-    """Makes the keys of issuers; those of one source are the same for all who ask, and fetched once for them.
+    """Makes the keys of issuers; the keys of a source are shared, and fetched once for all users.
 
-    Any thread may ask. Where there are over 1000 sources, the one that no one has asked for for longest is forgotten.
+    It is thread-safe. If there are more than 1000 sources, the least recently used one is forgotten.
 
     Args:
         clock: Measures ages and intervals.
-        threads: How many threads work on calls.
+        threads: The number of threads that work on calls.
     """
 
     def __init__(self, clock: Clock, threads: int) -> None:
@@ -31,7 +31,7 @@ class Issuers:
         self._lock = threading.Lock()
 
     def keys(self, owner: str, source: KeySource, *, max_age: float = MAX_AGE, too_old: float = inf) -> ProviderKeys:
-        """The keys of a source; the arguments are those of `ProviderKeys`."""
+        """Returns the keys of a source; the arguments are those of `ProviderKeys`."""
         with self._lock:
             made: ProviderKeys | None = self._made.get((source, max_age, too_old))
             if made is None:

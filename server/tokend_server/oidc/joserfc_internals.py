@@ -1,6 +1,6 @@
-"""What is used of joserfc that is no public interface of it: the making of keys without `import_key`.
+"""The private interfaces of joserfc that tokend uses: the creation of keys without `import_key`.
 
-`import_key` accepts short RSA keys, with a warning, and members of a type that others would not read.
+`import_key` accepts short RSA keys, with a warning, and members of types that other libraries reject.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,18 @@ Members: TypeAlias = dict[str, Any]
 
 
 def ec_key(members: Members) -> ECKey:
-    """A key on an elliptic curve of the public members of a JWK, whose types are checked already.
+    """Returns an elliptic curve key from the public members of a JWK, whose types have been checked.
 
     Raises:
-        JoseError: `use` or `key_ops` is none that joserfc knows.
+        JoseError: joserfc does not know `use` or `key_ops`.
         KeyError: A member is missing.
-        ValueError: They are no key.
+        ValueError: They are not a key.
     """
     return ECKey(ECKey.binding.import_from_dict(members), members)
 
 
 def rsa_key(members: Members, check: Callable[[RSAPublicKey], None]) -> RSAKey:
-    """An RSA key, as `ec_key`, that passes a check before anything else is done with it."""
+    """Returns an RSA key, as `ec_key`, after a check before any other use."""
     public_key = RSAKey.binding.import_from_dict(members)
     check(public_key)
     return RSAKey(public_key, members)

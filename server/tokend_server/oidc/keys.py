@@ -1,4 +1,4 @@
-"""The keys of an OpenID Connect provider: fetched when they are needed, and kept in memory."""
+"""The keys of an OpenID Connect provider: fetched when they are needed, and cached in memory."""
 
 import logging
 import math
@@ -11,19 +11,19 @@ from tokend_server.oidc.documents import KeySource, VerificationKey, fetch_keys
 from tokend_server.oidc.outbound import FetchFailed
 from tokend_server.oidc.waits import Waits
 
-#: Seconds after which keys are fetched again when they are next used.
+#: Seconds after which keys are fetched again at their next use.
 MAX_AGE = 3600.0
 
 #: Seconds from the start of one fetch to the earliest start of the next.
 COOL_DOWN = 30.0
 
-#: Seconds that a fetch may take in all.
+#: The timeout of a fetch in seconds.
 FETCH_TIMEOUT = 5.0
 
-#: Seconds from the start of a fetch in which any number of threads may wait for it: most issuers answer meanwhile.
+#: Seconds from the start of a fetch during which any number of threads may wait for it; most issuers answer by then.
 FIRST_MOMENTS = 0.5
 
-#: Seconds that keys are taken for what the provider has now: no fetch is due because a signature failed.
+#: Seconds for which keys count as the provider's current ones, so that a failed signature causes no fetch.
 FRESH = 5.0
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class KeysUnavailable(Exception):
     """Raised when a provider's keys are needed and it does not answer.
 
     Attributes:
-        retry_after: Seconds until it is asked again.
+        retry_after: Seconds until the next fetch.
     """
 
     def __init__(self, retry_after: float) -> None:
@@ -42,22 +42,22 @@ class KeysUnavailable(Exception):
 
 
 class KeyNotKnownYet(KeysUnavailable):
-    """Raised when the provider may have published a key since it was last asked, and it is too early to ask again."""
+    """Raised when the provider may have published a key since the last fetch, and it is too early for the next one."""
 
 
 class _NoPlace(KeysUnavailable):
-    """Raised when enough threads wait for the provider already."""
+    """Raised when too many threads wait for the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    """A fetch under way, which whoever needs it waits for.
+    """A fetch in progress, for which callers wait.
 
     Attributes:
-        first_moments: Until when any number of threads wait.
-        deadline: When it ends in any case.
-        after_failure: The fetch before it failed.
-        done: Set at its end.
+        first_moments: The time until which any number of threads may wait.
+        deadline: The deadline of the fetch.
+        after_failure: Whether the previous fetch failed.
+        done: Is set at its end.
     """
 
     first_moments: Deadline
@@ -76,23 +76,22 @@ class _Fetch:
 
 
 class ProviderKeys:
-    """The keys of one provider, fetched when they are needed and kept when they cannot be renewed.
+    """The keys of one provider, fetched when they are needed, and kept if they cannot be renewed.
 
-    A fetch has a thread of its own: callers wait for it no longer than their deadlines, and no caller's short deadline
-    spoils it for the others. When it takes long, no more of them wait than `waits` has places for. Callers whose keys
-    are only stale do not wait at all; callers whose keys are too old do, since a key may have been withdrawn long ago,
-    but only while the provider is not known to be out of order.
+    A fetch runs in its own thread: callers wait for it until their own deadlines, which do not affect the fetch. If it
+    takes long, `waits` limits the number of callers that wait. Callers whose keys are only stale do not wait at all.
+    Callers whose keys are too old wait, because a key may have been withdrawn, unless the last fetch failed.
 
     Args:
-        owner: What logs call the provider.
-        source: Where the keys come from.
+        owner: The name of the provider in logs.
+        source: The source of the keys.
         clock: Measures ages and intervals.
-        max_age: Seconds after which keys are stale: fetched again when they are next used.
-        too_old: Seconds after which stale keys are not used before that fetch has ended or the caller's time is spent.
-        waits: How much may wait at once.
+        max_age: Seconds after which keys are stale, and fetched again at their next use.
+        too_old: Seconds after which stale keys are used only when that fetch ends or the caller's deadline passes.
+        waits: Limits the number of waiting threads.
     """
 
-    def __init__(  # noqa: PLR0913 - what keys are made of
+    def __init__(  # noqa: PLR0913 - all its parts
         self,
         owner: str,
         source: KeySource,
@@ -116,16 +115,15 @@ class ProviderKeys:
         self._fetch: _Fetch | None = None
 
     def find(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
-        """The keys with a key id and those without one, or all keys where a token names none.
+        """Returns the keys with a key id and those without an id, or all keys if the token has no key id.
 
         Returns:
-            No key, if the provider has just been asked for this, and has no such key.
+            No key if the keys have just been fetched and there is no such key.
 
         Raises:
-            KeyNotKnownYet: No such key was there when the provider was last asked, and it is too early to ask again.
-            KeysUnavailable: No such key is known, and the provider did not answer when last asked, or enough callers
-                wait for it.
-            DeadlineExceeded: No such key is known and the caller's time was spent before the provider answered.
+            KeyNotKnownYet: There was no such key at the last fetch, and it is too early for the next one.
+            KeysUnavailable: No such key is known, and the last fetch failed, or too many callers wait for the provider.
+            DeadlineExceeded: No such key is known, and the caller's deadline passed before the provider answered.
         """
         with self._lock:
             found = self._with_id(kid)
@@ -145,15 +143,15 @@ class ProviderKeys:
             return found
 
     def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
-        """What `find` returns once the provider has been asked again: one that changes a key may keep its id.
+        """Returns the result of `find` after another fetch: a provider may change a key without changing its id.
 
         Returns:
-            No key, if those that are known are fresh: no others are to be had.
+            No key if the known keys are fresh, because there are no others.
 
         Raises:
-            KeyNotKnownYet: It is too early to ask.
+            KeyNotKnownYet: It is too early for a fetch.
             KeysUnavailable: The provider does not answer.
-            DeadlineExceeded: The caller's time was spent before it answered.
+            DeadlineExceeded: The caller's deadline passed before it answered.
         """
         with self._lock:
             if self._age() < FRESH:
@@ -185,7 +183,7 @@ class ProviderKeys:
         return (KeyNotKnownYet if self._answered else KeysUnavailable)(retry_after=max(self._cool_down(), 1.0))
 
     def _with_id(self, kid: str | None) -> tuple[VerificationKey, ...]:
-        """Keys of that id come first: a key without one may be any (RFC 7517, section 4.5)."""
+        """Returns the keys with that id, followed by those without an id, which may fit too (RFC 7517, section 4.5)."""
         if kid is None:
             return self._keys
         named = [key for key in self._keys if key.kid == kid]
@@ -198,7 +196,7 @@ class ProviderKeys:
         return self._attempted_at + COOL_DOWN - self._clock.monotonic()
 
     def _fetch_under_way(self) -> _Fetch | None:
-        """The fetch under way, begun now unless it is too early for one. The caller holds the lock."""
+        """Returns the fetch in progress; starts one unless it is too early. The caller holds the lock."""
         if self._fetch is None and self._cool_down() <= 0 and self._waits.begin_fetch():
             now = self._clock.monotonic()
             fetch = _Fetch(
@@ -224,7 +222,7 @@ class ProviderKeys:
         except FetchFailed as failure:
             _log.warning("The keys of %s could not be fetched: %s", self._owner, failure)
         except Exception as error:  # noqa: BLE001 - a thread that ends by an error would end the process
-            # Its text may repeat what others have sent.
+            # Its text may contain data from others.
             _log.error("The keys of %s could not be fetched: %s", self._owner, type(error).__qualname__)
         finally:
             with self._lock:

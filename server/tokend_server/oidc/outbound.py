@@ -30,7 +30,7 @@ from tokend_server.hosts import address_in, is_inside, is_loopback, is_secure, n
 from tokend_server.oidc.urllib3_internals import connect_by
 from tokend_server.pem import read_certificates, write_certificates
 
-#: The most octets of a document, after what compressed it is undone.
+#: The maximum size of a document in octets, after decompression.
 MAX_DOCUMENT_BYTES = 1 << 20
 
 #: Seconds to wait for a connection, or for data on it.
@@ -41,17 +41,17 @@ _HTTPS_PORT = 443
 
 
 class FetchFailed(Exception):
-    """Raised when a document could not be had; the text says why, for operators."""
+    """Raised when a document could not be fetched, for the reason in the text, which is for operators."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An answer with status 200.
+    """A response with status 200.
 
     Attributes:
-        body: Its octets, at most `MAX_DOCUMENT_BYTES`.
-        from_inside: It came from an internal address, and not through a proxy.
-        media_type: What it says that it is, such as `application/json` (RFC 9110, section 8.3.1).
+        body: Its body, at most `MAX_DOCUMENT_BYTES`.
+        from_inside: Whether it came from an internal address, and not through a proxy.
+        media_type: Its media type, such as `application/json` (RFC 9110, section 8.3.1).
     """
 
     body: bytes
@@ -60,10 +60,10 @@ class Document:
 
 
 def require_secure_url(url: str) -> None:
-    """Makes sure that what comes from a URL is what its owner sent: https, or http that does not leave the host.
+    """Checks that a URL ensures integrity: https, or http that does not leave the host.
 
     Raises:
-        ValueError: It is neither, it is no URL, or it holds credentials.
+        ValueError: It is neither, it is not a URL, or it contains credentials.
     """
     parts = parse_url(url)
     host = parts.host or ""
@@ -72,21 +72,20 @@ def require_secure_url(url: str) -> None:
 
 
 def origin(url: str) -> tuple[str | None, str | None, int]:
-    """The scheme, host and port of a URL (RFC 6454, section 4)."""
+    """Returns the scheme, host and port of a URL (RFC 6454, section 4)."""
     parts = parse_url(url)
     return parts.scheme, parts.host, parts.port or (_HTTPS_PORT if parts.scheme == "https" else 80)
 
 
 class IssuerHttp:
-    """Makes the requests. It keeps no connection: keys are fetched once in some minutes.
+    """Makes the requests. It keeps no connections, because keys are fetched only every few minutes.
 
     Args:
-        ca_file: PEM certificates of the only authorities that are believed, read at each request; not given: the
-            system's.
-        environment: Names the proxies.
+        ca_file: PEM certificates of the only trusted authorities, read at each request; by default the system's.
+        environment: The environment with the proxies.
 
     Raises:
-        ValueError: The file cannot be read or holds no certificate.
+        ValueError: The file cannot be read or contains no certificate.
     """
 
     def __init__(self, ca_file: Path | None = None, environment: Mapping[str, str] = os.environ) -> None:
@@ -99,13 +98,13 @@ class IssuerHttp:
         """Makes a GET request.
 
         Args:
-            url: A URL that `require_secure_url` lets pass.
-            headers: What to send; credentials only for whom they are meant.
-            deadline: When it is given up.
-            may_go_inside: Whether it may reach an internal address.
+            url: A URL that `require_secure_url` accepts.
+            headers: The headers; credentials must be intended for the URL.
+            deadline: The deadline of the request.
+            may_go_inside: Whether it may connect to an internal address.
 
         Raises:
-            FetchFailed: There was no answer with status 200 in time, or the request was not allowed.
+            FetchFailed: There was no response with status 200 in time, or the request was not allowed.
         """
         parts = parse_url(url)
         proxy = _proxy(parts, self._environment)
@@ -133,7 +132,7 @@ def open_http(ca_file: Path | None = None) -> IssuerHttp:
 
 
 class _Route:
-    """Connects for one request, and remembers where to."""
+    """Connects for one request, and remembers the address."""
 
     def __init__(self, url: str, deadline: Deadline, *, may_go_inside: bool) -> None:
         self.went_inside = False
@@ -168,7 +167,7 @@ class _Route:
         raise failure or FetchFailed(f"GET {self._url!r}: {host} has no address")
 
     def bounded(self, kind: Any) -> Any:  # noqa: ANN401 -- a class of sockets, and one derived from it
-        """A kind of sockets that wait for no octet longer than the deadline."""
+        """Returns a subclass of a socket class whose reads time out at the deadline."""
         deadline = self._deadline
 
         class Bounded(kind):  # type: ignore[misc]
@@ -210,11 +209,11 @@ def _manager(proxy: Url | None, context: ssl.SSLContext | None, route: _Route) -
 
 
 def _credentials(proxy: Url) -> Mapping[str, str]:
-    """What the proxy's URL has of a user and a password, which there are percent-encoded (RFC 3986, section 3.2.1)."""
+    """Returns the header for the percent-encoded user and password in a proxy's URL (RFC 3986, section 3.2.1)."""
     if proxy.auth is None:
         return {}
     user, _, password = proxy.auth.partition(":")
-    # urllib3 makes one octet of a character.
+    # urllib3 encodes each character as one octet.
     return make_headers(proxy_basic_auth=unquote_to_bytes(f"{user}:{password}").decode("latin-1"))
 
 
@@ -228,7 +227,7 @@ def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: D
             redirect=False,
             retries=False,
             preload_content=False,
-            decode_content=True,  # some servers compress what was asked for as it is
+            decode_content=True,  # some servers compress although this was not requested
         )
         with closing(response):
             if response.status != 200:  # noqa: PLR2004 -- the number is the status's name
@@ -239,14 +238,14 @@ def _get(manager: PoolManager, url: str, headers: Mapping[str, str], deadline: D
 
 
 def _of_certificate(error: Exception) -> str:
-    """What is wrong with the server's certificate, if that is why."""
+    """Returns the problem of the server's certificate, if that is the cause."""
     (cause, *_) = (*error.args, None)
     return f": {cause.verify_message}" if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
 
 def _read(response: BaseHTTPResponse, deadline: Deadline) -> bytes:
     body = bytearray()
-    # read1 returns what has come, so that a body that trickles in is noticed.
+    # read1 returns the data received so far, so that a slow body is noticed.
     while chunk := response.read1(_CHUNK_BYTES):
         body += chunk
         if len(body) > MAX_DOCUMENT_BYTES:
@@ -271,7 +270,7 @@ def _inside(url: str) -> FetchFailed:
 
 
 def _proxy(parts: Url, environment: Mapping[str, str]) -> Url | None:
-    """The proxy for a URL; http is for this host alone, and never goes through one."""
+    """Returns the proxy for a URL; None for http, which is only for this host."""
     given = _variable(environment, "https_proxy")
     host = parts.host or ""
     if not given or parts.scheme != "https" or is_loopback(host):
@@ -281,7 +280,7 @@ def _proxy(parts: Url, environment: Mapping[str, str]) -> Url | None:
     try:
         proxy = parse_url(given if "://" in given else f"http://{given}")
     except HTTPError:
-        raise FetchFailed("HTTPS_PROXY is no URL") from None
+        raise FetchFailed("HTTPS_PROXY is not a URL") from None
     if proxy.scheme not in {"http", "https"} or not proxy.host:
         raise FetchFailed("HTTPS_PROXY must be an http:// or https:// URL")
     return proxy

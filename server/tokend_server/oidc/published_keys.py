@@ -1,4 +1,4 @@
-"""The keys of a key set of this service itself, as what verifies tokens asks for them."""
+"""The service's own published keys, for the verification of its own tokens."""
 
 import json
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from tokend_server.oidc.documents import VerificationKey, import_keys
 
 
 class PublishedKeys:
-    """The `VerificationKeys` of a key set, imported again when it changes.
+    """The `VerificationKeys` of a key set, which is parsed again when it changes.
 
     Args:
-        key_set: The published keys, as of now.
+        key_set: Returns the current published keys.
     """
 
     def __init__(self, key_set: Callable[[], KeySet]) -> None:

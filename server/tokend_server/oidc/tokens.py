@@ -1,6 +1,6 @@
-"""JSON Web Tokens that others have signed: read strictly, and verified with their issuers' keys.
+"""Parses JSON Web Tokens of other issuers strictly, and verifies them with the issuers' keys.
 
-The rules are those of RFC 7515, RFC 7519 and the best practices of RFC 8725; the signatures are joserfc's to verify.
+The rules are those of RFC 7515, RFC 7519 and the best practices of RFC 8725; joserfc verifies the signatures.
 """
 
 import json
@@ -18,16 +18,16 @@ from tokend_server.clock import Deadline
 from tokend_server.model import Secret
 from tokend_server.oidc.documents import VerificationKey
 
-#: The algorithms of public keys: what verifies a token cannot make one (RFC 7518, section 3.1).
+#: The algorithms with public keys, with which a verifier cannot create tokens (RFC 7518, section 3.1).
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
 
-#: The most keys that are tried for one token, where several fit.
+#: The maximum number of keys that are tried for a token if several fit.
 MAX_TRIED_KEYS = 16
 
-#: The most characters of a whole number, about as many as the largest float has: a refusal may repeat a date.
+#: The maximum length of an integer in characters, about that of the largest float: a refusal may contain a date.
 _MAX_DIGITS = 300
 
-#: More than a token has that came in a call.
+#: More than the size of any token in a call.
 _MAX_PART_BYTES = 2**20
 
 UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
@@ -35,23 +35,23 @@ VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
 
 class MalformedToken(Exception):
-    """Raised when a text is no JSON Web Token that is signed."""
+    """Raised when a text is not a signed JSON Web Token."""
 
 
 class NotVerified(Exception):
-    """Raised when a token's claims are not proved to be its issuer's."""
+    """Raised when a token cannot be verified as its issuer's."""
 
 
 class HeaderRefused(NotVerified):
-    """Raised when that is already seen in its header, such as an algorithm that is not accepted."""
+    """Raised when its header is not acceptable, for example because of its algorithm."""
 
 
 class KeyUnknown(NotVerified):
-    """Raised when its issuer has no key for it: none of its id, or none that fits its algorithm."""
+    """Raised when its issuer has no key with its id, or none that fits its algorithm."""
 
 
 class _Registry(JWSRegistry):
-    """Bounds no part of a token: whoever reads one bounds the whole."""
+    """Sets no limits of the parts of a token: the length of the whole token is limited elsewhere."""
 
     max_header_length = max_payload_length = max_signature_length = _MAX_PART_BYTES
 
@@ -61,11 +61,11 @@ _SIZES = _Registry()
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """A token as it was read; nothing in it is proved.
+    """A parsed token, which is not verified.
 
     Attributes:
         jws: Its header and signature.
-        claims: What it claims.
+        claims: Its claims.
     """
 
     jws: CompactSignature
@@ -73,10 +73,10 @@ class SignedToken:
 
 
 def read_token(token: Secret) -> SignedToken:
-    """Reads a token in compact form, whose length is bounded already.
+    """Parses a token in compact form, whose length has been checked.
 
     Raises:
-        MalformedToken: It is none, or a member of its header or its claims is given twice.
+        MalformedToken: It is not a token, or a member of its header or its claims is duplicated.
     """
     try:
         jws = extract_compact(token.reveal().encode(), registry=_SIZES)
@@ -84,7 +84,7 @@ def read_token(token: Secret) -> SignedToken:
         claims = _read_json(jws.payload)
     except (JoseError, TypeError, ValueError, RecursionError):
         raise MalformedToken from None
-    # joserfc takes any JSON value that has an "alg" in it for a header.
+    # joserfc accepts any JSON value that contains "alg" as a header.
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise MalformedToken
     return SignedToken(jws, UnverifiedClaims(claims))
@@ -99,7 +99,7 @@ def _read_json(document: bytes) -> Any:  # noqa: ANN401 -- any JSON value
 def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(members)
     if len(unique) != len(members):
-        raise ValueError("a member is given twice")
+        raise ValueError("a member is duplicated")
     return unique
 
 
@@ -110,52 +110,52 @@ def _whole_number(digits: str) -> int:
 
 
 def _no_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 class VerificationKeys(Protocol):
     """The keys of an issuer."""
 
     def find(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
-        """The keys that a token with this `kid` may be signed by."""
+        """Returns the keys that may have signed a token with this `kid`."""
         ...
 
     def find_again(self, kid: str | None, deadline: Deadline) -> tuple[VerificationKey, ...]:
-        """The same once the issuer has been asked again; none where that leads to no others."""
+        """Returns the same after another fetch; no keys if that yields no others."""
         ...
 
 
 class TokenVerifier:
-    """Verifies the signatures of tokens, by some algorithms and no others.
+    """Verifies the signatures of tokens with some algorithms only.
 
     Args:
         algorithms: The accepted values of `alg`, at least one and all of `ALGORITHMS`.
 
     Raises:
-        ValueError: There is no algorithm, or another.
+        ValueError: There is no algorithm, or one that is not allowed.
     """
 
     def __init__(self, algorithms: Collection[str]) -> None:
-        # joserfc would choose some itself if there were none, and HS256 among them.
+        # Without algorithms, joserfc would use its defaults, which include HS256.
         if not algorithms or not ALGORITHMS.issuperset(algorithms):
             raise ValueError(f"the algorithms of tokens must be some of {', '.join(sorted(ALGORITHMS))}")
-        # Unknown header members are ignored, as RFC 7515, section 4, asks.
+        # Unknown header members are ignored, as RFC 7515, section 4, requires.
         self._registry = _Registry(algorithms=algorithms, strict_check_header=False)
 
     def verify(self, token: SignedToken, keys: VerificationKeys, deadline: Deadline) -> VerifiedClaims:
-        """Verifies a token's signature, and nothing else about it.
+        """Verifies a token's signature only.
 
         Args:
             token: The token.
             keys: The keys of its issuer.
-            deadline: How long to wait for them.
+            deadline: The deadline for fetching them.
 
         Raises:
-            HeaderRefused: Its header asks for what is not accepted.
+            HeaderRefused: Its header is not acceptable.
             KeyUnknown: The issuer has no key for it.
-            NotVerified: It is not the issuer's.
-            KeysUnavailable: The issuer's keys, or its newest, are not known and cannot be had now.
-            DeadlineExceeded: They did not come before the deadline.
+            NotVerified: Its signature is not the issuer's.
+            KeysUnavailable: The issuer's keys, or its newest, are not known and cannot be fetched now.
+            DeadlineExceeded: The keys were not fetched before the deadline.
         """
         algorithm, kid = self._algorithm(token.jws), token.jws.headers().get("kid")
         is_known = False
@@ -173,7 +173,7 @@ class TokenVerifier:
             return False
 
     def _algorithm(self, jws: CompactSignature) -> JWSAlgModel:
-        """Decides on the header alone, so that a token that cannot verify never makes a provider work."""
+        """Checks the header first, so that a token that cannot verify causes no request to its provider."""
         header = jws.headers()
         if "crit" in header:
             raise HeaderRefused
@@ -185,7 +185,7 @@ class TokenVerifier:
 
 
 def _fits(key: VerificationKey, algorithm: JWSAlgModel) -> bool:
-    """Whether the key's type, curve, `use`, `alg` and `key_ops` allow to verify by the algorithm."""
+    """Returns whether the key's type, curve, `use`, `alg` and `key_ops` allow verification with the algorithm."""
     try:
         algorithm.check_key(key)
         key.check_key_op("verify")

@@ -1,4 +1,4 @@
-"""What is used of urllib3 that is no public interface of it: where its connections get their sockets."""
+"""The private interfaces of urllib3 that tokend uses: the creation of its connections' sockets."""
 
 import socket
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Connect: TypeAlias = Callable[[str, int], socket.socket]
 
 
 def connect_by(manager: PoolManager, connect: Connect) -> None:
-    """Has all connections of a manager made by a function; what comes before an answer proper is passed over."""
+    """Makes a manager open all connections with a function; interim responses are ignored."""
 
     class Plain(HTTPConnection):
         response_class = FinalAnswer
@@ -39,7 +39,7 @@ def connect_by(manager: PoolManager, connect: Connect) -> None:
 
 
 class _AskedError(Exception):
-    """The function was asked to connect."""
+    """Raised when the function is called to connect."""
 
 
 def _connects(url: str) -> bool:

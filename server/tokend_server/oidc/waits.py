@@ -1,7 +1,7 @@
-"""How many threads wait for issuers.
+"""Limits the number of threads that wait for issuers.
 
-An issuer, or the name server that knows it, may take a connection and say nothing. Whoever waits for it is a thread
-that answers no other call meanwhile, so only some of them wait.
+An issuer, or its name server, may accept a connection and not answer. A thread that waits for it answers no other call,
+so only some threads may wait.
 """
 
 import threading
@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-#: Fetches under way at once. Each is a thread, which a look-up of a name may hold for as long as the system likes.
+#: The maximum number of concurrent fetches. Each has a thread, which name resolution may block without a time limit.
 MOST_FETCHES = 16
 
 
 class Waits:
-    """Room for those who wait for issuers.
+    """Places for threads that wait for issuers.
 
     Args:
-        threads: How many threads work on calls: a quarter of them may wait for one issuer, half of them for all.
-        most_fetches: How many fetches there may be at once.
+        threads: The number of threads that work on calls: a quarter may wait for one issuer, half for all issuers.
+        most_fetches: The maximum number of concurrent fetches.
     """
 
     def __init__(self, threads: int, most_fetches: int = MOST_FETCHES) -> None:
@@ -30,7 +30,7 @@ class Waits:
 
     @contextmanager
     def place(self, issuer: Hashable) -> Iterator[bool]:
-        """A place to wait for an issuer in, and whether there is one."""
+        """Returns a context manager that holds a place to wait for an issuer; yields whether there was one."""
         with self._lock:
             free = self._waiting[issuer] < self._most_for_one and self._waiting.total() < self._most
             self._waiting[issuer] += free
@@ -44,9 +44,9 @@ class Waits:
                         del self._waiting[issuer]
 
     def begin_fetch(self) -> bool:
-        """Whether one more fetch may begin; `end_fetch` has to be called at its end."""
+        """Returns whether a fetch may start; if so, `end_fetch` must be called at its end."""
         return self._fetches.acquire(blocking=False)
 
     def end_fetch(self) -> None:
-        """Makes room for another fetch."""
+        """Records the end of a fetch."""
         self._fetches.release()

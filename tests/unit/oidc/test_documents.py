@@ -101,7 +101,7 @@ def test_what_is_no_bearer_token_is_not_sent(
     content: bytes,
 ) -> None:
     token_file.write_bytes(content)
-    with pytest.raises(FetchFailed, match="holds no bearer token"):
+    with pytest.raises(FetchFailed, match="contains no bearer token"):
         fetched_ids(KeySource(issuer=guarded.issuer, http=private_http, bearer_token_file=token_file))
     assert guarded.shown == []
 
@@ -256,19 +256,19 @@ def test_only_keys_that_can_verify_are_imported() -> None:
     [
         ({"kty": "RSA", "n": int_to_base64(1 << 1023), "e": "AQAB"}, "a modulus of 1024 bits, not 2048 to 16384"),
         ({"kty": "RSA", "e": "AQAB"}, "n is missing"),
-        ({"kty": "RSA", "n": "€", "e": "AQAB"}, "its numbers are no public key"),
-        ({"kty": "EC", "crv": "P-256", "x": "", "y": ""}, "its numbers are no public key"),
-        ({"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43}, "its numbers are no public key"),
-        ({"kty": "EC", "crv": "P-256", "x": 5, "y": ""}, "x is no text"),
-        (jwk(ec_key("P-256"), use="enc"), "use or key_ops is for something else than verification"),
+        ({"kty": "RSA", "n": "€", "e": "AQAB"}, "its numbers are not a public key"),
+        ({"kty": "EC", "crv": "P-256", "x": "", "y": ""}, "its numbers are not a public key"),
+        ({"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43}, "its numbers are not a public key"),
+        ({"kty": "EC", "crv": "P-256", "x": 5, "y": ""}, "x is not a string"),
+        (jwk(ec_key("P-256"), use="enc"), "use or key_ops does not allow verification"),
         ({"kty": "oct", "k": "c2VjcmV0"}, "kty is neither RSA nor EC"),
-        (None, "no JSON object"),
+        (None, "not a JSON object"),
     ],
 )
 def test_why_a_key_is_passed_over_is_said(useless: object, reason: str) -> None:
     said: list[str] = []
     assert import_keys({"keys": [useless]}, said.append) == ()
-    assert [line.partition("passed over: ")[2] for line in said] == [reason]
+    assert [line.partition("ignored: ")[2] for line in said] == [reason]
 
 
 @contextlib.contextmanager

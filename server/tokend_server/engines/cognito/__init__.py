@@ -1,1 +1,1 @@
-"""The engine whose pools are Amazon Cognito's, called by boto3 within callers' deadlines."""
+"""The engine for pools in Amazon Cognito, which calls Cognito through boto3 within callers' deadlines."""

@@ -1,4 +1,4 @@
-"""What Cognito's quota, its tables of failures and the metrics have to do with each request of a call."""
+"""Applies Cognito's quota, the tables of its errors and the metrics to each request of a call."""
 
 from tokend_server.aws.transport import UpstreamCall
 from tokend_server.engines.cognito.faults import FAULTS
@@ -11,9 +11,9 @@ class RegionAttempts:
     """The `Judge` of the requests to a region.
 
     Args:
-        region: The label of its metrics.
-        quota: What a retry takes from, as a first attempt does.
-        metrics: Where requests are measured.
+        region: The Region, which is the label of its metrics.
+        quota: The quota that retries use, as first attempts do.
+        metrics: The metrics of requests.
     """
 
     def __init__(self, region: str, quota: Quota, metrics: Metrics) -> None:

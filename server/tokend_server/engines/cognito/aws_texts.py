@@ -1,4 +1,4 @@
-"""AWS's error texts: made safe to pass on, and read for what the contract says in details of its own."""
+"""AWS's error texts: removes secrets from them, and parses them for the details of the contract's errors."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,20 +7,20 @@ from itertools import chain
 from tokend_server.errors import FieldViolation, ResourceNotFound
 from tokend_server.model import Secret
 
-#: Characters of AWS's that are passed on.
+#: The maximum length of AWS's texts that are passed on, in characters.
 MAX_TEXT = 1024
 
 _MAX_VIOLATIONS = 10
 _MAX_CONSTRAINT = 160
 _MASK = "***"
 
-#: Secrets from this length on are masked wherever they occur, shorter ones as words.
+#: Secrets of at least this length are masked wherever they occur, shorter ones only as whole words.
 _DISTINCTIVE = 4
 
-#: A JWT, or the beginning of one that was cut: base64url of `{"`.
+#: A JWT, or the beginning of a truncated one: base64url of `{"`.
 _JWT = re.compile(r"eyJ[\w.-]{8,}")
 
-# One to one, so that no text comes together that was apart. JSON can hold surrogates alone, which UTF-8 cannot.
+# Replaced one to one, so that separate texts are not joined. JSON can contain lone surrogates, which UTF-8 cannot.
 _CONTROL_CHARACTERS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)
 _TO_SPACE = dict.fromkeys((*_CONTROL_CHARACTERS, *_SURROGATES), " ")
@@ -57,13 +57,13 @@ _Span = tuple[int, int]
 
 
 def safe_text(text: object, secrets: Iterable[Secret], ids: Sequence[str]) -> str:
-    """AWS's text without the request's secrets and without control characters.
+    """Returns AWS's text without the request's secrets and without control characters.
 
     Args:
-        text: AWS's text; whatever is no text counts as an empty one.
-        secrets: What must not be repeated. Each occurrence becomes `***`; of a secret below four characters, each that
-            is a word of its own.
-        ids: Ids of the request, which stay even where a secret looks like a part of them.
+        text: AWS's text; any other value counts as an empty text.
+        secrets: The secrets. Each occurrence becomes `***`; a secret of less than four characters only if it is a whole
+            word.
+        ids: Ids of the request, which are kept even if a secret equals a part of them.
     """
     if not isinstance(text, str):
         return ""
@@ -76,23 +76,23 @@ def safe_text(text: object, secrets: Iterable[Secret], ids: Sequence[str]) -> st
 
 
 def shortened(text: str) -> str:
-    """A text of at most `MAX_TEXT` characters."""
+    """Truncates a text to `MAX_TEXT` characters."""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def field_violations(text: str) -> tuple[FieldViolation, ...]:
-    """The violations that a ValidationException's text tells of, without the values.
+    """Returns the violations in the text of a ValidationException, without the values.
 
     AWS's form is `N validation errors detected: Value 'X' at 'identityPoolId' failed to satisfy constraint: Member must
-    …; Value …`, with `Map keys` and `Map value` for what is wrong inside a map. A text in another form gives one
-    violation that names no field.
+    …; Value …`, with `Map keys` and `Map value` for violations inside a map. A text in another form gives one violation
+    without a field.
     """
     found = [_violation(member, constraint) for member, constraint in _VIOLATION.findall(text)]
     return tuple(violation for violation in found if violation.field)[:_MAX_VIOLATIONS] or (_UNNAMED,)
 
 
 def resource_not_found(text: str) -> ResourceNotFound:
-    """The error of a ResourceNotFoundException: of a developer user, unless its text names a pool or an identity."""
+    """Returns the error for a ResourceNotFoundException: of a developer user unless the text names another resource."""
     if named := _NAMED_RESOURCE.search(text):
         return ResourceNotFound(shortened(text), resource_type=named[1], resource_name=named[2])
     return ResourceNotFound(shortened(text), resource_type="DeveloperUser")
@@ -116,7 +116,7 @@ def _secret_occurrences(text: str, secret: str) -> Iterator[_Span]:
 
 
 def _occurrences(text: str, part: str) -> Iterator[_Span]:
-    """Where `part` is, occurrences that overlap included."""
+    """Yields the occurrences of `part`, including overlapping ones."""
     start = text.find(part)
     while start >= 0:
         yield start, start + len(part)

@@ -8,11 +8,11 @@ from tokend_server.errors import EngineCredentialsRejected, TokendError
 
 
 class RegionBackend:
-    """The `Backend` of Cognito's pools in a region: the credentials of their calls. Nothing is sent to Cognito.
+    """The `Backend` of Cognito's pools in a Region: checks the credentials of their calls, without calling Cognito.
 
     Args:
-        credentials: The service's own.
-        watch: Remembers what keeps calls from Cognito until an operator acts.
+        credentials: The service's own credentials.
+        watch: Remembers errors that last until an operator acts.
     """
 
     def __init__(self, credentials: Credentials, watch: TroubleWatch) -> None:
@@ -30,6 +30,6 @@ class RegionBackend:
 
 def _without_credentials(error: Exception) -> EngineCredentialsRejected:
     known = to_domain(error, (), "", None)
-    rejection = EngineCredentialsRejected("The service's own AWS credentials cannot be had now.")
+    rejection = EngineCredentialsRejected("The service's own AWS credentials are not available now.")
     rejection.advice = known.advice if isinstance(known, TokendError) else ""
     return rejection

@@ -23,13 +23,13 @@ from tokend_server.errors import ConfigError
 from tokend_server.kept_tokens import KeptTokens
 from tokend_server.metrics import Metrics
 
-#: The part of the threads that Cognito may hold while there are other pools, which must be served when it hangs.
+#: The share of the threads that may wait for Cognito if there are other pools, which must be served while it hangs.
 _SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class CognitoEngines:
-    """The engines of all pools in Cognito, on one client for each region."""
+    """The engines of all pools in Cognito, with one client for each Region."""
 
     by_pool: Mapping[str, CognitoEngine]
     by_region: Mapping[str, RegionBackend]
@@ -49,14 +49,14 @@ def build_cognito_engines(
     clock: Clock,
     before_change: BeforeChange = unannounced,
 ) -> CognitoEngines:
-    """Builds a client for each region and an engine for each pool; nothing is sent yet.
+    """Builds a client for each Region and an engine for each pool, without a request.
 
     Args:
         config: The configuration.
-        pools: The pools of it that Cognito has.
-        metrics: Where requests and answers are counted.
+        pools: Its pools in Cognito.
+        metrics: The metrics of requests and responses.
         clock: The time.
-        before_change: Called before each request that may change something.
+        before_change: Called before each request that may make a change.
 
     Raises:
         ConfigError: The profile or the endpoint cannot be used.
@@ -81,22 +81,22 @@ def build_cognito_engines(
 
 
 def region_of(identity_pool_id: str) -> str:
-    """The region that a pool is in."""
+    """Returns the Region of a pool."""
     return identity_pool_id.partition(":")[0]
 
 
 def default_max_calls(threads: int, regions: int, *, alone: bool) -> int:
-    """How many calls may wait for a region, so that a region that hangs leaves threads to the others.
+    """Returns the number of calls that may wait for a Region, so that a Region that hangs leaves threads for others.
 
     Args:
-        threads: The server's.
-        regions: How many regions there are.
-        alone: Whether there are no pools but Cognito's.
+        threads: The number of the server's threads.
+        regions: The number of Regions.
+        alone: Whether all pools are Cognito's.
     """
     return threads if alone and regions == 1 else max(1, int(threads * _SHARE) // regions)
 
 
-def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region share
+def _region(  # noqa: PLR0913, PLR0917 - all shared parts of the pools of a Region
     config: Config, region: str, pools: int, max_calls: int, metrics: Metrics, clock: Clock
 ) -> _Region:
     settings = config.cognito
@@ -117,7 +117,7 @@ def _region(  # noqa: PLR0913, PLR0917 - everything that the pools of a region s
     return _Region(gateway, RegionBackend(credentials, watch), watch)
 
 
-def _engine(  # noqa: PLR0913, PLR0917 - everything that an engine is made of
+def _engine(  # noqa: PLR0913, PLR0917 - all its parts
     identity_pool_id: str,
     region: _Region,
     settings: Cognito,

@@ -1,11 +1,11 @@
-"""What is used of Cognito's API."""
+"""The operations of Cognito's API that are used."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 
 class CognitoClient(Protocol):
-    """What is used of boto3's client for `cognito-identity`; parameters and responses are AWS's."""
+    """The methods of boto3's client for `cognito-identity` that are used; parameters and responses are AWS's."""
 
     meta: Any
 

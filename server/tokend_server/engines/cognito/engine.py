@@ -1,7 +1,7 @@
-"""The Cognito engine: Amazon Cognito's own developer identities, asked for as seldom as may be.
+"""The Cognito engine: Amazon Cognito's own developer identities, with as few requests as possible.
 
-Each operation becomes one call to Cognito, or takes part in one that is under way. Tokens may be reused where the
-configuration says so; what a change makes doubtful is never reused.
+Each operation makes one call to Cognito, or shares an identical call in flight. Tokens may be reused if this is
+configured; results that a change may have made outdated are never reused.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -52,17 +52,17 @@ from tokend_server.single_flight import Terms
 
 _Read = TypeVar("_Read")
 
-#: Seconds that a call waits for Cognito while it has a token at hand that is past its refresh time.
+#: Seconds that a call waits for Cognito if it has a cached token that is past its refresh time.
 STALE_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a call is about, for the errors that it may meet.
+    """The subject of a call, for its errors.
 
     Attributes:
-        identity_id: The identity that it names.
-        secrets: The login values that no text may repeat.
+        identity_id: The identity in the request.
+        secrets: The login values, which no text may contain.
     """
 
     identity_id: str | None = None
@@ -71,12 +71,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How an engine spares Cognito.
+    """The ways in which an engine avoids requests to Cognito.
 
     Attributes:
-        single_flight: Identical calls in flight share one.
-        cache: Where tokens are kept to be reused; None reuses none.
-        serve_stale: A kept token is good past its refresh time while Cognito fails.
+        single_flight: Shares one request between identical calls.
+        cache: The cache of tokens; None to reuse no tokens.
+        serve_stale: Whether to use a cached token after its refresh time while Cognito fails.
     """
 
     single_flight: bool
@@ -89,11 +89,11 @@ class CognitoEngine:
 
     Args:
         identity_pool_id: The pool.
-        gateway: Cognito in the pool's region.
-        sharing: How Cognito is spared.
-        watch: Remembers what keeps calls from Cognito until an operator acts.
-        count_answer: Counts an answer by where it came from: `cognito`, `shared`, `reused` or `stale`.
-        before_change: Called before each request that may change something.
+        gateway: Cognito in the pool's Region.
+        sharing: The ways to avoid requests.
+        watch: Remembers errors that last until an operator acts.
+        count_answer: Counts a result by its source: `cognito`, `shared`, `reused` or `stale`.
+        before_change: Called before each request that may make a change.
         clock: The time.
     """
 
@@ -162,7 +162,7 @@ class CognitoEngine:
                 deadline.check()
                 self._ask_again_at = self._clock.monotonic() + STALE_PATIENCE
         stale = cache.usable(key)
-        if stale is None:  # its time has come meanwhile
+        if stale is None:  # it has expired meanwhile
             raise EngineUnavailable("Cognito did not answer in time.")
         self._count_answer("stale")
         return stale
@@ -200,7 +200,7 @@ class CognitoEngine:
         return response
 
     def _read(self, read: Callable[[Response], _Read], response: Response) -> _Read:
-        """What a response says, if it is Cognito's."""
+        """Parses a response, if it is from Cognito."""
         try:
             value = read(response)
         except EngineMisconfigured as trouble:
@@ -210,7 +210,7 @@ class CognitoEngine:
         return value
 
     def _known(self, error: Exception, about: Subject) -> Exception:
-        """What the contract calls an error of boto3; the error itself if it is a defect of ours."""
+        """Returns the contract's error for an error of boto3, or that error itself if it is a defect of tokend."""
         known = to_domain(error, about.secrets, self._identity_pool_id, about.identity_id)
         if known is None:
             return error
@@ -226,7 +226,7 @@ class CognitoEngine:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Whatever became of a change: what was asked before it is not what is asked after it."""
+        """Separates calls before a change from calls after it, whether or not the change succeeds."""
         try:
             yield
         finally:

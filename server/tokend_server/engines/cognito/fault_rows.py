@@ -1,4 +1,4 @@
-"""What Cognito calls a failure, and what it is in the terms of the contract: the tables of `faults`."""
+"""The tables of Cognito's errors, and of the contract's errors that they become; used by `faults`."""
 
 from collections.abc import Mapping
 
@@ -27,17 +27,17 @@ ROWS = rows_of(
         throttled=Fault(
             TooManyRequests,
             "Rate exceeded",
-            "Cognito throttles this account and region. Lower the rate of calls, or have the quota raised in Service "
-            "Quotas.",
+            "Cognito throttles this account and region. Lower the rate of calls, or request an increase of the quota "
+            "in Service Quotas.",
         ),
     )
 )
 
-# The contract has no reason for a race, and the same call succeeds a moment later.
+# The contract has no reason for a race, and a retry of the call succeeds.
 _RACE = Fault(EngineUnavailable, "The identity is being changed by too many calls at once.")
 _TOO_LARGE = Fault(InvalidParameter, "The request is larger than Cognito accepts.")
 
-#: By the code of AWS's answer: what the service model declares, Cognito's undeclared ones, and AWS's common errors.
+#: By the code of AWS's response: errors in the service model, undeclared ones of Cognito, and AWS's common errors.
 ANSWERS: Mapping[str, Fault] = {
     "InvalidParameterException": Fault(InvalidParameter),
     "NotAuthorizedException": Fault(NotAuthorized),
@@ -59,12 +59,12 @@ ANSWERS: Mapping[str, Fault] = {
     "UnknownOperationException": Fault(
         UnsupportedByEngine,
         "Cognito's endpoint does not have the operation.",
-        "What answers is not Cognito or lacks the operation, as some emulators do. Check the endpoint.",
+        "The endpoint is not Cognito or lacks the operation, as some emulators do. Check the endpoint.",
     ),
     **ROWS.answers,
 }
 
-#: By the class of botocore's exception, or the nearest one above it. None: the service does nothing that can cause it.
+#: By the class of botocore's exception, or its nearest base class. None: nothing in the service can cause it.
 EXCEPTIONS: Mapping[str, Fault | None] = {
     **ROWS.exceptions,
     "ParamValidationError": Fault(InvalidParameter, "The request does not have the form that Cognito accepts."),

@@ -1,4 +1,4 @@
-"""What goes wrong in a call of boto3's becomes an error of the contract, by the tables of `fault_rows`."""
+"""Converts errors of boto3 calls to errors of the contract, by the tables of `fault_rows`."""
 
 import re
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from tokend_server.errors import LimitExceeded, ResourceNotFound, TokendError, V
 from tokend_server.model import Operation, Secret
 
 _NO_TEXT = "Cognito gives no reason."
-_CALLERS_BUSINESS = "Cognito took the credentials and refused what was asked: the request is wrong, not the service."
+_CALLERS_BUSINESS = "Cognito accepted the credentials and refused the request: the request is wrong, not the service."
 _CODE = re.compile(r"[A-Za-z][\w.]{2,99}", re.ASCII)
 
-#: What is called of Cognito beyond the operations of the contract, to read a whole pool.
+#: The operations outside the contract with which a whole pool is read.
 _OF_A_READING = frozenset({"DescribeIdentityPool", "ListIdentities"})
 
 #: Cognito's tables.
@@ -26,20 +26,19 @@ FAULTS = aws_faults.Faults(ROWS, ANSWERS, EXCEPTIONS, _OF_A_READING | frozenset(
 def to_domain(
     error: Exception, request_secrets: Iterable[Secret], identity_pool_id: str, identity_id: str | None = None
 ) -> TokendError | None:
-    """The contract's error for what a call of boto3's raised.
+    """Returns the contract's error for an error of a boto3 call.
 
-    It carries AWS's code and request id where AWS answered, and what an operator should do. AWS's text is
-    passed on where it is about the request, without secrets; what is about the service's own standing with AWS has
-    a text of its own.
+    It contains AWS's code and request id if AWS responded, and advice for operators. AWS's text is passed on, without
+    secrets, if it is about the request; errors about the service's own access to AWS have their own texts.
 
     Args:
-        error: What was raised.
+        error: The error.
         request_secrets: Login values and developer user identifiers of the request.
         identity_pool_id: The pool of the request.
-        identity_id: The identity that the request names.
+        identity_id: The identity in the request.
 
     Returns:
-        The error, or None for a defect: what neither AWS nor the way to it is to blame for.
+        The contract's error, or None for a defect of tokend.
     """
     fault = FAULTS.row(error)
     if fault is None:
@@ -50,9 +49,9 @@ def to_domain(
 
 
 def plain_words(error: TokendError | str) -> str:
-    """What an operator should do about an error that `to_domain` made, or about an AWS error code.
+    """Returns advice for operators about an error from `to_domain`, or about an AWS error code.
 
-    Of what is the caller's business, an error tells its text, and a code that it is.
+    For errors that the caller has caused, it returns the error's text, or for a code that the caller has caused it.
     """
     if isinstance(error, str):
         return ANSWERS.get(error, ROWS.unknown).advice or _CALLERS_BUSINESS

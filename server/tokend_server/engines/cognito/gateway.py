@@ -1,4 +1,4 @@
-"""Cognito in one region: the boto3 calls that are used, kept within their time, their quota and their threads."""
+"""The boto3 calls to Cognito in one Region, with limits of their time, rate and concurrency."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,24 +17,24 @@ from tokend_server.single_flight import OutOfTime, SingleFlight, Terms
 
 Response: TypeAlias = Mapping[str, Any]
 
-#: Makes the contract's error of what boto3 raised.
+#: Makes the contract's error from an error of boto3.
 Explain: TypeAlias = Callable[[Exception], Exception]
 
 
 class _NoCredentialsInTime(OutOfTime):
-    """Raised when the time of a call went by before there were credentials to sign its first request with."""
+    """Raised when a call timed out before there were credentials to sign its first request."""
 
 
 class CognitoGateway:
-    """The calls of all pools of a region.
+    """The calls for all pools in a Region.
 
     Args:
-        client: boto3's client of the region.
-        region: The region, the label of its metrics.
-        quota: What keeps its operations below Cognito's quotas.
-        max_calls: How many callers may wait at once.
-        timeout: Seconds after which no caller waits any more, whatever its deadline.
-        metrics: Where refusals are counted.
+        client: boto3's client for the Region.
+        region: The Region, which is the label of its metrics.
+        quota: Keeps its operations below Cognito's quotas.
+        max_calls: The maximum number of callers that wait.
+        timeout: The timeout of calls in seconds, whatever the caller's deadline.
+        metrics: The metrics of refusals.
         clock: The time.
     """
 
@@ -72,23 +72,23 @@ class CognitoGateway:
         explain: Explain,
         terms: Terms | None = None,
     ) -> tuple[Response, bool]:
-        """Calls an operation, or waits for the same call that is under way.
+        """Calls an operation, or waits for an identical call in flight.
 
         Args:
             operation: The operation.
             parameters: Its members, as AWS names them.
-            deadline: Until when the caller waits.
-            explain: Makes the contract's error of what boto3 raises.
-            terms: On which it is shared; None does not share it.
+            deadline: The caller's deadline.
+            explain: Makes the contract's error from an error of boto3.
+            terms: The terms of sharing; None to not share the call.
 
         Returns:
-            The members of the response, and whether another caller's call brought it.
+            The members of the response, and whether another caller's call returned it.
 
         Raises:
             DeadlineExceeded: The deadline passed.
-            EngineUnavailable: The call took longer than any may.
-            TooManyRequests: Too many callers wait already, or the quota of the region is used up.
-            Exception: What `explain` made.
+            EngineUnavailable: The call timed out.
+            TooManyRequests: Too many callers wait, or the quota of the Region is exhausted.
+            Exception: The error from `explain`.
         """
         limit = Deadline(self._clock, min(deadline.expires_at, self._clock.monotonic() + self._timeout))
 
@@ -118,7 +118,7 @@ class CognitoGateway:
         try:
             return self._methods[operation](**parameters)
         except Exception as error:  # noqa: BLE001 - classified by `explain`
-            # Whatever went wrong, want of time may have been the cause.
+            # Whatever the error, a lack of time may be the cause.
             if call.deadline.remaining():
                 raise explain(error) from None
             raise (OutOfTime() if call.was_sent else _NoCredentialsInTime()) from None

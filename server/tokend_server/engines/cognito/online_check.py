@@ -1,4 +1,4 @@
-"""Whether Cognito would serve the configured pools, in words for those who set them up."""
+"""Checks whether Cognito serves the configured pools, with texts for operators."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,15 @@ from tokend_server.errors import ResourceNotFound, TokendError
 from tokend_server.metrics import Metrics
 from tokend_server.model import LookupRequest, Secret
 
-#: A user that need not exist: Cognito looks for the pool, and at the caller's rights, before it looks for users.
+#: A user that need not exist: Cognito checks the pool and the caller's permissions before it looks up users.
 _NO_USER = Secret("tokend-check-config")
 
 
 def check_online(config: Config, clock: Clock) -> Iterator[tuple[str, str]]:
-    """Looks up a user in each of Cognito's pools, which changes nothing there.
+    """Looks up a user in each of Cognito's pools, which changes nothing.
 
     Returns:
-        For each pool its id and what is wrong; empty when nothing is.
+        For each pool its id and its problem; the problem is empty if there is none.
 
     Raises:
         ConfigError: The profile or the endpoint cannot be used.

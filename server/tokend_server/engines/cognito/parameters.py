@@ -1,4 +1,4 @@
-"""Requests of the service as the members that boto3 sends."""
+"""Converts requests of the service to the parameters of boto3."""
 
 from tokend_server.model import LookupRequest, MergeRequest, TokenRequest, UnlinkRequest
 
@@ -6,7 +6,7 @@ Parameters = dict[str, object]
 
 
 def token_parameters(request: TokenRequest) -> Parameters:
-    """The members of GetOpenIdTokenForDeveloperIdentity."""
+    """Returns the parameters of GetOpenIdTokenForDeveloperIdentity."""
     return _given(
         IdentityPoolId=request.identity_pool_id,
         IdentityId=request.identity_id,
@@ -17,7 +17,7 @@ def token_parameters(request: TokenRequest) -> Parameters:
 
 
 def lookup_parameters(request: LookupRequest) -> Parameters:
-    """The members of LookupDeveloperIdentity."""
+    """Returns the parameters of LookupDeveloperIdentity."""
     user = request.developer_user_identifier
     return _given(
         IdentityPoolId=request.identity_pool_id,
@@ -29,7 +29,7 @@ def lookup_parameters(request: LookupRequest) -> Parameters:
 
 
 def merge_parameters(request: MergeRequest) -> Parameters:
-    """The members of MergeDeveloperIdentities."""
+    """Returns the parameters of MergeDeveloperIdentities."""
     return _given(
         IdentityPoolId=request.identity_pool_id,
         DeveloperProviderName=request.developer_provider_name,
@@ -39,7 +39,7 @@ def merge_parameters(request: MergeRequest) -> Parameters:
 
 
 def unlink_parameters(request: UnlinkRequest) -> Parameters:
-    """The members of UnlinkDeveloperIdentity."""
+    """Returns the parameters of UnlinkDeveloperIdentity."""
     return _given(
         IdentityPoolId=request.identity_pool_id,
         IdentityId=request.identity_id,

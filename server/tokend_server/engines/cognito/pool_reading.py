@@ -1,4 +1,4 @@
-"""All identities of a pool in Cognito, with what Cognito tells of their logins, for whoever leaves it."""
+"""Reads all identities of a pool in Cognito, with the logins that Cognito discloses, for an import."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -20,32 +20,32 @@ from tokend_server.errors import ConfigError, EngineUnavailable, ResourceNotFoun
 from tokend_server.model import MAX_LINKED_LOGINS, Identity, Login
 from tokend_server.token_bucket import TokenBucket
 
-#: The most that a page of ListIdentities or LookupDeveloperIdentity holds.
+#: The maximum size of a page of ListIdentities or LookupDeveloperIdentity.
 PAGE = 60
 
-#: Below Cognito's quota for ListIdentities, 5 a second, which the console takes from too.
+#: Below Cognito's quota for ListIdentities, 5 a second, which the console uses too.
 _LISTINGS_PER_SECOND = 4.0
 
-#: Seconds to wait before a call is made again whose own retries did not help.
+#: Seconds to wait before a further attempt of a call whose own retries failed.
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class LeftOut(NamedTuple):
-    """An identity that cannot be taken over, and why."""
+    """An identity that cannot be imported, and the reason."""
 
     identity_id: str
     reason: str
 
 
 class PoolClient:
-    """The calls that a reading makes: paced, bounded in time, and repeated while what they meet may pass.
+    """The calls with which a pool is read: rate-limited, with timeouts, and retried on transient errors.
 
     Args:
-        client: boto3's client of the region.
-        settings: How Cognito is called.
+        client: boto3's client for the Region.
+        settings: The settings of calls to Cognito.
         lookups_per_second: The rate of LookupDeveloperIdentity.
         clock: The time.
-        sleep: Waits for as many seconds.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class PoolClient:
         self.close: Callable[[], None] = client.close
 
     def call(self, operation: str, identity_pool_id: str, **members: object) -> Mapping[str, Any]:
-        """The response of an operation.
+        """Returns the response of an operation.
 
         Raises:
-            TokendError: What it met, after all retries.
+            TokendError: The error after all retries.
         """
         for pause in _PAUSES:
             try:
@@ -89,7 +89,7 @@ class PoolClient:
         return not self._buckets[call.operation].take()
 
     def observe(self, call: UpstreamCall, seconds: float, failure: Exception | str) -> None:
-        """Measures nothing: a command has no metrics."""
+        """Does nothing: a command has no metrics."""
 
     def _once(self, operation: str, identity_pool_id: str, members: Mapping[str, object]) -> Mapping[str, Any]:
         while wait := self._buckets[operation].take():
@@ -111,12 +111,12 @@ class PoolClient:
 
 
 class PoolReading:
-    """A reading of a pool.
+    """A read of a whole pool.
 
     Args:
-        client: The calls.
+        client: Makes the calls.
         source: The pool in Cognito.
-        target: The pool that the identities are for.
+        target: The pool into which the identities are imported.
         provider: The developer provider of both.
     """
 
@@ -125,31 +125,31 @@ class PoolReading:
         self._source = source
         self._target = target
         self._provider = provider
-        #: Ids of identities that were read without logins of public providers, which Cognito names without their users.
+        #: Ids of identities without their logins of public providers, for which Cognito does not disclose the users.
         self.incomplete: list[str] = []
 
     def check(self) -> None:
-        """Makes sure that the pool's users are those of the developer provider.
+        """Checks that the pool's users are of the developer provider.
 
         Raises:
-            ConfigError: They are another one's.
+            ConfigError: They are of another developer provider.
         """
         found = developer_provider_name(self._client.call("DescribeIdentityPool", self._source))
         if found != self._provider:
-            problem = f"is {self._provider}, and in Cognito it is {found or 'none'}"
+            problem = f"is {self._provider}, but in Cognito it is {found or 'none'}"
             raise ConfigError([f"pools.{self._target}.developer_provider_name: {problem}"])
 
     def identities(
         self, is_held: Callable[[str, int], bool], progress: Callable[[int], None]
     ) -> Iterator[Identity | LeftOut]:
-        """All identities: those that may be used, then the disabled ones.
+        """Yields all identities: first the enabled ones, then the disabled ones.
 
-        Cognito does not say which identities are disabled, only leaves them out when asked to. All are listed first:
-        so one that is created meanwhile is never taken for a disabled one.
+        Cognito does not mark disabled identities, but can omit them. All identities are listed first, so that one that
+        is created in the meantime does not count as disabled.
 
         Args:
-            is_held: Whether the identity of an id, last modified at a date, need not be read.
-            progress: Is called with the number of identities that have been looked at, for each of them.
+            is_held: Returns whether the identity with an id, last modified at a date, need not be read.
+            progress: Called for each identity with the number of identities that have been processed.
         """
         others = {each.identity_id: each for each in self._listed(hide_disabled=False)}
         for number, listed in enumerate(self._listed(hide_disabled=True), start=1):
@@ -184,10 +184,10 @@ class PoolReading:
 
     def _read(self, listed: Listed, public: frozenset[str]) -> Identity | LeftOut:
         if not listed.identity_id.startswith(f"{self._source.partition(':')[0]}:"):
-            return LeftOut(listed.identity_id, "it is of another region than the pool")
+            return LeftOut(listed.identity_id, "it is in another region than the pool")
         logins = frozenset(self._developer_logins(listed.identity_id))
         if not logins and self._provider in listed.provider_names:
-            return LeftOut(listed.identity_id, "it was changed meanwhile: repeat the import")
+            return LeftOut(listed.identity_id, "it was changed during the import: repeat the import")
         if not logins and public:
             return LeftOut(
                 listed.identity_id, f"it has only logins of {', '.join(sorted(public))}, without their users"
@@ -210,7 +210,7 @@ class PoolReading:
             except ResourceNotFound as error:
                 if error.resource_type == "IdentityPool":
                     raise
-                return  # what Cognito has no developer user of
+                return  # it has no developer user in Cognito
             found = developer_identity(response)
             if found.identity_id != identity_id or (next_token and found.next_token == next_token):
                 raise not_understood()
@@ -234,7 +234,7 @@ class PoolReading:
 def pool_client(
     settings: Cognito, region: str, lookups_per_second: float, clock: Clock, sleep: Callable[[float], None]
 ) -> PoolClient:
-    """The calls of a region; nothing is sent yet.
+    """Returns the calls to a Region, without a request.
 
     Raises:
         ConfigError: The profile or the endpoint cannot be used.

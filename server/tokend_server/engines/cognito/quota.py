@@ -4,13 +4,13 @@ from tokend_server.token_bucket import TokenBucket
 
 
 class Quota:
-    """Keeps the requests to a region below Cognito's quota, which counts each operation for itself.
+    """Keeps the requests to a Region below Cognito's quota, which applies to each operation separately.
 
     Source: "Quotas in Amazon Cognito", operations of identity pools.
 
     Args:
-        requests_per_second: For each operation; zero sets no limit.
-        burst: How many more are let through at once after a pause.
+        requests_per_second: The rate of each operation; 0 for no limit.
+        burst: The number of further requests at once after a pause.
         clock: The time.
     """
 
@@ -19,10 +19,10 @@ class Quota:
         self._buckets = {operation: TokenBucket(requests_per_second, burst, clock) for operation in limited}
 
     def take(self, operation: Operation) -> float:
-        """Takes one request's worth.
+        """Takes one request from the quota.
 
         Returns:
-            Zero when it was taken; else the seconds until there will be one.
+            0 if it was taken, or the seconds until the next one is available.
         """
         bucket = self._buckets.get(operation)
         return bucket.take() if bucket else 0.0

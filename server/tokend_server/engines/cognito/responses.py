@@ -1,4 +1,4 @@
-"""Cognito's responses as values of the service. What cannot be understood is not Cognito's."""
+"""Converts Cognito's responses to data types of the service. Malformed responses are not from Cognito."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Listed(NamedTuple):
-    """An identity as ListIdentities has it: of its logins, the names of the providers alone."""
+    """An identity from ListIdentities, with only the provider names of its logins."""
 
     identity_id: str
     provider_names: frozenset[str]
@@ -23,10 +23,10 @@ class Listed(NamedTuple):
 
 
 def issued_token(request: TokenRequest, response: Mapping[str, Any]) -> tuple[IssuedToken, NumericDate]:
-    """The token of a GetOpenIdTokenForDeveloperIdentity response, and its `iat`.
+    """Returns the token in a response of GetOpenIdTokenForDeveloperIdentity, and its `iat`.
 
     Raises:
-        EngineMisconfigured: A member is missing, or the token is none.
+        EngineMisconfigured: A member is missing, or the token is malformed.
     """
     token = Secret(_text(response, "Token"))
     try:
@@ -49,7 +49,7 @@ def issued_token(request: TokenRequest, response: Mapping[str, Any]) -> tuple[Is
 
 
 def developer_identity(response: Mapping[str, Any]) -> DeveloperIdentity:
-    """The identity of a LookupDeveloperIdentity response.
+    """Returns the identity in a response of LookupDeveloperIdentity.
 
     Raises:
         EngineMisconfigured: A member is missing or of another type.
@@ -64,7 +64,7 @@ def developer_identity(response: Mapping[str, Any]) -> DeveloperIdentity:
 
 
 def listed_identities(response: Mapping[str, Any]) -> tuple[tuple[Listed, ...], str | None]:
-    """The identities of a ListIdentities response, and the token of the next page.
+    """Returns the identities in a response of ListIdentities, and the token of the next page.
 
     Raises:
         EngineMisconfigured: A member is missing or of another type.
@@ -76,10 +76,10 @@ def listed_identities(response: Mapping[str, Any]) -> tuple[tuple[Listed, ...], 
 
 
 def developer_provider_name(response: Mapping[str, Any]) -> str:
-    """The developer provider of a DescribeIdentityPool response; empty for none.
+    """Returns the developer provider in a response of DescribeIdentityPool; empty if there is none.
 
     Raises:
-        EngineMisconfigured: The response is of no pool.
+        EngineMisconfigured: The response is not a pool.
     """
     _text(response, "IdentityPoolId")
     name = response.get("DeveloperProviderName", "")
@@ -89,16 +89,16 @@ def developer_provider_name(response: Mapping[str, Any]) -> str:
 
 
 def identity_id(response: Mapping[str, Any]) -> str:
-    """The identity id of a response.
+    """Returns the identity id in a response.
 
     Raises:
-        EngineMisconfigured: There is none.
+        EngineMisconfigured: There is no identity id.
     """
     return _text(response, "IdentityId")
 
 
 def check_acknowledged(response: Mapping[str, Any]) -> None:
-    """Makes sure that a response without members is Cognito's: whatever answers with success would look like it.
+    """Checks that a response without members is from Cognito: any successful response would look the same.
 
     Raises:
         EngineMisconfigured: It has no request id.
@@ -108,13 +108,13 @@ def check_acknowledged(response: Mapping[str, Any]) -> None:
 
 
 def not_understood() -> EngineMisconfigured:
-    """The error for an answer that is not Cognito's."""
-    error = EngineMisconfigured("Cognito's answer could not be understood.")
+    """Returns the error for a response that is not from Cognito."""
+    error = EngineMisconfigured("Cognito's response could not be parsed.")
     error.advice = ROWS.not_service.advice
     return error
 
 
-def _listed(described: Any) -> Listed:  # noqa: ANN401 - whatever the list holds
+def _listed(described: Any) -> Listed:  # noqa: ANN401 - any JSON value
     if not isinstance(described, dict):
         raise not_understood()
     names = described.get("Logins", [])
@@ -139,5 +139,5 @@ def _text(response: Mapping[str, Any], member: str) -> str:
 
 
 def _is_text(value: object) -> TypeGuard[str]:
-    """Whether a value is a text of Unicode's; JSON can spell half of a surrogate pair, which no answer can hold."""
+    """Returns whether a value is valid Unicode text; JSON can contain lone surrogates, which responses cannot."""
     return isinstance(value, str) and not _SURROGATE.search(value)

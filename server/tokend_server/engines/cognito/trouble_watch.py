@@ -5,20 +5,20 @@ from itertools import islice
 from tokend_server.clock import Clock
 from tokend_server.errors import EngineCredentialsRejected, EngineMisconfigured, LastingError
 
-#: How long trouble counts. No caller may call a service that is not ready, so only time can tell it to try again.
+#: Seconds for which an error counts. A service that is not ready gets no calls, so it must become ready by itself.
 TROUBLE_SECONDS = 15.0
 
-#: Pools that are named at once; the others are counted.
+#: The maximum number of pools that are named; the others are counted.
 MOST_NAMED = 10
 
 
 class TroubleWatch:
-    """What keeps the pools of a region from Cognito until an operator acts, as their latest calls say.
+    """Remembers errors of a Region's pools that last until an operator acts, from their latest calls.
 
     Args:
         clock: The time.
-        pools: How many pools there are.
-        set_rejected: Called with a pool when AWS begins (1) or ceases (-1) to reject the service's own credentials.
+        pools: The number of pools.
+        set_rejected: Called with a pool when AWS starts (1) or stops (-1) rejecting the service's own credentials.
     """
 
     def __init__(self, clock: Clock, pools: int, set_rejected: Callable[[str, int], None]) -> None:
@@ -30,10 +30,10 @@ class TroubleWatch:
         self._clear_until = clock.monotonic()
 
     def met(self, identity_pool_id: str, trouble: LastingError) -> None:
-        """A call failed for a reason that lasts.
+        """Records that a call failed with a lasting error.
 
-        An answer that is not Cognito's says nothing of the endpoint while other calls get Cognito's own: something on
-        the way may only dislike the request.
+        A response that is not from Cognito is ignored while other calls get responses from Cognito: a proxy may have
+        refused only this request.
         """
         now = self._clock.monotonic()
         if isinstance(trouble, EngineMisconfigured) and now < self._clear_until:
@@ -44,7 +44,7 @@ class TroubleWatch:
             self._tell(identity_pool_id, _is_rejection(trouble) - (before is not None and _is_rejection(before[1])))
 
     def passed(self, identity_pool_id: str) -> None:
-        """A call met nothing of that kind."""
+        """Records that a call had no lasting error."""
         self._clear_until = self._clock.monotonic() + TROUBLE_SECONDS
         if identity_pool_id in self._troubles:
             with self._lock:
@@ -52,19 +52,19 @@ class TroubleWatch:
                 self._tell(identity_pool_id, -(before is not None and _is_rejection(before[1])))
 
     def check(self) -> Sequence[str]:
-        """Tells what the latest calls said.
+        """Returns the lasting errors of the latest calls.
 
         Returns:
-            A line for each pool of some whose call failed a short while ago.
+            A line for each pool whose latest call has recently failed, if not all have.
 
         Raises:
-            LastingError: Those of all pools did.
+            LastingError: The latest calls of all pools have failed.
         """
         since = self._clock.monotonic() - TROUBLE_SECONDS
         with self._lock:
             recent = {pool: error for pool, (time, error) in self._troubles.items() if time > since}
         if len(recent) == self._pools:
-            raise next(reversed(recent.values())).with_traceback(None)  # else it grows with each check
+            raise next(reversed(recent.values())).with_traceback(None)  # otherwise the traceback grows with each check
         lines = [f"{pool}: {error.text} {error.advice}".rstrip() for pool, error in islice(recent.items(), MOST_NAMED)]
         return lines if len(recent) <= MOST_NAMED else [*lines, f"and {len(recent) - MOST_NAMED} more pools"]
 

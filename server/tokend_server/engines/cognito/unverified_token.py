@@ -1,25 +1,25 @@
-"""What a token of Cognito says about itself, read without trusting it: no signature is checked here."""
+"""Reads the header and the claims of Cognito's tokens without verifying their signatures."""
 
 from typing import NamedTuple
 
 from tokend_server.model import NumericDate, Secret
 from tokend_server.oidc.tokens import ALGORITHMS, MalformedToken, read_token
 
-#: The end of the year 9999, the last that a protobuf Timestamp can tell.
+#: The end of the year 9999, the last date of a protobuf Timestamp.
 _LAST_DATE = 253_402_300_799
 
 
 class UnreadableToken(Exception):
-    """Raised when what should be a token is none, or lacks what every token has."""
+    """Raised when a text is not a token, or lacks a required claim."""
 
 
 class TokenFacts(NamedTuple):
-    """The facts that a token is handled by.
+    """The parts of a token that are used.
 
     Attributes:
         issued_at: Its `iat`, or None.
         expire_time: Its `exp`.
-        algorithm: Its `alg`, or `unknown` for one that no OpenID provider would sign with.
+        algorithm: Its `alg`, or `unknown` if it is not a signing algorithm of OpenID providers.
         key_id: Its `kid`, if it has one.
     """
 
@@ -33,7 +33,7 @@ def read_unverified(token: Secret) -> TokenFacts:
     """Reads header and claims of a JWT in compact form (RFC 7519, section 3).
 
     Raises:
-        UnreadableToken: It is no JWT, or has no `exp` that is a date.
+        UnreadableToken: It is not a JWT, or has no valid `exp`.
     """
     try:
         signed = read_token(token)

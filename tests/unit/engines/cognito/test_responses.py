@@ -53,7 +53,7 @@ def test_an_identity_without_users_or_a_page_after_it(rest: dict[str, Any]) -> N
     [{"IdentityId": None}, {"IdentityId": ""}, {"IdentityId": 1}, {"Token": None}, {"Token": ""}, {"Token": "a.b.c"}],
 )
 def test_a_token_that_cannot_be_understood_is_no_answer(wrong: dict[str, Any]) -> None:
-    with pytest.raises(EngineMisconfigured, match="could not be understood"):
+    with pytest.raises(EngineMisconfigured, match="could not be parsed"):
         issued_token(REQUEST, {"IdentityId": IDENTITY, "Token": TOKEN, **wrong})
 
 

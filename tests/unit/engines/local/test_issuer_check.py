@@ -98,7 +98,7 @@ def test_all_problems_are_told_at_once() -> None:
         "discovery: content-type must be application/json, and is text/html",
         "discovery: issuer must be",
         "keys: content-type must be application/json or application/jwk-set+json, and is text/html",
-        "keys: key 2 (kid 'x') was passed over: ",
+        "keys: key 2 (kid 'x') was ignored: ",
         f"keys: {KEY.thumbprint()}, which is signing, is in the store and not published there: its tokens are refused",
         f"keys: {OTHER.thumbprint()} is published there and not in the store: ",
     ]
