@@ -1,5 +1,6 @@
 """grpc.health.v1 on the listeners of secrets."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.mesh.listeners import configuration, metric, sections, serving
 from tests.mesh.secret_streams import TIMEOUT, connection
 from tests.support.grpc_service import failure
 from tests.support.health import NOT_SERVING, SERVING, check_health, watch_health
+from tests.support.silent_calls import SilentCalls
 
 from tokend_server import app
 from tokend_server.app import Service
@@ -102,6 +104,21 @@ def test_who_may_ask_is_said_by_the_same_setting_as_on_other_listeners(
             assert check_health(channel) == SERVING
         else:
             assert failure(lambda: check_health(channel)).code is code
+
+
+def test_a_watch_that_its_deadline_ends_is_counted_as_such(tmp_path: Path) -> None:
+    path = "/grpc.health.v1.Health/Watch"
+    name, of = "grpc_server_handled_total", {"grpc_service": health.SERVICE_NAME, "grpc_method": "Watch"}
+    with (
+        serving(configuration(tmp_path)) as service,
+        SilentCalls(service.sds_addresses[0], path, metadata=[("grpc-timeout", "100m")]) as calls,
+    ):
+        (stream,) = calls.begin()
+        calls.send(stream, b"")
+        codes = ("Canceled", "DeadlineExceeded")
+        while not any(counted := [metric(service, name, **of, grpc_code=code) for code in codes]):
+            threading.Event().wait(0.01)
+        assert counted == [0, 1]
 
 
 def test_calls_are_counted(service: Service, channel: grpc.Channel) -> None:

@@ -13,10 +13,13 @@ from tests.support.health import NOT_SERVING, SERVING, check_health, wait_for, w
 from tests.support.silent_calls import SilentCalls
 
 from tokend_server.rpc import threads, worker_pool
+from tokend_server.rpc.grpc_internals import ended_by
+from tokend_server.rpc.interceptors.metrics import code_label
 from tokend_server.rpc.server import SERVICE_NAME
 
 HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+CODES = [*map(code_label, grpc.StatusCode)]
 LIST_SERVICES = b"\x3a\x00"
 
 
@@ -196,6 +199,38 @@ def test_a_deadline_that_passes_in_the_queue_is_counted_as_such() -> None:
         hold.release.set()
         first.result(PATIENCE)
         assert len(service.engine.asked) == 1
+
+
+def test_a_watch_that_its_deadline_ends_is_counted_as_such() -> None:
+    metadata = [("grpc-timeout", "100m")]
+    with grpc_service() as service, SilentCalls(service.address, HEALTH_WATCH, metadata=metadata) as calls:
+        for stream in calls.begin(3):
+            calls.send(stream, b"")  # this client ends nothing itself
+        while sum((ends := ended(service)).values()) < 3:
+            threading.Event().wait(0.01)
+        assert ends == {"DeadlineExceeded": 3}
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        (0.0, grpc.StatusCode.DEADLINE_EXCEEDED),
+        (0.01, grpc.StatusCode.DEADLINE_EXCEEDED),
+        (0.1, grpc.StatusCode.CANCELLED),
+    ],
+)
+def test_a_client_that_ends_a_call_at_its_deadline_is_somewhat_before_the_servers(
+    left: float, code: grpc.StatusCode
+) -> None:
+    assert ended_by(left) is code
+
+
+def ended(service: GrpcService) -> dict[str, float]:
+    """How many watches have ended, by their codes."""
+    labels = {"grpc_type": "server_stream", "grpc_service": "grpc.health.v1.Health", "grpc_method": "Watch"}
+    name = "grpc_server_handled_total"
+    counted = {code: service.registry.get_sample_value(name, {**labels, "grpc_code": code}) for code in CODES}
+    return {code: count for code, count in counted.items() if count}
 
 
 def test_more_refusals_than_can_wait_are_answered_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

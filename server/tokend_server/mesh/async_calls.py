@@ -1,6 +1,7 @@
 """Calls of grpcio's asyncio server: counted, timed, and ended with the statuses of the contract."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, cast
@@ -10,6 +11,7 @@ import grpc
 from tokend_server.clock import Clock
 from tokend_server.errors import FieldViolation, TokendError, ValidationFailed
 from tokend_server.failures import log_defect, log_failure
+from tokend_server.rpc.grpc_internals import ended_by
 from tokend_server.rpc.interceptors.layers import Method
 from tokend_server.rpc.interceptors.metrics import Recorder
 from tokend_server.rpc.status import internal_status, to_status
@@ -56,16 +58,15 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
         async def answered(request: Any, context: Any) -> Any:  # noqa: ANN401 - as grpcio calls it
             records.count_started(1)
             began = clock.monotonic()
-            code = grpc.StatusCode.CANCELLED
-            status = response = None
+            code = status = response = None
             try:
                 response = await serve(request, context)
-                code = grpc.StatusCode.CANCELLED if context.cancelled() else context.code() or grpc.StatusCode.OK
+                code = None if context.cancelled() else context.code() or grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets no more than its status
                 status = _status(method, error, new_id)
                 code = status.code
             finally:
-                records.finish(code, clock.monotonic() - began)
+                records.finish(code or _ended_by(context), clock.monotonic() - began)
             # The call is counted by now: whoever has an answer finds it there.
             if status:
                 await context.abort(status.code, status.details, status.trailing_metadata)
@@ -74,6 +75,11 @@ def around_calls(recorder: Callable[[Method], Recorder], clock: Clock, new_id: C
         return answered
 
     return around
+
+
+def _ended_by(context: Any) -> grpc.StatusCode:  # noqa: ANN401 - grpcio's own class is private
+    left = context.time_remaining()
+    return ended_by(math.inf if left is None else left)
 
 
 def _status(method: Method, error: Exception, new_id: Callable[[], str]) -> Any:  # noqa: ANN401 - grpc.Status has no fields in the stubs

@@ -20,6 +20,10 @@ _SERVER: Any = import_module("grpc._server")
 #: Their positions in the arguments, after the function that `contextvars.Context.run` calls.
 _EVENT, _STATE, _BEHAVIOR = 1, 2, 3
 
+#: Seconds by which a client's deadline may be before the server's, which runs from when the call arrives. gRPC's core
+#: also rounds the timeout that it sends up to three digits.
+_EARLY = 0.05
+
 
 class CallPool(ThreadPoolExecutor):
     """The type that gRPC requires of a pool. It starts threads only in its own `submit`, which is never called."""
@@ -78,8 +82,11 @@ class SubmittedCall:
 
 
 def ended_by(seconds_left: float) -> grpc.StatusCode:
-    """Returns the status code of a call that ended without a response, from its remaining time."""
-    return grpc.StatusCode.CANCELLED if seconds_left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED
+    """Returns the status code of a call that ended without a response, from its remaining time.
+
+    A client cancels a call at its deadline, in the same words as any other time.
+    """
+    return grpc.StatusCode.CANCELLED if seconds_left > _EARLY else grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class _Recorder(CallPool):

@@ -12,6 +12,7 @@ from tokend_server.metrics import Metrics
 from tokend_server.prometheus_internals import counting
 from tokend_server.prometheus_internals import observing as observing_times
 from tokend_server.rpc.call import CURRENT_CALL, Call
+from tokend_server.rpc.grpc_internals import ended_by
 from tokend_server.rpc.interceptors.layers import Behavior, Layer, Method, method_kind
 
 #: Represents every unknown method, so that callers cannot create new time series.
@@ -127,16 +128,16 @@ def _observe_stream(recorder: Recorder, behavior: Behavior, clock: Clock) -> Beh
     def observed(request: Any, context: grpc.ServicerContext, *rest: Any) -> Any:  # noqa: ANN401 - as grpc calls it
         recorder.count_started(1)
         started = clock.monotonic()
-        # A stream continues after its behavior has returned, and may be ended by the caller's cancellation.
-        ending = grpc.StatusCode.CANCELLED
+        # A stream continues after its behavior has returned, and may be ended by the caller or by its deadline.
+        is_complete = False
 
         def until_the_end(responses: Iterable[Any]) -> Iterator[Any]:
-            nonlocal ending
+            nonlocal is_complete
             yield from responses
-            if context.is_active():
-                ending = grpc.StatusCode.OK
+            is_complete = context.is_active()
 
         def finish() -> None:
+            ending = grpc.StatusCode.OK if is_complete else ended_by(context.time_remaining())
             recorder.finish(_code(context, otherwise=ending), clock.monotonic() - started)
 
         if not context.add_callback(finish):  # it has already ended
