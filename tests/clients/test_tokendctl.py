@@ -56,7 +56,7 @@ def refused(guarded: Guarded, exit_code: int, *options: str, endpoint: str = "12
 
 def test_a_certificate_and_its_key_go_together(guarded: Guarded) -> None:
     certificate = identity(guarded)[:2]
-    assert "go together" in refused(guarded, 252, *certificate)
+    assert "must be given together" in refused(guarded, 252, *certificate)
     assert "PEM" in refused(guarded, 253, *certificate, "--client-key-file", guarded.certificate_file)
 
 

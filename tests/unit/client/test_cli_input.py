@@ -86,7 +86,7 @@ def test_a_document_may_be_yaml() -> None:
     [
         ("Logins: {a: s3cret, a: s3cret}", "not valid YAML at line 1, column 21"),
         ("Logins: {a: 's3cret}", "not valid YAML at line 1, column 21"),
-        ("Logins: {1: s3cret}", "a key is no string; put quotes around it"),
+        ("Logins: {1: s3cret}", "a key is not a string; put quotes around it"),
         ("- s3cret", "expected an object, found an array"),
         ("", "expected an object, found null"),
         ("{}\n---\n{}", "not valid YAML at line 2, column 1"),
@@ -123,8 +123,8 @@ def test_a_file_is_text_or_exact(tmp_path: Path) -> None:
 def test_every_problem_is_reported_at_once() -> None:
     document = '{"IdentityId": 5, "Logins": {"a": null, "b": "x", "b": "y"}, "Foo": 1, "Bar": 2, "Foo": 3}'
     assert problems(document, principal_tags="x", token_duration="1.5") == [
-        "--cli-input-json: no member is called 'Foo'",
-        "--cli-input-json: no member is called 'Bar'",
+        "--cli-input-json: unknown member 'Foo'",
+        "--cli-input-json: unknown member 'Bar'",
         "--cli-input-json: IdentityId: expected a string, found an integer",
         "--cli-input-json: Logins: key 'a': expected a string, found null",
         "--cli-input-json: Logins: key 'b': given 2 times",

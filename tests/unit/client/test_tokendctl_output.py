@@ -102,7 +102,7 @@ def test_a_query_that_jmespath_takes_too_easily_fails_in_a_line(
     failed = run(*line, endpoint=service.endpoint)
     assert (failed.stdout, failed.stderr, failed.exit_code) == (
         "",
-        "--query: it cannot be applied to the output, or selects what is no JSON\n",
+        "--query: it cannot be applied to the output, or the result is not JSON\n",
         255,
     )
 

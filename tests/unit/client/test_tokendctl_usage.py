@@ -36,9 +36,9 @@ def test_every_problem_is_a_line() -> None:
         "tokendctl: the input cannot be used:\n"
         "  --output: expected one of json, text, table, yaml, yaml-stream\n"
         "  --timeout: expected a number of seconds above 0 and up to 86400\n"
-        "  --profile: there are no profiles; say who calls with --bearer-token-file or --client-certificate-file\n"
+        "  --profile: there are no profiles; authenticate with --bearer-token-file or --client-certificate-file\n"
         "  unknown options: --nope\n"
-        "  --cli-input-json: no member is called 'Foo'\n"
+        "  --cli-input-json: unknown member 'Foo'\n"
         "  --token-duration: expected an integer of 64 bits\n"
         "  the following arguments are required: --identity-pool-id, --logins\n"
         "  See `tokendctl help`, `tokendctl COMMAND help`.\n"
@@ -117,7 +117,7 @@ def test_help_of_a_command_tells_limits_defaults_syntaxes_output_and_the_warning
         "1 to 86400. Default: 900.",
         "KeyName1=string,KeyName2=string",
         '{"KeyName1": "string", "KeyName2": "string"}',
-        "lists of processes",
+        "process lists",
         "their history",
         "file:///dev/stdin",
         "OUTPUT\n    IdentityId\n",

@@ -7,7 +7,7 @@ from types import FrameType
 
 from tokend_client.tokendctl.exit_codes import ExitCode
 
-# : Modules of the extra `agent`.
+#: Modules of the extra `agent`.
 _EXTRA = {"prometheus_client", "pydantic"}
 
 

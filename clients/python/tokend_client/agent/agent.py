@@ -23,7 +23,7 @@ from tokend_client.policy import CachingPolicy
 from tokend_client.shared import Shared
 from tokend_client.telemetry import Telemetry
 
-# : Seconds for threads to end; a thread that hangs in the kernel ends with the process.
+#: Seconds for threads to end; a thread that hangs in the kernel ends with the process.
 _LAST_PATIENCE = 5.0
 
 

@@ -24,7 +24,7 @@ _SOCKET = "unix:"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
-# : Octal: the owner reads and writes, group and others read.
+#: Octal: the owner reads and writes, group and others read.
 _MODE = re.compile(r"0?0?[46][04][04]")
 
 #: Of Linux's 255 bytes.

@@ -46,7 +46,7 @@ class Connection:
         self._turns = threading.BoundedSemaphore(REFRESHES_AT_A_TIME)
         self._content = _content(service)
         self._client = _client(service, self._content)
-        # : The previous client, whose calls end by themselves.
+        #: The previous client, whose calls end by themselves.
         self._former: Client | None = None
 
     def get_token(self, request: TokenRequest) -> Token:

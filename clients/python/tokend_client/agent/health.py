@@ -16,10 +16,10 @@ from urllib.parse import unquote
 from tokend_client.agent.configuration import Health
 from tokend_client.agent.keeper import Status
 
-# : Seconds for a client's request and its response.
+#: Seconds for a client's request and its response.
 _PATIENCE = 5.0
 
-# : Concurrent connections; others wait in the socket's backlog.
+#: Concurrent connections; others wait in the socket's backlog.
 _AT_A_TIME = 16
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,10 +16,10 @@ from tokend_client.errors import Closed, TokendError, cannot_refresh
 from tokend_client.keeping import TokenKeeping
 from tokend_client.model import Token
 
-# : Seconds between checks of a valid file: how long a deletion, or a step of the wall clock, may stay unnoticed.
+#: Seconds between checks of a valid file: how long a deletion, or a step of the wall clock, may stay unnoticed.
 _LOOK = 10.0
 
-# : Seconds between retries of a failed operation, and between checks of a back-off.
+#: Seconds between retries of a failed operation, and between checks of a back-off.
 _RETRY = 1.0
 
 _SHORTEST = 0.05

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from tokend_client.errors import Closed, TokendError
 from tokend_client.model import Token
 
-# : The outcome of a success.
+#: The outcome of a success.
 OK = "OK"
 
 _PREFIX = "tokend_agent_"

@@ -3,7 +3,7 @@
 import grp
 import pwd
 
-# : "Unchanged" in chown(2).
+#: "Unchanged" in chown(2).
 UNCHANGED = -1
 
 _MOST = 2**32 - 2

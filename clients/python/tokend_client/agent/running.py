@@ -23,7 +23,7 @@ _LOG = logging.getLogger("tokend_client.agent")
 #: Reads the configuration again.
 Read: TypeAlias = Callable[[], AgentSettings]
 
-# : The numbers of received signals.
+#: The numbers of received signals.
 Signals: TypeAlias = "SimpleQueue[int]"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tokend_client.agent.configuration import TokenSettings
 from tokend_client.agent.keeper import Keeper, Status
 
-# : Seconds until the next step after a failed one.
+#: Seconds until the next step after a failed one.
 _AFTER_DEFECT = 1.0
 
 _LOG = logging.getLogger("tokend_client.agent")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import IO, Self
 
-# : Seconds for the service to end after it was asked to.
+#: Seconds for the service to end after it was asked to.
 _LONGEST_STOP = 60
 
 _SERVICE = "tokend_server"

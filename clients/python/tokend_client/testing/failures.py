@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from tokend_client.errors import ErrorReason, FieldViolation, Resource
 from tokend_client.status import DETAILS_TRAILER, DOMAIN
 
-# : The status code and, if there is one, the Cognito exception of each reason.
+#: The status code and, if there is one, the Cognito exception of each reason.
 REASONS: Mapping[ErrorReason, tuple[grpc.StatusCode, str | None]] = MappingProxyType(
     {
         ErrorReason.VALIDATION_FAILED: (grpc.StatusCode.INVALID_ARGUMENT, "ValidationException"),

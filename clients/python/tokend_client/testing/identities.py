@@ -8,7 +8,7 @@ from typing import TypeAlias
 from tokend_client.errors import ErrorReason, Resource
 from tokend_client.testing.failures import Refused
 
-# : A provider name with a user.
+#: A provider name with a user.
 Login: TypeAlias = tuple[str, str]
 
 _MAX_LINKED_LOGINS = 20

@@ -113,7 +113,7 @@ _RULES: Mapping[str, _Rule] = MappingProxyType(
     }
 )
 
-# : The maximum number of entries, and the maximum lengths of their keys and values.
+#: The maximum number of entries, and the maximum lengths of their keys and values.
 _MAPS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {"logins": (10, 128, 50_000), "principal_tags": (50, 128, 256)}
 )

@@ -18,10 +18,10 @@ from tokend_client.testing.issuer import FakeIssuer
 from tokend_client.testing.operations import FakeOperations
 from tokend_client.testing.signer import FakeAlgorithm, FakeSigner
 
-# : More than the concurrent calls and clients of a test: each of them occupies a thread.
+#: More than the concurrent calls and clients of a test: each of them occupies a thread.
 _THREADS = 128
 
-# : Clients may ping at any rate, as with the service.
+#: Clients may ping at any rate, as with the service.
 _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1),

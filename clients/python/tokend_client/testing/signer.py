@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-# : The algorithms of a fake. ES256 signatures are random; otherwise, tokens of one user and one second are equal.
+#: The algorithms of a fake. ES256 signatures are random; otherwise, tokens of one user and one second are equal.
 FakeAlgorithm: TypeAlias = Literal["RS512", "RS256", "ES256"]
 
 _Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey

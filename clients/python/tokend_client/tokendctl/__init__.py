@@ -4,12 +4,12 @@ import sys
 
 from tokend_client.tokendctl.exit_codes import ExitCode
 
-#: Modules that the extra `cli` brings.
+#: Modules of the extra `cli`.
 _EXTRA = {"jmespath", "ruamel"}
 
 
 def main() -> None:
-    """Runs tokendctl with the arguments of the process, and ends it."""
+    """Runs tokendctl with the arguments of the process, and exits."""
     try:
         from tokend_client.tokendctl.commands import run  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as missing:

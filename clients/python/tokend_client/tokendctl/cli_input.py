@@ -1,4 +1,4 @@
-"""The input of an operation: the options of the command line over the members of a document."""
+"""The input of an operation: the members of a document, overridden by the options of the command line."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from tokend_client.tokendctl.json_document import JsonObject
 from tokend_client.tokendctl.kinds import Kind, Value
 from tokend_client.tokendctl.operations import Member
 
-#: A value, or why there is none.
+#: A value, or the error of a missing one.
 Reading: TypeAlias = Value | InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """All of the input in one option.
+    """The whole input in one option.
 
     Attributes:
         option: The name of the option.
         parse: Reads its text. Raises `InvalidInput`.
-        text: An object with AWS's member names, or what refers to a file with one.
+        text: An object with AWS's member names, or a reference to a file with one.
     """
 
     option: str
@@ -31,7 +31,7 @@ class Document:
 
 
 def document(cli_input_json: str | None, cli_input_yaml: str | None) -> Document | None:
-    """The document that is given, if one is.
+    """Returns the given document, if there is one.
 
     Raises:
         InvalidInput: Both are given.
@@ -46,22 +46,22 @@ def document(cli_input_json: str | None, cli_input_yaml: str | None) -> Document
 
 
 def merge(members: Sequence[Member], options: Mapping[str, str | None], given: Document | None) -> dict[str, Value]:
-    """The fields of a request; an option replaces the whole member of the document.
+    """Returns the fields of a request. An option replaces the whole member of the document.
 
     Args:
         members: The members that the request may have.
-        options: Field names to the text of their options, None where there is no such option.
-        given: The document, None where there is none.
+        options: Field names to the text of their options, None for options that are not given.
+        given: The document, None if there is none.
 
     Raises:
-        InvalidInput: With every problem of both sources, and the required members that neither gives.
+        InvalidInput: With every problem of both sources, and the required members that are missing.
     """
     if given is None:
         return _merge(members, options, JsonObject(()), "")
     try:
         content = given.parse(paramfile.load(given.text))
     except InvalidInput as invalid:
-        # What is missing cannot be known, so only the options can be told about besides.
+        # Missing members are not known then, so only the problems of the options are added.
         problems = _problems(_from_options(members, options))
         raise InvalidInput(*invalid.within(given.option).problems, *problems) from None
     return _merge(members, options, content, given.option)
@@ -119,7 +119,7 @@ def _problems(readings: Mapping[str, Reading]) -> list[str]:
 def _unknown(members: Sequence[Member], content: JsonObject, source: str) -> list[str]:
     known = {member.name for member in members}
     unknown = dict.fromkeys(name for name, _ in content.members if name not in known)
-    return [f"{source}: no member is called {name!r}" for name in unknown]
+    return [f"{source}: unknown member {name!r}" for name in unknown]
 
 
 def _missing(members: Sequence[Member], readings: Mapping[str, Reading]) -> list[str]:

@@ -34,16 +34,16 @@ _HELP = "help"
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """The fields of a call; with `sample`, a sample is its output and nothing is called."""
+    """The fields of a call; with `sample`, the output is a sample and nothing is called."""
 
     fields: Fields
     sample: bool
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
-    """Runs a command line; tells standard error why it does not succeed."""
+    """Runs a command line, and writes failures to standard error."""
     try:
-        check_output()  # before a call whose answer would be lost
+        check_output()  # before a call whose response would be lost
         write_output(_output(arguments))
     except InvalidInput as invalid:
         lines = ["the input cannot be used:", *invalid.problems, "See `tokendctl help`, `tokendctl COMMAND help`."]
@@ -75,7 +75,7 @@ def _output(arguments: Sequence[str]) -> str:
 
 
 def _command_first(words: Sequence[str], commands: Collection[str]) -> Sequence[str]:
-    """The words with the command before options that it does not have, which may stand before it in a command line."""
+    """Moves the command before unknown options, which may precede it in a command line."""
     if not words or not words[0].startswith("-"):
         return words
     place = next((place for place, word in enumerate(words) if word in commands), 0)
@@ -97,7 +97,7 @@ def _run(operation: Operation, line: Line, words: Sequence[str]) -> str:
 
 
 def _request(operation: Operation, words: Sequence[str]) -> _Request | str:
-    """What to call, or the skeleton to print instead."""
+    """Returns the call to make, or the skeleton to print instead."""
     options, problems = parse_operation(operation, words)
     request = _attempt(lambda: _asked(operation, options))
     if isinstance(request, InvalidInput):

@@ -1,4 +1,4 @@
-"""The connection that the options ask for."""
+"""The connection, configured by the options."""
 
 import ssl
 from collections.abc import Mapping
@@ -16,24 +16,24 @@ from tokend_client.tokendctl.exit_codes import ExitCode
 
 
 def endpoint_of(options: Mapping[str, Any]) -> Endpoint:
-    """The endpoint that the options name."""
+    """Returns the endpoint in the options."""
     endpoint: Endpoint = options["endpoint_url"] or options["endpoint"]
     return endpoint
 
 
 def connect(options: Mapping[str, Any]) -> Client:
-    """A client for one call.
+    """Returns a client for one call.
 
     Raises:
         InvalidInput: The options contradict each other.
-        CommandFailed: A file cannot be read, or is not what it has to be.
+        CommandFailed: A file cannot be read, or its content is invalid.
     """
     endpoint = endpoint_of(options)
     identity = _identity(options["client_certificate_file"], options["client_key_file"])
     ca_file: Path | None = options["ca_file"]
     secured = options["tls"] or ca_file is not None or identity is not None
     if secured and endpoint.tls is False:
-        raise InvalidInput("--endpoint-url: http is plaintext, and another option asks for TLS: use https")
+        raise InvalidInput("--endpoint-url: http is plaintext, but another option requires TLS: use https")
     credentials = _tls(ca_file, identity) if secured or endpoint.tls else None
     try:
         return Client(
@@ -42,12 +42,12 @@ def connect(options: Mapping[str, Any]) -> Client:
             bearer_token=_bearer_token(options["bearer_token_file"]),
             plaintext=credentials is None,
             timeout=options["timeout"],
-            # One call has no use for a watch of the service's health, and gRPC would complain where there is none.
+            # One call needs no health watch, and gRPC would log an error if the service has no health service.
             options=[("grpc.inhibit_health_checking", 1)],
         )
     except ValueError:
         raise InvalidInput(
-            "--bearer-token-file needs --tls or --ca-file where the endpoint is another machine"
+            "--bearer-token-file requires --tls or --ca-file if the endpoint is another machine"
         ) from None
 
 
@@ -58,7 +58,7 @@ def _bearer_token(path: Path | None) -> BearerToken | None:
         if path.is_file():
             path.open("rb").close()
             return path
-        # A pipe has its content once, and a retry would find nothing.
+        # A pipe can be read only once, and a retry would read nothing.
         token = path.read_bytes().decode("latin-1")
     except OSError as error:
         raise _unreadable("--bearer-token-file", error) from None
@@ -94,12 +94,12 @@ def _identity(certificate: Path | None, key: Path | None) -> tuple[bytes, bytes]
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise InvalidInput("--client-certificate-file and --client-key-file go together")
+        raise InvalidInput("--client-certificate-file and --client-key-file must be given together")
     try:
-        # A pipe has its content once.
+        # A pipe can be read only once.
         content = certificate.read_bytes(), key.read_bytes()
         if certificate.is_file() and key.is_file():
-            # gRPC would only say, when it connects, that it cannot. The password keeps OpenSSL from asking for one.
+            # gRPC would only report a failed connection. A password, so that OpenSSL does not prompt for one.
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except ssl.SSLError:
         raise _no_identity() from None

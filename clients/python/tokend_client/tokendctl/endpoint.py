@@ -1,4 +1,4 @@
-"""Where the service is, as `HOST:PORT`, `unix:PATH` or a URL."""
+"""The address of the service, as `HOST:PORT`, `unix:PATH` or a URL."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tokend_client.tokendctl.errors import InvalidInput
 
 _UNIX = "unix:"
 
-#: Bytes of a unix socket's path: `sun_path` of unix(7) less the NUL at its end.
+#: Maximum bytes of a unix socket's path: `sun_path` of unix(7) minus the NUL at its end.
 _LONGEST_SOCKET_PATH = 107
 
 _PORTS = {"http": 80, "https": 443}
@@ -16,11 +16,11 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address, and whether it is spoken to by TLS: None leaves that to the other options.
+    """An address, and whether to use TLS.
 
     Attributes:
-        target: What gRPC connects to.
-        tls: As the URL says, None where there is none.
+        target: The gRPC target.
+        tls: Whether the URL is https; None without a URL, which leaves it to the other options.
     """
 
     target: str
@@ -28,10 +28,10 @@ class Endpoint:
 
 
 def read_target(text: str) -> Endpoint:
-    """Reads `HOST:PORT`, `unix:PATH` or what else gRPC knows.
+    """Parses `HOST:PORT`, `unix:PATH` or any other gRPC target.
 
     Raises:
-        InvalidInput: It is no address.
+        InvalidInput: It is not an address.
     """
     if not text or not text.isprintable() or "://" in text:
         raise InvalidInput("not an address; a URL goes to --endpoint-url")
@@ -45,10 +45,10 @@ def read_target(text: str) -> Endpoint:
 
 
 def read_url(text: str) -> Endpoint:
-    """Reads `http://HOST[:PORT]`, which is plaintext, or `https://HOST[:PORT]`, which is TLS.
+    """Parses `http://HOST[:PORT]`, which is plaintext, or `https://HOST[:PORT]`, which is TLS.
 
     Raises:
-        InvalidInput: It is no such URL.
+        InvalidInput: It is not such a URL.
     """
     try:
         url = urlsplit(text)
@@ -58,6 +58,6 @@ def read_url(text: str) -> Endpoint:
     if url.scheme not in _PORTS or not url.hostname or not text.isprintable() or " " in text:
         raise InvalidInput("expected http://HOST:PORT or https://HOST:PORT")
     if url.path not in {"", "/"} or url.query or url.fragment or url.username is not None:
-        raise InvalidInput("gRPC has no use for a user, a path or a query")
+        raise InvalidInput("a gRPC endpoint has no user, path or query")
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return Endpoint(f"{host}:{_PORTS[url.scheme] if port is None else port}", url.scheme == "https")

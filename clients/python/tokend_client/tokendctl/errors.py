@@ -1,4 +1,4 @@
-"""How a command ends other than well."""
+"""The failures of commands."""
 
 from typing import Self
 
@@ -6,12 +6,12 @@ from tokend_client.tokendctl.exit_codes import ExitCode
 
 
 class InvalidInput(ValueError):
-    """Raised when an option, a file or a document cannot be read as what it has to be.
+    """Raised if an option, a file or a document cannot be parsed.
 
-    The problems name options, members and map keys, never a value: a value may be a login.
+    The problems contain options, members and map keys, but no values: a value may be a login.
 
     Attributes:
-        problems: One text for each thing that is wrong.
+        problems: A text for each problem.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -19,16 +19,16 @@ class InvalidInput(ValueError):
         self.problems = problems
 
     def within(self, place: str) -> Self:
-        """The same problems, each with the place where it was found."""
+        """Returns the same problems, each with its location."""
         return type(self)(*(f"{place}: {problem}" for problem in self.problems))
 
 
 class CommandFailed(Exception):
-    """Raised when a command that can be read does not succeed.
+    """Raised if a valid command fails.
 
     Attributes:
-        text: What to tell the user, without login values and tokens.
-        exit_code: How the process ends.
+        text: The message for the user, without login values and tokens.
+        exit_code: The exit code of the process.
     """
 
     def __init__(self, text: str, exit_code: ExitCode) -> None:

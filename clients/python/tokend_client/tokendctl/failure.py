@@ -1,4 +1,4 @@
-"""A failed call, in the words of the AWS CLI and of tokend."""
+"""A failed call, in the format of the AWS CLI, with tokend's details."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from tokend_client.errors import ErrorReason, TokendError
 from tokend_client.tokendctl.errors import CommandFailed
 from tokend_client.tokendctl.exit_codes import ExitCode
 
-#: The exceptions of AWS's API, by the reasons of the contract.
+#: The exceptions of AWS's API for the reasons of the contract.
 EXCEPTIONS: Mapping[str, str] = MappingProxyType(
     {
         ErrorReason.VALIDATION_FAILED: "ValidationException",
@@ -31,12 +31,12 @@ EXCEPTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Codes that the client has made up itself where they come without a reason: no service has answered.
+#: Codes that come from the client itself if they have no reason: no service has responded.
 _UNANSWERED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
 
 def failed_call(operation: str, target: str, error: TokendError) -> CommandFailed:
-    """What to tell of a failed call: its operation in AWS's API, the endpoint, and what the client raised."""
+    """Returns the message for a failed call, from its operation in AWS's API, the endpoint and the client's error."""
     if error.reason is None and error.code in _UNANSWERED:
         return CommandFailed(f'No answer from the endpoint "{target}": {error}', ExitCode.OTHER)
     exception = error.aws_error_code or EXCEPTIONS.get(error.reason or "") or error.reason or error.code.name

@@ -1,4 +1,4 @@
-"""JSON that keeps what `json` alone would lose: members that come more than once."""
+"""JSON with duplicate members, which `json` alone would drop."""
 
 import json
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ _NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a numbe
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """An object with its members in their order, also those whose name comes again."""
+    """An object with its members in order, including duplicates."""
 
     members: tuple[tuple[str, object], ...]
 
 
 def parse_object(text: str) -> JsonObject:
-    """Reads a JSON text (RFC 8259) that is an object; objects in it become `JsonObject` as well.
+    """Parses a JSON text (RFC 8259) that is an object. Objects in it also become `JsonObject`.
 
     Raises:
-        InvalidInput: It is not JSON, beyond what can be read, or not an object.
+        InvalidInput: It is not JSON, exceeds the parser's limits, or is not an object.
     """
     return to_object(_parse(text))
 
 
 def to_object(value: object) -> JsonObject:
-    """The value, if it is an object.
+    """Returns the value, if it is an object.
 
     Raises:
-        InvalidInput: It is not.
+        InvalidInput: It is not an object.
     """
     if not isinstance(value, JsonObject):
         raise InvalidInput(f"expected an object, found {type_name(value)}")
@@ -36,7 +36,7 @@ def to_object(value: object) -> JsonObject:
 
 
 def type_name(value: object) -> str:
-    """What a JSON value is, for people."""
+    """Returns the type of a JSON value for messages."""
     if value is None:
         return "null"
     return "an object" if isinstance(value, JsonObject) else _NAMES.get(type(value), "a value of another type")

@@ -13,9 +13,9 @@ Value: TypeAlias = str | int | dict[str, str]
 
 
 class Kind(Protocol):
-    """A type of request members: how it is read, and how it is shown.
+    """A type of request members: how it is parsed, and how it is shown.
 
-    Both ways of reading check the least length or value, as the AWS CLI does; the largest is left to the service.
+    Both parsers check the minimum length or value, as the AWS CLI does. The service checks the maximum.
     """
 
     @property
@@ -25,34 +25,34 @@ class Kind(Protocol):
 
     @property
     def sample(self) -> Value:
-        """What `--generate-cli-skeleton` shows."""
+        """The value in the output of `--generate-cli-skeleton`."""
         ...
 
     @property
     def limits(self) -> str:
-        """The least and the largest, for the help."""
+        """The minimum and the maximum, for the help."""
         ...
 
     def from_text(self, text: str) -> Value:
-        """Reads the value of an option.
+        """Parses the value of an option.
 
         Raises:
-            InvalidInput: It is of another type, or below the least.
+            InvalidInput: It has another type, or is below the minimum.
         """
         ...
 
     def from_json(self, value: object) -> Value:
-        """Reads a member of a document.
+        """Parses a member of a document.
 
         Raises:
-            InvalidInput: It is of another type, or below the least.
+            InvalidInput: It has another type, or is below the minimum.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """Text of some length in characters."""
+    """A string with limits of its length in characters."""
 
     minimum: int
     maximum: int
@@ -78,7 +78,7 @@ class String:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number of the given width: 32 bits are AWS's integer, 64 its long."""
+    """An integer of the given width: 32 bits for AWS's integer, 64 for its long."""
 
     bits: int
     minimum: int
@@ -94,7 +94,7 @@ class Integer:
         return f"{self.minimum} to {self.maximum}"
 
     def from_text(self, text: str) -> int:
-        # No signed number of 64 bits has more than 19 digits.
+        # A signed number of 64 bits has at most 19 digits.
         match = re.fullmatch(r"\s*([+-]?[0-9]{1,19})\s*", text)
         if match is None:
             raise InvalidInput(self._expected)
@@ -116,7 +116,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class StringMap:
-    """A map from text to text, as an option in shorthand or JSON."""
+    """A map of strings. As an option, it is shorthand or JSON."""
 
     key: String
     value: String

@@ -1,4 +1,4 @@
-"""The operations of the service, as the AWS CLI presents them: commands, members, outputs."""
+"""The operations of the service, with the commands, members and outputs of the AWS CLI."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from tokend_client.client import Client
 from tokend_client.tokendctl.kinds import Integer, Kind, String, StringMap
 
-#: Request fields under their names in the contract, each of the Python type that its kind reads.
+#: Request fields by their names in the contract, each with the Python type of its kind.
 Fields: TypeAlias = Mapping[str, Any]
 
-#: A response with AWS's member names and their order; empty for an operation that answers nothing.
+#: A response with AWS's member names in AWS's order; empty for an operation without output.
 Document: TypeAlias = dict[str, str | list[str]]
 
 
@@ -23,9 +23,9 @@ class Member:
     Attributes:
         field: Its name in the contract, such as `identity_pool_id`.
         kind: Its type and its limits.
-        text: What it is, for the help.
-        required: Whether a request is refused without it.
-        default: What stands in for it, for the help.
+        text: Its description, for the help.
+        required: Whether it is required.
+        default: Its default, for the help.
     """
 
     field: str
@@ -47,7 +47,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A member of a response, with the value that AWS's sample output has for it."""
+    """A member of a response, with its value in AWS's sample output."""
 
     name: str
     text: str
@@ -60,10 +60,10 @@ class Operation:
 
     Attributes:
         name: Its name in AWS's API, such as `LookupDeveloperIdentity`.
-        text: What it does, for the help.
+        text: Its description, for the help.
         members: The members of its request, in AWS's order.
         outputs: The members of its response, in AWS's order.
-        call: Calls it with the given fields. Raises `TokendError`.
+        call: Calls the operation with the given fields. Raises `TokendError`.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Operation:
 
 
 def operations() -> tuple[Operation, ...]:
-    """All operations of the service."""
+    """Returns all operations of the service."""
     identity = String(1, 55)
     user = String(1, 1024)
     identity_pool_id = Member("identity_pool_id", identity, "The identity pool, as REGION:GUID.", required=True)
@@ -90,8 +90,8 @@ def operations() -> tuple[Operation, ...]:
     return (
         Operation(
             "GetOpenIdTokenForDeveloperIdentity",
-            "Registers or retrieves the identity of a user, and gets an OpenID Connect token for it. With an identity "
-            "id, links the logins to that identity.",
+            "Registers or retrieves the identity of a user, and returns an OpenID Connect token for it. With an "
+            "identity id, links the logins to that identity.",
             (
                 identity_pool_id,
                 Member("identity_id", identity, "The identity to link the logins to.", default="create or find one"),
@@ -114,18 +114,18 @@ def operations() -> tuple[Operation, ...]:
         ),
         Operation(
             "LookupDeveloperIdentity",
-            "Finds the identity of a developer user, or the developer users of an identity. Needs one of the two.",
+            "Finds the identity of a developer user, or the developer users of an identity. Requires one of the two.",
             (
                 identity_pool_id,
                 Member("identity_id", identity, "The identity."),
                 Member("developer_user_identifier", user, "The developer user."),
-                Member("max_results", Integer(32, 1, 60), "The most users that a page has.", default="60"),
-                Member("next_token", String(1, 65535), "The NextToken of the page before.", default="the first page"),
+                Member("max_results", Integer(32, 1, 60), "The maximum number of users on a page.", default="60"),
+                Member("next_token", String(1, 65535), "The NextToken of the previous page.", default="the first page"),
             ),
             (
                 identity_id,
                 Output("DeveloperUserIdentifierList", "The identity's developer users.", ["DeveloperUserIdentifier"]),
-                Output("NextToken", "Given when there are more users; leads to the next page.", "NextToken"),
+                Output("NextToken", "Present if there are more users; requests the next page.", "NextToken"),
             ),
             _lookup_developer_identity,
         ),
@@ -133,8 +133,8 @@ def operations() -> tuple[Operation, ...]:
             "MergeDeveloperIdentities",
             "Moves all logins of the source user's identity to the destination user's, and disables the former.",
             (
-                Member("source_user_identifier", user, "The user whose identity is given up.", required=True),
-                Member("destination_user_identifier", user, "The user whose identity stays.", required=True),
+                Member("source_user_identifier", user, "The user whose identity is disabled.", required=True),
+                Member("destination_user_identifier", user, "The user whose identity remains.", required=True),
                 developer_provider_name,
                 identity_pool_id,
             ),
@@ -143,7 +143,7 @@ def operations() -> tuple[Operation, ...]:
         ),
         Operation(
             "UnlinkDeveloperIdentity",
-            "Unlinks a developer user from an identity; the user's next token is for a new one.",
+            "Unlinks a developer user from an identity. The user's next token is for a new identity.",
             (
                 Member("identity_id", identity, "The identity to unlink from.", required=True),
                 identity_pool_id,
@@ -181,5 +181,5 @@ def _unlink_developer_identity(client: Client, fields: Fields) -> Document:
 
 
 def _seconds(seconds: int) -> timedelta:
-    # What no timedelta can hold is refused by the service just as the longest one is.
+    # The service rejects durations beyond timedelta's range like its maximum.
     return timedelta(seconds=min(seconds, timedelta.max // timedelta(seconds=1)))

@@ -1,4 +1,4 @@
-"""The options that every command has: those of the AWS CLI, and those of the connection."""
+"""The options of all commands: those of the AWS CLI, and those of the connection."""
 
 import argparse
 import os
@@ -22,12 +22,12 @@ class Option:
     """An option of all commands.
 
     Attributes:
-        names: Its name, then other names for it.
-        text: What it does, for the help.
-        value: What stands for its value in the help; a switch has none.
-        read: Reads its value. Raises `InvalidInput`.
-        default: Its value where it is not given.
-        variable: The environment variable with its value, where it is not given.
+        names: Its name, then its aliases.
+        text: Its description, for the help.
+        value: The placeholder for its value in the help; a switch has none.
+        read: Parses its value. Raises `InvalidInput`.
+        default: Its default value.
+        variable: The environment variable with its value, if the option is not given.
     """
 
     names: tuple[str, ...]
@@ -43,7 +43,7 @@ class Option:
         return self.names[0].removeprefix("--").replace("-", "_")
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Lets a parser accept it."""
+        """Adds the option to a parser."""
         if self.value:
             parser.add_argument(*self.names, dest=self.field)
         else:
@@ -81,9 +81,7 @@ OPTIONS: tuple[Option, ...] = (
         ("--output",), "The format of the output.", "|".join(FORMATS), _choice(*FORMATS), "json", "AWS_DEFAULT_OUTPUT"
     ),
     Option(("--query",), "A JMESPath query over the output, before it is formatted.", "QUERY", Query),
-    Option(
-        ("--region",), "The region of the identity pool: what stands before the colon of its id.", "REGION", _region
-    ),
+    Option(("--region",), "The region of the identity pool: the part of its id before the colon.", "REGION", _region),
     Option(
         ("--endpoint",),
         "The address of the service: HOST:PORT or unix:PATH.",
@@ -93,27 +91,31 @@ OPTIONS: tuple[Option, ...] = (
         "TOKEND_ENDPOINT",
     ),
     Option(("--endpoint-url",), "The same as http://HOST:PORT, or as https://HOST:PORT with TLS.", "URL", read_url),
-    Option(("--ca-file", "--ca-bundle"), "Speak TLS, and trust the PEM certificates of this file.", "FILE", Path),
-    Option(("--tls",), "Speak TLS, and trust the certificates of the system."),
-    Option(("--client-certificate-file",), "Speak TLS, and show this PEM certificate.", "FILE", Path),
+    Option(("--ca-file", "--ca-bundle"), "Use TLS, and trust the PEM certificates in this file.", "FILE", Path),
+    Option(("--tls",), "Use TLS, and trust the certificates of the system."),
+    Option(("--client-certificate-file",), "Use TLS with this PEM client certificate.", "FILE", Path),
     Option(("--client-key-file",), "The PEM key of that certificate.", "FILE", Path),
-    Option(("--bearer-token-file",), "Show the bearer token in this file, or in /dev/stdin.", "FILE", Path),
-    Option(("--timeout",), "Seconds that the call may take, with connecting and retries.", "SECONDS", _timeout, "10"),
-    Option(("--debug",), "Log to standard error what is done, without values of members and without tokens."),
+    Option(
+        ("--bearer-token-file",), "Authenticate with the bearer token in this file, or in /dev/stdin.", "FILE", Path
+    ),
+    Option(
+        ("--timeout",), "Timeout of the call in seconds, including connecting and retries.", "SECONDS", _timeout, "10"
+    ),
+    Option(("--debug",), "Write a log to standard error, without values of members and without tokens."),
     Option(("--color",), "Accepted; the output has no colours.", "on|off|auto", _choice("on", "off", "auto"), "auto"),
     Option(("--no-paginate",), "Accepted; a command makes one call and prints one page."),
     Option(("--no-cli-pager",), "Accepted; there is no pager."),
     Option(("--no-cli-auto-prompt",), "Accepted; there are no prompts."),
     Option(("--no-sign-request",), "Accepted; requests are not signed."),
     Option(("--version",), "Print the version."),
-    Option(("--help",), "Print this page, as the word `help` does."),
+    Option(("--help",), "Print this page, like the word `help`."),
 )
 
-#: Options of the AWS CLI that would promise what tokendctl does not do, and what to use instead.
+#: Options of the AWS CLI that tokendctl does not support, and alternatives.
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "--profile": "there are no profiles; say who calls with --bearer-token-file or --client-certificate-file",
-        "--no-verify-ssl": "certificates are always verified; name those to trust with --ca-file",
+        "--profile": "there are no profiles; authenticate with --bearer-token-file or --client-certificate-file",
+        "--no-verify-ssl": "certificates are always verified; set the trusted ones with --ca-file",
     }
 )
 
@@ -126,20 +128,20 @@ class Settings:
     query: Query | None
     region: str | None
     connection: Mapping[str, Any]
-    """Those of the connection, by their names in Python."""
+    """The options of the connection, by their names in Python."""
 
 
 def read_settings(given: argparse.Namespace) -> Settings:
-    """Reads the options as they were given, the environment where they were not, and else their defaults.
+    """Parses the given options; others have the values of the environment, or their defaults.
 
     Raises:
-        InvalidInput: With every option that cannot be read.
-        CommandFailed: A variable of the environment cannot be read.
+        InvalidInput: With every invalid option.
+        CommandFailed: An environment variable is invalid.
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
     for option in OPTIONS:
-        # A URL stands in the place of an address, of which the environment may have one that is none.
+        # A URL replaces the address, so that an invalid address in the environment does not matter.
         variable = None if option.field == "endpoint" and given.endpoint_url is not None else option.variable
         try:
             values[option.field] = _value(option, getattr(given, option.field), variable)

@@ -1,4 +1,4 @@
-"""The formats of the output, which are those of the AWS CLI."""
+"""The output formats of the AWS CLI."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from tokend_client.tokendctl.table import render_table
 from tokend_client.tokendctl.text import render_text
 
-#: Renders what an operation with the given name in AWS's API answers, or what a query selects of it.
+#: Renders the output of an operation with the given name in AWS's API, or the result of a query on it.
 Format: TypeAlias = Callable[[str, object], str]
 
 
@@ -23,7 +23,7 @@ def _yaml(_title: str, value: object) -> str:
     if value == {}:
         return ""
     if not isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False) + "\n"  # YAML would end it with "..."
+        return json.dumps(value, ensure_ascii=False) + "\n"  # YAML would append "..."
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     stream = StringIO()

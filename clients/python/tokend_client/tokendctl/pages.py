@@ -1,4 +1,4 @@
-"""The pages of `help`."""
+"""The help pages."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,9 @@ from tokend_client.tokendctl.skeleton import SKELETONS
 _WIDTH = 100
 
 _SECRETS = """\
-Logins and the tokens that are printed are secrets. Whoever gets hold of a token is the user until the token expires, so
-keep its duration short. Other users of the machine see command lines (in lists of processes), and shells write them to
-their history: give secrets in files instead, or by standard input, as file:///dev/stdin. Send the output only where
-tokens may be."""
+Logins and the printed tokens are secrets. Anyone who has a token can act as the user until it expires, so keep its
+duration short. Other users of the machine see command lines in process lists, and shells write them to their history:
+pass secrets in files, or by standard input with file:///dev/stdin. Send the output only where tokens may be stored."""
 
 _FILES = """\
 The value of each parameter, and of --query, may be file://PATH for the text in a file, or fileb://PATH for the text
@@ -24,7 +23,7 @@ the value."""
 
 
 def general_page(operations: Sequence[Operation]) -> str:
-    """The page of tokendctl."""
+    """Returns the page of tokendctl."""
     return _page(
         _section("NAME", ["tokendctl - calls a tokend service as `aws cognito-identity` calls Amazon Cognito"]),
         _section("SYNOPSIS", ["tokendctl [options] COMMAND [parameters]", "tokendctl help", "tokendctl COMMAND help"]),
@@ -36,7 +35,7 @@ def general_page(operations: Sequence[Operation]) -> str:
 
 
 def operation_page(operation: Operation) -> str:
-    """The page of a command."""
+    """Returns the page of a command."""
     members = [line for member in operation.members for line in _member(member)]
     outputs = [line for each in operation.outputs for line in _item(each.name, each.text)]
     return _page(
@@ -79,8 +78,8 @@ def _member(member: Member) -> list[str]:
 def _input() -> list[str]:
     skeletons = "; ".join(f"{name}: {text}" for name, text in SKELETONS.items())
     return [
-        *_item("--cli-input-json (string)", "All of the input as JSON. Options replace whole members of it."),
-        *_item("--cli-input-yaml (string)", "All of the input as YAML. Options replace whole members of it."),
+        *_item("--cli-input-json (string)", "The whole input as JSON. Options replace whole members of it."),
+        *_item("--cli-input-yaml (string)", "The whole input as YAML. Options replace whole members of it."),
         *_item("--generate-cli-skeleton (string)", f"Prints a sample and calls nothing. {skeletons}. Default: input."),
     ]
 

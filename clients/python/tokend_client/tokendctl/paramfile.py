@@ -1,4 +1,4 @@
-"""Parameters that name the file they are in, so that a secret need not stand on a command line."""
+"""Parameters from files, to keep secrets off the command line."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ _BYTES = "fileb://"
 
 
 def load(text: str) -> str:
-    r"""The content of the file, if the text is `file://PATH` or `fileb://PATH`; else the text itself.
+    r"""Returns the content of the file, if the text is `file://PATH` or `fileb://PATH`; else the text itself.
 
-    As in the AWS CLI, `~` and environment variables in the path are expanded, and a newline at the end stays. The
-    content has to be UTF-8. `file://` reads it as text: "\r\n" becomes "\n", and a byte-order mark is no part of it;
-    `fileb://` takes it as it is.
+    As in the AWS CLI, `~` and environment variables in the path are expanded, and a final newline is kept. The content
+    must be UTF-8. `file://` reads it as text: "\r\n" becomes "\n", and a byte-order mark is removed; `fileb://` does
+    not change it.
 
     Raises:
         InvalidInput: The file cannot be read.
@@ -26,12 +26,12 @@ def load(text: str) -> str:
 
 
 def _read(name: str, *, exact: bool) -> str:
-    # Path's own would raise where there is no home directory.
+    # Path.expanduser would raise if there is no home directory.
     path = Path(os.path.expanduser(os.path.expandvars(name)))  # noqa: PTH111
     try:
         return path.read_bytes().decode() if exact else path.read_text("utf-8-sig")
     except OSError as error:
         raise InvalidInput(f"cannot read the file {str(path)!r}: {error.strerror}") from error
     except ValueError:
-        # A path with a NUL, or content in another encoding; the error itself would repeat bytes of the content.
+        # A path with a NUL, or content in another encoding. The error itself would contain bytes of the content.
         raise InvalidInput(f"cannot read the file {str(path)!r} as UTF-8 text") from None

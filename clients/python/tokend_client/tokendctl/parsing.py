@@ -1,4 +1,4 @@
-"""From words to options, by the rules of the AWS CLI, whose parser is argparse too."""
+"""Parses options by the rules of the AWS CLI, which also uses argparse."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from tokend_client.tokendctl.errors import InvalidInput
 from tokend_client.tokendctl.operations import Operation
 from tokend_client.tokendctl.options import OPTIONS, REFUSED
 
-#: Options of the operations that are no members of their requests.
+#: Options of the operations that are not members of their requests.
 _CLI_INPUT = ("--cli-input-json", "--cli-input-yaml")
 
 
@@ -20,7 +20,7 @@ class Line:
 
     Attributes:
         options: The options of all commands, as text.
-        words: All other words: the command, and what it is for.
+        words: All other words: the command and its parameters.
     """
 
     options: argparse.Namespace
@@ -32,16 +32,16 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(prog="tokendctl", add_help=False, usage=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
-        # argparse would repeat values, which may be logins.
+        # argparse's messages contain values, which may be logins.
         message = re.sub(r"(?s)ignored explicit argument .*", "takes no value", message)
         raise InvalidInput(re.sub(r"(?s)(ambiguous option: [^=\s]*)=.*(?= could match)", r"\1", message))
 
 
 def parse_line(arguments: Sequence[str]) -> Line:
-    """Takes the options of all commands, wherever they stand, from among the words.
+    """Extracts the options of all commands from any position among the words.
 
     Raises:
-        InvalidInput: One lacks its value, or has one too many.
+        InvalidInput: An option lacks its value, or has an unexpected one.
     """
     parser = _Parser()
     for option in OPTIONS:
@@ -50,9 +50,9 @@ def parse_line(arguments: Sequence[str]) -> Line:
 
 
 def parse_operation(operation: Operation, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options of an operation, and what is wrong with what else stands among the words.
+    """Returns the options of an operation, and the problems of the other words.
 
-    The options are text: the members by their fields, and those of its input and skeletons.
+    The options are strings: the members by their fields, and the options for input and skeletons.
 
     Raises:
         InvalidInput: An option lacks its value.
@@ -68,7 +68,7 @@ def parse_operation(operation: Operation, words: Sequence[str]) -> tuple[argpars
 
 
 def unknown_options(words: Sequence[str]) -> list[str]:
-    """What is wrong with the options among words that no option has taken; of their values nothing is repeated."""
+    """Returns the problems of unknown options among the remaining words, without their values."""
     names = [word.partition("=")[0] for word in words]
     options = [name for name in names if re.fullmatch(r"--[a-z][a-z0-9-]*", name)]
     problems = [f"{name}: {REFUSED[name]}" for name in options if name in REFUSED]
@@ -79,5 +79,5 @@ def unknown_options(words: Sequence[str]) -> list[str]:
 def _unknown(words: Sequence[str]) -> list[str]:
     if not words:
         return []
-    # A word may be a part of a login whose quotes are missing.
+    # A word may be part of a login without quotes.
     return unknown_options(words) or [f"{len(words)} unexpected words: does the value of an option need quotes?"]

@@ -15,7 +15,7 @@ class Query:
     """A compiled query.
 
     Args:
-        expression: The query, or what refers to a file with it.
+        expression: The query, or a reference to a file with it.
 
     Raises:
         InvalidInput: It is not JMESPath.
@@ -30,22 +30,22 @@ class Query:
             raise InvalidInput("nested too deeply") from None
 
     def search(self, document: object) -> Any:  # noqa: ANN401 - any JSON value
-        """What the query selects.
+        """Returns the result of the query.
 
         Raises:
-            CommandFailed: The query calls a function that does not exist, or with a value of the wrong type, or what it
-                selects is no JSON.
+            CommandFailed: The query calls an unknown function, or one with a value of the wrong type, or the result is
+                not JSON.
         """
         try:
             selected = self._compiled.search(document)
-            # Neither references to expressions, nor numbers and texts that JSON does not have.
+            # No expression references, and no numbers and strings that JSON does not have.
             json.dumps(selected, ensure_ascii=False, allow_nan=False).encode()
-        except JMESPathTypeError as error:  # its own text repeats the value, which may be a token
+        except JMESPathTypeError as error:  # its own text contains the value, which may be a token
             problem = f"{error.function_name}() does not take a value of type {error.actual_type}"
         except JMESPathError as error:
             problem = str(error)
         except Exception:  # noqa: BLE001 - jmespath's functions do not look at all of their arguments
-            problem = "it cannot be applied to the output, or selects what is no JSON"
+            problem = "it cannot be applied to the output, or the result is not JSON"
         else:
             return selected
         raise CommandFailed(f"--query: {problem}", ExitCode.OTHER)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tokend_client.tokendctl.errors import InvalidInput
 
-# The possessive "*+" keeps a text that does not match from being tried in every other way, too.
+# The possessive "*+" prevents backtracking on texts that do not match.
 _QUOTED = r"""'(?:\\['\\]|[^'])*+'|"(?:\\["\\]|[^"])*+\""""
 _KEY = r"[A-Za-z0-9\-_.#/:]+"
 _BARE = r"""(?:\\,|[^\s"',=\[{])(?:\\,|[^"',\]}])*+"""
@@ -30,7 +30,7 @@ _ENTRY = re.compile(
 
 
 class Entry(NamedTuple):
-    """One entry of a map; `loads` tells that its value, if it refers to a file, stands for a file's content."""
+    """One entry of a map; `loads` is whether its value may refer to a file with the content."""
 
     key: str
     value: str
@@ -38,10 +38,10 @@ class Entry(NamedTuple):
 
 
 def parse(text: str) -> list[Entry]:
-    """Reads a map in shorthand, entry by entry; a key may come more than once.
+    """Parses a map in shorthand, entry by entry. Keys may be repeated.
 
     Raises:
-        InvalidInput: The text is no such map.
+        InvalidInput: The text is not such a map.
     """
     entries: list[Entry] = []
     position, more = 0, True

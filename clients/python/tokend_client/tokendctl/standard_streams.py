@@ -1,4 +1,4 @@
-"""The standard streams of a command: closed, full, or a pipe whose reader has gone."""
+"""Output to standard streams that may be closed, full, or a pipe without a reader."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from tokend_client.tokendctl.exit_codes import ExitCode
 
 
 def check_output() -> None:
-    """Makes sure that there is a standard output.
+    """Checks that standard output is open.
 
     Raises:
         CommandFailed: It is closed.
@@ -19,18 +19,18 @@ def check_output() -> None:
 
 
 def write_output(text: str) -> None:
-    """Writes to standard output, whole.
+    """Writes a whole text to standard output.
 
     Raises:
-        CommandFailed: It cannot be written; without a text where it is a pipe that nothing reads.
+        CommandFailed: The write failed; without a text if standard output is a pipe without a reader.
     """
     check_output()
     try:
-        # As bytes, since JSON is UTF-8 (RFC 8259, section 8.1) whatever the locale says.
+        # As bytes, since JSON is UTF-8 (RFC 8259, section 8.1) regardless of the locale.
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
     except OSError as error:
-        # Else Python would try again at its end, and show how.
+        # Otherwise Python would retry at exit, and print an error.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         raise CommandFailed(
             "" if isinstance(error, BrokenPipeError) else f"cannot write the output: {error.strerror}", ExitCode.OTHER

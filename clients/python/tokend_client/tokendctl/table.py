@@ -1,4 +1,4 @@
-"""The output format `table` of the AWS CLI: boxes for people."""
+"""The output format `table` of the AWS CLI: boxes for human readers."""
 
 import os
 import sys
@@ -14,13 +14,13 @@ from tokend_client.tokendctl.exit_codes import ExitCode
 #: Spaces around the text of a cell, and the columns of a box's two edges.
 _PADDING, _EDGES = 4, 2
 
-#: Columns of an output that is no terminal.
+#: Columns of an output that is not a terminal.
 _COLUMNS = 80
 
 
 @dataclass(slots=True)
 class _Box:
-    """A title over rows, in as many other boxes as its depth says."""
+    """A title over rows, nested in `depth` other boxes."""
 
     title: str
     depth: int
@@ -39,7 +39,7 @@ class _Box:
 
 
 def render_table(title: str, value: object) -> str:
-    """The value as boxes, which fit the terminal if they can: else a box with one row stands upright.
+    """Returns the value as boxes that fit the terminal if possible: otherwise a box with one row is transposed.
 
     Raises:
         CommandFailed: Rows of one box differ in length.
@@ -131,7 +131,7 @@ def _lines(box: _Box, width: int) -> Iterator[str]:
 
 
 def _edged(widths: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """Each column with the edge at its left; the edge at its right is that of the next one."""
+    """Returns each column with its left edge; its right edge is that of the next column."""
     return ((width, "" if index else "|") for index, width in enumerate(widths))
 
 
@@ -147,7 +147,7 @@ def _left(text: str, width: int, edge: str) -> str:
 
 
 def _stretched(widths: list[int], width: int) -> list[int]:
-    """The widths in proportion, so that they fill the box; what rounding leaves goes to or comes from the ends."""
+    """Returns the widths, scaled to the box. The first or the last columns absorb the rounding error."""
     if not widths:
         return []
     scaled = [round(width / sum(widths) * each) for each in widths]

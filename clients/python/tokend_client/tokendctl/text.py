@@ -1,14 +1,14 @@
-"""The output format `text` of the AWS CLI: lines of cells with tabs between them, for shells."""
+"""The output format `text` of the AWS CLI: lines of tab-separated cells, for shells."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 
 def render_text(value: object) -> str:
-    """The value as lines.
+    """Returns the value as lines.
 
-    Scalars of a map are the cells of one line, in the order of their names; a member that is a map or a list has lines
-    of its own, each of which begins with the member's name in capitals.
+    Scalars of a map are the cells of one line, sorted by name. A member that is a map or a list has separate lines,
+    which begin with the member's name in capitals.
     """
     return "".join("\t".join(cells) + "\n" for cells in _lines(value, (), None))
 
@@ -35,7 +35,7 @@ def _lines_of_map(
 def _lines_of_list(value: list[Any], label: Sequence[str]) -> Iterator[Sequence[str]]:
     maps = [item for item in value if isinstance(item, dict)]
     if maps:
-        # The rows of a table: each has a cell for every name that any of them has.
+        # The rows of a table: each has a cell for every name of any row.
         columns = sorted({name for each in maps for name in each if _is_scalar(each[name])})
         for item in value:
             yield from _lines(item, label, columns)

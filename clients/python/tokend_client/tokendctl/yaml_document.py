@@ -8,10 +8,10 @@ from tokend_client.tokendctl.json_document import JsonObject, to_object
 
 
 def parse_object(text: str) -> JsonObject:
-    """Reads a YAML document that is a mapping; mappings that are members of it become `JsonObject` as well.
+    """Parses a YAML document that is a mapping. Mappings in it also become `JsonObject`.
 
     Raises:
-        InvalidInput: It is not YAML, not one document, not a mapping, or it gives a key twice.
+        InvalidInput: It is not YAML, not a single document, not a mapping, or has a duplicate key.
     """
     members = to_object(_to_object(_load(text))).members
     return JsonObject(tuple((name, _to_object(value)) for name, value in members))
@@ -21,7 +21,7 @@ def _load(text: str) -> object:
     try:
         return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
-        # What the error says besides may repeat values.
+        # The rest of the error may contain values.
         mark = error.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InvalidInput(f"not valid YAML{place}") from None
@@ -33,5 +33,5 @@ def _to_object(value: object) -> object:
     if not isinstance(value, dict):
         return value
     if not all(isinstance(key, str) for key in value):
-        raise InvalidInput("a key is no string; put quotes around it")
+        raise InvalidInput("a key is not a string; put quotes around it")
     return JsonObject(tuple(value.items()))

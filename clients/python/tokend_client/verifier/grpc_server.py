@@ -11,7 +11,7 @@ from tokend_client.verifier.identity import VerifiedIdentity, serve_from_here, s
 from tokend_client.verifier.rejections import KeysUnavailable, NotVerified
 from tokend_client.verifier.token_verifier import TokenVerifier
 
-# : The methods of gRPC's health service: probes and clients call them without a token.
+#: The methods of gRPC's health service: probes and clients call them without a token.
 HEALTH_METHODS = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch")
 
 _END = object()

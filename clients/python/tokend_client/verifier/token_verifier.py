@@ -11,16 +11,16 @@ from tokend_client.verifier.identity import VerifiedIdentity
 from tokend_client.verifier.issuer_keys import IssuerKeys
 from tokend_client.verifier.rejections import TokenRejected
 
-# : The algorithms that tokend signs with.
+#: The algorithms that tokend signs with.
 ALGORITHMS = ("RS512", "RS256", "ES256")
-# : The `typ` of tokend's tokens, which depends on the pool's `token_type`.
+#: The `typ` of tokend's tokens, which depends on the pool's `token_type`.
 TYPES = ("JWS", "JWT")
 
 _MAX_TOKEN = 16_384
 _REQUIRED = ["sub", "aud", "iss", "exp", "iat"]
 _TAGS_CLAIM = "https://aws.amazon.com/tags"
 
-# : The first match is the reason.
+#: The first match is the reason.
 _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token was issued in the future"),
