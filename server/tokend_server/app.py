@@ -272,7 +272,7 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - all its parts
         return None
     from tokend_server.aws_json.build import build_aws_face  # noqa: PLC0415 - most services do not use it
 
-    source = _credential_source(config, clock)
+    source = credential_source(config, clock)
     face = build_aws_face(
         config,
         operations,
@@ -290,8 +290,12 @@ def _aws_face(  # noqa: PLR0913, PLR0917 - all its parts
     return face
 
 
-def _credential_source(config: Config, clock: Clock) -> CredentialSource | None:
-    """Returns the source of AWS credentials for users' own devices; None if none is configured."""
+def credential_source(config: Config, clock: Clock) -> CredentialSource | None:
+    """Returns the source of AWS credentials for users' own devices; None if none is configured.
+
+    Raises:
+        ConfigError: AWS STS cannot be called with the settings and the environment.
+    """
     settings = config.aws.credentials
     if settings.source == "static":
         from tokend_server.aws_json.static_credentials import StaticCredentials  # noqa: PLC0415 - for tests alone
@@ -300,7 +304,12 @@ def _credential_source(config: Config, clock: Clock) -> CredentialSource | None:
     if settings.source == "sts":
         from tokend_server.aws.web_identity import StsCredentials  # noqa: PLC0415 - loads boto3
 
-        return StsCredentials(settings, settings.region, connections=config.aws.threads, clock=clock)
+        source = StsCredentials(settings, settings.region, connections=config.aws.threads, clock=clock)
+        try:
+            source.open({identity_pool_id.partition(":")[0] for identity_pool_id in config.pools_of("local")})
+        except ValueError as error:
+            raise ConfigError([f"aws.credentials: {error}"]) from error
+        return source
     return None
 
 

@@ -48,6 +48,10 @@ def test_check_config_names_what_serve_would_not_have_of_traces(config: Path) ->
             {"TOKEND_STORE_URL": "postgresql://a.example,b.example/tokend", "TOKEND_STORE_RDS_IAM_REGION": "eu-west-1"},
             "store.rds_iam_region: store.url must name one host and a user, for whom tokens are signed",
         ),
+        (
+            {"TOKEND_STORE_URL": "postgresql://u@db.example/tokend", "TOKEND_STORE_PASSWORD_FILE": "/nowhere/password"},
+            "store.password_file: /nowhere/password: No such file or directory",
+        ),
     ],
 )
 def test_check_config_names_what_no_connection_could_be_opened_by(
@@ -69,6 +73,18 @@ WITH_AWS = {
         "",
         "keys.encryption",
     ),
+    "credentials of STS": (
+        {
+            "TOKEND_AWS_LISTEN": "127.0.0.1:0",
+            "TOKEND_AWS_CREDENTIALS_SOURCE": "sts",
+            "TOKEND_ISSUER_URL": "https://tokens.example.test",
+            "TOKEND_CALLERS_AWS_KEYS": '{"a": ["TKNDAAAAAAAAAAAAAAAA"]}',
+            "TOKEND_CALLERS_AWS_KEY_FILE": "{directory}/aws.key",
+            "TOKEND_POLICY": '{"a": {"callers": ["anonymous"], "pools": ["*"], "operations": ["*"]}}',
+        },
+        "",
+        "aws.credentials",
+    ),
 }
 
 
@@ -83,7 +99,9 @@ WITH_AWS = {
 def test_check_config_names_what_no_client_of_aws_could_be_made_by(
     part: str, variables: dict[str, str], said: str, config: Path
 ) -> None:
-    settings, line, place = WITH_AWS[part]
+    given, line, place = WITH_AWS[part]
+    settings = {name: value.replace("{directory}", str(config.parent)) for name, value in given.items()}
+    (config.parent / "aws.key").write_text("0" * 64, encoding="ascii")
     pool = f'[pools."{POOL_ID}"]\ndeveloper_provider_name = "p"\n{line}\n'
     config.write_text(pool, encoding="utf-8")
     checked = failed("check-config", "--config", str(config), **settings, **variables)

@@ -1,6 +1,6 @@
 """Credentials of roles that AWS STS lets the holders of tokend's tokens assume."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -32,10 +32,23 @@ class StsCredentials:
         self._clock = clock
         self._client: Callable[[str], Any] = cache(lambda name: self._opened(name, connections))
 
+    def open(self, regions: Iterable[str]) -> None:
+        """Creates the clients for pools of these Regions, instead of at the first call for each.
+
+        Raises:
+            ValueError: The profile, the Region or the endpoint cannot be used.
+        """
+        for region in regions:
+            self._client(self._region or region)
+
     def credentials(
         self, web_identity: WebIdentity, role_arn: str, region: str, deadline: Deadline
     ) -> TemporaryCredentials:
-        answered = self._assumed(self._client(self._region or region), web_identity.token, role_arn, deadline)
+        try:
+            client = self._client(self._region or region)
+        except ValueError:
+            raise NO_CLIENT.to_error() from None
+        answered = self._assumed(client, web_identity.token, role_arn, deadline)
         try:
             found = answered["Credentials"]
             return TemporaryCredentials(
@@ -67,10 +80,7 @@ class StsCredentials:
         return answered
 
     def _opened(self, region: str, connections: int) -> Any:  # noqa: ANN401 - boto3's clients have no types
-        try:
-            client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
-        except ValueError:
-            raise NO_CLIENT.to_error() from None
+        client, _ = aws_client("sts", self._settings, region, connections=connections, clock=self._clock)
         Attempts(client, RetryingWhatMayPass(FAULTS), max_attempts=self._settings.max_attempts, clock=self._clock)
         return client
 

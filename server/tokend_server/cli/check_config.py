@@ -1,7 +1,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tokend_server import app
 from tokend_server.access.build import caller_problems
 from tokend_server.cli.options import FilePath, config_option
 from tokend_server.clock import SystemClock
@@ -72,12 +72,12 @@ def check_config(
         return
     if issuer_ca_file and not (online and clouds):
         raise click.UsageError("--issuer-ca-file is for --online with --for.")
-    import_module("tokend_server.app")  # raises what a start would about the installed libraries
     config = load_config(config_path)
     problems = [
         *caller_problems(config, SystemClock()),
         *_local_problems(config),
         *_cognito_problems(config),
+        *_credential_problems(config),
         *extra_problems(config),
         *tracing_problems(os.environ),
         *federation_problems(config, clouds),
@@ -127,7 +127,11 @@ def _cognito_problems(config: Config) -> Sequence[str]:
     )
 
 
-def _problems_of(build: Callable[[], None]) -> Sequence[str]:
+def _credential_problems(config: Config) -> Sequence[str]:
+    return _problems_of(lambda: app.credential_source(config, SystemClock())) if config.aws.listen else ()
+
+
+def _problems_of(build: Callable[[], object]) -> Sequence[str]:
     """Returns what keeps a part of a service from being built; nothing is sent."""
     try:
         build()

@@ -77,6 +77,11 @@ def check_settings(config: Config) -> None:
         ConfigError: They cannot.
     """
     _opener(config)
+    if file := config.store.password_file:
+        try:
+            _read_password(file)
+        except OSError as error:
+            raise _no_password(error) from error
 
 
 def _password(config: Config) -> Callable[[], str] | None:
@@ -105,11 +110,15 @@ def _read_password(file: Path) -> str:
         raise OSError(errno.EILSEQ, "is not UTF-8", str(file)) from None
 
 
+def _no_password(error: OSError) -> ConfigError:
+    return ConfigError([f"store.password_file: {error.filename}: {error.strerror}"])
+
+
 def _not_opened(cause: BaseException | None, name: str) -> Exception:
     if isinstance(cause, Unusable):
         return ConfigError([f"store.url: {name}: {cause}"])
     if isinstance(cause, OSError):
-        return ConfigError([f"store.password_file: {cause.filename}: {cause.strerror}"])
+        return _no_password(cause)
     error = unavailable(cause if isinstance(cause, Exception) else None)
     driver = getattr(cause, "orig", cause)
     error.advice = f"{name}: {str(driver).partition(chr(10))[0]}" if driver else f"{name}: no answer in time"
